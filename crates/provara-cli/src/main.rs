@@ -1,0 +1,2 @@
+//! The `provara` executable.
+fn main() {}
