@@ -1,2 +1,13 @@
 #![forbid(unsafe_code)]
-//! Placeholder until the room is furnished.
+//! The rules of a Provara vault: canonical JSON, ids, events, keys over time, chains, the
+//! manifest and its Merkle root, beliefs, and the findings of a verification.
+//!
+//! Everything here is pure: no files, no clock, no randomness. The caller brings bytes and times,
+//! and gets bytes, values and findings.
+
+pub mod canonical;
+pub mod event_type;
+pub mod id;
+pub mod json;
+pub mod number;
+pub mod time;

@@ -1,0 +1,205 @@
+//! The types of events: the ten reserved core types and custom types in reverse-domain notation.
+
+use std::fmt;
+use std::str::FromStr;
+
+macro_rules! core_types {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// A reserved core type (PLUGIN_API, "Reserved Core Types").
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum CoreType { $($(#[$doc])* $name,)* }
+
+        impl CoreType {
+            /// Every core type, in the order of the specification.
+            pub const ALL: &'static [CoreType] = &[$(CoreType::$name,)*];
+
+            /// The name as it stands in an event.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(CoreType::$name => $text,)* }
+            }
+        }
+    };
+}
+
+core_types! {
+    /// The first event of a vault.
+    Genesis = "GENESIS",
+    /// Something seen.
+    Observation = "OBSERVATION",
+    /// Something claimed.
+    Assertion = "ASSERTION",
+    /// A belief made canonical.
+    Attestation = "ATTESTATION",
+    /// A belief taken back.
+    Retraction = "RETRACTION",
+    /// A key that is no longer trusted.
+    KeyRevocation = "KEY_REVOCATION",
+    /// A key that takes the place of a revoked one.
+    KeyPromotion = "KEY_PROMOTION",
+    /// A change of the reducer.
+    ReducerEpoch = "REDUCER_EPOCH",
+    /// A statement of the SCITT family.
+    SignedStatement = "SIGNED_STATEMENT",
+    /// A receipt of the SCITT family.
+    Receipt = "RECEIPT",
+}
+
+/// The core type that `name` spells, in any letter case.
+#[must_use]
+pub fn reserved_name(name: &str) -> Option<CoreType> {
+    CoreType::ALL
+        .iter()
+        .copied()
+        .find(|core| core.as_str().eq_ignore_ascii_case(name))
+}
+
+/// Why a text is no event type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TypeNameError {
+    /// A core name where a custom one is wanted.
+    #[error("'{name}' is reserved for core types")]
+    Reserved {
+        /// The name as given.
+        name: String,
+    },
+    /// Not three or more labels in reverse-domain notation.
+    #[error("'{name}' is not in reverse-domain notation (as in com.example.audit.login)")]
+    NotReverseDomain {
+        /// The name as given.
+        name: String,
+    },
+}
+
+/// A custom type: three labels or more, as `com.acme.audit.login`. Letters keep their case;
+/// comparison for collisions ignores it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CustomType(String);
+
+impl CustomType {
+    /// The name, with its letters as given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The form under which two names collide.
+    #[must_use]
+    pub fn folded(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+}
+
+impl FromStr for CustomType {
+    type Err = TypeNameError;
+
+    /// Takes `^[a-z0-9]+(\.[a-z0-9_-]+)+\.[a-z0-9_-]+$`, letters in either case
+    /// (spec/VAULT_FORMAT, section 3).
+    fn from_str(name: &str) -> Result<Self, TypeNameError> {
+        if reserved_name(name).is_some() {
+            return Err(TypeNameError::Reserved {
+                name: name.to_owned(),
+            });
+        }
+        let mut labels = name.split('.');
+        let domain = labels.next().unwrap_or_default();
+        let count = 1 + name.bytes().filter(|b| *b == b'.').count();
+        let good = count >= 3
+            && !domain.is_empty()
+            && domain.bytes().all(|b| b.is_ascii_alphanumeric())
+            && labels.all(|label| {
+                !label.is_empty()
+                    && label
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+            });
+        if good {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(TypeNameError::NotReverseDomain {
+                name: name.to_owned(),
+            })
+        }
+    }
+}
+
+impl fmt::Display for CustomType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The type of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EventType {
+    /// One of the ten reserved types.
+    Core(CoreType),
+    /// A type that a third party defines.
+    Custom(CustomType),
+}
+
+impl EventType {
+    /// The name as it stands in an event.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Core(core) => core.as_str(),
+            Self::Custom(custom) => custom.as_str(),
+        }
+    }
+}
+
+impl FromStr for EventType {
+    type Err = TypeNameError;
+
+    fn from_str(name: &str) -> Result<Self, TypeNameError> {
+        match CoreType::ALL.iter().find(|core| core.as_str() == name) {
+            Some(core) => Ok(Self::Core(*core)),
+            None => name.parse().map(Self::Custom),
+        }
+    }
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for good in [
+            "com.acme.audit.login",
+            "org.hl7.fhir.observation",
+            "a.b-c.d_e",
+            "Com.Acme.X",
+        ] {
+            assert_eq!(good.parse::<CustomType>().unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "login",
+            "com.acme",
+            "com..acme.x",
+            ".a.b.c",
+            "a.b.c.",
+            "c_m.a.b",
+            "a.b.ç",
+        ] {
+            assert!(matches!(
+                bad.parse::<CustomType>(),
+                Err(TypeNameError::NotReverseDomain { .. })
+            ));
+        }
+        assert!(matches!(
+            "genesis".parse::<CustomType>(),
+            Err(TypeNameError::Reserved { .. })
+        ));
+        assert_eq!("GENESIS".parse(), Ok(EventType::Core(CoreType::Genesis)));
+        assert!("genesis".parse::<EventType>().is_err());
+    }
+}

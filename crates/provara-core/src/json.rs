@@ -1,0 +1,626 @@
+//! A strict JSON reader whose tree keeps every number exactly as it was written.
+//!
+//! General JSON libraries keep the last of two duplicate keys and re-print numbers; a signed
+//! document may do neither (spec/VAULT_FORMAT, section 2). This reader takes RFC 8259 and refuses
+//! beyond it: duplicate keys, lone surrogates, a byte order mark, trailing bytes, and nesting
+//! deeper than [`MAX_DEPTH`].
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+/// Deepest nesting of arrays and objects that is read.
+pub const MAX_DEPTH: usize = 128;
+
+/// The members of an object in the order of the document; no key occurs twice.
+pub type Object<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
+
+/// A JSON value. Strings are unescaped, numbers keep their token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// The number token as written, such as `1.0` or `1e-07`.
+    Number(Cow<'a, str>),
+    /// The string without its escapes.
+    String(Cow<'a, str>),
+    /// An array.
+    Array(Vec<Value<'a>>),
+    /// An object.
+    Object(Object<'a>),
+}
+
+/// What is wrong with a JSON text, and at which byte.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} at byte {offset}")]
+pub struct ParseError {
+    /// What is wrong.
+    pub kind: ParseErrorKind,
+    /// Offset of the offending byte from the start of the text.
+    pub offset: usize,
+}
+
+/// The ways in which a text is not the JSON that is accepted here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParseErrorKind {
+    /// The text ends inside a value.
+    UnexpectedEnd,
+    /// A byte that no value may have here.
+    UnexpectedByte(u8),
+    /// `NaN` or `Infinity`, which JSON does not have.
+    NotANumber,
+    /// A number that does not follow the grammar, such as `01` or `1.`.
+    BadNumber,
+    /// An unknown escape in a string, or an incomplete one.
+    BadEscape,
+    /// A control character below U+0020 stands unescaped in a string.
+    ControlCharacter(u8),
+    /// A `\uD800`-`\uDFFF` escape without its other half.
+    LoneSurrogate,
+    /// The bytes are not UTF-8.
+    InvalidUtf8,
+    /// The text starts with a byte order mark.
+    ByteOrderMark,
+    /// An object has this key twice.
+    DuplicateKey(String),
+    /// Nesting is deeper than [`MAX_DEPTH`].
+    TooDeep,
+    /// Something follows the value.
+    TrailingBytes,
+}
+
+impl fmt::Display for ParseErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnexpectedEnd => f.write_str("unexpected end of JSON"),
+            Self::UnexpectedByte(b) if b.is_ascii_graphic() => {
+                write!(f, "unexpected '{}'", char::from(*b))
+            }
+            Self::UnexpectedByte(b) => write!(f, "unexpected byte 0x{b:02X}"),
+            Self::NotANumber => f.write_str("NaN and Infinity are not JSON"),
+            Self::BadNumber => f.write_str("malformed number"),
+            Self::BadEscape => f.write_str("malformed escape in a string"),
+            Self::ControlCharacter(b) => {
+                write!(f, "unescaped control character U+{b:04X} in a string")
+            }
+            Self::LoneSurrogate => f.write_str("lone surrogate in a string"),
+            Self::InvalidUtf8 => f.write_str("invalid UTF-8"),
+            Self::ByteOrderMark => f.write_str("byte order mark"),
+            Self::DuplicateKey(key) => write!(f, "duplicate key {key:?}"),
+            Self::TooDeep => write!(f, "nesting deeper than {MAX_DEPTH}"),
+            Self::TrailingBytes => f.write_str("unexpected text after the JSON value"),
+        }
+    }
+}
+
+/// Reads one JSON value that fills `text`; white space around and inside it is allowed.
+///
+/// # Errors
+/// The first thing that is not strict JSON, with its offset.
+pub fn parse(text: &[u8]) -> Result<Value<'_>, ParseError> {
+    if text.starts_with(b"\xEF\xBB\xBF") {
+        return Err(ParseError {
+            kind: ParseErrorKind::ByteOrderMark,
+            offset: 0,
+        });
+    }
+    let text = std::str::from_utf8(text).map_err(|error| ParseError {
+        kind: ParseErrorKind::InvalidUtf8,
+        offset: error.valid_up_to(),
+    })?;
+    let mut parser = Parser {
+        text,
+        bytes: text.as_bytes(),
+        at: 0,
+    };
+    parser.skip_space();
+    let value = parser.value(0)?;
+    parser.skip_space();
+    if parser.at < parser.bytes.len() {
+        return Err(parser.error(ParseErrorKind::TrailingBytes));
+    }
+    Ok(value)
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn error(&self, kind: ParseErrorKind) -> ParseError {
+        ParseError {
+            kind,
+            offset: self.at,
+        }
+    }
+
+    fn unexpected(&self) -> ParseError {
+        self.error(match self.bytes.get(self.at) {
+            None => ParseErrorKind::UnexpectedEnd,
+            Some(b) => ParseErrorKind::UnexpectedByte(*b),
+        })
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.bytes.get(self.at) {
+            self.at += 1;
+        }
+    }
+
+    fn literal(&mut self, word: &str, value: Value<'a>) -> Result<Value<'a>, ParseError> {
+        if self.bytes[self.at..].starts_with(word.as_bytes()) {
+            self.at += word.len();
+            return Ok(value);
+        }
+        Err(self.unexpected())
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value<'a>, ParseError> {
+        match self.bytes.get(self.at) {
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.array(depth),
+            Some(b'"') => self.string().map(Value::String),
+            Some(b't') => self.literal("true", Value::Bool(true)),
+            Some(b'f') => self.literal("false", Value::Bool(false)),
+            Some(b'n') => self.literal("null", Value::Null),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b'N' | b'I') => Err(self.error(ParseErrorKind::NotANumber)),
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    fn number(&mut self) -> Result<Value<'a>, ParseError> {
+        let rest = &self.bytes[self.at..];
+        if rest.starts_with(b"-I") || rest.starts_with(b"-N") {
+            return Err(self.error(ParseErrorKind::NotANumber));
+        }
+        let length = number_token(rest).ok_or_else(|| self.error(ParseErrorKind::BadNumber))?;
+        let token = &self.text[self.at..self.at + length];
+        self.at += length;
+        Ok(Value::Number(Cow::Borrowed(token)))
+    }
+
+    fn string(&mut self) -> Result<Cow<'a, str>, ParseError> {
+        self.at += 1;
+        let start = self.at;
+        let plain = plain_run(&self.bytes[start..]);
+        self.at += plain;
+        if self.bytes.get(self.at) == Some(&b'"') {
+            self.at += 1;
+            return Ok(Cow::Borrowed(&self.text[start..start + plain]));
+        }
+        let mut out = String::from(&self.text[start..self.at]);
+        loop {
+            match self.bytes.get(self.at) {
+                None => return Err(self.error(ParseErrorKind::UnexpectedEnd)),
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(Cow::Owned(out));
+                }
+                Some(b'\\') => {
+                    let (character, length) =
+                        escape(&self.bytes[self.at..]).map_err(|kind| self.error(kind))?;
+                    out.push(character);
+                    self.at += length;
+                }
+                Some(b) if *b < 0x20 => {
+                    return Err(self.error(ParseErrorKind::ControlCharacter(*b)));
+                }
+                Some(_) => {
+                    let run = plain_run(&self.bytes[self.at..]);
+                    out.push_str(&self.text[self.at..self.at + run]);
+                    self.at += run;
+                }
+            }
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Value<'a>, ParseError> {
+        if depth >= MAX_DEPTH {
+            return Err(self.error(ParseErrorKind::TooDeep));
+        }
+        self.at += 1;
+        let mut items = Vec::new();
+        self.skip_space();
+        if self.bytes.get(self.at) == Some(&b']') {
+            self.at += 1;
+            return Ok(Value::Array(items));
+        }
+        loop {
+            self.skip_space();
+            items.push(self.value(depth + 1)?);
+            self.skip_space();
+            match self.bytes.get(self.at) {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(Value::Array(items));
+                }
+                _ => return Err(self.unexpected()),
+            }
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Value<'a>, ParseError> {
+        if depth >= MAX_DEPTH {
+            return Err(self.error(ParseErrorKind::TooDeep));
+        }
+        self.at += 1;
+        let mut members: Object<'a> = Vec::new();
+        let mut seen = SeenKeys::default();
+        self.skip_space();
+        if self.bytes.get(self.at) == Some(&b'}') {
+            self.at += 1;
+            return Ok(Value::Object(members));
+        }
+        loop {
+            self.skip_space();
+            if self.bytes.get(self.at) != Some(&b'"') {
+                return Err(self.unexpected());
+            }
+            let key_at = self.at;
+            let key = self.string()?;
+            if !seen.insert(&members, &key) {
+                let kind = ParseErrorKind::DuplicateKey(key.into_owned());
+                return Err(ParseError {
+                    kind,
+                    offset: key_at,
+                });
+            }
+            self.skip_space();
+            if self.bytes.get(self.at) != Some(&b':') {
+                return Err(self.unexpected());
+            }
+            self.at += 1;
+            self.skip_space();
+            let value = self.value(depth + 1)?;
+            members.push((key, value));
+            self.skip_space();
+            match self.bytes.get(self.at) {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(Value::Object(members));
+                }
+                _ => return Err(self.unexpected()),
+            }
+        }
+    }
+}
+
+/// Finds a key that an object has already: by looking through a small object, by a set in a large
+/// one, so that a hostile object of n keys costs n and not n².
+#[derive(Default)]
+struct SeenKeys {
+    set: HashSet<String>,
+}
+
+impl SeenKeys {
+    const SMALL: usize = 16;
+
+    fn insert(&mut self, members: &Object<'_>, key: &str) -> bool {
+        if members.len() < Self::SMALL {
+            return members.iter().all(|(known, _)| known != key);
+        }
+        if self.set.is_empty() {
+            self.set
+                .extend(members.iter().map(|(known, _)| known.to_string()));
+        }
+        self.set.insert(key.to_owned())
+    }
+}
+
+/// Length of the longest start of `bytes` that holds no quote, backslash or control character.
+pub(crate) fn plain_run(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .position(|b| *b < 0x20 || *b == b'"' || *b == b'\\')
+        .unwrap_or(bytes.len())
+}
+
+/// Length of the number token at the start of `bytes` (RFC 8259, section 6), if it is one.
+/// A digit, dot or letter directly behind the token makes it malformed.
+pub(crate) fn number_token(bytes: &[u8]) -> Option<usize> {
+    let digits = |from: usize| {
+        bytes[from..]
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count()
+    };
+    let mut at = usize::from(bytes.first() == Some(&b'-'));
+    let integer = digits(at);
+    if integer == 0 || (integer > 1 && bytes[at] == b'0') {
+        return None;
+    }
+    at += integer;
+    if bytes.get(at) == Some(&b'.') {
+        let fraction = digits(at + 1);
+        if fraction == 0 {
+            return None;
+        }
+        at += 1 + fraction;
+    }
+    if let Some(b'e' | b'E') = bytes.get(at) {
+        let sign = usize::from(matches!(bytes.get(at + 1), Some(b'+' | b'-')));
+        let exponent = digits(at + 1 + sign);
+        if exponent == 0 {
+            return None;
+        }
+        at += 1 + sign + exponent;
+    }
+    match bytes.get(at) {
+        Some(b) if b.is_ascii_alphanumeric() || *b == b'.' => None,
+        _ => Some(at),
+    }
+}
+
+/// Reads the escape at the start of `bytes` (which begins with a backslash): the character and the
+/// length of the escape in bytes.
+pub(crate) fn escape(bytes: &[u8]) -> Result<(char, usize), ParseErrorKind> {
+    let simple = match bytes.get(1) {
+        None => return Err(ParseErrorKind::UnexpectedEnd),
+        Some(b'"') => '"',
+        Some(b'\\') => '\\',
+        Some(b'/') => '/',
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(b'u') => {
+            let high = hex4(bytes.get(2..6)).ok_or(ParseErrorKind::BadEscape)?;
+            return match high {
+                0xD800..=0xDBFF => {
+                    if bytes.get(6..8) != Some(b"\\u") {
+                        return Err(ParseErrorKind::LoneSurrogate);
+                    }
+                    let low = hex4(bytes.get(8..12)).ok_or(ParseErrorKind::BadEscape)?;
+                    if !(0xDC00..=0xDFFF).contains(&low) {
+                        return Err(ParseErrorKind::LoneSurrogate);
+                    }
+                    let scalar = 0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+                    char::from_u32(scalar)
+                        .map(|c| (c, 12))
+                        .ok_or(ParseErrorKind::LoneSurrogate)
+                }
+                _ => char::from_u32(high)
+                    .map(|c| (c, 6))
+                    .ok_or(ParseErrorKind::LoneSurrogate),
+            };
+        }
+        Some(_) => return Err(ParseErrorKind::BadEscape),
+    };
+    Ok((simple, 2))
+}
+
+fn hex4(digits: Option<&[u8]>) -> Option<u32> {
+    digits?.iter().try_fold(0, |value, b| {
+        Some(value * 16 + char::from(*b).to_digit(16)?)
+    })
+}
+
+impl<'a> Value<'a> {
+    /// The member `key` of an object; `None` for other values.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Value<'a>> {
+        self.as_object()?
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value)
+    }
+
+    /// The string, if it is one.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::String(text) = self {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
+    /// The members, if it is an object.
+    #[must_use]
+    pub fn as_object(&self) -> Option<&Object<'a>> {
+        if let Self::Object(members) = self {
+            Some(members)
+        } else {
+            None
+        }
+    }
+
+    /// The items, if it is an array.
+    #[must_use]
+    pub fn as_array(&self) -> Option<&[Value<'a>]> {
+        if let Self::Array(items) = self {
+            Some(items)
+        } else {
+            None
+        }
+    }
+
+    /// The truth value, if it is one.
+    #[must_use]
+    pub fn as_bool(&self) -> Option<bool> {
+        if let Self::Bool(value) = self {
+            Some(*value)
+        } else {
+            None
+        }
+    }
+
+    /// Whether it is a number written without fraction and exponent.
+    #[must_use]
+    pub fn is_integer_token(&self) -> bool {
+        matches!(self, Self::Number(token) if is_integer_token(token))
+    }
+
+    /// The nearest binary64 of a number (infinite where the token is out of range).
+    #[must_use]
+    pub fn as_f64(&self) -> Option<f64> {
+        if let Self::Number(token) = self {
+            token.parse().ok()
+        } else {
+            None
+        }
+    }
+
+    /// The number, if its token is an integer that fits.
+    #[must_use]
+    pub fn as_i64(&self) -> Option<i64> {
+        if let Self::Number(token) = self {
+            token.parse().ok()
+        } else {
+            None
+        }
+    }
+
+    /// The same value, borrowing nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Value<'static> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::Bool(value),
+            Self::Number(token) => Value::Number(Cow::Owned(token.into_owned())),
+            Self::String(text) => Value::String(Cow::Owned(text.into_owned())),
+            Self::Array(items) => Value::Array(items.into_iter().map(Value::into_owned).collect()),
+            Self::Object(members) => Value::Object(
+                members
+                    .into_iter()
+                    .map(|(key, value)| (Cow::Owned(key.into_owned()), value.into_owned()))
+                    .collect(),
+            ),
+        }
+    }
+
+    /// What kind of value it is, for messages: `an object`, `a number`, …
+    #[must_use]
+    pub fn kind_name(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::String(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
+}
+
+/// Whether a number token has neither fraction nor exponent.
+#[must_use]
+pub fn is_integer_token(token: &str) -> bool {
+    !token.bytes().any(|b| matches!(b, b'.' | b'e' | b'E'))
+}
+
+impl From<bool> for Value<'_> {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::String(Cow::Borrowed(value))
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(value: String) -> Self {
+        Self::String(Cow::Owned(value))
+    }
+}
+
+impl From<u64> for Value<'_> {
+    fn from(value: u64) -> Self {
+        Self::Number(Cow::Owned(value.to_string()))
+    }
+}
+
+impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// Builds an object from pairs of key and value, in the order given.
+#[must_use]
+pub fn object<'a, const N: usize>(members: [(&'a str, Value<'a>); N]) -> Value<'a> {
+    Value::Object(
+        members
+            .into_iter()
+            .map(|(key, value)| (Cow::Borrowed(key), value))
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(text: &str) -> ParseErrorKind {
+        parse(text.as_bytes()).expect_err(text).kind
+    }
+
+    #[test]
+    fn number_tokens_are_kept() {
+        let value = parse(b" [1.0, -0.0, 1E5, 12345678901234567890] ").unwrap();
+        let tokens: Vec<_> = value
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| match item {
+                Value::Number(token) => token.to_string(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(tokens, ["1.0", "-0.0", "1E5", "12345678901234567890"]);
+    }
+
+    #[test]
+    fn refuses_what_two_parsers_could_read_differently() {
+        assert_eq!(
+            kind(r#"{"a":1,"\u0061":2}"#),
+            ParseErrorKind::DuplicateKey("a".into())
+        );
+        assert_eq!(kind(r#""\ud800""#), ParseErrorKind::LoneSurrogate);
+        assert_eq!(kind(r#""\ud800\u0041""#), ParseErrorKind::LoneSurrogate);
+        assert_eq!(kind("NaN"), ParseErrorKind::NotANumber);
+        assert_eq!(kind("-Infinity"), ParseErrorKind::NotANumber);
+        assert_eq!(kind("01"), ParseErrorKind::BadNumber);
+        assert_eq!(kind("\u{feff}1"), ParseErrorKind::ByteOrderMark);
+        assert_eq!(kind("1 2"), ParseErrorKind::TrailingBytes);
+        assert_eq!(kind(""), ParseErrorKind::UnexpectedEnd);
+    }
+
+    #[test]
+    fn finds_duplicates_in_large_objects() {
+        let mut text: Vec<_> = (0..100).map(|n| format!("\"k{n}\":{n}")).collect();
+        assert!(parse(format!("{{{}}}", text.join(",")).as_bytes()).is_ok());
+        text.push("\"k3\":0".into());
+        assert_eq!(
+            kind(&format!("{{{}}}", text.join(","))),
+            ParseErrorKind::DuplicateKey("k3".into())
+        );
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        assert!(parse(nested(MAX_DEPTH).as_bytes()).is_ok());
+        assert_eq!(kind(&nested(MAX_DEPTH + 1)), ParseErrorKind::TooDeep);
+        assert_eq!(kind(&"[".repeat(1_000_000)), ParseErrorKind::TooDeep);
+    }
+
+    #[test]
+    fn surrogate_pairs_join() {
+        assert_eq!(
+            parse(br#""\ud83d\ude00""#).unwrap().as_str(),
+            Some("\u{1f600}")
+        );
+    }
+}

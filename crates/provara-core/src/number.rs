@@ -1,0 +1,144 @@
+//! The two decimal forms of a binary64 that the format knows: ECMAScript's, which RFC 8785 uses,
+//! and Python's, which belief states and older vaults use.
+
+/// The shortest decimal digits that read back as `value`, and the exponent of ten of the first.
+fn shortest(value: f64) -> (String, i32) {
+    let scientific = format!("{:e}", value.abs());
+    let (mantissa, exponent) = scientific.split_once('e').expect("the form of {:e}");
+    let digits = mantissa.replace('.', "");
+    (digits, exponent.parse().expect("the exponent of {:e}"))
+}
+
+/// Digits with a decimal point after the first `point` of them, padded with zeros on either side.
+fn positional(digits: &str, point: i32) -> String {
+    let count = i32::try_from(digits.len()).expect("at most 17 digits");
+    if point <= 0 {
+        let zeros = usize::try_from(-point).expect("not negative");
+        return format!("0.{}{digits}", "0".repeat(zeros));
+    }
+    if point >= count {
+        let zeros = usize::try_from(point - count).expect("not negative");
+        return format!("{digits}{}", "0".repeat(zeros));
+    }
+    let (whole, fraction) = digits.split_at(usize::try_from(point).expect("positive"));
+    format!("{whole}.{fraction}")
+}
+
+fn with_exponent(digits: &str, exponent: i32, width: usize) -> String {
+    let (first, rest) = digits.split_at(1);
+    let point = if rest.is_empty() { "" } else { "." };
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!(
+        "{first}{point}{rest}e{sign}{:0width$}",
+        exponent.unsigned_abs()
+    )
+}
+
+/// The ECMAScript form (`Number::toString`, ECMA-262 section 6.1.6.1.20) that RFC 8785 section
+/// 3.2.2.3 prescribes. `value` must be finite.
+#[must_use]
+pub fn es_number(value: f64) -> String {
+    debug_assert!(value.is_finite());
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let (digits, exponent) = shortest(value);
+    let sign = if value < 0.0 { "-" } else { "" };
+    let body = if (-6..21).contains(&exponent) {
+        positional(&digits, exponent + 1)
+    } else {
+        with_exponent(&digits, exponent, 1)
+    };
+    format!("{sign}{body}")
+}
+
+/// The form in which Python's `repr` prints a float: `.0` when integral, an exponent of two digits
+/// at least when it is below -4 or above 15 (spec/VAULT_FORMAT, section 6).
+/// `value` must be finite.
+#[must_use]
+pub fn python_float(value: f64) -> String {
+    debug_assert!(value.is_finite());
+    let sign = if value.is_sign_negative() { "-" } else { "" };
+    if value == 0.0 {
+        return format!("{sign}0.0");
+    }
+    let (digits, exponent) = shortest(value);
+    let body = if (-4..16).contains(&exponent) {
+        let body = positional(&digits, exponent + 1);
+        if body.contains('.') {
+            body
+        } else {
+            format!("{body}.0")
+        }
+    } else {
+        with_exponent(&digits, exponent, 2)
+    };
+    format!("{sign}{body}")
+}
+
+/// Whether `token`, a JSON number, is already in the form of [`es_number`].
+#[must_use]
+pub fn is_es_form(token: &str) -> bool {
+    // Most numbers are short integers, whose form needs no conversion to be seen.
+    let digits = token.strip_prefix('-').unwrap_or(token);
+    if digits.len() <= 15 && digits.bytes().all(|b| b.is_ascii_digit()) {
+        return token != "-0";
+    }
+    token
+        .parse()
+        .is_ok_and(|value: f64| value.is_finite() && es_number(value) == token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn python_form_is_that_of_repr() {
+        for (value, text) in [
+            (1.0, "1.0"),
+            (-0.0, "-0.0"),
+            (0.0, "0.0"),
+            (1e-7, "1e-07"),
+            (1e21, "1e+21"),
+            (1e16, "1e+16"),
+            (1e15, "1000000000000000.0"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (1.5e300, "1.5e+300"),
+            (5e-324, "5e-324"),
+            (-123.25, "-123.25"),
+        ] {
+            assert_eq!(python_float(value), text);
+        }
+    }
+
+    #[test]
+    fn ecmascript_form() {
+        for (value, text) in [
+            (1.0, "1"),
+            (-0.0, "0"),
+            (1e21, "1e+21"),
+            (1e20, "100000000000000000000"),
+            (1e-6, "0.000001"),
+            (1e-7, "1e-7"),
+            (5e-324, "5e-324"),
+            (-1.25, "-1.25"),
+            (333_333_333.333_333_3, "333333333.3333333"),
+        ] {
+            assert_eq!(es_number(value), text);
+            assert!(is_es_form(text));
+        }
+        for token in [
+            "1.0",
+            "-0",
+            "1E5",
+            "1e21",
+            "0.10",
+            "1e400",
+            "12345678901234567890",
+        ] {
+            assert!(!is_es_form(token), "{token}");
+        }
+    }
+}
