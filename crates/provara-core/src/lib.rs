@@ -9,5 +9,7 @@ pub mod canonical;
 pub mod event_type;
 pub mod id;
 pub mod json;
+pub mod keys;
 pub mod number;
+pub mod scan;
 pub mod time;
