@@ -5,11 +5,15 @@
 //! Everything here is pure: no files, no clock, no randomness. The caller brings bytes and times,
 //! and gets bytes, values and findings.
 
+pub mod beliefs;
 pub mod canonical;
+pub mod event;
 pub mod event_type;
+pub mod finding;
 pub mod id;
 pub mod json;
 pub mod keys;
+pub mod manifest;
 pub mod number;
 pub mod scan;
 pub mod time;

@@ -1,0 +1,267 @@
+//! What a verification says: findings with codes, and the report that holds them
+//! (spec/VAULT_FORMAT, section 9).
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal $name:literal,)*) => {
+        /// The code of a finding; `E` codes are the format's, `W` codes are this verifier's
+        /// warnings.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code { $($(#[$doc])* $variant,)* }
+
+        impl Code {
+            /// Every code, in order.
+            pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
+
+            /// The printed form, such as `PROVARA_E003`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => concat!("PROVARA_", $text),)* }
+            }
+
+            /// The name, such as `INVALID_SIGNATURE`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Code::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A stored hash is not that of its data.
+    E001 = "E001" "HASH_MISMATCH",
+    /// `prev_event_hash` is not the actor's previous event.
+    E002 = "E002" "BROKEN_CAUSAL_CHAIN",
+    /// Ed25519 says no.
+    E003 = "E003" "INVALID_SIGNATURE",
+    /// The id is not the content's.
+    E004 = "E004" "EVENT_ID_MISMATCH",
+    /// `prev_event_hash` is another actor's event.
+    E005 = "E005" "CROSS_ACTOR_CHAIN_REFERENCE",
+    /// A reference names no event of the log.
+    E006 = "E006" "ORPHAN_CHAIN_REFERENCE",
+    /// An id twice.
+    E007 = "E007" "DUPLICATE_EVENT_ID",
+    /// The computed root is not `merkle_root.txt`.
+    E008 = "E008" "MERKLE_ROOT_MISMATCH",
+    /// A stored state hash is not the recomputed one.
+    E009 = "E009" "STATE_HASH_DIVERGENCE",
+    /// A listed file is not there.
+    E010 = "E010" "MANIFEST_FILE_MISSING",
+    /// A listed file has another size.
+    E011 = "E011" "MANIFEST_SIZE_MISMATCH",
+    /// A listed file has another hash.
+    E012 = "E012" "MANIFEST_HASH_MISMATCH",
+    /// An actor's first event points back.
+    E013 = "E013" "FIRST_EVENT_PREV_NOT_NULL",
+    /// Not 64 lower-case hex digits.
+    E100 = "E100" "HASH_FORMAT",
+    /// A malformed event id.
+    E101 = "E101" "EVENT_ID_FORMAT",
+    /// A malformed key id, or one that is not its key's.
+    E102 = "E102" "KEY_ID_FORMAT",
+    /// A signature that is not the Base64 of 64 bytes.
+    E103 = "E103" "SIGNATURE_FORMAT",
+    /// Not canonical JSON.
+    E104 = "E104" "CANONICAL_FORMAT",
+    /// Not UTC RFC 3339.
+    E105 = "E105" "TIMESTAMP_FORMAT",
+    /// A key that signs its own revocation or promotion.
+    E200 = "E200" "KEY_ROTATION_SELF_SIGN",
+    /// A promotion without a revocation before it.
+    E201 = "E201" "KEY_ROTATION_WRONG_SEQUENCE",
+    /// A signer that is not trusted at this position.
+    E202 = "E202" "KEY_ROTATION_INVALID_SIGNER",
+    /// A revocation without its trust boundary.
+    E203 = "E203" "KEY_ROTATION_BOUNDARY_MISSING",
+    /// The signer's key is not known.
+    E204 = "E204" "KEY_NOT_FOUND",
+    /// A field that must be there is not, or is of the wrong kind.
+    E300 = "E300" "REQUIRED_FIELD_MISSING",
+    /// Neither a core type nor reverse-domain.
+    E301 = "E301" "INVALID_CUSTOM_EVENT_TYPE",
+    /// The files of the vault do not stand as they must.
+    E302 = "E302" "VAULT_STRUCTURE_INVALID",
+    /// A version that this verifier does not know.
+    E303 = "E303" "SPEC_VERSION_MISMATCH",
+    /// A merge would loosen a safety tier.
+    E400 = "E400" "SAFETY_TIER_LOOSENING",
+    /// `manifest.sig` signs an earlier seal.
+    W001 = "W001" "MANIFEST_SIGNATURE_STALE",
+    /// There is no `manifest.sig`.
+    W002 = "W002" "MANIFEST_SIGNATURE_ABSENT",
+    /// An actor signs with a key that never signed for it and that no rotation introduced.
+    W003 = "W003" "ACTOR_KEY_CHANGED",
+    /// `ts_logical` goes backwards within an actor.
+    W004 = "W004" "LOGICAL_CLOCK_BACKWARDS",
+    /// `timestamp_utc` goes backwards within an actor.
+    W005 = "W005" "TIMESTAMP_BACKWARDS",
+    /// The last line has no line end.
+    W006 = "W006" "FINAL_LINE_END_MISSING",
+    /// Events in an older form: token-preserving JSON, or ids without `actor_key_id`.
+    W007 = "W007" "LEGACY_FORM",
+    /// A predecessor vault is named but was not checked.
+    W008 = "W008" "PREDECESSOR_NOT_CHECKED",
+}
+
+impl Code {
+    /// Whether the code is a warning unless the verification is strict.
+    #[must_use]
+    pub fn is_warning(self) -> bool {
+        self >= Self::W001
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// How much a finding weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The vault is not valid.
+    Error,
+    /// The vault is valid, and an auditor should know.
+    Warning,
+}
+
+/// One thing that a verification found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What rule.
+    pub code: Code,
+    /// Its name, such as `INVALID_SIGNATURE`.
+    pub name: &'static str,
+    /// How much it weighs.
+    pub severity: Severity,
+    /// What happened, for people.
+    pub message: String,
+    /// The event, as far as it names itself.
+    pub event_id: Option<String>,
+    /// Its actor.
+    pub actor: Option<String>,
+    /// The file, relative to the vault.
+    pub file: String,
+    /// The line in the log, from 1.
+    pub line: Option<u64>,
+    /// The offset in the file in bytes, from 0.
+    pub offset: Option<u64>,
+    /// What should be there.
+    pub expected: Option<String>,
+    /// What is there.
+    pub found: Option<String>,
+}
+
+impl Finding {
+    /// A finding about a file.
+    #[must_use]
+    pub fn new(code: Code, file: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            name: code.name(),
+            severity: if code.is_warning() {
+                Severity::Warning
+            } else {
+                Severity::Error
+            },
+            message: message.into(),
+            event_id: None,
+            actor: None,
+            file: file.into(),
+            line: None,
+            offset: None,
+            expected: None,
+            found: None,
+        }
+    }
+
+    /// With what should be there and what is.
+    #[must_use]
+    pub fn compare(mut self, expected: impl fmt::Display, found: impl fmt::Display) -> Self {
+        self.expected = Some(expected.to_string());
+        self.found = Some(found.to_string());
+        self
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code, self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, " {}", self.message)
+    }
+}
+
+/// The result of a verification. Only the verifier of this crate makes one that is valid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    valid: bool,
+    event_count: u64,
+    findings: Vec<Finding>,
+    notes: Vec<String>,
+}
+
+impl Report {
+    /// Judges the findings; under `strict` a warning weighs as much as an error.
+    #[must_use]
+    pub(crate) fn judge(
+        strict: bool,
+        event_count: u64,
+        mut findings: Vec<Finding>,
+        notes: Vec<String>,
+    ) -> Self {
+        if strict {
+            for finding in &mut findings {
+                finding.severity = Severity::Error;
+            }
+        }
+        let valid = findings
+            .iter()
+            .all(|finding| finding.severity == Severity::Warning);
+        Self {
+            valid,
+            event_count,
+            findings,
+            notes,
+        }
+    }
+
+    /// Whether nothing was found that makes the vault invalid.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.valid
+    }
+
+    /// The number of lines of the log.
+    #[must_use]
+    pub fn event_count(&self) -> u64 {
+        self.event_count
+    }
+
+    /// Everything found, in the order of the log, then file by file.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// What was counted and what was not checked.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}

@@ -1,0 +1,402 @@
+//! The seal of a vault: the manifest, its Merkle root, and the signature over the root
+//! (spec/VAULT_FORMAT, section 5).
+
+use sha2::{Digest as _, Sha256};
+
+use crate::canonical::jcs;
+use crate::id::{Digest, KeyId};
+use crate::json::{self, Object, ParseError, Value, object};
+use crate::keys::{SigningKey, signature_from_base64, signature_to_base64};
+use crate::time::Timestamp;
+
+/// `backpack_spec_version` and `spec_version` of the format.
+pub const SPEC_VERSION: &str = "1.0";
+
+/// `manifest_version` of the format.
+pub const MANIFEST_VERSION: &str = "manifest.v0";
+
+/// The three files of the seal, which the manifest does not list.
+pub const SEAL_FILES: [&str; 3] = ["manifest.json", "manifest.sig", "merkle_root.txt"];
+
+/// One file of the vault as the manifest lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileEntry {
+    /// Relative to the vault, `/` between the parts.
+    pub path: String,
+    /// SHA-256 of the bytes.
+    pub sha256: Digest,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+impl FileEntry {
+    /// The Merkle leaf of the entry: SHA-256 over its canonical bytes
+    /// `{"path":…,"sha256":…,"size":…}`.
+    #[must_use]
+    pub fn leaf(&self) -> Digest {
+        let entry = object([
+            ("path", self.path.as_str().into()),
+            ("sha256", self.sha256.to_string().into()),
+            ("size", self.size.into()),
+        ]);
+        Digest::of(&json_bytes(&entry))
+    }
+}
+
+/// Canonical bytes of a value whose numbers are all sizes and counts of this module.
+fn json_bytes(value: &Value<'_>) -> Vec<u8> {
+    jcs(value).unwrap_or_else(|_| crate::canonical::token_preserving(value))
+}
+
+/// Why a manifest cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// It is not JSON.
+    #[error("not JSON: {0}")]
+    Json(#[from] ParseError),
+    /// A member is absent or of the wrong kind (`PROVARA_E300`).
+    #[error("'{0}' is missing or of the wrong kind")]
+    Field(&'static str),
+    /// An entry of `files` is malformed (`PROVARA_E300`).
+    #[error("entry {index} of 'files': '{field}' is missing or of the wrong kind")]
+    EntryField {
+        /// Position in the list, from 0.
+        index: usize,
+        /// The member.
+        field: &'static str,
+    },
+    /// A version that this reader does not know (`PROVARA_E303`).
+    #[error("{field} is {found:?}, not {expected:?}")]
+    Version {
+        /// The member.
+        field: &'static str,
+        /// What it says.
+        found: String,
+        /// What it must say.
+        expected: &'static str,
+    },
+}
+
+/// An entry of `files` as it stands in a manifest that is being checked. Its hash is kept as
+/// written: the Merkle leaf covers the entry as given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedFile {
+    /// The path as written; see [`safe_path`].
+    pub path: String,
+    /// The hash as written.
+    pub sha256: String,
+    /// The size as written.
+    pub size: u64,
+    /// SHA-256 over the canonical bytes of the entry as given.
+    pub leaf: Digest,
+}
+
+/// A manifest that was read, not yet held against the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// When it was made, as written.
+    pub created_at_utc: String,
+    /// The entries in the order of the file.
+    pub files: Vec<ListedFile>,
+    /// `file_count` as written.
+    pub file_count: u64,
+    /// Whether the text is in canonical form.
+    pub canonical: bool,
+}
+
+impl Manifest {
+    /// Reads `manifest.json`.
+    ///
+    /// # Errors
+    /// As [`ManifestError`] says.
+    pub fn parse(text: &[u8]) -> Result<Self, ManifestError> {
+        let document = json::parse(text)?;
+        for (field, expected) in [
+            ("backpack_spec_version", SPEC_VERSION),
+            ("manifest_version", MANIFEST_VERSION),
+        ] {
+            let found = document.get(field).and_then(Value::as_str);
+            let found = found.ok_or(ManifestError::Field(field))?;
+            if found != expected {
+                let found = found.to_owned();
+                return Err(ManifestError::Version {
+                    field,
+                    found,
+                    expected,
+                });
+            }
+        }
+        let created = document.get("created_at_utc").and_then(Value::as_str);
+        let count = document.get("file_count").and_then(as_u64);
+        let files = document.get("files").and_then(Value::as_array);
+        let files = files.ok_or(ManifestError::Field("files"))?;
+        let trimmed = text.strip_suffix(b"\n").unwrap_or(text);
+        Ok(Self {
+            created_at_utc: created
+                .ok_or(ManifestError::Field("created_at_utc"))?
+                .to_owned(),
+            files: files
+                .iter()
+                .enumerate()
+                .map(read_file)
+                .collect::<Result<_, _>>()?,
+            file_count: count.ok_or(ManifestError::Field("file_count"))?,
+            canonical: jcs(&document).is_ok_and(|bytes| bytes == trimmed),
+        })
+    }
+
+    /// The Merkle root over the entries in the order of the file.
+    #[must_use]
+    pub fn merkle_root(&self) -> Digest {
+        merkle_root(self.files.iter().map(|file| file.leaf))
+    }
+}
+
+fn as_u64(value: &Value<'_>) -> Option<u64> {
+    value.as_i64().and_then(|number| u64::try_from(number).ok())
+}
+
+fn read_file((index, entry): (usize, &Value<'_>)) -> Result<ListedFile, ManifestError> {
+    let wrong = |field| ManifestError::EntryField { index, field };
+    let text = |field| {
+        entry
+            .get(field)
+            .and_then(Value::as_str)
+            .ok_or_else(|| wrong(field))
+    };
+    Ok(ListedFile {
+        path: text("path")?.to_owned(),
+        sha256: text("sha256")?.to_owned(),
+        size: entry
+            .get("size")
+            .and_then(as_u64)
+            .ok_or_else(|| wrong("size"))?,
+        leaf: Digest::of(&json_bytes(entry)),
+    })
+}
+
+/// The bytes of `manifest.json` for `files`, which are sorted by path here, and their Merkle root.
+#[must_use]
+pub fn write_manifest(mut files: Vec<FileEntry>, created_at: Timestamp) -> (Vec<u8>, Digest) {
+    files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    let root = merkle_root(files.iter().map(FileEntry::leaf));
+    let entries = files.iter().map(|file| {
+        object([
+            ("path", file.path.as_str().into()),
+            ("sha256", file.sha256.to_string().into()),
+            ("size", file.size.into()),
+        ])
+    });
+    let manifest: Object<'_> = vec![
+        ("backpack_spec_version".into(), SPEC_VERSION.into()),
+        ("manifest_version".into(), MANIFEST_VERSION.into()),
+        ("created_at_utc".into(), created_at.to_string().into()),
+        ("file_count".into(), (files.len() as u64).into()),
+        ("files".into(), Value::Array(entries.collect())),
+    ];
+    (json_bytes(&Value::Object(manifest)), root)
+}
+
+/// The Merkle root over `leaves`: a node is SHA-256 of the 64 raw bytes left‖right, an odd last
+/// node is paired with itself, and no leaves give SHA-256 of nothing.
+#[must_use]
+pub fn merkle_root(leaves: impl IntoIterator<Item = Digest>) -> Digest {
+    let mut level: Vec<Digest> = leaves.into_iter().collect();
+    if level.is_empty() {
+        return Digest::of(b"");
+    }
+    while level.len() > 1 {
+        let node = |pair: &[Digest]| {
+            let mut hasher = Sha256::new();
+            hasher.update(pair[0].0);
+            hasher.update(pair.last().expect("chunks are not empty").0);
+            Digest(hasher.finalize().into())
+        };
+        level = level.chunks(2).map(node).collect();
+    }
+    level[0]
+}
+
+/// Whether a manifest path stays inside the vault: relative, `/` between non-empty parts, and no
+/// part `.` or `..`; no backslash, drive letter or NUL, which other systems read differently.
+#[must_use]
+pub fn safe_path(path: &str) -> bool {
+    !path.is_empty()
+        && !path.contains(['\\', '\0'])
+        && path.as_bytes().get(1).is_none_or(|b| *b != b':')
+        && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// The bytes of `merkle_root.txt`: 64 lower-case hex digits and LF.
+#[must_use]
+pub fn write_merkle_root(root: Digest) -> Vec<u8> {
+    format!("{root}\n").into_bytes()
+}
+
+/// The bytes of `manifest.sig`: canonical JSON and LF. Signed are the canonical bytes of
+/// `{key_id, merkle_root, signed_at_utc, spec_version}`.
+#[must_use]
+pub fn sign_root(root: Digest, key: &SigningKey, signed_at: Timestamp) -> Vec<u8> {
+    let mut document: Object<'_> = vec![
+        ("key_id".into(), key.key_id().to_string().into()),
+        ("merkle_root".into(), root.to_string().into()),
+        ("signed_at_utc".into(), signed_at.to_string().into()),
+        ("spec_version".into(), SPEC_VERSION.into()),
+    ];
+    let signature = key.sign(&json_bytes(&Value::Object(document.clone())));
+    document.push(("sig".into(), signature_to_base64(&signature).into()));
+    let mut out = json_bytes(&Value::Object(document));
+    out.push(b'\n');
+    out
+}
+
+/// `manifest.sig` as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootSignature {
+    /// The root that was signed.
+    pub merkle_root: Digest,
+    /// The signer.
+    pub key_id: KeyId,
+    /// When, as written.
+    pub signed_at_utc: String,
+    /// The signature.
+    pub signature: [u8; 64],
+    /// The bytes that were signed.
+    pub signed: Vec<u8>,
+}
+
+/// Why `manifest.sig` cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RootSignatureError {
+    /// It is not JSON.
+    #[error("not JSON: {0}")]
+    Json(#[from] ParseError),
+    /// A member is absent or of the wrong kind (`PROVARA_E300`).
+    #[error("'{0}' is missing or of the wrong kind")]
+    Field(&'static str),
+    /// `merkle_root` is not 64 hex digits (`PROVARA_E100`).
+    #[error("merkle_root is not 64 lower-case hex digits")]
+    Root,
+    /// `key_id` is malformed (`PROVARA_E102`).
+    #[error("key_id is malformed")]
+    KeyId,
+    /// `sig` is not the Base64 of 64 bytes (`PROVARA_E103`).
+    #[error("sig is not the Base64 of 64 bytes")]
+    Signature,
+    /// A version that this reader does not know (`PROVARA_E303`).
+    #[error("spec_version is {0:?}, not {SPEC_VERSION:?}")]
+    Version(String),
+}
+
+impl RootSignature {
+    /// Reads `manifest.sig`. The signature is not checked here.
+    ///
+    /// # Errors
+    /// As [`RootSignatureError`] says.
+    pub fn parse(text: &[u8]) -> Result<Self, RootSignatureError> {
+        let document = json::parse(text)?;
+        let field = |name| {
+            document
+                .get(name)
+                .and_then(Value::as_str)
+                .ok_or(RootSignatureError::Field(name))
+        };
+        let version = field("spec_version")?;
+        if version != SPEC_VERSION {
+            return Err(RootSignatureError::Version(version.to_owned()));
+        }
+        // The four members that the format names are signed, whatever else the file holds.
+        let signed = ["key_id", "merkle_root", "signed_at_utc", "spec_version"];
+        let members = signed.iter().map(|name| {
+            Ok((*name).into()).and_then(|key| field(name).map(|text| (key, Value::from(text))))
+        });
+        let members: Object<'_> = members.collect::<Result<_, RootSignatureError>>()?;
+        Ok(Self {
+            merkle_root: field("merkle_root")?
+                .parse()
+                .map_err(|_| RootSignatureError::Root)?,
+            key_id: field("key_id")?
+                .parse()
+                .map_err(|_| RootSignatureError::KeyId)?,
+            signed_at_utc: field("signed_at_utc")?.to_owned(),
+            signature: signature_from_base64(field("sig")?.as_bytes())
+                .ok_or(RootSignatureError::Signature)?,
+            signed: json_bytes(&Value::Object(members)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(path: &str, bytes: &[u8]) -> FileEntry {
+        FileEntry {
+            path: path.into(),
+            sha256: Digest::of(bytes),
+            size: bytes.len() as u64,
+        }
+    }
+
+    #[test]
+    fn roots_of_small_trees() {
+        let leaf = |n: u8| Digest([n; 32]);
+        let node = |a: Digest, b: Digest| Digest::of(&[a.0, b.0].concat());
+        assert_eq!(merkle_root([]), Digest::of(b""));
+        assert_eq!(merkle_root([leaf(1)]), leaf(1));
+        assert_eq!(
+            merkle_root([leaf(1), leaf(2), leaf(3)]),
+            node(node(leaf(1), leaf(2)), node(leaf(3), leaf(3)))
+        );
+    }
+
+    #[test]
+    fn manifest_round_trip() {
+        let time = "2026-11-22T10:00:00Z".parse().unwrap();
+        let (bytes, root) = write_manifest(vec![entry("b", b"2"), entry("a/c", b"1")], time);
+        let manifest = Manifest::parse(&bytes).unwrap();
+        assert!(manifest.canonical);
+        assert_eq!(manifest.file_count, 2);
+        assert_eq!(manifest.merkle_root(), root);
+        assert_eq!(manifest.files[0].path, "a/c");
+        let other = String::from_utf8(bytes)
+            .unwrap()
+            .replace("manifest.v0", "manifest.v1");
+        assert!(matches!(
+            Manifest::parse(other.as_bytes()),
+            Err(ManifestError::Version {
+                field: "manifest_version",
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn root_signature_round_trip() {
+        let key = SigningKey::from_seed(&[3; 32]);
+        let time = "2026-11-22T10:00:00Z".parse().unwrap();
+        let text = sign_root(Digest([9; 32]), &key, time);
+        let read = RootSignature::parse(&text).unwrap();
+        assert_eq!(read.merkle_root, Digest([9; 32]));
+        assert_eq!(key.public().verify(&read.signed, &read.signature), Ok(()));
+    }
+
+    #[test]
+    fn paths_that_leave() {
+        assert!(safe_path("events/events.ndjson") && safe_path(".keep"));
+        for bad in [
+            "",
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "a//b",
+            "a/",
+            "./a",
+            "a\\b",
+            "C:/x",
+            "a\0",
+        ] {
+            assert!(!safe_path(bad), "{bad}");
+        }
+    }
+}
