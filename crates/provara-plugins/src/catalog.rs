@@ -1,0 +1,564 @@
+//! The catalogue of discovered plugins: what the host says, checked.
+//!
+//! The host runs third parties' code, so its list is evidence of nothing. Here every entry is
+//! parsed into types that can only hold what the contract allows; an entry that does not fit
+//! becomes a [`Problem`] and breaks no other entry.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use provara_core::event_type::{CustomType, TypeNameError, reserved_name};
+use serde::Serialize;
+
+use crate::protocol::{Discovered, WireKind, WirePlugin, WireSource};
+use crate::schema::{CompiledSchema, SchemaError};
+use crate::text::{block, inline};
+
+/// The longest plugin name, in bytes.
+const MAX_NAME: usize = 200;
+
+/// The kinds of plugins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PluginKind {
+    /// Defines a custom event type.
+    EventType,
+    /// Derives a state from events.
+    Reducer,
+    /// Writes a vault in another form.
+    Export,
+}
+
+impl fmt::Display for PluginKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PluginKind::EventType => "event type",
+            PluginKind::Reducer => "reducer",
+            PluginKind::Export => "export format",
+        })
+    }
+}
+
+/// The name of a reducer or an export format, or the alias of an event type: visible ASCII
+/// without quotes, slashes and backslashes, so that it can stand in a message, on a command line
+/// and in a file name as it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct PluginName(String);
+
+/// Why a text is no [`PluginName`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{}' is not a plugin name: use letters, digits, '.', '_', '-' or '+'", inline(.0))]
+pub struct PluginNameError(String);
+
+impl PluginName {
+    /// The name with its letters as given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PluginName {
+    type Err = PluginNameError;
+
+    fn from_str(name: &str) -> Result<Self, PluginNameError> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'+');
+        let starts_well = name
+            .as_bytes()
+            .first()
+            .is_some_and(u8::is_ascii_alphanumeric);
+        if starts_well && name.len() <= MAX_NAME && name.bytes().all(allowed) {
+            Ok(PluginName(name.to_owned()))
+        } else {
+            Err(PluginNameError(name.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for PluginName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a plugin comes from. All texts are safe for a terminal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// Module and qualified name of the class, as `acme_provara_plugins.LoginEventPlugin`.
+    pub class: String,
+    /// The installed distribution, as `acme-provara-plugins`.
+    pub distribution: Option<String>,
+    /// The version of that distribution.
+    pub version: Option<String>,
+    /// How discovery found it.
+    pub source: WireSource,
+    /// The name of its entry point.
+    pub entry_point: Option<String>,
+}
+
+impl fmt::Display for Origin {
+    /// `acme-provara-plugins v1.0.0`, or the class where no distribution is known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.distribution, &self.version) {
+            (Some(distribution), Some(version)) => write!(f, "{distribution} v{version}"),
+            (Some(distribution), None) => f.write_str(distribution),
+            (None, _) => f.write_str(&self.class),
+        }
+    }
+}
+
+/// An event type that a plugin defines.
+#[derive(Debug)]
+pub struct EventTypeInfo {
+    /// The type.
+    pub event_type: CustomType,
+    /// Where the plugin comes from.
+    pub origin: Origin,
+    /// The alias that `append --type` takes for the type.
+    pub alias: Option<PluginName>,
+    /// The version of the schema, `1.0` unless the plugin says otherwise.
+    pub schema_version: String,
+    /// The schema as JSON text, as the plugin gives it.
+    pub schema_json: String,
+    /// The schema, checked against its meta-schema and compiled.
+    pub schema: CompiledSchema,
+}
+
+/// A reducer or an export format.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PluginInfo {
+    /// The name.
+    pub name: PluginName,
+    /// Where the plugin comes from.
+    #[serde(flatten)]
+    pub origin: Origin,
+}
+
+/// What sort of thing went wrong with a plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemKind {
+    /// A required method or attribute is missing.
+    Invalid,
+    /// Two plugins have one name.
+    Collision,
+    /// The plugin could not be loaded.
+    Load,
+    /// The name breaks the rules.
+    Name,
+    /// The schema is missing or wrong.
+    Schema,
+}
+
+/// A plugin that is left out, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What sort of problem it is.
+    pub kind: ProblemKind,
+    /// The plugin or entry point, safe for a terminal.
+    pub plugin: Option<String>,
+    /// `ERROR: …`, details, `Fix: …`; several lines, safe for a terminal.
+    pub text: String,
+}
+
+/// Every plugin that discovery found and the contract admits, sorted by name.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// Custom event types.
+    pub event_types: Vec<EventTypeInfo>,
+    /// Reducers.
+    pub reducers: Vec<PluginInfo>,
+    /// Export formats.
+    pub exports: Vec<PluginInfo>,
+    /// What was left out.
+    pub problems: Vec<Problem>,
+}
+
+impl Catalog {
+    /// Checks a discovery's result. Of two plugins of one kind with one name (in any letter
+    /// case) the first stays.
+    #[must_use]
+    pub fn from_wire(found: Discovered) -> Catalog {
+        let mut catalog = Catalog::default();
+        for problem in found.problems {
+            catalog.problems.push(Problem {
+                kind: match problem.kind.as_str() {
+                    "collision" => ProblemKind::Collision,
+                    "load" => ProblemKind::Load,
+                    "name" => ProblemKind::Name,
+                    "schema" => ProblemKind::Schema,
+                    _ => ProblemKind::Invalid,
+                },
+                plugin: problem.plugin.map(safe),
+                text: block(problem.text.trim_end()).into_owned(),
+            });
+        }
+        let mut taken: BTreeMap<(WireKind, String), String> = BTreeMap::new();
+        for plugin in found.plugins {
+            let key = (plugin.kind, plugin.name.to_lowercase());
+            if let Some(existing) = taken.get(&key) {
+                let problem = collision(&plugin.name, existing, &plugin.class);
+                catalog.problems.push(problem);
+                continue;
+            }
+            let class = plugin.class.clone();
+            match catalog.admit(plugin) {
+                Ok(()) => {
+                    taken.insert(key, class);
+                }
+                Err(problem) => catalog.problems.push(*problem),
+            }
+        }
+        catalog.settle_aliases();
+        let by_name = |a: &PluginInfo, b: &PluginInfo| a.name.cmp(&b.name);
+        catalog.reducers.sort_by(by_name);
+        catalog.exports.sort_by(by_name);
+        catalog
+            .event_types
+            .sort_by(|a, b| a.event_type.cmp(&b.event_type));
+        catalog
+    }
+
+    /// The event type that `name` spells, in any letter case, or whose alias it is.
+    #[must_use]
+    pub fn event_type(&self, name: &str) -> Option<&EventTypeInfo> {
+        let exact = |info: &&EventTypeInfo| info.event_type.as_str().eq_ignore_ascii_case(name);
+        let alias = |info: &&EventTypeInfo| {
+            info.alias
+                .as_ref()
+                .is_some_and(|alias| alias.0.eq_ignore_ascii_case(name))
+        };
+        self.event_types
+            .iter()
+            .find(exact)
+            .or_else(|| self.event_types.iter().find(alias))
+    }
+
+    /// The reducer that `name` spells, in any letter case.
+    #[must_use]
+    pub fn reducer(&self, name: &str) -> Option<&PluginInfo> {
+        self.reducers
+            .iter()
+            .find(|info| info.name.0.eq_ignore_ascii_case(name))
+    }
+
+    /// The export format that `name` spells, in any letter case.
+    #[must_use]
+    pub fn export(&self, name: &str) -> Option<&PluginInfo> {
+        self.exports
+            .iter()
+            .find(|info| info.name.0.eq_ignore_ascii_case(name))
+    }
+
+    fn admit(&mut self, plugin: WirePlugin) -> Result<(), Box<Problem>> {
+        let origin = Origin {
+            class: safe(plugin.class),
+            distribution: plugin.distribution.map(safe),
+            version: plugin.version.map(safe),
+            source: plugin.source,
+            entry_point: plugin.entry_point.map(safe),
+        };
+        let named = |name: String, origin: Origin| match name.parse::<PluginName>() {
+            Ok(name) => Ok(PluginInfo { name, origin }),
+            Err(error) => Err(Box::new(Problem {
+                kind: ProblemKind::Name,
+                plugin: Some(safe(name)),
+                text: format!(
+                    "ERROR: {error}.\n  Plugin class: {}\n  Source: {origin}\n\
+                     Fix: Rename the plugin (reverse-domain notation recommended).",
+                    origin.class
+                ),
+            })),
+        };
+        match plugin.kind {
+            WireKind::Reducer => self.reducers.push(named(plugin.name, origin)?),
+            WireKind::Export => self.exports.push(named(plugin.name, origin)?),
+            WireKind::EventType => {
+                let version = plugin.schema_version.map_or_else(|| "1.0".to_owned(), safe);
+                let info = event_type(
+                    &plugin.name,
+                    origin,
+                    plugin.schema_json,
+                    version,
+                    plugin.cli_command,
+                    &mut self.problems,
+                )?;
+                self.event_types.push(info);
+            }
+        }
+        Ok(())
+    }
+
+    /// An alias must not hide a core type, a custom type or an earlier alias.
+    fn settle_aliases(&mut self) {
+        let mut taken: BTreeMap<String, String> = self
+            .event_types
+            .iter()
+            .map(|info| (info.event_type.folded(), info.origin.class.clone()))
+            .collect();
+        for info in &mut self.event_types {
+            let Some(alias) = &info.alias else { continue };
+            let folded = alias.0.to_ascii_lowercase();
+            let existing = match reserved_name(&folded) {
+                Some(core) => Some(format!("the core type {}", core.as_str())),
+                None => taken.get(&folded).cloned(),
+            };
+            if let Some(existing) = existing {
+                self.problems
+                    .push(collision(&alias.0, &existing, &info.origin.class));
+                info.alias = None;
+            } else {
+                taken.insert(folded, info.origin.class.clone());
+            }
+        }
+    }
+}
+
+fn event_type(
+    name: &str,
+    origin: Origin,
+    schema_json: Option<String>,
+    schema_version: String,
+    alias: Option<String>,
+    problems: &mut Vec<Problem>,
+) -> Result<EventTypeInfo, Box<Problem>> {
+    let refuse = |kind: ProblemKind, what: &str, fix: &str| {
+        Box::new(Problem {
+            kind,
+            plugin: Some(inline(name).into_owned()),
+            text: format!(
+                "ERROR: Plugin '{}' is invalid.\n  {what}\n  Plugin class: {}\n  Source: {origin}\n\
+                 Fix: {fix}",
+                inline(name),
+                origin.class
+            ),
+        })
+    };
+    let event_type: CustomType = name.parse().map_err(|error: TypeNameError| {
+        let what = format!("Event type name {}", inline(&error.to_string()));
+        refuse(
+            ProblemKind::Name,
+            &what,
+            "Use a reverse-domain name such as com.example.thing.",
+        )
+    })?;
+    let schema_json = schema_json.ok_or_else(|| {
+        refuse(
+            ProblemKind::Schema,
+            "Missing required attribute: 'schema'",
+            "Provide a JSON Schema for the event's payload.",
+        )
+    })?;
+    let schema = CompiledSchema::new(name, &schema_version, &schema_json).map_err(
+        |error: SchemaError| {
+            let what = format!("The schema cannot be used: {error}");
+            refuse(
+                ProblemKind::Schema,
+                &what,
+                "Correct the plugin's JSON Schema.",
+            )
+        },
+    )?;
+    let alias = match alias.as_deref().map(PluginName::from_str) {
+        None => None,
+        Some(Ok(alias)) => Some(alias),
+        Some(Err(error)) => {
+            problems.push(*refuse(
+                ProblemKind::Name,
+                &format!("cli_command(): {error}"),
+                "Return a plain word from cli_command(), or None.",
+            ));
+            None
+        }
+    };
+    Ok(EventTypeInfo {
+        event_type,
+        origin,
+        alias,
+        schema_version,
+        schema_json,
+        schema,
+    })
+}
+
+/// The text of the specification's section "Name Collision".
+fn collision(name: &str, existing: &str, new: &str) -> Problem {
+    Problem {
+        kind: ProblemKind::Collision,
+        plugin: Some(inline(name).into_owned()),
+        text: format!(
+            "ERROR: Plugin name collision for '{}'.\n  Existing: {}\n  New: {}\n\
+             Fix: Use a unique name (reverse-domain notation recommended).",
+            inline(name),
+            inline(existing),
+            inline(new)
+        ),
+    }
+}
+
+/// Escapes a text of one line. Takes and gives ownership because most texts need no change.
+#[allow(clippy::needless_pass_by_value)]
+fn safe(text: String) -> String {
+    inline(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::WireProblem;
+
+    fn plugin(kind: WireKind, name: &str, class: &str) -> WirePlugin {
+        WirePlugin {
+            kind,
+            name: name.to_owned(),
+            class: class.to_owned(),
+            distribution: Some("acme-provara-plugins".to_owned()),
+            version: Some("1.0.0".to_owned()),
+            source: WireSource::EntryPoint,
+            entry_point: None,
+            schema_json: (kind == WireKind::EventType).then(|| r#"{"type":"object"}"#.to_owned()),
+            schema_version: None,
+            cli_command: None,
+        }
+    }
+
+    fn catalog(plugins: Vec<WirePlugin>) -> Catalog {
+        Catalog::from_wire(Discovered {
+            plugins,
+            problems: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn admits_and_sorts() {
+        let mut login = plugin(WireKind::EventType, "com.acme.audit.login", "a.Login");
+        login.cli_command = Some("login".to_owned());
+        let found = catalog(vec![
+            plugin(WireKind::Export, "siem-splunk", "a.S"),
+            plugin(WireKind::Export, "csv", "a.C"),
+            login,
+            plugin(WireKind::Reducer, "com.acme.compliance.monitor", "a.R"),
+        ]);
+        assert!(found.problems.is_empty(), "{:?}", found.problems);
+        assert_eq!(found.exports[0].name.as_str(), "csv");
+        assert_eq!(
+            found.exports[0].origin.to_string(),
+            "acme-provara-plugins v1.0.0"
+        );
+        for name in ["LOGIN", "com.acme.AUDIT.login"] {
+            assert_eq!(
+                found.event_type(name).unwrap().event_type.as_str(),
+                "com.acme.audit.login"
+            );
+        }
+        assert!(found.event_type("logi").is_none());
+        assert!(found.reducer("COM.acme.compliance.monitor").is_some());
+        assert!(found.export("csv2").is_none());
+    }
+
+    #[test]
+    fn a_collision_reads_as_specified_and_the_first_stays() {
+        let found = catalog(vec![
+            plugin(
+                WireKind::Export,
+                "csv",
+                "provara.plugins.builtin.CSVExporter",
+            ),
+            plugin(WireKind::Export, "CSV", "x.Other"),
+            plugin(
+                WireKind::Export,
+                "csv",
+                "acme_provara_plugins.CSVExportPlugin",
+            ),
+            plugin(WireKind::Reducer, "csv", "x.Reducer"),
+        ]);
+        assert_eq!(found.exports.len(), 1);
+        assert_eq!(found.reducers.len(), 1);
+        assert_eq!(found.problems.len(), 2);
+        assert_eq!(
+            found.problems[1].text,
+            "ERROR: Plugin name collision for 'csv'.\n  \
+             Existing: provara.plugins.builtin.CSVExporter\n  \
+             New: acme_provara_plugins.CSVExportPlugin\n\
+             Fix: Use a unique name (reverse-domain notation recommended)."
+        );
+    }
+
+    #[test]
+    fn a_bad_entry_breaks_no_other() {
+        let mut no_schema = plugin(WireKind::EventType, "com.acme.a.b", "x.NoSchema");
+        no_schema.schema_json = None;
+        let mut bad_schema = plugin(WireKind::EventType, "com.acme.a.c", "x.BadSchema");
+        bad_schema.schema_json = Some(r#"{"type":"objekt"}"#.to_owned());
+        let mut bad_alias = plugin(WireKind::EventType, "com.acme.a.d", "x.BadAlias");
+        bad_alias.cli_command = Some("a b\x1b[0m".to_owned());
+        let found = catalog(vec![
+            no_schema,
+            bad_schema,
+            bad_alias,
+            plugin(WireKind::EventType, "Genesis", "x.Reserved"),
+            plugin(WireKind::EventType, "login", "x.Short"),
+            plugin(WireKind::Export, "a\x1b[31m", "x.Escape"),
+            plugin(WireKind::Export, "", "x.Empty"),
+            plugin(WireKind::Export, "good", "x.Good"),
+        ]);
+        assert_eq!(found.event_types.len(), 1);
+        assert_eq!(found.exports.len(), 1);
+        let kinds: Vec<_> = found.problems.iter().map(|problem| problem.kind).collect();
+        use ProblemKind::{Name, Schema};
+        assert_eq!(kinds, [Schema, Schema, Name, Name, Name, Name, Name]);
+        assert!(found.problems[3].text.contains("reserved for core types"));
+        assert!(
+            found
+                .problems
+                .iter()
+                .all(|problem| !problem.text.contains('\x1b'))
+        );
+        assert!(
+            found
+                .problems
+                .iter()
+                .all(|problem| problem.text.contains("\nFix: "))
+        );
+    }
+
+    #[test]
+    fn an_alias_hides_no_type() {
+        let with_alias = |name: &str, alias: &str| {
+            let mut plugin = plugin(WireKind::EventType, name, &format!("x.{alias}"));
+            plugin.cli_command = Some(alias.to_owned());
+            plugin
+        };
+        let found = catalog(vec![
+            with_alias("com.acme.a.a", "observation"),
+            with_alias("com.acme.a.b", "com.acme.a.c"),
+            with_alias("com.acme.a.c", "login"),
+            with_alias("com.acme.a.d", "LOGIN"),
+        ]);
+        assert_eq!(found.problems.len(), 3);
+        assert_eq!(
+            found.event_type("login").unwrap().event_type.as_str(),
+            "com.acme.a.c"
+        );
+        assert!(found.event_type("observation").is_none());
+    }
+
+    #[test]
+    fn problems_of_the_host_are_escaped() {
+        let found = Catalog::from_wire(Discovered {
+            plugins: Vec::new(),
+            problems: vec![WireProblem {
+                kind: "load".to_owned(),
+                plugin: Some("x\x07".to_owned()),
+                text: "ERROR: \x1b]0;title\x07\nFix: …\n".to_owned(),
+            }],
+        });
+        assert_eq!(found.problems[0].kind, ProblemKind::Load);
+        assert_eq!(
+            found.problems[0].text,
+            "ERROR: \\u{1b}]0;title\\u{7}\nFix: …"
+        );
+    }
+}

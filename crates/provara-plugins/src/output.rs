@@ -1,0 +1,188 @@
+//! What plugins print: copied to the user's stderr, marked and made harmless.
+//!
+//! A plugin may print; the protocol does not run over stdout. Each line gets the prefix
+//! `[plugin] ` and loses its control characters. Lines are cut at a length and the whole at a
+//! size, so that a plugin can neither hide a message nor fill a log.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::text::inline;
+
+/// The longest line that is copied in one piece, in bytes.
+const MAX_LINE: usize = 8 * 1024;
+
+/// The most that is copied of each stream, in bytes.
+const MAX_TOTAL: usize = 8 * 1024 * 1024;
+
+/// The lines kept for the message about a host that did not start.
+const KEPT_LINES: usize = 12;
+
+/// Takes finished lines, each with its line feed.
+pub type Sink = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// The sink that writes to this process's stderr.
+#[must_use]
+pub fn stderr_sink() -> Sink {
+    Arc::new(|line| {
+        // A closed stderr is no reason to fail.
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    })
+}
+
+#[derive(Default)]
+struct Shared {
+    label: String,
+    tail: VecDeque<String>,
+}
+
+/// Copies the streams of one host.
+pub(crate) struct Pumps {
+    shared: Arc<Mutex<Shared>>,
+    sink: Sink,
+    running: usize,
+    done: Receiver<()>,
+    finished: Sender<()>,
+}
+
+impl Pumps {
+    pub(crate) fn new(sink: Sink) -> Pumps {
+        let (finished, done) = channel();
+        let shared = Arc::new(Mutex::new(Shared { label: "plugins".to_owned(), ..Shared::default() }));
+        Pumps { shared, sink, running: 0, done, finished }
+    }
+
+    /// Starts copying a stream on a thread of its own.
+    pub(crate) fn copy(&mut self, stream: impl Read + Send + 'static) -> std::io::Result<()> {
+        let (shared, sink) = (Arc::clone(&self.shared), Arc::clone(&self.sink));
+        let finished = self.finished.clone();
+        thread::Builder::new().name("plugin-output".to_owned()).spawn(move || {
+            pump(stream, &shared, &sink);
+            // The receiver is gone when nobody waits any more.
+            let _ = finished.send(());
+        })?;
+        self.running += 1;
+        Ok(())
+    }
+
+    /// Names the plugin in hand.
+    pub(crate) fn set_label(&self, label: &str) {
+        lock(&self.shared).label = inline(label).into_owned();
+    }
+
+    /// The plugin in hand.
+    pub(crate) fn label(&self) -> String {
+        lock(&self.shared).label.clone()
+    }
+
+    /// The last lines that the host printed, for a message.
+    pub(crate) fn tail(&self) -> String {
+        let lines: Vec<String> = lock(&self.shared).tail.iter().cloned().collect();
+        lines.join("\n")
+    }
+
+    /// Waits until the streams have ended, but not longer than `limit`: a process that escaped
+    /// could hold a stream open.
+    pub(crate) fn drain(&mut self, limit: Duration) {
+        let end = Instant::now() + limit;
+        while self.running > 0 {
+            let left = end.saturating_duration_since(Instant::now());
+            if self.done.recv_timeout(left).is_err() {
+                return;
+            }
+            self.running -= 1;
+        }
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> std::sync::MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn pump(mut stream: impl Read, shared: &Mutex<Shared>, sink: &Sink) {
+    let mut buffer = [0; 16 * 1024];
+    let mut line: Vec<u8> = Vec::new();
+    let mut left = MAX_TOTAL;
+    loop {
+        let count = match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        };
+        if left == 0 {
+            // Go on reading, so that the plugin does not block on a full pipe.
+            continue;
+        }
+        for byte in &buffer[..count.min(left)] {
+            if *byte == b'\n' {
+                emit(&line, shared, sink);
+                line.clear();
+            } else {
+                line.push(*byte);
+                if line.len() == MAX_LINE {
+                    emit(&line, shared, sink);
+                    line.clear();
+                }
+            }
+        }
+        left -= count.min(left);
+        if left == 0 {
+            line.clear();
+            emit(b"(further output is not shown)", shared, sink);
+        }
+    }
+    if !line.is_empty() {
+        emit(&line, shared, sink);
+    }
+}
+
+fn emit(line: &[u8], shared: &Mutex<Shared>, sink: &Sink) {
+    let text = String::from_utf8_lossy(line);
+    let text = inline(text.strip_suffix('\r').unwrap_or(&text)).into_owned();
+    let label = {
+        let mut shared = lock(shared);
+        if shared.tail.len() == KEPT_LINES {
+            shared.tail.pop_front();
+        }
+        shared.tail.push_back(text.clone());
+        shared.label.clone()
+    };
+    sink(&format!("[{label}] {text}\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collect(input: Vec<u8>) -> Vec<String> {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let taken = Arc::clone(&lines);
+        let mut pumps = Pumps::new(Arc::new(move |line| taken.lock().unwrap().push(line.to_owned())));
+        pumps.set_label("csv");
+        pumps.copy(std::io::Cursor::new(input)).unwrap();
+        pumps.drain(Duration::from_secs(10));
+        assert_eq!(pumps.running, 0);
+        let lines = lines.lock().unwrap().clone();
+        lines
+    }
+
+    #[test]
+    fn lines_are_marked_and_harmless() {
+        assert_eq!(
+            collect(b"one\r\n\x1b[2Jtwo\n\n\xff last".to_vec()),
+            ["[csv] one\n", "[csv] \\u{1b}[2Jtwo\n", "[csv] \n", "[csv] \u{fffd} last\n"]
+        );
+    }
+
+    #[test]
+    fn length_and_size_are_bounded() {
+        let lines = collect(vec![b'x'; MAX_TOTAL + 10 * MAX_LINE]);
+        assert_eq!(lines.len(), MAX_TOTAL / MAX_LINE + 1);
+        assert_eq!(lines.last().unwrap(), "[csv] (further output is not shown)\n");
+    }
+}
