@@ -1,0 +1,106 @@
+# The tasks of the project, by name. `make help` lists them; CI calls the same names.
+#
+# Everything that is made lands in directories that Git ignores:
+#   target/       Rust, one directory for every profile and for the wheel
+#   build/wheels  the wheel, built once, and the wheels of what it and the tests need
+#   .venv         the environment of the tests, of mypy and of the benchmarks
+#   .demo         what `make demo` makes, to look at afterwards
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+CARGO ?= cargo
+VENV := .venv
+WHEELS := build/wheels
+DEMO := .demo
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+# One interpreter for the wheel and for cargo: another one would rebuild the binding each time.
+export PYO3_PYTHON := $(CURDIR)/$(VENV)/bin/python
+export PROVARA_WHEELS := $(CURDIR)/$(WHEELS)
+
+sources := Cargo.toml Cargo.lock pyproject.toml \
+	$(shell find crates bindings python -type f -not -name '*.pyc' -not -name '*.so' \
+		-not -path '*/tests/*' -not -path '*.egg-info/*')
+
+.PHONY: help
+help: ## List the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: wheel ## Install into a fresh environment and walk the whole road on this repository's history
+	@bash scripts/demo.sh $(DEMO) $(VENV)/bin/python
+
+.PHONY: test
+test: test-rust test-python test-e2e ## Run every test
+
+.PHONY: test-rust
+test-rust: $(VENV)/.ready ## Run the tests of the crates
+	$(CARGO) test --workspace --locked
+
+.PHONY: test-python
+test-python: $(VENV)/.installed ## Run the tests of the Python package, from the installed wheel
+	$(VENV)/bin/python -m pytest tests/python
+
+.PHONY: test-e2e
+test-e2e: $(VENV)/.installed ## Run the tests of the installed executable
+	$(VENV)/bin/python -m pytest tests/e2e
+
+.PHONY: check
+check: fmt-check clippy mypy deny ## Check formatting, lints, types, licences
+
+.PHONY: fmt-check
+fmt-check: ## Check that the Rust is formatted
+	$(CARGO) fmt --all -- --check
+
+.PHONY: clippy
+clippy: $(VENV)/.ready ## Lint the Rust, warnings denied
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: mypy
+mypy: $(VENV)/.installed ## Check the types of the Python package and of the test tools
+	$(VENV)/bin/python -m mypy --strict python/provara
+	$(VENV)/bin/python -m mypy --strict tests/e2e benches
+
+.PHONY: deny
+deny: ## Check licences, bans and sources (where cargo-deny is installed)
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny --offline check licenses bans sources || $(CARGO) deny check licenses bans sources; \
+	else \
+		echo "cargo-deny is not installed: licences, bans and sources were not checked"; \
+	fi
+
+.PHONY: bench
+bench: $(VENV)/.installed ## Measure the start of the executable and an append of a plugin's event
+	$(VENV)/bin/python benches/bench.py
+
+.PHONY: wheel
+wheel: $(WHEELS)/.built ## Build the wheel, and fetch those it needs, into build/wheels
+
+.PHONY: clean
+clean: ## Remove what was made, except Rust's target directory
+	rm -rf build $(VENV) $(DEMO)
+
+$(VENV)/.ready: tests/requirements.txt
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed, this is " + sys.version)'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) wheel --prefer-binary --wheel-dir $(WHEELS) --requirement tests/requirements.txt
+	$(PIP) install --no-index --find-links $(WHEELS) --requirement tests/requirements.txt
+	touch $@
+
+# `pip wheel .` also collects the wheels that ours depends on, so that everything after it
+# installs from this directory alone, without a network. build/lib is setuptools' scratch
+# directory: left in place, it would carry deleted modules into the wheel.
+$(WHEELS)/.built: $(VENV)/.ready $(sources)
+	rm -rf $(WHEELS)/provara_protocol-*.whl build/lib build/lib.* build/bdist.*
+	$(PIP) wheel --prefer-binary --find-links $(WHEELS) --wheel-dir $(WHEELS) .
+	touch $@
+
+$(VENV)/.installed: $(WHEELS)/.built
+	$(PIP) install --no-index --find-links $(WHEELS) --force-reinstall --no-deps $(WHEELS)/provara_protocol-*.whl
+	$(PIP) install --no-index --find-links $(WHEELS) provara-protocol
+	touch $@

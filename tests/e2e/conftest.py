@@ -1,0 +1,75 @@
+"""Fixtures: the executable beside this interpreter, and environments with plugin packages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from support import HERE, ROOT, Environment, Provara
+
+CORPUS = HERE.parent / "corpus"
+
+
+@pytest.fixture(scope="session")
+def executable() -> Path:
+    """The executable under test: the one that the wheel put beside this interpreter.
+
+    It is never searched on PATH: a test must not pass on some other installation.
+    """
+    named = os.environ.get("PROVARA_E2E_EXECUTABLE")
+    found = Path(named) if named else Path(sys.executable).parent / "provara"
+    if not found.is_file():
+        pytest.exit(f"{found} does not exist: run the tests with `make test-e2e`", returncode=2)
+    return found
+
+
+@pytest.fixture
+def provara(executable: Path, tmp_path: Path) -> Provara:
+    """The executable, without any installed plugin."""
+    return Provara(executable, tmp_path / "home")
+
+
+@pytest.fixture
+def vault(provara: Provara, tmp_path: Path) -> Path:
+    """A vault as `init` makes it, with its two first events."""
+    path = tmp_path / "vault"
+    provara.run("init", path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def acme_environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment in which the example package is installed."""
+    environment = Environment(
+        tmp_path_factory.mktemp("acme") / "venv", "setuptools", "wheel", "pytest"
+    )
+    environment.install_package(ROOT / "examples" / "acme-provara-plugins")
+    return environment
+
+
+@pytest.fixture
+def acme(acme_environment: Environment, tmp_path: Path) -> Provara:
+    """The executable of the environment that has the example package."""
+    return Provara(acme_environment.executable, tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The judged vaults, unpacked once; a test that writes must copy."""
+    directory = tmp_path_factory.mktemp("corpus")
+    with tarfile.open(CORPUS / "vaults.tar.xz") as archive:
+        if hasattr(tarfile, "data_filter"):
+            archive.extractall(directory, filter="data")
+        else:
+            archive.extractall(directory)  # noqa: S202 (our own archive)
+    return directory
+
+
+@pytest.fixture
+def copied_corpus(corpus: Path, tmp_path: Path) -> Path:
+    """A private copy of the judged vaults."""
+    return Path(shutil.copytree(corpus, tmp_path / "corpus"))

@@ -1,0 +1,596 @@
+#!/usr/bin/env python3
+"""An independent reader of the vault format, for cross-checking the product.
+
+Plain Python and the ``cryptography`` package. It shares no code with this
+project and imports nothing of it, so that an error would have to be made twice,
+in two languages, to go unseen. It favours plainness over speed: a few thousand
+events per second are enough for a test.
+
+    python independent.py VAULT             # the reader's rules
+    python independent.py --written VAULT   # also what a strict writer must produce
+
+It prints one line per problem (``CODE where: what``) and exits with 0 when there is
+no error (warnings may remain), 1 when there is one.
+
+Not covered: redactions, vault seals and checkpoints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import hashlib
+import json
+import math
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Iterator
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+CORE_TYPES = {
+    "GENESIS", "OBSERVATION", "ASSERTION", "ATTESTATION", "RETRACTION", "KEY_REVOCATION",
+    "KEY_PROMOTION", "REDUCER_EPOCH", "SIGNED_STATEMENT", "RECEIPT",
+}  # fmt: skip
+CUSTOM_TYPE = re.compile(r"[a-z0-9]+(\.[a-z0-9_-]+)+\.[a-z0-9_-]+", re.IGNORECASE | re.ASCII)
+EVENT_ID = re.compile(r"evt_[0-9a-f]{24}")
+KEY_ID = re.compile(r"bp1_[0-9a-f]{16}")
+HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
+READ_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
+WRITE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+SEAL_FILES = {"manifest.json", "manifest.sig", "merkle_root.txt"}
+KEYFILE = "identity/private_keys.json"
+MAX_SAFE = 2**53 - 1
+
+
+class NotCanonical(ValueError):
+    """The value has no form under the rules that were asked for."""
+
+
+class Number(str):
+    """A JSON number, kept as the token that stands in the text."""
+
+
+# --------------------------------------------------------------------- JSON
+
+
+def parse(text: bytes) -> Any:
+    """Parses strictly: UTF-8, no duplicate keys, no NaN, no lone surrogates."""
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) != len(pairs):
+            raise ValueError("duplicate key")
+        return result
+
+    def constant(token: str) -> Any:
+        raise ValueError(f"{token} is not JSON")
+
+    decoded = text.decode("utf-8")
+    value = json.loads(
+        decoded,
+        object_pairs_hook=members,
+        parse_float=Number,
+        parse_int=Number,
+        parse_constant=constant,
+    )
+    refuse_surrogates(value)
+    return value
+
+
+def refuse_surrogates(value: Any) -> None:
+    if isinstance(value, dict):
+        for key, member in value.items():
+            refuse_surrogates(key)
+            refuse_surrogates(member)
+    elif isinstance(value, list):
+        for member in value:
+            refuse_surrogates(member)
+    elif isinstance(value, str):
+        value.encode("utf-8")  # raises UnicodeEncodeError, a ValueError
+
+
+def ecmascript_number(token: str) -> str:
+    """RFC 8785 section 3.2.2.3: the shortest digits, laid out as ECMAScript does."""
+    if re.fullmatch(r"-?\d+", token) and abs(int(token)) > MAX_SAFE:
+        raise NotCanonical(f"integer {token} is beyond 2^53-1")
+    number = float(token)
+    if math.isinf(number):
+        raise NotCanonical(f"{token} is no binary64")
+    if number == 0:
+        return "0"
+    sign = "-" if number < 0 else ""
+    mantissa, _, exponent = repr(abs(number)).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    point = len(whole) + int(exponent or 0)
+    digits = whole + fraction
+    stripped = digits.lstrip("0")
+    point -= len(digits) - len(stripped)
+    digits = stripped.rstrip("0")
+    count = len(digits)
+    if count <= point <= 21:
+        return sign + digits + "0" * (point - count)
+    if 0 < point <= 21:
+        return sign + digits[:point] + "." + digits[point:]
+    if -6 < point <= 0:
+        return sign + "0." + "0" * -point + digits
+    power = point - 1
+    head = digits[0] + ("." + digits[1:] if count > 1 else "")
+    return f"{sign}{head}e{'+' if power > 0 else '-'}{abs(power)}"
+
+
+def text_of(string: str) -> str:
+    out = ['"']
+    short = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    for char in string:
+        if char in short:
+            out.append(short[char])
+        elif char < " ":
+            out.append(f"\\u{ord(char):04x}")
+        else:
+            out.append(char)
+    return "".join(out) + '"'
+
+
+def render(value: Any, *, strict: bool) -> str:
+    if value is None:
+        return "null"
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    if isinstance(value, Number):
+        return ecmascript_number(value) if strict else str(value)
+    if isinstance(value, str):
+        return text_of(value)
+    if isinstance(value, list):
+        return "[" + ",".join(render(member, strict=strict) for member in value) + "]"
+    if strict:
+        keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
+    else:
+        keys = sorted(value)
+    inside = (f"{text_of(key)}:{render(value[key], strict=strict)}" for key in keys)
+    return "{" + ",".join(inside) + "}"
+
+
+def jcs(value: Any) -> bytes:
+    """The bytes of RFC 8785."""
+    return render(value, strict=True).encode("utf-8")
+
+
+def token_preserving(value: Any) -> bytes:
+    """Keys by code point, number tokens as they stand."""
+    return render(value, strict=False).encode("utf-8")
+
+
+def forms(value: Any) -> Iterator[tuple[str, bytes]]:
+    """The canonical forms that the value has, the strict one first."""
+    try:
+        yield "jcs", jcs(value)
+    except NotCanonical:
+        pass
+    yield "token-preserving", token_preserving(value)
+
+
+# ------------------------------------------------------------------ derivations
+
+
+def key_id_of(public_key: bytes) -> str:
+    return "bp1_" + hashlib.sha256(public_key).hexdigest()[:16]
+
+
+def event_id_of(canonical: bytes) -> str:
+    return "evt_" + hashlib.sha256(canonical).hexdigest()[:24]
+
+
+def without(event: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in event.items() if key not in names}
+
+
+def merkle_root(leaves: list[bytes]) -> str:
+    level = [hashlib.sha256(leaf).digest() for leaf in leaves]
+    if not level:
+        return hashlib.sha256(b"").hexdigest()
+    while len(level) > 1:
+        if len(level) % 2:
+            level.append(level[-1])
+        level = [
+            hashlib.sha256(left + right).digest()
+            for left, right in zip(level[::2], level[1::2], strict=True)
+        ]
+    return level[0].hex()
+
+
+def signature_holds(public_key: bytes, signature: bytes, message: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def decode_base64(text: Any, length: int) -> bytes | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        raw = base64.b64decode(text.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        return None
+    if len(raw) != length or base64.b64encode(raw).decode() != text:
+        return None
+    return raw
+
+
+# ----------------------------------------------------------------------- checks
+
+
+@dataclass(frozen=True)
+class Problem:
+    code: str
+    where: str
+    what: str
+    warning: bool = False
+
+    def __str__(self) -> str:
+        kind = "warning " if self.warning else ""
+        return f"{kind}{self.code} {self.where}: {self.what}"
+
+
+@dataclass
+class Result:
+    """What was found, and what was counted on the way."""
+
+    problems: list[Problem] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    legacy_form: int = 0
+    legacy_id: int = 0
+
+    @property
+    def errors(self) -> list[Problem]:
+        return [problem for problem in self.problems if not problem.warning]
+
+    @property
+    def warnings(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.warning]
+
+    @property
+    def codes(self) -> set[str]:
+        return {problem.code for problem in self.errors}
+
+    def error(self, code: str, where: str, what: str) -> None:
+        self.problems.append(Problem(code, where, what))
+
+    def warn(self, code: str, where: str, what: str) -> None:
+        self.problems.append(Problem(code, where, what, warning=True))
+
+
+@dataclass
+class Keys:
+    """The keys known so far, by position in the log."""
+
+    public: dict[str, bytes] = field(default_factory=dict)
+    revoked: set[str] = field(default_factory=set)
+    introduced: set[str] = field(default_factory=set)
+
+
+def load_keys(vault: Path, result: Result) -> Keys:
+    keys = Keys()
+    where = "identity/keys.json"
+    try:
+        entries = parse((vault / where).read_bytes())["keys"]
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        result.error("E302", where, str(problem))
+        return keys
+    for entry in entries:
+        raw = decode_base64(entry.get("public_key_b64"), 32)
+        if raw is None:
+            result.error("E102", where, f"{entry.get('key_id')}: the public key is not 32 bytes")
+        elif key_id_of(raw) != entry.get("key_id"):
+            result.error("E102", where, f"{entry.get('key_id')} is not the id of its key")
+        else:
+            keys.public[entry["key_id"]] = raw
+    return keys
+
+
+def check_form(line: bytes, where: str, written: bool, result: Result) -> dict[str, Any] | None:
+    """The line as an event, if it is one: one object in a canonical form."""
+    try:
+        value = parse(line)
+    except (ValueError, RecursionError) as problem:
+        result.error("E104", where, str(problem))
+        return None
+    if not isinstance(value, dict):
+        result.error("E104", where, "not an object")
+        return None
+    matching = [name for name, canonical in forms(value) if canonical == line]
+    if not matching:
+        result.error("E104", where, "not in a canonical form")
+    elif "jcs" not in matching:
+        if written:
+            result.error("E104", where, "not RFC 8785")
+        result.legacy_form += 1
+    return value
+
+
+def check_fields(event: dict[str, Any], where: str, written: bool, result: Result) -> bool:
+    before = len(result.problems)
+    required = {
+        "type": str, "actor": str, "actor_key_id": str, "event_id": str,
+        "timestamp_utc": str, "payload": dict, "sig": str,
+    }  # fmt: skip
+    for name, kind in required.items():
+        if not isinstance(event.get(name), kind) or isinstance(event.get(name), Number):
+            result.error("E300", where, f"{name} is missing or not of its type")
+    if "prev_event_hash" not in event:
+        result.error("E300", where, "prev_event_hash is missing")
+    if len(result.problems) > before:
+        return False
+    if not event["actor"]:
+        result.error("E300", where, "actor is empty")
+    if event["type"] not in CORE_TYPES and not CUSTOM_TYPE.fullmatch(event["type"]):
+        result.error("E301", where, event["type"])
+    if not EVENT_ID.fullmatch(event["event_id"]):
+        result.error("E101", where, event["event_id"])
+    if not KEY_ID.fullmatch(event["actor_key_id"]):
+        result.error("E102", where, event["actor_key_id"])
+    if not (WRITE_TIME if written else READ_TIME).fullmatch(event["timestamp_utc"]):
+        result.error("E105", where, event["timestamp_utc"])
+    if decode_base64(event["sig"], 64) is None:
+        result.error("E103", where, "the signature is not 64 bytes of Base64")
+    logical = event.get("ts_logical")
+    if logical is not None and not re.fullmatch(r"-?\d+", str(logical)):
+        result.error("E300", where, "ts_logical is not an integer")
+    if written and not isinstance(logical, Number):
+        result.error("E300", where, "ts_logical is missing")
+    return len(result.problems) == before
+
+
+def check_hash_and_signature(
+    event: dict[str, Any], keys: Keys, where: str, written: bool, result: Result
+) -> None:
+    derived = [event_id_of(form) for _, form in forms(without(event, "event_id", "sig"))]
+    older = [
+        event_id_of(form) for _, form in forms(without(event, "event_id", "sig", "actor_key_id"))
+    ]
+    if event["event_id"] == derived[0] or (event["event_id"] in derived and not written):
+        pass
+    elif event["event_id"] in older and not written:
+        result.legacy_id += 1
+    else:
+        result.error("E004", where, f"{event['event_id']} is not {derived[0]}")
+    public = keys.public.get(event["actor_key_id"])
+    if public is None:
+        result.error("E204", where, event["actor_key_id"])
+        return
+    signature = decode_base64(event["sig"], 64)
+    assert signature is not None
+    signed = [form for _, form in forms(without(event, "sig"))]
+    if written:
+        signed = signed[:1]
+    if not any(signature_holds(public, signature, message) for message in signed):
+        result.error("E003", where, "the signature does not hold")
+
+
+def check_rotation(
+    event: dict[str, Any], position: dict[str, int], keys: Keys, where: str, result: Result
+) -> None:
+    payload, signer = event["payload"], event["actor_key_id"]
+    if event["type"] == "KEY_REVOCATION":
+        revoked = payload.get("revoked_key_id")
+        if "trust_boundary_event_id" not in payload:
+            result.error("E203", where, "no trust boundary")
+        if signer == revoked:
+            result.error("E200", where, "signed by the key that it revokes")
+        elif signer in keys.revoked:
+            result.error("E202", where, "signed by a revoked key")
+        boundary = payload.get("trust_boundary_event_id")
+        limit = position.get(boundary, -1) if isinstance(boundary, str) else None
+        for other in result.events:
+            if limit is not None and other["actor_key_id"] == revoked:
+                if position.get(other["event_id"], 0) > limit:
+                    result.error("E202", other["event_id"], "after the trust boundary of its key")
+        if isinstance(revoked, str):
+            keys.revoked.add(revoked)
+    elif event["type"] == "KEY_PROMOTION":
+        promoted = payload.get("new_key_id") or payload.get("promoted_key_id")
+        if signer == promoted:
+            result.error("E200", where, "signed by the key that it promotes")
+        elif signer in keys.revoked:
+            result.error("E202", where, "signed by a revoked key")
+        if payload.get("replaces_key_id") not in keys.revoked:
+            result.error("E201", where, "no revocation came before")
+        raw = decode_base64(payload.get("new_public_key_b64"), 32)
+        if raw is not None and key_id_of(raw) == promoted:
+            keys.public.setdefault(promoted, raw)
+            keys.introduced.add(promoted)
+
+
+def check_log(vault: Path, keys: Keys, written: bool, result: Result) -> None:
+    where = "events/events.ndjson"
+    try:
+        log = (vault / where).read_bytes()
+    except OSError as problem:
+        result.error("E302", where, str(problem))
+        return
+    lines = log.split(b"\n")
+    if lines[-1]:
+        (result.error if written else result.warn)("E104", where, "no final line end")
+    else:
+        lines.pop()
+    heads: dict[str, dict[str, Any]] = {}
+    position: dict[str, int] = {}
+    actor_of: dict[str, str] = {}
+    keys_of_actor: dict[str, set[str]] = {}
+    for number, line in enumerate(lines, 1):
+        here = f"line {number}"
+        event = check_form(line, here, written, result)
+        if event is None or not check_fields(event, here, written, result):
+            continue
+        check_hash_and_signature(event, keys, here, written, result)
+        if event["actor_key_id"] in keys.revoked:
+            result.error("E202", here, f"{event['actor_key_id']} was revoked before")
+        if event["event_id"] in position:
+            result.error("E007", here, event["event_id"])
+            continue
+        check_chain(event, heads, actor_of, here, written, result)
+        used = keys_of_actor.setdefault(event["actor"], set())
+        if used and event["actor_key_id"] not in used | keys.introduced:
+            result.warn("KEY", here, f"first use of {event['actor_key_id']} by {event['actor']}")
+        used.add(event["actor_key_id"])
+        position[event["event_id"]] = number
+        actor_of[event["event_id"]] = event["actor"]
+        check_rotation(event, position, keys, here, result)
+        heads[event["actor"]] = event
+        result.events.append(event)
+
+
+def check_chain(
+    event: dict[str, Any],
+    heads: dict[str, dict[str, Any]],
+    actor_of: dict[str, str],
+    where: str,
+    written: bool,
+    result: Result,
+) -> None:
+    previous = event["prev_event_hash"]
+    head = heads.get(event["actor"])
+    if head is None:
+        if previous is not None:
+            if previous not in actor_of:
+                result.error("E006", where, str(previous))
+            elif actor_of[previous] != event["actor"]:
+                result.error("E005", where, str(previous))
+            else:
+                result.error("E013", where, str(previous))
+        logical = 1
+    else:
+        if previous != head["event_id"]:
+            if previous is not None and previous not in actor_of:
+                result.error("E006", where, str(previous))
+            elif previous is not None and actor_of[previous] != event["actor"]:
+                result.error("E005", where, str(previous))
+            else:
+                result.error("E002", where, f"{previous} is not {head['event_id']}")
+        logical = int(head.get("ts_logical") or 0) + 1
+    if written and int(event["ts_logical"]) != logical:
+        result.error("E300", where, f"ts_logical is not {logical}")
+
+
+def safe_path(path: str) -> bool:
+    parts = path.split("/")
+    return bool(path) and not path.startswith("/") and "\\" not in path and not {"", ".", ".."} & set(parts)
+
+
+def check_seal(vault: Path, keys: Keys, written: bool, result: Result) -> None:
+    try:
+        text = (vault / "manifest.json").read_bytes()
+        manifest = parse(text)
+        entries = manifest["files"]
+        paths = [entry["path"] for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        result.error("E302", "manifest.json", str(problem))
+        return
+    if written and jcs(manifest) != text.rstrip(b"\n"):
+        result.error("E104", "manifest.json", "not canonical")
+    if manifest.get("backpack_spec_version") != "1.0" or manifest.get("manifest_version") != "manifest.v0":
+        result.error("E303", "manifest.json", "unknown version")
+    if paths != sorted(paths) or len(set(paths)) != len(paths):
+        result.error("E302", "manifest.json", "paths are not sorted and unique")
+    if str(manifest.get("file_count")) != str(len(paths)):
+        result.error("E302", "manifest.json", "file_count")
+    root = vault.resolve()
+    for entry in entries:
+        path = entry["path"]
+        target = vault / path
+        if not safe_path(path) or not target.resolve().is_relative_to(root):
+            result.error("E302", path, "leaves the vault")
+        elif path in SEAL_FILES or path == KEYFILE:
+            result.error("E302", path, "must not be listed")
+        elif not target.is_file():
+            result.error("E010", path, "missing")
+        else:
+            data = target.read_bytes()
+            if str(len(data)) != str(entry["size"]):
+                result.error("E011", path, f"{len(data)} bytes")
+            if not HEX_DIGEST.fullmatch(str(entry["sha256"])):
+                result.error("E100", path, str(entry["sha256"]))
+            elif hashlib.sha256(data).hexdigest() != entry["sha256"]:
+                result.error("E012", path, "another hash")
+    for folder, _, names in os.walk(vault):
+        for name in names:
+            path = (Path(folder) / name).relative_to(vault).as_posix()
+            if path not in paths and path not in SEAL_FILES and not is_keyfile(vault, path):
+                result.error("E302", path, "phantom file")
+    computed = merkle_root([token_preserving(entry) for entry in entries])
+    if (vault / "merkle_root.txt").read_bytes() != computed.encode() + b"\n":
+        stored = (vault / "merkle_root.txt").read_text().strip()
+        if written or stored != computed:
+            result.error("E008", "merkle_root.txt", f"{stored} is not {computed}")
+    check_manifest_signature(vault, computed, keys, written, result)
+
+
+def is_keyfile(vault: Path, path: str) -> bool:
+    return path == KEYFILE or (
+        path.startswith("identity/") and b"private_key_b64" in (vault / path).read_bytes()
+    )
+
+
+def check_manifest_signature(
+    vault: Path, root: str, keys: Keys, written: bool, result: Result
+) -> None:
+    where = "manifest.sig"
+    try:
+        seal = parse((vault / where).read_bytes())
+    except OSError:
+        (result.error if written else result.warn)("SEAL", where, "absent")
+        return
+    except ValueError as problem:
+        result.error("E003", where, str(problem))
+        return
+    public = keys.public.get(seal.get("key_id"))
+    signature = decode_base64(seal.get("sig"), 64)
+    message = [form for _, form in forms(without(seal, "sig"))]
+    if public is None:
+        result.error("E204", where, str(seal.get("key_id")))
+    elif signature is None or not any(signature_holds(public, signature, m) for m in message):
+        result.error("E003", where, "the signature does not hold")
+    elif seal.get("merkle_root") != root:
+        (result.error if written else result.warn)("SEAL", where, "stale")
+
+
+def check(vault: Path, *, written: bool = False) -> Result:
+    """Reads the whole vault. ``written`` also asks for what the strict writer promises."""
+    result = Result()
+    keys = load_keys(vault, result)
+    registered = dict(keys.public)
+    check_log(vault, keys, written, result)
+    if keys.public.keys() - registered.keys():
+        result.error("E302", "identity/keys.json", "a promoted key is not registered")
+    check_seal(vault, keys, written, result)
+    if result.events and result.events[0]["type"] != "GENESIS":
+        result.warn("GENESIS", "line 1", "the log does not begin with GENESIS")
+    return result
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("vault", type=Path)
+    parser.add_argument("--written", action="store_true")
+    arguments = parser.parse_args()
+    result = check(arguments.vault, written=arguments.written)
+    for problem in result.problems:
+        print(problem)
+    print(
+        f"{len(result.events)} events, {len(result.errors)} errors, {len(result.warnings)} warnings, "
+        f"{result.legacy_form} in the token-preserving form, {result.legacy_id} with the older id"
+    )
+    return 1 if result.errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

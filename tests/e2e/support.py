@@ -1,0 +1,305 @@
+"""What the end-to-end tests share: the real executable, fresh environments, tree fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+MISBEHAVING = HERE / "misbehaving"
+# No single command of these tests takes a second on a quiet machine: a minute is a hang.
+PATIENCE = 60.0
+
+
+def wheels() -> Path:
+    """The directory from which everything installs without a network (`make wheel` fills it)."""
+    directory = Path(os.environ.get("PROVARA_WHEELS", ROOT / "build" / "wheels"))
+    if not list(directory.glob("provara_protocol-*.whl")):
+        raise FileNotFoundError(f"no wheel of provara-protocol in {directory}: run `make wheel`")
+    return directory
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished command left: its exit code and both of its streams."""
+
+    arguments: tuple[str, ...]
+    code: int
+    stdout: str
+    stderr: str
+
+    def json(self) -> Any:
+        """The whole of stdout as one JSON document."""
+        return json.loads(self.stdout)
+
+    def __str__(self) -> str:
+        return (
+            f"$ {' '.join(self.arguments)}\nexit code {self.code}\n"
+            f"--- stdout\n{self.stdout}--- stderr\n{self.stderr}"
+        )
+
+
+class Provara:
+    """Runs an installed executable in an environment that holds nothing of the caller's."""
+
+    def __init__(self, executable: Path, home: Path, extra: Mapping[str, str] | None = None):
+        self.executable = executable
+        self.home = home
+        home.mkdir(parents=True, exist_ok=True)
+        self.environment = {
+            "PATH": f"{executable.parent}:/usr/bin:/bin",
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            **(extra or {}),
+        }
+
+    def with_environment(self, **extra: str) -> Provara:
+        """The same executable with variables added."""
+        return Provara(self.executable, self.home, {**self.environment, **extra})
+
+    def run(
+        self,
+        *arguments: str | Path,
+        input: bytes | str | None = None,
+        cwd: Path | None = None,
+        expect: int | None = 0,
+    ) -> Outcome:
+        """Runs one command. `expect` is the exit code it must have (None: any)."""
+        words = tuple(str(argument) for argument in arguments)
+        data = input.encode() if isinstance(input, str) else input
+        done = subprocess.run(
+            [str(self.executable), *words],
+            input=data if data is not None else b"",
+            capture_output=True,
+            env=self.environment,
+            cwd=cwd or self.home,
+            timeout=PATIENCE,
+        )
+        outcome = Outcome(
+            ("provara", *words),
+            done.returncode,
+            done.stdout.decode("utf-8"),
+            done.stderr.decode("utf-8"),
+        )
+        assert "panicked at" not in outcome.stderr, str(outcome)
+        if expect is not None:
+            assert outcome.code == expect, str(outcome)
+        return outcome
+
+    def append(
+        self, vault: Path, event_type: str, data: Any, *more: str, expect: int | None = 0
+    ) -> Outcome:
+        """Appends one event; `data` may be text that is meant to be wrong."""
+        text = data if isinstance(data, str) else json.dumps(data)
+        return self.run(
+            "append", vault, "--type", event_type, "--data", text, *more, expect=expect
+        )
+
+
+# ----------------------------------------------------------------- environments
+
+
+def run_checked(command: Sequence[str | Path], **options: Any) -> str:
+    """Runs a tool of the test's own, and shows what it said when it fails."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, **options)
+    assert done.returncode == 0, f"$ {' '.join(words)}\n{done.stdout}{done.stderr}"
+    return str(done.stdout)
+
+
+class Environment:
+    """A virtual environment of its own, with our wheel installed from the wheel directory."""
+
+    def __init__(self, directory: Path, *extra: str):
+        self.directory = directory
+        run_checked([sys.executable, "-m", "venv", "--without-pip", directory])
+        self.pip("install", "provara-protocol", *extra)
+
+    @property
+    def python(self) -> Path:
+        return self.directory / "bin" / "python"
+
+    @property
+    def executable(self) -> Path:
+        return self.directory / "bin" / "provara"
+
+    def pip(self, *arguments: str | Path) -> str:
+        """Runs the tests' own pip on this environment, never touching the network."""
+        command, *rest = arguments
+        offline: list[str | Path] = []
+        if command == "install":
+            offline = ["--no-index", "--find-links", wheels()]
+        return run_checked(
+            [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet",
+             "--python", self.python, command, *offline, *rest]
+        )  # fmt: skip
+
+    def install_package(self, source: Path) -> None:
+        """Builds and installs a package from its source with the tools of this environment."""
+        copy = self.directory / "src" / source.name
+        if copy.exists():
+            shutil.rmtree(copy)
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+        self.pip("install", "--no-build-isolation", copy)
+
+    def python_run(self, *arguments: str | Path, **options: Any) -> str:
+        """Runs this environment's interpreter, without the caller's variables."""
+        environment = {"PATH": f"{self.directory}/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(self.directory)}
+        environment.update(options.pop("env", {}))
+        return run_checked([self.python, *arguments], env=environment, **options)
+
+
+# ------------------------------------------------------------------ fingerprints
+
+
+def fingerprint(directory: Path) -> dict[str, tuple[str, int, int, str]]:
+    """Every entry below a directory: kind, mode, time of change, hash of its bytes.
+
+    Two equal fingerprints mean that names, bytes, modes and modification times are the
+    same. Comparing dictionaries lets pytest show which entry differs.
+    """
+    entries: dict[str, tuple[str, int, int, str]] = {}
+    for path in [directory, *sorted(directory.rglob("*"))]:
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            kind, content = "link", os.readlink(path)
+        elif stat.S_ISREG(status.st_mode):
+            kind, content = "file", hashlib.sha256(path.read_bytes()).hexdigest()
+        else:
+            kind, content = "directory" if stat.S_ISDIR(status.st_mode) else "other", ""
+        name = path.relative_to(directory).as_posix()
+        entries[name] = (kind, stat.S_IMODE(status.st_mode), status.st_mtime_ns, content)
+    return entries
+
+
+# --------------------------------------------------------------------- processes
+
+
+def descendants(pid: int) -> set[int]:
+    """The process ids below a process, on Linux and elsewhere."""
+    table = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    )
+    children: dict[int, list[int]] = {}
+    for line in table.stdout.splitlines():
+        child, parent = (int(word) for word in line.split())
+        children.setdefault(parent, []).append(child)
+    found: set[int] = set()
+    pending = [pid]
+    while pending:
+        for child in children.get(pending.pop(), []):
+            if child not in found:
+                found.add(child)
+                pending.append(child)
+    return found
+
+
+def alive(pids: Iterable[int]) -> set[int]:
+    """Those that still run. A zombie that nobody has reaped yet counts as ended."""
+    running = set()
+    for pid in pids:
+        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+        if state.stdout.strip() and not state.stdout.strip().startswith("Z"):
+            running.add(pid)
+    return running
+
+
+def wait_until_gone(pids: Iterable[int], seconds: float = 5.0) -> set[int]:
+    """Waits for processes to end; gives those that have not when the time is up."""
+    remaining = alive(pids)
+    deadline = time.monotonic() + seconds
+    while remaining and time.monotonic() < deadline:
+        time.sleep(0.05)
+        remaining = alive(remaining)
+    return remaining
+
+
+class Running:
+    """A command that is still going, watched for a word on stderr."""
+
+    def __init__(self, provara: Provara, *arguments: str | Path):
+        self.process = subprocess.Popen(
+            [str(provara.executable), *(str(argument) for argument in arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=provara.environment,
+            cwd=provara.home,
+            start_new_session=True,
+        )
+        self.stderr = ""
+        self.stdout = ""
+        self._changed = threading.Condition()
+        assert self.process.stderr is not None and self.process.stdout is not None
+        self._readers = [
+            threading.Thread(target=self._read, args=("stderr",), daemon=True),
+            threading.Thread(target=self._read, args=("stdout",), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, name: str) -> None:
+        stream = getattr(self.process, name)
+        while chunk := os.read(stream.fileno(), 4096):
+            with self._changed:
+                setattr(self, name, getattr(self, name) + chunk.decode("utf-8", "replace"))
+                self._changed.notify_all()
+
+    def wait_for(self, word: str, seconds: float = PATIENCE) -> None:
+        """Waits until stderr holds the word."""
+        with self._changed:
+            seen = self._changed.wait_for(
+                lambda: word in self.stderr or self.process.poll() is not None, seconds
+            )
+        assert seen and word in self.stderr, f"no {word!r} on stderr:\n{self.stderr}"
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def finish(self, seconds: float = 10.0) -> int:
+        """Waits for the command to end; a hang is a failure, and is cleaned up."""
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"still running after {seconds} s:\n{self.stderr}") from None
+        for reader in self._readers:
+            reader.join(seconds)
+        return code
+
+    def kill(self) -> None:
+        for pid in {self.process.pid, *descendants(self.process.pid)}:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
+
+
+# -------------------------------------------------------------------- assertions
+
+
+def assert_one_error(outcome: Outcome) -> str:
+    """Exactly one error with a `Fix:` line, nothing of our own internals. Returns the error."""
+    starts = [line for line in outcome.stderr.splitlines() if line.startswith("ERROR: ")]
+    fixes = [line for line in outcome.stderr.splitlines() if line.startswith("Fix: ")]
+    assert len(starts) == 1 and len(fixes) == 1, str(outcome)
+    assert len(fixes[0]) > len("Fix: "), str(outcome)
+    assert "/_host" not in outcome.stderr, str(outcome)
+    begin = outcome.stderr.index(starts[0])
+    end = outcome.stderr.index(fixes[0]) + len(fixes[0])
+    assert begin < end, str(outcome)
+    return outcome.stderr[begin:end]

@@ -1,0 +1,305 @@
+"""Plugins that misbehave, one fixture for each way: what the person sees, and what stays as it was.
+
+A plugin that fails is exit 4; a plugin that refuses data is exit 2, as a schema is. Whatever
+a plugin does, the vault keeps its bytes, the core its commands, and other plugins theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from support import (
+    MISBEHAVING,
+    Outcome,
+    Provara,
+    Running,
+    alive,
+    assert_one_error,
+    descendants,
+    fingerprint,
+    wait_until_gone,
+)
+
+# What each way must be called in the error: the person shall know what happened.
+IN_A_METHOD = {
+    "raises": "the plugin is broken",
+    "exits": "exit",
+    "vanishes": "",
+    "killed": "SIGKILL",
+    "crashes": "SIGSEGV",
+    "interrupts": "KeyboardInterrupt",
+    "recurses": "RecursionError",
+}
+AT_IMPORT = {"raises_at_import": "the module is broken", "exits_at_import": "goodbye", "killed_at_import": "SIGKILL"}
+
+
+@pytest.fixture
+def plugins(provara: Provara, tmp_path: Path) -> Provara:
+    """The executable with a copy of the fixtures on Python's path, none of them chosen."""
+    modules = tmp_path / "modules"
+    shutil.copytree(MISBEHAVING, modules, ignore=shutil.ignore_patterns("__pycache__"))
+    return provara.with_environment(PYTHONPATH=str(modules))
+
+
+def chosen(plugins: Provara, *names: str) -> Provara:
+    return plugins.with_environment(PROVARA_PLUGINS=",".join(names))
+
+
+def nothing_changed(vault: Path, before: object, outcome: Outcome) -> None:
+    assert fingerprint(vault) == before
+    assert outcome.stdout == "", str(outcome)
+
+
+# ------------------------------------------------------------------------- methods
+
+
+@pytest.mark.parametrize("way", IN_A_METHOD)
+def test_reduce(plugins: Provara, vault: Path, way: str) -> None:
+    before = fingerprint(vault)
+    name = f"com.example.{way}.reducer"
+    outcome = chosen(plugins, way).run("reduce", vault, "--plugin", name, expect=4)
+    nothing_changed(vault, before, outcome)
+    error = assert_one_error(outcome)
+    assert name in error and IN_A_METHOD[way] in error, error
+
+
+@pytest.mark.parametrize("way", IN_A_METHOD)
+def test_reduce_into_a_file(plugins: Provara, vault: Path, tmp_path: Path, way: str) -> None:
+    target = tmp_path / "results"
+    target.mkdir()
+    name = f"com.example.{way}.reducer"
+    chosen(plugins, way).run(
+        "reduce", vault, "--plugin", name, "--output", target / "out.json", expect=4
+    )
+    assert list(target.iterdir()) == []
+
+
+@pytest.mark.parametrize("way", IN_A_METHOD)
+@pytest.mark.parametrize("existing", [False, True])
+def test_export(plugins: Provara, vault: Path, tmp_path: Path, way: str, existing: bool) -> None:
+    """No half-written export: the target is as it was, and nothing is left beside it."""
+    before = fingerprint(vault)
+    place = tmp_path / "results"
+    place.mkdir()
+    if existing:
+        (place / "out").write_text("last year's export")
+    place_before = {path.name: path.read_text() for path in place.iterdir()}
+    words: list[str | Path] = ["export", vault, "--format", way, "--output", place / "out"]
+    outcome = chosen(plugins, way).run(*words, *(["--force"] if existing else []), expect=4)
+    nothing_changed(vault, before, outcome)
+    error = assert_one_error(outcome)
+    assert f"'{way}'" in error and IN_A_METHOD[way] in error, error
+    assert {path.name: path.read_text() for path in place.iterdir()} == place_before
+
+
+@pytest.mark.parametrize("way", [way for way in IN_A_METHOD if way not in ("raises", "recurses")])
+def test_validate(plugins: Provara, vault: Path, way: str) -> None:
+    before = fingerprint(vault)
+    name = f"com.example.{way}.event"
+    outcome = chosen(plugins, way).append(vault, name, {}, expect=4)
+    nothing_changed(vault, before, outcome)
+    error = assert_one_error(outcome)
+    assert name in error and IN_A_METHOD[way] in error, error
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "words"),
+    [
+        ("refuses", "com.example.refuses.with_false", "False"),
+        ("refuses", "com.example.refuses.with_exception", "the amount is above the limit"),
+        ("raises", "com.example.raises.event", "the plugin is broken"),
+        ("recurses", "com.example.recurses.event", "recursion"),
+    ],
+)
+def test_validate_refuses(
+    plugins: Provara, vault: Path, module: str, name: str, words: str
+) -> None:
+    """An exception of `validate` is its way to say no: the data is wrong, not the plugin."""
+    before = fingerprint(vault)
+    outcome = chosen(plugins, module).append(vault, name, {}, expect=2)
+    nothing_changed(vault, before, outcome)
+    error = assert_one_error(outcome)
+    assert name in error and words in error, error
+
+
+KINDS = ["set", "nan", "infinity", "key", "cycle", "surrogate", "date", "integer"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_result_that_is_not_json(plugins: Provara, vault: Path, kind: str) -> None:
+    before = fingerprint(vault)
+    name = f"com.example.not_json.{kind}"
+    outcome = chosen(plugins, "not_json").run("reduce", vault, "--plugin", name, expect=4)
+    nothing_changed(vault, before, outcome)
+    error = assert_one_error(outcome)
+    assert name in error, error
+
+
+# --------------------------------------------------------------------- loading them
+
+
+@pytest.mark.parametrize("module", AT_IMPORT)
+def test_a_module_that_fails_at_import(plugins: Provara, vault: Path, module: str) -> None:
+    before = fingerprint(vault)
+    broken = chosen(plugins, module)
+    outcome = broken.run("reduce", vault, "--plugin", "com.example.wanted", expect=4)
+    nothing_changed(vault, before, outcome)
+    assert module in outcome.stderr and AT_IMPORT[module] in outcome.stderr, str(outcome)
+    assert "Fix: " in outcome.stderr and "ERROR: " in outcome.stderr, str(outcome)
+
+
+CLASSES = {
+    "raises_in_constructor:UnbuildableReducer": "the constructor is broken",
+    "raises_in_schema:SchemalessEventPlugin": "the schema is broken",
+    "raises_in_name:NamelessReducer": "the name is broken",
+    "raises_in_cli_command:UnaliasedEventPlugin": "the alias is broken",
+    "bad_schema:BadSchemaEventPlugin": "objekt",
+    "reserved_name:ReservedEventPlugin": "reserved for core types",
+    "no_such_module:Plugin": "no_such_module",
+    "good:NoSuchClass": "NoSuchClass",
+    "not a module": "not a module",
+}
+
+
+@pytest.mark.parametrize("entry", CLASSES)
+def test_a_class_that_cannot_be_registered(plugins: Provara, entry: str) -> None:
+    """`plugins list` shows what works on stdout, and says what does not on stderr."""
+    outcome = chosen(plugins, entry, "good").run("plugins", "list", expect=4)
+    assert CLASSES[entry] in assert_one_error(outcome)
+    for name in ("com.example.good.event", "com.example.good.reducer", "good"):
+        assert f"  - {name}" in outcome.stdout, str(outcome)
+    listed = [line for line in outcome.stdout.splitlines() if line.startswith("  - ")]
+    assert len(listed) == 3, str(outcome)
+
+
+@pytest.mark.parametrize("entry", [*CLASSES, "raises_at_import", "exits_at_import", "prints_at_import", "not_json"])
+def test_one_broken_plugin_breaks_no_other(
+    plugins: Provara, vault: Path, tmp_path: Path, entry: str
+) -> None:
+    both = chosen(plugins, entry, "good")
+    both.append(vault, "com.example.good.event", {"n": 1})
+    assert both.run("reduce", vault, "--plugin", "com.example.good.reducer").json() == {"events": 3}
+    both.run("export", vault, "--format", "good", "--output", tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "3 events\n"
+
+
+EVERYTHING = [
+    *sorted(path.stem for path in MISBEHAVING.glob("*.py") if "at_import" not in path.stem),
+    *AT_IMPORT, "hangs_at_import",
+]  # fmt: skip
+
+
+def test_no_core_command_notices_any_of_them(
+    plugins: Provara, vault: Path, tmp_path: Path
+) -> None:
+    every = chosen(plugins, *EVERYTHING)
+    every.append(vault, "OBSERVATION", {"value": 1})
+    for words in ("verify --strict", "replay", "reduce", "checkpoint", "manifest"):
+        assert every.run(*words.split(), vault).stderr == "", words
+    assert every.run("init", tmp_path / "new").stderr == ""
+
+
+# ------------------------------------------------------------------------- printing
+
+
+def test_printing_disturbs_nothing(plugins: Provara, vault: Path, tmp_path: Path) -> None:
+    """What a plugin prints reaches stderr, marked and harmless; stdout is the result."""
+    printing = chosen(plugins, "prints")
+    reduced = printing.run("reduce", vault, "--plugin", "com.example.prints.reducer")
+    exported = printing.run("export", vault, "--format", "prints", "--output", tmp_path / "out")
+    appended = printing.append(vault, "com.example.prints.event", {}, "--json")
+    assert reduced.json() == {"events": 2}
+    assert (tmp_path / "out").read_text() == "half of an export\n"
+    assert appended.json()["event_type"] == "com.example.prints.event"
+    for outcome in (reduced, exported, appended):
+        assert "printed by the plugin" in outcome.stderr, str(outcome)
+        assert "\x1b" not in outcome.stderr and "\x07" not in outcome.stderr, str(outcome)
+        marked = [line for line in outcome.stderr.splitlines() if "printed by" in line]
+        assert all(line.startswith("[") for line in marked), str(outcome)
+    printing.run("verify", vault, "--strict")
+
+
+def test_printing_at_import(plugins: Provara) -> None:
+    outcome = chosen(plugins, "prints_at_import").run("plugins", "list", "--json")
+    assert "com.example.prints.at.import" in json.dumps(outcome.json())
+    assert "printed by the plugin" in outcome.stderr
+
+
+# ------------------------------------------------------------------ never answering
+
+WORKS = {
+    "reduce": ["reduce", "VAULT", "--plugin", "com.example.{}.reducer"],
+    "export": ["export", "VAULT", "--format", "{}", "--output", "OUT"],
+    "validate": ["append", "VAULT", "--type", "com.example.{}.event", "--data", "{{}}"],
+}
+
+
+def start(
+    plugins: Provara, way: str, words: list[str], vault: Path, place: Path
+) -> tuple[Running, set[int]]:
+    places = {"VAULT": str(vault), "OUT": str(place / "out")}
+    running = Running(
+        chosen(plugins, way), *(places.get(word, word.format(way)) for word in words)
+    )
+    running.wait_for("the plugin has begun")
+    children = descendants(running.process.pid)
+    assert children, "the plugin runs in a process of its own"
+    return running, children
+
+
+@pytest.mark.parametrize("work", WORKS)
+@pytest.mark.parametrize("way", ["hangs", "spins"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interruption_ends_it(
+    plugins: Provara, vault: Path, tmp_path: Path, work: str, way: str, number: signal.Signals
+) -> None:
+    """Whatever the plugin does about signals, it ends with the command, and leaves nothing."""
+    place = tmp_path / "results"
+    place.mkdir()
+    before = fingerprint(vault)
+    running, children = start(plugins, way, WORKS[work], vault, place)
+    running.signal(number)
+    code = running.finish()
+    assert code == 128 + number, running.stderr
+    assert wait_until_gone(children) == set()
+    assert fingerprint(vault) == before
+    assert list(place.iterdir()) == []
+    assert running.stdout == ""
+
+
+@pytest.mark.parametrize("way", ["hangs", "spins"])
+def test_a_killed_command_leaves_no_orphan(
+    plugins: Provara, vault: Path, tmp_path: Path, way: str
+) -> None:
+    """SIGKILL cannot be caught: the kernel has to end the plugin."""
+    running, children = start(plugins, way, WORKS["reduce"], vault, tmp_path)
+    running.signal(signal.SIGKILL)
+    running.finish()
+    assert wait_until_gone(children) == set()
+
+
+def test_an_interruption_while_it_is_imported(
+    plugins: Provara, vault: Path, tmp_path: Path
+) -> None:
+    before = fingerprint(vault)
+    running, children = start(plugins, "hangs_at_import", WORKS["reduce"], vault, tmp_path)
+    running.signal(signal.SIGINT)
+    assert running.finish() == 128 + signal.SIGINT
+    assert wait_until_gone(children) == set()
+    assert alive(children) == set()
+    assert fingerprint(vault) == before
+
+
+def test_the_vault_is_not_locked_while_a_plugin_thinks(
+    plugins: Provara, vault: Path, tmp_path: Path
+) -> None:
+    """`validate` comes before the lock: a plugin that hangs holds up nobody else."""
+    running, _ = start(plugins, "hangs", WORKS["validate"], vault, tmp_path)
+    try:
+        plugins.append(vault, "OBSERVATION", {"value": 1})
+    finally:
+        running.kill()
