@@ -1,0 +1,267 @@
+//! Between Python objects and the strict JSON tree of the core.
+//!
+//! Integer tokens become `int`, other numbers `float`; in the other direction only what is JSON
+//! passes, and the error names the place. Dicts are built directly, without a text in between.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use provara_core::canonical::write_string;
+use provara_core::json::{self, MAX_DEPTH, Object, Value, is_integer_token};
+use provara_core::number::python_float;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+
+use crate::errors;
+
+/// How many different keys of at most how many bytes are kept as ready-made Python strings.
+const KEPT_KEYS: usize = 256;
+const KEPT_KEY_LENGTH: usize = 64;
+
+/// Keys that recur from event to event, made once.
+#[derive(Default)]
+pub(crate) struct Keys(HashMap<Box<str>, Py<PyString>>);
+
+impl Keys {
+    fn get<'py>(&mut self, py: Python<'py>, key: &str) -> Bound<'py, PyString> {
+        if let Some(kept) = self.0.get(key) {
+            return kept.bind(py).clone();
+        }
+        if key.len() > KEPT_KEY_LENGTH || self.0.len() >= KEPT_KEYS {
+            return PyString::new(py, key);
+        }
+        let made = PyString::intern(py, key);
+        self.0.insert(key.into(), made.clone().unbind());
+        made
+    }
+}
+
+/// Builds the Python object of a JSON value.
+pub(crate) fn to_python<'py>(
+    py: Python<'py>,
+    value: &Value<'_>,
+    keys: &mut Keys,
+) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::Null => py.None().into_bound(py),
+        Value::Bool(value) => PyBool::new(py, *value).to_owned().into_any(),
+        Value::Number(token) => number(py, token)?,
+        Value::String(text) => PyString::new(py, text).into_any(),
+        Value::Array(items) => {
+            let list = PyList::empty(py);
+            for item in items {
+                list.append(to_python(py, item, keys)?)?;
+            }
+            list.into_any()
+        }
+        Value::Object(members) => object(py, members, keys)?.into_any(),
+    })
+}
+
+/// Builds the dict of a JSON object.
+pub(crate) fn object<'py>(
+    py: Python<'py>,
+    members: &Object<'_>,
+    keys: &mut Keys,
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (key, value) in members {
+        dict.set_item(keys.get(py, key), to_python(py, value, keys)?)?;
+    }
+    Ok(dict)
+}
+
+fn number<'py>(py: Python<'py>, token: &str) -> PyResult<Bound<'py, PyAny>> {
+    if !is_integer_token(token) {
+        // The token follows the grammar of JSON, which Rust reads to the nearest binary64.
+        let value: f64 = token.parse().unwrap_or(f64::NAN);
+        return Ok(PyFloat::new(py, value).into_any());
+    }
+    if let Ok(small) = token.parse::<i64>() {
+        return Ok(PyInt::new(py, small).into_any());
+    }
+    py.get_type::<PyInt>().call1((token,))
+}
+
+/// Why a Python object is not JSON, and where: the steps from the inside outwards.
+struct NotJson {
+    steps: Vec<Step>,
+    what: String,
+}
+
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+impl NotJson {
+    fn new(what: impl Into<String>) -> Self {
+        Self {
+            steps: Vec::new(),
+            what: what.into(),
+        }
+    }
+
+    fn within(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// `user.emails[0]: a set is not JSON`; at the top only what is wrong.
+    fn text(&self) -> String {
+        let mut path = String::new();
+        for step in self.steps.iter().rev() {
+            match step {
+                Step::Key(key) => {
+                    if !path.is_empty() {
+                        path.push('.');
+                    }
+                    path.push_str(key);
+                }
+                Step::Index(index) => path.push_str(&format!("[{index}]")),
+            }
+        }
+        if path.is_empty() {
+            self.what.clone()
+        } else {
+            format!("{path}: {}", self.what)
+        }
+    }
+}
+
+/// Reads a Python object that must be JSON.
+///
+/// Raises `UsageError` for NaN and infinities, keys that are not strings, lone surrogates, other
+/// types, and nesting beyond the core's limit (which also ends a cycle).
+pub(crate) fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Value<'static>> {
+    read(value, 0).map_err(|error| errors::usage(value.py(), error.text()))
+}
+
+fn read(value: &Bound<'_, PyAny>, depth: usize) -> Result<Value<'static>, NotJson> {
+    if value.is_none() {
+        return Ok(Value::Null);
+    }
+    if let Ok(text) = value.cast::<PyString>() {
+        return Ok(Value::String(read_text(text)?.into()));
+    }
+    if let Ok(flag) = value.cast::<PyBool>() {
+        return Ok(Value::Bool(flag.is_true()));
+    }
+    if let Ok(integer) = value.cast::<PyInt>() {
+        return read_integer(integer).map(|token| Value::Number(token.into()));
+    }
+    if let Ok(float) = value.cast::<PyFloat>() {
+        let float = float.value();
+        if !float.is_finite() {
+            let name = if float.is_nan() { "NaN" } else { "Infinity" };
+            return Err(NotJson::new(format!("{name} is not JSON")));
+        }
+        return Ok(Value::Number(python_float(float).into()));
+    }
+    if depth >= MAX_DEPTH {
+        let what = format!("nested deeper than {MAX_DEPTH} levels (or within itself)");
+        return Err(NotJson::new(what));
+    }
+    if let Ok(dict) = value.cast::<PyDict>() {
+        return read_dict(dict, depth);
+    }
+    if let Ok(list) = value.cast::<PyList>() {
+        return read_items(list.iter(), depth);
+    }
+    if let Ok(tuple) = value.cast::<PyTuple>() {
+        return read_items(tuple.iter(), depth);
+    }
+    let name = type_name(value);
+    Err(NotJson::new(format!("an object of type {name} is not JSON")))
+}
+
+fn read_dict(dict: &Bound<'_, PyDict>, depth: usize) -> Result<Value<'static>, NotJson> {
+    let mut members: Object<'static> = Vec::with_capacity(dict.len());
+    for (key, value) in dict.iter() {
+        let Ok(key) = key.cast::<PyString>() else {
+            let name = type_name(&key);
+            let shown = key.repr().map_or_else(|_| String::new(), |text| format!(" {text}"));
+            return Err(NotJson::new(format!(
+                "the key{shown} is of type {name}, not a string"
+            )));
+        };
+        let key = read_text(key)?;
+        let value = read(&value, depth + 1).map_err(|e| e.within(Step::Key(key.clone())))?;
+        members.push((Cow::Owned(key), value));
+    }
+    Ok(Value::Object(members))
+}
+
+fn read_items<'py>(
+    items: impl Iterator<Item = Bound<'py, PyAny>>,
+    depth: usize,
+) -> Result<Value<'static>, NotJson> {
+    let read_one = |(index, item): (usize, Bound<'py, PyAny>)| {
+        read(&item, depth + 1).map_err(|error| error.within(Step::Index(index)))
+    };
+    items.enumerate().map(read_one).collect::<Result<_, _>>().map(Value::Array)
+}
+
+fn read_text(text: &Bound<'_, PyString>) -> Result<String, NotJson> {
+    text.to_cow()
+        .map(Cow::into_owned)
+        .map_err(|_| NotJson::new("a string with a lone surrogate is not JSON"))
+}
+
+fn read_integer(integer: &Bound<'_, PyInt>) -> Result<String, NotJson> {
+    if let Ok(small) = integer.extract::<i64>() {
+        return Ok(small.to_string());
+    }
+    // `int.__repr__`, not the object's own: an enumeration's would name its member. Python refuses
+    // to print more digits than `sys.set_int_max_str_digits` allows.
+    integer
+        .py()
+        .get_type::<PyInt>()
+        .call_method1("__repr__", (integer,))
+        .and_then(|text| text.extract())
+        .map_err(|_| NotJson::new("an integer with too many digits"))
+}
+
+fn type_name(value: &Bound<'_, PyAny>) -> String {
+    let name = value.get_type().qualname();
+    name.map_or_else(|_| "?".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Writes a value as compact JSON, members in their order, number tokens as they stand.
+pub(crate) fn write_compact(out: &mut Vec<u8>, value: &Value<'_>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Number(token) => out.extend_from_slice(token.as_bytes()),
+        Value::String(text) => write_string(out, text),
+        Value::Array(items) => {
+            out.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_compact(out, item);
+            }
+            out.push(b']');
+        }
+        Value::Object(members) => {
+            out.push(b'{');
+            for (index, (key, value)) in members.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_string(out, key);
+                out.push(b':');
+                write_compact(out, value);
+            }
+            out.push(b'}');
+        }
+    }
+}
+
+/// Builds the Python object of strict JSON text that this program wrote itself.
+pub(crate) fn text_to_python<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let value = json::parse(text).map_err(|error| errors::usage(py, error.to_string()))?;
+    to_python(py, &value, &mut Keys::default())
+}

@@ -1,0 +1,44 @@
+//! Exceptions: their classes are defined in Python, in `provara.errors`.
+
+use provara_vault::{ErrorClass, VaultError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+const MODULE: &str = "provara.errors";
+
+fn raise(py: Python<'_>, cell: &PyOnceLock<Py<PyType>>, class: &str, text: String) -> PyErr {
+    match cell.import(py, MODULE, class) {
+        Ok(class) => PyErr::from_type(class.clone(), (text,)),
+        Err(error) => error,
+    }
+}
+
+/// The input is wrong.
+pub(crate) fn usage(py: Python<'_>, text: String) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    raise(py, &CLASS, "UsageError", text)
+}
+
+/// The evidence is wrong.
+pub(crate) fn evidence(py: Python<'_>, text: String) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    raise(py, &CLASS, "InvalidEvidenceError", text)
+}
+
+/// It could not be done.
+pub(crate) fn could_not(py: Python<'_>, text: String) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    raise(py, &CLASS, "VaultError", text)
+}
+
+/// The exception of a failed operation on a vault, by who has to act.
+#[expect(clippy::needless_pass_by_value, reason = "it is an argument of map_err")]
+pub(crate) fn of_vault(py: Python<'_>, error: VaultError) -> PyErr {
+    let text = error.to_string();
+    match error.class() {
+        ErrorClass::Evidence => evidence(py, text),
+        ErrorClass::Usage => usage(py, text),
+        ErrorClass::CouldNot => could_not(py, text),
+    }
+}

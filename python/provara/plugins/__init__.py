@@ -1,0 +1,69 @@
+"""The plugin platform: protocols, the registry, and the search for installed plugins.
+
+A plugin adds an event type, a reducer or an export format.  It is an ordinary object
+with the members of :class:`EventTypePlugin`, :class:`ReducerPlugin` or
+:class:`ExportPlugin`; a package announces it with an entry point of the group
+``provara.plugins``.
+
+Importing this module discovers plugins into :data:`registry`, once, in the order entry
+points, then ``PROVARA_PLUGINS``.  Discovery imports the plugins' code **into this process,
+with its rights**; the ``provara`` executable uses a separate, confined process instead.
+
+``PROVARA_PLUGINS`` lists ``package.module:Class`` or ``package.module`` items, separated by
+commas or by ``os.pathsep``; use commas where a colon could be read both ways.  The import of a
+module may register what it likes; if it registers nothing, each class that it defines and that
+satisfies a protocol is registered.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from provara.plugins._records import RESERVED_CORE_TYPES, PluginInfo, PluginProblem
+from provara.plugins._registry import PluginRegistry
+from provara.plugins.protocols import (
+    EventTypePlugin,
+    ExportPlugin,
+    ReducerPlugin,
+    SupportsCliCommand,
+)
+
+__all__ = [
+    "RESERVED_CORE_TYPES",
+    "EventTypePlugin",
+    "ExportPlugin",
+    "PluginInfo",
+    "PluginProblem",
+    "PluginRegistry",
+    "ReducerPlugin",
+    "SupportsCliCommand",
+    "registry",
+    "validate_event_with_plugins",
+]
+
+#: The registry of the process.
+registry = PluginRegistry()
+
+
+def validate_event_with_plugins(event_type: str, payload: dict[str, Any]) -> tuple[bool, str]:
+    """Judge the data of an event with the plugin that defines its type.
+
+    The plugin's schema decides first, then its ``validate``.  A type that no plugin defines
+    is not judged here: the core knows its own types.
+
+    Returns:
+        ``(True, "")``, or ``False`` with the complete text of the refusal.
+    """
+    plugin = registry.get_event_type(event_type)
+    if plugin is None:
+        return True, ""
+    from provara.plugins._validation import check_event
+
+    problem = check_event(registry, plugin, payload)
+    return not problem, problem
+
+
+if "PROVARA_HOST" not in os.environ:
+    # The host process discovers on request instead, so that it can report what it finds.
+    registry.discover_plugins()

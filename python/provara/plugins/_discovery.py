@@ -1,0 +1,306 @@
+"""Finding plugins: entry points, then the modules that ``PROVARA_PLUGINS`` names.
+
+Nothing that a plugin does while it is imported or constructed stops the search:
+whatever it raises, ``SystemExit`` included, becomes a
+:class:`~provara.plugins.PluginProblem`.  (``KeyboardInterrupt`` does in the host process,
+which no keyboard reaches; elsewhere it is the user's and ends the search.)
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from provara.errors import RegistrationError
+from provara.plugins import _messages
+from provara.plugins._records import (
+    PROTOCOLS,
+    REQUIRED_METHODS,
+    Kind,
+    Origin,
+    PluginProblem,
+    ProblemKind,
+    complete_kinds,
+    intended_kinds,
+    missing_members,
+    protocol_kinds,
+    public_path,
+)
+from provara.plugins._registry import loading, registration_count
+
+if TYPE_CHECKING:
+    from provara.plugins._registry import PluginRegistry
+
+GROUP = "provara.plugins"
+VARIABLE = "PROVARA_PLUGINS"
+
+
+def discover(registry: PluginRegistry) -> None:
+    """Fill the registry from the entry points and the environment, in this order."""
+    for entry_point in _entry_points(registry):
+        if _is_being_imported(_module_name(entry_point)):
+            # The module imports `provara.plugins`, which is why discovery runs at all. Its
+            # classes do not exist yet: it is loaded at the first question to the registry.
+            registry._deferred.append(entry_point)
+        else:
+            _load_entry_point(registry, entry_point)
+    for item in split_environment(os.environ.get(VARIABLE, "")):
+        _load_environment_item(registry, item)
+
+
+def load_deferred(registry: PluginRegistry) -> None:
+    """Load the entry points whose module has been imported in the meantime."""
+    waiting = registry._deferred
+    registry._deferred = []
+    for entry_point in waiting:
+        if _is_being_imported(_module_name(entry_point)):
+            registry._deferred.append(entry_point)
+        else:
+            _load_entry_point(registry, entry_point)
+
+
+def forget_modules(names: set[str]) -> None:
+    """Take modules out of ``sys.modules`` so that the next import runs them anew."""
+    importlib.invalidate_caches()
+    for name in names:
+        sys.modules.pop(name, None)
+    names.clear()
+
+
+# Entry points ----------------------------------------------------------------------------
+
+
+def _entry_points(registry: PluginRegistry) -> list[Any]:
+    # Through the module attribute, at the time of the call: a test may patch it.
+    import importlib.metadata
+
+    try:
+        return list(importlib.metadata.entry_points().select(group=GROUP))
+    except Exception as error:
+        text = _messages.load_failure(
+            GROUP, _messages.describe_exception(error), "entry points", "sys.path", None
+        )
+        registry._report(PluginProblem("load", GROUP, text))
+        return []
+
+
+def _load_entry_point(registry: PluginRegistry, entry_point: Any) -> None:
+    value = getattr(entry_point, "value", None)
+    target = None
+    if isinstance(value, str):
+        target = value.split("[", 1)[0].strip().replace(":", ".")
+    distribution, version = _distribution_of(entry_point)
+    name = str(entry_point.name)
+    origin = Origin(
+        source="entry_point",
+        label=name,
+        target=target,
+        distribution=distribution,
+        version=version,
+        entry_point=name,
+    )
+    _load(registry, origin, _module_name(entry_point), entry_point.load)
+
+
+def _module_name(entry_point: Any) -> str | None:
+    value = getattr(entry_point, "value", None)
+    if not isinstance(value, str):
+        return None
+    return value.split("[", 1)[0].split(":", 1)[0].strip()
+
+
+def _distribution_of(entry_point: Any) -> tuple[str | None, str | None]:
+    """Return the name and version of the distribution, read as plainly as they were given."""
+    try:
+        distribution = entry_point.dist
+        name, version = distribution.name, distribution.version
+    except Exception:
+        return None, None
+    if not isinstance(name, str):
+        return None, None
+    return name, version if isinstance(version, str) else None
+
+
+def _is_being_imported(module: str | None) -> bool:
+    """Tell whether a module, or a package above it, is half-way through its import."""
+    while module:
+        loaded = sys.modules.get(module)
+        spec = getattr(loaded, "__spec__", None)
+        if getattr(spec, "_initializing", False):
+            return True
+        module = module.rpartition(".")[0]
+    return False
+
+
+# The environment -------------------------------------------------------------------------
+
+
+def split_environment(value: str) -> list[str]:
+    """Split the value of ``PROVARA_PLUGINS`` into ``module`` and ``module:object`` items.
+
+    Items are separated by commas or by ``os.pathsep``.  Where that is a colon, a name after
+    a colon belongs to the module before it if it begins with a capital letter, if there is
+    no module of that name, or if a comma shows that colons do not separate here; otherwise
+    it is a module of its own.  With commas there is never a doubt.
+    """
+    if os.pathsep != ":":
+        items = value.replace(os.pathsep, ",").split(",")
+        return [item.strip() for item in items if item.strip()]
+    if "," in value:
+        return [item.strip() for item in value.split(",") if item.strip()]
+    items = []
+    for token in (token.strip() for token in value.split(":")):
+        if not token:
+            continue
+        if items and ":" not in items[-1] and _is_attribute(token):
+            items[-1] += f":{token}"
+        else:
+            items.append(token)
+    return items
+
+
+def _is_attribute(token: str) -> bool:
+    first = token.split(".", 1)[0]
+    if not first.isidentifier():
+        return False
+    if first.lstrip("_")[:1].isupper():
+        return True
+    try:
+        # Only the top-level name is looked up, which imports nothing.
+        return importlib.util.find_spec(first) is None
+    except (ImportError, ValueError):
+        return True
+
+
+def _load_environment_item(registry: PluginRegistry, item: str) -> None:
+    module_name, _, attribute = item.partition(":")
+    target = f"{module_name}.{attribute}" if attribute else None
+    origin = Origin(source="environment", label=item, target=target)
+    names = [*module_name.split("."), *(attribute.split(".") if attribute else [])]
+    if not all(name.isidentifier() for name in names):
+        problem = f"'{item}' is neither 'package.module' nor 'package.module:Class'"
+        _report_load(registry, origin, problem)
+        return
+
+    def load() -> object:
+        module: object = importlib.import_module(module_name)
+        for name in attribute.split(".") if attribute else []:
+            module = getattr(module, name)
+        return module
+
+    _load(registry, origin, module_name, load)
+
+
+# Loading ---------------------------------------------------------------------------------
+
+
+def _load(registry: PluginRegistry, origin: Origin, module: str | None, load: Any) -> None:
+    """Load one object and register what it gives; report whatever goes wrong."""
+    known = frozenset(sys.modules)
+    count = registration_count()
+    try:
+        with loading(origin):
+            loaded = load()
+            if isinstance(loaded, ModuleType):
+                if registration_count() == count:
+                    _register_module(registry, origin, loaded)
+            else:
+                _register_object(registry, origin, loaded)
+    except BaseException as error:  # noqa: BLE001 - SystemExit and the like are the plugin's, too
+        if isinstance(error, KeyboardInterrupt) and not _in_host():
+            raise  # a person wants the program to stop, not the plugin to be skipped
+        _report_load(registry, origin, _messages.describe_exception(error))
+    finally:
+        if module is not None:
+            package = module.split(".", 1)[0]
+            registry._imported.update(
+                name
+                for name in sys.modules.keys() - known
+                if name == package or name.startswith(package + ".")
+            )
+
+
+def _in_host() -> bool:
+    return "PROVARA_HOST" in os.environ
+
+
+def _register_module(registry: PluginRegistry, origin: Origin, module: ModuleType) -> None:
+    """Register each class that a module (or, for a package, its modules) defines."""
+    inside = module.__name__ + "."
+    found = False
+    for name, value in sorted(vars(module).items()):
+        if not isinstance(value, type) or name.startswith("_"):
+            continue
+        if value.__module__ != module.__name__ and not value.__module__.startswith(inside):
+            continue
+        if value.__name__ != name or value in PROTOCOLS.values():
+            continue
+        if protocol_kinds(value) or complete_kinds(value):
+            found = True
+            _register_object(registry, origin._replace(target=f"{inside}{name}"), value)
+    if not found:
+        problem = "The module registers no plugin and defines no class that is one"
+        _report_load(registry, origin._replace(target=module.__name__), problem)
+
+
+def _register_object(registry: PluginRegistry, origin: Origin, loaded: object) -> None:
+    """Turn a class, a factory or an instance into plugins and register them."""
+    if not isinstance(loaded, type) and callable(loaded) and not complete_kinds(loaded):
+        loaded = loaded()  # a factory
+        origin = origin._replace(target=None)
+    if isinstance(loaded, type):
+        abstract: Iterable[str] = getattr(loaded, "__abstractmethods__", ())
+        if abstract:
+            _report_invalid(registry, origin, loaded, sorted(abstract))
+            return
+        plugin: object = loaded()
+    else:
+        plugin = loaded
+        origin = origin._replace(target=None)
+    kinds = intended_kinds(plugin)
+    if not kinds:
+        text = _messages.no_kind(
+            origin.label or type(plugin).__name__, type(plugin).__name__, origin.describe()
+        )
+        registry._report(PluginProblem("invalid", _label(origin, plugin), text))
+    for kind in kinds:
+        _register_as(registry, kind, plugin, origin)
+
+
+def _register_as(registry: PluginRegistry, kind: Kind, plugin: Any, origin: Origin) -> None:
+    try:
+        if missing_members(plugin, kind) == ([], []) and registry._adopt(kind, plugin, origin):
+            return
+        registry._register(kind, plugin, origin)
+    except RegistrationError as error:
+        problem: ProblemKind = error.kind  # type: ignore[assignment]
+        registry._report(PluginProblem(problem, _label(origin, plugin), str(error)))
+
+
+def _report_invalid(
+    registry: PluginRegistry, origin: Origin, cls: type, abstract: list[str]
+) -> None:
+    """Report a class whose abstract methods show, before any construction, that it is incomplete."""
+    kinds = intended_kinds(cls)
+    required = [m for kind in kinds for m in REQUIRED_METHODS[kind] if m in abstract]
+    methods = required + [name for name in abstract if name not in required]
+    attributes = [a for kind in kinds for a in missing_members(cls, kind)[1]]
+    label = origin.label or cls.__name__
+    text = _messages.invalid_plugin(label, methods, attributes, cls.__name__, origin.describe())
+    registry._report(PluginProblem("invalid", label, text))
+
+
+def _report_load(registry: PluginRegistry, origin: Origin, problem: str) -> None:
+    label = origin.label or "?"
+    text = _messages.load_failure(
+        label, problem, origin.target or label, origin.describe(), origin.distribution
+    )
+    registry._report(PluginProblem("load", label, text))
+
+
+def _label(origin: Origin, plugin: object) -> str:
+    return origin.label or public_path(type(plugin))

@@ -1,0 +1,303 @@
+"""The plugin host: ``python -m provara.plugins._host --protocol-fd N``.
+
+The ``provara`` executable starts this process, already confined, and asks it one question
+at a time over the inherited descriptor ``N``.  A frame is a length (four bytes, big-endian)
+and that many bytes of UTF-8 JSON, at most 64 MiB; each request gets exactly one reply with
+the same ``id``.  The end of the stream ends the host.
+
+Whatever a plugin raises becomes a reply.  What a plugin prints goes to stdout and stderr as
+usual, which are not part of the protocol.  The executable trusts nothing of what is said here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from provara import __version__, _native
+from provara.plugins import registry
+from provara.plugins._records import KINDS, Record
+
+PROTOCOL = 1
+MAX_FRAME = 64 << 20
+
+#: How much of a traceback or message is worth sending.
+MAX_TEXT = 16 << 10
+
+Request = dict[str, Any]
+Reply = dict[str, Any]
+
+
+class _Failure(Exception):
+    """A question that has no answer; becomes the ``error`` of the reply."""
+
+    def __init__(self, kind: str, message: str, plugin: str | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.plugin = plugin
+
+
+# Frames ----------------------------------------------------------------------------------
+
+
+def _read_exactly(fd: int, size: int) -> bytes | None:
+    """Read ``size`` bytes, or return ``None`` at the end of the stream."""
+    data = bytearray()
+    while len(data) < size:
+        chunk = os.read(fd, min(size - len(data), 1 << 20))
+        if not chunk:
+            return None
+        data += chunk
+    return bytes(data)
+
+
+def _read_frame(fd: int) -> Request | None:
+    header = _read_exactly(fd, 4)
+    if header is None:
+        return None
+    size = int.from_bytes(header, "big")
+    if size > MAX_FRAME:
+        raise ValueError(f"a frame of {size} bytes is larger than the protocol allows")
+    body = _read_exactly(fd, size)
+    if body is None:
+        return None
+    request = _native.parse_json(body)
+    if not isinstance(request, dict):
+        raise ValueError("a request is a JSON object")
+    return request
+
+
+def _write_frame(fd: int, reply: Reply) -> None:
+    body = _native.to_json(reply).encode("utf-8", "replace")
+    if len(body) > MAX_FRAME:
+        message = f"the answer has {len(body)} bytes; {MAX_FRAME} are allowed"
+        body = _native.to_json(_refusal(reply["id"], _Failure("internal", message))).encode()
+    view = memoryview(len(body).to_bytes(4, "big") + body)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+# Replies ---------------------------------------------------------------------------------
+
+
+def _text(value: object) -> str:
+    """Return a string that UTF-8 can carry, cut to a sensible length, whatever ``value`` is."""
+    try:
+        text = str(value)
+    except BaseException as error:  # noqa: BLE001 - a hostile __str__ may raise anything
+        text = f"(the text cannot be had: {type(error).__name__})"
+    if len(text) > MAX_TEXT:
+        text = text[: MAX_TEXT // 2] + "\n...\n" + text[-MAX_TEXT // 2 :]
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _refusal(request_id: object, error: BaseException, plugin: str | None = None) -> Reply:
+    """Build the reply for an exception."""
+    kind = "raised"
+    if isinstance(error, _Failure):
+        kind, plugin = error.kind, error.plugin
+    elif not isinstance(error, Exception):
+        kind = "exit"
+    elif _is_evidence_error(error):
+        kind = "internal"
+    return {
+        "id": request_id,
+        "ok": False,
+        "error": {
+            "kind": kind,
+            "plugin": plugin,
+            "exception": _text(type(error).__name__),
+            "message": _text(error),
+            "traceback": "" if isinstance(error, _Failure) else _traceback(error),
+        },
+    }
+
+
+def _is_evidence_error(error: BaseException) -> bool:
+    """Tell whether it is the log that cannot be read, which no plugin is to blame for."""
+    from provara.errors import InvalidEvidenceError
+
+    return isinstance(error, InvalidEvidenceError)
+
+
+def _traceback(error: BaseException) -> str:
+    """Return the traceback from the first frame that is not the host's own."""
+    try:
+        import traceback
+
+        frame = error.__traceback__
+        while frame is not None and frame.tb_frame.f_code.co_filename == __file__:
+            frame = frame.tb_next
+        return _text("".join(traceback.format_exception(type(error), error, frame)))
+    except BaseException as failure:  # noqa: BLE001 - a hostile exception may raise in repr
+        return f"(no traceback: {type(failure).__name__})"
+
+
+# Operations ------------------------------------------------------------------------------
+
+
+def _hello(_: Request) -> Reply:
+    return {
+        "protocol": PROTOCOL,
+        "version": __version__,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "executable": sys.executable or "",
+    }
+
+
+def _discover(_: Request) -> Reply:
+    registry.discover_plugins()
+    infos = registry.get_plugin_info()
+    records: dict[tuple[str, str], Record] = {
+        (kind, record.name): record for kind in KINDS for record in registry._sorted(kind)
+    }
+    plugins = []
+    for info in infos:
+        record = records[info["type"], info["name"]]
+        plugins.append(
+            {
+                "kind": info["type"],
+                "name": info["name"],
+                "class": info["plugin_class"],
+                "distribution": info["distribution"],
+                "version": info["version"],
+                "source": info["source"],
+                "entry_point": info["entry_point"],
+                "schema_json": record.schema_json,
+                "schema_version": info["schema_version"],
+                "cli_command": info["cli_command"],
+            }
+        )
+    problems = [
+        {"kind": problem.kind, "plugin": _text(problem.plugin), "text": _text(problem.text)}
+        for problem in registry.problems
+    ]
+    return {"plugins": plugins, "problems": problems}
+
+
+def _validate(request: Request) -> Reply:
+    from provara.plugins._validation import run_validate
+
+    name = request["type"]
+    plugin = registry.get_event_type(name)
+    if plugin is None:
+        raise _Failure("not_found", f"no plugin defines the event type '{name}'", name)
+    reason = run_validate(plugin, request["data"])
+    return {"valid": True} if reason is None else {"valid": False, "reason": _text(reason)}
+
+
+def _reduce(request: Request) -> Reply:
+    name = request["name"]
+    reducer = registry.get_reducer(name)
+    if reducer is None:
+        raise _Failure("not_found", f"no plugin provides the reducer '{name}'", name)
+    result = reducer.reduce(_native.EventReader(request["log_fd"], request["log_length"]))
+    return {"output_json": json_result(result, name)}
+
+
+def json_result(result: object, name: str) -> str:
+    """Return what a reducer returned as JSON text."""
+    if result is None:
+        raise _Failure("not_json", "reduce() returned None: is a return missing?", name)
+    try:
+        return _native.to_json(result)
+    except ValueError as error:
+        raise _Failure("not_json", f"reduce() returned what is not JSON: {error}", name) from None
+
+
+def _export(request: Request) -> Reply:
+    name = request["name"]
+    exporter = registry.get_export(name)
+    if exporter is None:
+        raise _Failure("not_found", f"no plugin provides the export format '{name}'", name)
+    exporter.export(request["vault_path"], request["output_path"])
+    # A file that the plugin left open in a reference cycle is written out now, not never.
+    import gc
+
+    gc.collect()
+    return {}
+
+
+_OPERATIONS: dict[str, Callable[[Request], Reply]] = {
+    "hello": _hello,
+    "discover": _discover,
+    "validate": _validate,
+    "reduce": _reduce,
+    "export": _export,
+}
+
+
+def _answer(request: Request) -> Reply:
+    """Answer one request; raises nothing."""
+    request_id = request.get("id")
+    plugin = request.get("name", request.get("type"))
+    try:
+        operation = _OPERATIONS.get(request.get("op", ""))
+        if operation is None:
+            raise _Failure("internal", f"unknown operation {request.get('op')!r}")
+        if operation not in (_hello, _discover):
+            registry.discover_plugins()
+        return {"id": request_id, "ok": True, "result": operation(request)}
+    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is an answer
+        return _refusal(request_id, error, plugin)
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:  # noqa: BLE001 - a plugin may have closed or replaced the stream
+            continue
+
+
+def serve(fd: int) -> None:
+    """Answer requests until the stream ends.
+
+    Raises:
+        ValueError: what arrives is not a frame of the protocol.
+    """
+    while True:
+        request = _read_frame(fd)
+        if request is None:
+            return
+        _write_frame(fd, _answer(request))
+
+
+def _take_descriptor(arguments: list[str]) -> int:
+    """Return the protocol's descriptor, moved out of a plugin's easy reach.
+
+    It is duplicated onto a descriptor that no child process inherits, and its number is
+    taken out of ``sys.argv``.
+    """
+    if len(arguments) != 2 or arguments[0] != "--protocol-fd" or not arguments[1].isdigit():
+        raise SystemExit("usage: python -m provara.plugins._host --protocol-fd N")
+    inherited = int(arguments[1])
+    fd = os.dup(inherited)  # not inheritable, as PEP 446 says
+    os.close(inherited)
+    sys.argv[1:] = []
+    return fd
+
+
+def main() -> None:
+    """Run the host; never returns to a caller who has anything else to do."""
+    if not getattr(sys.flags, "safe_path", False) and sys.path and sys.path[0] == os.getcwd():
+        # Before Python 3.11, `-m` puts the current directory first.
+        del sys.path[0]
+    registry.log_problems = False
+    status = 0
+    try:
+        serve(_take_descriptor(sys.argv[1:]))
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"provara plugin host: {_text(error)}\n")
+        status = 1
+    _flush()
+    # Threads, atexit functions and destructors of plugins do not get to delay the end.
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""The texts of plugin errors, worded as the plugin API specification words them.
+
+Each function returns a complete text without a final line end.  Names and paths
+come from the outside: the executable escapes control characters before it prints
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def indent(text: str) -> str:
+    """Indent the lines of ``text`` after the first, so that they stay below its label."""
+    return "\n    ".join(text.strip().splitlines()) or "(no message)"
+
+
+def describe_exception(error: BaseException) -> str:
+    """Return ``TypeName: message`` for an exception, without trusting its ``__str__``."""
+    name = type(error).__name__
+    text = exception_text(error)
+    return f"{name}: {indent(text)}" if text else name
+
+
+def exception_text(error: BaseException) -> str:
+    """Return the message of an exception in its shortest useful form.
+
+    ``jsonschema`` exceptions print the whole schema; their ``message`` is the sentence.
+    """
+    try:
+        message = getattr(error, "message", None)
+        return message if isinstance(message, str) and message else str(error)
+    except Exception:
+        return "(the exception cannot be printed)"
+
+
+def invalid_plugin(
+    label: str, methods: Sequence[str], attributes: Sequence[str], class_name: str, source: str
+) -> str:
+    """Word "Invalid Plugin (Missing Methods)"."""
+    lines = [f"ERROR: Plugin '{label}' is invalid."]
+    lines += [f"  Missing required attribute: '{name}'" for name in attributes]
+    lines += [f"  Missing required method: '{name}'" for name in methods]
+    lines += [f"  Plugin class: {class_name}", f"  Source: {source}"]
+    if methods or not attributes:
+        lines.append("Fix: Implement all required protocol methods.")
+    else:
+        lines.append("Fix: Define all required protocol attributes.")
+    return "\n".join(lines)
+
+
+def no_kind(label: str, class_name: str, source: str) -> str:
+    """Word a plugin of which not even the kind can be told."""
+    return (
+        f"ERROR: Plugin '{label}' is invalid.\n"
+        "  Missing required method: 'validate' (event type), 'reduce' (reducer) "
+        "or 'export' (export format)\n"
+        f"  Plugin class: {class_name}\n"
+        f"  Source: {source}\n"
+        "Fix: Implement all required protocol methods."
+    )
+
+
+def bad_attribute(label: str, attribute: str, problem: str, class_name: str, source: str) -> str:
+    """Word an attribute that exists and has the wrong type or form."""
+    return (
+        f"ERROR: Plugin '{label}' is invalid.\n"
+        f"  Attribute '{attribute}': {problem}\n"
+        f"  Plugin class: {class_name}\n"
+        f"  Source: {source}\n"
+        f"Fix: Correct the attribute '{attribute}'."
+    )
+
+
+def collision(name: str, existing: str, new: str) -> str:
+    """Word "Name Collision"."""
+    return (
+        f"ERROR: Plugin name collision for '{name}'.\n"
+        f"  Existing: {existing}\n"
+        f"  New: {new}\n"
+        "Fix: Use a unique name (reverse-domain notation recommended)."
+    )
+
+
+def alias_collision(alias: str, existing: str, new: str) -> str:
+    """Word two event types that want the same short name on the command line."""
+    return (
+        f"ERROR: Command alias collision for '{alias}'.\n"
+        f"  Existing: {existing}\n"
+        f"  New: {new}\n"
+        "Fix: Return another alias from cli_command(), or use the full event type."
+    )
+
+
+def bad_alias(label: str, problem: str, class_name: str, source: str) -> str:
+    """Word a ``cli_command()`` that fails or returns what cannot be an alias."""
+    return (
+        f"ERROR: Plugin '{label}' has no usable command alias.\n"
+        f"  cli_command(): {problem}\n"
+        f"  Plugin class: {class_name}\n"
+        f"  Source: {source}\n"
+        "Fix: Return a short name of letters, digits, '-', '_' and '.', or None; "
+        "the full event type works meanwhile."
+    )
+
+
+def reserved_name(name: str, class_name: str, source: str) -> str:
+    """Word an event type that takes the name of a core type."""
+    return (
+        f"ERROR: Event type name '{name}' is reserved for core types.\n"
+        f"  Plugin class: {class_name}\n"
+        f"  Source: {source}\n"
+        "Fix: Use a reverse-domain name of your own (for example com.example.audit.login)."
+    )
+
+
+def bad_type_name(name: str, problem: str, class_name: str, source: str) -> str:
+    """Word an event type whose name is not reverse-domain."""
+    return (
+        f"ERROR: Event type name '{name}' is not in reverse-domain notation.\n"
+        f"  Error: {indent(problem)}\n"
+        f"  Plugin class: {class_name}\n"
+        f"  Source: {source}\n"
+        "Fix: Use three labels or more (for example com.example.audit.login)."
+    )
+
+
+def bad_plugin_name(name: str, class_name: str, source: str) -> str:
+    """Word the name of a reducer or an export format that cannot be typed."""
+    return (
+        f"ERROR: Plugin name {name!r} is not valid.\n"
+        f"  Plugin class: {class_name}\n"
+        f"  Source: {source}\n"
+        "Fix: Use letters, digits, '-', '_' and '.', beginning with a letter or digit."
+    )
+
+
+def bad_schema(label: str, type_name: str, problem: str, class_name: str, source: str) -> str:
+    """Word a schema that is absent or is not a JSON Schema."""
+    return (
+        f"ERROR: Plugin '{label}' has an invalid schema.\n"
+        f"  Event type: {type_name}\n"
+        f"  Error: {indent(problem)}\n"
+        f"  Plugin class: {class_name}\n"
+        f"  Source: {source}\n"
+        "Fix: Provide a JSON Schema (Draft 2020-12 unless $schema says otherwise) as 'schema'."
+    )
+
+
+def load_failure(label: str, problem: str, target: str, source: str, distribution: str | None) -> str:
+    """Word a plugin that cannot be imported or constructed."""
+    if distribution is not None:
+        fix = (
+            f"Repair the plugin, update it with 'pip install --upgrade {distribution}', "
+            f"or remove it with 'pip uninstall {distribution}'."
+        )
+    else:
+        fix = "Repair the plugin, or take it out of PROVARA_PLUGINS."
+    return (
+        f"ERROR: Plugin '{label}' could not be loaded.\n"
+        f"  {indent(problem)}\n"
+        f"  Object: {target}\n"
+        f"  Source: {source}\n"
+        f"Fix: {fix}"
+    )
+
+
+def refused(type_name: str, reason: str, class_path: str) -> str:
+    """Word an event that the plugin's own ``validate`` refuses."""
+    return (
+        f"ERROR: Event validation failed for type '{type_name}'.\n"
+        f"  Error: {indent(reason)}\n"
+        f"  Plugin: {class_path}\n"
+        "Fix: Correct the payload to satisfy the plugin."
+    )
+
+
+def not_json(type_name: str, problem: str) -> str:
+    """Word data that cannot be JSON at all."""
+    return (
+        f"ERROR: Event validation failed for type '{type_name}'.\n"
+        f"  Error: {indent(problem)}\n"
+        "Fix: Use only dicts with string keys, lists, strings, finite numbers, booleans and None."
+    )

@@ -1,0 +1,462 @@
+"""The registry: which plugins there are, under which names."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from provara.errors import RegistrationError
+from provara.plugins import _messages
+from provara.plugins._records import (
+    KINDS,
+    RESERVED_CORE_TYPES,
+    Kind,
+    Origin,
+    PluginInfo,
+    PluginProblem,
+    Record,
+    missing_members,
+    public_path,
+)
+from provara.plugins.protocols import EventTypePlugin, ExportPlugin, ReducerPlugin
+
+#: The names of reducers, export formats and command aliases: what can be typed without quotes.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+_VERSION_LIMIT = 64
+
+
+class _Loading:
+    """What is being imported right now, so that a registration made meanwhile knows its origin."""
+
+    origin: Origin | None = None
+    #: Counts successful registrations in any registry of the process.
+    registrations = 0
+
+
+class PluginRegistry:
+    """Plugins by kind and name.
+
+    A new registry is empty and looks for nothing until :meth:`discover_plugins` is called.
+    Names are compared without regard to case.  The registry may be used from several threads.
+
+    Attributes:
+        log_problems: whether problems found by discovery go to the logger
+            ``provara.plugins`` (they are always kept in :attr:`problems`).
+    """
+
+    def __init__(self) -> None:
+        self.log_problems = True
+        self._lock = threading.RLock()
+        self._records: dict[Kind, dict[str, Record]] = {kind: {} for kind in KINDS}
+        self._problems: list[PluginProblem] = []
+        #: Command aliases: how it is compared -> how it is written, and whose it is.
+        self._aliases: dict[str, tuple[str, Record]] | None = None
+        self._alias_problems: list[PluginProblem] = []
+        self._discovered = False
+        #: Entry points whose module is still being imported by someone else.
+        self._deferred: list[Any] = []
+        #: Modules that discovery itself imported; forgotten by :meth:`reload`.
+        self._imported: set[str] = set()
+
+    # Registration ------------------------------------------------------------------------
+
+    def register_event_type(self, plugin: EventTypePlugin) -> None:
+        """Register a custom event type.
+
+        Raises:
+            provara.errors.RegistrationError: (a ``ValueError``) a member is missing, the
+                name is malformed, reserved or taken, or the schema is not a JSON Schema.
+        """
+        self._register("event_type", plugin)
+
+    def register_reducer(self, plugin: ReducerPlugin) -> None:
+        """Register a reducer.
+
+        Raises:
+            provara.errors.RegistrationError: (a ``ValueError``) a member is missing, or the
+                name is malformed or taken.
+        """
+        self._register("reducer", plugin)
+
+    def register_export(self, plugin: ExportPlugin) -> None:
+        """Register an export format.
+
+        Raises:
+            provara.errors.RegistrationError: (a ``ValueError``) a member is missing, or the
+                name is malformed or taken.
+        """
+        self._register("export", plugin)
+
+    # Look-up -----------------------------------------------------------------------------
+
+    def get_event_type(self, name: str) -> EventTypePlugin | None:
+        """Return the event type of this name, or ``None``."""
+        record = self._find("event_type", name)
+        return None if record is None else record.plugin
+
+    def get_reducer(self, name: str) -> ReducerPlugin | None:
+        """Return the reducer of this name, or ``None``."""
+        record = self._find("reducer", name)
+        return None if record is None else record.plugin
+
+    def get_export(self, name: str) -> ExportPlugin | None:
+        """Return the export format of this name, or ``None``."""
+        record = self._find("export", name)
+        return None if record is None else record.plugin
+
+    def list_event_types(self) -> list[EventTypePlugin]:
+        """Return the event types, sorted by name."""
+        return [record.plugin for record in self._sorted("event_type")]
+
+    def list_reducers(self) -> list[ReducerPlugin]:
+        """Return the reducers, sorted by name."""
+        return [record.plugin for record in self._sorted("reducer")]
+
+    def list_exports(self) -> list[ExportPlugin]:
+        """Return the export formats, sorted by name."""
+        return [record.plugin for record in self._sorted("export")]
+
+    def get_plugin_info(self) -> list[PluginInfo]:
+        """Describe every plugin: event types, then reducers, then exports, each by name."""
+        aliases = {record.name: alias for alias, record in self._resolved_aliases().values()}
+        return [
+            PluginInfo(
+                type=record.kind,
+                name=record.name,
+                plugin_class=record.class_path,
+                distribution=record.origin.distribution,
+                version=record.origin.version,
+                source=record.origin.source,
+                entry_point=record.origin.entry_point,
+                schema_version=record.schema_version,
+                cli_command=aliases.get(record.name) if record.kind == "event_type" else None,
+            )
+            for kind in KINDS
+            for record in self._sorted(kind)
+        ]
+
+    def resolve_event_type(self, name_or_alias: str) -> str | None:
+        """Return the full name of an event type, given it or the plugin's command alias."""
+        record = self._find("event_type", name_or_alias)
+        if record is None:
+            entry = self._resolved_aliases().get(name_or_alias.casefold())
+            record = None if entry is None else entry[1]
+        return None if record is None else record.name
+
+    @property
+    def problems(self) -> tuple[PluginProblem, ...]:
+        """The plugins that discovery found and could not use, and why."""
+        self._settle()
+        return (*self._problems, *self._alias_problems)
+
+    # Discovery ---------------------------------------------------------------------------
+
+    def discover_plugins(self) -> tuple[PluginProblem, ...]:
+        """Look for plugins: entry points of the group ``provara.plugins``, then ``PROVARA_PLUGINS``.
+
+        What is found is kept for the lifetime of the process: a second call looks for
+        nothing.  A plugin that fails is reported in the result (and to the logger
+        ``provara.plugins``) and stops no other.  A name that is taken, by an earlier plugin
+        or by an explicit registration, stays with its first owner.
+
+        Returns:
+            All problems found so far.
+        """
+        from provara.plugins import _discovery
+
+        with self._lock:
+            if not self._discovered:
+                self._discovered = True
+                _discovery.discover(self)
+        return self.problems
+
+    def reload(self, *, keep_registered: bool = False) -> tuple[PluginProblem, ...]:
+        """Forget every plugin and discover again, as a new process would.
+
+        Modules that discovery itself imported are imported anew, so that an upgraded or
+        edited plugin takes effect; modules that the program had imported before stay as
+        they are.
+
+        Args:
+            keep_registered: keep what was registered explicitly.  Off by default, because a
+                new process would not know of it either.
+        """
+        from provara.plugins import _discovery
+
+        with self._lock:
+            for records in self._records.values():
+                kept = {
+                    key: record
+                    for key, record in records.items()
+                    if keep_registered and record.origin.source == "registered"
+                }
+                records.clear()
+                records.update(kept)
+            self._problems.clear()
+            self._deferred.clear()
+            self._forget_aliases()
+            _discovery.forget_modules(self._imported)
+            self._discovered = False
+        return self.discover_plugins()
+
+    # Inside ------------------------------------------------------------------------------
+
+    def _register(self, kind: Kind, plugin: Any, origin: Origin | None = None) -> None:
+        if origin is None:
+            origin = _origin_of_explicit()
+        record = build_record(kind, plugin, origin)
+        with self._lock:
+            existing = self._records[kind].get(record.name.casefold())
+            if existing is not None:
+                raise RegistrationError(
+                    _messages.collision(record.name, existing.class_path, record.class_path),
+                    "collision",
+                )
+            self._records[kind][record.name.casefold()] = record
+            self._forget_aliases()
+            _Loading.registrations += 1
+
+    def _adopt(self, kind: Kind, plugin: Any, origin: Origin) -> bool:
+        """Recognise a discovered plugin that is there already, registered by its own module.
+
+        Returns:
+            Whether the registry already holds an object of exactly this class under this name.
+        """
+        name = plugin.name
+        with self._lock:
+            existing = self._records[kind].get(name.casefold()) if isinstance(name, str) else None
+            if existing is None or type(existing.plugin) is not type(plugin):
+                return False
+            if existing.origin.source == "registered":
+                path = origin.target if origin.target is not None else existing.class_path
+                adopted = existing._replace(origin=origin, class_path=path)
+                self._records[kind][name.casefold()] = adopted
+                self._forget_aliases()
+            return True
+
+    def _report(self, problem: PluginProblem) -> None:
+        self._problems.append(problem)
+        self._log(problem)
+
+    def _log(self, problem: PluginProblem) -> None:
+        if self.log_problems:
+            import logging
+
+            logging.getLogger("provara.plugins").warning("%s", problem.text)
+
+    def _settle(self) -> None:
+        """Load the entry points that had to wait for their module (see ``_discovery``)."""
+        if self._deferred:
+            from provara.plugins import _discovery
+
+            with self._lock:
+                _discovery.load_deferred(self)
+
+    def _find(self, kind: Kind, name: object) -> Record | None:
+        self._settle()
+        return self._records[kind].get(name.casefold()) if isinstance(name, str) else None
+
+    def _sorted(self, kind: Kind) -> list[Record]:
+        self._settle()
+        return sorted(self._records[kind].values(), key=lambda record: record.name)
+
+    def _record_of(self, kind: Kind, plugin: object) -> Record | None:
+        """Return the record that holds exactly this object."""
+        for record in self._records[kind].values():
+            if record.plugin is plugin:
+                return record
+        return None
+
+    def _forget_aliases(self) -> None:
+        self._aliases = None
+        self._alias_problems.clear()
+
+    def _resolved_aliases(self) -> dict[str, tuple[str, Record]]:
+        """Return the command aliases; the first plugin that asks for an alias has it."""
+        self._settle()
+        with self._lock:
+            if self._aliases is None:
+                aliases: dict[str, tuple[str, Record]] = {}
+                for record in list(self._records["event_type"].values()):
+                    problem = self._claim_alias(record, aliases)
+                    if problem is not None:
+                        self._alias_problems.append(problem)
+                        self._log(problem)
+                self._aliases = aliases
+            return self._aliases
+
+    def _claim_alias(
+        self, record: Record, aliases: dict[str, tuple[str, Record]]
+    ) -> PluginProblem | None:
+        method = getattr(record.plugin, "cli_command", None)
+        if method is None:
+            return None
+        label = record.origin.label or record.name
+        class_name = type(record.plugin).__name__
+        source = record.origin.describe()
+        try:
+            alias = method()
+        except Exception as error:
+            text = f"raised {_messages.describe_exception(error)}"
+            return PluginProblem(
+                "invalid", label, _messages.bad_alias(label, text, class_name, source)
+            )
+        if alias is None:
+            return None
+        if not isinstance(alias, str) or _PLAIN_NAME.fullmatch(alias) is None:
+            text = f"returned {_shown(alias)}"
+            return PluginProblem(
+                "invalid", label, _messages.bad_alias(label, text, class_name, source)
+            )
+        if alias.upper() in RESERVED_CORE_TYPES:
+            text = f"returned '{alias}', which is reserved for core types"
+            return PluginProblem(
+                "name", label, _messages.bad_alias(label, text, class_name, source)
+            )
+        key = alias.casefold()
+        existing = aliases[key][1] if key in aliases else self._records["event_type"].get(key)
+        if existing is not None:
+            return PluginProblem(
+                "collision",
+                label,
+                _messages.alias_collision(alias, existing.class_path, record.class_path),
+            )
+        aliases[key] = (alias, record)
+        return None
+
+
+def _shown(value: object) -> str:
+    """Return a short ``repr`` that cannot raise."""
+    try:
+        text = repr(value)
+    except Exception:
+        return f"an object of type {type(value).__name__}"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _origin_of_explicit() -> Origin:
+    """Return the origin of a registration that code makes itself.
+
+    A module that registers its plugins while discovery imports it is known by what was
+    being loaded: its distribution, or its item of ``PROVARA_PLUGINS``.
+    """
+    loading = _Loading.origin
+    if loading is None:
+        return Origin()
+    if loading.source == "environment":
+        return loading._replace(target=None)
+    return Origin(distribution=loading.distribution, version=loading.version)
+
+
+@contextmanager
+def loading(origin: Origin) -> Iterator[None]:
+    """Attribute registrations made inside the block to ``origin``."""
+    before = _Loading.origin
+    _Loading.origin = origin
+    try:
+        yield
+    finally:
+        _Loading.origin = before
+
+
+def registration_count() -> int:
+    """Return how many registrations have succeeded in this process."""
+    return _Loading.registrations
+
+
+def build_record(kind: Kind, plugin: Any, origin: Origin) -> Record:
+    """Check a plugin and read from it what the registry keeps.
+
+    Raises:
+        RegistrationError: the plugin is invalid, or its name or schema is.
+    """
+    cls = plugin if isinstance(plugin, type) else type(plugin)
+    source = origin.describe()
+    methods, attributes = missing_members(plugin, kind)
+    if methods or attributes:
+        label = origin.label or _label_of(plugin)
+        raise RegistrationError(
+            _messages.invalid_plugin(label, methods, attributes, cls.__name__, source)
+        )
+    if isinstance(plugin, type):
+        # The class was given in place of an object: its methods would lack `self`.
+        raise RegistrationError(
+            f"ERROR: Plugin '{origin.label or _label_of(plugin)}' is invalid.\n"
+            "  A class was registered where an instance is needed\n"
+            f"  Plugin class: {cls.__name__}\n"
+            f"  Source: {source}\n"
+            f"Fix: Register an instance: {cls.__name__}()."
+        )
+    name = plugin.name
+    label = origin.label or (name if isinstance(name, str) and name else cls.__name__)
+    if not isinstance(name, str):
+        problem = f"expected a string, got {type(name).__name__}"
+        raise RegistrationError(
+            _messages.bad_attribute(label, "name", problem, cls.__name__, source)
+        )
+    name = str(name)
+    path = origin.target if origin.target is not None else public_path(cls)
+    if kind != "event_type":
+        if _PLAIN_NAME.fullmatch(name) is None:
+            raise RegistrationError(
+                _messages.bad_plugin_name(name, cls.__name__, source), "name"
+            )
+        return Record(kind, name, plugin, path, origin)
+
+    if name.upper() in RESERVED_CORE_TYPES:
+        raise RegistrationError(_messages.reserved_name(name, cls.__name__, source), "name")
+    from provara import _native
+
+    problem_text = _native.check_type_name(name)
+    if problem_text is not None:
+        raise RegistrationError(
+            _messages.bad_type_name(name, problem_text, cls.__name__, source), "name"
+        )
+    try:
+        schema_json, version, schema = compile_schema(plugin)
+    except ValueError as error:
+        raise RegistrationError(
+            _messages.bad_schema(label, name, str(error), cls.__name__, source), "schema"
+        ) from None
+    return Record(kind, name, plugin, path, origin, schema_json, version, schema)
+
+
+def compile_schema(plugin: EventTypePlugin) -> tuple[str, str, Any]:
+    """Read and compile the schema of an event type.
+
+    Returns:
+        The schema as JSON text, its version, and the compiled schema.
+
+    Raises:
+        ValueError: the schema is not JSON, or not a JSON Schema.
+    """
+    from provara import _native
+
+    schema: object = plugin.schema
+    if not isinstance(schema, dict):
+        raise ValueError(f"a schema is a dict (a JSON object), not {type(schema).__name__}")
+    schema_json = _native.to_json(schema)
+    version = _version_of(getattr(plugin, "version", None))
+    if version is None:
+        version = _version_of(schema.get("version")) or "1.0"
+    return schema_json, version, _native.Schema(str(plugin.name), version, schema_json)
+
+
+def _version_of(value: object) -> str | None:
+    """Return a version that can stand in a message, or ``None``."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    text = str(value)
+    return text if 0 < len(text) <= _VERSION_LIMIT and text.isprintable() else None
+
+
+def _label_of(plugin: object) -> str:
+    """Return what a message calls a plugin that has no entry point."""
+    name = getattr(plugin, "name", None)
+    if isinstance(name, str) and name:
+        return name
+    return plugin.__name__ if isinstance(plugin, type) else type(plugin).__name__

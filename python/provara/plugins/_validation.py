@@ -1,0 +1,62 @@
+"""Judging the data of a custom event: the schema first, then the plugin's own word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from provara.plugins import _messages
+from provara.plugins._records import public_path
+from provara.plugins._registry import PluginRegistry, compile_schema
+from provara.plugins.protocols import EventTypePlugin
+
+
+def check_event(registry: PluginRegistry, plugin: EventTypePlugin, payload: object) -> str:
+    """Judge ``payload`` as the data of an event of this plugin's type.
+
+    The schema decides first, in the extension module: draft as its ``$schema`` says,
+    format assertions on, nothing fetched for a ``$ref``.  Only data that it accepts reaches
+    the plugin's ``validate``, as a fresh copy.
+
+    Returns:
+        The complete text of the refusal, or ``""`` if the data is accepted.
+    """
+    from provara import _native
+
+    record = registry._record_of("event_type", plugin)
+    if record is not None:
+        name, path, schema = record.name, record.class_path, record.schema
+    else:
+        name, path = str(plugin.name), public_path(type(plugin))
+        try:
+            schema = compile_schema(plugin)[2]
+        except ValueError as error:
+            return _messages.bad_schema(
+                name, name, str(error), type(plugin).__name__, "registered from Python"
+            )
+    try:
+        data_json = _native.to_json(payload)
+    except ValueError as error:
+        return _messages.not_json(name, str(error))
+    violations: str | None = schema.check(data_json)
+    if violations is not None:
+        return violations
+    reason = run_validate(plugin, _native.parse_json(data_json))
+    return "" if reason is None else _messages.refused(name, reason, path)
+
+
+def run_validate(plugin: EventTypePlugin, data: Any) -> str | None:
+    """Call the plugin's ``validate``.
+
+    Returns:
+        Why it refuses, or ``None`` if it accepts.  ``SystemExit`` and
+        ``KeyboardInterrupt`` are not caught here.
+    """
+    try:
+        accepted = plugin.validate(data)
+        if accepted:
+            return None
+    except Exception as error:
+        return _messages.exception_text(error) or type(error).__name__
+    if accepted is False or accepted is None:
+        return f"validate() returned {accepted}"
+    return f"validate() returned a false value of type {type(accepted).__name__}"
