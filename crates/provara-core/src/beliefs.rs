@@ -186,8 +186,7 @@ impl Reducer {
         let given = |name| payload.get(name).filter(|value| is_truthy(value));
         belief.canonical = Some(Canonical {
             attestation_event_id: id.clone(),
-            attested_by: given("actor_key_id")
-                .map_or_else(|| text_of_str(&actor(event)), text_of),
+            attested_by: given("actor_key_id").map_or_else(|| text_of_str(&actor(event)), text_of),
             provenance: given("target_event_id").map_or_else(|| id.clone(), text_of),
             value: Held::new(payload.get("value")),
         });
@@ -305,13 +304,20 @@ fn timestamp(payload: &Value<'_>) -> Text {
 }
 
 fn epoch(payload: &Value<'_>, id: &Text) -> Text {
-    let member = |name| payload.get(name).map_or_else(|| text_or_null(None), text_of);
+    let member = |name| {
+        payload
+            .get(name)
+            .map_or_else(|| text_or_null(None), text_of)
+    };
     let from = payload
         .get("effective_from_event_id")
         .filter(|value| is_truthy(value));
     let mut out = Vec::new();
     let mut members = Members::open(&mut out);
-    members.text("effective_from_event_id", &from.map_or_else(|| id.clone(), text_of));
+    members.text(
+        "effective_from_event_id",
+        &from.map_or_else(|| id.clone(), text_of),
+    );
     members.text("epoch_id", &member("epoch_id"));
     members.text("ontology_versions", &member("ontology_versions"));
     members.text("reducer_hash", &member("reducer_hash"));

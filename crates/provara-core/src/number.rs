@@ -1,9 +1,21 @@
 //! The two decimal forms of a binary64 that the format knows: ECMAScript's, which RFC 8785 uses,
 //! and Python's, which belief states and older vaults use.
 
-/// The shortest decimal digits that read back as `value`, and the exponent of ten of the first.
+/// The shortest decimal digits that read back as `value`, and the exponent of ten of the first. Of
+/// several such texts it is the one closest to the value, and of two equally close ones the even.
 fn shortest(value: f64) -> (String, i32) {
-    let scientific = format!("{:e}", value.abs());
+    let value = value.abs();
+    let mut scientific = format!("{value:e}");
+    // No two decimals of up to 15 digits are the same binary64, so only longer ones have a choice,
+    // and there the standard library takes the upper of two equally close ones.
+    let digits = scientific.bytes().take_while(|b| *b != b'e');
+    let digits = digits.filter(u8::is_ascii_digit).count();
+    if digits > 15 {
+        let closest = format!("{value:.*e}", digits - 1);
+        if closest.parse() == Ok(value) {
+            scientific = closest;
+        }
+    }
     let (mantissa, exponent) = scientific.split_once('e').expect("the form of {:e}");
     let digits = mantissa.replace('.', "");
     (digits, exponent.parse().expect("the exponent of {:e}"))
@@ -125,6 +137,9 @@ mod tests {
             (5e-324, "5e-324"),
             (-1.25, "-1.25"),
             (333_333_333.333_333_3, "333333333.3333333"),
+            // Halfway between two texts of 16 digits that both read back.
+            (1_424_953_923_781_206.25, "1424953923781206.2"),
+            (1_424_953_923_781_206.75, "1424953923781206.8"),
         ] {
             assert_eq!(es_number(value), text);
             assert!(is_es_form(text));

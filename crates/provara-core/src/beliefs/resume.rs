@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::Reducer;
 use super::state::{Belief, BeliefState, Canonical, Contested, Local, Metadata};
 use super::value::{Held, Text, text_of};
 use super::{AWAITING_RESOLUTION, CONFLICT_THRESHOLD, History, REDUCER_NAME, REDUCER_VERSION};
-use super::Reducer;
 use crate::json::{Object, Value};
 
 /// A value is not the state of this reducer.
@@ -39,7 +39,13 @@ pub struct ResumedReducer {
 impl ResumedReducer {
     pub(super) fn new(state: &Value<'_>) -> Result<Self, ResumeError> {
         let members = Reader::new(state, String::new())?;
-        members.only(&["archived", "canonical", "contested", "local", "metadata_partial"])?;
+        members.only(&[
+            "archived",
+            "canonical",
+            "contested",
+            "local",
+            "metadata_partial",
+        ])?;
         let mut beliefs: HashMap<String, Belief> = HashMap::new();
         for (key, entry) in members.object("archived")?.entries() {
             beliefs.entry(key).or_default().archived = entry.archive()?;
@@ -118,8 +124,7 @@ impl<'v, 'a> Node<'v, 'a> {
     }
 
     fn canonical(self) -> Result<Canonical, ResumeError> {
-        let entry =
-            self.object(&["attestation_event_id", "attested_by", "provenance", "value"])?;
+        let entry = self.object(&["attestation_event_id", "attested_by", "provenance", "value"])?;
         Ok(Canonical {
             attestation_event_id: entry.text("attestation_event_id")?,
             attested_by: entry.text("attested_by")?,
