@@ -1,1 +1,39 @@
-//! Placeholder until the room is furnished.
+#![deny(unsafe_code)]
+//! A Provara vault on disk: made, opened, appended to, sealed, read and verified.
+//!
+//! The rules of the format live in `provara-core`; this crate brings them files, locks, the clock
+//! and random keys. A [`Vault`] is a path that was looked at and found to be one; every operation
+//! reads what it needs when it is called, so that other processes may work on the same vault.
+//!
+//! * **Writers** take one lock, prepare all that can fail before they touch the log, and follow the
+//!   order of calls that [`writer`] argues for.
+//! * **Readers** take a [`LogSnapshot`]: the log's whole lines at one moment. They take no lock that
+//!   a writer would have to wait for longer than it takes to read the seal.
+//! * The one use of `unsafe` is the memory map of large logs, in `map.rs`.
+
+mod append;
+mod check;
+mod clock;
+mod error;
+mod index;
+mod init;
+mod keyfile;
+pub mod layer;
+pub mod layout;
+mod lock;
+mod map;
+mod rotation;
+mod seal;
+mod snapshot;
+mod state_dir;
+mod vault;
+mod walk;
+pub mod writer;
+
+pub use append::{AppendReceipt, AppendRequest};
+pub use error::{ErrorClass, VaultError};
+pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
+pub use keyfile::read_keyfile;
+pub use seal::SealReceipt;
+pub use snapshot::LogSnapshot;
+pub use vault::{LOCK_TIMEOUT, Vault};

@@ -1,0 +1,52 @@
+//! What is asked of an append, and what it answers.
+
+use provara_core::event::Namespace;
+use provara_core::event_type::EventType;
+use provara_core::id::{Digest, EventId, KeyId};
+use provara_core::json::Value;
+use serde::Serialize;
+
+/// An event to be appended. Whether a custom type is known to anybody, and whether its data keeps
+/// to a schema, is for the caller to decide.
+#[derive(Debug, Clone)]
+pub struct AppendRequest {
+    /// The type. `GENESIS` is refused.
+    pub event_type: EventType,
+    /// The data, an object; what becomes of it is in spec/VAULT_FORMAT, section 3.
+    pub data: Value<'static>,
+    /// Who says it; not empty.
+    pub actor: String,
+    /// Where a belief from it belongs.
+    pub namespace: Option<Namespace>,
+    /// From 0 to 1, for `OBSERVATION` and `ASSERTION` data that states none.
+    pub confidence: Option<f64>,
+    /// The key that signs; otherwise the keyfile's first that may.
+    pub key_id: Option<KeyId>,
+}
+
+/// An event that is in the log, durable and sealed.
+#[derive(Debug, Clone, Serialize)]
+pub struct AppendReceipt {
+    /// The event.
+    pub event_id: EventId,
+    /// Its type.
+    pub event_type: String,
+    /// Who said it.
+    pub actor: String,
+    /// The key that signed it and the seal.
+    pub key_id: KeyId,
+    /// The actor's event before.
+    pub prev_event_hash: Option<EventId>,
+    /// The actor's logical clock.
+    pub ts_logical: u64,
+    /// When, as written.
+    pub timestamp_utc: String,
+    /// Its line in the log, counted from 1.
+    pub line: u64,
+    /// The root of the seal that covers it.
+    pub merkle_root: Digest,
+    /// The line of the log, without its line end.
+    pub event_json: String,
+    /// What was found and put right on the way: a torn tail, a seal that lagged.
+    pub notes: Vec<String>,
+}

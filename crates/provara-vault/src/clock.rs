@@ -1,0 +1,19 @@
+//! The system clock, read in this crate alone.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use provara_core::time::Timestamp;
+
+use crate::error::VaultError;
+
+/// The time now, UTC, to the microsecond.
+pub(crate) fn now() -> Result<Timestamp, VaultError> {
+    let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_micros()),
+        Err(before) => i64::try_from(before.duration().as_micros()).map(|micros| -micros),
+    };
+    micros
+        .ok()
+        .and_then(Timestamp::from_unix_micros)
+        .ok_or(VaultError::Clock)
+}

@@ -1,0 +1,310 @@
+//! What can go wrong with a vault on disk, sorted by who has to act.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use provara_core::canonical::CanonicalError;
+use provara_core::event::PayloadError;
+use provara_core::id::{EventId, KeyId};
+use provara_core::keys::KeyfileError;
+
+/// Who has to act on a [`VaultError`]; a command line maps it to its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The vault's content is not what its format demands: look at it with a verification.
+    Evidence,
+    /// What was asked for cannot be done with this input.
+    Usage,
+    /// The machine could not do it: a missing file, a lock, a disk.
+    CouldNot,
+}
+
+/// An operation on a vault failed. Unless the variant says otherwise, the vault is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// There is nothing at the path.
+    #[error("there is no vault at '{}': no such directory", path.display())]
+    NotFound {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// The path is there and holds no vault.
+    #[error("'{}' is not a vault: {reason}", path.display())]
+    NotAVault {
+        /// The path as given.
+        path: PathBuf,
+        /// What it lacks, or what it is instead.
+        reason: String,
+    },
+    /// `init` found something where the vault was to be.
+    #[error("'{}' {reason}; a vault is only made in a new or an empty directory", path.display())]
+    NotEmpty {
+        /// The path as given.
+        path: PathBuf,
+        /// What stands there.
+        reason: &'static str,
+    },
+    /// A file that must not be replaced is there already.
+    #[error("'{}' exists already and is never overwritten", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A keyfile may not stand there: it would be a file that the vault's seal does not know.
+    #[error("the keyfile '{}' would lie inside the vault, where only {} may hold private keys", path.display(), crate::layout::PRIVATE_KEYS)]
+    KeyfilePlace {
+        /// The place asked for.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("could not {action} '{}': {source}", path.display())]
+    Io {
+        /// What was tried, as a verb phrase ("read", "write to", …).
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The system could give no random bytes for a new key.
+    #[error("the system gave no random bytes for a new key: {reason}")]
+    Randomness {
+        /// The system's answer.
+        reason: String,
+    },
+    /// The system clock stands outside the years 1 to 9999.
+    #[error("the system clock stands outside the years that a timestamp can hold")]
+    Clock,
+    /// Another writer held the vault's lock until the time was up.
+    #[error("'{}' is locked by {holder}; waited {} s", path.display(), waited.as_secs_f32())]
+    Locked {
+        /// The log, which carries the lock.
+        path: PathBuf,
+        /// How long this writer waited.
+        waited: Duration,
+        /// The holder as far as the system tells it: process id and name, or "another writer".
+        holder: String,
+    },
+    /// The log holds something that is no event, or a chain that does not join; nothing is
+    /// appended to it, and nothing in it is repaired.
+    #[error("the log is broken at line {line} (byte {offset}): {reason}")]
+    BrokenLog {
+        /// The line, counted from 1.
+        line: u64,
+        /// The offset of its first byte.
+        offset: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of the vault contradicts what its seal says.
+    #[error("{file} is not what the vault's seal says: {reason}")]
+    SealContradiction {
+        /// The file, relative to the vault.
+        file: String,
+        /// How they differ.
+        reason: String,
+    },
+    /// A file of the vault is missing, malformed, or leads out of the vault.
+    #[error("{file}: {reason}")]
+    Structure {
+        /// The file, relative to the vault.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The vault was closed by a `com.provara.vault.seal` event.
+    #[error("the vault was closed by {event_id} (com.provara.vault.seal): no event may follow it")]
+    Closed {
+        /// The closing event.
+        event_id: EventId,
+    },
+    /// A `GENESIS` event is written by `init` alone.
+    #[error("a vault has one GENESIS event, written when it is made; it cannot be appended")]
+    GenesisByHand,
+    /// The actor's name is empty.
+    #[error("the actor's name is empty")]
+    EmptyActor,
+    /// The vault's name for itself is empty.
+    #[error("the vault's uid is empty")]
+    EmptyUid,
+    /// The payload is not one that the event's type may carry.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// The data cannot be carried by canonical JSON.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+    /// The event would not be readable once it is written.
+    #[error("the event cannot be written: {reason}")]
+    Unwritable {
+        /// What the reader of lines would refuse.
+        reason: String,
+    },
+    /// The actor's logical clock cannot be counted further.
+    #[error("the logical clock (ts_logical) of '{actor}' is at its end")]
+    LogicalClock {
+        /// The actor.
+        actor: String,
+    },
+    /// The key event would make the vault invalid (spec/VAULT_FORMAT, section 4).
+    #[error("{code}: {reason}")]
+    Rotation {
+        /// The code of the finding that a verification would make, as `PROVARA_E200`.
+        code: &'static str,
+        /// Why the event is refused.
+        reason: String,
+    },
+    /// There is no keyfile at the path.
+    #[error("there is no keyfile at '{}'", path.display())]
+    KeyfileMissing {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file is no keyfile.
+    #[error("'{}' is not a keyfile: {source}", path.display())]
+    KeyfileInvalid {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyfileError,
+    },
+    /// None of the keyfile's keys is known to the vault.
+    #[error(
+        "none of the keyfile's keys belongs to this vault (it holds {})",
+        list(key_ids)
+    )]
+    KeyfileForeign {
+        /// The keys that it holds.
+        key_ids: Vec<KeyId>,
+    },
+    /// Keys of the keyfile are known to the vault, but none may sign: each is revoked or lacks the role.
+    #[error("none of the keyfile's keys may sign: {}", reasons.join("; "))]
+    NoSigningKey {
+        /// Why not, one text a key.
+        reasons: Vec<String>,
+    },
+    /// The vault does not know the key that was asked for.
+    #[error("the vault does not know the key {key_id}")]
+    KeyUnknown {
+        /// The key.
+        key_id: KeyId,
+    },
+    /// The keyfile does not hold the key that was asked for.
+    #[error("the keyfile does not hold the key {key_id} (it holds {})", list(held))]
+    KeyNotInKeyfile {
+        /// The key.
+        key_id: KeyId,
+        /// The keys that it holds.
+        held: Vec<KeyId>,
+    },
+    /// The key that was asked for is revoked.
+    #[error("the key {key_id} is revoked")]
+    KeyRevoked {
+        /// The key.
+        key_id: KeyId,
+    },
+    /// Data could not be made durable. The event is *not* acknowledged; the line was taken back
+    /// where the system allowed it, and is otherwise found by the next append.
+    #[error("could not make '{}' durable: {source}; nothing was acknowledged, and this writer has stopped", path.display())]
+    Sync {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The event is in the log and durable, but the seal could not be renewed: it lags behind by
+    /// this event, which the next append or re-made manifest puts right.
+    #[error(
+        "{event_id} (line {line}) is in the log and durable, but the seal could not be renewed: {source}"
+    )]
+    SealLags {
+        /// The event.
+        event_id: EventId,
+        /// Its line, counted from 1.
+        line: u64,
+        /// Why.
+        source: Box<VaultError>,
+    },
+    /// An earlier failure stopped this writer for good.
+    #[error(
+        "this writer stopped after an earlier failure to make data durable; open the vault anew"
+    )]
+    Stopped,
+    /// A checkpoint for this many events is there and says something else.
+    #[error("'{}' exists already and holds another state or is not by a key of this vault", path.display())]
+    CheckpointExists {
+        /// The checkpoint.
+        path: PathBuf,
+    },
+}
+
+fn list(ids: &[KeyId]) -> String {
+    if ids.is_empty() {
+        return "none".to_owned();
+    }
+    let ids: Vec<String> = ids.iter().map(KeyId::to_string).collect();
+    ids.join(", ")
+}
+
+impl VaultError {
+    /// Who has to act.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::BrokenLog { .. } | Self::SealContradiction { .. } | Self::Structure { .. } => {
+                ErrorClass::Evidence
+            }
+            Self::NotEmpty { .. }
+            | Self::Exists { .. }
+            | Self::KeyfilePlace { .. }
+            | Self::Closed { .. }
+            | Self::GenesisByHand
+            | Self::EmptyActor
+            | Self::EmptyUid
+            | Self::Payload(_)
+            | Self::Canonical(_)
+            | Self::Unwritable { .. }
+            | Self::Rotation { .. }
+            | Self::KeyfileInvalid { .. }
+            | Self::KeyfileForeign { .. }
+            | Self::NoSigningKey { .. }
+            | Self::KeyUnknown { .. }
+            | Self::KeyNotInKeyfile { .. }
+            | Self::KeyRevoked { .. }
+            | Self::CheckpointExists { .. } => ErrorClass::Usage,
+            Self::NotFound { .. }
+            | Self::NotAVault { .. }
+            | Self::Io { .. }
+            | Self::Randomness { .. }
+            | Self::Clock
+            | Self::Locked { .. }
+            | Self::LogicalClock { .. }
+            | Self::KeyfileMissing { .. }
+            | Self::Sync { .. }
+            | Self::SealLags { .. }
+            | Self::Stopped => ErrorClass::CouldNot,
+        }
+    }
+}
+
+/// Gives an `io::Result` the words of what was tried and where.
+pub(crate) trait Context<T> {
+    /// Names the action (a verb phrase) and the path.
+    fn context(self, action: &'static str, path: &Path) -> Result<T, VaultError>;
+}
+
+impl<T> Context<T> for io::Result<T> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T, VaultError> {
+        self.map_err(|source| VaultError::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+impl<T> Context<T> for rustix::io::Result<T> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T, VaultError> {
+        self.map_err(io::Error::from).context(action, path)
+    }
+}

@@ -1,0 +1,509 @@
+//! Making a vault: everything or nothing.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use provara_core::event::Draft;
+use provara_core::event::Namespace;
+use provara_core::event_type::{CoreType, EventType};
+use provara_core::id::{Digest, EventId, KeyId};
+use provara_core::json::{Value, object};
+use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, Keyfile, SigningKey};
+use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
+use provara_core::time::Timestamp;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::clock;
+use crate::error::{Context, VaultError};
+use crate::layer::fresh_name;
+use crate::layout;
+
+/// The actor of the first events where none is named.
+pub const DEFAULT_ACTOR: &str = "sovereign_genesis";
+
+const ONTOLOGY: &str = "policies/ontology/perception_ontology_v1.json";
+const RETENTION: &str = "policies/retention_policy.json";
+const SAFETY: &str = "policies/safety_policy.json";
+const SYNC: &str = "policies/sync_contract.json";
+
+/// The directories of a new vault, parents first.
+const DIRECTORIES: [&str; 7] = [
+    "artifacts",
+    "artifacts/cas",
+    "events",
+    "identity",
+    "policies",
+    "policies/ontology",
+    "state",
+];
+
+/// How a vault is made.
+#[derive(Debug, Clone, Default)]
+pub struct InitOptions {
+    /// The vault's name for itself; a random UUID where none is given.
+    pub uid: Option<String>,
+    /// The actor of the first two events; `sovereign_genesis` where none is given.
+    pub actor: Option<String>,
+    /// Whether to make a second key, with the roles `quorum` and `attestation`.
+    pub quorum: bool,
+    /// Where the private keys go, outside the vault; `identity/private_keys.json` where none is given.
+    pub private_keys: Option<PathBuf>,
+}
+
+/// What was made.
+#[derive(Debug, Clone, Serialize)]
+pub struct InitReceipt {
+    /// The vault's name for itself.
+    pub uid: String,
+    /// The first key.
+    pub root_key_id: KeyId,
+    /// The second key, if one was asked for.
+    pub quorum_key_id: Option<KeyId>,
+    /// Where the private keys are.
+    pub keyfile: PathBuf,
+    /// The first event.
+    pub genesis_event_id: EventId,
+    /// The Merkle root of the signed seal.
+    pub merkle_root: Digest,
+}
+
+/// Makes a vault at `path`, which does not exist or is an empty directory.
+///
+/// A new directory appears whole, by one rename; into an empty directory, which may be a mount
+/// point or somebody's working directory, the parts are moved one by one, the seal last. A
+/// failure leaves neither vault nor keyfile.
+///
+/// # Errors
+/// [`VaultError::NotEmpty`], [`VaultError::Exists`] for a keyfile that is there,
+/// [`VaultError::KeyfilePlace`], [`VaultError::EmptyActor`], or what the system refuses.
+pub fn init(path: &Path, options: &InitOptions) -> Result<InitReceipt, VaultError> {
+    let place = Place::of(path)?;
+    let keyfile = keyfile_place(&place.vault, options.private_keys.as_deref())?;
+    let content = Content::new(options)?;
+
+    let made_parents = make_parents(&place.parent)?;
+    let build = place.build_directory()?;
+    let mut undo = Undo {
+        paths: made_parents,
+    };
+    undo.paths.push(build.clone());
+    content.write_below(&build, keyfile.is_none())?;
+    if let Some(keyfile) = &keyfile {
+        write_new(keyfile, &content.keyfile, 0o600)?;
+        undo.paths.push(keyfile.clone());
+        sync_parent(keyfile)?;
+    }
+    place.publish(&build, &mut undo)?;
+    undo.paths.clear();
+    Ok(InitReceipt {
+        uid: content.uid,
+        root_key_id: content.root_key_id,
+        quorum_key_id: content.quorum_key_id,
+        keyfile: keyfile.unwrap_or_else(|| place.vault.join(layout::PRIVATE_KEYS)),
+        genesis_event_id: content.genesis_event_id,
+        merkle_root: content.merkle_root,
+    })
+}
+
+/// Where the vault goes.
+struct Place {
+    vault: PathBuf,
+    parent: PathBuf,
+    exists: bool,
+}
+
+impl Place {
+    fn of(path: &Path) -> Result<Self, VaultError> {
+        let not_empty = |reason| VaultError::NotEmpty {
+            path: path.to_owned(),
+            reason,
+        };
+        let vault = match fs::canonicalize(path) {
+            Ok(vault) => vault,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if path.is_symlink() {
+                    return Err(not_empty("is a symbolic link that leads nowhere"));
+                }
+                let vault = std::path::absolute(path).context("make a vault at", path)?;
+                let (Some(parent), Some(_)) = (vault.parent(), vault.file_name()) else {
+                    return Err(not_empty("names no directory"));
+                };
+                let parent = parent.to_owned();
+                return Ok(Self {
+                    vault,
+                    parent,
+                    exists: false,
+                });
+            }
+            Err(error) => return Err(error).context("make a vault at", path),
+        };
+        if !vault.is_dir() {
+            return Err(not_empty("is a file"));
+        }
+        if fs::read_dir(&vault).context("read", path)?.next().is_some() {
+            return Err(not_empty("is not empty"));
+        }
+        Ok(Self {
+            parent: vault.clone(),
+            vault,
+            exists: true,
+        })
+    }
+
+    /// A directory on the same file system as the vault: beside a new one, within an existing one.
+    fn build_directory(&self) -> Result<PathBuf, VaultError> {
+        let name = fresh_name().context("make a vault at", &self.vault)?;
+        let build = self.parent.join(name);
+        fs::create_dir(&build).context("make a directory in", &self.parent)?;
+        Ok(build)
+    }
+
+    fn publish(&self, build: &Path, undo: &mut Undo) -> Result<(), VaultError> {
+        if !self.exists {
+            fs::rename(build, &self.vault).map_err(|source| match source.kind() {
+                io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory => {
+                    VaultError::NotEmpty {
+                        path: self.vault.clone(),
+                        reason: "is not empty",
+                    }
+                }
+                _ => VaultError::Io {
+                    action: "make a vault at",
+                    path: self.vault.clone(),
+                    source,
+                },
+            })?;
+            undo.paths.push(self.vault.clone());
+            return sync_directory(&self.parent);
+        }
+        let mut names: Vec<_> = fs::read_dir(build)
+            .and_then(Iterator::collect::<io::Result<Vec<_>>>)
+            .context("read", build)?
+            .into_iter()
+            .map(|entry| entry.file_name())
+            .collect();
+        // The files at the top are the seal: they come last.
+        names.sort_by_key(|name| build.join(name).is_file());
+        for name in names {
+            let target = self.vault.join(&name);
+            fs::rename(build.join(&name), &target).context("make", &target)?;
+            undo.paths.push(target);
+        }
+        fs::remove_dir(build).context("remove", build)?;
+        sync_directory(&self.vault)
+    }
+}
+
+/// Removes, when dropped, what a failed `init` has made, last first.
+struct Undo {
+    paths: Vec<PathBuf>,
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        for path in self.paths.iter().rev() {
+            // Best effort, on the way out with the error that counts. Parents that were made for
+            // the vault go only while they are empty.
+            let is_ours = path.is_dir() && fs::remove_dir(path).is_err() && self.is_content(path);
+            if is_ours {
+                let _ = fs::remove_dir_all(path);
+            } else if !path.is_dir() {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+impl Undo {
+    /// Whether a directory holds parts of the new vault, rather than being a parent of it.
+    fn is_content(&self, path: &Path) -> bool {
+        !self
+            .paths
+            .iter()
+            .any(|other| other != path && other.starts_with(path))
+    }
+}
+
+/// Makes `directory` and what is missing above it; gives what was made, uppermost first.
+fn make_parents(directory: &Path) -> Result<Vec<PathBuf>, VaultError> {
+    let missing: Vec<&Path> = directory
+        .ancestors()
+        .take_while(|path| !path.exists())
+        .collect();
+    let mut undo = Undo { paths: Vec::new() };
+    for path in missing.into_iter().rev() {
+        fs::create_dir(path).context("make the directory", path)?;
+        undo.paths.push(path.to_owned());
+        sync_parent(path)?;
+    }
+    Ok(std::mem::take(&mut undo.paths))
+}
+
+/// Where the keyfile goes if not to its default place.
+fn keyfile_place(vault: &Path, wanted: Option<&Path>) -> Result<Option<PathBuf>, VaultError> {
+    let Some(wanted) = wanted else {
+        return Ok(None);
+    };
+    let absolute = std::path::absolute(wanted).context("write the keyfile", wanted)?;
+    let place = match (absolute.parent(), absolute.file_name()) {
+        (Some(parent), Some(name)) => fs::canonicalize(parent)
+            .unwrap_or_else(|_| parent.to_owned())
+            .join(name),
+        _ => absolute,
+    };
+    if place == vault.join(layout::PRIVATE_KEYS) {
+        return Ok(None);
+    }
+    if place.starts_with(vault) {
+        return Err(VaultError::KeyfilePlace {
+            path: wanted.to_owned(),
+        });
+    }
+    if fs::symlink_metadata(&place).is_ok() {
+        return Err(VaultError::Exists {
+            path: wanted.to_owned(),
+        });
+    }
+    Ok(Some(place))
+}
+
+/// Everything that a new vault holds, made before anything is written.
+struct Content {
+    uid: String,
+    root_key_id: KeyId,
+    quorum_key_id: Option<KeyId>,
+    genesis_event_id: EventId,
+    merkle_root: Digest,
+    /// The files but for the keyfile: path and bytes.
+    files: Vec<(&'static str, Vec<u8>)>,
+    keyfile: Zeroizing<Vec<u8>>,
+}
+
+impl Content {
+    fn new(options: &InitOptions) -> Result<Self, VaultError> {
+        let actor = options.actor.as_deref().unwrap_or(DEFAULT_ACTOR);
+        if actor.is_empty() {
+            return Err(VaultError::EmptyActor);
+        }
+        let uid = match &options.uid {
+            Some(uid) if uid.trim().is_empty() => return Err(VaultError::EmptyUid),
+            Some(uid) => uid.clone(),
+            None => uuid::Builder::from_random_bytes(*random::<16>()?)
+                .into_uuid()
+                .to_string(),
+        };
+        let born = clock::now()?;
+        let root = SigningKey::from_seed(&*random::<32>()?);
+        let quorum = match options.quorum {
+            true => Some(SigningKey::from_seed(&*random::<32>()?)),
+            false => None,
+        };
+        let (root_key_id, quorum_key_id) = (root.key_id(), quorum.as_ref().map(SigningKey::key_id));
+
+        let registry = KeyRegistry {
+            keys: [(Some(&root), "root"), (quorum.as_ref(), "quorum")]
+                .into_iter()
+                .filter_map(|(key, role)| key.map(|key| key_entry(key, role, born)))
+                .collect(),
+            problems: Vec::new(),
+        };
+        let (genesis_event_id, log) = first_events(actor, &uid, &root, born)?;
+        let mut files = vec![
+            (layout::LOG, log),
+            (layout::GENESIS, genesis_file(&uid, born, root_key_id)),
+            (layout::KEYS, registry.to_json()),
+            (
+                ONTOLOGY,
+                include_bytes!("templates/perception_ontology_v1.json").to_vec(),
+            ),
+            (
+                RETENTION,
+                include_bytes!("templates/retention_policy.json").to_vec(),
+            ),
+            (
+                SAFETY,
+                include_bytes!("templates/safety_policy.json").to_vec(),
+            ),
+            (SYNC, sync_contract(root_key_id, quorum_key_id)),
+        ];
+        let listed = files
+            .iter()
+            .map(|(path, bytes)| FileEntry {
+                path: (*path).to_owned(),
+                sha256: Digest::of(bytes),
+                size: bytes.len() as u64,
+            })
+            .collect();
+        let (manifest, merkle_root) = write_manifest(listed, clock::now()?);
+        files.push((layout::MERKLE_ROOT, write_merkle_root(merkle_root)));
+        files.push((
+            layout::MANIFEST_SIG,
+            sign_root(merkle_root, &root, clock::now()?),
+        ));
+        files.push((layout::MANIFEST, manifest));
+        let keyfile = Keyfile::new([Some(root), quorum].into_iter().flatten().collect()).to_json();
+        Ok(Self {
+            uid,
+            root_key_id,
+            quorum_key_id,
+            genesis_event_id,
+            merkle_root,
+            files,
+            keyfile,
+        })
+    }
+
+    fn write_below(&self, build: &Path, with_keyfile: bool) -> Result<(), VaultError> {
+        for directory in DIRECTORIES {
+            let path = build.join(directory);
+            fs::create_dir(&path).context("make the directory", &path)?;
+        }
+        for (path, bytes) in &self.files {
+            write_new(&build.join(path), bytes, 0o666)?;
+        }
+        if with_keyfile {
+            write_new(&build.join(layout::PRIVATE_KEYS), &self.keyfile, 0o600)?;
+        }
+        DIRECTORIES
+            .iter()
+            .try_for_each(|path| sync_directory(&build.join(path)))?;
+        sync_directory(build)
+    }
+}
+
+fn key_entry(key: &SigningKey, role: &str, born: Timestamp) -> KeyEntry {
+    KeyEntry {
+        key_id: key.key_id(),
+        public_key: key.public(),
+        roles: vec![role.to_owned(), "attestation".to_owned()],
+        scopes: vec!["all".to_owned()],
+        status: KeyStatus::Active,
+        created_at_utc: born.to_string(),
+        revoked_at_utc: None,
+        revocation_event_id: None,
+        promotion_event_id: None,
+    }
+}
+
+/// The genesis event and the seed observation, as two lines of the log.
+fn first_events(
+    actor: &str,
+    uid: &str,
+    root: &SigningKey,
+    born: Timestamp,
+) -> Result<(EventId, Vec<u8>), VaultError> {
+    let key_id = root.key_id().to_string();
+    let birth = object([
+        ("birth_timestamp", born.to_string().into()),
+        ("root_key_id", key_id.into()),
+        ("spec_version", "1.0".into()),
+        ("uid", uid.into()),
+    ]);
+    let genesis = Draft {
+        event_type: &EventType::Core(CoreType::Genesis),
+        actor,
+        namespace: Some(Namespace::Canonical),
+        payload: &birth,
+        prev: None,
+        ts_logical: 1,
+        timestamp: clock::now()?,
+    }
+    .sign(root)?;
+    let initialized = object([
+        ("confidence", Value::Number("1".into())),
+        ("predicate", "status".into()),
+        ("subject", "system".into()),
+        ("value", "initialized".into()),
+    ]);
+    let seed = Draft {
+        event_type: &EventType::Core(CoreType::Observation),
+        actor,
+        namespace: Some(Namespace::Local),
+        payload: &initialized,
+        prev: Some(genesis.id),
+        ts_logical: 2,
+        timestamp: clock::now()?,
+    }
+    .sign(root)?;
+    Ok((genesis.id, [genesis.line, seed.line].concat()))
+}
+
+fn genesis_file(uid: &str, born: Timestamp, root_key_id: KeyId) -> Vec<u8> {
+    let mut quoted = Vec::new();
+    provara_core::canonical::write_string(&mut quoted, uid);
+    let quoted = String::from_utf8(quoted).expect("made from text");
+    format!(
+        r#"{{
+  "uid": {quoted},
+  "birth_timestamp": "{born}",
+  "root_key_id": "{root_key_id}",
+  "governance_model": "{SYNC}",
+  "initial_ontology_versions": {{
+    "perception": "perception_ontology_v1.json"
+  }}
+}}
+"#
+    )
+    .into_bytes()
+}
+
+fn sync_contract(root: KeyId, quorum: Option<KeyId>) -> Vec<u8> {
+    let authority = |role: &str, key_id: KeyId, scope: &str| {
+        format!(
+            r#"    {{
+      "role": "{role}",
+      "key_id": "{key_id}",
+      "scope": "{scope}"
+    }}"#
+        )
+    };
+    let mut authorities = vec![authority("root", root, "all")];
+    authorities.extend(quorum.map(|key_id| authority("quorum", key_id, "attestation")));
+    include_str!("templates/sync_contract.json")
+        .replace("@AUTHORITIES@", &authorities.join(",\n"))
+        .into_bytes()
+}
+
+fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, VaultError> {
+    let mut bytes = Zeroizing::new([0; N]);
+    getrandom::fill(&mut *bytes).map_err(|error| VaultError::Randomness {
+        reason: error.to_string(),
+    })?;
+    Ok(bytes)
+}
+
+/// Writes a new file durably; what is there is never replaced.
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), VaultError> {
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path);
+    let mut file = match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(VaultError::Exists {
+                path: path.to_owned(),
+            });
+        }
+        made => made.context("write", path)?,
+    };
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Best effort: half a file is worse than none.
+        let _ = fs::remove_file(path);
+    }
+    written.context("write", path)
+}
+
+fn sync_parent(path: &Path) -> Result<(), VaultError> {
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+fn sync_directory(path: &Path) -> Result<(), VaultError> {
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .context("make durable", path)
+}

@@ -1,0 +1,190 @@
+//! Reading the keyfile, and choosing the key that signs.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use provara_core::id::KeyId;
+use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, Keyfile, SigningKey};
+use zeroize::Zeroizing;
+
+use crate::error::{Context, VaultError};
+
+/// The roles whose keys sign events.
+const SIGNING_ROLES: [&str; 2] = ["root", "attestation"];
+
+/// Reads a keyfile in either of its forms (spec/VAULT_FORMAT, section 1).
+///
+/// # Errors
+/// [`VaultError::KeyfileMissing`], [`VaultError::KeyfileInvalid`], or [`VaultError::Io`] where the
+/// system refuses.
+pub fn read_keyfile(path: &Path) -> Result<Keyfile, VaultError> {
+    let text = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(VaultError::KeyfileMissing {
+                path: path.to_owned(),
+            });
+        }
+        read => Zeroizing::new(read.context("read the keyfile", path)?),
+    };
+    Keyfile::parse(&text).map_err(|source| VaultError::KeyfileInvalid {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Chooses the key that signs: `wanted` if it is given, else the keyfile's first key that the vault
+/// knows as active in a role that signs. `revoked` tells what the log says beyond `keys.json`.
+pub(crate) fn choose<'k>(
+    keyfile: &'k Keyfile,
+    registry: &KeyRegistry,
+    revoked: impl Fn(&KeyId) -> bool,
+    wanted: Option<KeyId>,
+) -> Result<&'k SigningKey, VaultError> {
+    let active = |entry: &KeyEntry| entry.status == KeyStatus::Active && !revoked(&entry.key_id);
+    if let Some(key_id) = wanted {
+        let entry = registry
+            .get(&key_id)
+            .ok_or(VaultError::KeyUnknown { key_id })?;
+        if !active(entry) {
+            return Err(VaultError::KeyRevoked { key_id });
+        }
+        return keyfile
+            .get(&key_id)
+            .ok_or_else(|| VaultError::KeyNotInKeyfile {
+                key_id,
+                held: keyfile.key_ids().collect(),
+            });
+    }
+    let known: Vec<(&SigningKey, &KeyEntry)> = keyfile
+        .keys()
+        .iter()
+        .filter_map(|key| registry.get(&key.key_id()).map(|entry| (key, entry)))
+        .collect();
+    if known.is_empty() {
+        return Err(VaultError::KeyfileForeign {
+            key_ids: keyfile.key_ids().collect(),
+        });
+    }
+    let signs = |entry: &KeyEntry| {
+        entry
+            .roles
+            .iter()
+            .any(|role| SIGNING_ROLES.contains(&role.as_str()))
+    };
+    if let Some((key, _)) = known
+        .iter()
+        .find(|(_, entry)| active(entry) && signs(entry))
+    {
+        return Ok(key);
+    }
+    if known.iter().all(|(_, entry)| !active(entry)) {
+        return Err(VaultError::KeyRevoked {
+            key_id: known[0].1.key_id,
+        });
+    }
+    let reasons = known
+        .iter()
+        .map(|(_, entry)| {
+            let why = if active(entry) {
+                "has no role that signs"
+            } else {
+                "is revoked"
+            };
+            format!("{} {why}", entry.key_id)
+        })
+        .collect();
+    Err(VaultError::NoSigningKey { reasons })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> SigningKey {
+        SigningKey::from_seed(&[byte; 32])
+    }
+
+    fn entry(byte: u8, roles: &[&str], status: KeyStatus) -> KeyEntry {
+        KeyEntry {
+            key_id: key(byte).key_id(),
+            public_key: key(byte).public(),
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            scopes: vec!["all".into()],
+            status,
+            created_at_utc: "2026-01-01T00:00:00.000000Z".into(),
+            revoked_at_utc: None,
+            revocation_event_id: None,
+            promotion_event_id: None,
+        }
+    }
+
+    #[test]
+    fn every_refusal_has_its_own_error() {
+        let registry = KeyRegistry {
+            keys: vec![
+                entry(1, &["root"], KeyStatus::Revoked),
+                entry(2, &["quorum"], KeyStatus::Active),
+                entry(3, &["quorum", "attestation"], KeyStatus::Active),
+                entry(4, &["root"], KeyStatus::Active),
+            ],
+            problems: vec![],
+        };
+        let file = |bytes: &[u8]| Keyfile::new(bytes.iter().map(|byte| key(*byte)).collect());
+        let pick = |bytes: &[u8], wanted: Option<u8>| {
+            let log_says = |id: &KeyId| *id == key(4).key_id();
+            choose(
+                &file(bytes),
+                &registry,
+                log_says,
+                wanted.map(|byte| key(byte).key_id()),
+            )
+            .map(SigningKey::key_id)
+        };
+        assert_eq!(pick(&[9, 1, 2, 3], None).unwrap(), key(3).key_id());
+        assert_eq!(pick(&[2, 3], Some(2)).unwrap(), key(2).key_id());
+        assert!(matches!(
+            pick(&[9], None),
+            Err(VaultError::KeyfileForeign { .. })
+        ));
+        assert!(matches!(
+            pick(&[1, 4], None),
+            Err(VaultError::KeyRevoked { .. })
+        ));
+        assert!(matches!(
+            pick(&[1, 2], None),
+            Err(VaultError::NoSigningKey { .. })
+        ));
+        assert!(matches!(
+            pick(&[3], Some(9)),
+            Err(VaultError::KeyUnknown { .. })
+        ));
+        assert!(matches!(
+            pick(&[3], Some(1)),
+            Err(VaultError::KeyRevoked { .. })
+        ));
+        assert!(matches!(
+            pick(&[3, 4], Some(4)),
+            Err(VaultError::KeyRevoked { .. })
+        ));
+        assert!(matches!(
+            pick(&[1], Some(3)),
+            Err(VaultError::KeyNotInKeyfile { .. })
+        ));
+    }
+
+    #[test]
+    fn a_missing_and_a_wrong_keyfile_differ() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys");
+        assert!(matches!(
+            read_keyfile(&path),
+            Err(VaultError::KeyfileMissing { .. })
+        ));
+        fs::write(&path, b"{}").unwrap();
+        assert!(matches!(
+            read_keyfile(&path),
+            Err(VaultError::KeyfileInvalid { .. })
+        ));
+    }
+}

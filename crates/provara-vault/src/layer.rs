@@ -1,0 +1,268 @@
+//! The file layer: every change that a writer makes to a vault goes through this trait, so that a
+//! recording or failing layer can be put beneath it.
+//!
+//! The order in which a writer calls it is the durability argument; see [`crate::writer`].
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::layout::TEMPORARY_PREFIX;
+
+/// A file being prepared. It has no name that a reader could know until it is published, and
+/// vanishes when it is dropped before.
+#[derive(Debug)]
+pub struct Temporary {
+    file: File,
+    directory: PathBuf,
+    /// Its name in the directory; none where the system has files without one.
+    name: Option<OsString>,
+}
+
+impl Temporary {
+    /// The open file.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The directory that it lies in.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Some(name) = self.name.take() {
+            // Best effort: what stays is removed by the next writer.
+            let _ = fs::remove_file(self.directory.join(name));
+        }
+    }
+}
+
+/// The changes that a writer makes to the files of a vault.
+pub trait FileLayer: fmt::Debug + Send + Sync {
+    /// Writes `bytes` at the end of `log`, which is open for appending.
+    ///
+    /// # Errors
+    /// The system's error; a part of `bytes` may then be written.
+    fn append(&self, log: &File, path: &Path, bytes: &[u8]) -> io::Result<()>;
+
+    /// Cuts `log` to `len` bytes.
+    ///
+    /// # Errors
+    /// The system's error; the length is then unchanged.
+    fn truncate(&self, log: &File, path: &Path, len: u64) -> io::Result<()>;
+
+    /// Makes the data and length of `log` durable (`fdatasync`).
+    ///
+    /// # Errors
+    /// The system's error; nothing is then known about what is durable, and it must not be tried
+    /// again: a second call can succeed without the data being on the disk.
+    fn sync_data(&self, log: &File, path: &Path) -> io::Result<()>;
+
+    /// Makes a file with permissions `mode` in `directory`, to be published there.
+    ///
+    /// # Errors
+    /// The system's error; nothing is then left behind.
+    fn create_temporary(&self, directory: &Path, mode: u32) -> io::Result<Temporary>;
+
+    /// Writes the whole content of a temporary file.
+    ///
+    /// # Errors
+    /// The system's error.
+    fn write_temporary(&self, temporary: &Temporary, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes a temporary file's data and length durable (`fsync`).
+    ///
+    /// # Errors
+    /// The system's error; the file must then not be published.
+    fn sync_temporary(&self, temporary: &Temporary) -> io::Result<()>;
+
+    /// Renames a temporary file to `target` in its own directory, in place of what is there.
+    ///
+    /// # Errors
+    /// The system's error; the target is then unchanged.
+    fn rename(&self, temporary: Temporary, target: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// The system's error.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in `directory` durable (`fsync` of the directory).
+    ///
+    /// # Errors
+    /// The system's error.
+    fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+}
+
+/// The operating system's files.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemFiles;
+
+impl FileLayer for SystemFiles {
+    fn append(&self, mut log: &File, _path: &Path, bytes: &[u8]) -> io::Result<()> {
+        log.write_all(bytes)
+    }
+
+    fn truncate(&self, log: &File, _path: &Path, len: u64) -> io::Result<()> {
+        log.set_len(len)
+    }
+
+    fn sync_data(&self, log: &File, _path: &Path) -> io::Result<()> {
+        log.sync_data()
+    }
+
+    fn create_temporary(&self, directory: &Path, mode: u32) -> io::Result<Temporary> {
+        #[cfg(target_os = "linux")]
+        if let Some(file) = nameless(directory, mode)? {
+            return Ok(Temporary {
+                file,
+                directory: directory.to_owned(),
+                name: None,
+            });
+        }
+        let name = fresh_name()?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(directory.join(&name))?;
+        Ok(Temporary {
+            file,
+            directory: directory.to_owned(),
+            name: Some(name),
+        })
+    }
+
+    fn write_temporary(&self, temporary: &Temporary, bytes: &[u8]) -> io::Result<()> {
+        (&temporary.file).write_all(bytes)
+    }
+
+    fn sync_temporary(&self, temporary: &Temporary) -> io::Result<()> {
+        temporary.file.sync_all()
+    }
+
+    fn rename(&self, mut temporary: Temporary, target: &Path) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if temporary.name.is_none() {
+            let name = fresh_name()?;
+            link(&temporary.file, &temporary.directory.join(&name))?;
+            temporary.name = Some(name);
+        }
+        let name = temporary.name.as_ref().expect("a named temporary file");
+        fs::rename(temporary.directory.join(name), target)?;
+        temporary.name = None;
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        File::open(directory)?.sync_all()
+    }
+}
+
+/// A name that no other file has.
+pub(crate) fn fresh_name() -> io::Result<OsString> {
+    let mut bytes = [0u8; 12];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    let mut name = TEMPORARY_PREFIX.to_owned();
+    for byte in bytes {
+        name.push_str(&format!("{byte:02x}"));
+    }
+    Ok(name.into())
+}
+
+/// Whether `name` is one that [`fresh_name`] makes.
+pub(crate) fn is_fresh_name(name: &str) -> bool {
+    name.strip_prefix(TEMPORARY_PREFIX).is_some_and(|rest| {
+        rest.len() == 24
+            && rest
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
+/// A file without a name, or `None` where the file system has none.
+#[cfg(target_os = "linux")]
+fn nameless(directory: &Path, mode: u32) -> io::Result<Option<File>> {
+    use rustix::fs::{Mode, OFlags, open};
+    use rustix::io::Errno;
+
+    // Publishing it needs /proc; without it, use named files.
+    if !Path::new("/proc/self/fd").exists() {
+        return Ok(None);
+    }
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    match open(directory, flags, Mode::from_raw_mode(mode)) {
+        Ok(descriptor) => Ok(Some(File::from(descriptor))),
+        // Kernels and file systems without O_TMPFILE answer with one of these.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gives a nameless file a name.
+#[cfg(target_os = "linux")]
+fn link(file: &File, path: &Path) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
+    use rustix::fs::{AtFlags, CWD, linkat};
+
+    let source = format!("/proc/self/fd/{}", file.as_raw_fd());
+    linkat(CWD, source, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_file_is_published_or_leaves_no_trace() {
+        let directory = tempfile::tempdir().unwrap();
+        let layer = SystemFiles;
+        let names = || fs::read_dir(directory.path()).unwrap().count();
+
+        let dropped = layer.create_temporary(directory.path(), 0o644).unwrap();
+        layer.write_temporary(&dropped, b"lost").unwrap();
+        drop(dropped);
+        assert_eq!(names(), 0);
+
+        let target = directory.path().join("target");
+        fs::write(&target, b"old").unwrap();
+        let kept = layer.create_temporary(directory.path(), 0o600).unwrap();
+        layer.write_temporary(&kept, b"new").unwrap();
+        layer.sync_temporary(&kept).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+        layer.rename(kept, &target).unwrap();
+        layer.sync_directory(directory.path()).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        assert_eq!(names(), 1);
+    }
+
+    #[test]
+    fn only_own_names_are_recognised() {
+        let name = fresh_name().unwrap().into_string().unwrap();
+        assert!(is_fresh_name(&name));
+        for other in [
+            ".provara-tmp-",
+            ".provara-tmp-x",
+            "manifest.json",
+            &name[1..],
+            &name[..30],
+        ] {
+            assert!(!is_fresh_name(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Where things lie in a vault (spec/VAULT_FORMAT, section 1).
+
+/// The log.
+pub const LOG: &str = "events/events.ndjson";
+/// The facts of the vault's birth.
+pub const GENESIS: &str = "identity/genesis.json";
+/// The public keys.
+pub const KEYS: &str = "identity/keys.json";
+/// The default keyfile: the one file that the manifest never lists.
+pub const PRIVATE_KEYS: &str = "identity/private_keys.json";
+/// The list of files and their digests.
+pub const MANIFEST: &str = "manifest.json";
+/// The signature of the Merkle root.
+pub const MANIFEST_SIG: &str = "manifest.sig";
+/// The Merkle root.
+pub const MERKLE_ROOT: &str = "merkle_root.txt";
+/// The directory of signed state snapshots.
+pub const CHECKPOINTS: &str = "checkpoints";
+
+/// The files that are the seal, and so are not in the manifest.
+pub const SEAL: [&str; 3] = [MANIFEST, MANIFEST_SIG, MERKLE_ROOT];
+
+/// The custom type that closes a vault (section 8).
+pub const CLOSING_TYPE: &str = "com.provara.vault.seal";
+
+/// What the names of this crate's temporary files begin with.
+///
+/// Where the system has files without a name (Linux, `O_TMPFILE`), a temporary file has this name
+/// only between being whole and durable and being renamed; elsewhere for as long as it is written.
+/// A verification takes no notice of the name: such a file is a phantom file like any other, but a
+/// reader that meets one while a writer is at work looks again when the writer is done. What a
+/// crash left behind is removed by the next writer, under the lock.
+pub const TEMPORARY_PREFIX: &str = ".provara-tmp-";
+
+/// Whether `path` (relative, `/` between) is outside the manifest by the format's own rule.
+#[must_use]
+pub fn is_unlisted(path: &str) -> bool {
+    SEAL.contains(&path) || path == PRIVATE_KEYS
+}
+
+/// The name of the checkpoint after `events` events, relative to the vault.
+#[must_use]
+pub fn checkpoint_path(events: u64) -> String {
+    format!("{CHECKPOINTS}/{events:010}.chk")
+}

@@ -1,0 +1,177 @@
+//! Keys that change: what `keys.json` must say when the log revokes or promotes one.
+
+use std::fs;
+
+use provara_core::event_type::{CoreType, EventType};
+use provara_core::id::{Digest, EventId, KeyId};
+use provara_core::json::Value;
+use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, PublicKey};
+use provara_core::manifest::FileEntry;
+
+use crate::error::{Context, VaultError};
+use crate::index::LogIndex;
+use crate::layout;
+use crate::vault::Vault;
+
+/// What a key event changes in `keys.json`.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    /// A key is no longer trusted.
+    Revoke { key_id: KeyId, at: Option<String> },
+    /// A key takes the place of a revoked one.
+    Promote {
+        public_key: PublicKey,
+        roles: Vec<String>,
+        at: String,
+    },
+}
+
+impl Change {
+    /// The change that an event with this payload makes; `None` for other types, and for payloads
+    /// that no reader would let take effect.
+    pub(crate) fn of(event_type: &EventType, payload: &Value<'_>) -> Option<Self> {
+        match event_type {
+            EventType::Core(CoreType::KeyRevocation) => Self::read(true, payload),
+            EventType::Core(CoreType::KeyPromotion) => Self::read(false, payload),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn read(revokes: bool, payload: &Value<'_>) -> Option<Self> {
+        let text = |field: &str| payload.get(field).and_then(Value::as_str);
+        if revokes {
+            let key_id = text("revoked_key_id")?.parse().ok()?;
+            return Some(Self::Revoke {
+                key_id,
+                at: text("revoked_at_utc").map(str::to_owned),
+            });
+        }
+        let roles = payload
+            .get("roles")
+            .and_then(Value::as_array)
+            .unwrap_or_default();
+        Some(Self::Promote {
+            public_key: PublicKey::from_base64(text("new_public_key_b64")?).ok()?,
+            roles: roles
+                .iter()
+                .filter_map(|role| role.as_str().map(str::to_owned))
+                .collect(),
+            at: text("promoted_at_utc").unwrap_or_default().to_owned(),
+        })
+    }
+
+    /// Makes the change; gives whether it was one.
+    pub(crate) fn apply(&self, registry: &mut KeyRegistry, event: EventId) -> bool {
+        let before = registry.clone();
+        match self {
+            Self::Revoke { key_id, at } => {
+                if let Some(entry) = registry
+                    .keys
+                    .iter_mut()
+                    .find(|entry| entry.key_id == *key_id)
+                {
+                    entry.status = KeyStatus::Revoked;
+                    entry.revocation_event_id = Some(event);
+                    if entry.revoked_at_utc.is_none() {
+                        entry.revoked_at_utc.clone_from(at);
+                    }
+                }
+            }
+            Self::Promote {
+                public_key,
+                roles,
+                at,
+            } => {
+                let key_id = public_key.key_id();
+                if registry.get(&key_id).is_none() {
+                    registry.keys.push(KeyEntry {
+                        key_id,
+                        public_key: public_key.clone(),
+                        roles: roles.clone(),
+                        scopes: vec!["all".to_owned()],
+                        status: KeyStatus::Active,
+                        created_at_utc: at.clone(),
+                        revoked_at_utc: None,
+                        revocation_event_id: None,
+                        promotion_event_id: Some(event),
+                    });
+                }
+            }
+        }
+        *registry != before
+    }
+}
+
+/// `keys.json`, brought in line with the key events that its seal does not cover yet.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    pub(crate) registry: KeyRegistry,
+    /// Whether the file must be written anew.
+    pub(crate) lag: bool,
+}
+
+impl Keys {
+    /// Reads `keys.json` and holds it against the seal and the log beyond `sealed` bytes. A writer
+    /// that was interrupted after a key event left it one step behind; any other difference from
+    /// what was sealed is not a writer's doing.
+    pub(crate) fn read(
+        vault: &Vault,
+        entries: &[FileEntry],
+        index: &LogIndex,
+        sealed: u64,
+    ) -> Result<Self, VaultError> {
+        let (mut registry, digest) = read_registry(vault)?;
+        let unsealed: Vec<_> = index
+            .key_events
+            .iter()
+            .filter(|event| event.offset >= sealed)
+            .collect();
+        let listed = entries.iter().find(|entry| entry.path == layout::KEYS);
+        let as_sealed = listed.is_some_and(|entry| entry.sha256 == digest);
+        if !as_sealed && unsealed.is_empty() {
+            return Err(VaultError::SealContradiction {
+                file: layout::KEYS.to_owned(),
+                reason: match listed {
+                    None => "the manifest does not list it".to_owned(),
+                    Some(entry) => {
+                        format!("it has the SHA-256 {digest}, not {}", entry.sha256)
+                    }
+                },
+            });
+        }
+        for event in &unsealed {
+            if let Some(change) = Change::read(event.revokes, &event.payload) {
+                change.apply(&mut registry, event.id);
+            }
+        }
+        Ok(Self {
+            lag: !unsealed.is_empty(),
+            registry,
+        })
+    }
+
+    /// What to tell the user.
+    pub(crate) fn note(&self) -> Option<String> {
+        self.lag.then(|| {
+            format!(
+                "{} was brought in line with the log's latest key events",
+                layout::KEYS
+            )
+        })
+    }
+}
+
+/// `keys.json` and the digest of its bytes.
+pub(crate) fn read_registry(vault: &Vault) -> Result<(KeyRegistry, Digest), VaultError> {
+    let path = vault.inner_file(layout::KEYS)?;
+    let text = fs::read(&path).context("read", &path)?;
+    let structure = |reason: String| VaultError::Structure {
+        file: layout::KEYS.to_owned(),
+        reason,
+    };
+    let registry = KeyRegistry::parse(&text).map_err(|error| structure(error.to_string()))?;
+    if let Some(problem) = registry.problems.first() {
+        return Err(structure(problem.to_string()));
+    }
+    Ok((registry, Digest::of(&text)))
+}

@@ -1,0 +1,270 @@
+//! The seal on disk: reading it, and renewing it without a moment at which it leads the log.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use provara_core::id::{Digest, KeyId};
+use provara_core::keys::{KeyRegistry, SigningKey};
+use provara_core::manifest::{
+    FileEntry, Manifest, RootSignature, merkle_root, sign_root, write_manifest, write_merkle_root,
+};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::clock;
+use crate::error::{Context, VaultError};
+use crate::layer::{FileLayer, Temporary, is_fresh_name};
+use crate::layout;
+use crate::vault::Vault;
+
+/// A seal that was renewed.
+#[derive(Debug, Clone, Serialize)]
+pub struct SealReceipt {
+    /// The root that the seal holds.
+    pub merkle_root: Digest,
+    /// The files that the manifest lists.
+    pub file_count: u64,
+    /// The log's events.
+    pub event_count: u64,
+    /// The key that signed it; none where no keyfile was given, and then `manifest.sig` is as it was.
+    pub signed_by: Option<KeyId>,
+    /// What differs from the seal before.
+    pub notes: Vec<String>,
+}
+
+/// The entries of `manifest.json`, in its order.
+pub(crate) fn read_entries(root: &Path) -> Result<Vec<FileEntry>, VaultError> {
+    let structure = |reason: String| VaultError::Structure {
+        file: layout::MANIFEST.to_owned(),
+        reason,
+    };
+    let path = root.join(layout::MANIFEST);
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(structure("it is missing".to_owned()));
+        }
+        read => read.context("read", &path)?,
+    };
+    let manifest = Manifest::parse(&text).map_err(|error| structure(error.to_string()))?;
+    manifest
+        .files
+        .into_iter()
+        .map(|file| {
+            let sha256 = file.sha256.parse().map_err(|_| {
+                structure(format!(
+                    "the sha256 of '{}' is not 64 hex digits",
+                    file.path
+                ))
+            })?;
+            Ok(FileEntry {
+                path: file.path,
+                sha256,
+                size: file.size,
+            })
+        })
+        .collect()
+}
+
+/// A note where `manifest.sig` signs another root than that of the manifest on disk, as other tools
+/// leave it. A signature that is wrong is not papered over with a fresh one.
+pub(crate) fn signature_note(
+    vault: &Vault,
+    entries: &[FileEntry],
+    registry: &KeyRegistry,
+) -> Result<Option<String>, VaultError> {
+    let path = vault.path().join(layout::MANIFEST_SIG);
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Some(format!(
+                "{} was missing; it was made",
+                layout::MANIFEST_SIG
+            )));
+        }
+        read => read.context("read", &path)?,
+    };
+    let wrong = |reason: String| VaultError::SealContradiction {
+        file: layout::MANIFEST_SIG.to_owned(),
+        reason,
+    };
+    let signature = RootSignature::parse(&text).map_err(|error| wrong(error.to_string()))?;
+    let key = registry.get(&signature.key_id).ok_or_else(|| {
+        wrong(format!(
+            "the vault does not know the key {}",
+            signature.key_id
+        ))
+    })?;
+    key.public_key
+        .verify(&signature.signed, &signature.signature)
+        .map_err(|error| wrong(error.to_string()))?;
+    let root = merkle_root(entries.iter().map(FileEntry::leaf));
+    Ok((signature.merkle_root != root).then(|| {
+        format!(
+            "{} was stale: it signed the root {}",
+            layout::MANIFEST_SIG,
+            signature.merkle_root
+        )
+    }))
+}
+
+/// The size and SHA-256 of a file, read in pieces.
+pub(crate) fn hash_file(path: &Path) -> io::Result<(u64, Digest)> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    let mut size = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((size, Digest(hasher.finalize().into()))),
+            Ok(length) => {
+                hasher.update(&buffer[..length]);
+                size += length as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Puts `entry` in the place of the one with its path, or at the end.
+pub(crate) fn set_entry(entries: &mut Vec<FileEntry>, entry: FileEntry) {
+    match entries.iter_mut().find(|other| other.path == entry.path) {
+        Some(other) => *other = entry,
+        None => entries.push(entry),
+    }
+}
+
+/// Files that are whole and durable, but not yet in their places.
+#[derive(Debug)]
+pub(crate) struct Staged<'l> {
+    layer: &'l dyn FileLayer,
+    files: Vec<(Temporary, PathBuf)>,
+}
+
+impl<'l> Staged<'l> {
+    pub(crate) fn new(layer: &'l dyn FileLayer) -> Self {
+        Self {
+            layer,
+            files: Vec::new(),
+        }
+    }
+
+    /// Writes and syncs the future content of `target`. A file that is replaced keeps its mode.
+    pub(crate) fn add(&mut self, target: PathBuf, bytes: &[u8]) -> Result<(), VaultError> {
+        let directory = target.parent().expect("a file within the vault");
+        let there = fs::symlink_metadata(&target)
+            .ok()
+            .filter(|there| there.is_file());
+        let temporary = self
+            .layer
+            .create_temporary(directory, 0o666)
+            .context("prepare a new version of", &target)?;
+        if let Some(there) = there {
+            temporary
+                .file()
+                .set_permissions(there.permissions())
+                .context("prepare a new version of", &target)?;
+        }
+        self.layer
+            .write_temporary(&temporary, bytes)
+            .context("prepare a new version of", &target)?;
+        self.layer
+            .sync_temporary(&temporary)
+            .map_err(|source| VaultError::Sync {
+                path: target.clone(),
+                source,
+            })?;
+        self.files.push((temporary, target));
+        Ok(())
+    }
+
+    /// Adds the three files of the seal over `entries`; gives the root. Without a key the signature
+    /// stays as it is.
+    pub(crate) fn add_seal(
+        &mut self,
+        root: &Path,
+        entries: Vec<FileEntry>,
+        key: Option<&SigningKey>,
+    ) -> Result<Digest, VaultError> {
+        let now = clock::now()?;
+        let (manifest, merkle_root) = write_manifest(entries, now);
+        self.add(root.join(layout::MANIFEST), &manifest)?;
+        self.add(
+            root.join(layout::MERKLE_ROOT),
+            &write_merkle_root(merkle_root),
+        )?;
+        if let Some(key) = key {
+            self.add(
+                root.join(layout::MANIFEST_SIG),
+                &sign_root(merkle_root, key, now),
+            )?;
+        }
+        Ok(merkle_root)
+    }
+
+    /// Puts the files in their places, in the order in which they were added. Names are durable in
+    /// one directory before a file is renamed in the next: what a manifest lists is there first.
+    pub(crate) fn publish(self) -> Result<(), VaultError> {
+        let mut unsynced: Option<PathBuf> = None;
+        for (temporary, target) in self.files {
+            let directory = temporary.directory().to_owned();
+            if let Some(before) = unsynced.take_if(|before| *before != directory) {
+                sync_directory(self.layer, &before)?;
+            }
+            self.layer
+                .rename(temporary, &target)
+                .context("put in place", &target)?;
+            unsynced = Some(directory);
+        }
+        unsynced.map_or(Ok(()), |directory| sync_directory(self.layer, &directory))
+    }
+}
+
+pub(crate) fn sync_directory(layer: &dyn FileLayer, path: &Path) -> Result<(), VaultError> {
+    layer
+        .sync_directory(path)
+        .map_err(|source| VaultError::Sync {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// Removes what an interrupted writer left under this crate's own temporary names. Only to be
+/// called under the lock: no writer is then at work.
+pub(crate) fn remove_leftovers(
+    layer: &dyn FileLayer,
+    root: &Path,
+    entries: &[FileEntry],
+) -> Result<Vec<String>, VaultError> {
+    let mut removed = Vec::new();
+    for directory in ["", "identity", layout::CHECKPOINTS] {
+        let path = root.join(directory);
+        let listing = match fs::read_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            listing => listing.context("read the directory", &path)?,
+        };
+        for entry in listing {
+            let entry = entry.context("read the directory", &path)?;
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
+                continue;
+            };
+            let relative = if directory.is_empty() {
+                name.clone()
+            } else {
+                format!("{directory}/{name}")
+            };
+            // A name that the manifest lists is somebody's file, however it is called.
+            if is_file
+                && is_fresh_name(&name)
+                && !entries.iter().any(|entry| entry.path == relative)
+            {
+                layer
+                    .remove(&entry.path())
+                    .context("remove", &entry.path())?;
+                removed.push(relative);
+            }
+        }
+    }
+    Ok(removed)
+}

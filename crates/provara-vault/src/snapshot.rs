@@ -1,0 +1,145 @@
+//! A reader's view of the log: its prefix of whole lines at one moment.
+
+use std::fs::File;
+use std::io;
+use std::ops::Deref;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use memmap2::Mmap;
+
+use crate::error::{Context, VaultError};
+use crate::map::map_prefix;
+
+/// Logs up to this size are read, larger ones mapped: a copy of a small file cannot be cut under
+/// its reader, a copy of a large one costs memory.
+const READ_LIMIT: u64 = 16 << 20;
+
+enum Bytes {
+    Read(Vec<u8>),
+    Mapped(Mmap),
+}
+
+/// The log's bytes up to its last line end, as they stood when the snapshot was taken. Appending
+/// goes on beside it and does not change it.
+pub struct LogSnapshot {
+    bytes: Bytes,
+    torn: u64,
+}
+
+impl LogSnapshot {
+    /// The bytes of every whole line, line ends included.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::Read(bytes) => bytes,
+            Bytes::Mapped(map) => map,
+        }
+    }
+
+    /// Their number.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.bytes().len() as u64
+    }
+
+    /// Whether the log has no whole line.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes().is_empty()
+    }
+
+    /// How many bytes stood beyond the last line end: an append in flight, or a torn tail.
+    #[must_use]
+    pub fn torn(&self) -> u64 {
+        self.torn
+    }
+
+    /// The lines in order, each without its line end.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        let bytes = self.bytes();
+        bytes
+            .strip_suffix(b"\n")
+            .into_iter()
+            .flat_map(|whole| whole.split(|byte| *byte == b'\n'))
+    }
+
+    /// Takes the whole lines of `file`.
+    pub(crate) fn of_lines(file: &File, path: &Path) -> Result<Self, VaultError> {
+        let length = file.metadata().context("read", path)?.len();
+        let whole = whole_lines(file, length).context("read", path)?;
+        Ok(Self {
+            bytes: load(file, whole, path)?,
+            torn: length - whole,
+        })
+    }
+
+    /// Takes the first `len` bytes of `file`, whatever they end with.
+    pub(crate) fn of_prefix(file: &File, len: u64, path: &Path) -> Result<Self, VaultError> {
+        Ok(Self {
+            bytes: load(file, len, path)?,
+            torn: 0,
+        })
+    }
+}
+
+impl Deref for LogSnapshot {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+impl std::fmt::Debug for LogSnapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogSnapshot")
+            .field("len", &self.len())
+            .field("torn", &self.torn)
+            .finish_non_exhaustive()
+    }
+}
+
+fn load(file: &File, len: u64, path: &Path) -> Result<Bytes, VaultError> {
+    let size = usize::try_from(len)
+        .map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))
+        .context("map", path)?;
+    if len <= READ_LIMIT {
+        let mut bytes = vec![0; size];
+        file.read_exact_at(&mut bytes, 0).context("read", path)?;
+        return Ok(Bytes::Read(bytes));
+    }
+    map_prefix(file, size)
+        .context("map", path)
+        .map(Bytes::Mapped)
+}
+
+/// The length of the prefix of `file`'s first `length` bytes that ends with a line end, found from
+/// behind: what lies beyond it may be cut off at any moment and must not be mapped.
+pub(crate) fn whole_lines(file: &File, length: u64) -> io::Result<u64> {
+    const BLOCK: u64 = 64 << 10;
+    let mut end = length;
+    let mut block = vec![0; BLOCK.min(length) as usize];
+    while end > 0 {
+        let start = end.saturating_sub(BLOCK);
+        let part = &mut block[..(end - start) as usize];
+        match file.read_exact_at(part, start) {
+            Ok(()) => {}
+            // A writer took back a torn tail since the length was asked for.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                let now = file.metadata()?.len();
+                return if now < length {
+                    whole_lines(file, now)
+                } else {
+                    Err(error)
+                };
+            }
+            Err(error) => return Err(error),
+        }
+        if let Some(at) = part.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}

@@ -1,0 +1,108 @@
+//! The user's directory for what a writer keeps outside the vault: recovered torn tails.
+
+use std::env;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context, VaultError};
+
+/// `$XDG_STATE_HOME/provara`, else `~/.local/state/provara`, else a directory of the user's own
+/// below the system's one for temporary files.
+pub(crate) fn default_directory() -> PathBuf {
+    let absolute = |name: &str| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+    };
+    if let Some(state) = absolute("XDG_STATE_HOME") {
+        return state.join("provara");
+    }
+    if let Some(home) = absolute("HOME") {
+        return home.join(".local/state/provara");
+    }
+    let user = rustix::process::getuid().as_raw();
+    env::temp_dir().join(format!("provara-{user}"))
+}
+
+/// Keeps `bytes` durably in a new file below `directory`, and gives its path. The file names the
+/// vault's directory and the offset that the bytes stood at.
+pub(crate) fn keep_tail(
+    directory: &Path,
+    vault: &Path,
+    offset: u64,
+    bytes: &[u8],
+) -> Result<PathBuf, VaultError> {
+    let directory = directory.join("recovered");
+    // A file there would be a phantom file of the vault.
+    if directory
+        .ancestors()
+        .find_map(|a| fs::canonicalize(a).ok())
+        .is_some_and(|a| a.starts_with(vault))
+    {
+        return Err(io::Error::other("it lies inside the vault"))
+            .context("keep a torn tail in", &directory);
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&directory)
+        .context("make the directory", &directory)?;
+    let name: String = vault.file_name().map_or_else(
+        || "vault".into(),
+        |name| {
+            name.to_string_lossy()
+                .chars()
+                .map(|c| {
+                    if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                        c
+                    } else {
+                        '_'
+                    }
+                })
+                .take(64)
+                .collect()
+        },
+    );
+    for attempt in 0u32.. {
+        let path = directory.join(format!("{name}-at-{offset}-{attempt}.torn"));
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path);
+        let mut file = match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            made => made.context("write to", &path)?,
+        };
+        file.write_all(bytes).context("write to", &path)?;
+        file.sync_all().context("write to", &path)?;
+        File::open(&directory)
+            .and_then(|d| d.sync_all())
+            .context("write to", &directory)?;
+        return Ok(path);
+    }
+    unreachable!("2^32 names")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tails_are_kept_side_by_side_and_never_in_the_vault() {
+        let home = tempfile::tempdir().unwrap();
+        let vault = Path::new("/somewhere/my vault");
+        let first = keep_tail(home.path(), vault, 12, b"one").unwrap();
+        let second = keep_tail(home.path(), vault, 12, b"two").unwrap();
+        assert_ne!(first, second);
+        assert_eq!(fs::read(&first).unwrap(), b"one");
+        assert_eq!(fs::read(&second).unwrap(), b"two");
+        assert!(first.ends_with("recovered/my_vault-at-12-0.torn"));
+
+        let inside = fs::canonicalize(home.path()).unwrap();
+        assert!(keep_tail(&inside.join("state"), &inside, 0, b"x").is_err());
+        assert!(!inside.join("state").exists());
+    }
+}

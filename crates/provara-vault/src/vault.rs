@@ -1,0 +1,195 @@
+//! A vault as a value: its place, and how its operations go about their work.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use provara_core::keys::Keyfile;
+
+use crate::append::{AppendReceipt, AppendRequest};
+use crate::error::{Context, VaultError};
+use crate::layer::{FileLayer, SystemFiles};
+use crate::layout;
+use crate::snapshot::{LogSnapshot, whole_lines};
+use crate::state_dir;
+use crate::writer::LogWriter;
+
+/// How long a writer waits for another one by default.
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A directory that is a vault. Holds no file open: each operation reads what it needs.
+#[derive(Debug, Clone)]
+pub struct Vault {
+    root: PathBuf,
+    layer: Arc<dyn FileLayer>,
+    lock_timeout: Duration,
+    state_directory: PathBuf,
+}
+
+impl Vault {
+    /// Opens the vault at `path`: a directory that holds a log, a genesis file or a manifest. What
+    /// else it lacks is for a verification to find.
+    ///
+    /// # Errors
+    /// [`VaultError::NotFound`], [`VaultError::NotAVault`], or [`VaultError::Io`].
+    pub fn open(path: &Path) -> Result<Self, VaultError> {
+        let root = match fs::canonicalize(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(VaultError::NotFound {
+                    path: path.to_owned(),
+                });
+            }
+            root => root.context("open", path)?,
+        };
+        let not_a_vault = |reason: &str| VaultError::NotAVault {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        };
+        if !root.is_dir() {
+            return Err(not_a_vault("it is not a directory"));
+        }
+        let marks = [layout::LOG, layout::GENESIS, layout::MANIFEST];
+        let mut found = false;
+        for mark in marks {
+            let path = root.join(mark);
+            found |= match fs::symlink_metadata(&path) {
+                Ok(_) => true,
+                Err(error) if is_absence(&error) => false,
+                Err(error) => return Err(error).context("read", &path),
+            };
+        }
+        if !found {
+            return Err(not_a_vault(&format!(
+                "it holds none of {}",
+                marks.join(", ")
+            )));
+        }
+        Ok(Self {
+            root,
+            layer: Arc::new(SystemFiles),
+            lock_timeout: LOCK_TIMEOUT,
+            state_directory: state_dir::default_directory(),
+        })
+    }
+
+    /// The same vault, changed through `layer` instead of the system's files.
+    #[must_use]
+    pub fn with_layer(mut self, layer: Arc<dyn FileLayer>) -> Self {
+        self.layer = layer;
+        self
+    }
+
+    /// The same vault, whose writers wait this long for the lock ([`LOCK_TIMEOUT`] otherwise).
+    #[must_use]
+    pub fn with_lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
+        self
+    }
+
+    /// The same vault, whose recovered torn tails are kept below `directory` instead of the user's
+    /// state directory (`$XDG_STATE_HOME/provara`).
+    #[must_use]
+    pub fn with_state_directory(mut self, directory: PathBuf) -> Self {
+        self.state_directory = directory;
+        self
+    }
+
+    /// The vault's directory, absolute and without symbolic links.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.root.join(layout::LOG)
+    }
+
+    /// The keyfile that `init` writes where no other place is named.
+    #[must_use]
+    pub fn default_keyfile(&self) -> PathBuf {
+        self.root.join(layout::PRIVATE_KEYS)
+    }
+
+    /// The log's whole lines as they stand now. Never waits for a writer.
+    ///
+    /// # Errors
+    /// [`VaultError::Structure`] where the log is missing or leads out of the vault, or
+    /// [`VaultError::Io`].
+    pub fn snapshot(&self) -> Result<LogSnapshot, VaultError> {
+        LogSnapshot::of_lines(&self.open_log_file()?, &self.log_path())
+    }
+
+    /// The log open for reading, and the length of its whole lines: what a plugin host is given.
+    ///
+    /// # Errors
+    /// As [`Vault::snapshot`].
+    pub fn open_log(&self) -> Result<(File, u64), VaultError> {
+        let (log, path) = (self.open_log_file()?, self.log_path());
+        let length = log.metadata().context("read", &path)?.len();
+        let whole = whole_lines(&log, length).context("read", &path)?;
+        Ok((log, whole))
+    }
+
+    /// Appends one event: signed, durable and sealed when this returns.
+    ///
+    /// # Errors
+    /// Any [`VaultError`] of a writer. The vault is then as it was, but for [`VaultError::SealLags`].
+    pub fn append(
+        &self,
+        request: &AppendRequest,
+        keyfile: &Keyfile,
+    ) -> Result<AppendReceipt, VaultError> {
+        LogWriter::open(self)?.append(request, keyfile)
+    }
+
+    pub(crate) fn layer(&self) -> &dyn FileLayer {
+        &*self.layer
+    }
+
+    pub(crate) fn lock_timeout(&self) -> Duration {
+        self.lock_timeout
+    }
+
+    pub(crate) fn state_directory(&self) -> &Path {
+        &self.state_directory
+    }
+
+    /// Opens the log for reading, if it is a regular file within the vault.
+    pub(crate) fn open_log_file(&self) -> Result<File, VaultError> {
+        let path = self.inner_file(layout::LOG)?;
+        File::open(&path).context("read", &path)
+    }
+
+    /// The path of a file of the vault that must be there and be a regular file inside it, reached
+    /// through no symbolic link.
+    pub(crate) fn inner_file(&self, relative: &str) -> Result<PathBuf, VaultError> {
+        let structure = |reason: &str| VaultError::Structure {
+            file: relative.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let path = self.root.join(relative);
+        let real = match fs::canonicalize(&path) {
+            Err(error) if is_absence(&error) => return Err(structure("it is missing")),
+            real => real.context("read", &path)?,
+        };
+        if real != path {
+            return Err(structure("it is reached through a symbolic link"));
+        }
+        if !real.is_file() {
+            return Err(structure("it is not a regular file"));
+        }
+        Ok(path)
+    }
+}
+
+/// Whether a path is not there, whether it or a directory on its way is missing.
+pub(crate) fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}

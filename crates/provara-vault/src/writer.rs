@@ -1,0 +1,358 @@
+//! The writer: one per vault at a time, and the order in which it changes files.
+//!
+//! 1. Take the lock on the log. Compare log, keys and seal; refuse a log that is broken inside or
+//!    that is not the one that was sealed. *Nothing has changed yet.*
+//! 2. Build and sign the event. Write the new seal (and `keys.json`, if keys change) to temporary
+//!    files and sync them. A full or read-only disk shows here, before the log is touched. *A crash
+//!    leaves at most temporary files.*
+//! 3. Move a torn tail, if there is one, to a durable file outside the vault, and cut it off.
+//! 4. Write the line in one write and `fdatasync` the log. *A crash leaves the line whole, in part,
+//!    or not at all, and the seal as it was: it lags, never leads.* After a failed write or sync the
+//!    log is cut back: the pages of a failed sync count as clean and would never reach the disk.
+//! 5. Rename the temporary files into place: `keys.json`, sync of its directory, `manifest.json`,
+//!    `merkle_root.txt`, `manifest.sig`, sync of the vault's directory. *A crash leaves an old seal
+//!    that lags, or parts of both, which the next writer renews.*
+//! 6. Acknowledge.
+//!
+//! A failed sync stops a writer for good: what is on the disk is then unknown to it. The next writer
+//! starts from what it reads.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use provara_core::event::{Draft, payload_for};
+use provara_core::event_type::{CoreType, EventType};
+use provara_core::id::Digest;
+use provara_core::keys::{KeyRegistry, Keyfile};
+use provara_core::manifest::FileEntry;
+use sha2::{Digest as _, Sha256};
+
+use crate::append::{AppendReceipt, AppendRequest};
+use crate::check;
+use crate::clock;
+use crate::error::{Context, VaultError};
+use crate::index::LogIndex;
+use crate::keyfile;
+use crate::layout;
+use crate::lock::lock_log;
+use crate::rotation::{Change, Keys};
+use crate::seal::{Staged, read_entries, remove_leftovers, set_entry, signature_note};
+use crate::snapshot::LogSnapshot;
+use crate::state_dir::keep_tail;
+use crate::vault::Vault;
+
+/// Holds a vault's lock and appends to it. Other writers wait until it is dropped.
+#[derive(Debug)]
+pub struct LogWriter<'v> {
+    vault: &'v Vault,
+    log: File,
+    path: PathBuf,
+    index: LogIndex,
+    /// Over the log's first `index.len` bytes.
+    hasher: Sha256,
+    /// The manifest's files.
+    entries: Vec<FileEntry>,
+    registry: KeyRegistry,
+    /// Whether `keys.json` must be written anew because the log says more than it does.
+    keys_lag: bool,
+    /// Where a torn tail begins, and how long it is.
+    torn: Option<(u64, u64)>,
+    /// What was found, for the next receipt.
+    notes: Vec<String>,
+    stopped: bool,
+}
+
+impl<'v> LogWriter<'v> {
+    /// Takes the lock and looks at the log, the keys and the seal.
+    ///
+    /// # Errors
+    /// [`VaultError::Locked`], [`VaultError::BrokenLog`], [`VaultError::SealContradiction`],
+    /// [`VaultError::Structure`], or [`VaultError::Io`]; the vault is unchanged.
+    pub fn open(vault: &'v Vault) -> Result<Self, VaultError> {
+        let path = vault.inner_file(layout::LOG)?;
+        let log = lock_log(&path, vault.lock_timeout())?;
+        let entries = read_entries(vault.path())?;
+        let mut notes: Vec<String> = remove_leftovers(vault.layer(), vault.path(), &entries)?
+            .into_iter()
+            .map(|name| format!("removed {name}, which an interrupted writer had left"))
+            .collect();
+
+        let length = log.metadata().context("read", &path)?.len();
+        let bytes = LogSnapshot::of_prefix(&log, length, &path)?;
+        let sealed = sealed_prefix(&entries, &bytes)?;
+        let (index, torn) = LogIndex::read(&bytes, sealed.length)?;
+        let mut hasher = sealed.hasher;
+        if index.len > sealed.length {
+            hasher.update(&bytes[sealed.length as usize..index.len as usize]);
+            notes.push(format!(
+                "the seal lagged behind the log by {} bytes of whole events; it now covers them",
+                index.len - sealed.length
+            ));
+        }
+        let keys = Keys::read(vault, &entries, &index, sealed.length)?;
+        if index.len > sealed.length {
+            check::unsealed(&bytes[..index.len as usize], sealed.length, &keys.registry)?;
+        }
+        notes.extend(keys.note());
+        notes.extend(signature_note(vault, &entries, &keys.registry)?);
+        Ok(Self {
+            torn: torn.map(|at| (at, length - at)),
+            vault,
+            log,
+            path,
+            index,
+            hasher,
+            entries,
+            registry: keys.registry,
+            keys_lag: keys.lag,
+            notes,
+            stopped: false,
+        })
+    }
+
+    /// How many events the log holds.
+    #[must_use]
+    pub fn event_count(&self) -> u64 {
+        self.index.lines
+    }
+
+    /// Appends one event: signed, durable and sealed when this returns.
+    ///
+    /// # Errors
+    /// What is wrong with the request or the keys, [`VaultError::Closed`], [`VaultError::Io`] for a
+    /// disk that refused (the vault is unchanged), [`VaultError::Sync`] and [`VaultError::SealLags`],
+    /// after which this writer answers [`VaultError::Stopped`].
+    pub fn append(
+        &mut self,
+        request: &AppendRequest,
+        keyfile: &Keyfile,
+    ) -> Result<AppendReceipt, VaultError> {
+        if self.stopped {
+            return Err(VaultError::Stopped);
+        }
+        if request.event_type == EventType::Core(CoreType::Genesis) {
+            return Err(VaultError::GenesisByHand);
+        }
+        if request.actor.is_empty() {
+            return Err(VaultError::EmptyActor);
+        }
+        let payload = payload_for(
+            &request.event_type,
+            request.data.clone(),
+            request.confidence,
+        )?;
+        if let Some(event_id) = self.index.closed {
+            return Err(VaultError::Closed { event_id });
+        }
+        let key = keyfile::choose(
+            keyfile,
+            &self.registry,
+            |key| self.index.revokes(key),
+            request.key_id,
+        )?;
+        let change = Change::of(&request.event_type, &payload);
+
+        let actor = self.index.actor(&request.actor);
+        let ts_logical = match actor.and_then(|actor| actor.ts_logical) {
+            None => 1,
+            Some(before) => before
+                .checked_add(1)
+                .ok_or_else(|| VaultError::LogicalClock {
+                    actor: request.actor.clone(),
+                })?,
+        };
+        let timestamp = clock::now()?;
+        let prev = actor.map(|actor| actor.head);
+        let clock_note = actor
+            .and_then(|actor| actor.timestamp)
+            .filter(|before| *before > timestamp);
+        let event = Draft {
+            event_type: &request.event_type,
+            actor: &request.actor,
+            namespace: request.namespace,
+            payload: &payload,
+            prev,
+            ts_logical,
+            timestamp,
+        }
+        .sign(key)?;
+
+        // What a reader would refuse is not written: the next state is taken from the line itself.
+        let line = event.line.strip_suffix(b"\n").expect("a line of the log");
+        let mut next = self.index.clone();
+        next.len += u64::from(self.index.unterminated);
+        next.add(line, true)
+            .map_err(|reason| VaultError::Unwritable {
+                reason: reason.to_string(),
+            })?;
+        let mut bytes = Vec::with_capacity(event.line.len() + 1);
+        if self.index.unterminated {
+            // The last event is whole but for its line end.
+            bytes.push(b'\n');
+        }
+        bytes.extend_from_slice(&event.line);
+        let mut hasher = self.hasher.clone();
+        hasher.update(&bytes);
+
+        let mut registry = None;
+        if let Some(change) = change {
+            let mut changed = self.registry.clone();
+            change.apply(&mut changed, event.id);
+            let log = LogSnapshot::of_prefix(&self.log, self.index.len, &self.path)?;
+            check::rotation(&log, &event.line, &changed)?;
+            registry = Some(changed);
+        }
+        let mut entries = self.entries.clone();
+        let mut staged = Staged::new(self.vault.layer());
+        if registry.is_some() || self.keys_lag {
+            let text = registry.as_ref().unwrap_or(&self.registry).to_json();
+            staged.add(self.vault.path().join(layout::KEYS), &text)?;
+            set_entry(&mut entries, entry(layout::KEYS, &text));
+        }
+        let log_entry = FileEntry {
+            path: layout::LOG.to_owned(),
+            sha256: Digest(hasher.clone().finalize().into()),
+            size: next.len,
+        };
+        set_entry(&mut entries, log_entry);
+        let merkle_root = staged.add_seal(self.vault.path(), entries.clone(), Some(key))?;
+
+        self.recover()?;
+        self.write(&bytes)?;
+        let lines = next.lines;
+        if let Err(source) = staged.publish() {
+            self.stopped = true;
+            return Err(VaultError::SealLags {
+                event_id: event.id,
+                line: lines,
+                source: Box::new(source),
+            });
+        }
+
+        if self.index.unterminated {
+            self.notes
+                .push("the last event lacked its line end; it was added".to_owned());
+        }
+        if let Some(before) = clock_note {
+            self.notes.push(format!(
+                "the system clock is behind the actor's last event ({before}): this event's time goes backwards"
+            ));
+        }
+        self.index = next;
+        self.hasher = hasher;
+        self.entries = entries;
+        self.keys_lag = false;
+        if let Some(registry) = registry {
+            self.registry = registry;
+        }
+        Ok(AppendReceipt {
+            event_id: event.id,
+            event_type: request.event_type.as_str().to_owned(),
+            actor: request.actor.clone(),
+            key_id: key.key_id(),
+            prev_event_hash: prev,
+            ts_logical,
+            timestamp_utc: timestamp.to_string(),
+            line: lines,
+            merkle_root,
+            event_json: String::from_utf8(line.to_vec()).expect("canonical JSON is UTF-8"),
+            notes: std::mem::take(&mut self.notes),
+        })
+    }
+
+    /// Moves a torn tail out of the log, visibly: its bytes are durable outside before they go.
+    fn recover(&mut self) -> Result<(), VaultError> {
+        let Some((offset, length)) = self.torn else {
+            return Ok(());
+        };
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        self.log
+            .read_exact_at(&mut bytes, offset)
+            .context("read", &self.path)?;
+        let kept = keep_tail(
+            self.vault.state_directory(),
+            self.vault.path(),
+            offset,
+            &bytes,
+        )?;
+        self.vault
+            .layer()
+            .truncate(&self.log, &self.path, offset)
+            .context("cut the torn tail off", &self.path)?;
+        self.torn = None;
+        self.notes.push(format!(
+            "the log ended with {length} bytes of an interrupted append (from byte {offset}); they were moved to '{}'",
+            kept.display()
+        ));
+        Ok(())
+    }
+
+    /// Writes and syncs the log's new bytes, or takes them back.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), VaultError> {
+        let layer = self.vault.layer();
+        let before = self.index.len;
+        if let Err(source) = layer.append(&self.log, &self.path, bytes) {
+            // Best effort: a torn tail that stays is recovered by the next append.
+            self.stopped = layer.truncate(&self.log, &self.path, before).is_err();
+            return Err(source).context("write to", &self.path);
+        }
+        if let Err(source) = layer.sync_data(&self.log, &self.path) {
+            self.stopped = true;
+            let _ = layer.truncate(&self.log, &self.path, before);
+            return Err(VaultError::Sync {
+                path: self.path.clone(),
+                source,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The part of the log that the seal covers.
+pub(crate) struct Sealed {
+    /// In bytes.
+    pub(crate) length: u64,
+    /// Over those bytes.
+    pub(crate) hasher: Sha256,
+}
+
+/// Checks that the log begins with what was sealed. The seal may lag behind the log; where it leads,
+/// or the bytes differ, events that were there are gone or changed.
+pub(crate) fn sealed_prefix(entries: &[FileEntry], log: &[u8]) -> Result<Sealed, VaultError> {
+    let contradiction = |reason: String| VaultError::SealContradiction {
+        file: layout::LOG.to_owned(),
+        reason,
+    };
+    let entry = entries
+        .iter()
+        .find(|entry| entry.path == layout::LOG)
+        .ok_or_else(|| contradiction("the manifest does not list it".to_owned()))?;
+    if entry.size > log.len() as u64 {
+        return Err(contradiction(format!(
+            "the seal covers {} bytes and the log has only {}: events that were sealed are missing",
+            entry.size,
+            log.len()
+        )));
+    }
+    let hasher = Sha256::new_with_prefix(&log[..entry.size as usize]);
+    let found = Digest(hasher.clone().finalize().into());
+    if found != entry.sha256 {
+        return Err(contradiction(format!(
+            "the first {} bytes have the SHA-256 {found}, not {}",
+            entry.size, entry.sha256
+        )));
+    }
+    Ok(Sealed {
+        length: entry.size,
+        hasher,
+    })
+}
+
+fn entry(path: &str, bytes: &[u8]) -> FileEntry {
+    FileEntry {
+        path: path.to_owned(),
+        sha256: Digest::of(bytes),
+        size: bytes.len() as u64,
+    }
+}

@@ -1,0 +1,92 @@
+//! A vault in a directory of its own, for the tests of this crate.
+
+// Each test file uses a part.
+#![allow(dead_code, unreachable_pub)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use provara_core::finding::Report;
+use provara_core::json;
+use provara_core::keys::Keyfile;
+use provara_vault::{AppendRequest, InitOptions, InitReceipt, Vault, init, read_keyfile};
+
+/// A fresh vault; removed when dropped.
+pub struct Fixture {
+    directory: tempfile::TempDir,
+    pub vault: Vault,
+    pub keyfile: Keyfile,
+    pub receipt: InitReceipt,
+}
+
+impl Fixture {
+    pub fn new() -> Self {
+        Self::with(&InitOptions::default())
+    }
+
+    pub fn with(options: &InitOptions) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let receipt = init(&directory.path().join("vault"), options).unwrap();
+        let vault = Vault::open(&directory.path().join("vault"))
+            .unwrap()
+            .with_state_directory(directory.path().join("state"));
+        let keyfile = read_keyfile(&receipt.keyfile).unwrap();
+        Self { directory, vault, keyfile, receipt }
+    }
+
+    /// The directory around the vault.
+    pub fn outside(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    pub fn log(&self) -> Vec<u8> {
+        fs::read(self.vault.log_path()).unwrap()
+    }
+
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.vault.path().join(path)
+    }
+}
+
+/// An event of a custom type by `actor`.
+pub fn note(actor: &str, text: &str) -> AppendRequest {
+    request("com.example.test.note", actor, &format!(r#"{{"text":{text:?}}}"#))
+}
+
+pub fn request(event_type: &str, actor: &str, data: &str) -> AppendRequest {
+    AppendRequest {
+        event_type: event_type.parse().unwrap(),
+        data: json::parse(data.as_bytes()).unwrap().into_owned(),
+        actor: actor.to_owned(),
+        namespace: None,
+        confidence: None,
+        key_id: None,
+    }
+}
+
+/// Every file and directory below `root`, with its bytes and its mode: what must not change.
+pub fn picture(root: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mut found = Vec::new();
+    let mut pending = vec![root.to_owned()];
+    while let Some(path) = pending.pop() {
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        let bytes = if metadata.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
+        if metadata.is_dir() {
+            pending.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        found.push((path, metadata.permissions().mode(), bytes));
+    }
+    found.sort();
+    found
+}
+
+/// The codes of a report's errors and warnings.
+pub fn codes(report: &Report) -> Vec<String> {
+    report.findings().iter().map(|finding| finding.code.to_string()).collect()
+}
