@@ -13,7 +13,7 @@ def misbehave() -> Any:
     print("\x1b[31mred\x1b[0m \x07 bell", file=sys.stderr)
     os.write(1, b"\x00\x00\x00\x0b{\"id\":1,\"ok\"}")
     sys.stdout.write("no line end")
-    sys.__stdout__.flush()
+    sys.stdout.flush()
 
 
 class MisbehavingEventPlugin:
