@@ -89,7 +89,7 @@ impl fmt::Display for ParseErrorKind {
             Self::InvalidUtf8 => f.write_str("invalid UTF-8"),
             Self::ByteOrderMark => f.write_str("byte order mark"),
             Self::DuplicateKey(key) => write!(f, "duplicate key {key:?}"),
-            Self::TooDeep => write!(f, "nesting deeper than {MAX_DEPTH}"),
+            Self::TooDeep => f.write_str("nesting too deep"),
             Self::TrailingBytes => f.write_str("unexpected text after the JSON value"),
         }
     }
@@ -100,6 +100,31 @@ impl fmt::Display for ParseErrorKind {
 /// # Errors
 /// The first thing that is not strict JSON, with its offset.
 pub fn parse(text: &[u8]) -> Result<Value<'_>, ParseError> {
+    parse_nested(text, MAX_DEPTH)
+}
+
+/// As [`parse`], for a document that wraps values of other documents: `max_depth` levels of
+/// nesting are read instead of [`MAX_DEPTH`].
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_nested(text: &[u8], max_depth: usize) -> Result<Value<'_>, ParseError> {
+    read(text, max_depth, Duplicates::Refuse)
+}
+
+/// As [`parse`], but of two members with one key the last counts, as careless readers take it.
+/// Only for telling what a broken line was meant to be.
+pub(crate) fn parse_last_wins(text: &[u8]) -> Result<Value<'_>, ParseError> {
+    read(text, MAX_DEPTH, Duplicates::LastWins)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Duplicates {
+    Refuse,
+    LastWins,
+}
+
+fn read(text: &[u8], max_depth: usize, duplicates: Duplicates) -> Result<Value<'_>, ParseError> {
     if text.starts_with(b"\xEF\xBB\xBF") {
         return Err(ParseError {
             kind: ParseErrorKind::ByteOrderMark,
@@ -114,6 +139,8 @@ pub fn parse(text: &[u8]) -> Result<Value<'_>, ParseError> {
         text,
         bytes: text.as_bytes(),
         at: 0,
+        max_depth,
+        duplicates,
     };
     parser.skip_space();
     let value = parser.value(0)?;
@@ -128,6 +155,8 @@ struct Parser<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
+    max_depth: usize,
+    duplicates: Duplicates,
 }
 
 impl<'a> Parser<'a> {
@@ -220,7 +249,7 @@ impl<'a> Parser<'a> {
     }
 
     fn array(&mut self, depth: usize) -> Result<Value<'a>, ParseError> {
-        if depth >= MAX_DEPTH {
+        if depth >= self.max_depth {
             return Err(self.error(ParseErrorKind::TooDeep));
         }
         self.at += 1;
@@ -246,7 +275,7 @@ impl<'a> Parser<'a> {
     }
 
     fn object(&mut self, depth: usize) -> Result<Value<'a>, ParseError> {
-        if depth >= MAX_DEPTH {
+        if depth >= self.max_depth {
             return Err(self.error(ParseErrorKind::TooDeep));
         }
         self.at += 1;
@@ -264,7 +293,10 @@ impl<'a> Parser<'a> {
             }
             let key_at = self.at;
             let key = self.string()?;
-            if !seen.insert(&members, &key) {
+            let known = !seen.insert(&members, &key);
+            if known && self.duplicates == Duplicates::LastWins {
+                members.retain(|(name, _)| *name != key);
+            } else if known {
                 let kind = ParseErrorKind::DuplicateKey(key.into_owned());
                 return Err(ParseError {
                     kind,

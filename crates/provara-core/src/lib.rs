@@ -7,6 +7,7 @@
 
 pub mod beliefs;
 pub mod canonical;
+pub mod checkpoint;
 pub mod event;
 pub mod event_type;
 pub mod finding;
@@ -17,3 +18,4 @@ pub mod manifest;
 pub mod number;
 pub mod scan;
 pub mod time;
+pub mod verify;

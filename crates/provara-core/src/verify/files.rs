@@ -1,0 +1,540 @@
+//! The files beside the log: identity, policies, the seal, and what must not be there
+//! (spec/VAULT_FORMAT, sections 1 and 5).
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::finding::{Code, Finding};
+use crate::id::{Digest, KeyId};
+use crate::json::{self, Value};
+use crate::keys::{KeyEntryError, KeyRegistry, PublicKey};
+use crate::manifest::{
+    Manifest, ManifestError, RootSignature, RootSignatureError, SEAL_FILES, safe_path,
+};
+use crate::verify::LogVerdict;
+
+/// `identity/genesis.json`, relative to the vault.
+pub const GENESIS: &str = "identity/genesis.json";
+/// `identity/keys.json`, relative to the vault.
+pub const KEYS: &str = "identity/keys.json";
+/// The default keyfile, relative to the vault; never in the manifest.
+pub const PRIVATE_KEYS: &str = "identity/private_keys.json";
+/// The safety policy, relative to the vault.
+pub const SAFETY_POLICY: &str = "policies/safety_policy.json";
+/// The sync contract, relative to the vault.
+pub const SYNC_CONTRACT: &str = "policies/sync_contract.json";
+/// The retention policy, relative to the vault.
+pub const RETENTION_POLICY: &str = "policies/retention_policy.json";
+/// The perception ontology that `init` writes, relative to the vault.
+pub const ONTOLOGY: &str = "policies/ontology/perception_ontology_v1.json";
+
+/// The files that every vault has beside its log and its seal.
+pub const REQUIRED: [&str; 6] = [
+    GENESIS,
+    KEYS,
+    SAFETY_POLICY,
+    SYNC_CONTRACT,
+    RETENTION_POLICY,
+    ONTOLOGY,
+];
+
+/// What stands on the disk at a path below the vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiskEntry {
+    /// A regular file.
+    File {
+        /// Length in bytes.
+        size: u64,
+        /// SHA-256 of the bytes.
+        sha256: Digest,
+    },
+    /// A symbolic link, a socket, a device: nothing that a vault holds.
+    Other(&'static str),
+}
+
+/// The bytes of the seal's files; `None` where a file is absent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SealFiles<'a> {
+    /// `manifest.json`
+    pub manifest: Option<&'a [u8]>,
+    /// `manifest.sig`
+    pub signature: Option<&'a [u8]>,
+    /// `merkle_root.txt`
+    pub merkle_root: Option<&'a [u8]>,
+}
+
+fn missing(file: &str) -> Finding {
+    Finding::new(Code::E302, file, "a file that every vault has is missing")
+}
+
+fn field(file: &str, name: &str, expected: &str) -> Finding {
+    Finding::new(
+        Code::E300,
+        file,
+        format!("'{name}' is missing or is not {expected}"),
+    )
+}
+
+/// Reads a JSON document, or says why it is none.
+fn document<'a>(file: &str, text: Option<&'a [u8]>) -> Result<Value<'a>, Box<Finding>> {
+    let text = text.ok_or_else(|| Box::new(missing(file)))?;
+    let value = json::parse(text).map_err(|error| {
+        let mut finding = Finding::new(Code::E104, file, format!("not JSON: {}", error.kind));
+        finding.offset = Some(error.offset as u64);
+        Box::new(finding)
+    })?;
+    if value.as_object().is_none() {
+        return Err(Box::new(Finding::new(
+            Code::E302,
+            file,
+            "not a JSON object",
+        )));
+    }
+    Ok(value)
+}
+
+/// What `identity/genesis.json` says, beside what it must say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GenesisFile {
+    /// `uid`
+    pub uid: Option<String>,
+    /// `root_key_id`
+    pub root_key_id: Option<String>,
+    /// The vault that this one follows.
+    pub predecessor: Option<Predecessor>,
+}
+
+/// `predecessor_vault` of `genesis.json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Predecessor {
+    /// The Merkle root of its last seal, as written.
+    pub merkle_root: Option<String>,
+    /// The number of its events, the seal event included.
+    pub final_event_count: Option<i64>,
+    /// Its seal event.
+    pub seal_event_id: Option<String>,
+}
+
+/// Checks `identity/genesis.json`.
+#[must_use]
+pub fn check_genesis(text: Option<&[u8]>) -> (GenesisFile, Vec<Finding>) {
+    let document = match document(GENESIS, text) {
+        Ok(document) => document,
+        Err(finding) => return (GenesisFile::default(), vec![*finding]),
+    };
+    let mut findings = Vec::new();
+    let text = |name| {
+        document
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    for name in ["uid", "birth_timestamp", "root_key_id"] {
+        if text(name).is_none() {
+            findings.push(field(GENESIS, name, "a non-empty string"));
+        }
+    }
+    for name in ["governance_model", "initial_ontology_versions"] {
+        if document.get(name).is_none() {
+            findings.push(field(GENESIS, name, "there"));
+        }
+    }
+    if text("root_key_id").is_some_and(|id| id.parse::<KeyId>().is_err()) {
+        findings.push(Finding::new(
+            Code::E102,
+            GENESIS,
+            "'root_key_id' is no key id",
+        ));
+    }
+    let predecessor = document
+        .get("predecessor_vault")
+        .filter(|value| **value != Value::Null);
+    let predecessor = predecessor.map(|value| {
+        let text = |name| value.get(name).and_then(Value::as_str).map(str::to_owned);
+        Predecessor {
+            merkle_root: text("merkle_root"),
+            final_event_count: value.get("final_event_count").and_then(Value::as_i64),
+            seal_event_id: text("seal_event_id"),
+        }
+    });
+    let file = GenesisFile {
+        uid: text("uid").map(str::to_owned),
+        root_key_id: text("root_key_id").map(str::to_owned),
+        predecessor,
+    };
+    (file, findings)
+}
+
+/// Holds `genesis.json` against the `GENESIS` event and `keys.json`.
+#[must_use]
+pub fn check_identity(
+    file: &GenesisFile,
+    log: &LogVerdict,
+    registry: &KeyRegistry,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(event) = &log.genesis {
+        for (name, stated, signed) in [
+            ("uid", &file.uid, &event.uid),
+            ("root_key_id", &file.root_key_id, &event.root_key_id),
+        ] {
+            if let (Some(stated), Some(signed)) = (stated, signed)
+                && stated != signed
+            {
+                let message = format!("'{name}' is not that of the signed GENESIS event");
+                findings.push(Finding::new(Code::E302, GENESIS, message).compare(signed, stated));
+            }
+        }
+    }
+    let root = file
+        .root_key_id
+        .as_ref()
+        .and_then(|id| id.parse::<KeyId>().ok());
+    if let Some(root) = root.filter(|id| registry.get(id).is_none()) {
+        let message = format!("the root key {root} is not in keys.json");
+        findings.push(Finding::new(Code::E204, GENESIS, message));
+    }
+    findings
+}
+
+/// Checks `identity/keys.json`. What it says of rotations is held against the log by
+/// [`Sequencer::finish`](crate::verify::Sequencer::finish).
+#[must_use]
+pub fn check_keys(text: Option<&[u8]>) -> (KeyRegistry, Vec<Finding>) {
+    let Some(text) = text else {
+        return (KeyRegistry::default(), vec![missing(KEYS)]);
+    };
+    match KeyRegistry::parse(text) {
+        Err(error) => {
+            let code = match error {
+                crate::keys::KeyRegistryError::Json(_) => Code::E104,
+                crate::keys::KeyRegistryError::Shape => Code::E300,
+            };
+            (
+                KeyRegistry::default(),
+                vec![Finding::new(code, KEYS, error.to_string())],
+            )
+        }
+        Ok(registry) => {
+            let finding = |problem: &KeyEntryError| {
+                let code = match problem {
+                    KeyEntryError::Field { .. } => Code::E300,
+                    KeyEntryError::Id { .. } => Code::E102,
+                    KeyEntryError::PublicKey { .. } | KeyEntryError::Duplicate { .. } => Code::E302,
+                };
+                let finding = Finding::new(code, KEYS, problem.to_string());
+                match problem {
+                    KeyEntryError::Id { given, derived, .. } => finding.compare(derived, given),
+                    _ => finding,
+                }
+            };
+            let findings = registry.problems.iter().map(finding).collect();
+            (registry, findings)
+        }
+    }
+}
+
+/// Checks the files under `policies/`; `read` gives the bytes of a file.
+#[must_use]
+pub fn check_policies<'a>(read: impl Fn(&str) -> Option<&'a [u8]>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut check = |file: &'static str, rules: fn(&Value<'_>) -> Vec<Finding>| match document(
+        file,
+        read(file),
+    ) {
+        Ok(document) => findings.extend(rules(&document)),
+        Err(finding) => findings.push(*finding),
+    };
+    check(SAFETY_POLICY, safety_policy);
+    check(SYNC_CONTRACT, sync_contract);
+    check(RETENTION_POLICY, |document| {
+        let permanent = document.get("events").and_then(Value::as_str) == Some("permanent");
+        if permanent {
+            Vec::new()
+        } else {
+            vec![field(RETENTION_POLICY, "events", "\"permanent\"")]
+        }
+    });
+    check(ONTOLOGY, |_| Vec::new());
+    findings
+}
+
+fn safety_policy(document: &Value<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for level in ["L0", "L1", "L2", "L3"] {
+        let class = document
+            .get("action_classes")
+            .and_then(|classes| classes.get(level));
+        if class.and_then(Value::as_object).is_none() {
+            findings.push(field(
+                SAFETY_POLICY,
+                &format!("action_classes.{level}"),
+                "an object",
+            ));
+        }
+    }
+    let ratchet = document.get("merge_ratchet").and_then(Value::as_str);
+    if ratchet != Some("most_restrictive_wins") {
+        findings.push(field(
+            SAFETY_POLICY,
+            "merge_ratchet",
+            "\"most_restrictive_wins\"",
+        ));
+    }
+    findings
+}
+
+fn sync_contract(document: &Value<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, least, expected) in [
+        ("authorities", 1, "a non-empty list"),
+        ("degradation_ladder", 2, "a list of two or more"),
+    ] {
+        let list = document.get(name).and_then(Value::as_array);
+        if list.is_none_or(|list| list.len() < least) {
+            findings.push(field(SYNC_CONTRACT, name, expected));
+        }
+    }
+    if document
+        .get("merge_policies")
+        .and_then(Value::as_object)
+        .is_none()
+    {
+        findings.push(field(SYNC_CONTRACT, "merge_policies", "an object"));
+    }
+    if !document
+        .get("replication_factor")
+        .is_some_and(Value::is_integer_token)
+    {
+        findings.push(field(SYNC_CONTRACT, "replication_factor", "an integer"));
+    }
+    findings
+}
+
+/// Holds the seal against the disk.
+///
+/// `disk` has every entry below the vault that is not a directory, by its path relative to the
+/// vault. `keys` are those of `keys.json` and `log.promoted_keys`.
+#[must_use]
+pub fn check_seal(
+    seal: SealFiles<'_>,
+    disk: &BTreeMap<String, DiskEntry>,
+    registry: &KeyRegistry,
+    log: &LogVerdict,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let Some(text) = seal.manifest else {
+        findings.push(missing("manifest.json"));
+        return findings;
+    };
+    let manifest = match Manifest::parse(text) {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            let code = match error {
+                ManifestError::Json(_) => Code::E104,
+                ManifestError::Field(_) | ManifestError::EntryField { .. } => Code::E300,
+                ManifestError::Version { .. } => Code::E303,
+            };
+            findings.push(Finding::new(code, "manifest.json", error.to_string()));
+            return findings;
+        }
+    };
+    if !manifest.canonical {
+        let message = "not in canonical form";
+        findings.push(Finding::new(Code::E104, "manifest.json", message));
+    }
+    check_listing(&manifest, &mut findings);
+    check_disk(&manifest, disk, &mut findings);
+    let root = manifest.merkle_root();
+    check_root_file(seal.merkle_root, root, &mut findings);
+    check_root_signature(seal.signature, root, registry, log, &mut findings);
+    findings
+}
+
+/// What is wrong with the list by itself.
+fn check_listing(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    let mut report = |code, message: String| {
+        findings.push(Finding::new(code, "manifest.json", message));
+    };
+    let count = manifest.files.len() as u64;
+    if manifest.file_count != count {
+        let message = format!(
+            "'file_count' is {}, and {count} are listed",
+            manifest.file_count
+        );
+        report(Code::E302, message);
+    }
+    for pair in manifest.files.windows(2) {
+        let [a, b] = pair else { continue };
+        match a.path.cmp(&b.path) {
+            std::cmp::Ordering::Less => {}
+            std::cmp::Ordering::Equal => {
+                report(Code::E302, format!("'{}' is listed twice", a.path));
+            }
+            std::cmp::Ordering::Greater => {
+                report(
+                    Code::E302,
+                    format!("'{}' is not in the order of paths", b.path),
+                );
+            }
+        }
+    }
+    for file in &manifest.files {
+        if !safe_path(&file.path) {
+            report(
+                Code::E302,
+                format!("the path '{}' leaves the vault or is not plain", file.path),
+            );
+        }
+        if SEAL_FILES.contains(&file.path.as_str()) || file.path == PRIVATE_KEYS {
+            report(Code::E302, format!("'{}' must not be listed", file.path));
+        }
+        if file.sha256.parse::<Digest>().is_err() {
+            let message = format!(
+                "the hash of '{}' is not 64 lower-case hex digits",
+                file.path
+            );
+            report(Code::E100, message);
+        }
+    }
+}
+
+/// The list against the disk, and the disk against the list.
+fn check_disk(
+    manifest: &Manifest,
+    disk: &BTreeMap<String, DiskEntry>,
+    findings: &mut Vec<Finding>,
+) {
+    let mut listed = HashSet::new();
+    for file in &manifest.files {
+        listed.insert(file.path.as_str());
+        if !safe_path(&file.path) || SEAL_FILES.contains(&file.path.as_str()) {
+            continue;
+        }
+        let path = file.path.as_str();
+        match disk.get(path) {
+            None => findings.push(Finding::new(
+                Code::E010,
+                path,
+                "listed in the manifest, missing",
+            )),
+            Some(DiskEntry::Other(_)) => {}
+            Some(DiskEntry::File { size, .. }) if *size != file.size => findings.push(
+                Finding::new(Code::E011, path, "the size is not that of the manifest")
+                    .compare(file.size, size),
+            ),
+            Some(DiskEntry::File { sha256, .. }) => {
+                // A malformed hash has its own finding.
+                if file
+                    .sha256
+                    .parse::<Digest>()
+                    .is_ok_and(|listed| listed != *sha256)
+                {
+                    findings.push(
+                        Finding::new(Code::E012, path, "the hash is not that of the manifest")
+                            .compare(&file.sha256, sha256),
+                    );
+                }
+            }
+        }
+    }
+    for (path, entry) in disk {
+        let seal = SEAL_FILES.contains(&path.as_str()) || path == PRIVATE_KEYS;
+        match entry {
+            DiskEntry::Other(what) => {
+                let message = format!("{what}; a vault holds regular files only");
+                findings.push(Finding::new(Code::E302, path.as_str(), message));
+            }
+            DiskEntry::File { .. } if seal || listed.contains(path.as_str()) => {}
+            DiskEntry::File { .. } => {
+                let message = "phantom file: it is not in the manifest";
+                findings.push(Finding::new(Code::E302, path.as_str(), message));
+            }
+        }
+    }
+}
+
+fn check_root_file(text: Option<&[u8]>, root: Digest, findings: &mut Vec<Finding>) {
+    const FILE: &str = "merkle_root.txt";
+    let Some(text) = text else {
+        findings.push(missing(FILE));
+        return;
+    };
+    let line = text.strip_suffix(b"\n").unwrap_or(text);
+    let stated = std::str::from_utf8(line)
+        .ok()
+        .and_then(|text| text.parse::<Digest>().ok());
+    match stated {
+        None => {
+            let message = "not 64 lower-case hex digits";
+            findings.push(Finding::new(Code::E100, FILE, message));
+        }
+        Some(stated) if stated != root => findings.push(
+            Finding::new(
+                Code::E008,
+                FILE,
+                "the Merkle root is not that of the manifest",
+            )
+            .compare(root, stated),
+        ),
+        Some(_) => {}
+    }
+}
+
+fn check_root_signature(
+    text: Option<&[u8]>,
+    root: Digest,
+    registry: &KeyRegistry,
+    log: &LogVerdict,
+    findings: &mut Vec<Finding>,
+) {
+    const FILE: &str = "manifest.sig";
+    let mut report = |code, message: String| findings.push(Finding::new(code, FILE, message));
+    let Some(text) = text else {
+        report(Code::W002, "the seal is not signed".into());
+        return;
+    };
+    let signature = match RootSignature::parse(text) {
+        Ok(signature) => signature,
+        Err(error) => {
+            let code = match error {
+                RootSignatureError::Json(_) => Code::E104,
+                RootSignatureError::Field(_) => Code::E300,
+                RootSignatureError::Root => Code::E100,
+                RootSignatureError::KeyId => Code::E102,
+                RootSignatureError::Signature => Code::E103,
+                RootSignatureError::Version(_) => Code::E303,
+            };
+            report(code, error.to_string());
+            return;
+        }
+    };
+    let id = signature.key_id;
+    let promoted = || log.promoted_keys.iter().find(|key| key.key_id() == id);
+    let key: Option<&PublicKey> = registry
+        .get(&id)
+        .map(|entry| &entry.public_key)
+        .or_else(promoted);
+    let Some(key) = key else {
+        report(
+            Code::E204,
+            format!("the signer's key {id} is not in keys.json"),
+        );
+        return;
+    };
+    if key.verify(&signature.signed, &signature.signature).is_err() {
+        report(
+            Code::E003,
+            format!("the signature does not verify under key {id}"),
+        );
+    } else if signature.merkle_root != root {
+        findings.push(
+            Finding::new(Code::W001, FILE, "the signature is of an earlier seal")
+                .compare(root, signature.merkle_root),
+        );
+    } else if log.revoked_keys.contains(&id) {
+        report(
+            Code::E202,
+            format!("the seal is signed by key {id}, which the log revoked"),
+        );
+    }
+}

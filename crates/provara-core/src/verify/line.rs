@@ -1,0 +1,477 @@
+//! The parallel stage: everything that one line shows by itself.
+
+use std::borrow::Cow;
+
+use crate::event_type::{CoreType, EventType};
+use crate::finding::Code;
+use crate::id::{Digest, EventId, KeyId};
+use crate::json::{self, Value};
+use crate::keys::{SIGNATURE_LENGTH, signature_from_base64};
+use crate::scan::{Field, Form, Line, LineFault, scan_line};
+use crate::time::Timestamp;
+use crate::verify::KeyDirectory;
+
+/// The type of the event that closes a vault (spec/VAULT_FORMAT, section 8).
+pub const SEAL_TYPE: &str = "com.provara.vault.seal";
+
+/// The type of the event that permits a payload to be replaced.
+pub const REDACTION_TYPE: &str = "com.provara.redaction";
+
+/// Longest line whose meaning is guessed at when it has duplicate keys.
+const DIAGNOSIS_LIMIT: usize = 1 << 20;
+
+/// What is wrong with a line, before its place in the log is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) code: Code,
+    pub(super) message: String,
+    pub(super) expected: Option<String>,
+    pub(super) found: Option<String>,
+    /// Offset in the line in bytes.
+    pub(super) at: usize,
+}
+
+impl Problem {
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            expected: None,
+            found: None,
+            at: 0,
+        }
+    }
+
+    pub(super) fn compare(mut self, expected: impl ToString, found: impl ToString) -> Self {
+        self.expected = Some(expected.to_string());
+        self.found = Some(found.to_string());
+        self
+    }
+}
+
+/// How an event id follows from the content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Derivation {
+    /// Over the event with `actor_key_id`, as it is written.
+    WithKeyId,
+    /// Over the event before `actor_key_id` was set.
+    WithoutKeyId,
+    /// It does not.
+    None,
+}
+
+/// What is known of a signature before the keys over time are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Signature {
+    /// It verifies under a key of `keys.json`.
+    Valid,
+    /// It does not.
+    Invalid,
+    /// There is none that could be checked.
+    Unusable,
+    /// The key is not in `keys.json`; a promotion may have introduced it.
+    UnknownKey {
+        signature: [u8; SIGNATURE_LENGTH],
+        signed: Vec<u8>,
+    },
+}
+
+/// What `prev_event_hash` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Prev {
+    First,
+    Event(EventId),
+    Unreadable,
+}
+
+/// What kind of event it is, as far as the rules distinguish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Core(CoreType),
+    Seal,
+    Redaction,
+    Other,
+}
+
+/// A line that is an event, if not always a sound one.
+#[derive(Debug)]
+pub(super) struct Event<'a> {
+    pub(super) id: Option<EventId>,
+    /// The id as written, for messages.
+    pub(super) id_text: Option<String>,
+    pub(super) actor: Option<Cow<'a, str>>,
+    pub(super) key_id: Option<KeyId>,
+    pub(super) prev: Prev,
+    pub(super) kind: Kind,
+    pub(super) time: Option<Timestamp>,
+    pub(super) ts_logical: Option<i64>,
+    pub(super) form: Form,
+    pub(super) derivation: Derivation,
+    pub(super) signature: Signature,
+    /// The payload of the few types whose content the rules read.
+    pub(super) payload: Option<Value<'static>>,
+    /// The redaction event that the payload names, if it is a tombstone.
+    pub(super) tombstone: Option<Option<EventId>>,
+}
+
+/// One line of the log with all that it shows by itself.
+#[derive(Debug)]
+pub struct CheckedLine<'a> {
+    pub(super) event: Option<Event<'a>>,
+    pub(super) problems: Vec<Problem>,
+    /// Offset in the log in bytes.
+    pub(super) offset: u64,
+    /// Whether an LF follows.
+    pub(super) ended: bool,
+}
+
+/// Checks every line of `range`, a run of whole lines (the last line of the log may lack its LF)
+/// that starts at byte `offset` of the log.
+#[must_use]
+pub fn check_lines<'a>(range: &'a [u8], offset: u64, keys: &KeyDirectory) -> Vec<CheckedLine<'a>> {
+    let mut scratch = Vec::new();
+    let mut at = offset;
+    range
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(|piece| {
+            let line = piece.strip_suffix(b"\n");
+            let ended = line.is_some();
+            let checked = check_line(line.unwrap_or(piece), keys, &mut scratch);
+            let checked = CheckedLine {
+                offset: at,
+                ended,
+                ..checked
+            };
+            at += piece.len() as u64;
+            checked
+        })
+        .collect()
+}
+
+fn check_line<'a>(bytes: &'a [u8], keys: &KeyDirectory, scratch: &mut Vec<u8>) -> CheckedLine<'a> {
+    let mut problems = Vec::new();
+    let event = match scan_line(bytes) {
+        Ok(line) => Some(check_event(&line, keys, scratch, &mut problems)),
+        Err(error) => {
+            problems.push(Problem {
+                at: error.offset,
+                ..Problem::new(Code::E104, error.reason.to_string())
+            });
+            recover(bytes, &error.reason)
+                .map(|canonical| check_recovered(&canonical, keys, scratch, &mut problems))
+        }
+    };
+    CheckedLine {
+        event,
+        problems,
+        offset: 0,
+        ended: true,
+    }
+}
+
+/// The canonical form of a line that is not in it, so that one needless space does not hide the
+/// event from the chain. `None` where the line is no JSON object at all.
+fn recover(bytes: &[u8], fault: &LineFault) -> Option<Vec<u8>> {
+    let value = match json::parse(bytes) {
+        Ok(value) => value,
+        Err(error) => {
+            let duplicate = matches!(error.kind, json::ParseErrorKind::DuplicateKey(_));
+            if !duplicate || bytes.len() > DIAGNOSIS_LIMIT {
+                return None;
+            }
+            json::parse_last_wins(bytes).ok()?
+        }
+    };
+    value.as_object()?;
+    let mixed = *fault == LineFault::MixedForms;
+    let strict = if mixed {
+        None
+    } else {
+        crate::canonical::jcs(&value).ok()
+    };
+    let tokens = crate::canonical::token_preserving(&value);
+    // Both forms are tried; the one whose id fits is what the line was meant to be.
+    let fits = |bytes: &[u8]| {
+        scan_line(bytes).is_ok_and(|line| {
+            let mut preimage = Vec::new();
+            let stated = line
+                .text(Field::EventId)
+                .and_then(|id| id.parse::<EventId>().ok());
+            derivation(&line, stated, &mut preimage) != Derivation::None
+        })
+    };
+    Some(strict.filter(|bytes| fits(bytes)).unwrap_or(tokens))
+}
+
+fn check_recovered(
+    canonical: &[u8],
+    keys: &KeyDirectory,
+    scratch: &mut Vec<u8>,
+    problems: &mut Vec<Problem>,
+) -> Event<'static> {
+    let line = scan_line(canonical).expect("re-serialised in canonical form");
+    let event = check_event(&line, keys, scratch, problems);
+    Event {
+        actor: event.actor.map(|actor| Cow::Owned(actor.into_owned())),
+        ..event
+    }
+}
+
+fn derivation(line: &Line<'_>, stated: Option<EventId>, scratch: &mut Vec<u8>) -> Derivation {
+    let Some(stated) = stated else {
+        return Derivation::None;
+    };
+    line.id_preimage(scratch);
+    if EventId::from_digest(Digest::of(scratch)) == stated {
+        return Derivation::WithKeyId;
+    }
+    line.legacy_id_preimage(scratch);
+    if EventId::from_digest(Digest::of(scratch)) == stated {
+        return Derivation::WithoutKeyId;
+    }
+    Derivation::None
+}
+
+fn check_event<'a>(
+    line: &Line<'a>,
+    keys: &KeyDirectory,
+    scratch: &mut Vec<u8>,
+    problems: &mut Vec<Problem>,
+) -> Event<'a> {
+    let mut fields = Fields { line, problems };
+    let kind = fields.kind();
+    let actor = fields.required_text(Field::Actor);
+    let key_id = fields.identifier(Field::ActorKeyId, Code::E102);
+    let id = fields.identifier(Field::EventId, Code::E101);
+    let prev = fields.prev();
+    let time = fields.time();
+    let ts_logical = fields.ts_logical();
+    fields.payload_is_object();
+    let signature = fields.signature();
+    let tombstone = tombstone(line);
+    let derivation = derivation(line, id, scratch);
+    if let (Some(stated), Derivation::None, None) = (id, derivation, tombstone) {
+        line.id_preimage(scratch);
+        let derived = EventId::from_digest(Digest::of(scratch));
+        let problem = Problem::new(Code::E004, "the event id is not that of the content");
+        problems.push(problem.compare(derived, stated));
+    }
+    let signature = check_signature(line, key_id, signature, keys, scratch);
+    Event {
+        id,
+        id_text: line.text(Field::EventId).map(Cow::into_owned),
+        actor,
+        key_id,
+        prev,
+        kind,
+        time,
+        ts_logical,
+        form: line.form(),
+        derivation,
+        signature,
+        payload: payload(line, kind),
+        tombstone,
+    }
+}
+
+fn check_signature(
+    line: &Line<'_>,
+    key_id: Option<KeyId>,
+    signature: Option<[u8; SIGNATURE_LENGTH]>,
+    keys: &KeyDirectory,
+    scratch: &mut Vec<u8>,
+) -> Signature {
+    let (Some(key_id), Some(signature)) = (key_id, signature) else {
+        return Signature::Unusable;
+    };
+    line.signed_bytes(scratch);
+    match keys.get(&key_id) {
+        Some(key) if key.verify(scratch, &signature).is_ok() => Signature::Valid,
+        Some(_) => Signature::Invalid,
+        None => Signature::UnknownKey {
+            signature,
+            signed: scratch.clone(),
+        },
+    }
+}
+
+fn payload(line: &Line<'_>, kind: Kind) -> Option<Value<'static>> {
+    let wanted = match kind {
+        Kind::Core(core) => matches!(
+            core,
+            CoreType::Genesis | CoreType::KeyRevocation | CoreType::KeyPromotion
+        ),
+        Kind::Redaction => true,
+        Kind::Seal | Kind::Other => false,
+    };
+    let raw = line.raw(Field::Payload).filter(|_| wanted)?;
+    json::parse(raw).ok().map(Value::into_owned)
+}
+
+/// Whether the payload is a tombstone (`redacted: true` and what belongs to it), and which
+/// redaction event it names.
+fn tombstone(line: &Line<'_>) -> Option<Option<EventId>> {
+    let raw = line.raw(Field::Payload)?;
+    // The members of a canonical tombstone stand in this order.
+    if !raw.starts_with(b"{\"original_payload_hash\":") {
+        return None;
+    }
+    let payload = json::parse(raw).ok()?;
+    if payload.get("redacted")?.as_bool() != Some(true) {
+        return None;
+    }
+    let names = [
+        "original_payload_hash",
+        "redacted",
+        "redaction_event_id",
+        "redaction_reason",
+    ];
+    let exact = payload.as_object()?.iter().map(|(key, _)| &**key).eq(names);
+    let hash = payload.get("original_payload_hash")?.as_str()?;
+    if !exact || hash.parse::<Digest>().is_err() {
+        return None;
+    }
+    Some(payload.get("redaction_event_id")?.as_str()?.parse().ok())
+}
+
+/// Reads the fields of one event and notes what is wrong with them.
+struct Fields<'l, 'a> {
+    line: &'l Line<'a>,
+    problems: &'l mut Vec<Problem>,
+}
+
+impl<'a> Fields<'_, 'a> {
+    fn note(&mut self, code: Code, field: Field, what: &str) {
+        let at = self.line.raw(field).map_or(0, |raw| {
+            raw.as_ptr() as usize - self.line.bytes().as_ptr() as usize
+        });
+        let mut problem = Problem::new(code, format!("'{}' {what}", field.name()));
+        problem.at = at;
+        problem.found = self.line.raw(field).map(excerpt);
+        self.problems.push(problem);
+    }
+
+    /// A text that must be there and must not be empty.
+    fn required_text(&mut self, field: Field) -> Option<Cow<'a, str>> {
+        if !self.line.has(field) {
+            self.note(Code::E300, field, "is missing");
+            return None;
+        }
+        let text = self.line.text(field).filter(|text| !text.is_empty());
+        if text.is_none() {
+            self.note(Code::E300, field, "is not a non-empty string");
+        }
+        text
+    }
+
+    fn identifier<T: std::str::FromStr<Err: std::fmt::Display>>(
+        &mut self,
+        field: Field,
+        code: Code,
+    ) -> Option<T> {
+        if !self.line.has(field) {
+            self.note(Code::E300, field, "is missing");
+            return None;
+        }
+        match self.line.text(field).unwrap_or_default().parse() {
+            Ok(id) => Some(id),
+            Err(error) => {
+                self.note(code, field, &format!("is {error}"));
+                None
+            }
+        }
+    }
+
+    fn kind(&mut self) -> Kind {
+        let Some(name) = self.required_text(Field::Type) else {
+            return Kind::Other;
+        };
+        match name.parse::<EventType>() {
+            Ok(EventType::Core(core)) => Kind::Core(core),
+            Ok(EventType::Custom(_)) if name == SEAL_TYPE => Kind::Seal,
+            Ok(EventType::Custom(_)) if name == REDACTION_TYPE => Kind::Redaction,
+            Ok(EventType::Custom(_)) => Kind::Other,
+            Err(error) => {
+                self.note(
+                    Code::E301,
+                    Field::Type,
+                    &format!("is no event type: {error}"),
+                );
+                Kind::Other
+            }
+        }
+    }
+
+    fn prev(&mut self) -> Prev {
+        match self.line.raw(Field::PrevEventHash) {
+            None => {
+                self.note(Code::E300, Field::PrevEventHash, "is missing");
+                Prev::Unreadable
+            }
+            Some(b"null") => Prev::First,
+            Some(_) => self
+                .identifier(Field::PrevEventHash, Code::E101)
+                .map_or(Prev::Unreadable, Prev::Event),
+        }
+    }
+
+    fn time(&mut self) -> Option<Timestamp> {
+        let text = self.required_text(Field::TimestampUtc)?;
+        let time = text.parse();
+        if let Err(error) = &time {
+            self.note(Code::E105, Field::TimestampUtc, &format!("is {error}"));
+        }
+        time.ok()
+    }
+
+    fn ts_logical(&mut self) -> Option<i64> {
+        let raw = self.line.raw(Field::TsLogical)?;
+        let number = std::str::from_utf8(raw)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        if number.is_none() {
+            self.note(Code::E300, Field::TsLogical, "is not an integer");
+        }
+        number
+    }
+
+    fn payload_is_object(&mut self) {
+        match self.line.raw(Field::Payload) {
+            None => self.note(Code::E300, Field::Payload, "is missing"),
+            Some(raw) if raw[0] != b'{' => {
+                self.note(Code::E300, Field::Payload, "is not an object");
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn signature(&mut self) -> Option<[u8; SIGNATURE_LENGTH]> {
+        if !self.line.has(Field::Sig) {
+            self.note(
+                Code::E300,
+                Field::Sig,
+                "is missing: an unsigned line is not evidence",
+            );
+            return None;
+        }
+        let text = self.line.text(Field::Sig).unwrap_or_default();
+        let signature = signature_from_base64(text.as_bytes());
+        if signature.is_none() {
+            self.note(
+                Code::E103,
+                Field::Sig,
+                "is not the padded Base64 of 64 bytes",
+            );
+        }
+        signature
+    }
+}
+
+/// The start of a JSON text, for messages.
+fn excerpt(raw: &[u8]) -> String {
+    let text = String::from_utf8_lossy(raw);
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into_owned(),
+    }
+}

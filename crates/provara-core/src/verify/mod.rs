@@ -1,0 +1,68 @@
+//! Verification: what is proven, what is not, and where.
+//!
+//! Two stages read the log. [`check_lines`] looks at lines by themselves and may run on any number
+//! of threads; [`Sequencer`] takes its results in the order of the log and holds chains, keys over
+//! time and redactions against each other. [`files`] judges the other files of the vault. None of
+//! them touches a disk.
+
+pub mod files;
+mod line;
+mod sequence;
+mod timeline;
+
+use std::collections::HashMap;
+
+use crate::finding::{Finding, Report};
+use crate::id::KeyId;
+use crate::keys::{KeyRegistry, PublicKey};
+
+pub use line::{CheckedLine, REDACTION_TYPE, SEAL_TYPE, check_lines};
+pub use sequence::{Genesis, LogVerdict, Sequencer};
+
+/// The log, relative to the vault.
+pub const LOG: &str = "events/events.ndjson";
+
+/// The public keys of `keys.json` by id, for the parallel stage.
+#[derive(Debug, Clone, Default)]
+pub struct KeyDirectory(HashMap<KeyId, PublicKey>);
+
+impl KeyDirectory {
+    /// The keys of a registry.
+    #[must_use]
+    pub fn new(registry: &KeyRegistry) -> Self {
+        let keys = registry.keys.iter();
+        Self(
+            keys.map(|entry| (entry.key_id, entry.public_key.clone()))
+                .collect(),
+        )
+    }
+
+    /// The key with this id.
+    #[must_use]
+    pub fn get(&self, id: &KeyId) -> Option<&PublicKey> {
+        self.0.get(id)
+    }
+}
+
+/// Verifies a log that is held in memory as one piece, on one thread.
+#[must_use]
+pub fn verify_log(log: &[u8], registry: &KeyRegistry) -> LogVerdict {
+    let keys = KeyDirectory::new(registry);
+    let mut sequencer = Sequencer::new(registry);
+    sequencer.feed(check_lines(log, 0, &keys));
+    sequencer.finish(registry)
+}
+
+/// Joins what was found in the log and in the other files into one report; `strict` makes every
+/// warning an error and lists the redactions.
+#[must_use]
+pub fn report(log: LogVerdict, files: Vec<Finding>, notes: Vec<String>, strict: bool) -> Report {
+    let mut findings = log.findings;
+    findings.extend(files);
+    let mut all_notes = log.notes;
+    if strict {
+        all_notes.extend(log.redactions);
+    }
+    all_notes.extend(notes);
+    Report::judge(strict, log.event_count, findings, all_notes)
+}

@@ -1,0 +1,628 @@
+//! The in-order stage: chains, duplicates, keys over time, redactions and the end of the log.
+
+use std::collections::HashMap;
+
+use crate::event_type::CoreType;
+use crate::finding::{Code, Finding};
+use crate::id::{EventId, KeyId};
+use crate::json::Value;
+use crate::keys::{KeyRegistry, PublicKey};
+use crate::scan::Form;
+use crate::time::Timestamp;
+use crate::verify::LOG;
+use crate::verify::line::{CheckedLine, Derivation, Event, Kind, Prev, Problem, Signature};
+use crate::verify::timeline::{Position, RotationEvent, Timeline};
+
+/// What the log says of itself once every line was read.
+#[derive(Debug, Default)]
+pub struct LogVerdict {
+    /// Everything found, in the order of the log.
+    pub findings: Vec<Finding>,
+    /// Lines that are events.
+    pub event_count: u64,
+    /// Counts, and what was accepted with a reservation.
+    pub notes: Vec<String>,
+    /// The accepted redactions, one sentence each.
+    pub redactions: Vec<String>,
+    /// What the `GENESIS` event says of the vault.
+    pub genesis: Option<Genesis>,
+    /// The public keys that the log promoted and that `keys.json` does not list.
+    pub promoted_keys: Vec<PublicKey>,
+    /// The keys that the log revoked.
+    pub revoked_keys: Vec<KeyId>,
+    /// Whether a seal event closes the log.
+    pub sealed: bool,
+}
+
+/// The identity that a `GENESIS` event states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Genesis {
+    /// `uid` of the payload.
+    pub uid: Option<String>,
+    /// `root_key_id` of the payload.
+    pub root_key_id: Option<String>,
+}
+
+/// What is kept of an event until the end of the log: 32 bytes.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    id: EventId,
+    actor: u32,
+    key: u16,
+    offset: u64,
+    line: u32,
+}
+
+/// Where an actor stands.
+#[derive(Debug)]
+struct Head {
+    last: EventId,
+    ts_logical: Option<i64>,
+    time: Option<Timestamp>,
+    keys: Vec<u16>,
+}
+
+/// The place of a finding that was made before its message could be.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    line: u64,
+    offset: u64,
+    actor: Option<u32>,
+    id: Option<EventId>,
+}
+
+#[derive(Debug)]
+struct Tombstone {
+    place: Place,
+    redaction: Option<EventId>,
+    /// Rotations and redactions themselves cannot be redacted: the rules read their payload.
+    permitted: bool,
+}
+
+/// Takes the checked lines in the order of the log.
+#[derive(Debug)]
+pub struct Sequencer {
+    timeline: Timeline,
+    findings: Vec<Finding>,
+    lines: u64,
+    events: Vec<Seen>,
+    index: HashMap<EventId, Position>,
+    actors: Vec<String>,
+    actor_index: HashMap<String, u32>,
+    heads: HashMap<u32, Head>,
+    keys: Vec<KeyId>,
+    key_index: HashMap<KeyId, u16>,
+    /// References that named no event so far; the event may follow.
+    dangling: Vec<(Place, EventId)>,
+    tombstones: Vec<Tombstone>,
+    /// Sound redaction events: the event, its target, and where it stands.
+    redactions: HashMap<EventId, (Option<EventId>, Place)>,
+    genesis: Option<Genesis>,
+    sealed_by: Option<EventId>,
+    unreadable: u64,
+    token_form: u64,
+    without_key_id: u64,
+    signatures: u64,
+    open_end: bool,
+}
+
+/// Stands for "no key" in [`Seen`].
+const NO_KEY: u16 = u16::MAX;
+
+impl Sequencer {
+    /// Starts at the first line, with the keys of `keys.json`.
+    #[must_use]
+    pub fn new(registry: &KeyRegistry) -> Self {
+        Self {
+            timeline: Timeline::new(registry),
+            findings: Vec::new(),
+            lines: 0,
+            events: Vec::new(),
+            index: HashMap::new(),
+            actors: Vec::new(),
+            actor_index: HashMap::new(),
+            heads: HashMap::new(),
+            keys: Vec::new(),
+            key_index: HashMap::new(),
+            dangling: Vec::new(),
+            tombstones: Vec::new(),
+            redactions: HashMap::new(),
+            genesis: None,
+            sealed_by: None,
+            unreadable: 0,
+            token_form: 0,
+            without_key_id: 0,
+            signatures: 0,
+            open_end: false,
+        }
+    }
+
+    /// Takes the next lines.
+    pub fn feed(&mut self, lines: Vec<CheckedLine<'_>>) {
+        for line in lines {
+            self.line(line);
+        }
+    }
+
+    fn line(&mut self, line: CheckedLine<'_>) {
+        self.lines += 1;
+        self.open_end = !line.ended;
+        let actor = line.event.as_ref().and_then(|event| event.actor.as_deref());
+        let place = Place {
+            line: self.lines,
+            offset: line.offset,
+            actor: actor.map(|actor| self.actor(actor)),
+            id: line.event.as_ref().and_then(|event| event.id),
+        };
+        let sound = line.problems.is_empty();
+        let id_text = line.event.as_ref().and_then(|event| event.id_text.clone());
+        for problem in line.problems {
+            let mut finding = self.finding(place, problem);
+            finding.event_id = finding.event_id.or_else(|| id_text.clone());
+            self.findings.push(finding);
+        }
+        match line.event {
+            Some(event) => self.event(place, event, sound),
+            None => self.unreadable += 1,
+        }
+    }
+
+    fn actor(&mut self, name: &str) -> u32 {
+        if let Some(actor) = self.actor_index.get(name) {
+            return *actor;
+        }
+        let actor = u32::try_from(self.actors.len()).expect("fewer actors than 2^32 lines");
+        self.actors.push(name.to_owned());
+        self.actor_index.insert(name.to_owned(), actor);
+        actor
+    }
+
+    /// A small number for a key; a log with more keys than fit is refused by E204 long before.
+    fn key(&mut self, id: KeyId) -> u16 {
+        if let Some(key) = self.key_index.get(&id) {
+            return *key;
+        }
+        let key = u16::try_from(self.keys.len()).unwrap_or(NO_KEY);
+        if key != NO_KEY {
+            self.keys.push(id);
+            self.key_index.insert(id, key);
+        }
+        key
+    }
+
+    fn finding(&self, place: Place, problem: Problem) -> Finding {
+        let mut finding = Finding::new(problem.code, LOG, problem.message);
+        finding.line = Some(place.line);
+        finding.offset = Some(place.offset + problem.at as u64);
+        finding.event_id = place.id.map(|id| id.to_string());
+        finding.actor = place.actor.map(|actor| self.actors[actor as usize].clone());
+        finding.expected = problem.expected;
+        finding.found = problem.found;
+        finding
+    }
+
+    fn report(&mut self, place: Place, problem: Problem) {
+        let finding = self.finding(place, problem);
+        self.findings.push(finding);
+    }
+
+    fn event(&mut self, place: Place, event: Event<'_>, mut sound: bool) {
+        self.token_form += u64::from(event.form == Form::TokenPreserving);
+        self.without_key_id += u64::from(event.derivation == Derivation::WithoutKeyId);
+        if let Some(seal) = self.sealed_by {
+            let message = format!("the vault was closed by {seal}; no event may follow");
+            self.report(place, Problem::new(Code::E302, message));
+            sound = false;
+        }
+        let duplicate = event.id.and_then(|id| self.index.get(&id).copied());
+        if let Some(first) = duplicate {
+            let line = self.events[first as usize].line;
+            let message = format!("the event id stands in line {line} already");
+            self.report(place, Problem::new(Code::E007, message));
+        }
+        let key = self.signature(place, &event, &mut sound);
+        if duplicate.is_none() {
+            self.chain(place, &event, key);
+        }
+        let position = Position::try_from(self.events.len()).expect("fewer than 2^32 events");
+        if let Some(id) = event.id {
+            self.index.entry(id).or_insert(position);
+        }
+        self.events.push(Seen {
+            id: event.id.unwrap_or(EventId([0; 12])),
+            actor: place.actor.unwrap_or(u32::MAX),
+            key: key.unwrap_or(NO_KEY),
+            offset: place.offset,
+            line: u32::try_from(place.line).unwrap_or(u32::MAX),
+        });
+        self.meaning(place, &event, position, sound && duplicate.is_none());
+    }
+
+    /// Decides the signature with what is known of keys at this position. Gives the key if the
+    /// signature is good.
+    fn signature(&mut self, place: Place, event: &Event<'_>, sound: &mut bool) -> Option<u16> {
+        let key_id = event.key_id?;
+        let valid = match &event.signature {
+            Signature::Unusable => return None,
+            Signature::Valid => true,
+            Signature::Invalid => false,
+            Signature::UnknownKey { signature, signed } => match self.timeline.get(&key_id) {
+                Some(state) => state.public_key.verify(signed, signature).is_ok(),
+                None => {
+                    *sound = false;
+                    let message = format!("the signer's key {key_id} is not in keys.json");
+                    self.report(place, Problem::new(Code::E204, message));
+                    return None;
+                }
+            },
+        };
+        let consistent = valid && event.derivation != Derivation::None;
+        if let (Some(redaction), false) = (event.tombstone, consistent) {
+            *sound = false;
+            let permitted = !matches!(
+                event.kind,
+                Kind::Redaction
+                    | Kind::Seal
+                    | Kind::Core(
+                        CoreType::Genesis | CoreType::KeyRevocation | CoreType::KeyPromotion
+                    )
+            );
+            self.tombstones.push(Tombstone {
+                place,
+                redaction,
+                permitted,
+            });
+            return Some(self.key(key_id));
+        }
+        if !valid {
+            *sound = false;
+            let message = format!("the signature does not verify under key {key_id}");
+            self.report(place, Problem::new(Code::E003, message));
+            return None;
+        }
+        self.signatures += 1;
+        if let Some(objection) = self.timeline.objection(&key_id) {
+            *sound = false;
+            self.report(place, objection);
+        }
+        Some(self.key(key_id))
+    }
+
+    fn chain(&mut self, place: Place, event: &Event<'_>, key: Option<u16>) {
+        let (Some(actor), Some(id)) = (place.actor, event.id) else {
+            return;
+        };
+        let head = self.heads.get(&actor).map(|head| head.last);
+        match (event.prev, head) {
+            (Prev::Unreadable, _) | (Prev::First, None) => {}
+            (Prev::First, Some(last)) => self.report(
+                place,
+                Problem::new(Code::E002, "the actor's chain starts a second time")
+                    .compare(last, "null"),
+            ),
+            (Prev::Event(prev), Some(last)) if prev == last => {}
+            (Prev::Event(prev), last) => self.broken_link(place, actor, prev, last),
+        }
+        self.clocks(place, actor, event);
+        let known = self
+            .heads
+            .get(&actor)
+            .map(|head| head.keys.as_slice())
+            .unwrap_or_default();
+        let fresh = key.filter(|key| !known.contains(key));
+        if let Some(fresh) = fresh {
+            let id = self.keys[fresh as usize];
+            let rotated = known
+                .iter()
+                .any(|before| self.timeline.descends(&id, &self.keys[*before as usize]));
+            if !known.is_empty() && !rotated {
+                let message = format!(
+                    "the actor never signed with key {id} before, and no rotation brought it"
+                );
+                self.report(place, Problem::new(Code::W003, message));
+            }
+        }
+        let head = self.heads.entry(actor).or_insert(Head {
+            last: id,
+            ts_logical: None,
+            time: None,
+            keys: Vec::new(),
+        });
+        head.last = id;
+        head.ts_logical = event.ts_logical.or(head.ts_logical);
+        head.time = event.time.or(head.time);
+        head.keys.extend(fresh);
+    }
+
+    /// Names what is wrong with a `prev_event_hash` that is not the actor's head.
+    fn broken_link(&mut self, place: Place, actor: u32, prev: EventId, last: Option<EventId>) {
+        let target = self.index.get(&prev).map(|at| self.events[*at as usize]);
+        let expected = last.map_or("null".to_owned(), |id| id.to_string());
+        let problem = match target {
+            Some(target) if target.actor != actor => Problem::new(
+                Code::E005,
+                format!(
+                    "'prev_event_hash' is an event of another actor (line {})",
+                    target.line
+                ),
+            ),
+            Some(target) => Problem::new(
+                Code::E002,
+                format!(
+                    "the actor's chain forks: line {} is not the actor's last event",
+                    target.line
+                ),
+            ),
+            None if last.is_none() => {
+                Problem::new(Code::E013, "the actor's first event points back")
+            }
+            None => {
+                self.dangling.push((place, prev));
+                return;
+            }
+        };
+        self.report(place, problem.compare(expected, prev));
+    }
+
+    fn clocks(&mut self, place: Place, actor: u32, event: &Event<'_>) {
+        let Some(head) = self.heads.get(&actor) else {
+            return;
+        };
+        let (logical, time) = (head.ts_logical, head.time);
+        if let (Some(before), Some(now)) = (logical, event.ts_logical)
+            && now < before
+        {
+            let problem = Problem::new(Code::W004, "'ts_logical' goes backwards within the actor");
+            self.report(place, problem.compare(format!("above {before}"), now));
+        }
+        if let (Some(before), Some(now)) = (time, event.time)
+            && now < before
+        {
+            let problem = Problem::new(
+                Code::W005,
+                "'timestamp_utc' goes backwards within the actor",
+            );
+            self.report(place, problem.compare(format!("{before} or later"), now));
+        }
+    }
+
+    /// Lets the event take effect: rotations, redactions, genesis, seal.
+    fn meaning(&mut self, place: Place, event: &Event<'_>, at: Position, sound: bool) {
+        let genesis = event.kind == Kind::Core(CoreType::Genesis);
+        if genesis != (at == 0) {
+            let message = if genesis {
+                "a vault has one GENESIS event, at its start"
+            } else {
+                "the log does not start with a GENESIS event"
+            };
+            self.report(place, Problem::new(Code::E302, message));
+        }
+        let (Some(id), Some(signer)) = (event.id, event.key_id) else {
+            return;
+        };
+        match (event.kind, &event.payload) {
+            (Kind::Core(CoreType::Genesis), Some(payload)) if at == 0 => {
+                let text = |name| payload.get(name).and_then(Value::as_str).map(str::to_owned);
+                self.genesis = Some(Genesis {
+                    uid: text("uid"),
+                    root_key_id: text("root_key_id"),
+                });
+            }
+            (
+                Kind::Core(core @ (CoreType::KeyRevocation | CoreType::KeyPromotion)),
+                Some(payload),
+            ) => {
+                let rotation = RotationEvent {
+                    id,
+                    at,
+                    signer,
+                    payload,
+                };
+                let problems = if core == CoreType::KeyRevocation {
+                    let index = &self.index;
+                    self.timeline
+                        .revoke(&rotation, sound, |id| index.get(id).copied())
+                } else {
+                    self.timeline.promote(&rotation, sound)
+                };
+                for problem in problems {
+                    self.report(place, problem);
+                }
+            }
+            (Kind::Redaction, Some(payload)) => {
+                let target = payload.get("target_event_id").and_then(Value::as_str);
+                let target = target.and_then(|text| text.parse().ok());
+                if target.is_none() {
+                    let message = "the redaction names no 'target_event_id'";
+                    self.report(place, Problem::new(Code::E300, message));
+                } else if sound {
+                    self.redactions.insert(id, (target, place));
+                }
+            }
+            (Kind::Seal, _) if sound => self.sealed_by = Some(id),
+            _ => {}
+        }
+    }
+
+    /// Ends the log: what could only be decided with all of it, and the counts.
+    #[must_use]
+    pub fn finish(mut self, registry: &KeyRegistry) -> LogVerdict {
+        self.finish_links();
+        self.finish_boundaries();
+        let redactions = self.finish_tombstones();
+        // A stable sort: findings of one line stay in the order in which they were made.
+        self.findings.sort_by_key(|finding| finding.line);
+        self.finish_end();
+        for problem in self.timeline.contradictions(registry) {
+            let mut finding = Finding::new(problem.code, "identity/keys.json", problem.message);
+            finding.expected = problem.expected;
+            finding.found = problem.found;
+            self.findings.push(finding);
+        }
+        let mut revoked_keys: Vec<_> = self.timeline.revocations().map(|(id, _)| id).collect();
+        revoked_keys.sort_unstable();
+        LogVerdict {
+            notes: self.notes(redactions.len()),
+            event_count: self.events.len() as u64,
+            promoted_keys: self.timeline.promoted(registry),
+            revoked_keys,
+            sealed: self.sealed_by.is_some(),
+            findings: self.findings,
+            redactions,
+            genesis: self.genesis,
+        }
+    }
+
+    fn finish_links(&mut self) {
+        for (place, prev) in std::mem::take(&mut self.dangling) {
+            let later = self.index.get(&prev).map(|at| self.events[*at as usize]);
+            let problem = match later {
+                Some(later) if Some(later.actor) == place.actor => Problem::new(
+                    Code::E002,
+                    format!(
+                        "'prev_event_hash' is an event that follows, in line {}",
+                        later.line
+                    ),
+                ),
+                Some(later) => Problem::new(
+                    Code::E005,
+                    format!(
+                        "'prev_event_hash' is an event of another actor (line {})",
+                        later.line
+                    ),
+                ),
+                None if self.unreadable > 0 => Problem::new(
+                    Code::E006,
+                    "'prev_event_hash' names no event that could be read",
+                ),
+                None => Problem::new(Code::E006, "'prev_event_hash' names no event of the log"),
+            };
+            let mut problem = problem;
+            problem.found = Some(prev.to_string());
+            self.report(place, problem);
+        }
+    }
+
+    /// What a revoked key signed between its trust boundary and its revocation does not count.
+    fn finish_boundaries(&mut self) {
+        let mut revocations: Vec<_> = self.timeline.revocations().collect();
+        revocations.sort_unstable_by_key(|(_, revocation)| revocation.at);
+        for (key_id, revocation) in revocations {
+            let Some(key) = self.key_index.get(&key_id).copied() else {
+                continue;
+            };
+            let gap = revocation.trusted_to as usize + 1..revocation.at as usize;
+            let late: Vec<Seen> = self.events[gap]
+                .iter()
+                .filter(|seen| seen.key == key)
+                .copied()
+                .collect();
+            for seen in late {
+                let place = Place {
+                    line: u64::from(seen.line),
+                    offset: seen.offset,
+                    actor: (seen.actor != u32::MAX).then_some(seen.actor),
+                    id: Some(seen.id),
+                };
+                let message = format!(
+                    "key {key_id} was revoked by {} with a trust boundary before this event",
+                    revocation.event
+                );
+                self.report(place, Problem::new(Code::E202, message));
+            }
+        }
+    }
+
+    fn finish_tombstones(&mut self) -> Vec<String> {
+        let mut accepted = Vec::new();
+        for tombstone in std::mem::take(&mut self.tombstones) {
+            let target = tombstone.place.id;
+            let named = tombstone
+                .redaction
+                .and_then(|id| Some((id, self.redactions.get(&id)?)));
+            match named {
+                Some((redaction, (Some(named), by)))
+                    if tombstone.permitted
+                        && Some(*named) == target
+                        && by.line > tombstone.place.line =>
+                {
+                    accepted.push(format!(
+                        "line {}: the payload of {named} was redacted by {redaction} (line {})",
+                        tombstone.place.line, by.line
+                    ));
+                }
+                _ => {
+                    let message = if tombstone.permitted {
+                        "the payload was replaced, and no valid redaction event permits it"
+                    } else {
+                        "the payload was replaced; an event of this type cannot be redacted"
+                    };
+                    self.report(tombstone.place, Problem::new(Code::E003, message));
+                }
+            }
+        }
+        let mut orphans: Vec<_> = self
+            .redactions
+            .values()
+            .filter(|(target, _)| target.is_some_and(|id| !self.index.contains_key(&id)))
+            .map(|(_, place)| *place)
+            .collect();
+        orphans.sort_unstable_by_key(|place| place.line);
+        for place in orphans {
+            let message = "the redaction's target is no event of the log";
+            self.report(place, Problem::new(Code::E006, message));
+        }
+        accepted
+    }
+
+    /// What concerns the log as a whole.
+    fn finish_end(&mut self) {
+        if self.events.is_empty() {
+            let message = "the log holds no event; a vault starts with a GENESIS event";
+            self.findings.push(Finding::new(Code::E302, LOG, message));
+        }
+        if self.open_end {
+            let mut finding = Finding::new(Code::W006, LOG, "the last line has no line end");
+            finding.line = Some(self.lines);
+            self.findings.push(finding);
+        }
+        if self.token_form + self.without_key_id > 0 {
+            let message = format!(
+                "older forms that are read and no longer written: {} events in token-preserving \
+                 JSON, {} ids derived without actor_key_id",
+                self.token_form, self.without_key_id
+            );
+            self.findings.push(Finding::new(Code::W007, LOG, message));
+        }
+    }
+
+    fn notes(&self, redactions: usize) -> Vec<String> {
+        let mut notes = vec![format!(
+            "{} signatures verified; {} keys known, {} actors",
+            self.signatures,
+            self.timeline.len(),
+            self.actors.len()
+        )];
+        let mut count = |number: u64, what: &str| {
+            if number > 0 {
+                notes.push(format!("{number} {what}"));
+            }
+        };
+        count(
+            self.token_form,
+            "events verified in the token-preserving canonical form (spec/VAULT_FORMAT, section 2)",
+        );
+        count(
+            self.without_key_id,
+            "event ids derived without actor_key_id (spec/VAULT_FORMAT, section 3)",
+        );
+        count(
+            redactions as u64,
+            "payloads redacted by valid redaction events",
+        );
+        if let Some(seal) = self.sealed_by {
+            notes.push(format!("the vault is closed by {seal}"));
+        }
+        notes
+    }
+}

@@ -1,0 +1,339 @@
+//! Keys over time: which key counts at which position of the log (spec/VAULT_FORMAT, section 4).
+
+use std::collections::HashMap;
+
+use crate::event::required_fields;
+use crate::event_type::CoreType;
+use crate::finding::Code;
+use crate::id::{EventId, KeyId};
+use crate::json::Value;
+use crate::keys::{KeyEntry, KeyRegistry, KeyStatus, PublicKey};
+use crate::verify::line::Problem;
+
+/// Position of an event among the events of the log, from 0.
+pub(super) type Position = u32;
+
+/// What is known of one key.
+#[derive(Debug, Clone)]
+pub(super) struct KeyState {
+    pub(super) public_key: PublicKey,
+    /// The promotion that `keys.json` names; until it stands in the log the key does not count.
+    pub(super) awaits: Option<EventId>,
+    /// The key that a promotion put this one in the place of.
+    pub(super) replaces: Option<KeyId>,
+    pub(super) revoked: Option<Revocation>,
+}
+
+/// A revocation that took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Revocation {
+    /// Where it stands.
+    pub(super) at: Position,
+    pub(super) event: EventId,
+    /// The last position whose signature by the key still counts.
+    pub(super) trusted_to: Position,
+}
+
+/// The keys as the log unfolds.
+#[derive(Debug, Default)]
+pub(super) struct Timeline {
+    keys: HashMap<KeyId, KeyState>,
+}
+
+impl Timeline {
+    pub(super) fn new(registry: &KeyRegistry) -> Self {
+        let state = |entry: &KeyEntry| KeyState {
+            public_key: entry.public_key.clone(),
+            awaits: entry.promotion_event_id,
+            replaces: None,
+            revoked: None,
+        };
+        Self {
+            keys: registry
+                .keys
+                .iter()
+                .map(|entry| (entry.key_id, state(entry)))
+                .collect(),
+        }
+    }
+
+    pub(super) fn get(&self, id: &KeyId) -> Option<&KeyState> {
+        self.keys.get(id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The revocations that took effect.
+    pub(super) fn revocations(&self) -> impl Iterator<Item = (KeyId, Revocation)> {
+        self.keys
+            .iter()
+            .filter_map(|(id, key)| Some((*id, key.revoked?)))
+    }
+
+    /// Whether `key` stands in the place of `before` through one rotation or several.
+    pub(super) fn descends(&self, key: &KeyId, before: &KeyId) -> bool {
+        let mut at = *key;
+        // A key replaces an earlier one, so the walk ends; the bound is for a forged circle.
+        for _ in 0..self.keys.len() {
+            match self.keys.get(&at).and_then(|state| state.replaces) {
+                Some(replaced) if replaced == *before => return true,
+                Some(replaced) => at = replaced,
+                None => return false,
+            }
+        }
+        false
+    }
+
+    /// What is wrong with a signature by `key` at this position: it was revoked, or it is not in
+    /// effect yet.
+    pub(super) fn objection(&self, key: &KeyId) -> Option<Problem> {
+        let state = self.keys.get(key)?;
+        if let Some(revocation) = state.revoked {
+            return Some(Problem::new(
+                Code::E202,
+                format!(
+                    "key {key} was revoked by {} before this event",
+                    revocation.event
+                ),
+            ));
+        }
+        state.awaits.map(|promotion| {
+            Problem::new(
+                Code::E202,
+                format!("key {key} is not in effect before its promotion {promotion}"),
+            )
+        })
+    }
+
+    /// Holds a `KEY_REVOCATION` against the rules and lets it take effect if `sound` and nothing
+    /// is wrong. `locate` tells where an event stands.
+    pub(super) fn revoke(
+        &mut self,
+        event: &RotationEvent<'_>,
+        sound: bool,
+        locate: impl Fn(&EventId) -> Option<Position>,
+    ) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let field = |name| event.payload.get(name).and_then(Value::as_str);
+        let boundary = match event.payload.get("trust_boundary_event_id") {
+            None => {
+                problems.push(Problem::new(
+                    Code::E203,
+                    "the revocation does not state its trust boundary",
+                ));
+                None
+            }
+            Some(Value::Null) => Some(event.at.saturating_sub(1)),
+            Some(value) => {
+                let id = value.as_str().and_then(|text| text.parse::<EventId>().ok());
+                let position = id.and_then(|id| locate(&id)).filter(|at| *at < event.at);
+                if position.is_none() {
+                    problems.push(Problem::new(
+                        Code::E203,
+                        "the trust boundary is no event that stands before the revocation",
+                    ));
+                }
+                position
+            }
+        };
+        check_fields(CoreType::KeyRevocation, event, &mut problems);
+        let revoked = field("revoked_key_id").and_then(|text| text.parse::<KeyId>().ok());
+        if let Some(revoked) = revoked {
+            if revoked == event.signer {
+                problems.push(Problem::new(
+                    Code::E200,
+                    format!("key {revoked} signs its own revocation"),
+                ));
+            }
+            match self.keys.get_mut(&revoked) {
+                None => problems.push(Problem::new(
+                    Code::E204,
+                    format!("the revoked key {revoked} is not known"),
+                )),
+                Some(state) if state.revoked.is_some() => problems.push(Problem::new(
+                    Code::E201,
+                    format!("key {revoked} was revoked before"),
+                )),
+                Some(state) => {
+                    if let (Some(trusted_to), true, []) = (boundary, sound, &problems[..]) {
+                        let (at, event) = (event.at, event.id);
+                        state.revoked = Some(Revocation {
+                            at,
+                            event,
+                            trusted_to,
+                        });
+                    }
+                }
+            }
+        }
+        problems
+    }
+
+    /// Holds a `KEY_PROMOTION` against the rules and lets it take effect if `sound` and nothing
+    /// is wrong.
+    pub(super) fn promote(&mut self, event: &RotationEvent<'_>, sound: bool) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        check_fields(CoreType::KeyPromotion, event, &mut problems);
+        let key_id = |name| {
+            let text = event.payload.get(name).and_then(Value::as_str);
+            text.and_then(|text| text.parse::<KeyId>().ok())
+        };
+        let promoted = key_id("new_key_id").or_else(|| key_id("promoted_key_id"));
+        let public_key = event
+            .payload
+            .get("new_public_key_b64")
+            .and_then(Value::as_str);
+        let public_key = public_key.map(PublicKey::from_base64);
+        if let (Some(promoted), Some(Ok(public_key))) = (promoted, &public_key)
+            && public_key.key_id() != promoted
+        {
+            problems.push(
+                Problem::new(Code::E102, "the promoted key's id is not that of the key")
+                    .compare(public_key.key_id(), promoted),
+            );
+        }
+        if let Some(Err(error)) = &public_key {
+            problems.push(Problem::new(
+                Code::E300,
+                format!("'new_public_key_b64' is {error}"),
+            ));
+        }
+        if promoted == Some(event.signer) {
+            let message = format!("key {} signs its own promotion", event.signer);
+            problems.push(Problem::new(Code::E200, message));
+        }
+        if let Some(promoted) = promoted
+            && self
+                .keys
+                .get(&promoted)
+                .is_some_and(|state| state.revoked.is_some())
+        {
+            problems.push(Problem::new(
+                Code::E202,
+                format!("the promoted key {promoted} was revoked before"),
+            ));
+        }
+        let replaced = key_id("replaces_key_id");
+        if let Some(replaced) = replaced {
+            let revoked = self
+                .keys
+                .get(&replaced)
+                .is_some_and(|state| state.revoked.is_some());
+            if !revoked {
+                problems.push(Problem::new(
+                    Code::E201,
+                    format!("the promotion follows no revocation of {replaced}, which it replaces"),
+                ));
+            }
+        }
+        if let (Some(promoted), Some(Ok(public_key)), true, []) =
+            (promoted, public_key, sound, &problems[..])
+        {
+            let state = self.keys.entry(promoted).or_insert(KeyState {
+                public_key,
+                awaits: None,
+                replaces: None,
+                revoked: None,
+            });
+            state.awaits = None;
+            state.replaces = replaced;
+        }
+        problems
+    }
+
+    /// The public keys that the log promoted and `registry` does not list, by id.
+    pub(super) fn promoted(&self, registry: &KeyRegistry) -> Vec<PublicKey> {
+        let mut keys: Vec<_> = self
+            .keys
+            .iter()
+            .filter(|(id, _)| registry.get(id).is_none())
+            .collect();
+        keys.sort_unstable_by_key(|(id, _)| **id);
+        keys.into_iter()
+            .map(|(_, state)| state.public_key.clone())
+            .collect()
+    }
+
+    /// Where `keys.json` contradicts the log, one problem a key, in the order of its entries.
+    pub(super) fn contradictions(&self, registry: &KeyRegistry) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for entry in &registry.keys {
+            let Some(state) = self.keys.get(&entry.key_id) else {
+                continue;
+            };
+            let says = |status| match status {
+                KeyStatus::Active => "active",
+                KeyStatus::Revoked => "revoked",
+            };
+            let log = match state.revoked {
+                None => KeyStatus::Active,
+                Some(_) => KeyStatus::Revoked,
+            };
+            let id = entry.key_id;
+            if entry.status != log {
+                problems.push(
+                    Problem::new(
+                        Code::E302,
+                        format!("keys.json contradicts the log on key {id}"),
+                    )
+                    .compare(says(log), says(entry.status)),
+                );
+            } else if let (Some(stated), Some(revocation)) =
+                (entry.revocation_event_id, state.revoked)
+                && stated != revocation.event
+            {
+                let message = format!("keys.json names another revocation of key {id}");
+                problems.push(Problem::new(Code::E302, message).compare(revocation.event, stated));
+            }
+            if let Some(promotion) = state.awaits {
+                problems.push(Problem::new(
+                    Code::E302,
+                    format!("keys.json says that {promotion} promoted key {id}; the log does not"),
+                ));
+            }
+        }
+        let mut absent: Vec<_> = self
+            .keys
+            .keys()
+            .filter(|id| registry.get(id).is_none())
+            .collect();
+        absent.sort_unstable();
+        problems.extend(absent.into_iter().map(|id| {
+            Problem::new(
+                Code::E204,
+                format!("key {id}, which the log promotes, is not listed"),
+            )
+        }));
+        problems
+    }
+}
+
+/// A rotation event whose signature has been decided.
+pub(super) struct RotationEvent<'a> {
+    pub(super) id: EventId,
+    pub(super) at: Position,
+    pub(super) signer: KeyId,
+    pub(super) payload: &'a Value<'a>,
+}
+
+fn check_fields(core: CoreType, event: &RotationEvent<'_>, problems: &mut Vec<Problem>) {
+    for (field, expected, check) in required_fields(core) {
+        // The boundary has a code of its own, and older writers name the new key otherwise.
+        let value = match field {
+            "trust_boundary_event_id" => continue,
+            "new_key_id" => event
+                .payload
+                .get(field)
+                .or(event.payload.get("promoted_key_id")),
+            _ => event.payload.get(field),
+        };
+        if !value.is_some_and(check) {
+            problems.push(Problem::new(
+                Code::E300,
+                format!("the payload needs '{field}' ({expected})"),
+            ));
+        }
+    }
+}
