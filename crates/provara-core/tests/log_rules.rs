@@ -1,0 +1,601 @@
+//! Each rule of the log (spec/VAULT_FORMAT, sections 2 to 4 and 8), broken once, gives its code
+//! at its line and nothing else; the same log unbroken gives nothing.
+
+use provara_core::event::Draft;
+use provara_core::event_type::EventType;
+use provara_core::finding::{Code, Finding};
+use provara_core::id::{Digest, EventId, KeyId};
+use provara_core::json::{self, Value};
+use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, SigningKey, signature_to_base64};
+use provara_core::time::Timestamp;
+use provara_core::verify::{LogVerdict, REDACTION_TYPE, SEAL_TYPE, verify_log};
+
+/// Writes a log as several actors with several keys would.
+struct Log {
+    lines: Vec<Vec<u8>>,
+    ids: Vec<EventId>,
+    heads: Vec<(String, EventId, u64)>,
+    registry: KeyRegistry,
+    clock: i64,
+}
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&[seed; 32])
+}
+
+fn id(seed: u8) -> KeyId {
+    key(seed).key_id()
+}
+
+fn entry(seed: u8) -> KeyEntry {
+    KeyEntry {
+        key_id: id(seed),
+        public_key: key(seed).public(),
+        roles: vec!["root".into(), "attestation".into()],
+        scopes: vec!["all".into()],
+        status: KeyStatus::Active,
+        created_at_utc: "2026-01-01T00:00:00.000000Z".into(),
+        revoked_at_utc: None,
+        revocation_event_id: None,
+        promotion_event_id: None,
+    }
+}
+
+impl Log {
+    /// A vault with the keys 1 (root), 2 and 3, its GENESIS and one event each of two actors.
+    fn new() -> Self {
+        let mut log = Self::with_keys(&[1, 2, 3]);
+        log.add("alice", 2, "com.acme.audit.login", r#"{"n":1}"#);
+        log.add("bob", 3, "com.acme.audit.login", r#"{"n":2}"#);
+        log
+    }
+
+    fn with_keys(seeds: &[u8]) -> Self {
+        let mut log = Self {
+            lines: Vec::new(),
+            ids: Vec::new(),
+            heads: Vec::new(),
+            registry: KeyRegistry {
+                keys: seeds.iter().map(|seed| entry(*seed)).collect(),
+                problems: vec![],
+            },
+            clock: 1_800_000_000_000_000,
+        };
+        log.add("genesis", 1, "GENESIS", r#"{"uid":"u"}"#);
+        log
+    }
+
+    fn add(&mut self, actor: &str, seed: u8, event_type: &str, payload: &str) -> EventId {
+        let payload = json::parse(payload.as_bytes()).unwrap().into_owned();
+        self.add_value(actor, seed, event_type, &payload)
+    }
+
+    fn add_value(
+        &mut self,
+        actor: &str,
+        seed: u8,
+        event_type: &str,
+        payload: &Value<'_>,
+    ) -> EventId {
+        let event_type: EventType = event_type.parse().unwrap();
+        let head = self.heads.iter().position(|(name, ..)| name == actor);
+        let (prev, logical) =
+            head.map_or((None, 0), |at| (Some(self.heads[at].1), self.heads[at].2));
+        self.clock += 1_000;
+        let event = Draft {
+            event_type: &event_type,
+            actor,
+            namespace: None,
+            payload,
+            prev,
+            ts_logical: logical + 1,
+            timestamp: Timestamp::from_unix_micros(self.clock).unwrap(),
+        }
+        .sign(&key(seed))
+        .unwrap();
+        match head {
+            Some(at) => self.heads[at] = (actor.into(), event.id, logical + 1),
+            None => self.heads.push((actor.into(), event.id, 1)),
+        }
+        self.lines.push(event.line);
+        self.ids.push(event.id);
+        event.id
+    }
+
+    fn revoke(
+        &mut self,
+        actor: &str,
+        signer: u8,
+        revoked: u8,
+        boundary: Option<EventId>,
+    ) -> EventId {
+        let boundary = boundary.map_or("null".into(), |id| format!("\"{id}\""));
+        let event = self.add(
+            actor,
+            signer,
+            "KEY_REVOCATION",
+            &format!(
+                r#"{{"reason":"lost","revoked_at_utc":"2026-01-02T00:00:00Z","revoked_key_id":"{}","trust_boundary_event_id":{boundary}}}"#,
+                id(revoked)
+            ),
+        );
+        if let Some(entry) = self
+            .registry
+            .keys
+            .iter_mut()
+            .find(|entry| entry.key_id == id(revoked))
+        {
+            entry.status = KeyStatus::Revoked;
+            entry.revocation_event_id = Some(event);
+        }
+        event
+    }
+
+    fn promote(&mut self, actor: &str, signer: u8, new: u8, replaces: u8) -> EventId {
+        let event = self.add(
+            actor,
+            signer,
+            "KEY_PROMOTION",
+            &format!(
+                r#"{{"algorithm":"Ed25519","new_key_id":"{}","new_public_key_b64":"{}","promoted_at_utc":"2026-01-02T00:00:00Z","promoted_by":"{}","replaces_key_id":"{}","roles":["root"]}}"#,
+                id(new),
+                key(new).public().to_base64(),
+                id(signer),
+                id(replaces)
+            ),
+        );
+        let mut entry = entry(new);
+        entry.promotion_event_id = Some(event);
+        self.registry.keys.push(entry);
+        event
+    }
+
+    /// Rewrites line `at` (from 0) with `edit` and derives id and signature anew.
+    fn edit_signed(
+        &mut self,
+        at: usize,
+        seed: u8,
+        edit: impl FnOnce(&mut Vec<(String, Value<'static>)>),
+    ) {
+        let line = self.lines[at].clone();
+        let Value::Object(members) = json::parse(&line).unwrap().into_owned() else {
+            panic!()
+        };
+        let mut members: Vec<_> = members
+            .into_iter()
+            .map(|(key, value)| (key.into_owned(), value))
+            .filter(|(key, _)| key != "event_id" && key != "sig")
+            .collect();
+        edit(&mut members);
+        let canonical = |members: &[(String, Value<'static>)]| {
+            let members = members
+                .iter()
+                .map(|(key, value)| (key.clone().into(), value.clone()));
+            provara_core::canonical::jcs(&Value::Object(members.collect())).unwrap()
+        };
+        let event_id = EventId::from_digest(Digest::of(&canonical(&members)));
+        members.push(("event_id".into(), event_id.to_string().into()));
+        let sig = signature_to_base64(&key(seed).sign(&canonical(&members)));
+        members.push(("sig".into(), sig.into()));
+        self.lines[at] = canonical(&members);
+        self.lines[at].push(b'\n');
+        self.ids[at] = event_id;
+    }
+
+    /// Edits the text of line `at` and nothing else.
+    fn edit_text(&mut self, at: usize, from: &str, to: &str) {
+        let text = String::from_utf8(self.lines[at].clone()).unwrap();
+        assert!(text.contains(from), "{from} in {text}");
+        self.lines[at] = text.replacen(from, to, 1).into_bytes();
+    }
+
+    fn verdict(&self) -> LogVerdict {
+        verify_log(&self.lines.concat(), &self.registry)
+    }
+
+    /// The codes and lines of what is found.
+    fn found(&self) -> Vec<(Code, u64)> {
+        let place = |finding: &Finding| (finding.code, finding.line.unwrap_or(0));
+        self.verdict().findings.iter().map(place).collect()
+    }
+}
+
+fn set(members: &mut Vec<(String, Value<'static>)>, key: &str, value: Value<'static>) {
+    members.retain(|(name, _)| name != key);
+    members.push((key.into(), value));
+}
+
+#[test]
+fn an_honest_log_has_no_findings() {
+    let log = Log::new();
+    assert_eq!(log.found(), []);
+    let verdict = log.verdict();
+    assert_eq!(verdict.event_count, 3);
+    assert_eq!(verdict.genesis.unwrap().uid.as_deref(), Some("u"));
+}
+
+#[test]
+fn an_empty_log_is_no_vault() {
+    assert_eq!(
+        verify_log(b"", &KeyRegistry::default()).findings[0].code,
+        Code::E302
+    );
+}
+
+#[test]
+fn fields() {
+    let cases: [(&str, Option<Value<'static>>, &[Code]); 14] = [
+        ("actor", None, &[Code::E300]),
+        ("actor", Some("".into()), &[Code::E300]),
+        ("actor", Some(3_u64.into()), &[Code::E300]),
+        ("type", None, &[Code::E300]),
+        ("type", Some("login".into()), &[Code::E301]),
+        ("type", Some("com.acme".into()), &[Code::E301]),
+        ("timestamp_utc", None, &[Code::E300]),
+        (
+            "timestamp_utc",
+            Some("2026-01-01 00:00:00".into()),
+            &[Code::E105],
+        ),
+        (
+            "timestamp_utc",
+            Some("2026-01-01T00:00:00+02:00".into()),
+            &[Code::E105],
+        ),
+        ("payload", None, &[Code::E300]),
+        ("payload", Some("text".into()), &[Code::E300]),
+        ("prev_event_hash", None, &[Code::E300]),
+        ("prev_event_hash", Some("evt_123".into()), &[Code::E101]),
+        ("ts_logical", Some("1".into()), &[Code::E300]),
+    ];
+    for (field, value, codes) in cases {
+        let mut log = Log::new();
+        log.edit_signed(2, 3, |members| match value.clone() {
+            Some(value) => set(members, field, value),
+            None => members.retain(|(name, _)| name != field),
+        });
+        let expected: Vec<_> = codes.iter().map(|code| (*code, 3)).collect();
+        assert_eq!(log.found(), expected, "{field} := {value:?}");
+    }
+}
+
+#[test]
+fn identifiers_and_signatures() {
+    let broken = |from: &str, to: &str| {
+        let mut log = Log::new();
+        log.edit_text(2, from, to);
+        log.found()
+    };
+    assert_eq!(
+        broken("\"n\":2", "\"n\":3"),
+        [(Code::E004, 3), (Code::E003, 3)]
+    );
+    assert_eq!(
+        broken("\"event_id\":\"evt_", "\"event_id\":\"EVT_")[0],
+        (Code::E101, 3)
+    );
+    assert_eq!(
+        broken("\"actor_key_id\":\"bp1_", "\"actor_key_id\":\"bp2_")[0],
+        (Code::E102, 3)
+    );
+    assert_eq!(broken("\"sig\":\"", "\"sig\":\"AAAA"), [(Code::E103, 3)]);
+    let unsigned = |sig: &str| {
+        let mut log = Log::new();
+        let text = String::from_utf8(log.lines[2].clone()).unwrap();
+        let start = text.find("\"sig\":\"").unwrap();
+        let end = start + 7 + 88 + 1;
+        log.lines[2] = format!("{}{sig}{}", &text[..start], &text[end..]).into_bytes();
+        log.found()
+    };
+    assert_eq!(unsigned("\"sig\":\"\""), [(Code::E103, 3)]);
+    assert_eq!(unsigned("\"sig\":null"), [(Code::E300, 3)]);
+    let mut log = Log::new();
+    log.edit_signed(2, 2, |_| {});
+    assert_eq!(log.found(), [(Code::E003, 3)]);
+    log.edit_signed(2, 9, |members| {
+        set(members, "actor_key_id", id(9).to_string().into());
+    });
+    assert_eq!(log.found(), [(Code::E204, 3)]);
+}
+
+#[test]
+fn chains() {
+    let link = |at: usize, seed: u8, prev: Value<'static>| {
+        let mut log = Log::new();
+        log.add("bob", 3, "com.acme.audit.login", "{}");
+        log.add("bob", 3, "com.acme.audit.login", r#"{"last":1}"#);
+        log.edit_signed(at, seed, |members| set(members, "prev_event_hash", prev));
+        log.found()
+    };
+    let ids = Log::new().ids;
+    let text = |id: EventId| Value::from(id.to_string());
+    assert_eq!(link(4, 3, Value::Null), [(Code::E002, 5)]);
+    assert_eq!(link(4, 3, text(ids[2])), [(Code::E002, 5)], "fork");
+    assert_eq!(link(4, 3, text(ids[1])), [(Code::E005, 5)]);
+    assert_eq!(link(4, 3, text(EventId([7; 12]))), [(Code::E006, 5)]);
+    let mut log = Log::new();
+    log.edit_signed(2, 3, |members| {
+        set(members, "prev_event_hash", text(EventId([7; 12])))
+    });
+    assert_eq!(log.found(), [(Code::E013, 3)]);
+
+    let mut log = Log::new();
+    log.add("bob", 3, "com.acme.audit.login", "{}");
+    log.lines.swap(2, 3);
+    assert_eq!(
+        log.found()[0],
+        (Code::E013, 3),
+        "bob's second event stands first"
+    );
+    let mut log = Log::new();
+    log.lines.push(log.lines[2].clone());
+    assert_eq!(log.found(), [(Code::E007, 4)]);
+    let mut log = Log::new();
+    log.add("bob", 3, "com.acme.audit.login", "{}");
+    log.lines.remove(2);
+    assert_eq!(
+        log.found(),
+        [(Code::E013, 3)],
+        "an actor's first event was cut out"
+    );
+}
+
+#[test]
+fn the_first_event_is_the_only_genesis() {
+    let mut log = Log::new();
+    log.lines.remove(0);
+    assert_eq!(log.found(), [(Code::E302, 1)]);
+    let mut log = Log::new();
+    log.add("alice", 2, "GENESIS", "{}");
+    assert_eq!(log.found(), [(Code::E302, 4)]);
+}
+
+#[test]
+fn clocks_and_keys_of_an_actor_are_warnings() {
+    let mut log = Log::new();
+    log.add("bob", 3, "com.acme.audit.login", "{}");
+    log.edit_signed(3, 3, |members| set(members, "ts_logical", 0_u64.into()));
+    assert_eq!(log.found(), [(Code::W004, 4)]);
+    let mut log = Log::new();
+    log.clock -= 1_000_000;
+    log.add("bob", 3, "com.acme.audit.login", "{}");
+    assert_eq!(log.found(), [(Code::W005, 4)]);
+    let mut log = Log::new();
+    log.add("bob", 2, "com.acme.audit.login", "{}");
+    log.add("bob", 2, "com.acme.audit.login", "{}");
+    assert_eq!(log.found(), [(Code::W003, 4)]);
+    let mut log = Log::new();
+    log.lines.last_mut().unwrap().pop();
+    assert_eq!(log.found(), [(Code::W006, 3)]);
+}
+
+#[test]
+fn rotations_that_follow_the_rules() {
+    let mut log = Log::new();
+    let last = log.ids[1];
+    // Key 2 is lost after alice's event, 4 takes its place, and then 5 takes that of 4.
+    log.revoke("authority", 1, 2, Some(last));
+    log.promote("authority", 1, 4, 2);
+    log.add("alice", 4, "com.acme.audit.login", "{}");
+    log.revoke("authority", 1, 4, None);
+    log.promote("authority", 1, 5, 4);
+    log.add("alice", 5, "com.acme.audit.login", "{}");
+    assert_eq!(log.found(), []);
+    assert_eq!(log.verdict().revoked_keys.len(), 2);
+
+    // keys.json was lost but for the root and bob's key: the promotions make the new keys known,
+    // and only what the lost file alone could tell is missing.
+    let mut lost = KeyRegistry::default();
+    lost.keys = log.registry.keys[..3].to_vec();
+    let found = verify_log(&log.lines.concat(), &lost);
+    let codes: Vec<_> = found
+        .findings
+        .iter()
+        .map(|finding| (finding.code, &*finding.file))
+        .collect();
+    assert!(
+        codes
+            .iter()
+            .all(|code| *code == (Code::E204, "identity/keys.json"))
+            && codes.len() == 2,
+        "{codes:?}"
+    );
+}
+
+#[test]
+fn a_boundary_in_the_past_takes_trust_away() {
+    let mut log = Log::new();
+    let trusted = log.ids[1];
+    log.add("alice", 2, "com.acme.audit.login", r#"{"late":1}"#);
+    log.add("bob", 3, "com.acme.audit.login", "{}");
+    log.add("alice", 2, "com.acme.audit.login", r#"{"late":2}"#);
+    assert_eq!(log.found(), []);
+    log.revoke("authority", 1, 2, Some(trusted));
+    assert_eq!(log.found(), [(Code::E202, 4), (Code::E202, 6)]);
+}
+
+#[test]
+fn rotations_that_break_the_rules() {
+    let mut log = Log::new();
+    log.revoke("authority", 2, 2, None);
+    assert_eq!(log.found()[0], (Code::E200, 4), "its own revocation");
+
+    let mut log = Log::new();
+    log.revoke("authority", 1, 2, None);
+    log.add("alice", 2, "com.acme.audit.login", "{}");
+    assert_eq!(log.found(), [(Code::E202, 5)], "after the revocation");
+
+    let mut log = Log::new();
+    log.revoke("authority", 1, 2, None);
+    log.revoke("other", 2, 3, None);
+    assert_eq!(log.found()[0], (Code::E202, 5), "a revoked key revokes");
+
+    let mut log = Log::new();
+    log.promote("authority", 1, 4, 2);
+    assert_eq!(log.found()[0], (Code::E201, 4), "no revocation before");
+
+    let mut log = Log::new();
+    log.revoke("authority", 1, 2, None);
+    log.promote("authority", 1, 4, 2);
+    log.edit_signed(4, 4, |members| {
+        set(members, "actor_key_id", id(4).to_string().into());
+    });
+    assert_eq!(
+        log.found()[0].0,
+        Code::E202,
+        "not in effect before its promotion"
+    );
+    log.registry.keys.last_mut().unwrap().promotion_event_id = None;
+    assert!(log.found().contains(&(Code::E200, 5)), "its own promotion");
+
+    let mut log = Log::new();
+    log.add(
+        "authority",
+        1,
+        "KEY_REVOCATION",
+        &format!(
+            r#"{{"reason":"x","revoked_at_utc":"2026-01-02T00:00:00Z","revoked_key_id":"{}"}}"#,
+            id(2)
+        ),
+    );
+    assert_eq!(log.found(), [(Code::E203, 4)], "no boundary");
+
+    let mut log = Log::new();
+    log.revoke("authority", 1, 2, Some(EventId([9; 12])));
+    assert_eq!(
+        log.found()[0],
+        (Code::E203, 4),
+        "a boundary that is no event"
+    );
+
+    let mut log = Log::new();
+    log.revoke("authority", 1, 9, None);
+    assert_eq!(log.found(), [(Code::E204, 4)], "an unknown key");
+
+    let mut log = Log::new();
+    log.revoke("authority", 1, 2, None);
+    log.promote("authority", 1, 4, 2);
+    log.edit_signed(4, 1, |members| {
+        let payload = members
+            .iter()
+            .find(|(name, _)| name == "payload")
+            .unwrap()
+            .1
+            .clone();
+        let Value::Object(mut payload) = payload else {
+            panic!()
+        };
+        payload.retain(|(name, _)| name != "new_key_id");
+        payload.push(("new_key_id".into(), id(5).to_string().into()));
+        set(members, "payload", Value::Object(payload));
+    });
+    assert_eq!(
+        log.found()[0],
+        (Code::E102, 5),
+        "an id that is not the key's"
+    );
+}
+
+#[test]
+fn keys_json_that_contradicts_the_log() {
+    let mut log = Log::new();
+    log.revoke("authority", 1, 2, None);
+    log.registry.keys[1].status = KeyStatus::Active;
+    assert_eq!(log.found(), [(Code::E302, 0)]);
+    let mut log = Log::new();
+    log.registry.keys[1].status = KeyStatus::Revoked;
+    assert_eq!(log.found(), [(Code::E302, 0)]);
+}
+
+#[test]
+fn nothing_follows_a_seal() {
+    let mut log = Log::new();
+    log.add("genesis", 1, SEAL_TYPE, "{}");
+    assert_eq!(log.found(), []);
+    assert!(log.verdict().sealed);
+    log.add("bob", 3, "com.acme.audit.login", "{}");
+    assert_eq!(log.found(), [(Code::E302, 5)]);
+}
+
+#[test]
+fn tombstones_need_their_redaction() {
+    let tombstone = |redaction: &str| {
+        format!(
+            r#""payload":{{"original_payload_hash":"{}","redacted":true,"redaction_event_id":"{redaction}","redaction_reason":"gdpr"}}"#,
+            Digest::of(b"gone")
+        )
+    };
+    let redacted = |log: &mut Log, target: EventId| {
+        let payload = format!(
+            r#"{{"authority":"dpo","reason":"gdpr","reason_detail":"","redaction_method":"tombstone","target_event_id":"{target}"}}"#
+        );
+        log.add("genesis", 1, REDACTION_TYPE, &payload)
+    };
+    let mut log = Log::new();
+    let target = log.ids[1];
+    let redaction = redacted(&mut log, target);
+    assert_eq!(log.found(), [], "permitted, not yet carried out");
+    log.edit_text(
+        1,
+        r#""payload":{"n":1}"#,
+        &tombstone(&redaction.to_string()),
+    );
+    assert_eq!(log.found(), []);
+    assert_eq!(log.verdict().redactions.len(), 1);
+
+    let mut other = Log::new();
+    let wrong = redacted(&mut other, Log::new().ids[2]);
+    other.edit_text(1, r#""payload":{"n":1}"#, &tombstone(&wrong.to_string()));
+    assert_eq!(
+        other.found(),
+        [(Code::E003, 2)],
+        "a redaction of another event"
+    );
+
+    let mut none = Log::new();
+    none.edit_text(
+        1,
+        r#""payload":{"n":1}"#,
+        &tombstone("evt_000000000000000000000000"),
+    );
+    assert_eq!(none.found(), [(Code::E003, 2)], "no redaction");
+
+    log.edit_text(3, "\"reason\":\"gdpr\"", "\"reason\":\"gdpx\"");
+    let codes: Vec<_> = log.found().into_iter().map(|(code, _)| code).collect();
+    assert_eq!(
+        codes,
+        [Code::E003, Code::E004, Code::E003],
+        "an invalid redaction permits nothing"
+    );
+
+    let mut orphan = Log::new();
+    redacted(&mut orphan, EventId([5; 12]));
+    assert_eq!(orphan.found(), [(Code::E006, 4)], "a redaction of nothing");
+}
+
+#[test]
+fn lines_that_are_no_events() {
+    for (text, count) in [
+        ("\n", 1),
+        ("\r\n", 1),
+        ("[]\n", 1),
+        ("garbage\n", 1),
+        ("\0\0\0\0\n", 1),
+        ("\u{feff}{}\n", 1),
+    ] {
+        let mut log = Log::new();
+        log.lines.insert(2, text.as_bytes().to_vec());
+        let found = log.found();
+        assert_eq!(found, vec![(Code::E104, 3); count], "{text:?}");
+    }
+    let mut log = Log::new();
+    log.lines[1].insert(1, b' ');
+    assert_eq!(log.found(), [(Code::E104, 2)]);
+    let mut log = Log::new();
+    let end = log.lines[1].len() - 1;
+    log.lines[1].insert(end, b'\r');
+    assert_eq!(log.found(), [(Code::E104, 2)]);
+    let mut log = Log::new();
+    log.edit_text(1, "{", "{\"a\":1,\"a\":1,");
+    assert!(log.found().contains(&(Code::E104, 2)));
+}
