@@ -1,5 +1,5 @@
 //! The socket to the plugin host, with everything that a wait for it must also notice: the end
-//! of the host, a deadline, a signal.
+//! of the host and a deadline.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::interrupt::Guard;
 use crate::protocol::{FrameReader, Violation};
 
 /// Why nothing could be sent or received.
@@ -18,8 +17,6 @@ pub(crate) enum Stop {
     Closed,
     /// The deadline passed.
     Deadline,
-    /// This signal arrived.
-    Signal(i32),
     /// The host broke the protocol.
     Violation(Violation),
     /// The system failed.
@@ -44,7 +41,6 @@ pub(crate) struct Channel {
     frames: FrameReader,
     /// Readable when the host has ended, where the system can tell (Linux).
     process: Option<OwnedFd>,
-    guard: Option<Guard>,
     pub(crate) deadline: Option<Instant>,
 }
 
@@ -52,17 +48,17 @@ impl Channel {
     pub(crate) fn new(
         socket: UnixStream,
         process: Option<OwnedFd>,
-        guard: Option<Guard>,
         deadline: Option<Instant>,
     ) -> io::Result<Channel> {
         socket.set_nonblocking(true)?;
-        Ok(Channel { socket, frames: FrameReader::default(), process, guard, deadline })
+        Ok(Channel {
+            socket,
+            frames: FrameReader::default(),
+            process,
+            deadline,
+        })
     }
 
-    /// The socket, for the launcher's first message.
-    pub(crate) fn socket(&self) -> &UnixStream {
-        &self.socket
-    }
 
     /// Sends all bytes.
     pub(crate) fn send(&mut self, mut bytes: &[u8]) -> Result<(), Stop> {
@@ -159,18 +155,12 @@ impl Channel {
                 },
             };
             let mut fds = vec![PollFd::from_borrowed_fd(self.socket.as_fd(), what)];
-            let guard = self.guard.as_ref();
-            let wake = guard.map(Guard::wake);
-            fds.extend(wake.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
             let process = self.process.as_ref().map(AsFd::as_fd);
             fds.extend(process.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
             match poll(&mut fds, left.as_ref()) {
                 Ok(_) => {}
                 Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
-            }
-            if let Some(signal) = guard.and_then(Guard::received) {
-                return Err(Stop::Signal(signal));
             }
             // What the host still sent stands before its end.
             if !fds[0].revents().is_empty() {

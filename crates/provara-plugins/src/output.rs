@@ -52,19 +52,30 @@ pub(crate) struct Pumps {
 impl Pumps {
     pub(crate) fn new(sink: Sink) -> Pumps {
         let (finished, done) = channel();
-        let shared = Arc::new(Mutex::new(Shared { label: "plugins".to_owned(), ..Shared::default() }));
-        Pumps { shared, sink, running: 0, done, finished }
+        let shared = Arc::new(Mutex::new(Shared {
+            label: "plugins".to_owned(),
+            ..Shared::default()
+        }));
+        Pumps {
+            shared,
+            sink,
+            running: 0,
+            done,
+            finished,
+        }
     }
 
     /// Starts copying a stream on a thread of its own.
     pub(crate) fn copy(&mut self, stream: impl Read + Send + 'static) -> std::io::Result<()> {
         let (shared, sink) = (Arc::clone(&self.shared), Arc::clone(&self.sink));
         let finished = self.finished.clone();
-        thread::Builder::new().name("plugin-output".to_owned()).spawn(move || {
-            pump(stream, &shared, &sink);
-            // The receiver is gone when nobody waits any more.
-            let _ = finished.send(());
-        })?;
+        thread::Builder::new()
+            .name("plugin-output".to_owned())
+            .spawn(move || {
+                pump(stream, &shared, &sink);
+                // The receiver is gone when nobody waits any more.
+                let _ = finished.send(());
+            })?;
         self.running += 1;
         Ok(())
     }
@@ -162,7 +173,9 @@ mod tests {
     fn collect(input: Vec<u8>) -> Vec<String> {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let taken = Arc::clone(&lines);
-        let mut pumps = Pumps::new(Arc::new(move |line| taken.lock().unwrap().push(line.to_owned())));
+        let mut pumps = Pumps::new(Arc::new(move |line| {
+            taken.lock().unwrap().push(line.to_owned())
+        }));
         pumps.set_label("csv");
         pumps.copy(std::io::Cursor::new(input)).unwrap();
         pumps.drain(Duration::from_secs(10));
@@ -175,7 +188,12 @@ mod tests {
     fn lines_are_marked_and_harmless() {
         assert_eq!(
             collect(b"one\r\n\x1b[2Jtwo\n\n\xff last".to_vec()),
-            ["[csv] one\n", "[csv] \\u{1b}[2Jtwo\n", "[csv] \n", "[csv] \u{fffd} last\n"]
+            [
+                "[csv] one\n",
+                "[csv] \\u{1b}[2Jtwo\n",
+                "[csv] \n",
+                "[csv] \u{fffd} last\n"
+            ]
         );
     }
 
@@ -183,6 +201,9 @@ mod tests {
     fn length_and_size_are_bounded() {
         let lines = collect(vec![b'x'; MAX_TOTAL + 10 * MAX_LINE]);
         assert_eq!(lines.len(), MAX_TOTAL / MAX_LINE + 1);
-        assert_eq!(lines.last().unwrap(), "[csv] (further output is not shown)\n");
+        assert_eq!(
+            lines.last().unwrap(),
+            "[csv] (further output is not shown)\n"
+        );
     }
 }

@@ -235,7 +235,11 @@ fn describe(error: &ValidationError<'_>) -> String {
                     // "an integer or null" reads better than "null or an integer".
                     let (nulls, others): (Vec<_>, Vec<_>) =
                         kinds.iter().partition(|kind| *kind == JsonType::Null);
-                    others.into_iter().chain(nulls).map(|kind| type_name(kind).to_owned()).collect()
+                    others
+                        .into_iter()
+                        .chain(nulls)
+                        .map(|kind| type_name(kind).to_owned())
+                        .collect()
                 }
             };
             format!("{value} is not {}", listed(&wanted, "or"))

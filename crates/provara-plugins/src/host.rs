@@ -1,0 +1,649 @@
+//! The plugin host: starting it, asking it, ending it.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use provara_core::canonical::{self, CanonicalError};
+use provara_core::event_type::CustomType;
+use provara_core::json::{self, Value};
+use serde::de::DeserializeOwned;
+
+use crate::catalog::{Catalog, PluginName};
+use crate::channel::{Channel, Stop};
+use crate::interpreter::Interpreter;
+use crate::launch::{self, Environment, Launch, LaunchError};
+use crate::output::{self, Pumps, Sink};
+use crate::protocol::{
+    self, Discovered, Exported, FailureKind, Hello, Reduced, Request, Validated, Violation,
+    WireError,
+};
+use crate::text::{block, inline};
+use crate::walls::{Confinement, Walls};
+
+/// How long the launcher may take to report, at most.
+const LAUNCH_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a host may take to end after its last answer. What remains then is killed.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long to wait for the rest of a dead host's output.
+const DRAIN_LIMIT: Duration = Duration::from_millis(500);
+
+/// What a host is started for; it decides what the host may see.
+#[derive(Debug)]
+pub enum Purpose {
+    /// Listing plugins.
+    Discover,
+    /// Asking an event type's `validate`.
+    Validate,
+    /// Running a reducer.
+    Reduce {
+        /// The log, open for reading only. The host inherits this descriptor.
+        log: File,
+        /// The length of the snapshot in bytes; what stands after it does not count.
+        len: u64,
+    },
+    /// Running an export.
+    Export {
+        /// The vault's directory.
+        vault: PathBuf,
+        /// The staging directory, the one place that the export may write.
+        staging: PathBuf,
+    },
+}
+
+/// How to start a host.
+pub struct HostOptions {
+    /// The interpreter.
+    pub interpreter: Interpreter,
+    /// What the host is for.
+    pub purpose: Purpose,
+    /// A directory that plugins may keep state in; offered to exports and event types.
+    pub state_dir: Option<PathBuf>,
+    /// The time that the host has in all, from its start.
+    pub timeout: Option<Duration>,
+    /// The user's variables that reach the host.
+    pub environment: Environment,
+    /// The seed of Python's string hashes; 0 except to look for results that depend on it.
+    pub hash_seed: u32,
+    /// Where the plugins' output goes.
+    pub output: Sink,
+    /// The executable that becomes the launcher; the running one if `None`. Its `main` must call
+    /// [`crate::launch::maybe_become_launcher`] first.
+    pub launcher: Option<PathBuf>,
+}
+
+impl HostOptions {
+    /// Options with the process's environment, no state directory, no time limit, and the
+    /// output of plugins on stderr.
+    #[must_use]
+    pub fn new(interpreter: Interpreter, purpose: Purpose) -> HostOptions {
+        HostOptions {
+            interpreter,
+            purpose,
+            state_dir: None,
+            timeout: None,
+            environment: Environment::from_process(),
+            hash_seed: 0,
+            output: output::stderr_sink(),
+            launcher: None,
+        }
+    }
+}
+
+/// How a plugin failed. All texts are safe for a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginFailure {
+    /// The class of failure.
+    pub kind: FailureKind,
+    /// The plugin.
+    pub plugin: String,
+    /// The exception's class, as `ValueError`.
+    pub exception: Option<String>,
+    /// The exception's text; may have several lines.
+    pub message: Option<String>,
+    /// The traceback, of several lines.
+    pub traceback: Option<String>,
+}
+
+/// Why the host gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// No process was started, or not as confined as required.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// The interpreter ran but is no Provara host: most often it cannot import `provara`.
+    #[error("{} did not start as a plugin host ({ending})", .interpreter.display())]
+    NoHost {
+        /// The interpreter.
+        interpreter: PathBuf,
+        /// How it ended.
+        ending: Ending,
+        /// The last lines that it printed, safe for a terminal.
+        output: String,
+    },
+    /// The interpreter imports another version of `provara` than this executable's.
+    #[error("{} has provara {found}, but this is provara {expected}", .interpreter.display())]
+    Version {
+        /// The interpreter.
+        interpreter: PathBuf,
+        /// This executable's version.
+        expected: &'static str,
+        /// The version found.
+        found: String,
+    },
+    /// The host broke the protocol; a plugin did it.
+    #[error("the plugin '{plugin}' broke the host protocol: the host {violation}")]
+    Protocol {
+        /// The plugin in hand, or `plugins` during discovery.
+        plugin: String,
+        /// What was wrong.
+        violation: Violation,
+    },
+    /// The host ended while it was to answer.
+    #[error("the plugin '{plugin}' ended its process ({ending})")]
+    Died {
+        /// The plugin in hand, or `plugins` during discovery.
+        plugin: String,
+        /// How it ended.
+        ending: Ending,
+    },
+    /// No answer came in time.
+    #[error("the plugin '{plugin}' did not finish within {} s", .limit.as_secs_f64())]
+    TimedOut {
+        /// The plugin in hand, or `plugins` during discovery.
+        plugin: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A plugin raised, exited, or returned what it must not.
+    #[error("the plugin '{}' failed{}", .0.plugin, .0.message.as_deref().map(|text| format!(": {text}")).unwrap_or_default())]
+    Plugin(Box<PluginFailure>),
+    /// A reducer's result is not what the contract allows.
+    #[error("the reducer '{plugin}' returned what cannot be printed canonically: {reason}")]
+    Output {
+        /// The reducer.
+        plugin: String,
+        /// What is wrong with its result.
+        reason: OutputFault,
+    },
+    /// The request does not fit into a frame.
+    #[error("the data of {0} bytes is too large for a plugin")]
+    TooLarge(usize),
+    /// The system failed.
+    #[error("the connection to the plugin host failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// What is wrong with a reducer's result.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum OutputFault {
+    /// It is not strict JSON.
+    #[error(transparent)]
+    NotJson(json::ParseError),
+    /// It has no canonical form.
+    #[error(transparent)]
+    NotCanonical(CanonicalError),
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// With this exit code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// The system does not tell.
+    Unknown,
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Ending::Code(code) => write!(f, "exit code {code}"),
+            Ending::Signal(number) => {
+                let name = match number {
+                    4 => " (SIGILL)",
+                    6 => " (SIGABRT)",
+                    8 => " (SIGFPE)",
+                    9 => " (SIGKILL)",
+                    11 => " (SIGSEGV)",
+                    15 => " (SIGTERM)",
+                    24 => " (SIGXCPU: too much processor time)",
+                    25 => " (SIGXFSZ: a file grew too large)",
+                    31 => " (SIGSYS: a system call that is not allowed)",
+                    _ => "",
+                };
+                write!(f, "signal {number}{name}")
+            }
+            Ending::Unknown => f.write_str("how is unknown"),
+        }
+    }
+}
+
+impl From<Option<ExitStatus>> for Ending {
+    fn from(status: Option<ExitStatus>) -> Ending {
+        use std::os::unix::process::ExitStatusExt;
+        match status.map(|status| (status.code(), status.signal())) {
+            Some((Some(code), _)) => Ending::Code(code),
+            Some((None, Some(signal))) => Ending::Signal(signal),
+            _ => Ending::Unknown,
+        }
+    }
+}
+
+/// What an event type's own `validate` decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The data is good.
+    Accepted,
+    /// The data is refused; the reason is safe for a terminal.
+    Refused(String),
+}
+
+/// Ends a host from another thread, for Ctrl-C.
+///
+/// Killing is final: the host's pending and later requests fail.
+#[derive(Debug, Clone)]
+pub struct Killer(Arc<Mutex<Option<u32>>>);
+
+impl Killer {
+    /// Kills the host's process group. Does nothing when the host has ended.
+    pub fn kill(&self) {
+        // While the lock is held the leader is not waited for, so the number is still its own.
+        if let Some(leader) = *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            launch::kill_group(leader);
+        }
+    }
+
+    /// Marks the process as waited for.
+    fn disarm(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// A running plugin host. Dropping it kills it with all its children.
+pub struct Host {
+    child: Option<Child>,
+    killer: Killer,
+    channel: Channel,
+    pumps: Pumps,
+    confinement: Confinement,
+    hello: Hello,
+    /// The log's descriptor in the host, and the snapshot's length.
+    log: Option<(i32, u64)>,
+    vault: Option<PathBuf>,
+    timeout: Option<Duration>,
+    next_id: u64,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host")
+            .field("confinement", &self.confinement)
+            .field("hello", &self.hello)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    /// Starts a host and makes sure that it is one of this version.
+    ///
+    /// # Errors
+    /// [`HostError`]; no process remains.
+    pub fn start(options: HostOptions) -> Result<Host, HostError> {
+        let started = Instant::now();
+        let (log, vault) = match &options.purpose {
+            Purpose::Reduce { log, len } => (Some((log, *len)), None),
+            Purpose::Export { vault, .. } => (None, Some(vault.clone())),
+            Purpose::Discover | Purpose::Validate => (None, None),
+        };
+        // A reducer keeps no state: its result depends on the events alone.
+        let state = match options.purpose {
+            Purpose::Reduce { .. } => None,
+            _ => options.state_dir.as_deref(),
+        };
+        let launched = launch::start(Launch {
+            launcher: options.launcher.as_deref(),
+            program: &options.interpreter.program,
+            arguments: ["-m", "provara.plugins._host", "--protocol-fd"]
+                .map(Into::into)
+                .into(),
+            environment: options.environment.variables(options.hash_seed, state),
+            log: log.map(|(file, _)| file),
+            walls: Walls::Off,
+        })?;
+        let deadline = options.timeout.map(|limit| started + limit);
+        let first = started + LAUNCH_LIMIT;
+        let first = deadline.map_or(first, |deadline| deadline.min(first));
+        let mut host = Host {
+            killer: Killer(Arc::new(Mutex::new(Some(launched.child.id())))),
+            child: Some(launched.child),
+            channel: Channel::new(launched.socket, launched.process, Some(first))?,
+            pumps: Pumps::new(options.output),
+            confinement: Confinement::default(),
+            hello: Hello {
+                protocol: 0,
+                version: String::new(),
+                python: String::new(),
+                executable: String::new(),
+            },
+            log: None,
+            vault,
+            timeout: options.timeout,
+            next_id: 1,
+        };
+        host.pumps.copy(launched.stdout)?;
+        host.pumps.copy(launched.stderr)?;
+        let report = match host.channel.receive() {
+            Ok(frame) => launch::read_report(&frame),
+            Err(Stop::Io(error)) => Err(LaunchError::Silent(error)),
+            Err(stop) => {
+                host.end();
+                Err(LaunchError::Silent(io::Error::other(match stop {
+                    Stop::Deadline => "no report in time".to_owned(),
+                    Stop::Violation(violation) => format!("it {violation}"),
+                    _ => format!("it ended: {}", host.pumps.tail()),
+                })))
+            }
+        };
+        let (confinement, log_fd) = report?;
+        host.confinement = confinement;
+        host.log = log_fd.zip(log.map(|(_, len)| len));
+        host.channel.deadline = deadline;
+        host.greet(&options.interpreter)?;
+        Ok(host)
+    }
+
+    /// What the launcher achieved.
+    #[must_use]
+    pub fn confinement(&self) -> &Confinement {
+        &self.confinement
+    }
+
+    /// What the host said of itself.
+    #[must_use]
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// A handle that ends this host from another thread.
+    #[must_use]
+    pub fn killer(&self) -> Killer {
+        self.killer.clone()
+    }
+
+    /// Lets the host discover plugins, and checks what it found.
+    ///
+    /// # Errors
+    /// [`HostError`]. A plugin that cannot be loaded is a problem in the catalogue, not an error.
+    pub fn discover(&mut self) -> Result<Catalog, HostError> {
+        let request = self.request("discover");
+        let found: Discovered = self.ask(request)?;
+        Ok(Catalog::from_wire(found))
+    }
+
+    /// Asks the event type's own `validate`. The data has already passed the schema.
+    ///
+    /// # Errors
+    /// [`HostError`], among them [`OutputFault`]s of data that has no canonical form.
+    pub fn validate(
+        &mut self,
+        event_type: &CustomType,
+        data: &Value<'_>,
+    ) -> Result<Verdict, HostError> {
+        self.pumps.set_label(event_type.as_str());
+        // The canonical form: what will be signed, and what reducers will see.
+        let data = canonical::jcs(data).map_err(|error| HostError::Output {
+            plugin: event_type.as_str().to_owned(),
+            reason: OutputFault::NotCanonical(error),
+        })?;
+        let request = self
+            .request("validate")
+            .string("type", event_type.as_str())
+            .json("data", &data);
+        let answer: Validated = self.ask(request)?;
+        Ok(match answer {
+            Validated { valid: true, .. } => Verdict::Accepted,
+            Validated { reason, .. } => {
+                let reason = reason.unwrap_or_else(|| "validate() refused the data".to_owned());
+                Verdict::Refused(block(&reason).into_owned())
+            }
+        })
+    }
+
+    /// Runs a reducer over the log that the host was started with. The result is one canonical
+    /// JSON text.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    ///
+    /// # Panics
+    /// If the host was not started for [`Purpose::Reduce`].
+    pub fn reduce(&mut self, name: &PluginName) -> Result<Vec<u8>, HostError> {
+        let (log_fd, length) = self.log.expect("a host that reduces is started with a log");
+        self.pumps.set_label(name.as_str());
+        let request = self
+            .request("reduce")
+            .string("name", name.as_str())
+            .number("log_fd", u64::try_from(log_fd).unwrap_or_default())
+            .number("log_length", length);
+        let answer: Reduced = self.ask(request)?;
+        let fault = |reason: OutputFault| HostError::Output {
+            plugin: name.as_str().to_owned(),
+            reason,
+        };
+        let value = json::parse(answer.output_json.as_bytes())
+            .map_err(|error| fault(OutputFault::NotJson(error)))?;
+        canonical::jcs(&value).map_err(|error| fault(OutputFault::NotCanonical(error)))
+    }
+
+    /// Runs an export of the vault that the host was started with. `output` lies in the staging
+    /// directory.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    ///
+    /// # Panics
+    /// If the host was not started for [`Purpose::Export`].
+    pub fn export(&mut self, name: &PluginName, output: &Path) -> Result<(), HostError> {
+        let vault = self
+            .vault
+            .clone()
+            .expect("a host that exports is started with a vault");
+        self.pumps.set_label(name.as_str());
+        let text = |path: &Path| {
+            path.to_str().map(str::to_owned).ok_or_else(|| {
+                let shown = inline(&path.to_string_lossy()).into_owned();
+                HostError::Io(io::Error::other(format!("the path '{shown}' is not UTF-8")))
+            })
+        };
+        let (vault, output) = (text(&vault)?, text(output)?);
+        let request = self
+            .request("export")
+            .string("name", name.as_str())
+            .string("vault_path", &vault)
+            .string("output_path", &output);
+        self.ask::<Exported>(request).map(|_| ())
+    }
+
+    /// Ends the host and makes sure that it ended well: nothing was sent after the last answer
+    /// and the exit code is 0. A result counts only once this has succeeded.
+    ///
+    /// # Errors
+    /// [`HostError::Protocol`], [`HostError::Died`] or [`HostError::TimedOut`].
+    pub fn finish(mut self) -> Result<(), HostError> {
+        let limit = Instant::now() + END_LIMIT;
+        self.channel.deadline = Some(
+            self.channel
+                .deadline
+                .map_or(limit, |deadline| deadline.min(limit)),
+        );
+        let closed = self.channel.close();
+        let plugin = self.pumps.label();
+        if let Err(stop) = closed {
+            let timeout = self.timeout;
+            self.timeout = Some(timeout.map_or(END_LIMIT, |limit| limit.min(END_LIMIT)));
+            return Err(self.stopped(stop));
+        }
+        // The socket is closed: the process is about to end, or hangs on the way.
+        let ending = self.wait(limit);
+        self.pumps.drain(DRAIN_LIMIT);
+        match ending {
+            Some(Ending::Code(0)) => Ok(()),
+            Some(ending) => Err(HostError::Died { plugin, ending }),
+            None => Err(HostError::TimedOut {
+                plugin,
+                limit: END_LIMIT,
+            }),
+        }
+    }
+
+    fn greet(&mut self, interpreter: &Interpreter) -> Result<(), HostError> {
+        let request = self.request("hello");
+        let hello: Hello = match self.ask(request) {
+            Ok(hello) => hello,
+            Err(HostError::Died { ending, .. }) => {
+                return Err(HostError::NoHost {
+                    interpreter: interpreter.program.clone(),
+                    ending,
+                    output: self.pumps.tail(),
+                });
+            }
+            Err(error) => return Err(error),
+        };
+        let expected = env!("CARGO_PKG_VERSION");
+        if hello.version != expected {
+            return Err(HostError::Version {
+                interpreter: interpreter.program.clone(),
+                expected,
+                found: inline(&hello.version).into_owned(),
+            });
+        }
+        if hello.protocol != protocol::VERSION {
+            let stop = Stop::Violation(Violation::Version(hello.protocol));
+            return Err(self.stopped(stop));
+        }
+        self.hello = Hello {
+            python: inline(&hello.python).into_owned(),
+            executable: inline(&hello.executable).into_owned(),
+            ..hello
+        };
+        Ok(())
+    }
+
+    fn request(&mut self, op: &'static str) -> Request {
+        let id = self.next_id;
+        self.next_id += 1;
+        Request::new(id, op)
+    }
+
+    /// Sends a request and reads its one reply.
+    fn ask<T: DeserializeOwned>(&mut self, request: Request) -> Result<T, HostError> {
+        let (op, id) = (request.op, self.next_id - 1);
+        let frame = request.into_frame().map_err(HostError::TooLarge)?;
+        let exchange = |channel: &mut Channel| {
+            channel.expect_quiet()?;
+            channel.send(&frame)?;
+            let body = channel.receive()?;
+            channel.expect_quiet()?;
+            Ok(body)
+        };
+        let body = exchange(&mut self.channel).map_err(|stop| self.stopped(stop))?;
+        match protocol::parse_reply(&body, id, op) {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(failure)) => Err(HostError::Plugin(Box::new(self.failure(failure)))),
+            Err(violation) => Err(self.stopped(Stop::Violation(violation))),
+        }
+    }
+
+    fn failure(&self, failure: WireError) -> PluginFailure {
+        let one = |text: String| inline(&text).into_owned();
+        let many = |text: String| block(text.trim_end()).into_owned();
+        let filled = |text: &String| !text.is_empty();
+        PluginFailure {
+            kind: failure.kind,
+            plugin: failure.plugin.map_or_else(|| self.pumps.label(), one),
+            exception: failure.exception.filter(filled).map(one),
+            message: failure.message.filter(filled).map(many),
+            traceback: failure.traceback.filter(filled).map(many),
+        }
+    }
+
+    /// Ends the host for a reason, and says it.
+    fn stopped(&mut self, stop: Stop) -> HostError {
+        let plugin = self.pumps.label();
+        match stop {
+            Stop::Closed => {
+                // Give the process the moment that it needs to end by itself: its own exit code
+                // says more than our signal.
+                let ending = self
+                    .wait(Instant::now() + DRAIN_LIMIT)
+                    .unwrap_or(Ending::Unknown);
+                self.pumps.drain(DRAIN_LIMIT);
+                HostError::Died { plugin, ending }
+            }
+            Stop::Deadline => {
+                self.end();
+                HostError::TimedOut {
+                    plugin,
+                    limit: self.timeout.unwrap_or_default(),
+                }
+            }
+            Stop::Violation(violation) => {
+                self.end();
+                HostError::Protocol { plugin, violation }
+            }
+            Stop::Io(error) => {
+                self.end();
+                HostError::Io(error)
+            }
+        }
+    }
+
+    /// Waits for the process to end by itself; kills what is left of its group in any case.
+    fn wait(&mut self, limit: Instant) -> Option<Ending> {
+        let mut pause = Duration::from_micros(200);
+        let ended = loop {
+            if self.child.as_ref().is_none_or(has_ended) {
+                break true;
+            }
+            if Instant::now() >= limit {
+                break false;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        };
+        let status = self.end();
+        ended.then(|| status.into())
+    }
+
+    /// Kills the process group and waits for its leader.
+    fn end(&mut self) -> Option<ExitStatus> {
+        let child = self.child.take()?;
+        self.killer.kill();
+        // From here on the leader's number may be given to another process.
+        self.killer.disarm();
+        let status = launch::end(child);
+        self.pumps.drain(DRAIN_LIMIT);
+        status
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Whether a process has ended, without waiting for it: its number stays its own.
+fn has_ended(child: &Child) -> bool {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    pid.is_none_or(|pid| !matches!(waitid(WaitId::Pid(pid), options), Ok(None)))
+}

@@ -1,0 +1,324 @@
+//! The single place where plugin processes are started.
+//!
+//! The executable runs itself again in a hidden mode. That second process, the *launcher*, is
+//! single-threaded and runs nothing but [`maybe_become_launcher`]: it takes a [`Plan`] from its
+//! stdin, which is a socket to the core, keeps the descriptors that the plan intends and no
+//! other, ties its life to that of the core, puts up the walls, reports what it achieved, and
+//! becomes the interpreter. Python, and with it every `.pth` file and `sitecustomize` of an
+//! installed package, starts inside the walls.
+//!
+//! Nothing is inherited by accident: the standard library opens every descriptor close-on-exec
+//! and `Command` passes only stdin, stdout and stderr; the launcher marks all others, also those
+//! that the user's shell left open, before it executes anything. The log of a reducer travels
+//! over the socket (`SCM_RIGHTS`) for the same reason.
+
+mod child;
+mod environment;
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, IoSlice, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+pub use environment::Environment;
+
+use crate::protocol;
+use crate::walls::{Confinement, Walls};
+
+/// The first argument that makes an executable a launcher. Nobody types it: with a terminal or a
+/// file as stdin the mode ends with an error.
+const HIDDEN_MODE: &str = "__plugin-launcher-1";
+
+/// Turns this process into a plugin launcher if it was started as one; returns otherwise.
+///
+/// An executable that starts plugins calls this before anything else: before it reads its
+/// arguments, its environment or a file, and before it starts a thread.
+pub fn maybe_become_launcher() {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|mode| mode == HIDDEN_MODE)
+    {
+        child::run();
+    }
+}
+
+/// Bytes of the operating system (a path, an argument, a variable), carried in JSON as a string
+/// with one character for each byte.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Raw(OsString);
+
+impl Raw {
+    /// As a path.
+    #[must_use]
+    pub fn as_path(&self) -> &Path {
+        Path::new(&self.0)
+    }
+
+    /// As text of the operating system.
+    #[must_use]
+    pub fn as_os_str(&self) -> &OsStr {
+        &self.0
+    }
+}
+
+impl<T: Into<OsString>> From<T> for Raw {
+    fn from(text: T) -> Raw {
+        Raw(text.into())
+    }
+}
+
+impl Serialize for Raw {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Latin1(self.0.as_bytes()))
+    }
+}
+
+struct Latin1<'a>(&'a [u8]);
+
+impl fmt::Display for Latin1<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        self.0
+            .iter()
+            .try_for_each(|byte| f.write_char(char::from(*byte)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Raw, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes: Result<Vec<u8>, _> = text.chars().map(|c| u8::try_from(u32::from(c))).collect();
+        let bytes = bytes.map_err(|_| serde::de::Error::custom("a character beyond one byte"))?;
+        Ok(Raw(OsString::from_vec(bytes)))
+    }
+}
+
+/// What the launcher is to do, as the core tells it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Plan {
+    /// The process id of the core: the launcher ends if that is no longer its parent.
+    parent: i32,
+    /// The interpreter to become.
+    program: Raw,
+    /// Its arguments; the launcher appends the number of the protocol descriptor.
+    arguments: Vec<Raw>,
+    /// Its whole environment.
+    environment: Vec<(Raw, Raw)>,
+    /// Whether a log descriptor comes with the plan.
+    log: bool,
+    /// The walls to put up.
+    walls: Walls,
+}
+
+/// What the launcher answers before it becomes the interpreter.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Report {
+    /// Why it gave up, if it did.
+    error: Option<String>,
+    /// What was achieved.
+    confinement: Confinement,
+    /// The number that the log's descriptor has in the host.
+    log_fd: Option<i32>,
+}
+
+/// Why a plugin process was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The launcher itself could not be started.
+    #[error("the plugin launcher {program} could not be started: {source}")]
+    Spawn {
+        /// The executable.
+        program: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The connection to the launcher failed.
+    #[error("the plugin launcher did not answer: {0}")]
+    Silent(io::Error),
+    /// The launcher could not do as planned; the text says why.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What to start.
+pub(crate) struct Launch<'a> {
+    /// The executable that becomes the launcher; `None` for the running one.
+    pub(crate) launcher: Option<&'a Path>,
+    pub(crate) program: &'a Path,
+    pub(crate) arguments: Vec<Raw>,
+    pub(crate) environment: Vec<(Raw, Raw)>,
+    /// A read-only descriptor that the process inherits.
+    pub(crate) log: Option<&'a File>,
+    pub(crate) walls: Walls,
+}
+
+/// A process that the launcher has become, or is about to.
+pub(crate) struct Launched {
+    pub(crate) child: Child,
+    pub(crate) socket: UnixStream,
+    pub(crate) stdout: ChildStdout,
+    pub(crate) stderr: ChildStderr,
+    /// Readable when the process has ended (Linux).
+    pub(crate) process: Option<OwnedFd>,
+}
+
+/// Starts the launcher, in a process group of its own, and sends it its plan. The launcher's
+/// report is the first frame on the socket.
+pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
+    let program = match launch.launcher {
+        Some(path) => path.to_path_buf(),
+        None => own_executable(),
+    };
+    let spawn_error = |source: io::Error| LaunchError::Spawn {
+        program: program.clone(),
+        source,
+    };
+    let (socket, theirs) = UnixStream::pair().map_err(spawn_error)?;
+    let mut child = Command::new(&program)
+        .arg(HIDDEN_MODE)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(spawn_error)?;
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        // Both were asked for above.
+        return Err(spawn_error(io::Error::other("its output is not connected")));
+    };
+    let process = process_descriptor(&child);
+    let launched = Launched {
+        child,
+        socket,
+        stdout,
+        stderr,
+        process,
+    };
+    let plan = Plan {
+        parent: i32::try_from(std::process::id()).unwrap_or(0),
+        program: launch.program.into(),
+        arguments: launch.arguments,
+        environment: launch.environment,
+        log: launch.log.is_some(),
+        walls: launch.walls,
+    };
+    match send_plan(&launched.socket, &plan, launch.log) {
+        Ok(()) => Ok(launched),
+        Err(error) => {
+            end(launched.child);
+            Err(LaunchError::Silent(error))
+        }
+    }
+}
+
+/// Reads the launcher's report.
+pub(crate) fn read_report(frame: &[u8]) -> Result<(Confinement, Option<i32>), LaunchError> {
+    let report: Report = serde_json::from_slice(frame)
+        .map_err(|error| LaunchError::Silent(io::Error::other(error)))?;
+    match report.error {
+        Some(error) => Err(LaunchError::Refused(
+            crate::text::inline(&error).into_owned(),
+        )),
+        None => Ok((report.confinement, report.log_fd)),
+    }
+}
+
+/// Kills a process group and takes the leader's exit status.
+pub(crate) fn end(mut child: Child) -> Option<std::process::ExitStatus> {
+    kill_group(child.id());
+    child.wait().ok()
+}
+
+/// Sends SIGKILL to a process group. The caller makes sure that the leader was not waited for
+/// yet, so that the number still belongs to it.
+pub(crate) fn kill_group(leader: u32) {
+    let pid = i32::try_from(leader)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        // The group may have ended by itself.
+        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+    }
+}
+
+/// The running executable. On Linux by the kernel's own link, which also holds when the file has
+/// been replaced since the start.
+fn own_executable() -> PathBuf {
+    let link = Path::new("/proc/self/exe");
+    if cfg!(target_os = "linux") && link.exists() {
+        return link.to_path_buf();
+    }
+    std::env::current_exe().unwrap_or_else(|_| PathBuf::from("provara"))
+}
+
+#[cfg(target_os = "linux")]
+fn process_descriptor(child: &Child) -> Option<OwnedFd> {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).ok()?)?;
+    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn process_descriptor(_: &Child) -> Option<OwnedFd> {
+    None
+}
+
+fn send_plan(mut socket: &UnixStream, plan: &Plan, log: Option<&File>) -> io::Result<()> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+    let body = serde_json::to_vec(plan).map_err(io::Error::other)?;
+    let frame = protocol::frame(&body).map_err(|_| io::Error::other("the plan is too large"))?;
+    let mut sent = 0;
+    if let Some(log) = log {
+        let descriptors = [log.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+            return Err(io::Error::other("no room for a descriptor"));
+        }
+        sent = sendmsg(
+            socket,
+            &[IoSlice::new(&frame)],
+            &mut control,
+            SendFlags::empty(),
+        )?;
+    }
+    socket.write_all(&frame[sent..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_the_system_survive_json() {
+        let all: Vec<u8> = (1..=255).collect();
+        let raw = Raw(OsString::from_vec(all));
+        let json = serde_json::to_string(&raw).unwrap();
+        assert_eq!(serde_json::from_str::<Raw>(&json).unwrap(), raw);
+        assert!(serde_json::from_str::<Raw>("\"\u{100}\"").is_err());
+    }
+
+    #[test]
+    fn a_report_of_failure_is_an_error() {
+        let report = Report {
+            error: Some("no\x1b walls".to_owned()),
+            confinement: Confinement::default(),
+            log_fd: None,
+        };
+        let frame = serde_json::to_vec(&report).unwrap();
+        let error = read_report(&frame).unwrap_err();
+        assert_eq!(error.to_string(), "no\\u{1b} walls");
+        assert!(matches!(read_report(b"{}"), Err(LaunchError::Silent(_))));
+    }
+}

@@ -1,0 +1,125 @@
+//! The environment of the plugin host: what Python needs and nothing else.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::Raw;
+
+/// The search path of the host. It starts no programs, but the standard library asks for one.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// The variables of the user that reach the host. Everything else, whatever it is called, stays
+/// behind: a secret in the environment is none of a plugin's business.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// `HOME`: Python derives the user's site-packages from it.
+    pub home: Option<PathBuf>,
+    /// `PYTHONPATH`, absolute entries only: a relative one would mean the current directory.
+    pub python_path: Vec<PathBuf>,
+    /// `VIRTUAL_ENV`.
+    pub virtual_env: Option<PathBuf>,
+    /// `PROVARA_PLUGINS`: modules to import.
+    pub plugins: Option<OsString>,
+}
+
+impl Environment {
+    /// Takes the variables from the running process.
+    #[must_use]
+    pub fn from_process() -> Environment {
+        let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+        let absolute = |path: &PathBuf| path.is_absolute();
+        Environment {
+            home: variable("HOME").map(PathBuf::from).filter(absolute),
+            python_path: variable("PYTHONPATH")
+                .map(|list| env::split_paths(&list).filter(absolute).collect())
+                .unwrap_or_default(),
+            virtual_env: variable("VIRTUAL_ENV").map(PathBuf::from).filter(absolute),
+            plugins: variable("PROVARA_PLUGINS"),
+        }
+    }
+
+    /// The variables of the host, in full. The locale, time zone and hash seed are fixed, so that
+    /// a reducer's result depends on the events alone.
+    pub(crate) fn variables(&self, hash_seed: u32, state: Option<&Path>) -> Vec<(Raw, Raw)> {
+        let mut all: Vec<(Raw, Raw)> = [
+            ("PATH", PATH),
+            ("LANG", "C.UTF-8"),
+            ("LC_ALL", "C.UTF-8"),
+            ("TZ", "UTC"),
+            ("PYTHONUTF8", "1"),
+            ("PYTHONSAFEPATH", "1"),
+            ("PYTHONDONTWRITEBYTECODE", "1"),
+            ("PYTHONUNBUFFERED", "1"),
+            ("PROVARA_HOST", "1"),
+        ]
+        .map(|(name, value)| (name.into(), value.into()))
+        .into();
+        let mut add = |name: &str, value: OsString| all.push((name.into(), value.into()));
+        add("PYTHONHASHSEED", hash_seed.to_string().into());
+        if let Some(home) = &self.home {
+            add("HOME", home.into());
+        }
+        if let Ok(list) = env::join_paths(&self.python_path)
+            && !list.is_empty()
+        {
+            add("PYTHONPATH", list);
+        }
+        if let Some(root) = &self.virtual_env {
+            add("VIRTUAL_ENV", root.into());
+        }
+        if let Some(plugins) = &self.plugins {
+            add("PROVARA_PLUGINS", plugins.clone());
+        }
+        if let Some(state) = state {
+            add("PROVARA_PLUGIN_STATE", state.into());
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_passed_that_is_not_meant_to_be() {
+        let environment = Environment {
+            home: Some(PathBuf::from("/home/u")),
+            python_path: vec![PathBuf::from("/a"), PathBuf::from("/b")],
+            virtual_env: None,
+            plugins: Some("m:C".into()),
+        };
+        let variables = environment.variables(7, Some(Path::new("/state")));
+        let mut shown: Vec<String> = variables
+            .iter()
+            .map(|(name, value)| {
+                format!(
+                    "{}={}",
+                    name.as_os_str().display(),
+                    value.as_os_str().display()
+                )
+            })
+            .collect();
+        shown.sort();
+        assert_eq!(
+            shown,
+            [
+                "HOME=/home/u",
+                "LANG=C.UTF-8",
+                "LC_ALL=C.UTF-8",
+                "PATH=/usr/local/bin:/usr/bin:/bin",
+                "PROVARA_HOST=1",
+                "PROVARA_PLUGINS=m:C",
+                "PROVARA_PLUGIN_STATE=/state",
+                "PYTHONDONTWRITEBYTECODE=1",
+                "PYTHONHASHSEED=7",
+                "PYTHONPATH=/a:/b",
+                "PYTHONSAFEPATH=1",
+                "PYTHONUNBUFFERED=1",
+                "PYTHONUTF8=1",
+                "TZ=UTC",
+            ]
+        );
+    }
+}

@@ -1,0 +1,150 @@
+"""A stand-in for the plugin host, in plain Python, that misbehaves on request.
+
+The environment variable PROVARA_PLUGINS names the behaviour.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+MODE = os.environ.get("PROVARA_PLUGINS", "good")
+FD = int(sys.argv[sys.argv.index("--protocol-fd") + 1])
+VERSION = os.environ["PYTHONPATH"].rsplit("version-", 1)[-1]
+
+
+def read(size):
+    data = b""
+    while len(data) < size:
+        chunk = os.read(FD, size - len(data))
+        if not chunk:
+            sys.exit(0)
+        data += chunk
+    return data
+
+
+def frame(reply):
+    body = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+    return len(body).to_bytes(4, "big") + body
+
+
+def descriptors():
+    found = []
+    for number in range(3, 256):
+        try:
+            os.fstat(number)
+        except OSError:
+            continue
+        found.append(number)
+    return found
+
+
+OPEN = descriptors()
+
+
+def discover():
+    plugin = {
+        "kind": "event_type",
+        "name": "com.acme.audit.login",
+        "class": "fake.Login",
+        "distribution": "fake",
+        "version": "1.0",
+        "source": "entry_point",
+        "entry_point": "login",
+        "schema_json": '{"type":"object"}',
+        "schema_version": "1.0",
+        "cli_command": "login",
+    }
+    reducer = {"kind": "reducer", "name": "com.acme.sum", "class": "fake.Sum", "source": "registered"}
+    export = {"kind": "export", "name": "csv", "class": "fake.Csv", "source": "environment"}
+    return {"plugins": [plugin, reducer, export], "problems": []}
+
+
+def reduce(request):
+    os.lseek(request["log_fd"], 0, os.SEEK_SET)
+    data = os.read(request["log_fd"], request["log_length"])
+    output = {
+        "lines": data.count(b"\n"),
+        "bytes": len(data),
+        "environment": sorted(os.environ),
+        "descriptors": OPEN,
+        "cwd": os.getcwd(),
+        "stdin": sys.stdin.read(),
+        "one": 1.0,
+    }
+    text = {
+        "nan": '{"a":NaN}',
+        "duplicate": '{"a":1,"a":2}',
+        "huge": '{"a":[1,9007199254740993]}',
+    }.get(MODE, json.dumps(output))
+    return {"output_json": text}
+
+
+def misbehave(request):
+    """Return the bytes to send instead of the good reply, or None."""
+    number = request["id"]
+    if MODE == "wrong_id":
+        return frame({"id": number + 1, "ok": True, "result": {}})
+    if MODE == "not_json":
+        return frame(b"hello")
+    if MODE == "oversized":
+        return b"\xff\xff\xff\xff"
+    if MODE == "truncated":
+        os.write(FD, (100).to_bytes(4, "big") + b"{")
+        os._exit(0)
+    if MODE == "raise":
+        error = {"kind": "raised", "plugin": "p\x1b", "exception": "ValueError", "message": "no\nway"}
+        return frame({"id": number, "ok": False, "error": error})
+    if MODE == "exit":
+        os._exit(3)
+    if MODE == "signal":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if MODE == "close":
+        os.close(FD)
+        time.sleep(60)
+    if MODE == "never":
+        time.sleep(60)
+    if MODE == "child":
+        # A child that outlives its parent unless it is looked after.
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        print("child", child.pid, flush=True)
+        time.sleep(60)
+    return None
+
+
+while True:
+    request = json.loads(read(int.from_bytes(read(4), "big")))
+    op = request["op"]
+    if MODE == "print":
+        print("to stdout")
+        print("\x1b[31mto stderr", file=sys.stderr)
+    if op == "hello":
+        result = {
+            "protocol": 2 if MODE == "protocol" else 1,
+            "version": "0.0.1" if MODE == "version" else VERSION,
+            "python": sys.version.split()[0],
+            "executable": sys.executable,
+        }
+    elif op == "discover":
+        if MODE == "early":
+            os.write(FD, frame({"id": request["id"] + 1, "ok": True, "result": {"valid": True}}))
+        result = discover()
+    else:
+        instead = misbehave(request)
+        if instead is not None:
+            os.write(FD, instead)
+            continue
+        if op == "validate":
+            result = {"valid": request["data"].get("ok") is True, "reason": "not\tok"}
+        elif op == "reduce":
+            result = reduce(request)
+        elif op == "export":
+            with open(request["output_path"], "w") as file:
+                file.write(request["vault_path"])
+            result = {}
+    reply = frame({"id": request["id"], "ok": True, "result": result})
+    os.write(FD, reply)
+    if MODE == "twice" and op == "validate":
+        os.write(FD, reply)

@@ -1,0 +1,314 @@
+//! The runner against a host that behaves, and against every way not to.
+
+mod common;
+
+use std::fs::{self, File};
+use std::time::{Duration, Instant};
+
+use common::{TempDir, options};
+use provara_core::json;
+use provara_plugins::catalog::PluginName;
+use provara_plugins::host::{Ending, Host, HostError, OutputFault, Purpose, Verdict};
+use provara_plugins::protocol::{FailureKind, Violation};
+
+fn login() -> provara_core::event_type::CustomType {
+    "com.acme.audit.login".parse().unwrap()
+}
+
+fn name(text: &str) -> PluginName {
+    text.parse().unwrap()
+}
+
+fn validate(host: &mut Host) -> Result<Verdict, HostError> {
+    host.validate(&login(), &json::parse(br#"{"ok":true}"#).unwrap())
+}
+
+/// Starts a host in a mode that goes wrong in `validate`.
+fn failing(mode: &str) -> HostError {
+    let (options, _) = options(mode, Purpose::Validate);
+    let mut host = Host::start(options).unwrap();
+    host.discover().unwrap();
+    match validate(&mut host) {
+        Err(error) => error,
+        Ok(_) => host.finish().unwrap_err(),
+    }
+}
+
+fn reducing(mode: &str) -> Result<Vec<u8>, HostError> {
+    let dir = TempDir::new();
+    let log = dir.path().join("log");
+    fs::write(&log, "one\ntwo\nthree\n").unwrap();
+    let purpose = Purpose::Reduce {
+        log: File::open(&log).unwrap(),
+        len: 8,
+    };
+    let mut host = Host::start(options(mode, purpose).0).unwrap();
+    host.discover().unwrap();
+    let result = host.reduce(&name("com.acme.sum"))?;
+    host.finish()?;
+    Ok(result)
+}
+
+#[test]
+fn discovers_and_validates() {
+    let (options, printed) = options("print", Purpose::Validate);
+    let mut host = Host::start(options).unwrap();
+    assert_eq!(host.hello().version, env!("CARGO_PKG_VERSION"));
+    let catalog = host.discover().unwrap();
+    assert!(catalog.problems.is_empty(), "{:?}", catalog.problems);
+    assert!(catalog.event_type("login").is_some());
+    assert!(catalog.reducer("com.acme.sum").is_some());
+    assert!(catalog.export("csv").is_some());
+    assert_eq!(validate(&mut host).unwrap(), Verdict::Accepted);
+    let refused = host
+        .validate(&login(), &json::parse(b"{}").unwrap())
+        .unwrap();
+    assert_eq!(refused, Verdict::Refused("not\\tok".to_owned()));
+    host.finish().unwrap();
+    let printed = printed.text();
+    assert!(printed.contains("[plugins] to stdout\n"), "{printed}");
+    assert!(
+        printed.contains("[com.acme.audit.login] \\u{1b}[31mto stderr\n"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_reducer_sees_the_snapshot_and_nothing_else() {
+    // A variable and a descriptor that must not arrive.
+    let open = File::open("/dev/null").unwrap();
+    rustix::io::fcntl_setfd(&open, rustix::io::FdFlags::empty()).unwrap();
+    let result = reducing("good").unwrap();
+    let value = json::parse(&result).unwrap();
+    assert_eq!(value.get("bytes").unwrap().as_i64(), Some(8));
+    assert_eq!(value.get("lines").unwrap().as_i64(), Some(2));
+    assert_eq!(value.get("cwd").unwrap().as_str(), Some("/"));
+    assert_eq!(value.get("stdin").unwrap().as_str(), Some(""));
+    // The socket and the log.
+    assert_eq!(
+        value.get("descriptors").unwrap().as_array().unwrap().len(),
+        2
+    );
+    let environment = value.get("environment").unwrap().as_array().unwrap();
+    let allowed = |name: &str| {
+        name.starts_with("PYTHON")
+            || name.starts_with("PROVARA_")
+            || matches!(name, "PATH" | "LANG" | "LC_ALL" | "TZ")
+    };
+    for variable in environment {
+        assert!(allowed(variable.as_str().unwrap()), "{variable:?}");
+    }
+    // Canonical: sorted, and 1.0 written as 1.
+    let text = String::from_utf8(result).unwrap();
+    assert!(
+        text.starts_with(r#"{"bytes":8,"cwd":"/","descriptors":["#),
+        "{text}"
+    );
+    assert!(text.contains(r#","one":1,"#), "{text}");
+}
+
+#[test]
+fn a_result_is_strict_and_canonical_json() {
+    let fault = |mode: &str| match reducing(mode) {
+        Err(HostError::Output { plugin, reason }) => {
+            assert_eq!(plugin, "com.acme.sum");
+            reason
+        }
+        other => panic!("{mode}: {other:?}"),
+    };
+    assert!(matches!(fault("nan"), OutputFault::NotJson(_)));
+    assert!(matches!(fault("duplicate"), OutputFault::NotJson(_)));
+    assert!(matches!(fault("huge"), OutputFault::NotCanonical(_)));
+}
+
+#[test]
+fn an_export_writes_where_it_is_told() {
+    let dir = TempDir::new();
+    let purpose = Purpose::Export {
+        vault: dir.path().join("vault"),
+        staging: dir.path().to_path_buf(),
+    };
+    let mut host = Host::start(options("good", purpose).0).unwrap();
+    host.discover().unwrap();
+    let output = dir.path().join("out.csv");
+    host.export(&name("csv"), &output).unwrap();
+    host.finish().unwrap();
+    assert_eq!(
+        fs::read_to_string(output).unwrap(),
+        dir.path().join("vault").to_str().unwrap()
+    );
+}
+
+#[test]
+fn breaches_of_the_protocol_are_named() {
+    for (mode, expected) in [
+        (
+            "wrong_id",
+            Violation::WrongId {
+                expected: 3,
+                found: 4,
+            },
+        ),
+        ("oversized", Violation::Oversized(u64::from(u32::MAX))),
+        ("twice", Violation::Unsolicited),
+    ] {
+        match failing(mode) {
+            HostError::Protocol { plugin, violation } => {
+                assert_eq!(plugin, "com.acme.audit.login", "{mode}");
+                assert_eq!(violation, expected, "{mode}");
+            }
+            other => panic!("{mode}: {other:?}"),
+        }
+    }
+    assert!(matches!(
+        failing("not_json"),
+        HostError::Protocol {
+            violation: Violation::Malformed(_),
+            ..
+        }
+    ));
+    let (options, _) = options("early", Purpose::Validate);
+    let mut host = Host::start(options).unwrap();
+    assert!(matches!(
+        host.discover(),
+        Err(HostError::Protocol {
+            violation: Violation::WrongId { .. },
+            ..
+        })
+    ));
+}
+
+#[test]
+fn deaths_are_told_apart() {
+    for (mode, expected) in [
+        ("exit", Ending::Code(3)),
+        ("truncated", Ending::Code(0)),
+        ("signal", Ending::Signal(11)),
+        ("close", Ending::Unknown),
+    ] {
+        match failing(mode) {
+            HostError::Died { plugin, ending } => {
+                assert_eq!(plugin, "com.acme.audit.login", "{mode}");
+                assert_eq!(ending, expected, "{mode}");
+            }
+            other => panic!("{mode}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_failure_is_carried_over() {
+    let HostError::Plugin(failure) = failing("raise") else {
+        panic!()
+    };
+    assert_eq!(failure.kind, FailureKind::Raised);
+    assert_eq!(failure.plugin, "p\\u{1b}");
+    assert_eq!(failure.exception.as_deref(), Some("ValueError"));
+    assert_eq!(failure.message.as_deref(), Some("no\nway"));
+}
+
+#[test]
+fn another_version_is_no_host() {
+    let start = |mode: &str| Host::start(options(mode, Purpose::Discover).0).unwrap_err();
+    match start("version") {
+        HostError::Version {
+            expected, found, ..
+        } => {
+            assert_eq!(
+                (expected, found.as_str()),
+                (env!("CARGO_PKG_VERSION"), "0.0.1")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(
+        start("protocol"),
+        HostError::Protocol {
+            violation: Violation::Version(2),
+            ..
+        }
+    ));
+    let (mut options, _) = options("good", Purpose::Discover);
+    options.environment.python_path.remove(0);
+    match Host::start(options).unwrap_err() {
+        HostError::NoHost { ending, output, .. } => {
+            assert_eq!(ending, Ending::Code(1));
+            assert!(output.contains("provara"), "{output}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_plugin_that_never_answers_is_ended() {
+    let (mut options, _) = options("never", Purpose::Validate);
+    options.timeout = Some(Duration::from_millis(1500));
+    let start = Instant::now();
+    let mut host = Host::start(options).unwrap();
+    match validate(&mut host).unwrap_err() {
+        HostError::TimedOut { plugin, limit } => {
+            assert_eq!(plugin, "com.acme.audit.login");
+            assert_eq!(limit, Duration::from_millis(1500));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+fn is_alive(pid: i32) -> bool {
+    // A killed process that nobody has waited for yet is a zombie: dead for our purpose.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !done() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn no_child_outlives_its_host() {
+    let (options, printed) = options("child", Purpose::Validate);
+    let mut host = Host::start(options).unwrap();
+    let killer = host.killer();
+    let waiting = std::thread::spawn(move || {
+        let error = validate(&mut host).unwrap_err();
+        drop(host);
+        error
+    });
+    let pid = || -> Option<i32> {
+        printed
+            .text()
+            .lines()
+            .find_map(|line| line.rsplit_once(" child ")?.1.parse().ok())
+    };
+    until("the child is reported", || pid().is_some());
+    let child = pid().unwrap();
+    assert!(is_alive(child));
+    killer.kill();
+    assert!(matches!(
+        waiting.join().unwrap(),
+        HostError::Died {
+            ending: Ending::Signal(9),
+            ..
+        }
+    ));
+    until("the child is gone", || !is_alive(child));
+    killer.kill();
+}
+
+#[test]
+fn the_hidden_mode_is_not_for_people() {
+    let output = std::process::Command::new(common::launcher())
+        .arg("__plugin-launcher-1")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(126));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("started by provara itself only"), "{text}");
+}
