@@ -17,5 +17,6 @@ pub mod keys;
 pub mod manifest;
 pub mod number;
 pub mod scan;
+pub mod summary;
 pub mod time;
 pub mod verify;

@@ -31,6 +31,7 @@ pub(crate) fn read_tar_xz(name: &str) -> BTreeMap<String, Vec<u8>> {
             continue;
         }
         let path = entry.path().expect(name).to_string_lossy().into_owned();
+        let path = path.trim_start_matches("./").to_owned();
         let mut content = Vec::new();
         entry.read_to_end(&mut content).expect(&path);
         files.insert(path, content);

@@ -3,6 +3,7 @@
 
 mod beliefs;
 mod canonical;
+mod checkpoint;
 mod data;
 mod parsing;
 mod provara;
