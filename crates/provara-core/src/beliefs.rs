@@ -70,6 +70,12 @@ impl BeliefReducer {
         debug_assert!(complete, "nothing is missing in a complete history");
     }
 
+    /// The state after the events applied so far; more may follow.
+    #[must_use]
+    pub fn state(&self) -> BeliefState {
+        BeliefState::new(&self.core.beliefs, &self.core.metadata)
+    }
+
     /// The state after the events applied so far.
     #[must_use]
     pub fn finish(self) -> BeliefState {

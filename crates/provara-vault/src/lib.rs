@@ -13,7 +13,9 @@
 
 mod append;
 mod check;
+mod checkpoint;
 mod clock;
+mod derive;
 mod error;
 mod index;
 mod init;
@@ -22,6 +24,7 @@ pub mod layer;
 pub mod layout;
 mod lock;
 mod map;
+mod reseal;
 mod rotation;
 mod seal;
 mod snapshot;
@@ -31,6 +34,7 @@ mod walk;
 pub mod writer;
 
 pub use append::{AppendReceipt, AppendRequest};
+pub use checkpoint::CheckpointReceipt;
 pub use error::{ErrorClass, VaultError};
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
 pub use keyfile::read_keyfile;

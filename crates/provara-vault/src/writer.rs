@@ -19,13 +19,13 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use provara_core::event::{Draft, payload_for};
 use provara_core::event_type::{CoreType, EventType};
-use provara_core::id::Digest;
-use provara_core::keys::{KeyRegistry, Keyfile};
-use provara_core::manifest::FileEntry;
+use provara_core::id::{Digest, KeyId};
+use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
+use provara_core::manifest::{FileEntry, merkle_root};
 use sha2::{Digest as _, Sha256};
 
 use crate::append::{AppendReceipt, AppendRequest};
@@ -128,9 +128,7 @@ impl<'v> LogWriter<'v> {
         request: &AppendRequest,
         keyfile: &Keyfile,
     ) -> Result<AppendReceipt, VaultError> {
-        if self.stopped {
-            return Err(VaultError::Stopped);
-        }
+        self.refuse_if_stopped()?;
         if request.event_type == EventType::Core(CoreType::Genesis) {
             return Err(VaultError::GenesisByHand);
         }
@@ -145,12 +143,7 @@ impl<'v> LogWriter<'v> {
         if let Some(event_id) = self.index.closed {
             return Err(VaultError::Closed { event_id });
         }
-        let key = keyfile::choose(
-            keyfile,
-            &self.registry,
-            |key| self.index.revokes(key),
-            request.key_id,
-        )?;
+        let key = self.signing_key(keyfile, request.key_id)?;
         let change = Change::of(&request.event_type, &payload);
 
         let actor = self.index.actor(&request.actor);
@@ -210,12 +203,7 @@ impl<'v> LogWriter<'v> {
             staged.add(self.vault.path().join(layout::KEYS), &text)?;
             set_entry(&mut entries, entry(layout::KEYS, &text));
         }
-        let log_entry = FileEntry {
-            path: layout::LOG.to_owned(),
-            sha256: Digest(hasher.clone().finalize().into()),
-            size: next.len,
-        };
-        set_entry(&mut entries, log_entry);
+        set_entry(&mut entries, log_entry(&hasher, next.len));
         let merkle_root = staged.add_seal(self.vault.path(), entries.clone(), Some(key))?;
 
         self.recover()?;
@@ -261,30 +249,101 @@ impl<'v> LogWriter<'v> {
         })
     }
 
-    /// Moves a torn tail out of the log, visibly: its bytes are durable outside before they go.
-    fn recover(&mut self) -> Result<(), VaultError> {
-        let Some((offset, length)) = self.torn else {
-            return Ok(());
-        };
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-        self.log
-            .read_exact_at(&mut bytes, offset)
-            .context("read", &self.path)?;
-        let kept = keep_tail(
-            self.vault.state_directory(),
-            self.vault.path(),
-            offset,
-            &bytes,
-        )?;
+    /// Adds a file of the vault, or replaces it, and renews the seal; gives the root.
+    pub(crate) fn add_file(
+        &mut self,
+        relative: &str,
+        text: &[u8],
+        key: &SigningKey,
+    ) -> Result<Digest, VaultError> {
+        let mut entries = self.entries.clone();
+        let mut staged = Staged::new(self.vault.layer());
+        staged.add(self.vault.path().join(relative), text)?;
+        set_entry(&mut entries, entry(relative, text));
+        if self.keys_lag {
+            let text = self.registry.to_json();
+            staged.add(self.vault.path().join(layout::KEYS), &text)?;
+            set_entry(&mut entries, entry(layout::KEYS, &text));
+        }
+        set_entry(&mut entries, log_entry(&self.hasher, self.index.len));
+        let merkle_root = staged.add_seal(self.vault.path(), entries.clone(), Some(key))?;
+        self.recover()?;
+        // What an interrupted writer left may not be on the disk yet, and the seal must not lead.
+        if let Err(source) = self.vault.layer().sync_data(&self.log, &self.path) {
+            self.stopped = true;
+            return Err(VaultError::Sync {
+                path: self.path.clone(),
+                source,
+            });
+        }
+        if let Err(error) = staged.publish() {
+            self.stopped = true;
+            return Err(error);
+        }
+        self.entries = entries;
+        self.keys_lag = false;
+        Ok(merkle_root)
+    }
+
+    /// The log's whole events, if every one of them verifies.
+    pub(crate) fn verified_log(&self) -> Result<LogSnapshot, VaultError> {
+        let log = LogSnapshot::of_prefix(&self.log, self.index.len, &self.path)?;
+        check::unsealed(&log, 0, &self.registry)?;
+        Ok(log)
+    }
+
+    /// The root of a seal over the files as the manifest lists them and the log as it is.
+    pub(crate) fn root_before(&self) -> Digest {
+        let mut entries = self.entries.clone();
+        set_entry(&mut entries, log_entry(&self.hasher, self.index.len));
+        merkle_root(entries.iter().map(FileEntry::leaf))
+    }
+
+    /// Whether the manifest lists this file with this content.
+    pub(crate) fn lists(&self, relative: &str, text: &[u8]) -> bool {
+        self.entries.contains(&entry(relative, text))
+    }
+
+    pub(crate) fn signing_key<'k>(
+        &self,
+        keyfile: &'k Keyfile,
+        wanted: Option<KeyId>,
+    ) -> Result<&'k SigningKey, VaultError> {
+        keyfile::choose(
+            keyfile,
+            &self.registry,
+            |key| self.index.revokes(key),
+            wanted,
+        )
+    }
+
+    pub(crate) fn refuse_if_stopped(&self) -> Result<(), VaultError> {
+        if self.stopped {
+            Err(VaultError::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn vault(&self) -> &'v Vault {
         self.vault
-            .layer()
-            .truncate(&self.log, &self.path, offset)
-            .context("cut the torn tail off", &self.path)?;
-        self.torn = None;
-        self.notes.push(format!(
-            "the log ended with {length} bytes of an interrupted append (from byte {offset}); they were moved to '{}'",
-            kept.display()
-        ));
+    }
+
+    pub(crate) fn registry(&self) -> &KeyRegistry {
+        &self.registry
+    }
+
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Moves a torn tail out of the log.
+    fn recover(&mut self) -> Result<(), VaultError> {
+        if let Some((offset, length)) = self.torn {
+            let note = recover_tail(self.vault, &self.log, &self.path, offset, length)?;
+            self.torn = None;
+            self.notes.push(note);
+        }
         Ok(())
     }
 
@@ -307,6 +366,30 @@ impl<'v> LogWriter<'v> {
         }
         Ok(())
     }
+}
+
+/// Moves a torn tail out of the log, visibly: its bytes are durable outside before they go. Gives
+/// the note that says so.
+pub(crate) fn recover_tail(
+    vault: &Vault,
+    log: &File,
+    path: &Path,
+    offset: u64,
+    length: u64,
+) -> Result<String, VaultError> {
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    log.read_exact_at(&mut bytes, offset)
+        .context("read", path)?;
+    let kept = keep_tail(vault.state_directory(), vault.path(), offset, &bytes)?;
+    vault
+        .layer()
+        .truncate(log, path, offset)
+        .context("cut the torn tail off", path)?;
+    Ok(format!(
+        "the log ended with {length} bytes of an interrupted append (from byte {offset}); they were \
+         moved to '{}'",
+        kept.display()
+    ))
 }
 
 /// The part of the log that the seal covers.
@@ -347,6 +430,15 @@ pub(crate) fn sealed_prefix(entries: &[FileEntry], log: &[u8]) -> Result<Sealed,
         length: entry.size,
         hasher,
     })
+}
+
+/// The manifest's entry of a log of `size` bytes that went through `hasher`.
+fn log_entry(hasher: &Sha256, size: u64) -> FileEntry {
+    FileEntry {
+        path: layout::LOG.to_owned(),
+        sha256: Digest(hasher.clone().finalize().into()),
+        size,
+    }
 }
 
 fn entry(path: &str, bytes: &[u8]) -> FileEntry {

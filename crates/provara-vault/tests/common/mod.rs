@@ -31,7 +31,12 @@ impl Fixture {
             .unwrap()
             .with_state_directory(directory.path().join("state"));
         let keyfile = read_keyfile(&receipt.keyfile).unwrap();
-        Self { directory, vault, keyfile, receipt }
+        Self {
+            directory,
+            vault,
+            keyfile,
+            receipt,
+        }
     }
 
     /// The directory around the vault.
@@ -54,7 +59,11 @@ impl Fixture {
 
 /// An event of a custom type by `actor`.
 pub fn note(actor: &str, text: &str) -> AppendRequest {
-    request("com.example.test.note", actor, &format!(r#"{{"text":{text:?}}}"#))
+    request(
+        "com.example.test.note",
+        actor,
+        &format!(r#"{{"text":{text:?}}}"#),
+    )
 }
 
 pub fn request(event_type: &str, actor: &str, data: &str) -> AppendRequest {
@@ -76,9 +85,17 @@ pub fn picture(root: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
     let mut pending = vec![root.to_owned()];
     while let Some(path) = pending.pop() {
         let metadata = fs::symlink_metadata(&path).unwrap();
-        let bytes = if metadata.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
+        let bytes = if metadata.is_file() {
+            fs::read(&path).unwrap()
+        } else {
+            Vec::new()
+        };
         if metadata.is_dir() {
-            pending.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            pending.extend(
+                fs::read_dir(&path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
         }
         found.push((path, metadata.permissions().mode(), bytes));
     }
@@ -88,5 +105,9 @@ pub fn picture(root: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
 
 /// The codes of a report's errors and warnings.
 pub fn codes(report: &Report) -> Vec<String> {
-    report.findings().iter().map(|finding| finding.code.to_string()).collect()
+    report
+        .findings()
+        .iter()
+        .map(|finding| finding.code.to_string())
+        .collect()
 }

@@ -1,0 +1,148 @@
+//! Signed snapshots of the belief state (spec/VAULT_FORMAT, section 6).
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use provara_core::beliefs::{BeliefReducer, BeliefState};
+use provara_core::checkpoint::{Checkpoint, build};
+use provara_core::id::{Digest, EventId, KeyId};
+use provara_core::keys::{KeyRegistry, Keyfile};
+use serde::Serialize;
+
+use crate::clock;
+use crate::derive::each_event;
+use crate::error::{Context, VaultError};
+use crate::layout;
+use crate::vault::Vault;
+use crate::writer::LogWriter;
+
+/// A checkpoint that is in the vault and in its seal.
+#[derive(Debug, Clone, Serialize)]
+pub struct CheckpointReceipt {
+    /// The file.
+    pub path: PathBuf,
+    /// The events that it covers.
+    pub event_count: u64,
+    /// The last of them.
+    pub last_event_id: Option<EventId>,
+    /// The hash of the state.
+    pub state_hash: Digest,
+    /// The key that signed it.
+    pub key_id: KeyId,
+    /// The root of the seal that lists it.
+    pub merkle_root: Digest,
+    /// What was found and put right on the way.
+    pub notes: Vec<String>,
+}
+
+impl Vault {
+    /// Writes a checkpoint of the whole log, signed by `key_id` or else by the keyfile's first key
+    /// that may, and renews the seal so that it lists it. The log is verified first. Where the same
+    /// state was written before, that checkpoint is the answer.
+    ///
+    /// # Errors
+    /// As [`Vault::append`]; [`VaultError::BrokenLog`] for a log that does not verify;
+    /// [`VaultError::CheckpointExists`].
+    pub fn checkpoint(
+        &self,
+        keyfile: &Keyfile,
+        key_id: Option<KeyId>,
+    ) -> Result<CheckpointReceipt, VaultError> {
+        LogWriter::open(self)?.checkpoint(keyfile, key_id)
+    }
+}
+
+/// The state after every event of `log`.
+pub(crate) fn state_of(log: &[u8]) -> Result<BeliefState, VaultError> {
+    let mut reducer = BeliefReducer::new();
+    each_event(log, |_, event| {
+        reducer.apply(event);
+        Ok(())
+    })?;
+    Ok(reducer.finish())
+}
+
+impl LogWriter<'_> {
+    /// See [`Vault::checkpoint`].
+    ///
+    /// # Errors
+    /// As [`Vault::checkpoint`].
+    pub fn checkpoint(
+        &mut self,
+        keyfile: &Keyfile,
+        key_id: Option<KeyId>,
+    ) -> Result<CheckpointReceipt, VaultError> {
+        self.refuse_if_stopped()?;
+        let key = self.signing_key(keyfile, key_id)?;
+        let log = self.verified_log()?;
+        let state = state_of(&log)?;
+        let relative = layout::checkpoint_path(state.event_count());
+        let path = self.vault().path().join(&relative);
+        let root = self.root_before();
+        match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            there => {
+                let text = there.context("read", &path)?;
+                let same = same_checkpoint(&text, &state, self.registry());
+                let key_id = same.ok_or(VaultError::CheckpointExists { path: path.clone() })?;
+                if self.lists(&relative, &text) {
+                    return Ok(receipt(path, &log, &state, key_id, root, self.take_notes()));
+                }
+            }
+        }
+        let text = build(&state, Some(root), key, clock::now()?);
+        let directory = self.vault().path().join(layout::CHECKPOINTS);
+        match fs::create_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => {
+                made.context("make the directory", &directory)?;
+                crate::seal::sync_directory(self.vault().layer(), self.vault().path())?;
+            }
+        }
+        let merkle_root = self.add_file(&relative, &text, key)?;
+        Ok(receipt(
+            path,
+            &log,
+            &state,
+            key.key_id(),
+            merkle_root,
+            self.take_notes(),
+        ))
+    }
+}
+
+fn receipt(
+    path: PathBuf,
+    log: &[u8],
+    state: &BeliefState,
+    key_id: KeyId,
+    merkle_root: Digest,
+    notes: Vec<String>,
+) -> CheckpointReceipt {
+    let last = log
+        .strip_suffix(b"\n")
+        .unwrap_or(log)
+        .rsplit(|byte| *byte == b'\n')
+        .next();
+    let last_event_id = last
+        .and_then(|line| provara_core::json::parse(line).ok())
+        .and_then(|event| event.get("event_id")?.as_str()?.parse().ok());
+    CheckpointReceipt {
+        path,
+        event_count: state.event_count(),
+        last_event_id,
+        state_hash: state.state_hash,
+        key_id,
+        merkle_root,
+        notes,
+    }
+}
+
+/// The signer of a checkpoint that says the same as `state`, under a key of the vault.
+fn same_checkpoint(text: &[u8], state: &BeliefState, registry: &KeyRegistry) -> Option<KeyId> {
+    let checkpoint = Checkpoint::parse(text).ok()?;
+    let key = registry.get(&checkpoint.key_id)?;
+    checkpoint.verify(&key.public_key).ok()?;
+    checkpoint.agrees_with(state).then_some(checkpoint.key_id)
+}

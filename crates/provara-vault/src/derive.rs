@@ -1,0 +1,46 @@
+//! What follows from the events: beliefs and the summary.
+
+use provara_core::beliefs::{BeliefReducer, BeliefState};
+use provara_core::json::{self, Value};
+
+use crate::error::VaultError;
+use crate::vault::Vault;
+
+impl Vault {
+    /// The state of the built-in reducer after every whole line of the log (spec/VAULT_FORMAT,
+    /// section 6). Whether the events verify is not asked here.
+    ///
+    /// # Errors
+    /// [`VaultError::BrokenLog`] for a line that is no JSON object, and as [`Vault::snapshot`].
+    pub fn beliefs(&self) -> Result<BeliefState, VaultError> {
+        let mut reducer = BeliefReducer::new();
+        each_event(&self.snapshot()?, |_, event| {
+            reducer.apply(event);
+            Ok(())
+        })?;
+        Ok(reducer.finish())
+    }
+}
+
+/// Calls `take` with the line number, from 1, and the event of every line of `log`.
+pub(crate) fn each_event(
+    log: &[u8],
+    mut take: impl FnMut(u64, &Value<'_>) -> Result<(), VaultError>,
+) -> Result<(), VaultError> {
+    let mut offset = 0;
+    for (number, line) in (1..).zip(log.split_inclusive(|byte| *byte == b'\n')) {
+        let broken = |reason: String| VaultError::BrokenLog {
+            line: number,
+            offset,
+            reason,
+        };
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let event = json::parse(text).map_err(|error| broken(error.to_string()))?;
+        if event.as_object().is_none() {
+            return Err(broken(format!("{} is no event", event.kind_name())));
+        }
+        take(number, &event)?;
+        offset += line.len() as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! Making the seal anew over whatever the vault holds.
+
+use std::fs;
+
+use provara_core::id::Digest;
+use provara_core::keys::{KeyRegistry, Keyfile};
+use provara_core::manifest::FileEntry;
+use sha2::{Digest as _, Sha256};
+
+use crate::check;
+use crate::error::{Context, VaultError};
+use crate::index::LogIndex;
+use crate::keyfile;
+use crate::layout;
+use crate::lock::lock_log;
+use crate::rotation::{Change, read_registry};
+use crate::seal::{SealReceipt, Staged, hash_file, read_entries, remove_leftovers};
+use crate::snapshot::LogSnapshot;
+use crate::vault::Vault;
+use crate::walk::{Kind, walk};
+use crate::writer::{recover_tail, sealed_prefix};
+
+impl Vault {
+    /// Makes the seal anew: every file of the vault as it is now. With a keyfile it is signed;
+    /// without one `manifest.sig` stays as it is, and is then stale if anything changed.
+    ///
+    /// A torn tail beyond the old seal is moved out first, as an append does. Nothing else is
+    /// mended: what does not verify still does not, and the notes name what differs from the seal
+    /// before.
+    ///
+    /// # Errors
+    /// [`VaultError::Locked`], [`VaultError::Structure`] for what a vault cannot hold, such as a
+    /// link that leaves it, the errors of a keyfile, or [`VaultError::Io`].
+    pub fn manifest(&self, keyfile: Option<&Keyfile>) -> Result<SealReceipt, VaultError> {
+        let path = self.inner_file(layout::LOG)?;
+        let log = lock_log(&path, self.lock_timeout())?;
+        let mut notes = Vec::new();
+        let before = match read_entries(self.path()) {
+            Ok(entries) => Some(entries),
+            Err(VaultError::Structure { reason, .. }) => {
+                notes.push(format!(
+                    "{} could not be compared: {reason}",
+                    layout::MANIFEST
+                ));
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let listed = before.as_deref().unwrap_or_default();
+        let leftovers = remove_leftovers(self.layer(), self.path(), listed)?;
+        notes.extend(
+            leftovers
+                .into_iter()
+                .map(|name| format!("removed {name}, which an interrupted writer had left")),
+        );
+
+        let length = log.metadata().context("read", &path)?.len();
+        let bytes = LogSnapshot::of_prefix(&log, length, &path)?;
+        let sealed = sealed_prefix(listed, &bytes).map_or(0, |sealed| sealed.length);
+        let (registry, keys_digest) = read_registry(self)?;
+        let mut keys = registry.clone();
+        let mut end = length;
+        let event_count = match LogIndex::read(&bytes, sealed) {
+            Ok((index, torn)) => {
+                end = torn.unwrap_or(length);
+                keys = self.keys_after(&index, &bytes[..end as usize], sealed, &registry);
+                index.lines
+            }
+            Err(error) => {
+                notes.push(format!("{error}; the seal covers it as it is"));
+                bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+            }
+        };
+        let signer = match keyfile {
+            None => None,
+            Some(keyfile) => Some(keyfile::choose(keyfile, &keys, |_| false, None)?),
+        };
+
+        let mut staged = Staged::new(self.layer());
+        let mut entries = Vec::new();
+        let log_digest = Digest(Sha256::digest(&bytes[..end as usize]).into());
+        drop(bytes);
+        let keys_text = (keys != registry).then(|| keys.to_json());
+        if let Some(text) = &keys_text {
+            staged.add(self.path().join(layout::KEYS), text)?;
+            notes.push(format!("{} was brought in line with the log", layout::KEYS));
+        }
+        for found in walk(self.path())? {
+            if layout::is_unlisted(&found.path) {
+                continue;
+            }
+            if let Kind::Unsafe(reason) = found.kind {
+                return Err(VaultError::Structure {
+                    file: found.path,
+                    reason: reason.to_owned(),
+                });
+            }
+            let (size, sha256) = match (found.path.as_str(), &keys_text) {
+                (layout::LOG, _) => (end, log_digest),
+                (layout::KEYS, Some(text)) => (text.len() as u64, Digest::of(text)),
+                (relative, _) => {
+                    let path = self.path().join(relative);
+                    let (size, sha256) = hash_file(&path).context("read", &path)?;
+                    if relative == layout::KEYS && sha256 != keys_digest {
+                        return Err(VaultError::SealContradiction {
+                            file: relative.to_owned(),
+                            reason: "it changed while the seal was made".to_owned(),
+                        });
+                    }
+                    (size, sha256)
+                }
+            };
+            entries.push(FileEntry {
+                path: found.path,
+                sha256,
+                size,
+            });
+        }
+        if let Some(before) = &before {
+            notes.extend(differences(before, &entries));
+        }
+        let file_count = entries.len() as u64;
+        let merkle_root = staged.add_seal(self.path(), entries, signer)?;
+        if end < length {
+            notes.push(recover_tail(self, &log, &path, end, length - end)?);
+        }
+        // An event that an interrupted writer left may not be on the disk yet.
+        self.layer()
+            .sync_data(&log, &path)
+            .map_err(|source| VaultError::Sync {
+                path: path.clone(),
+                source,
+            })?;
+        staged.publish()?;
+        Ok(SealReceipt {
+            merkle_root,
+            file_count,
+            event_count,
+            signed_by: signer.map(|key| key.key_id()),
+            notes,
+        })
+    }
+
+    /// What `keys.json` must say after the key events beyond the seal, if those events verify.
+    fn keys_after(
+        &self,
+        index: &LogIndex,
+        log: &[u8],
+        sealed: u64,
+        registry: &KeyRegistry,
+    ) -> KeyRegistry {
+        let mut after = registry.clone();
+        for event in index.key_events.iter().filter(|event| event.offset >= sealed) {
+            if let Some(change) = Change::read(event.revokes, &event.payload) {
+                change.apply(&mut after, event.id);
+            }
+        }
+        if after != *registry && check::unsealed(log, sealed, &after).is_err() {
+            return registry.clone();
+        }
+        after
+    }
+
+    /// The files below the vault that hold private keys, absolute, sorted: the default keyfile and
+    /// any other that parses as one.
+    ///
+    /// # Errors
+    /// [`VaultError::Io`] where a file cannot be read.
+    pub fn protected_files(&self) -> Result<Vec<std::path::PathBuf>, VaultError> {
+        /// A keyfile of this size would hold some 10,000 keys.
+        const LARGEST: u64 = 2 << 20;
+        let mut protected = Vec::new();
+        for found in walk(self.path())? {
+            let path = self.path().join(&found.path);
+            if matches!(found.kind, Kind::Unsafe(_)) {
+                continue;
+            }
+            let size = fs::metadata(&path).context("read", &path)?.len();
+            let holds_keys = found.path == layout::PRIVATE_KEYS
+                || (size <= LARGEST && {
+                    let text = zeroize::Zeroizing::new(fs::read(&path).context("read", &path)?);
+                    provara_core::keys::looks_like_keyfile(&text)
+                });
+            if holds_keys {
+                protected.push(path);
+            }
+        }
+        Ok(protected)
+    }
+}
+
+/// How the files differ from those of the seal before, one sentence each. That the log grew is no
+/// news.
+fn differences(before: &[FileEntry], after: &[FileEntry]) -> Vec<String> {
+    let find = |entries: &[FileEntry], path: &str| {
+        entries.iter().find(|entry| entry.path == path).cloned()
+    };
+    let mut notes = Vec::new();
+    for entry in after {
+        match find(before, &entry.path) {
+            None => notes.push(format!("{} is new in the seal", entry.path)),
+            Some(old) if old == *entry => {}
+            Some(old) if entry.path == layout::LOG && old.size <= entry.size => {}
+            Some(old) if old.size == entry.size => {
+                notes.push(format!("{} has changed", entry.path))
+            }
+            Some(old) => notes.push(format!(
+                "{} has changed from {} to {} bytes",
+                entry.path, old.size, entry.size
+            )),
+        }
+    }
+    let gone = before.iter().filter(|old| find(after, &old.path).is_none());
+    notes.extend(gone.map(|old| format!("{} is gone", old.path)));
+    notes
+}
