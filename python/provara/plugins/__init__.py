@@ -20,7 +20,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from provara.plugins._records import RESERVED_CORE_TYPES, PluginInfo, PluginProblem
+from provara._core_types import RESERVED_CORE_TYPES
+from provara.plugins._records import PluginInfo, PluginProblem
 from provara.plugins._registry import PluginRegistry
 from provara.plugins.protocols import (
     EventTypePlugin,

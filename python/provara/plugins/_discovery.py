@@ -210,7 +210,7 @@ def _load(registry: PluginRegistry, origin: Origin, module: str | None, load: An
                     _register_module(registry, origin, loaded)
             else:
                 _register_object(registry, origin, loaded)
-    except BaseException as error:  # noqa: BLE001 - SystemExit and the like are the plugin's, too
+    except BaseException as error:  # SystemExit and the like are the plugin's, too
         if isinstance(error, KeyboardInterrupt) and not _in_host():
             raise  # a person wants the program to stop, not the plugin to be skipped
         _report_load(registry, origin, _messages.describe_exception(error))
@@ -284,7 +284,7 @@ def _register_as(registry: PluginRegistry, kind: Kind, plugin: Any, origin: Orig
 def _report_invalid(
     registry: PluginRegistry, origin: Origin, cls: type, abstract: list[str]
 ) -> None:
-    """Report a class whose abstract methods show, before any construction, that it is incomplete."""
+    """Report a class whose abstract methods show that it is incomplete."""
     kinds = intended_kinds(cls)
     required = [m for kind in kinds for m in REQUIRED_METHODS[kind] if m in abstract]
     methods = required + [name for name in abstract if name not in required]

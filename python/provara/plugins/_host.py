@@ -30,7 +30,7 @@ Request = dict[str, Any]
 Reply = dict[str, Any]
 
 
-class _Failure(Exception):
+class _HostError(Exception):
     """A question that has no answer; becomes the ``error`` of the reply."""
 
     def __init__(self, kind: str, message: str, plugin: str | None = None) -> None:
@@ -73,7 +73,7 @@ def _write_frame(fd: int, reply: Reply) -> None:
     body = _native.to_json(reply).encode("utf-8", "replace")
     if len(body) > MAX_FRAME:
         message = f"the answer has {len(body)} bytes; {MAX_FRAME} are allowed"
-        body = _native.to_json(_refusal(reply["id"], _Failure("internal", message))).encode()
+        body = _native.to_json(_refusal(reply["id"], _HostError("internal", message))).encode()
     view = memoryview(len(body).to_bytes(4, "big") + body)
     while view:
         view = view[os.write(fd, view) :]
@@ -86,7 +86,7 @@ def _text(value: object) -> str:
     """Return a string that UTF-8 can carry, cut to a sensible length, whatever ``value`` is."""
     try:
         text = str(value)
-    except BaseException as error:  # noqa: BLE001 - a hostile __str__ may raise anything
+    except BaseException as error:  # a hostile __str__ may raise anything
         text = f"(the text cannot be had: {type(error).__name__})"
     if len(text) > MAX_TEXT:
         text = text[: MAX_TEXT // 2] + "\n...\n" + text[-MAX_TEXT // 2 :]
@@ -96,7 +96,7 @@ def _text(value: object) -> str:
 def _refusal(request_id: object, error: BaseException, plugin: str | None = None) -> Reply:
     """Build the reply for an exception."""
     kind = "raised"
-    if isinstance(error, _Failure):
+    if isinstance(error, _HostError):
         kind, plugin = error.kind, error.plugin
     elif not isinstance(error, Exception):
         kind = "exit"
@@ -110,7 +110,7 @@ def _refusal(request_id: object, error: BaseException, plugin: str | None = None
             "plugin": plugin,
             "exception": _text(type(error).__name__),
             "message": _text(error),
-            "traceback": "" if isinstance(error, _Failure) else _traceback(error),
+            "traceback": "" if isinstance(error, _HostError) else _traceback(error),
         },
     }
 
@@ -131,7 +131,7 @@ def _traceback(error: BaseException) -> str:
         while frame is not None and frame.tb_frame.f_code.co_filename == __file__:
             frame = frame.tb_next
         return _text("".join(traceback.format_exception(type(error), error, frame)))
-    except BaseException as failure:  # noqa: BLE001 - a hostile exception may raise in repr
+    except BaseException as failure:  # a hostile exception may raise in repr
         return f"(no traceback: {type(failure).__name__})"
 
 
@@ -183,7 +183,7 @@ def _validate(request: Request) -> Reply:
     name = request["type"]
     plugin = registry.get_event_type(name)
     if plugin is None:
-        raise _Failure("not_found", f"no plugin defines the event type '{name}'", name)
+        raise _HostError("not_found", f"no plugin defines the event type '{name}'", name)
     reason = run_validate(plugin, request["data"])
     return {"valid": True} if reason is None else {"valid": False, "reason": _text(reason)}
 
@@ -192,7 +192,7 @@ def _reduce(request: Request) -> Reply:
     name = request["name"]
     reducer = registry.get_reducer(name)
     if reducer is None:
-        raise _Failure("not_found", f"no plugin provides the reducer '{name}'", name)
+        raise _HostError("not_found", f"no plugin provides the reducer '{name}'", name)
     result = reducer.reduce(_native.EventReader(request["log_fd"], request["log_length"]))
     return {"output_json": json_result(result, name)}
 
@@ -200,18 +200,18 @@ def _reduce(request: Request) -> Reply:
 def json_result(result: object, name: str) -> str:
     """Return what a reducer returned as JSON text."""
     if result is None:
-        raise _Failure("not_json", "reduce() returned None: is a return missing?", name)
+        raise _HostError("not_json", "reduce() returned None: is a return missing?", name)
     try:
         return _native.to_json(result)
     except ValueError as error:
-        raise _Failure("not_json", f"reduce() returned what is not JSON: {error}", name) from None
+        raise _HostError("not_json", f"reduce() returned what is not JSON: {error}", name) from None
 
 
 def _export(request: Request) -> Reply:
     name = request["name"]
     exporter = registry.get_export(name)
     if exporter is None:
-        raise _Failure("not_found", f"no plugin provides the export format '{name}'", name)
+        raise _HostError("not_found", f"no plugin provides the export format '{name}'", name)
     exporter.export(request["vault_path"], request["output_path"])
     # A file that the plugin left open in a reference cycle is written out now, not never.
     import gc
@@ -236,11 +236,11 @@ def _answer(request: Request) -> Reply:
     try:
         operation = _OPERATIONS.get(request.get("op", ""))
         if operation is None:
-            raise _Failure("internal", f"unknown operation {request.get('op')!r}")
+            raise _HostError("internal", f"unknown operation {request.get('op')!r}")
         if operation not in (_hello, _discover):
             registry.discover_plugins()
         return {"id": request_id, "ok": True, "result": operation(request)}
-    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is an answer
+    except BaseException as error:  # whatever a plugin raises is an answer
         return _refusal(request_id, error, plugin)
     finally:
         _flush()
@@ -250,7 +250,7 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BaseException:  # noqa: BLE001 - a plugin may have closed or replaced the stream
+        except BaseException:  # a plugin may have closed or replaced the stream
             continue
 
 

@@ -147,7 +147,9 @@ def bad_schema(label: str, type_name: str, problem: str, class_name: str, source
     )
 
 
-def load_failure(label: str, problem: str, target: str, source: str, distribution: str | None) -> str:
+def load_failure(
+    label: str, problem: str, target: str, source: str, distribution: str | None
+) -> str:
     """Word a plugin that cannot be imported or constructed."""
     if distribution is not None:
         fix = (

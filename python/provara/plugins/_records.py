@@ -13,22 +13,6 @@ ProblemKind = Literal["invalid", "collision", "load", "name", "schema"]
 
 KINDS: tuple[Kind, ...] = ("event_type", "reducer", "export")
 
-#: The event types that belong to the core: no plugin may take one, whatever its case.
-RESERVED_CORE_TYPES: frozenset[str] = frozenset(
-    {
-        "GENESIS",
-        "OBSERVATION",
-        "ASSERTION",
-        "ATTESTATION",
-        "RETRACTION",
-        "KEY_REVOCATION",
-        "KEY_PROMOTION",
-        "REDUCER_EPOCH",
-        "SIGNED_STATEMENT",
-        "RECEIPT",
-    }
-)
-
 PROTOCOLS: dict[Kind, type] = {
     "event_type": EventTypePlugin,
     "reducer": ReducerPlugin,

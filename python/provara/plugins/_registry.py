@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from provara._core_types import RESERVED_CORE_TYPES
 from provara.errors import RegistrationError
 from provara.plugins import _messages
 from provara.plugins._records import (
     KINDS,
-    RESERVED_CORE_TYPES,
     Kind,
     Origin,
     PluginInfo,
@@ -24,7 +24,7 @@ from provara.plugins._records import (
 from provara.plugins.protocols import EventTypePlugin, ExportPlugin, ReducerPlugin
 
 #: The names of reducers, export formats and command aliases: what can be typed without quotes.
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 
 _VERSION_LIMIT = 64
 
@@ -156,7 +156,7 @@ class PluginRegistry:
     # Discovery ---------------------------------------------------------------------------
 
     def discover_plugins(self) -> tuple[PluginProblem, ...]:
-        """Look for plugins: entry points of the group ``provara.plugins``, then ``PROVARA_PLUGINS``.
+        """Look for plugins: entry points (``provara.plugins``), then ``PROVARA_PLUGINS``.
 
         What is found is kept for the lifetime of the process: a second call looks for
         nothing.  A plugin that fails is reported in the result (and to the logger
@@ -402,9 +402,7 @@ def build_record(kind: Kind, plugin: Any, origin: Origin) -> Record:
     path = origin.target if origin.target is not None else public_path(cls)
     if kind != "event_type":
         if _PLAIN_NAME.fullmatch(name) is None:
-            raise RegistrationError(
-                _messages.bad_plugin_name(name, cls.__name__, source), "name"
-            )
+            raise RegistrationError(_messages.bad_plugin_name(name, cls.__name__, source), "name")
         return Record(kind, name, plugin, path, origin)
 
     if name.upper() in RESERVED_CORE_TYPES:

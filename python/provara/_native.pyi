@@ -1,0 +1,69 @@
+"""The extension module: the Rust crates, for this package's own use.
+
+Nothing here is public.  Errors are those of :mod:`provara.errors`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, final
+
+from typing_extensions import Self
+
+__version__: str
+
+@final
+class EventReader(Iterator[dict[str, Any]]):
+    """The events of a log as fresh dicts, read lazily up to ``length`` bytes."""
+
+    def __new__(
+        cls,
+        source: str | int,
+        length: int | None = None,
+        *,
+        type: str | None = None,
+        actor: str | None = None,
+        after: int | None = None,
+        before: int | None = None,
+    ) -> Self: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> dict[str, Any]: ...
+
+@final
+class Schema:
+    """A compiled JSON Schema of one event type."""
+
+    def __new__(cls, type_name: str, version: str, schema_json: str) -> Self: ...
+    def check(self, data_json: str) -> str | None: ...
+
+def append_event(
+    path: str,
+    event_type: str,
+    data: Mapping[str, Any],
+    *,
+    actor: str,
+    keyfile: str | None = None,
+    key_id: str | None = None,
+    namespace: str | None = None,
+    confidence: float | None = None,
+) -> dict[str, Any]: ...
+def beliefs(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]: ...
+def canonical_json(value: object) -> bytes: ...
+def check_type_name(name: str) -> str | None: ...
+def export_builtin(format: str, vault_path: str, output_path: str) -> None: ...
+def init_vault(
+    path: str,
+    uid: str | None = None,
+    actor: str | None = None,
+    quorum: bool = False,
+    private_keys: str | None = None,
+) -> dict[str, Any]: ...
+def log_length(path: str) -> int: ...
+def make_checkpoint(
+    path: str, keyfile: str | None = None, key_id: str | None = None
+) -> dict[str, Any]: ...
+def make_manifest(path: str, keyfile: str | None = None) -> dict[str, Any]: ...
+def open_vault(path: str) -> tuple[str, str, str]: ...
+def parse_json(text: str | bytes) -> Any: ...
+def summary(path: str) -> dict[str, Any]: ...
+def timestamp_micros(text: str) -> int: ...
+def to_json(value: object) -> str: ...
+def verify_vault(path: str, strict: bool = False) -> dict[str, Any]: ...

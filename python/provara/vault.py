@@ -1,0 +1,407 @@
+"""A vault, from Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from provara import _native
+from provara._core_types import RESERVED_CORE_TYPES
+from provara.errors import InvalidEvidenceError, PluginError, UsageError, ValidationError
+from provara.report import Report
+
+if TYPE_CHECKING:
+    from provara.plugins import PluginRegistry
+
+__all__ = ["AppendReceipt", "Vault"]
+
+#: The actor of an append that names none.
+DEFAULT_ACTOR = "provara_user"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True)
+class AppendReceipt:
+    """What an append did: the event is in the log, durable, and under the seal.
+
+    Attributes:
+        event_id: the id of the new event.
+        event_type: its type, as it stands in the log.
+        actor: its actor.
+        key_id: the key that signed it.
+        prev_event_hash: the actor's event before it, or ``None`` for the first.
+        ts_logical: the actor's logical clock.
+        timestamp_utc: when it was written.
+        line: its line in the log, counted from 1.
+        merkle_root: the Merkle root of the renewed seal, in hex.
+        event_json: the event as it stands in the log, without the line end.
+        notes: what the user should know, such as a torn tail that was set aside.
+    """
+
+    event_id: str
+    event_type: str
+    actor: str
+    key_id: str
+    prev_event_hash: str | None
+    ts_logical: int
+    timestamp_utc: str
+    line: int
+    merkle_root: str
+    event_json: str
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def _from_native(cls, receipt: dict[str, Any]) -> AppendReceipt:
+        names = cls.__dataclass_fields__
+        known = {key: value for key, value in receipt.items() if key in names}
+        known["notes"] = tuple(known.get("notes", ()))
+        return cls(**known)
+
+
+class Vault:
+    """An append-only log of signed events in a directory.
+
+    A vault object holds no file open and no state: other processes may work on the same vault.
+    Plugins are those of :data:`provara.plugins.registry` and run in this process, with its
+    rights; the ``provara`` executable runs them in a confined process instead.
+
+    Args:
+        path: the directory of the vault.
+        registry: where custom event types, reducers and export formats are looked up, if not
+            in :data:`provara.plugins.registry`.
+
+    Raises:
+        provara.errors.VaultError: there is no vault at the path.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, registry: PluginRegistry | None = None
+    ) -> None:
+        root, log, keyfile = _native.open_vault(os.fspath(path))
+        self._path = Path(root)
+        self._log_path = Path(log)
+        self._default_keyfile = Path(keyfile)
+        self._own_registry = registry
+
+    @classmethod
+    def init(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        uid: str | None = None,
+        actor: str | None = None,
+        quorum: bool = False,
+        private_keys: str | os.PathLike[str] | None = None,
+        registry: PluginRegistry | None = None,
+    ) -> Vault:
+        """Create a vault with fresh keys, its first events and a signed seal.
+
+        Args:
+            path: a directory that does not exist or is empty.
+            uid: what the vault calls itself; a random UUID by default.
+            actor: the actor of the first events, ``sovereign_genesis`` by default.
+            quorum: add a second key, which can revoke the first.
+            private_keys: where to write the keyfile (mode 0600), if not
+                ``identity/private_keys.json`` in the vault.
+            registry: as for the constructor.
+        """
+        keys = None if private_keys is None else os.fspath(private_keys)
+        _native.init_vault(os.fspath(path), uid, actor, quorum, keys)
+        return cls(path, registry=registry)
+
+    @property
+    def path(self) -> Path:
+        """The directory of the vault, absolute, without symbolic links."""
+        return self._path
+
+    @property
+    def log_path(self) -> Path:
+        """The log of events."""
+        return self._log_path
+
+    @property
+    def default_keyfile(self) -> Path:
+        """The keyfile that is used where none is given; it may not exist."""
+        return self._default_keyfile
+
+    def __repr__(self) -> str:
+        return f"Vault({str(self._path)!r})"
+
+    def __fspath__(self) -> str:
+        return str(self._path)
+
+    # Writing -----------------------------------------------------------------------------
+
+    def append(
+        self,
+        type: str,  # noqa: A002 - the name of the field in an event
+        data: Mapping[str, Any],
+        *,
+        actor: str = DEFAULT_ACTOR,
+        keyfile: str | os.PathLike[str] | None = None,
+        key_id: str | None = None,
+        namespace: str | None = None,
+        confidence: float | None = None,
+        allow_unregistered: bool = False,
+    ) -> AppendReceipt:
+        """Append a signed event and renew the seal.
+
+        The data of a custom type is judged by the schema of the plugin that defines it, then
+        by the plugin's ``validate``, and becomes the payload exactly as given.
+
+        Args:
+            type: a core type, a custom type, or a plugin's alias for one.
+            data: a dict of what is JSON.  Integers beyond 2**53 - 1 are refused: use a string.
+            actor: who says so.
+            keyfile: the keyfile to sign with, if not the vault's own.
+            key_id: which of its keys, if not the first that may sign.
+            namespace: ``canonical``, ``local``, ``contested`` or ``archived``.
+            confidence: from 0 to 1, for ``OBSERVATION`` and ``ASSERTION`` only.
+            allow_unregistered: accept a custom type that no plugin defines, unjudged.
+
+        Raises:
+            provara.errors.ValidationError: the schema or the plugin refuses the data.
+            provara.errors.UsageError: a name, a key or an option is wrong, or no plugin
+                defines the type.
+            provara.errors.VaultError: the event could not be written.
+        """
+        payload = dict(data)
+        if type not in RESERVED_CORE_TYPES:
+            event_type = self._judge(type, payload, allow_unregistered)
+        else:
+            event_type = type
+        receipt = _native.append_event(
+            str(self._path),
+            event_type,
+            payload,
+            actor=actor,
+            keyfile=None if keyfile is None else os.fspath(keyfile),
+            key_id=key_id,
+            namespace=namespace,
+            confidence=confidence,
+        )
+        return AppendReceipt._from_native(receipt)
+
+    def manifest(self, *, keyfile: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+        """Make the seal anew: the manifest, its Merkle root and its signature.
+
+        Returns:
+            What was sealed: ``merkle_root``, ``file_count``, ``event_count``, ``signed_by``.
+        """
+        return _native.make_manifest(
+            str(self._path), None if keyfile is None else os.fspath(keyfile)
+        )
+
+    def checkpoint(
+        self, *, keyfile: str | os.PathLike[str] | None = None, key_id: str | None = None
+    ) -> Path:
+        """Write a signed snapshot of the beliefs, and renew the seal.
+
+        Returns:
+            The checkpoint's file.
+        """
+        receipt = _native.make_checkpoint(
+            str(self._path), None if keyfile is None else os.fspath(keyfile), key_id
+        )
+        path: str = receipt["path"]
+        return self._path / path
+
+    # Reading -----------------------------------------------------------------------------
+
+    def events(
+        self,
+        *,
+        type: str | None = None,  # noqa: A002 - the name of the field in an event
+        actor: str | None = None,
+        after: str | datetime | None = None,
+        before: str | datetime | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Iterate over the events that the log holds now, each a fresh dict.
+
+        Args:
+            type: only events of exactly this type.
+            actor: only events of exactly this actor.
+            after: only events at or after this time: an aware ``datetime``, or RFC 3339 text
+                in UTC (``2026-01-31T12:00:00Z``).
+            before: only events before this time.
+
+        Raises:
+            provara.errors.InvalidEvidenceError: while iterating, a line is not an event.
+        """
+        return _native.EventReader(
+            str(self._log_path),
+            _native.log_length(str(self._path)),
+            type=type,
+            actor=actor,
+            after=_micros("after", after),
+            before=_micros("before", before),
+        )
+
+    def verify(self, *, strict: bool = False) -> Report:
+        """Check ids, signatures, chains, keys and the seal; report everything that is found.
+
+        Args:
+            strict: let warnings make the vault invalid, too.
+        """
+        return Report._from_native(_native.verify_vault(str(self._path), strict))
+
+    def summary(self) -> dict[str, Any]:
+        """Return the event count, the actors' chain heads, the types and the last event."""
+        return _native.summary(str(self._path))
+
+    def beliefs(self, *, unverified: bool = False) -> dict[str, Any]:
+        """Replay the log through the built-in belief reducer; see :func:`provara.beliefs`."""
+        self._require_valid(unverified)
+        return _native.beliefs(self.events())
+
+    def reduce(self, plugin: str | None = None, *, unverified: bool = False) -> Any:
+        """Run a reducer plugin over the events, or return the summary if none is named.
+
+        Args:
+            plugin: the name of the reducer.
+            unverified: go on although the vault does not verify.
+
+        Returns:
+            What the reducer returned, as plain JSON values.
+
+        Raises:
+            provara.errors.UsageError: there is no such reducer.
+            provara.errors.PluginError: the reducer raised, or returned what is not JSON.
+            provara.errors.InvalidEvidenceError: the vault does not verify.
+        """
+        if plugin is None:
+            self._require_valid(unverified)
+            return self.summary()
+        reducer = self._registry().get_reducer(plugin)
+        if reducer is None:
+            names = [known.name for known in self._registry().list_reducers()]
+            raise UsageError(_unknown("reducer", plugin, names))
+        self._require_valid(unverified)
+        try:
+            result: object = reducer.reduce(self.events())
+        except InvalidEvidenceError:
+            raise
+        except Exception as error:
+            raise PluginError(_raised(plugin, "reduce", error), plugin) from error
+        if result is None:
+            raise PluginError(f"reducer '{plugin}' returned None: is a return missing?", plugin)
+        try:
+            return _native.parse_json(_native.to_json(result))
+        except ValueError as error:
+            raise PluginError(
+                f"reducer '{plugin}' returned what is not JSON: {error}", plugin
+            ) from error
+
+    def export(
+        self,
+        format: str,  # noqa: A002 - as on the command line
+        output: str | os.PathLike[str],
+        *,
+        force: bool = False,
+        unverified: bool = False,
+    ) -> Path:
+        """Write the vault in another format.
+
+        The export is written beside the target and moved into place when it is complete: a
+        failure leaves the target as it was.
+
+        Args:
+            format: the name of an export plugin, or ``csv``, ``ndjson`` or ``json``, which are
+                built in and give way to plugins of these names.
+            output: the file or directory to create, outside the vault.
+            force: replace what is there.
+            unverified: go on although the vault does not verify.
+
+        Returns:
+            The absolute path of the export.
+        """
+        from provara._staging import staged
+        from provara.plugins import builtin
+
+        exporter = self._registry().get_export(format)
+        if exporter is None:
+            exporter = builtin.get(format)
+        if exporter is None:
+            names = [known.name for known in self._registry().list_exports()]
+            raise UsageError(_unknown("export format", format, sorted({*names, *builtin.NAMES})))
+        self._require_valid(unverified)
+        with staged(output, vault=self._path, force=force) as staging:
+            try:
+                exporter.export(str(self._path), str(staging.path))
+            except Exception as error:
+                raise PluginError(_raised(format, "export", error), format) from error
+            if not os.path.lexists(staging.path):
+                raise PluginError(
+                    f"export format '{format}' wrote nothing to its output path", format
+                )
+        return staging.target
+
+    # Inside ------------------------------------------------------------------------------
+
+    def _registry(self) -> PluginRegistry:
+        if self._own_registry is not None:
+            return self._own_registry
+        from provara.plugins import registry
+
+        return registry
+
+    def _judge(self, name: str, payload: dict[str, Any], allow_unregistered: bool) -> str:
+        """Return the full name of a custom type, whose plugin accepts the payload."""
+        registry = self._registry()
+        full_name = registry.resolve_event_type(name)
+        plugin = None if full_name is None else registry.get_event_type(full_name)
+        if full_name is None or plugin is None:
+            problem = _native.check_type_name(name)
+            if problem is not None:
+                raise UsageError(f"{problem}, and no plugin has this alias")
+            if not allow_unregistered:
+                raise UsageError(
+                    f"no installed plugin defines the event type '{name}'{_broken(registry)}\n"
+                    "Fix: Install the plugin that defines it, or pass allow_unregistered=True."
+                )
+            return name
+        from provara.plugins._validation import check_event
+
+        problem = check_event(registry, plugin, payload)
+        if problem:
+            raise ValidationError(problem)
+        return full_name
+
+    def _require_valid(self, unverified: bool) -> None:
+        """Derive nothing from what does not verify, unless the caller insists."""
+        if not unverified:
+            self.verify().raise_if_invalid()
+
+
+def _micros(name: str, value: str | datetime | None) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return _native.timestamp_micros(value)
+    if value.tzinfo is None:
+        raise UsageError(f"'{name}' is a datetime without a time zone")
+    return (value - _EPOCH) // timedelta(microseconds=1)
+
+
+def _unknown(kind: str, name: str, known: list[str]) -> str:
+    there = ", ".join(known) if known else "none"
+    return f"there is no {kind} '{name}' (there is: {there})"
+
+
+def _raised(name: str, method: str, error: Exception) -> str:
+    from provara.plugins import _messages
+
+    return f"plugin '{name}' raised in {method}(): {_messages.describe_exception(error)}"
+
+
+def _broken(registry: PluginRegistry) -> str:
+    problems = registry.problems
+    if not problems:
+        return ""
+    names = ", ".join(f"'{problem.plugin}'" for problem in problems)
+    return f" (plugins that could not be used: {names}; see registry.problems)"
