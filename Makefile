@@ -39,7 +39,7 @@ demo: wheel ## Install into a fresh environment and walk the whole road on this 
 test: test-rust test-python test-e2e ## Run every test
 
 .PHONY: test-rust
-test-rust: $(VENV)/.ready ## Run the tests of the crates
+test-rust: $(VENV)/.created ## Run the tests of the crates
 	$(CARGO) test --workspace --locked
 
 .PHONY: test-python
@@ -58,7 +58,7 @@ fmt-check: ## Check that the Rust is formatted
 	$(CARGO) fmt --all -- --check
 
 .PHONY: clippy
-clippy: $(VENV)/.ready ## Lint the Rust, warnings denied
+clippy: $(VENV)/.created ## Lint the Rust, warnings denied
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 .PHONY: mypy
@@ -85,22 +85,29 @@ wheel: $(WHEELS)/.built ## Build the wheel, and fetch those it needs, into build
 clean: ## Remove what was made, except Rust's target directory
 	rm -rf build $(VENV) $(DEMO)
 
-$(VENV)/.ready: tests/requirements.txt
-	$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed, this is " + sys.version)'
-	$(PYTHON) -m venv --clear $(VENV)
-	$(PIP) wheel --prefer-binary --wheel-dir $(WHEELS) --requirement tests/requirements.txt
-	$(PIP) install --no-index --find-links $(WHEELS) --requirement tests/requirements.txt
-	touch $@
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed, this is " + sys.version)'
+	@echo "Making the environment in $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.created tests/requirements.txt
+	@echo "Fetching what the tests and checks need"
+	@$(PIP) wheel --prefer-binary --wheel-dir $(WHEELS) --requirement tests/requirements.txt
+	@$(PIP) install --no-index --find-links $(WHEELS) --requirement tests/requirements.txt
+	@touch $@
 
 # `pip wheel .` also collects the wheels that ours depends on, so that everything after it
 # installs from this directory alone, without a network. build/lib is setuptools' scratch
 # directory: left in place, it would carry deleted modules into the wheel.
-$(WHEELS)/.built: $(VENV)/.ready $(sources)
-	rm -rf $(WHEELS)/provara_protocol-*.whl build/lib build/lib.* build/bdist.*
-	$(PIP) wheel --prefer-binary --find-links $(WHEELS) --wheel-dir $(WHEELS) .
-	touch $@
+# setuptools is for the packages that the demo and the tests build, offline, from source.
+$(WHEELS)/.built: $(VENV)/.created $(sources)
+	@echo "Building the wheel (a few minutes the first time)"
+	@rm -rf $(WHEELS)/provara_protocol-*.whl build/lib build/lib.* build/bdist.*
+	@$(PIP) wheel --prefer-binary --find-links $(WHEELS) --wheel-dir $(WHEELS) 'setuptools>=68' .
+	@touch $@
 
-$(VENV)/.installed: $(WHEELS)/.built
-	$(PIP) install --no-index --find-links $(WHEELS) --force-reinstall --no-deps $(WHEELS)/provara_protocol-*.whl
-	$(PIP) install --no-index --find-links $(WHEELS) provara-protocol
-	touch $@
+$(VENV)/.installed: $(VENV)/.ready $(WHEELS)/.built
+	@$(PIP) install --no-index --find-links $(WHEELS) --force-reinstall --no-deps $(WHEELS)/provara_protocol-*.whl
+	@$(PIP) install --no-index --find-links $(WHEELS) provara-protocol
+	@touch $@
