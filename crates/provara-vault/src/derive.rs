@@ -2,6 +2,7 @@
 
 use provara_core::beliefs::{BeliefReducer, BeliefState};
 use provara_core::json::{self, Value};
+use provara_core::summary::Summary;
 
 use crate::error::VaultError;
 use crate::vault::Vault;
@@ -19,6 +20,24 @@ impl Vault {
             Ok(())
         })?;
         Ok(reducer.finish())
+    }
+
+    /// How many events the log's whole lines are, by whom, of which types, and where the chains
+    /// stand. Whether the events verify is not asked here.
+    ///
+    /// # Errors
+    /// [`VaultError::BrokenLog`] for a line that is no event, and as [`Vault::snapshot`].
+    pub fn summary(&self) -> Result<Summary, VaultError> {
+        let snapshot = self.snapshot()?;
+        Summary::from_lines(snapshot.lines()).map_err(|error| VaultError::BrokenLog {
+            line: error.line,
+            offset: snapshot
+                .lines()
+                .take(error.line as usize - 1)
+                .map(|l| l.len() as u64 + 1)
+                .sum(),
+            reason: error.problem.to_string(),
+        })
     }
 }
 

@@ -12,8 +12,10 @@
 //! * The one use of `unsafe` is the memory map of large logs, in `map.rs`.
 
 mod append;
+mod capture;
 mod check;
 mod checkpoint;
+mod checkpoint_check;
 mod clock;
 mod derive;
 mod error;
@@ -30,6 +32,7 @@ mod seal;
 mod snapshot;
 mod state_dir;
 mod vault;
+mod verify;
 mod walk;
 pub mod writer;
 
@@ -41,3 +44,4 @@ pub use keyfile::read_keyfile;
 pub use seal::SealReceipt;
 pub use snapshot::LogSnapshot;
 pub use vault::{LOCK_TIMEOUT, Vault};
+pub use verify::VerifyOptions;

@@ -45,10 +45,28 @@ pub(crate) fn lock_log(path: &Path, timeout: Duration) -> Result<File, VaultErro
     }
 }
 
-/// Tries to take a reader's lock on the open log: proof that no writer is at work now. The lock
-/// goes with [`File::unlock`]. `Ok(false)` where a writer holds it or the file system has no locks.
-pub(crate) fn try_lock_shared(log: &File) -> bool {
-    log.try_lock_shared().is_ok()
+/// What came of asking for a reader's lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shared {
+    /// It is held: no writer is at work. It goes with [`File::unlock`] or with the file.
+    Held,
+    /// A writer holds the log.
+    Busy,
+    /// The file system has no locks.
+    Unsupported,
+}
+
+/// Tries to take a reader's lock on the open log.
+pub(crate) fn try_lock_shared(log: &File) -> io::Result<Shared> {
+    match log.try_lock_shared() {
+        Ok(()) => Ok(Shared::Held),
+        Err(TryLockError::WouldBlock) => Ok(Shared::Busy),
+        Err(TryLockError::Error(error)) => match error.kind() {
+            io::ErrorKind::Interrupted => Ok(Shared::Busy),
+            io::ErrorKind::Unsupported => Ok(Shared::Unsupported),
+            _ => Err(error),
+        },
+    }
 }
 
 /// Whether the open file is still what stands at `path`.
@@ -105,9 +123,15 @@ mod tests {
         if cfg!(target_os = "linux") && fs::metadata("/proc/locks").is_ok() {
             assert!(holder.contains(&std::process::id().to_string()) || holder == "another writer");
         }
-        assert!(!try_lock_shared(&File::open(&path).unwrap()));
+        assert_eq!(
+            try_lock_shared(&File::open(&path).unwrap()).unwrap(),
+            Shared::Busy
+        );
         drop(first);
-        assert!(try_lock_shared(&File::open(&path).unwrap()));
+        assert_eq!(
+            try_lock_shared(&File::open(&path).unwrap()).unwrap(),
+            Shared::Held
+        );
         lock_log(&path, Duration::ZERO).unwrap();
     }
 

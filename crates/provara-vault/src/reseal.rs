@@ -150,7 +150,11 @@ impl Vault {
         registry: &KeyRegistry,
     ) -> KeyRegistry {
         let mut after = registry.clone();
-        for event in index.key_events.iter().filter(|event| event.offset >= sealed) {
+        for event in index
+            .key_events
+            .iter()
+            .filter(|event| event.offset >= sealed)
+        {
             if let Some(change) = Change::read(event.revokes, &event.payload) {
                 change.apply(&mut after, event.id);
             }

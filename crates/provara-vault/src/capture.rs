@@ -1,0 +1,306 @@
+//! One consistent view of a vault for a verification, taken while writers may be at work.
+//!
+//! A view is taken without any lock first. If it is consistent, that is the end of it, as it is for
+//! a vault at rest. If not, either a writer is between its steps or the vault is wrong, and the two
+//! are told apart by the writers' own lock: a reader's lock, held only while the seal, the small
+//! files and the log's length are read, proves that no writer is at work, and what is found then
+//! stands. Where a writer holds the lock all the time, the log is taken as far as the seal covers
+//! it, which is consistent by construction.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use provara_core::finding::Finding;
+use provara_core::id::Digest;
+use provara_core::manifest::{Manifest, SEAL_FILES};
+use provara_core::verify::LogVerdict;
+use provara_core::verify::files::{DiskEntry, KEYS, REQUIRED, SealFiles, check_keys, check_seal};
+
+use crate::error::{Context, VaultError};
+use crate::layout;
+use crate::lock::{Shared, try_lock_shared};
+use crate::seal::hash_file;
+use crate::snapshot::LogSnapshot;
+use crate::vault::{Vault, is_absence};
+use crate::walk::{Kind, walk};
+
+/// How long a verification tries to find a moment between two writers.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The log as it was taken.
+#[derive(Debug)]
+pub(crate) struct CapturedLog {
+    /// Its whole lines.
+    pub(crate) lines: LogSnapshot,
+    /// What follows the last line end.
+    pub(crate) tail: Vec<u8>,
+    /// How much of it a writer had appended beyond its seal, and is left out.
+    pub(crate) beyond: u64,
+}
+
+impl CapturedLog {
+    /// The bytes that were taken.
+    fn size(&self) -> u64 {
+        self.lines.len() + self.tail.len() as u64
+    }
+}
+
+/// Something that stands in the vault.
+#[derive(Debug)]
+enum Standing {
+    File(u64),
+    Other(&'static str),
+}
+
+/// A view of a vault.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    pub(crate) log: Option<CapturedLog>,
+    standing: BTreeMap<String, Standing>,
+    /// The seal and the files that every vault has.
+    texts: BTreeMap<&'static str, Vec<u8>>,
+}
+
+impl Capture {
+    /// Takes a view that no writer is in the middle of.
+    pub(crate) fn take(vault: &Vault) -> Result<Self, VaultError> {
+        let first = Self::look(vault, false)?;
+        if first.is_consistent() {
+            return Ok(first);
+        }
+        let path = vault.log_path();
+        let Ok(log) = vault.open_log_file() else {
+            // Without a log there is no lock and no writer.
+            return Ok(first);
+        };
+        let start = Instant::now();
+        loop {
+            match try_lock_shared(&log).context("lock", &path)? {
+                Shared::Busy => {
+                    let seen = Self::look(vault, true)?;
+                    if seen.is_consistent() {
+                        return Ok(seen);
+                    }
+                }
+                Shared::Held | Shared::Unsupported => {
+                    let seen = Self::look(vault, false);
+                    // A lock that is not released here goes with the file.
+                    let _ = log.unlock();
+                    return seen;
+                }
+            }
+            let waited = start.elapsed();
+            if waited > PATIENCE {
+                let holder = "writers that left no moment between them".to_owned();
+                return Err(VaultError::Locked {
+                    path,
+                    waited,
+                    holder,
+                });
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Looks once. The seal is read before the log, so that the log has at least what it covers.
+    /// `cut` leaves out what the log has beyond it.
+    fn look(vault: &Vault, cut: bool) -> Result<Self, VaultError> {
+        let mut standing = BTreeMap::new();
+        for found in walk(vault.path())? {
+            let entry = match found.kind {
+                Kind::Unsafe(reason) => Standing::Other(reason),
+                Kind::File | Kind::Link => {
+                    let path = vault.path().join(&found.path);
+                    match unless_absent(fs::metadata(&path)).context("read", &path)? {
+                        Some(metadata) => Standing::File(metadata.len()),
+                        None => continue,
+                    }
+                }
+            };
+            standing.insert(found.path, entry);
+        }
+        let mut texts = BTreeMap::new();
+        for name in SEAL_FILES.into_iter().chain(REQUIRED) {
+            if matches!(standing.get(name), Some(Standing::File(_))) {
+                let path = vault.path().join(name);
+                if let Some(text) = unless_absent(fs::read(&path)).context("read", &path)? {
+                    texts.insert(name, text);
+                }
+            }
+        }
+        let sealed = texts
+            .get(layout::MANIFEST)
+            .filter(|_| cut)
+            .and_then(|text| sealed_size(text));
+        let mut capture = Self {
+            log: None,
+            standing,
+            texts,
+        };
+        if matches!(capture.standing.get(layout::LOG), Some(Standing::File(_))) {
+            let path = vault.log_path();
+            if let Some(file) = unless_absent(File::open(&path)).context("read", &path)? {
+                let log = capture_log(&file, sealed, vault)?;
+                capture
+                    .standing
+                    .insert(layout::LOG.to_owned(), Standing::File(log.size()));
+                capture.log = Some(log);
+            }
+        }
+        Ok(capture)
+    }
+
+    /// The content of one of the files that every vault has.
+    pub(crate) fn text(&self, name: &str) -> Option<&[u8]> {
+        self.texts.get(name).map(Vec::as_slice)
+    }
+
+    /// The checkpoints, in the order of their names.
+    pub(crate) fn checkpoints(&self) -> impl Iterator<Item = &str> {
+        let checkpoint = |path: &&String| {
+            path.strip_prefix(layout::CHECKPOINTS)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .is_some_and(|name| name.ends_with(".chk"))
+        };
+        let files = self
+            .standing
+            .iter()
+            .filter(|(_, entry)| matches!(entry, Standing::File(_)));
+        files
+            .map(|(path, _)| path)
+            .filter(checkpoint)
+            .map(String::as_str)
+    }
+
+    /// The bytes of the seal.
+    pub(crate) fn seal(&self) -> SealFiles<'_> {
+        SealFiles {
+            manifest: self.text(layout::MANIFEST),
+            signature: self.text(layout::MANIFEST_SIG),
+            merkle_root: self.text(layout::MERKLE_ROOT),
+        }
+    }
+
+    /// Every file with its digest. `log` is that of the log; the files that were not read for the
+    /// view are read now.
+    pub(crate) fn disk(
+        &self,
+        vault: &Vault,
+        log: Digest,
+    ) -> Result<BTreeMap<String, DiskEntry>, VaultError> {
+        let mut disk = BTreeMap::new();
+        for (path, standing) in &self.standing {
+            let entry = match standing {
+                Standing::Other(reason) => DiskEntry::Other(reason),
+                Standing::File(size) if path == layout::LOG => DiskEntry::File {
+                    size: *size,
+                    sha256: log,
+                },
+                Standing::File(size) => match self.text(path) {
+                    Some(text) => entry_of(text),
+                    // Their content concerns nobody, and a private key is not read without need.
+                    None if layout::is_unlisted(path) => DiskEntry::File {
+                        size: *size,
+                        sha256: Digest::of(b""),
+                    },
+                    None => {
+                        let file = vault.path().join(path);
+                        let (size, sha256) = hash_file(&file).context("read", &file)?;
+                        DiskEntry::File { size, sha256 }
+                    }
+                },
+            };
+            disk.insert(path.clone(), entry);
+        }
+        Ok(disk)
+    }
+
+    /// Whether the seal fits what stands there, as far as sizes and small files tell.
+    fn is_consistent(&self) -> bool {
+        let manifest = self
+            .text(layout::MANIFEST)
+            .and_then(|text| Manifest::parse(text).ok());
+        let Some(manifest) = manifest else {
+            return false;
+        };
+        let claimed: BTreeMap<&str, Digest> = manifest
+            .files
+            .iter()
+            .filter_map(|file| Some((file.path.as_str(), file.sha256.parse().ok()?)))
+            .collect();
+        let disk = self
+            .standing
+            .iter()
+            .map(|(path, standing)| {
+                let entry = match (standing, self.text(path)) {
+                    (Standing::Other(reason), _) => DiskEntry::Other(reason),
+                    (Standing::File(_), Some(text)) => entry_of(text),
+                    (Standing::File(size), None) => DiskEntry::File {
+                        size: *size,
+                        sha256: claimed
+                            .get(path.as_str())
+                            .copied()
+                            .unwrap_or(Digest::of(b"")),
+                    },
+                };
+                (path.clone(), entry)
+            })
+            .collect();
+        let (registry, _) = check_keys(self.text(KEYS));
+        let findings: Vec<Finding> =
+            check_seal(self.seal(), &disk, &registry, &LogVerdict::default());
+        findings.is_empty() && self.log.as_ref().is_some_and(|log| log.tail.is_empty())
+    }
+}
+
+fn entry_of(text: &[u8]) -> DiskEntry {
+    DiskEntry::File {
+        size: text.len() as u64,
+        sha256: Digest::of(text),
+    }
+}
+
+/// How much of the log the manifest covers.
+fn sealed_size(manifest: &[u8]) -> Option<u64> {
+    let manifest = Manifest::parse(manifest).ok()?;
+    manifest
+        .files
+        .iter()
+        .find(|file| file.path == layout::LOG)
+        .map(|file| file.size)
+}
+
+fn capture_log(file: &File, sealed: Option<u64>, vault: &Vault) -> Result<CapturedLog, VaultError> {
+    let path = vault.log_path();
+    let length = file.metadata().context("read", &path)?.len();
+    if let Some(sealed) = sealed.filter(|sealed| *sealed <= length) {
+        return Ok(CapturedLog {
+            lines: LogSnapshot::of_prefix(file, sealed, &path)?,
+            tail: Vec::new(),
+            beyond: length - sealed,
+        });
+    }
+    let lines = LogSnapshot::of_lines(file, &path)?;
+    // Read, not mapped: the next writer may cut it off.
+    let mut tail = vec![0; usize::try_from(lines.torn()).unwrap_or(usize::MAX)];
+    match file.read_exact_at(&mut tail, lines.len()) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => tail.clear(),
+        read => read.context("read", &path)?,
+    }
+    Ok(CapturedLog {
+        lines,
+        tail,
+        beyond: 0,
+    })
+}
+
+fn unless_absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if is_absence(&error) => Ok(None),
+        result => result.map(Some),
+    }
+}

@@ -1,0 +1,183 @@
+//! Checkpoints held against the log that they claim to be the state of.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use provara_core::beliefs::BeliefReducer;
+use provara_core::checkpoint::{Checkpoint, CheckpointError};
+use provara_core::finding::{Code, Finding};
+use provara_core::id::KeyId;
+use provara_core::json::Value;
+use provara_core::keys::{KeyRegistry, PublicKey};
+use provara_core::verify::LogVerdict;
+
+use crate::capture::Capture;
+use crate::derive::each_event;
+use crate::error::{Context, VaultError};
+use crate::layout;
+use crate::vault::Vault;
+
+/// What one checkpoint says and the log must confirm.
+struct Claim<'t> {
+    path: &'t str,
+    checkpoint: Checkpoint<'t>,
+}
+
+/// Checks every checkpoint's form and signature, and its state if the log is `sound`.
+pub(crate) fn check_checkpoints(
+    vault: &Vault,
+    capture: &Capture,
+    registry: &KeyRegistry,
+    log: &LogVerdict,
+    sound: bool,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Finding>, VaultError> {
+    let mut findings = Vec::new();
+    let mut texts = Vec::new();
+    for path in capture.checkpoints() {
+        let file = vault.path().join(path);
+        texts.push((path, fs::read(&file).context("read", &file)?));
+    }
+    // By the number of events that they cover; the reducer passes once.
+    let mut claims: BTreeMap<u64, Vec<Claim<'_>>> = BTreeMap::new();
+    for (path, text) in &texts {
+        let checkpoint = match Checkpoint::parse(text) {
+            Ok(checkpoint) => checkpoint,
+            Err(error) => {
+                findings.push(Finding::new(code_of(&error), *path, error.to_string()));
+                continue;
+            }
+        };
+        if let Some(finding) = check_signature(path, &checkpoint, registry, log) {
+            findings.push(finding);
+            continue;
+        }
+        let expected = layout::checkpoint_path(checkpoint.event_count);
+        if expected != *path {
+            let message = "the name is not that of the number of events it covers";
+            findings.push(Finding::new(Code::E302, *path, message).compare(&expected, path));
+        }
+        claims
+            .entry(checkpoint.event_count)
+            .or_default()
+            .push(Claim { path, checkpoint });
+    }
+    if claims.is_empty() {
+        return Ok(findings);
+    }
+    if !sound {
+        notes.push(
+            "the states of the checkpoints were not compared, as the log does not verify"
+                .to_owned(),
+        );
+        return Ok(findings);
+    }
+    findings.extend(compare(&claims, capture)?);
+    Ok(findings)
+}
+
+/// Replays the log once and compares each state on the way.
+fn compare(
+    claims: &BTreeMap<u64, Vec<Claim<'_>>>,
+    capture: &Capture,
+) -> Result<Vec<Finding>, VaultError> {
+    let mut findings = Vec::new();
+    let mut reducer = BeliefReducer::new();
+    let mut revoked: BTreeMap<KeyId, u64> = BTreeMap::new();
+    let mut count = 0;
+    let mut take = |number: u64, event: &Value<'_>| {
+        reducer.apply(event);
+        count = number;
+        if event.get("type").and_then(Value::as_str) == Some("KEY_REVOCATION") {
+            let key = event
+                .get("payload")
+                .and_then(|payload| payload.get("revoked_key_id"));
+            if let Some(key) = key.and_then(Value::as_str).and_then(|key| key.parse().ok()) {
+                revoked.entry(key).or_insert(number);
+            }
+        }
+        let Some(here) = claims.get(&number) else {
+            return Ok(());
+        };
+        let state = reducer.state();
+        for Claim { path, checkpoint } in here {
+            if let Some(at) = revoked.get(&checkpoint.key_id) {
+                let message = format!(
+                    "signed by key {}, which line {at} of the log had revoked",
+                    checkpoint.key_id
+                );
+                findings.push(Finding::new(Code::E202, *path, message));
+            }
+            if !checkpoint.agrees_with(&state) {
+                let message = format!("the state is not that of the log's first {number} events");
+                findings.push(
+                    Finding::new(Code::E009, *path, message)
+                        .compare(state.state_hash, checkpoint.state_hash()),
+                );
+            }
+        }
+        Ok(())
+    };
+    if let Some(log) = &capture.log {
+        each_event(&log.lines, &mut take)?;
+        if !log.tail.is_empty() {
+            // The log is sound, so this is a whole event that only lacks its line end.
+            let event =
+                provara_core::json::parse(&log.tail).map_err(|error| VaultError::BrokenLog {
+                    line: 0,
+                    offset: log.lines.len(),
+                    reason: error.to_string(),
+                })?;
+            let number = log.lines.lines().count() as u64 + 1;
+            take(number, &event)?;
+        }
+    }
+    for (covered, claims) in claims.range(count + 1..) {
+        for claim in claims {
+            let message = format!("it covers {covered} events, and the log has only {count}");
+            findings.push(Finding::new(Code::E009, claim.path, message).compare(covered, count));
+        }
+    }
+    Ok(findings)
+}
+
+fn check_signature(
+    path: &str,
+    checkpoint: &Checkpoint<'_>,
+    registry: &KeyRegistry,
+    log: &LogVerdict,
+) -> Option<Finding> {
+    let id = checkpoint.key_id;
+    let promoted = || log.promoted_keys.iter().find(|key| key.key_id() == id);
+    let key: Option<&PublicKey> = registry
+        .get(&id)
+        .map(|entry| &entry.public_key)
+        .or_else(promoted);
+    let Some(key) = key else {
+        let message = format!("the signer's key {id} is not in keys.json");
+        return Some(Finding::new(Code::E204, path, message));
+    };
+    let message = format!("the signature does not verify under key {id}");
+    checkpoint
+        .verify(key)
+        .is_err()
+        .then(|| Finding::new(Code::E003, path, message))
+}
+
+fn code_of(error: &CheckpointError) -> Code {
+    match error {
+        CheckpointError::Json(_) => Code::E104,
+        CheckpointError::Missing(_) | CheckpointError::Field { .. } => Code::E300,
+        CheckpointError::Id {
+            field: "key_id", ..
+        } => Code::E102,
+        CheckpointError::Id {
+            field: "last_event_id",
+            ..
+        } => Code::E101,
+        CheckpointError::Id { .. } => Code::E100,
+        CheckpointError::Signature => Code::E103,
+        CheckpointError::SpecVersion { .. } => Code::E303,
+        CheckpointError::Inconsistent(_) => Code::E009,
+    }
+}

@@ -1,0 +1,97 @@
+//! Verification of a whole vault: every rule of the format, every finding, nothing written.
+
+use std::thread;
+
+use provara_core::finding::{Code, Finding, Report, Severity};
+use provara_core::id::Digest;
+use provara_core::keys::KeyRegistry;
+use provara_core::verify::files::{
+    GENESIS, KEYS, check_genesis, check_identity, check_keys, check_policies, check_seal,
+};
+use provara_core::verify::{LogVerdict, report};
+use sha2::{Digest as _, Sha256};
+
+use crate::capture::Capture;
+use crate::check::{available_threads, check_log};
+use crate::checkpoint_check::check_checkpoints;
+use crate::error::VaultError;
+use crate::vault::Vault;
+
+/// How a vault is verified.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct VerifyOptions {
+    /// Whether warnings weigh as errors.
+    pub strict: bool,
+    /// How many threads check lines; as many as the machine has where it is not said. The report
+    /// does not depend on it.
+    pub threads: Option<usize>,
+}
+
+impl Vault {
+    /// Verifies everything: each event, the chains, the keys over time, the files and the seal. A
+    /// report that finds faults is a result, not an error. Writers may be at work meanwhile; what
+    /// is verified is one consistent state. Nothing is written.
+    ///
+    /// # Errors
+    /// [`VaultError::Io`] where something could not be read, [`VaultError::Locked`] where writers
+    /// left no moment at which the vault stood still: the vault could then not be checked.
+    pub fn verify(&self, options: &VerifyOptions) -> Result<Report, VaultError> {
+        let capture = Capture::take(self)?;
+        let threads = options.threads.unwrap_or_else(available_threads).max(1);
+        let (registry, keys_findings) = check_keys(capture.text(KEYS));
+        let (log, digest) = check_captured_log(&capture, &registry, threads);
+        let (genesis, mut findings) = check_genesis(capture.text(GENESIS));
+        findings.extend(check_identity(&genesis, &log, &registry));
+        findings.extend(keys_findings);
+        findings.extend(check_policies(|file| capture.text(file)));
+        if genesis.predecessor.is_some() {
+            let message = "the vault names a predecessor, which was not checked";
+            findings.push(Finding::new(Code::W008, GENESIS, message));
+        }
+        let mut notes = Vec::new();
+        let sound = log
+            .findings
+            .iter()
+            .all(|finding| finding.severity != Severity::Error);
+        findings.extend(check_checkpoints(
+            self, &capture, &registry, &log, sound, &mut notes,
+        )?);
+        let disk = capture.disk(self, digest)?;
+        findings.extend(check_seal(capture.seal(), &disk, &registry, &log));
+        if let Some(beyond) = capture
+            .log
+            .as_ref()
+            .map(|log| log.beyond)
+            .filter(|beyond| *beyond > 0)
+        {
+            notes.push(format!(
+                "a writer was at work: the log was verified as far as the seal covers it, without the \
+                 {beyond} bytes appended since"
+            ));
+        }
+        Ok(report(log, findings, notes, options.strict))
+    }
+}
+
+/// The verdict on the log, and the digest of its bytes.
+fn check_captured_log(
+    capture: &Capture,
+    registry: &KeyRegistry,
+    threads: usize,
+) -> (LogVerdict, Digest) {
+    let Some(log) = &capture.log else {
+        return (check_log(b"", b"", registry, 1), Digest::of(b""));
+    };
+    let hash = || {
+        let hasher = Sha256::new_with_prefix(log.lines.bytes()).chain_update(&log.tail);
+        Digest(hasher.finalize().into())
+    };
+    let check = || check_log(&log.lines, &log.tail, registry, threads);
+    if threads == 1 {
+        return (check(), hash());
+    }
+    thread::scope(|scope| {
+        let digest = scope.spawn(hash);
+        (check(), digest.join().expect("hashing does not panic"))
+    })
+}
