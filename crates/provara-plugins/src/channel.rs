@@ -1,5 +1,5 @@
 //! The socket to the plugin host, with everything that a wait for it must also notice: the end
-//! of the host and a deadline.
+//! of the host, a deadline, a signal.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::interrupt::Guard;
 use crate::protocol::{FrameReader, Violation};
 
 /// Why nothing could be sent or received.
@@ -17,6 +18,8 @@ pub(crate) enum Stop {
     Closed,
     /// The deadline passed.
     Deadline,
+    /// This signal arrived.
+    Signal(i32),
     /// The host broke the protocol.
     Violation(Violation),
     /// The system failed.
@@ -41,6 +44,7 @@ pub(crate) struct Channel {
     frames: FrameReader,
     /// Readable when the host has ended, where the system can tell (Linux).
     process: Option<OwnedFd>,
+    guard: Option<Guard>,
     pub(crate) deadline: Option<Instant>,
 }
 
@@ -48,6 +52,7 @@ impl Channel {
     pub(crate) fn new(
         socket: UnixStream,
         process: Option<OwnedFd>,
+        guard: Option<Guard>,
         deadline: Option<Instant>,
     ) -> io::Result<Channel> {
         socket.set_nonblocking(true)?;
@@ -55,10 +60,10 @@ impl Channel {
             socket,
             frames: FrameReader::default(),
             process,
+            guard,
             deadline,
         })
     }
-
 
     /// Sends all bytes.
     pub(crate) fn send(&mut self, mut bytes: &[u8]) -> Result<(), Stop> {
@@ -155,12 +160,18 @@ impl Channel {
                 },
             };
             let mut fds = vec![PollFd::from_borrowed_fd(self.socket.as_fd(), what)];
+            let guard = self.guard.as_ref();
+            let wake = guard.map(Guard::wake);
+            fds.extend(wake.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
             let process = self.process.as_ref().map(AsFd::as_fd);
             fds.extend(process.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
             match poll(&mut fds, left.as_ref()) {
                 Ok(_) => {}
                 Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
+            }
+            if let Some(signal) = guard.and_then(Guard::received) {
+                return Err(Stop::Signal(signal));
             }
             // What the host still sent stands before its end.
             if !fds[0].revents().is_empty() {

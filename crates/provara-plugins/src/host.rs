@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::catalog::{Catalog, PluginName};
 use crate::channel::{Channel, Stop};
 use crate::interpreter::Interpreter;
+use crate::interrupt::Guard;
 use crate::launch::{self, Environment, Launch, LaunchError};
 use crate::output::{self, Pumps, Sink};
 use crate::protocol::{
@@ -72,6 +73,9 @@ pub struct HostOptions {
     pub hash_seed: u32,
     /// Where the plugins' output goes.
     pub output: Sink,
+    /// Whether SIGINT, SIGTERM and SIGHUP end the host and its command in good order (see
+    /// [`crate::interrupt`]). A server that handles signals itself switches this off.
+    pub interruptible: bool,
     /// The executable that becomes the launcher; the running one if `None`. Its `main` must call
     /// [`crate::launch::maybe_become_launcher`] first.
     pub launcher: Option<PathBuf>,
@@ -90,6 +94,7 @@ impl HostOptions {
             environment: Environment::from_process(),
             hash_seed: 0,
             output: output::stderr_sink(),
+            interruptible: true,
             launcher: None,
         }
     }
@@ -160,6 +165,10 @@ pub enum HostError {
         /// The limit.
         limit: Duration,
     },
+    /// This signal asked the process to end. The host is gone; once the last
+    /// [`Guard`] is dropped the signal takes its default effect.
+    #[error("interrupted by signal {0}")]
+    Interrupted(i32),
     /// A plugin raised, exited, or returned what it must not.
     #[error("the plugin '{}' failed{}", .0.plugin, .0.message.as_deref().map(|text| format!(": {text}")).unwrap_or_default())]
     Plugin(Box<PluginFailure>),
@@ -245,7 +254,7 @@ pub enum Verdict {
     Refused(String),
 }
 
-/// Ends a host from another thread, for Ctrl-C.
+/// Ends a host from another thread.
 ///
 /// Killing is final: the host's pending and later requests fail.
 #[derive(Debug, Clone)]
@@ -307,6 +316,8 @@ impl Host {
             Purpose::Reduce { .. } => None,
             _ => options.state_dir.as_deref(),
         };
+        // Before there is anything to clean up.
+        let guard = options.interruptible.then(Guard::new).transpose()?;
         let launched = launch::start(Launch {
             launcher: options.launcher.as_deref(),
             program: &options.interpreter.program,
@@ -323,7 +334,7 @@ impl Host {
         let mut host = Host {
             killer: Killer(Arc::new(Mutex::new(Some(launched.child.id())))),
             child: Some(launched.child),
-            channel: Channel::new(launched.socket, launched.process, Some(first))?,
+            channel: Channel::new(launched.socket, launched.process, guard, Some(first))?,
             pumps: Pumps::new(options.output),
             confinement: Confinement::default(),
             hello: Hello {
@@ -342,6 +353,7 @@ impl Host {
         let report = match host.channel.receive() {
             Ok(frame) => launch::read_report(&frame),
             Err(Stop::Io(error)) => Err(LaunchError::Silent(error)),
+            Err(Stop::Signal(signal)) => return Err(HostError::Interrupted(signal)),
             Err(stop) => {
                 host.end();
                 Err(LaunchError::Silent(io::Error::other(match stop {
@@ -597,6 +609,10 @@ impl Host {
             Stop::Violation(violation) => {
                 self.end();
                 HostError::Protocol { plugin, violation }
+            }
+            Stop::Signal(signal) => {
+                self.end();
+                HostError::Interrupted(signal)
             }
             Stop::Io(error) => {
                 self.end();

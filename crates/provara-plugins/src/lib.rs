@@ -1,14 +1,34 @@
 #![deny(unsafe_code)]
-//! The plugin contract of Provara on the trusted side.
+//! The plugin contract of Provara, seen from the trusted side.
+//!
+//! Plugins are third parties' Python code. They run in a process of their own, the *plugin host*,
+//! and this crate is everything that stands between it and the process that holds the keys:
+//!
+//! * [`interpreter`] finds the Python that runs the host.
+//! * [`launch`] is the one place where plugin processes are started, and [`walls`] what confines
+//!   them before Python starts.
+//! * [`protocol`] is what the two processes say to each other; [`host`] asks and checks.
+//! * [`catalog`] is what discovery found, parsed into types that can hold only what the contract
+//!   allows; [`schema`] checks the data of custom events and explains what does not fit.
+//! * [`output`] copies what plugins print, [`text`] makes untrusted text safe for a terminal.
+//! * [`set_option`] types `--set KEY=VALUE`, [`staging`] makes outputs that appear whole or not at
+//!   all, [`builtin`] has the exports that need no plugin, [`interrupt`] ends it all in good order.
+//!
+//! The only unsafe code is in the launcher (`launch/child.rs`), where two system calls have no
+//! safe form.
 
+pub mod builtin;
 pub mod catalog;
 mod channel;
 pub mod host;
 pub mod interpreter;
+pub mod interrupt;
 pub mod launch;
 pub mod output;
 pub mod protocol;
 pub mod schema;
+pub mod set_option;
+pub mod staging;
 pub mod text;
 pub mod walls;
 

@@ -174,14 +174,13 @@ mod tests {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let taken = Arc::clone(&lines);
         let mut pumps = Pumps::new(Arc::new(move |line| {
-            taken.lock().unwrap().push(line.to_owned())
+            taken.lock().unwrap().push(line.to_owned());
         }));
         pumps.set_label("csv");
         pumps.copy(std::io::Cursor::new(input)).unwrap();
         pumps.drain(Duration::from_secs(10));
         assert_eq!(pumps.running, 0);
-        let lines = lines.lock().unwrap().clone();
-        lines
+        std::mem::take(&mut *lines.lock().unwrap())
     }
 
     #[test]

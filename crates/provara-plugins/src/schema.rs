@@ -73,7 +73,6 @@ pub enum SchemaError {
 pub struct CompiledSchema {
     type_name: String,
     version: String,
-    tree: Tree,
     validator: jsonschema::Validator,
 }
 
@@ -165,7 +164,6 @@ impl CompiledSchema {
         Ok(CompiledSchema {
             type_name: type_name.to_owned(),
             version: version.to_owned(),
-            tree,
             validator,
         })
     }
@@ -180,11 +178,6 @@ impl CompiledSchema {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
-    }
-
-    /// The schema as a tree, for typing `--set` arguments.
-    pub(crate) fn tree(&self) -> &Tree {
-        &self.tree
     }
 
     /// Checks data.

@@ -1,0 +1,137 @@
+//! Ctrl-C while a plugin runs.
+//!
+//! The plugin host has its own process group, so the terminal's signal reaches only this process.
+//! While a [`Guard`] lives, SIGINT, SIGTERM and SIGHUP do not end the process at once: they wake
+//! whoever waits for the host, which lets destructors kill the host and remove staged files. When
+//! the last guard is gone the signal takes its default effect, so that a shell sees the process
+//! end by the signal. Without a guard the signals do what they always do.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::{flag, low_level};
+
+struct State {
+    /// Readable from the first signal on; never drained, because the process is to end.
+    wake: UnixStream,
+    /// Whether a signal takes its default effect at once.
+    default: Arc<AtomicBool>,
+    /// The last signal, or 0.
+    received: Arc<AtomicUsize>,
+    guards: Mutex<usize>,
+}
+
+fn state() -> io::Result<&'static State> {
+    static STATE: OnceLock<State> = OnceLock::new();
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    if let Some(state) = STATE.get() {
+        return Ok(state);
+    }
+    let _lock = INSTALLING
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(state) = STATE.get() {
+        return Ok(state);
+    }
+    let (wake, write) = UnixStream::pair()?;
+    let default = Arc::new(AtomicBool::new(true));
+    let received = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // Under nohup a hang-up is ignored, and stays so.
+        if is_ignored(signal) {
+            continue;
+        }
+        flag::register_conditional_default(signal, Arc::clone(&default))?;
+        flag::register_usize(
+            signal,
+            Arc::clone(&received),
+            signal.unsigned_abs() as usize,
+        )?;
+        low_level::pipe::register(signal, write.try_clone()?)?;
+    }
+    Ok(STATE.get_or_init(|| State {
+        wake,
+        default,
+        received,
+        guards: Mutex::new(0),
+    }))
+}
+
+/// Whether the process was started with a signal ignored. Only Linux tells without unsafe code.
+fn is_ignored(signal: i32) -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        return false;
+    };
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0);
+    mask & (1 << (signal - 1)) != 0
+}
+
+/// Holds back the default effect of the interrupting signals.
+#[derive(Debug)]
+pub struct Guard(());
+
+impl Guard {
+    /// Installs the handlers (the first time) and holds the default effect back.
+    ///
+    /// # Errors
+    /// If the system refuses a socket pair or a handler.
+    pub fn new() -> io::Result<Guard> {
+        let state = state()?;
+        let mut guards = state
+            .guards
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        *guards += 1;
+        state.default.store(false, Ordering::SeqCst);
+        Ok(Guard(()))
+    }
+
+    /// The signal that arrived, if one did.
+    #[must_use]
+    pub fn received(&self) -> Option<i32> {
+        received()
+    }
+
+    /// A descriptor that is readable once a signal has arrived, for `poll`.
+    ///
+    /// # Panics
+    /// Never: a guard exists only after the handlers were installed.
+    #[must_use]
+    pub fn wake(&self) -> BorrowedFd<'static> {
+        state()
+            .expect("a guard exists only after the handlers were installed")
+            .wake
+            .as_fd()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let Ok(state) = state() else { return };
+        let mut guards = state
+            .guards
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        *guards -= 1;
+        if *guards > 0 {
+            return;
+        }
+        // First let the default effect in, then look: a signal between the two is not lost.
+        state.default.store(true, Ordering::SeqCst);
+        if let Some(signal) = received() {
+            let _ = low_level::emulate_default_handler(signal);
+        }
+    }
+}
+
+fn received() -> Option<i32> {
+    let signal = state().ok()?.received.load(Ordering::SeqCst);
+    i32::try_from(signal).ok().filter(|signal| *signal != 0)
+}

@@ -1,0 +1,545 @@
+//! Outputs that appear whole or not at all.
+//!
+//! An output is written into a private directory beside its target, on the same file system, and
+//! moved into place in one step once it is complete and on disk. Until then the target is as it
+//! was; afterwards nothing else remains. An output may be a file or a directory.
+//!
+//! What a crash leaves behind: before the move, a hidden directory `.NAME.provara-…` beside an
+//! untouched target; after the move, the new target, and at worst that directory with the old one.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use crate::interrupt::Guard;
+
+/// Why an output cannot be staged or moved into place.
+#[derive(Debug, thiserror::Error)]
+pub enum StagingError {
+    /// The path has no last component, as `/` or `..`.
+    #[error("'{}' names no file or directory", .0.display())]
+    NoName(PathBuf),
+    /// The directory of the target is not there or cannot be used.
+    #[error("the directory '{}' cannot be used: {source}", .directory.display())]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The target exists and may not be replaced.
+    #[error("'{}' exists already", .0.display())]
+    Exists(PathBuf),
+    /// The target is neither a file nor a directory.
+    #[error("'{}' is neither a file nor a directory, and is not replaced", .0.display())]
+    NotReplaceable(PathBuf),
+    /// The target lies in a place where nothing may be written.
+    #[error("'{}' lies in '{}', where nothing may be written", .target.display(), .forbidden.display())]
+    Forbidden {
+        /// The target.
+        target: PathBuf,
+        /// The place, a vault.
+        forbidden: PathBuf,
+    },
+    /// Nothing was written.
+    #[error("nothing was written")]
+    Nothing,
+    /// The output holds something that is neither a file nor a directory of its own.
+    #[error("the output holds {what} at '{}'", .path.display())]
+    Foreign {
+        /// The path within the output.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The system failed.
+    #[error("'{}' could not be written: {source}", .path.display())]
+    Io {
+        /// What was to be written.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+/// A place for an output that is not there yet.
+///
+/// Dropping it without [`Staging::commit`] removes everything that was written.
+#[derive(Debug)]
+pub struct Staging {
+    /// The private directory.
+    directory: PathBuf,
+    /// The output within it.
+    output: PathBuf,
+    target: PathBuf,
+    force: bool,
+    /// Holds signals back so that a destructor runs; the last field, so that it goes last.
+    _guard: Guard,
+}
+
+/// Checks that an output may be written to `target`, without writing anything: its directory is
+/// there, it does not lie in (or contain) one of the `forbidden` directories, and it does not exist
+/// unless it may be replaced. Returns its absolute path.
+///
+/// # Errors
+/// [`StagingError`].
+pub fn check(target: &Path, force: bool, forbidden: &[&Path]) -> Result<PathBuf, StagingError> {
+    let name = target
+        .file_name()
+        .ok_or_else(|| StagingError::NoName(target.to_path_buf()))?;
+    let parent = match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let parent = fs::canonicalize(parent).map_err(|source| StagingError::Directory {
+        directory: parent.to_path_buf(),
+        source,
+    })?;
+    let absolute = parent.join(name);
+    for place in forbidden {
+        let place = fs::canonicalize(place).unwrap_or_else(|_| place.to_path_buf());
+        if absolute.starts_with(&place) || place.starts_with(&absolute) {
+            return Err(StagingError::Forbidden {
+                target: target.to_path_buf(),
+                forbidden: place,
+            });
+        }
+    }
+    match fs::symlink_metadata(&absolute) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(absolute),
+        Err(source) => Err(StagingError::Io {
+            path: absolute,
+            source,
+        }),
+        Ok(_) if !force => Err(StagingError::Exists(target.to_path_buf())),
+        // Replacing a link or a device by accident is worse than asking for another name.
+        Ok(data) if data.is_file() || data.is_dir() => Ok(absolute),
+        Ok(_) => Err(StagingError::NotReplaceable(target.to_path_buf())),
+    }
+}
+
+impl Staging {
+    /// Checks the target as [`check`] does and makes the private directory, mode 0700.
+    ///
+    /// # Errors
+    /// [`StagingError`].
+    pub fn prepare(
+        target: &Path,
+        force: bool,
+        forbidden: &[&Path],
+    ) -> Result<Staging, StagingError> {
+        let target = check(target, force, forbidden)?;
+        let failed = |source| StagingError::Io {
+            path: target.clone(),
+            source,
+        };
+        let guard = Guard::new().map_err(failed)?;
+        // `check` gives a path with a directory and a name.
+        let parent = target.parent().unwrap_or(Path::new("/"));
+        let name = target.file_name().unwrap_or_default();
+        let directory = make_directory(parent, name).map_err(|source| StagingError::Directory {
+            directory: parent.to_path_buf(),
+            source,
+        })?;
+        let output = directory.join(name);
+        Ok(Staging {
+            directory,
+            output,
+            target,
+            force,
+            _guard: guard,
+        })
+    }
+
+    /// The private directory, which an export may write.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where the output is to be written: a path that does not exist yet.
+    #[must_use]
+    pub fn output(&self) -> &Path {
+        &self.output
+    }
+
+    /// Where the output will be.
+    #[must_use]
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Checks the output, writes it through to the disk, and moves it into place.
+    ///
+    /// Without `force` a target that has come into being meanwhile is an error; with it, the old
+    /// target is replaced in one step and then removed.
+    ///
+    /// # Errors
+    /// [`StagingError`]; the target is as it was.
+    pub fn commit(self) -> Result<(), StagingError> {
+        match fs::symlink_metadata(&self.output) {
+            Ok(_) => settle(&self.output, Path::new(""))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(StagingError::Nothing);
+            }
+            Err(source) => return Err(self.failed(source)),
+        }
+        // The output's own name must be on disk before another name points at it.
+        sync(&self.directory).map_err(|source| self.failed(source))?;
+        self.place()?;
+        // The new name: until this returns, a crash may bring the old state back, whole.
+        let parent = self.target.parent().unwrap_or(Path::new("/"));
+        sync(parent).map_err(|source| self.failed(source))
+        // Dropping removes the directory, with the old target if that was swapped into it.
+    }
+
+    fn place(&self) -> Result<(), StagingError> {
+        if !self.force {
+            return match renameat_with(CWD, &self.output, CWD, &self.target, RenameFlags::NOREPLACE)
+            {
+                Ok(()) => Ok(()),
+                Err(rustix::io::Errno::EXIST) => Err(StagingError::Exists(self.target.clone())),
+                Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => self.place_by_link(),
+                Err(errno) => Err(self.failed(errno.into())),
+            };
+        }
+        let both_files = fs::symlink_metadata(&self.target).map_or(true, |data| data.is_file())
+            && fs::symlink_metadata(&self.output).is_ok_and(|data| data.is_file());
+        if both_files {
+            return fs::rename(&self.output, &self.target).map_err(|source| self.failed(source));
+        }
+        match renameat_with(CWD, &self.output, CWD, &self.target, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(()),
+            Err(rustix::io::Errno::NOENT) => {
+                fs::rename(&self.output, &self.target).map_err(|source| self.failed(source))
+            }
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => self.replace_in_two_steps(),
+            Err(errno) => Err(self.failed(errno.into())),
+        }
+    }
+
+    /// Moves without replacing on a file system that cannot do it in one call. A file gets a
+    /// second name, which fails where one exists; for a directory, `rename` itself replaces
+    /// nothing but an empty directory.
+    fn place_by_link(&self) -> Result<(), StagingError> {
+        let is_file = fs::symlink_metadata(&self.output).is_ok_and(|data| data.is_file());
+        let done = if is_file {
+            fs::hard_link(&self.output, &self.target)
+        } else if self.target.symlink_metadata().is_ok() {
+            Err(io::ErrorKind::AlreadyExists.into())
+        } else {
+            fs::rename(&self.output, &self.target)
+        };
+        done.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => StagingError::Exists(self.target.clone()),
+            _ => self.failed(source),
+        })
+    }
+
+    /// Replaces a directory on a file system that cannot swap two names: the old one steps aside
+    /// and comes back if the new one cannot take its place.
+    fn replace_in_two_steps(&self) -> Result<(), StagingError> {
+        // Outside the private directory, which an interruption removes.
+        let mut aside = self.directory.clone().into_os_string();
+        aside.push("-old");
+        let aside = PathBuf::from(aside);
+        fs::rename(&self.target, &aside).map_err(|source| self.failed(source))?;
+        if let Err(source) = fs::rename(&self.output, &self.target) {
+            fs::rename(&aside, &self.target).map_err(|source| self.failed(source))?;
+            return Err(self.failed(source));
+        }
+        remove(&aside).map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: io::Error) -> StagingError {
+        StagingError::Io {
+            path: self.target.clone(),
+            source,
+        }
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // Nobody is left to tell; a second attempt would not help.
+        let _ = remove(&self.directory);
+    }
+}
+
+/// Makes the private directory under a name that is not taken.
+fn make_directory(parent: &Path, name: &std::ffi::OsStr) -> io::Result<PathBuf> {
+    for _ in 0..16 {
+        let mut random = [0; 8];
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".provara-{:016x}", u64::from_le_bytes(random)));
+        let path = parent.join(hidden);
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Checks that an output consists of files and directories of its own, and writes it through to
+/// the disk: files first, then the directory that names them.
+fn settle(path: &Path, shown: &Path) -> Result<(), StagingError> {
+    let failed = |source| StagingError::Io {
+        path: path.to_path_buf(),
+        source,
+    };
+    let foreign = |what| StagingError::Foreign {
+        path: if shown.as_os_str().is_empty() {
+            PathBuf::from(".")
+        } else {
+            shown.to_path_buf()
+        },
+        what,
+    };
+    let data = fs::symlink_metadata(path).map_err(failed)?;
+    if data.is_symlink() {
+        return Err(foreign("a symbolic link"));
+    }
+    if data.is_file() {
+        if data.nlink() > 1 {
+            return Err(foreign("a second name of an existing file"));
+        }
+        return sync(path).map_err(failed);
+    }
+    if !data.is_dir() {
+        return Err(foreign("something that is neither a file nor a directory"));
+    }
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        settle(&entry.path(), &shown.join(entry.file_name()))?;
+    }
+    sync(path).map_err(failed)
+}
+
+/// Writes a file's data, or a directory's names, through to the disk.
+fn sync(path: &Path) -> io::Result<()> {
+    match File::open(path)?.sync_all() {
+        // Some file systems have no fsync for directories.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        other => other,
+    }
+}
+
+/// Removes a file or a tree, also one whose directories were made unreadable.
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = |path: &Path| match fs::symlink_metadata(path)?.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    };
+    if removed(path).is_ok() {
+        return Ok(());
+    }
+    open_up(path);
+    removed(path)
+}
+
+fn open_up(path: &Path) {
+    let is_dir = |path: &Path| fs::symlink_metadata(path).is_ok_and(|data| data.is_dir());
+    if !is_dir(path) {
+        return;
+    }
+    let _ = fs::set_permissions(path, Permissions::from_mode(0o700));
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        open_up(&entry.path());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TempDir;
+    use std::os::unix::fs::symlink;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_appears_whole() {
+        let dir = TempDir::new();
+        let target = dir.path().join("out.csv");
+        let staging = Staging::prepare(&target, false, &[]).unwrap();
+        let mode = fs::metadata(staging.directory())
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o700);
+        assert_eq!(staging.output().file_name(), target.file_name());
+        fs::write(staging.output(), "data").unwrap();
+        assert!(!target.exists());
+        staging.commit().unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "data");
+        assert_eq!(names(dir.path()), ["out.csv"]);
+    }
+
+    #[test]
+    fn dropping_leaves_nothing_and_the_target_as_it_was() {
+        let dir = TempDir::new();
+        let target = dir.path().join("out");
+        fs::write(&target, "old").unwrap();
+        let staging = Staging::prepare(&target, true, &[]).unwrap();
+        fs::create_dir_all(staging.output().join("a/b")).unwrap();
+        fs::write(staging.output().join("a/b/c"), "new").unwrap();
+        fs::set_permissions(staging.output().join("a"), Permissions::from_mode(0o000)).unwrap();
+        drop(staging);
+        assert_eq!(fs::read_to_string(&target).unwrap(), "old");
+        assert_eq!(names(dir.path()), ["out"]);
+        let empty = Staging::prepare(&target, true, &[]).unwrap();
+        assert!(matches!(empty.commit(), Err(StagingError::Nothing)));
+        assert_eq!(names(dir.path()), ["out"]);
+    }
+
+    #[test]
+    fn an_existing_target_needs_force() {
+        let dir = TempDir::new();
+        let target = dir.path().join("out");
+        fs::write(&target, "old").unwrap();
+        assert!(matches!(
+            Staging::prepare(&target, false, &[]),
+            Err(StagingError::Exists(path)) if path == target
+        ));
+        // One that comes into being meanwhile is not overwritten either.
+        let other = dir.path().join("other");
+        let staging = Staging::prepare(&other, false, &[]).unwrap();
+        fs::write(staging.output(), "new").unwrap();
+        fs::write(&other, "theirs").unwrap();
+        assert!(matches!(staging.commit(), Err(StagingError::Exists(_))));
+        assert_eq!(fs::read_to_string(&other).unwrap(), "theirs");
+        assert_eq!(names(dir.path()), ["other", "out"]);
+    }
+
+    #[test]
+    fn force_replaces_any_kind_by_any_kind() {
+        let make = |path: &Path, directory: bool, text: &str| {
+            if directory {
+                fs::create_dir(path).unwrap();
+                fs::write(path.join("inside"), text).unwrap();
+            } else {
+                fs::write(path, text).unwrap();
+            }
+        };
+        for (old, new) in [(false, false), (false, true), (true, false), (true, true)] {
+            let dir = TempDir::new();
+            let target = dir.path().join("out");
+            make(&target, old, "old");
+            let staging = Staging::prepare(&target, true, &[]).unwrap();
+            make(staging.output(), new, "new");
+            staging.commit().unwrap();
+            let file = if new {
+                target.join("inside")
+            } else {
+                target.clone()
+            };
+            assert_eq!(fs::read_to_string(file).unwrap(), "new");
+            assert_eq!(names(dir.path()), ["out"]);
+        }
+        let dir = TempDir::new();
+        let target = dir.path().join("absent");
+        let staging = Staging::prepare(&target, true, &[]).unwrap();
+        make(staging.output(), true, "new");
+        staging.commit().unwrap();
+        assert_eq!(names(dir.path()), ["absent"]);
+    }
+
+    #[test]
+    fn the_ways_round_are_as_good() {
+        let dir = TempDir::new();
+        let target = dir.path().join("out");
+        let staging = Staging::prepare(&target, false, &[]).unwrap();
+        fs::write(staging.output(), "new").unwrap();
+        staging.place_by_link().unwrap();
+        assert!(matches!(
+            staging.place_by_link(),
+            Err(StagingError::Exists(_))
+        ));
+        drop(staging);
+        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
+        let staging = Staging::prepare(&target, true, &[]).unwrap();
+        fs::create_dir(staging.output()).unwrap();
+        staging.replace_in_two_steps().unwrap();
+        drop(staging);
+        assert!(target.is_dir());
+        let staging = Staging::prepare(&target, true, &[]).unwrap();
+        assert!(staging.replace_in_two_steps().is_err());
+        drop(staging);
+        assert!(target.is_dir());
+        assert_eq!(names(dir.path()), ["out"]);
+    }
+
+    #[test]
+    fn nothing_is_written_into_a_vault_or_over_one() {
+        let dir = TempDir::new();
+        let vault = dir.path().join("a/vault");
+        fs::create_dir_all(vault.join("state")).unwrap();
+        symlink(vault.join("state"), dir.path().join("way-in")).unwrap();
+        for target in [
+            "a/vault/out",
+            "a/vault/state/out",
+            "way-in/out",
+            "a/vault",
+            "a",
+        ] {
+            let checked = check(&dir.path().join(target), true, &[&vault]);
+            assert!(
+                matches!(checked, Err(StagingError::Forbidden { .. })),
+                "{target}: {checked:?}"
+            );
+        }
+        assert!(check(&dir.path().join("a/vault2"), false, &[&vault]).is_ok());
+        assert!(matches!(
+            check(Path::new("/"), true, &[]),
+            Err(StagingError::NoName(_))
+        ));
+        assert!(matches!(
+            check(&dir.path().join("absent/out"), true, &[]),
+            Err(StagingError::Directory { .. })
+        ));
+        assert!(matches!(
+            check(&dir.path().join("way-in"), true, &[]),
+            Err(StagingError::NotReplaceable(_))
+        ));
+    }
+
+    #[test]
+    fn an_output_is_files_and_directories_of_its_own() {
+        let dir = TempDir::new();
+        fs::write(dir.path().join("secret"), "key").unwrap();
+        let refused = |make: &dyn Fn(&Path)| {
+            let staging = Staging::prepare(&dir.path().join("out"), false, &[]).unwrap();
+            make(staging.output());
+            let error = staging.commit().unwrap_err();
+            assert!(!dir.path().join("out").exists());
+            match error {
+                StagingError::Foreign { path, what } => (path, what),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (path, what) = refused(&|out| symlink("../secret", out).unwrap());
+        assert_eq!((path, what), (PathBuf::from("."), "a symbolic link"));
+        let (path, what) = refused(&|out| {
+            fs::create_dir(out).unwrap();
+            fs::hard_link(dir.path().join("secret"), out.join("copy")).unwrap();
+        });
+        assert_eq!(
+            (path, what),
+            (PathBuf::from("copy"), "a second name of an existing file")
+        );
+    }
+}
