@@ -16,6 +16,7 @@ pub mod json;
 pub mod keys;
 pub mod manifest;
 pub mod number;
+pub mod query;
 pub mod scan;
 pub mod summary;
 pub mod time;
