@@ -1,2 +1,42 @@
-//! The `provara` executable.
-fn main() {}
+#![forbid(unsafe_code)]
+//! The `provara` executable: the trusted process that holds the keys and runs no plugin.
+//!
+//! This crate is the only place that knows terminals, colours and exit codes. Each command is one
+//! file under `commands`; `error` turns every library error into words, a `Fix:` line and an exit
+//! code; everything else is done by the libraries.
+
+mod cli;
+mod commands;
+mod data;
+mod error;
+mod failure;
+mod gate;
+mod out;
+mod output;
+mod plugins;
+mod usage;
+mod vault;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    // The confined child is this same executable in a hidden mode. It must become the launcher
+    // before anything else happens in the process: no thread, no allocation of note, no output.
+    provara_plugins::launch::maybe_become_launcher();
+
+    out::choose_colour_before_parsing(std::env::args_os());
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::report(&error),
+    };
+    out::choose_colour(cli.color);
+    match commands::run(&cli.command) {
+        Ok(code) => code,
+        Err(failure) => {
+            failure.print();
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The command line: what can be typed. The help texts are the doc comments of the arguments.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+use crate::out::Colour;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default())
+    .error(AnsiColor::Red.on_default().bold())
+    .valid(AnsiColor::Cyan.on_default().bold())
+    .invalid(AnsiColor::Yellow.on_default().bold());
+
+/// Signed, append-only logs that anyone can verify and nobody can silently rewrite.
+///
+/// A vault is a directory of plain files. Whoever holds a signing key appends events to it; whoever
+/// has the directory can verify every event, without a key, a server or a plugin.
+#[derive(Debug, Parser)]
+#[command(
+    name = "provara",
+    bin_name = "provara",
+    version,
+    styles = STYLES,
+    max_term_width = 100,
+    propagate_version = false,
+    subcommand_required = true,
+    disable_help_subcommand = false,
+    after_long_help = "\
+Examples:
+  provara init my-vault
+  provara append my-vault --type OBSERVATION \\
+    --data '{\"subject\":\"door\",\"predicate\":\"state\",\"value\":\"open\"}'
+  provara verify my-vault
+
+Exit codes:
+  0  done
+  1  the evidence is bad: the vault does not verify
+  2  the request is wrong: an option, a name, the data
+  3  it could not be done: a missing file, a lock, a disk
+  4  a plugin failed or is invalid
+
+Environment:
+  PROVARA_KEYFILE  the keyfile, where --keyfile is not given
+  PROVARA_ACTOR    the actor, where --actor is not given
+  PROVARA_PYTHON   the Python interpreter that runs plugins
+  PROVARA_PLUGINS  further plugins: pkg.module or pkg.module:Class, separated by commas
+  PROVARA_SANDBOX  the walls around plugins, where --sandbox is not given
+  NO_COLOR         no colours"
+)]
+pub(crate) struct Cli {
+    /// When to colour the output
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "Colour the output: auto, always, never",
+        hide_default_value = true,
+        display_order = 900
+    )]
+    pub(crate) color: Colour,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands, in the order in which a person meets them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(commands::init::InitArgs),
+    Append(commands::append::AppendArgs),
+    Verify(commands::verify::VerifyArgs),
+    Replay(commands::replay::ReplayArgs),
+    Reduce(commands::reduce::ReduceArgs),
+    Export(commands::export::ExportArgs),
+    Checkpoint(commands::checkpoint::CheckpointArgs),
+    Manifest(commands::manifest::ManifestArgs),
+    Plugins(commands::plugins::PluginsArgs),
+    Doctor(commands::doctor::DoctorArgs),
+    Completions(commands::completions::CompletionsArgs),
+}
+
+/// The vault a command works on.
+#[derive(Args, Debug)]
+pub(crate) struct VaultArg {
+    /// The vault's directory
+    #[arg(value_name = "VAULT", value_hint = clap::ValueHint::DirPath)]
+    pub(crate) vault: PathBuf,
+}
+
+/// The key a command signs with.
+#[derive(Args, Debug)]
+pub(crate) struct KeyArgs {
+    /// Sign with a key from this file [env: PROVARA_KEYFILE] [default: the vault's own
+    /// identity/private_keys.json]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) keyfile: Option<PathBuf>,
+
+    /// Sign with this key of the keyfile [default: its first active key that may attest]
+    #[arg(long, value_name = "ID", value_parser = key_id)]
+    pub(crate) key_id: Option<provara_core::id::KeyId>,
+}
+
+/// Whether an unverified vault may be used.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct GateArgs {
+    /// Go on even if the vault does not verify; says so on stderr
+    #[arg(long)]
+    pub(crate) unverified: bool,
+}
+
+/// A result for programs.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct JsonArg {
+    /// Print the result as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn key_id(text: &str) -> Result<provara_core::id::KeyId, String> {
+    text.parse()
+        .map_err(|_| "a key id is 'bp1_' and 16 lower-case hex digits".to_owned())
+}

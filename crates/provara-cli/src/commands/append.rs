@@ -1,0 +1,289 @@
+//! `provara append`: a new signed event.
+
+use std::iter;
+
+use clap::{ArgGroup, Args};
+use provara_core::canonical;
+use provara_core::event::Namespace;
+use provara_core::event_type::{CoreType, CustomType, EventType, reserved_name};
+use provara_core::json::Value;
+use provara_plugins::catalog::{EventTypeInfo, PluginName};
+use provara_plugins::host::Verdict;
+use provara_plugins::set_option;
+use provara_vault::AppendRequest;
+
+use crate::cli::{JsonArg, KeyArgs, VaultArg};
+use crate::error::{self, vault_failure};
+use crate::failure::{Exit, Failure};
+use crate::out::{self, GOOD};
+use crate::plugins::{HostArgs, Purpose, Session, nearest};
+use crate::{data, vault};
+
+/// Append a signed event to a vault
+///
+/// The data becomes the event's payload. The data of a type that a plugin defines is checked
+/// against the plugin's schema first, and then by the plugin itself; nothing is appended that either
+/// refuses.
+#[derive(Args, Debug)]
+#[command(
+    group = ArgGroup::new("content").args(["data", "set"]).multiple(true).required(true),
+    after_long_help = "\
+Examples:
+  Something seen:
+    provara append my-vault --type OBSERVATION \\
+      --data '{\"subject\":\"door\",\"predicate\":\"state\",\"value\":\"open\"}'
+
+  An event of an installed plugin, by its type or by its alias:
+    provara append my-vault --type com.acme.audit.login \\
+      --data '{\"user_id\":\"alice\",\"success\":true,\"ip_address\":\"192.168.1.1\"}'
+    provara append my-vault --type login --set user_id=alice --set success=true \\
+      --set ip_address=192.168.1.1
+
+  Data from a file, with one member changed; data from a pipe:
+    provara append my-vault --type OBSERVATION --data @reading.json --set value=open
+    sensor | provara append my-vault --type OBSERVATION --data -
+
+  The new event's id in a script:
+    provara append my-vault --type login --data @login.json --json | jq -r .event_id"
+)]
+pub(crate) struct AppendArgs {
+    #[command(flatten)]
+    vault: VaultArg,
+
+    /// The event's type: a core type, a plugin's type or a plugin's alias for its type
+    ///
+    /// Core types: OBSERVATION, ASSERTION, ATTESTATION, RETRACTION, KEY_REVOCATION, KEY_PROMOTION,
+    /// REDUCER_EPOCH, SIGNED_STATEMENT, RECEIPT.
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: String,
+
+    /// The event's data: a JSON object, @FILE to read one from a file, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
+    data: Option<String>,
+
+    /// Set one member of the data, over --data; may be repeated
+    ///
+    /// The value is typed by the plugin's schema. Where there is none, JSON is taken as JSON and
+    /// anything else as a string.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Who makes the statement [env: PROVARA_ACTOR] [default: provara_user]
+    #[arg(long, value_name = "NAME")]
+    actor: Option<String>,
+
+    #[command(flatten)]
+    key: KeyArgs,
+
+    /// The namespace: canonical, local, contested or archived
+    #[arg(long, value_name = "NS", value_parser = namespace)]
+    namespace: Option<Namespace>,
+
+    /// How sure the statement is, from 0 to 1 (OBSERVATION and ASSERTION)
+    #[arg(long, value_name = "C", value_parser = confidence, allow_negative_numbers = true)]
+    confidence: Option<f64>,
+
+    /// Append a custom type that no installed plugin defines, without a schema
+    #[arg(long)]
+    allow_unregistered: bool,
+
+    #[command(flatten)]
+    host: HostArgs,
+
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+pub(crate) fn run(args: &AppendArgs) -> Result<(), Failure> {
+    let path = &args.vault.vault;
+    let vault = vault::open(path)?;
+    let actor = actor(args)?;
+    // Whatever can be refused without a plugin is refused before one is started.
+    let given = args.data.as_deref().map(data::read).transpose()?;
+    let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
+    let (event_type, data) = match core_type(&args.event_type)? {
+        Some(core) => (EventType::Core(core), with_options(args, None, given)?),
+        None => custom(args, given)?,
+    };
+    let receipt = vault
+        .append(
+            &AppendRequest {
+                event_type,
+                data,
+                actor,
+                namespace: args.namespace,
+                confidence: args.confidence,
+                key_id: args.key.key_id,
+            },
+            &keyfile,
+        )
+        .map_err(|error| vault_failure(error, path))?;
+    receipt.notes.iter().for_each(|text| out::note(text));
+    if args.json.json {
+        return out::result_json(&receipt);
+    }
+    out::result(&format!(
+        "{GOOD}Appended{GOOD:#} {}\n  type       {}\n  actor      {}\n  line       {}\n  signed by  {}\n",
+        receipt.event_id,
+        out::clean(&receipt.event_type),
+        out::clean(&receipt.actor),
+        receipt.line,
+        receipt.key_id,
+    ))
+}
+
+fn actor(args: &AppendArgs) -> Result<String, Failure> {
+    let Some(actor) = &args.actor else {
+        return match vault::environment("PROVARA_ACTOR").map(std::ffi::OsString::into_string) {
+            None => Ok("provara_user".to_owned()),
+            Some(Ok(actor)) => Ok(actor),
+            Some(Err(_)) => Err(Failure::new(Exit::Usage, "PROVARA_ACTOR is not UTF-8.")
+                .fix("Set it to a name, or give --actor NAME.")),
+        };
+    };
+    Ok(actor.clone())
+}
+
+/// The core type that the option names, or `None` where a plugin has to know it.
+fn core_type(name: &str) -> Result<Option<CoreType>, Failure> {
+    if let Ok(EventType::Core(core)) = name.parse() {
+        return Ok(Some(core));
+    }
+    match reserved_name(name) {
+        Some(core) => Err(Failure::new(
+            Exit::Usage,
+            format!("The event type '{name}' is reserved for core types, which are upper-case."),
+        )
+        .fix(format!("Write --type {}.", core.as_str()))),
+        None => Ok(None),
+    }
+}
+
+/// The data of the event: what `--data` gave, and over it what the `--set` options say.
+fn with_options(
+    args: &AppendArgs,
+    plugin: Option<&EventTypeInfo>,
+    given: Option<Value<'static>>,
+) -> Result<Value<'static>, Failure> {
+    let schema = plugin.map(|plugin| plugin.schema_json.as_str());
+    let base = given.unwrap_or_else(|| Value::Object(Vec::new()));
+    set_option::apply(base, &args.set, schema).map_err(|error| error::set_failure(&error))
+}
+
+/// Resolves a custom type and checks the data against whatever plugin defines it.
+fn custom(
+    args: &AppendArgs,
+    given: Option<Value<'static>>,
+) -> Result<(EventType, Value<'static>), Failure> {
+    let name = &args.event_type;
+    let custom: Option<CustomType> = name.parse().ok();
+    let mut session = match Session::start(&args.host, Purpose::Validate) {
+        Ok(session) => session,
+        Err(unusable) => match (custom, unusable.no_python()) {
+            (Some(custom), Some(reason)) if args.allow_unregistered => {
+                out::note(&format!("no plugin was asked about '{name}': {reason}"));
+                return Ok((EventType::Custom(custom), with_options(args, None, given)?));
+            }
+            _ => return Err(unusable.into_failure(&format!("the event type '{name}'"))),
+        },
+    };
+    let Some(plugin) = session.catalog.event_type(name) else {
+        return match custom {
+            Some(custom) if args.allow_unregistered => {
+                session.warn_of_problems();
+                Ok((EventType::Custom(custom), with_options(args, None, given)?))
+            }
+            custom => Err(unknown(name, &session, custom.is_some())),
+        };
+    };
+    session.warn_of_problems();
+    // The type keeps the letters that the user gave; an alias stands for the plugin's own.
+    let event_type = custom.unwrap_or_else(|| plugin.event_type.clone());
+    if event_type != plugin.event_type {
+        out::note(&format!(
+            "the plugin spells this type '{}'.",
+            plugin.event_type
+        ));
+    }
+    let data = with_options(args, Some(plugin), given)?;
+    canonical::jcs(&data).map_err(|error| error::canonical_failure(&error))?;
+    plugin
+        .schema
+        .validate(&data)
+        .map_err(|violations| Failure::verbatim(Exit::Usage, vec![violations.to_string()]))?;
+    let verdict = session
+        .host
+        .validate(&plugin.event_type, &data)
+        .map_err(error::host_failure)?;
+    if let Verdict::Refused(reason) = verdict {
+        return Err(error::refused_by_plugin(event_type.as_str(), &reason));
+    }
+    session.finish()?;
+    Ok((EventType::Custom(event_type), data))
+}
+
+/// No plugin knows the name: what was tried, what is near, what to do.
+fn unknown(name: &str, session: &Session, reverse_domain: bool) -> Failure {
+    let known: Vec<&str> = CoreType::ALL
+        .iter()
+        .filter(|core| **core != CoreType::Genesis)
+        .map(|core| core.as_str())
+        .chain(session.catalog.event_types.iter().flat_map(|plugin| {
+            iter::once(plugin.event_type.as_str())
+                .chain(plugin.alias.as_ref().map(PluginName::as_str))
+        }))
+        .collect();
+    let plugins = session.catalog.event_types.len();
+    let headline = format!("The event type '{name}' is not known.");
+    let mut failure = session.not_found(headline).detail(format!(
+        "Tried: the {} core types; the types and aliases of {}.",
+        CoreType::ALL.len(),
+        match plugins {
+            0 => "installed plugins (there are none)".to_owned(),
+            1 => "1 installed plugin".to_owned(),
+            n => format!("{n} installed plugins"),
+        }
+    ));
+    if let Some(near) = nearest(name, known.into_iter()) {
+        failure = failure.detail(format!("Did you mean '{near}'?"));
+    }
+    failure.fix(if reverse_domain {
+        "Install the plugin that defines the type ('provara plugins list' shows what is there), or \
+         add --allow-unregistered to append it without a schema."
+            .to_owned()
+    } else {
+        "Use a core type, an installed plugin's type or alias ('provara plugins list'), or a \
+         reverse-domain name such as com.example.audit.login."
+            .to_owned()
+    })
+}
+
+fn namespace(text: &str) -> Result<Namespace, String> {
+    match text {
+        "canonical" => Ok(Namespace::Canonical),
+        "local" => Ok(Namespace::Local),
+        "contested" => Ok(Namespace::Contested),
+        "archived" => Ok(Namespace::Archived),
+        _ => Err("use canonical, local, contested or archived".to_owned()),
+    }
+}
+
+fn confidence(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("use a number from 0 to 1".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn confidence_is_a_probability() {
+        assert_eq!(confidence("0.85"), Ok(0.85));
+        for text in ["-0.1", "1.1", "NaN", "inf", "high", ""] {
+            assert!(confidence(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `provara export`: a vault in another form.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use provara_plugins::builtin::{self, Format};
+use provara_plugins::staging::Staging;
+use provara_vault::Vault;
+use serde::Serialize;
+
+use crate::cli::{GateArgs, JsonArg, VaultArg};
+use crate::error::{self, vault_failure};
+use crate::failure::Failure;
+use crate::out;
+use crate::plugins::{EXPORTS, HostArgs, Purpose, Session, nearest};
+use crate::{gate, output, vault};
+
+/// Export a vault in another format
+///
+/// The output appears whole or not at all, and the vault stays as it was. Built in are csv, ndjson
+/// and json; an installed plugin of such a name goes first. The vault must verify first.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  provara export my-vault --format csv --output vault-export.csv
+  provara export my-vault --format ndjson --output events.ndjson --force
+  provara export my-vault --format siem-splunk --output splunk.json --json")]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    vault: VaultArg,
+
+    /// The format ('provara plugins list --all' shows them)
+    #[arg(long, short, value_name = "NAME")]
+    format: String,
+
+    /// The file or directory to write, outside the vault
+    #[arg(long, short, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
+    output: PathBuf,
+
+    /// Replace the output if it exists
+    #[arg(long)]
+    force: bool,
+
+    #[command(flatten)]
+    gate: GateArgs,
+
+    #[command(flatten)]
+    host: HostArgs,
+
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+#[derive(Serialize)]
+struct Receipt<'a> {
+    format: &'a str,
+    output: String,
+    /// Package and version, or the class, of the plugin; `built-in` for one of ours.
+    by: String,
+}
+
+pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
+    let vault = vault::open(&args.vault.vault)?;
+    output::check(&args.output, args.force, &vault)?;
+    gate::verify_first(&vault, &args.vault.vault, args.gate)?;
+    let staging = output::prepare(&args.output, args.force, &vault)?;
+    let by = write(args, &vault, &staging)?;
+    let target = staging.target().to_string_lossy().into_owned();
+    output::commit(staging)?;
+    let receipt = Receipt {
+        format: &args.format,
+        output: target,
+        by,
+    };
+    if args.json.json {
+        return out::result_json(&receipt);
+    }
+    let told = output::told(&args.output);
+    let (format, by) = (out::clean(receipt.format), out::clean(&receipt.by));
+    out::result(&format!("{told}  format  {format} ({by})\n"))
+}
+
+/// Writes the export into its staging directory; says by whom.
+fn write(args: &ExportArgs, vault: &Vault, output: &Staging) -> Result<String, Failure> {
+    let name = &args.format;
+    let builtin: Option<Format> = name.parse().ok();
+    let purpose = Purpose::Export {
+        vault: vault.path().to_owned(),
+        staging: output.directory().to_owned(),
+    };
+    let mut session = match Session::start(&args.host, purpose) {
+        Ok(session) => session,
+        Err(unusable) => match (builtin, unusable.no_python()) {
+            (Some(format), Some(reason)) => {
+                out::note(&format!("the built-in export '{format}' is used: {reason}"));
+                return write_builtin(format, vault, output);
+            }
+            _ => return Err(unusable.into_failure(&format!("the export format '{name}'"))),
+        },
+    };
+    if let Some(export) = session.catalog.export(name) {
+        session.warn_of_problems();
+        session
+            .host
+            .export(&export.name, output.output())
+            .map_err(error::host_failure)?;
+        let by = export.origin.to_string();
+        session.finish()?;
+        return Ok(by);
+    }
+    if let Some(format) = builtin {
+        session.warn_of_problems();
+        session.finish()?;
+        return write_builtin(format, vault, output);
+    }
+    let known = session
+        .catalog
+        .exports
+        .iter()
+        .map(|export| export.name.as_str());
+    let mut failure = session.not_found(format!(
+        "No installed plugin provides the export format '{name}'."
+    ));
+    if let Some(near) = nearest(name, known.chain(EXPORTS.iter().copied())) {
+        failure = failure.detail(format!("Did you mean '{near}'?"));
+    }
+    Err(failure.fix(
+        "Install the package that provides it, or use one that 'provara plugins list --all' shows.",
+    ))
+}
+
+fn write_builtin(format: Format, vault: &Vault, output: &Staging) -> Result<String, Failure> {
+    let log = vault
+        .snapshot()
+        .map_err(|error| vault_failure(error, vault.path()))?;
+    output::write(
+        output,
+        |file| builtin::export(format, log.lines(), file),
+        |error| error::export_failure(&error, vault.path()),
+    )?;
+    Ok("built-in".to_owned())
+}

@@ -1,0 +1,214 @@
+//! `provara plugins list`: what is installed.
+
+use std::fmt::Write as _;
+
+use clap::{Args, Subcommand};
+use provara_plugins::catalog::{Catalog, Origin, PluginInfo, PluginName, Problem};
+use provara_plugins::protocol::WireSource;
+use serde::Serialize;
+
+use crate::cli::JsonArg;
+use crate::failure::Failure;
+use crate::out::{self, STRONG};
+use crate::plugins::{EXPORTS, HostArgs, Purpose, REDUCERS, Session};
+
+/// See which plugins are installed
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  provara plugins list
+  provara plugins list --all --json")]
+pub(crate) struct PluginsArgs {
+    #[command(subcommand)]
+    command: PluginsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PluginsCommand {
+    List(ListArgs),
+}
+
+/// List the installed event types, reducers and export formats
+///
+/// Plugins are found among the packages of the Python environment that provara is installed in (or
+/// that PROVARA_PYTHON names) and in PROVARA_PLUGINS. A plugin that cannot be used is reported on
+/// stderr; it hinders no other.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  provara plugins list
+  provara plugins list --all
+  provara plugins list --json | jq -r '.exports[].name'")]
+struct ListArgs {
+    /// Also list what is built in
+    #[arg(long)]
+    all: bool,
+
+    #[command(flatten)]
+    host: HostArgs,
+
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+pub(crate) fn run(args: &PluginsArgs) -> Result<(), Failure> {
+    let PluginsCommand::List(args) = &args.command;
+    let session = Session::start(&args.host, Purpose::Discover)
+        .map_err(|unusable| unusable.into_failure("the installed plugins"))?;
+    let catalog = &session.catalog;
+    if args.json.json {
+        out::result_json(&Listing::of(catalog, args.all))?;
+    } else {
+        out::result(&table(catalog, args.all))?;
+    }
+    // After the list, so that the reader of both streams sees it last. A listing that reports broken
+    // plugins has done what was asked.
+    catalog
+        .problems
+        .iter()
+        .for_each(|problem| out::diagnostic(&problem.text));
+    Ok(())
+}
+
+/// The list in the form of the plugin contract.
+fn table(catalog: &Catalog, all: bool) -> String {
+    let mut text =
+        format!("{STRONG}Installed Provara Plugins{STRONG:#}\n=========================\n");
+    let types: Vec<_> = catalog
+        .event_types
+        .iter()
+        .map(|plugin| (plugin.event_type.to_string(), plugin.origin.to_string()))
+        .collect();
+    section(&mut text, "Event Types", types);
+    section(
+        &mut text,
+        "Reducers",
+        entries(&catalog.reducers, REDUCERS, all),
+    );
+    section(
+        &mut text,
+        "Export Formats",
+        entries(&catalog.exports, EXPORTS, all),
+    );
+    if catalog.event_types.is_empty() && catalog.reducers.is_empty() && catalog.exports.is_empty() {
+        text.push_str(
+            "\nNo plugins are installed. A package that provides some is installed like any other:\n\
+             \x20 pip install acme-provara-plugins\n",
+        );
+    }
+    text
+}
+
+/// Name and origin of the plugins of one kind and, where asked for, of what is built in, by name.
+fn entries(plugins: &[PluginInfo], builtins: &[&str], all: bool) -> Vec<(String, String)> {
+    let builtins = builtins
+        .iter()
+        .filter(|_| all)
+        .map(|name| ((*name).to_owned(), "built-in".to_owned()));
+    let mut entries: Vec<_> = plugins
+        .iter()
+        .map(|plugin| (plugin.name.to_string(), plugin.origin.to_string()))
+        .chain(builtins)
+        .collect();
+    // Stable: a plugin stands before the built-in whose name it takes.
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    entries
+}
+
+fn section(text: &mut String, title: &str, entries: Vec<(String, String)>) {
+    if entries.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{STRONG}{title}:{STRONG:#}");
+    for (name, origin) in entries {
+        let _ = writeln!(text, "  - {} ({})", out::clean(&name), out::clean(&origin));
+    }
+}
+
+/// The list for programs.
+#[derive(Serialize)]
+struct Listing<'a> {
+    event_types: Vec<Entry<'a>>,
+    reducers: Vec<Entry<'a>>,
+    exports: Vec<Entry<'a>>,
+    problems: &'a [Problem],
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    name: &'a str,
+    builtin: bool,
+    class: Option<&'a str>,
+    distribution: Option<&'a str>,
+    version: Option<&'a str>,
+    source: Option<WireSource>,
+    entry_point: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cli_command: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema_version: Option<&'a str>,
+}
+
+impl<'a> Entry<'a> {
+    fn plugin(name: &'a str, origin: &'a Origin) -> Self {
+        Self {
+            name,
+            builtin: false,
+            class: Some(&origin.class),
+            distribution: origin.distribution.as_deref(),
+            version: origin.version.as_deref(),
+            source: Some(origin.source),
+            entry_point: origin.entry_point.as_deref(),
+            cli_command: None,
+            schema_version: None,
+        }
+    }
+
+    fn builtin(name: &'a str) -> Self {
+        Self {
+            name,
+            builtin: true,
+            class: None,
+            distribution: None,
+            version: None,
+            source: None,
+            entry_point: None,
+            cli_command: None,
+            schema_version: None,
+        }
+    }
+}
+
+impl<'a> Listing<'a> {
+    fn of(catalog: &'a Catalog, all: bool) -> Self {
+        let list = |plugins: &'a [PluginInfo], builtins: &'a [&'a str]| {
+            let mut entries: Vec<_> = plugins
+                .iter()
+                .map(|plugin| Entry::plugin(plugin.name.as_str(), &plugin.origin))
+                .chain(
+                    builtins
+                        .iter()
+                        .filter(|_| all)
+                        .map(|name| Entry::builtin(name)),
+                )
+                .collect();
+            entries.sort_by_key(|entry| entry.name);
+            entries
+        };
+        let event_types = catalog
+            .event_types
+            .iter()
+            .map(|plugin| Entry {
+                cli_command: plugin.alias.as_ref().map(PluginName::as_str),
+                schema_version: Some(&plugin.schema_version),
+                ..Entry::plugin(plugin.event_type.as_str(), &plugin.origin)
+            })
+            .collect();
+        Self {
+            event_types,
+            reducers: list(&catalog.reducers, REDUCERS),
+            exports: list(&catalog.exports, EXPORTS),
+            problems: &catalog.problems,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `provara replay`: the beliefs that the events add up to.
+
+use clap::Args;
+
+use crate::cli::{GateArgs, VaultArg};
+use crate::error::vault_failure;
+use crate::failure::Failure;
+use crate::{gate, out, vault};
+
+/// Replay the events into the vault's beliefs, and print them as JSON
+///
+/// The state has four maps, canonical, local, contested and archived, and metadata with the state's
+/// hash. The same events give the same bytes, always. The vault must verify first.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  provara replay my-vault
+  provara replay my-vault --json | jq '.local'
+  provara replay my-vault --json | jq -r .metadata.state_hash")]
+pub(crate) struct ReplayArgs {
+    #[command(flatten)]
+    vault: VaultArg,
+
+    #[command(flatten)]
+    gate: GateArgs,
+
+    /// Print the state as one line of canonical JSON instead of indented
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
+    let path = &args.vault.vault;
+    let vault = vault::open(path)?;
+    gate::verify_first(&vault, path, args.gate)?;
+    let state = vault
+        .beliefs()
+        .map_err(|error| vault_failure(error, path))?;
+    let mut text = state.to_json();
+    if !args.json {
+        text = out::indented(&text);
+    }
+    text.push(b'\n');
+    out::result_bytes(&text)
+}

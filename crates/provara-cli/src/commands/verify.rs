@@ -1,0 +1,138 @@
+//! `provara verify`: what is proven, what is not, and where.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use provara_core::finding::{Finding, Report, Severity};
+use provara_vault::VerifyOptions;
+
+use crate::cli::{JsonArg, VaultArg};
+use crate::error::vault_failure;
+use crate::failure::{Exit, Failure};
+use crate::out::{self, ERROR, GOOD, STRONG, WARNING};
+use crate::vault;
+
+/// Verify a vault: every id, signature and chain, and the seal
+///
+/// Needs no key, no network, no plugin and no Python, and writes nothing. Reports every finding, in
+/// the order of the log. Exit codes: 0 valid, 1 invalid, 3 could not check.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  provara verify my-vault
+  provara verify my-vault --strict
+  provara verify my-vault --json | jq '.findings[] | {code, line}'")]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    vault: VaultArg,
+
+    /// Count warnings as errors
+    #[arg(long)]
+    strict: bool,
+
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
+    let path = &args.vault.vault;
+    let vault = vault::open(path)?;
+    let options = VerifyOptions {
+        strict: args.strict,
+        ..VerifyOptions::default()
+    };
+    let report = vault
+        .verify(&options)
+        .map_err(|error| vault_failure(error, path))?;
+    if args.json.json {
+        out::result_json(&report)?;
+    } else {
+        out::result(&text(&report, &path.to_string_lossy()))?;
+    }
+    Ok(if report.is_valid() {
+        ExitCode::SUCCESS
+    } else {
+        Exit::Evidence.code()
+    })
+}
+
+/// A finding in one line: where, which rule, what.
+pub(crate) fn one_line(finding: &Finding) -> String {
+    format!("{finding}")
+}
+
+/// The report for people: every finding, the notes, and last, where a terminal shows it, the
+/// verdict.
+fn text(report: &Report, vault: &str) -> String {
+    let mut text = String::new();
+    for finding in report.findings() {
+        write_finding(&mut text, finding);
+        text.push('\n');
+    }
+    if !report.notes().is_empty() {
+        let _ = writeln!(text, "{STRONG}Notes:{STRONG:#}");
+        for note in report.notes() {
+            let _ = writeln!(text, "  - {}", out::clean(note));
+        }
+        text.push('\n');
+    }
+    let count = |severity| {
+        report
+            .findings()
+            .iter()
+            .filter(|f| f.severity == severity)
+            .count()
+    };
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let (style, verdict) = match (report.is_valid(), warnings) {
+        (true, 0) => (GOOD, "VALID"),
+        (true, _) => (WARNING, "VALID, WITH WARNINGS"),
+        (false, _) => (ERROR, "INVALID"),
+    };
+    let _ = writeln!(
+        text,
+        "{style}{verdict}{style:#}  {}: {}, {}, {}",
+        out::clean(vault),
+        counted(report.event_count(), "event"),
+        counted(errors as u64, "error"),
+        counted(warnings as u64, "warning"),
+    );
+    text
+}
+
+fn write_finding(text: &mut String, finding: &Finding) {
+    let style = match finding.severity {
+        Severity::Error => ERROR,
+        Severity::Warning => WARNING,
+    };
+    let place = match finding.line {
+        Some(line) => format!("{}:{line}", finding.file),
+        None => finding.file.clone(),
+    };
+    let _ = writeln!(
+        text,
+        "{style}{}{style:#} {}  {}",
+        finding.code,
+        finding.name,
+        out::clean(&place)
+    );
+    let _ = writeln!(text, "  {}", out::clean(&finding.message));
+    let offset = finding.offset.map(|offset| offset.to_string());
+    let facts = [
+        ("event", &finding.event_id),
+        ("actor", &finding.actor),
+        ("byte", &offset),
+        ("expected", &finding.expected),
+        ("found", &finding.found),
+    ];
+    for (label, fact) in facts {
+        if let Some(fact) = fact {
+            let _ = writeln!(text, "  {label:8}  {}", out::clean(fact));
+        }
+    }
+}
+
+fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,153 @@
+//! The data of an event as it comes from the command line: `--data JSON|@FILE|-`.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use provara_core::json::{self, ParseError, Value};
+
+use crate::error;
+use crate::failure::{Exit, Failure};
+
+/// The most bytes that the data of one event may have. An event is one line that every reader
+/// holds in memory; what is larger belongs into a file, with its hash in the event.
+pub(crate) const MAX_DATA_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Reads the data of an event, which is a JSON object.
+///
+/// `-` is standard input, `@FILE` a file, anything else the JSON itself.
+pub(crate) fn read(argument: &str) -> Result<Value<'static>, Failure> {
+    let (source, text) = match argument {
+        "-" => (
+            "standard input".to_owned(),
+            bounded(io::stdin().lock(), "standard input")?,
+        ),
+        _ => match argument.strip_prefix('@') {
+            Some(path) => {
+                let file = File::open(path).map_err(|error| unreadable(Path::new(path), &error))?;
+                (path.to_owned(), bounded(file, path)?)
+            }
+            None => ("--data".to_owned(), argument.as_bytes().to_vec()),
+        },
+    };
+    if text.len() as u64 > MAX_DATA_BYTES {
+        return Err(too_large(&source));
+    }
+    parse(&source, &text)
+}
+
+/// Parses the data that came from `source`.
+fn parse(source: &str, text: &[u8]) -> Result<Value<'static>, Failure> {
+    let value = json::parse(text).map_err(|error| malformed(source, text, &error))?;
+    if value.as_object().is_none() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "The data in {source} is {}, not a JSON object.",
+                error::a_kind(&value)
+            ),
+        )
+        .fix("Give an object, for example --data '{\"key\":\"value\"}' or --set key=value."));
+    }
+    Ok(value.into_owned())
+}
+
+fn bounded(reader: impl Read, source: &str) -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    reader
+        .take(MAX_DATA_BYTES + 1)
+        .read_to_end(&mut text)
+        .map_err(|error| unreadable(Path::new(source), &error))?;
+    Ok(text)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let shown = path.display();
+    Failure::new(
+        Exit::CouldNot,
+        format!("The data could not be read from '{shown}': {error}."),
+    )
+    .fix("Check the path after '@'; '-' reads standard input.")
+}
+
+fn too_large(source: &str) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!(
+            "The data in {source} is larger than {} MiB.",
+            MAX_DATA_BYTES >> 20
+        ),
+    )
+    .fix("Keep the bytes in a file, and put the file's name and SHA-256 into the event.")
+}
+
+fn malformed(source: &str, text: &[u8], error: &ParseError) -> Failure {
+    use provara_core::json::ParseErrorKind as Kind;
+    let (line, column) = position(text, error.offset);
+    let fix = match &error.kind {
+        Kind::DuplicateKey(_) => {
+            "Keep one of the two members: two readers would disagree on what was signed."
+        }
+        Kind::NotANumber => "Use null, or a string such as \"NaN\".",
+        Kind::LoneSurrogate => {
+            "Write the character itself, or both halves of its surrogate pair (\\uD83D\\uDE00)."
+        }
+        Kind::ByteOrderMark => "Save the text as UTF-8 without a byte order mark.",
+        Kind::InvalidUtf8 => "Save the text as UTF-8.",
+        Kind::TooDeep => "Flatten the data.",
+        Kind::TrailingBytes => "Give one JSON object and nothing after it.",
+        _ if source == "--data" => {
+            "Check the quoting: the JSON must reach the command whole, for example \
+             --data '{\"key\":\"value\"}', or use --data @FILE."
+        }
+        _ => "Give one JSON object, for example {\"key\":\"value\"}.",
+    };
+    Failure::new(
+        Exit::Usage,
+        format!("The data in {source} is not valid JSON: {}.", error.kind),
+    )
+    .detail(format!("at line {line}, column {column}"))
+    .fix(fix)
+}
+
+/// Line and column, from 1, of a byte; columns count characters.
+fn position(text: &[u8], offset: usize) -> (usize, usize) {
+    let before = &text[..offset.min(text.len())];
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let start = before
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
+    (
+        line,
+        String::from_utf8_lossy(&before[start..]).chars().count() + 1,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_lines_and_characters() {
+        assert_eq!(position(b"{}", 0), (1, 1));
+        assert_eq!(position("{\n \"é\": x}".as_bytes(), 9), (2, 7));
+        assert_eq!(position(b"{", 9), (1, 2));
+    }
+
+    #[test]
+    fn only_one_object_is_data() {
+        assert!(parse("--data", br#"{"a":1}"#).is_ok());
+        for text in [
+            "[1]",
+            "1",
+            "null",
+            "{} {}",
+            "{\"a\":1,\"a\":2}",
+            "{\"a\":NaN}",
+            "",
+        ] {
+            assert!(parse("--data", text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! Every error of the libraries, in words, with a `Fix:` line and an exit code. The one place.
+
+use std::io;
+use std::path::Path;
+
+use provara_core::canonical::CanonicalError;
+use provara_core::json::Value;
+use provara_plugins::builtin::ExportError;
+use provara_plugins::host::{HostError, PluginFailure};
+use provara_plugins::interpreter::InterpreterError;
+use provara_plugins::interrupt::Guard;
+use provara_plugins::protocol::FailureKind;
+use provara_plugins::set_option::SetError;
+use provara_plugins::staging::StagingError;
+use provara_vault::{ErrorClass, VaultError};
+
+use crate::failure::{Exit, Failure};
+use crate::out::{quote, shell};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A value's kind with its article, for a sentence.
+pub(crate) fn a_kind(value: &Value<'_>) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// An error of a vault operation on the vault at `vault`.
+pub(crate) fn vault_failure(error: VaultError, vault: &Path) -> Failure {
+    let exit = match error.class() {
+        ErrorClass::Evidence => Exit::Evidence,
+        ErrorClass::Usage => Exit::Usage,
+        ErrorClass::CouldNot => Exit::CouldNot,
+    };
+    let fix = vault_fix(&error, &shell(vault));
+    Failure::new(exit, sentence(&error.to_string())).fix(fix)
+}
+
+fn vault_fix(error: &VaultError, vault: &str) -> String {
+    match error {
+        VaultError::NotFound { .. } | VaultError::NotAVault { .. } => {
+            format!("Check the path, or create a vault there: provara init {vault}")
+        }
+        VaultError::NotEmpty { .. } => {
+            "Name a directory that does not exist yet, or empty it first.".to_owned()
+        }
+        VaultError::Exists { path } => {
+            format!("Name another file, or move {} away.", shell(path))
+        }
+        VaultError::KeyfilePlace { .. } => {
+            "Name a file outside the vault, or leave --private-keys out.".to_owned()
+        }
+        VaultError::Io { source, path, .. } => io_fix(source, path),
+        VaultError::Sync { path, source } => io_fix(source, path),
+        VaultError::Randomness { .. } => {
+            "Check that the system's random source is available to this process.".to_owned()
+        }
+        VaultError::Clock => "Set the system clock.".to_owned(),
+        VaultError::Locked { .. } => {
+            "Wait until the other writer is done, then try again.".to_owned()
+        }
+        VaultError::BrokenLog { .. }
+        | VaultError::SealContradiction { .. }
+        | VaultError::Structure { .. } => format!(
+            "Run 'provara verify {vault}' to see every finding; restore the vault from a copy that \
+             verifies."
+        ),
+        VaultError::Closed { .. } => {
+            "Append to another vault: a closed one is final. A successor names this one as its \
+             predecessor."
+                .to_owned()
+        }
+        VaultError::GenesisByHand => {
+            "Use OBSERVATION or a custom type; 'provara init' writes the genesis event of a new \
+             vault."
+                .to_owned()
+        }
+        VaultError::EmptyActor => "Give a name: --actor NAME.".to_owned(),
+        VaultError::EmptyUid => "Give a name: --uid U, or leave it out.".to_owned(),
+        VaultError::Unwritable { .. } => {
+            "Make the data smaller or flatter; large bytes belong into a file whose SHA-256 stands in \
+             the event."
+                .to_owned()
+        }
+        VaultError::Payload(_) => "Correct the data; 'provara append --help' has examples.".to_owned(),
+        VaultError::Canonical(error) => canonical_fix(error).to_owned(),
+        VaultError::LogicalClock { .. } => "Append as another actor: --actor NAME.".to_owned(),
+        VaultError::Rotation { .. } => {
+            "Sign with a surviving key that is neither revoked nor promoted: --keyfile FILE --key-id \
+             ID."
+                .to_owned()
+        }
+        VaultError::KeyfileMissing { .. } => {
+            "Give the keyfile of this vault: --keyfile FILE, or set PROVARA_KEYFILE.".to_owned()
+        }
+        VaultError::KeyfileInvalid { .. } => {
+            "Give a keyfile as 'provara init' writes it: {\"keys\":[{\"key_id\":…,\
+             \"private_key_b64\":…,\"algorithm\":\"Ed25519\"}]}."
+                .to_owned()
+        }
+        VaultError::KeyfileForeign { .. } => format!(
+            "Give the keyfile that was made with this vault: --keyfile FILE; its public keys are in \
+             {vault}/identity/keys.json."
+        ),
+        VaultError::NoSigningKey { .. } => {
+            "Give a keyfile with an active key that has the role root or attestation: --keyfile \
+             FILE."
+                .to_owned()
+        }
+        VaultError::KeyUnknown { .. } => format!(
+            "Use a key id that stands in {vault}/identity/keys.json, or leave --key-id out."
+        ),
+        VaultError::KeyNotInKeyfile { .. } => {
+            "Use one of the keyfile's keys, or give another with --keyfile FILE.".to_owned()
+        }
+        VaultError::KeyRevoked { .. } => {
+            "Sign with an active key: leave --key-id out, or name another.".to_owned()
+        }
+        VaultError::SealLags { .. } => format!(
+            "Do not append the event again. Run 'provara manifest {vault}' once the cause is gone."
+        ),
+        VaultError::Stopped => "Run the command again.".to_owned(),
+        VaultError::CheckpointExists { path } => format!(
+            "Move {} away if it is not wanted, then run 'provara manifest {vault}'.",
+            shell(path)
+        ),
+    }
+}
+
+/// The data cannot be carried by canonical JSON.
+pub(crate) fn canonical_failure(error: &CanonicalError) -> Failure {
+    Failure::new(Exit::Usage, sentence(&error.to_string())).fix(canonical_fix(error))
+}
+
+/// What helps against a number that canonical JSON cannot carry.
+fn canonical_fix(error: &CanonicalError) -> &'static str {
+    match error {
+        CanonicalError::UnsafeInteger { .. } => {
+            "Write the number as a string, for example \"12345678901234567890\"."
+        }
+        CanonicalError::OutOfRange { .. } => "Write the number as a string.",
+        CanonicalError::Unserializable(_) => "Give plain JSON.",
+    }
+}
+
+/// No Python was found that could run plugins.
+pub(crate) fn interpreter_failure(error: &InterpreterError) -> Failure {
+    let fix = match error {
+        InterpreterError::NotFound { .. } => format!(
+            "Install Python 3.10 or later with provara-protocol {VERSION}, or set PROVARA_PYTHON to \
+             such an interpreter."
+        ),
+        InterpreterError::Unusable { .. } => format!(
+            "Set PROVARA_PYTHON to a Python that has provara-protocol {VERSION}, or unset it."
+        ),
+    };
+    Failure::new(Exit::CouldNot, sentence(&error.to_string())).fix(fix)
+}
+
+/// Whether the error says that the interpreter has no `provara` of this version: that no plugin
+/// can be installed for it, rather than that a plugin failed.
+pub(crate) fn is_no_python(error: &HostError) -> bool {
+    match error {
+        HostError::NoHost { output, .. } => output.contains("No module named 'provara"),
+        HostError::Version { .. } => true,
+        _ => false,
+    }
+}
+
+/// An error of the plugin host.
+pub(crate) fn host_failure(error: HostError) -> Failure {
+    let text = sentence(&error.to_string());
+    let plugin_fix = "Report it to the plugin's author; 'provara plugins list' names its package.";
+    match error {
+        HostError::Interrupted(signal) => interrupted(signal),
+        HostError::Launch(_) | HostError::Io(_) => Failure::new(Exit::CouldNot, text)
+            .fix("Run 'provara doctor' to see what this installation can do."),
+        HostError::NoHost {
+            ref interpreter,
+            ref output,
+            ..
+        } => {
+            let interpreter = shell(interpreter);
+            let failure = if is_no_python(&error) {
+                Failure::new(
+                    Exit::CouldNot,
+                    format!("The Python interpreter {interpreter} has no 'provara' module."),
+                )
+            } else {
+                output
+                    .lines()
+                    .fold(Failure::new(Exit::CouldNot, text), |f, line| f.detail(line))
+            };
+            failure.fix(install(&interpreter))
+        }
+        HostError::Version {
+            ref interpreter, ..
+        } => Failure::new(Exit::CouldNot, text).fix(install(&shell(interpreter))),
+        HostError::TooLarge(_) => Failure::new(Exit::Usage, text)
+            .fix("Keep the bytes in a file, and put the file's name and SHA-256 into the event."),
+        HostError::TimedOut { .. } => Failure::new(Exit::Plugin, text)
+            .fix("Give it more time with --timeout SECONDS, or report it to the plugin's author."),
+        HostError::Plugin(failure) => plugin_failure(*failure),
+        HostError::Protocol { .. } | HostError::Died { .. } => {
+            Failure::new(Exit::Plugin, text).fix(plugin_fix)
+        }
+        HostError::Output { .. } => Failure::new(Exit::Plugin, text).fix(
+            "Return only what JSON can carry: no NaN, no integers beyond 2^53-1, string keys.",
+        ),
+    }
+}
+
+fn install(interpreter: &str) -> String {
+    format!(
+        "Run '{interpreter} -m pip install provara-protocol=={VERSION}', or set PROVARA_PYTHON to an \
+         interpreter that has it."
+    )
+}
+
+/// A plugin raised, exited, or returned what it must not.
+fn plugin_failure(failure: PluginFailure) -> Failure {
+    let PluginFailure {
+        kind,
+        plugin,
+        exception,
+        message,
+        traceback,
+    } = failure;
+    let said = match (&exception, &message) {
+        (Some(exception), Some(message)) => format!("{exception}: {message}"),
+        (Some(text), None) | (None, Some(text)) => text.clone(),
+        (None, None) => String::new(),
+    };
+    let mut lines = said.lines();
+    let first = lines.next().unwrap_or("no reason given");
+    let (exit, headline, fix) = match kind {
+        FailureKind::Raised => (
+            Exit::Plugin,
+            format!("The plugin '{plugin}' failed: {first}"),
+            "Report it to the plugin's author; 'provara plugins list' names its package.",
+        ),
+        FailureKind::NotJson => (
+            Exit::Plugin,
+            format!("The plugin '{plugin}' returned what is not JSON: {first}"),
+            "Return only what JSON can carry: no NaN, no objects of classes, string keys.",
+        ),
+        FailureKind::Exit => (
+            Exit::Plugin,
+            format!("The plugin '{plugin}' tried to end the process: {first}"),
+            "Report it to the plugin's author: a plugin returns, or raises an exception.",
+        ),
+        FailureKind::NotFound => (
+            Exit::Plugin,
+            format!("The plugin '{plugin}' is not there any more: {first}"),
+            "Run 'provara plugins list' to see what is installed.",
+        ),
+        FailureKind::Internal => (
+            Exit::CouldNot,
+            format!("The plugin host failed: {first}"),
+            "Run 'provara doctor' to see what this installation can do.",
+        ),
+    };
+    let details = lines.chain(traceback.as_deref().unwrap_or_default().lines());
+    details
+        .fold(Failure::new(exit, sentence(&headline)), |f, line| {
+            f.detail(line)
+        })
+        .fix(fix)
+}
+
+/// An event type's own `validate` refused the data.
+pub(crate) fn refused_by_plugin(event_type: &str, reason: &str) -> Failure {
+    let failure = Failure::new(
+        Exit::Usage,
+        format!("Event validation failed for type '{event_type}': its plugin refused the data."),
+    );
+    reason
+        .lines()
+        .fold(failure, |failure, line| failure.detail(line))
+        .fix("Correct the payload to what the plugin accepts.")
+}
+
+/// A signal asked the command to end, and it has cleaned up.
+pub(crate) fn interrupted(signal: i32) -> Failure {
+    // Never dropped: the last guard would let the signal end the process at once, and the exit code
+    // would depend on who waits for it.
+    std::mem::forget(Guard::new());
+    Failure::new(
+        Exit::Interrupted(u8::try_from(signal).unwrap_or_default()),
+        "Interrupted; nothing was changed.",
+    )
+}
+
+/// A `--set` option cannot be applied.
+pub(crate) fn set_failure(error: &SetError) -> Failure {
+    let (exit, fix) = match error {
+        SetError::Schema(_) => (
+            Exit::Plugin,
+            "Report it to the plugin's author; --data needs no such schema.",
+        ),
+        SetError::NoValue(_) => (
+            Exit::Usage,
+            "Write --set KEY=VALUE, for example --set level=3.",
+        ),
+        SetError::Twice(_) => (Exit::Usage, "Keep one of the two options."),
+        SetError::NoSuchItem { .. } => (Exit::Usage, "Set the items in their order, from [0]."),
+        SetError::WrongType { .. } => (
+            Exit::Usage,
+            "Give a value of the type that the schema names.",
+        ),
+        SetError::BadPath { .. } | SetError::NotAContainer { .. } => (
+            Exit::Usage,
+            "Write a path such as user.name or tags[0]; a backslash keeps '.' and '[' as they are.",
+        ),
+    };
+    Failure::new(exit, sentence(&error.to_string())).fix(fix)
+}
+
+/// A built-in export stopped.
+pub(crate) fn export_failure(error: &ExportError, vault: &Path) -> Failure {
+    let text = sentence(&error.to_string());
+    match error {
+        ExportError::Line { .. } => Failure::new(Exit::Evidence, text).fix(format!(
+            "Run 'provara verify {}' to see every finding; --format ndjson takes the log as it is.",
+            shell(vault)
+        )),
+        ExportError::Io(error) => {
+            Failure::new(Exit::CouldNot, text).fix(io_fix(error, Path::new(".")))
+        }
+    }
+}
+
+/// An output cannot be staged or moved into place.
+pub(crate) fn staging_failure(error: &StagingError) -> Failure {
+    let (exit, fix) = match error {
+        StagingError::NoName(_) => (
+            Exit::Usage,
+            "Name the file or directory to write, for example --output export.csv.".to_owned(),
+        ),
+        StagingError::Exists(_) => {
+            (Exit::Usage, "Name another place, or add --force to replace it.".to_owned())
+        }
+        StagingError::NotReplaceable(path) => (
+            Exit::Usage,
+            format!("Name another place, or remove it first: rm {}", shell(path)),
+        ),
+        StagingError::Forbidden { .. } => {
+            (Exit::Usage, "Name a place outside the vault, where every file is evidence.".to_owned())
+        }
+        StagingError::Directory { directory, source } => {
+            (Exit::CouldNot, io_fix(source, directory))
+        }
+        StagingError::Io { path, source } => (Exit::CouldNot, io_fix(source, path)),
+        StagingError::Nothing | StagingError::Foreign { .. } => (
+            Exit::Plugin,
+            "Report it to the plugin's author: an export writes files and directories of its own to \
+             the path that it is given."
+                .to_owned(),
+        ),
+    };
+    Failure::new(exit, sentence(&error.to_string())).fix(fix)
+}
+
+/// The handlers of signals could not be installed.
+pub(crate) fn signals_failure(error: &io::Error) -> Failure {
+    Failure::new(
+        Exit::CouldNot,
+        format!("Signals could not be watched: {error}."),
+    )
+    .fix("Check the limits of the process: ulimit -a")
+}
+
+/// The system refused something about `path`.
+pub(crate) fn io_failure(action: &str, path: &Path, error: &io::Error) -> Failure {
+    Failure::new(
+        Exit::CouldNot,
+        format!("Could not {action} '{}': {error}.", path.display()),
+    )
+    .fix(io_fix(error, path))
+}
+
+fn io_fix(error: &io::Error, path: &Path) -> String {
+    let shown = shell(path);
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("Check that {shown} exists."),
+        io::ErrorKind::PermissionDenied => {
+            format!("Check who may read and write it: ls -ld {shown}")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "Work on a copy on a writable disk; 'provara verify' needs none.".to_owned()
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("Free some space: df -h {shown}")
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+            format!("Check the path: ls -ld {shown}")
+        }
+        _ => format!(
+            "Check the disk and the path: ls -ld {}",
+            quote(&path.to_string_lossy())
+        ),
+    }
+}
+
+/// A library's message as a sentence: a capital first, unless a name stands there, a full stop
+/// last.
+pub(crate) fn sentence(message: &str) -> String {
+    let first = message.split(' ').next().unwrap_or_default();
+    let mut text = message.to_owned();
+    if !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        text[..1].make_ascii_uppercase();
+    }
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_keep_names_as_they_are() {
+        assert_eq!(sentence("there is no vault"), "There is no vault.");
+        assert_eq!(sentence("manifest.json: torn"), "manifest.json: torn.");
+        assert_eq!(
+            sentence("evt_0123 is in the log."),
+            "evt_0123 is in the log."
+        );
+        assert_eq!(sentence("'x' is locked"), "'x' is locked.");
+        assert_eq!(sentence(""), ".");
+    }
+}

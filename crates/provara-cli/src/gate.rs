@@ -1,0 +1,55 @@
+//! Nothing is derived from what does not verify.
+
+use std::path::Path;
+
+use provara_core::finding::{Report, Severity};
+use provara_vault::{Vault, VerifyOptions};
+
+use crate::cli::GateArgs;
+use crate::error::vault_failure;
+use crate::failure::{Exit, Failure};
+use crate::{commands, out};
+
+/// How many findings a refusal shows before it points to `provara verify`.
+const SHOWN: usize = 5;
+
+/// Verifies the vault before something is derived from it, and refuses one that is invalid.
+pub(crate) fn verify_first(vault: &Vault, path: &Path, gate: GateArgs) -> Result<(), Failure> {
+    if gate.unverified {
+        out::warn("the vault was not verified (--unverified): the result proves nothing.");
+        return Ok(());
+    }
+    let report = vault
+        .verify(&VerifyOptions::default())
+        .map_err(|error| vault_failure(error, path))?;
+    if report.is_valid() {
+        Ok(())
+    } else {
+        Err(refusal(path, &report))
+    }
+}
+
+fn refusal(vault: &Path, report: &Report) -> Failure {
+    let errors: Vec<_> = report
+        .findings()
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .collect();
+    let path = out::shell(vault);
+    let mut failure = Failure::new(
+        Exit::Evidence,
+        format!(
+            "The vault '{}' does not verify; nothing was derived from it.",
+            vault.display()
+        ),
+    );
+    for finding in errors.iter().take(SHOWN) {
+        failure = failure.detail(commands::verify::one_line(finding));
+    }
+    if errors.len() > SHOWN {
+        failure = failure.detail(format!("and {} more", errors.len() - SHOWN));
+    }
+    failure.fix(format!(
+        "Run 'provara verify {path}' to see every finding; --unverified goes on all the same."
+    ))
+}

@@ -1,0 +1,243 @@
+//! What reaches the terminal: results on stdout, words for people on stderr.
+//!
+//! Texts that come from a vault or a plugin are cleaned of control characters here, so that
+//! nothing that was signed or said by somebody else can move a cursor or recolour a verdict.
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::Path;
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+
+use crate::failure::{Exit, Failure};
+
+/// When output is coloured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const HINT: Style = AnsiColor::Cyan.on_default().bold();
+pub(crate) const STRONG: Style = Style::new().bold();
+
+/// Sets the colour choice for everything that is printed after parsing.
+pub(crate) fn choose_colour(colour: Colour) {
+    match colour {
+        // `Auto` of anstream asks the terminal and honours NO_COLOR, CLICOLOR and CLICOLOR_FORCE.
+        Colour::Auto => ColorChoice::Auto,
+        Colour::Always => ColorChoice::Always,
+        Colour::Never => ColorChoice::Never,
+    }
+    .write_global();
+}
+
+/// Help and usage errors are printed before there are parsed arguments, so `--color` is looked for
+/// beforehand. Nothing is decided here but the colour of those texts.
+pub(crate) fn choose_colour_before_parsing(arguments: impl Iterator<Item = OsString>) {
+    let mut wanted = None;
+    let mut arguments = arguments.skip(1).take_while(|argument| argument != "--");
+    while let Some(argument) = arguments.next() {
+        let value = match argument.to_str() {
+            Some("--color") => arguments.next().and_then(|value| value.into_string().ok()),
+            Some(text) => text.strip_prefix("--color=").map(str::to_owned),
+            None => None,
+        };
+        wanted = value
+            .and_then(|value| Colour::from_str(&value, false).ok())
+            .or(wanted);
+    }
+    choose_colour(wanted.unwrap_or_default());
+}
+
+/// Writes styled text to stdout. A reader that went away (`| head`) is no failure: the command's
+/// verdict stands all the same.
+pub(crate) fn result(text: &str) -> Result<(), Failure> {
+    let mut stdout = AutoStream::new(io::stdout().lock(), ColorChoice::global());
+    written(
+        stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush()),
+    )
+}
+
+/// Writes bytes to stdout as they are.
+pub(crate) fn result_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+}
+
+/// Writes a value to stdout as one line of JSON.
+pub(crate) fn result_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
+    let mut line = serde_json::to_vec(value).map_err(|error| {
+        Failure::new(
+            Exit::CouldNot,
+            format!("The result could not be written as JSON: {error}"),
+        )
+    })?;
+    line.push(b'\n');
+    result_bytes(&line)
+}
+
+fn written(outcome: io::Result<()>) -> Result<(), Failure> {
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
+            Exit::CouldNot,
+            format!("The result could not be written to standard output: {error}"),
+        )
+        .fix("Check where the output goes: a full disk, a closed descriptor or a quota.")),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a text for people to stderr and colours its leading words.
+pub(crate) fn diagnostic(text: &str) {
+    let mut stderr = anstream::stderr().lock();
+    for line in text.lines() {
+        let (style, word) = [
+            (ERROR, "ERROR:"),
+            (WARNING, "WARNING:"),
+            (HINT, "note:"),
+            (HINT, "Fix:"),
+        ]
+        .into_iter()
+        .find(|(_, word)| line.starts_with(word))
+        .unwrap_or((Style::new(), ""));
+        let rest = clean(&line[word.len()..]);
+        // Nothing can be told to anybody when stderr itself is gone.
+        let _ = writeln!(stderr, "{style}{word}{style:#}{rest}");
+    }
+}
+
+/// Prints a warning to stderr.
+pub(crate) fn warn(text: &str) {
+    diagnostic(&format!("WARNING: {text}"));
+}
+
+/// Prints a note to stderr.
+pub(crate) fn note(text: &str) {
+    diagnostic(&format!("note: {text}"));
+}
+
+/// Escapes what a terminal would act upon, for a text that stands within one line.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    provara_plugins::text::inline(text)
+}
+
+/// Canonical JSON, indented by two spaces for people. Strings and number tokens stay as they are.
+pub(crate) fn indented(canonical: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(canonical.len() * 2);
+    let mut depth = 0;
+    let mut in_string = false;
+    let mut escaped = false;
+    let line = |text: &mut Vec<u8>, depth: usize| {
+        text.push(b'\n');
+        text.resize(text.len() + 2 * depth, b' ');
+    };
+    for (at, byte) in canonical.iter().copied().enumerate() {
+        if in_string {
+            in_string = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+            text.push(byte);
+            continue;
+        }
+        match byte {
+            b'"' => {
+                in_string = true;
+                text.push(byte);
+            }
+            b'{' | b'[' => {
+                text.push(byte);
+                if !matches!(canonical.get(at + 1), Some(b'}' | b']')) {
+                    depth += 1;
+                    line(&mut text, depth);
+                }
+            }
+            b'}' | b']' => {
+                if !matches!(canonical[at - 1], b'{' | b'[') {
+                    depth -= 1;
+                    line(&mut text, depth);
+                }
+                text.push(byte);
+            }
+            b',' => {
+                text.push(byte);
+                line(&mut text, depth);
+            }
+            b':' => text.extend_from_slice(b": "),
+            _ => text.push(byte),
+        }
+    }
+    text
+}
+
+/// A path as it can be pasted into a POSIX shell.
+pub(crate) fn shell(path: &Path) -> String {
+    quote(&path.to_string_lossy())
+}
+
+/// A word as it can be pasted into a POSIX shell.
+pub(crate) fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,~".contains(c);
+    if !word.is_empty() && !word.starts_with(['~', '=']) && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_only_where_a_shell_needs_it() {
+        assert_eq!(quote("my-vault/events"), "my-vault/events");
+        assert_eq!(quote("my vault"), "'my vault'");
+        assert_eq!(quote("it's"), r"'it'\''s'");
+        assert_eq!(quote("~root"), "'~root'");
+        assert_eq!(quote(""), "''");
+    }
+
+    #[test]
+    fn indenting_changes_white_space_only() {
+        let canonical = br#"{"a":[],"b":{"c\"{":[1.0,-0.0,"x,y:\\"]},"d":{}}"#;
+        let expected = r#"{
+  "a": [],
+  "b": {
+    "c\"{": [
+      1.0,
+      -0.0,
+      "x,y:\\"
+    ]
+  },
+  "d": {}
+}"#;
+        assert_eq!(String::from_utf8(indented(canonical)).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_last_colour_option_before_the_double_dash_counts() {
+        let arguments = [
+            "provara",
+            "--color",
+            "never",
+            "--color=always",
+            "--",
+            "--color=never",
+        ];
+        choose_colour_before_parsing(arguments.into_iter().map(OsString::from));
+        assert_eq!(ColorChoice::global(), ColorChoice::Always);
+        choose_colour(Colour::Auto);
+    }
+}

@@ -1,0 +1,84 @@
+//! A file or directory that a command writes: outside the vault, whole or not at all, and never
+//! over something that is there already unless `--force` says so.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use provara_plugins::interrupt::Guard;
+use provara_plugins::staging::{self, Staging};
+use provara_vault::Vault;
+
+use crate::error;
+use crate::failure::Failure;
+use crate::out::{self, GOOD};
+
+/// Checks, before any work is done, that an output may be written to `path`.
+pub(crate) fn check(path: &Path, force: bool, vault: &Vault) -> Result<(), Failure> {
+    staging::check(path, force, &[vault.path()])
+        .map(drop)
+        .map_err(|error| error::staging_failure(&error))
+}
+
+/// Makes the place where the output comes into being.
+pub(crate) fn prepare(path: &Path, force: bool, vault: &Vault) -> Result<Staging, Failure> {
+    Staging::prepare(path, force, &[vault.path()]).map_err(|error| error::staging_failure(&error))
+}
+
+/// Moves the output into its place.
+pub(crate) fn commit(output: Staging) -> Result<(), Failure> {
+    output
+        .commit()
+        .map_err(|error| error::staging_failure(&error))
+}
+
+/// Writes a staged output that is one file. A signal ends the writing; what is staged is removed
+/// when the staging is dropped.
+pub(crate) fn write<E>(
+    output: &Staging,
+    fill: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    explain: impl FnOnce(E) -> Failure,
+) -> Result<(), Failure> {
+    let path = output.output();
+    let failed = |error: io::Error| error::io_failure("write", output.target(), &error);
+    let guard = Guard::new().map_err(|error| error::signals_failure(&error))?;
+    let file = File::create_new(path).map_err(failed)?;
+    let mut writer = Interruptible {
+        inner: BufWriter::with_capacity(1 << 16, file),
+        guard,
+    };
+    let filled = fill(&mut writer);
+    if let Some(signal) = writer.guard.received() {
+        return Err(error::interrupted(signal));
+    }
+    filled.map_err(explain)?;
+    writer.inner.flush().map_err(failed)
+}
+
+/// Stops writing when a signal has asked the command to end.
+struct Interruptible<W> {
+    inner: W,
+    guard: Guard,
+}
+
+impl<W: Write> Write for Interruptible<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.guard.received().is_some() {
+            // Not `Interrupted`, which writers take as a reason to try again.
+            return Err(io::Error::other("interrupted"));
+        }
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Tells a person that an output was written.
+pub(crate) fn told(path: &Path) -> String {
+    format!(
+        "{GOOD}Wrote{GOOD:#} {}\n",
+        out::clean(&path.to_string_lossy())
+    )
+}

@@ -1,0 +1,204 @@
+//! The plugin host as the commands use it: started only where a command needs a plugin, ended with
+//! the command, its words turned into the command line's.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use provara_plugins::catalog::{Catalog, ProblemKind};
+pub(crate) use provara_plugins::host::Purpose;
+use provara_plugins::host::{Host, HostOptions};
+use provara_plugins::interpreter;
+use provara_plugins::interrupt::Guard;
+
+use crate::failure::{Exit, Failure};
+use crate::{error, out, vault};
+
+/// The reducers that need no plugin.
+pub(crate) const REDUCERS: &[&str] = &["beliefs", "summary"];
+
+/// The exports that need no plugin.
+pub(crate) const EXPORTS: &[&str] = &["csv", "json", "ndjson"];
+
+/// The heading of these options in the help.
+const HEADING: &str = "Plugin options";
+
+/// How the plugin host is run.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct HostArgs {
+    /// End a plugin that takes longer than this many seconds [default: no limit]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = HEADING)]
+    timeout: Option<Duration>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let parsed = text
+        .parse::<f64>()
+        .ok()
+        .and_then(|value| Duration::try_from_secs_f64(value).ok());
+    match parsed {
+        Some(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("use a number of seconds above 0, such as 30 or 0.5".to_owned()),
+    }
+}
+
+/// A running plugin host and what it found.
+pub(crate) struct Session {
+    pub(crate) host: Host,
+    pub(crate) catalog: Catalog,
+    _guard: Guard,
+}
+
+/// Why there is no host.
+pub(crate) enum Unusable {
+    /// No Python can run one: there is none, or it has no `provara` of this version.
+    NoPython(Failure),
+    /// A host was started, and failed.
+    Failed(Failure),
+}
+
+impl Session {
+    /// Starts a host and asks it what is installed.
+    pub(crate) fn start(args: &HostArgs, purpose: Purpose) -> Result<Self, Unusable> {
+        let interpreter = interpreter::find()
+            .map_err(|error| Unusable::NoPython(error::interpreter_failure(&error)))?;
+        let mut options = HostOptions::new(interpreter, purpose);
+        options.timeout = args.timeout;
+        options.state_dir = state_directory();
+        // Held from before the start, so that an interrupted command ends with its exit code and not
+        // by the signal itself, which would leave no word behind.
+        let guard =
+            Guard::new().map_err(|error| Unusable::Failed(error::signals_failure(&error)))?;
+        let mut host = Host::start(options).map_err(|error| {
+            if error::is_no_python(&error) {
+                Unusable::NoPython(error::host_failure(error))
+            } else {
+                Unusable::Failed(error::host_failure(error))
+            }
+        })?;
+        let catalog = host
+            .discover()
+            .map_err(|error| Unusable::Failed(error::host_failure(error)))?;
+        Ok(Self {
+            host,
+            catalog,
+            _guard: guard,
+        })
+    }
+
+    /// Ends the host. What it answered counts only if it ended well.
+    pub(crate) fn finish(self) -> Result<(), Failure> {
+        self.host.finish().map_err(error::host_failure)
+    }
+
+    /// One line about broken plugins that this command does not need.
+    pub(crate) fn warn_of_problems(&self) {
+        let count = self.catalog.problems.len();
+        if count > 0 {
+            let (plugins, pronoun) = if count == 1 {
+                ("problem", "it")
+            } else {
+                ("problems", "them")
+            };
+            out::warn(&format!(
+                "{count} {plugins} with installed plugins; 'provara plugins list' shows {pronoun}."
+            ));
+        }
+    }
+
+    /// A plugin that was asked for is not there. Where plugins are broken, one of them may be the
+    /// missing one: they are shown, and the failure is theirs.
+    pub(crate) fn not_found(&self, headline: impl Into<String>) -> Failure {
+        let mut hidden = false;
+        for problem in &self.catalog.problems {
+            out::diagnostic(&problem.text);
+            // Of two plugins with one name the first is there.
+            hidden |= problem.kind != ProblemKind::Collision;
+        }
+        Failure::new(if hidden { Exit::Plugin } else { Exit::Usage }, headline)
+    }
+}
+
+impl Unusable {
+    /// Why a command may go on without plugins, where it can: there is no Python for them, so none
+    /// can be installed.
+    pub(crate) fn no_python(&self) -> Option<String> {
+        match self {
+            Self::NoPython(failure) => Some(failure.headline()),
+            Self::Failed(_) => None,
+        }
+    }
+
+    /// The failure of a command that had to ask plugins about `wanted`.
+    pub(crate) fn into_failure(self, wanted: &str) -> Failure {
+        match self {
+            Self::NoPython(failure) | Self::Failed(failure) => {
+                failure.detail(format!("It is needed for {wanted}."))
+            }
+        }
+    }
+}
+
+/// The directory that plugins may keep state in: `provara/plugins` below `XDG_STATE_HOME`. A plugin
+/// that keeps none does not miss it where it cannot be made.
+fn state_directory() -> Option<PathBuf> {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let base = vault::environment("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(absolute);
+    let home = || {
+        vault::environment("HOME")
+            .map(PathBuf::from)
+            .filter(absolute)
+    };
+    let directory = base
+        .or_else(|| home().map(|home| home.join(".local/state")))?
+        .join("provara/plugins");
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&directory)
+        .ok()?;
+    Some(directory)
+}
+
+/// The known name that was probably meant.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let folded = name.to_ascii_lowercase();
+    known
+        .map(|known| {
+            (
+                strsim::damerau_levenshtein(&folded, &known.to_ascii_lowercase()),
+                known,
+            )
+        })
+        .filter(|(distance, known)| *distance <= 1 + known.len() / 5)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let known = ["OBSERVATION", "ASSERTION", "com.acme.audit.login", "login"];
+        let nearest = |name| nearest(name, known.into_iter());
+        assert_eq!(nearest("observaton"), Some("OBSERVATION"));
+        assert_eq!(nearest("com.acme.audit.logn"), Some("com.acme.audit.login"));
+        assert_eq!(nearest("logim"), Some("login"));
+        assert_eq!(nearest("org.hl7.fhir.observation"), None);
+        assert_eq!(nearest(""), None);
+    }
+
+    #[test]
+    fn a_time_limit_is_positive() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["0", "-1", "NaN", "inf", "1e300", "soon", ""] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

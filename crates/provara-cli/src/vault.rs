@@ -1,0 +1,28 @@
+//! Opening a vault and finding the key to sign with.
+
+use std::path::{Path, PathBuf};
+
+use provara_core::keys::Keyfile;
+use provara_vault::Vault;
+
+use crate::error::vault_failure;
+use crate::failure::Failure;
+
+/// Opens the vault at `path`.
+pub(crate) fn open(path: &Path) -> Result<Vault, Failure> {
+    Vault::open(path).map_err(|error| vault_failure(error, path))
+}
+
+/// Reads the keyfile to sign with: `--keyfile`, `PROVARA_KEYFILE`, the vault's own.
+pub(crate) fn keyfile(vault: &Vault, option: Option<&Path>) -> Result<Keyfile, Failure> {
+    let path = option
+        .map(Path::to_owned)
+        .or_else(|| environment("PROVARA_KEYFILE").map(PathBuf::from))
+        .unwrap_or_else(|| vault.default_keyfile());
+    provara_vault::read_keyfile(&path).map_err(|error| vault_failure(error, vault.path()))
+}
+
+/// The value of an environment variable; an empty one counts as absent.
+pub(crate) fn environment(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}

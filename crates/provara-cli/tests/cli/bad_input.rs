@@ -1,0 +1,439 @@
+//! One test per bad input: one clear error with a `Fix:` line, the right exit code, and a vault
+//! that is byte for byte what it was.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt as _;
+
+use crate::world::{Answer, World};
+
+/// Runs a request that must be refused, and checks that nothing changed.
+#[track_caller]
+fn refused(world: &World, arguments: &[&str], code: i32, saying: &str) -> Answer {
+    let before = world.tree("vault");
+    let answer = world.run(arguments);
+    answer.refused(code, saying);
+    assert!(world.tree("vault") == before, "the vault changed");
+    assert!(!world.python_was_started());
+    answer
+}
+
+#[track_caller]
+fn bad_data(data: &str, saying: &str) {
+    let world = World::with_vault();
+    refused(
+        &world,
+        &["append", "vault", "--type", "OBSERVATION", "--data", data],
+        2,
+        saying,
+    );
+    // The same bytes from a file.
+    fs::write(world.path("data.json"), data).unwrap();
+    refused(
+        &world,
+        &[
+            "append",
+            "vault",
+            "--type",
+            "OBSERVATION",
+            "--data",
+            "@data.json",
+        ],
+        2,
+        saying,
+    );
+}
+
+#[test]
+fn data_that_is_not_json() {
+    bad_data("{subject: door}", "not valid JSON");
+    bad_data("", "not valid JSON");
+    bad_data("{} {}", "not valid JSON");
+    bad_data("\u{feff}{}", "byte order mark");
+}
+
+#[test]
+fn data_that_is_not_an_object() {
+    bad_data("[1,2]", "an array, not a JSON object");
+    bad_data("\"text\"", "a string, not a JSON object");
+    bad_data("null", "null, not a JSON object");
+}
+
+#[test]
+fn duplicate_keys() {
+    bad_data(r#"{"subject":"a","subject":"b"}"#, "duplicate key");
+    bad_data(r#"{"x":{"k":1,"\u006b":2}}"#, "duplicate key");
+}
+
+#[test]
+fn not_a_number() {
+    bad_data(r#"{"value":NaN}"#, "NaN");
+    bad_data(r#"{"value":-Infinity}"#, "NaN and Infinity");
+    bad_data(r#"{"value":1e999}"#, "binary64");
+}
+
+#[test]
+fn huge_integers() {
+    bad_data(r#"{"value":9007199254740993}"#, "2^53-1");
+    bad_data(r#"{"value":[{"deep":-12345678901234567890}]}"#, "2^53-1");
+}
+
+#[test]
+fn lone_surrogates() {
+    bad_data(r#"{"value":"\ud800"}"#, "lone surrogate");
+    bad_data(r#"{"\udc00":1}"#, "lone surrogate");
+}
+
+#[test]
+fn nesting_without_end() {
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(2000), "]".repeat(2000));
+    bad_data(&deep, "nesting");
+}
+
+#[test]
+fn data_that_is_too_large() {
+    let world = World::with_vault();
+    let data = format!("{{\"value\":\"{}\"}}", "x".repeat(9 << 20));
+    fs::write(world.path("data.json"), data).unwrap();
+    refused(
+        &world,
+        &[
+            "append",
+            "vault",
+            "--type",
+            "OBSERVATION",
+            "--data",
+            "@data.json",
+        ],
+        2,
+        "larger than 8 MiB",
+    );
+}
+
+#[test]
+fn data_from_a_file_that_is_not_there() {
+    let world = World::with_vault();
+    refused(
+        &world,
+        &[
+            "append",
+            "vault",
+            "--type",
+            "OBSERVATION",
+            "--data",
+            "@absent.json",
+        ],
+        3,
+        "absent.json",
+    );
+}
+
+#[test]
+fn no_data_at_all() {
+    let world = World::with_vault();
+    refused(
+        &world,
+        &["append", "vault", "--type", "OBSERVATION"],
+        2,
+        "--data",
+    );
+}
+
+#[test]
+fn a_core_type_in_other_letters() {
+    let world = World::with_vault();
+    let arguments = ["append", "vault", "--type", "Observation", "--data", "{}"];
+    let answer = refused(&world, &arguments, 2, "reserved for core types");
+    assert!(answer.stderr.contains("OBSERVATION"), "{}", answer.stderr);
+}
+
+#[test]
+fn a_second_genesis() {
+    let world = World::with_vault();
+    refused(
+        &world,
+        &["append", "vault", "--type", "GENESIS", "--data", "{}"],
+        2,
+        "GENESIS",
+    );
+}
+
+#[test]
+fn an_empty_actor() {
+    let world = World::with_vault();
+    refused(
+        &world,
+        &[
+            "append",
+            "vault",
+            "--type",
+            "OBSERVATION",
+            "--data",
+            "{}",
+            "--actor",
+            "",
+        ],
+        2,
+        "--actor",
+    );
+}
+
+#[test]
+fn options_outside_their_range() {
+    let world = World::with_vault();
+    let start = ["append", "vault", "--type", "OBSERVATION", "--data", "{}"];
+    for (option, value) in [
+        ("--confidence", "2"),
+        ("--namespace", "secret"),
+        ("--key-id", "bp1_x"),
+    ] {
+        let arguments = [&start[..], &[option, value]].concat();
+        refused(&world, &arguments, 2, option);
+    }
+}
+
+#[test]
+fn a_missing_keyfile() {
+    let world = World::with_vault();
+    let start = ["append", "vault", "--type", "OBSERVATION", "--data", "{}"];
+    refused(
+        &world,
+        &[&start[..], &["--keyfile", "absent.json"]].concat(),
+        3,
+        "absent.json",
+    );
+    let before = world.tree("vault");
+    let answer = world.run_with(&start, |command| {
+        command.env("PROVARA_KEYFILE", "gone.json")
+    });
+    answer.refused(3, "gone.json");
+    assert!(world.tree("vault") == before);
+}
+
+#[test]
+fn a_keyfile_that_is_none() {
+    let world = World::with_vault();
+    fs::write(world.path("notes.txt"), "my keys are elsewhere").unwrap();
+    let arguments = [
+        "append",
+        "vault",
+        "--type",
+        "OBSERVATION",
+        "--data",
+        "{}",
+        "--keyfile",
+        "notes.txt",
+    ];
+    refused(&world, &arguments, 2, "not a keyfile");
+}
+
+#[test]
+fn a_foreign_keyfile() {
+    let world = World::with_vault();
+    assert_eq!(
+        world
+            .run(&["init", "other", "--private-keys", "other.json"])
+            .code,
+        0
+    );
+    let arguments = [
+        "append",
+        "vault",
+        "--type",
+        "OBSERVATION",
+        "--data",
+        "{}",
+        "--keyfile",
+        "other.json",
+    ];
+    refused(&world, &arguments, 2, "belongs to this vault");
+}
+
+#[test]
+fn a_key_id_that_the_vault_does_not_know() {
+    let world = World::with_vault();
+    let arguments = [
+        "append",
+        "vault",
+        "--type",
+        "OBSERVATION",
+        "--data",
+        "{}",
+        "--key-id",
+        "bp1_0123456789abcdef",
+    ];
+    refused(&world, &arguments, 2, "does not know the key");
+}
+
+#[test]
+fn a_path_that_is_no_vault() {
+    let world = World::with_vault();
+    fs::create_dir(world.path("empty")).unwrap();
+    let commands: [&[&str]; 8] = [
+        &["verify"],
+        &["replay"],
+        &["reduce"],
+        &["manifest"],
+        &["checkpoint"],
+        &["append", "--type", "OBSERVATION", "--data", "{}"],
+        &["export", "--format", "csv", "--output", "out.csv"],
+        &["reduce", "--plugin", "beliefs"],
+    ];
+    for command in commands {
+        for place in ["empty", "absent"] {
+            let mut arguments = command.to_vec();
+            arguments.insert(1, place);
+            refused(&world, &arguments, 3, place);
+        }
+    }
+    assert!(!world.path("out.csv").exists());
+}
+
+#[test]
+fn init_where_something_is() {
+    let world = World::with_vault();
+    refused(&world, &["init", "vault"], 2, "vault");
+    fs::create_dir(world.path("full")).unwrap();
+    fs::write(world.path("full/file"), "x").unwrap();
+    refused(&world, &["init", "full"], 2, "full");
+    assert_eq!(fs::read_dir(world.path("full")).unwrap().count(), 1);
+    fs::write(world.path("keys.json"), "precious").unwrap();
+    refused(
+        &world,
+        &["init", "new", "--private-keys", "keys.json"],
+        2,
+        "keys.json",
+    );
+    assert_eq!(
+        fs::read_to_string(world.path("keys.json")).unwrap(),
+        "precious"
+    );
+    assert!(!world.path("new").exists());
+}
+
+/// A place where nothing may be written. For root, whom modes do not stop, the command runs as
+/// somebody else, to whom the vault belongs as little as the key does.
+#[test]
+fn a_vault_that_cannot_be_written() {
+    let world = World::with_vault();
+    let before = world.tree("vault");
+    let keyfile = world.path("keyfile.json");
+    fs::rename(world.path("vault/identity/private_keys.json"), &keyfile).unwrap();
+    let set = |mode| {
+        for directory in ["vault", "vault/events", "."] {
+            let mode = if directory == "." { 0o755 } else { mode };
+            fs::set_permissions(world.path(directory), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::set_permissions(
+            world.path("vault/events/events.ndjson"),
+            fs::Permissions::from_mode(mode & 0o644),
+        )
+        .unwrap();
+    };
+    fs::set_permissions(&keyfile, fs::Permissions::from_mode(0o644)).unwrap();
+    set(0o555);
+    let arguments = [
+        "append",
+        "vault",
+        "--type",
+        "OBSERVATION",
+        "--data",
+        "{}",
+        "--keyfile",
+        "keyfile.json",
+    ];
+    let root =
+        fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("provara"));
+    command
+        .args(arguments)
+        .env_clear()
+        .env("HOME", world.path("home"))
+        .current_dir(world.path("."));
+    if root {
+        command.uid(65534).gid(65534);
+    }
+    let output = command.output().unwrap();
+    set(0o755);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.starts_with("ERROR: Could not "), "{stderr}");
+    assert!(stderr.contains("\nFix: "), "{stderr}");
+    fs::rename(&keyfile, world.path("vault/identity/private_keys.json")).unwrap();
+    let log = std::path::Path::new("vault/events/events.ndjson");
+    assert_eq!(
+        before[&world.path(log.to_str().unwrap())].0,
+        fs::read(world.path("vault/events/events.ndjson")).unwrap()
+    );
+}
+
+#[test]
+fn an_output_that_exists() {
+    let world = World::with_vault();
+    fs::write(world.path("report.json"), "precious").unwrap();
+    refused(
+        &world,
+        &["reduce", "vault", "--output", "report.json"],
+        2,
+        "exists already",
+    );
+    refused(
+        &world,
+        &[
+            "export",
+            "vault",
+            "--format",
+            "csv",
+            "--output",
+            "report.json",
+        ],
+        2,
+        "exists already",
+    );
+    std::os::unix::fs::symlink("nowhere", world.path("dangling")).unwrap();
+    refused(
+        &world,
+        &["export", "vault", "--format", "csv", "--output", "dangling"],
+        2,
+        "exists",
+    );
+    assert_eq!(
+        fs::read_to_string(world.path("report.json")).unwrap(),
+        "precious"
+    );
+}
+
+#[test]
+fn an_output_inside_the_vault_or_over_it() {
+    let world = World::with_vault();
+    for output in ["vault/export.csv", "vault/artifacts/../export.csv", "vault"] {
+        for force in [false, true] {
+            let mut arguments = vec!["export", "vault", "--format", "csv", "--output", output];
+            arguments.extend(force.then_some("--force"));
+            refused(&world, &arguments, 2, "outside the vault");
+        }
+    }
+    std::os::unix::fs::symlink("vault", world.path("alias")).unwrap();
+    refused(
+        &world,
+        &["reduce", "vault", "--output", "alias/x.json"],
+        2,
+        "outside the vault",
+    );
+    refused(
+        &world,
+        &["reduce", "vault", "--output", "absent/x.json"],
+        3,
+        "absent",
+    );
+}
+
+#[test]
+fn what_the_command_line_does_not_know() {
+    let world = World::with_vault();
+    refused(&world, &[], 2, "command");
+    refused(&world, &["verfy", "vault"], 2, "verify");
+    refused(&world, &["verify", "vault", "--stict"], 2, "--strict");
+    refused(&world, &["verify"], 2, "VAULT");
+    refused(&world, &["completions", "tcsh"], 2, "bash");
+}

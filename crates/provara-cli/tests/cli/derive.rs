@@ -1,0 +1,94 @@
+//! What is derived from a vault, and that nothing is derived from one that does not verify.
+
+use std::fs;
+
+use crate::world::World;
+
+fn tampered() -> World {
+    let world = World::with_vault();
+    world.observe("door", "\"open\"");
+    let log = world.path("vault/events/events.ndjson");
+    let text = fs::read_to_string(&log).unwrap();
+    fs::write(&log, text.replace("\"open\"", "\"shut\"")).unwrap();
+    world
+}
+
+const DERIVING: [&[&str]; 5] = [
+    &["replay", "vault"],
+    &["reduce", "vault"],
+    &["reduce", "vault", "--plugin", "beliefs"],
+    &["checkpoint", "vault"],
+    &["export", "vault", "--format", "csv", "--output", "out.csv"],
+];
+
+#[test]
+fn an_invalid_vault_is_refused() {
+    let world = tampered();
+    let before = world.tree("vault");
+    for arguments in DERIVING {
+        let answer = world.run(arguments);
+        answer.refused(1, "does not verify");
+        assert!(answer.stderr.contains("PROVARA_E"), "{}", answer.stderr);
+        assert!(
+            answer.stderr.contains("provara verify vault"),
+            "{}",
+            answer.stderr
+        );
+    }
+    assert!(world.tree("vault") == before);
+    assert!(!world.path("out.csv").exists());
+    assert!(!world.python_was_started());
+}
+
+#[test]
+fn unverified_goes_on_and_says_so() {
+    let world = tampered();
+    let answer = world.run(&["replay", "vault", "--unverified"]);
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    assert!(answer.stdout.contains("shut"));
+    assert!(
+        answer
+            .stderr
+            .starts_with("WARNING: the vault was not verified"),
+        "{}",
+        answer.stderr
+    );
+    let answer = world.run(&["reduce", "vault", "--unverified"]);
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+}
+
+#[test]
+fn replay_is_json_in_both_forms() {
+    let world = World::with_vault();
+    world.observe("door", "1.50");
+    let people = world.run(&["replay", "vault"]).stdout;
+    let programs = world.run(&["replay", "vault", "--json"]).stdout;
+    assert_eq!(programs.lines().count(), 1);
+    assert!(people.lines().count() > 10);
+    let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    assert_eq!(parse(&people), parse(&programs));
+    // Twice the same bytes.
+    assert_eq!(world.run(&["replay", "vault", "--json"]).stdout, programs);
+}
+
+#[test]
+fn a_summary_in_a_file() {
+    let world = World::with_vault();
+    world.observe("door", "1");
+    let answer = world.run(&["reduce", "vault", "--output", "summary.json"]);
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    let text = fs::read_to_string(world.path("summary.json")).unwrap();
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["event_count"],
+        3
+    );
+    let again = world.run(&["reduce", "vault", "--output", "summary.json", "--force"]);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    // No debris beside it.
+    let names: Vec<_> = fs::read_dir(world.path("."))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !["vault", "home", "trap", "summary.json"].contains(&name.as_str()))
+        .collect();
+    assert_eq!(names, Vec::<String>::new());
+}

@@ -1,0 +1,12 @@
+//! The executable from outside: whole outputs, exit codes, and that a refused request changes
+//! nothing. Home, locale, time zone, width and every `PROVARA_` variable are frozen; ids, hashes and
+//! times, which no two runs share, are replaced by names.
+//!
+//! Nothing here needs Python: `PROVARA_PYTHON` names a trap that records being started.
+
+mod bad_input;
+mod derive;
+mod help;
+mod no_python;
+mod vault;
+mod world;
