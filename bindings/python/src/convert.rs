@@ -18,6 +18,9 @@ use crate::errors;
 const KEPT_KEYS: usize = 256;
 const KEPT_KEY_LENGTH: usize = 64;
 
+/// How many steps of a path a message shows.
+const SHOWN_STEPS: usize = 16;
+
 /// Keys that recur from event to event, made once.
 #[derive(Default)]
 pub(crate) struct Keys(HashMap<Box<str>, Py<PyString>>);
@@ -107,10 +110,15 @@ impl NotJson {
         self
     }
 
-    /// `user.emails[0]: a set is not JSON`; at the top only what is wrong.
+    /// `user.emails[0]: a set is not JSON`; at the top only what is wrong. A very deep place shows
+    /// its last steps.
     fn text(&self) -> String {
+        let shown = self.steps.len().min(SHOWN_STEPS);
         let mut path = String::new();
-        for step in self.steps.iter().rev() {
+        if shown < self.steps.len() {
+            path.push('…');
+        }
+        for step in self.steps[..shown].iter().rev() {
             match step {
                 Step::Key(key) => {
                     if !path.is_empty() {

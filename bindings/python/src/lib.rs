@@ -4,10 +4,12 @@
 //! Thin on purpose: it converts, calls and maps errors. What it offers is typed in
 //! `python/provara/_native.pyi`; programs use the package, not this module.
 
+mod beliefs;
 mod convert;
 mod errors;
 mod reader;
 mod schema;
+mod vault;
 
 use provara_core::canonical;
 use pyo3::prelude::*;
@@ -43,9 +45,15 @@ fn canonical_json<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes
 #[pymodule]
 mod _native {
     #[pymodule_export]
+    use crate::beliefs::beliefs;
+    #[pymodule_export]
     use crate::reader::{EventReader, timestamp_micros};
     #[pymodule_export]
     use crate::schema::{Schema, check_type_name};
+    #[pymodule_export]
+    use crate::vault::{
+        append_event, init_vault, log_length, make_checkpoint, make_manifest, open_vault, summary,
+    };
     #[pymodule_export]
     use crate::{canonical_json, parse_json, to_json};
 

@@ -143,9 +143,9 @@ def split_environment(value: str) -> list[str]:
     """Split the value of ``PROVARA_PLUGINS`` into ``module`` and ``module:object`` items.
 
     Items are separated by commas or by ``os.pathsep``.  Where that is a colon, a name after
-    a colon belongs to the module before it if it begins with a capital letter, if there is
-    no module of that name, or if a comma shows that colons do not separate here; otherwise
-    it is a module of its own.  With commas there is never a doubt.
+    a colon belongs to the module before it if it begins with a capital letter, or if it has no
+    dot and there is no module of that name; otherwise it is a module of its own.  Where there
+    is a comma, colons do not separate, and there is never a doubt.
     """
     if os.pathsep != ":":
         items = value.replace(os.pathsep, ",").split(",")
@@ -164,14 +164,14 @@ def split_environment(value: str) -> list[str]:
 
 
 def _is_attribute(token: str) -> bool:
-    first = token.split(".", 1)[0]
-    if not first.isidentifier():
-        return False
+    first, dot, _ = token.partition(".")
     if first.lstrip("_")[:1].isupper():
         return True
+    if dot or not token.isidentifier():
+        return False
     try:
-        # Only the top-level name is looked up, which imports nothing.
-        return importlib.util.find_spec(first) is None
+        # A top-level name is looked up, which imports nothing.
+        return importlib.util.find_spec(token) is None
     except (ImportError, ValueError):
         return True
 

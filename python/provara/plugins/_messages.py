@@ -150,7 +150,7 @@ def bad_schema(label: str, type_name: str, problem: str, class_name: str, source
 def load_failure(
     label: str, problem: str, target: str, source: str, distribution: str | None
 ) -> str:
-    """Word a plugin that cannot be imported or constructed."""
+    """Word a plugin that cannot be imported or constructed; ``problem`` is indented already."""
     if distribution is not None:
         fix = (
             f"Repair the plugin, update it with 'pip install --upgrade {distribution}', "
@@ -160,7 +160,7 @@ def load_failure(
         fix = "Repair the plugin, or take it out of PROVARA_PLUGINS."
     return (
         f"ERROR: Plugin '{label}' could not be loaded.\n"
-        f"  {indent(problem)}\n"
+        f"  {problem}\n"
         f"  Object: {target}\n"
         f"  Source: {source}\n"
         f"Fix: {fix}"

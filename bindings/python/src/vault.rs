@@ -1,0 +1,170 @@
+//! Operations on a vault, each by its path.
+
+use std::path::{Path, PathBuf};
+
+use provara_core::event::Namespace;
+use provara_core::event_type::EventType;
+use provara_core::id::KeyId;
+use provara_core::keys::Keyfile;
+use provara_core::summary::Summary;
+use provara_vault::{AppendRequest, InitOptions, Vault, VaultError, read_keyfile};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use serde::Serialize;
+
+use crate::{convert, errors};
+
+/// Runs an operation without the interpreter's lock and maps its error.
+fn run<T: Send>(
+    py: Python<'_>,
+    operation: impl FnOnce() -> Result<T, VaultError> + Send,
+) -> PyResult<T> {
+    py.detach(operation).map_err(|error| errors::of_vault(py, error))
+}
+
+/// The Python object of what serde writes as JSON.
+fn to_python<'py, T: Serialize>(py: Python<'py>, value: &T) -> PyResult<Bound<'py, PyAny>> {
+    let text = serde_json::to_vec(value)
+        .map_err(|error| errors::could_not(py, format!("the result is not JSON: {error}")))?;
+    convert::text_to_python(py, &text)
+}
+
+/// The keyfile named, or else the vault's own.
+fn keyfile_of(vault: &Vault, named: Option<&Path>) -> Result<Keyfile, VaultError> {
+    named.map_or_else(|| read_keyfile(&vault.default_keyfile()), read_keyfile)
+}
+
+fn key_id_of(py: Python<'_>, text: Option<&str>) -> PyResult<Option<KeyId>> {
+    text.map(|text| {
+        text.parse()
+            .map_err(|error| errors::usage(py, format!("'{text}' is no key id: {error}")))
+    })
+    .transpose()
+}
+
+/// Makes a vault.
+#[pyfunction]
+#[pyo3(signature = (path, uid=None, actor=None, quorum=false, private_keys=None))]
+pub(crate) fn init_vault<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    uid: Option<String>,
+    actor: Option<String>,
+    quorum: bool,
+    private_keys: Option<PathBuf>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let options = InitOptions {
+        uid,
+        actor,
+        quorum,
+        private_keys,
+    };
+    let made = run(py, || provara_vault::init(&path, &options))?;
+    let receipt = PyDict::new(py);
+    receipt.set_item("uid", made.uid)?;
+    receipt.set_item("root_key_id", made.root_key_id.to_string())?;
+    receipt.set_item("quorum_key_id", made.quorum_key_id.map(|id| id.to_string()))?;
+    receipt.set_item("keyfile", made.keyfile)?;
+    receipt.set_item("genesis_event_id", made.genesis_event_id.to_string())?;
+    receipt.set_item("merkle_root", made.merkle_root.to_string())?;
+    Ok(receipt)
+}
+
+/// The vault's directory, its log and its default keyfile.
+#[pyfunction]
+pub(crate) fn open_vault(py: Python<'_>, path: PathBuf) -> PyResult<(PathBuf, PathBuf, PathBuf)> {
+    let vault = run(py, || Vault::open(&path))?;
+    Ok((vault.path().to_owned(), vault.log_path(), vault.default_keyfile()))
+}
+
+/// How many bytes of the log are whole lines now.
+#[pyfunction]
+pub(crate) fn log_length(py: Python<'_>, path: PathBuf) -> PyResult<u64> {
+    run(py, || Ok(Vault::open(&path)?.open_log()?.1))
+}
+
+/// Appends one signed event.
+#[pyfunction]
+#[pyo3(signature = (path, event_type, data, *, actor, keyfile=None, key_id=None, namespace=None, confidence=None))]
+#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+pub(crate) fn append_event<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    event_type: &str,
+    data: &Bound<'py, PyAny>,
+    actor: String,
+    keyfile: Option<PathBuf>,
+    key_id: Option<&str>,
+    namespace: Option<&str>,
+    confidence: Option<f64>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let namespace = namespace
+        .map(|text| {
+            let wrong = |error| errors::usage(py, format!("namespace '{text}': {error}"));
+            text.parse::<Namespace>().map_err(wrong)
+        })
+        .transpose()?;
+    let request = AppendRequest {
+        event_type: event_type
+            .parse::<EventType>()
+            .map_err(|error| errors::usage(py, error.to_string()))?,
+        data: convert::from_python(data)?,
+        actor,
+        namespace,
+        confidence,
+        key_id: key_id_of(py, key_id)?,
+    };
+    let receipt = run(py, || {
+        let vault = Vault::open(&path)?;
+        let keyfile = keyfile_of(&vault, keyfile.as_deref())?;
+        vault.append(&request, &keyfile)
+    })?;
+    to_python(py, &receipt)
+}
+
+/// Makes the seal anew; signed if there is a keyfile.
+#[pyfunction]
+#[pyo3(signature = (path, keyfile=None))]
+pub(crate) fn make_manifest<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    keyfile: Option<PathBuf>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let receipt = run(py, || {
+        let vault = Vault::open(&path)?;
+        let keyfile = match keyfile_of(&vault, keyfile.as_deref()) {
+            Err(VaultError::KeyfileMissing { .. }) if keyfile.is_none() => None,
+            found => Some(found?),
+        };
+        vault.manifest(keyfile.as_ref())
+    })?;
+    to_python(py, &receipt)
+}
+
+/// Writes a signed checkpoint.
+#[pyfunction]
+#[pyo3(signature = (path, keyfile=None, key_id=None))]
+pub(crate) fn make_checkpoint<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    keyfile: Option<PathBuf>,
+    key_id: Option<&str>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let key_id = key_id_of(py, key_id)?;
+    let receipt = run(py, || {
+        let vault = Vault::open(&path)?;
+        let keyfile = keyfile_of(&vault, keyfile.as_deref())?;
+        vault.checkpoint(&keyfile, key_id)
+    })?;
+    to_python(py, &receipt)
+}
+
+/// How many events, by whom, of which types.
+#[pyfunction]
+pub(crate) fn summary(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, PyAny>> {
+    let snapshot = run(py, || Vault::open(&path)?.snapshot())?;
+    let summary = py
+        .detach(|| Summary::from_lines(snapshot.lines()))
+        .map_err(|error| errors::evidence(py, error.to_string()))?;
+    to_python(py, &summary)
+}
