@@ -350,6 +350,11 @@ pub fn check_seal(
     findings
 }
 
+/// Whether a path has no place in a manifest: the seal itself and the default keyfile.
+fn unlisted(path: &str) -> bool {
+    SEAL_FILES.contains(&path) || path == PRIVATE_KEYS
+}
+
 /// What is wrong with the list by itself.
 fn check_listing(manifest: &Manifest, findings: &mut Vec<Finding>) {
     let mut report = |code, message: String| {
@@ -385,7 +390,7 @@ fn check_listing(manifest: &Manifest, findings: &mut Vec<Finding>) {
                 format!("the path '{}' leaves the vault or is not plain", file.path),
             );
         }
-        if SEAL_FILES.contains(&file.path.as_str()) || file.path == PRIVATE_KEYS {
+        if unlisted(&file.path) {
             report(Code::E302, format!("'{}' must not be listed", file.path));
         }
         if file.sha256.parse::<Digest>().is_err() {
@@ -407,7 +412,7 @@ fn check_disk(
     let mut listed = HashSet::new();
     for file in &manifest.files {
         listed.insert(file.path.as_str());
-        if !safe_path(&file.path) || SEAL_FILES.contains(&file.path.as_str()) {
+        if !safe_path(&file.path) || unlisted(&file.path) {
             continue;
         }
         let path = file.path.as_str();
@@ -438,13 +443,12 @@ fn check_disk(
         }
     }
     for (path, entry) in disk {
-        let seal = SEAL_FILES.contains(&path.as_str()) || path == PRIVATE_KEYS;
         match entry {
             DiskEntry::Other(what) => {
                 let message = format!("{what}; a vault holds regular files only");
                 findings.push(Finding::new(Code::E302, path.as_str(), message));
             }
-            DiskEntry::File { .. } if seal || listed.contains(path.as_str()) => {}
+            DiskEntry::File { .. } if unlisted(path) || listed.contains(path.as_str()) => {}
             DiskEntry::File { .. } => {
                 let message = "phantom file: it is not in the manifest";
                 findings.push(Finding::new(Code::E302, path.as_str(), message));

@@ -125,6 +125,18 @@ pub struct CheckedLine<'a> {
     pub(super) ended: bool,
 }
 
+impl CheckedLine<'_> {
+    /// Whether the line by itself is a canonical, complete event whose id is that of its content and
+    /// whose signature verifies under a key of the directory.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let proven = |event: &Event<'_>| {
+            event.derivation != Derivation::None && event.signature == Signature::Valid
+        };
+        self.problems.is_empty() && self.event.as_ref().is_some_and(proven)
+    }
+}
+
 /// Checks every line of `range`, a run of whole lines (the last line of the log may lack its LF)
 /// that starts at byte `offset` of the log.
 #[must_use]
