@@ -86,9 +86,9 @@ fn ranges(log: &[u8]) -> Vec<(u64, &[u8])> {
     ranges
 }
 
-/// Refuses a key event whose log would not verify: `line` is the event, `registry` what `keys.json`
-/// is going to say.
-pub(crate) fn rotation(log: &[u8], line: &[u8], registry: &KeyRegistry) -> Result<(), VaultError> {
+/// Refuses an event that would not verify, or that would take what stands before it out of force:
+/// `line` is the event, `registry` what `keys.json` is going to say.
+pub(crate) fn candidate(log: &[u8], line: &[u8], registry: &KeyRegistry) -> Result<(), VaultError> {
     let verdict = check_log(log, line, registry, available_threads());
     match first_error(&verdict.findings, |_| true) {
         None => Ok(()),

@@ -146,7 +146,8 @@ pub enum VaultError {
         /// The actor.
         actor: String,
     },
-    /// The key event would make the vault invalid (spec/VAULT_FORMAT, section 4).
+    /// The key event or redaction would make the vault invalid (spec/VAULT_FORMAT, sections 4 and
+    /// 8).
     #[error("{code}: {reason}")]
     Rotation {
         /// The code of the finding that a verification would make, as `PROVARA_E200`.

@@ -26,6 +26,7 @@ use provara_core::event_type::{CoreType, EventType};
 use provara_core::id::{Digest, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
 use provara_core::manifest::{FileEntry, merkle_root};
+use provara_core::verify::REDACTION_TYPE;
 use sha2::{Digest as _, Sha256};
 
 use crate::append::{AppendReceipt, AppendRequest};
@@ -82,6 +83,12 @@ impl<'v> LogWriter<'v> {
         let bytes = LogSnapshot::of_prefix(&log, length, &path)?;
         let sealed = sealed_prefix(&entries, &bytes)?;
         let (index, torn) = LogIndex::read(&bytes, sealed.length)?;
+        if index.lines == 0 {
+            return Err(VaultError::Structure {
+                file: layout::LOG.to_owned(),
+                reason: "it holds no event; a vault starts with a GENESIS event".to_owned(),
+            });
+        }
         let mut hasher = sealed.hasher;
         if index.len > sealed.length {
             hasher.update(&bytes[sealed.length as usize..index.len as usize]);
@@ -144,8 +151,6 @@ impl<'v> LogWriter<'v> {
             return Err(VaultError::Closed { event_id });
         }
         let key = self.signing_key(keyfile, request.key_id)?;
-        let change = Change::of(&request.event_type, &payload);
-
         let actor = self.index.actor(&request.actor);
         let ts_logical = match actor.and_then(|actor| actor.ts_logical) {
             None => 1,
@@ -189,12 +194,24 @@ impl<'v> LogWriter<'v> {
         hasher.update(&bytes);
 
         let mut registry = None;
-        if let Some(change) = change {
+        if let Some(change) = Change::of(&request.event_type, &payload) {
             let mut changed = self.registry.clone();
             change.apply(&mut changed, event.id);
-            let log = LogSnapshot::of_prefix(&self.log, self.index.len, &self.path)?;
-            check::rotation(&log, &event.line, &changed)?;
             registry = Some(changed);
+        }
+        // Key events and redactions speak of what stands before them: the rules decide, over the
+        // whole log, before the event is written.
+        let speaks_of_others = matches!(
+            &request.event_type,
+            EventType::Core(CoreType::KeyRevocation | CoreType::KeyPromotion)
+        ) || request.event_type.as_str() == REDACTION_TYPE;
+        if speaks_of_others {
+            let log = LogSnapshot::of_prefix(&self.log, self.index.len, &self.path)?;
+            check::candidate(
+                &log,
+                &event.line,
+                registry.as_ref().unwrap_or(&self.registry),
+            )?;
         }
         let mut entries = self.entries.clone();
         let mut staged = Staged::new(self.vault.layer());

@@ -1,0 +1,249 @@
+//! The seal made anew, checkpoints, and what is derived from the events.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use common::{Fixture, codes, note, picture, request};
+use provara_vault::{InitOptions, VaultError, VerifyOptions};
+
+fn strict(fixture: &Fixture) -> Vec<String> {
+    let report = fixture
+        .vault
+        .verify(&VerifyOptions {
+            strict: true,
+            threads: None,
+        })
+        .unwrap();
+    assert_eq!(report.is_valid(), report.findings().is_empty());
+    codes(&report)
+}
+
+#[test]
+fn a_re_made_seal_covers_what_is_there_and_says_what_changed() {
+    let fixture = Fixture::new();
+    fs::write(fixture.file("artifacts/cas/blob"), b"blob").unwrap();
+    fs::remove_file(fixture.file("policies/ontology/perception_ontology_v1.json")).unwrap();
+    fs::write(
+        fixture.file("policies/retention_policy.json"),
+        b"{\"events\":\"permanent\"}\n",
+    )
+    .unwrap();
+    let receipt = fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    assert_eq!((receipt.file_count, receipt.event_count), (7, 2));
+    assert_eq!(receipt.signed_by, Some(fixture.receipt.root_key_id));
+    let notes = receipt.notes.join("\n");
+    for expected in [
+        "artifacts/cas/blob is new",
+        "perception_ontology_v1.json is gone",
+        "changed from 309 to 23",
+    ] {
+        assert!(notes.contains(expected), "{notes}");
+    }
+    assert_eq!(
+        strict(&fixture),
+        ["PROVARA_E302"],
+        "every vault has the ontology"
+    );
+    let again = fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    assert_eq!(
+        (again.merkle_root, again.notes),
+        (receipt.merkle_root, Vec::new())
+    );
+}
+
+#[test]
+fn without_a_key_the_signature_goes_stale() {
+    let fixture = Fixture::new();
+    let signature = fs::read(fixture.file("manifest.sig")).unwrap();
+    fs::write(fixture.file("artifacts/cas/blob"), b"blob").unwrap();
+    let receipt = fixture.vault.manifest(None).unwrap();
+    assert_eq!(receipt.signed_by, None);
+    assert_eq!(fs::read(fixture.file("manifest.sig")).unwrap(), signature);
+    let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
+    assert!(report.is_valid());
+    assert_eq!(codes(&report), ["PROVARA_W001"]);
+    let receipt = fixture
+        .vault
+        .append(&note("a", "x"), &fixture.keyfile)
+        .unwrap();
+    assert!(receipt.notes[0].contains("stale"), "{:?}", receipt.notes);
+    assert_eq!(strict(&fixture), Vec::<String>::new());
+}
+
+#[test]
+fn a_seal_is_not_made_over_what_leaves_the_vault() {
+    let fixture = Fixture::new();
+    fs::write(fixture.outside().join("outside"), b"x").unwrap();
+    symlink(
+        fixture.outside().join("outside"),
+        fixture.file("artifacts/link"),
+    )
+    .unwrap();
+    let before = picture(fixture.vault.path());
+    let error = fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
+    assert!(matches!(error, VaultError::Structure { file, .. } if file == "artifacts/link"));
+    assert_eq!(picture(fixture.vault.path()), before);
+    assert_eq!(strict(&fixture), ["PROVARA_E302"]);
+}
+
+#[test]
+fn a_vault_without_a_manifest_gets_one() {
+    let fixture = Fixture::new();
+    for file in ["manifest.json", "manifest.sig", "merkle_root.txt"] {
+        fs::remove_file(fixture.file(file)).unwrap();
+    }
+    let torn = [fixture.log(), b"{\"torn".to_vec()].concat();
+    fs::write(fixture.vault.log_path(), torn).unwrap();
+    let receipt = fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    assert!(
+        receipt
+            .notes
+            .iter()
+            .any(|note| note.contains("interrupted append"))
+    );
+    assert_eq!(receipt.merkle_root, fixture.receipt.merkle_root);
+    assert_eq!(strict(&fixture), Vec::<String>::new());
+}
+
+#[test]
+fn a_log_reached_through_a_link_is_not_written() {
+    let fixture = Fixture::new();
+    let outside = fixture.outside().join("log");
+    fs::rename(fixture.vault.log_path(), &outside).unwrap();
+    symlink(&outside, fixture.vault.log_path()).unwrap();
+    for error in [
+        fixture
+            .vault
+            .append(&note("a", "x"), &fixture.keyfile)
+            .unwrap_err(),
+        fixture.vault.manifest(None).unwrap_err(),
+        fixture.vault.snapshot().unwrap_err(),
+    ] {
+        assert!(matches!(error, VaultError::Structure { .. }), "{error}");
+    }
+    assert!(
+        !fixture
+            .vault
+            .verify(&VerifyOptions::default())
+            .unwrap()
+            .is_valid()
+    );
+}
+
+#[test]
+fn checkpoints_are_sealed_verified_and_made_once() {
+    let fixture = Fixture::new();
+    let said = request(
+        "OBSERVATION",
+        "a",
+        r#"{"subject":"door","predicate":"is","value":"open"}"#,
+    );
+    fixture.vault.append(&said, &fixture.keyfile).unwrap();
+    let receipt = fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
+    assert_eq!(receipt.event_count, 3);
+    assert!(receipt.path.ends_with("checkpoints/0000000003.chk"));
+    assert_eq!(
+        receipt.state_hash,
+        fixture.vault.beliefs().unwrap().state_hash
+    );
+    assert_eq!(strict(&fixture), Vec::<String>::new());
+    let before = picture(fixture.vault.path());
+    let again = fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
+    assert_eq!(again.state_hash, receipt.state_hash);
+    assert_eq!(picture(fixture.vault.path()), before);
+
+    fixture.vault.append(&said, &fixture.keyfile).unwrap();
+    fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
+    assert_eq!(strict(&fixture), Vec::<String>::new());
+    // One that says something else is neither replaced nor believed.
+    let text = fs::read_to_string(&receipt.path).unwrap();
+    fs::write(&receipt.path, text.replace("open", "shut")).unwrap();
+    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    assert_eq!(strict(&fixture), ["PROVARA_E003"]);
+}
+
+#[test]
+fn a_checkpoint_of_a_longer_log_shows_that_events_are_gone() {
+    let fixture = Fixture::new();
+    let short = fixture.log();
+    fixture
+        .vault
+        .append(&note("a", "x"), &fixture.keyfile)
+        .unwrap();
+    fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
+    fs::write(fixture.vault.log_path(), short).unwrap();
+    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    assert_eq!(strict(&fixture), ["PROVARA_E009"]);
+}
+
+#[test]
+fn a_checkpoint_is_not_made_of_a_log_that_does_not_verify() {
+    let fixture = Fixture::new();
+    let log = String::from_utf8(fixture.log()).unwrap();
+    fs::write(
+        fixture.vault.log_path(),
+        log.replace("initialized", "corrupted"),
+    )
+    .unwrap();
+    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    let before = picture(fixture.vault.path());
+    let error = fixture
+        .vault
+        .checkpoint(&fixture.keyfile, None)
+        .unwrap_err();
+    assert!(
+        matches!(error, VaultError::BrokenLog { line: 2, .. }),
+        "{error}"
+    );
+    assert_eq!(picture(fixture.vault.path()), before);
+}
+
+#[test]
+fn a_summary_counts_and_names_the_heads() {
+    let fixture = Fixture::new();
+    let last = fixture
+        .vault
+        .append(&note("alice", "x"), &fixture.keyfile)
+        .unwrap();
+    let summary = fixture.vault.summary().unwrap();
+    assert_eq!(summary.event_count, 3);
+    assert_eq!(summary.last_event, Some(last.event_id));
+    assert_eq!(summary.actors["alice"].head, last.event_id);
+    assert_eq!(summary.types["com.example.test.note"], 1);
+    fs::write(
+        fixture.vault.log_path(),
+        [fixture.log(), b"no event\n".to_vec()].concat(),
+    )
+    .unwrap();
+    let length = fixture.log().len() as u64 - 9;
+    for error in [
+        fixture.vault.summary().unwrap_err(),
+        fixture.vault.beliefs().unwrap_err(),
+    ] {
+        assert!(
+            matches!(error, VaultError::BrokenLog { line: 4, offset, .. } if offset == length),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn private_keys_below_the_vault_are_found() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let options = InitOptions {
+        private_keys: Some(elsewhere.path().join("keys")),
+        ..InitOptions::default()
+    };
+    let fixture = Fixture::with(&options);
+    assert_eq!(
+        fixture.vault.protected_files().unwrap(),
+        Vec::<std::path::PathBuf>::new()
+    );
+    let hidden = fixture.file("artifacts/notes.txt");
+    fs::copy(elsewhere.path().join("keys"), &hidden).unwrap();
+    fs::write(fixture.file("identity/private_keys.json"), b"broken").unwrap();
+    let expected = [hidden, fixture.file("identity/private_keys.json")];
+    assert_eq!(fixture.vault.protected_files().unwrap(), expected);
+}
