@@ -216,7 +216,7 @@ pub(crate) const LINES: &[Mutation] = &[
                 g,
                 "prev_event_hash",
                 Some("evt_000000000000000000000000".into()),
-            )
+            );
         },
         NOTHING,
         &[E006],
@@ -276,7 +276,7 @@ pub(crate) const LINES: &[Mutation] = &[
         "actor_key_id malformed",
         |g| {
             g.log
-                .edit_text(LAST, "\"actor_key_id\":\"bp1", "\"actor_key_id\":\"bp2")
+                .edit_text(LAST, "\"actor_key_id\":\"bp1", "\"actor_key_id\":\"bp2");
         },
         NOTHING,
         &[E102, E004],
