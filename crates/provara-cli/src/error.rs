@@ -1,21 +1,26 @@
 //! Every error of the libraries, in words, with a `Fix:` line and an exit code. The one place.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
 use provara_core::canonical::CanonicalError;
 use provara_core::json::Value;
 use provara_plugins::builtin::ExportError;
+use provara_plugins::catalog::EventTypeInfo;
 use provara_plugins::host::{HostError, PluginFailure};
 use provara_plugins::interpreter::InterpreterError;
 use provara_plugins::interrupt::Guard;
+use provara_plugins::launch::LaunchError;
 use provara_plugins::protocol::FailureKind;
 use provara_plugins::set_option::SetError;
 use provara_plugins::staging::StagingError;
+use provara_plugins::walls::PathsError;
 use provara_vault::{ErrorClass, VaultError};
 
 use crate::failure::{Exit, Failure};
 use crate::out::{quote, shell};
+use crate::vault::environment;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -33,10 +38,12 @@ pub(crate) fn a_kind(value: &Value<'_>) -> &'static str {
 
 /// An error of a vault operation on the vault at `vault`.
 pub(crate) fn vault_failure(error: VaultError, vault: &Path) -> Failure {
-    let exit = match error.class() {
-        ErrorClass::Evidence => Exit::Evidence,
-        ErrorClass::Usage => Exit::Usage,
-        ErrorClass::CouldNot => Exit::CouldNot,
+    let exit = match (&error, error.class()) {
+        // What stands in the way is on the disk, not in the request.
+        (VaultError::NotEmpty { .. } | VaultError::Exists { .. }, _) => Exit::CouldNot,
+        (_, ErrorClass::Evidence) => Exit::Evidence,
+        (_, ErrorClass::Usage) => Exit::Usage,
+        (_, ErrorClass::CouldNot) => Exit::CouldNot,
     };
     let fix = vault_fix(&error, &shell(vault));
     Failure::new(exit, sentence(&error.to_string())).fix(fix)
@@ -179,6 +186,18 @@ pub(crate) fn host_failure(error: HostError) -> Failure {
     let plugin_fix = "Report it to the plugin's author; 'provara plugins list' names its package.";
     match error {
         HostError::Interrupted(signal) => interrupted(signal),
+        HostError::Launch(LaunchError::Refused(_)) => Failure::new(Exit::CouldNot, text)
+            .fix("Run 'provara doctor' to see why; --sandbox=auto goes on with what there is."),
+        HostError::Paths(PathsError::LinkedKeyfile { path, .. }) => {
+            Failure::new(Exit::CouldNot, text).fix(format!(
+                "Give the keyfile one name again: cp {0} {0}.new && mv {0}.new {0}",
+                shell(&path)
+            ))
+        }
+        HostError::Paths(_) => Failure::new(Exit::CouldNot, text).fix(
+            "Keep vaults and keyfiles out of directories that Python reads, such as PYTHONPATH and \
+             the source trees of editable installs; --sandbox=off goes on without walls.",
+        ),
         HostError::Launch(_) | HostError::Io(_) => Failure::new(Exit::CouldNot, text)
             .fix("Run 'provara doctor' to see what this installation can do."),
         HostError::NoHost {
@@ -252,7 +271,7 @@ fn plugin_failure(failure: PluginFailure) -> Failure {
         ),
         FailureKind::Exit => (
             Exit::Plugin,
-            format!("The plugin '{plugin}' tried to end the process: {first}"),
+            format!("The plugin '{plugin}' tried to exit the process: {first}"),
             "Report it to the plugin's author: a plugin returns, or raises an exception.",
         ),
         FailureKind::NotFound => (
@@ -275,15 +294,45 @@ fn plugin_failure(failure: PluginFailure) -> Failure {
 }
 
 /// An event type's own `validate` refused the data.
-pub(crate) fn refused_by_plugin(event_type: &str, reason: &str) -> Failure {
-    let failure = Failure::new(
+pub(crate) fn refused_by_plugin(plugin: &EventTypeInfo, reason: &str) -> Failure {
+    let mut failure = Failure::new(
         Exit::Usage,
-        format!("Event validation failed for type '{event_type}': its plugin refused the data."),
+        format!("Event validation failed for type '{}'.", plugin.event_type),
     );
-    reason
-        .lines()
-        .fold(failure, |failure, line| failure.detail(line))
-        .fix("Correct the payload to what the plugin accepts.")
+    for (index, line) in reason.lines().enumerate() {
+        failure = failure.detail(if index == 0 {
+            format!("Error: {line}")
+        } else {
+            line.to_owned()
+        });
+    }
+    failure
+        .detail(format!("Plugin: {}", plugin.origin.class))
+        .fix("Correct the payload to satisfy the plugin.")
+}
+
+/// The host failed while it loaded the plugins, so that no plugin is named by it.
+pub(crate) fn discovery_failure(error: HostError) -> Failure {
+    let loading = matches!(
+        error,
+        HostError::Died { .. } | HostError::TimedOut { .. } | HostError::Protocol { .. }
+    );
+    let failure = host_failure(error);
+    if !loading {
+        return failure;
+    }
+    let failure = failure.detail("It happened while the installed plugins were being loaded.");
+    match environment("PROVARA_PLUGINS") {
+        Some(plugins) => failure
+            .detail(format!(
+                "Among them is what PROVARA_PLUGINS names: {}",
+                plugins.display()
+            ))
+            .fix("Unset PROVARA_PLUGINS, or take the entries out one by one to find the culprit."),
+        None => failure.fix(
+            "Uninstall the packages with plugins one by one ('pip list') to find the culprit.",
+        ),
+    }
 }
 
 /// A signal asked the command to end, and it has cleaned up.
@@ -295,6 +344,18 @@ pub(crate) fn interrupted(signal: i32) -> Failure {
         Exit::Interrupted(u8::try_from(signal).unwrap_or_default()),
         "Interrupted; nothing was changed.",
     )
+}
+
+/// `PROVARA_SANDBOX` has a value that it may not have.
+pub(crate) fn sandbox_variable(text: &OsStr) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!(
+            "PROVARA_SANDBOX is '{}', which is none of require, auto and off.",
+            text.display()
+        ),
+    )
+    .fix("Set it to one of them, or unset it.")
 }
 
 /// A `--set` option cannot be applied.
@@ -343,11 +404,12 @@ pub(crate) fn staging_failure(error: &StagingError) -> Failure {
             Exit::Usage,
             "Name the file or directory to write, for example --output export.csv.".to_owned(),
         ),
-        StagingError::Exists(_) => {
-            (Exit::Usage, "Name another place, or add --force to replace it.".to_owned())
-        }
+        StagingError::Exists(_) => (
+            Exit::CouldNot,
+            "Name another place, or add --force to replace it.".to_owned(),
+        ),
         StagingError::NotReplaceable(path) => (
-            Exit::Usage,
+            Exit::CouldNot,
             format!("Name another place, or remove it first: rm {}", shell(path)),
         ),
         StagingError::Forbidden { .. } => {

@@ -12,6 +12,7 @@ pub(crate) use provara_plugins::host::Purpose;
 use provara_plugins::host::{Host, HostOptions};
 use provara_plugins::interpreter;
 use provara_plugins::interrupt::Guard;
+use provara_plugins::walls::{Level, Sandbox};
 
 use crate::failure::{Exit, Failure};
 use crate::{error, out, vault};
@@ -23,7 +24,7 @@ pub(crate) const REDUCERS: &[&str] = &["beliefs", "summary"];
 pub(crate) const EXPORTS: &[&str] = &["csv", "json", "ndjson"];
 
 /// The heading of these options in the help.
-const HEADING: &str = "Plugin options";
+pub(crate) const HEADING: &str = "Plugin options";
 
 /// How the plugin host is run.
 #[derive(Args, Clone, Copy, Debug)]
@@ -31,6 +32,50 @@ pub(crate) struct HostArgs {
     /// End a plugin that takes longer than this many seconds [default: no limit]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = HEADING)]
     timeout: Option<Duration>,
+
+    /// The walls around plugins: require (all of them, or no plugin), auto (the best that the system
+    /// has) or off (a separate process only) [env: PROVARA_SANDBOX] [default: auto]
+    #[arg(long, value_name = "WALLS", value_parser = sandbox, help_heading = HEADING)]
+    sandbox: Option<Sandbox>,
+}
+
+/// What a host is started for, and what must stay out of its reach.
+pub(crate) struct Job {
+    purpose: Purpose,
+    protect: Vec<PathBuf>,
+    allow_network: bool,
+}
+
+impl Job {
+    /// A job without a vault.
+    pub(crate) fn new(purpose: Purpose) -> Self {
+        let protect = vault::environment("PROVARA_KEYFILE")
+            .map(PathBuf::from)
+            .into_iter()
+            .collect();
+        Self {
+            purpose,
+            protect,
+            allow_network: false,
+        }
+    }
+
+    /// Keeps a vault or a keyfile unreadable, wherever it lies.
+    pub(crate) fn protecting(mut self, path: impl Into<PathBuf>) -> Self {
+        self.protect.push(path.into());
+        self
+    }
+
+    /// Lets the plugin use the network.
+    pub(crate) fn allowing_network(mut self, allow: bool) -> Self {
+        self.allow_network = allow;
+        self
+    }
+}
+
+fn sandbox(text: &str) -> Result<Sandbox, String> {
+    text.parse()
+        .map_err(|_| "use require, auto or off".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -61,10 +106,21 @@ pub(crate) enum Unusable {
 
 impl Session {
     /// Starts a host and asks it what is installed.
-    pub(crate) fn start(args: &HostArgs, purpose: Purpose) -> Result<Self, Unusable> {
+    pub(crate) fn start(args: &HostArgs, job: Job) -> Result<Self, Unusable> {
+        let sandbox = match (args.sandbox, vault::environment("PROVARA_SANDBOX")) {
+            (Some(sandbox), _) => sandbox,
+            (None, None) => Sandbox::Auto,
+            (None, Some(text)) => text
+                .to_str()
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(|| Unusable::Failed(error::sandbox_variable(&text)))?,
+        };
         let interpreter = interpreter::find()
             .map_err(|error| Unusable::NoPython(error::interpreter_failure(&error)))?;
-        let mut options = HostOptions::new(interpreter, purpose);
+        let mut options = HostOptions::new(interpreter, job.purpose);
+        options.sandbox = sandbox;
+        options.protect = job.protect;
+        options.allow_network = job.allow_network;
         options.timeout = args.timeout;
         options.state_dir = state_directory();
         // Held from before the start, so that an interrupted command ends with its exit code and not
@@ -78,9 +134,15 @@ impl Session {
                 Unusable::Failed(error::host_failure(error))
             }
         })?;
+        if sandbox == Sandbox::Auto && host.confinement().level < Level::Full {
+            out::note(&format!(
+                "plugins are not fully confined here ({}).",
+                host.confinement()
+            ));
+        }
         let catalog = host
             .discover()
-            .map_err(|error| Unusable::Failed(error::host_failure(error)))?;
+            .map_err(|error| Unusable::Failed(error::discovery_failure(error)))?;
         Ok(Self {
             host,
             catalog,

@@ -13,12 +13,17 @@ pub(crate) fn open(path: &Path) -> Result<Vault, Failure> {
     Vault::open(path).map_err(|error| vault_failure(error, path))
 }
 
-/// Reads the keyfile to sign with: `--keyfile`, `PROVARA_KEYFILE`, the vault's own.
-pub(crate) fn keyfile(vault: &Vault, option: Option<&Path>) -> Result<Keyfile, Failure> {
-    let path = option
+/// Where the keyfile to sign with is: `--keyfile`, `PROVARA_KEYFILE`, the vault's own.
+pub(crate) fn keyfile_path(vault: &Vault, option: Option<&Path>) -> PathBuf {
+    option
         .map(Path::to_owned)
         .or_else(|| environment("PROVARA_KEYFILE").map(PathBuf::from))
-        .unwrap_or_else(|| vault.default_keyfile());
+        .unwrap_or_else(|| vault.default_keyfile())
+}
+
+/// Reads the keyfile to sign with.
+pub(crate) fn keyfile(vault: &Vault, option: Option<&Path>) -> Result<Keyfile, Failure> {
+    let path = keyfile_path(vault, option);
     provara_vault::read_keyfile(&path).map_err(|error| vault_failure(error, vault.path()))
 }
 

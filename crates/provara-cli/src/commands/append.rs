@@ -10,13 +10,13 @@ use provara_core::json::Value;
 use provara_plugins::catalog::{EventTypeInfo, PluginName};
 use provara_plugins::host::Verdict;
 use provara_plugins::set_option;
-use provara_vault::AppendRequest;
+use provara_vault::{AppendRequest, Vault};
 
 use crate::cli::{JsonArg, KeyArgs, VaultArg};
 use crate::error::{self, vault_failure};
 use crate::failure::{Exit, Failure};
 use crate::out::{self, GOOD};
-use crate::plugins::{HostArgs, Purpose, Session, nearest};
+use crate::plugins::{HostArgs, Job, Purpose, Session, nearest};
 use crate::{data, vault};
 
 /// Append a signed event to a vault
@@ -100,10 +100,13 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Failure> {
     let actor = actor(args)?;
     // Whatever can be refused without a plugin is refused before one is started.
     let given = args.data.as_deref().map(data::read).transpose()?;
+    if let Some(given) = &given {
+        canonical::jcs(given).map_err(|error| error::canonical_failure(&error))?;
+    }
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
     let (event_type, data) = match core_type(&args.event_type)? {
         Some(core) => (EventType::Core(core), with_options(args, None, given)?),
-        None => custom(args, given)?,
+        None => custom(args, &vault, given)?,
     };
     let receipt = vault
         .append(
@@ -173,11 +176,15 @@ fn with_options(
 /// Resolves a custom type and checks the data against whatever plugin defines it.
 fn custom(
     args: &AppendArgs,
+    vault: &Vault,
     given: Option<Value<'static>>,
 ) -> Result<(EventType, Value<'static>), Failure> {
     let name = &args.event_type;
     let custom: Option<CustomType> = name.parse().ok();
-    let mut session = match Session::start(&args.host, Purpose::Validate) {
+    let job = Job::new(Purpose::Validate)
+        .protecting(vault.path())
+        .protecting(vault::keyfile_path(vault, args.key.keyfile.as_deref()));
+    let mut session = match Session::start(&args.host, job) {
         Ok(session) => session,
         Err(unusable) => match (custom, unusable.no_python()) {
             (Some(custom), Some(reason)) if args.allow_unregistered => {
@@ -216,7 +223,7 @@ fn custom(
         .validate(&plugin.event_type, &data)
         .map_err(error::host_failure)?;
     if let Verdict::Refused(reason) = verdict {
-        return Err(error::refused_by_plugin(event_type.as_str(), &reason));
+        return Err(error::refused_by_plugin(plugin, &reason));
     }
     session.finish()?;
     Ok((EventType::Custom(event_type), data))

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::cli::JsonArg;
 use crate::failure::Failure;
 use crate::out::{self, ERROR, GOOD, STRONG, WARNING};
-use crate::plugins::{HostArgs, Purpose, Session};
+use crate::plugins::{HostArgs, Job, Purpose, Session};
 
 /// Check this installation and its plugins
 ///
@@ -43,7 +43,7 @@ struct Report {
     python: Python,
     plugins: Option<Plugins>,
     /// How far plugins are confined.
-    sandbox: Option<Confinement>,
+    confinement: Option<Confinement>,
     /// Why plugins cannot be used.
     failure: Option<String>,
 }
@@ -73,14 +73,14 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
             .map(|path| path.to_string_lossy().into_owned()),
         python: Python::of(found.as_ref().ok()),
         plugins: None,
-        sandbox: None,
+        confinement: None,
         failure: None,
     };
-    let failure = match Session::start(&args.host, Purpose::Discover) {
+    let failure = match Session::start(&args.host, Job::new(Purpose::Discover)) {
         Ok(session) => {
             report.ok = true;
             report.python.version = Some(session.host.hello().python.clone());
-            report.sandbox = Some(session.host.confinement().clone());
+            report.confinement = Some(session.host.confinement().clone());
             report.plugins = Some(Plugins {
                 event_types: session.catalog.event_types.len(),
                 reducers: session.catalog.reducers.len(),
@@ -142,12 +142,8 @@ fn text(report: &Report) -> String {
             ),
         );
     }
-    if let Some(sandbox) = &report.sandbox {
-        let missing = match sandbox.missing.as_slice() {
-            [] => String::new(),
-            missing => format!(" ({})", missing.join("; ")),
-        };
-        line("sandbox", &format!("{}{missing}", sandbox.level));
+    if let Some(confinement) = &report.confinement {
+        line("confined", &confinement.to_string());
     }
     let verdict = match (&report.failure, &report.plugins) {
         (Some(_), _) => format!("{ERROR}plugins cannot be used{ERROR:#}"),

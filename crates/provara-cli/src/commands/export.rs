@@ -12,8 +12,8 @@ use crate::cli::{GateArgs, JsonArg, VaultArg};
 use crate::error::{self, vault_failure};
 use crate::failure::Failure;
 use crate::out;
-use crate::plugins::{EXPORTS, HostArgs, Purpose, Session, nearest};
-use crate::{gate, output, vault};
+use crate::plugins::{EXPORTS, HostArgs, Job, Purpose, Session, nearest};
+use crate::{gate, output, plugins, vault};
 
 /// Export a vault in another format
 ///
@@ -46,6 +46,10 @@ pub(crate) struct ExportArgs {
 
     #[command(flatten)]
     host: HostArgs,
+
+    /// Let the export's plugin use the network
+    #[arg(long, help_heading = plugins::HEADING)]
+    allow_net: bool,
 
     #[command(flatten)]
     json: JsonArg,
@@ -88,7 +92,10 @@ fn write(args: &ExportArgs, vault: &Vault, output: &Staging) -> Result<String, F
         vault: vault.path().to_owned(),
         staging: output.directory().to_owned(),
     };
-    let mut session = match Session::start(&args.host, purpose) {
+    let job = Job::new(purpose)
+        .protecting(vault.path())
+        .allowing_network(args.allow_net);
+    let mut session = match Session::start(&args.host, job) {
         Ok(session) => session,
         Err(unusable) => match (builtin, unusable.no_python()) {
             (Some(format), Some(reason)) => {

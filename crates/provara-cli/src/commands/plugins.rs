@@ -3,14 +3,15 @@
 use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
-use provara_plugins::catalog::{Catalog, Origin, PluginInfo, PluginName, Problem};
+use provara_plugins::catalog::{Origin, PluginInfo, PluginName, Problem};
 use provara_plugins::protocol::WireSource;
+use provara_plugins::walls::Confinement;
 use serde::Serialize;
 
 use crate::cli::JsonArg;
 use crate::failure::Failure;
 use crate::out::{self, STRONG};
-use crate::plugins::{EXPORTS, HostArgs, Purpose, REDUCERS, Session};
+use crate::plugins::{EXPORTS, HostArgs, Job, Purpose, REDUCERS, Session};
 
 /// See which plugins are installed
 #[derive(Args, Debug)]
@@ -40,7 +41,7 @@ Examples:
   provara plugins list --all
   provara plugins list --json | jq -r '.exports[].name'")]
 struct ListArgs {
-    /// Also list what is built in
+    /// Also list what is built in, and show how far plugins are confined
     #[arg(long)]
     all: bool,
 
@@ -53,13 +54,13 @@ struct ListArgs {
 
 pub(crate) fn run(args: &PluginsArgs) -> Result<(), Failure> {
     let PluginsCommand::List(args) = &args.command;
-    let session = Session::start(&args.host, Purpose::Discover)
+    let session = Session::start(&args.host, Job::new(Purpose::Discover))
         .map_err(|unusable| unusable.into_failure("the installed plugins"))?;
     let catalog = &session.catalog;
     if args.json.json {
-        out::result_json(&Listing::of(catalog, args.all))?;
+        out::result_json(&Listing::of(&session, args.all))?;
     } else {
-        out::result(&table(catalog, args.all))?;
+        out::result(&table(&session, args.all))?;
     }
     // After the list, so that the reader of both streams sees it last. A listing that reports broken
     // plugins has done what was asked.
@@ -71,7 +72,8 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<(), Failure> {
 }
 
 /// The list in the form of the plugin contract.
-fn table(catalog: &Catalog, all: bool) -> String {
+fn table(session: &Session, all: bool) -> String {
+    let catalog = &session.catalog;
     let mut text =
         format!("{STRONG}Installed Provara Plugins{STRONG:#}\n=========================\n");
     let types: Vec<_> = catalog
@@ -94,6 +96,13 @@ fn table(catalog: &Catalog, all: bool) -> String {
         text.push_str(
             "\nNo plugins are installed. A package that provides some is installed like any other:\n\
              \x20 pip install acme-provara-plugins\n",
+        );
+    }
+    if all {
+        let _ = writeln!(
+            text,
+            "\n{STRONG}Confinement:{STRONG:#}\n  {}",
+            out::clean(&session.host.confinement().to_string())
         );
     }
     text
@@ -132,6 +141,8 @@ struct Listing<'a> {
     reducers: Vec<Entry<'a>>,
     exports: Vec<Entry<'a>>,
     problems: &'a [Problem],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confinement: Option<&'a Confinement>,
 }
 
 #[derive(Serialize)]
@@ -180,7 +191,8 @@ impl<'a> Entry<'a> {
 }
 
 impl<'a> Listing<'a> {
-    fn of(catalog: &'a Catalog, all: bool) -> Self {
+    fn of(session: &'a Session, all: bool) -> Self {
+        let catalog = &session.catalog;
         let list = |plugins: &'a [PluginInfo], builtins: &'a [&'a str]| {
             let mut entries: Vec<_> = plugins
                 .iter()
@@ -209,6 +221,7 @@ impl<'a> Listing<'a> {
             reducers: list(&catalog.reducers, REDUCERS),
             exports: list(&catalog.exports, EXPORTS),
             problems: &catalog.problems,
+            confinement: all.then(|| session.host.confinement()),
         }
     }
 }

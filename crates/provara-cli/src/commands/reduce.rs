@@ -11,7 +11,7 @@ use crate::cli::{GateArgs, VaultArg};
 use crate::error::{self, vault_failure};
 use crate::failure::{Exit, Failure};
 use crate::out::{self, GOOD, STRONG};
-use crate::plugins::{HostArgs, Purpose, REDUCERS, Session, nearest};
+use crate::plugins::{HostArgs, Job, Purpose, REDUCERS, Session, nearest};
 use crate::{gate, output, vault};
 
 /// Derive a state from the events: a summary, or a plugin's
@@ -91,7 +91,8 @@ fn plugin(args: &ReduceArgs, vault: &Vault, name: &str) -> Result<Vec<u8>, Failu
     let (log, length) = vault
         .open_log()
         .map_err(|error| vault_failure(error, vault.path()))?;
-    let mut session = match Session::start(&args.host, Purpose::Reduce { log, len: length }) {
+    let job = Job::new(Purpose::Reduce { log, len: length }).protecting(vault.path());
+    let mut session = match Session::start(&args.host, job) {
         Ok(session) => session,
         Err(unusable) => match unusable.no_python() {
             Some(reason) if REDUCERS.contains(&name) => {

@@ -292,16 +292,16 @@ fn a_path_that_is_no_vault() {
 #[test]
 fn init_where_something_is() {
     let world = World::with_vault();
-    refused(&world, &["init", "vault"], 2, "vault");
+    refused(&world, &["init", "vault"], 3, "vault");
     fs::create_dir(world.path("full")).unwrap();
     fs::write(world.path("full/file"), "x").unwrap();
-    refused(&world, &["init", "full"], 2, "full");
+    refused(&world, &["init", "full"], 3, "full");
     assert_eq!(fs::read_dir(world.path("full")).unwrap().count(), 1);
     fs::write(world.path("keys.json"), "precious").unwrap();
     refused(
         &world,
         &["init", "new", "--private-keys", "keys.json"],
-        2,
+        3,
         "keys.json",
     );
     assert_eq!(
@@ -374,7 +374,7 @@ fn an_output_that_exists() {
     refused(
         &world,
         &["reduce", "vault", "--output", "report.json"],
-        2,
+        3,
         "exists already",
     );
     refused(
@@ -387,14 +387,14 @@ fn an_output_that_exists() {
             "--output",
             "report.json",
         ],
-        2,
+        3,
         "exists already",
     );
     std::os::unix::fs::symlink("nowhere", world.path("dangling")).unwrap();
     refused(
         &world,
         &["export", "vault", "--format", "csv", "--output", "dangling"],
-        2,
+        3,
         "exists",
     );
     assert_eq!(
