@@ -36,7 +36,7 @@ demo: wheel ## Install into a fresh environment and walk the whole road on this 
 	@bash scripts/demo.sh $(DEMO) $(VENV)/bin/python
 
 .PHONY: test
-test: test-rust test-python test-e2e ## Run every test
+test: test-rust test-python test-e2e test-docs ## Run every test
 
 .PHONY: test-rust
 test-rust: $(VENV)/.created ## Run the tests of the crates
@@ -49,6 +49,10 @@ test-python: $(VENV)/.installed ## Run the tests of the Python package, from the
 .PHONY: test-e2e
 test-e2e: $(VENV)/.installed ## Run the tests of the installed executable
 	$(VENV)/bin/python -m pytest tests/e2e
+
+.PHONY: test-docs
+test-docs: $(VENV)/.installed ## Run the commands and programs that the documentation shows
+	$(VENV)/bin/python -m pytest tests/docs
 
 .PHONY: check
 check: fmt-check clippy mypy deny ## Check formatting, lints, types, licences

@@ -1,0 +1,233 @@
+"""README.md and the guides do what they say: their blocks are run, with the installed wheel.
+
+How a document is read, from top to bottom, in one empty directory:
+
+* a `sh` block is run by bash, and must succeed;
+* a `text` block that follows a `sh` block is what that block prints; `…` stands for anything
+  within a line, and ids, hashes and times match any other;
+* a block whose lead-in is nothing but a path in backquotes and a colon is written to that file;
+* any other `python` block is run; neighbouring ones are one program;
+* a block after the comment `<!-- not run: reason -->` is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+#: A hang is a failure. The longest block builds a plugin package.
+PATIENCE = 180.0
+
+FENCE = re.compile(r"^```(\S*)$")
+LEAD_IN = re.compile(r"^`([^`]+)`:$")
+NOT_RUN = re.compile(r"^<!-- not run: (.+) -->$")
+#: What no two runs have in common.
+VARIABLE = re.compile(
+    r"evt_[0-9a-f]{24}|bp1_[0-9a-f]{16}|\b[0-9a-f]{64}\b|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|…"
+)
+#: The languages of blocks that are only looked at.
+SHOWN = {"text", "toml", "json"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its text, the line of its fence, and what stands before it."""
+
+    language: str
+    text: str
+    line: int
+    lead_in: str
+
+    @property
+    def file(self) -> str | None:
+        match = LEAD_IN.match(self.lead_in)
+        return match and match[1]
+
+    @property
+    def is_run(self) -> bool:
+        return NOT_RUN.match(self.lead_in) is None
+
+
+def blocks(document: Path) -> Iterator[Block]:
+    """The fenced blocks of a document."""
+    lead_in = ""
+    opened: tuple[str, int] | None = None
+    text: list[str] = []
+    for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), 1):
+        if opened is not None:
+            if line == "```":
+                yield Block(opened[0], "".join(text), opened[1], lead_in)
+                opened, text, lead_in = None, [], ""
+            else:
+                text.append(line + "\n")
+        elif match := FENCE.match(line):
+            opened = (match[1], number)
+        elif line:
+            lead_in = line
+    assert opened is None, f"{document.name}:{opened and opened[1]}: the block is not closed"
+
+
+def documents() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def runnable() -> list[Path]:
+    return [path for path in documents() if any(b.language in ("sh", "python") for b in blocks(path))]
+
+
+def wheels() -> Path:
+    """The directory from which everything installs without a network (`make wheel` fills it)."""
+    return Path(os.environ.get("PROVARA_WHEELS", ROOT / "build" / "wheels"))
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> dict[str, str]:
+    """The environment of a reader who has just installed the wheel, and nothing of the caller's."""
+    home = tmp_path / "home"
+    home.mkdir()
+    venv = tmp_path / "venv"
+    environment = {
+        "PATH": f"{venv}/bin:/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels()),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_ROOT_USER_ACTION": "ignore",
+        "PIP_QUIET": "1",
+    }
+    for command in (
+        [sys.executable, "-m", "venv", str(venv)],
+        [f"{venv}/bin/pip", "install", "provara-protocol"],
+    ):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return environment
+
+
+def run(command: list[str], environment: dict[str, str], directory: Path, place: str) -> str:
+    """Runs one block; gives both of its streams as a terminal would show them."""
+    done = subprocess.run(
+        command,
+        env=environment,
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=PATIENCE,
+    )
+    output = done.stdout.decode("utf-8")
+    assert done.returncode == 0, f"{place} ended with exit code {done.returncode}:\n{output}"
+    return output
+
+
+def matches(expected: str, output: str) -> bool:
+    """Whether `output` is what a `text` block shows."""
+    pattern = ""
+    end = 0
+    for hole in VARIABLE.finditer(expected):
+        pattern += re.escape(expected[end : hole.start()])
+        pattern += "[^\n]*" if hole[0] == "…" else VARIABLE.pattern.join(("(?:", ")"))
+        end = hole.end()
+    return re.fullmatch(pattern + re.escape(expected[end:]), output) is not None
+
+
+@pytest.mark.parametrize("document", runnable(), ids=lambda path: path.name)
+def test_the_blocks_of_a_document_work(
+    document: Path, reader: dict[str, str], tmp_path: Path
+) -> None:
+    directory = tmp_path / "work"
+    directory.mkdir()
+    program = ""
+    printed: str | None = None
+
+    def run_program() -> None:
+        nonlocal program
+        if program:
+            script = tmp_path / f"{document.name}.py"
+            script.write_text(program, encoding="utf-8")
+            run(["python3", str(script)], reader, directory, document.name)
+            program = ""
+
+    for block in blocks(document):
+        place = f"{document.name}:{block.line}"
+        before, printed = printed, None
+        if not block.is_run:
+            continue
+        if block.file is not None:
+            target = directory / block.file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(block.text, encoding="utf-8")
+        elif block.language == "python":
+            # At the line where it stands, so that a traceback names the line of the document.
+            program += "\n" * (block.line - program.count("\n")) + block.text
+        elif block.language == "sh":
+            run_program()
+            printed = run(["bash", "-euo", "pipefail", "-c", block.text], reader, directory, place)
+        elif block.language == "text" and before is not None:
+            assert matches(block.text, before), f"{place} shows:\n{block.text}\nbut it is:\n{before}"
+        else:
+            assert block.language in SHOWN, f"{place}: a block is sh, python, or one of {SHOWN}"
+    run_program()
+
+
+def test_a_shown_output_is_compared() -> None:
+    ids = "evt_0123456789abcdef01234567", "evt_76543210fedcba9876543210"
+    assert matches(f"id {ids[0]} at …\n", f"id {ids[1]} at byte 7\n")
+    assert not matches(f"id {ids[0]}\n", "id evt_7\n")
+    assert not matches("a …\n", "a b\nc\n")
+    assert not matches("a.c\n", "abc\n")
+
+
+# ------------------------------------------------------------------------ references
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a document's headings, as code hosts make them."""
+    found = set()
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            title = line.lstrip("#").strip().lower()
+            found.add(re.sub(r"[^\w\- ]", "", title).replace(" ", "-"))
+    return found
+
+
+@pytest.mark.parametrize(
+    "document",
+    sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("spec/*.md")}),
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (document.parent / path).resolve() if path else document
+        assert file.exists(), f"{document.name} links to {target}, which is not there"
+        assert not anchor or anchor in anchors(file), f"{document.name} links to {target}"
+
+
+@pytest.mark.parametrize("document", ["docs/auditors.md", "spec/VAULT_FORMAT.md"])
+def test_every_code_is_explained(document: str) -> None:
+    source = (ROOT / "crates/provara-core/src/finding.rs").read_text(encoding="utf-8")
+    codes = re.findall(r'^    ([EW]\d{3}) = "\1" "([A-Z_]+)",$', source, re.MULTILINE)
+    assert len(codes) > 35
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for code, name in codes:
+        assert re.search(rf"\b{code}\b[ |]+{name}\b", text), f"{document} lacks {code} {name}"
+
+
+def test_the_command_reference_is_current(reader: dict[str, str], tmp_path: Path) -> None:
+    made = run(
+        ["python3", str(ROOT / "scripts/command_reference.py")], reader, tmp_path, "the reference"
+    )
+    stored = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    assert made == stored, "run: python3 scripts/command_reference.py > docs/commands.md"
