@@ -45,6 +45,8 @@ def staged(output: str | os.PathLike[str], *, vault: Path, force: bool) -> Itera
         raise UsageError(f"'{given}' does not name a file")
     if target == vault or vault in target.parents:
         raise UsageError(f"'{given}' lies inside the vault, which an export does not change")
+    if target in vault.parents:
+        raise UsageError(f"'{given}' holds the vault, which an export does not replace")
     _refuse_existing(target, force)
     try:
         directory = Path(tempfile.mkdtemp(prefix=".provara-export-", dir=target.parent))
@@ -54,30 +56,52 @@ def staged(output: str | os.PathLike[str], *, vault: Path, force: bool) -> Itera
         staging = Staging(directory / target.name, target)
         yield staging
         _refuse_existing(target, force)
-        _move(staging.path, target, directory)
+        _move(staging.path, target, directory, force)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
 def _refuse_existing(target: Path, force: bool) -> None:
-    if not force and os.path.lexists(target):
+    if not os.path.lexists(target):
+        return
+    if not force:
         raise UsageError(
             f"'{target}' exists already\nFix: Choose another path, or pass force=True."
         )
+    if target.is_symlink() or not (target.is_file() or target.is_dir()):
+        raise UsageError(f"'{target}' is neither a file nor a directory, and is not replaced")
 
 
-def _move(source: Path, target: Path, directory: Path) -> None:
+def _move(source: Path, target: Path, directory: Path, force: bool) -> None:
     """Rename ``source`` to ``target``; what stood there is removed with ``directory``."""
-    both_files = not source.is_dir() and not (target.is_dir() and not target.is_symlink())
-    if both_files or not os.path.lexists(target):
-        os.replace(source, target)
+    if source.is_symlink():
+        raise UsageError("an export must write a file or a directory of its own, not a link")
+    if source.is_file():
+        _sync(source)
+        if not force:
+            # Unlike a rename, a link never replaces a file that came into being meanwhile.
+            try:
+                os.link(source, target)
+                return
+            except FileExistsError:
+                _refuse_existing(target, force)
+            except OSError:
+                pass  # a file system without links: the rename below is the next best
+    if target.is_dir() or (source.is_dir() and target.exists()):
+        # A directory cannot be replaced in one step: the old one is moved aside first, and back
+        # if the second step fails.
+        aside = directory / ".replaced"
+        os.replace(target, aside)
+        try:
+            os.replace(source, target)
+        except OSError:
+            os.replace(aside, target)
+            raise
         return
-    # A directory cannot be replaced in one step: the old one is moved aside first, and back if
-    # the second step fails.
-    aside = directory / ".replaced"
-    os.replace(target, aside)
-    try:
-        os.replace(source, target)
-    except OSError:
-        os.replace(aside, target)
-        raise
+    os.replace(source, target)
+
+
+def _sync(path: Path) -> None:
+    """Write a file through to the disk, so that its new name never points at less than all."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

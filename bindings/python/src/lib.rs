@@ -52,7 +52,8 @@ mod _native {
     use crate::schema::{Schema, check_type_name};
     #[pymodule_export]
     use crate::vault::{
-        append_event, init_vault, log_length, make_checkpoint, make_manifest, open_vault, summary,
+        append_event, export_builtin, init_vault, log_length, make_checkpoint, make_manifest,
+        open_vault, summary, verify_vault,
     };
     #[pymodule_export]
     use crate::{canonical_json, parse_json, to_json};

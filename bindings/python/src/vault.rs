@@ -1,5 +1,7 @@
 //! Operations on a vault, each by its path.
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use provara_core::event::Namespace;
@@ -7,7 +9,10 @@ use provara_core::event_type::EventType;
 use provara_core::id::KeyId;
 use provara_core::keys::Keyfile;
 use provara_core::summary::Summary;
-use provara_vault::{AppendRequest, InitOptions, Vault, VaultError, read_keyfile};
+use provara_plugins::builtin::{self, ExportError, Format};
+use provara_vault::{
+    AppendRequest, InitOptions, Vault, VaultError, VerifyOptions, read_keyfile,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde::Serialize;
@@ -167,4 +172,45 @@ pub(crate) fn summary(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, PyAny
         .detach(|| Summary::from_lines(snapshot.lines()))
         .map_err(|error| errors::evidence(py, error.to_string()))?;
     to_python(py, &summary)
+}
+
+/// Verifies everything.
+#[pyfunction]
+#[pyo3(signature = (path, strict=false))]
+pub(crate) fn verify_vault(
+    py: Python<'_>,
+    path: PathBuf,
+    strict: bool,
+) -> PyResult<Bound<'_, PyAny>> {
+    let options = VerifyOptions {
+        strict,
+        ..VerifyOptions::default()
+    };
+    let report = run(py, || Vault::open(&path)?.verify(&options))?;
+    to_python(py, &report)
+}
+
+/// Writes a vault in a built-in format, as `provara export` does.
+#[pyfunction]
+pub(crate) fn export_builtin(
+    py: Python<'_>,
+    format: &str,
+    vault_path: PathBuf,
+    output_path: PathBuf,
+) -> PyResult<()> {
+    let format: Format = format
+        .parse()
+        .map_err(|error: builtin::UnknownFormat| errors::usage(py, error.to_string()))?;
+    let snapshot = run(py, || Vault::open(&vault_path)?.snapshot())?;
+    let written = py.detach(|| {
+        let mut out = BufWriter::new(File::create(&output_path)?);
+        builtin::export(format, snapshot.lines(), &mut out)?;
+        Ok(out.flush()?)
+    });
+    written.map_err(|error| match error {
+        ExportError::Line { .. } => errors::evidence(py, error.to_string()),
+        ExportError::Io(_) => {
+            errors::could_not(py, format!("'{}': {error}", output_path.display()))
+        }
+    })
 }

@@ -193,7 +193,9 @@ def _reduce(request: Request) -> Reply:
     reducer = registry.get_reducer(name)
     if reducer is None:
         raise _HostError("not_found", f"no plugin provides the reducer '{name}'", name)
-    result = reducer.reduce(_native.EventReader(request["log_fd"], request["log_length"]))
+    log_fd = request["log_fd"]
+    os.set_inheritable(log_fd, False)
+    result = reducer.reduce(_native.EventReader(log_fd, request["log_length"]))
     return {"output_json": json_result(result, name)}
 
 
@@ -213,10 +215,6 @@ def _export(request: Request) -> Reply:
     if exporter is None:
         raise _HostError("not_found", f"no plugin provides the export format '{name}'", name)
     exporter.export(request["vault_path"], request["output_path"])
-    # A file that the plugin left open in a reference cycle is written out now, not never.
-    import gc
-
-    gc.collect()
     return {}
 
 
