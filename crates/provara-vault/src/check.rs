@@ -122,10 +122,7 @@ pub(crate) fn unsealed(log: &[u8], sealed: u64, registry: &KeyRegistry) -> Resul
     }
 }
 
-fn first_error<'f>(
-    findings: &'f [Finding],
-    which: impl Fn(&Finding) -> bool,
-) -> Option<&'f Finding> {
+fn first_error(findings: &[Finding], which: impl Fn(&Finding) -> bool) -> Option<&Finding> {
     findings
         .iter()
         .find(|finding| finding.severity == Severity::Error && which(finding))

@@ -8,13 +8,14 @@ use provara_core::beliefs::{BeliefReducer, BeliefState};
 use provara_core::checkpoint::{Checkpoint, build};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile};
+use provara_core::manifest::FileEntry;
 use serde::Serialize;
 
 use crate::clock;
 use crate::derive::each_event;
 use crate::error::{Context, VaultError};
 use crate::layout;
-use crate::vault::Vault;
+use crate::vault::{Vault, is_absence};
 use crate::writer::LogWriter;
 
 /// A checkpoint that is in the vault and in its seal.
@@ -110,6 +111,46 @@ impl LogWriter<'_> {
             self.take_notes(),
         ))
     }
+}
+
+/// The entries of checkpoints that an interrupted writer had put in place and not yet sealed: their
+/// names and counts fit, and a key of the vault signed them. Other files are not taken in.
+pub(crate) fn unsealed_checkpoints(
+    vault: &Vault,
+    entries: &[FileEntry],
+    registry: &KeyRegistry,
+    events: u64,
+) -> Result<Vec<FileEntry>, VaultError> {
+    let directory = vault.path().join(layout::CHECKPOINTS);
+    let listing = match fs::read_dir(&directory) {
+        Err(error) if is_absence(&error) => return Ok(Vec::new()),
+        listing => listing.context("read the directory", &directory)?,
+    };
+    let mut found = Vec::new();
+    for there in listing {
+        let there = there.context("read the directory", &directory)?;
+        let Ok(name) = there.file_name().into_string() else {
+            continue;
+        };
+        let path = format!("{}/{name}", layout::CHECKPOINTS);
+        let is_file = there.file_type().is_ok_and(|kind| kind.is_file());
+        if !is_file || !name.ends_with(".chk") || entries.iter().any(|entry| entry.path == path) {
+            continue;
+        }
+        let text = fs::read(there.path()).context("read", &there.path())?;
+        let ours = Checkpoint::parse(&text).is_ok_and(|checkpoint| {
+            checkpoint.event_count <= events
+                && layout::checkpoint_path(checkpoint.event_count) == path
+                && registry
+                    .get(&checkpoint.key_id)
+                    .is_some_and(|key| checkpoint.verify(&key.public_key).is_ok())
+        });
+        if ours {
+            let (sha256, size) = (Digest::of(&text), text.len() as u64);
+            found.push(FileEntry { path, sha256, size });
+        }
+    }
+    Ok(found)
 }
 
 fn receipt(

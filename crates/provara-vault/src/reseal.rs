@@ -206,7 +206,7 @@ fn differences(before: &[FileEntry], after: &[FileEntry]) -> Vec<String> {
             Some(old) if old == *entry => {}
             Some(old) if entry.path == layout::LOG && old.size <= entry.size => {}
             Some(old) if old.size == entry.size => {
-                notes.push(format!("{} has changed", entry.path))
+                notes.push(format!("{} has changed", entry.path));
             }
             Some(old) => notes.push(format!(
                 "{} has changed from {} to {} bytes",

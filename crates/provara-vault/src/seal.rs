@@ -126,11 +126,14 @@ pub(crate) fn hash_file(path: &Path) -> io::Result<(u64, Digest)> {
     }
 }
 
-/// Puts `entry` in the place of the one with its path, or at the end.
+/// Puts `entry` in the place of the one with its path, or where the order of paths wants it.
 pub(crate) fn set_entry(entries: &mut Vec<FileEntry>, entry: FileEntry) {
     match entries.iter_mut().find(|other| other.path == entry.path) {
         Some(other) => *other = entry,
-        None => entries.push(entry),
+        None => {
+            let at = entries.partition_point(|other| other.path < entry.path);
+            entries.insert(at, entry);
+        }
     }
 }
 

@@ -31,6 +31,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::append::{AppendReceipt, AppendRequest};
 use crate::check;
+use crate::checkpoint::unsealed_checkpoints;
 use crate::clock;
 use crate::error::{Context, VaultError};
 use crate::index::LogIndex;
@@ -73,7 +74,7 @@ impl<'v> LogWriter<'v> {
     pub fn open(vault: &'v Vault) -> Result<Self, VaultError> {
         let path = vault.inner_file(layout::LOG)?;
         let log = lock_log(&path, vault.lock_timeout())?;
-        let entries = read_entries(vault.path())?;
+        let mut entries = read_entries(vault.path())?;
         let mut notes: Vec<String> = remove_leftovers(vault.layer(), vault.path(), &entries)?
             .into_iter()
             .map(|name| format!("removed {name}, which an interrupted writer had left"))
@@ -103,6 +104,10 @@ impl<'v> LogWriter<'v> {
         }
         notes.extend(keys.note());
         notes.extend(signature_note(vault, &entries, &keys.registry)?);
+        for found in unsealed_checkpoints(vault, &entries, &keys.registry, index.lines)? {
+            notes.push(format!("{} was not in the seal yet; it now is", found.path));
+            set_entry(&mut entries, found);
+        }
         Ok(Self {
             torn: torn.map(|at| (at, length - at)),
             vault,

@@ -1,0 +1,194 @@
+//! A disk that fails at every step of an append: each failure is an error, leaves the vault as it
+//! was or with something that the next append puts right, and loses nothing acknowledged.
+
+mod common;
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use common::{Fixture, note, picture};
+use provara_vault::layer::{FileLayer, SystemFiles, Temporary};
+use provara_vault::writer::LogWriter;
+use provara_vault::{ErrorClass, VaultError, VerifyOptions};
+
+const ENOSPC: i32 = 28;
+const EIO: i32 = 5;
+
+/// The system's files, with one call that fails, and from then on perhaps all that follow.
+#[derive(Debug)]
+struct Failing {
+    calls: AtomicU32,
+    at: u32,
+    errno: i32,
+    /// Whether the disk is gone for good.
+    forever: bool,
+}
+
+impl Failing {
+    fn step(&self) -> io::Result<()> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        if call == self.at || (self.forever && call > self.at) {
+            return Err(io::Error::from_raw_os_error(self.errno));
+        }
+        Ok(())
+    }
+}
+
+impl FileLayer for Failing {
+    fn append(&self, log: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.step().or_else(|error| {
+            // A full disk takes what fits.
+            SystemFiles.append(log, path, &bytes[..bytes.len() / 2])?;
+            Err(error)
+        })?;
+        SystemFiles.append(log, path, bytes)
+    }
+
+    fn truncate(&self, log: &File, path: &Path, len: u64) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.truncate(log, path, len)
+    }
+
+    fn sync_data(&self, log: &File, path: &Path) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.sync_data(log, path)
+    }
+
+    fn create_temporary(&self, directory: &Path, mode: u32) -> io::Result<Temporary> {
+        self.step()?;
+        SystemFiles.create_temporary(directory, mode)
+    }
+
+    fn write_temporary(&self, temporary: &Temporary, bytes: &[u8]) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.write_temporary(temporary, bytes)
+    }
+
+    fn sync_temporary(&self, temporary: &Temporary) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.sync_temporary(temporary)
+    }
+
+    fn rename(&self, temporary: Temporary, target: &Path) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.rename(temporary, target)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.remove(path)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.sync_directory(directory)
+    }
+}
+
+#[test]
+fn every_step_may_fail() {
+    for (errno, forever) in [(ENOSPC, false), (EIO, false), (EIO, true)] {
+        let mut unchanged = 0;
+        let mut lagging = 0;
+        for at in 0.. {
+            let fixture = Fixture::new();
+            let acknowledged = fixture
+                .vault
+                .append(&note("a", "before"), &fixture.keyfile)
+                .unwrap();
+            let before = picture(fixture.vault.path());
+            let layer = Failing {
+                calls: AtomicU32::new(0),
+                at,
+                errno,
+                forever,
+            };
+            let failing = fixture.vault.clone().with_layer(Arc::new(layer));
+            let mut writer = LogWriter::open(&failing).unwrap();
+            let written = match writer.append(&note("a", "x"), &fixture.keyfile) {
+                Ok(_) => {
+                    assert!(
+                        at >= 14,
+                        "an append has fourteen steps, and each failed once"
+                    );
+                    break;
+                }
+                Err(VaultError::SealLags { event_id, line, .. }) => {
+                    lagging += 1;
+                    assert_eq!(line, 4);
+                    Some(event_id)
+                }
+                Err(error) => {
+                    assert_eq!(error.class(), ErrorClass::CouldNot, "{error}");
+                    None
+                }
+            };
+            // A sync that failed, and what cannot be taken back, stop the writer for good.
+            let again = writer.append(&note("a", "y"), &fixture.keyfile);
+            drop(writer);
+            if written.is_some() {
+                assert!(
+                    matches!(again, Err(VaultError::Stopped)),
+                    "step {at}: {again:?}"
+                );
+            } else if picture(fixture.vault.path()) == before {
+                unchanged += 1;
+            }
+            let receipt = fixture
+                .vault
+                .append(&note("a", "after"), &fixture.keyfile)
+                .unwrap();
+            let report = fixture
+                .vault
+                .verify(&VerifyOptions {
+                    strict: true,
+                    threads: None,
+                })
+                .unwrap();
+            assert!(report.is_valid(), "step {at}: {:?}", report.findings());
+            let log = String::from_utf8(fixture.log()).unwrap();
+            for id in [acknowledged.event_id, receipt.event_id]
+                .into_iter()
+                .chain(written)
+            {
+                assert!(
+                    log.contains(&format!("\"event_id\":\"{id}\"")),
+                    "step {at}: {id} is gone"
+                );
+            }
+        }
+        // Only what fails after the log is durable leaves a mark, or what cannot be taken back.
+        assert_eq!(lagging, 4, "three renames and a sync");
+        let expected = if forever { 9 } else { 0 };
+        assert!(unchanged >= expected, "{unchanged}");
+    }
+}
+
+#[test]
+fn a_failed_sync_is_not_tried_again_and_takes_the_line_back() {
+    let fixture = Fixture::new();
+    let before = picture(fixture.vault.path());
+    // Three temporary files of three steps each, the write, and then the sync.
+    let layer = Failing {
+        calls: AtomicU32::new(0),
+        at: 10,
+        errno: EIO,
+        forever: false,
+    };
+    let failing = fixture.vault.clone().with_layer(Arc::new(layer));
+    let mut writer = LogWriter::open(&failing).unwrap();
+    let error = writer
+        .append(&note("a", "x"), &fixture.keyfile)
+        .unwrap_err();
+    assert!(matches!(error, VaultError::Sync { .. }), "{error}");
+    assert_eq!(picture(fixture.vault.path()), before);
+    for _ in 0..2 {
+        let error = writer
+            .append(&note("a", "x"), &fixture.keyfile)
+            .unwrap_err();
+        assert!(matches!(error, VaultError::Stopped), "{error}");
+    }
+}
