@@ -206,7 +206,7 @@ pub(super) fn confidence(value: Option<&Value<'_>>) -> Option<f64> {
 /// infinities and NaN are left out, since no confidence can be one.
 fn float_from_text(text: &str) -> Option<f64> {
     let digits: String = text
-        .trim_matches(is_python_space)
+        .trim()
         .chars()
         .map(|c| decimal_digit(c).unwrap_or(c))
         .collect();
@@ -228,7 +228,8 @@ fn float_from_text(text: &str) -> Option<f64> {
         .flatten()
 }
 
-/// Whether Python's `str.strip` removes `c`: Unicode white space and four control characters.
+/// Whether Python's `str.strip` removes `c`: Unicode white space and four control characters (which
+/// its `float` does not pass over).
 pub(super) fn is_python_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
@@ -341,7 +342,7 @@ mod tests {
             ("true", 1.0),
             ("false", 0.0),
             ("\"0.7\"", 0.7),
-            ("\" \\t\\u001c0.7\\u00a0\\n\"", 0.7),
+            ("\" \\t\\u000b0.7\\u00a0\\n\"", 0.7),
             ("\"1_000.5\"", 1000.5),
             ("\"+.5\"", 0.5),
             ("\"5.\"", 5.0),
@@ -381,6 +382,7 @@ mod tests {
             "\"+-1\"",
             "\"1\\u0000\"",
             "\"1.5.2\"",
+            "\"\\u001c1\"",
             "\"½\"",
             "\"²\"",
         ] {
