@@ -23,7 +23,8 @@ use crate::protocol::{
     WireError,
 };
 use crate::text::{block, inline};
-use crate::walls::{Confinement, Walls};
+use crate::walls::paths::{self, PathsError};
+use crate::walls::{Confinement, Sandbox, Walls};
 
 /// How long the launcher may take to report, at most.
 const LAUNCH_LIMIT: Duration = Duration::from_secs(20);
@@ -67,6 +68,13 @@ pub struct HostOptions {
     pub state_dir: Option<PathBuf>,
     /// The time that the host has in all, from its start.
     pub timeout: Option<Duration>,
+    /// How much confinement is asked for.
+    pub sandbox: Sandbox,
+    /// Whether an export may use the network. Nothing else ever may.
+    pub allow_network: bool,
+    /// Vaults and keyfiles that must stay unreadable wherever they lie. For an export, its vault
+    /// is readable all the same, except the keyfiles in it.
+    pub protect: Vec<PathBuf>,
     /// The user's variables that reach the host.
     pub environment: Environment,
     /// The seed of Python's string hashes; 0 except to look for results that depend on it.
@@ -91,6 +99,9 @@ impl HostOptions {
             purpose,
             state_dir: None,
             timeout: None,
+            sandbox: Sandbox::Auto,
+            allow_network: false,
+            protect: Vec::new(),
             environment: Environment::from_process(),
             hash_seed: 0,
             output: output::stderr_sink(),
@@ -121,6 +132,9 @@ pub enum HostError {
     /// No process was started, or not as confined as required.
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    /// No walls can be drawn that keep a keyfile or a vault out of reach.
+    #[error(transparent)]
+    Paths(#[from] PathsError),
     /// The interpreter ran but is no Provara host: most often it cannot import `provara`.
     #[error("{} did not start as a plugin host ({ending})", .interpreter.display())]
     NoHost {
@@ -316,6 +330,21 @@ impl Host {
             Purpose::Reduce { .. } => None,
             _ => options.state_dir.as_deref(),
         };
+        let walls = match options.sandbox {
+            Sandbox::Off => Walls::Off,
+            sandbox => Walls::Up {
+                require: sandbox == Sandbox::Require,
+                rules: paths::rules(&paths::Subject {
+                    interpreter: &options.interpreter,
+                    environment: &options.environment,
+                    purpose: &options.purpose,
+                    state,
+                    protect: &options.protect,
+                    network: options.allow_network && vault.is_some(),
+                    timeout: options.timeout,
+                })?,
+            },
+        };
         // Before there is anything to clean up.
         let guard = options.interruptible.then(Guard::new).transpose()?;
         let launched = launch::start(Launch {
@@ -326,7 +355,7 @@ impl Host {
                 .into(),
             environment: options.environment.variables(options.hash_seed, state),
             log: log.map(|(file, _)| file),
-            walls: Walls::Off,
+            walls,
         })?;
         let deadline = options.timeout.map(|limit| started + limit);
         let first = started + LAUNCH_LIMIT;
@@ -562,14 +591,14 @@ impl Host {
             channel.expect_quiet()?;
             channel.send(&frame)?;
             let body = channel.receive()?;
+            let reply = protocol::parse_reply(&body, id, op)?;
+            // Exactly one reply: what arrives on top of it was not asked for.
             channel.expect_quiet()?;
-            Ok(body)
+            Ok(reply)
         };
-        let body = exchange(&mut self.channel).map_err(|stop| self.stopped(stop))?;
-        match protocol::parse_reply(&body, id, op) {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(failure)) => Err(HostError::Plugin(Box::new(self.failure(failure)))),
-            Err(violation) => Err(self.stopped(Stop::Violation(violation))),
+        match exchange(&mut self.channel).map_err(|stop| self.stopped(stop))? {
+            Ok(result) => Ok(result),
+            Err(failure) => Err(HostError::Plugin(Box::new(self.failure(failure)))),
         }
     }
 

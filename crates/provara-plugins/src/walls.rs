@@ -1,7 +1,28 @@
-//! The walls around a plugin process: what stands, and what it is called.
+//! The walls around a plugin process: which are wanted, and which stand.
+//!
+//! The core decides what a host may reach ([`Rules`], worked out in `paths`); the launcher puts
+//! the walls up before it becomes the interpreter, and reports what it achieved. On Linux these
+//! are Landlock (files, TCP, abstract sockets, signals) and seccomp (everything that Landlock does
+//! not cover: other processes, other sockets, and the calls that change a file's mode, owner,
+//! times or attributes), besides resource limits and the loss of all capabilities. Elsewhere there
+//! are resource limits and the separate process.
+//!
+//! A level is achieved or it is not: [`Confinement`] says which, and what is missing.
+
+#[cfg(target_os = "linux")]
+mod filter;
+mod limits;
+#[cfg(target_os = "linux")]
+mod linux;
+pub(crate) mod paths;
+mod site;
+
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+
+use crate::launch::Raw;
 
 /// How far a plugin process is confined.
 #[derive(
@@ -37,26 +58,120 @@ pub struct Confinement {
     pub missing: Vec<String>,
 }
 
-/// Which walls are wanted.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Walls {
-    /// None beyond the separate process.
+impl fmt::Display for Confinement {
+    /// `full`, or `partial: Landlock is not enabled in this kernel`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.level)?;
+        if !self.missing.is_empty() {
+            write!(f, ": {}", self.missing.join("; "))?;
+        }
+        Ok(())
+    }
+}
+
+/// How much confinement the user asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sandbox {
+    /// All walls, or no plugin.
+    Require,
+    /// The best that the system has.
+    #[default]
+    Auto,
+    /// The separate process only.
     Off,
 }
 
-/// What the launcher must know to execute the interpreter once the walls stand.
+/// The text is none of `require`, `auto` and `off`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{}' is not one of require, auto, off", crate::text::inline(.0))]
+pub struct UnknownSandbox(String);
+
+impl FromStr for Sandbox {
+    type Err = UnknownSandbox;
+
+    fn from_str(text: &str) -> Result<Sandbox, UnknownSandbox> {
+        match text {
+            "require" => Ok(Sandbox::Require),
+            "auto" => Ok(Sandbox::Auto),
+            "off" => Ok(Sandbox::Off),
+            _ => Err(UnknownSandbox(text.to_owned())),
+        }
+    }
+}
+
+/// Which walls are wanted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Walls {
+    /// None beyond the separate process.
+    Off,
+    /// These.
+    Up {
+        /// Whether anything less than [`Level::Full`] is a failure.
+        require: bool,
+        /// What is allowed.
+        rules: Rules,
+    },
+}
+
+/// What a plugin process may do. All paths are absolute and without symbolic links; what is
+/// beneath a directory belongs to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rules {
+    /// Files, and directories with all beneath, that may be read.
+    pub(crate) read: Vec<Raw>,
+    /// Directories whose names may be listed, here and beneath, without reading a file.
+    pub(crate) list: Vec<Raw>,
+    /// Directories that may be written and read.
+    pub(crate) write: Vec<Raw>,
+    /// The binary of the interpreter. It is executed once, by the launcher.
+    pub(crate) execute: Vec<Raw>,
+    /// Whether the Internet may be reached.
+    pub(crate) network: bool,
+    /// The limits of the process.
+    pub(crate) limits: limits::Limits,
+}
+
+pub(crate) use limits::Limits;
+pub use paths::PathsError;
+
+/// The three words that must stand in the unused registers of the one `execve` that the filter
+/// lets through. They exist in the launcher's memory only, which that call replaces.
 #[derive(Debug, Default)]
 pub(crate) struct ExecKey(pub(crate) [u64; 3]);
 
 /// Puts up the walls around this process, for good.
 pub(crate) fn put_up(walls: &Walls) -> Result<(Confinement, ExecKey), String> {
-    match walls {
-        Walls::Off => Ok((
+    let (require, rules) = match walls {
+        Walls::Off => {
+            let missing = vec!["the walls are switched off".to_owned()];
+            return Ok((
+                Confinement {
+                    level: Level::Process,
+                    missing,
+                },
+                ExecKey::default(),
+            ));
+        }
+        Walls::Up { require, rules } => (*require, rules),
+    };
+    limits::apply(&rules.limits).map_err(|error| format!("resource limits: {error}"))?;
+    #[cfg(target_os = "linux")]
+    let (confinement, key) = linux::put_up(rules)?;
+    #[cfg(not(target_os = "linux"))]
+    let (confinement, key) = {
+        let missing = vec!["this system has neither Landlock nor seccomp".to_owned()];
+        (
             Confinement {
                 level: Level::Process,
-                missing: vec!["switched off".to_owned()],
+                missing,
             },
             ExecKey::default(),
-        )),
+        )
+    };
+    if require && confinement.level < Level::Full {
+        return Err(format!(
+            "full confinement is required, but only '{confinement}' is possible"
+        ));
     }
+    Ok((confinement, key))
 }

@@ -10,6 +10,7 @@ use provara_core::json;
 use provara_plugins::catalog::PluginName;
 use provara_plugins::host::{Ending, Host, HostError, OutputFault, Purpose, Verdict};
 use provara_plugins::protocol::{FailureKind, Violation};
+use provara_plugins::walls::Sandbox;
 
 fn login() -> provara_core::event_type::CustomType {
     "com.acme.audit.login".parse().unwrap()
@@ -124,6 +125,7 @@ fn a_result_is_strict_and_canonical_json() {
 #[test]
 fn an_export_writes_where_it_is_told() {
     let dir = TempDir::new();
+    fs::create_dir(dir.path().join("vault")).unwrap();
     let purpose = Purpose::Export {
         vault: dir.path().join("vault"),
         staging: dir.path().to_path_buf(),
@@ -272,7 +274,9 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 
 #[test]
 fn no_child_outlives_its_host() {
-    let (options, printed) = options("child", Purpose::Validate);
+    let (mut options, printed) = options("child", Purpose::Validate);
+    // Inside the walls there are no children.
+    options.sandbox = Sandbox::Off;
     let mut host = Host::start(options).unwrap();
     let killer = host.killer();
     let waiting = std::thread::spawn(move || {

@@ -1,0 +1,425 @@
+//! The system calls that a plugin process may make: a list of what is allowed.
+//!
+//! A call that is not listed fails with `EPERM`, which Python shows as `PermissionError`. What the
+//! list leaves out, above all: starting processes and programs, signals to and looks into other
+//! processes, sockets, changes of modes, owners, times and attributes (which Landlock does not
+//! cover), links, io_uring, ptrace, keyrings, mounts and namespaces, and every call that is not
+//! known to be needed.
+//!
+//! Two points need care:
+//!
+//! * **Threads** are `clone` with `CLONE_THREAD`. `clone3` takes its flags in memory, where a filter
+//!   cannot look; it fails with `ENOSYS`, after which the C library uses `clone`.
+//! * **The one `execve`** that makes the launcher the interpreter happens after the filter is in
+//!   place. It is let through by a key of 192 random bits in the three registers that the call
+//!   does not use; the key is gone with the launcher's memory.
+
+use std::collections::BTreeMap;
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition,
+    SeccompFilter, SeccompRule, TargetArch, apply_filter,
+};
+
+use super::ExecKey;
+
+/// Calls that are allowed whatever their arguments.
+const PLAIN: &[libc::c_long] = &[
+    // Reading and writing what is open.
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
+    libc::SYS_preadv,
+    libc::SYS_pwritev,
+    libc::SYS_preadv2,
+    libc::SYS_pwritev2,
+    libc::SYS_lseek,
+    libc::SYS_sendfile,
+    libc::SYS_copy_file_range,
+    libc::SYS_close,
+    libc::SYS_close_range,
+    libc::SYS_dup,
+    libc::SYS_dup3,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_fadvise64,
+    libc::SYS_ftruncate,
+    libc::SYS_fallocate,
+    // Opening and looking: Landlock says what.
+    libc::SYS_openat,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_statfs,
+    libc::SYS_fstatfs,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_readlinkat,
+    libc::SYS_getdents64,
+    libc::SYS_getcwd,
+    libc::SYS_chdir,
+    libc::SYS_fchdir,
+    libc::SYS_umask,
+    // Names: Landlock says where.
+    libc::SYS_mkdirat,
+    libc::SYS_unlinkat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    // Waiting.
+    libc::SYS_ppoll,
+    libc::SYS_pselect6,
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_eventfd2,
+    libc::SYS_pipe2,
+    libc::SYS_timerfd_create,
+    libc::SYS_timerfd_settime,
+    libc::SYS_timerfd_gettime,
+    libc::SYS_nanosleep,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_wait4,
+    libc::SYS_waitid,
+    // Memory.
+    libc::SYS_brk,
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_mprotect,
+    libc::SYS_madvise,
+    libc::SYS_msync,
+    libc::SYS_mincore,
+    libc::SYS_membarrier,
+    // Threads.
+    libc::SYS_futex,
+    libc::SYS_futex_waitv,
+    libc::SYS_set_robust_list,
+    libc::SYS_get_robust_list,
+    libc::SYS_set_tid_address,
+    libc::SYS_rseq,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_getcpu,
+    // Who and when.
+    libc::SYS_getpid,
+    libc::SYS_getppid,
+    libc::SYS_gettid,
+    libc::SYS_getpgid,
+    libc::SYS_getsid,
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getegid,
+    libc::SYS_getresuid,
+    libc::SYS_getresgid,
+    libc::SYS_getgroups,
+    libc::SYS_getrusage,
+    libc::SYS_times,
+    libc::SYS_uname,
+    libc::SYS_sysinfo,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
+    libc::SYS_gettimeofday,
+    libc::SYS_getrandom,
+    libc::SYS_getrlimit,
+    // Signals to itself.
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_rt_sigpending,
+    libc::SYS_rt_sigtimedwait,
+    libc::SYS_rt_sigsuspend,
+    libc::SYS_sigaltstack,
+    libc::SYS_setitimer,
+    libc::SYS_getitimer,
+    libc::SYS_restart_syscall,
+    // Sockets that are there: the protocol's, and pairs.
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_shutdown,
+    libc::SYS_getsockopt,
+    libc::SYS_setsockopt,
+    libc::SYS_getsockname,
+    libc::SYS_getpeername,
+    // The end.
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    // Decided by the other filter.
+    libc::SYS_clone3,
+];
+
+/// Older forms of allowed calls, which only some architectures have.
+#[cfg(target_arch = "x86_64")]
+const OLDER: &[libc::c_long] = &[
+    libc::SYS_open,
+    libc::SYS_creat,
+    libc::SYS_stat,
+    libc::SYS_lstat,
+    libc::SYS_access,
+    libc::SYS_readlink,
+    libc::SYS_getdents,
+    libc::SYS_mkdir,
+    libc::SYS_rmdir,
+    libc::SYS_unlink,
+    libc::SYS_rename,
+    libc::SYS_poll,
+    libc::SYS_select,
+    libc::SYS_epoll_create,
+    libc::SYS_epoll_wait,
+    libc::SYS_eventfd,
+    libc::SYS_pipe,
+    libc::SYS_dup2,
+    libc::SYS_getpgrp,
+    libc::SYS_time,
+    libc::SYS_alarm,
+    libc::SYS_pause,
+    // Sets the thread pointer when the program starts.
+    libc::SYS_arch_prctl,
+];
+
+#[cfg(not(target_arch = "x86_64"))]
+const OLDER: &[libc::c_long] = &[];
+
+/// More calls for an export that may use the network.
+const NETWORK: &[libc::c_long] = &[
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+    libc::SYS_sendmmsg,
+    libc::SYS_recvmmsg,
+];
+
+/// `fcntl` commands that stay with the descriptor: no leases, no signals to an owner.
+const FCNTL: &[libc::c_int] = &[
+    libc::F_DUPFD,
+    libc::F_GETFD,
+    libc::F_SETFD,
+    libc::F_GETFL,
+    libc::F_SETFL,
+    libc::F_GETLK,
+    libc::F_SETLK,
+    libc::F_SETLKW,
+    libc::F_OFD_GETLK,
+    libc::F_OFD_SETLK,
+    libc::F_OFD_SETLKW,
+    libc::F_DUPFD_CLOEXEC,
+    libc::F_GETPIPE_SZ,
+];
+
+/// `ioctl` requests of ordinary files and pipes. `TIOCSTI` and its kind are not among them.
+const IOCTL: &[libc::Ioctl] = &[
+    libc::TCGETS,
+    libc::TIOCGWINSZ,
+    libc::FIONREAD,
+    libc::FIONBIO,
+    libc::FIOCLEX,
+    libc::FIONCLEX,
+];
+
+/// `prctl` options that name a thread or a mapping.
+const PRCTL: &[libc::c_int] = &[libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_VMA];
+
+/// The flags of `clone` that matter: a thread of this process, in no new namespace.
+const CLONE_MASK: libc::c_int = libc::CLONE_THREAD
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWCGROUP
+    | libc::CLONE_VFORK;
+
+/// The bits of a socket's type that say what it is; the others are flags.
+const SOCKET_TYPE: u64 = 0xf;
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Installs the filters on this thread, which is the only one, for good.
+pub(super) fn install(network: bool, key: &ExecKey) -> Result<(), String> {
+    let (first, second) = programs(network, key, std::process::id())?;
+    apply_filter(&first).map_err(|error| error.to_string())?;
+    apply_filter(&second).map_err(|error| error.to_string())
+}
+
+fn programs(
+    network: bool,
+    key: &ExecKey,
+    process: u32,
+) -> Result<(BpfProgram, BpfProgram), String> {
+    let architecture: TargetArch = std::env::consts::ARCH
+        .try_into()
+        .map_err(|_| format!("no filter is known for {}", std::env::consts::ARCH))?;
+    let build = |rules: Rules, mismatch, matched| -> Result<BpfProgram, String> {
+        let filter = SeccompFilter::new(rules, mismatch, matched, architecture);
+        filter
+            .and_then(TryInto::try_into)
+            .map_err(|error| error.to_string())
+    };
+    let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let newer = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    let first = build(newer, SeccompAction::Allow, absent)?;
+    let rules = allowed(network, key, process).map_err(|error| error.to_string())?;
+    let second = build(rules, denied, SeccompAction::Allow)?;
+    Ok((first, second))
+}
+
+fn allowed(network: bool, key: &ExecKey, process: u32) -> Result<Rules, seccompiler::BackendError> {
+    let mut rules: Rules = PLAIN
+        .iter()
+        .chain(OLDER)
+        .map(|call| (*call, Vec::new()))
+        .collect();
+
+    // A call is allowed if all conditions of one of its rules hold.
+    let mut allow = |call: libc::c_long, conditions: Vec<SeccompCondition>| {
+        SeccompRule::new(conditions).map(|rule| rules.entry(call).or_default().push(rule))
+    };
+    let is = |index: u8, value: u64| SeccompCondition::new(index, Len::Dword, Op::Eq, value);
+    let is_long = |index: u8, value: u64| SeccompCondition::new(index, Len::Qword, Op::Eq, value);
+    let masked = |index: u8, mask: u64, value: u64| {
+        SeccompCondition::new(index, Len::Dword, Op::MaskedEq(mask), value)
+    };
+    let number = |value: libc::c_int| u64::from(value.unsigned_abs());
+
+    let [a, b, c] = key.0;
+    allow(
+        libc::SYS_execve,
+        vec![is_long(3, a)?, is_long(4, b)?, is_long(5, c)?],
+    )?;
+    allow(
+        libc::SYS_clone,
+        vec![masked(0, number(CLONE_MASK), number(libc::CLONE_THREAD))?],
+    )?;
+    for command in FCNTL {
+        allow(libc::SYS_fcntl, vec![is(1, number(*command))?])?;
+    }
+    for request in IOCTL {
+        // The type of a request differs between C libraries.
+        #[allow(clippy::unnecessary_cast)]
+        allow(libc::SYS_ioctl, vec![is(1, *request as u64)?])?;
+    }
+    for option in PRCTL {
+        allow(libc::SYS_prctl, vec![is(0, number(*option))?])?;
+    }
+    // To itself only; the process keeps its number when it becomes the interpreter.
+    for call in [libc::SYS_kill, libc::SYS_tgkill] {
+        allow(call, vec![is(0, u64::from(process))?])?;
+    }
+    for itself in [0, u64::from(process)] {
+        allow(libc::SYS_prlimit64, vec![is(0, itself)?])?;
+    }
+    // A stream pair is connected for good; a datagram pair could be pointed at another socket.
+    allow(
+        libc::SYS_socketpair,
+        vec![
+            is(0, number(libc::AF_UNIX))?,
+            masked(1, SOCKET_TYPE, number(libc::SOCK_STREAM))?,
+        ],
+    )?;
+    if network {
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
+                let kind = masked(1, SOCKET_TYPE, number(kind))?;
+                allow(libc::SYS_socket, vec![is(0, number(family))?, kind])?;
+            }
+        }
+        // Looking up a name asks the kernel which addresses the machine has.
+        let route = is(2, number(libc::NETLINK_ROUTE))?;
+        allow(
+            libc::SYS_socket,
+            vec![is(0, number(libc::AF_NETLINK))?, route],
+        )?;
+        rules.extend(NETWORK.iter().map(|call| (*call, Vec::new())));
+    } else {
+        // `send` is `sendto` without an address.
+        allow(libc::SYS_sendto, vec![is_long(4, 0)?])?;
+    }
+    Ok(rules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filters_compile_and_fit() {
+        for network in [false, true] {
+            let (first, second) = programs(network, &ExecKey([1, 2, 3]), 42).unwrap();
+            // The kernel takes 4096 instructions.
+            assert!(
+                first.len() < 16 && second.len() < 2000,
+                "{} {}",
+                first.len(),
+                second.len()
+            );
+        }
+    }
+
+    #[test]
+    fn what_must_not_be_on_the_list_is_not() {
+        let rules = allowed(true, &ExecKey([1, 2, 3]), 42).unwrap();
+        let denied = [
+            libc::SYS_execveat,
+            libc::SYS_ptrace,
+            libc::SYS_process_vm_readv,
+            libc::SYS_pidfd_open,
+            libc::SYS_pidfd_getfd,
+            libc::SYS_pidfd_send_signal,
+            libc::SYS_tkill,
+            libc::SYS_rt_sigqueueinfo,
+            libc::SYS_fchmod,
+            libc::SYS_fchmodat,
+            libc::SYS_fchown,
+            libc::SYS_fchownat,
+            libc::SYS_setxattr,
+            libc::SYS_fsetxattr,
+            libc::SYS_utimensat,
+            libc::SYS_linkat,
+            libc::SYS_symlinkat,
+            libc::SYS_mknodat,
+            libc::SYS_truncate,
+            libc::SYS_flock,
+            libc::SYS_io_uring_setup,
+            libc::SYS_keyctl,
+            libc::SYS_add_key,
+            libc::SYS_mount,
+            libc::SYS_unshare,
+            libc::SYS_setns,
+            libc::SYS_setsid,
+            libc::SYS_setpgid,
+            libc::SYS_setuid,
+            libc::SYS_bpf,
+            libc::SYS_perf_event_open,
+            libc::SYS_userfaultfd,
+            libc::SYS_memfd_create,
+            libc::SYS_name_to_handle_at,
+            libc::SYS_open_by_handle_at,
+            libc::SYS_personality,
+            libc::SYS_seccomp,
+            libc::SYS_sched_setaffinity,
+            libc::SYS_setpriority,
+        ];
+        for call in denied {
+            assert!(!rules.contains_key(&call), "{call}");
+        }
+        let quiet = allowed(false, &ExecKey([1, 2, 3]), 42).unwrap();
+        for call in [
+            libc::SYS_socket,
+            libc::SYS_connect,
+            libc::SYS_bind,
+            libc::SYS_sendmsg,
+        ] {
+            assert!(!quiet.contains_key(&call), "{call}");
+        }
+    }
+}

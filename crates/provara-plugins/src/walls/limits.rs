@@ -1,0 +1,85 @@
+//! Resource limits of a plugin process.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+
+const GIB: u64 = 1 << 30;
+
+/// The most address space of a plugin process, in bytes.
+const MAX_MEMORY: u64 = 4 * GIB;
+
+/// The least, however small the machine: numpy alone maps several hundred MiB.
+const MIN_MEMORY: u64 = GIB;
+
+/// The most open descriptors.
+const MAX_DESCRIPTORS: u64 = 512;
+
+/// Bounds on what a process may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Limits {
+    /// Address space in bytes. Thread stacks count, which bounds the number of threads.
+    pub(crate) memory: Option<u64>,
+    /// The largest file in bytes.
+    pub(crate) file_size: Option<u64>,
+    /// Processor time in seconds.
+    pub(crate) processor: Option<u64>,
+}
+
+impl Limits {
+    /// Limits for a process that may write files of `file_size` bytes and has `timeout` to run.
+    pub(crate) fn new(file_size: u64, timeout: Option<Duration>) -> Limits {
+        // Half of the machine: the rest belongs to the core and to everything else.
+        let memory = (physical_memory() / 2).clamp(MIN_MEMORY, MAX_MEMORY);
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+        let processor = timeout.map(|limit| (limit.as_secs() + 1) * cores + 1);
+        Limits {
+            memory: Some(memory),
+            file_size: Some(file_size),
+            processor,
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn physical_memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    #[allow(clippy::useless_conversion)]
+    u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn physical_memory() -> u64 {
+    2 * MAX_MEMORY
+}
+
+/// Sets the limits, hard ones, on this process. A limit is only ever lowered.
+pub(super) fn apply(limits: &Limits) -> io::Result<()> {
+    set(Resource::Core, 0)?;
+    set(Resource::Nofile, MAX_DESCRIPTORS)?;
+    if let Some(bytes) = limits.memory {
+        set(Resource::As, bytes)?;
+    }
+    if let Some(bytes) = limits.file_size {
+        set(Resource::Fsize, bytes)?;
+    }
+    if let Some(seconds) = limits.processor {
+        set(Resource::Cpu, seconds)?;
+    }
+    Ok(())
+}
+
+fn set(resource: Resource, limit: u64) -> io::Result<()> {
+    let old = getrlimit(resource);
+    let new = old.maximum.map_or(limit, |maximum| maximum.min(limit));
+    setrlimit(
+        resource,
+        Rlimit {
+            current: Some(new),
+            maximum: Some(new),
+        },
+    )?;
+    Ok(())
+}

@@ -1,0 +1,523 @@
+//! What a plugin process may reach in the file system.
+//!
+//! The kernel's rules are hierarchies of what is allowed; there is no "except". So a place that
+//! must stay closed and lies beneath one that is open (a vault in the source tree of an editable
+//! install, a keyfile in a directory on `PYTHONPATH`, the keyfile in a vault that an export reads)
+//! is left out by opening everything around it, child by child, and letting the directories on the
+//! way be listed only. Symbolic links are not followed on the way.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use provara_core::keys::looks_like_keyfile;
+
+use super::{Limits, Rules, site};
+use crate::host::Purpose;
+use crate::interpreter::Interpreter;
+use crate::launch::{Environment, Raw};
+
+/// System directories that hold programs' libraries and public data, and no user's files.
+const SYSTEM: [&str; 13] = [
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/lib32",
+    "/usr/local/lib",
+    "/usr/local/lib64",
+    "/lib",
+    "/lib64",
+    "/usr/share/zoneinfo",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/sys/devices/system/cpu",
+];
+
+/// Package stores, opened where the interpreter lives in one: all of it is public there.
+const STORES: [&str; 2] = ["/nix/store", "/gnu/store"];
+
+/// What looking up names and checking certificates needs, for an export with network access.
+const NETWORK: [&str; 10] = [
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/resolv.conf",
+    "/etc/nsswitch.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/ssl",
+    "/etc/pki",
+    "/usr/share/ca-certificates",
+];
+
+/// Directories below an interpreter's prefix that belong to Python.
+const OF_PREFIX: [&str; 5] = ["lib", "lib64", "pyvenv.cfg", "ssl", "share/zoneinfo"];
+
+/// The largest file that is looked at as a possible keyfile, in bytes.
+const MAX_KEYFILE: u64 = 4 * 1024 * 1024;
+
+/// The largest file that a plugin may write into its state directory, in bytes.
+const MAX_STATE_FILE: u64 = 64 << 20;
+
+/// The largest file that an export may write, in bytes.
+const MAX_EXPORT_FILE: u64 = 16 << 30;
+
+/// The most entries that are opened one by one around closed places.
+const MAX_ENTRIES: usize = 50_000;
+
+/// Why no walls can be drawn that keep a secret in.
+#[derive(Debug, thiserror::Error)]
+pub enum PathsError {
+    /// A keyfile has several names; one of them may lie where plugins read.
+    #[error("the keyfile '{}' has {links} names (hard links), and another one might be readable", .path.display())]
+    LinkedKeyfile {
+        /// The keyfile.
+        path: PathBuf,
+        /// Its number of names.
+        links: u64,
+    },
+    /// Around a closed place there is too much to open one by one.
+    #[error("'{}' lies beneath '{}', which has too many entries to leave it out", .closed.display(), .open.display())]
+    TooMany {
+        /// The place that must stay closed.
+        closed: PathBuf,
+        /// The directory that should be open.
+        open: PathBuf,
+    },
+    /// A directory could not be read.
+    #[error("'{}' could not be examined: {source}", .path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+/// What the rules depend on.
+pub(crate) struct Subject<'a> {
+    pub(crate) interpreter: &'a Interpreter,
+    pub(crate) environment: &'a Environment,
+    pub(crate) purpose: &'a Purpose,
+    /// The state directory, if this host has one.
+    pub(crate) state: Option<&'a Path>,
+    /// Vaults and keyfiles that must stay closed, wherever they lie.
+    pub(crate) protect: &'a [PathBuf],
+    pub(crate) network: bool,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Works out what a host may reach.
+pub(crate) fn rules(subject: &Subject<'_>) -> Result<Rules, PathsError> {
+    let mut closed = BTreeSet::new();
+    for path in subject.protect {
+        close(path, &mut closed)?;
+    }
+    let mut grants = Grants {
+        closed,
+        read: BTreeSet::new(),
+        list: BTreeSet::new(),
+        entries: 0,
+    };
+    let mut write = Vec::new();
+    if let Purpose::Export { vault, staging } = subject.purpose {
+        let vault = fs::canonicalize(vault).map_err(|source| PathsError::Io {
+            path: vault.clone(),
+            source,
+        })?;
+        for keyfile in keyfiles(&vault)? {
+            close(&keyfile, &mut grants.closed)?;
+        }
+        // The vault itself may be among what was to stay closed for everything else.
+        grants.closed.remove(&vault);
+        grants.open(&vault)?;
+        write.push(real(staging).into());
+        grants.closed.insert(vault);
+    }
+    let python = subject.interpreter;
+    for path in SYSTEM {
+        grants.open(Path::new(path))?;
+    }
+    for store in STORES
+        .iter()
+        .filter(|store| python.binary.starts_with(store))
+    {
+        grants.open(Path::new(store))?;
+    }
+    if subject.network {
+        for path in NETWORK {
+            grants.open(Path::new(path))?;
+        }
+    }
+    for prefix in BTreeSet::from([&python.prefix, &python.base_prefix]) {
+        for part in OF_PREFIX {
+            grants.open(&prefix.join(part))?;
+        }
+    }
+    for path in &subject.environment.python_path {
+        grants.open(path)?;
+    }
+    let home = subject.environment.home.as_deref();
+    let mut sites = site::site_directories(&python.prefix);
+    if let Some(home) = home {
+        let user = site::site_directories(&home.join(".local"));
+        for path in &user {
+            grants.open(path)?;
+        }
+        sites.extend(user);
+    }
+    let home = home.map(real);
+    for site in sites {
+        for project in site::linked_projects(&site, home.as_deref()) {
+            grants.open_project(&project)?;
+        }
+    }
+    let state = match subject.purpose {
+        Purpose::Reduce { .. } => None,
+        _ => subject.state,
+    };
+    write.extend(state.map(|path| Raw::from(real(path))));
+    let file_size = match subject.purpose {
+        Purpose::Export { .. } => MAX_EXPORT_FILE,
+        Purpose::Reduce { .. } => 0,
+        Purpose::Discover | Purpose::Validate => MAX_STATE_FILE,
+    };
+    let raw = |paths: BTreeSet<PathBuf>| paths.into_iter().map(Raw::from).collect();
+    Ok(Rules {
+        read: raw(grants.read),
+        list: raw(grants.list),
+        write,
+        execute: executables(&python.binary),
+        network: subject.network,
+        limits: Limits::new(file_size, subject.timeout),
+    })
+}
+
+/// The interpreter, and the dynamic loaders, which the kernel executes in its stead.
+fn executables(binary: &Path) -> Vec<Raw> {
+    let mut found = vec![Raw::from(binary)];
+    for directory in ["/lib64", "/lib"] {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if name.to_string_lossy().starts_with("ld-") {
+                found.extend(fs::canonicalize(entry.path()).ok().map(Raw::from));
+            }
+        }
+    }
+    found
+}
+
+/// Puts a place among those that stay closed. One that is not there needs no care.
+fn close(path: &Path, closed: &mut BTreeSet<PathBuf>) -> Result<(), PathsError> {
+    let Ok(path) = fs::canonicalize(path) else {
+        return Ok(());
+    };
+    let data = fs::metadata(&path).map_err(|source| PathsError::Io {
+        path: path.clone(),
+        source,
+    })?;
+    if data.is_file() && data.nlink() > 1 {
+        return Err(PathsError::LinkedKeyfile {
+            links: data.nlink(),
+            path,
+        });
+    }
+    closed.insert(path);
+    Ok(())
+}
+
+/// Every file of a vault that is a keyfile: the default one by its name, the others by content.
+fn keyfiles(vault: &Path) -> Result<Vec<PathBuf>, PathsError> {
+    let mut found = vec![vault.join("identity/private_keys.json")];
+    let mut open = vec![vault.to_path_buf()];
+    while let Some(directory) = open.pop() {
+        let failed = |source| PathsError::Io {
+            path: directory.clone(),
+            source,
+        };
+        for entry in fs::read_dir(&directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let kind = entry.file_type().map_err(failed)?;
+            let path = entry.path();
+            if kind.is_dir() {
+                open.push(path);
+            } else if kind.is_file() && is_keyfile(&path) {
+                found.push(path);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a file parses as a keyfile. One that cannot be read is closed to us and stays closed.
+fn is_keyfile(path: &Path) -> bool {
+    use io::Read;
+    let Ok(file) = fs::File::open(path) else {
+        return false;
+    };
+    let mut bytes = Vec::new();
+    let mut start = file.take(64);
+    if start.read_to_end(&mut bytes).is_err() || bytes.trim_ascii_start().first() != Some(&b'{') {
+        return false;
+    }
+    let mut rest = start.into_inner().take(MAX_KEYFILE);
+    rest.read_to_end(&mut bytes).is_ok() && looks_like_keyfile(&bytes)
+}
+
+fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// What is open and what stays closed, while it is worked out.
+struct Grants {
+    closed: BTreeSet<PathBuf>,
+    read: BTreeSet<PathBuf>,
+    list: BTreeSet<PathBuf>,
+    entries: usize,
+}
+
+impl Grants {
+    /// Opens a file, or a directory with all that is beneath, except the closed places.
+    fn open(&mut self, path: &Path) -> Result<(), PathsError> {
+        match fs::canonicalize(path) {
+            Ok(path) => self.open_real(path.clone(), &path, false),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Opens the directory of a project: what is visible in it. Hidden files there are not
+    /// Python's (`.git`, `.env`).
+    fn open_project(&mut self, path: &Path) -> Result<(), PathsError> {
+        self.open_real(path.to_path_buf(), path, true)
+    }
+
+    fn open_real(
+        &mut self,
+        path: PathBuf,
+        root: &Path,
+        visible_only: bool,
+    ) -> Result<(), PathsError> {
+        if self.closed.iter().any(|closed| path.starts_with(closed)) {
+            return Ok(());
+        }
+        let beneath = self
+            .closed
+            .iter()
+            .find(|closed| closed.starts_with(&path))
+            .cloned();
+        if beneath.is_none() && !visible_only {
+            self.read.insert(path);
+            return Ok(());
+        }
+        for entry in fs::read_dir(&path)
+            .map_err(|source| PathsError::Io {
+                path: path.clone(),
+                source,
+            })?
+            .flatten()
+        {
+            self.entries += 1;
+            if self.entries > MAX_ENTRIES {
+                return Err(PathsError::TooMany {
+                    closed: beneath.unwrap_or(path),
+                    open: root.to_path_buf(),
+                });
+            }
+            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            let link = entry.file_type().map_or(true, |kind| kind.is_symlink());
+            if link || (visible_only && hidden) {
+                continue;
+            }
+            self.open_real(entry.path(), root, false)?;
+        }
+        self.list.insert(path);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interpreter::FoundBy;
+    use crate::testing::TempDir;
+    use std::os::unix::fs::symlink;
+
+    const KEYFILE: &str = r#"{"keys":[{"key_id":"bp1_0123456789abcdef","private_key_b64":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","algorithm":"Ed25519"}]}"#;
+
+    struct World {
+        dir: TempDir,
+        interpreter: Interpreter,
+    }
+
+    impl World {
+        fn new() -> World {
+            let dir = TempDir::new();
+            let root = dir.path();
+            for path in [
+                "venv/lib/python3.11/site-packages/pkg",
+                "code/pkg",
+                "code/vault/identity",
+                "code/vault/events",
+                "code/vault/artifacts/cas",
+            ] {
+                fs::create_dir_all(root.join(path)).unwrap();
+            }
+            for (path, text) in [
+                ("code/module.py", ""),
+                ("code/vault/identity/private_keys.json", KEYFILE),
+                (
+                    "code/vault/identity/keys.json",
+                    r#"{"keys":[],"revocations":[]}"#,
+                ),
+                ("code/vault/events/events.ndjson", "{}\n"),
+                ("code/vault/artifacts/cas/blob", "data"),
+                ("code/vault/artifacts/backup.json", KEYFILE),
+            ] {
+                fs::write(root.join(path), text).unwrap();
+            }
+            symlink("/etc", root.join("code/link")).unwrap();
+            let interpreter = Interpreter {
+                program: root.join("venv/bin/python3"),
+                binary: root.join("usr/bin/python3"),
+                prefix: root.join("venv"),
+                base_prefix: root.join("usr"),
+                found_by: FoundBy::Path,
+            };
+            World { dir, interpreter }
+        }
+
+        fn rules(&self, purpose: &Purpose, protect: &[&str]) -> Result<Rules, PathsError> {
+            let protect: Vec<PathBuf> = protect
+                .iter()
+                .map(|path| self.dir.path().join(path))
+                .collect();
+            rules(&Subject {
+                interpreter: &self.interpreter,
+                environment: &Environment {
+                    python_path: vec![self.dir.path().join("code")],
+                    ..Environment::default()
+                },
+                purpose,
+                state: Some(self.dir.path()),
+                protect: &protect,
+                network: false,
+                timeout: None,
+            })
+        }
+
+        /// The paths within the temporary directory.
+        fn inside(&self, paths: &[Raw]) -> Vec<String> {
+            let below = |path: &Raw| {
+                let below = path.as_path().strip_prefix(self.dir.path()).ok()?;
+                Some(below.to_str().unwrap().to_owned())
+            };
+            paths.iter().filter_map(below).collect()
+        }
+    }
+
+    #[test]
+    fn what_is_not_protected_is_open_as_a_whole() {
+        let world = World::new();
+        let rules = world.rules(&Purpose::Validate, &[]).unwrap();
+        assert_eq!(world.inside(&rules.read), ["code", "venv/lib"]);
+        assert_eq!(world.inside(&rules.list), [""; 0]);
+        assert_eq!(world.inside(&rules.write), [""]);
+        assert_eq!(world.inside(&rules.execute), ["usr/bin/python3"]);
+        assert!(!rules.network);
+    }
+
+    #[test]
+    fn a_vault_beneath_an_open_directory_stays_closed() {
+        let world = World::new();
+        let rules = world.rules(&Purpose::Discover, &["code/vault"]).unwrap();
+        assert_eq!(
+            world.inside(&rules.read),
+            ["code/module.py", "code/pkg", "venv/lib"]
+        );
+        assert_eq!(world.inside(&rules.list), ["code"]);
+        // One that contains the open directory closes it.
+        let rules = world.rules(&Purpose::Discover, &["code"]).unwrap();
+        assert_eq!(world.inside(&rules.read), ["venv/lib"]);
+    }
+
+    #[test]
+    fn an_export_reads_the_vault_but_no_keyfile() {
+        let world = World::new();
+        let purpose = Purpose::Export {
+            vault: world.dir.path().join("code/vault"),
+            staging: world.dir.path().join("venv"),
+        };
+        for protect in [
+            &[][..],
+            &["code/vault"],
+            &["code/vault", "code/vault/events"],
+        ] {
+            let rules = world.rules(&purpose, protect).unwrap();
+            let read = world.inside(&rules.read);
+            for open in ["artifacts/cas", "identity/keys.json"] {
+                assert!(
+                    read.contains(&format!("code/vault/{open}")),
+                    "{open} {read:?}"
+                );
+            }
+            for closed in ["", "/identity", "/artifacts", "/artifacts/backup.json"] {
+                assert!(
+                    !read.contains(&format!("code/vault{closed}")),
+                    "{closed} {read:?}"
+                );
+            }
+            assert!(
+                !read.iter().any(|path| path.ends_with("private_keys.json")),
+                "{read:?}"
+            );
+            assert!(!read.contains(&"code".to_owned()));
+            assert!(
+                world
+                    .inside(&rules.list)
+                    .contains(&"code/vault/identity".to_owned())
+            );
+            assert_eq!(world.inside(&rules.write), ["venv", ""]);
+        }
+    }
+
+    #[test]
+    fn a_reducer_writes_nothing() {
+        let world = World::new();
+        let log = fs::File::open("/dev/null").unwrap();
+        let rules = world
+            .rules(&Purpose::Reduce { log, len: 0 }, &["code/vault"])
+            .unwrap();
+        assert!(rules.write.is_empty());
+        assert_eq!(rules.limits.file_size, Some(0));
+    }
+
+    #[test]
+    fn a_keyfile_with_two_names_is_refused() {
+        let world = World::new();
+        let key = world
+            .dir
+            .path()
+            .join("code/vault/identity/private_keys.json");
+        fs::hard_link(&key, world.dir.path().join("code/pkg/data.json")).unwrap();
+        let purpose = Purpose::Export {
+            vault: world.dir.path().join("code/vault"),
+            staging: world.dir.path().join("venv"),
+        };
+        for (purpose, protect) in [
+            (&purpose, &[][..]),
+            (
+                &Purpose::Validate,
+                &["code/vault/identity/private_keys.json"],
+            ),
+        ] {
+            assert!(matches!(
+                world.rules(purpose, protect),
+                Err(PathsError::LinkedKeyfile { links: 2, .. })
+            ));
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! The walls against attacks, each of which is shown to work without them.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::net::{TcpListener, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::PathBuf;
+
+use common::{TempDir, options};
+use provara_core::json;
+use provara_plugins::catalog::PluginName;
+use provara_plugins::host::{Host, HostOptions, Purpose, Verdict};
+use provara_plugins::walls::{Level, Sandbox};
+
+/// A vault with a key, beside other things that are nobody's business.
+struct World {
+    dir: TempDir,
+    tcp: TcpListener,
+    _abstract: UnixListener,
+    _path: UnixListener,
+    name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Validate,
+    Reduce,
+    Export,
+}
+
+const KINDS: [Kind; 3] = [Kind::Validate, Kind::Reduce, Kind::Export];
+
+impl World {
+    fn new() -> World {
+        let dir = TempDir::new();
+        let root = dir.path();
+        for path in [
+            "vault/identity",
+            "vault/events",
+            "state",
+            "home/.ssh",
+            "staging",
+        ] {
+            fs::create_dir_all(root.join(path)).unwrap();
+        }
+        fs::write(root.join("vault/identity/private_keys.json"), "SECRET").unwrap();
+        fs::write(root.join("vault/identity/keys.json"), "PUBLIC").unwrap();
+        fs::write(root.join("vault/events/events.ndjson"), "EVENTS").unwrap();
+        fs::write(root.join("home/.ssh/id"), "SECRET").unwrap();
+        let name = format!("provara-walls-{}-{:p}", std::process::id(), &dir);
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        World {
+            tcp: TcpListener::bind("127.0.0.1:0").unwrap(),
+            _abstract: UnixListener::bind_addr(&address).unwrap(),
+            _path: UnixListener::bind(root.join("socket")).unwrap(),
+            dir,
+            name,
+        }
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    fn options(&self, kind: Kind, mode: &str) -> HostOptions {
+        let purpose = match kind {
+            Kind::Validate => Purpose::Validate,
+            Kind::Reduce => Purpose::Reduce {
+                log: File::open(self.path("vault/events/events.ndjson")).unwrap(),
+                len: 6,
+            },
+            Kind::Export => Purpose::Export {
+                vault: self.path("vault"),
+                staging: self.path("staging"),
+            },
+        };
+        let (mut options, _) = options(mode, purpose);
+        options.state_dir = Some(self.path("state"));
+        options.protect = vec![self.path("vault")];
+        options
+    }
+
+    /// Runs pieces of code in one host and gives what each got, or how it failed.
+    fn run(&self, kind: Kind, sandbox: Sandbox, codes: &[&str]) -> Vec<Result<String, String>> {
+        self.run_with(kind, sandbox, codes, |_| ())
+    }
+
+    fn run_with(
+        &self,
+        kind: Kind,
+        sandbox: Sandbox,
+        codes: &[&str],
+        change: impl FnOnce(&mut HostOptions),
+    ) -> Vec<Result<String, String>> {
+        let port = self.tcp.local_addr().unwrap().port();
+        let fill = |code: &&str| {
+            code.replace("{root}", self.dir.path().to_str().unwrap())
+                .replace("{port}", &port.to_string())
+                .replace("{abstract}", &self.name)
+                .replace("{parent}", &std::process::id().to_string())
+        };
+        let codes: Vec<String> = codes.iter().map(fill).collect();
+        let mut options = self.options(kind, &serde_json::to_string(&codes).unwrap());
+        options.sandbox = sandbox;
+        change(&mut options);
+        let mut host = Host::start(options).unwrap();
+        let level = if sandbox == Sandbox::Off {
+            Level::Process
+        } else {
+            Level::Full
+        };
+        assert_eq!(host.confinement().level, level, "{}", host.confinement());
+        let name: PluginName = "x".parse().unwrap();
+        let said = match kind {
+            Kind::Validate => {
+                let data = json::parse(b"{}").unwrap();
+                match host
+                    .validate(&"com.acme.x".parse().unwrap(), &data)
+                    .unwrap()
+                {
+                    Verdict::Refused(reason) => reason,
+                    Verdict::Accepted => panic!(),
+                }
+            }
+            Kind::Reduce => String::from_utf8(host.reduce(&name).unwrap()).unwrap(),
+            Kind::Export => {
+                let output = self.path("staging/out");
+                host.export(&name, &output).unwrap();
+                fs::read_to_string(output).unwrap()
+            }
+        };
+        host.finish().unwrap();
+        let said: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap();
+        assert_eq!(said.len(), codes.len());
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        said.iter()
+            .map(|one| match one.get("got") {
+                Some(got) => Ok(text(got)),
+                None => Err(format!("{}: {}", text(&one["failed"]), text(&one["text"]))),
+            })
+            .collect()
+    }
+
+    /// Each piece of code works without the walls and fails inside, for these kinds.
+    #[track_caller]
+    fn stops(&self, kinds: &[Kind], codes: &[&str]) {
+        for kind in kinds {
+            for (code, open) in codes.iter().zip(self.run(*kind, Sandbox::Off, codes)) {
+                assert!(open.is_ok(), "{kind:?} without walls: {open:?}\n{code}");
+            }
+            // What the attack made must not stand in its own way.
+            for entry in fs::read_dir(self.path("state")).unwrap() {
+                fs::remove_file(entry.unwrap().path()).unwrap();
+            }
+            for (code, inside) in codes.iter().zip(self.run(*kind, Sandbox::Require, codes)) {
+                assert!(inside.is_err(), "{kind:?} inside: {inside:?}\n{code}");
+            }
+        }
+    }
+
+    /// Each piece of code works inside.
+    #[track_caller]
+    fn lets(&self, kinds: &[Kind], codes: &[&str]) {
+        for kind in kinds {
+            for (code, inside) in codes.iter().zip(self.run(*kind, Sandbox::Require, codes)) {
+                assert!(inside.is_ok(), "{kind:?} inside: {inside:?}\n{code}");
+            }
+        }
+    }
+}
+
+fn without_capabilities() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    status
+        .lines()
+        .any(|line| line.trim_start_matches("CapEff:").trim() == "0000000000000000")
+}
+
+#[test]
+fn secrets_cannot_be_read() {
+    let world = World::new();
+    let key = "{root}/vault/identity/private_keys.json";
+    let mut codes = vec![
+        format!("got = open('{key}').read()"),
+        "got = open('{root}/home/.ssh/id').read()".to_owned(),
+        "got = open('/etc/passwd').read()".to_owned(),
+        "got = open('/proc/{parent}/environ').read()".to_owned(),
+        "got = open('/proc/{parent}/mem', 'rb').fileno()".to_owned(),
+        "import os; got = os.listdir('/proc/{parent}/fd')".to_owned(),
+        // From a thread, which must be as confined as the one that the launcher had.
+        format!(
+            "import threading; r = []\n\
+             def f():\n  try: r.append(open('{key}').read())\n  except OSError as e: r.append(e)\n\
+             t = threading.Thread(target=f); t.start(); t.join(); got = r[0]\n\
+             if isinstance(got, OSError): raise got"
+        ),
+    ];
+    if cfg!(target_arch = "x86_64") {
+        // `openat` without the C library.
+        codes.push(format!(
+            "import ctypes, os; c = ctypes.CDLL(None, use_errno=True)\n\
+             got = c.syscall(257, -100, b'{key}', 0)\n\
+             if got < 0: raise OSError(ctypes.get_errno(), '')"
+        ));
+    }
+    let codes: Vec<&str> = codes.iter().map(String::as_str).collect();
+    world.stops(&KINDS, &codes);
+    // Through a link of the plugin's own making.
+    let link = |kind: &str| {
+        format!(
+            "import os; l = '{{root}}/state/{kind}'; os.{kind}('{key}', l); got = open(l).read()"
+        )
+    };
+    world.stops(
+        &[Kind::Validate, Kind::Export],
+        &[&link("symlink"), &link("link")],
+    );
+}
+
+#[test]
+fn only_an_export_sees_the_vault() {
+    let world = World::new();
+    let read = "got = open('{root}/vault/events/events.ndjson').read()";
+    world.stops(&[Kind::Validate, Kind::Reduce], &[read]);
+    world.lets(
+        &[Kind::Export],
+        &[
+            read,
+            "got = open('{root}/vault/identity/keys.json').read()",
+            "import os; got = os.listdir('{root}/vault/identity')",
+        ],
+    );
+    // The log's descriptor is good for reading what it is, and opens nothing again.
+    world.lets(
+        &[Kind::Reduce],
+        &["import os; got = os.pread(request['log_fd'], 6, 0)"],
+    );
+    world.stops(
+        &[Kind::Reduce],
+        &[
+            "got = open(f\"/proc/self/fd/{request['log_fd']}\", 'r+').fileno()",
+            "import fcntl; got = fcntl.flock(request['log_fd'], fcntl.LOCK_SH | fcntl.LOCK_NB)",
+            "import os; got = os.fchmod(request['log_fd'], 0o644)",
+            "import os; got = os.utime(request['log_fd'])",
+        ],
+    );
+}
+
+#[test]
+fn writing_ends_at_the_own_places() {
+    let world = World::new();
+    let state = "got = open('{root}/state/file', 'w').write('x')";
+    let staging = "got = open('{root}/staging/more', 'w').write('x')";
+    world.lets(&[Kind::Validate, Kind::Export], &[state]);
+    world.lets(
+        &[Kind::Export],
+        &[
+            staging,
+            "import os; os.makedirs('{root}/staging/a/b', exist_ok=True)\n\
+             open('{root}/staging/a/b/c', 'w').close()\n\
+             os.replace('{root}/staging/a/b/c', '{root}/staging/a/d'); got = 1",
+        ],
+    );
+    world.stops(&[Kind::Reduce], &[state]);
+    world.stops(&[Kind::Validate, Kind::Reduce], &[staging]);
+    let mut codes = vec![
+        "got = open('{root}/vault/events/events.ndjson', 'a').write('')",
+        "got = open('{root}/vault/new', 'w').write('x')",
+        "got = open('{root}/home/new', 'w').write('x')",
+        "got = open('{root}/new', 'w').write('x')",
+        "import json; got = open(json.__file__, 'r+').fileno()",
+        "import provara; got = open(provara.__file__, 'r+').fileno()",
+        "import os; got = os.chmod('{root}/vault/events', 0o755)",
+        "import os; got = os.utime('{root}/vault/events')",
+        "import os; got = os.setxattr('{root}/vault/events', 'user.x', b'1')",
+        "import os; got = os.mkdir('{root}/vault/d' + str(os.getpid()))",
+        "import os; got = os.truncate('{root}/vault/events/events.ndjson', 6)",
+        "import os; got = os.rename('{root}/home', '{root}/home')",
+        "import os; got = os.mkfifo('{root}/state/f' + str(os.getpid()))",
+    ];
+    if !without_capabilities() {
+        codes.push("import os; got = os.chown('{root}/vault/events', 0, 0)");
+    }
+    world.stops(&KINDS, &codes);
+    assert_eq!(
+        fs::read_to_string(world.path("vault/identity/keys.json")).unwrap(),
+        "PUBLIC"
+    );
+}
+
+#[test]
+fn no_process_and_no_signal() {
+    let world = World::new();
+    world.stops(
+        &KINDS,
+        &[
+            "import subprocess; got = subprocess.check_output(['/bin/true'])",
+            "import os; got = os.system('exit 0')\nif got: raise OSError(got)",
+            "import os\npid = os.fork()\nif not pid: os._exit(0)\ngot = os.waitpid(pid, 0)",
+            "import os; got = os.posix_spawn('/bin/true', ['true'], {}); os.waitpid(got, 0)",
+            "import multiprocessing as m; m.set_start_method('fork', force=True)\n\
+             p = m.Process(target=print); p.start(); p.join(); got = 1",
+            "import os; got = os.kill({parent}, 0)",
+            "import os; got = os.sched_setaffinity({parent}, os.sched_getaffinity({parent}))",
+            "import resource; got = resource.prlimit({parent}, resource.RLIMIT_CORE)",
+            "import os; got = os.pidfd_open({parent})",
+            "import os; got = os.memfd_create('x')",
+            "import ctypes; c = ctypes.CDLL(None, use_errno=True)\n\
+             got = c.prctl(4, 0)\nif got < 0: raise OSError(ctypes.get_errno(), '')",
+        ],
+    );
+    // To become another program would end the protocol without the walls; inside it just fails,
+    // also for the interpreter itself, which the launcher did execute.
+    let exec = |program: &str| {
+        format!("import os, sys; p = {program}; got = os.execv(p, [p, '-c', 'pass'])")
+    };
+    let leave = "import os; got = os.setsid()";
+    for kind in KINDS {
+        let codes = [&exec("'/bin/sh'"), &exec("sys.executable"), leave];
+        for inside in world.run(kind, Sandbox::Require, &codes) {
+            assert!(
+                inside.clone().unwrap_err().starts_with("PermissionError"),
+                "{inside:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_socket_leads_out() {
+    let world = World::new();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let datagram = format!(
+        "import socket as s\n\
+         got = s.socket(s.AF_INET, s.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', {}))",
+        udp.local_addr().unwrap().port()
+    );
+    world.stops(
+        &KINDS,
+        &[
+            "import socket as s; got = s.create_connection(('127.0.0.1', {port}), 5)",
+            &datagram,
+            "import socket as s; c = s.socket(s.AF_UNIX); got = c.connect('{root}/socket')",
+            "import socket as s; c = s.socket(s.AF_UNIX); got = c.connect('\\0{abstract}')",
+            "import socket as s; got = s.socket(s.AF_NETLINK, s.SOCK_RAW, 0)",
+            "import socket as s; got = s.socketpair(s.AF_UNIX, s.SOCK_DGRAM)",
+            "import socket as s; a, b = s.socketpair(); got = a.sendmsg([b'x'])",
+        ],
+    );
+    world.lets(
+        &KINDS,
+        &["import socket as s; a, b = s.socketpair(); got = a.send(b'x'), b.recv(1)"],
+    );
+}
+
+#[test]
+fn the_network_opens_for_one_export_only() {
+    let world = World::new();
+    let connect =
+        "import socket as s; got = s.create_connection(('127.0.0.1', {port}), 5).fileno()";
+    let run = |kind, codes: &[&str]| {
+        world.run_with(kind, Sandbox::Require, codes, |options| {
+            options.allow_network = true
+        })
+    };
+    let open = &run(Kind::Export, &[connect])[0];
+    assert!(open.is_ok(), "{open:?}");
+    for kind in [Kind::Validate, Kind::Reduce] {
+        let closed = &run(kind, &[connect])[0];
+        assert!(closed.is_err(), "{kind:?} {closed:?}");
+    }
+    let closed = run(
+        Kind::Export,
+        &[
+            "import socket as s; c = s.socket(s.AF_UNIX); got = c.connect('{root}/socket')",
+            "import socket as s; c = s.socket(s.AF_UNIX); got = c.connect('\\0{abstract}')",
+            "import socket as s; got = s.socketpair(s.AF_UNIX, s.SOCK_DGRAM)",
+            "import os; got = os.kill({parent}, 0)",
+            "got = open('{root}/vault/identity/private_keys.json').read()",
+        ],
+    );
+    assert!(closed.iter().all(Result::is_err), "{closed:?}");
+}
+
+#[test]
+fn memory_and_files_are_bounded() {
+    let world = World::new();
+    world.stops(
+        &[Kind::Validate],
+        &[
+            "import mmap; got = len(mmap.mmap(-1, 6 << 30))",
+            "f = open('{root}/state/big', 'wb'); got = f.truncate(1 << 30)",
+        ],
+    );
+    let threads = "import threading, time\n\
+                   s = threading.Event()\n\
+                   t = [threading.Thread(target=s.wait, daemon=True) for _ in range(5000)]\n\
+                   try:\n  for x in t: x.start()\n\
+                   finally: s.set()\n\
+                   got = 1";
+    let inside = &world.run(Kind::Validate, Sandbox::Require, &[threads])[0];
+    assert!(inside.is_err(), "{inside:?}");
+}
+
+#[test]
+fn ordinary_work_goes_on() {
+    let world = World::new();
+    world.lets(
+        &KINDS,
+        &[
+            "import csv, json, datetime, decimal, hashlib, io, re, tempfile, uuid; got = uuid.uuid4()",
+            "import zoneinfo; got = zoneinfo.ZoneInfo('Europe/Berlin').key",
+            "import sqlite3; c = sqlite3.connect(':memory:'); got = c.execute('select 1').fetchone()",
+            "from concurrent.futures import ThreadPoolExecutor as T\n\
+             with T(4) as t: got = list(t.map(lambda x: x * x, range(100)))",
+            "import asyncio; got = asyncio.run(asyncio.sleep(0.001, 'x'))",
+            "import subprocess, socket, ssl, ctypes; got = 1",
+            "import importlib.metadata as m; got = len(list(m.distributions()))",
+            "import signal, os; signal.signal(signal.SIGUSR1, lambda *a: None)\n\
+             got = os.kill(os.getpid(), signal.SIGUSR1)",
+            "import time, random; time.sleep(0.001); got = random.random()",
+            "import os; got = os.stat('/').st_mode, os.getcwd(), os.cpu_count(), os.uname()",
+            "try:\n import numpy; got = numpy.__version__\nexcept ModuleNotFoundError as e: got = e",
+            "try:\n import pandas; got = pandas.__version__\nexcept ModuleNotFoundError as e: got = e",
+        ],
+    );
+    world.lets(
+        &[Kind::Validate, Kind::Export],
+        &["import sqlite3; c = sqlite3.connect('{root}/state/db')\n\
+           c.execute('create table if not exists t(x)'); c.execute('insert into t values (1)')\n\
+           c.commit(); got = c.execute('select count(*) from t').fetchone()"],
+    );
+}
+
+#[test]
+fn an_inherited_descriptor_is_closed() {
+    let world = World::new();
+    let mut secret = File::open(world.path("home/.ssh/id")).unwrap();
+    rustix::io::fcntl_setfd(&secret, rustix::io::FdFlags::empty()).unwrap();
+    let code = "import os\n\
+                got = []\n\
+                for n in range(3, 200):\n\
+                \x20try: got.append(os.pread(n, 6, 0))\n\
+                \x20except OSError: pass";
+    for sandbox in [Sandbox::Off, Sandbox::Require] {
+        let said = world.run(Kind::Reduce, sandbox, &[code]).remove(0).unwrap();
+        assert_eq!(said, "[b'EVENTS']", "the log and nothing else");
+    }
+    let mut text = String::new();
+    secret.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "SECRET");
+}
