@@ -72,7 +72,7 @@ def blocks(document: Path) -> Iterator[Block]:
             opened = (match[1], number)
         elif line:
             lead_in = line
-    assert opened is None, f"{document.name}:{opened and opened[1]}: the block is not closed"
+    assert opened is None, f"{document.name}:{opened[1]}: the block is not closed"
 
 
 def documents() -> list[Path]:
