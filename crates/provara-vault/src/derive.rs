@@ -5,17 +5,17 @@ use provara_core::json::{self, Value};
 use provara_core::summary::Summary;
 
 use crate::error::VaultError;
-use crate::vault::Vault;
+use crate::snapshot::LogSnapshot;
 
-impl Vault {
+impl LogSnapshot {
     /// The state of the built-in reducer after every whole line of the log (spec/VAULT_FORMAT,
     /// section 6). Whether the events verify is not asked here.
     ///
     /// # Errors
-    /// [`VaultError::BrokenLog`] for a line that is no JSON object, and as [`Vault::snapshot`].
+    /// [`VaultError::BrokenLog`] for a line that is no JSON object.
     pub fn beliefs(&self) -> Result<BeliefState, VaultError> {
         let mut reducer = BeliefReducer::new();
-        each_event(&self.snapshot()?, |_, event| {
+        each_event(self, |_, event| {
             reducer.apply(event);
             Ok(())
         })?;
@@ -26,12 +26,11 @@ impl Vault {
     /// stand. Whether the events verify is not asked here.
     ///
     /// # Errors
-    /// [`VaultError::BrokenLog`] for a line that is no event, and as [`Vault::snapshot`].
+    /// [`VaultError::BrokenLog`] for a line that is no event.
     pub fn summary(&self) -> Result<Summary, VaultError> {
-        let snapshot = self.snapshot()?;
-        Summary::from_lines(snapshot.lines()).map_err(|error| VaultError::BrokenLog {
+        Summary::from_lines(self.lines()).map_err(|error| VaultError::BrokenLog {
             line: error.line,
-            offset: snapshot
+            offset: self
                 .lines()
                 .take(error.line as usize - 1)
                 .map(|l| l.len() as u64 + 1)

@@ -57,11 +57,7 @@ impl LogSnapshot {
 
     /// The lines in order, each without its line end.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        let bytes = self.bytes();
-        bytes
-            .strip_suffix(b"\n")
-            .into_iter()
-            .flat_map(|whole| whole.split(|byte| *byte == b'\n'))
+        lines_of(self.bytes())
     }
 
     /// Takes the whole lines of `file`.
@@ -72,6 +68,18 @@ impl LogSnapshot {
             bytes: load(file, whole, path)?,
             torn: length - whole,
         })
+    }
+
+    /// The same log with a last event that no line end follows. Copies the log: such a log is small or
+    /// damaged.
+    pub(crate) fn with_open_end(self, tail: &[u8]) -> Self {
+        if tail.is_empty() {
+            return self;
+        }
+        Self {
+            bytes: Bytes::Read([self.bytes(), tail].concat()),
+            torn: 0,
+        }
     }
 
     /// Takes the first `len` bytes of `file`, whatever they end with.
@@ -98,6 +106,20 @@ impl std::fmt::Debug for LogSnapshot {
             .field("torn", &self.torn)
             .finish_non_exhaustive()
     }
+}
+
+/// The lines of `bytes` in order, each without its line end.
+pub(crate) fn lines_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let line = &rest[..end];
+        rest = rest.get(end + 1..).unwrap_or_default();
+        Some(line)
+    })
 }
 
 fn load(file: &File, len: u64, path: &Path) -> Result<Bytes, VaultError> {

@@ -12,9 +12,11 @@ use provara_core::verify::{LogVerdict, report};
 use sha2::{Digest as _, Sha256};
 
 use crate::capture::Capture;
-use crate::check::{available_threads, check_log};
+use crate::check::check_log;
 use crate::checkpoint_check::check_checkpoints;
 use crate::error::VaultError;
+use crate::parallel::available_threads;
+use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 
 /// How a vault is verified.
@@ -36,6 +38,15 @@ impl Vault {
     /// [`VaultError::Io`] where something could not be read, [`VaultError::Locked`] where writers
     /// left no moment at which the vault stood still: the vault could then not be checked.
     pub fn verify(&self, options: &VerifyOptions) -> Result<Report, VaultError> {
+        self.examine(options).map(|examination| examination.report)
+    }
+
+    /// As [`Vault::verify`], and keeps the log that was verified, so that what is derived comes from
+    /// the same bytes.
+    ///
+    /// # Errors
+    /// As [`Vault::verify`].
+    pub fn examine(&self, options: &VerifyOptions) -> Result<Examination, VaultError> {
         let capture = Capture::take(self)?;
         let threads = options.threads.unwrap_or_else(available_threads).max(1);
         let (registry, keys_findings) = check_keys(capture.text(KEYS));
@@ -69,7 +80,56 @@ impl Vault {
                  {beyond} bytes appended since"
             ));
         }
-        Ok(report(log, findings, notes, options.strict))
+        Ok(Examination {
+            report: report(log, findings, notes, options.strict),
+            log: capture.log.map(|log| log.lines.with_open_end(&log.tail)),
+        })
+    }
+}
+
+/// A verification and the log that it was of.
+#[derive(Debug)]
+pub struct Examination {
+    report: Report,
+    log: Option<LogSnapshot>,
+}
+
+impl Examination {
+    /// What was found.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The log, if the vault is valid.
+    ///
+    /// # Errors
+    /// The report of a vault that is not.
+    pub fn verified(self) -> Result<VerifiedLog, Report> {
+        match self.log {
+            Some(log) if self.report.is_valid() => Ok(VerifiedLog(log)),
+            _ => Err(self.report),
+        }
+    }
+}
+
+/// The log of a vault that verifies, as it was when it did. Only a verification makes one.
+#[derive(Debug)]
+pub struct VerifiedLog(LogSnapshot);
+
+impl VerifiedLog {
+    /// The verified bytes.
+    #[must_use]
+    pub fn into_snapshot(self) -> LogSnapshot {
+        self.0
+    }
+}
+
+impl std::ops::Deref for VerifiedLog {
+    type Target = LogSnapshot;
+
+    fn deref(&self) -> &LogSnapshot {
+        &self.0
     }
 }
 

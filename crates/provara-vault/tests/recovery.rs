@@ -46,6 +46,9 @@ fn next_line(fixture: &Fixture, request: &AppendRequest) -> Vec<u8> {
     [receipt.event_json.as_bytes(), b"\n"].concat()
 }
 
+/// What becomes of a line when the disk stops at a byte.
+type Tear = fn(Vec<u8>, usize) -> Vec<u8>;
+
 #[test]
 fn a_torn_tail_is_moved_out_whole_and_named() {
     let whole = {
@@ -53,7 +56,7 @@ fn a_torn_tail_is_moved_out_whole_and_named() {
         next_line(&fixture, &note("a", "x")).len()
     };
     // Cut anywhere, filled with zeros anywhere (also with the line end written), or both.
-    let tears: [fn(Vec<u8>, usize) -> Vec<u8>; 4] = [
+    let tears: [Tear; 4] = [
         |line, at| line[..at].to_vec(),
         |line, at| [vec![0; at], line[at..].to_vec()].concat(),
         |line, at| [line[..at].to_vec(), vec![0; line.len() - at]].concat(),
@@ -72,7 +75,16 @@ fn a_torn_tail_is_moved_out_whole_and_named() {
             assert!(!report.is_valid());
             if tail.last() != Some(&b'\n') {
                 assert_eq!(fixture.vault.snapshot().unwrap().len(), sealed as u64);
-                assert_eq!(fixture.vault.beliefs().unwrap().event_count(), 2);
+                assert_eq!(
+                    fixture
+                        .vault
+                        .snapshot()
+                        .unwrap()
+                        .beliefs()
+                        .unwrap()
+                        .event_count(),
+                    2
+                );
             }
             assert_eq!(picture(fixture.vault.path()), before);
 
@@ -317,7 +329,7 @@ fn rotations_by_hand_keep_the_rules() {
         let error = append(event_type, data, key).unwrap_err();
         assert_eq!(picture(fixture.vault.path()), before);
         match error {
-            VaultError::Rotation { code, .. } => code,
+            VaultError::WouldNotVerify { code, .. } => code,
             other => panic!("{other}"),
         }
     };

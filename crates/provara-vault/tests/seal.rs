@@ -146,7 +146,13 @@ fn checkpoints_are_sealed_verified_and_made_once() {
     assert!(receipt.path.ends_with("checkpoints/0000000003.chk"));
     assert_eq!(
         receipt.state_hash,
-        fixture.vault.beliefs().unwrap().state_hash
+        fixture
+            .vault
+            .snapshot()
+            .unwrap()
+            .beliefs()
+            .unwrap()
+            .state_hash
     );
     assert_eq!(strict(&fixture), Vec::<String>::new());
     let before = picture(fixture.vault.path());
@@ -207,7 +213,7 @@ fn a_summary_counts_and_names_the_heads() {
         .vault
         .append(&note("alice", "x"), &fixture.keyfile)
         .unwrap();
-    let summary = fixture.vault.summary().unwrap();
+    let summary = fixture.vault.snapshot().unwrap().summary().unwrap();
     assert_eq!(summary.event_count, 3);
     assert_eq!(summary.last_event, Some(last.event_id));
     assert_eq!(summary.actors["alice"].head, last.event_id);
@@ -219,8 +225,8 @@ fn a_summary_counts_and_names_the_heads() {
     .unwrap();
     let length = fixture.log().len() as u64 - 9;
     for error in [
-        fixture.vault.summary().unwrap_err(),
-        fixture.vault.beliefs().unwrap_err(),
+        fixture.vault.snapshot().unwrap().summary().unwrap_err(),
+        fixture.vault.snapshot().unwrap().beliefs().unwrap_err(),
     ] {
         assert!(
             matches!(error, VaultError::BrokenLog { line: 4, offset, .. } if offset == length),

@@ -1,0 +1,127 @@
+//! Work on a log in ranges of whole lines, on several threads, with results in the order of the log.
+
+use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
+/// How much of the log one thread takes at a time, in bytes.
+const RANGE: usize = 256 << 10;
+
+/// How many results may wait to be taken, for each thread: what bounds the memory.
+const WAITING: usize = 2;
+
+/// The number of threads that the machine offers.
+pub(crate) fn available_threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Calls `work` with every range of `log` and its offset, on `threads` threads, and `take` with the
+/// results in the order of the log, until it breaks. What `take` sees does not depend on the number
+/// of threads.
+pub(crate) fn in_order<'l, T: Send>(
+    log: &'l [u8],
+    threads: usize,
+    work: impl Fn(&'l [u8], u64) -> T + Sync,
+    mut take: impl FnMut(T) -> ControlFlow<()>,
+) {
+    let ranges = ranges(log);
+    let threads = threads.clamp(1, ranges.len().max(1));
+    if threads == 1 {
+        for (offset, range) in ranges {
+            if take(work(range, offset)).is_break() {
+                return;
+            }
+        }
+        return;
+    }
+    thread::scope(|scope| {
+        // Range i goes to thread i modulo their number, and is awaited from there: the order of the
+        // log is kept and no thread runs far ahead.
+        let results: Vec<_> = (0..threads)
+            .map(|first| {
+                let (sender, receiver) = sync_channel::<T>(WAITING);
+                let (ranges, work) = (&ranges, &work);
+                scope.spawn(move || {
+                    for (offset, range) in ranges.iter().skip(first).step_by(threads) {
+                        if sender.send(work(range, *offset)).is_err() {
+                            return;
+                        }
+                    }
+                });
+                receiver
+            })
+            .collect();
+        for index in 0..ranges.len() {
+            let result = results[index % threads].recv();
+            if take(result.expect("a result for every range")).is_break() {
+                return;
+            }
+        }
+    });
+}
+
+/// Cuts the log at line ends into pieces of about [`RANGE`] bytes, each with its offset.
+fn ranges(log: &[u8]) -> Vec<(u64, &[u8])> {
+    let mut ranges = Vec::with_capacity(log.len() / RANGE + 1);
+    let mut start = 0;
+    while start < log.len() {
+        let least = (start + RANGE).min(log.len());
+        let end = memchr::memchr(b'\n', &log[least..]).map_or(log.len(), |at| least + at + 1);
+        ranges.push((start as u64, &log[start..end]));
+        start = end;
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(count: usize, tail: &str) -> Vec<u8> {
+        let line = [vec![b'x'; 1000], vec![b'\n']].concat();
+        [line.repeat(count), tail.as_bytes().to_vec()].concat()
+    }
+
+    #[test]
+    fn ranges_are_whole_lines_and_cover_the_log() {
+        for (count, tail) in [(0, ""), (1, ""), (1000, ""), (1000, "tail"), (0, "tail")] {
+            let log = log(count, tail);
+            let mut at = 0;
+            for (offset, range) in ranges(&log) {
+                assert_eq!(offset, at);
+                at += range.len() as u64;
+                assert!(range.ends_with(b"\n") || at == log.len() as u64);
+            }
+            assert_eq!(at, log.len() as u64);
+        }
+    }
+
+    #[test]
+    fn results_come_in_order_whatever_the_number_of_threads() {
+        let log = log(3000, "tail");
+        let offsets = |threads, most: usize| {
+            let mut seen = Vec::new();
+            in_order(
+                &log,
+                threads,
+                |range, offset| (offset, range.len()),
+                |result| {
+                    seen.push(result);
+                    if seen.len() == most {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                },
+            );
+            seen
+        };
+        let all = offsets(1, usize::MAX);
+        assert!(all.len() > 8);
+        for threads in [2, 3, 100] {
+            assert_eq!(offsets(threads, usize::MAX), all);
+            assert_eq!(offsets(threads, 3), all[..3]);
+        }
+    }
+}
