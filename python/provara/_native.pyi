@@ -8,6 +8,27 @@ from typing import Any, final
 
 from typing_extensions import Self
 
+__all__ = [
+    "EventReader",
+    "Schema",
+    "__version__",
+    "append_event",
+    "beliefs",
+    "canonical_json",
+    "check_type_name",
+    "export_builtin",
+    "init_vault",
+    "log_length",
+    "make_checkpoint",
+    "make_manifest",
+    "open_vault",
+    "parse_json",
+    "summary",
+    "timestamp_micros",
+    "to_json",
+    "verify_vault",
+]
+
 __version__: str
 
 @final

@@ -57,7 +57,7 @@ def make_module(site: Path) -> MakeModule:
 @pytest.fixture
 def only_site(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let discovery see only the distributions in ``site``."""
-    original = importlib.metadata.entry_points
+    original: Any = importlib.metadata.entry_points
 
     class OnlySite:
         def select(self, **wanted: str) -> list[Any]:

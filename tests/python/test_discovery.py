@@ -194,7 +194,8 @@ def test_a_class_of_two_kinds_is_both(
     install(both="both:Both")
     registry.discover_plugins()
     assert [info["type"] for info in registry.get_plugin_info()] == ["reducer", "export"]
-    assert registry.get_reducer("both") is registry.get_export("both")
+    both: object = registry.get_reducer("both")
+    assert both is registry.get_export("both")
 
 
 BROKEN = {

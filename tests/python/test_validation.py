@@ -1,0 +1,153 @@
+"""``validate_event_with_plugins``: the schema first, then the plugin."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from provara.plugins import PluginRegistry, registry, validate_event_with_plugins
+from provara.plugins._validation import check_event
+from samples import LOGIN, LoginEventPlugin
+
+
+@pytest.fixture
+def validate(registry: PluginRegistry) -> Any:
+    """The function, looking types up in a registry of the test's own."""
+    from provara.plugins import registry as process_registry
+
+    with patch.object(process_registry, "get_event_type", side_effect=registry.get_event_type):
+        yield validate_event_with_plugins
+
+
+def test_a_type_that_no_plugin_defines_is_not_judged() -> None:
+    assert validate_event_with_plugins("com.example.no.such", {"x": 1}) == (True, "")
+    assert validate_event_with_plugins("OBSERVATION", {}) == (True, "")
+    assert validate_event_with_plugins("login?", {}) == (True, "")
+
+
+def test_good_data(validate: Any, registry: PluginRegistry) -> None:
+    registry.register_event_type(LoginEventPlugin())
+    assert validate("com.acme.audit.login", LOGIN) == (True, "")
+    assert validate("COM.ACME.AUDIT.LOGIN", LOGIN) == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        ({**LOGIN, "ip_address": "192.168.1"},
+         ["Field: 'ip_address'", "Error: '192.168.1' is not a valid IPv4 address"]),
+        ({"success": True, "ip_address": "192.168.1.1"},
+         ["Field: 'user_id'", "Error: Missing required field 'user_id'"]),
+        ({"success": "yes"},
+         ["Field: 'user_id'", "Error: Missing required field 'user_id'",
+          "Field: 'ip_address'", "Error: Missing required field 'ip_address'",
+          "Field: 'success'"]),
+    ],
+)  # fmt: skip
+def test_the_specifications_text(
+    validate: Any, registry: PluginRegistry, data: dict[str, Any], lines: list[str]
+) -> None:
+    registry.register_event_type(LoginEventPlugin())
+    valid, text = validate("com.acme.audit.login", data)
+    assert valid is False
+    found = [line.strip() for line in text.splitlines()]
+    assert found[0] == "ERROR: Event validation failed for type 'com.acme.audit.login'."
+    assert found[-2:] == [
+        "Schema: com.acme.audit.login v1.0",
+        "Fix: Correct the payload to match the schema.",
+    ]
+    for line in lines:
+        assert line in found
+
+
+def test_the_plugin_is_not_asked_about_what_the_schema_refuses(
+    validate: Any, registry: PluginRegistry
+) -> None:
+    asked = []
+
+    class Recording(LoginEventPlugin):
+        def validate(self, data: dict[str, Any]) -> bool:
+            asked.append(data)
+            return True
+
+    registry.register_event_type(Recording())
+    assert validate("com.acme.audit.login", {})[0] is False
+    assert asked == []
+    assert validate("com.acme.audit.login", LOGIN)[0] is True
+    assert asked == [LOGIN]
+    assert asked[0] is not LOGIN
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (lambda self, data: False, "validate() returned False"),
+        (lambda self, data: 0, "validate() returned a false value of type int"),
+        (lambda self, data: 1 / 0, "division by zero"),
+        (lambda self, data: data["absent"], "'absent'"),
+    ],
+)
+def test_the_plugins_refusal(
+    validate: Any, registry: PluginRegistry, body: Any, reason: str
+) -> None:
+    registry.register_event_type(type("Picky", (LoginEventPlugin,), {"validate": body})())
+    assert validate("com.acme.audit.login", LOGIN) == (
+        False,
+        "ERROR: Event validation failed for type 'com.acme.audit.login'.\n"
+        f"  Error: {reason}\n"
+        f"  Plugin: {__name__}.Picky\n"
+        "Fix: Correct the payload to satisfy the plugin.",
+    )
+
+
+def test_a_jsonschema_error_is_shown_as_its_sentence(
+    validate: Any, registry: PluginRegistry
+) -> None:
+    import jsonschema
+
+    class Repeating(LoginEventPlugin):
+        def validate(self, data: dict[str, Any]) -> bool:
+            jsonschema.validate(data, {"required": ["other"]})
+            return True
+
+    registry.register_event_type(Repeating())
+    text = validate("com.acme.audit.login", LOGIN)[1]
+    assert "\n  Error: 'other' is a required property\n  Plugin: " in text
+
+
+def test_data_that_is_not_json(validate: Any, registry: PluginRegistry) -> None:
+    registry.register_event_type(LoginEventPlugin())
+    valid, text = validate("com.acme.audit.login", {**LOGIN, "user_agent": {1, 2}})
+    assert valid is False
+    assert "Error: user_agent: an object of type set is not JSON" in text
+
+
+def test_the_schema_is_the_one_that_was_registered(registry: PluginRegistry) -> None:
+    class Changing(LoginEventPlugin):
+        schema: dict[str, Any] = {"type": "object", "required": ["a"]}  # noqa: RUF012
+
+    plugin = Changing()
+    registry.register_event_type(plugin)
+    plugin.schema["required"].clear()
+    assert "Missing required field 'a'" in check_event(registry, plugin, {})
+
+
+def test_exits_are_the_callers_business(validate: Any, registry: PluginRegistry) -> None:
+    def leave(self: object, data: object) -> bool:
+        raise SystemExit(1)
+
+    registry.register_event_type(type("Leaving", (LoginEventPlugin,), {"validate": leave})())
+    with pytest.raises(SystemExit):
+        validate("com.acme.audit.login", LOGIN)
+
+
+def test_the_functions_registry_is_the_modules() -> None:
+    class Own(LoginEventPlugin):
+        name = "com.example.test.validation.own"
+
+    registry.register_event_type(Own())
+    try:
+        assert validate_event_with_plugins("com.example.test.validation.own", {})[0] is False
+    finally:
+        registry._records["event_type"].pop("com.example.test.validation.own")
