@@ -149,7 +149,7 @@ pub enum VaultError {
     /// The key event or redaction would make the vault invalid (spec/VAULT_FORMAT, sections 4 and
     /// 8).
     #[error("{code}: {reason}")]
-    Rotation {
+    WouldNotVerify {
         /// The code of the finding that a verification would make, as `PROVARA_E200`.
         code: &'static str,
         /// Why the event is refused.
@@ -265,7 +265,7 @@ impl VaultError {
             | Self::Payload(_)
             | Self::Canonical(_)
             | Self::Unwritable { .. }
-            | Self::Rotation { .. }
+            | Self::WouldNotVerify { .. }
             | Self::KeyfileInvalid { .. }
             | Self::KeyfileForeign { .. }
             | Self::NoSigningKey { .. }

@@ -66,6 +66,16 @@ pub(crate) struct LogIndex {
     actors: HashMap<Box<[u8]>, Actor>,
 }
 
+/// What one line changes.
+#[derive(Debug)]
+pub(crate) struct Step {
+    actor: Box<[u8]>,
+    state: Actor,
+    closes: bool,
+    /// Whether it revokes, and its payload.
+    key_event: Option<(bool, Value<'static>)>,
+}
+
 /// Why a line does not continue the log.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Break {
@@ -113,6 +123,14 @@ impl LogIndex {
 
     /// Takes in the next line, given without its line end.
     pub(crate) fn add(&mut self, bytes: &[u8], terminated: bool) -> Result<(), Break> {
+        let step = self.step(bytes)?;
+        self.take(step, bytes.len() as u64 + u64::from(terminated));
+        self.unterminated = !terminated;
+        Ok(())
+    }
+
+    /// What a line, given without its line end, would change; nothing has changed yet.
+    pub(crate) fn step(&self, bytes: &[u8]) -> Result<Step, Break> {
         let line = scan_line(bytes)?;
         let id: EventId = parsed(&line, Field::EventId)?;
         let kind = line.text(Field::Type).ok_or(Break::Field("type"))?;
@@ -128,54 +146,55 @@ impl LogIndex {
             Some(b"null") => None,
             Some(_) => Some(parsed::<EventId>(&line, Field::PrevEventHash)?),
         };
-        let ts_logical = line
-            .raw(Field::TsLogical)
-            .and_then(|raw| std::str::from_utf8(raw).ok()?.parse().ok());
-        let timestamp = line
-            .text(Field::TimestampUtc)
-            .and_then(|text| text.parse().ok());
-        let known = self.actors.get_mut(actor);
-        if prev != known.as_ref().map(|known| known.head) {
+        let known = self.actors.get(actor);
+        if prev != known.map(|known| known.head) {
             return Err(Break::Chain {
                 actor: line.text(Field::Actor).unwrap_or_default().into_owned(),
                 head: known.map_or("none".to_owned(), |known| known.head.to_string()),
             });
         }
+        let ts_logical = line
+            .raw(Field::TsLogical)
+            .and_then(|raw| std::str::from_utf8(raw).ok()?.parse().ok());
+        let mut key_event = None;
         if matches!(&*kind, "KEY_REVOCATION" | "KEY_PROMOTION") {
             let payload = line.raw(Field::Payload).ok_or(Break::Field("payload"))?;
+            let payload = json::parse(payload).map_err(|_| Break::Field("payload"))?;
+            key_event = Some((kind == "KEY_REVOCATION", payload.into_owned()));
+        }
+        Ok(Step {
+            actor: actor.into(),
+            state: Actor {
+                head: id,
+                ts_logical: ts_logical.or(known.and_then(|known| known.ts_logical)),
+                timestamp: line
+                    .text(Field::TimestampUtc)
+                    .and_then(|text| text.parse().ok()),
+            },
+            closes: kind == CLOSING_TYPE,
+            key_event,
+        })
+    }
+
+    /// Makes the changes of a line that takes `length` bytes of the log.
+    pub(crate) fn take(&mut self, step: Step, length: u64) {
+        let id = step.state.head;
+        if let Some((revokes, payload)) = step.key_event {
+            let offset = self.len;
             self.key_events.push(KeyEvent {
-                offset: self.len,
+                offset,
                 id,
-                payload: json::parse(payload)
-                    .map_err(|_| Break::Field("payload"))?
-                    .into_owned(),
-                revokes: kind == "KEY_REVOCATION",
+                payload,
+                revokes,
             });
         }
-        if kind == CLOSING_TYPE {
+        if step.closes {
             self.closed = Some(id);
         }
-        match known {
-            Some(known) => {
-                known.head = id;
-                known.ts_logical = ts_logical.or(known.ts_logical);
-                known.timestamp = timestamp;
-            }
-            None => {
-                self.actors.insert(
-                    actor.into(),
-                    Actor {
-                        head: id,
-                        ts_logical,
-                        timestamp,
-                    },
-                );
-            }
-        }
+        self.actors.insert(step.actor, step.state);
         self.lines += 1;
-        self.len += bytes.len() as u64 + u64::from(terminated);
-        self.unterminated = !terminated;
-        Ok(())
+        self.len += length;
+        self.unterminated = false;
     }
 
     /// Where the chain of `actor` stands.

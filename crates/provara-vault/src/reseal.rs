@@ -14,7 +14,7 @@ use crate::keyfile;
 use crate::layout;
 use crate::lock::lock_log;
 use crate::rotation::{Change, read_registry};
-use crate::seal::{SealReceipt, Staged, hash_file, read_entries, remove_leftovers};
+use crate::seal::{SealReceipt, Staged, hash_file, leftovers, read_entries, remove_leftover};
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 use crate::walk::{Kind, walk};
@@ -47,12 +47,9 @@ impl Vault {
             Err(error) => return Err(error),
         };
         let listed = before.as_deref().unwrap_or_default();
-        let leftovers = remove_leftovers(self.layer(), self.path(), listed)?;
-        notes.extend(
-            leftovers
-                .into_iter()
-                .map(|name| format!("removed {name}, which an interrupted writer had left")),
-        );
+        for name in leftovers(self.path(), listed)? {
+            notes.push(remove_leftover(self, &name)?);
+        }
 
         let length = log.metadata().context("read", &path)?.len();
         let bytes = LogSnapshot::of_prefix(&log, length, &path)?;

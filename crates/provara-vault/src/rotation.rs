@@ -20,7 +20,7 @@ pub(crate) enum Change {
     Revoke { key_id: KeyId, at: Option<String> },
     /// A key takes the place of a revoked one.
     Promote {
-        public_key: PublicKey,
+        public_key: Box<PublicKey>,
         roles: Vec<String>,
         at: String,
     },
@@ -51,7 +51,7 @@ impl Change {
             .and_then(Value::as_array)
             .unwrap_or_default();
         Some(Self::Promote {
-            public_key: PublicKey::from_base64(text("new_public_key_b64")?).ok()?,
+            public_key: Box::new(PublicKey::from_base64(text("new_public_key_b64")?).ok()?),
             roles: roles
                 .iter()
                 .filter_map(|role| role.as_str().map(str::to_owned))
@@ -86,7 +86,7 @@ impl Change {
                 if registry.get(&key_id).is_none() {
                     registry.keys.push(KeyEntry {
                         key_id,
-                        public_key: public_key.clone(),
+                        public_key: PublicKey::clone(public_key),
                         roles: roles.clone(),
                         scopes: vec!["all".to_owned()],
                         status: KeyStatus::Active,

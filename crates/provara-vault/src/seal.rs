@@ -16,7 +16,7 @@ use crate::clock;
 use crate::error::{Context, VaultError};
 use crate::layer::{FileLayer, Temporary, is_fresh_name};
 use crate::layout;
-use crate::vault::Vault;
+use crate::vault::{Vault, is_absence};
 
 /// A seal that was renewed.
 #[derive(Debug, Clone, Serialize)]
@@ -232,42 +232,43 @@ pub(crate) fn sync_directory(layer: &dyn FileLayer, path: &Path) -> Result<(), V
         })
 }
 
-/// Removes what an interrupted writer left under this crate's own temporary names. Only to be
-/// called under the lock: no writer is then at work.
-pub(crate) fn remove_leftovers(
-    layer: &dyn FileLayer,
-    root: &Path,
-    entries: &[FileEntry],
-) -> Result<Vec<String>, VaultError> {
-    let mut removed = Vec::new();
+/// The files that an interrupted writer left under this crate's own temporary names. Only to be asked
+/// under the lock: no writer is then at work.
+pub(crate) fn leftovers(root: &Path, entries: &[FileEntry]) -> Result<Vec<String>, VaultError> {
+    let mut found = Vec::new();
     for directory in ["", "identity", layout::CHECKPOINTS] {
         let path = root.join(directory);
         let listing = match fs::read_dir(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) if is_absence(&error) => continue,
             listing => listing.context("read the directory", &path)?,
         };
         for entry in listing {
             let entry = entry.context("read the directory", &path)?;
             let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-            let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
+            let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
-            let relative = if directory.is_empty() {
-                name.clone()
-            } else {
-                format!("{directory}/{name}")
+            if !is_file || !is_fresh_name(&name) {
+                continue;
+            }
+            let relative = match directory {
+                "" => name,
+                directory => format!("{directory}/{name}"),
             };
             // A name that the manifest lists is somebody's file, however it is called.
-            if is_file
-                && is_fresh_name(&name)
-                && !entries.iter().any(|entry| entry.path == relative)
-            {
-                layer
-                    .remove(&entry.path())
-                    .context("remove", &entry.path())?;
-                removed.push(relative);
+            if entries.iter().all(|entry| entry.path != relative) {
+                found.push(relative);
             }
         }
     }
-    Ok(removed)
+    Ok(found)
+}
+
+/// Removes one of the [`leftovers`]; gives the note that says so.
+pub(crate) fn remove_leftover(vault: &Vault, name: &str) -> Result<String, VaultError> {
+    let path = vault.path().join(name);
+    vault.layer().remove(&path).context("remove", &path)?;
+    Ok(format!(
+        "removed {name}, which an interrupted writer had left"
+    ))
 }

@@ -21,6 +21,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use provara_core::canonical::MAX_SAFE_INTEGER;
 use provara_core::event::{Draft, payload_for};
 use provara_core::event_type::{CoreType, EventType};
 use provara_core::id::{Digest, KeyId};
@@ -39,7 +40,7 @@ use crate::keyfile;
 use crate::layout;
 use crate::lock::lock_log;
 use crate::rotation::{Change, Keys};
-use crate::seal::{Staged, read_entries, remove_leftovers, set_entry, signature_note};
+use crate::seal::{Staged, leftovers, read_entries, remove_leftover, set_entry, signature_note};
 use crate::snapshot::LogSnapshot;
 use crate::state_dir::keep_tail;
 use crate::vault::Vault;
@@ -60,6 +61,8 @@ pub struct LogWriter<'v> {
     keys_lag: bool,
     /// Where a torn tail begins, and how long it is.
     torn: Option<(u64, u64)>,
+    /// Temporary files of an interrupted writer.
+    leftovers: Vec<String>,
     /// What was found, for the next receipt.
     notes: Vec<String>,
     stopped: bool,
@@ -75,10 +78,8 @@ impl<'v> LogWriter<'v> {
         let path = vault.inner_file(layout::LOG)?;
         let log = lock_log(&path, vault.lock_timeout())?;
         let mut entries = read_entries(vault.path())?;
-        let mut notes: Vec<String> = remove_leftovers(vault.layer(), vault.path(), &entries)?
-            .into_iter()
-            .map(|name| format!("removed {name}, which an interrupted writer had left"))
-            .collect();
+        let leftovers = leftovers(vault.path(), &entries)?;
+        let mut notes = Vec::new();
 
         let length = log.metadata().context("read", &path)?.len();
         let bytes = LogSnapshot::of_prefix(&log, length, &path)?;
@@ -110,6 +111,7 @@ impl<'v> LogWriter<'v> {
         }
         Ok(Self {
             torn: torn.map(|at| (at, length - at)),
+            leftovers,
             vault,
             log,
             path,
@@ -159,11 +161,11 @@ impl<'v> LogWriter<'v> {
         let actor = self.index.actor(&request.actor);
         let ts_logical = match actor.and_then(|actor| actor.ts_logical) {
             None => 1,
-            Some(before) => before
-                .checked_add(1)
-                .ok_or_else(|| VaultError::LogicalClock {
-                    actor: request.actor.clone(),
-                })?,
+            Some(before) if before < MAX_SAFE_INTEGER => before + 1,
+            Some(_) => {
+                let actor = request.actor.clone();
+                return Err(VaultError::LogicalClock { actor });
+            }
         };
         let timestamp = clock::now()?;
         let prev = actor.map(|actor| actor.head);
@@ -183,9 +185,9 @@ impl<'v> LogWriter<'v> {
 
         // What a reader would refuse is not written: the next state is taken from the line itself.
         let line = event.line.strip_suffix(b"\n").expect("a line of the log");
-        let mut next = self.index.clone();
-        next.len += u64::from(self.index.unterminated);
-        next.add(line, true)
+        let step = self
+            .index
+            .step(line)
             .map_err(|reason| VaultError::Unwritable {
                 reason: reason.to_string(),
             })?;
@@ -225,12 +227,13 @@ impl<'v> LogWriter<'v> {
             staged.add(self.vault.path().join(layout::KEYS), &text)?;
             set_entry(&mut entries, entry(layout::KEYS, &text));
         }
-        set_entry(&mut entries, log_entry(&hasher, next.len));
+        let length = bytes.len() as u64;
+        set_entry(&mut entries, log_entry(&hasher, self.index.len + length));
         let merkle_root = staged.add_seal(self.vault.path(), entries.clone(), Some(key))?;
 
         self.recover()?;
         self.write(&bytes)?;
-        let lines = next.lines;
+        let lines = self.index.lines + 1;
         if let Err(source) = staged.publish() {
             self.stopped = true;
             return Err(VaultError::SealLags {
@@ -249,7 +252,7 @@ impl<'v> LogWriter<'v> {
                 "the system clock is behind the actor's last event ({before}): this event's time goes backwards"
             ));
         }
-        self.index = next;
+        self.index.take(step, length);
         self.hasher = hasher;
         self.entries = entries;
         self.keys_lag = false;
@@ -359,8 +362,11 @@ impl<'v> LogWriter<'v> {
         std::mem::take(&mut self.notes)
     }
 
-    /// Moves a torn tail out of the log.
+    /// Clears what an interrupted writer left: its temporary files, and a torn tail.
     fn recover(&mut self) -> Result<(), VaultError> {
+        while let Some(name) = self.leftovers.pop() {
+            self.notes.push(remove_leftover(self.vault, &name)?);
+        }
         if let Some((offset, length)) = self.torn {
             let note = recover_tail(self.vault, &self.log, &self.path, offset, length)?;
             self.torn = None;

@@ -158,7 +158,7 @@ fn what_is_wrong_with_a_request_is_said_and_changes_nothing() {
     );
     assert!(matches!(
         refused(&redaction),
-        VaultError::Rotation {
+        VaultError::WouldNotVerify {
             code: "PROVARA_E006",
             ..
         }
@@ -216,9 +216,12 @@ fn a_key_in_another_role_signs_when_it_is_asked_for() {
     assert_valid(&fixture.vault, 4);
 }
 
+/// A change to the log's bytes.
+type Break = fn(&mut Vec<u8>);
+
 #[test]
 fn a_broken_log_is_refused_and_left_as_it_is() {
-    let breaks: [(&str, fn(&mut Vec<u8>)); 4] = [
+    let breaks: [(&str, Break); 4] = [
         ("not an event", |log| log.extend(b"garbage\n")),
         ("blank", |log| log.push(b'\n')),
         ("white space", |log| log.insert(1, b' ')),

@@ -225,7 +225,7 @@ impl Disk {
                 let mut out = new.to_vec();
                 let mut lost = false;
                 for (at, byte) in out.iter_mut().enumerate() {
-                    if at == 0 || (at + start) % SECTOR == 0 {
+                    if at == 0 || (at + start).is_multiple_of(SECTOR) {
                         lost = random.below(2) == 0;
                     }
                     if lost {
