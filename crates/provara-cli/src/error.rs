@@ -98,7 +98,12 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         VaultError::Payload(_) => "Correct the data; 'provara append --help' has examples.".to_owned(),
         VaultError::Canonical(error) => canonical_fix(error).to_owned(),
         VaultError::LogicalClock { .. } => "Append as another actor: --actor NAME.".to_owned(),
-        VaultError::Rotation { .. } => {
+        VaultError::WouldNotVerify { code, .. } if !matches!(*code, "PROVARA_E200" | "PROVARA_E202") => {
+            "Correct the data: name keys and events that stand in the log, in the order that \
+             spec/VAULT_FORMAT.md, sections 4 and 8, asks for."
+                .to_owned()
+        }
+        VaultError::WouldNotVerify { .. } => {
             "Sign with a surviving key that is neither revoked nor promoted: --keyfile FILE --key-id \
              ID."
                 .to_owned()
