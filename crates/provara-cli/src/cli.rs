@@ -78,6 +78,7 @@ pub(crate) enum Command {
     Init(commands::init::InitArgs),
     Append(commands::append::AppendArgs),
     Verify(commands::verify::VerifyArgs),
+    Query(commands::query::QueryArgs),
     Replay(commands::replay::ReplayArgs),
     Reduce(commands::reduce::ReduceArgs),
     Export(commands::export::ExportArgs),

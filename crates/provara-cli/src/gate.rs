@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use provara_core::finding::{Report, Severity};
-use provara_vault::{Vault, VerifyOptions};
+use provara_vault::{LogSnapshot, Vault, VerifyOptions};
 
 use crate::cli::GateArgs;
 use crate::error::vault_failure;
@@ -13,19 +13,22 @@ use crate::{commands, out};
 /// How many findings a refusal shows before it points to `provara verify`.
 const SHOWN: usize = 5;
 
-/// Verifies the vault before something is derived from it, and refuses one that is invalid.
-pub(crate) fn verify_first(vault: &Vault, path: &Path, gate: GateArgs) -> Result<(), Failure> {
+/// Verifies the vault before something is derived from it, and refuses one that is invalid. Gives the
+/// very log that was verified.
+pub(crate) fn verify_first(
+    vault: &Vault,
+    path: &Path,
+    gate: GateArgs,
+) -> Result<LogSnapshot, Failure> {
+    let failed = |error| vault_failure(error, path);
     if gate.unverified {
         out::warn("the vault was not verified (--unverified): the result proves nothing.");
-        return Ok(());
+        return vault.snapshot().map_err(failed);
     }
-    let report = vault
-        .verify(&VerifyOptions::default())
-        .map_err(|error| vault_failure(error, path))?;
-    if report.is_valid() {
-        Ok(())
-    } else {
-        Err(refusal(path, &report))
+    let examination = vault.examine(&VerifyOptions::default()).map_err(failed)?;
+    match examination.verified() {
+        Ok(log) => Ok(log.into_snapshot()),
+        Err(report) => Err(refusal(path, &report)),
     }
 }
 

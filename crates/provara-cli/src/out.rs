@@ -90,7 +90,8 @@ pub(crate) fn result_json<T: serde::Serialize>(value: &T) -> Result<(), Failure>
     result_bytes(&line)
 }
 
-fn written(outcome: io::Result<()>) -> Result<(), Failure> {
+/// Judges the writing of a result: a reader that went away is no failure.
+pub(crate) fn written(outcome: io::Result<()>) -> Result<(), Failure> {
     match outcome {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
             Exit::CouldNot,

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use provara_plugins::builtin::{self, Format};
 use provara_plugins::staging::Staging;
-use provara_vault::Vault;
+use provara_vault::{LogSnapshot, Vault};
 use serde::Serialize;
 
 use crate::cli::{GateArgs, JsonArg, VaultArg};
-use crate::error::{self, vault_failure};
+use crate::error;
 use crate::failure::Failure;
 use crate::out;
 use crate::plugins::{EXPORTS, HostArgs, Job, Purpose, Session, nearest};
@@ -59,6 +59,8 @@ pub(crate) struct ExportArgs {
 struct Receipt<'a> {
     format: &'a str,
     output: String,
+    /// Whether the vault was verified first.
+    verified: bool,
     /// Package and version, or the class, of the plugin; `built-in` for one of ours.
     by: String,
 }
@@ -66,14 +68,15 @@ struct Receipt<'a> {
 pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
     let vault = vault::open(&args.vault.vault)?;
     output::check(&args.output, args.force, &vault)?;
-    gate::verify_first(&vault, &args.vault.vault, args.gate)?;
+    let log = gate::verify_first(&vault, &args.vault.vault, args.gate)?;
     let staging = output::prepare(&args.output, args.force, &vault)?;
-    let by = write(args, &vault, &staging)?;
+    let by = write(args, &vault, &log, &staging)?;
     let target = staging.target().to_string_lossy().into_owned();
     output::commit(staging)?;
     let receipt = Receipt {
         format: &args.format,
         output: target,
+        verified: !args.gate.unverified,
         by,
     };
     if args.json.json {
@@ -85,7 +88,12 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
 }
 
 /// Writes the export into its staging directory; says by whom.
-fn write(args: &ExportArgs, vault: &Vault, output: &Staging) -> Result<String, Failure> {
+fn write(
+    args: &ExportArgs,
+    vault: &Vault,
+    log: &LogSnapshot,
+    output: &Staging,
+) -> Result<String, Failure> {
     let name = &args.format;
     let builtin: Option<Format> = name.parse().ok();
     let purpose = Purpose::Export {
@@ -100,7 +108,7 @@ fn write(args: &ExportArgs, vault: &Vault, output: &Staging) -> Result<String, F
         Err(unusable) => match (builtin, unusable.no_python()) {
             (Some(format), Some(reason)) => {
                 out::note(&format!("the built-in export '{format}' is used: {reason}"));
-                return write_builtin(format, vault, output);
+                return write_builtin(format, vault, log, output);
             }
             _ => return Err(unusable.into_failure(&format!("the export format '{name}'"))),
         },
@@ -118,7 +126,7 @@ fn write(args: &ExportArgs, vault: &Vault, output: &Staging) -> Result<String, F
     if let Some(format) = builtin {
         session.warn_of_problems();
         session.finish()?;
-        return write_builtin(format, vault, output);
+        return write_builtin(format, vault, log, output);
     }
     let known = session
         .catalog
@@ -136,10 +144,12 @@ fn write(args: &ExportArgs, vault: &Vault, output: &Staging) -> Result<String, F
     ))
 }
 
-fn write_builtin(format: Format, vault: &Vault, output: &Staging) -> Result<String, Failure> {
-    let log = vault
-        .snapshot()
-        .map_err(|error| vault_failure(error, vault.path()))?;
+fn write_builtin(
+    format: Format,
+    vault: &Vault,
+    log: &LogSnapshot,
+    output: &Staging,
+) -> Result<String, Failure> {
     output::write(
         output,
         |file| builtin::export(format, log.lines(), file),

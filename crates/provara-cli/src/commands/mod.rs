@@ -9,6 +9,7 @@ pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod manifest;
 pub(crate) mod plugins;
+pub(crate) mod query;
 pub(crate) mod reduce;
 pub(crate) mod replay;
 pub(crate) mod verify;
@@ -24,6 +25,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Init(args) => init::run(args),
         Command::Append(args) => append::run(args),
         Command::Verify(args) => return verify::run(args),
+        Command::Query(args) => query::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Reduce(args) => reduce::run(args),
         Command::Export(args) => export::run(args),

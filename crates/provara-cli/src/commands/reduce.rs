@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use provara_core::summary::Summary;
-use provara_vault::Vault;
+use provara_vault::{LogSnapshot, Vault};
 
 use crate::cli::{GateArgs, VaultArg};
 use crate::error::{self, vault_failure};
 use crate::failure::{Exit, Failure};
 use crate::out::{self, GOOD, STRONG};
 use crate::plugins::{HostArgs, Job, Purpose, REDUCERS, Session, nearest};
-use crate::{gate, output, vault};
+use crate::{determinism, gate, output, vault};
 
 /// Derive a state from the events: a summary, or a plugin's
 ///
@@ -26,7 +26,8 @@ Examples:
   provara reduce my-vault
   provara reduce my-vault --json | jq .actors
   provara reduce my-vault --plugin com.acme.compliance.monitor
-  provara reduce my-vault --plugin com.acme.compliance.monitor --output report.json")]
+  provara reduce my-vault --plugin com.acme.compliance.monitor --output report.json
+  provara reduce my-vault --plugin com.acme.compliance.monitor --check")]
 pub(crate) struct ReduceArgs {
     #[command(flatten)]
     vault: VaultArg,
@@ -42,6 +43,10 @@ pub(crate) struct ReduceArgs {
     /// Replace the output file if it exists
     #[arg(long, requires = "output")]
     force: bool,
+
+    /// Run the plugin twice, differently, and fail if the results differ
+    #[arg(long, requires = "plugin")]
+    check: bool,
 
     #[command(flatten)]
     gate: GateArgs,
@@ -60,13 +65,11 @@ pub(crate) fn run(args: &ReduceArgs) -> Result<(), Failure> {
     if let Some(output) = &args.output {
         output::check(output, args.force, &vault)?;
     }
-    gate::verify_first(&vault, path, args.gate)?;
+    let log = gate::verify_first(&vault, path, args.gate)?;
     let mut text = match &args.plugin {
-        Some(name) => plugin(args, &vault, name)?,
+        Some(name) => plugin(args, &vault, &log, name)?,
         None => {
-            let summary = vault
-                .summary()
-                .map_err(|error| vault_failure(error, path))?;
+            let summary = log.summary().map_err(|error| vault_failure(error, path))?;
             if !args.json && args.output.is_none() {
                 return out::result(&table(&summary));
             }
@@ -87,33 +90,58 @@ pub(crate) fn run(args: &ReduceArgs) -> Result<(), Failure> {
     out::result(&output::told(output))
 }
 
-fn plugin(args: &ReduceArgs, vault: &Vault, name: &str) -> Result<Vec<u8>, Failure> {
-    let (log, length) = vault
-        .open_log()
-        .map_err(|error| vault_failure(error, vault.path()))?;
-    let job = Job::new(Purpose::Reduce { log, len: length }).protecting(vault.path());
-    let mut session = match Session::start(&args.host, job) {
+/// Runs a reducer, one of a plugin or a built-in one.
+fn plugin(
+    args: &ReduceArgs,
+    vault: &Vault,
+    log: &LogSnapshot,
+    name: &str,
+) -> Result<Vec<u8>, Failure> {
+    let job = || {
+        // The log only grows, so the file's first bytes are those of the snapshot.
+        let (file, _) = vault
+            .open_log()
+            .map_err(|error| vault_failure(error, vault.path()))?;
+        let purpose = Purpose::Reduce {
+            log: file,
+            len: log.len(),
+        };
+        Ok(Job::new(purpose).protecting(vault.path()))
+    };
+    let builtin = REDUCERS
+        .iter()
+        .copied()
+        .find(|known| known.eq_ignore_ascii_case(name));
+    let wanted = format!("the reducer '{name}'");
+    let session = match Session::start(&args.host, job()?) {
         Ok(session) => session,
-        Err(unusable) => match unusable.no_python() {
-            Some(reason) if REDUCERS.contains(&name) => {
-                out::note(&format!("the built-in reducer '{name}' is used: {reason}"));
-                return builtin(vault, name);
+        Err(unusable) => match (builtin, unusable.no_python()) {
+            (Some(builtin), Some(reason)) => {
+                out::note(&format!(
+                    "the built-in reducer '{builtin}' is used: {reason}"
+                ));
+                return run_builtin(vault, log, builtin);
             }
-            _ => return Err(unusable.into_failure(&format!("the reducer '{name}'"))),
+            _ => return Err(unusable.into_failure(&wanted)),
         },
     };
-    if let Some(reducer) = session.catalog.reducer(name) {
+    if session.catalog.reducer(name).is_some() {
         session.warn_of_problems();
-        let result = session
-            .host
-            .reduce(&reducer.name)
-            .map_err(error::host_failure)?;
-        session.finish()?;
+        let result = run_plugin(session, name)?;
+        if args.check {
+            let second = Session::start(&args.host, job()?.with_hash_seed(1))
+                .map_err(|unusable| unusable.into_failure(&wanted))?;
+            let second = run_plugin(second, name)?;
+            if let Some(difference) = determinism::difference(&result, &second) {
+                return Err(error::not_deterministic(name, difference));
+            }
+        }
         return Ok(result);
     }
-    if REDUCERS.contains(&name) {
+    if let Some(builtin) = builtin {
         session.warn_of_problems();
-        return builtin(vault, name);
+        session.finish()?;
+        return run_builtin(vault, log, builtin);
     }
     let known = session
         .catalog
@@ -131,11 +159,25 @@ fn plugin(args: &ReduceArgs, vault: &Vault, name: &str) -> Result<Vec<u8>, Failu
     ))
 }
 
-fn builtin(vault: &Vault, name: &str) -> Result<Vec<u8>, Failure> {
+/// Runs a reducer that the session's catalogue holds.
+fn run_plugin(mut session: Session, name: &str) -> Result<Vec<u8>, Failure> {
+    let Some(reducer) = session.catalog.reducer(name) else {
+        let headline = format!("The reducer '{name}' is not there any more.");
+        return Err(session.not_found(headline).fix("Run the command again."));
+    };
+    let result = session
+        .host
+        .reduce(&reducer.name)
+        .map_err(error::host_failure)?;
+    session.finish()?;
+    Ok(result)
+}
+
+fn run_builtin(vault: &Vault, log: &LogSnapshot, name: &str) -> Result<Vec<u8>, Failure> {
     let failed = |error| vault_failure(error, vault.path());
     match name {
-        "beliefs" => Ok(vault.beliefs().map_err(failed)?.to_json()),
-        _ => json(&vault.summary().map_err(failed)?),
+        "beliefs" => Ok(log.beliefs().map_err(failed)?.to_json()),
+        _ => json(&log.summary().map_err(failed)?),
     }
 }
 

@@ -32,10 +32,8 @@ pub(crate) struct ReplayArgs {
 pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
-    gate::verify_first(&vault, path, args.gate)?;
-    let state = vault
-        .beliefs()
-        .map_err(|error| vault_failure(error, path))?;
+    let log = gate::verify_first(&vault, path, args.gate)?;
+    let state = log.beliefs().map_err(|error| vault_failure(error, path))?;
     let mut text = state.to_json();
     if !args.json {
         text = out::indented(&text);

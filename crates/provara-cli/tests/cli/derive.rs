@@ -13,7 +13,8 @@ fn tampered() -> World {
     world
 }
 
-const DERIVING: [&[&str]; 5] = [
+const DERIVING: [&[&str]; 6] = [
+    &["query", "vault"],
     &["replay", "vault"],
     &["reduce", "vault"],
     &["reduce", "vault", "--plugin", "beliefs"],
@@ -91,4 +92,40 @@ fn a_summary_in_a_file() {
         .filter(|name| !["vault", "home", "trap", "summary.json"].contains(&name.as_str()))
         .collect();
     assert_eq!(names, Vec::<String>::new());
+}
+
+#[test]
+fn a_query_finds_events_by_every_filter() {
+    let world = World::with_vault();
+    for value in ["1", "2", "3"] {
+        world.observe("door", value);
+    }
+    let lines = |arguments: &[&str]| {
+        let answer = world.run(&[&["query", "vault", "--format", "ndjson"], arguments].concat());
+        assert_eq!(answer.code, 0, "{}", answer.stderr);
+        answer.stdout.lines().count()
+    };
+    assert_eq!(lines(&[]), 5);
+    assert_eq!(lines(&["--type", "GENESIS"]), 1);
+    assert_eq!(lines(&["--actor", "provara_user"]), 3);
+    assert_eq!(lines(&["--where", "payload.value=2"]), 1);
+    assert_eq!(
+        lines(&["--where", "payload.subject=door", "--limit", "2"]),
+        2
+    );
+    assert_eq!(lines(&["--limit", "0"]), 0);
+    assert_eq!(lines(&["--before", "2020-01-01T00:00:00Z"]), 0);
+    assert_eq!(lines(&["--after", "2020-01-01T00:00:00Z"]), 5);
+
+    let answer = world.run(&["query", "vault", "--format", "json", "--type", "GENESIS"]);
+    let events: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
+    assert_eq!(events[0]["payload"]["uid"], "test-vault");
+    let answer = world.run(&["query", "vault", "--where", "payload.value=3"]);
+    assert!(answer.stdout.contains("provara_user") && answer.stdout.ends_with("1 event\n"));
+    world
+        .run(&["query", "vault", "--where", "payload"])
+        .refused(2, "PATH=VALUE");
+    world
+        .run(&["query", "vault", "--after", "yesterday"])
+        .refused(2, "RFC 3339");
 }

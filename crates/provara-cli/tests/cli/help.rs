@@ -2,11 +2,12 @@
 
 use crate::world::World;
 
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 14] = [
     &[],
     &["init"],
     &["append"],
     &["verify"],
+    &["query"],
     &["replay"],
     &["reduce"],
     &["export"],
@@ -60,7 +61,7 @@ fn help_is_not_behind_in_commands() {
             "{name}"
         );
     }
-    assert_eq!(listed.len(), 11);
+    assert_eq!(listed.len(), 12);
 }
 
 #[test]
