@@ -18,6 +18,7 @@ use provara_plugins::staging::StagingError;
 use provara_plugins::walls::PathsError;
 use provara_vault::{ErrorClass, VaultError};
 
+use crate::determinism::Difference;
 use crate::failure::{Exit, Failure};
 use crate::out::{quote, shell};
 use crate::vault::environment;
@@ -296,6 +297,23 @@ fn plugin_failure(failure: PluginFailure) -> Failure {
             f.detail(line)
         })
         .fix(fix)
+}
+
+/// Two runs of a reducer over the same events gave two results.
+pub(crate) fn not_deterministic(name: &str, difference: Difference) -> Failure {
+    let show = |value: Option<String>| value.unwrap_or_else(|| "nothing".to_owned());
+    let place = match difference.path.as_str() {
+        "" => "the whole result",
+        path => path,
+    };
+    Failure::new(
+        Exit::Plugin,
+        format!("The reducer '{name}' gave two results for the same events."),
+    )
+    .detail(format!("First difference: {place}"))
+    .detail(format!("One run:   {}", show(difference.first)))
+    .detail(format!("The other: {}", show(difference.second)))
+    .fix("Let the result depend on the events alone: sort sets, use no time and no randomness.")
 }
 
 /// An event type's own `validate` refused the data.

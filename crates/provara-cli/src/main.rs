@@ -8,6 +8,7 @@
 mod cli;
 mod commands;
 mod data;
+mod determinism;
 mod error;
 mod failure;
 mod gate;

@@ -44,6 +44,7 @@ pub(crate) struct Job {
     purpose: Purpose,
     protect: Vec<PathBuf>,
     allow_network: bool,
+    hash_seed: u32,
 }
 
 impl Job {
@@ -57,12 +58,19 @@ impl Job {
             purpose,
             protect,
             allow_network: false,
+            hash_seed: 0,
         }
     }
 
     /// Keeps a vault or a keyfile unreadable, wherever it lies.
     pub(crate) fn protecting(mut self, path: impl Into<PathBuf>) -> Self {
         self.protect.push(path.into());
+        self
+    }
+
+    /// Seeds Python's string hashes otherwise than usual, to find what depends on them.
+    pub(crate) fn with_hash_seed(mut self, seed: u32) -> Self {
+        self.hash_seed = seed;
         self
     }
 
@@ -121,6 +129,7 @@ impl Session {
         options.sandbox = sandbox;
         options.protect = job.protect;
         options.allow_network = job.allow_network;
+        options.hash_seed = job.hash_seed;
         options.timeout = args.timeout;
         options.state_dir = state_directory();
         // Held from before the start, so that an interrupted command ends with its exit code and not

@@ -125,14 +125,20 @@ fn text(report: &Report) -> String {
         report.executable.as_deref().unwrap_or("unknown"),
     );
     let python = &report.python;
+    let version = python
+        .version
+        .as_deref()
+        .map(|version| format!("{version}, "));
     let place = match (&python.program, python.found_by) {
-        (Some(program), Some(found_by)) => format!("{program} (found by {found_by})"),
+        (Some(program), Some(found_by)) => {
+            format!(
+                "{}{program} (found: {found_by})",
+                version.unwrap_or_default()
+            )
+        }
         _ => "none".to_owned(),
     };
     line("python", &place);
-    if let Some(version) = &python.version {
-        line("", &format!("Python {version}"));
-    }
     if let Some(plugins) = &report.plugins {
         line(
             "plugins",

@@ -31,7 +31,7 @@ pub(crate) struct QueryArgs {
     vault: VaultArg,
 
     /// Only events of exactly this type
-    #[arg(long = "type", value_name = "T")]
+    #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
 
     /// Only events of exactly this actor

@@ -8,6 +8,7 @@ const COMMANDS: [&[&str]; 14] = [
     &["append"],
     &["verify"],
     &["query"],
+    &["query"],
     &["replay"],
     &["reduce"],
     &["export"],

@@ -147,3 +147,27 @@ fn the_doctor_says_why() {
     let report: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(report["ok"], false);
 }
+
+#[test]
+fn the_sandbox_is_one_of_three() {
+    let world = World::with_vault();
+    let answer = world.run_with(&["plugins", "list"], |command| {
+        command.env("PROVARA_SANDBOX", "maybe")
+    });
+    answer.refused(2, "PROVARA_SANDBOX");
+    world
+        .run(&["plugins", "list", "--sandbox", "none"])
+        .refused(2, "--sandbox");
+    assert!(!world.python_was_started());
+}
+
+#[test]
+fn options_that_need_another() {
+    let world = World::with_vault();
+    world
+        .run(&["reduce", "vault", "--check"])
+        .refused(2, "--plugin");
+    world
+        .run(&["reduce", "vault", "--force"])
+        .refused(2, "--output");
+}
