@@ -57,10 +57,22 @@ def environment_with_plugins(directory: Path) -> dict[str, str]:
         ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"),
     )
     subprocess.run(
-        [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install",
-         "--no-index", "--no-deps", "--no-build-isolation", "--target", site, source],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "--quiet",
+            "--disable-pip-version-check",
+            "install",
+            "--no-index",
+            "--no-deps",
+            "--no-build-isolation",
+            "--target",
+            site,
+            source,
+        ],
         check=True,
-    )  # fmt: skip
+    )
     return {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "HOME": str(directory),
@@ -81,7 +93,15 @@ def cases(executable: Path, vault: Path) -> list[Case]:
         ),
         Case(
             "append, plugin's type",
-            lambda: [provara, "append", str(vault), "--type", "com.acme.audit.login", "--data", LOGIN],
+            lambda: [
+                provara,
+                "append",
+                str(vault),
+                "--type",
+                "com.acme.audit.login",
+                "--data",
+                LOGIN,
+            ],
             budget=150,
         ),
         Case(

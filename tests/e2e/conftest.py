@@ -65,7 +65,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if hasattr(tarfile, "data_filter"):
             archive.extractall(directory, filter="data")
         else:
-            archive.extractall(directory)  # noqa: S202 (our own archive)
+            archive.extractall(directory)
     return directory
 
 

@@ -44,7 +44,7 @@ class Signer:
 
 
 class Log:
-    """A log in the making. Chains, ids and signatures are right unless the caller says otherwise."""
+    """A log in the making. Chains, ids and signatures are right unless the caller forces them."""
 
     def __init__(self, signer: Signer):
         self.signer = signer
@@ -78,7 +78,9 @@ class Log:
         return whole
 
     def write(self, vault: Path) -> None:
-        (vault / "events" / "events.ndjson").write_bytes(b"".join(line + b"\n" for line in self.lines))
+        (vault / "events" / "events.ndjson").write_bytes(
+            b"".join(line + b"\n" for line in self.lines)
+        )
 
 
 def canonical(value: Any) -> bytes:

@@ -20,23 +20,25 @@ from __future__ import annotations
 import argparse
 import base64
 import binascii
+import contextlib
 import hashlib
 import json
 import math
 import os
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-CORE_TYPES = {
-    "GENESIS", "OBSERVATION", "ASSERTION", "ATTESTATION", "RETRACTION", "KEY_REVOCATION",
-    "KEY_PROMOTION", "REDUCER_EPOCH", "SIGNED_STATEMENT", "RECEIPT",
-}  # fmt: skip
+CORE_TYPES = set(
+    "GENESIS OBSERVATION ASSERTION ATTESTATION RETRACTION KEY_REVOCATION KEY_PROMOTION "
+    "REDUCER_EPOCH SIGNED_STATEMENT RECEIPT".split()
+)
 CUSTOM_TYPE = re.compile(r"[a-z0-9]+(\.[a-z0-9_-]+)+\.[a-z0-9_-]+", re.IGNORECASE | re.ASCII)
 EVENT_ID = re.compile(r"evt_[0-9a-f]{24}")
 KEY_ID = re.compile(r"bp1_[0-9a-f]{16}")
@@ -48,7 +50,7 @@ KEYFILE = "identity/private_keys.json"
 MAX_SAFE = 2**53 - 1
 
 
-class NotCanonical(ValueError):
+class NotCanonicalError(ValueError):
     """The value has no form under the rules that were asked for."""
 
 
@@ -98,10 +100,10 @@ def refuse_surrogates(value: Any) -> None:
 def ecmascript_number(token: str) -> str:
     """RFC 8785 section 3.2.2.3: the shortest digits, laid out as ECMAScript does."""
     if re.fullmatch(r"-?\d+", token) and abs(int(token)) > MAX_SAFE:
-        raise NotCanonical(f"integer {token} is beyond 2^53-1")
+        raise NotCanonicalError(f"integer {token} is beyond 2^53-1")
     number = float(token)
     if math.isinf(number):
-        raise NotCanonical(f"{token} is no binary64")
+        raise NotCanonicalError(f"{token} is no binary64")
     if number == 0:
         return "0"
     sign = "-" if number < 0 else ""
@@ -126,7 +128,7 @@ def ecmascript_number(token: str) -> str:
 
 def text_of(string: str) -> str:
     out = ['"']
-    short = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    short = {char: "\\" + mark for char, mark in zip('"\\\b\f\n\r\t', '"\\bfnrt', strict=True)}
     for char in string:
         if char in short:
             out.append(short[char])
@@ -150,10 +152,7 @@ def render(value: Any, *, strict: bool) -> str:
         return text_of(value)
     if isinstance(value, list):
         return "[" + ",".join(render(member, strict=strict) for member in value) + "]"
-    if strict:
-        keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
-    else:
-        keys = sorted(value)
+    keys = sorted(value, key=lambda key: key.encode("utf-16-be")) if strict else sorted(value)
     inside = (f"{text_of(key)}:{render(value[key], strict=strict)}" for key in keys)
     return "{" + ",".join(inside) + "}"
 
@@ -170,10 +169,8 @@ def token_preserving(value: Any) -> bytes:
 
 def forms(value: Any) -> Iterator[tuple[str, bytes]]:
     """The canonical forms that the value has, the strict one first."""
-    try:
+    with contextlib.suppress(NotCanonicalError):
         yield "jcs", jcs(value)
-    except NotCanonical:
-        pass
     yield "token-preserving", token_preserving(value)
 
 
@@ -243,7 +240,7 @@ class Problem:
 
 @dataclass
 class Result:
-    """What was found, and what was counted on the way."""
+    """What was found, and what was counted."""
 
     problems: list[Problem] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -319,11 +316,8 @@ def check_form(line: bytes, where: str, written: bool, result: Result) -> dict[s
 
 def check_fields(event: dict[str, Any], where: str, written: bool, result: Result) -> bool:
     before = len(result.problems)
-    required = {
-        "type": str, "actor": str, "actor_key_id": str, "event_id": str,
-        "timestamp_utc": str, "payload": dict, "sig": str,
-    }  # fmt: skip
-    for name, kind in required.items():
+    for name in ("type", "actor", "actor_key_id", "event_id", "timestamp_utc", "payload", "sig"):
+        kind = dict if name == "payload" else str
         if not isinstance(event.get(name), kind) or isinstance(event.get(name), Number):
             result.error("E300", where, f"{name} is missing or not of its type")
     if "prev_event_hash" not in event:
@@ -390,10 +384,10 @@ def check_rotation(
             result.error("E202", where, "signed by a revoked key")
         boundary = payload.get("trust_boundary_event_id")
         limit = position.get(boundary, -1) if isinstance(boundary, str) else None
-        for other in result.events:
-            if limit is not None and other["actor_key_id"] == revoked:
-                if position.get(other["event_id"], 0) > limit:
-                    result.error("E202", other["event_id"], "after the trust boundary of its key")
+        for other in result.events if limit is not None else []:
+            late = position.get(other["event_id"], 0) > (limit or 0)
+            if late and other["actor_key_id"] == revoked:
+                result.error("E202", other["event_id"], "after the trust boundary of its key")
         if isinstance(revoked, str):
             keys.revoked.add(revoked)
     elif event["type"] == "KEY_PROMOTION":
@@ -483,7 +477,12 @@ def check_chain(
 
 def safe_path(path: str) -> bool:
     parts = path.split("/")
-    return bool(path) and not path.startswith("/") and "\\" not in path and not {"", ".", ".."} & set(parts)
+    return (
+        bool(path)
+        and not path.startswith("/")
+        and "\\" not in path
+        and not {"", ".", ".."} & set(parts)
+    )
 
 
 def check_seal(vault: Path, keys: Keys, written: bool, result: Result) -> None:
@@ -497,7 +496,10 @@ def check_seal(vault: Path, keys: Keys, written: bool, result: Result) -> None:
         return
     if written and jcs(manifest) != text.rstrip(b"\n"):
         result.error("E104", "manifest.json", "not canonical")
-    if manifest.get("backpack_spec_version") != "1.0" or manifest.get("manifest_version") != "manifest.v0":
+    if (
+        manifest.get("backpack_spec_version") != "1.0"
+        or manifest.get("manifest_version") != "manifest.v0"
+    ):
         result.error("E303", "manifest.json", "unknown version")
     if paths != sorted(paths) or len(set(paths)) != len(paths):
         result.error("E302", "manifest.json", "paths are not sorted and unique")
@@ -586,8 +588,9 @@ def main() -> int:
     for problem in result.problems:
         print(problem)
     print(
-        f"{len(result.events)} events, {len(result.errors)} errors, {len(result.warnings)} warnings, "
-        f"{result.legacy_form} in the token-preserving form, {result.legacy_id} with the older id"
+        f"{len(result.events)} events, {len(result.errors)} errors, "
+        f"{len(result.warnings)} warnings; {result.legacy_form} in the token-preserving form, "
+        f"{result.legacy_id} with the older id"
     )
     return 1 if result.errors else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -73,13 +74,13 @@ class Provara:
     def run(
         self,
         *arguments: str | Path,
-        input: bytes | str | None = None,
+        stdin: bytes | str | None = None,
         cwd: Path | None = None,
         expect: int | None = 0,
     ) -> Outcome:
         """Runs one command. `expect` is the exit code it must have (None: any)."""
         words = tuple(str(argument) for argument in arguments)
-        data = input.encode() if isinstance(input, str) else input
+        data = stdin.encode() if isinstance(stdin, str) else stdin
         done = subprocess.run(
             [str(self.executable), *words],
             input=data if data is not None else b"",
@@ -104,9 +105,7 @@ class Provara:
     ) -> Outcome:
         """Appends one event; `data` may be text that is meant to be wrong."""
         text = data if isinstance(data, str) else json.dumps(data)
-        return self.run(
-            "append", vault, "--type", event_type, "--data", text, *more, expect=expect
-        )
+        return self.run("append", vault, "--type", event_type, "--data", text, *more, expect=expect)
 
 
 # ----------------------------------------------------------------- environments
@@ -143,21 +142,37 @@ class Environment:
         if command == "install":
             offline = ["--no-index", "--find-links", wheels()]
         return run_checked(
-            [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet",
-             "--python", self.python, command, *offline, *rest]
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "--disable-pip-version-check",
+                "--quiet",
+                "--python",
+                self.python,
+                command,
+                *offline,
+                *rest,
+            ]
+        )
 
     def install_package(self, source: Path) -> None:
         """Builds and installs a package from its source with the tools of this environment."""
         copy = self.directory / "src" / source.name
         if copy.exists():
             shutil.rmtree(copy)
-        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+        shutil.copytree(
+            source, copy, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+        )
         self.pip("install", "--no-build-isolation", copy)
 
     def python_run(self, *arguments: str | Path, **options: Any) -> str:
         """Runs this environment's interpreter, without the caller's variables."""
-        environment = {"PATH": f"{self.directory}/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(self.directory)}
+        environment = {
+            "PATH": f"{self.directory}/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "HOME": str(self.directory),
+        }
         environment.update(options.pop("env", {}))
         return run_checked([self.python, *arguments], env=environment, **options)
 
@@ -211,7 +226,9 @@ def alive(pids: Iterable[int]) -> set[int]:
     """Those that still run. A zombie that nobody has reaped yet counts as ended."""
     running = set()
     for pid in pids:
-        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+        state = subprocess.run(
+            ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True
+        )
         if state.stdout.strip() and not state.stdout.strip().startswith("Z"):
             running.add(pid)
     return running
@@ -282,10 +299,8 @@ class Running:
 
     def kill(self) -> None:
         for pid in {self.process.pid, *descendants(self.process.pid)}:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         self.process.wait()
 
 

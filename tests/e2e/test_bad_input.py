@@ -21,11 +21,11 @@ CUSTOM = "org.example.some.type"
 
 
 def refused(
-    provara: Provara, vault: Path, code: int, *arguments: str | Path, input: bytes | None = None
+    provara: Provara, vault: Path, code: int, *arguments: str | Path, stdin: bytes | None = None
 ) -> str:
     """The command must fail with one error and leave the vault as it was."""
     before = fingerprint(vault)
-    outcome = provara.run(*arguments, input=input, expect=code)
+    outcome = provara.run(*arguments, stdin=stdin, expect=code)
     assert fingerprint(vault) == before
     assert outcome.stdout == "", str(outcome)
     error = assert_one_error(outcome)
@@ -73,18 +73,25 @@ def test_data(provara: Provara, vault: Path, tmp_path: Path, name: str, way: str
         argument, stdin = "-", text.encode()
     for event_type, more in ((CUSTOM, ["--allow-unregistered"]), ("OBSERVATION", [])):
         error = refused(
-            provara, vault, 2, "append", vault, "--type", event_type, "--data", argument, *more,
-            input=stdin,
-        )  # fmt: skip
+            provara,
+            vault,
+            2,
+            "append",
+            vault,
+            "--type",
+            event_type,
+            "--data",
+            argument,
+            *more,
+            stdin=stdin,
+        )
         if word != "JSON":
             assert word.lower() in error.lower(), error
 
 
 @pytest.mark.parametrize("raw", [b'{"a":"\xff"}', b'\xef\xbb\xbf{"a":1}', b'{"a":"\xed\xa0\x80"}'])
 def test_bytes_that_are_not_utf_8(provara: Provara, vault: Path, raw: bytes) -> None:
-    refused(
-        provara, vault, 2, "append", vault, "--type", "OBSERVATION", "--data", "-", input=raw
-    )
+    refused(provara, vault, 2, "append", vault, "--type", "OBSERVATION", "--data", "-", stdin=raw)
 
 
 def test_a_data_file_that_is_not_there(provara: Provara, vault: Path, tmp_path: Path) -> None:
@@ -103,8 +110,18 @@ def test_a_type_that_no_plugin_defines(provara: Provara, vault: Path, name: str)
 
 
 @pytest.mark.parametrize(
-    "name", ["LOGIN", "observation", "com.example", "com..example.x", "com.example.ünicode", "x y.z.a", "-", ""]
-)  # fmt: skip
+    "name",
+    [
+        "LOGIN",
+        "observation",
+        "com.example",
+        "com..example.x",
+        "com.example.ünicode",
+        "x y.z.a",
+        "-",
+        "",
+    ],
+)
 def test_a_type_that_cannot_be(provara: Provara, vault: Path, name: str) -> None:
     """Not even `--allow-unregistered` lets one of these become evidence."""
     for more in ([], ["--allow-unregistered"]):
@@ -123,9 +140,17 @@ def test_a_core_type_without_its_fields(provara: Provara, vault: Path, name: str
     refused(provara, vault, 2, "append", vault, "--type", name, "--data", "{}")
 
 
-@pytest.mark.parametrize("more", [["--namespace", "public"], ["--confidence", "high"],
-                                  ["--confidence", "NaN"], ["--confidence", "1.5"], ["--actor", ""],
-                                  ["--key-id", "bp1_xyz"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--namespace", "public"],
+        ["--confidence", "high"],
+        ["--confidence", "NaN"],
+        ["--confidence", "1.5"],
+        ["--actor", ""],
+        ["--key-id", "bp1_xyz"],
+    ],
+)
 def test_options_that_make_no_sense(provara: Provara, vault: Path, more: list[str]) -> None:
     before = fingerprint(vault)
     outcome = provara.append(vault, "OBSERVATION", {"value": 1}, *more, expect=2)
@@ -150,21 +175,31 @@ def test_a_missing_keyfile(provara: Provara, vault: Path, tmp_path: Path) -> Non
     assert "--keyfile" in error
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "not json", '{"keys":[]}', '{"keys":[{"key_id":"x"}]}',
-                                  '{"bp1_0123456789abcdef":"AAAA"}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        "not json",
+        '{"keys":[]}',
+        '{"keys":[{"key_id":"x"}]}',
+        '{"bp1_0123456789abcdef":"AAAA"}',
+    ],
+)
 def test_a_file_that_is_no_keyfile(
     provara: Provara, vault: Path, tmp_path: Path, text: str
 ) -> None:
     keyfile = tmp_path / "keyfile.json"
     keyfile.write_text(text)
-    error = append_with(provara, vault, 3, "--keyfile", keyfile)
-    assert "keyfile" in error
+    error = append_with(provara, vault, 2, "--keyfile", keyfile)
+    assert str(keyfile) in error and error.count("not a keyfile") == 1
 
 
 def test_a_foreign_keyfile(provara: Provara, vault: Path, tmp_path: Path) -> None:
     provara.run("init", tmp_path / "other")
     keyfile = tmp_path / "other" / "identity" / "private_keys.json"
-    error = append_with(provara, vault, 3, "--keyfile", keyfile)
+    error = append_with(provara, vault, 2, "--keyfile", keyfile)
     secret = json.loads(keyfile.read_text())["keys"][0]["private_key_b64"]
     assert secret not in error
 
@@ -190,9 +225,7 @@ ON_A_VAULT = {
 
 @pytest.mark.parametrize("command", ON_A_VAULT)
 @pytest.mark.parametrize("kind", ["missing", "empty", "file", "stranger"])
-def test_a_path_that_is_no_vault(
-    provara: Provara, tmp_path: Path, command: str, kind: str
-) -> None:
+def test_a_path_that_is_no_vault(provara: Provara, tmp_path: Path, command: str, kind: str) -> None:
     place = tmp_path / "place"
     if kind == "file":
         place.write_text("a file")
@@ -234,16 +267,12 @@ def test_init_does_not_overwrite_a_keyfile(provara: Provara, tmp_path: Path) -> 
     keyfile = tmp_path / "keys.json"
     keyfile.write_text("another vault's keys")
     before = fingerprint(tmp_path)
-    assert_one_error(
-        provara.run("init", tmp_path / "vault", "--private-keys", keyfile, expect=3)
-    )
+    assert_one_error(provara.run("init", tmp_path / "vault", "--private-keys", keyfile, expect=3))
     assert fingerprint(tmp_path) == before
 
 
 @pytest.mark.parametrize("kind", ["file", "directory", "link", "dangling"])
-def test_an_output_that_exists(
-    provara: Provara, vault: Path, tmp_path: Path, kind: str
-) -> None:
+def test_an_output_that_exists(provara: Provara, vault: Path, tmp_path: Path, kind: str) -> None:
     place = tmp_path / "results"
     place.mkdir()
     target = place / "out.csv"
@@ -255,9 +284,7 @@ def test_an_output_that_exists(
     else:
         target.symlink_to(vault / "merkle_root.txt" if kind == "link" else tmp_path / "nowhere")
     before = fingerprint(place)
-    error = refused(
-        provara, vault, 3, "export", vault, "--format", "csv", "--output", target
-    )
+    error = refused(provara, vault, 3, "export", vault, "--format", "csv", "--output", target)
     assert str(target) in error and "--force" in error
     assert fingerprint(place) == before
 
@@ -269,7 +296,9 @@ def test_force_replaces_a_file(provara: Provara, vault: Path, tmp_path: Path) ->
     assert target.read_bytes() == (vault / "events" / "events.ndjson").read_bytes()
 
 
-@pytest.mark.parametrize("inside", ["out.csv", "events/events.ndjson", "identity/private_keys.json"])
+@pytest.mark.parametrize(
+    "inside", ["out.csv", "events/events.ndjson", "identity/private_keys.json"]
+)
 def test_an_output_inside_the_vault(provara: Provara, vault: Path, inside: str) -> None:
     """It would be a phantom file at best, and the end of the vault with `--force`."""
     for more in ([], ["--force"]):
@@ -315,10 +344,16 @@ def run_as(user: int | None, directory: Path, *arguments: str | Path) -> Outcome
     words = [str(argument) for argument in arguments]
     done = subprocess.run(
         [str(directory / "provara"), *words],
-        capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd="/", timeout=60,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        cwd="/",
+        timeout=60,
         env={"HOME": str(directory / "home"), "PATH": "/usr/bin:/bin"},
-        user=user, group=user, extra_groups=None if user is None else [],
-    )  # fmt: skip
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
+    )
     return Outcome(("provara", *words), done.returncode, done.stdout, done.stderr)
 
 
@@ -379,8 +414,11 @@ def test_a_vault_on_a_read_only_disk(provara: Provara, vault: Path, command: str
     words = [command, str(vault), *WRITING[command]]
     done = subprocess.run(
         [*prefix, str(provara.executable), *words],
-        capture_output=True, text=True, env=provara.environment, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env=provara.environment,
+        timeout=60,
+    )
     outcome = Outcome(("provara", *words), done.returncode, done.stdout, done.stderr)
     assert outcome.code == 3, str(outcome)
     assert "read-only" in assert_one_error(outcome).lower()
@@ -391,9 +429,18 @@ def test_a_vault_on_a_read_only_disk(provara: Provara, vault: Path, command: str
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["frobnicate"], ["verify"], ["append", "VAULT"], ["init"], ["verify", "VAULT", "--frob"],
-                  ["append", "VAULT", "--type", "OBSERVATION"], ["export", "VAULT", "--format", "csv"]]
-)  # fmt: skip
+    "arguments",
+    [
+        [],
+        ["frobnicate"],
+        ["verify"],
+        ["append", "VAULT"],
+        ["init"],
+        ["verify", "VAULT", "--frob"],
+        ["append", "VAULT", "--type", "OBSERVATION"],
+        ["export", "VAULT", "--format", "csv"],
+    ],
+)
 def test_a_command_line_that_makes_no_sense(
     provara: Provara, vault: Path, arguments: list[str]
 ) -> None:
@@ -408,8 +455,12 @@ def test_nothing_is_derived_from_a_changed_vault(
     provara: Provara, copied_corpus: Path, tmp_path: Path
 ) -> None:
     vault = copied_corpus / "x_payload_edited"
-    for words in (["replay"], ["reduce"], ["checkpoint"],
-                  ["export", "--format", "csv", "--output", str(tmp_path / "out")]):  # fmt: skip
+    for words in (
+        ["replay"],
+        ["reduce"],
+        ["checkpoint"],
+        ["export", "--format", "csv", "--output", str(tmp_path / "out")],
+    ):
         error = refused(provara, vault, 1, words[0], vault, *words[1:])
         assert "PROVARA_E0" in error and "provara verify" in error
     assert not (tmp_path / "out").exists()

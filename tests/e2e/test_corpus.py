@@ -1,4 +1,4 @@
-"""The judged vaults: the executable and the independent reader against the index, and each other."""
+"""The judged vaults: the executable, the independent reader and the index against each other."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Verdict:
 NEXT_OF_ACTOR = {("E006", 107), ("E002", 107)}
 
 INVALID = {
-    "v_successor": Verdict("E204", 1, consequences={("E006", 2), ("E002", 2), ("E003", 1)}),
+    "v_successor": Verdict("E204", 1, consequences={("E004", 1), ("E006", 2), ("E002", 2)}),
     "x_blank_line": Verdict("E104", 101),
     "x_checkpoint_no_manifest": Verdict("E302", None, "checkpoints/0000000200.chk"),
     "x_duplicate_event": Verdict("E007", 102, consequences={("E002", 102)}),
@@ -49,7 +49,7 @@ INVALID = {
     "x_forked_chain": Verdict("E002", 201),
     "x_last_event_deleted": Verdict("E011", None, consequences={("E012", None)}),
     "x_malformed_json_middle": Verdict("E104", 101, consequences=NEXT_OF_ACTOR),
-    "x_manifest_path_traversal": Verdict("E302", None, "../INDEX_traversal_target.txt"),
+    "x_manifest_path_traversal": Verdict("E302", None, "manifest.json"),
     "x_manifest_stale": Verdict("E011", None, consequences={("E012", None)}),
     "x_non_utf8_byte": Verdict("E104", 101, consequences=NEXT_OF_ACTOR),
     "x_noncanonical_whitespace": Verdict("E104", 101),
@@ -81,8 +81,12 @@ def test_valid_vaults_verify(provara: Provara, corpus: Path, name: str) -> None:
 @pytest.mark.parametrize("name", names("valid"))
 def test_strict_fails_only_on_a_warning(provara: Provara, corpus: Path, name: str) -> None:
     """`--strict` adds nothing of its own: it turns the warnings that are shown into a failure."""
-    stale = independent.check(corpus / name).warnings
-    provara.run("verify", corpus / name, "--strict", expect=1 if stale else 0)
+    findings = provara.run("verify", corpus / name, "--json").json()["findings"]
+    outcome = provara.run("verify", corpus / name, "--strict", expect=1 if findings else 0)
+    shown = outcome.stdout + outcome.stderr
+    assert all(finding["code"] in shown for finding in findings), str(outcome)
+    stale = any(problem.code == "SEAL" for problem in independent.check(corpus / name).warnings)
+    assert stale == any(finding["code"] == "PROVARA_W001" for finding in findings)
 
 
 @pytest.mark.parametrize("name", names("valid-with-warning"))

@@ -74,7 +74,7 @@ def test_signature() -> None:
 
 
 def test_numbers_of_rfc_8785() -> None:
-    lines = lzma.open(VECTORS / "es6_numbers_20k.txt.xz", "rt").read().splitlines()
+    lines = lzma.decompress((VECTORS / "es6_numbers_20k.txt.xz").read_bytes()).decode().splitlines()
     assert len(lines) == 20_000
     wrong = []
     for line in lines:
@@ -100,7 +100,14 @@ def test_token_preserving_form() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b'{"a":1,"a":2}', b'{"a":NaN}', b'{"a":"\\ud800"}', b'{"a":"\xff"}', b'{"a":1} x', b"\xef\xbb\xbf{}"],
+    [
+        b'{"a":1,"a":2}',
+        b'{"a":NaN}',
+        b'{"a":"\\ud800"}',
+        b'{"a":"\xff"}',
+        b'{"a":1} x',
+        b"\xef\xbb\xbf{}",
+    ],
 )
 def test_what_is_not_strict_json_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError):
@@ -109,6 +116,6 @@ def test_what_is_not_strict_json_is_refused(text: bytes) -> None:
 
 def test_integers_that_binary64_cannot_carry_have_no_strict_form() -> None:
     assert independent.jcs(independent.parse(b"9007199254740991")) == b"9007199254740991"
-    with pytest.raises(independent.NotCanonical):
+    with pytest.raises(independent.NotCanonicalError):
         independent.jcs(independent.parse(b"9007199254740992"))
     assert json.loads(independent.token_preserving(independent.parse(b"9007199254740992")))

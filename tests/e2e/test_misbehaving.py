@@ -34,7 +34,11 @@ IN_A_METHOD = {
     "interrupts": "KeyboardInterrupt",
     "recurses": "RecursionError",
 }
-AT_IMPORT = {"raises_at_import": "the module is broken", "exits_at_import": "goodbye", "killed_at_import": "SIGKILL"}
+AT_IMPORT = {
+    "raises_at_import": "the module is broken",
+    "exits_at_import": "goodbye",
+    "killed_at_import": "SIGKILL",
+}
 
 
 @pytest.fixture
@@ -176,7 +180,9 @@ def test_a_class_that_cannot_be_registered(plugins: Provara, entry: str) -> None
     assert len(listed) == 3, str(outcome)
 
 
-@pytest.mark.parametrize("entry", [*CLASSES, "raises_at_import", "exits_at_import", "prints_at_import", "not_json"])
+@pytest.mark.parametrize(
+    "entry", [*CLASSES, "raises_at_import", "exits_at_import", "prints_at_import", "not_json"]
+)
 def test_one_broken_plugin_breaks_no_other(
     plugins: Provara, vault: Path, tmp_path: Path, entry: str
 ) -> None:
@@ -189,13 +195,12 @@ def test_one_broken_plugin_breaks_no_other(
 
 EVERYTHING = [
     *sorted(path.stem for path in MISBEHAVING.glob("*.py") if "at_import" not in path.stem),
-    *AT_IMPORT, "hangs_at_import",
-]  # fmt: skip
+    *AT_IMPORT,
+    "hangs_at_import",
+]
 
 
-def test_no_core_command_notices_any_of_them(
-    plugins: Provara, vault: Path, tmp_path: Path
-) -> None:
+def test_no_core_command_notices_any_of_them(plugins: Provara, vault: Path, tmp_path: Path) -> None:
     every = chosen(plugins, *EVERYTHING)
     every.append(vault, "OBSERVATION", {"value": 1})
     for words in ("verify --strict", "replay", "reduce", "checkpoint", "manifest"):
@@ -242,9 +247,7 @@ def start(
     plugins: Provara, way: str, words: list[str], vault: Path, place: Path
 ) -> tuple[Running, set[int]]:
     places = {"VAULT": str(vault), "OUT": str(place / "out")}
-    running = Running(
-        chosen(plugins, way), *(places.get(word, word.format(way)) for word in words)
-    )
+    running = Running(chosen(plugins, way), *(places.get(word, word.format(way)) for word in words))
     running.wait_for("the plugin has begun")
     children = descendants(running.process.pid)
     assert children, "the plugin runs in a process of its own"

@@ -115,10 +115,22 @@ def trace(provara: Provara, log: Path, *arguments: str) -> str:
     strace = shutil.which("strace")
     assert strace
     done = subprocess.run(
-        [strace, "-f", "-qq", "-e", "trace=open,openat,openat2,execve,execveat", "-o", log,
-         provara.executable, *arguments],
-        capture_output=True, env=provara.environment, cwd=provara.home, timeout=120,
-    )  # fmt: skip
+        [
+            strace,
+            "-f",
+            "-qq",
+            "-e",
+            "trace=open,openat,openat2,execve,execveat",
+            "-o",
+            log,
+            provara.executable,
+            *arguments,
+        ],
+        capture_output=True,
+        env=provara.environment,
+        cwd=provara.home,
+        timeout=120,
+    )
     text = log.read_text()
     if "PTRACE_TRACEME" in done.stderr.decode() or not text:
         pytest.skip(f"strace may not trace here: {done.stderr.decode().strip()}")
@@ -126,14 +138,14 @@ def trace(provara: Provara, log: Path, *arguments: str) -> str:
     return text
 
 
-PYTHON_FILES = re.compile(r"\.pyc?\"|site-packages|dist-packages|libpython|entry_points|\.dist-info")
+PYTHON_FILES = re.compile(
+    r"\.pyc?\"|site-packages|dist-packages|libpython|entry_points|\.dist-info"
+)
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed; inotify watches")
 @pytest.mark.parametrize("name", WITHOUT_PLUGINS)
-def test_the_trace_shows_neither(
-    acme: Provara, prepared: Path, tmp_path: Path, name: str
-) -> None:
+def test_the_trace_shows_neither(acme: Provara, prepared: Path, tmp_path: Path, name: str) -> None:
     text = trace(acme, tmp_path / "trace", *words(name, prepared))
     started = [line for line in text.splitlines() if "execve" in line]
     assert len(started) == 1, "the command itself, and nothing else:\n" + "\n".join(started)

@@ -1,4 +1,4 @@
-"""The whole road with installed packages: install, create, append, derive, export, verify, uninstall."""
+"""The whole road with installed packages, from `pip install` to `pip uninstall`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from support import ROOT, Environment, Provara, assert_one_error, fingerprint
 
 LOGINS: list[dict[str, Any]] = [
     {"user_id": "alice", "success": True, "ip_address": "192.168.1.1"},
-    {"user_id": "mallory", "success": False, "ip_address": "10.0.0.9", "user_agent": "curl, \"8\"\n"},
+    {"user_id": "mallory", "success": False, "ip_address": "10.0.0.9", "user_agent": 'curl, "8"\n'},
     {"user_id": "bob", "success": True, "ip_address": "10.0.0.2"},
 ]
 
 
 def events(vault: Path) -> list[dict[str, Any]]:
-    text = (vault / "events" / "events.ndjson").read_text()
+    text = (vault / "events" / "events.ndjson").read_bytes()
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -68,17 +68,30 @@ def test_exports(acme: Provara, vault: Path, tmp_path: Path) -> None:
 def test_the_list_as_json(acme: Provara) -> None:
     listed = json.dumps(acme.run("plugins", "list", "--json").json())
     every = json.dumps(acme.run("plugins", "list", "--json", "--all").json())
-    for name in ("com.acme.audit.login", "com.acme.audit.logout", "com.acme.compliance.monitor",
-                 "csv", "siem-splunk"):  # fmt: skip
+    for name in (
+        "com.acme.audit.login",
+        "com.acme.audit.logout",
+        "com.acme.compliance.monitor",
+        "csv",
+        "siem-splunk",
+    ):
         assert f'"{name}"' in listed
     assert "ndjson" not in listed and "ndjson" in every
 
 
 def test_data_built_by_set(acme: Provara, vault: Path) -> None:
     acme.run(
-        "append", vault, "--type", "login",
-        "--set", "user_id=1234", "--set", "success=false", "--set", "ip_address=10.1.1.1",
-    )  # fmt: skip
+        "append",
+        vault,
+        "--type",
+        "login",
+        "--set",
+        "user_id=1234",
+        "--set",
+        "success=false",
+        "--set",
+        "ip_address=10.1.1.1",
+    )
     payload = events(vault)[-1]["payload"]
     assert payload == {"user_id": "1234", "success": False, "ip_address": "10.1.1.1"}
 
@@ -109,7 +122,9 @@ def test_uninstalling_loses_nothing(
     """`provara` is an environment that never had the plugins."""
     before = fingerprint(vault)
     provara.run("verify", vault, "--strict")
-    assert provara.run("reduce", vault, "--json").json() == acme.run("reduce", vault, "--json").json()
+    assert (
+        provara.run("reduce", vault, "--json").json() == acme.run("reduce", vault, "--json").json()
+    )
     error = assert_one_error(
         provara.run("reduce", vault, "--plugin", "com.acme.compliance.monitor", expect=2)
     )
@@ -145,10 +160,8 @@ def test_the_vault_can_be_moved_and_read_from_anywhere(
 
 
 @pytest.mark.parametrize("name", ["acme-provara-plugins", "git-history-plugins"])
-def test_the_examples_own_tests(
-    acme_environment: Environment, tmp_path: Path, name: str
-) -> None:
-    """Each example brings the tests that its author would write; they pass where it is installed."""
+def test_the_examples_own_tests(acme_environment: Environment, tmp_path: Path, name: str) -> None:
+    """Each example brings the tests that its author would write: they pass once installed."""
     if name != "acme-provara-plugins":
         acme_environment = Environment(tmp_path / "venv", "setuptools", "wheel", "pytest")
         acme_environment.install_package(ROOT / "examples" / name)

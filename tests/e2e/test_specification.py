@@ -122,9 +122,7 @@ def test_plugins_list_of_the_example_package(acme: Provara, specification: Speci
     assert acme.run("plugins", "list").stdout == sample
 
 
-def test_the_shorter_pyproject_installs_too(
-    tmp_path: Path, specification: Specification
-) -> None:
+def test_the_shorter_pyproject_installs_too(tmp_path: Path, specification: Specification) -> None:
     """The first pyproject.toml has no [build-system]: pip's default must serve it."""
     pyproject = specification.block("Via Entry Points", "toml")
     environment = Environment(tmp_path / "venv", "setuptools", "wheel")
@@ -204,9 +202,7 @@ def test_the_commands(
 
 
 def test_the_alias_of_a_type(acme_spec: Provara, vault: Path) -> None:
-    acme_spec.append(
-        vault, "login", {"user_id": "bob", "success": True, "ip_address": "10.0.0.1"}
-    )
+    acme_spec.append(vault, "login", {"user_id": "bob", "success": True, "ip_address": "10.0.0.1"})
     event = json.loads((vault / "events" / "events.ndjson").read_text().splitlines()[-1])
     assert event["type"] == "com.acme.audit.login"
 
@@ -263,9 +259,7 @@ def test_a_name_collision(
     assert outcome.stderr == specification.block("Name Collision", "")
 
 
-def test_a_name_collision_in_python(
-    environment: Environment, specification: Specification
-) -> None:
+def test_a_name_collision_in_python(environment: Environment, specification: Specification) -> None:
     program = (
         "from provara.plugins import PluginRegistry\n"
         "from provara.plugins.builtin import CSVExporter\n"
@@ -280,9 +274,7 @@ def test_a_name_collision_in_python(
     assert environment.python_run("-c", program) == specification.block("Name Collision", "")
 
 
-def test_a_schema_failure(
-    acme_spec: Provara, vault: Path, specification: Specification
-) -> None:
+def test_a_schema_failure(acme_spec: Provara, vault: Path, specification: Specification) -> None:
     before = fingerprint(vault)
     data = {"user_id": "alice", "success": True, "ip_address": "192.168.1"}
     outcome = acme_spec.append(vault, "com.acme.audit.login", data, expect=2)

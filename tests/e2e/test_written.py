@@ -18,7 +18,7 @@ LOG = Path("events", "events.ndjson")
 
 
 def events(vault: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (vault / LOG).read_text().splitlines()]
+    return [json.loads(line) for line in (vault / LOG).read_bytes().splitlines()]
 
 
 def assert_reads(vault: Path, count: int) -> None:
@@ -83,9 +83,15 @@ AWKWARD: list[Any] = [
 def test_awkward_data(provara: Provara, vault: Path, data: dict[str, Any]) -> None:
     for text in (json.dumps(data, indent=3), json.dumps(data, ensure_ascii=False)):
         provara.run(
-            "append", vault, "--type", "org.example.awkward.data", "--allow-unregistered",
-            "--data", "-", input=text,
-        )  # fmt: skip
+            "append",
+            vault,
+            "--type",
+            "org.example.awkward.data",
+            "--allow-unregistered",
+            "--data",
+            "-",
+            stdin=text,
+        )
     assert_reads(vault, 4)
     assert [event["payload"] for event in events(vault)[2:]] == [data, data]
     provara.run("verify", vault, "--strict")
@@ -112,10 +118,20 @@ def test_wrapping_of_observations(provara: Provara, vault: Path) -> None:
     provara.append(vault, "OBSERVATION", {"subject": "door", "predicate": "state", "value": 1})
     payloads = [event["payload"] for event in events(vault)[2:]]
     assert payloads == [
-        {"subject": "provara_cli", "predicate": "OBSERVATION", "value": {"temperature": 4}, "confidence": 1},
-        {"subject": "door", "predicate": "ASSERTION", "value": {"subject": "door", "value": "open"}, "confidence": 1},
+        {
+            "subject": "provara_cli",
+            "predicate": "OBSERVATION",
+            "value": {"temperature": 4},
+            "confidence": 1,
+        },
+        {
+            "subject": "door",
+            "predicate": "ASSERTION",
+            "value": {"subject": "door", "value": "open"},
+            "confidence": 1,
+        },
         {"subject": "door", "predicate": "state", "value": 1},
-    ]  # fmt: skip
+    ]
     assert_reads(vault, 5)
 
 
@@ -190,7 +206,7 @@ def test_the_existing_vaults_can_be_appended_to(provara: Provara, copied_corpus:
     for name in ("v_base200", "v_cli_append", "v_floats_python", "v_init_quorum"):
         vault = copied_corpus / name
         known = len(events(vault))
-        provara.append(vault, "OBSERVATION", {"appended": "by another tool"}, "--actor", "alice")
+        provara.append(vault, "OBSERVATION", {"appended": "by another tool"}, "--actor", "auditor")
         result = independent.check(vault)
         assert result.problems == [], (name, result.problems)
         assert len(result.events) == known + 1

@@ -169,7 +169,7 @@ pub enum KeyfileError {
     #[error("it is not JSON: {0}")]
     Json(#[from] ParseError),
     /// It is JSON of another shape.
-    #[error("it is not a keyfile: {0}")]
+    #[error("{0}")]
     Shape(&'static str),
     /// A private key that is not the Base64 of 32 bytes.
     #[error("the private key of {0} is not the Base64 of a 32-byte seed")]

@@ -54,7 +54,9 @@ def main() -> int:
             print(json.dumps(commit, ensure_ascii=False), flush=True)
     except (OSError, RuntimeError) as problem:
         print(f"ERROR: no history to read in {arguments.repository!r}: {problem}", file=sys.stderr)
-        print("Fix: Name a directory that Git tracks, and see that git is installed.", file=sys.stderr)
+        print(
+            "Fix: Name a directory that Git tracks, and see that git is installed.", file=sys.stderr
+        )
         return 3
     return 0
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import jsonschema
 import pytest
+from provara.plugins import EventTypePlugin, ExportPlugin, ReducerPlugin
+
 from git_history_plugins import (
     COMMIT,
     ChangelogExportPlugin,
@@ -19,7 +21,6 @@ from git_history_plugins import (
     ContributorsReducer,
 )
 from git_history_plugins.feed import commits, count
-from provara.plugins import EventTypePlugin, ExportPlugin, ReducerPlugin
 
 FIRST, SECOND, THIRD = "1" * 40, "2" * 40, "3" * 40
 
@@ -80,7 +81,9 @@ def test_the_export_is_a_page(tmp_path: Path) -> None:
     log.parent.mkdir(parents=True)
     later = commit(SECOND, FIRST, authored_at="2026-03-02T09:00:00+01:00", subject="Go on")
     events = [event(commit(FIRST), 1), event(later, 2)]
-    log.write_text("".join(json.dumps(each, sort_keys=True, separators=(",", ":")) + "\n" for each in events))
+    log.write_text(
+        "".join(json.dumps(each, sort_keys=True, separators=(",", ":")) + "\n" for each in events)
+    )
     ChangelogExportPlugin().export(str(tmp_path / "vault"), str(tmp_path / "page.md"))
     assert (tmp_path / "page.md").read_text() == (
         "# Changes\n"
@@ -97,16 +100,24 @@ def test_numbers_of_git() -> None:
 
 @pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
 def test_the_feed_reads_a_repository(tmp_path: Path) -> None:
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=Ada \u20ac", "-c", "user.email=a@example.org"]
+    git = [
+        "git",
+        "-C",
+        str(tmp_path),
+        "-c",
+        "user.name=Ada \u20ac",
+        "-c",
+        "user.email=a@example.org",
+    ]
     environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
     subprocess.run([*git, "init", "-q"], check=True, env=environment)
-    for number, subject in enumerate(["First, with \"quotes\"", "Second \U0001f600"]):
+    for number, subject in enumerate(['First, with "quotes"', "Second \U0001f600"]):
         (tmp_path / "file").write_text("line\n" * (number + 1))
         subprocess.run([*git, "add", "."], check=True, env=environment)
         subprocess.run([*git, "commit", "-q", "-m", subject], check=True, env=environment)
     first, second = commits(str(tmp_path))
     assert first["parents"] == [] and second["parents"] == [first["commit"]]
-    assert [first["subject"], second["subject"]] == ["First, with \"quotes\"", "Second \U0001f600"]
+    assert [first["subject"], second["subject"]] == ['First, with "quotes"', "Second \U0001f600"]
     assert second["author"] == "Ada \u20ac"
     assert (second["files_changed"], second["insertions"], second["deletions"]) == (1, 1, 0)
     for data in (first, second):
@@ -118,7 +129,9 @@ def test_the_feed_reads_a_repository(tmp_path: Path) -> None:
 def test_the_feed_says_when_there_is_no_history(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "git_history_plugins.feed", str(tmp_path)],
-        capture_output=True, text=True, env={**os.environ, "GIT_CEILING_DIRECTORIES": str(tmp_path)},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env={**os.environ, "GIT_CEILING_DIRECTORIES": str(tmp_path)},
+    )
     assert done.returncode == 3 and done.stdout == ""
     assert done.stderr.startswith("ERROR: ") and "\nFix: " in done.stderr

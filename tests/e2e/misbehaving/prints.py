@@ -1,4 +1,4 @@
-"""Every method works, and prints to every stream that it can find, among it what looks like a frame."""
+"""Every method works, and prints to every stream, among it what looks like a frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 def misbehave() -> Any:
     print("printed by the plugin")
     print("\x1b[31mred\x1b[0m \x07 bell", file=sys.stderr)
-    os.write(1, b"\x00\x00\x00\x0b{\"id\":1,\"ok\"}")
+    os.write(1, b'\x00\x00\x00\x0b{"id":1,"ok"}')
     sys.stdout.write("no line end")
     sys.stdout.flush()
 
