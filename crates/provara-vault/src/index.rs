@@ -103,10 +103,10 @@ impl LogIndex {
         let mut index = Self::default();
         let mut rest = bytes;
         while !rest.is_empty() {
-            let end = rest.iter().position(|byte| *byte == b'\n');
+            let end = memchr::memchr(b'\n', rest);
             let line = &rest[..end.unwrap_or(rest.len())];
             if let Err(reason) = index.add(line, end.is_some()) {
-                let interrupted = end.is_none() || line.contains(&0);
+                let interrupted = end.is_none() || memchr::memchr(0, line).is_some();
                 if interrupted && index.len >= sealed {
                     return Ok((index.clone(), Some(index.len)));
                 }

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::layout::TEMPORARY_PREFIX;
@@ -151,11 +151,17 @@ impl FileLayer for SystemFiles {
     }
 
     fn rename(&self, mut temporary: Temporary, target: &Path) -> io::Result<()> {
-        #[cfg(target_os = "linux")]
         if temporary.name.is_none() {
             let name = fresh_name()?;
-            link(&temporary.file, &temporary.directory.join(&name))?;
+            let path = temporary.directory.join(&name);
+            #[cfg(target_os = "linux")]
+            let named = link(&temporary.file, &path);
+            #[cfg(not(target_os = "linux"))]
+            let named = Err(io::Error::from(io::ErrorKind::Unsupported));
+            // The name counts from the first moment on, so that whatever happens it is cleared.
             temporary.name = Some(name);
+            // Some file systems make nameless files and then cannot name them.
+            named.or_else(|_| copy_durably(&temporary.file, &path))?;
         }
         let name = temporary.name.as_ref().expect("a named temporary file");
         fs::rename(temporary.directory.join(name), target)?;
@@ -203,13 +209,24 @@ fn nameless(directory: &Path, mode: u32) -> io::Result<Option<File>> {
     if !Path::new("/proc/self/fd").exists() {
         return Ok(None);
     }
-    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match open(directory, flags, Mode::from_raw_mode(mode)) {
         Ok(descriptor) => Ok(Some(File::from(descriptor))),
         // Kernels and file systems without O_TMPFILE answer with one of these.
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Writes the content of `file`, which has no name, to a new file with its permissions, and syncs it.
+fn copy_durably(file: &File, path: &Path) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    let mut bytes = vec![0; usize::try_from(metadata.len()).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut bytes, 0)?;
+    let mut copy = OpenOptions::new().write(true).create_new(true).open(path)?;
+    copy.set_permissions(metadata.permissions())?;
+    copy.write_all(&bytes)?;
+    copy.sync_all()
 }
 
 /// Gives a nameless file a name.
@@ -249,6 +266,26 @@ mod tests {
         layer.sync_directory(directory.path()).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
         assert_eq!(names(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_named_is_copied() {
+        let directory = tempfile::tempdir().unwrap();
+        let layer = SystemFiles;
+        let temporary = layer.create_temporary(directory.path(), 0o640).unwrap();
+        layer.write_temporary(&temporary, b"content").unwrap();
+        let path = directory.path().join("copy");
+        if temporary.name.is_none() {
+            copy_durably(&temporary.file, &path).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"content");
+            let modes = [temporary.file.metadata(), fs::metadata(&path)];
+            let [temporary, copy] = modes.map(|there| there.unwrap().permissions());
+            assert_eq!(temporary, copy);
+            assert!(
+                copy_durably(&File::open(&path).unwrap(), &path).is_err(),
+                "it is there"
+            );
+        }
     }
 
     #[test]

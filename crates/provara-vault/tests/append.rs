@@ -4,6 +4,8 @@ mod common;
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 use common::{Fixture, codes, note, picture, request};
@@ -349,8 +351,30 @@ fn the_lock_is_waited_for_and_its_holder_named() {
 
 #[test]
 fn a_vault_that_may_not_be_written_is_said_to_be_so() {
-    if rustix::process::geteuid().is_root() {
-        // Root may write everywhere; the faults of a disk are tested beneath the writer.
+    const CHILD: &str = "PROVARA_TEST_ORDINARY_USER";
+    if rustix::process::geteuid().is_root() && std::env::var_os(CHILD).is_none() {
+        // Root may write everywhere: the same test runs once more as an ordinary user, from a copy
+        // of this program that such a user may start.
+        let place = tempfile::tempdir().unwrap();
+        let program = place.path().join("tests");
+        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        for path in [place.path(), &program] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let run = Command::new(&program)
+            .args([
+                "--exact",
+                "a_vault_that_may_not_be_written_is_said_to_be_so",
+            ])
+            .env(CHILD, "1")
+            .env("TMPDIR", "/tmp")
+            .current_dir("/")
+            .uid(65534)
+            .gid(65534)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stdout);
+        assert!(run.status.success() && said.contains("1 passed"), "{said}");
         return;
     }
     let fixture = Fixture::new();
@@ -358,18 +382,25 @@ fn a_vault_that_may_not_be_written_is_said_to_be_so() {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
     mode(&fixture.vault.log_path(), 0o444);
-    assert!(matches!(
-        refused(&fixture, &note("a", "x")),
-        VaultError::Io { .. }
-    ));
+    let error = refused(&fixture, &note("a", "x"));
+    assert!(
+        matches!(
+            error,
+            VaultError::Io {
+                action: "open for writing",
+                ..
+            }
+        ),
+        "{error}"
+    );
     mode(&fixture.vault.log_path(), 0o644);
     mode(fixture.vault.path(), 0o555);
-    assert!(matches!(
-        refused(&fixture, &note("a", "x")),
-        VaultError::Io { .. }
-    ));
-    mode(fixture.vault.path(), 0o755);
+    let error = refused(&fixture, &note("a", "x"));
+    assert!(matches!(error, VaultError::Io { .. }), "{error}");
+    // Reading and verifying need no right to write.
+    mode(&fixture.vault.log_path(), 0o444);
     assert_valid(&fixture.vault, 2);
+    mode(fixture.vault.path(), 0o755);
 }
 
 #[test]

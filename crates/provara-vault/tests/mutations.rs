@@ -73,3 +73,22 @@ fn every_mutation_is_caught_with_its_code() {
     println!("{} mutations", mutations().count());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn a_redaction_after_a_checkpoint_is_no_fault_of_the_checkpoint() {
+    let mut golden = Golden::new();
+    let target = golden.log.ids[4];
+    let redaction = golden.log.add(
+        "alice",
+        2,
+        "com.provara.redaction",
+        &format!(
+            r#"{{"authority":"a","reason":"r","reason_detail":"","redaction_method":"tombstone","target_event_id":"{target}"}}"#
+        ),
+    );
+    lines::bury(&mut golden, 4, &redaction.to_string());
+    golden.seal();
+    let report = golden.verify(false);
+    assert!(report.is_valid(), "{:#?}", report.findings());
+    assert!(report.notes().iter().any(|note| note.contains("redacted")));
+}
