@@ -8,7 +8,6 @@ const COMMANDS: [&[&str]; 14] = [
     &["append"],
     &["verify"],
     &["query"],
-    &["query"],
     &["replay"],
     &["reduce"],
     &["export"],
