@@ -18,7 +18,7 @@ pub const SEAL_TYPE: &str = "com.provara.vault.seal";
 pub const REDACTION_TYPE: &str = "com.provara.redaction";
 
 /// Longest line whose meaning is guessed at when it has duplicate keys.
-const DIAGNOSIS_LIMIT: usize = 1 << 20;
+const DIAGNOSIS_LIMIT: usize = 1 << 16;
 
 /// What is wrong with a line, before its place in the log is known.
 #[derive(Debug, Clone, PartialEq, Eq)]

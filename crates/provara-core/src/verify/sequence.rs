@@ -24,6 +24,8 @@ pub struct LogVerdict {
     pub notes: Vec<String>,
     /// The accepted redactions, one sentence each.
     pub redactions: Vec<String>,
+    /// The lines whose payload was redacted, in order.
+    pub redacted_lines: Vec<u64>,
     /// What the `GENESIS` event says of the vault.
     pub genesis: Option<Genesis>,
     /// The public keys that the log promoted and that `keys.json` does not list.
@@ -449,7 +451,8 @@ impl Sequencer {
     pub fn finish(mut self, registry: &KeyRegistry) -> LogVerdict {
         self.finish_links();
         self.finish_boundaries();
-        let redactions = self.finish_tombstones();
+        let accepted = self.finish_tombstones();
+        let (redacted_lines, redactions): (Vec<_>, Vec<_>) = accepted.into_iter().unzip();
         // A stable sort: findings of one line stay in the order in which they were made.
         self.findings.sort_by_key(|finding| finding.line);
         self.finish_end();
@@ -469,6 +472,7 @@ impl Sequencer {
             sealed: self.sealed_by.is_some(),
             findings: self.findings,
             redactions,
+            redacted_lines,
             genesis: self.genesis,
         }
     }
@@ -533,7 +537,8 @@ impl Sequencer {
         }
     }
 
-    fn finish_tombstones(&mut self) -> Vec<String> {
+    /// The accepted tombstones: the line, and a sentence.
+    fn finish_tombstones(&mut self) -> Vec<(u64, String)> {
         let mut accepted = Vec::new();
         for tombstone in std::mem::take(&mut self.tombstones) {
             let target = tombstone.place.id;
@@ -546,10 +551,12 @@ impl Sequencer {
                         && Some(*named) == target
                         && by.line > tombstone.place.line =>
                 {
-                    accepted.push(format!(
-                        "line {}: the payload of {named} was redacted by {redaction} (line {})",
-                        tombstone.place.line, by.line
-                    ));
+                    let line = tombstone.place.line;
+                    let told = format!(
+                        "line {line}: the payload of {named} was redacted by {redaction} (line {})",
+                        by.line
+                    );
+                    accepted.push((line, told));
                 }
                 _ => {
                     let message = if tombstone.permitted {

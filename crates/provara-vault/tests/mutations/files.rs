@@ -10,6 +10,7 @@ use provara_core::manifest::{sign_root, write_merkle_root};
 
 use crate::golden::log_forge::key;
 use crate::golden::{Golden, now};
+use crate::lines::bury;
 use crate::{LAST, Mutation, NOTHING, no_checkpoint};
 
 pub(crate) const FILES: &[Mutation] = &[
@@ -327,15 +328,7 @@ pub(crate) const FILES: &[Mutation] = &[
         "tombstone without redaction",
         |g| {
             no_checkpoint(g);
-            let text = String::from_utf8(g.log.lines[LAST].clone()).unwrap();
-            let start = text.find("\"payload\":{").unwrap() + 10;
-            let end = start + text[start..].find('}').unwrap() + 1;
-            let tombstone = format!(
-                r#"{{"original_payload_hash":"{}","redacted":true,"redaction_event_id":"evt_000000000000000000000000","redaction_reason":"x"}}"#,
-                Digest::of(b"x")
-            );
-            g.log.lines[LAST] =
-                format!("{}{tombstone}{}", &text[..start], &text[end..]).into_bytes();
+            bury(g, LAST, "evt_000000000000000000000000");
         },
         NOTHING,
         &[E003],

@@ -481,3 +481,15 @@ fn resign_tokens(line: &str, seed: u8) -> Vec<u8> {
     members.push(("sig".into(), signature.into()));
     [bytes(&members), b"\n".to_vec()].concat()
 }
+
+/// Puts a tombstone that names `redaction` in the place of a line's payload.
+pub(crate) fn bury(golden: &mut Golden, line: usize, redaction: &str) {
+    let text = String::from_utf8(golden.log.lines[line].clone()).unwrap();
+    let start = text.find("\"payload\":{").unwrap() + 10;
+    let end = start + text[start..].find('}').unwrap() + 1;
+    let tombstone = format!(
+        r#"{{"original_payload_hash":"{}","redacted":true,"redaction_event_id":"{redaction}","redaction_reason":"x"}}"#,
+        Digest::of(b"x")
+    );
+    golden.log.lines[line] = format!("{}{tombstone}{}", &text[..start], &text[end..]).into_bytes();
+}
