@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::BufReader;
 use std::path::PathBuf;
 
 use common::{codes, picture};
@@ -44,8 +45,10 @@ const SHARED: [&str; 2] = ["PROVARA_W007", "PROVARA_W001"];
 fn corpus() -> (tempfile::TempDir, BTreeMap<String, String>) {
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus");
     let directory = tempfile::tempdir().unwrap();
-    let archive = File::open(source.join("vaults.tar.xz")).unwrap();
-    tar::Archive::new(xz2::read::XzDecoder::new(archive))
+    let mut archive = Vec::new();
+    let packed = File::open(source.join("vaults.tar.xz")).unwrap();
+    lzma_rs::xz_decompress(&mut BufReader::new(packed), &mut archive).unwrap();
+    tar::Archive::new(archive.as_slice())
         .unpack(directory.path())
         .unwrap();
     let index = std::fs::read_to_string(source.join("INDEX.tsv")).unwrap();

@@ -92,8 +92,11 @@ fn the_layout_is_that_of_the_format() {
 fn the_policies_are_those_of_existing_vaults() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus/vaults.tar.xz");
     let directory = tempfile::tempdir().unwrap();
-    let archive = xz2::read::XzDecoder::new(fs::File::open(corpus).unwrap());
-    tar::Archive::new(archive).unpack(directory.path()).unwrap();
+    let mut archive = Vec::new();
+    lzma_rs::xz_decompress(&mut fs::read(corpus).unwrap().as_slice(), &mut archive).unwrap();
+    tar::Archive::new(archive.as_slice())
+        .unpack(directory.path())
+        .unwrap();
     for (name, quorum) in [("v_init", false), ("v_init_quorum", true)] {
         let fixture = Fixture::with(&InitOptions {
             quorum,
