@@ -82,6 +82,10 @@ deny: ## Check licences, bans and sources (where cargo-deny is installed)
 bench: $(VENV)/.installed ## Measure the start of the executable and an append of a plugin's event
 	$(VENV)/bin/python benches/bench.py
 
+.PHONY: reference
+reference: $(VENV)/.installed ## Make docs/commands.md anew from the help texts
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python scripts/command_reference.py > docs/commands.md
+
 .PHONY: wheel
 wheel: $(WHEELS)/.built ## Build the wheel, and fetch those it needs, into build/wheels
 

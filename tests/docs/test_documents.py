@@ -230,4 +230,4 @@ def test_the_command_reference_is_current(reader: dict[str, str], tmp_path: Path
         ["python3", str(ROOT / "scripts/command_reference.py")], reader, tmp_path, "the reference"
     )
     stored = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
-    assert made == stored, "run: python3 scripts/command_reference.py > docs/commands.md"
+    assert made == stored, "run: make reference"
