@@ -4,12 +4,14 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::interrupt::Guard;
 use crate::protocol::{FrameReader, Violation};
+use crate::space;
 
 /// Why nothing could be sent or received.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(crate) enum Stop {
     Deadline,
     /// This signal arrived.
     Signal(i32),
+    /// The file system of this directory is nearly full.
+    Exhausted(PathBuf),
     /// The host broke the protocol.
     Violation(Violation),
     /// The system failed.
@@ -45,6 +49,7 @@ pub(crate) struct Channel {
     /// Readable when the host has ended, where the system can tell (Linux).
     process: Option<OwnedFd>,
     guard: Option<Guard>,
+    space: space::Watch,
     pub(crate) deadline: Option<Instant>,
 }
 
@@ -53,6 +58,7 @@ impl Channel {
         socket: UnixStream,
         process: Option<OwnedFd>,
         guard: Option<Guard>,
+        space: space::Watch,
         deadline: Option<Instant>,
     ) -> io::Result<Channel> {
         socket.set_nonblocking(true)?;
@@ -61,6 +67,7 @@ impl Channel {
             frames: FrameReader::default(),
             process,
             guard,
+            space,
             deadline,
         })
     }
@@ -156,16 +163,22 @@ impl Channel {
                 None => None,
                 Some(deadline) => match deadline.checked_duration_since(Instant::now()) {
                     None | Some(Duration::ZERO) => return Err(Stop::Deadline),
-                    Some(left) => Timespec::try_from(left).ok(),
+                    left => left,
                 },
             };
+            if let Some(directory) = self.space.exhausted() {
+                return Err(Stop::Exhausted(directory.clone()));
+            }
+            let look = (!self.space.is_empty()).then_some(space::INTERVAL);
+            let pause = left.into_iter().chain(look).min();
+            let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());
             let mut fds = vec![PollFd::from_borrowed_fd(self.socket.as_fd(), what)];
             let guard = self.guard.as_ref();
             let wake = guard.map(Guard::wake);
             fds.extend(wake.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
             let process = self.process.as_ref().map(AsFd::as_fd);
             fds.extend(process.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-            match poll(&mut fds, left.as_ref()) {
+            match poll(&mut fds, pause.as_ref()) {
                 Ok(_) => {}
                 Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),

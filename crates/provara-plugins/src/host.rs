@@ -16,15 +16,18 @@ use crate::catalog::{Catalog, PluginName};
 use crate::channel::{Channel, Stop};
 use crate::interpreter::Interpreter;
 use crate::interrupt::Guard;
+use crate::launch::orphans::Sweeper;
 use crate::launch::{self, Environment, Launch, LaunchError};
 use crate::output::{self, Pumps, Sink};
 use crate::protocol::{
     self, Discovered, Exported, FailureKind, Hello, Reduced, Request, Validated, Violation,
     WireError,
 };
+use crate::space;
 use crate::text::{block, inline};
+use crate::violation::{self, Role, Violation as Attempt};
 use crate::walls::paths::{self, PathsError};
-use crate::walls::{Confinement, Sandbox, Walls};
+use crate::walls::{Confinement, Level, Sandbox, Walls};
 
 /// How long the launcher may take to report, at most.
 const LAUNCH_LIMIT: Duration = Duration::from_secs(20);
@@ -124,6 +127,8 @@ pub struct PluginFailure {
     pub message: Option<String>,
     /// The traceback, of several lines.
     pub traceback: Option<String>,
+    /// What met the walls, if the failure comes from that.
+    pub violation: Option<Attempt>,
 }
 
 /// Why the host gave no answer.
@@ -178,6 +183,14 @@ pub enum HostError {
         plugin: String,
         /// The limit.
         limit: Duration,
+    },
+    /// A plugin left too little room on a disk.
+    #[error("the plugin '{plugin}' was ended because it left too little space in {}", .directory.display())]
+    Exhausted {
+        /// The plugin in hand, or `plugins` during discovery.
+        plugin: String,
+        /// A directory on the disk.
+        directory: PathBuf,
     },
     /// This signal asked the process to end. The host is gone; once the last
     /// [`Guard`] is dropped the signal takes its default effect.
@@ -292,7 +305,10 @@ impl Killer {
 /// A running plugin host. Dropping it kills it with all its children.
 pub struct Host {
     child: Option<Child>,
+    sweeper: Sweeper,
     killer: Killer,
+    role: Role,
+    network: bool,
     channel: Channel,
     pumps: Pumps,
     confinement: Confinement,
@@ -320,10 +336,16 @@ impl Host {
     /// [`HostError`]; no process remains.
     pub fn start(options: HostOptions) -> Result<Host, HostError> {
         let started = Instant::now();
-        let (log, vault) = match &options.purpose {
-            Purpose::Reduce { log, len } => (Some((log, *len)), None),
-            Purpose::Export { vault, .. } => (None, Some(vault.clone())),
-            Purpose::Discover | Purpose::Validate => (None, None),
+        let (role, log, vault) = match &options.purpose {
+            Purpose::Reduce { log, len } => (Role::Reducer, Some((log, *len)), None),
+            Purpose::Export { vault, .. } => (Role::Export, None, Some(vault.clone())),
+            Purpose::Discover => (Role::Listing, None, None),
+            Purpose::Validate => (Role::EventType, None, None),
+        };
+        let network = options.allow_network && vault.is_some();
+        let staging = match &options.purpose {
+            Purpose::Export { staging, .. } => Some(staging.clone()),
+            _ => None,
         };
         // A reducer keeps no state: its result depends on the events alone.
         let state = match options.purpose {
@@ -340,13 +362,18 @@ impl Host {
                     purpose: &options.purpose,
                     state,
                     protect: &options.protect,
-                    network: options.allow_network && vault.is_some(),
+                    network,
                     timeout: options.timeout,
                 })?,
             },
         };
         // Before there is anything to clean up.
         let guard = options.interruptible.then(Guard::new).transpose()?;
+        if options.sandbox == Sandbox::Off {
+            Sweeper::adopt();
+        }
+        let written = staging.into_iter().chain(state.map(Path::to_path_buf));
+        let space = space::Watch::new(written);
         let launched = launch::start(Launch {
             launcher: options.launcher.as_deref(),
             program: &options.interpreter.program,
@@ -363,7 +390,10 @@ impl Host {
         let mut host = Host {
             killer: Killer(Arc::new(Mutex::new(Some(launched.child.id())))),
             child: Some(launched.child),
-            channel: Channel::new(launched.socket, launched.process, guard, Some(first))?,
+            sweeper: launched.sweeper,
+            role,
+            network,
+            channel: Channel::new(launched.socket, launched.process, guard, space, Some(first))?,
             pumps: Pumps::new(options.output),
             confinement: Confinement::default(),
             hello: Hello {
@@ -393,6 +423,9 @@ impl Host {
             }
         };
         let (confinement, log_fd) = report?;
+        if confinement.level < Level::Full {
+            Sweeper::adopt();
+        }
         host.confinement = confinement;
         host.log = log_fd.zip(log.map(|(_, len)| len));
         host.channel.deadline = deadline;
@@ -450,9 +483,15 @@ impl Host {
         let answer: Validated = self.ask(request)?;
         Ok(match answer {
             Validated { valid: true, .. } => Verdict::Accepted,
-            Validated { reason, .. } => {
+            Validated { reason, tried, .. } => {
                 let reason = reason.unwrap_or_else(|| "validate() refused the data".to_owned());
-                Verdict::Refused(block(&reason).into_owned())
+                let mut text = block(&reason).into_owned();
+                // A refusal is only the walls' doing if the host says which call it was.
+                let attempt = tried.and_then(|tried| self.explain(None, None, Some(&tried)));
+                if let Some(attempt) = attempt {
+                    text.push_str(&format!(" ({attempt})"));
+                }
+                Verdict::Refused(text)
             }
         })
     }
@@ -603,6 +642,11 @@ impl Host {
     }
 
     fn failure(&self, failure: WireError) -> PluginFailure {
+        let violation = self.explain(
+            failure.exception.as_deref(),
+            failure.message.as_deref(),
+            failure.tried.as_deref(),
+        );
         let one = |text: String| inline(&text).into_owned();
         let many = |text: String| block(text.trim_end()).into_owned();
         let filled = |text: &String| !text.is_empty();
@@ -612,7 +656,20 @@ impl Host {
             exception: failure.exception.filter(filled).map(one),
             message: failure.message.filter(filled).map(many),
             traceback: failure.traceback.filter(filled).map(many),
+            violation,
         }
+    }
+
+    /// What a failure has to do with the walls. Where none stand, nothing.
+    fn explain(
+        &self,
+        exception: Option<&str>,
+        message: Option<&str>,
+        tried: Option<&str>,
+    ) -> Option<Attempt> {
+        let walls = self.confinement.level > Level::Process;
+        let explained = || violation::explain(self.role, self.network, exception, message, tried);
+        walls.then(explained).flatten()
     }
 
     /// Ends the host for a reason, and says it.
@@ -638,6 +695,10 @@ impl Host {
             Stop::Violation(violation) => {
                 self.end();
                 HostError::Protocol { plugin, violation }
+            }
+            Stop::Exhausted(directory) => {
+                self.end();
+                HostError::Exhausted { plugin, directory }
             }
             Stop::Signal(signal) => {
                 self.end();
@@ -671,6 +732,9 @@ impl Host {
     fn end(&mut self) -> Option<ExitStatus> {
         let child = self.child.take()?;
         self.killer.kill();
+        if self.confinement.level < Level::Full {
+            self.sweeper.sweep();
+        }
         // From here on the leader's number may be given to another process.
         self.killer.disarm();
         let status = launch::end(child);

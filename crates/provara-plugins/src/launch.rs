@@ -14,6 +14,7 @@
 
 mod child;
 mod environment;
+pub(crate) mod orphans;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -30,6 +31,8 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use serde::{Deserialize, Serialize};
 
 pub use environment::Environment;
+
+use orphans::Sweeper;
 
 use crate::protocol;
 use crate::walls::{Confinement, Walls};
@@ -163,6 +166,7 @@ pub(crate) struct Launch<'a> {
 
 /// A process that the launcher has become, or is about to.
 pub(crate) struct Launched {
+    pub(crate) sweeper: Sweeper,
     pub(crate) child: Child,
     pub(crate) socket: UnixStream,
     pub(crate) stdout: ChildStdout,
@@ -183,22 +187,29 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
         source,
     };
     let (socket, theirs) = UnixStream::pair().map_err(spawn_error)?;
-    let mut child = Command::new(&program)
+    let mut command = Command::new(&program);
+    command
         .arg(HIDDEN_MODE)
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .map_err(spawn_error)?;
+        .process_group(0);
+    let mut child = orphans::registered(|| command.spawn()).map_err(spawn_error)?;
+    // It holds the other end of the socket.
+    drop(command);
+    let mark = orphans::new_mark();
+    let sweeper = Sweeper::new(mark.clone(), child.id());
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         // Both were asked for above.
         return Err(spawn_error(io::Error::other("its output is not connected")));
     };
     let process = process_descriptor(&child);
+    let mut environment = launch.environment;
+    environment.push((orphans::VARIABLE.into(), mark.into()));
     let launched = Launched {
+        sweeper,
         child,
         socket,
         stdout,
@@ -209,7 +220,7 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
         parent: i32::try_from(std::process::id()).unwrap_or(0),
         program: launch.program.into(),
         arguments: launch.arguments,
-        environment: launch.environment,
+        environment,
         log: launch.log.is_some(),
         walls: launch.walls,
     };

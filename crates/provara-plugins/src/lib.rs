@@ -6,7 +6,7 @@
 //!
 //! * [`interpreter`] finds the Python that runs the host.
 //! * [`launch`] is the one place where plugin processes are started, and [`walls`] what confines
-//!   them before Python starts.
+//!   them before Python starts; [`violation`] says what met them.
 //! * [`protocol`] is what the two processes say to each other; [`host`] asks and checks.
 //! * [`catalog`] is what discovery found, parsed into types that can hold only what the contract
 //!   allows; [`schema`] checks the data of custom events and explains what does not fit.
@@ -28,8 +28,10 @@ pub mod output;
 pub mod protocol;
 pub mod schema;
 pub mod set_option;
+mod space;
 pub mod staging;
 pub mod text;
+pub mod violation;
 pub mod walls;
 
 #[cfg(test)]

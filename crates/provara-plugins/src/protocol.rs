@@ -173,6 +173,9 @@ pub struct WireError {
     /// The traceback, of several lines.
     #[serde(default)]
     pub traceback: Option<String>,
+    /// The call that the system refused, if it was one.
+    #[serde(default)]
+    pub tried: Option<String>,
 }
 
 /// The classes of failure that the host distinguishes.
@@ -341,6 +344,9 @@ pub struct Validated {
     /// Why not.
     #[serde(default)]
     pub reason: Option<String>,
+    /// The call that the system refused, if `validate` raised because of one.
+    #[serde(default)]
+    pub tried: Option<String>,
 }
 
 /// The result of `reduce`.

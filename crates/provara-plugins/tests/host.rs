@@ -272,9 +272,10 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-#[test]
-fn no_child_outlives_its_host() {
-    let (mut options, printed) = options("child", Purpose::Validate);
+/// Starts a host that starts a process, kills the host from another thread, and sees to it that
+/// the process is gone.
+fn leaves_nothing(mode: &str) {
+    let (mut options, printed) = options(mode, Purpose::Validate);
     // Inside the walls there are no children.
     options.sandbox = Sandbox::Off;
     let mut host = Host::start(options).unwrap();
@@ -292,7 +293,7 @@ fn no_child_outlives_its_host() {
     };
     until("the child is reported", || pid().is_some());
     let child = pid().unwrap();
-    assert!(is_alive(child));
+    assert!(is_alive(child), "{mode}");
     killer.kill();
     assert!(matches!(
         waiting.join().unwrap(),
@@ -303,6 +304,27 @@ fn no_child_outlives_its_host() {
     ));
     until("the child is gone", || !is_alive(child));
     killer.kill();
+}
+
+#[test]
+fn no_child_outlives_its_host() {
+    for mode in ["child", "daemon", "bare daemon"] {
+        leaves_nothing(mode);
+    }
+}
+
+#[test]
+fn what_met_the_walls_is_explained() {
+    let HostError::Plugin(failure) = failing("refused") else {
+        panic!()
+    };
+    let violation = failure.violation.unwrap();
+    assert_eq!(violation.tried, "open('/etc/passwd')");
+    assert!(
+        violation.to_string().contains("may read nothing but"),
+        "{violation}"
+    );
+    assert!(violation.allow.unwrap().contains("--sandbox=off"));
 }
 
 #[test]

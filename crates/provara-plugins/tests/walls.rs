@@ -365,7 +365,7 @@ fn the_network_opens_for_one_export_only() {
         "import socket as s; got = s.create_connection(('127.0.0.1', {port}), 5).fileno()";
     let run = |kind, codes: &[&str]| {
         world.run_with(kind, Sandbox::Require, codes, |options| {
-            options.allow_network = true
+            options.allow_network = true;
         })
     };
     let open = &run(Kind::Export, &[connect])[0];

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from provara import __version__, _native
-from provara.plugins import registry
+from provara.plugins import _attempts, registry
 from provara.plugins._records import KINDS, Record
 
 PROTOCOL = 1
@@ -111,8 +111,18 @@ def _refusal(request_id: object, error: BaseException, plugin: str | None = None
             "exception": _text(type(error).__name__),
             "message": _text(error),
             "traceback": "" if isinstance(error, _HostError) else _traceback(error),
+            "tried": _tried(error),
         },
     }
+
+
+def _tried(error: BaseException) -> str | None:
+    """Return the call that the walls ended, if they did."""
+    try:
+        what = _attempts.tried(error)
+        return None if what is None else _text(what)
+    except BaseException:  # a hostile exception may raise in any attribute
+        return None
 
 
 def _is_evidence_error(error: BaseException) -> bool:
@@ -184,8 +194,11 @@ def _validate(request: Request) -> Reply:
     plugin = registry.get_event_type(name)
     if plugin is None:
         raise _HostError("not_found", f"no plugin defines the event type '{name}'", name)
-    reason = run_validate(plugin, request["data"])
-    return {"valid": True} if reason is None else {"valid": False, "reason": _text(reason)}
+    tried: list[str | None] = [None]
+    reason = run_validate(plugin, request["data"], lambda e: tried.append(_tried(e)))
+    if reason is None:
+        return {"valid": True}
+    return {"valid": False, "reason": _text(reason), "tried": tried[-1]}
 
 
 def _reduce(request: Request) -> Reply:
@@ -237,6 +250,8 @@ def _answer(request: Request) -> Reply:
             raise _HostError("internal", f"unknown operation {request.get('op')!r}")
         if operation not in (_hello, _discover):
             registry.discover_plugins()
+            _attempts.forget()
+            _attempts.watch()
         return {"id": request_id, "ok": True, "result": operation(request)}
     except BaseException as error:  # whatever a plugin raises is an answer
         return _refusal(request_id, error, plugin)

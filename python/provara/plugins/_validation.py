@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from provara.plugins import _messages
@@ -44,8 +45,12 @@ def check_event(registry: PluginRegistry, plugin: EventTypePlugin, payload: obje
     return "" if reason is None else _messages.refused(name, reason, path)
 
 
-def run_validate(plugin: EventTypePlugin, data: Any) -> str | None:
-    """Call the plugin's ``validate``.
+def run_validate(
+    plugin: EventTypePlugin,
+    data: Any,
+    on_error: Callable[[Exception], None] | None = None,
+) -> str | None:
+    """Call the plugin's ``validate``; ``on_error`` sees the exception if it raises.
 
     Returns:
         Why it refuses, or ``None`` if it accepts.  ``SystemExit`` and
@@ -56,6 +61,8 @@ def run_validate(plugin: EventTypePlugin, data: Any) -> str | None:
         if accepted:
             return None
     except Exception as error:
+        if on_error is not None:
+            on_error(error)
         return _messages.exception_text(error) or type(error).__name__
     if accepted is False or accepted is None:
         return f"validate() returned {accepted}"

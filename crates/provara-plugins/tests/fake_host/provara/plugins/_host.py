@@ -106,6 +106,17 @@ def misbehave(request):
         time.sleep(60)
     if MODE == "never":
         time.sleep(60)
+    if MODE == "refused":
+        error = {"kind": "raised", "exception": "PermissionError", "tried": "open('/etc/passwd')"}
+        return frame({"id": number, "ok": False, "error": error})
+    if MODE in ("daemon", "bare daemon"):
+        # Leaves its parent, its group and its session, and at will its environment.
+        inner = "import os, time; print('child', os.getpid(), flush=True); time.sleep(60)"
+        outer = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {inner!r}],"
+        outer += " start_new_session=True)"
+        bare = {} if MODE == "bare daemon" else None
+        subprocess.run([sys.executable, "-c", outer], env=bare, start_new_session=True)
+        time.sleep(60)
     if MODE == "child":
         # A child that outlives its parent unless it is looked after.
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])

@@ -1,0 +1,251 @@
+//! Attempts that the walls ended, in words: what was tried, which rule it met, what the user could
+//! allow.
+//!
+//! The walls are the kernel's; a plugin only sees a `PermissionError`. The host's audit hook says
+//! which call that was, as far as a plugin lets it, and this module says what it means. Nothing is
+//! decided here.
+
+use std::fmt;
+
+use crate::text::inline;
+
+/// The purposes of a host, as far as rules differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Listing,
+    EventType,
+    Reducer,
+    Export,
+}
+
+/// An attempt that met a wall. All texts are safe for a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The call, as `open('/home/u/.ssh/id')`, or the system's message where it is not known.
+    pub tried: String,
+    /// The rule, a sentence without its full stop.
+    pub rule: &'static str,
+    /// What the user could do to allow it, if anything.
+    pub allow: Option<&'static str>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it tried {}, but {}", self.tried, self.rule)
+    }
+}
+
+/// What kind of wall stands there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wall {
+    Reading,
+    Writing,
+    Attributes,
+    Network,
+    Processes,
+    Limits,
+}
+
+/// Finds out whether a failure is a wall's, and which.
+///
+/// `exception` and `message` are Python's, `tried` is the audit hook's word.
+pub(crate) fn explain(
+    role: Role,
+    network: bool,
+    exception: Option<&str>,
+    message: Option<&str>,
+    tried: Option<&str>,
+) -> Option<Violation> {
+    let message = message.unwrap_or_default();
+    let limit = matches!(exception, Some("MemoryError"))
+        || message.contains("can't start new thread")
+        || ["[Errno 12]", "[Errno 24]", "[Errno 27]"]
+            .iter()
+            .any(|code| message.contains(code));
+    // The number of EPERM, EACCES and EXDEV is the same wherever there are walls.
+    let refused = matches!(exception, Some("PermissionError" | "gaierror"))
+        || ["[Errno 1]", "[Errno 13]", "[Errno 18]"]
+            .iter()
+            .any(|code| message.contains(code));
+    if !limit && !refused && tried.is_none() {
+        return None;
+    }
+    let wall = if limit {
+        Wall::Limits
+    } else {
+        wall(exception, tried.unwrap_or_default())
+    };
+    let shown = tried
+        .or(Some(message).filter(|text| !text.is_empty()))
+        .or(exception);
+    let first = shown.unwrap_or_default().lines().next().unwrap_or_default();
+    Some(Violation {
+        tried: inline(first).into_owned(),
+        rule: rule(wall, role),
+        allow: allow(wall, role, network),
+    })
+}
+
+/// Which wall a call meets; reading is what remains.
+fn wall(exception: Option<&str>, tried: &str) -> Wall {
+    let starts = |names: &[&str]| names.iter().any(|name| tried.starts_with(name));
+    if exception == Some("gaierror") || starts(&["socket."]) {
+        Wall::Network
+    } else if starts(&[
+        "subprocess.",
+        "posix_spawn",
+        "os.exec",
+        "os.fork",
+        "os.system",
+        "os.kill",
+        "os.spawn",
+        "os.startfile",
+        "os.posix_spawn",
+        "resource.",
+    ]) {
+        Wall::Processes
+    } else if starts(&[
+        "os.chmod",
+        "os.chown",
+        "os.lchown",
+        "os.lchmod",
+        "os.chflags",
+        "os.utime",
+        "os.setxattr",
+        "os.removexattr",
+        "os.link",
+        "os.symlink",
+        "os.lockf",
+        "fcntl.",
+    ]) {
+        Wall::Attributes
+    } else if starts(&[
+        "os.mkdir",
+        "os.remove",
+        "os.rename",
+        "os.rmdir",
+        "os.truncate",
+        "shutil.",
+    ]) || (tried.starts_with("open(") && tried.contains(", '") && !tried.contains(", 'r"))
+    {
+        Wall::Writing
+    } else {
+        Wall::Reading
+    }
+}
+
+fn rule(wall: Wall, role: Role) -> &'static str {
+    match (wall, role) {
+        (Wall::Reading, Role::Listing | Role::EventType) => {
+            "an event type may read nothing but Python, its packages and its state directory"
+        }
+        (Wall::Reading, Role::Reducer) => {
+            "a reducer may read nothing but Python, its packages and the events it is given"
+        }
+        (Wall::Reading, Role::Export) => {
+            "an export may read nothing but Python, its packages and the vault without its keyfiles"
+        }
+        (Wall::Writing, Role::Listing | Role::EventType) => {
+            "an event type may write nothing but its state directory (PROVARA_PLUGIN_STATE)"
+        }
+        (Wall::Writing, Role::Reducer) => "a reducer may write nothing",
+        (Wall::Writing, Role::Export) => {
+            "an export may write nothing but its output and its state directory \
+             (PROVARA_PLUGIN_STATE)"
+        }
+        (Wall::Attributes, _) => {
+            "a plugin may make no links and locks, and change no mode, owner, time or attribute of \
+             a file"
+        }
+        (Wall::Network, _) => "a plugin may not use the network or any other socket",
+        (Wall::Processes, _) => {
+            "a plugin may start no process or program, and may not reach another one"
+        }
+        (Wall::Limits, _) => "a plugin has limits for memory, threads, open files and file sizes",
+    }
+}
+
+fn allow(wall: Wall, role: Role, network: bool) -> Option<&'static str> {
+    match (wall, role) {
+        (Wall::Network, Role::Export) if !network => {
+            Some("If you trust it with the network, add --allow-net.")
+        }
+        (Wall::Reading, _) => Some(
+            "Data that it needs belongs into its package. If you trust it with all that you can \
+             read and write, add --sandbox=off.",
+        ),
+        _ => Some("If you trust it with all that you may do yourself, add --sandbox=off."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule_of(role: Role, exception: &str, message: &str, tried: Option<&str>) -> &'static str {
+        explain(role, false, Some(exception), Some(message), tried)
+            .unwrap()
+            .rule
+    }
+
+    #[test]
+    fn each_wall_is_named() {
+        let denied = |role, tried| rule_of(role, "PermissionError", "", Some(tried));
+        assert!(denied(Role::Reducer, "open('/x')").contains("may read nothing"));
+        assert_eq!(
+            denied(Role::Reducer, "open('/x', 'w')"),
+            "a reducer may write nothing"
+        );
+        assert!(denied(Role::Export, "open('/x', 'rb')").contains("vault without its keyfiles"));
+        assert!(denied(Role::Export, "open('/x', 'a')").contains("but its output"));
+        assert!(denied(Role::EventType, "os.mkdir('/x', 511)").contains("state directory"));
+        assert!(denied(Role::EventType, "os.chmod('/x', 511, -1)").contains("no mode"));
+        assert!(denied(Role::Reducer, "subprocess.Popen(('true'))").contains("no process"));
+        assert!(denied(Role::Reducer, "socket.socket(2, 1, 0)").contains("network"));
+        assert!(rule_of(Role::Export, "gaierror", "[Errno -3] …", None).contains("network"));
+        assert!(rule_of(Role::Export, "MemoryError", "", None).contains("memory"));
+        assert!(
+            rule_of(Role::Export, "OSError", "[Errno 27] File too large", None).contains("size")
+        );
+    }
+
+    #[test]
+    fn other_failures_are_no_violations() {
+        for (exception, message) in [
+            ("ValueError", "no"),
+            ("FileNotFoundError", "[Errno 2] No such file"),
+            ("OSError", "[Errno 111] refused"),
+        ] {
+            assert_eq!(
+                explain(Role::Export, false, Some(exception), Some(message), None),
+                None
+            );
+        }
+    }
+
+    #[test]
+    fn what_could_be_allowed_depends_on_the_role() {
+        let allow = |role, network| {
+            explain(
+                role,
+                network,
+                Some("PermissionError"),
+                None,
+                Some("socket.socket(2, 1, 0)"),
+            )
+            .unwrap()
+            .allow
+            .unwrap()
+        };
+        assert!(allow(Role::Export, false).contains("--allow-net"));
+        assert!(!allow(Role::Reducer, false).contains("--allow-net"));
+        let shown = explain(
+            Role::Reducer,
+            false,
+            Some("PermissionError"),
+            Some("a\x1b\nb"),
+            None,
+        );
+        assert_eq!(shown.unwrap().tried, "a\\u{1b}");
+    }
+}

@@ -1,0 +1,97 @@
+"""What a plugin tried when the walls stopped it, in words.
+
+The walls around the plugin host are the kernel's; all that Python sees of them is a
+``PermissionError``.  An audit hook (PEP 578) remembers the latest calls that reach out of
+the process, so that the message can say ``connect(('10.0.0.1', 80))``.  The hook decides
+nothing: a plugin that gets round it gets a poorer message, not a right.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections import deque
+
+#: Error numbers with which the kernel refuses, or reports a limit.
+_REFUSALS = frozenset(
+    {errno.EPERM, errno.EACCES, errno.EXDEV, errno.EFBIG, errno.EMFILE, errno.ENOSYS}
+)
+
+_WATCHED = ("open", "os.", "socket.", "subprocess.", "shutil.", "fcntl.", "resource.", "sqlite3.")
+
+#: Events that only prepare another one.
+_IGNORED = frozenset({"os.putenv", "os.unsetenv", "os.fwalk", "os.walk", "socket.gethostname"})
+
+_MAX_SHOWN = 160
+
+_recent: deque[tuple[str, tuple[str, ...]]] = deque(maxlen=64)
+_watching = False
+
+
+def watch() -> None:
+    """Begin to remember; a hook cannot be taken away again."""
+    global _watching
+    if not _watching:
+        _watching = True
+        sys.addaudithook(_remember)
+
+
+def _remember(event: str, arguments: tuple[object, ...]) -> None:
+    if event.startswith(_WATCHED) and event not in _IGNORED:
+        _recent.append((event, tuple(map(_show, arguments))))
+
+
+def _show(value: object) -> str:
+    """Return a value as it would stand in source, or nothing for objects of other kinds."""
+    if isinstance(value, (str, bytes)):
+        return repr(value[:_MAX_SHOWN])
+    if value is None or isinstance(value, (bool, int)):
+        return repr(value)
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(_show(item) for item in value[:8])})"
+    return ""
+
+
+def forget() -> None:
+    """Forget what was remembered: another plugin comes."""
+    _recent.clear()
+
+
+def tried(error: BaseException) -> str | None:
+    """Return the call that a refusal by the system ended, or ``None`` if it was no refusal."""
+    refusal = _refusal(error)
+    if refusal is None:
+        return None
+    name = refusal.filename
+    shown = None if name is None else _show(name)
+    for event, arguments in reversed(_recent):
+        if shown is None or shown in arguments:
+            return _call(event, arguments)
+    return None if shown is None else f"to reach {shown}"
+
+
+def _refusal(error: BaseException) -> OSError | None:
+    """Find a refusal among an exception and those that led to it."""
+    seen: BaseException | None = error
+    for _ in range(8):
+        if seen is None:
+            return None
+        if isinstance(seen, OSError):
+            import socket
+
+            if seen.errno in _REFUSALS or isinstance(seen, socket.gaierror):
+                return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _call(event: str, arguments: tuple[str, ...]) -> str:
+    """Write an audit event as the call that caused it."""
+    name = {"socket.__new__": "socket.socket", "os.posix_spawn": "posix_spawn"}.get(event, event)
+    if event == "open":
+        # Path, mode, flags; `os.open` has no mode.
+        path, mode = arguments[0], arguments[1]
+        return f"open({path})" if mode in ("None", "'r'") else f"open({path}, {mode})"
+    if event == "subprocess.Popen":
+        arguments = arguments[1:2]
+    return f"{name}({', '.join(filter(None, arguments))})"
