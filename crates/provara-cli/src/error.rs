@@ -25,6 +25,9 @@ use crate::vault::environment;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// What helps where only the plugin's author can.
+const REPORT: &str = "Report it to the plugin's author; 'provara plugins list' names its package.";
+
 /// A value's kind with its article, for a sentence.
 pub(crate) fn a_kind(value: &Value<'_>) -> &'static str {
     match value {
@@ -189,7 +192,6 @@ pub(crate) fn is_no_python(error: &HostError) -> bool {
 /// An error of the plugin host.
 pub(crate) fn host_failure(error: HostError) -> Failure {
     let text = sentence(&error.to_string());
-    let plugin_fix = "Report it to the plugin's author; 'provara plugins list' names its package.";
     match error {
         HostError::Interrupted(signal) => interrupted(signal),
         HostError::Launch(LaunchError::Refused(_)) => Failure::new(Exit::CouldNot, text)
@@ -231,9 +233,13 @@ pub(crate) fn host_failure(error: HostError) -> Failure {
             .fix("Keep the bytes in a file, and put the file's name and SHA-256 into the event."),
         HostError::TimedOut { .. } => Failure::new(Exit::Plugin, text)
             .fix("Give it more time with --timeout SECONDS, or report it to the plugin's author."),
+        HostError::Exhausted { directory, .. } => Failure::new(Exit::Plugin, text).fix(format!(
+            "Free some space and try again: df -h {}",
+            shell(&directory)
+        )),
         HostError::Plugin(failure) => plugin_failure(*failure),
         HostError::Protocol { .. } | HostError::Died { .. } => {
-            Failure::new(Exit::Plugin, text).fix(plugin_fix)
+            Failure::new(Exit::Plugin, text).fix(REPORT)
         }
         HostError::Output { .. } => Failure::new(Exit::Plugin, text).fix(
             "Return only what JSON can carry: no NaN, no integers beyond 2^53-1, string keys.",
@@ -256,19 +262,28 @@ fn plugin_failure(failure: PluginFailure) -> Failure {
         exception,
         message,
         traceback,
+        violation,
     } = failure;
     let said = match (&exception, &message) {
         (Some(exception), Some(message)) => format!("{exception}: {message}"),
         (Some(text), None) | (None, Some(text)) => text.clone(),
         (None, None) => String::new(),
     };
+    if let Some(violation) = violation {
+        return Failure::new(
+            Exit::Plugin,
+            format!("The plugin '{plugin}' met the walls around it: {violation}."),
+        )
+        .detail(traceback.unwrap_or(said))
+        .fix(violation.allow.unwrap_or(REPORT));
+    }
     let mut lines = said.lines();
     let first = lines.next().unwrap_or("no reason given");
     let (exit, headline, fix) = match kind {
         FailureKind::Raised => (
             Exit::Plugin,
             format!("The plugin '{plugin}' failed: {first}"),
-            "Report it to the plugin's author; 'provara plugins list' names its package.",
+            REPORT,
         ),
         FailureKind::NotJson => (
             Exit::Plugin,

@@ -1,11 +1,13 @@
 //! What the command line's own parser refuses, in the words of every other error: what happened,
 //! a `Fix:` line, exit code 2.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Error};
 
+use crate::cli::Cli;
 use crate::failure::{Exit, Failure};
 use crate::out;
 
@@ -22,7 +24,7 @@ pub(crate) fn report(error: &Error) -> ExitCode {
             }
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            let command = command_of(error);
+            let command = command_of(std::env::args_os());
             let failure = Failure::new(Exit::Usage, "No command was given.")
                 .fix(format!("Run '{command} --help' to see the commands."));
             failure.print();
@@ -56,16 +58,24 @@ fn failure(error: &Error) -> Failure {
 }
 
 fn fix(error: &Error) -> String {
-    let command = command_of(error);
+    let command = command_of(std::env::args_os());
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
-        Some(ContextValue::Strings(texts)) if !texts.is_empty() => Some(texts.join(" or ")),
+        Some(ContextValue::Strings(texts)) if !texts.is_empty() => Some(texts.join("' or '")),
         _ => None,
     };
     let help = format!("run '{command} --help'");
     if error.kind() == ErrorKind::MissingRequiredArgument
         && let Some(missing) = text(ContextKind::InvalidArg)
     {
+        // Alternatives come as `<--data <JSON>|--set <KEY=VALUE>>`.
+        let alternatives = missing
+            .strip_prefix('<')
+            .filter(|text| text.starts_with("--"));
+        let missing = match alternatives.and_then(|text| text.strip_suffix('>')) {
+            Some(alternatives) => alternatives.replace(">|--", "> or --"),
+            None => missing,
+        };
         return format!("Add {missing}; for examples {help}.");
     }
     for kind in [
@@ -85,22 +95,18 @@ fn fix(error: &Error) -> String {
     format!("For the options and examples {help}.")
 }
 
-/// The command that the user was writing, as far as the usage line tells it.
-fn command_of(error: &Error) -> String {
-    let usage = match error.get(ContextKind::Usage) {
-        Some(ContextValue::StyledStr(usage)) => usage.to_string(),
-        _ => String::new(),
-    };
-    let words: Vec<&str> = usage
-        .trim_start_matches("Usage:")
-        .split_whitespace()
-        .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase()))
-        .collect();
-    if words.is_empty() {
-        "provara".to_owned()
-    } else {
-        words.join(" ")
+/// The command that the user was writing: `provara`, then as many words as name a command.
+fn command_of(words: impl Iterator<Item = OsString>) -> String {
+    let mut command = Cli::command();
+    let mut name = "provara".to_owned();
+    for word in words.skip(1) {
+        let Some(word) = word.to_str() else { continue };
+        if let Some(below) = command.find_subcommand(word).cloned() {
+            command = below;
+            name = format!("{name} {word}");
+        }
     }
+    name
 }
 
 fn capital(text: &str) -> String {
@@ -108,5 +114,51 @@ fn capital(text: &str) -> String {
     match letters.next() {
         Some(first) => first.to_uppercase().chain(letters).collect(),
         None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_in_hand_is_found_among_the_words() {
+        let command = |words: &[&str]| command_of(words.iter().map(OsString::from));
+        assert_eq!(command(&["provara"]), "provara");
+        assert_eq!(
+            command(&["p", "--color", "blue", "verify", "v"]),
+            "provara verify"
+        );
+        assert_eq!(
+            command(&["p", "plugins", "list", "--nonsense"]),
+            "provara plugins list"
+        );
+        assert_eq!(command(&["p", "append", "v", "--type"]), "provara append");
+    }
+
+    #[test]
+    fn every_usage_error_says_what_to_do() {
+        for (words, expected) in [
+            (&["p", "verfy"][..], "'verify'? Otherwise run 'provara"),
+            (
+                &["p", "append", "v", "--type", "X"],
+                "Add --data <JSON|@FILE|-> or --set <KEY=VALUE>;",
+            ),
+            (
+                &["p", "export", "v", "--format", "csv"],
+                "Add --output <PATH>;",
+            ),
+            (
+                &["p", "query", "v", "--format", "xml"],
+                "Use one of table, ndjson, json;",
+            ),
+            (
+                &["p", "verify", "v", "w"],
+                "For the options and examples run 'provara",
+            ),
+        ] {
+            let error = <Cli as clap::Parser>::try_parse_from(words).unwrap_err();
+            assert!(fix(&error).contains(expected), "{}", fix(&error));
+        }
     }
 }

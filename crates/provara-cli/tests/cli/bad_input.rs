@@ -269,7 +269,8 @@ fn a_key_id_that_the_vault_does_not_know() {
 fn a_path_that_is_no_vault() {
     let world = World::with_vault();
     fs::create_dir(world.path("empty")).unwrap();
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 9] = [
+        &["query"],
         &["verify"],
         &["replay"],
         &["reduce"],
