@@ -59,12 +59,13 @@ def forget() -> None:
 
 def tried(error: BaseException) -> str | None:
     """Return the call that a refusal by the system ended, or ``None`` if it was no refusal."""
+    recent = list(_recent)  # looking into the error may import, and so open, files
     refusal = _refusal(error)
     if refusal is None:
         return None
     name = refusal.filename
     shown = None if name is None else _show(name)
-    for event, arguments in reversed(_recent):
+    for event, arguments in reversed(recent):
         if shown is None or shown in arguments:
             return _call(event, arguments)
     return None if shown is None else f"to reach {shown}"

@@ -102,6 +102,7 @@ def _refusal(request_id: object, error: BaseException, plugin: str | None = None
         kind = "exit"
     elif _is_evidence_error(error):
         kind = "internal"
+    tried = _tried(error)  # before the traceback, which opens source files
     return {
         "id": request_id,
         "ok": False,
@@ -111,7 +112,7 @@ def _refusal(request_id: object, error: BaseException, plugin: str | None = None
             "exception": _text(type(error).__name__),
             "message": _text(error),
             "traceback": "" if isinstance(error, _HostError) else _traceback(error),
-            "tried": _tried(error),
+            "tried": tried,
         },
     }
 
