@@ -8,7 +8,7 @@ which no keyboard reaches; elsewhere it is the user's and ends the search.)
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import sys
 from collections.abc import Iterable
@@ -75,17 +75,29 @@ def forget_modules(names: set[str]) -> None:
 
 
 def _entry_points(registry: PluginRegistry) -> list[Any]:
+    """Return the entry points, in an order that does not depend on the file system's."""
+    if _in_host():
+        from provara.plugins import _scan
+
+        scanned = _scan.entry_points(GROUP)
+        if scanned is not None:
+            return sorted(scanned, key=_order)
     # Through the module attribute, at the time of the call: a test may patch it.
     import importlib.metadata
 
     try:
-        return list(importlib.metadata.entry_points().select(group=GROUP))
+        return sorted(importlib.metadata.entry_points().select(group=GROUP), key=_order)
     except Exception as error:
         text = _messages.load_failure(
             GROUP, _messages.describe_exception(error), "entry points", "sys.path", None
         )
         registry._report(PluginProblem("load", GROUP, text))
         return []
+
+
+def _order(entry_point: Any) -> tuple[str, str]:
+    """Sort by distribution, then by label: the same plugin wins a collision every time."""
+    return _distribution_of(entry_point)[0] or "", str(entry_point.name)
 
 
 def _load_entry_point(registry: PluginRegistry, entry_point: Any) -> None:
@@ -169,9 +181,11 @@ def _is_attribute(token: str) -> bool:
         return True
     if dot or not token.isidentifier():
         return False
+    from importlib.util import find_spec
+
     try:
         # A top-level name is looked up, which imports nothing.
-        return importlib.util.find_spec(token) is None
+        return find_spec(token) is None
     except (ImportError, ValueError):
         return True
 
