@@ -44,17 +44,18 @@ class Signer:
 
 
 class Log:
-    """A log in the making. Chains, ids and signatures are right unless the caller forces them."""
+    """A log in the making. Chains, ids and signatures are right unless the caller forces them.
+
+    Its lines stand in the token-preserving form, so that `1.0` stays `1.0` on the way.
+    """
 
     def __init__(self, signer: Signer):
         self.signer = signer
         self.lines: list[bytes] = []
         self.heads: dict[str, tuple[str, int]] = {}
 
-    def add(
-        self, event: dict[str, Any], signer: Signer | None = None, **forced: Any
-    ) -> dict[str, Any]:
-        """Completes and signs an event. `forced` members are set before the id is derived."""
+    def add(self, event: dict[str, Any], signer: Signer | None = None) -> dict[str, Any]:
+        """Completes and signs an event, unless it has an id of its own already."""
         signer = signer or self.signer
         actor = event.get("actor", "alice")
         head, logical = self.heads.get(actor, (None, 0))
@@ -67,13 +68,12 @@ class Log:
             "ts_logical": independent.Number(logical + 1),
             "payload": {},
             **event,
-            **forced,
         }
-        whole["event_id"] = independent.event_id_of(
-            canonical(independent.without(whole, "event_id", "sig"))
-        )
-        whole["sig"] = signer.sign(canonical(independent.without(whole, "sig")))
-        self.lines.append(canonical(whole))
+        hashed = independent.token_preserving(independent.without(whole, "event_id", "sig"))
+        whole.setdefault("event_id", independent.event_id_of(hashed))
+        signed = independent.token_preserving(independent.without(whole, "sig"))
+        whole["sig"] = signer.sign(signed)
+        self.lines.append(independent.token_preserving(whole))
         self.heads[actor] = (whole["event_id"], logical + 1)
         return whole
 
@@ -81,11 +81,6 @@ class Log:
         (vault / "events" / "events.ndjson").write_bytes(
             b"".join(line + b"\n" for line in self.lines)
         )
-
-
-def canonical(value: Any) -> bytes:
-    """The strict form where the value has one, else the other: as the readers try them."""
-    return next(form for _, form in independent.forms(value))
 
 
 def tokens(value: Any) -> Any:
@@ -129,8 +124,8 @@ def seal(vault: Path, signer: Signer) -> None:
         "file_count": len(entries),
         "files": entries,
     }
-    (vault / "manifest.json").write_bytes(canonical(tokens(manifest)))
-    root = independent.merkle_root([canonical(tokens(entry)) for entry in entries])
+    (vault / "manifest.json").write_bytes(independent.jcs(tokens(manifest)))
+    root = independent.merkle_root([independent.jcs(tokens(entry)) for entry in entries])
     (vault / "merkle_root.txt").write_text(root + "\n")
     statement = {
         "merkle_root": root,
@@ -138,5 +133,5 @@ def seal(vault: Path, signer: Signer) -> None:
         "spec_version": "1.0",
         "signed_at_utc": TIME,
     }
-    statement["sig"] = signer.sign(canonical(statement))
-    (vault / "manifest.sig").write_bytes(canonical(statement))
+    statement["sig"] = signer.sign(independent.jcs(statement))
+    (vault / "manifest.sig").write_bytes(independent.jcs(statement))

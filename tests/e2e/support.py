@@ -293,8 +293,7 @@ class Running:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"still running after {seconds} s:\n{self.stderr}") from None
-        for reader in self._readers:
-            reader.join(seconds)
+        self._close(seconds)
         return code
 
     def kill(self) -> None:
@@ -302,6 +301,14 @@ class Running:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
+        self._close(PATIENCE)
+
+    def _close(self, seconds: float) -> None:
+        for reader in self._readers:
+            reader.join(seconds)
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
 
 
 # -------------------------------------------------------------------- assertions

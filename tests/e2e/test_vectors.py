@@ -6,7 +6,6 @@ disk to the printed result.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -22,42 +21,19 @@ BELIEFS: list[dict[str, Any]] = json.loads((VECTORS / "beliefs.json").read_text(
 TOKENS: list[dict[str, Any]] = independent.parse((VECTORS / "beliefs.json").read_bytes())["cases"]
 
 
-def renamed(value: Any, names: dict[str, str]) -> Any:
-    """The value with event ids replaced, in strings and in keys, numbers kept as tokens."""
-    if isinstance(value, dict):
-        return {renamed(key, names): renamed(member, names) for key, member in value.items()}
-    if isinstance(value, list):
-        return [renamed(member, names) for member in value]
-    return names.get(value, value) if isinstance(value, str) else value
-
-
-def state_hash(state: dict[str, Any]) -> str:
-    """Section 6 of the format, recomputed: the four maps and the metadata without the hash."""
-    hashed = independent.without(state, "metadata")
-    hashed["metadata_partial"] = independent.without(state["metadata"], "state_hash")
-    return hashlib.sha256(independent.token_preserving(hashed)).hexdigest()
-
-
 @pytest.mark.parametrize("number", range(len(BELIEFS)))
 def test_beliefs_through_the_executable(provara: Provara, vault: Path, number: int) -> None:
-    """Each sequence becomes a signed log of its own. Ids are then content hashes, so they
-    are replaced in the expected state, whose hash is recomputed; everything else is as
-    published. Some sequences hold rotations that no honest log has: hence `--unverified`."""
+    """Each sequence becomes a log of its own, which keeps the published ids. They are no content
+    hashes, and some sequences hold rotations that no honest log has: hence `--unverified`."""
     signer = Signer("beliefs")
     log = Log(signer)
-    names: dict[str, str] = {}
     for event in TOKENS[number]["events"]:
-        made = log.add(renamed(event, names))
-        names[event["event_id"]] = made["event_id"]
+        log.add(event)
     give_keys(vault, signer)
     log.write(vault)
     seal(vault, signer)
-    published = independent.parse(TOKENS[number]["canonical_state_json"].encode())
-    assert state_hash(published) == TOKENS[number]["state_hash"], "the recomputation is right"
-    expected = renamed(published, names)
-    expected["metadata"]["state_hash"] = state_hash(expected)
     outcome = provara.run("replay", vault, "--json", "--unverified")
-    assert independent.parse(outcome.stdout.encode()) == expected
+    assert outcome.stdout == TOKENS[number]["canonical_state_json"] + "\n"
 
 
 @pytest.mark.parametrize("number", range(len(BELIEFS)))
