@@ -195,10 +195,12 @@ pub enum FailureKind {
 }
 
 #[derive(Deserialize)]
-struct Envelope {
+struct Envelope<'a> {
     id: u64,
     ok: bool,
-    result: Option<serde_json::Value>,
+    // Read once its type is known: a tree of a hostile frame could be much larger than the frame.
+    #[serde(borrow)]
+    result: Option<&'a serde_json::value::RawValue>,
     error: Option<WireError>,
 }
 
@@ -215,7 +217,7 @@ pub fn parse_reply<T: DeserializeOwned>(
     op: &'static str,
 ) -> Result<Reply<T>, Violation> {
     let malformed = |text: String| Violation::Malformed(crate::text::inline(&text).into_owned());
-    let envelope: Envelope =
+    let envelope: Envelope<'_> =
         serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))?;
     if envelope.id != id {
         return Err(Violation::WrongId {
@@ -229,7 +231,7 @@ pub fn parse_reply<T: DeserializeOwned>(
             result: Some(result),
             error: None,
             ..
-        } => serde_json::from_value(result)
+        } => serde_json::from_str(result.get())
             .map(Ok)
             .map_err(|error| Violation::WrongShape {
                 op,

@@ -311,6 +311,11 @@ fn settle(path: &Path, shown: &Path) -> Result<(), StagingError> {
         if data.nlink() > 1 {
             return Err(foreign("a second name of an existing file"));
         }
+        // A plugin that creates a file can ask for it to run as its owner, who may be root.
+        if data.mode() & 0o7000 != 0 {
+            fs::set_permissions(path, Permissions::from_mode(data.mode() & 0o777))
+                .map_err(failed)?;
+        }
         return sync(path).map_err(failed);
     }
     if !data.is_dir() {
@@ -456,6 +461,17 @@ mod tests {
         make(staging.output(), true, "new");
         staging.commit().unwrap();
         assert_eq!(names(dir.path()), ["absent"]);
+    }
+
+    #[test]
+    fn an_output_runs_as_nobody_else() {
+        let dir = TempDir::new();
+        let target = dir.path().join("out");
+        let staging = Staging::prepare(&target, false, &[]).unwrap();
+        fs::write(staging.output(), "#!/bin/sh").unwrap();
+        fs::set_permissions(staging.output(), Permissions::from_mode(0o6755)).unwrap();
+        staging.commit().unwrap();
+        assert_eq!(fs::metadata(&target).unwrap().mode() & 0o7777, 0o755);
     }
 
     #[test]

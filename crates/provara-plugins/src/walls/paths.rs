@@ -7,9 +7,11 @@
 //! way be listed only. Symbolic links are not followed on the way.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,7 +40,7 @@ const SYSTEM: [&str; 13] = [
 ];
 
 /// Package stores, opened where the interpreter lives in one: all of it is public there.
-const STORES: [&str; 2] = ["/nix/store", "/gnu/store"];
+const STORES: [&str; 3] = ["/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew"];
 
 /// What looking up names and checking certificates needs, for an export with network access.
 const NETWORK: [&str; 10] = [
@@ -197,18 +199,55 @@ pub(crate) fn rules(subject: &Subject<'_>) -> Result<Rules, PathsError> {
     })
 }
 
-/// The interpreter, and the dynamic loaders, which the kernel executes in its stead.
+/// The interpreter, and the dynamic loader that the kernel executes with it.
 fn executables(binary: &Path) -> Vec<Raw> {
-    let mut found = vec![Raw::from(binary)];
-    for directory in ["/lib64", "/lib"] {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            if name.to_string_lossy().starts_with("ld-") {
-                found.extend(fs::canonicalize(entry.path()).ok().map(Raw::from));
-            }
-        }
+    let loader = dynamic_loader(binary).and_then(|path| fs::canonicalize(path).ok());
+    [Some(binary.to_path_buf()), loader]
+        .into_iter()
+        .flatten()
+        .map(Raw::from)
+        .collect()
+}
+
+/// The program header of type `PT_INTERP` of a 64-bit little-endian ELF file: a path.
+fn dynamic_loader(binary: &Path) -> Option<PathBuf> {
+    const PT_INTERP: u32 = 3;
+    let file = fs::File::open(binary).ok()?;
+    let read = |offset: u64, length: usize| {
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, offset).ok().map(|()| bytes)
+    };
+    let header = read(0, 64)?;
+    // Class 2 is 64 bits, data 1 is little-endian.
+    if header[..6] != *b"\x7fELF\x02\x01" {
+        return None;
     }
-    found
+    let word = |bytes: &[u8], at: usize| {
+        bytes
+            .get(at..)?
+            .first_chunk()
+            .map(|b| u64::from_le_bytes(*b))
+    };
+    let half = |at: usize| {
+        header
+            .get(at..)?
+            .first_chunk()
+            .map(|b| u16::from_le_bytes(*b))
+    };
+    let (table, size, count) = (word(&header, 32)?, half(54)?, half(56)?);
+    for index in 0..u64::from(count) {
+        let entry = read(table.checked_add(index * u64::from(size))?, 56)?;
+        if entry.first_chunk().map(|b| u32::from_le_bytes(*b)) != Some(PT_INTERP) {
+            continue;
+        }
+        let length = usize::try_from(word(&entry, 32)?)
+            .ok()
+            .filter(|length| *length <= 4096)?;
+        let path = read(word(&entry, 8)?, length)?;
+        let path = path.strip_suffix(b"\0")?;
+        return Some(PathBuf::from(OsStr::from_bytes(path)));
+    }
+    None
 }
 
 /// Puts a place among those that stay closed. One that is not there needs no care.
@@ -493,6 +532,34 @@ mod tests {
             .unwrap();
         assert!(rules.write.is_empty());
         assert_eq!(rules.limits.file_size, Some(0));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_loader_is_read_from_the_binary() {
+        // The test itself is linked like any program of this system.
+        if let Some(loader) = dynamic_loader(&std::env::current_exe().unwrap()) {
+            assert!(
+                loader.is_absolute() && loader.exists(),
+                "{}",
+                loader.display()
+            );
+            assert!(
+                loader.to_string_lossy().contains("ld"),
+                "{}",
+                loader.display()
+            );
+        }
+        let world = World::new();
+        let broken = world.dir.path().join("broken");
+        for bytes in [&b""[..], b"#!/bin/sh\n", b"\x7fELF\x02\x01", &[0xff; 200]] {
+            fs::write(&broken, bytes).unwrap();
+            assert_eq!(dynamic_loader(&broken), None);
+        }
+        let mut endless = b"\x7fELF\x02\x01".to_vec();
+        endless.resize(256, 0xff);
+        fs::write(&broken, endless).unwrap();
+        assert_eq!(dynamic_loader(&broken), None);
     }
 
     #[test]
