@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::sync::Once;
 use std::time::Duration;
 
 use clap::Args;
@@ -125,13 +126,15 @@ impl Session {
         };
         let interpreter = interpreter::find()
             .map_err(|error| Unusable::NoPython(error::interpreter_failure(&error)))?;
+        // A reducer keeps no state, so there need not be a place for it.
+        let stateless = matches!(job.purpose, Purpose::Reduce { .. });
         let mut options = HostOptions::new(interpreter, job.purpose);
+        options.state_dir = if stateless { None } else { state_directory() };
         options.sandbox = sandbox;
         options.protect = job.protect;
         options.allow_network = job.allow_network;
         options.hash_seed = job.hash_seed;
         options.timeout = args.timeout;
-        options.state_dir = state_directory();
         // Held from before the start, so that an interrupted command ends with its exit code and not
         // by the signal itself, which would leave no word behind.
         let guard =
@@ -144,10 +147,13 @@ impl Session {
             }
         })?;
         if sandbox == Sandbox::Auto && host.confinement().level < Level::Full {
-            out::note(&format!(
-                "plugins are not fully confined here ({}).",
-                host.confinement()
-            ));
+            static TOLD: Once = Once::new();
+            TOLD.call_once(|| {
+                out::note(&format!(
+                    "plugins are not fully confined here ({}).",
+                    host.confinement()
+                ));
+            });
         }
         let catalog = host
             .discover()
@@ -205,9 +211,8 @@ impl Unusable {
     /// The failure of a command that had to ask plugins about `wanted`.
     pub(crate) fn into_failure(self, wanted: &str) -> Failure {
         match self {
-            Self::NoPython(failure) | Self::Failed(failure) => {
-                failure.detail(format!("It is needed for {wanted}."))
-            }
+            Self::NoPython(failure) => failure.detail(format!("It is needed for {wanted}.")),
+            Self::Failed(failure) => failure,
         }
     }
 }

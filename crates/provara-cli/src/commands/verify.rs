@@ -1,6 +1,7 @@
 //! `provara verify`: what is proven, what is not, and where.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -22,6 +23,7 @@ use crate::vault;
 Examples:
   provara verify my-vault
   provara verify my-vault --strict
+  provara verify my-vault --follow-predecessors ../archive
   provara verify my-vault --json | jq '.findings[] | {code, line}'")]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
@@ -30,6 +32,10 @@ pub(crate) struct VerifyArgs {
     /// Count warnings as errors
     #[arg(long)]
     strict: bool,
+
+    /// Verify the vaults that this one continues, too: look for them in this folder
+    #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
+    follow_predecessors: Option<PathBuf>,
 
     #[command(flatten)]
     json: JsonArg,
@@ -40,6 +46,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let vault = vault::open(path)?;
     let options = VerifyOptions {
         strict: args.strict,
+        predecessors: args.follow_predecessors.clone(),
         ..VerifyOptions::default()
     };
     let report = vault
