@@ -109,7 +109,7 @@ def _refusal(request_id: object, error: BaseException, plugin: str | None = None
         "error": {
             "kind": kind,
             "plugin": plugin,
-            "exception": _text(type(error).__name__),
+            "exception": None if isinstance(error, _HostError) else _text(type(error).__name__),
             "message": _text(error),
             "traceback": "" if isinstance(error, _HostError) else _traceback(error),
             "tried": tried,
