@@ -14,8 +14,10 @@ use std::path::PathBuf;
 use common::{TempDir, options};
 use provara_core::json;
 use provara_plugins::catalog::PluginName;
-use provara_plugins::host::{Host, HostOptions, Purpose, Verdict};
+use provara_plugins::host::{Host, HostError, HostOptions, Purpose, Verdict};
+use provara_plugins::launch::LaunchError;
 use provara_plugins::walls::{Level, Sandbox};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule, apply_filter};
 
 /// A vault with a key, beside other things that are nobody's business.
 struct World {
@@ -273,8 +275,6 @@ fn writing_ends_at_the_own_places() {
         "got = open('{root}/vault/new', 'w').write('x')",
         "got = open('{root}/home/new', 'w').write('x')",
         "got = open('{root}/new', 'w').write('x')",
-        "import json; got = open(json.__file__, 'r+').fileno()",
-        "import provara; got = open(provara.__file__, 'r+').fileno()",
         "import os; got = os.chmod('{root}/vault/events', 0o755)",
         "import os; got = os.utime('{root}/vault/events')",
         "import os; got = os.setxattr('{root}/vault/events', 'user.x', b'1')",
@@ -284,7 +284,10 @@ fn writing_ends_at_the_own_places() {
         "import os; got = os.mkfifo('{root}/state/f' + str(os.getpid()))",
     ];
     if !without_capabilities() {
+        // Root may do these without the walls, an ordinary user may not.
         codes.push("import os; got = os.chown('{root}/vault/events', 0, 0)");
+        codes.push("import json; got = open(json.__file__, 'r+').fileno()");
+        codes.push("import provara; got = open(provara.__file__, 'r+').fileno()");
     }
     world.stops(&KINDS, &codes);
     assert_eq!(
@@ -454,4 +457,87 @@ fn an_inherited_descriptor_is_closed() {
     let mut text = String::new();
     secret.read_to_string(&mut text).unwrap();
     assert_eq!(text, "SECRET");
+}
+
+/// Runs `work` on a thread whose children cannot make these system calls, as on a kernel that does
+/// not have them.
+fn masked(calls: &[libc::c_long], work: impl FnOnce() + Send + 'static) {
+    let rules = calls
+        .iter()
+        .map(|call| (*call, Vec::<SeccompRule>::new()))
+        .collect();
+    let thread = std::thread::spawn(move || {
+        let filter = SeccompFilter::new(
+            rules,
+            SeccompAction::Allow,
+            SeccompAction::Errno(libc::ENOSYS.unsigned_abs()),
+            std::env::consts::ARCH.try_into().unwrap(),
+        );
+        let program: BpfProgram = filter.unwrap().try_into().unwrap();
+        apply_filter(&program).unwrap();
+        work();
+    });
+    thread.join().unwrap();
+}
+
+/// What a host achieves, and whether it can read the key and start a process.
+fn achieved(sandbox: Sandbox) -> Result<(Level, String, bool, bool), HostError> {
+    let world = World::new();
+    let codes = [
+        "got = open('{root}/vault/identity/private_keys.json').read()",
+        "import os\npid = os.fork()\nif not pid: os._exit(0)\ngot = os.waitpid(pid, 0)",
+    ]
+    .map(|code| code.replace("{root}", world.dir.path().to_str().unwrap()));
+    let mut options = world.options(Kind::Validate, &serde_json::to_string(&codes).unwrap());
+    options.sandbox = sandbox;
+    let mut host = Host::start(options)?;
+    let data = json::parse(b"{}").unwrap();
+    let said = match host.validate(&"com.acme.x".parse().unwrap(), &data)? {
+        Verdict::Refused(said) => said,
+        Verdict::Accepted => panic!(),
+    };
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let confinement = host.confinement().clone();
+    let worked = |index: usize| said[index].get("got").is_some();
+    Ok((
+        confinement.level,
+        confinement.to_string(),
+        worked(0),
+        worked(1),
+    ))
+}
+
+#[test]
+fn what_is_missing_is_told_and_required_walls_fail_closed() {
+    // Seccomp is asked for by `prctl` or `seccomp`; without both calls there is none, and without
+    // `prctl` there is no `no_new_privs` either, so only the second is taken away.
+    let (landlock, seccomp) = (libc::SYS_landlock_create_ruleset, libc::SYS_seccomp);
+    for (calls, level, name, reads, starts) in [
+        (vec![landlock], Level::Partial, "Landlock", true, false),
+        (vec![seccomp], Level::Partial, "seccomp", false, true),
+        (
+            vec![landlock, seccomp],
+            Level::Process,
+            "seccomp",
+            true,
+            true,
+        ),
+    ] {
+        masked(&calls.clone(), move || {
+            let (found, text, read, started) = achieved(Sandbox::Auto).unwrap();
+            assert_eq!(found, level, "{text}");
+            assert!(
+                text.starts_with(&format!("{level}: ")) && text.contains(name),
+                "{text}"
+            );
+            assert_eq!((read, started), (reads, starts), "{text}");
+            match achieved(Sandbox::Require).unwrap_err() {
+                HostError::Launch(LaunchError::Refused(text)) => {
+                    assert!(text.contains("required") && text.contains(name), "{text}");
+                }
+                other => panic!("{other:?}"),
+            }
+        });
+    }
+    assert_eq!(achieved(Sandbox::Require).unwrap().0, Level::Full);
 }
