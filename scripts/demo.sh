@@ -92,16 +92,17 @@ else
     run 'cp git-history-plugins/sample.jsonl commits.jsonl'
 fi
 run 'head -n 1 commits.jsonl'
-say 'One append for each of them; their event ids:'
-shown 'while read -r commit; do provara append vault --type commit --data "$commit" --json; done < commits.jsonl'
+say 'One append for each of them:'
+shown 'while read -r commit; do provara append vault --type commit --data "$commit"; done < commits.jsonl'
 total=$(wc -l <commits.jsonl)
 number=0
 started=$SECONDS
 while IFS= read -r commit; do
-    receipt=$(provara append vault --type commit --data "$commit" --json)
+    receipt=$(provara append vault --type commit --data "$commit")
     number=$((number + 1))
+    # Of the receipts only the first line, and of these only some: all of them would fill pages.
     if ((number <= 3 || number == total)); then
-        printf '%s\n' "$receipt" | cut -c 1-110 | sed 's/$/…/'
+        printf '%s\n' "${receipt%%$'\n'*}"
     elif ((number == 4)); then
         printf '…\n'
     fi
