@@ -320,7 +320,7 @@ fn nothing_follows_a_seal() {
     let mut log = Log::new();
     log.add("genesis", 1, SEAL_TYPE, "{}");
     assert_eq!(log.found(), []);
-    assert!(log.verdict().sealed);
+    assert_eq!(log.verdict().sealed_by, log.ids.last().copied());
     log.add("bob", 3, "com.acme.audit.login", "{}");
     assert_eq!(log.found(), [(Code::E302, 5)]);
 }

@@ -27,6 +27,7 @@ pub mod layout;
 mod lock;
 mod map;
 mod parallel;
+mod predecessor;
 mod query;
 mod reseal;
 mod rotation;

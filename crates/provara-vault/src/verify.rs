@@ -1,10 +1,12 @@
 //! Verification of a whole vault: every rule of the format, every finding, nothing written.
 
+use std::path::PathBuf;
 use std::thread;
 
-use provara_core::finding::{Code, Finding, Report, Severity};
-use provara_core::id::Digest;
+use provara_core::finding::{Report, Severity};
+use provara_core::id::{Digest, EventId};
 use provara_core::keys::KeyRegistry;
+use provara_core::manifest::Manifest;
 use provara_core::verify::files::{
     GENESIS, KEYS, check_genesis, check_identity, check_keys, check_policies, check_seal,
 };
@@ -16,17 +18,21 @@ use crate::check::check_log;
 use crate::checkpoint_check::check_checkpoints;
 use crate::error::VaultError;
 use crate::parallel::available_threads;
+use crate::predecessor::{Trail, follow};
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 
 /// How a vault is verified.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct VerifyOptions {
     /// Whether warnings weigh as errors.
     pub strict: bool,
     /// How many threads check lines; as many as the machine has where it is not said. The report
     /// does not depend on it.
     pub threads: Option<usize>,
+    /// A folder in which the vaults that this one continues are looked for; where it is not said, a
+    /// predecessor is a warning.
+    pub predecessors: Option<PathBuf>,
 }
 
 impl Vault {
@@ -47,6 +53,15 @@ impl Vault {
     /// # Errors
     /// As [`Vault::verify`].
     pub fn examine(&self, options: &VerifyOptions) -> Result<Examination, VaultError> {
+        self.examine_along(options, &mut Trail::default())
+    }
+
+    /// As [`Vault::examine`], after the vaults that `trail` has been to.
+    pub(crate) fn examine_along(
+        &self,
+        options: &VerifyOptions,
+        trail: &mut Trail,
+    ) -> Result<Examination, VaultError> {
         let capture = Capture::take(self)?;
         let threads = options.threads.unwrap_or_else(available_threads).max(1);
         let (registry, keys_findings) = check_keys(capture.text(KEYS));
@@ -55,11 +70,17 @@ impl Vault {
         findings.extend(check_identity(&genesis, &log, &registry));
         findings.extend(keys_findings);
         findings.extend(check_policies(|file| capture.text(file)));
-        if genesis.predecessor.is_some() {
-            let message = "the vault names a predecessor, which was not checked";
-            findings.push(Finding::new(Code::W008, GENESIS, message));
-        }
         let mut notes = Vec::new();
+        if let Some(predecessor) = &genesis.predecessor {
+            let first = trail.visited.is_empty();
+            trail.visited.push(self.path().to_owned());
+            follow(predecessor, options, trail)?;
+            findings.append(&mut trail.findings);
+            if first {
+                // What is told of the whole chain belongs to the vault that was asked about.
+                notes.append(&mut trail.notes);
+            }
+        }
         let sound = log
             .findings
             .iter()
@@ -80,7 +101,13 @@ impl Vault {
                  {beyond} bytes appended since"
             ));
         }
+        let manifest = capture
+            .seal()
+            .manifest
+            .and_then(|text| Manifest::parse(text).ok());
         Ok(Examination {
+            sealed_by: log.sealed_by,
+            merkle_root: manifest.map(|manifest| manifest.merkle_root()),
             report: report(log, findings, notes, options.strict),
             log: capture.log.map(|log| log.lines.with_open_end(&log.tail)),
         })
@@ -92,6 +119,8 @@ impl Vault {
 pub struct Examination {
     report: Report,
     log: Option<LogSnapshot>,
+    sealed_by: Option<EventId>,
+    merkle_root: Option<Digest>,
 }
 
 impl Examination {
@@ -99,6 +128,16 @@ impl Examination {
     #[must_use]
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// The event that closes the vault.
+    pub(crate) fn sealed_by(&self) -> Option<EventId> {
+        self.sealed_by
+    }
+
+    /// The Merkle root of its manifest.
+    pub(crate) fn merkle_root(&self) -> Option<Digest> {
+        self.merkle_root
     }
 
     /// The log, if the vault is valid.

@@ -18,6 +18,7 @@ fn assert_valid(vault: &Vault, events: u64) {
         .verify(&VerifyOptions {
             strict: true,
             threads: None,
+            ..VerifyOptions::default()
         })
         .unwrap();
     assert!(report.is_valid(), "{:?}", report.findings());

@@ -70,6 +70,7 @@ fn assert_holds(fixture: &Fixture, receipts: impl IntoIterator<Item = String>) -
         .verify(&VerifyOptions {
             strict: true,
             threads: None,
+            ..VerifyOptions::default()
         })
         .unwrap();
     assert!(report.is_valid(), "{:?}", report.findings());
@@ -150,6 +151,7 @@ fn a_reader_amid_an_append_verifies_what_is_sealed() {
         .verify(&VerifyOptions {
             strict: true,
             threads: None,
+            ..VerifyOptions::default()
         })
         .unwrap();
     assert!(report.is_valid(), "{:?}", report.findings());

@@ -342,6 +342,7 @@ fn recover(files: &Files, promised: &[String], keyfile: &Keyfile) -> Result<(), 
         .verify(&VerifyOptions {
             strict: true,
             threads: Some(1),
+            ..VerifyOptions::default()
         })
         .unwrap();
     if !report.is_valid() {

@@ -146,6 +146,7 @@ fn every_step_may_fail() {
                 .verify(&VerifyOptions {
                     strict: true,
                     threads: None,
+                    ..VerifyOptions::default()
                 })
                 .unwrap();
             assert!(report.is_valid(), "step {at}: {:?}", report.findings());

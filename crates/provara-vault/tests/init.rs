@@ -54,6 +54,7 @@ fn the_layout_is_that_of_the_format() {
         .verify(&VerifyOptions {
             strict: true,
             threads: None,
+            ..VerifyOptions::default()
         })
         .unwrap();
     assert!(
@@ -204,6 +205,7 @@ fn private_keys_go_where_they_are_wanted_and_overwrite_nothing() {
         .verify(&VerifyOptions {
             strict: true,
             threads: None,
+            ..VerifyOptions::default()
         })
         .unwrap();
     assert!(report.is_valid(), "{:?}", report.findings());

@@ -23,6 +23,7 @@ fn assert_valid(fixture: &Fixture, events: u64) {
         .verify(&VerifyOptions {
             strict: true,
             threads: None,
+            ..VerifyOptions::default()
         })
         .unwrap();
     assert!(report.is_valid(), "{:?}", report.findings());

@@ -14,6 +14,7 @@ fn strict(fixture: &Fixture) -> Vec<String> {
         .verify(&VerifyOptions {
             strict: true,
             threads: None,
+            ..VerifyOptions::default()
         })
         .unwrap();
     assert_eq!(report.is_valid(), report.findings().is_empty());

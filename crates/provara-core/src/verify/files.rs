@@ -10,6 +10,7 @@ use crate::keys::{KeyEntryError, KeyRegistry, PublicKey};
 use crate::manifest::{
     Manifest, ManifestError, RootSignature, RootSignatureError, SEAL_FILES, safe_path,
 };
+use crate::scan::scan_line;
 use crate::verify::LogVerdict;
 
 /// `identity/genesis.json`, relative to the vault.
@@ -103,7 +104,8 @@ pub struct GenesisFile {
     pub predecessor: Option<Predecessor>,
 }
 
-/// `predecessor_vault` of `genesis.json`.
+/// The vault that this one continues, as `predecessor_vault` of `genesis.json` and of the signed
+/// `GENESIS` event names it (spec/VAULT_FORMAT, sections 1 and 8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Predecessor {
     /// The Merkle root of its last seal, as written.
@@ -112,6 +114,57 @@ pub struct Predecessor {
     pub final_event_count: Option<i64>,
     /// Its seal event.
     pub seal_event_id: Option<String>,
+    /// A SHA-256 of its seal event, as written.
+    pub seal_event_hash: Option<String>,
+}
+
+impl Predecessor {
+    /// Reads the member `predecessor_vault` of a document, if it has one.
+    pub(super) fn read(document: &Value<'_>) -> Option<Self> {
+        let value = document
+            .get("predecessor_vault")
+            .filter(|value| **value != Value::Null)?;
+        let text = |name| value.get(name).and_then(Value::as_str).map(str::to_owned);
+        Some(Self {
+            merkle_root: text("merkle_root"),
+            final_event_count: value.get("final_event_count").and_then(Value::as_i64),
+            seal_event_id: text("seal_event_id"),
+            seal_event_hash: text("seal_event_hash"),
+        })
+    }
+
+    /// Holds what is named against the vault that was found and that verifies: the number of its
+    /// events, its last line (without the line end), and the root of its seal.
+    #[must_use]
+    pub fn check(&self, events: u64, last_line: &[u8], root: Option<Digest>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut differ = |code, name: &str, found: String, named: &dyn std::fmt::Display| {
+            let message = format!("'predecessor_vault.{name}' is not that of the predecessor");
+            findings.push(Finding::new(code, GENESIS, message).compare(found, named));
+        };
+        if let Some(named) = self.final_event_count
+            && u64::try_from(named) != Ok(events)
+        {
+            differ(Code::E302, "final_event_count", events.to_string(), &named);
+        }
+        if let (Some(named), Some(root)) = (&self.merkle_root, root)
+            && *named != root.to_string()
+        {
+            differ(Code::E008, "merkle_root", root.to_string(), named);
+        }
+        if let (Some(named), Ok(line)) = (&self.seal_event_hash, scan_line(last_line)) {
+            // The format does not say which form of the event is hashed: each of the three that a
+            // tool could mean is accepted.
+            let (mut signed, mut content) = (Vec::new(), Vec::new());
+            line.signed_bytes(&mut signed);
+            line.id_preimage(&mut content);
+            let hashes = [last_line, &signed, &content].map(|bytes| Digest::of(bytes).to_string());
+            if !hashes.contains(named) {
+                differ(Code::E001, "seal_event_hash", hashes[0].clone(), named);
+            }
+        }
+        findings
+    }
 }
 
 /// Checks `identity/genesis.json`.
@@ -145,21 +198,10 @@ pub fn check_genesis(text: Option<&[u8]>) -> (GenesisFile, Vec<Finding>) {
             "'root_key_id' is no key id",
         ));
     }
-    let predecessor = document
-        .get("predecessor_vault")
-        .filter(|value| **value != Value::Null);
-    let predecessor = predecessor.map(|value| {
-        let text = |name| value.get(name).and_then(Value::as_str).map(str::to_owned);
-        Predecessor {
-            merkle_root: text("merkle_root"),
-            final_event_count: value.get("final_event_count").and_then(Value::as_i64),
-            seal_event_id: text("seal_event_id"),
-        }
-    });
     let file = GenesisFile {
         uid: text("uid").map(str::to_owned),
         root_key_id: text("root_key_id").map(str::to_owned),
-        predecessor,
+        predecessor: Predecessor::read(&document),
     };
     (file, findings)
 }
@@ -184,6 +226,12 @@ pub fn check_identity(
                 findings.push(Finding::new(Code::E302, GENESIS, message).compare(signed, stated));
             }
         }
+    }
+    if let Some(event) = &log.genesis
+        && event.predecessor != file.predecessor
+    {
+        let message = "'predecessor_vault' is not that of the signed GENESIS event";
+        findings.push(Finding::new(Code::E302, GENESIS, message));
     }
     let root = file
         .root_key_id

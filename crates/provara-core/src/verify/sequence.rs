@@ -10,6 +10,7 @@ use crate::keys::{KeyRegistry, PublicKey};
 use crate::scan::Form;
 use crate::time::Timestamp;
 use crate::verify::LOG;
+use crate::verify::files::Predecessor;
 use crate::verify::line::{CheckedLine, Derivation, Event, Kind, Prev, Problem, Signature};
 use crate::verify::timeline::{Position, RotationEvent, Timeline};
 
@@ -32,8 +33,8 @@ pub struct LogVerdict {
     pub promoted_keys: Vec<PublicKey>,
     /// The keys that the log revoked.
     pub revoked_keys: Vec<KeyId>,
-    /// Whether a seal event closes the log.
-    pub sealed: bool,
+    /// The seal event that closes the log.
+    pub sealed_by: Option<EventId>,
 }
 
 /// The identity that a `GENESIS` event states.
@@ -43,6 +44,8 @@ pub struct Genesis {
     pub uid: Option<String>,
     /// `root_key_id` of the payload.
     pub root_key_id: Option<String>,
+    /// `predecessor_vault` of the payload.
+    pub predecessor: Option<Predecessor>,
 }
 
 /// What is kept of an event until the end of the log: 32 bytes.
@@ -408,6 +411,7 @@ impl Sequencer {
                 self.genesis = Some(Genesis {
                     uid: text("uid"),
                     root_key_id: text("root_key_id"),
+                    predecessor: Predecessor::read(payload),
                 });
             }
             (
@@ -469,7 +473,7 @@ impl Sequencer {
             event_count: self.events.len() as u64,
             promoted_keys: self.timeline.promoted(registry),
             revoked_keys,
-            sealed: self.sealed_by.is_some(),
+            sealed_by: self.sealed_by,
             findings: self.findings,
             redactions,
             redacted_lines,

@@ -185,6 +185,9 @@ impl Log {
         members.push(("sig".into(), sig.into()));
         self.lines[at] = canonical(&members);
         self.lines[at].push(b'\n');
+        for head in self.heads.iter_mut().filter(|head| head.1 == self.ids[at]) {
+            head.1 = event_id;
+        }
         self.ids[at] = event_id;
     }
 

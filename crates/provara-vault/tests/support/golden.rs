@@ -206,6 +206,15 @@ impl Golden {
     pub fn verify(&self, strict: bool) -> Report {
         let home = tempfile::tempdir().unwrap();
         let root = home.path().join("vault");
+        self.write_to(&root);
+        let options = VerifyOptions {
+            strict,
+            ..VerifyOptions::default()
+        };
+        Vault::open(&root).unwrap().verify(&options).unwrap()
+    }
+
+    pub fn write_to(&self, root: &Path) {
         for (path, bytes) in &self.files {
             write(&root.join(path), bytes);
         }
@@ -214,11 +223,6 @@ impl Golden {
         for (path, target) in &self.links {
             std::os::unix::fs::symlink(target, root.join(path)).unwrap();
         }
-        let options = VerifyOptions {
-            strict,
-            ..VerifyOptions::default()
-        };
-        Vault::open(&root).unwrap().verify(&options).unwrap()
     }
 }
 

@@ -1,0 +1,148 @@
+//! A vault that continues another one: the other one is found, verified, and held against what the
+//! signed GENESIS event says of it.
+
+use std::path::Path;
+
+use provara_core::finding::{Code, Report};
+use provara_core::json;
+use provara_core::manifest::Manifest;
+use provara_vault::{Vault, VerifyOptions};
+
+#[path = "support/golden.rs"]
+mod golden;
+
+use golden::Golden;
+use golden::log_forge::{id, set};
+
+/// A vault that its own seal event closes.
+fn closed() -> Golden {
+    let mut golden = Golden::new();
+    golden.files.retain(|path, _| !path.ends_with(".chk"));
+    golden.log.add("genesis", 1, "com.provara.vault.seal", "{}");
+    golden.seal();
+    golden
+}
+
+/// A vault that names `before` as its predecessor, in its GENESIS event and in genesis.json.
+fn successor(before: &Golden, count: usize) -> Golden {
+    let manifest = Manifest::parse(&before.files["manifest.json"]).unwrap();
+    let named = format!(
+        r#"{{"final_event_count":{count},"merkle_root":"{}","seal_event_id":"{}"}}"#,
+        manifest.merkle_root(),
+        before.log.ids.last().unwrap()
+    );
+    let mut golden = Golden::new();
+    golden.files.retain(|path, _| !path.ends_with(".chk"));
+    let mut log = golden::log_forge::Log::with_keys(&[1, 2, 3]);
+    let payload = format!(
+        r#"{{"predecessor_vault":{named},"root_key_id":"{}","uid":"golden"}}"#,
+        id(1)
+    );
+    log.edit_signed(0, 1, |members| {
+        set(
+            members,
+            "payload",
+            json::parse(payload.as_bytes()).unwrap().into_owned(),
+        );
+    });
+    golden.log = log;
+    golden.edit(
+        "identity/genesis.json",
+        "{",
+        &format!(r#"{{"predecessor_vault":{named},"#),
+    );
+    golden.seal();
+    golden
+}
+
+fn verify(vault: &Path, folder: Option<&Path>) -> Report {
+    let options = VerifyOptions {
+        predecessors: folder.map(Path::to_owned),
+        ..VerifyOptions::default()
+    };
+    Vault::open(vault).unwrap().verify(&options).unwrap()
+}
+
+fn codes(report: &Report) -> Vec<Code> {
+    report
+        .findings()
+        .iter()
+        .map(|finding| finding.code)
+        .collect()
+}
+
+#[test]
+fn a_chain_of_predecessors_is_followed() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let first = closed();
+    let count = first.log.lines.len();
+    first.write_to(&path("first"));
+    let mut second = successor(&first, count);
+    second
+        .log
+        .add("genesis", 1, "com.provara.vault.seal", r#"{"n":2}"#);
+    second.seal();
+    second.write_to(&path("second"));
+    successor(&second, 2).write_to(&path("third"));
+
+    assert_eq!(codes(&verify(&path("third"), None)), [Code::W008]);
+    let report = verify(&path("third"), Some(home.path()));
+    assert_eq!(report.findings(), []);
+    let told: Vec<_> = report
+        .notes()
+        .iter()
+        .filter(|note| note.starts_with("the predecessor"))
+        .collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+
+    std::fs::remove_dir_all(path("first")).unwrap();
+    let report = verify(&path("second"), Some(home.path()));
+    assert_eq!(codes(&report), [Code::W008], "looked for and not found");
+}
+
+#[test]
+fn what_is_said_of_a_predecessor_must_be_so() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let first = closed();
+    let count = first.log.lines.len();
+    first.write_to(&path("first"));
+    successor(&first, count + 1).write_to(&path("miscounted"));
+    assert_eq!(
+        codes(&verify(&path("miscounted"), Some(home.path()))),
+        [Code::E302]
+    );
+
+    let mut other = closed();
+    other
+        .files
+        .insert("artifacts/cas/blob.bin".into(), b"another".to_vec());
+    other.seal();
+    successor(&other, count).write_to(&path("other-root"));
+    assert_eq!(
+        codes(&verify(&path("other-root"), Some(home.path()))),
+        [Code::E008]
+    );
+
+    let mut silent = successor(&first, count);
+    silent.edit("identity/genesis.json", &format!(":{count},"), ":7,");
+    silent.seal_files();
+    silent.write_to(&path("contradicts"));
+    let found = codes(&verify(&path("contradicts"), Some(home.path())));
+    assert_eq!(
+        found,
+        [Code::E302, Code::E302],
+        "the signed event says otherwise"
+    );
+
+    let mut broken = closed();
+    broken.log.edit_text(5, "\"n\":", "\"m\":");
+    broken.seal();
+    broken.write_to(&path("first"));
+    successor(&first, count).write_to(&path("of-a-broken-one"));
+    assert_eq!(
+        codes(&verify(&path("of-a-broken-one"), Some(home.path()))),
+        [Code::E302]
+    );
+}
