@@ -124,8 +124,14 @@ class Environment:
 
     def __init__(self, directory: Path, *extra: str):
         self.directory = directory
-        run_checked([sys.executable, "-m", "venv", "--without-pip", directory])
+        self.bare(directory)
         self.pip("install", "provara-protocol", *extra)
+
+    @staticmethod
+    def bare(directory: Path) -> Path:
+        """Makes an environment with nothing in it, and gives its interpreter."""
+        run_checked([sys.executable, "-m", "venv", "--without-pip", directory])
+        return directory / "bin" / "python"
 
     @property
     def python(self) -> Path:
