@@ -46,6 +46,18 @@ pub fn jcs(value: &Value<'_>) -> Result<Vec<u8>, CanonicalError> {
     Ok(out)
 }
 
+/// Writes the RFC 8785 form of `value`, the member `name` of an object that is written by hand.
+///
+/// # Errors
+/// As [`jcs`]; the path begins with `name`.
+pub(crate) fn write_jcs_member(
+    out: &mut Vec<u8>,
+    name: &str,
+    value: &Value<'_>,
+) -> Result<(), CanonicalError> {
+    write_jcs(out, value, &mut vec![Step::Key(name)])
+}
+
 /// The RFC 8785 form of anything that serde writes as JSON.
 ///
 /// # Errors

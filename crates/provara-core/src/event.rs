@@ -6,11 +6,12 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use crate::canonical::{CanonicalError, jcs};
+use crate::canonical::CanonicalError;
+use crate::content::{Content, Place};
 use crate::event_type::{CoreType, EventType};
-use crate::id::{Digest, EventId};
-use crate::json::{Object, Value, object};
-use crate::keys::{SigningKey, signature_to_base64};
+use crate::id::EventId;
+use crate::json::{Value, object};
+use crate::keys::SigningKey;
 use crate::time::Timestamp;
 
 /// Where a belief belongs. Readers take any other text as [`Namespace::Local`].
@@ -110,29 +111,19 @@ impl Draft<'_> {
     /// # Errors
     /// A number in the payload that RFC 8785 cannot carry.
     pub fn sign(&self, key: &SigningKey) -> Result<SignedEvent, CanonicalError> {
-        let mut members: Object<'_> = vec![
-            ("actor".into(), self.actor.into()),
-            ("actor_key_id".into(), key.key_id().to_string().into()),
-            ("payload".into(), self.payload.clone()),
-            (
-                "prev_event_hash".into(),
-                self.prev.map(|id| id.to_string()).into(),
-            ),
-            ("timestamp_utc".into(), self.timestamp.to_string().into()),
-            ("ts_logical".into(), self.ts_logical.into()),
-            ("type".into(), self.event_type.as_str().into()),
-        ];
-        if let Some(namespace) = self.namespace {
-            members.push(("namespace".into(), namespace.as_str().into()));
-        }
-        let mut event = Value::Object(members);
-        let id = EventId::from_digest(Digest::of(&jcs(&event)?));
-        push(&mut event, "event_id", id.to_string().into());
-        let signature = key.sign(&jcs(&event)?);
-        push(&mut event, "sig", signature_to_base64(&signature).into());
-        let mut line = jcs(&event)?;
-        line.push(b'\n');
-        Ok(SignedEvent { id, line })
+        let content = Content::new(
+            self.event_type,
+            self.actor,
+            self.namespace,
+            self.payload,
+            key.key_id(),
+        )?;
+        let place = Place {
+            prev: self.prev,
+            ts_logical: self.ts_logical,
+            timestamp: self.timestamp,
+        };
+        Ok(content.place(&place)?.sign(key))
     }
 }
 
@@ -314,6 +305,8 @@ pub(crate) fn required_fields(core: CoreType) -> Vec<(&'static str, &'static str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::canonical::jcs;
+    use crate::id::Digest;
     use crate::json::parse;
     use crate::scan::{Field, Form, scan_line};
 

@@ -8,6 +8,7 @@
 pub mod beliefs;
 pub mod canonical;
 pub mod checkpoint;
+pub mod content;
 pub mod event;
 pub mod event_type;
 pub mod finding;
@@ -15,6 +16,7 @@ pub mod id;
 pub mod json;
 pub mod keys;
 pub mod manifest;
+pub mod merge;
 pub mod number;
 pub mod query;
 pub mod scan;

@@ -1,0 +1,230 @@
+//! An event on its way into the log, in three steps that a writer of many events takes apart: what
+//! it says ([`Content`]) needs no other event, its place ([`Place`]) needs the ids before it, and its
+//! signature ([`UnsignedEvent::sign`]) needs neither. Ids chain through content, not through
+//! signatures, so the first step and the last may run on all cores.
+
+use std::io::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::canonical::{CanonicalError, MAX_SAFE_INTEGER, write_jcs_member, write_string};
+use crate::event::{Namespace, SignedEvent};
+use crate::event_type::EventType;
+use crate::id::{Digest, EventId, KeyId};
+use crate::json::Value;
+use crate::keys::{SigningKey, signature_to_base64};
+use crate::scan::{LineError, scan_line};
+use crate::time::Timestamp;
+
+/// What an event says, in canonical form, before it has a place in the log.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// `{"actor":…,"actor_key_id":…`
+    head: Vec<u8>,
+    /// `"namespace":…,"payload":…,"prev_event_hash":`
+    middle: Vec<u8>,
+    /// `,"type":…}`
+    tail: Vec<u8>,
+}
+
+/// Where an event stands in its actor's chain, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The actor's event before; `None` for the first.
+    pub prev: Option<EventId>,
+    /// One more than that of the actor's event before; 1 for the first. At most 2^53-1.
+    pub ts_logical: u64,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// An event that has its id and lacks its signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsignedEvent {
+    /// The id.
+    pub id: EventId,
+    /// The canonical bytes without `sig`.
+    signed: Vec<u8>,
+    /// Where `sig` belongs in them.
+    sig_at: usize,
+}
+
+impl Content {
+    /// Writes what is said in canonical form: by whom, under which key, of which type.
+    ///
+    /// # Errors
+    /// A number in the payload that RFC 8785 cannot carry.
+    pub fn new(
+        event_type: &EventType,
+        actor: &str,
+        namespace: Option<Namespace>,
+        payload: &Value<'_>,
+        key_id: KeyId,
+    ) -> Result<Self, CanonicalError> {
+        let mut head = Vec::with_capacity(64 + actor.len());
+        head.extend_from_slice(b"{\"actor\":");
+        write_string(&mut head, actor);
+        let _ = write!(head, ",\"actor_key_id\":\"{key_id}\"");
+        let mut middle = Vec::with_capacity(256);
+        if let Some(namespace) = namespace {
+            let _ = write!(middle, "\"namespace\":\"{}\",", namespace.as_str());
+        }
+        middle.extend_from_slice(b"\"payload\":");
+        write_jcs_member(&mut middle, "payload", payload)?;
+        middle.extend_from_slice(b",\"prev_event_hash\":");
+        let mut tail = Vec::with_capacity(64);
+        tail.extend_from_slice(b",\"type\":");
+        write_string(&mut tail, event_type.as_str());
+        tail.push(b'}');
+        Ok(Self { head, middle, tail })
+    }
+
+    /// Whether a reader would take an event with this content for a canonical line: it is written
+    /// once with a place and a signature of the usual shape, and scanned.
+    ///
+    /// # Errors
+    /// The scanner's objection, such as a payload that is nested too deep.
+    pub fn check(&self) -> Result<(), LineError> {
+        let place = Place {
+            prev: Some(EventId([0; 12])),
+            ts_logical: 1,
+            timestamp: Timestamp::from_unix_micros(0).expect("1970"),
+        };
+        let placed = self.place(&place).expect("1 is a safe integer");
+        scan_line(&placed.with_signature(&[0; 64])).map(|_| ())
+    }
+
+    /// Gives the event its place, and with it its id.
+    ///
+    /// Hash input of the id: SHA-256 over the RFC 8785 bytes of the event with `actor_key_id` and
+    /// without `event_id` and `sig`.
+    ///
+    /// # Errors
+    /// A `ts_logical` beyond 2^53-1.
+    pub fn place(&self, place: &Place) -> Result<UnsignedEvent, CanonicalError> {
+        if place.ts_logical > MAX_SAFE_INTEGER {
+            return Err(CanonicalError::UnsafeInteger {
+                path: "ts_logical".to_owned(),
+                token: place.ts_logical.to_string(),
+            });
+        }
+        const ID: &[u8] = b",\"event_id\":\"evt_000000000000000000000000\",";
+        let room = self.head.len() + ID.len() + self.middle.len() + self.tail.len();
+        let mut signed = Vec::with_capacity(room + 160);
+        signed.extend_from_slice(&self.head);
+        signed.extend_from_slice(ID);
+        let rest = signed.len();
+        signed.extend_from_slice(&self.middle);
+        let _ = match place.prev {
+            None => signed.write_all(b"null,"),
+            Some(prev) => write!(signed, "\"{prev}\","),
+        };
+        let sig_at = signed.len();
+        let _ = write!(
+            signed,
+            "\"timestamp_utc\":\"{}\",\"ts_logical\":{}",
+            place.timestamp, place.ts_logical
+        );
+        signed.extend_from_slice(&self.tail);
+        let hash = Sha256::new_with_prefix(&self.head)
+            .chain_update(b",")
+            .chain_update(&signed[rest..]);
+        let id = EventId::from_digest(Digest(hash.finalize().into()));
+        let at = self.head.len() + b",\"event_id\":\"".len();
+        let _ = write!(&mut signed[at..], "{id}");
+        Ok(UnsignedEvent { id, signed, sig_at })
+    }
+}
+
+impl UnsignedEvent {
+    /// Signs the RFC 8785 bytes of the event with both ids and without `sig`.
+    #[must_use]
+    pub fn sign(&self, key: &SigningKey) -> SignedEvent {
+        let mut line = self.with_signature(&key.sign(&self.signed));
+        line.push(b'\n');
+        SignedEvent { id: self.id, line }
+    }
+
+    fn with_signature(&self, signature: &[u8; 64]) -> Vec<u8> {
+        let mut line = Vec::with_capacity(self.signed.len() + 100);
+        line.extend_from_slice(&self.signed[..self.sig_at]);
+        line.extend_from_slice(b"\"sig\":\"");
+        line.extend_from_slice(signature_to_base64(signature).as_bytes());
+        line.extend_from_slice(b"\",");
+        line.extend_from_slice(&self.signed[self.sig_at..]);
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canonical::jcs;
+    use crate::json::parse;
+    use crate::scan::{Field, Form};
+
+    fn content(actor: &str, namespace: Option<Namespace>, payload: &str) -> Content {
+        let key = SigningKey::from_seed(&[7; 32]);
+        let payload = parse(payload.as_bytes()).unwrap();
+        let event_type = "com.acme.audit.login".parse().unwrap();
+        Content::new(&event_type, actor, namespace, &payload, key.key_id()).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_by_hand_is_what_the_canonical_writer_writes() {
+        let key = SigningKey::from_seed(&[7; 32]);
+        let place = Place {
+            prev: Some(EventId([9; 12])),
+            ts_logical: 12,
+            timestamp: "2026-11-22T10:00:00Z".parse().unwrap(),
+        };
+        for (actor, namespace, payload, prev) in [
+            ("alice", None, r#"{"z":1.0,"a":[null,true]}"#, true),
+            (
+                "a\"\n\u{1}\u{1f600}b",
+                Some(Namespace::Archived),
+                "{}",
+                false,
+            ),
+            ("\u{fb33}", Some(Namespace::Local), r#"{"":{"":""}}"#, true),
+        ] {
+            let place = Place {
+                prev: place.prev.filter(|_| prev),
+                ..place
+            };
+            let content = content(actor, namespace, payload);
+            content.check().unwrap();
+            let event = content.place(&place).unwrap().sign(&key);
+            let line = event.line.strip_suffix(b"\n").unwrap();
+            let tree = parse(line).unwrap();
+            assert_eq!(jcs(&tree).unwrap(), line);
+            assert_eq!(tree.get("actor").unwrap().as_str(), Some(actor));
+            let scanned = scan_line(line).unwrap();
+            assert_eq!(scanned.form(), Form::Jcs);
+            let mut bytes = Vec::new();
+            scanned.id_preimage(&mut bytes);
+            assert_eq!(EventId::from_digest(Digest::of(&bytes)), event.id);
+            assert_eq!(scanned.text(Field::EventId).unwrap(), event.id.to_string());
+            scanned.signed_bytes(&mut bytes);
+            let sig = scanned.text(Field::Sig).unwrap();
+            let sig = crate::keys::signature_from_base64(sig.as_bytes()).unwrap();
+            assert_eq!(key.public().verify(&bytes, &sig), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_no_reader_takes_is_refused_before_it_has_a_place() {
+        let nest = |depth: usize| {
+            let arrays = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            format!("{{\"a\":{arrays}}}")
+        };
+        assert!(content("a", None, &nest(120)).check().is_ok());
+        assert!(content("a", None, &nest(127)).check().is_err());
+        let late = Place {
+            prev: None,
+            ts_logical: MAX_SAFE_INTEGER + 1,
+            timestamp: Timestamp::from_unix_micros(0).unwrap(),
+        };
+        assert!(content("a", None, "{}").place(&late).is_err());
+    }
+}
