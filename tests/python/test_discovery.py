@@ -410,3 +410,43 @@ def test_a_plugin_package_may_be_imported_first(
         """,
     )
     assert out.splitlines() == ["True ()", "['com.demo.reducer', 'demo']"]
+
+
+def test_threads_that_import_and_discover_do_not_wait_for_each_other(
+    make_module: MakeModule, site: Path, install: Install
+) -> None:
+    make_module(
+        "slow.py",
+        """
+        import threading, time
+        importing.set()
+        discovering.wait(10)
+        time.sleep(0.1)
+        from provara.plugins import registry
+        class Export:
+            name = "slow"
+            def export(self, vault_path, output_path): pass
+        class Other(Export):
+            name = "other"
+        registry.get_export("slow")
+        registry.register_export(Other())
+        """,
+    )
+    out = in_python(
+        site,
+        """
+        import builtins, importlib, os, threading
+        builtins.importing, builtins.discovering = threading.Event(), threading.Event()
+        from provara.plugins import registry
+        os.environ["PROVARA_PLUGINS"] = "slow:Export"
+        thread = threading.Thread(target=importlib.import_module, args=("slow",), daemon=True)
+        thread.start()
+        importing.wait(10)
+        threading.Timer(0.1, discovering.set).start()
+        registry.reload()
+        thread.join(20)
+        print(thread.is_alive(), sorted(plugin.name for plugin in registry.list_exports()
+                                        if plugin.name in ("slow", "other")))
+        """,
+    )
+    assert out == "False ['other', 'slow']"

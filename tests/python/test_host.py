@@ -278,6 +278,22 @@ def test_validate_that_exits(host: Host) -> None:
     assert host.result("validate", type="com.host.login", data={"do": "True"}) == {"valid": True}
 
 
+@pytest.mark.parametrize(
+    ("code", "tried"),
+    [
+        # Root, too, may not execute a file that nobody may execute.
+        ("__import__('subprocess').run(['/etc/passwd'])", "subprocess.Popen(('/etc/passwd'))"),
+        ("fail(PermissionError(13, 'Permission denied', '/secret'))", "to reach '/secret'"),
+        ("open('/no/such/file')", None),
+        ("fail(ValueError('no'))", None),
+    ],
+)
+def test_a_refusal_by_the_system_names_the_call(host: Host, code: str, tried: str | None) -> None:
+    reply = host.result("validate", type="com.host.login", data={"do": code})
+    assert reply["valid"] is False
+    assert reply["tried"] == tried
+
+
 @pytest.fixture
 def log(vault: Vault) -> Iterator[tuple[int, int]]:
     """A descriptor of a log with four events, and its length."""

@@ -50,7 +50,11 @@ class PluginRegistry:
 
     def __init__(self) -> None:
         self.log_problems = True
+        #: Held for moments, while the tables change.
         self._lock = threading.RLock()
+        #: Held while plugins are imported. It is another lock because an import waits for
+        #: modules that another thread may be importing, which may register meanwhile.
+        self._discovery_lock = threading.RLock()
         self._records: dict[Kind, dict[str, Record]] = {kind: {} for kind in KINDS}
         self._problems: list[PluginProblem] = []
         #: Command aliases: how it is compared -> how it is written, and whose it is.
@@ -168,7 +172,7 @@ class PluginRegistry:
         """
         from provara.plugins import _discovery
 
-        with self._lock:
+        with self._discovery_lock:
             if not self._discovered:
                 self._discovered = True
                 _discovery.discover(self)
@@ -187,21 +191,22 @@ class PluginRegistry:
         """
         from provara.plugins import _discovery
 
-        with self._lock:
-            for records in self._records.values():
-                kept = {
-                    key: record
-                    for key, record in records.items()
-                    if keep_registered and record.origin.source == "registered"
-                }
-                records.clear()
-                records.update(kept)
-            self._problems.clear()
-            self._deferred.clear()
-            self._forget_aliases()
+        with self._discovery_lock:
+            with self._lock:
+                for records in self._records.values():
+                    kept = {
+                        key: record
+                        for key, record in records.items()
+                        if keep_registered and record.origin.source == "registered"
+                    }
+                    records.clear()
+                    records.update(kept)
+                self._problems.clear()
+                self._deferred.clear()
+                self._forget_aliases()
             _discovery.forget_modules(self._imported)
             self._discovered = False
-        return self.discover_plugins()
+            return self.discover_plugins()
 
     # Inside ------------------------------------------------------------------------------
 
@@ -250,11 +255,14 @@ class PluginRegistry:
 
     def _settle(self) -> None:
         """Load the entry points that had to wait for their module (see ``_discovery``)."""
-        if self._deferred:
+        # Not waiting: the thread that discovers may wait for a module of this one.
+        if self._deferred and self._discovery_lock.acquire(blocking=False):
             from provara.plugins import _discovery
 
-            with self._lock:
+            try:
                 _discovery.load_deferred(self)
+            finally:
+                self._discovery_lock.release()
 
     def _find(self, kind: Kind, name: object) -> Record | None:
         self._settle()
