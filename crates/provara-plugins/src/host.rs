@@ -445,6 +445,19 @@ impl Host {
         &self.hello
     }
 
+    /// Gives the host this long, from now on, for what it is asked next. A host that serves several
+    /// requests is told so before each of them.
+    pub fn limit_next(&mut self, limit: Duration) {
+        self.timeout = Some(limit);
+        self.channel.deadline = Some(Instant::now() + limit);
+    }
+
+    /// Whether the process has ended, so that nothing can be asked any more.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.child.as_ref().is_none_or(has_ended)
+    }
+
     /// A handle that ends this host from another thread.
     #[must_use]
     pub fn killer(&self) -> Killer {
@@ -485,13 +498,21 @@ impl Host {
             Validated { valid: true, .. } => Verdict::Accepted,
             Validated { reason, tried, .. } => {
                 let reason = reason.unwrap_or_else(|| "validate() refused the data".to_owned());
-                let mut text = block(&reason).into_owned();
-                // A refusal is only the walls' doing if the host says which call it was.
-                let attempt = tried.and_then(|tried| self.explain(None, None, Some(&tried)));
-                if let Some(attempt) = attempt {
-                    text.push_str(&format!(" ({attempt})"));
+                // A plugin that met the walls has not judged the data: it failed.
+                let violation =
+                    tried.and_then(|tried| self.explain(None, Some(&reason), Some(&tried)));
+                let reason = block(&reason).into_owned();
+                if violation.is_some() {
+                    return Err(HostError::Plugin(Box::new(PluginFailure {
+                        kind: FailureKind::Raised,
+                        plugin: event_type.as_str().to_owned(),
+                        exception: None,
+                        message: Some(reason),
+                        traceback: None,
+                        violation,
+                    })));
                 }
-                Verdict::Refused(text)
+                Verdict::Refused(reason)
             }
         })
     }

@@ -14,6 +14,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::launch::Environment;
+use crate::walls::site::site_directories;
+
 /// How an interpreter was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FoundBy {
@@ -54,6 +57,23 @@ pub struct Interpreter {
     pub base_prefix: PathBuf,
     /// How it was found.
     pub found_by: FoundBy,
+}
+
+impl Interpreter {
+    /// The directories that installed packages lie in: those of the environment, of the user, and
+    /// what `PYTHONPATH` names. They change when a package is installed, upgraded or removed.
+    #[must_use]
+    pub fn package_directories(&self, environment: &Environment) -> Vec<PathBuf> {
+        let user = environment.home.as_ref().map(|home| home.join(".local"));
+        let prefixes = [Some(&self.prefix), user.as_ref()];
+        let mut found: Vec<PathBuf> = prefixes
+            .into_iter()
+            .flatten()
+            .flat_map(|prefix| site_directories(prefix))
+            .collect();
+        found.extend(environment.python_path.iter().cloned());
+        found
+    }
 }
 
 /// Why no interpreter can be used.

@@ -21,7 +21,7 @@ pub(crate) enum Role {
 /// An attempt that met a wall. All texts are safe for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// The call, as `open('/home/u/.ssh/id')`, or the system's message where it is not known.
+    /// The call, as `open('/home/u/.ssh/id')`, or other words that follow "it tried".
     pub tried: String,
     /// The rule, a sentence without its full stop.
     pub rule: &'static str,
@@ -75,12 +75,18 @@ pub(crate) fn explain(
     } else {
         wall(exception, tried.unwrap_or_default())
     };
-    let shown = tried
-        .or(Some(message).filter(|text| !text.is_empty()))
-        .or(exception);
-    let first = shown.unwrap_or_default().lines().next().unwrap_or_default();
+    let said = Some(message)
+        .filter(|text| !text.is_empty())
+        .or(exception)
+        .unwrap_or_default();
+    let said = inline(said.lines().next().unwrap_or_default());
+    let shown = match tried.and_then(|text| text.lines().next()) {
+        _ if limit => format!("to use more than it may ({said})"),
+        Some(tried) => inline(tried).into_owned(),
+        None => format!("something that the system refused ({said})"),
+    };
     Some(Violation {
-        tried: inline(first).into_owned(),
+        tried: shown,
         rule: rule(wall, role),
         allow: allow(wall, role, network),
     })
@@ -246,6 +252,15 @@ mod tests {
             Some("a\x1b\nb"),
             None,
         );
-        assert_eq!(shown.unwrap().tried, "a\\u{1b}");
+        assert_eq!(
+            shown.unwrap().tried,
+            "something that the system refused (a\\u{1b})"
+        );
+        let shown = explain(Role::Reducer, false, Some("MemoryError"), Some(""), None).unwrap();
+        assert!(
+            shown
+                .to_string()
+                .starts_with("it tried to use more than it may (MemoryError), but")
+        );
     }
 }

@@ -15,7 +15,7 @@ mod limits;
 #[cfg(target_os = "linux")]
 mod linux;
 pub(crate) mod paths;
-mod site;
+pub(crate) mod site;
 
 use std::fmt;
 use std::str::FromStr;

@@ -325,6 +325,25 @@ fn what_met_the_walls_is_explained() {
         "{violation}"
     );
     assert!(violation.allow.unwrap().contains("--sandbox=off"));
+    // Also where `validate` raised: the data was not judged.
+    let judge = |sandbox: Sandbox| {
+        let (mut options, _) = options("good", Purpose::Validate);
+        options.sandbox = sandbox;
+        let data = json::parse(br#"{"tried":"open('/x', 'w')"}"#).unwrap();
+        Host::start(options).unwrap().validate(&login(), &data)
+    };
+    match judge(Sandbox::Auto).unwrap_err() {
+        HostError::Plugin(failure) => {
+            let text = failure.violation.unwrap().to_string();
+            assert!(
+                text.contains("may write nothing but its state directory"),
+                "{text}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    // Without walls it was something else that refused.
+    assert!(matches!(judge(Sandbox::Off).unwrap(), Verdict::Refused(_)));
 }
 
 #[test]

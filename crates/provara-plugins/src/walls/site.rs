@@ -25,7 +25,7 @@ const SHARED: [&str; 16] = [
 const PROJECT_FILES: [&str; 3] = ["pyproject.toml", "setup.py", "setup.cfg"];
 
 /// The `site-packages` and `dist-packages` directories below a prefix.
-pub(super) fn site_directories(prefix: &Path) -> Vec<PathBuf> {
+pub(crate) fn site_directories(prefix: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for lib in ["lib", "lib64"] {
         for entry in fs::read_dir(prefix.join(lib))

@@ -170,6 +170,8 @@ while True:
             continue
         if op == "validate":
             result = {"valid": request["data"].get("ok") is True, "reason": "not\tok"}
+            if "tried" in request["data"]:
+                result["tried"] = request["data"]["tried"]
         elif op == "reduce":
             result = reduce(request)
         elif op == "export":
