@@ -82,6 +82,20 @@ deny: ## Check licences, bans and sources (where cargo-deny is installed)
 bench: $(VENV)/.installed ## Measure the start of the executable and an append of a plugin's event
 	$(VENV)/bin/python benches/bench.py
 
+FUZZ_SECONDS ?= 300
+.PHONY: fuzz
+fuzz: ## Fuzz everything that is read from outside, five minutes each (installs cargo-fuzz)
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
+	@for target in line canonical manifest keyfile schema; do \
+		mkdir -p fuzz/corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$(CURDIR)/target/fuzz $(CARGO) fuzz run $$target \
+			fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192; \
+	done
+
+.PHONY: bit-flips
+bit-flips: ## Flip every bit of a log of 200 events; each must be detected
+	PROVARA_EVERY_BIT=1 $(CARGO) test --locked -p provara-core --test bit_flips -- --nocapture
+
 .PHONY: reference
 reference: $(VENV)/.installed ## Make docs/commands.md anew from the help texts
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python scripts/command_reference.py > docs/commands.md

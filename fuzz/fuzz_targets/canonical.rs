@@ -1,0 +1,4 @@
+//! Feeds `provara_fuzz_checks::canonical` by coverage.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| provara_fuzz_checks::canonical(data));
