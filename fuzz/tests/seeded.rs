@@ -51,7 +51,7 @@ impl Random {
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../seeds")
+        .join("seeds")
         .join(target);
     let mut paths: Vec<_> = fs::read_dir(&folder)
         .unwrap()
