@@ -1,0 +1,172 @@
+//! Why a plugin host gave no answer.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use provara_core::canonical::CanonicalError;
+use provara_core::json;
+
+use crate::launch::LaunchError;
+use crate::protocol::{FailureKind, Violation};
+use crate::violation::Violation as Attempt;
+use crate::walls::PathsError;
+
+/// How a plugin failed. All texts are safe for a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginFailure {
+    /// The class of failure.
+    pub kind: FailureKind,
+    /// The plugin.
+    pub plugin: String,
+    /// The exception's class, as `ValueError`.
+    pub exception: Option<String>,
+    /// The exception's text; may have several lines.
+    pub message: Option<String>,
+    /// The traceback, of several lines.
+    pub traceback: Option<String>,
+    /// What met the walls, if the failure comes from that.
+    pub violation: Option<Attempt>,
+}
+
+/// Why the host gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// No process was started, or not as confined as required.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// No walls can be drawn that keep a keyfile or a vault out of reach.
+    #[error(transparent)]
+    Paths(#[from] PathsError),
+    /// The interpreter ran but is no Provara host: most often it cannot import `provara`.
+    #[error("{} did not start as a plugin host ({ending})", .interpreter.display())]
+    NoHost {
+        /// The interpreter.
+        interpreter: PathBuf,
+        /// How it ended.
+        ending: Ending,
+        /// The last lines that it printed, safe for a terminal.
+        output: String,
+    },
+    /// The interpreter imports another version of `provara` than this executable's.
+    #[error("{} has provara {found}, but this is provara {expected}", .interpreter.display())]
+    Version {
+        /// The interpreter.
+        interpreter: PathBuf,
+        /// This executable's version.
+        expected: &'static str,
+        /// The version found.
+        found: String,
+    },
+    /// The host broke the protocol; a plugin did it.
+    #[error("the plugin '{plugin}' broke the host protocol: the host {violation}")]
+    Protocol {
+        /// The plugin in hand, or `plugins` during discovery.
+        plugin: String,
+        /// What was wrong.
+        violation: Violation,
+    },
+    /// The host ended while it was to answer.
+    #[error("the plugin '{plugin}' ended its process ({ending})")]
+    Died {
+        /// The plugin in hand, or `plugins` during discovery.
+        plugin: String,
+        /// How it ended.
+        ending: Ending,
+    },
+    /// No answer came in time.
+    #[error("the plugin '{plugin}' did not finish within {} s", .limit.as_secs_f64())]
+    TimedOut {
+        /// The plugin in hand, or `plugins` during discovery.
+        plugin: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A plugin left too little room on a disk.
+    #[error("the plugin '{plugin}' was ended because it left too little space in {}", .directory.display())]
+    Exhausted {
+        /// The plugin in hand, or `plugins` during discovery.
+        plugin: String,
+        /// A directory on the disk.
+        directory: PathBuf,
+    },
+    /// This signal asked the process to end. The host is gone; once the last
+    /// [`Guard`](crate::interrupt::Guard) is dropped the signal takes its default effect.
+    #[error("interrupted by signal {0}")]
+    Interrupted(i32),
+    /// A plugin raised, exited, or returned what it must not.
+    #[error("the plugin '{}' failed{}", .0.plugin, .0.message.as_deref().map(|text| format!(": {text}")).unwrap_or_default())]
+    Plugin(Box<PluginFailure>),
+    /// A reducer's result is not what the contract allows.
+    #[error("the reducer '{plugin}' returned what cannot be printed canonically: {reason}")]
+    Output {
+        /// The reducer.
+        plugin: String,
+        /// What is wrong with its result.
+        reason: OutputFault,
+    },
+    /// The request does not fit into a frame.
+    #[error("the data of {0} bytes is too large for a plugin")]
+    TooLarge(usize),
+    /// The system failed.
+    #[error("the connection to the plugin host failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// What is wrong with a reducer's result.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum OutputFault {
+    /// It is not strict JSON.
+    #[error(transparent)]
+    NotJson(json::ParseError),
+    /// It has no canonical form.
+    #[error(transparent)]
+    NotCanonical(CanonicalError),
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// With this exit code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// The system does not tell.
+    Unknown,
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Ending::Code(code) => write!(f, "exit code {code}"),
+            Ending::Signal(number) => {
+                let name = match number {
+                    4 => " (SIGILL)",
+                    6 => " (SIGABRT)",
+                    8 => " (SIGFPE)",
+                    9 => " (SIGKILL)",
+                    11 => " (SIGSEGV)",
+                    15 => " (SIGTERM)",
+                    24 => " (SIGXCPU: too much processor time)",
+                    25 => " (SIGXFSZ: a file grew too large)",
+                    31 => " (SIGSYS: a system call that is not allowed)",
+                    _ => "",
+                };
+                write!(f, "signal {number}{name}")
+            }
+            Ending::Unknown => f.write_str("how is unknown"),
+        }
+    }
+}
+
+impl From<Option<ExitStatus>> for Ending {
+    fn from(status: Option<ExitStatus>) -> Ending {
+        use std::os::unix::process::ExitStatusExt;
+        match status.map(|status| (status.code(), status.signal())) {
+            Some((Some(code), _)) => Ending::Code(code),
+            Some((None, Some(signal))) => Ending::Signal(signal),
+            _ => Ending::Unknown,
+        }
+    }
+}
