@@ -49,6 +49,9 @@ pub struct UnsignedEvent {
     sig_at: usize,
 }
 
+/// The bytes that a signature and the LF add to an event: `"sig":"…",` with 88 characters of Base64.
+const SIGNATURE_MEMBER: u64 = 9 + 88 + 1;
+
 impl Content {
     /// Writes what is said in canonical form: by whom, under which key, of which type.
     ///
@@ -145,6 +148,12 @@ impl UnsignedEvent {
         SignedEvent { id: self.id, line }
     }
 
+    /// The bytes of the signed line with its LF.
+    #[must_use]
+    pub fn line_length(&self) -> u64 {
+        self.signed.len() as u64 + SIGNATURE_MEMBER
+    }
+
     fn with_signature(&self, signature: &[u8; 64]) -> Vec<u8> {
         let mut line = Vec::with_capacity(self.signed.len() + 100);
         line.extend_from_slice(&self.signed[..self.sig_at]);
@@ -194,7 +203,9 @@ mod tests {
             };
             let content = content(actor, namespace, payload);
             content.check().unwrap();
-            let event = content.place(&place).unwrap().sign(&key);
+            let placed = content.place(&place).unwrap();
+            let event = placed.sign(&key);
+            assert_eq!(placed.line_length(), event.line.len() as u64);
             let line = event.line.strip_suffix(b"\n").unwrap();
             let tree = parse(line).unwrap();
             assert_eq!(jcs(&tree).unwrap(), line);

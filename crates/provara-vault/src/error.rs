@@ -155,6 +155,13 @@ pub enum VaultError {
         /// Why the event is refused.
         reason: String,
     },
+    /// A key event or a redaction in an atomic batch: it is judged against a log that holds all before
+    /// it, and an atomic batch writes nothing before its end.
+    #[error("a {event_type} event cannot be part of an atomic batch: append it by itself")]
+    NotInAtomicBatch {
+        /// The type.
+        event_type: String,
+    },
     /// There is no keyfile at the path.
     #[error("there is no keyfile at '{}'", path.display())]
     KeyfileMissing {
@@ -266,6 +273,7 @@ impl VaultError {
             | Self::Canonical(_)
             | Self::Unwritable { .. }
             | Self::WouldNotVerify { .. }
+            | Self::NotInAtomicBatch { .. }
             | Self::KeyfileInvalid { .. }
             | Self::KeyfileForeign { .. }
             | Self::NoSigningKey { .. }

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use provara_core::canonical::write_string;
 use provara_core::id::{EventId, KeyId};
 use provara_core::json::{self, Value};
 use provara_core::scan::{Field, Line, LineError, scan_line};
@@ -197,11 +196,35 @@ impl LogIndex {
         self.unterminated = false;
     }
 
-    /// Where the chain of `actor` stands.
-    pub(crate) fn actor(&self, actor: &str) -> Option<&Actor> {
-        let mut quoted = Vec::with_capacity(actor.len() + 2);
-        write_string(&mut quoted, actor);
-        self.actors.get(quoted.as_slice())
+    /// Makes the changes of an event that is known to continue the log: by `actor` (the JSON text of
+    /// its name), neither a key event nor out of its chain, `length` bytes long.
+    pub(crate) fn advance(&mut self, actor: &[u8], state: Actor, closes: bool, length: u64) {
+        if closes {
+            self.closed = Some(state.head);
+        }
+        self.set_actor(actor, state);
+        self.lines += 1;
+        self.len += length;
+        self.unterminated = false;
+    }
+
+    /// The actors by the JSON text of their names.
+    pub(crate) fn actors(&self) -> impl ExactSizeIterator<Item = (&[u8], &Actor)> {
+        self.actors.iter().map(|(name, actor)| (&**name, actor))
+    }
+
+    pub(crate) fn set_actor(&mut self, name: &[u8], actor: Actor) {
+        match self.actors.get_mut(name) {
+            Some(known) => *known = actor,
+            None => {
+                self.actors.insert(name.into(), actor);
+            }
+        }
+    }
+
+    /// Where the chain of an actor stands, by the JSON text of its name.
+    pub(crate) fn actor(&self, name: &[u8]) -> Option<&Actor> {
+        self.actors.get(name)
     }
 
     /// Whether the log revokes the key.

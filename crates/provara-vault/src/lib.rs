@@ -12,6 +12,7 @@
 //! * The one use of `unsafe` is the memory map of large logs, in `map.rs`.
 
 mod append;
+mod cache;
 mod capture;
 mod check;
 mod checkpoint;
@@ -34,17 +35,21 @@ mod rotation;
 mod seal;
 mod snapshot;
 mod state_dir;
+mod tail;
 mod vault;
 mod verify;
 mod walk;
 pub mod writer;
 
 pub use append::{AppendReceipt, AppendRequest};
+pub use cache::default_cache_directory;
 pub use checkpoint::CheckpointReceipt;
 pub use error::{ErrorClass, VaultError};
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
 pub use keyfile::read_keyfile;
+pub use parallel::map as parallel_map;
 pub use seal::SealReceipt;
 pub use snapshot::LogSnapshot;
 pub use vault::{LOCK_TIMEOUT, Vault};
 pub use verify::{Examination, VerifiedLog, VerifyOptions};
+pub use writer::{BatchOptions, BatchReceipt, BatchWriter, LogWriter, Rejected};

@@ -2,7 +2,9 @@
 
 use std::num::NonZero;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 /// How much of the log one thread takes at a time, in bytes.
@@ -61,6 +63,51 @@ pub(crate) fn in_order<'l, T: Send>(
     });
 }
 
+/// How many items one thread takes at a time in [`map`].
+const PIECE: usize = 128;
+
+/// Gives `work` of every item, in their order, on as many threads as the machine has or as there is
+/// work for. The result does not depend on their number.
+pub fn map<T: Send, R: Send>(
+    items: Vec<T>,
+    threads: usize,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let threads = threads.min(items.len().div_ceil(PIECE));
+    if threads <= 1 {
+        return items.into_iter().map(work).collect();
+    }
+    let count = items.len();
+    let mut items = items.into_iter();
+    let mut pieces = Vec::with_capacity(count.div_ceil(PIECE));
+    loop {
+        let piece: Vec<T> = items.by_ref().take(PIECE).collect();
+        if piece.is_empty() {
+            break;
+        }
+        pieces.push(Mutex::new((Some(piece), Vec::new())));
+    }
+    let next = AtomicUsize::new(0);
+    let run = || {
+        while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut piece = piece.lock().unwrap_or_else(PoisonError::into_inner);
+            let items = piece.0.take().expect("each piece is taken once");
+            piece.1 = items.into_iter().map(&work).collect();
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(run);
+        }
+        run();
+    });
+    let mut results = Vec::with_capacity(count);
+    for piece in pieces {
+        results.extend(piece.into_inner().unwrap_or_else(PoisonError::into_inner).1);
+    }
+    results
+}
+
 /// Cuts the log at line ends into pieces of about [`RANGE`] bytes, each with its offset.
 fn ranges(log: &[u8]) -> Vec<(u64, &[u8])> {
     let mut ranges = Vec::with_capacity(log.len() / RANGE + 1);
@@ -81,6 +128,17 @@ mod tests {
     fn log(count: usize, tail: &str) -> Vec<u8> {
         let line = [vec![b'x'; 1000], vec![b'\n']].concat();
         [line.repeat(count), tail.as_bytes().to_vec()].concat()
+    }
+
+    #[test]
+    fn items_are_mapped_in_their_order() {
+        for count in [0, 1, PIECE, 10 * PIECE + 3] {
+            let items: Vec<usize> = (0..count).collect();
+            let expected: Vec<usize> = items.iter().map(|item| item * 2).collect();
+            for threads in [1, 2, 7] {
+                assert_eq!(map(items.clone(), threads, |item| item * 2), expected);
+            }
+        }
     }
 
     #[test]

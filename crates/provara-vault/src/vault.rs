@@ -14,7 +14,7 @@ use crate::layer::{FileLayer, SystemFiles};
 use crate::layout;
 use crate::snapshot::{LogSnapshot, whole_lines};
 use crate::state_dir;
-use crate::writer::LogWriter;
+use crate::writer::{BatchOptions, LogWriter, Rejected};
 
 /// How long a writer waits for another one by default.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,6 +26,7 @@ pub struct Vault {
     layer: Arc<dyn FileLayer>,
     lock_timeout: Duration,
     state_directory: PathBuf,
+    cache_directory: Option<PathBuf>,
 }
 
 impl Vault {
@@ -71,6 +72,7 @@ impl Vault {
             layer: Arc::new(SystemFiles),
             lock_timeout: LOCK_TIMEOUT,
             state_directory: state_dir::default_directory(),
+            cache_directory: None,
         })
     }
 
@@ -93,6 +95,15 @@ impl Vault {
     #[must_use]
     pub fn with_state_directory(mut self, directory: PathBuf) -> Self {
         self.state_directory = directory;
+        self
+    }
+
+    /// The same vault, which keeps below `directory` what it would otherwise read the whole log for
+    /// ([`default_cache_directory`](crate::default_cache_directory) is the user's own). Without it,
+    /// nothing is kept and nothing is taken from a cache.
+    #[must_use]
+    pub fn with_cache_directory(mut self, directory: Option<PathBuf>) -> Self {
+        self.cache_directory = directory;
         self
     }
 
@@ -143,15 +154,52 @@ impl Vault {
         request: &AppendRequest,
         keyfile: &Keyfile,
     ) -> Result<AppendReceipt, VaultError> {
-        LogWriter::open(self)?.append(request, keyfile)
+        let mut writer = LogWriter::open_with(self, keyfile)?;
+        let receipt = writer.append(request, keyfile)?;
+        writer.remember(keyfile);
+        Ok(receipt)
+    }
+
+    /// Appends many events: signed on all cores, synced in groups, sealed when this returns.
+    ///
+    /// # Errors
+    /// The first request that cannot be appended, and why; those before it are then in the log and
+    /// sealed, unless the options say `atomic`. A disk that refuses is reported as index 0.
+    pub fn append_many(
+        &self,
+        requests: Vec<AppendRequest>,
+        keyfile: &Keyfile,
+        options: BatchOptions,
+    ) -> Result<Vec<AppendReceipt>, Rejected> {
+        let failed = |error| Rejected { index: 0, error };
+        let mut batch = LogWriter::open_with(self, keyfile)
+            .map_err(failed)?
+            .batch(keyfile, options);
+        let taken = batch.append(requests);
+        if taken.is_ok() || !options.atomic {
+            match (batch.finish(), &taken) {
+                // The disk's refusal is the batch's own.
+                (Err(VaultError::Stopped), Err(_)) | (Ok(_), _) => {}
+                (Err(error), _) => return Err(failed(error)),
+            }
+        }
+        taken.map(|()| batch.take_receipts())
     }
 
     pub(crate) fn layer(&self) -> &dyn FileLayer {
         &*self.layer
     }
 
+    pub(crate) fn shared_layer(&self) -> Arc<dyn FileLayer> {
+        Arc::clone(&self.layer)
+    }
+
     pub(crate) fn lock_timeout(&self) -> Duration {
         self.lock_timeout
+    }
+
+    pub(crate) fn cache_directory(&self) -> Option<&Path> {
+        self.cache_directory.as_deref()
     }
 
     pub(crate) fn state_directory(&self) -> &Path {

@@ -17,11 +17,16 @@
 //! A failed sync stops a writer for good: what is on the disk is then unknown to it. The next writer
 //! starts from what it reads.
 
+mod batch;
+
+pub use batch::{BatchOptions, BatchReceipt, BatchWriter, Rejected};
+
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use provara_core::canonical::MAX_SAFE_INTEGER;
+use provara_core::canonical::{MAX_SAFE_INTEGER, write_string};
+use provara_core::content::Place;
 use provara_core::event::{Draft, payload_for};
 use provara_core::event_type::{CoreType, EventType};
 use provara_core::id::{Digest, KeyId};
@@ -43,6 +48,7 @@ use crate::rotation::{Change, Keys};
 use crate::seal::{Staged, leftovers, read_entries, remove_leftover, set_entry, signature_note};
 use crate::snapshot::LogSnapshot;
 use crate::state_dir::keep_tail;
+use crate::tail::TailCache;
 use crate::vault::Vault;
 
 /// Holds a vault's lock and appends to it. Other writers wait until it is dropped.
@@ -66,6 +72,7 @@ pub struct LogWriter<'v> {
     /// What was found, for the next receipt.
     notes: Vec<String>,
     stopped: bool,
+    recalled: bool,
 }
 
 impl<'v> LogWriter<'v> {
@@ -75,34 +82,44 @@ impl<'v> LogWriter<'v> {
     /// [`VaultError::Locked`], [`VaultError::BrokenLog`], [`VaultError::SealContradiction`],
     /// [`VaultError::Structure`], or [`VaultError::Io`]; the vault is unchanged.
     pub fn open(vault: &'v Vault) -> Result<Self, VaultError> {
+        Self::open_cached(vault, None)
+    }
+
+    /// As [`LogWriter::open`]; takes the log's state from the tail cache if the vault has a cache
+    /// directory and a key of `keyfile` signed what is there, and reads the log otherwise.
+    ///
+    /// # Errors
+    /// As [`LogWriter::open`].
+    pub fn open_with(vault: &'v Vault, keyfile: &Keyfile) -> Result<Self, VaultError> {
+        Self::open_cached(vault, Some(keyfile))
+    }
+
+    fn open_cached(vault: &'v Vault, keyfile: Option<&Keyfile>) -> Result<Self, VaultError> {
         let path = vault.inner_file(layout::LOG)?;
         let log = lock_log(&path, vault.lock_timeout())?;
         let mut entries = read_entries(vault.path())?;
         let leftovers = leftovers(vault.path(), &entries)?;
         let mut notes = Vec::new();
 
-        let length = log.metadata().context("read", &path)?.len();
-        let bytes = LogSnapshot::of_prefix(&log, length, &path)?;
-        let sealed = sealed_prefix(&entries, &bytes)?;
-        let (index, torn) = LogIndex::read(&bytes, sealed.length)?;
-        if index.lines == 0 {
-            return Err(VaultError::Structure {
-                file: layout::LOG.to_owned(),
-                reason: "it holds no event; a vault starts with a GENESIS event".to_owned(),
+        let recalled = keyfile
+            .zip(vault.cache_directory())
+            .and_then(|(keyfile, directory)| {
+                let cache = TailCache {
+                    directory,
+                    vault: vault.path(),
+                    log: &log,
+                    entries: &entries,
+                };
+                cache.recall(keyfile)
             });
-        }
-        let mut hasher = sealed.hasher;
-        if index.len > sealed.length {
-            hasher.update(&bytes[sealed.length as usize..index.len as usize]);
-            notes.push(format!(
-                "the seal lagged behind the log by {} bytes of whole events; it now covers them",
-                index.len - sealed.length
-            ));
-        }
-        let keys = Keys::read(vault, &entries, &index, sealed.length)?;
-        if index.len > sealed.length {
-            check::unsealed(&bytes[..index.len as usize], sealed.length, &keys.registry)?;
-        }
+        let from_cache = recalled.is_some();
+        let (index, hasher, keys, torn) = match recalled {
+            Some((index, hasher)) => {
+                let keys = Keys::read(vault, &entries, &index, index.len)?;
+                (index, hasher, keys, None)
+            }
+            None => read_log(vault, &log, &path, &entries, &mut notes)?,
+        };
         notes.extend(keys.note());
         notes.extend(signature_note(vault, &entries, &keys.registry)?);
         for found in unsealed_checkpoints(vault, &entries, &keys.registry, index.lines)? {
@@ -110,7 +127,7 @@ impl<'v> LogWriter<'v> {
             set_entry(&mut entries, found);
         }
         Ok(Self {
-            torn: torn.map(|at| (at, length - at)),
+            torn,
             leftovers,
             vault,
             log,
@@ -122,7 +139,33 @@ impl<'v> LogWriter<'v> {
             keys_lag: keys.lag,
             notes,
             stopped: false,
+            recalled: from_cache,
         })
+    }
+
+    /// Keeps the state of the log for the next writer that is given the same keyfile, if the vault has
+    /// a cache directory. Changes nothing else.
+    pub fn remember(&self, keyfile: &Keyfile) {
+        let key = self.signing_key(keyfile, None);
+        let (Some(directory), Ok(key)) = (self.vault.cache_directory(), key) else {
+            return;
+        };
+        if self.stopped || self.torn.is_some() || self.index.unterminated {
+            return;
+        }
+        let cache = TailCache {
+            directory,
+            vault: self.vault.path(),
+            log: &self.log,
+            entries: &self.entries,
+        };
+        cache.keep(&self.index, &self.hasher, key);
+    }
+
+    /// Whether the state of the log came from the tail cache, and the log was not read.
+    #[must_use]
+    pub fn recalled(&self) -> bool {
+        self.recalled
     }
 
     /// How many events the log holds.
@@ -143,12 +186,7 @@ impl<'v> LogWriter<'v> {
         keyfile: &Keyfile,
     ) -> Result<AppendReceipt, VaultError> {
         self.refuse_if_stopped()?;
-        if request.event_type == EventType::Core(CoreType::Genesis) {
-            return Err(VaultError::GenesisByHand);
-        }
-        if request.actor.is_empty() {
-            return Err(VaultError::EmptyActor);
-        }
+        self.refuse_request(request)?;
         let payload = payload_for(
             &request.event_type,
             request.data.clone(),
@@ -158,20 +196,14 @@ impl<'v> LogWriter<'v> {
             return Err(VaultError::Closed { event_id });
         }
         let key = self.signing_key(keyfile, request.key_id)?;
-        let actor = self.index.actor(&request.actor);
-        let ts_logical = match actor.and_then(|actor| actor.ts_logical) {
-            None => 1,
-            Some(before) if before < MAX_SAFE_INTEGER => before + 1,
-            Some(_) => {
-                let actor = request.actor.clone();
-                return Err(VaultError::LogicalClock { actor });
-            }
-        };
-        let timestamp = clock::now()?;
-        let prev = actor.map(|actor| actor.head);
-        let clock_note = actor
-            .and_then(|actor| actor.timestamp)
-            .filter(|before| *before > timestamp);
+        let mut actor_json = Vec::with_capacity(request.actor.len() + 2);
+        write_string(&mut actor_json, &request.actor);
+        let (place, clock_note) = self.next_place(&request.actor, &actor_json)?;
+        let Place {
+            prev,
+            ts_logical,
+            timestamp,
+        } = place;
         let event = Draft {
             event_type: &request.event_type,
             actor: &request.actor,
@@ -247,11 +279,7 @@ impl<'v> LogWriter<'v> {
             self.notes
                 .push("the last event lacked its line end; it was added".to_owned());
         }
-        if let Some(before) = clock_note {
-            self.notes.push(format!(
-                "the system clock is behind the actor's last event ({before}): this event's time goes backwards"
-            ));
-        }
+        self.notes.extend(clock_note);
         self.index.take(step, length);
         self.hasher = hasher;
         self.entries = entries;
@@ -272,6 +300,50 @@ impl<'v> LogWriter<'v> {
             event_json: String::from_utf8(line.to_vec()).expect("canonical JSON is UTF-8"),
             notes: std::mem::take(&mut self.notes),
         })
+    }
+
+    /// Refuses what no event may be, whatever its data.
+    fn refuse_request(&self, request: &AppendRequest) -> Result<(), VaultError> {
+        if request.event_type == EventType::Core(CoreType::Genesis) {
+            return Err(VaultError::GenesisByHand);
+        }
+        if request.actor.is_empty() {
+            return Err(VaultError::EmptyActor);
+        }
+        Ok(())
+    }
+
+    /// The place of the next event of `actor`, and a note if the clock went backwards. `actor_json`
+    /// is the JSON text of the name.
+    fn next_place(
+        &self,
+        actor: &str,
+        actor_json: &[u8],
+    ) -> Result<(Place, Option<String>), VaultError> {
+        let known = self.index.actor(actor_json);
+        let ts_logical = match known.and_then(|known| known.ts_logical) {
+            None => 1,
+            Some(before) if before < MAX_SAFE_INTEGER => before + 1,
+            Some(_) => {
+                let actor = actor.to_owned();
+                return Err(VaultError::LogicalClock { actor });
+            }
+        };
+        let timestamp = clock::now()?;
+        let note = known
+            .and_then(|known| known.timestamp)
+            .filter(|before| *before > timestamp)
+            .map(|before| {
+                format!(
+                    "the system clock is behind the actor's last event ({before}): this event's time goes backwards"
+                )
+            });
+        let place = Place {
+            prev: known.map(|known| known.head),
+            ts_logical,
+            timestamp,
+        };
+        Ok((place, note))
     }
 
     /// Adds a file of the vault, or replaces it, and renews the seal; gives the root.
@@ -394,6 +466,44 @@ impl<'v> LogWriter<'v> {
         }
         Ok(())
     }
+}
+
+/// Where the log stands: its index, its hash state, the keys, and a torn tail (where it begins and
+/// how long it is).
+type Standing = (LogIndex, Sha256, Keys, Option<(u64, u64)>);
+
+/// Reads the whole log, and checks what the seal does not cover yet.
+fn read_log(
+    vault: &Vault,
+    log: &File,
+    path: &Path,
+    entries: &[FileEntry],
+    notes: &mut Vec<String>,
+) -> Result<Standing, VaultError> {
+    let length = log.metadata().context("read", path)?.len();
+    let bytes = LogSnapshot::of_prefix(log, length, path)?;
+    let sealed = sealed_prefix(entries, &bytes)?;
+    let (index, torn) = LogIndex::read(&bytes, sealed.length)?;
+    if index.lines == 0 {
+        return Err(VaultError::Structure {
+            file: layout::LOG.to_owned(),
+            reason: "it holds no event; a vault starts with a GENESIS event".to_owned(),
+        });
+    }
+    let mut hasher = sealed.hasher;
+    if index.len > sealed.length {
+        hasher.update(&bytes[sealed.length as usize..index.len as usize]);
+        notes.push(format!(
+            "the seal lagged behind the log by {} bytes of whole events; it now covers them",
+            index.len - sealed.length
+        ));
+    }
+    let keys = Keys::read(vault, entries, &index, sealed.length)?;
+    if index.len > sealed.length {
+        check::unsealed(&bytes[..index.len as usize], sealed.length, &keys.registry)?;
+    }
+    let torn = torn.map(|at| (at, length - at));
+    Ok((index, hasher, keys, torn))
 }
 
 /// Moves a torn tail out of the log, visibly: its bytes are durable outside before they go. Gives

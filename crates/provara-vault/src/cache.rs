@@ -1,0 +1,179 @@
+//! The user's cache directory: what a vault's commands would otherwise read the whole log for.
+//!
+//! Nothing in it is needed: a file that is missing, damaged, another vault's or another user's is as
+//! good as none, and is replaced. The files lie outside the vault, so that whoever can write to a
+//! vault cannot thereby write here. They are not synced: a crash costs the time to make them anew.
+
+use std::env;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use provara_core::id::Digest;
+
+use crate::layer::fresh_name;
+
+/// `$XDG_CACHE_HOME/provara`, else `~/.cache/provara`; `None` where neither variable is an absolute
+/// path.
+#[must_use]
+pub fn default_cache_directory() -> Option<PathBuf> {
+    let absolute = |name: &str| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute("XDG_CACHE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+        .map(|cache| cache.join("provara"))
+}
+
+/// Where the file of this `kind` for `vault` is kept below `directory`; none inside the vault, where
+/// it would be a phantom file.
+pub(crate) fn place(directory: &Path, vault: &Path, kind: &str) -> Option<PathBuf> {
+    let there = directory
+        .ancestors()
+        .find_map(|path| fs::canonicalize(path).ok())?;
+    if there.starts_with(vault) {
+        return None;
+    }
+    let name = Digest::of(vault.as_os_str().as_bytes()).to_string();
+    Some(directory.join(format!("{}.{kind}", &name[..32])))
+}
+
+/// The content of a cache file of at most `limit` bytes that is the user's own and that nobody else
+/// may write.
+pub(crate) fn read(path: &Path, limit: u64) -> Option<Vec<u8>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
+        .open(path)
+        .ok()?;
+    let there = file.metadata().ok()?;
+    let own = there.uid() == rustix::process::geteuid().as_raw() && there.mode() & 0o022 == 0;
+    if !there.is_file() || !own || there.len() > limit {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(there.len()).ok()? + 1);
+    file.take(limit).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Puts a file of these parts in the place of what stands at `path`.
+pub(crate) fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let directory = path.parent().expect("a file in the cache directory");
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
+    let temporary = directory.join(fresh_name()?);
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)
+        .and_then(|mut file| parts.iter().try_for_each(|part| file.write_all(part)))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// Writes the fields of a cache file, little-endian.
+#[derive(Debug, Default)]
+pub(crate) struct Encoder(pub(crate) Vec<u8>);
+
+impl Encoder {
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn sized(&mut self, bytes: &[u8]) {
+        self.u64(bytes.len() as u64);
+        self.raw(bytes);
+    }
+
+    pub(crate) fn u8(&mut self, value: u8) {
+        self.raw(&[value]);
+    }
+
+    pub(crate) fn u64(&mut self, value: u64) {
+        self.raw(&value.to_le_bytes());
+    }
+
+    pub(crate) fn i64(&mut self, value: i64) {
+        self.raw(&value.to_le_bytes());
+    }
+}
+
+/// Reads what an [`Encoder`] wrote; `None` where it is not that.
+#[derive(Debug)]
+pub(crate) struct Decoder<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Decoder<'a> {
+    pub(crate) fn raw(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.raw(N)?.try_into().ok()
+    }
+
+    pub(crate) fn sized(&mut self) -> Option<&'a [u8]> {
+        let length = self.u64()?;
+        self.raw(usize::try_from(length).ok()?)
+    }
+
+    pub(crate) fn u8(&mut self) -> Option<u8> {
+        Some(self.array::<1>()?[0])
+    }
+
+    pub(crate) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn i64(&mut self) -> Option<i64> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    /// Whether everything was read.
+    pub(crate) fn ended(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn only_the_users_own_files_outside_the_vault_count() {
+        let home = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(home.path()).unwrap();
+        let vault = root.join("vault");
+        fs::create_dir(&vault).unwrap();
+        assert_eq!(place(&vault.join("cache"), &vault, "tail"), None);
+        symlink(&vault, root.join("link")).unwrap();
+        assert_eq!(place(&root.join("link/cache"), &vault, "tail"), None);
+
+        let path = place(&root.join("cache"), &vault, "tail").unwrap();
+        let other = place(&root.join("cache"), &root.join("other"), "tail").unwrap();
+        assert_ne!(other, path);
+        assert_eq!(read(&path, 100), None);
+        write(&path, &[b"one", b"two"]).unwrap();
+        assert_eq!(read(&path, 100).unwrap(), b"onetwo");
+        assert_eq!(read(&path, 5), None, "too large");
+        write(&path, &[b"three"]).unwrap();
+        assert_eq!(read(&path, 100).unwrap(), b"three");
+        assert_eq!(fs::read_dir(root.join("cache")).unwrap().count(), 1);
+        symlink(&path, root.join("cache/link")).unwrap();
+        assert_eq!(read(&root.join("cache/link"), 100), None);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).unwrap();
+        assert_eq!(read(&path, 100), None, "others may write it");
+    }
+}

@@ -1,0 +1,189 @@
+//! The tail cache: what a writer would read the whole log for, kept outside the vault.
+//!
+//! It holds the state of the log after its last event: the actors' heads, the key events, the number
+//! of lines, and the SHA-256 state to resume. It is taken only if all of this agrees, and the log is
+//! read from its start otherwise:
+//!
+//! * it is signed by a key of the keyfile that the append was given. Whoever can forge it can sign
+//!   events; nobody else can. The signature covers every byte, so it is the checksum too. Its message
+//!   begins with [`DOMAIN`], which no canonical JSON does: it is no event's and no seal's signature;
+//! * it names this vault: the directory, the digest of `identity/genesis.json` in the manifest, and
+//!   the log's device and inode;
+//! * the log has the length, the times of change and the last 64 KiB that it had when the cache was
+//!   written, and the resumed SHA-256 is the one that the manifest states for exactly this length.
+//!
+//! What it cannot show is a log that was changed before its last 64 KiB, in place, with its inode's
+//! time of change put back. An append then adds its line, and the seal covers the log as it was before
+//! that change: the seal never vouches for bytes that the writer did not see, and a verification finds
+//! the change (`PROVARA_E012`) as it did before.
+
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+use provara_core::canonical::token_preserving;
+use provara_core::id::{Digest, EventId, KeyId};
+use provara_core::json;
+use provara_core::keys::{Keyfile, SIGNATURE_LENGTH, SigningKey};
+use provara_core::manifest::FileEntry;
+use provara_core::time::Timestamp;
+use sha2::digest::common::hazmat::{SerializableState, SerializedState};
+use sha2::{Digest as _, Sha256};
+
+use crate::cache::{Decoder, Encoder, place, read, write};
+use crate::index::{Actor, KeyEvent, LogIndex};
+use crate::layout;
+
+/// What the signed message begins with; the digest of the content follows.
+const DOMAIN: &[u8] = b"provara tail cache 1\0";
+
+/// How much of the log's end is compared, in bytes.
+const COMPARED: u64 = 64 << 10;
+
+/// The largest cache that is written or read, in bytes: some 200,000 actors.
+const LIMIT: u64 = 16 << 20;
+
+/// Where a vault's tail cache is, and what it must be about.
+#[derive(Debug)]
+pub(crate) struct TailCache<'a> {
+    pub(crate) directory: &'a Path,
+    pub(crate) vault: &'a Path,
+    pub(crate) log: &'a File,
+    /// The manifest's files.
+    pub(crate) entries: &'a [FileEntry],
+}
+
+impl TailCache<'_> {
+    /// The state of the log after its last event, if the cache can be trusted for it.
+    pub(crate) fn recall(&self, keyfile: &Keyfile) -> Option<(LogIndex, Sha256)> {
+        let bytes = read(&place(self.directory, self.vault, "tail")?, LIMIT)?;
+        let (content, seal) =
+            bytes.split_at_checked(bytes.len().checked_sub(8 + SIGNATURE_LENGTH)?)?;
+        let (key_id, signature) = seal.split_at(8);
+        let key = keyfile.get(&KeyId(key_id.try_into().ok()?))?;
+        key.public()
+            .verify(&message(content), signature.try_into().ok()?)
+            .ok()?;
+        let identity = self.identity()?;
+        let rest = content.strip_prefix(identity.as_slice())?;
+        let (index, hasher) = decode(rest)?;
+        let sealed = self.entry(layout::LOG)?;
+        let agrees = index.len == sealed.size
+            && index.len == self.log.metadata().ok()?.len()
+            && Digest(hasher.clone().finalize().into()) == sealed.sha256;
+        agrees.then_some((index, hasher))
+    }
+
+    /// Keeps the state of the log after its last event. The log must be as long as the state says and
+    /// durable. Failing to keep it costs the next append its time, and nothing else.
+    pub(crate) fn keep(&self, index: &LogIndex, hasher: &Sha256, key: &SigningKey) {
+        let kept = self.identity().and_then(|identity| {
+            let path = place(self.directory, self.vault, "tail")?;
+            let mut content = Encoder(identity);
+            encode(&mut content, index, hasher);
+            let signature = key.sign(&message(&content.0));
+            (content.0.len() as u64 + 100 < LIMIT).then_some(())?;
+            write(&path, &[&content.0, &key.key_id().0, &signature]).ok()
+        });
+        let _ = kept;
+    }
+
+    fn entry(&self, path: &str) -> Option<&FileEntry> {
+        self.entries.iter().find(|entry| entry.path == path)
+    }
+
+    /// What tells this vault and this state of its log from any other.
+    fn identity(&self) -> Option<Vec<u8>> {
+        let log = self.log.metadata().ok()?;
+        let compared = log.len().min(COMPARED);
+        let mut end = vec![0; usize::try_from(compared).ok()?];
+        self.log
+            .read_exact_at(&mut end, log.len() - compared)
+            .ok()?;
+        let mut identity = Encoder::default();
+        identity.sized(self.vault.as_os_str().as_bytes());
+        identity.raw(&self.entry(layout::GENESIS)?.sha256.0);
+        for number in [log.dev(), log.ino(), log.len()] {
+            identity.u64(number);
+        }
+        for time in [log.mtime(), log.mtime_nsec(), log.ctime(), log.ctime_nsec()] {
+            identity.i64(time);
+        }
+        identity.raw(&Digest::of(&end).0);
+        Some(identity.0)
+    }
+}
+
+/// What is signed: [`DOMAIN`] and the SHA-256 of the content.
+fn message(content: &[u8]) -> Vec<u8> {
+    [DOMAIN, &Digest::of(content).0].concat()
+}
+
+fn encode(out: &mut Encoder, index: &LogIndex, hasher: &Sha256) {
+    out.u64(index.len);
+    out.u64(index.lines);
+    out.sized(hasher.serialize().as_slice());
+    match index.closed {
+        None => out.u8(0),
+        Some(id) => {
+            out.u8(1);
+            out.raw(&id.0);
+        }
+    }
+    out.u64(index.key_events.len() as u64);
+    for event in &index.key_events {
+        out.u64(event.offset);
+        out.raw(&event.id.0);
+        out.u8(u8::from(event.revokes));
+        out.sized(&token_preserving(&event.payload));
+    }
+    let actors = index.actors();
+    out.u64(actors.len() as u64);
+    for (name, actor) in actors {
+        out.sized(name);
+        out.raw(&actor.head.0);
+        // 2^53 - 1 is the largest that is written; a reader may have met more.
+        out.u8(u8::from(actor.ts_logical.is_some()));
+        out.u64(actor.ts_logical.unwrap_or_default());
+        out.u8(u8::from(actor.timestamp.is_some()));
+        out.i64(actor.timestamp.map_or(0, Timestamp::unix_micros));
+    }
+}
+
+fn decode(bytes: &[u8]) -> Option<(LogIndex, Sha256)> {
+    let mut from = Decoder(bytes);
+    let mut index = LogIndex::default();
+    index.len = from.u64()?;
+    index.lines = from.u64()?;
+    let state: SerializedState<Sha256> = from.sized()?.try_into().ok()?;
+    let hasher = Sha256::deserialize(&state).ok()?;
+    index.closed = match from.u8()? {
+        0 => None,
+        _ => Some(EventId(from.array()?)),
+    };
+    for _ in 0..from.u64()? {
+        index.key_events.push(KeyEvent {
+            offset: from.u64()?,
+            id: EventId(from.array()?),
+            revokes: from.u8()? != 0,
+            payload: json::parse(from.sized()?).ok()?.into_owned(),
+        });
+    }
+    for _ in 0..from.u64()? {
+        let name = from.sized()?;
+        let head = EventId(from.array()?);
+        let ts_logical = (from.u8()? != 0, from.u64()?);
+        let timestamp = (from.u8()? != 0, from.i64()?);
+        let actor = Actor {
+            head,
+            ts_logical: ts_logical.0.then_some(ts_logical.1),
+            timestamp: match timestamp {
+                (false, _) => None,
+                (true, micros) => Some(Timestamp::from_unix_micros(micros)?),
+            },
+        };
+        index.set_actor(name, actor);
+    }
+    from.ended().then_some((index, hasher))
+}

@@ -1,0 +1,478 @@
+//! Many events at once: signed on all cores, synced in groups, sealed at intervals and at the end.
+//!
+//! An event's content is written in canonical form, checked and, later, signed on all cores; between
+//! the two it is given its place by one thread, as ids chain. A group of signed lines goes to the disk
+//! in one write and one `fdatasync`, while the next group is being signed. Only what is durable *and*
+//! sealed is acknowledged with a receipt.
+//!
+//! The order of changes is that of single appends but for the seal, which is prepared after the
+//! groups that it covers are durable: it lags, never leads. A crash leaves whole events beyond the
+//! seal, and perhaps a torn tail, which the next writer takes up as it does after any other crash.
+
+use std::io;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use provara_core::canonical::write_string;
+use provara_core::content::{Content, UnsignedEvent};
+use provara_core::event::payload_for;
+use provara_core::event_type::{CoreType, EventType};
+use provara_core::id::{Digest, EventId, KeyId};
+use provara_core::keys::Keyfile;
+use provara_core::verify::REDACTION_TYPE;
+use sha2::Digest as _;
+
+use crate::append::{AppendReceipt, AppendRequest};
+use crate::error::{Context, VaultError};
+use crate::index::Actor;
+use crate::layout::{self, CLOSING_TYPE};
+use crate::parallel::{self, available_threads};
+use crate::seal::{Staged, set_entry};
+use crate::writer::{LogWriter, entry, log_entry};
+
+/// How a batch goes about its work.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchOptions {
+    /// All or nothing: no byte is written before [`BatchWriter::finish`], which writes and syncs
+    /// every event at once. The batch is held in memory.
+    pub atomic: bool,
+    /// Whether receipts are kept for [`BatchWriter::take_receipts`].
+    pub receipts: bool,
+    /// The events of a group, at most: what is signed, written and synced together.
+    pub group: usize,
+    /// How long events may be durable and not yet sealed.
+    pub seal_interval: Duration,
+}
+
+impl Default for BatchOptions {
+    fn default() -> Self {
+        Self {
+            atomic: false,
+            receipts: true,
+            group: 4096,
+            seal_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What a batch came to.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct BatchReceipt {
+    /// How many events were appended; every one is durable and sealed.
+    pub events: u64,
+    /// The last of them.
+    pub last_event_id: Option<EventId>,
+    /// The line of the last of them, counted from 1; the log's last line where there is none.
+    pub last_line: u64,
+    /// The root of the seal.
+    pub merkle_root: Digest,
+    /// What was found and put right on the way.
+    pub notes: Vec<String>,
+}
+
+/// A request that was refused. Those before it were taken.
+#[derive(Debug, thiserror::Error)]
+#[error("request {index}: {error}")]
+pub struct Rejected {
+    /// Its place among the requests that were given together, from 0.
+    pub index: usize,
+    /// Why.
+    pub error: VaultError,
+}
+
+/// Appends many events; made by [`LogWriter::batch`]. Events that were taken and not finished are
+/// lost when it is dropped, but for the groups that are on the disk already.
+#[derive(Debug)]
+pub struct BatchWriter<'v> {
+    writer: LogWriter<'v>,
+    keyfile: &'v Keyfile,
+    options: BatchOptions,
+    threads: usize,
+    /// Placed, and neither signed nor written.
+    queue: Vec<Queued>,
+    /// Written or on their way, and not sealed.
+    unsealed: Vec<AppendReceipt>,
+    receipts: Vec<AppendReceipt>,
+    in_flight: Option<InFlight>,
+    /// The log's length as far as it was handed to the disk.
+    handed: u64,
+    sealed_at: Instant,
+    /// Whether the log has what the seal has not.
+    lags: bool,
+    started: bool,
+    events: u64,
+    last: Option<(EventId, KeyId)>,
+}
+
+/// An event that has its place.
+#[derive(Debug)]
+struct Queued {
+    event: UnsignedEvent,
+    key_id: KeyId,
+    receipt: Option<Box<AppendReceipt>>,
+}
+
+/// A request whose content is proven to be writable.
+#[derive(Debug)]
+struct Prepared {
+    content: Content,
+    key_id: KeyId,
+    event_type: EventType,
+    actor: String,
+    /// The JSON text of the actor's name.
+    actor_json: Vec<u8>,
+}
+
+/// A group that a thread is writing.
+#[derive(Debug)]
+struct InFlight {
+    from: u64,
+    thread: JoinHandle<Result<(), Refused>>,
+}
+
+/// What the disk refused.
+#[derive(Debug)]
+enum Refused {
+    Write(io::Error),
+    Sync(io::Error),
+}
+
+impl<'v> LogWriter<'v> {
+    /// Begins a batch that signs with keys of `keyfile`.
+    #[must_use]
+    pub fn batch(self, keyfile: &'v Keyfile, options: BatchOptions) -> BatchWriter<'v> {
+        BatchWriter {
+            handed: self.index.len,
+            writer: self,
+            keyfile,
+            options,
+            threads: available_threads(),
+            queue: Vec::new(),
+            unsealed: Vec::new(),
+            receipts: Vec::new(),
+            in_flight: None,
+            sealed_at: Instant::now(),
+            lags: false,
+            started: false,
+            events: 0,
+            last: None,
+        }
+    }
+
+    fn prepare(&self, request: AppendRequest, keyfile: &Keyfile) -> Result<Prepared, VaultError> {
+        self.refuse_request(&request)?;
+        let payload = payload_for(&request.event_type, request.data, request.confidence)?;
+        let key_id = self.signing_key(keyfile, request.key_id)?.key_id();
+        let content = Content::new(
+            &request.event_type,
+            &request.actor,
+            request.namespace,
+            &payload,
+            key_id,
+        )?;
+        // What a reader would refuse is not written.
+        content.check().map_err(|reason| VaultError::Unwritable {
+            reason: reason.to_string(),
+        })?;
+        let mut actor_json = Vec::with_capacity(request.actor.len() + 2);
+        write_string(&mut actor_json, &request.actor);
+        Ok(Prepared {
+            content,
+            key_id,
+            event_type: request.event_type,
+            actor: request.actor,
+            actor_json,
+        })
+    }
+}
+
+/// Key events and redactions speak of what stands before them, so the log before them must be there.
+fn speaks_of_others(event_type: &EventType) -> bool {
+    matches!(
+        event_type,
+        EventType::Core(CoreType::KeyRevocation | CoreType::KeyPromotion)
+    ) || event_type.as_str() == REDACTION_TYPE
+}
+
+impl BatchWriter<'_> {
+    /// Takes the next events, in this order.
+    ///
+    /// # Errors
+    /// The first request that cannot be appended, and why; those before it are taken and
+    /// [`BatchWriter::finish`] writes them (but for an atomic batch, which is then over). A disk that
+    /// refuses ends the batch: [`VaultError::Io`], [`VaultError::Sync`], [`VaultError::SealLags`].
+    pub fn append(&mut self, requests: Vec<AppendRequest>) -> Result<(), Rejected> {
+        let mut from = 0;
+        let mut rest = requests.into_iter().peekable();
+        while rest.peek().is_some() {
+            let mut run = Vec::with_capacity(rest.len());
+            while let Some(request) = rest.next_if(|it| !speaks_of_others(&it.event_type)) {
+                run.push(request);
+            }
+            let length = run.len();
+            self.append_run(run).map_err(|rejected| Rejected {
+                index: from + rejected.index,
+                error: rejected.error,
+            })?;
+            from += length;
+            if let Some(request) = rest.next() {
+                self.append_alone(&request)
+                    .map_err(|error| Rejected { index: from, error })?;
+                from += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn append_run(&mut self, requests: Vec<AppendRequest>) -> Result<(), Rejected> {
+        let (writer, keyfile) = (&self.writer, self.keyfile);
+        let prepared = parallel::map(requests, self.threads, |request| {
+            writer.prepare(request, keyfile)
+        });
+        for (index, prepared) in prepared.into_iter().enumerate() {
+            prepared
+                .and_then(|prepared| self.enqueue(prepared))
+                .map_err(|error| Rejected { index, error })?;
+        }
+        Ok(())
+    }
+
+    /// Appends an event that needs all before it in the log.
+    fn append_alone(&mut self, request: &AppendRequest) -> Result<(), VaultError> {
+        if self.options.atomic {
+            return Err(VaultError::NotInAtomicBatch {
+                event_type: request.event_type.as_str().to_owned(),
+            });
+        }
+        self.flush()?;
+        self.settle()?;
+        let receipt = self.writer.append(request, self.keyfile)?;
+        self.handed = self.writer.index.len;
+        self.events += 1;
+        self.last = Some((receipt.event_id, receipt.key_id));
+        self.writer.notes.extend(receipt.notes.iter().cloned());
+        self.acknowledge(receipt.merkle_root);
+        if self.options.receipts {
+            self.receipts.push(receipt);
+        }
+        Ok(())
+    }
+
+    /// Gives an event its place after those before it.
+    fn enqueue(&mut self, prepared: Prepared) -> Result<(), VaultError> {
+        let writer = &mut self.writer;
+        writer.refuse_if_stopped()?;
+        if let Some(event_id) = writer.index.closed {
+            return Err(VaultError::Closed { event_id });
+        }
+        let (place, note) = writer.next_place(&prepared.actor, &prepared.actor_json)?;
+        writer.notes.extend(note);
+        if !self.started {
+            self.started = true;
+            if writer.index.unterminated {
+                // The last event is whole but for its line end, which the first group adds.
+                writer.index.len += 1;
+                writer
+                    .notes
+                    .push("the last event lacked its line end; it was added".to_owned());
+            }
+        }
+        let event = prepared.content.place(&place)?;
+        let id = event.id;
+        let state = Actor {
+            head: id,
+            ts_logical: Some(place.ts_logical),
+            timestamp: Some(place.timestamp),
+        };
+        let closes = prepared.event_type.as_str() == CLOSING_TYPE;
+        writer
+            .index
+            .advance(&prepared.actor_json, state, closes, event.line_length());
+        let receipt = self.options.receipts.then(|| {
+            Box::new(AppendReceipt {
+                event_id: id,
+                event_type: prepared.event_type.as_str().to_owned(),
+                actor: prepared.actor,
+                key_id: prepared.key_id,
+                prev_event_hash: place.prev,
+                ts_logical: place.ts_logical,
+                timestamp_utc: place.timestamp.to_string(),
+                line: self.writer.index.lines,
+                merkle_root: Digest([0; 32]),
+                event_json: String::new(),
+                notes: Vec::new(),
+            })
+        });
+        self.queue.push(Queued {
+            event,
+            key_id: prepared.key_id,
+            receipt,
+        });
+        self.events += 1;
+        self.last = Some((id, prepared.key_id));
+        if self.queue.len() >= self.options.group && !self.options.atomic {
+            self.flush()?;
+            if self.sealed_at.elapsed() >= self.options.seal_interval {
+                self.seal()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Signs what is queued and hands it to the disk.
+    fn flush(&mut self) -> Result<(), VaultError> {
+        if self.queue.is_empty() {
+            return Ok(());
+        }
+        let (keyfile, with_receipts) = (self.keyfile, self.options.receipts);
+        let queue = std::mem::take(&mut self.queue);
+        let signed = parallel::map(queue, self.threads, |queued| {
+            let key = keyfile
+                .get(&queued.key_id)
+                .expect("chosen from the keyfile");
+            let line = queued.event.sign(key).line;
+            let receipt = queued.receipt.map(|mut receipt| {
+                receipt.event_json = String::from_utf8_lossy(&line[..line.len() - 1]).into_owned();
+                *receipt
+            });
+            (line, receipt)
+        });
+        let length: usize = signed.iter().map(|(line, _)| line.len()).sum();
+        let mut bytes = Vec::with_capacity(length + 1);
+        if self.handed + (length as u64) < self.writer.index.len {
+            bytes.push(b'\n');
+        }
+        for (line, receipt) in signed {
+            bytes.extend_from_slice(&line);
+            if with_receipts {
+                self.unsealed.extend(receipt);
+            }
+        }
+        self.settle()?;
+        self.writer
+            .recover()
+            .inspect_err(|_| self.writer.stopped = true)?;
+        self.writer.hasher.update(&bytes);
+        self.lags = true;
+        let from = self.handed;
+        self.handed += bytes.len() as u64;
+        debug_assert_eq!(self.handed, self.writer.index.len);
+        let path = self.writer.path.clone();
+        let layer = self.writer.vault.shared_layer();
+        let log = self.writer.log.try_clone().context("write to", &path)?;
+        let thread = thread::spawn(move || {
+            layer
+                .append(&log, &path, &bytes)
+                .map_err(Refused::Write)
+                .and_then(|()| layer.sync_data(&log, &path).map_err(Refused::Sync))
+        });
+        self.in_flight = Some(InFlight { from, thread });
+        Ok(())
+    }
+
+    /// Waits until what was handed to the disk is durable. What the disk refuses is taken back, and
+    /// the writer stops: the events after it chain to what is not there.
+    fn settle(&mut self) -> Result<(), VaultError> {
+        let Some(InFlight { from, thread }) = self.in_flight.take() else {
+            return Ok(());
+        };
+        let Err(refused) = thread.join().expect("writing does not panic") else {
+            return Ok(());
+        };
+        let writer = &mut self.writer;
+        writer.stopped = true;
+        // Best effort: a torn tail that stays is recovered by the next writer.
+        let layer = writer.vault.layer();
+        let _ = layer.truncate(&writer.log, &writer.path, from);
+        match refused {
+            Refused::Write(source) => Err(source).context("write to", &writer.path),
+            Refused::Sync(source) => Err(VaultError::Sync {
+                path: writer.path.clone(),
+                source,
+            }),
+        }
+    }
+
+    /// Renews the seal over all that was handed to the disk.
+    fn seal(&mut self) -> Result<(), VaultError> {
+        self.settle()?;
+        let Some((event_id, key_id)) = self.last.filter(|_| self.lags) else {
+            return Ok(());
+        };
+        match self.renew_seal(key_id) {
+            Ok(root) => {
+                self.acknowledge(root);
+                Ok(())
+            }
+            Err(source) => {
+                self.writer.stopped = true;
+                Err(VaultError::SealLags {
+                    event_id,
+                    line: self.writer.index.lines,
+                    source: Box::new(source),
+                })
+            }
+        }
+    }
+
+    fn renew_seal(&mut self, key_id: KeyId) -> Result<Digest, VaultError> {
+        let writer = &mut self.writer;
+        let key = self.keyfile.get(&key_id).expect("chosen from the keyfile");
+        let mut entries = writer.entries.clone();
+        let mut staged = Staged::new(writer.vault.layer());
+        if writer.keys_lag {
+            let text = writer.registry.to_json();
+            staged.add(writer.vault.path().join(layout::KEYS), &text)?;
+            set_entry(&mut entries, entry(layout::KEYS, &text));
+        }
+        set_entry(&mut entries, log_entry(&writer.hasher, self.handed));
+        let root = staged.add_seal(writer.vault.path(), entries.clone(), Some(key))?;
+        staged.publish()?;
+        writer.entries = entries;
+        writer.keys_lag = false;
+        Ok(root)
+    }
+
+    /// What was written is sealed under `root`.
+    fn acknowledge(&mut self, root: Digest) {
+        self.lags = false;
+        self.sealed_at = Instant::now();
+        self.receipts
+            .extend(self.unsealed.drain(..).map(|receipt| AppendReceipt {
+                merkle_root: root,
+                ..receipt
+            }));
+    }
+
+    /// The receipts of events that became durable and sealed since they were last asked for.
+    pub fn take_receipts(&mut self) -> Vec<AppendReceipt> {
+        std::mem::take(&mut self.receipts)
+    }
+
+    /// Writes, syncs and seals everything that was taken. Further events may follow.
+    ///
+    /// # Errors
+    /// What the disk refused, and [`VaultError::Stopped`] if it did so before.
+    pub fn finish(&mut self) -> Result<BatchReceipt, VaultError> {
+        self.writer.refuse_if_stopped()?;
+        self.flush()?;
+        self.seal()?;
+        self.writer.remember(self.keyfile);
+        Ok(BatchReceipt {
+            events: self.events,
+            last_event_id: self.last.map(|(id, _)| id),
+            last_line: self.writer.index.lines,
+            merkle_root: self.writer.root_before(),
+            notes: self.writer.take_notes(),
+        })
+    }
+}
+
+impl Drop for BatchWriter<'_> {
+    fn drop(&mut self) {
+        // The thread holds the log open, and with it the lock.
+        if let Some(in_flight) = self.in_flight.take() {
+            let _ = in_flight.thread.join();
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Many events at once: the log that single appends would make, whatever the groups; what is refused
+//! and what a disk refuses; receipts only for what is durable and sealed.
+
+mod common;
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use common::{Fixture, note, picture, request};
+use provara_vault::layer::{FileLayer, SystemFiles, Temporary};
+use provara_vault::{
+    AppendRequest, BatchOptions, ErrorClass, InitOptions, LogWriter, VaultError, VerifyOptions,
+};
+
+fn strict() -> VerifyOptions {
+    VerifyOptions {
+        strict: true,
+        ..VerifyOptions::default()
+    }
+}
+
+fn requests(count: usize) -> Vec<AppendRequest> {
+    (0..count)
+        .map(|number| match number % 3 {
+            0 => note("alice", &format!("{number}")),
+            1 => note("b\"ö", &format!("{number}")),
+            _ => request("OBSERVATION", "carol", &format!(r#"{{"n":{number}.0}}"#)),
+        })
+        .collect()
+}
+
+fn assert_valid(fixture: &Fixture, events: u64) {
+    let report = fixture.vault.verify(&strict()).unwrap();
+    assert!(report.is_valid(), "{:?}", report.findings());
+    assert_eq!(report.event_count(), events);
+}
+
+/// What of an event does not depend on when it was written.
+fn timeless(fixture: &Fixture) -> Vec<serde_json::Value> {
+    let log = String::from_utf8(fixture.log()).unwrap();
+    let mut events: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for event in &mut events {
+        let event = event.as_object_mut().unwrap();
+        for changing in [
+            "event_id",
+            "sig",
+            "timestamp_utc",
+            "prev_event_hash",
+            "actor_key_id",
+        ] {
+            event.remove(changing);
+        }
+    }
+    events.split_off(2)
+}
+
+#[test]
+fn a_batch_is_what_single_appends_are() {
+    let single = Fixture::new();
+    for request in requests(40) {
+        single.vault.append(&request, &single.keyfile).unwrap();
+    }
+    for (group, seal_interval) in [
+        (1, Duration::ZERO),
+        (7, Duration::ZERO),
+        (4096, Duration::MAX),
+    ] {
+        let fixture = Fixture::new();
+        let options = BatchOptions {
+            group,
+            seal_interval,
+            ..BatchOptions::default()
+        };
+        let receipts = fixture
+            .vault
+            .append_many(requests(40), &fixture.keyfile, options)
+            .unwrap();
+        assert_valid(&fixture, 42);
+        assert_eq!(timeless(&fixture), timeless(&single));
+        let log = String::from_utf8(fixture.log()).unwrap();
+        assert_eq!(receipts.len(), 40);
+        for (line, receipt) in log.lines().skip(2).zip(&receipts) {
+            assert_eq!(line, receipt.event_json);
+            assert!(line.contains(&format!("\"event_id\":\"{}\"", receipt.event_id)));
+        }
+        assert_eq!(receipts[39].line, 42);
+        assert_eq!(receipts[3].prev_event_hash, Some(receipts[0].event_id));
+        let root = std::fs::read_to_string(fixture.file("merkle_root.txt")).unwrap();
+        assert_eq!(root.trim_end(), receipts[39].merkle_root.to_string());
+    }
+}
+
+#[test]
+fn the_first_bad_request_ends_it_and_those_before_are_in() {
+    let nested = format!(r#"{{"a":{}{}}}"#, "[".repeat(127), "]".repeat(127));
+    let bad = [
+        request("GENESIS", "a", "{}"),
+        note("", "no actor"),
+        request("com.example.test.note", "a", r#"{"n":9007199254740993}"#),
+        request("com.example.test.note", "a", &nested),
+        request("KEY_REVOCATION", "a", "{}"),
+    ];
+    for bad in bad {
+        let fixture = Fixture::new();
+        let mut all = requests(10);
+        all[6] = bad;
+        let rejected = fixture
+            .vault
+            .append_many(all, &fixture.keyfile, BatchOptions::default())
+            .unwrap_err();
+        assert_eq!(rejected.index, 6);
+        assert_eq!(rejected.error.class(), ErrorClass::Usage, "{rejected}");
+        assert_valid(&fixture, 8);
+    }
+}
+
+#[test]
+fn nothing_follows_the_event_that_closes_the_vault() {
+    let fixture = Fixture::new();
+    let mut all = requests(6);
+    all[3] = request("com.provara.vault.seal", "alice", "{}");
+    let rejected = fixture
+        .vault
+        .append_many(all, &fixture.keyfile, BatchOptions::default())
+        .unwrap_err();
+    assert_eq!(rejected.index, 4);
+    assert!(matches!(rejected.error, VaultError::Closed { .. }));
+    assert_valid(&fixture, 6);
+}
+
+#[test]
+fn an_atomic_batch_is_all_or_nothing() {
+    let fixture = Fixture::new();
+    let options = BatchOptions {
+        atomic: true,
+        group: 3,
+        ..BatchOptions::default()
+    };
+    let before = picture(fixture.vault.path());
+    let mut all = requests(10);
+    all[9] = note("", "no actor");
+    let rejected = fixture
+        .vault
+        .append_many(all, &fixture.keyfile, options)
+        .unwrap_err();
+    assert_eq!(rejected.index, 9);
+    assert_eq!(picture(fixture.vault.path()), before);
+    let receipts = fixture
+        .vault
+        .append_many(requests(10), &fixture.keyfile, options)
+        .unwrap();
+    assert_eq!(receipts.len(), 10);
+    assert_valid(&fixture, 12);
+}
+
+#[test]
+fn a_key_event_takes_effect_within_the_batch() {
+    let fixture = Fixture::with(&InitOptions {
+        quorum: true,
+        ..InitOptions::default()
+    });
+    let root = fixture.receipt.root_key_id;
+    let quorum = fixture.receipt.quorum_key_id.unwrap();
+    let revocation = AppendRequest {
+        key_id: Some(quorum),
+        ..request(
+            "KEY_REVOCATION",
+            "guard",
+            &format!(
+                r#"{{"revoked_key_id":"{root}","reason":"test","trust_boundary_event_id":null,"revoked_at_utc":"2026-11-22T10:00:00Z"}}"#
+            ),
+        )
+    };
+    let batch = |vault: &provara_vault::Vault, options| {
+        let mut all = requests(4);
+        all[2] = revocation.clone();
+        vault.append_many(all, &fixture.keyfile, options)
+    };
+    let atomic = BatchOptions {
+        atomic: true,
+        ..BatchOptions::default()
+    };
+    let before = picture(fixture.vault.path());
+    let refused = batch(&fixture.vault, atomic).unwrap_err();
+    assert!(matches!(refused.error, VaultError::NotInAtomicBatch { .. }));
+    assert_eq!(picture(fixture.vault.path()), before);
+    let receipts = batch(&fixture.vault, BatchOptions::default()).unwrap();
+    let keys: Vec<_> = receipts.iter().map(|receipt| receipt.key_id).collect();
+    assert_eq!(keys, [root, root, quorum, quorum]);
+    let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
+    assert!(report.is_valid(), "{:?}", report.findings());
+}
+
+#[test]
+fn a_last_line_without_its_end_gets_it() {
+    let fixture = Fixture::new();
+    let log = File::options()
+        .write(true)
+        .open(fixture.vault.log_path())
+        .unwrap();
+    log.set_len(log.metadata().unwrap().len() - 1).unwrap();
+    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    let receipts = fixture
+        .vault
+        .append_many(requests(5), &fixture.keyfile, BatchOptions::default())
+        .unwrap();
+    assert_eq!(receipts[4].line, 7);
+    assert_valid(&fixture, 7);
+}
+
+/// The system's files, with one call that fails.
+#[derive(Debug)]
+struct Failing {
+    calls: AtomicU32,
+    at: u32,
+}
+
+impl Failing {
+    fn step(&self) -> io::Result<()> {
+        match self.calls.fetch_add(1, Ordering::Relaxed) == self.at {
+            true => Err(io::Error::from_raw_os_error(5)),
+            false => Ok(()),
+        }
+    }
+}
+
+impl FileLayer for Failing {
+    fn append(&self, log: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.step().or_else(|error| {
+            SystemFiles.append(log, path, &bytes[..bytes.len() / 2])?;
+            Err(error)
+        })?;
+        SystemFiles.append(log, path, bytes)
+    }
+    fn truncate(&self, log: &File, path: &Path, len: u64) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.truncate(log, path, len)
+    }
+    fn sync_data(&self, log: &File, path: &Path) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.sync_data(log, path)
+    }
+    fn create_temporary(&self, directory: &Path, mode: u32) -> io::Result<Temporary> {
+        self.step()?;
+        SystemFiles.create_temporary(directory, mode)
+    }
+    fn write_temporary(&self, temporary: &Temporary, bytes: &[u8]) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.write_temporary(temporary, bytes)
+    }
+    fn sync_temporary(&self, temporary: &Temporary) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.sync_temporary(temporary)
+    }
+    fn rename(&self, temporary: Temporary, target: &Path) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.rename(temporary, target)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.remove(path)
+    }
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.sync_directory(directory)
+    }
+}
+
+#[test]
+fn whatever_the_disk_refuses_what_was_acknowledged_is_there() {
+    let mut failed = 0;
+    for at in 0.. {
+        let fixture = Fixture::new();
+        let layer = Failing {
+            calls: AtomicU32::new(0),
+            at,
+        };
+        let failing = fixture
+            .vault
+            .clone()
+            .with_layer(Arc::new(layer))
+            .with_cache_directory(Some(fixture.outside().join("cache")));
+        let options = BatchOptions {
+            group: 4,
+            seal_interval: Duration::ZERO,
+            ..BatchOptions::default()
+        };
+        let writer = LogWriter::open_with(&failing, &fixture.keyfile).unwrap();
+        let mut batch = writer.batch(&fixture.keyfile, options);
+        let taken = batch.append(requests(10));
+        let finished = batch.finish();
+        let receipts = batch.take_receipts();
+        drop(batch);
+        if finished.is_ok() {
+            taken.unwrap();
+            assert_eq!(receipts.len(), 10);
+            break;
+        }
+        failed += 1;
+        let again = fixture
+            .vault
+            .clone()
+            .with_cache_directory(Some(fixture.outside().join("cache")))
+            .append(&note("alice", "after"), &fixture.keyfile)
+            .unwrap();
+        let log = String::from_utf8(fixture.log()).unwrap();
+        for receipt in receipts.iter().chain([&again]) {
+            let line = log.lines().nth(receipt.line as usize - 1);
+            assert_eq!(line, Some(receipt.event_json.as_str()), "step {at}");
+        }
+        let report = fixture.vault.verify(&strict()).unwrap();
+        assert!(report.is_valid(), "step {at}: {:?}", report.findings());
+    }
+    assert!(
+        failed > 30,
+        "three groups, each with a seal: {failed} steps"
+    );
+}
