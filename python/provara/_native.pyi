@@ -10,23 +10,21 @@ from typing_extensions import Self
 
 __all__ = [
     "EventReader",
+    "Log",
     "Schema",
     "__version__",
     "append_event",
     "beliefs",
     "canonical_json",
     "check_type_name",
-    "export_builtin",
+    "examine",
     "init_vault",
-    "log_length",
     "make_checkpoint",
     "make_manifest",
     "open_vault",
     "parse_json",
-    "summary",
-    "timestamp_micros",
+    "snapshot",
     "to_json",
-    "verify_vault",
 ]
 
 __version__: str
@@ -35,18 +33,25 @@ __version__: str
 class EventReader(Iterator[dict[str, Any]]):
     """The events of a log as fresh dicts, read lazily up to ``length`` bytes."""
 
-    def __new__(
-        cls,
-        source: str | int,
-        length: int | None = None,
+    def __new__(cls, source: str | int, length: int | None = None) -> Self: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> dict[str, Any]: ...
+
+@final
+class Log:
+    """A vault's log at one moment: its whole lines, and what is derived from them."""
+
+    def events(
+        self,
         *,
         type: str | None = None,
         actor: str | None = None,
-        after: int | None = None,
-        before: int | None = None,
-    ) -> Self: ...
-    def __iter__(self) -> Self: ...
-    def __next__(self) -> dict[str, Any]: ...
+        after: str | None = None,
+        before: str | None = None,
+    ) -> EventReader: ...
+    def beliefs(self) -> dict[str, Any]: ...
+    def summary(self) -> dict[str, Any]: ...
+    def export(self, format: str, output_path: str) -> None: ...
 
 @final
 class Schema:
@@ -69,7 +74,7 @@ def append_event(
 def beliefs(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]: ...
 def canonical_json(value: object) -> bytes: ...
 def check_type_name(name: str) -> str | None: ...
-def export_builtin(format: str, vault_path: str, output_path: str) -> None: ...
+def examine(path: str, strict: bool = False) -> tuple[dict[str, Any], Log | None]: ...
 def init_vault(
     path: str,
     uid: str | None = None,
@@ -77,14 +82,11 @@ def init_vault(
     quorum: bool = False,
     private_keys: str | None = None,
 ) -> dict[str, Any]: ...
-def log_length(path: str) -> int: ...
 def make_checkpoint(
     path: str, keyfile: str | None = None, key_id: str | None = None
 ) -> dict[str, Any]: ...
 def make_manifest(path: str, keyfile: str | None = None) -> dict[str, Any]: ...
 def open_vault(path: str) -> tuple[str, str, str]: ...
 def parse_json(text: str | bytes) -> Any: ...
-def summary(path: str) -> dict[str, Any]: ...
-def timestamp_micros(text: str) -> int: ...
+def snapshot(path: str) -> Log: ...
 def to_json(value: object) -> str: ...
-def verify_vault(path: str, strict: bool = False) -> dict[str, Any]: ...

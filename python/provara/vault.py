@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,6 @@ __all__ = ["AppendReceipt", "Vault"]
 
 #: The actor of an append that names none.
 DEFAULT_ACTOR = "provara_user"
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -223,6 +221,9 @@ class Vault:
     ) -> Iterator[dict[str, Any]]:
         """Iterate over the events that the log holds now, each a fresh dict.
 
+        Events that are appended meanwhile are not among them, and nothing is verified. A line
+        that is not an event ends the iteration with an exception; a filter passes it over.
+
         Args:
             type: only events of exactly this type.
             actor: only events of exactly this actor.
@@ -233,13 +234,11 @@ class Vault:
         Raises:
             provara.errors.InvalidEvidenceError: while iterating, a line is not an event.
         """
-        return _native.EventReader(
-            str(self._log_path),
-            _native.log_length(str(self._path)),
+        return _native.snapshot(str(self._path)).events(
             type=type,
             actor=actor,
-            after=_micros("after", after),
-            before=_micros("before", before),
+            after=_timestamp("after", after),
+            before=_timestamp("before", before),
         )
 
     def verify(self, *, strict: bool = False) -> Report:
@@ -248,16 +247,15 @@ class Vault:
         Args:
             strict: let warnings make the vault invalid, too.
         """
-        return Report._from_native(_native.verify_vault(str(self._path), strict))
+        return Report._from_native(_native.examine(str(self._path), strict)[0])
 
     def summary(self) -> dict[str, Any]:
         """Return the event count, the actors' chain heads, the types and the last event."""
-        return _native.summary(str(self._path))
+        return _native.snapshot(str(self._path)).summary()
 
     def beliefs(self, *, unverified: bool = False) -> dict[str, Any]:
         """Replay the log through the built-in belief reducer; see :func:`provara.beliefs`."""
-        self._require_valid(unverified)
-        return _native.beliefs(self.events())
+        return self._log(unverified).beliefs()
 
     def reduce(self, plugin: str | None = None, *, unverified: bool = False) -> Any:
         """Run a reducer plugin over the events, or return the summary if none is named.
@@ -275,15 +273,14 @@ class Vault:
             provara.errors.InvalidEvidenceError: the vault does not verify.
         """
         if plugin is None:
-            self._require_valid(unverified)
-            return self.summary()
+            return self._log(unverified).summary()
         reducer = self._registry().get_reducer(plugin)
         if reducer is None:
             names = [known.name for known in self._registry().list_reducers()]
             raise UsageError(_unknown("reducer", plugin, names))
-        self._require_valid(unverified)
+        log = self._log(unverified)
         try:
-            result: object = reducer.reduce(self.events())
+            result: object = reducer.reduce(log.events())
         except InvalidEvidenceError:
             raise
         except Exception as error:
@@ -324,13 +321,14 @@ class Vault:
         from provara.plugins import builtin
 
         exporter = self._registry().get_export(format)
-        if exporter is None:
-            exporter = builtin.get(format)
-        if exporter is None:
+        if exporter is None and builtin.get(format) is None:
             names = [known.name for known in self._registry().list_exports()]
             raise UsageError(_unknown("export format", format, sorted({*names, *builtin.NAMES})))
-        self._require_valid(unverified)
+        log = self._log(unverified)
         with staged(output, vault=self._path, force=force) as staging:
+            if exporter is None:
+                log.export(format.casefold(), str(staging.path))
+                return staging.target
             try:
                 exporter.export(str(self._path), str(staging.path))
             except Exception as error:
@@ -372,20 +370,28 @@ class Vault:
             raise ValidationError(problem)
         return full_name
 
-    def _require_valid(self, unverified: bool) -> None:
-        """Derive nothing from what does not verify, unless the caller insists."""
-        if not unverified:
-            self.verify().raise_if_invalid()
+    def _log(self, unverified: bool) -> _native.Log:
+        """Return the very log that was verified: nothing is derived from what does not verify.
+
+        Args:
+            unverified: the caller insists: return the log as it is.
+        """
+        if unverified:
+            return _native.snapshot(str(self._path))
+        report, log = _native.examine(str(self._path))
+        if log is None:
+            Report._from_native(report).raise_if_invalid()
+            raise InvalidEvidenceError("the vault has no log")
+        return log
 
 
-def _micros(name: str, value: str | datetime | None) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return _native.timestamp_micros(value)
+def _timestamp(name: str, value: str | datetime | None) -> str | None:
+    """Return a time as RFC 3339 text in UTC."""
+    if value is None or isinstance(value, str):
+        return value
     if value.tzinfo is None:
         raise UsageError(f"'{name}' is a datetime without a time zone")
-    return (value - _EPOCH) // timedelta(microseconds=1)
+    return value.astimezone(timezone.utc).isoformat(timespec="microseconds")
 
 
 def _unknown(kind: str, name: str, known: list[str]) -> str:

@@ -207,10 +207,3 @@ def test_canonical_json() -> None:
     )
     with pytest.raises(UsageError, match="beyond"):
         _native.canonical_json([2**53])
-
-
-def test_timestamps() -> None:
-    assert _native.timestamp_micros("1970-01-01T00:00:00.000001Z") == 1
-    assert _native.timestamp_micros("2026-01-31T12:00:00+00:00") == 1769860800000000
-    with pytest.raises(UsageError, match="RFC 3339"):
-        _native.timestamp_micros("2026-01-31T12:00:00+01:00")

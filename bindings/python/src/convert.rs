@@ -180,7 +180,9 @@ fn read(value: &Bound<'_, PyAny>, depth: usize) -> Result<Value<'static>, NotJso
         return read_items(tuple.iter(), depth);
     }
     let name = type_name(value);
-    Err(NotJson::new(format!("an object of type {name} is not JSON")))
+    Err(NotJson::new(format!(
+        "an object of type {name} is not JSON"
+    )))
 }
 
 fn read_dict(dict: &Bound<'_, PyDict>, depth: usize) -> Result<Value<'static>, NotJson> {
@@ -188,7 +190,9 @@ fn read_dict(dict: &Bound<'_, PyDict>, depth: usize) -> Result<Value<'static>, N
     for (key, value) in dict.iter() {
         let Ok(key) = key.cast::<PyString>() else {
             let name = type_name(&key);
-            let shown = key.repr().map_or_else(|_| String::new(), |text| format!(" {text}"));
+            let shown = key
+                .repr()
+                .map_or_else(|_| String::new(), |text| format!(" {text}"));
             return Err(NotJson::new(format!(
                 "the key{shown} is of type {name}, not a string"
             )));
@@ -207,7 +211,11 @@ fn read_items<'py>(
     let read_one = |(index, item): (usize, Bound<'py, PyAny>)| {
         read(&item, depth + 1).map_err(|error| error.within(Step::Index(index)))
     };
-    items.enumerate().map(read_one).collect::<Result<_, _>>().map(Value::Array)
+    items
+        .enumerate()
+        .map(read_one)
+        .collect::<Result<_, _>>()
+        .map(Value::Array)
 }
 
 fn read_text(text: &Bound<'_, PyString>) -> Result<String, NotJson> {
@@ -232,7 +240,10 @@ fn read_integer(integer: &Bound<'_, PyInt>) -> Result<String, NotJson> {
 
 fn type_name(value: &Bound<'_, PyAny>) -> String {
     let name = value.get_type().qualname();
-    name.map_or_else(|_| "?".to_owned(), |name| name.to_string_lossy().into_owned())
+    name.map_or_else(
+        |_| "?".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 /// Writes a value as compact JSON, members in their order, number tokens as they stand.

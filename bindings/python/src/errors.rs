@@ -33,7 +33,10 @@ pub(crate) fn could_not(py: Python<'_>, text: String) -> PyErr {
 }
 
 /// The exception of a failed operation on a vault, by who has to act.
-#[expect(clippy::needless_pass_by_value, reason = "it is an argument of map_err")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is an argument of map_err"
+)]
 pub(crate) fn of_vault(py: Python<'_>, error: VaultError) -> PyErr {
     let text = error.to_string();
     match error.class() {

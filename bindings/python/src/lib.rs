@@ -7,6 +7,7 @@
 mod beliefs;
 mod convert;
 mod errors;
+mod log;
 mod reader;
 mod schema;
 mod vault;
@@ -14,6 +15,17 @@ mod vault;
 use provara_core::canonical;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+
+/// What Python's allocator guarantees for an object, in bytes. PyO3 puts the fields of a class into
+/// such an object and asks for no more: a field with a stricter alignment, such as the tables of a
+/// SIMD searcher, would be undefined behaviour and has to be boxed.
+const MAX_ALIGN: usize = 16;
+
+const _: () = {
+    assert!(align_of::<reader::EventReader>() <= MAX_ALIGN);
+    assert!(align_of::<log::Log>() <= MAX_ALIGN);
+    assert!(align_of::<schema::Schema>() <= MAX_ALIGN);
+};
 
 /// Parses strict JSON: duplicate keys, NaN, lone surrogates and trailing bytes are errors.
 #[pyfunction]
@@ -47,14 +59,13 @@ mod _native {
     #[pymodule_export]
     use crate::beliefs::beliefs;
     #[pymodule_export]
-    use crate::reader::{EventReader, timestamp_micros};
+    use crate::log::{Log, examine, snapshot};
+    #[pymodule_export]
+    use crate::reader::EventReader;
     #[pymodule_export]
     use crate::schema::{Schema, check_type_name};
     #[pymodule_export]
-    use crate::vault::{
-        append_event, export_builtin, init_vault, log_length, make_checkpoint, make_manifest,
-        open_vault, summary, verify_vault,
-    };
+    use crate::vault::{append_event, init_vault, make_checkpoint, make_manifest, open_vault};
     #[pymodule_export]
     use crate::{canonical_json, parse_json, to_json};
 

@@ -1,11 +1,14 @@
-//! Reading the events of a log, one at a time, from a path or an inherited descriptor.
+//! Reading the events of a log, one at a time: from a path, an inherited descriptor or a snapshot.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use provara_core::json::{self, Value};
-use provara_core::time::Timestamp;
+use provara_core::query::Query;
+use provara_vault::LogSnapshot;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyModule};
@@ -19,44 +22,14 @@ const CHUNK: usize = 256 << 10;
 /// The longest line that is still taken for an event.
 const MAX_LINE: usize = 64 << 20;
 
-/// Where the bytes come from. Both are read at an offset, which leaves the position of a
+/// Where the bytes come from. Files are read at an offset, which leaves the position of a
 /// descriptor that others share alone.
 enum Source {
     File(File),
     /// A descriptor that belongs to Python and stays open with it; read through `os.pread`.
     Descriptor(i32),
-}
-
-/// Which events to give.
-#[derive(Default)]
-struct Filter {
-    event_type: Option<String>,
-    actor: Option<String>,
-    /// Microseconds since 1970, included.
-    after: Option<i64>,
-    /// Microseconds since 1970, excluded.
-    before: Option<i64>,
-}
-
-impl Filter {
-    fn admits(&self, event: &Value<'_>) -> bool {
-        let is = |field: &str, wanted: &Option<String>| {
-            wanted.as_deref().is_none_or(|text| event.get(field).and_then(Value::as_str) == Some(text))
-        };
-        is("type", &self.event_type) && is("actor", &self.actor) && self.admits_time(event)
-    }
-
-    fn admits_time(&self, event: &Value<'_>) -> bool {
-        if self.after.is_none() && self.before.is_none() {
-            return true;
-        }
-        let text = event.get("timestamp_utc").and_then(Value::as_str);
-        let Some(time) = text.and_then(|text| text.parse::<Timestamp>().ok()) else {
-            return false;
-        };
-        let time = time.unix_micros();
-        self.after.is_none_or(|after| time >= after) && self.before.is_none_or(|end| time < end)
-    }
+    /// Bytes that are there already.
+    Snapshot(Arc<LogSnapshot>),
 }
 
 /// An iterator over the events of a log, as fresh dicts.
@@ -65,7 +38,9 @@ pub(crate) struct EventReader {
     source: Source,
     /// What messages call the log.
     label: String,
-    filter: Filter,
+    /// Which lines to look at; all of them if there is none. Boxed because a searcher for AVX2 is
+    /// aligned to 32 bytes (see `MAX_ALIGN`).
+    query: Option<Box<Query>>,
     keys: Keys,
     /// Where the log ends for this reader; `None` reads to the end of the file.
     length: Option<u64>,
@@ -83,42 +58,17 @@ pub(crate) struct EventReader {
 #[pymethods]
 impl EventReader {
     #[new]
-    #[pyo3(signature = (source, length=None, *, r#type=None, actor=None, after=None, before=None))]
-    fn new(
-        source: &Bound<'_, PyAny>,
-        length: Option<u64>,
-        r#type: Option<String>,
-        actor: Option<String>,
-        after: Option<i64>,
-        before: Option<i64>,
-    ) -> PyResult<Self> {
+    #[pyo3(signature = (source, length=None))]
+    fn new(source: &Bound<'_, PyAny>, length: Option<u64>) -> PyResult<Self> {
         let (source, label) = if let Ok(descriptor) = source.extract::<i32>() {
             (Source::Descriptor(descriptor), "the log".to_owned())
         } else {
             let path: PathBuf = source.extract()?;
-            let label = format!("'{}'", path.display());
             // Python's own exception: FileNotFoundError, PermissionError, with the file's name.
             let file = File::open(&path).map_err(|error| os_error(&error, &path))?;
-            (Source::File(file), label)
+            (Source::File(file), label(&path))
         };
-        Ok(Self {
-            source,
-            label,
-            filter: Filter {
-                event_type: r#type,
-                actor,
-                after,
-                before,
-            },
-            keys: Keys::default(),
-            length,
-            offset: 0,
-            buffer: Vec::new(),
-            start: 0,
-            searched: 0,
-            line: 0,
-            ended: false,
-        })
+        Ok(Self::from_source(source, label, length))
     }
 
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -127,11 +77,22 @@ impl EventReader {
 
     fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         loop {
-            let Some((start, end, whole)) = self.next_line(py)? else {
+            let Some((range, whole)) = self.next_line(py)? else {
                 return Ok(None);
             };
             self.line += 1;
-            let value = match json::parse(&self.buffer[start..end]) {
+            let line = match &self.source {
+                Source::Snapshot(log) => &log.bytes()[range],
+                _ => &self.buffer[range],
+            };
+            if self
+                .query
+                .as_ref()
+                .is_some_and(|query| !query.matches(line))
+            {
+                continue;
+            }
+            let value = match json::parse(line) {
                 Ok(value) => value,
                 // Bytes after the last line end that are no JSON are an append that was never
                 // acknowledged: not an event.
@@ -142,29 +103,57 @@ impl EventReader {
                 let what = format!("{} is not an event", value.kind_name());
                 return Err(self.broken(py, &what));
             };
-            if self.filter.admits(&value) {
-                return convert::object(py, members, &mut self.keys).map(Some);
-            }
+            return convert::object(py, members, &mut self.keys).map(Some);
         }
     }
 }
 
 impl EventReader {
-    /// Returns the range of the next line in the buffer, and whether a line end closes it.
-    fn next_line(&mut self, py: Python<'_>) -> PyResult<Option<(usize, usize, bool)>> {
+    /// Reads a snapshot's lines, or those that a query chooses.
+    pub(crate) fn of_snapshot(log: Arc<LogSnapshot>, path: &Path, query: Option<Query>) -> Self {
+        let mut reader = Self::from_source(Source::Snapshot(log), label(path), None);
+        reader.query = query.map(Box::new);
+        reader.ended = true; // there is nothing more to read than is there
+        reader
+    }
+
+    fn from_source(source: Source, label: String, length: Option<u64>) -> Self {
+        Self {
+            source,
+            label,
+            query: None,
+            keys: Keys::default(),
+            length,
+            offset: 0,
+            buffer: Vec::new(),
+            start: 0,
+            searched: 0,
+            line: 0,
+            ended: false,
+        }
+    }
+
+    /// Returns the range of the next line in the bytes at hand, and whether a line end closes it.
+    fn next_line(&mut self, py: Python<'_>) -> PyResult<Option<(Range<usize>, bool)>> {
         loop {
-            let unseen = &self.buffer[self.searched..];
-            if let Some(at) = unseen.iter().position(|byte| *byte == b'\n') {
-                let (start, end) = (self.start, self.searched + at);
-                self.start = end + 1;
+            let bytes = match &self.source {
+                Source::Snapshot(log) => log.bytes(),
+                _ => &self.buffer,
+            };
+            if let Some(at) = bytes[self.searched..]
+                .iter()
+                .position(|byte| *byte == b'\n')
+            {
+                let line = self.start..self.searched + at;
+                self.start = line.end + 1;
                 self.searched = self.start;
-                return Ok(Some((start, end, true)));
+                return Ok(Some((line, true)));
             }
-            self.searched = self.buffer.len();
+            self.searched = bytes.len();
             if self.ended {
-                let (start, end) = (self.start, self.buffer.len());
-                self.start = end;
-                return Ok((start < end).then_some((start, end, false)));
+                let tail = self.start..bytes.len();
+                self.start = tail.end;
+                return Ok((!tail.is_empty()).then_some((tail, false)));
             }
             if self.buffer.len() - self.start > MAX_LINE {
                 self.line += 1;
@@ -202,6 +191,7 @@ impl EventReader {
                 self.buffer.extend_from_slice(bytes);
                 bytes.len()
             }
+            Source::Snapshot(_) => 0,
         };
         if read == 0 {
             self.ended = true;
@@ -217,29 +207,31 @@ impl EventReader {
     /// The exception for a line that is no event; the reader gives nothing after it.
     fn broken(&mut self, py: Python<'_>, what: &str) -> PyErr {
         self.ended = true;
-        self.start = self.buffer.len();
+        self.start = match &self.source {
+            Source::Snapshot(log) => log.bytes().len(),
+            _ => self.buffer.len(),
+        };
         self.searched = self.start;
         errors::evidence(py, format!("line {} of {}: {what}", self.line, self.label))
     }
 }
 
+fn label(path: &Path) -> String {
+    format!("'{}'", path.display())
+}
+
 /// `OSError(errno, message, filename)`, from which Python picks the subclass.
-fn os_error(error: &std::io::Error, path: &std::path::Path) -> PyErr {
+fn os_error(error: &std::io::Error, path: &Path) -> PyErr {
     match error.raw_os_error() {
         Some(code) => {
             let text = error.to_string();
-            let text = text.split(" (os error").next().unwrap_or_default().to_owned();
+            let text = text
+                .split(" (os error")
+                .next()
+                .unwrap_or_default()
+                .to_owned();
             PyOSError::new_err((code, text, path.to_owned()))
         }
         None => PyOSError::new_err(error.to_string()),
     }
-}
-
-/// Microseconds since 1970 of an RFC 3339 timestamp in UTC.
-#[pyfunction]
-pub(crate) fn timestamp_micros(py: Python<'_>, text: &str) -> PyResult<i64> {
-    let time: Timestamp = text
-        .parse()
-        .map_err(|error| errors::usage(py, format!("'{text}' is {error}")))?;
-    Ok(time.unix_micros())
 }

@@ -24,12 +24,18 @@ impl Schema {
     fn check(&self, py: Python<'_>, data_json: &str) -> PyResult<Option<String>> {
         let data = json::parse(data_json.as_bytes())
             .map_err(|error| errors::usage(py, error.to_string()))?;
-        Ok(self.0.validate(&data).err().map(|violations| violations.to_string()))
+        Ok(self
+            .0
+            .validate(&data)
+            .err()
+            .map(|violations| violations.to_string()))
     }
 }
 
 /// Why a text cannot be the name of a custom event type, or `None` if it can.
 #[pyfunction]
 pub(crate) fn check_type_name(name: &str) -> Option<String> {
-    name.parse::<CustomType>().err().map(|error| error.to_string())
+    name.parse::<CustomType>()
+        .err()
+        .map(|error| error.to_string())
 }

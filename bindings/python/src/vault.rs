@@ -1,18 +1,12 @@
 //! Operations on a vault, each by its path.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use provara_core::event::Namespace;
 use provara_core::event_type::EventType;
 use provara_core::id::KeyId;
 use provara_core::keys::Keyfile;
-use provara_core::summary::Summary;
-use provara_plugins::builtin::{self, ExportError, Format};
-use provara_vault::{
-    AppendRequest, InitOptions, Vault, VaultError, VerifyOptions, read_keyfile,
-};
+use provara_vault::{AppendRequest, InitOptions, Vault, VaultError, read_keyfile};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde::Serialize;
@@ -20,15 +14,19 @@ use serde::Serialize;
 use crate::{convert, errors};
 
 /// Runs an operation without the interpreter's lock and maps its error.
-fn run<T: Send>(
+pub(crate) fn run<T: Send>(
     py: Python<'_>,
     operation: impl FnOnce() -> Result<T, VaultError> + Send,
 ) -> PyResult<T> {
-    py.detach(operation).map_err(|error| errors::of_vault(py, error))
+    py.detach(operation)
+        .map_err(|error| errors::of_vault(py, error))
 }
 
 /// The Python object of what serde writes as JSON.
-fn to_python<'py, T: Serialize>(py: Python<'py>, value: &T) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn to_python<'py, T: Serialize>(
+    py: Python<'py>,
+    value: &T,
+) -> PyResult<Bound<'py, PyAny>> {
     let text = serde_json::to_vec(value)
         .map_err(|error| errors::could_not(py, format!("the result is not JSON: {error}")))?;
     convert::text_to_python(py, &text)
@@ -79,13 +77,11 @@ pub(crate) fn init_vault<'py>(
 #[pyfunction]
 pub(crate) fn open_vault(py: Python<'_>, path: PathBuf) -> PyResult<(PathBuf, PathBuf, PathBuf)> {
     let vault = run(py, || Vault::open(&path))?;
-    Ok((vault.path().to_owned(), vault.log_path(), vault.default_keyfile()))
-}
-
-/// How many bytes of the log are whole lines now.
-#[pyfunction]
-pub(crate) fn log_length(py: Python<'_>, path: PathBuf) -> PyResult<u64> {
-    run(py, || Ok(Vault::open(&path)?.open_log()?.1))
+    Ok((
+        vault.path().to_owned(),
+        vault.log_path(),
+        vault.default_keyfile(),
+    ))
 }
 
 /// Appends one signed event.
@@ -162,55 +158,4 @@ pub(crate) fn make_checkpoint<'py>(
         vault.checkpoint(&keyfile, key_id)
     })?;
     to_python(py, &receipt)
-}
-
-/// How many events, by whom, of which types.
-#[pyfunction]
-pub(crate) fn summary(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, PyAny>> {
-    let snapshot = run(py, || Vault::open(&path)?.snapshot())?;
-    let summary = py
-        .detach(|| Summary::from_lines(snapshot.lines()))
-        .map_err(|error| errors::evidence(py, error.to_string()))?;
-    to_python(py, &summary)
-}
-
-/// Verifies everything.
-#[pyfunction]
-#[pyo3(signature = (path, strict=false))]
-pub(crate) fn verify_vault(
-    py: Python<'_>,
-    path: PathBuf,
-    strict: bool,
-) -> PyResult<Bound<'_, PyAny>> {
-    let options = VerifyOptions {
-        strict,
-        ..VerifyOptions::default()
-    };
-    let report = run(py, || Vault::open(&path)?.verify(&options))?;
-    to_python(py, &report)
-}
-
-/// Writes a vault in a built-in format, as `provara export` does.
-#[pyfunction]
-pub(crate) fn export_builtin(
-    py: Python<'_>,
-    format: &str,
-    vault_path: PathBuf,
-    output_path: PathBuf,
-) -> PyResult<()> {
-    let format: Format = format
-        .parse()
-        .map_err(|error: builtin::UnknownFormat| errors::usage(py, error.to_string()))?;
-    let snapshot = run(py, || Vault::open(&vault_path)?.snapshot())?;
-    let written = py.detach(|| {
-        let mut out = BufWriter::new(File::create(&output_path)?);
-        builtin::export(format, snapshot.lines(), &mut out)?;
-        Ok(out.flush()?)
-    });
-    written.map_err(|error| match error {
-        ExportError::Line { .. } => errors::evidence(py, error.to_string()),
-        ExportError::Io(_) => {
-            errors::could_not(py, format!("'{}': {error}", output_path.display()))
-        }
-    })
 }

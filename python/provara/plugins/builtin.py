@@ -25,7 +25,7 @@ class CSVExporter:
 
     def export(self, vault_path: str, output_path: str) -> None:
         """Write the table."""
-        _native.export_builtin(self.name, vault_path, output_path)
+        _native.snapshot(vault_path).export(self.name, output_path)
 
 
 class NDJSONExporter:
@@ -35,7 +35,7 @@ class NDJSONExporter:
 
     def export(self, vault_path: str, output_path: str) -> None:
         """Write the lines."""
-        _native.export_builtin(self.name, vault_path, output_path)
+        _native.snapshot(vault_path).export(self.name, output_path)
 
 
 class JSONExporter:
@@ -45,7 +45,7 @@ class JSONExporter:
 
     def export(self, vault_path: str, output_path: str) -> None:
         """Write the array."""
-        _native.export_builtin(self.name, vault_path, output_path)
+        _native.snapshot(vault_path).export(self.name, output_path)
 
 
 _ALL: tuple[type[CSVExporter | NDJSONExporter | JSONExporter], ...] = (
