@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import subprocess
 import sys
 import textwrap
@@ -179,3 +180,15 @@ def test_mypy_points_out_what_an_author_got_wrong(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert 'author.py:6: error: Argument 1 to "register_reducer"' in done.stdout
     assert 'author.py:7: error: Cannot instantiate abstract class "Half"' in done.stdout
+
+
+def test_the_source_distribution_holds_the_whole_workspace() -> None:
+    """Cargo builds nothing where a member of the workspace is missing."""
+    cargo = (ROOT / "Cargo.toml").read_text(encoding="utf-8")
+    members = re.findall(r'"([^"]+)"', cargo.split("members = [", 1)[1].split("]", 1)[0])
+    assert "bindings/python" in members
+    manifest = (ROOT / "MANIFEST.in").read_text(encoding="utf-8").splitlines()
+    grafted = [line.split()[1] for line in manifest if line.startswith("graft ")]
+    for member in members:
+        assert any(member == path or member.startswith(path + "/") for path in grafted), member
+        assert (ROOT / member / "Cargo.toml").is_file()
