@@ -112,6 +112,9 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
              ID."
                 .to_owned()
         }
+        VaultError::NotInAtomicBatch { .. } => {
+            "Take the event out of the batch, and append it before or after.".to_owned()
+        }
         VaultError::KeyfileMissing { .. } => {
             "Give the keyfile of this vault: --keyfile FILE, or set PROVARA_KEYFILE.".to_owned()
         }
