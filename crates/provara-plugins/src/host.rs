@@ -317,6 +317,10 @@ impl Host {
     pub fn discover(&mut self) -> Result<Catalog, HostError> {
         let request = self.request("discover");
         let found: Discovered = self.ask(request)?;
+        // Loading plugins ran their code, which may have answered in the host's place. Then the
+        // host's own answer comes on top, and before the answer to one more question.
+        let again = self.request("hello");
+        let _: Hello = self.ask(again)?;
         Ok(Catalog::from_wire(found))
     }
 

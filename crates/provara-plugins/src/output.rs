@@ -6,10 +6,14 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::text::inline;
 
@@ -21,6 +25,9 @@ const MAX_TOTAL: usize = 8 * 1024 * 1024;
 
 /// The lines kept for the message about a host that did not start.
 const KEPT_LINES: usize = 12;
+
+/// How long a change of the label waits for what was printed under the old one.
+const SETTLE_LIMIT: Duration = Duration::from_millis(200);
 
 /// Takes finished lines, each with its line feed.
 pub type Sink = Arc<dyn Fn(&str) + Send + Sync>;
@@ -40,8 +47,18 @@ struct Shared {
     tail: VecDeque<String>,
 }
 
+/// A stream that is being copied.
+struct Stream {
+    /// The pipe, to ask how much waits in it.
+    pipe: OwnedFd,
+    /// Whether something was taken from the pipe that the sink has not got yet. Set before
+    /// anything is taken.
+    busy: Arc<AtomicBool>,
+}
+
 /// Copies the streams of one host.
 pub(crate) struct Pumps {
+    streams: Vec<Stream>,
     shared: Arc<Mutex<Shared>>,
     sink: Sink,
     running: usize,
@@ -58,6 +75,7 @@ impl Pumps {
         }));
         Pumps {
             shared,
+            streams: Vec::new(),
             sink,
             running: 0,
             done,
@@ -65,14 +83,23 @@ impl Pumps {
         }
     }
 
-    /// Starts copying a stream on a thread of its own.
-    pub(crate) fn copy(&mut self, stream: impl Read + Send + 'static) -> std::io::Result<()> {
+    /// Starts copying a pipe on a thread of its own.
+    pub(crate) fn copy(
+        &mut self,
+        stream: impl Read + AsFd + Send + 'static,
+    ) -> std::io::Result<()> {
         let (shared, sink) = (Arc::clone(&self.shared), Arc::clone(&self.sink));
+        let busy = Arc::new(AtomicBool::new(false));
+        let pipe = stream.as_fd().try_clone_to_owned()?;
+        self.streams.push(Stream {
+            pipe,
+            busy: Arc::clone(&busy),
+        });
         let finished = self.finished.clone();
         thread::Builder::new()
             .name("plugin-output".to_owned())
             .spawn(move || {
-                pump(stream, &shared, &sink);
+                pump(stream, &shared, &sink, &busy);
                 // The receiver is gone when nobody waits any more.
                 let _ = finished.send(());
             })?;
@@ -80,8 +107,22 @@ impl Pumps {
         Ok(())
     }
 
-    /// Names the plugin in hand.
+    /// Waits until what was printed so far has its label, but not longer than `limit`.
+    fn settle(&self, limit: Duration) {
+        let end = Instant::now() + limit;
+        let idle = |stream: &Stream| {
+            // In this order: what has left the pipe is marked as busy before it leaves.
+            rustix::io::ioctl_fionread(&stream.pipe).map_or(true, |count| count == 0)
+                && !stream.busy.load(Ordering::SeqCst)
+        };
+        while !self.streams.iter().all(idle) && Instant::now() < end {
+            thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// Names the plugin in hand. What was printed before still belongs to the one before.
     pub(crate) fn set_label(&self, label: &str) {
+        self.settle(SETTLE_LIMIT);
         lock(&self.shared).label = inline(label).into_owned();
     }
 
@@ -114,11 +155,15 @@ fn lock(shared: &Mutex<Shared>) -> std::sync::MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn pump(mut stream: impl Read, shared: &Mutex<Shared>, sink: &Sink) {
+fn pump(mut stream: impl Read + AsFd, shared: &Mutex<Shared>, sink: &Sink, busy: &AtomicBool) {
     let mut buffer = [0; 16 * 1024];
     let mut line: Vec<u8> = Vec::new();
     let mut left = MAX_TOTAL;
     loop {
+        busy.store(false, Ordering::SeqCst);
+        // An error shows again when reading.
+        let _ = poll(&mut [PollFd::new(&stream, PollFlags::IN)], None);
+        busy.store(true, Ordering::SeqCst);
         let count = match stream.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => count,
@@ -150,6 +195,7 @@ fn pump(mut stream: impl Read, shared: &Mutex<Shared>, sink: &Sink) {
     if !line.is_empty() {
         emit(&line, shared, sink);
     }
+    busy.store(false, Ordering::SeqCst);
 }
 
 fn emit(line: &[u8], shared: &Mutex<Shared>, sink: &Sink) {
@@ -177,7 +223,10 @@ mod tests {
             taken.lock().unwrap().push(line.to_owned());
         }));
         pumps.set_label("csv");
-        pumps.copy(std::io::Cursor::new(input)).unwrap();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let writing = thread::spawn(move || writer.write_all(&input).unwrap());
+        pumps.copy(reader).unwrap();
+        writing.join().unwrap();
         pumps.drain(Duration::from_secs(10));
         assert_eq!(pumps.running, 0);
         std::mem::take(&mut *lines.lock().unwrap())
@@ -194,6 +243,29 @@ mod tests {
                 "[csv] \u{fffd} last\n"
             ]
         );
+    }
+
+    #[test]
+    fn a_line_keeps_the_label_under_which_it_was_printed() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let taken = Arc::clone(&lines);
+        let mut pumps = Pumps::new(Arc::new(move |line: &str| {
+            // A slow terminal.
+            thread::sleep(Duration::from_millis(2));
+            taken.lock().unwrap().push(line.to_owned());
+        }));
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        pumps.copy(reader).unwrap();
+        for number in 0..20 {
+            pumps.set_label(&number.to_string());
+            writeln!(writer, "{number}").unwrap();
+        }
+        drop(writer);
+        pumps.drain(Duration::from_secs(10));
+        let expected: Vec<String> = (0..20)
+            .map(|number| format!("[{number}] {number}\n"))
+            .collect();
+        assert_eq!(*lines.lock().unwrap(), expected);
     }
 
     #[test]

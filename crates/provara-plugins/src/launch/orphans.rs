@@ -106,7 +106,10 @@ impl Sweeper {
             false
         };
         let orphaned = |pid: u32, process: &Process| {
-            process.parent == own
+            // Without its mark nobody can tell whose it is while several hosts live; the last one
+            // to end takes it along.
+            hosts.len() == 1
+                && process.parent == own
                 && !hosts.contains(&pid)
                 && own_group.is_ok_and(|group| process.group != group)
                 && process.group != self.host

@@ -151,6 +151,11 @@ while True:
     elif op == "discover":
         if MODE == "early":
             os.write(FD, frame({"id": request["id"] + 1, "ok": True, "result": {"valid": True}}))
+        if MODE == "forged":
+            # A list of its own; the host's follows, late enough to be missed by a short look.
+            empty = {"plugins": [], "problems": []}
+            os.write(FD, frame({"id": request["id"], "ok": True, "result": empty}))
+            time.sleep(0.1)
         result = discover()
     else:
         if MODE.startswith("["):

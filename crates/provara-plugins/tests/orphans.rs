@@ -1,0 +1,73 @@
+//! Nothing that a plugin starts outlives its host. A test program of its own, because a process
+//! that hides its origin can only be told from others' while one host lives.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use common::options;
+use provara_core::json;
+use provara_plugins::host::{Ending, Host, HostError, Purpose};
+use provara_plugins::walls::Sandbox;
+
+fn is_alive(pid: i32) -> bool {
+    // A killed process that nobody has waited for yet is a zombie: dead for our purpose.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !done() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Starts a host that starts a process, kills the host from another thread, and sees to it that
+/// the process is gone.
+fn leaves_nothing(mode: &str) {
+    let (mut options, printed) = options(mode, Purpose::Validate);
+    // Inside the walls there are no children.
+    options.sandbox = Sandbox::Off;
+    let mut host = Host::start(options).unwrap();
+    let killer = host.killer();
+    let waiting = std::thread::spawn(move || {
+        let data = json::parse(b"{}").unwrap();
+        let error = host
+            .validate(&"com.acme.audit.login".parse().unwrap(), &data)
+            .unwrap_err();
+        drop(host);
+        error
+    });
+    let pid = || -> Option<i32> {
+        printed
+            .text()
+            .lines()
+            .find_map(|line| line.rsplit_once(" child ")?.1.parse().ok())
+    };
+    until("the child is reported", || pid().is_some());
+    let child = pid().unwrap();
+    assert!(is_alive(child), "{mode}");
+    killer.kill();
+    assert!(matches!(
+        waiting.join().unwrap(),
+        HostError::Died {
+            ending: Ending::Signal(9),
+            ..
+        }
+    ));
+    until("the child is gone", || !is_alive(child));
+    killer.kill();
+}
+
+#[test]
+fn no_child_outlives_its_host() {
+    for mode in ["child", "daemon", "bare daemon"] {
+        leaves_nothing(mode);
+    }
+}
