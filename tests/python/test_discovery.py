@@ -214,6 +214,7 @@ BROKEN = {
     "  def reduce(self, e): return {}",
     "factory_raises": "def Plugin(): raise OSError('f')",
     "unprintable_error": "class E(Exception):\n  def __str__(self): raise ValueError\nraise E",
+    "error_that_exits": "class E(Exception):\n  def __str__(self): raise SystemExit\nraise E",
     "not_a_plugin": "Plugin = 42",
     "none": "Plugin = None",
 }

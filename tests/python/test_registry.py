@@ -284,13 +284,27 @@ def test_bad_aliases_cost_only_the_alias(registry: PluginRegistry, alias: object
     assert len(registry.problems) == 1
 
 
-def test_a_raising_alias_costs_only_the_alias(registry: PluginRegistry) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("no"), SystemExit("no")])
+def test_a_raising_alias_costs_only_the_alias(
+    registry: PluginRegistry, error: BaseException
+) -> None:
     def fail(self: object) -> str:
-        raise RuntimeError("no")
+        raise error
 
     registry.register_event_type(event_type(cli_command=fail))
     assert len(registry.get_plugin_info()) == 1
-    assert "cli_command(): raised RuntimeError: no" in registry.problems[0].text
+    text = f"cli_command(): raised {type(error).__name__}: no"
+    assert text in registry.problems[0].text
+
+
+def test_an_alias_that_cannot_be_shown(registry: PluginRegistry) -> None:
+    class Hostile:
+        def __repr__(self) -> str:
+            raise SystemExit
+
+    registry.register_event_type(event_type(cli_command=lambda self: Hostile()))
+    assert registry.get_plugin_info()[0]["cli_command"] is None
+    assert "returned an object of type Hostile" in registry.problems[0].text
 
 
 def test_protocols_are_runtime_checkable() -> None:

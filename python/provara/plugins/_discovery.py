@@ -30,7 +30,7 @@ from provara.plugins._records import (
     protocol_kinds,
     public_path,
 )
-from provara.plugins._registry import loading, registration_count
+from provara.plugins._registry import is_users, loading, registration_count
 
 if TYPE_CHECKING:
     from provara.plugins._registry import PluginRegistry
@@ -225,7 +225,7 @@ def _load(registry: PluginRegistry, origin: Origin, module: str | None, load: An
             else:
                 _register_object(registry, origin, loaded)
     except BaseException as error:  # SystemExit and the like are the plugin's, too
-        if isinstance(error, KeyboardInterrupt) and not _in_host():
+        if is_users(error):
             raise  # a person wants the program to stop, not the plugin to be skipped
         _report_load(registry, origin, _messages.describe_exception(error))
     finally:

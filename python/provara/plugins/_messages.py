@@ -30,7 +30,7 @@ def exception_text(error: BaseException) -> str:
     try:
         message = getattr(error, "message", None)
         return message if isinstance(message, str) and message else str(error)
-    except Exception:
+    except BaseException:  # a hostile `__str__` may raise SystemExit, too
         return "(the exception cannot be printed)"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -308,7 +309,9 @@ class PluginRegistry:
         source = record.origin.describe()
         try:
             alias = method()
-        except Exception as error:
+        except BaseException as error:  # `sys.exit()` there costs the alias, not the search
+            if is_users(error):
+                raise
             text = f"raised {_messages.describe_exception(error)}"
             return PluginProblem(
                 "invalid", label, _messages.bad_alias(label, text, class_name, source)
@@ -337,11 +340,16 @@ class PluginRegistry:
         return None
 
 
+def is_users(error: BaseException) -> bool:
+    """Tell whether a person at the keyboard raised it.  No keyboard reaches the host process."""
+    return isinstance(error, KeyboardInterrupt) and "PROVARA_HOST" not in os.environ
+
+
 def _shown(value: object) -> str:
     """Return a short ``repr`` that cannot raise."""
     try:
         text = repr(value)
-    except Exception:
+    except BaseException:  # as hostile as it likes
         return f"an object of type {type(value).__name__}"
     return text if len(text) <= 80 else text[:77] + "..."
 
