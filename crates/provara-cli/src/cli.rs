@@ -82,6 +82,8 @@ pub(crate) enum Command {
     Replay(commands::replay::ReplayArgs),
     Reduce(commands::reduce::ReduceArgs),
     Export(commands::export::ExportArgs),
+    Merge(commands::merge::MergeArgs),
+    Delta(commands::delta::DeltaArgs),
     Checkpoint(commands::checkpoint::CheckpointArgs),
     Manifest(commands::manifest::ManifestArgs),
     Plugins(commands::plugins::PluginsArgs),
@@ -126,7 +128,7 @@ pub(crate) struct JsonArg {
     pub(crate) json: bool,
 }
 
-fn key_id(text: &str) -> Result<provara_core::id::KeyId, String> {
+pub(crate) fn key_id(text: &str) -> Result<provara_core::id::KeyId, String> {
     text.parse()
         .map_err(|_| "a key id is 'bp1_' and 16 lower-case hex digits".to_owned())
 }

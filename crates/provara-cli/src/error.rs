@@ -1,5 +1,7 @@
 //! Every error of the libraries, in words, with a `Fix:` line and an exit code. The one place.
 
+mod merge;
+
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
@@ -50,7 +52,11 @@ pub(crate) fn vault_failure(error: VaultError, vault: &Path) -> Failure {
         (_, ErrorClass::CouldNot) => Exit::CouldNot,
     };
     let fix = vault_fix(&error, &shell(vault));
-    Failure::new(exit, sentence(&error.to_string())).fix(fix)
+    let failure = Failure::new(exit, sentence(&error.to_string())).fix(fix);
+    match &error {
+        VaultError::Merge(refusal) => merge::with_details(failure, refusal),
+        _ => failure,
+    }
 }
 
 fn vault_fix(error: &VaultError, vault: &str) -> String {
@@ -145,6 +151,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
             "Do not append the event again. Run 'provara manifest {vault}' once the cause is gone."
         ),
         VaultError::Stopped => "Run the command again.".to_owned(),
+        VaultError::Merge(refusal) => merge::fix(refusal, vault),
         VaultError::CheckpointExists { path } => format!(
             "Move {} away if it is not wanted, then run 'provara manifest {vault}'.",
             shell(path)

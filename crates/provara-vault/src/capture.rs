@@ -22,7 +22,7 @@ use provara_core::verify::files::{DiskEntry, KEYS, REQUIRED, SealFiles, check_ke
 
 use crate::error::{Context, VaultError};
 use crate::layout;
-use crate::lock::{Shared, try_lock_shared};
+use crate::lock::{Shared, is_at, try_lock_shared};
 use crate::seal::hash_file;
 use crate::snapshot::LogSnapshot;
 use crate::vault::{Vault, is_absence};
@@ -63,6 +63,8 @@ pub(crate) struct Capture {
     standing: BTreeMap<String, Standing>,
     /// The seal and the files that every vault has.
     texts: BTreeMap<&'static str, Vec<u8>>,
+    /// Whether a merge replaced the log meanwhile: seal and log may then be of different times.
+    replaced: bool,
 }
 
 impl Capture {
@@ -73,13 +75,15 @@ impl Capture {
             return Ok(first);
         }
         let path = vault.log_path();
-        let Ok(log) = vault.open_log_file() else {
-            // Without a log there is no lock and no writer.
-            return Ok(first);
-        };
         let start = Instant::now();
         loop {
+            // Opened each time: a merge puts another file in its place, which has the lock then.
+            let Ok(log) = vault.open_log_file() else {
+                // Without a log there is no lock and no writer.
+                return Ok(first);
+            };
             match try_lock_shared(&log).context("lock", &path)? {
+                Shared::Held if !is_at(&log, &path).unwrap_or(false) => continue,
                 Shared::Busy => {
                     let seen = Self::look(vault, true)?;
                     if seen.is_consistent() {
@@ -106,8 +110,12 @@ impl Capture {
         }
     }
 
-    /// Looks once. The seal is read before the log, so that the log has at least what it covers.
-    /// `cut` leaves out what the log has beyond it.
+    /// Looks once. The seal is read before the log's length, so that the log has at least what it
+    /// covers. `cut` leaves out what the log has beyond it.
+    ///
+    /// A merge replaces log and seal one after the other, with its intent there from before until
+    /// after. The log is opened first: if the intent is not there then, and the same file is still the
+    /// log when the seal was read, then the two belong together.
     fn look(vault: &Vault, cut: bool) -> Result<Self, VaultError> {
         let mut standing = BTreeMap::new();
         for found in walk(vault.path())? {
@@ -123,6 +131,13 @@ impl Capture {
             };
             standing.insert(found.path, entry);
         }
+        let path = vault.log_path();
+        let mut log = None;
+        if matches!(standing.get(layout::LOG), Some(Standing::File(_))) {
+            log = unless_absent(File::open(&path)).context("read", &path)?;
+        }
+        let intent = vault.path().join(layout::MERGE_INTENT);
+        let mut replaced = fs::symlink_metadata(intent).is_ok();
         let mut texts = BTreeMap::new();
         for name in SEAL_FILES.into_iter().chain(REQUIRED) {
             if matches!(standing.get(name), Some(Standing::File(_))) {
@@ -136,22 +151,19 @@ impl Capture {
             .get(layout::MANIFEST)
             .filter(|_| cut)
             .and_then(|text| sealed_size(text));
-        let mut capture = Self {
-            log: None,
+        let mut captured = None;
+        if let Some(file) = log {
+            let log = capture_log(&file, sealed, vault)?;
+            replaced |= !is_at(&file, &path).unwrap_or(false);
+            standing.insert(layout::LOG.to_owned(), Standing::File(log.size()));
+            captured = Some(log);
+        }
+        Ok(Self {
+            log: captured,
             standing,
             texts,
-        };
-        if matches!(capture.standing.get(layout::LOG), Some(Standing::File(_))) {
-            let path = vault.log_path();
-            if let Some(file) = unless_absent(File::open(&path)).context("read", &path)? {
-                let log = capture_log(&file, sealed, vault)?;
-                capture
-                    .standing
-                    .insert(layout::LOG.to_owned(), Standing::File(log.size()));
-                capture.log = Some(log);
-            }
-        }
-        Ok(capture)
+            replaced,
+        })
     }
 
     /// The content of one of the files that every vault has.
@@ -159,21 +171,28 @@ impl Capture {
         self.texts.get(name).map(Vec::as_slice)
     }
 
-    /// The checkpoints, in the order of their names.
-    pub(crate) fn checkpoints(&self) -> impl Iterator<Item = &str> {
-        let checkpoint = |path: &&String| {
-            path.strip_prefix(layout::CHECKPOINTS)
-                .and_then(|rest| rest.strip_prefix('/'))
-                .is_some_and(|name| name.ends_with(".chk"))
-        };
+    /// The regular files that stand there, links within the vault included.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
         let files = self
             .standing
             .iter()
             .filter(|(_, entry)| matches!(entry, Standing::File(_)));
-        files
-            .map(|(path, _)| path)
-            .filter(checkpoint)
-            .map(String::as_str)
+        files.map(|(path, _)| path.as_str())
+    }
+
+    /// Whether an interrupted merge left its intent.
+    pub(crate) fn holds_intent(&self) -> bool {
+        self.standing.contains_key(layout::MERGE_INTENT)
+    }
+
+    /// The checkpoints, in the order of their names.
+    pub(crate) fn checkpoints(&self) -> impl Iterator<Item = &str> {
+        let checkpoint = |path: &&str| {
+            path.strip_prefix(layout::CHECKPOINTS)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .is_some_and(|name| name.ends_with(".chk"))
+        };
+        self.files().filter(checkpoint)
     }
 
     /// The bytes of the seal.
@@ -253,7 +272,9 @@ impl Capture {
         let (registry, _) = check_keys(self.text(KEYS));
         let findings: Vec<Finding> =
             check_seal(self.seal(), &disk, &registry, &LogVerdict::default());
-        findings.is_empty() && self.log.as_ref().is_some_and(|log| log.tail.is_empty())
+        !self.replaced
+            && findings.is_empty()
+            && self.log.as_ref().is_some_and(|log| log.tail.is_empty())
     }
 }
 

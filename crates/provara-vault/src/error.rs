@@ -9,6 +9,8 @@ use provara_core::event::PayloadError;
 use provara_core::id::{EventId, KeyId};
 use provara_core::keys::KeyfileError;
 
+use crate::merge::MergeRefusal;
+
 /// Who has to act on a [`VaultError`]; a command line maps it to its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
@@ -244,6 +246,15 @@ pub enum VaultError {
         /// The checkpoint.
         path: PathBuf,
     },
+    /// A merge or an import was refused.
+    #[error(transparent)]
+    Merge(Box<MergeRefusal>),
+}
+
+impl From<MergeRefusal> for VaultError {
+    fn from(refusal: MergeRefusal) -> Self {
+        Self::Merge(Box::new(refusal))
+    }
 }
 
 fn list(ids: &[KeyId]) -> String {
@@ -259,6 +270,7 @@ impl VaultError {
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
+            Self::Merge(refusal) => refusal.class(),
             Self::BrokenLog { .. } | Self::SealContradiction { .. } | Self::Structure { .. } => {
                 ErrorClass::Evidence
             }

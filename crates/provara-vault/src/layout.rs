@@ -17,6 +17,11 @@ pub const MERKLE_ROOT: &str = "merkle_root.txt";
 /// The directory of signed state snapshots.
 pub const CHECKPOINTS: &str = "checkpoints";
 
+/// The tiers of actions and what each asks for.
+pub const SAFETY_POLICY: &str = "policies/safety_policy.json";
+/// What a merge is about to do; there only while one is at work, or after one was interrupted.
+pub const MERGE_INTENT: &str = ".provara-merge.json";
+
 /// The files that are the seal, and so are not in the manifest.
 pub const SEAL: [&str; 3] = [MANIFEST, MANIFEST_SIG, MERKLE_ROOT];
 
@@ -42,4 +47,12 @@ pub fn is_unlisted(path: &str) -> bool {
 #[must_use]
 pub fn checkpoint_path(events: u64) -> String {
     format!("{CHECKPOINTS}/{events:010}.chk")
+}
+
+/// Whether a path relative to the vault is that of a checkpoint.
+#[must_use]
+pub fn is_checkpoint(path: &str) -> bool {
+    path.strip_prefix(CHECKPOINTS)
+        .and_then(|rest| rest.strip_prefix('/')?.strip_suffix(".chk"))
+        .is_some_and(|name| name.len() == 10 && name.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -27,6 +27,7 @@ pub mod layer;
 pub mod layout;
 mod lock;
 mod map;
+mod merge;
 mod parallel;
 mod predecessor;
 mod query;
@@ -47,6 +48,9 @@ pub use checkpoint::CheckpointReceipt;
 pub use error::{ErrorClass, VaultError};
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
 pub use keyfile::read_keyfile;
+pub use merge::{
+    DeltaParts, ForkedEvent, MergeOptions, MergeOrder, MergeReceipt, MergeRefusal, ShownFork,
+};
 pub use parallel::map as parallel_map;
 pub use seal::SealReceipt;
 pub use snapshot::LogSnapshot;

@@ -70,7 +70,7 @@ pub(crate) fn try_lock_shared(log: &File) -> io::Result<Shared> {
 }
 
 /// Whether the open file is still what stands at `path`.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let (open, there) = (file.metadata()?, fs::symlink_metadata(path)?);
     Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
 }

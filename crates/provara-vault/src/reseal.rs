@@ -13,6 +13,7 @@ use crate::index::LogIndex;
 use crate::keyfile;
 use crate::layout;
 use crate::lock::lock_log;
+use crate::merge::intent::settle;
 use crate::rotation::{Change, read_registry};
 use crate::seal::{SealReceipt, Staged, hash_file, leftovers, read_entries, remove_leftover};
 use crate::snapshot::LogSnapshot;
@@ -34,7 +35,7 @@ impl Vault {
     pub fn manifest(&self, keyfile: Option<&Keyfile>) -> Result<SealReceipt, VaultError> {
         let path = self.inner_file(layout::LOG)?;
         let log = lock_log(&path, self.lock_timeout())?;
-        let mut notes = Vec::new();
+        let mut notes = settle(self, &log)?;
         let before = match read_entries(self.path()) {
             Ok(entries) => Some(entries),
             Err(VaultError::Structure { reason, .. }) => {

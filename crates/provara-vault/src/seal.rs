@@ -236,7 +236,7 @@ pub(crate) fn sync_directory(layer: &dyn FileLayer, path: &Path) -> Result<(), V
 /// under the lock: no writer is then at work.
 pub(crate) fn leftovers(root: &Path, entries: &[FileEntry]) -> Result<Vec<String>, VaultError> {
     let mut found = Vec::new();
-    for directory in ["", "identity", layout::CHECKPOINTS] {
+    for directory in ["", "identity", "policies", "events", layout::CHECKPOINTS] {
         let path = root.join(directory);
         let listing = match fs::read_dir(&path) {
             Err(error) if is_absence(&error) => continue,

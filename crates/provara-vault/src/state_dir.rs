@@ -26,12 +26,24 @@ pub(crate) fn default_directory() -> PathBuf {
     env::temp_dir().join(format!("provara-{user}"))
 }
 
-/// Keeps `bytes` durably in a new file below `directory`, and gives its path. The file names the
+/// Keeps a torn tail durably in a new file below `directory`, and gives its path. The file names the
 /// vault's directory and the offset that the bytes stood at.
 pub(crate) fn keep_tail(
     directory: &Path,
     vault: &Path,
     offset: u64,
+    bytes: &[u8],
+) -> Result<PathBuf, VaultError> {
+    keep(directory, vault, &format!("at-{offset}"), "torn", bytes)
+}
+
+/// Keeps `bytes` durably in a new file below `directory`, named after the vault's directory, `what`
+/// and a number; gives its path.
+pub(crate) fn keep(
+    directory: &Path,
+    vault: &Path,
+    what: &str,
+    extension: &str,
     bytes: &[u8],
 ) -> Result<PathBuf, VaultError> {
     let directory = directory.join("recovered");
@@ -66,7 +78,7 @@ pub(crate) fn keep_tail(
         },
     );
     for attempt in 0u32.. {
-        let path = directory.join(format!("{name}-at-{offset}-{attempt}.torn"));
+        let path = directory.join(format!("{name}-{what}-{attempt}.{extension}"));
         let made = OpenOptions::new()
             .write(true)
             .create_new(true)

@@ -101,6 +101,12 @@ impl Vault {
                  {beyond} bytes appended since"
             ));
         }
+        if capture.holds_intent() {
+            notes.push(
+                "a merge was interrupted; 'provara repair' completes it or removes its traces"
+                    .to_owned(),
+            );
+        }
         let manifest = capture
             .seal()
             .manifest

@@ -44,6 +44,7 @@ use crate::index::LogIndex;
 use crate::keyfile;
 use crate::layout;
 use crate::lock::lock_log;
+use crate::merge::intent::settle;
 use crate::rotation::{Change, Keys};
 use crate::seal::{Staged, leftovers, read_entries, remove_leftover, set_entry, signature_note};
 use crate::snapshot::LogSnapshot;
@@ -80,7 +81,8 @@ impl<'v> LogWriter<'v> {
     ///
     /// # Errors
     /// [`VaultError::Locked`], [`VaultError::BrokenLog`], [`VaultError::SealContradiction`],
-    /// [`VaultError::Structure`], or [`VaultError::Io`]; the vault is unchanged.
+    /// [`VaultError::Structure`], or [`VaultError::Io`]; the vault is unchanged, but for a merge that
+    /// was interrupted and is completed first.
     pub fn open(vault: &'v Vault) -> Result<Self, VaultError> {
         Self::open_cached(vault, None)
     }
@@ -97,9 +99,9 @@ impl<'v> LogWriter<'v> {
     fn open_cached(vault: &'v Vault, keyfile: Option<&Keyfile>) -> Result<Self, VaultError> {
         let path = vault.inner_file(layout::LOG)?;
         let log = lock_log(&path, vault.lock_timeout())?;
+        let mut notes = settle(vault, &log)?;
         let mut entries = read_entries(vault.path())?;
         let leftovers = leftovers(vault.path(), &entries)?;
-        let mut notes = Vec::new();
 
         let recalled = keyfile
             .zip(vault.cache_directory())

@@ -4,10 +4,12 @@
 pub(crate) mod append;
 pub(crate) mod checkpoint;
 pub(crate) mod completions;
+pub(crate) mod delta;
 pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod manifest;
+pub(crate) mod merge;
 pub(crate) mod plugins;
 pub(crate) mod query;
 pub(crate) mod reduce;
@@ -29,6 +31,8 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Replay(args) => replay::run(args),
         Command::Reduce(args) => reduce::run(args),
         Command::Export(args) => export::run(args),
+        Command::Merge(args) => merge::run(args),
+        Command::Delta(args) => delta::run(args),
         Command::Checkpoint(args) => checkpoint::run(args),
         Command::Manifest(args) => manifest::run(args),
         Command::Plugins(args) => plugins::run(args),

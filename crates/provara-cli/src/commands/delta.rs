@@ -1,0 +1,162 @@
+//! `provara delta`: events as a bundle, for a copy of the vault that cannot be reached as a
+//! directory.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use provara_core::id::EventId;
+use provara_vault::VaultError;
+
+use super::merge::{HowArgs, report};
+use crate::cli::{GateArgs, JsonArg, KeyArgs, VaultArg};
+use crate::error::{io_failure, vault_failure};
+use crate::failure::{Exit, Failure};
+use crate::{gate, out, output, vault};
+
+/// Exchange events with another copy of the vault through a file
+#[derive(Args, Debug)]
+pub(crate) struct DeltaArgs {
+    #[command(subcommand)]
+    command: DeltaCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum DeltaCommand {
+    Export(ExportArgs),
+    Import(ImportArgs),
+}
+
+/// Write events to a bundle: a header line, then the events as they stand in the log
+///
+/// The vault must verify first. A bundle holds no private key.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  provara delta export my-vault --output all.ndjson
+  provara delta export my-vault --since evt_0123456789abcdef01234567 --output new.ndjson
+  provara delta export my-vault --output - | ssh laptop provara delta import my-vault -")]
+struct ExportArgs {
+    #[command(flatten)]
+    vault: VaultArg,
+
+    /// Only what follows this event in the log
+    #[arg(long, value_name = "EVENT", value_parser = event_id)]
+    since: Option<EventId>,
+
+    /// The file to write; '-' is stdout
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    output: PathBuf,
+
+    /// Replace the file if it is there
+    #[arg(long)]
+    force: bool,
+
+    #[command(flatten)]
+    gate: GateArgs,
+}
+
+/// Merge the events of a bundle into the vault
+///
+/// Nothing in the bundle is believed: every event must verify under the keys of this vault and the
+/// promotions in the merged log, or nothing changes. For the order of the result see 'provara merge
+/// --help'.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  provara delta import my-vault new.ndjson
+  provara delta import my-vault new.ndjson --append-only --json")]
+struct ImportArgs {
+    #[command(flatten)]
+    vault: VaultArg,
+
+    /// The bundle; '-' is stdin
+    #[arg(value_name = "BUNDLE", value_hint = clap::ValueHint::FilePath)]
+    bundle: PathBuf,
+
+    #[command(flatten)]
+    how: HowArgs,
+
+    #[command(flatten)]
+    key: KeyArgs,
+
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+pub(crate) fn run(args: &DeltaArgs) -> Result<(), Failure> {
+    match &args.command {
+        DeltaCommand::Export(args) => export(args),
+        DeltaCommand::Import(args) => import(args),
+    }
+}
+
+fn export(args: &ExportArgs) -> Result<(), Failure> {
+    let path = &args.vault.vault;
+    let vault = vault::open(path)?;
+    let to_stdout = args.output == Path::new("-");
+    if !to_stdout {
+        output::check(&args.output, args.force, &vault)?;
+    }
+    let log = gate::verify_first(&vault, path, args.gate)?;
+    let bundle = vault
+        .delta(&log, args.since)
+        .map_err(|error| vault_failure(error, path))?;
+    let Some((header, events)) = bundle else {
+        let since = args.since.map(|id| id.to_string()).unwrap_or_default();
+        return Err(
+            Failure::new(Exit::Usage, format!("The log holds no event {since}.")).fix(format!(
+                "Name an event of this vault, as 'provara query {} --limit 1' shows one, or leave \
+                 --since out.",
+                out::shell(path)
+            )),
+        );
+    };
+    if to_stdout {
+        let mut stdout = io::stdout().lock();
+        return stdout
+            .write_all(&header)
+            .and_then(|()| stdout.write_all(events))
+            .and_then(|()| stdout.flush())
+            .map_err(|error| io_failure("write", Path::new("stdout"), &error));
+    }
+    let staged = output::prepare(&args.output, args.force, &vault)?;
+    output::write(
+        &staged,
+        |file| {
+            file.write_all(&header)
+                .and_then(|()| file.write_all(events))
+        },
+        |error| io_failure("write", &args.output, &error),
+    )?;
+    output::commit(staged)?;
+    out::result(&output::told(&args.output))
+}
+
+fn import(args: &ImportArgs) -> Result<(), Failure> {
+    let path = &args.vault.vault;
+    let vault = vault::open(path)?;
+    let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
+    let bundle = read(&args.bundle)?;
+    let receipt = vault
+        .import_delta(&bundle, &keyfile, &args.how.options(&args.key))
+        .map_err(|error: VaultError| vault_failure(error, path))?;
+    report(&receipt, path, args.json)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        io::stdin().lock().read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
+    }
+    .map_err(|error| io_failure("read", path, &error))?;
+    Ok(bytes)
+}
+
+fn event_id(text: &str) -> Result<EventId, String> {
+    text.parse()
+        .map_err(|_| "an event id is 'evt_' and 24 lower-case hex digits".to_owned())
+}

@@ -1,0 +1,127 @@
+//! `provara merge`: the events of another copy of the vault.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use provara_core::id::KeyId;
+use provara_vault::{MergeOptions, MergeOrder, MergeReceipt};
+
+use crate::cli::{JsonArg, KeyArgs, VaultArg, key_id};
+use crate::error::vault_failure;
+use crate::failure::Failure;
+use crate::out::{self, GOOD};
+use crate::vault;
+
+/// Take in the events of another copy of this vault
+///
+/// The other copy must verify, and so must the result; otherwise nothing changes. By default the
+/// merged log has the order of the format (each actor's chain, then time), which is the same whichever
+/// copy merges the other. Statements about an earlier prefix of this log then no longer hold;
+/// --append-only keeps the log as it is and puts what is new after it. The command says which it did.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  provara merge my-vault /mnt/laptop/my-vault
+  provara merge my-vault copy --append-only --json
+
+  A copy whose actor said two different things at one place is refused, with both events. To keep
+  both on purpose, in a vault that then no longer verifies (PROVARA_E002):
+    provara merge my-vault copy --keep-forks")]
+pub(crate) struct MergeArgs {
+    #[command(flatten)]
+    vault: VaultArg,
+
+    /// The copy to merge from; it is only read
+    #[arg(value_name = "OTHER", value_hint = clap::ValueHint::DirPath)]
+    other: PathBuf,
+
+    #[command(flatten)]
+    how: HowArgs,
+
+    #[command(flatten)]
+    key: KeyArgs,
+
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+/// How a merge or an import is done.
+#[derive(Args, Debug)]
+pub(crate) struct HowArgs {
+    /// Keep this log as it is, and put what is new after it
+    #[arg(long)]
+    append_only: bool,
+
+    /// Keep both events of a fork; the result does not verify
+    #[arg(long)]
+    keep_forks: bool,
+
+    /// Trust this key of the other side, though no promotion in the log brings it (repeatable)
+    #[arg(long, value_name = "ID", value_parser = key_id)]
+    trust_key: Vec<KeyId>,
+}
+
+impl HowArgs {
+    pub(crate) fn options(&self, key: &KeyArgs) -> MergeOptions {
+        MergeOptions {
+            append_only: self.append_only,
+            keep_forks: self.keep_forks,
+            trust_keys: self.trust_key.clone(),
+            key_id: key.key_id,
+        }
+    }
+}
+
+pub(crate) fn run(args: &MergeArgs) -> Result<(), Failure> {
+    let path = &args.vault.vault;
+    let vault = vault::open(path)?;
+    let other = vault::open(&args.other)?;
+    let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
+    let receipt = vault
+        .merge(&other, &keyfile, &args.how.options(&args.key))
+        .map_err(|error| vault_failure(error, path))?;
+    report(&receipt, path, args.json)
+}
+
+/// Tells what a merge did.
+pub(crate) fn report(receipt: &MergeReceipt, path: &Path, json: JsonArg) -> Result<(), Failure> {
+    receipt.notes.iter().for_each(|text| out::note(text));
+    for fork in &receipt.forks {
+        out::warn(&format!(
+            "the chain of '{}' forks: {} and {} stand at one place; the vault does not verify.",
+            out::clean(&fork.actor),
+            fork.events[0].event_id,
+            fork.events[1].event_id
+        ));
+    }
+    if json.json {
+        return out::result_json(receipt);
+    }
+    let (verb, order) = match receipt.order {
+        MergeOrder::Unchanged => (
+            "Unchanged",
+            "the log is the merged one already; nothing was written".to_owned(),
+        ),
+        MergeOrder::Appended => (
+            "Merged",
+            "appended: the log begins as before, the new events follow".to_owned(),
+        ),
+        MergeOrder::Rewritten => (
+            "Merged",
+            format!(
+                "rewritten in the order of the format; the first {} bytes are as before",
+                receipt.kept_prefix
+            ),
+        ),
+    };
+    let signed = receipt
+        .signed_by
+        .map_or_else(String::new, |key| format!("  signed by    {key}\n"));
+    out::result(&format!(
+        "{GOOD}{verb}{GOOD:#} {}\n  new events   {}\n  events       {}\n  order        {order}\n  Merkle root  {}\n{signed}",
+        out::clean(&path.to_string_lossy()),
+        receipt.imported,
+        receipt.event_count,
+        receipt.merkle_root,
+    ))
+}

@@ -1,0 +1,99 @@
+//! Why a merge is refused, in words.
+
+use provara_core::finding::Severity;
+use provara_core::merge::MergeError;
+use provara_vault::MergeRefusal;
+
+use crate::commands::verify::one_line;
+use crate::failure::Failure;
+use crate::out::{clean, shell};
+
+/// How many findings of the other vault are shown.
+const SHOWN: usize = 5;
+
+/// Adds what a person needs to see: both events of each fork, the rules that would be loosened, what
+/// was found in the other vault.
+pub(super) fn with_details(mut failure: Failure, refusal: &MergeRefusal) -> Failure {
+    match refusal {
+        MergeRefusal::Forks { forks } => {
+            for fork in forks {
+                let prev = match fork.prev_event_hash {
+                    Some(id) => format!("follow {id}"),
+                    None => "are the actor's first".to_owned(),
+                };
+                let actor = clean(&fork.actor);
+                failure = failure.detail(format!("Two events of '{actor}' {prev}:"));
+                for event in &fork.events {
+                    let side = if event.ours { "here" } else { "there" };
+                    let text = clean(&event.event_json);
+                    failure = failure.detail(format!("  {side:5}  {text}"));
+                }
+            }
+            failure
+        }
+        MergeRefusal::SafetyLoosened { rules } => rules.iter().fold(failure, |failure, rule| {
+            failure.detail(clean(&rule.to_string()))
+        }),
+        MergeRefusal::OtherInvalid { report, .. } => report
+            .findings()
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .take(SHOWN)
+            .fold(failure, |failure, finding| {
+                failure.detail(one_line(finding))
+            }),
+        _ => failure,
+    }
+}
+
+/// What the user can do.
+pub(super) fn fix(refusal: &MergeRefusal, vault: &str) -> String {
+    match refusal {
+        MergeRefusal::Logs(MergeError::Unrelated { .. }) => {
+            "Name a copy of the same vault: one that began as this one did.".to_owned()
+        }
+        MergeRefusal::Logs(MergeError::Missing { prev, .. }) => format!(
+            "Import a bundle first that holds {prev}; 'provara delta export' without --since holds \
+             everything."
+        ),
+        MergeRefusal::Logs(_) | MergeRefusal::Delta(_) => {
+            "Ask for the bundle anew: provara delta export VAULT --output FILE.".to_owned()
+        }
+        MergeRefusal::OtherInvalid { path, .. } => format!(
+            "Run 'provara verify {}' to see every finding; merge from a copy that verifies.",
+            shell(path)
+        ),
+        MergeRefusal::Forks { .. } => {
+            "Find out which of the two the actor stands by. --keep-forks keeps both on purpose; the \
+             vault then no longer verifies and takes no further event."
+                .to_owned()
+        }
+        MergeRefusal::UntrustedKeys { key_ids } => format!(
+            "Ask the vault's owner whether the keys are theirs; if so, add {}.",
+            key_ids
+                .iter()
+                .map(|id| format!("--trust-key {id}"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        ),
+        MergeRefusal::NoSuchKey { .. } => {
+            "Name a key that stands in the other side's identity/keys.json.".to_owned()
+        }
+        MergeRefusal::SafetyLoosened { .. } => format!(
+            "Merge the other way first, which tightens the other vault's policy: provara merge OTHER \
+             {vault}."
+        ),
+        MergeRefusal::ResultInvalid {
+            append_only: false, ..
+        } => "Try --append-only, which keeps this log's order; if that is refused too, the other side \
+              holds something that does not belong here."
+            .to_owned(),
+        MergeRefusal::ResultInvalid { .. } => {
+            "Nothing of the other side was taken; run 'provara verify' on it.".to_owned()
+        }
+        MergeRefusal::Interrupted { source } => format!(
+            "{} Then run: provara repair {vault}",
+            super::vault_fix(source, vault)
+        ),
+    }
+}

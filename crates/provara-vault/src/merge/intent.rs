@@ -1,0 +1,300 @@
+//! What a merge is about to do, durable before it does it.
+//!
+//! A rewritten log and its seal are several files, and no system renames them at once. So the new
+//! small files, the seal among them, are first written into one file of the vault, the intent; only
+//! then is the log replaced. A crash before that leaves the old vault and an intent that nothing
+//! follows; a crash after it leaves the new log, and the next writer (or `repair`) puts the small
+//! files in their places. The intent can do no more than the seal that it holds: that is signed by a
+//! key of the vault, over exactly the log that stands there, or nothing is done.
+//!
+//! A reader that meets the intent finds a file that no manifest lists, and waits until the writer is
+//! done, as it does for any phantom file.
+
+use std::fs::{self, File};
+use std::io;
+
+use provara_core::id::Digest;
+use provara_core::json::{self, Value};
+use provara_core::keys::KeyRegistry;
+use provara_core::manifest::{FileEntry, Manifest, RootSignature, safe_path, write_merkle_root};
+
+use crate::error::{Context, VaultError};
+use crate::layout;
+use crate::rotation::read_registry;
+use crate::seal::{Staged, sync_directory};
+use crate::snapshot::LogSnapshot;
+use crate::vault::{Vault, is_absence};
+use crate::writer::sealed_prefix;
+
+/// The `type` of the intent.
+const INTENT_TYPE: &str = "provara_merge_intent_v1";
+
+/// The small files that a merge writes, and those that it removes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Intent {
+    /// Path and content; what the manifest lists first, then the seal.
+    pub(crate) files: Vec<(String, Vec<u8>)>,
+    /// Checkpoints of prefixes that are no more.
+    pub(crate) removed: Vec<String>,
+}
+
+/// The files of an intent, durable and not yet in their places.
+pub(crate) struct Prepared<'l> {
+    listed: Staged<'l>,
+    seal: Staged<'l>,
+}
+
+impl Intent {
+    /// The intent that stands in the vault.
+    pub(crate) fn read(vault: &Vault) -> Result<Option<Self>, VaultError> {
+        let path = vault.path().join(layout::MERGE_INTENT);
+        let text = match fs::read(&path) {
+            Err(error) if is_absence(&error) => return Ok(None),
+            text => text.context("read", &path)?,
+        };
+        Self::parse(&text).map(Some).ok_or(VaultError::Structure {
+            file: layout::MERGE_INTENT.to_owned(),
+            reason: "it is not what an interrupted merge leaves".to_owned(),
+        })
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        let document = json::parse(text).ok()?;
+        if document.get("type")?.as_str()? != INTENT_TYPE {
+            return None;
+        }
+        let mut files = Vec::new();
+        for file in document.get("files")?.as_array()? {
+            let path = file.get("path")?.as_str()?;
+            let may_write = layout::SEAL.contains(&path)
+                || path == layout::KEYS
+                || path == layout::SAFETY_POLICY;
+            may_write.then_some(())?;
+            let content = file.get("text")?.as_str()?.as_bytes().to_vec();
+            files.push((path.to_owned(), content));
+        }
+        let mut removed = Vec::new();
+        for path in document.get("removed")?.as_array()? {
+            let path = path.as_str()?;
+            let may_remove = safe_path(path) && layout::is_checkpoint(path);
+            may_remove.then_some(())?;
+            removed.push(path.to_owned());
+        }
+        Some(Self { files, removed })
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let files = self.files.iter().map(|(path, content)| {
+            json::object([
+                ("path", path.clone().into()),
+                ("text", text(content).into()),
+            ])
+        });
+        let removed = self.removed.iter().map(|path| path.clone().into());
+        let document = json::object([
+            ("type", INTENT_TYPE.into()),
+            ("files", Value::Array(files.collect())),
+            ("removed", Value::Array(removed.collect())),
+        ]);
+        provara_core::canonical::jcs(&document).expect("texts alone")
+    }
+
+    fn content(&self, path: &str) -> Option<&[u8]> {
+        let file = self.files.iter().find(|(name, _)| name == path)?;
+        Some(&file.1)
+    }
+
+    /// What the seal of the intent says of the log, if a key that the vault holds to be its own, before
+    /// or after, signed that seal.
+    fn log_entry(&self, vault: &Vault) -> Option<FileEntry> {
+        let manifest = Manifest::parse(self.content(layout::MANIFEST)?).ok()?;
+        let signature = RootSignature::parse(self.content(layout::MANIFEST_SIG)?).ok()?;
+        let root = manifest.merkle_root();
+        let root_file = self.content(layout::MERKLE_ROOT)?;
+        if signature.merkle_root != root || root_file != write_merkle_root(root) {
+            return None;
+        }
+        let (registry, _) = read_registry(vault).ok()?;
+        let promised = match self.content(layout::KEYS) {
+            Some(text) => KeyRegistry::parse(text).ok()?,
+            None => registry.clone(),
+        };
+        let key = registry
+            .get(&signature.key_id)
+            .or(promised.get(&signature.key_id))?;
+        key.public_key
+            .verify(&signature.signed, &signature.signature)
+            .ok()?;
+        // What is to be written is what was sealed.
+        for (path, content) in &self.files {
+            let sealed = layout::SEAL.contains(&path.as_str())
+                || manifest.files.iter().any(|file| {
+                    file.path == *path && file.sha256 == Digest::of(content).to_string()
+                });
+            sealed.then_some(())?;
+        }
+        let log = manifest
+            .files
+            .iter()
+            .find(|file| file.path == layout::LOG)?;
+        Some(FileEntry {
+            path: log.path.clone(),
+            sha256: log.sha256.parse().ok()?,
+            size: log.size,
+        })
+    }
+
+    /// Makes the intent durable. *A crash after this leaves an intent beside the old log.*
+    pub(crate) fn declare(&self, vault: &Vault) -> Result<(), VaultError> {
+        let mut staged = Staged::new(vault.layer());
+        staged.add(vault.path().join(layout::MERGE_INTENT), &self.to_bytes())?;
+        staged.publish()
+    }
+
+    /// Writes the files beside their places, so that a full disk shows before anything has changed.
+    pub(crate) fn prepare<'l>(&self, vault: &'l Vault) -> Result<Prepared<'l>, VaultError> {
+        let (mut listed, mut seal) = (Staged::new(vault.layer()), Staged::new(vault.layer()));
+        for (path, content) in &self.files {
+            let part = match layout::SEAL.contains(&path.as_str()) {
+                true => &mut seal,
+                false => &mut listed,
+            };
+            part.add(vault.path().join(path), content)?;
+        }
+        Ok(Prepared { listed, seal })
+    }
+
+    /// Puts the files in their places and takes the intent away. The log is in its place already.
+    pub(crate) fn complete(&self, vault: &Vault, prepared: Prepared<'_>) -> Result<(), VaultError> {
+        prepared.listed.publish()?;
+        for path in &self.removed {
+            let path = vault.path().join(path);
+            match vault.layer().remove(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.context("remove", &path)?,
+            }
+        }
+        if !self.removed.is_empty() {
+            let directory = vault.path().join(layout::CHECKPOINTS);
+            sync_directory(vault.layer(), &directory)?;
+        }
+        prepared.seal.publish()?;
+        withdraw(vault)
+    }
+}
+
+/// Takes the intent away, durably.
+pub(crate) fn withdraw(vault: &Vault) -> Result<(), VaultError> {
+    let path = vault.path().join(layout::MERGE_INTENT);
+    match vault.layer().remove(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        removed => removed.context("remove", &path)?,
+    }
+    sync_directory(vault.layer(), vault.path())
+}
+
+/// What became of an interrupted merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interrupted {
+    /// The log is the merged one: the rest is to follow.
+    After,
+    /// The log is the one before: the intent is to go.
+    Before,
+}
+
+impl Interrupted {
+    /// What the next writer does about it, for the user.
+    pub(crate) fn note(self) -> String {
+        match self {
+            Self::After => {
+                "a merge had been interrupted after it replaced the log; it was completed"
+            }
+            Self::Before => {
+                "a merge had been interrupted before it changed the log; its traces were removed"
+            }
+        }
+        .to_owned()
+    }
+}
+
+/// Looks at what an interrupted merge left. Only to be asked under the lock, with the log open.
+pub(crate) fn interrupted(
+    vault: &Vault,
+    log: &File,
+) -> Result<Option<(Intent, Interrupted)>, VaultError> {
+    let Some(intent) = Intent::read(vault)? else {
+        return Ok(None);
+    };
+    let path = vault.log_path();
+    let length = log.metadata().context("read", &path)?.len();
+    let bytes = LogSnapshot::of_prefix(log, length, &path)?;
+    let merged = intent
+        .log_entry(vault)
+        .filter(|entry| entry.size <= length)
+        .is_some_and(|entry| Digest::of(&bytes[..entry.size as usize]) == entry.sha256);
+    if merged {
+        return Ok(Some((intent, Interrupted::After)));
+    }
+    // Where the log fits neither seal, that is not a merge's doing.
+    sealed_prefix(&crate::seal::read_entries(vault.path())?, &bytes)?;
+    Ok(Some((intent, Interrupted::Before)))
+}
+
+/// Completes an interrupted merge, or removes its traces; gives the notes that say so. Under the lock.
+pub(crate) fn settle(vault: &Vault, log: &File) -> Result<Vec<String>, VaultError> {
+    let Some((intent, state)) = interrupted(vault, log)? else {
+        return Ok(Vec::new());
+    };
+    match state {
+        Interrupted::After => {
+            let path = vault.log_path();
+            // The name may not be durable yet, and the seal must not lead.
+            vault
+                .layer()
+                .sync_data(log, &path)
+                .map_err(|source| VaultError::Sync {
+                    path: path.clone(),
+                    source,
+                })?;
+            sync_directory(vault.layer(), path.parent().expect("a file in the vault"))?;
+            let prepared = intent.prepare(vault)?;
+            intent.complete(vault, prepared)?;
+        }
+        Interrupted::Before => withdraw(vault)?,
+    }
+    Ok(vec![state.note()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intent_reads_back_and_names_nothing_else() {
+        let intent = Intent {
+            files: vec![
+                (layout::KEYS.to_owned(), b"{\"keys\":[]}\n".to_vec()),
+                (layout::MANIFEST.to_owned(), b"{}".to_vec()),
+            ],
+            removed: vec!["checkpoints/0000000007.chk".to_owned()],
+        };
+        let text = String::from_utf8(intent.to_bytes()).unwrap();
+        assert_eq!(Intent::parse(text.as_bytes()), Some(intent));
+        for (from, to) in [
+            ("identity/keys.json", "identity/private_keys.json"),
+            ("identity/keys.json", "../elsewhere"),
+            ("checkpoints/0000000007.chk", "events/events.ndjson"),
+            ("checkpoints/0000000007.chk", "checkpoints/../../x.chk"),
+            (INTENT_TYPE, "provara_merge_intent_v2"),
+        ] {
+            assert!(text.contains(from));
+            assert_eq!(
+                Intent::parse(text.replace(from, to).as_bytes()),
+                None,
+                "{to}"
+            );
+        }
+        assert_eq!(Intent::parse(b""), None);
+    }
+}
