@@ -35,6 +35,14 @@ impl fmt::Display for Violation {
     }
 }
 
+/// How the host's words begin where a limit was met.
+const LIMITS: [&str; 4] = [
+    "to use more ",
+    "to start more ",
+    "to open more ",
+    "to write a larger ",
+];
+
 /// What kind of wall stands there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wall {
@@ -58,10 +66,7 @@ pub(crate) fn explain(
 ) -> Option<Violation> {
     let message = message.unwrap_or_default();
     let limit = matches!(exception, Some("MemoryError"))
-        || message.contains("can't start new thread")
-        || ["[Errno 12]", "[Errno 24]", "[Errno 27]"]
-            .iter()
-            .any(|code| message.contains(code));
+        || tried.is_some_and(|tried| LIMITS.iter().any(|words| tried.starts_with(words)));
     // The number of EPERM, EACCES and EXDEV is the same wherever there are walls.
     let refused = matches!(exception, Some("PermissionError" | "gaierror"))
         || ["[Errno 1]", "[Errno 13]", "[Errno 18]"]
@@ -81,8 +86,8 @@ pub(crate) fn explain(
         .unwrap_or_default();
     let said = inline(said.lines().next().unwrap_or_default());
     let shown = match tried.and_then(|text| text.lines().next()) {
-        _ if limit => format!("to use more than it may ({said})"),
         Some(tried) => inline(tried).into_owned(),
+        None if limit => format!("to use more than it may ({said})"),
         None => format!("something that the system refused ({said})"),
     };
     Some(Violation {
@@ -210,9 +215,8 @@ mod tests {
         assert!(denied(Role::Reducer, "socket.socket(2, 1, 0)").contains("network"));
         assert!(rule_of(Role::Export, "gaierror", "[Errno -3] …", None).contains("network"));
         assert!(rule_of(Role::Export, "MemoryError", "", None).contains("memory"));
-        assert!(
-            rule_of(Role::Export, "OSError", "[Errno 27] File too large", None).contains("size")
-        );
+        let limit = Some("to write a larger file than it may");
+        assert!(rule_of(Role::Export, "OSError", "[Errno 27] …", limit).contains("size"));
     }
 
     #[test]

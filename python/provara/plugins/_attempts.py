@@ -12,10 +12,15 @@ import errno
 import sys
 from collections import deque
 
-#: Error numbers with which the kernel refuses, or reports a limit.
-_REFUSALS = frozenset(
-    {errno.EPERM, errno.EACCES, errno.EXDEV, errno.EFBIG, errno.EMFILE, errno.ENOSYS}
-)
+#: Error numbers with which the kernel refuses.
+_REFUSALS = frozenset({errno.EPERM, errno.EACCES, errno.EXDEV, errno.ENOSYS})
+
+#: Error numbers that tell of a limit, and what was tried.
+_LIMITS = {
+    errno.ENOMEM: "to use more memory than it may",
+    errno.EMFILE: "to open more files than it may",
+    errno.EFBIG: "to write a larger file than it may",
+}
 
 _WATCHED = ("open", "os.", "socket.", "subprocess.", "shutil.", "fcntl.", "resource.", "sqlite3.")
 
@@ -58,11 +63,11 @@ def forget() -> None:
 
 
 def tried(error: BaseException) -> str | None:
-    """Return the call that a refusal by the system ended, or ``None`` if it was no refusal."""
+    """Return what the system refused, in words that follow "it tried", if it refused anything."""
     recent = list(_recent)  # looking into the error may import, and so open, files
     refusal = _refusal(error)
-    if refusal is None:
-        return None
+    if refusal is None or isinstance(refusal, str):
+        return refusal
     name = refusal.filename
     shown = None if name is None else _show(name)
     for event, arguments in reversed(recent):
@@ -71,15 +76,21 @@ def tried(error: BaseException) -> str | None:
     return None if shown is None else f"to reach {shown}"
 
 
-def _refusal(error: BaseException) -> OSError | None:
-    """Find a refusal among an exception and those that led to it."""
+def _refusal(error: BaseException) -> OSError | str | None:
+    """Find a refusal among an exception and those that led to it; a limit is words already."""
     seen: BaseException | None = error
     for _ in range(8):
         if seen is None:
             return None
+        if isinstance(seen, MemoryError):
+            return _LIMITS[errno.ENOMEM]
+        if isinstance(seen, RuntimeError) and "can't start new thread" in str(seen):
+            return "to start more threads than it may"
         if isinstance(seen, OSError):
             import socket
 
+            if seen.errno in _LIMITS:
+                return _LIMITS[seen.errno]
             if seen.errno in _REFUSALS or isinstance(seen, socket.gaierror):
                 return seen
         seen = seen.__cause__ or seen.__context__

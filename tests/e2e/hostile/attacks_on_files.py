@@ -1,0 +1,303 @@
+"""Attacks on files: keys and secrets read, evidence and programs written."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import sys
+import threading
+from typing import Any
+
+from world import World, attack, system_call
+
+
+def read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+def write(path: str, mode: str = "w") -> str:
+    with open(path, mode) as file:
+        file.write("x")
+    return path
+
+
+# ------------------------------------------------------------------------- reading
+
+
+@attack()
+def read_the_key(world: World) -> Any:
+    """By its path."""
+    return read(world.key)
+
+
+@attack("event", "export")
+def read_the_key_through_a_symbolic_link(world: World) -> Any:
+    """By a link in the plugin's own directory."""
+    link = world.in_state("link")
+    os.symlink(world.key, link)
+    return read(link)
+
+
+@attack("event", "export")
+def read_the_key_through_a_hard_link(world: World) -> Any:
+    """By a second name in the plugin's own directory."""
+    link = world.in_state("name")
+    try:
+        os.link(world.key, link)
+        return read(link)
+    finally:
+        if os.path.lexists(link):
+            os.unlink(link)
+
+
+@attack()
+def read_the_key_through_proc(world: World) -> Any:
+    """By the root directory that /proc shows."""
+    return read(f"/proc/self/root{world.key}")
+
+
+@attack()
+def read_the_key_by_a_relative_path(world: World) -> Any:
+    """From the directory that it lies in."""
+    os.chdir(os.path.dirname(world.key))
+    return read(os.path.basename(world.key))
+
+
+@attack()
+def read_the_key_by_a_system_call(world: World) -> Any:
+    """Without Python's and the C library's open."""
+    fd = system_call("openat", -100, world.key.encode(), os.O_RDONLY)
+    return os.read(fd, 4096)
+
+
+@attack()
+def read_the_key_in_a_thread(world: World) -> Any:
+    """In a thread, which must be as confined as the first."""
+    got: list[Any] = []
+
+    def run() -> None:
+        try:
+            got.append(read(world.key))
+        except OSError as error:
+            got.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if isinstance(got[0], OSError):
+        raise got[0]
+    return got[0]
+
+
+@attack()
+def map_the_key(world: World) -> Any:
+    """Through a mapping made by the C library."""
+    library = ctypes.CDLL(None, use_errno=True)
+    fd = library.open(world.key.encode(), os.O_RDONLY)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    import mmap
+
+    return mmap.mmap(fd, 0, access=mmap.ACCESS_READ)[:]
+
+
+@attack()
+def read_ssh_keys(world: World) -> Any:
+    """In the home directory."""
+    return read(f"{world.home}/.ssh/id_ed25519")
+
+
+@attack()
+def read_the_accounts(_: World) -> Any:
+    """Of the machine."""
+    return read("/etc/passwd")
+
+
+@attack("event", "reducer")
+def read_the_log(world: World) -> Any:
+    """By its path, which only an export may."""
+    return read(world.log)
+
+
+@attack("event", "reducer")
+def list_the_vault(world: World) -> Any:
+    """Which only an export may."""
+    return os.listdir(world.vault)
+
+
+@attack(always_stopped=True)
+def read_a_descriptor_left_open(world: World) -> Any:
+    """One that the shell gave to the command."""
+    for fd in range(3, 256):
+        try:
+            data = os.pread(fd, 100, 0)
+        except OSError:
+            continue
+        if b"TOP SECRET" in data:
+            return data
+    raise OSError("no descriptor holds a secret")
+
+
+@attack(always_stopped=True)
+def read_the_environment(_: World) -> Any:
+    """For what looks like a secret."""
+    found = [name for name in os.environ if "TOKEN" in name or "SECRET" in name]
+    if found:
+        return found
+    raise OSError("the environment holds no secret")
+
+
+# ------------------------------------------------------------------------- writing
+
+
+@attack()
+def write_the_log(world: World) -> Any:
+    """An event that nobody signed."""
+    return write(world.log, "a")
+
+
+@attack()
+def write_a_new_file_into_the_vault(world: World) -> Any:
+    """A phantom file."""
+    return write(f"{world.vault}/artifacts/phantom")
+
+
+@attack()
+def remove_the_key(world: World) -> Any:
+    """So that nobody can sign any more."""
+    os.unlink(world.key)
+    return "removed"
+
+
+@attack()
+def truncate_the_log(world: World) -> Any:
+    """By its path."""
+    os.truncate(world.log, 0)
+    return "empty"
+
+
+@attack("reducer")
+def write_through_the_logs_descriptor(world: World) -> Any:
+    """By opening again what was inherited."""
+    for fd in range(3, 256):
+        try:
+            target = os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:
+            continue
+        if target == world.log:
+            with open(f"/proc/self/fd/{fd}", "a") as file:
+                file.write("x")
+            return target
+    raise PermissionError(1, "no descriptor of the log can be found in /proc")
+
+
+@attack()
+def rename_the_vault(world: World) -> Any:
+    """Away from where it is."""
+    os.rename(world.vault, f"{world.outside}/moved")
+    return "moved"
+
+
+@attack()
+def make_the_vault_public(world: World) -> Any:
+    """By its mode."""
+    os.chmod(world.vault, 0o777)
+    return "public"
+
+
+@attack()
+def change_a_time(world: World) -> Any:
+    """So that the log looks older than it is."""
+    os.utime(world.log, (0, 0))
+    return "old"
+
+
+@attack()
+def set_an_attribute(world: World) -> Any:
+    """Of a file in the vault."""
+    os.setxattr(world.log, "user.provara", b"1")
+    return "set"
+
+
+@attack(root_only=True)
+def give_the_vault_away(world: World) -> Any:
+    """To another user."""
+    os.chown(world.log, 65534, 65534)
+    return "given"
+
+
+@attack("reducer")
+def lock_the_log(world: World) -> Any:
+    """So that no writer can append."""
+    for fd in range(3, 256):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except PermissionError:
+            raise
+        except OSError:
+            continue
+        return "locked"
+    raise OSError("nothing to lock")
+
+
+@attack()
+def write_into_the_home_directory(world: World) -> Any:
+    """What the next shell reads."""
+    return write(f"{world.home}/.profile")
+
+
+@attack()
+def write_into_its_own_package(_: World) -> Any:
+    """So that the next start does something else."""
+    return write(os.path.join(os.path.dirname(__file__), "world_.py"))
+
+
+@attack(root_only=True)
+def write_into_the_standard_library(_: World) -> Any:
+    """So that every program does something else."""
+    with open(json.__file__, "r+") as file:
+        return file.name
+
+
+@attack("event", "reducer")
+def write_beside_the_target(world: World) -> Any:
+    """Anywhere outside of its own places."""
+    return write(f"{world.outside}/file")
+
+
+@attack("export", always_stopped=True)
+def hand_over_a_link_to_the_key(world: World) -> Any:
+    """As the export's result, for whoever opens it."""
+    os.symlink(world.key, world.output)
+    return "linked"
+
+
+@attack("event")
+def fill_the_disk(world: World) -> Any:
+    """With one large file in its own directory."""
+    path = world.in_state("large")
+    try:
+        with open(path, "wb") as file:
+            return file.truncate(8 << 30)
+    finally:
+        os.unlink(path)
+
+
+@attack()
+def write_to_a_device(_: World) -> Any:
+    """To shared memory, which other processes read."""
+    path = write("/dev/shm/provara-hostile")
+    os.unlink(path)
+    return path
+
+
+@attack()
+def change_the_interpreters_directory(_: World) -> Any:
+    """With a module that every later start imports."""
+    path = os.path.join(os.path.dirname(sys.modules["world"].__file__ or ""), "sitecustomize.py")
+    write(path)
+    os.unlink(path)
+    return path

@@ -1,0 +1,276 @@
+"""Hostile plugins, one attack each, against the real executable.
+
+Inside the walls an attack fails, the command says what was tried and ends with exit 4, and the
+vault and everything else is as it was. Without the walls the same plugin succeeds, so that the
+walls are what stopped it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import HERE, Environment, Outcome, Provara, assert_one_error, fingerprint
+
+HOSTILE = HERE / "hostile"
+SECRET = "TOP SECRET"
+
+
+def attacks() -> dict[str, Any]:
+    """The list of attacks, read in a process of its own: its modules have common names."""
+    code = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import attacks_on_files, attacks_on_processes, attacks_on_the_host, attacks_on_the_network
+from world import ATTACKS
+keys = ("kinds", "always_stopped", "at_import", "root_only")
+print(json.dumps({n: {k: getattr(a, k) for k in keys} for n, a in ATTACKS.items()}))
+"""
+    command = [sys.executable, "-B", "-c", code, str(HOSTILE)]
+    return dict(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
+
+
+ATTACKS = attacks()
+CASES = [(name, kind) for name, attack in ATTACKS.items() for kind in attack["kinds"]]
+WALLED = [name for name, attack in ATTACKS.items() if not attack["always_stopped"]]
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the walls are Linux's (2026-11-22)")
+
+
+class Scene:
+    """A vault, a home and listeners, and a hostile plugin that is after them."""
+
+    def __init__(self, provara: Provara, directory: Path, name: str):
+        self.home = directory / "scene-home"
+        (self.home / ".ssh").mkdir(parents=True)
+        (self.home / ".ssh" / "id_ed25519").write_text(SECRET)
+        self.outside = directory / "outside"
+        self.outside.mkdir()
+        self.results = directory / "results"
+        self.results.mkdir()
+        self.vault = directory / "vault"
+        modules = directory / "modules"
+        shutil.copytree(HOSTILE, modules, ignore=shutil.ignore_patterns("__pycache__"))
+        self.modules = modules
+        self.tcp = socket.create_server(("127.0.0.1", 0))
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind(("127.0.0.1", 0))
+        self.unix = socket.socket(socket.AF_UNIX)
+        self.unix.bind(str(directory / "socket"))
+        self.abstract = socket.socket(socket.AF_UNIX)
+        abstract = f"provara-hostile-{os.getpid()}-{id(self)}"
+        self.abstract.bind("\0" + abstract)
+        self.listeners = [self.tcp, self.udp, self.unix, self.abstract]
+        for listener in self.listeners:
+            listener.setblocking(False)
+        self.unix.listen()
+        self.abstract.listen()
+        self.provara = provara.with_environment(
+            HOME=str(self.home),
+            PYTHONPATH=str(modules),
+            PROVARA_PLUGINS="hostile_plugin",
+            SECRET_TOKEN=SECRET,
+        )
+        provara.run("init", self.vault)
+        choice = {
+            "attack": name,
+            "key": str(self.vault / "identity" / "private_keys.json"),
+            "vault": str(self.vault),
+            "home": str(self.home),
+            "outside": str(self.outside),
+            "tcp": self.tcp.getsockname()[1],
+            "udp": self.udp.getsockname()[1],
+            "unix": str(directory / "socket"),
+            "abstract": abstract,
+        }
+        (modules / "choice.json").write_text(json.dumps(choice))
+
+    def run(self, kind: str, *more: str) -> Outcome:
+        """Lets the plugin do its work, for its kind."""
+        if kind == "event":
+            return self.provara.append(
+                self.vault, "com.example.hostile.event", {}, *more, expect=None
+            )
+        words: list[str | Path]
+        if kind == "reducer":
+            words = ["reduce", self.vault, "--plugin", "com.example.hostile.reducer", *more]
+        else:
+            target = self.results / "target"
+            words = ["export", self.vault, "--format", "hostile", "--output", target, *more]
+        return self.provara.run(*words, expect=None)
+
+    def everything(self) -> dict[str, Any]:
+        """All that an attack could change."""
+        # An export's own directory has had a staging directory in it: its time is another one.
+        found: dict[str, Any] = {"results": os.listdir(self.results)}
+        for directory in (self.vault, self.home / ".ssh", self.outside, self.modules):
+            for name, entry in fingerprint(directory).items():
+                if "__pycache__" not in name:
+                    found[f"{directory.name}/{name}"] = entry
+        return found
+
+    def heard(self) -> list[str]:
+        """Which listeners heard something."""
+        heard = []
+        for listener in self.listeners:
+            try:
+                if listener.type == socket.SOCK_DGRAM:
+                    listener.recv(100)
+                else:
+                    listener.accept()[0].close()
+            except BlockingIOError:
+                continue
+            heard.append(str(listener.family))
+        return heard
+
+    def close(self) -> None:
+        for listener in self.listeners:
+            listener.close()
+
+
+@pytest.fixture
+def scene(provara: Provara, tmp_path: Path) -> Iterator[Any]:
+    """Makes the scene of an attack; at most one a test."""
+    made: list[Scene] = []
+
+    def make(name: str) -> Scene:
+        made.append(Scene(provara, tmp_path, name))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@linux
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_the_attack_fails(scene: Any, name: str, kind: str) -> None:
+    there = scene(name)
+    before = there.everything()
+    outcome = there.run(kind, "--sandbox=require", "--timeout=30")
+    # A validator that just raises has refused the data, which is not the plugin's failure.
+    refused = kind == "event" and ATTACKS[name]["always_stopped"]
+    assert outcome.code in ((2, 4) if refused else (4,)), str(outcome)
+    error = assert_one_error(outcome)
+    assert outcome.stdout == "", str(outcome)
+    said = outcome.stdout + outcome.stderr
+    assert "the attack succeeded" not in said and SECRET not in said, str(outcome)
+    assert "\x1b" not in said and "\u202e" not in said, str(outcome)
+    if name in WALLED:
+        assert "met the walls" in error and "it tried" in error, error
+    assert there.everything() == before
+    assert there.heard() == []
+    there.provara.run("verify", there.vault)
+
+
+@linux
+@pytest.mark.parametrize("name", WALLED)
+def test_the_attack_is_real(scene: Any, name: str) -> None:
+    if ATTACKS[name]["root_only"] and os.geteuid() != 0:
+        pytest.skip("only root may do this without the walls (2026-11-22)")
+    there = scene(name)
+    outcome = there.run(ATTACKS[name]["kinds"][0], "--sandbox=off")
+    assert "the attack succeeded" in outcome.stderr, str(outcome)
+
+
+def test_there_are_enough() -> None:
+    assert len(ATTACKS) >= 40
+    assert len(CASES) >= 100
+
+
+# --------------------------------------------------------- before the first line of Python
+
+STARTERS = {
+    "pth": ("hostile.pth", "import hostile_start\n"),
+    "sitecustomize": ("sitecustomize.py", "import hostile_start\n"),
+}
+
+
+@pytest.fixture(scope="module")
+def infected(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment of its own, into which a package may put what runs at the start."""
+    return Environment(tmp_path_factory.mktemp("infected") / "venv")
+
+
+@linux
+@pytest.mark.parametrize("starter", STARTERS)
+def test_code_that_runs_at_the_start_is_inside(
+    infected: Environment, tmp_path: Path, starter: str
+) -> None:
+    provara = Provara(infected.executable, tmp_path / "home")
+    vault, loot = tmp_path / "vault", tmp_path / "loot"
+    provara.run("init", vault)
+    site = next(infected.directory.glob("lib/python3*/site-packages"))
+    code = (
+        "try:\n"
+        f"    key = open({str(vault / 'identity' / 'private_keys.json')!r}).read()\n"
+        f"    open({str(loot)!r}, 'w').write(key)\n"
+        "except OSError:\n"
+        "    pass\n"
+    )
+    name, text = STARTERS[starter]
+    made = [site / name, site / "hostile_start.py"]
+    try:
+        made[0].write_text(text)
+        made[1].write_text(code)
+        for kind in ("require", "off"):
+            provara.append(vault, "com.example.none.such", {}, f"--sandbox={kind}", expect=None)
+            assert loot.exists() == (kind == "off")
+    finally:
+        for path in made:
+            path.unlink(missing_ok=True)
+
+
+# ------------------------------------------------------------------------ hostile schemas
+
+SCHEMAS = {
+    "a catastrophic pattern": (
+        {"properties": {"x": {"pattern": r"^(?=(a+)+$)(a+)+\1b$"}}},
+        {"x": "a" * 60 + "!"},
+        2,
+    ),
+    "a remote reference": ({"$ref": "http://127.0.0.1:{port}/schema"}, {}, 4),
+    "a reference to a file": ({"$ref": "file:///etc/hostname"}, {}, 4),
+    "a reference to itself": ({"$ref": "#"}, {}, None),
+    "a deep recursion": (
+        {"properties": {"n": {"$ref": "#"}}, "required": ["n"], "additionalProperties": False},
+        json.loads('{"n":' * 90 + "{}" + "}" * 90),
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SCHEMAS)
+def test_a_hostile_schema(provara: Provara, vault: Path, tmp_path: Path, case: str) -> None:
+    schema, data, code = SCHEMAS[case]
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        text = json.dumps(schema).replace("{port}", str(server.getsockname()[1]))
+        (modules / "hostile_schema.py").write_text(
+            "import json\n"
+            "class HostileEventPlugin:\n"
+            "    name = 'com.example.hostile.schema'\n"
+            f"    schema = json.loads({text!r})\n"
+            "    def validate(self, data): return True\n"
+            "    def cli_command(self): return None\n"
+        )
+        there = provara.with_environment(
+            PYTHONPATH=str(modules), PROVARA_PLUGINS="hostile_schema"
+        )
+        outcome = there.append(vault, "com.example.hostile.schema", data, expect=None)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    # Whatever it decides, it decides: no hang (the support gives a minute), no crash.
+    assert outcome.code in ((0, 2, 4) if code is None else (code,)), str(outcome)
+    if outcome.code:
+        assert "ERROR: " in outcome.stderr and "Fix: " in outcome.stderr, str(outcome)
