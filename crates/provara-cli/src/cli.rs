@@ -88,6 +88,7 @@ pub(crate) enum Command {
     Manifest(commands::manifest::ManifestArgs),
     Plugins(commands::plugins::PluginsArgs),
     Doctor(commands::doctor::DoctorArgs),
+    Mcp(Box<commands::mcp::McpArgs>),
     Completions(commands::completions::CompletionsArgs),
 }
 

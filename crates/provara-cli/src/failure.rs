@@ -101,8 +101,8 @@ impl Failure {
         }
     }
 
-    /// Prints the failure to stderr.
-    pub(crate) fn print(&self) {
+    /// The whole text: `ERROR: …`, details, `Fix: …`. Of several texts each has its own.
+    pub(crate) fn text(&self) -> String {
         match &self.words {
             Words::Parts {
                 headline,
@@ -118,10 +118,15 @@ impl Failure {
                     text.push_str("\nFix: ");
                     text.push_str(&out::clean(fix));
                 }
-                out::diagnostic(&text);
+                text
             }
-            Words::Verbatim(texts) => texts.iter().for_each(|text| out::diagnostic(text)),
+            Words::Verbatim(texts) => texts.join("\n"),
         }
+    }
+
+    /// Prints the failure to stderr.
+    pub(crate) fn print(&self) {
+        out::diagnostic(&self.text());
     }
 
     /// The exit code of the process.

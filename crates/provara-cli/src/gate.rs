@@ -32,7 +32,8 @@ pub(crate) fn verify_first(
     }
 }
 
-fn refusal(vault: &Path, report: &Report) -> Failure {
+/// The refusal of a vault that does not verify.
+pub(crate) fn refusal(vault: &Path, report: &Report) -> Failure {
     let errors: Vec<_> = report
         .findings()
         .iter()

@@ -82,12 +82,24 @@ impl Job {
     }
 }
 
-fn sandbox(text: &str) -> Result<Sandbox, String> {
+pub(crate) fn sandbox(text: &str) -> Result<Sandbox, String> {
     text.parse()
         .map_err(|_| "use require, auto or off".to_owned())
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// The walls that are asked for: by the option, by `PROVARA_SANDBOX`, or the best there are.
+pub(crate) fn walls(option: Option<Sandbox>) -> Result<Sandbox, Failure> {
+    match (option, vault::environment("PROVARA_SANDBOX")) {
+        (Some(sandbox), _) => Ok(sandbox),
+        (None, None) => Ok(Sandbox::Auto),
+        (None, Some(text)) => text
+            .to_str()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| error::sandbox_variable(&text)),
+    }
+}
+
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let parsed = text
         .parse::<f64>()
         .ok()
@@ -116,14 +128,7 @@ pub(crate) enum Unusable {
 impl Session {
     /// Starts a host and asks it what is installed.
     pub(crate) fn start(args: &HostArgs, job: Job) -> Result<Self, Unusable> {
-        let sandbox = match (args.sandbox, vault::environment("PROVARA_SANDBOX")) {
-            (Some(sandbox), _) => sandbox,
-            (None, None) => Sandbox::Auto,
-            (None, Some(text)) => text
-                .to_str()
-                .and_then(|text| text.parse().ok())
-                .ok_or_else(|| Unusable::Failed(error::sandbox_variable(&text)))?,
-        };
+        let sandbox = walls(args.sandbox).map_err(Unusable::Failed)?;
         let interpreter = interpreter::find()
             .map_err(|error| Unusable::NoPython(error::interpreter_failure(&error)))?;
         // A reducer keeps no state, so there need not be a place for it.
@@ -219,7 +224,7 @@ impl Unusable {
 
 /// The directory that plugins may keep state in: `provara/plugins` below `XDG_STATE_HOME`. A plugin
 /// that keeps none does not miss it where it cannot be made.
-fn state_directory() -> Option<PathBuf> {
+pub(crate) fn state_directory() -> Option<PathBuf> {
     let absolute = |path: &PathBuf| path.is_absolute();
     let base = vault::environment("XDG_STATE_HOME")
         .map(PathBuf::from)

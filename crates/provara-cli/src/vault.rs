@@ -6,7 +6,7 @@ use provara_core::keys::Keyfile;
 use provara_vault::Vault;
 
 use crate::error::vault_failure;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 
 /// Opens the vault at `path`.
 pub(crate) fn open(path: &Path) -> Result<Vault, Failure> {
@@ -25,6 +25,19 @@ pub(crate) fn keyfile_path(vault: &Vault, option: Option<&Path>) -> PathBuf {
 pub(crate) fn keyfile(vault: &Vault, option: Option<&Path>) -> Result<Keyfile, Failure> {
     let path = keyfile_path(vault, option);
     provara_vault::read_keyfile(&path).map_err(|error| vault_failure(error, vault.path()))
+}
+
+/// Who makes the statements: `--actor`, `PROVARA_ACTOR`, or the default.
+pub(crate) fn actor(option: Option<&str>) -> Result<String, Failure> {
+    if let Some(actor) = option {
+        return Ok(actor.to_owned());
+    }
+    match environment("PROVARA_ACTOR").map(std::ffi::OsString::into_string) {
+        None => Ok("provara_user".to_owned()),
+        Some(Ok(actor)) => Ok(actor),
+        Some(Err(_)) => Err(Failure::new(Exit::Usage, "PROVARA_ACTOR is not UTF-8.")
+            .fix("Set it to a name, or give --actor NAME.")),
+    }
 }
 
 /// The value of an environment variable; an empty one counts as absent.

@@ -97,7 +97,7 @@ pub(crate) struct AppendArgs {
 pub(crate) fn run(args: &AppendArgs) -> Result<(), Failure> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
-    let actor = actor(args)?;
+    let actor = vault::actor(args.actor.as_deref())?;
     // Whatever can be refused without a plugin is refused before one is started.
     let given = args.data.as_deref().map(data::read).transpose()?;
     if let Some(given) = &given {
@@ -133,18 +133,6 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Failure> {
         receipt.line,
         receipt.key_id,
     ))
-}
-
-fn actor(args: &AppendArgs) -> Result<String, Failure> {
-    let Some(actor) = &args.actor else {
-        return match vault::environment("PROVARA_ACTOR").map(std::ffi::OsString::into_string) {
-            None => Ok("provara_user".to_owned()),
-            Some(Ok(actor)) => Ok(actor),
-            Some(Err(_)) => Err(Failure::new(Exit::Usage, "PROVARA_ACTOR is not UTF-8.")
-                .fix("Set it to a name, or give --actor NAME.")),
-        };
-    };
-    Ok(actor.clone())
 }
 
 /// The core type that the option names, or `None` where a plugin has to know it.

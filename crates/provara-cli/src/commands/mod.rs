@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod manifest;
+pub(crate) mod mcp;
 pub(crate) mod merge;
 pub(crate) mod plugins;
 pub(crate) mod query;
@@ -37,6 +38,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Manifest(args) => manifest::run(args),
         Command::Plugins(args) => plugins::run(args),
         Command::Doctor(args) => return doctor::run(args),
+        Command::Mcp(args) => mcp::run(args),
         Command::Completions(args) => completions::run(args),
     }
     .map(|()| ExitCode::SUCCESS)

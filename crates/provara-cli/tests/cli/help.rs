@@ -2,7 +2,7 @@
 
 use crate::world::World;
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 16] = [
     &[],
     &["init"],
     &["append"],
@@ -16,6 +16,8 @@ const COMMANDS: [&[&str]; 14] = [
     &["plugins"],
     &["plugins", "list"],
     &["doctor"],
+    &["mcp"],
+    &["mcp", "install"],
     &["completions"],
 ];
 
@@ -61,7 +63,7 @@ fn help_is_not_behind_in_commands() {
             "{name}"
         );
     }
-    assert_eq!(listed.len(), 12);
+    assert_eq!(listed.len(), 13);
 }
 
 #[test]

@@ -1,0 +1,378 @@
+//! `provara mcp`: vaults and plugins for AI agents, and the configuration of their clients.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use provara_mcp::install::{Client, Entry};
+use provara_mcp::{
+    Config, HttpSettings, PluginSettings, ServeError, Transport, Trouble, VaultSpec, Words,
+};
+use provara_plugins::walls::Sandbox;
+
+use crate::cli::KeyArgs;
+use crate::failure::{Exit, Failure};
+use crate::out::{self, GOOD};
+use crate::plugins::{self, HEADING};
+use crate::{error, gate, vault};
+
+/// The address that is listened on where none is given.
+const ADDRESS: &str = "127.0.0.1:8765";
+
+/// Serve vaults and installed plugins to AI agents (Model Context Protocol)
+///
+/// An agent gets tools to append, verify, query, derive and export, and one typed tool for each
+/// installed event type, reducer and export. It reaches the named vaults and nothing else; the actor
+/// and the key are yours to choose.
+#[derive(Args, Debug)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_long_help = "\
+Examples:
+  Configure a client in one step:
+    provara mcp install --client claude-code --vault my-vault --write
+
+  What the client then runs:
+    provara mcp --vault my-vault --actor my-agent
+
+  Look, but append nothing:
+    provara mcp --vault audit=/srv/audit --read-only
+
+  Over HTTP, for several clients; a token is required off loopback:
+    PROVARA_MCP_TOKEN=$(openssl rand -hex 24) provara mcp --vault my-vault --transport http
+
+Environment:
+  PROVARA_MCP_TOKEN  the bearer token that every HTTP request must carry"
+)]
+pub(crate) struct McpArgs {
+    #[command(subcommand)]
+    command: Option<McpCommand>,
+
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum McpCommand {
+    Install(InstallArgs),
+}
+
+/// What is served, and how.
+#[derive(Args, Debug)]
+struct ServeArgs {
+    /// A vault to serve, by the name of its directory or by NAME (repeatable)
+    #[arg(long = "vault", value_name = "[NAME=]DIR", value_hint = clap::ValueHint::DirPath)]
+    vaults: Vec<VaultSpec>,
+
+    /// Offer only tools that write nothing
+    #[arg(long)]
+    read_only: bool,
+
+    /// Who appends, whatever the agent says [env: PROVARA_ACTOR] [default: provara_user]
+    #[arg(long, value_name = "NAME")]
+    actor: Option<String>,
+
+    #[command(flatten)]
+    key: KeyArgs,
+
+    /// Offer only tools whose name fits; * stands for any text (repeatable)
+    #[arg(long = "allow-tool", value_name = "PATTERN")]
+    allow_tools: Vec<String>,
+
+    /// Let exports be written into this directory
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    export_dir: Option<PathBuf>,
+
+    /// Let new vaults be created in this directory
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    init_dir: Option<PathBuf>,
+
+    /// Append custom types that no installed plugin defines, without a schema
+    #[arg(long)]
+    allow_unregistered: bool,
+
+    /// How clients connect: stdio (one client, which starts this command) or http
+    #[arg(long, value_enum, default_value_t = Kind::Stdio)]
+    transport: Kind,
+
+    /// The address to listen on with --transport http [default: 127.0.0.1:8765]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+
+    /// A host name that requests may be addressed to, besides localhost (repeatable)
+    #[arg(long = "allow-host", value_name = "NAME")]
+    hosts: Vec<String>,
+
+    /// An origin that browsers may send, besides those on this machine (repeatable)
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    origins: Vec<String>,
+
+    /// End a call of a plugin that takes longer than this many seconds [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = plugins::seconds, help_heading = HEADING)]
+    timeout: Option<Duration>,
+
+    /// The walls around plugins: require (all of them, or no plugin), auto (the best that the system
+    /// has) or off (a separate process only) [env: PROVARA_SANDBOX] [default: auto]
+    #[arg(long, value_name = "WALLS", value_parser = plugins::sandbox, help_heading = HEADING)]
+    sandbox: Option<Sandbox>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Stdio,
+    Http,
+}
+
+/// Print, or write, the configuration of a client
+///
+/// Without --write the configuration is printed, with the file that it belongs into. With --write it
+/// is added to that file; everything else in the file stays, and the file as it was is kept beside
+/// it.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  provara mcp install --client claude-desktop --vault my-vault
+  provara mcp install --client cursor --vault my-vault --write
+  provara mcp install --client codex --vault my-vault --actor codex --read-only --write")]
+struct InstallArgs {
+    /// The client
+    #[arg(long, value_enum)]
+    client: ClientName,
+
+    /// A vault to serve, by the name of its directory or by NAME (repeatable)
+    #[arg(long = "vault", value_name = "[NAME=]DIR", required = true)]
+    vaults: Vec<VaultSpec>,
+
+    /// Offer only tools that write nothing
+    #[arg(long)]
+    read_only: bool,
+
+    /// Who appends
+    #[arg(long, value_name = "NAME")]
+    actor: Option<String>,
+
+    /// Let exports be written into this directory
+    #[arg(long, value_name = "DIR")]
+    export_dir: Option<PathBuf>,
+
+    /// The server's name in the client
+    #[arg(long, value_name = "NAME", default_value = "provara")]
+    name: String,
+
+    /// The client's configuration file, where it is not the usual one
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    config: Option<PathBuf>,
+
+    /// Write the file instead of printing
+    #[arg(long)]
+    write: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ClientName {
+    ClaudeDesktop,
+    ClaudeCode,
+    Cursor,
+    Vscode,
+    Codex,
+}
+
+impl From<ClientName> for Client {
+    fn from(name: ClientName) -> Self {
+        match name {
+            ClientName::ClaudeDesktop => Self::ClaudeDesktop,
+            ClientName::ClaudeCode => Self::ClaudeCode,
+            ClientName::Cursor => Self::Cursor,
+            ClientName::Vscode => Self::VsCode,
+            ClientName::Codex => Self::Codex,
+        }
+    }
+}
+
+pub(crate) fn run(args: &McpArgs) -> Result<(), Failure> {
+    match &args.command {
+        Some(McpCommand::Install(args)) => install(args),
+        None => serve(&args.serve),
+    }
+}
+
+fn serve(args: &ServeArgs) -> Result<(), Failure> {
+    // A vault that is not there is the operator's mistake, not the agent's.
+    for spec in &args.vaults {
+        vault::open(&spec.path)?;
+    }
+    let listen = match args.listen {
+        Some(listen) => listen,
+        None => ADDRESS.parse().map_err(|_| never())?,
+    };
+    let token = vault::environment("PROVARA_MCP_TOKEN").map(std::ffi::OsString::into_string);
+    let token = token.transpose().map_err(|_| {
+        Failure::new(Exit::Usage, "PROVARA_MCP_TOKEN is not UTF-8.")
+            .fix("Set it to letters and digits: export PROVARA_MCP_TOKEN=$(openssl rand -hex 24)")
+    })?;
+    if args.transport == Kind::Stdio && args.listen.is_some() {
+        return Err(
+            Failure::new(Exit::Usage, "--listen has no meaning over stdio.")
+                .fix("Add --transport http, or leave --listen out."),
+        );
+    }
+    let keyfile = args.key.keyfile.clone();
+    let keyfile = keyfile.or_else(|| vault::environment("PROVARA_KEYFILE").map(PathBuf::from));
+    let config = Config {
+        vaults: args.vaults.clone(),
+        read_only: args.read_only,
+        actor: vault::actor(args.actor.as_deref())?,
+        keyfile,
+        key_id: args.key.key_id,
+        allow_unregistered: args.allow_unregistered,
+        allow_tools: args.allow_tools.clone(),
+        export_dir: args.export_dir.clone(),
+        init_dir: args.init_dir.clone(),
+        plugins: PluginSettings {
+            sandbox: plugins::walls(args.sandbox)?,
+            timeout: args.timeout.unwrap_or(Duration::from_secs(60)),
+            state_dir: plugins::state_directory(),
+        },
+        transport: match args.transport {
+            Kind::Stdio => Transport::Stdio,
+            Kind::Http => Transport::Http(HttpSettings {
+                listen,
+                token,
+                hosts: args.hosts.clone(),
+                origins: args.origins.clone(),
+            }),
+        },
+    };
+    provara_mcp::serve(config, Box::new(CommandLine)).map_err(|error| serve_failure(&error))
+}
+
+fn never() -> Failure {
+    Failure::new(Exit::CouldNot, "The default address is not understood.").fix("Give --listen.")
+}
+
+fn serve_failure(error: &ServeError) -> Failure {
+    use provara_mcp::ConfigError as Wrong;
+    let text = error::sentence(&error.to_string());
+    let (exit, fix) = match error {
+        ServeError::Config(Wrong::NoVault) => (Exit::Usage, "Add --vault DIR."),
+        ServeError::Config(Wrong::SameName(_)) => (
+            Exit::Usage,
+            "Give one of them another name: --vault NAME=DIR.",
+        ),
+        ServeError::Config(Wrong::Directory { .. }) => (
+            Exit::Usage,
+            "Name a directory that exists, outside the vaults.",
+        ),
+        ServeError::Config(Wrong::TokenNeeded(_) | Wrong::TokenShort) => (
+            Exit::Usage,
+            "Set a token first: export PROVARA_MCP_TOKEN=$(openssl rand -hex 24)",
+        ),
+        ServeError::Listen { .. } => (
+            Exit::CouldNot,
+            "Choose another address: --listen 127.0.0.1:0 takes a free port.",
+        ),
+        ServeError::Handshake(_) => (
+            Exit::CouldNot,
+            "Let an MCP client start this command; 'provara mcp install --help' shows how.",
+        ),
+        ServeError::Io(_) => (Exit::CouldNot, "Start it again."),
+    };
+    Failure::new(exit, text).fix(fix)
+}
+
+/// The command line's words, for agents.
+struct CommandLine;
+
+impl Words for CommandLine {
+    fn tell(&self, trouble: Trouble<'_>) -> String {
+        let failure = match trouble {
+            Trouble::Vault { error, vault } => error::vault_failure(error, vault),
+            Trouble::Unverified { vault, report } => gate::refusal(vault, report),
+            Trouble::Interpreter(error) => error::interpreter_failure(&error),
+            Trouble::Discovery(error) => error::discovery_failure(error),
+            Trouble::Host(error) => error::host_failure(error),
+            Trouble::Refused { plugin, reason } => error::refused_by_plugin(plugin, reason),
+            Trouble::Canonical(error) => error::canonical_failure(&error),
+            Trouble::Export { error, vault } => error::export_failure(&error, vault),
+            Trouble::Staging(error) => error::staging_failure(&error),
+            _ => Failure::new(Exit::CouldNot, "The call failed.").fix("Call again."),
+        };
+        failure.text()
+    }
+}
+
+fn install(args: &InstallArgs) -> Result<(), Failure> {
+    let entry = entry(args)?;
+    let client = Client::from(args.client);
+    let home = vault::environment("HOME").map(PathBuf::from);
+    let path = match args
+        .config
+        .clone()
+        .or_else(|| client.config_path(home.as_deref()))
+    {
+        Some(path) => path,
+        None => {
+            return Err(
+                Failure::new(Exit::Usage, "It is not known where the client's file is.")
+                    .fix("Set HOME, or name the file with --config FILE."),
+            );
+        }
+    };
+    let shown = out::clean(&path.to_string_lossy()).into_owned();
+    if !args.write {
+        out::note(&format!(
+            "this belongs into {shown}; --write puts it there."
+        ));
+        return out::result(&client.snippet(&entry));
+    }
+    let failed = |error: provara_mcp::install::InstallError| {
+        Failure::new(Exit::CouldNot, error::sentence(&error.to_string()))
+            .fix("Leave --write out and put what is printed into the file by hand.")
+    };
+    let backup = client.write(&entry, &path).map_err(failed)?;
+    let mut text = format!("{GOOD}Wrote{GOOD:#} {shown}\n");
+    if let Some(backup) = backup {
+        let backup = backup.to_string_lossy().into_owned();
+        text.push_str(&format!("  before  {}\n", out::clean(&backup)));
+    }
+    text.push_str("  Restart the client to use it.\n");
+    out::result(&text)
+}
+
+/// How the client starts the server, by absolute paths: its working directory is its own.
+fn entry(args: &InstallArgs) -> Result<Entry, Failure> {
+    let absolute = |path: &std::path::Path| {
+        let failed = |error| error::io_failure("find", path, &error);
+        let path = std::path::absolute(path).map_err(failed)?;
+        path.into_os_string().into_string().map_err(|path| {
+            Failure::new(
+                Exit::Usage,
+                format!("The path '{}' is not UTF-8.", path.display()),
+            )
+            .fix("Clients take UTF-8 only: use another path.")
+        })
+    };
+    let mut arguments = vec!["mcp".to_owned()];
+    for spec in &args.vaults {
+        vault::open(&spec.path)?;
+        let path = absolute(&spec.path)?;
+        arguments.extend(["--vault".to_owned(), format!("{}={path}", spec.name)]);
+    }
+    if let Some(actor) = &args.actor {
+        arguments.extend(["--actor".to_owned(), actor.clone()]);
+    }
+    if args.read_only {
+        arguments.push("--read-only".to_owned());
+    }
+    if let Some(directory) = &args.export_dir {
+        arguments.extend(["--export-dir".to_owned(), absolute(directory)?]);
+    }
+    let command = std::env::current_exe()
+        .map_err(|error| error::io_failure("find", "provara".as_ref(), &error))?;
+    Ok(Entry {
+        name: args.name.clone(),
+        command: absolute(&command)?,
+        arguments,
+    })
+}

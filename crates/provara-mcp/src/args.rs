@@ -1,0 +1,119 @@
+//! Arguments of calls: checked against the tool's schema, then read.
+
+use provara_core::json::Value as Json;
+use provara_core::number::es_number;
+use provara_plugins::schema::{CompiledSchema, SchemaViolations};
+use serde_json::{Map, Value};
+
+use crate::served::Refusal;
+
+/// The integers that every JSON reader keeps.
+const SAFE: f64 = 9_007_199_254_740_992.0;
+
+/// What a client may send for one call.
+pub(crate) type Arguments = Map<String, Value>;
+
+/// Checks the arguments of a built-in tool.
+pub(crate) fn check(
+    tool: &str,
+    schema: &CompiledSchema,
+    arguments: &Arguments,
+) -> Result<(), Refusal> {
+    let tree = Value::Object(arguments.clone());
+    schema
+        .validate(&evidence(&tree))
+        .map_err(|violations| told(tool, &violations))
+}
+
+fn told(tool: &str, found: &SchemaViolations) -> Refusal {
+    let mut text = format!("ERROR: The arguments of '{tool}' do not fit its schema.");
+    for violation in found.violations.iter().take(20) {
+        text.push_str(&format!(
+            "\n  Field: '{}'\n  Error: {}",
+            violation.field, violation.error
+        ));
+    }
+    text.push_str("\nFix: Correct the arguments; the tool's input schema says what it takes.");
+    Refusal(text)
+}
+
+/// A value as it will be signed, with number tokens.
+///
+/// A transport that has read a number as binary64 no longer knows whether it was written with more
+/// digits than fit. So every number that may have lost some is given as an integer beyond the safe
+/// range, which the canonical form refuses with the advice to write it as a string.
+pub(crate) fn evidence(value: &Value) -> Json<'static> {
+    match value {
+        Value::Null => Json::Null,
+        Value::Bool(bool) => Json::Bool(*bool),
+        Value::String(text) => Json::String(text.clone().into()),
+        Value::Number(number) => {
+            let token = match number.as_f64() {
+                Some(float) if number.is_f64() && float.abs() < SAFE => es_number(float),
+                Some(float) if number.is_f64() => format!("{float:.0}"),
+                _ => number.to_string(),
+            };
+            Json::Number(token.into())
+        }
+        Value::Array(items) => Json::Array(items.iter().map(evidence).collect()),
+        Value::Object(members) => Json::Object(
+            members
+                .iter()
+                .map(|(name, value)| (name.clone().into(), evidence(value)))
+                .collect(),
+        ),
+    }
+}
+
+/// A text that the schema has let through, if it was given.
+pub(crate) fn text<'a>(arguments: &'a Arguments, name: &str) -> Option<&'a str> {
+    arguments.get(name).and_then(Value::as_str)
+}
+
+/// A number that the schema has let through, or what stands for its absence.
+pub(crate) fn count(arguments: &Arguments, name: &str, absent: usize) -> usize {
+    let given = arguments.get(name).and_then(Value::as_f64);
+    // The schema bounds it far below what a float cannot count.
+    given.map_or(absent, |number| number as usize)
+}
+
+/// Whether a switch is on.
+pub(crate) fn flag(arguments: &Arguments, name: &str) -> bool {
+    arguments
+        .get(name)
+        .and_then(Value::as_bool)
+        .unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provara_core::canonical::jcs;
+
+    fn canonical(text: &str) -> Option<String> {
+        let value = serde_json::from_str(text).unwrap();
+        jcs(&evidence(&value))
+            .ok()
+            .map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn numbers_are_kept_or_refused() {
+        assert_eq!(
+            canonical("[1,-0.0,1.5,1e-7]").as_deref(),
+            Some("[1,0,1.5,1e-7]")
+        );
+        assert_eq!(
+            canonical("9007199254740991").as_deref(),
+            Some("9007199254740991")
+        );
+        for lost in [
+            "9007199254740993",
+            "12345678901234567890123",
+            "1e300",
+            "-9007199254740993",
+        ] {
+            assert_eq!(canonical(lost), None, "{lost}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The door of the HTTP transport: who may come in, how many, and how much they may say.
+//!
+//! What a browser could be made to do is refused before the protocol sees it: a request whose `Host`
+//! is a name that is not ours (DNS rebinding), or whose `Origin` is a page of somebody else. A token,
+//! where there is one, is compared in constant time.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::config::HttpSettings;
+use crate::hub::Hub;
+use crate::session::Session;
+use crate::{MAX_MESSAGE, ServeError};
+
+/// The path of the one endpoint.
+const ENDPOINT: &str = "/mcp";
+
+/// The most connections at a time; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 256;
+
+/// The most sessions at a time.
+const MAX_SESSIONS: usize = 256;
+
+/// How long a client may take to send its headers.
+const HEADERS_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a request may take until its answer begins: the slowest plugin, and some more.
+const ANSWER_LIMIT: Duration = Duration::from_secs(180);
+
+type Answer = Response<BoxBody<Bytes, Infallible>>;
+type Protocol = StreamableHttpService<Session, LocalSessionManager>;
+
+/// What every connection needs.
+struct Door {
+    settings: HttpSettings,
+    /// The address that is listened on.
+    address: SocketAddr,
+    sessions: Arc<LocalSessionManager>,
+    protocol: Protocol,
+}
+
+/// Listens until the process ends.
+pub(crate) async fn serve(hub: &Arc<Hub>, settings: &HttpSettings) -> Result<(), ServeError> {
+    let failed = |source| ServeError::Listen {
+        address: settings.listen,
+        source,
+    };
+    let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let sessions = Arc::new(LocalSessionManager::default());
+    // Hosts and origins are judged here, where a refusal is logged.
+    let config = StreamableHttpServerConfig::default()
+        .disable_allowed_hosts()
+        .disable_allowed_origins()
+        .with_max_request_body_bytes(MAX_MESSAGE)
+        .with_cancellation_token(hub.stopping.child_token());
+    let of_session = Arc::clone(hub);
+    let protocol = StreamableHttpService::new(
+        move || Ok(Session::new(&of_session)),
+        Arc::clone(&sessions),
+        config,
+    );
+    let door = Arc::new(Door {
+        settings: settings.clone(),
+        address,
+        sessions,
+        protocol,
+    });
+    eprintln!("provara mcp: listening on http://{address}{ENDPOINT}");
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let place = tokio::select! {
+            place = Arc::clone(&room).acquire_owned() => place,
+            () = hub.stopping.cancelled() => return Ok(()),
+        };
+        let Ok(place) = place else { return Ok(()) };
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Such as too many open files: it passes, and must not become a busy loop.
+                eprintln!("provara mcp: a connection was not accepted: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let door = Arc::clone(&door);
+        tokio::spawn(async move {
+            connection(door, stream, peer).await;
+            drop(place);
+        });
+    }
+}
+
+async fn connection(door: Arc<Door>, stream: TcpStream, peer: SocketAddr) {
+    // Small answers are not held back for more.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let door = Arc::clone(&door);
+        async move { Ok::<_, Infallible>(door.answer(request, peer).await) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_LIMIT)
+        .max_buf_size(64 << 10)
+        .serve_connection(TokioIo::new(stream), service);
+    // Whoever hangs up in the middle, or sends what is no HTTP, has ended their connection.
+    let _ = served.await;
+}
+
+impl Door {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+        if let Err((status, reason)) = self.judge(&request) {
+            let method = request.method();
+            eprintln!("provara mcp: refused {method} from {peer}: {reason}");
+            return refused(status, &reason);
+        }
+        let opens = !request.headers().contains_key("mcp-session-id");
+        if opens
+            && request.method() == Method::POST
+            && self.sessions.sessions.read().await.len() >= MAX_SESSIONS
+        {
+            let reason = format!("{MAX_SESSIONS} sessions are open");
+            eprintln!("provara mcp: refused POST from {peer}: {reason}");
+            return refused(StatusCode::SERVICE_UNAVAILABLE, &reason);
+        }
+        let answer = tokio::time::timeout(ANSWER_LIMIT, self.protocol.handle(request)).await;
+        match answer {
+            Ok(answer) => answer,
+            Err(_) => refused(StatusCode::REQUEST_TIMEOUT, "the request took too long"),
+        }
+    }
+
+    /// Whether a request may come in.
+    fn judge<B>(&self, request: &Request<B>) -> Result<(), (StatusCode, String)> {
+        let headers = request.headers();
+        let host = self.host(request, headers)?;
+        if !self.is_our_host(host) {
+            let host = provara_plugins::text::inline(host);
+            return Err((
+                StatusCode::FORBIDDEN,
+                format!("the host '{host}' is not served here"),
+            ));
+        }
+        for origin in headers.get_all(header::ORIGIN) {
+            let origin = origin.to_str().unwrap_or("?");
+            if !self.is_our_origin(origin) {
+                let origin = provara_plugins::text::inline(origin);
+                let reason = format!("the origin '{origin}' is not allowed");
+                return Err((StatusCode::FORBIDDEN, reason));
+            }
+        }
+        if let Some(token) = &self.settings.token
+            && !bears(headers, token)
+        {
+            let reason = "the bearer token is missing or wrong".to_owned();
+            return Err((StatusCode::UNAUTHORIZED, reason));
+        }
+        if request.uri().path() != ENDPOINT {
+            return Err((StatusCode::NOT_FOUND, format!("the endpoint is {ENDPOINT}")));
+        }
+        Ok(())
+    }
+
+    fn host<'r, B>(
+        &self,
+        request: &'r Request<B>,
+        headers: &'r HeaderMap,
+    ) -> Result<&'r str, (StatusCode, String)> {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let host = hosts.next().and_then(|host| host.to_str().ok());
+        let host = host.or_else(|| {
+            request
+                .uri()
+                .authority()
+                .map(|authority| authority.as_str())
+        });
+        match (host, hosts.next()) {
+            (Some(host), None) => Ok(host),
+            _ => Err((
+                StatusCode::BAD_REQUEST,
+                "there is not one Host header".to_owned(),
+            )),
+        }
+    }
+
+    /// An address cannot be rebound; a name must be one that is ours.
+    fn is_our_host(&self, authority: &str) -> bool {
+        let name = host_of(authority);
+        match name.parse::<IpAddr>() {
+            // Who listens on loopback alone is not reached under any other address.
+            Ok(address) => address.is_loopback() || !self.address.ip().is_loopback(),
+            Err(_) => {
+                let ours = |host: &String| host.eq_ignore_ascii_case(name);
+                name.eq_ignore_ascii_case("localhost") || self.settings.hosts.iter().any(ours)
+            }
+        }
+    }
+
+    fn is_our_origin(&self, origin: &str) -> bool {
+        if self
+            .settings
+            .origins
+            .iter()
+            .any(|ours| ours.eq_ignore_ascii_case(origin))
+        {
+            return true;
+        }
+        let authority = origin
+            .strip_prefix("http://")
+            .or_else(|| origin.strip_prefix("https://"));
+        authority.is_some_and(|authority| {
+            let name = host_of(authority);
+            name.eq_ignore_ascii_case("localhost")
+                || name
+                    .parse::<IpAddr>()
+                    .is_ok_and(|address| address.is_loopback())
+        })
+    }
+}
+
+/// The host of `host:port`, without the brackets of an IPv6 address.
+fn host_of(authority: &str) -> &str {
+    if let Some(rest) = authority.strip_prefix('[') {
+        return rest.split_once(']').map_or(rest, |(host, _)| host);
+    }
+    authority
+        .split_once(':')
+        .map_or(authority, |(host, _)| host)
+}
+
+/// Whether the request carries the token. Takes as long for a wrong one as for the right one.
+fn bears(headers: &HeaderMap, token: &str) -> bool {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (given.next(), given.next()) else {
+        return false;
+    };
+    let Some((scheme, given)) = value.to_str().ok().and_then(|value| value.split_once(' ')) else {
+        return false;
+    };
+    let (given, token) = (given.trim().as_bytes(), token.as_bytes());
+    let mut differ = u8::from(given.len() != token.len());
+    for (at, byte) in token.iter().enumerate() {
+        differ |= byte ^ given.get(at).copied().unwrap_or_default();
+    }
+    scheme.eq_ignore_ascii_case("bearer") & (std::hint::black_box(differ) == 0)
+}
+
+fn refused(status: StatusCode, reason: &str) -> Answer {
+    let error = serde_json::json!({
+        "jsonrpc": "2.0",
+        "id": null,
+        "error": {"code": -32000, "message": format!("Refused: {reason}")}
+    });
+    let body = Full::new(Bytes::from(error.to_string())).boxed();
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    let json = header::HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    if status == StatusCode::UNAUTHORIZED {
+        let scheme = header::HeaderValue::from_static("Bearer");
+        headers.insert(header::WWW_AUTHENTICATE, scheme);
+    }
+    answer
+}

@@ -1,0 +1,333 @@
+//! What all sessions of a server share.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use provara_core::json::Value;
+use provara_plugins::catalog::EventTypeInfo;
+use provara_plugins::host::Verdict;
+use rmcp::service::SubscriptionSink;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::job::Handle;
+use crate::keeper::{Installed, Keeper, Protected};
+use crate::served::{Refusal, Served};
+use crate::session::{Client, Level};
+use crate::tools::Toolbox;
+use crate::watch as watching;
+use crate::words::{Trouble, Words};
+
+/// How many blocking jobs run at a time. More wait for their turn.
+const JOBS: usize = 16;
+
+/// How long one client may take to accept a notification that goes to all.
+const NOTIFY_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a list of tools waits for the first discovery.
+const DISCOVERY_LIMIT: Duration = Duration::from_secs(30);
+
+/// What all sessions share.
+pub(crate) struct Hub {
+    pub(crate) config: Config,
+    pub(crate) words: Arc<dyn Words>,
+    pub(crate) jobs: Arc<Semaphore>,
+    /// Cancelled when the server ends.
+    pub(crate) stopping: CancellationToken,
+    /// Told when this process has appended.
+    pub(crate) appended: Notify,
+    vaults: Arc<RwLock<Vec<Arc<Served>>>>,
+    keeper: Option<Keeper>,
+    installed: watch::Receiver<Option<Arc<Installed>>>,
+    toolbox: RwLock<Arc<Toolbox>>,
+    clients: Mutex<Vec<Weak<Client>>>,
+    listeners: Mutex<Vec<SubscriptionSink>>,
+}
+
+impl Hub {
+    /// Opens the shop. Must be called within the runtime.
+    pub(crate) fn start(config: Config, words: Arc<dyn Words>) -> Arc<Self> {
+        let served = config.vaults.iter().map(|spec| {
+            let keyfile = config.keyfile.clone();
+            Arc::new(Served::new(spec.name.clone(), spec.path.clone(), keyfile))
+        });
+        let vaults: Arc<RwLock<Vec<_>>> = Arc::new(RwLock::new(served.collect()));
+        let (found, installed) = watch::channel(None);
+        let protect = protected(Arc::clone(&vaults));
+        let keeper = match Keeper::start(config.plugins.clone(), protect, Arc::clone(&words), found)
+        {
+            Ok(keeper) => Some(keeper),
+            Err(error) => {
+                eprintln!("provara mcp: plugins are not available: {error}");
+                None
+            }
+        };
+        let hub = Arc::new(Self {
+            toolbox: RwLock::default(),
+            words,
+            jobs: Arc::new(Semaphore::new(JOBS)),
+            stopping: CancellationToken::new(),
+            appended: Notify::new(),
+            vaults,
+            keeper,
+            installed,
+            clients: Mutex::default(),
+            listeners: Mutex::default(),
+            config,
+        });
+        hub.remake_tools(&Installed::default());
+        tokio::spawn(watching::plugins(Arc::clone(&hub)));
+        tokio::spawn(watching::logs(Arc::clone(&hub)));
+        hub
+    }
+
+    /// Ends what is in hand.
+    pub(crate) fn stop(&self) {
+        self.stopping.cancel();
+    }
+
+    /// The vaults, in the order in which they were named.
+    pub(crate) fn vaults(&self) -> Vec<Arc<Served>> {
+        self.vaults
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Whether a call need not say which vault it means.
+    pub(crate) fn one_vault(&self) -> bool {
+        self.config.init_dir.is_none() && self.vaults().len() == 1
+    }
+
+    /// The vault of this name.
+    pub(crate) fn vault(&self, name: &str) -> Result<Arc<Served>, Refusal> {
+        let vaults = self.vaults();
+        let found = vaults.iter().find(|vault| vault.name.as_str() == name);
+        found.cloned().ok_or_else(|| {
+            let known: Vec<_> = vaults.iter().map(|vault| vault.name.as_str()).collect();
+            Refusal::new(
+                &format!("No vault here is called '{name}'."),
+                &format!("Name one of: {}.", known.join(", ")),
+            )
+        })
+    }
+
+    /// Serves one more vault.
+    pub(crate) fn add_vault(&self, vault: Arc<Served>) {
+        self.vaults
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(vault);
+        if let Some(installed) = self.installed.borrow().clone() {
+            self.remake_tools(&installed);
+        }
+    }
+
+    /// The places that no plugin may read.
+    pub(crate) fn protected(&self) -> Vec<PathBuf> {
+        protected(Arc::clone(&self.vaults))()
+    }
+
+    /// What is installed, once that is known.
+    pub(crate) async fn installed(&self) -> Arc<Installed> {
+        let mut installed = self.installed.clone();
+        let known = tokio::time::timeout(DISCOVERY_LIMIT, installed.wait_for(Option::is_some));
+        match known.await {
+            Ok(Ok(found)) => (*found).clone().unwrap_or_default(),
+            // Late, or never: what needs no plugin works all the same.
+            _ => Arc::default(),
+        }
+    }
+
+    /// As [`Hub::installed`], without waiting.
+    pub(crate) fn installed_now(&self) -> Option<Arc<Installed>> {
+        self.installed.borrow().clone()
+    }
+
+    pub(crate) fn installed_changes(&self) -> watch::Receiver<Option<Arc<Installed>>> {
+        self.installed.clone()
+    }
+
+    pub(crate) fn rediscover(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.rediscover();
+        }
+    }
+
+    /// Makes the tools anew; says whether they differ from before.
+    pub(crate) fn remake_tools(&self, installed: &Installed) -> bool {
+        let made = Arc::new(Toolbox::new(&self.config, &self.vaults(), installed));
+        let mut toolbox = self.toolbox.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = !made.same_as(&toolbox);
+        *toolbox = made;
+        changed
+    }
+
+    pub(crate) fn toolbox(&self) -> Arc<Toolbox> {
+        Arc::clone(&self.toolbox.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asks a plugin's own `validate`; blocks.
+    pub(crate) fn validate(
+        &self,
+        plugin: &EventTypeInfo,
+        data: &Value<'static>,
+        job: &Handle,
+    ) -> Result<(), Refusal> {
+        let Some(keeper) = &self.keeper else {
+            return Err(Refusal::new(
+                "Plugins are not available.",
+                "Restart the server.",
+            ));
+        };
+        match keeper.validate(&plugin.event_type, data, job)? {
+            Verdict::Accepted => Ok(()),
+            Verdict::Refused(reason) => {
+                let reason = &reason;
+                Err(Refusal(
+                    self.words.tell(Trouble::Refused { plugin, reason }),
+                ))
+            }
+        }
+    }
+
+    /// Remembers a client, so that it hears of changes.
+    pub(crate) fn welcome(&self, client: &Arc<Client>) {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.retain(|known| known.strong_count() > 0);
+        clients.push(Arc::downgrade(client));
+    }
+
+    pub(crate) fn clients(&self) -> Vec<Arc<Client>> {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Remembers a subscription until its request ends.
+    pub(crate) fn add_listener(&self, sink: SubscriptionSink) {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(sink);
+    }
+
+    /// Forgets a subscription. Its sink is told apart by the request and by what it accepts.
+    pub(crate) fn remove_listener(&self, gone: &SubscriptionSink) {
+        let mut listeners = self
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let same = |sink: &SubscriptionSink| {
+            sink.id() == gone.id() && std::ptr::eq(sink.accepted(), gone.accepted())
+        };
+        listeners.retain(|sink| !same(sink));
+    }
+
+    pub(crate) fn listeners(&self) -> Vec<SubscriptionSink> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Tells every client that the tools, or the resources too, are not what they were.
+    pub(crate) fn lists_changed(&self, resources: bool) {
+        for client in self.clients() {
+            tokio::spawn(async move {
+                let Some(peer) = client.peer() else { return };
+                let told = async {
+                    // A client that is gone needs no notice.
+                    let _ = peer.notify_tool_list_changed().await;
+                    if resources {
+                        let _ = peer.notify_resource_list_changed().await;
+                    }
+                };
+                let _ = tokio::time::timeout(NOTIFY_LIMIT, told).await;
+            });
+        }
+        for sink in self.listeners() {
+            tokio::spawn(async move {
+                let told = async {
+                    let _ = sink.notify_tool_list_changed().await;
+                    if resources {
+                        let _ = sink.notify_resource_list_changed().await;
+                    }
+                };
+                let _ = tokio::time::timeout(NOTIFY_LIMIT, told).await;
+            });
+        }
+    }
+
+    /// Tells those who subscribed that what is derived from this vault's log is not what it was.
+    pub(crate) fn log_changed(&self, vault: &Served) {
+        let prefix = format!("provara://{}/", vault.name);
+        // An event never changes once it is there.
+        let moved =
+            |uri: &&String| uri.starts_with(&prefix) && !uri[prefix.len()..].starts_with("events/");
+        for client in self.clients() {
+            let uris: Vec<_> = client
+                .subscriptions()
+                .iter()
+                .filter(moved)
+                .cloned()
+                .collect();
+            let Some(peer) = client.peer().filter(|_| !uris.is_empty()) else {
+                continue;
+            };
+            tokio::spawn(async move {
+                let told = async {
+                    for uri in uris {
+                        let update = rmcp::model::ResourceUpdatedNotificationParam::new(uri);
+                        let _ = peer.notify_resource_updated(update).await;
+                    }
+                };
+                let _ = tokio::time::timeout(NOTIFY_LIMIT, told).await;
+            });
+        }
+        for sink in self.listeners() {
+            let wanted = sink
+                .accepted()
+                .resource_subscriptions
+                .clone()
+                .unwrap_or_default();
+            let uris: Vec<_> = wanted.into_iter().filter(|uri| moved(&uri)).collect();
+            tokio::spawn(async move {
+                let told = async {
+                    for uri in uris {
+                        let _ = sink.notify_resource_updated(uri).await;
+                    }
+                };
+                let _ = tokio::time::timeout(NOTIFY_LIMIT, told).await;
+            });
+        }
+    }
+
+    /// Whether anybody wants to hear of changes of resources.
+    pub(crate) fn has_subscribers(&self) -> bool {
+        let listens = |sink: &SubscriptionSink| sink.accepted().resource_subscriptions.is_some();
+        self.clients()
+            .iter()
+            .any(|client| !client.subscriptions().is_empty())
+            || self.listeners().iter().any(listens)
+    }
+
+    /// Tells every client whose level allows it what happened.
+    pub(crate) fn log(&self, level: Level, text: &str) {
+        for client in self.clients() {
+            client.log(level, text);
+        }
+    }
+}
+
+fn protected(vaults: Arc<RwLock<Vec<Arc<Served>>>>) -> Protected {
+    Arc::new(move || {
+        let vaults = vaults
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let of_vault = |vault: &Arc<Served>| [vault.path.clone(), vault.keyfile_path()];
+        vaults.iter().flat_map(of_vault).collect()
+    })
+}

@@ -1,0 +1,330 @@
+//! Configurations of clients: printed, or added to the client's own file.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+/// A client whose configuration is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// Claude Desktop.
+    ClaudeDesktop,
+    /// Claude Code, for all projects of the user.
+    ClaudeCode,
+    /// Cursor, for all projects of the user.
+    Cursor,
+    /// Visual Studio Code, in the folder that it opens.
+    VsCode,
+    /// Codex.
+    Codex,
+}
+
+/// The server as a client starts it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The server's name in the client.
+    pub name: String,
+    /// The executable.
+    pub command: String,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+}
+
+/// Why a configuration was not written. The file is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The file is not one that can be added to.
+    #[error("'{}' cannot be added to: {reason}", .path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is in the way.
+        reason: String,
+    },
+    /// The system refused.
+    #[error("'{}' could not be written: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+impl Client {
+    /// Where the client looks; `None` if there is no home to look in.
+    #[must_use]
+    pub fn config_path(self, home: Option<&Path>) -> Option<PathBuf> {
+        let below = |path: &str| home.map(|home| home.join(path));
+        match self {
+            Self::ClaudeDesktop if cfg!(target_os = "macos") => {
+                below("Library/Application Support/Claude/claude_desktop_config.json")
+            }
+            Self::ClaudeDesktop => below(".config/Claude/claude_desktop_config.json"),
+            Self::ClaudeCode => below(".claude.json"),
+            Self::Cursor => below(".cursor/mcp.json"),
+            Self::VsCode => Some(PathBuf::from(".vscode/mcp.json")),
+            Self::Codex => below(".codex/config.toml"),
+        }
+    }
+
+    /// The member of the file that holds servers.
+    fn table(self) -> &'static str {
+        match self {
+            Self::VsCode => "servers",
+            Self::Codex => "mcp_servers",
+            _ => "mcpServers",
+        }
+    }
+
+    fn value(self, entry: &Entry) -> Value {
+        let mut value = Map::new();
+        if matches!(self, Self::ClaudeCode | Self::VsCode) {
+            value.insert("type".to_owned(), json!("stdio"));
+        }
+        value.insert("command".to_owned(), json!(entry.command));
+        value.insert("args".to_owned(), json!(entry.arguments));
+        Value::Object(value)
+    }
+
+    /// The configuration by itself.
+    #[must_use]
+    pub fn snippet(self, entry: &Entry) -> String {
+        if self == Self::Codex {
+            return toml(entry);
+        }
+        let servers = Map::from_iter([(entry.name.clone(), self.value(entry))]);
+        indented(&json!({ self.table(): servers }))
+    }
+
+    /// Adds the server to the client's file, which is replaced in one step. Gives the place where
+    /// the file is kept as it was.
+    ///
+    /// # Errors
+    /// [`InstallError`].
+    pub fn write(self, entry: &Entry, path: &Path) -> Result<Option<PathBuf>, InstallError> {
+        // A link is followed: the file behind it is the one that the user keeps.
+        let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let failed = |source| InstallError::Io {
+            path: path.clone(),
+            source,
+        };
+        let before = match fs::read_to_string(path) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(error)),
+        };
+        let text = before.as_deref().unwrap_or_default();
+        let after = match self {
+            Self::Codex => with_toml(entry, text),
+            _ => self.with_json(entry, text),
+        }
+        .map_err(|reason| InstallError::Content {
+            path: path.clone(),
+            reason,
+        })?;
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(failed)?;
+        }
+        let backup = match &before {
+            Some(text) if *text == after => return Ok(None),
+            Some(text) => Some(keep(path, text).map_err(failed)?),
+            None => None,
+        };
+        replace(path, &after).map_err(failed)?;
+        Ok(backup)
+    }
+
+    fn with_json(self, entry: &Entry, text: &str) -> Result<String, String> {
+        let mut file: Value = match text.trim() {
+            "" => json!({}),
+            text => {
+                serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?
+            }
+        };
+        let object = file.as_object_mut().ok_or("it is not a JSON object")?;
+        let servers = object.entry(self.table()).or_insert_with(|| json!({}));
+        let servers = servers
+            .as_object_mut()
+            .ok_or_else(|| format!("'{}' in it is not an object", self.table()))?;
+        servers.insert(entry.name.clone(), self.value(entry));
+        Ok(indented(&file))
+    }
+}
+
+fn indented(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// A basic string of TOML, whose escapes are those of JSON.
+fn toml_string(text: &str) -> String {
+    Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+}
+
+fn toml_header(entry: &Entry) -> String {
+    format!("[mcp_servers.{}]", toml_string(&entry.name))
+}
+
+fn toml(entry: &Entry) -> String {
+    let arguments: Vec<_> = entry
+        .arguments
+        .iter()
+        .map(|text| toml_string(text))
+        .collect();
+    format!(
+        "{}\ncommand = {}\nargs = [{}]\n",
+        toml_header(entry),
+        toml_string(&entry.command),
+        arguments.join(", ")
+    )
+}
+
+/// Replaces our own table, which is written in one known form, or adds it at the end. What others
+/// wrote is not parsed and not touched.
+fn with_toml(entry: &Entry, text: &str) -> Result<String, String> {
+    let header = toml_header(entry);
+    let bare = format!("[mcp_servers.{}]", entry.name);
+    let mut kept = String::new();
+    let mut ours = false;
+    for line in text.lines() {
+        let trimmed = line.trim();
+        if trimmed.starts_with('[') {
+            ours = trimmed == header || trimmed == bare;
+        }
+        if !ours {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    if kept.contains("\"\"\"") || kept.contains("'''") {
+        return Err("it has strings of several lines, which are not understood here".to_owned());
+    }
+    let gap = if kept.trim().is_empty() { "" } else { "\n" };
+    Ok(format!(
+        "{}{gap}{}",
+        kept.trim_end().to_owned() + gap,
+        toml(entry)
+    ))
+}
+
+/// Keeps the old text under a new name beside the file, readable by the same users.
+fn keep(path: &Path, text: &str) -> io::Result<PathBuf> {
+    let mut number = 0;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(match number {
+            0 => ".backup".to_owned(),
+            number => format!(".backup-{number}"),
+        });
+        let backup = PathBuf::from(name);
+        match fs::File::create_new(&backup) {
+            Ok(mut file) => {
+                file.set_permissions(fs::metadata(path)?.permissions())?;
+                file.write_all(text.as_bytes())?;
+                file.sync_all()?;
+                return Ok(backup);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 1000 => {
+                number += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Replaces a file in one step; its mode stays, a new one is the user's alone.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".new-{}", std::process::id()));
+    let new = PathBuf::from(name);
+    let written = (|| {
+        let mut options = fs::OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
+        if let Ok(data) = fs::metadata(path) {
+            file.set_permissions(fs::Permissions::from_mode(
+                data.permissions().mode() & 0o7777,
+            ))?;
+        }
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Entry {
+        Entry {
+            name: "provara".to_owned(),
+            command: "/opt/a b/provara".to_owned(),
+            arguments: vec!["mcp".to_owned(), "--vault".to_owned(), "v=/x\"y".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_file_keeps_what_others_wrote() {
+        let dir = tempfile::tempdir().unwrap();
+        for client in [
+            Client::ClaudeDesktop,
+            Client::ClaudeCode,
+            Client::Cursor,
+            Client::VsCode,
+        ] {
+            let path = dir.path().join(format!("{client:?}/config.json"));
+            assert_eq!(client.write(&entry(), &path).unwrap(), None);
+            let mut file: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            file["theme"] = json!("dark");
+            file[client.table()]["other"] = json!({"command": "x"});
+            let text = file.to_string();
+            fs::write(&path, &text).unwrap();
+            let mut changed = entry();
+            changed.arguments.push("--read-only".to_owned());
+            let backup = client.write(&changed, &path).unwrap().unwrap();
+            assert_eq!(fs::read_to_string(backup).unwrap(), text);
+            let file: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            assert_eq!(file["theme"], "dark");
+            assert_eq!(file[client.table()]["other"]["command"], "x");
+            assert_eq!(file[client.table()]["provara"]["args"][3], "--read-only");
+            // The same once more changes nothing.
+            assert_eq!(client.write(&changed, &path).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.json");
+        for text in ["[]", "{", "{\"mcpServers\": 1}", "// a comment\n{}"] {
+            fs::write(&path, text).unwrap();
+            assert!(Client::Cursor.write(&entry(), &path).is_err(), "{text}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn toml_tables_are_replaced_or_added() {
+        let before =
+            "model = \"x\"\n\n[mcp_servers.provara]\ncommand = \"old\"\n\n[other]\na = 1\n";
+        let after = with_toml(&entry(), before).unwrap();
+        assert_eq!(
+            after,
+            "model = \"x\"\n\n[other]\na = 1\n\n[mcp_servers.\"provara\"]\n\
+             command = \"/opt/a b/provara\"\nargs = [\"mcp\", \"--vault\", \"v=/x\\\"y\"]\n"
+        );
+        assert_eq!(with_toml(&entry(), &after).unwrap(), after);
+        assert_eq!(with_toml(&entry(), "").unwrap(), toml(&entry()));
+    }
+}

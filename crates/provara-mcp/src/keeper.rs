@@ -1,0 +1,237 @@
+//! The warm plugin host: one for the whole server, on a thread of its own.
+//!
+//! A host dies with the thread that started it (the launcher ties its life to it), so it belongs to
+//! a thread that lives as long as the server. The host discovers and validates; it is started anew
+//! when it has died, when plugins were installed or removed, and when it has worked long enough to
+//! come near its limit of processor time.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use provara_core::event_type::CustomType;
+use provara_core::json::Value;
+use provara_plugins::catalog::Catalog;
+use provara_plugins::host::{Host, HostError, HostOptions, Purpose, Verdict};
+use provara_plugins::interpreter::{self, Interpreter};
+use tokio::sync::{oneshot, watch};
+
+use crate::config::PluginSettings;
+use crate::job::Handle;
+use crate::served::Refusal;
+use crate::words::{Trouble, Words};
+
+/// How long a host may have worked, in all, before the next call gets a fresh one. The launcher
+/// bounds processor time by the time limit of one call and the number of cores.
+const WORN: Duration = Duration::from_secs(30);
+
+/// What is installed.
+#[derive(Debug, Default)]
+pub(crate) struct Installed {
+    pub(crate) catalog: Catalog,
+    /// How far the host was confined, where there was one.
+    pub(crate) confinement: Option<String>,
+    /// Why nothing could be discovered.
+    pub(crate) failure: Option<Refusal>,
+}
+
+enum Ask {
+    Discover,
+    Validate {
+        event_type: CustomType,
+        data: Value<'static>,
+        job: Handle,
+        answer: oneshot::Sender<Result<Verdict, Refusal>>,
+    },
+}
+
+/// The way to the keeper's thread.
+pub(crate) struct Keeper {
+    asks: Sender<Ask>,
+}
+
+impl Keeper {
+    /// Starts the thread, which discovers at once. What it finds is given to `installed`.
+    pub(crate) fn start(
+        settings: PluginSettings,
+        protect: Protected,
+        words: Arc<dyn Words>,
+        installed: watch::Sender<Option<Arc<Installed>>>,
+    ) -> std::io::Result<Self> {
+        let (asks, heard) = channel();
+        let keeper = Thread {
+            settings,
+            protect,
+            words,
+            installed,
+            host: None,
+            worked: Duration::ZERO,
+        };
+        thread::Builder::new()
+            .name("provara-plugins".to_owned())
+            .spawn(move || keeper.run(&heard))?;
+        // The thread lives as long as this end.
+        let _ = asks.send(Ask::Discover);
+        Ok(Self { asks })
+    }
+
+    /// Discovers again, in a new host.
+    pub(crate) fn rediscover(&self) {
+        let _ = self.asks.send(Ask::Discover);
+    }
+
+    /// Asks an event type's `validate`; blocks.
+    pub(crate) fn validate(
+        &self,
+        event_type: &CustomType,
+        data: &Value<'static>,
+        job: &Handle,
+    ) -> Result<Verdict, Refusal> {
+        let (answer, heard) = oneshot::channel();
+        let ask = Ask::Validate {
+            event_type: event_type.clone(),
+            data: data.clone(),
+            job: job.clone(),
+            answer,
+        };
+        let gone = || Refusal::new("The server ends.", "Start it again.");
+        self.asks.send(ask).map_err(|_| gone())?;
+        heard.blocking_recv().unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+/// The places that no plugin may read, asked for when a host starts.
+pub(crate) type Protected = Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>;
+
+struct Thread {
+    settings: PluginSettings,
+    protect: Protected,
+    words: Arc<dyn Words>,
+    installed: watch::Sender<Option<Arc<Installed>>>,
+    host: Option<Host>,
+    /// How long the host has worked.
+    worked: Duration,
+}
+
+impl Thread {
+    fn run(mut self, asks: &Receiver<Ask>) {
+        while let Ok(ask) = asks.recv() {
+            match ask {
+                Ask::Discover => {
+                    let found = self.discover();
+                    // Without an event type there is nothing to keep a host warm for.
+                    if found.catalog.event_types.is_empty() {
+                        self.host = None;
+                    }
+                    self.installed.send_replace(Some(Arc::new(found)));
+                }
+                Ask::Validate {
+                    event_type,
+                    data,
+                    job,
+                    answer,
+                } => {
+                    let verdict = self.validate(&event_type, &data, &job);
+                    job.untie();
+                    // The one who asked may have gone.
+                    let _ = answer.send(verdict);
+                }
+            }
+        }
+    }
+
+    fn discover(&mut self) -> Installed {
+        self.host = None;
+        let found = self.start().and_then(|mut host| {
+            let told = |error| Refusal(self.words.tell(Trouble::Discovery(error)));
+            let catalog = host.discover().map_err(told)?;
+            Ok((host, catalog))
+        });
+        match found {
+            Ok((host, catalog)) => {
+                let confinement = Some(host.confinement().to_string());
+                self.host = Some(host);
+                Installed {
+                    catalog,
+                    confinement,
+                    failure: None,
+                }
+            }
+            Err(failure) => Installed {
+                failure: Some(failure),
+                ..Installed::default()
+            },
+        }
+    }
+
+    fn start(&mut self) -> Result<Host, Refusal> {
+        self.worked = Duration::ZERO;
+        start(
+            &self.settings,
+            Purpose::Validate,
+            (self.protect)(),
+            &*self.words,
+        )
+    }
+
+    fn validate(
+        &mut self,
+        event_type: &CustomType,
+        data: &Value<'static>,
+        job: &Handle,
+    ) -> Result<Verdict, Refusal> {
+        if self.worked >= WORN || self.host.as_ref().is_some_and(Host::has_ended) {
+            self.host = None;
+        }
+        let host = match &mut self.host {
+            Some(host) => host,
+            None => {
+                let host = self.start()?;
+                self.host.insert(host)
+            }
+        };
+        job.tie(host.killer());
+        host.limit_next(self.settings.timeout);
+        let began = Instant::now();
+        let verdict = host.validate(event_type, data);
+        self.worked += began.elapsed();
+        if verdict
+            .as_ref()
+            .is_err_and(|error| !matches!(error, HostError::Plugin(_)))
+        {
+            self.host = None;
+        }
+        verdict.map_err(|error| Refusal(self.words.tell(Trouble::Host(error))))
+    }
+}
+
+/// Starts a host for the server.
+pub(crate) fn start(
+    settings: &PluginSettings,
+    purpose: Purpose,
+    protect: Vec<PathBuf>,
+    words: &dyn Words,
+) -> Result<Host, Refusal> {
+    let told = |trouble| Refusal(words.tell(trouble));
+    let interpreter = interpreter::find().map_err(|error| told(Trouble::Interpreter(error)))?;
+    let options = options(settings, interpreter, purpose, protect);
+    Host::start(options).map_err(|error| told(Trouble::Host(error)))
+}
+
+fn options(
+    settings: &PluginSettings,
+    interpreter: Interpreter,
+    purpose: Purpose,
+    protect: Vec<PathBuf>,
+) -> HostOptions {
+    let mut options = HostOptions::new(interpreter, purpose);
+    options.sandbox = settings.sandbox;
+    options.timeout = Some(settings.timeout);
+    options.state_dir.clone_from(&settings.state_dir);
+    options.protect = protect;
+    // One call's end must not end the server's other work.
+    options.interruptible = false;
+    options
+}

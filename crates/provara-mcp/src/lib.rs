@@ -1,0 +1,138 @@
+#![forbid(unsafe_code)]
+//! Provara for AI agents: named vaults and the installed plugins over the Model Context Protocol.
+//!
+//! An agent gets what a person in a shell gets, through the same library calls and with the same
+//! words when something is refused. What it may not do is decided here, once, for every transport:
+//!
+//! * Only the vaults that the operator named are reachable ([`Config::vaults`]); an export lands
+//!   below [`Config::export_dir`], a new vault below [`Config::init_dir`], and nowhere else.
+//! * The actor and the key are the operator's choice. A key is read to sign and is never part of an
+//!   answer.
+//! * Nothing is derived from a vault that does not verify.
+//! * Plugins run in the confined host of `provara-plugins`. One host is kept warm for validation; a
+//!   reducer and an export get a host of their own, because the walls of a host are drawn once,
+//!   around the one log or the one output that it may touch.
+//!
+//! This crate is the only one with an asynchronous runtime, and it is started by [`serve`] alone.
+//! Everything that touches a disk, a lock or a plugin runs on blocking threads, a bounded number at
+//! a time.
+//!
+//! | module | |
+//! | --- | --- |
+//! | `hub` | what all sessions share: vaults, plugins, tools, listeners |
+//! | `session` | one client: the protocol's methods |
+//! | `served` | one vault: opening, verifying, appending |
+//! | `tools` | what can be called, and what it does |
+//! | `resources`, `prompts`, `complete` | what can be read, and what helps a person to ask |
+//! | `keeper`, `watch` | the warm plugin host; what changes behind the server's back |
+//! | `http` | the door: tokens, hosts, origins, limits |
+//! | `install` | configurations of clients |
+
+mod args;
+mod complete;
+mod config;
+#[cfg(feature = "conformance-fixtures")]
+mod fixtures;
+mod http;
+mod hub;
+pub mod install;
+mod job;
+mod keeper;
+mod naming;
+mod prompts;
+mod resources;
+mod served;
+mod session;
+mod tools;
+mod uri;
+mod watch;
+mod words;
+
+use std::io;
+use std::time::Duration;
+
+pub use config::{
+    Config, ConfigError, HttpSettings, PluginSettings, Transport, VaultName, VaultNameError,
+    VaultSpec,
+};
+pub use words::{Trouble, Words};
+
+use hub::Hub;
+use rmcp::ServiceExt;
+use session::Session;
+
+/// The longest message that is read, in bytes. An event's data is part of one message.
+pub(crate) const MAX_MESSAGE: usize = 9 << 20;
+
+/// How long work in hand may take to end after the last client has gone.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why a server ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration contradicts itself.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address cannot be listened on.
+    #[error("could not listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The first message was not one that opens a session.
+    #[error("the client did not open a session: {0}")]
+    Handshake(String),
+    /// The system failed.
+    #[error("the server failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Serves until the client closes the stream (stdio) or for ever (HTTP).
+///
+/// `words` turns what went wrong into the text that an agent sees.
+///
+/// # Errors
+/// [`ServeError`].
+pub fn serve(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
+    config.check()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(64)
+        .thread_name("provara-mcp")
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(run(config, words));
+    // What is in hand may finish: an append that was asked for is made, or is not in the log at all.
+    runtime.shutdown_timeout(END_LIMIT);
+    result
+}
+
+async fn run(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
+    let transport = config.transport.clone();
+    let hub = Hub::start(config, words.into());
+    let result = match transport {
+        Transport::Stdio => stdio(&hub).await,
+        Transport::Http(http) => http::serve(&hub, &http).await,
+    };
+    hub.stop();
+    result
+}
+
+async fn stdio(hub: &std::sync::Arc<Hub>) -> Result<(), ServeError> {
+    let (read, write) = rmcp::transport::stdio();
+    let transport = rmcp::transport::async_rw::AsyncRwTransport::new_server(read, write)
+        .with_max_line_length(MAX_MESSAGE);
+    let service = match Session::new(hub).serve(transport).await {
+        Ok(service) => service,
+        // A client that goes away before it says anything has not failed.
+        Err(rmcp::service::ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
+        Err(error) => return Err(ServeError::Handshake(error.to_string())),
+    };
+    service
+        .waiting()
+        .await
+        .map(drop)
+        .map_err(|error| ServeError::Io(io::Error::other(error)))
+}

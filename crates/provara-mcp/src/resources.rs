@@ -1,0 +1,182 @@
+//! What can be read by its address: a vault's status, events, beliefs and report.
+
+use rmcp::model::{ErrorData, ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
+
+use crate::hub::Hub;
+use crate::served::{Refusal, Served};
+use crate::tools::{MAX_ANSWER, read};
+use crate::uri::{self, Place};
+
+/// How many findings a report as a resource holds; the tool has pages.
+const FINDINGS: usize = 500;
+
+/// How many events an address gives where it does not say.
+const EVENTS: usize = 50;
+
+const JSON: &str = "application/json";
+
+/// The resources of every vault.
+pub(crate) fn list(hub: &Hub) -> Vec<Resource> {
+    let kinds = [
+        (
+            "status",
+            "Status",
+            "Whether it verifies, how many events, by whom, of which types.",
+        ),
+        (
+            "events",
+            "Events",
+            "The first page of its events; the template has filters and pages.",
+        ),
+        (
+            "beliefs",
+            "Beliefs",
+            "What its events add up to, as canonical JSON.",
+        ),
+        (
+            "report",
+            "Report",
+            "Its verification: every finding with code, line and event.",
+        ),
+    ];
+    let mut resources = Vec::new();
+    for vault in hub.vaults() {
+        for (path, title, about) in kinds {
+            let name = &vault.name;
+            resources.push(
+                Resource::new(format!("provara://{name}/{path}"), format!("{name}-{path}"))
+                    .with_title(format!("{title} of {name}"))
+                    .with_description(about)
+                    .with_mime_type(JSON),
+            );
+        }
+    }
+    #[cfg(feature = "conformance-fixtures")]
+    resources.extend(crate::fixtures::resources());
+    resources
+}
+
+/// The addresses that have parts to fill in.
+pub(crate) fn templates() -> Vec<ResourceTemplate> {
+    let filters = uri::FILTERS.join(",");
+    let mut templates = vec![
+        ResourceTemplate::new("provara://{vault}/events/{event_id}", "event")
+            .with_title("An event")
+            .with_description("One event by its id, as it was signed.")
+            .with_mime_type(JSON),
+        ResourceTemplate::new(
+            format!("provara://{{vault}}/events{{?{filters}}}"),
+            "events",
+        )
+        .with_title("Events")
+        .with_description(
+            "The events that meet every filter, a page at a time; 'cursor' is next_cursor of the \
+                 page before.",
+        )
+        .with_mime_type(JSON),
+    ];
+    for (path, about) in [
+        ("status", "What a vault holds."),
+        ("beliefs", "What a vault's events add up to."),
+        ("report", "A vault's verification."),
+    ] {
+        templates.push(
+            ResourceTemplate::new(format!("provara://{{vault}}/{path}"), path)
+                .with_title(about.trim_end_matches('.'))
+                .with_description(about)
+                .with_mime_type(JSON),
+        );
+    }
+    #[cfg(feature = "conformance-fixtures")]
+    templates.extend(crate::fixtures::templates());
+    templates
+}
+
+/// Whether an address names something here.
+pub(crate) fn known(hub: &Hub, uri: &str) -> Result<(), ErrorData> {
+    #[cfg(feature = "conformance-fixtures")]
+    if crate::fixtures::read(uri).is_some() {
+        return Ok(());
+    }
+    let found = uri::parse(uri).filter(|(vault, _)| hub.vault(vault).is_ok());
+    found.map(drop).ok_or_else(|| absent(uri))
+}
+
+fn absent(uri: &str) -> ErrorData {
+    let shown = provara_plugins::text::inline(uri);
+    let shown = provara_plugins::text::shorten(&shown, 200);
+    ErrorData::resource_not_found(format!("Resource not found: {shown}"), None)
+}
+
+/// Reads what an address names; blocks.
+pub(crate) fn read(hub: &Hub, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+    let (vault, place) = uri::parse(uri).ok_or_else(|| absent(uri))?;
+    let served = hub.vault(vault).map_err(|_| absent(uri))?;
+    let refused = |refusal: Refusal| ErrorData::internal_error(refusal.0, None);
+    let text = match place {
+        Place::Status => read::vault_status(hub, &served)
+            .and_then(finished)
+            .map_err(refused)?,
+        Place::Report => read::report(hub, &served, false, FINDINGS, 0)
+            .and_then(finished)
+            .map_err(refused)?,
+        Place::Beliefs => beliefs(hub, &served).map_err(refused)?,
+        Place::Event(id) => {
+            let found = read::find(hub, &served, &id.to_string()).map_err(refused)?;
+            found.map(|(_, event)| event).ok_or_else(|| absent(uri))?
+        }
+        Place::Events(filters) => {
+            let given = |name: &str| {
+                let found = filters.iter().find(|(filter, _)| filter == name);
+                found.map(|(_, value)| value.as_str())
+            };
+            let wrong = |refusal: Refusal| ErrorData::invalid_params(refusal.0, None);
+            let number = |name: &str, absent: usize| match given(name) {
+                None => Ok(absent),
+                Some(text) => read::position(text).ok_or_else(|| {
+                    ErrorData::invalid_params(format!("'{name}' is no number"), None)
+                }),
+            };
+            let limit = number("limit", EVENTS)?.clamp(1, 200);
+            let skip = number("cursor", 0)?;
+            let query = read::query(
+                given("type"),
+                given("actor"),
+                given("after"),
+                given("before"),
+                std::iter::empty(),
+            )
+            .map_err(wrong)?;
+            let vault = served.open(&*hub.words).map_err(refused)?;
+            let log = served.verified(&vault, &*hub.words).map_err(refused)?;
+            finished(read::page(&served, &log, &query, limit, skip)).map_err(refused)?
+        }
+    };
+    let contents = ResourceContents::text(text, uri).with_mime_type(JSON);
+    Ok(ReadResourceResult::new(vec![contents]))
+}
+
+fn finished(answer: crate::tools::Answer) -> Result<String, Refusal> {
+    answer.finish().map(|(text, _)| text)
+}
+
+/// The canonical text of the state, hash and all.
+fn beliefs(hub: &Hub, served: &Served) -> Result<String, Refusal> {
+    let vault = served.open(&*hub.words)?;
+    let log = served.verified(&vault, &*hub.words)?;
+    let state = log
+        .beliefs()
+        .map_err(|error| served.told(&*hub.words, error))?;
+    let text = String::from_utf8(state.to_json())
+        .map_err(|_| Refusal::new("The state is not UTF-8.", "Report it."))?;
+    if text.len() > MAX_ANSWER {
+        return Err(Refusal::new(
+            &format!(
+                "The beliefs have {} bytes; at most {MAX_ANSWER} are given.",
+                text.len()
+            ),
+            "Use the tool 'replay_beliefs' with a key_prefix.",
+        ));
+    }
+    Ok(text)
+}

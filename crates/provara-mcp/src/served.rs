@@ -1,0 +1,228 @@
+//! One vault as the server holds it: opened for each call, verified before anything is derived from
+//! it, appended to by one session at a time.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use provara_core::finding::Report;
+use provara_core::keys::Keyfile;
+use provara_vault::{LogSnapshot, Vault, VaultError, VerifyOptions};
+
+use crate::config::VaultName;
+use crate::words::{Trouble, Words};
+
+/// A file that changed less than this before a verification began may change again within the same
+/// tick of the file system's clock: such a verdict is not kept.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// The most files of a vault whose state is remembered; a larger vault is verified at every call.
+const MAX_FILES: usize = 4096;
+
+/// A refusal in words, ready for the client.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal(pub(crate) String);
+
+impl Refusal {
+    /// A refusal of our own, in the form of every other.
+    pub(crate) fn new(headline: &str, fix: &str) -> Self {
+        let headline = provara_plugins::text::inline(headline);
+        let fix = provara_plugins::text::inline(fix);
+        Self(format!("ERROR: {headline}\nFix: {fix}"))
+    }
+}
+
+/// The state of every file of a vault: what a verdict holds for.
+#[derive(Debug, PartialEq, Eq)]
+struct State {
+    files: Vec<(PathBuf, [i64; 6])>,
+    newest: SystemTime,
+}
+
+/// A verdict that holds as long as no file changes.
+type Kept = (State, Arc<LogSnapshot>);
+
+/// A vault that clients may use.
+pub(crate) struct Served {
+    pub(crate) name: VaultName,
+    pub(crate) path: PathBuf,
+    /// One append at a time; the vault's own lock then never has to wait for this process.
+    pub(crate) writing: Arc<tokio::sync::Mutex<()>>,
+    /// The keyfile, where it is not the vault's own.
+    keyfile: Option<PathBuf>,
+    kept: Mutex<Option<Kept>>,
+}
+
+impl Served {
+    pub(crate) fn new(name: VaultName, path: PathBuf, keyfile: Option<PathBuf>) -> Self {
+        Self {
+            name,
+            path,
+            keyfile,
+            writing: Arc::default(),
+            kept: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn told(&self, words: &dyn Words, error: VaultError) -> Refusal {
+        let vault = &self.path;
+        Refusal(words.tell(Trouble::Vault { error, vault }))
+    }
+
+    /// Opens the vault.
+    pub(crate) fn open(&self, words: &dyn Words) -> Result<Vault, Refusal> {
+        Vault::open(&self.path).map_err(|error| self.told(words, error))
+    }
+
+    /// The log, if the vault verifies.
+    pub(crate) fn verified(
+        &self,
+        vault: &Vault,
+        words: &dyn Words,
+    ) -> Result<Arc<LogSnapshot>, Refusal> {
+        // Held while verifying: of several callers one verifies.
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = SystemTime::now();
+        let state = State::of(vault.path());
+        if let (Some((known, log)), Some(state)) = (&*kept, &state)
+            && known == state
+        {
+            return Ok(Arc::clone(log));
+        }
+        *kept = None;
+        let examination = vault
+            .examine(&VerifyOptions::default())
+            .map_err(|error| self.told(words, error))?;
+        let log = match examination.verified() {
+            Ok(log) => Arc::new(log.into_snapshot()),
+            Err(report) => return Err(self.unverified(words, &report)),
+        };
+        let settled = |state: &State| {
+            began
+                .duration_since(state.newest)
+                .is_ok_and(|age| age >= SETTLED)
+        };
+        *kept = state.filter(settled).map(|state| (state, Arc::clone(&log)));
+        Ok(log)
+    }
+
+    fn unverified(&self, words: &dyn Words, report: &Report) -> Refusal {
+        let vault = &self.path;
+        Refusal(words.tell(Trouble::Unverified { vault, report }))
+    }
+
+    /// Where the key is that signs in this vault.
+    pub(crate) fn keyfile_path(&self) -> PathBuf {
+        let own = || self.path.join("identity/private_keys.json");
+        self.keyfile.clone().unwrap_or_else(own)
+    }
+
+    /// Reads the key that signs in this vault.
+    pub(crate) fn keyfile(&self, words: &dyn Words) -> Result<Keyfile, Refusal> {
+        provara_vault::read_keyfile(&self.keyfile_path()).map_err(|error| self.told(words, error))
+    }
+
+    /// What tells that the log has changed: length, inode and times.
+    pub(crate) fn log_mark(&self) -> Option<[i64; 6]> {
+        fs::metadata(self.path.join("events/events.ndjson"))
+            .ok()
+            .map(|data| mark(&data))
+    }
+}
+
+fn mark(data: &fs::Metadata) -> [i64; 6] {
+    let number = |value: u64| i64::from_ne_bytes(value.to_ne_bytes());
+    [
+        number(data.ino()),
+        number(data.len()),
+        data.mtime(),
+        data.mtime_nsec(),
+        // The system alone sets the time of the last change.
+        data.ctime(),
+        data.ctime_nsec(),
+    ]
+}
+
+impl State {
+    /// The state of all files and directories below `root`; none where it cannot be known.
+    fn of(root: &Path) -> Option<Self> {
+        let mut files = Vec::new();
+        let mut newest = SystemTime::UNIX_EPOCH;
+        let mut open = vec![root.to_owned()];
+        while let Some(path) = open.pop() {
+            let data = fs::symlink_metadata(&path).ok()?;
+            let seconds = u64::try_from(data.ctime()).ok()?;
+            let nanos = u32::try_from(data.ctime_nsec()).ok()?;
+            newest = newest.max(SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos));
+            if data.is_dir() {
+                for entry in fs::read_dir(&path).ok()? {
+                    open.push(entry.ok()?.path());
+                }
+            }
+            files.push((path, mark(&data)));
+            if files.len() > MAX_FILES {
+                return None;
+            }
+        }
+        files.sort();
+        Some(Self { files, newest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provara_vault::InitOptions;
+
+    struct Plain;
+
+    impl Words for Plain {
+        fn tell(&self, trouble: Trouble<'_>) -> String {
+            format!("{trouble:?}")
+        }
+    }
+
+    #[test]
+    fn a_verdict_is_kept_until_a_file_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("v");
+        provara_vault::init(&path, &InitOptions::default()).unwrap();
+        let served = Served::new("v".parse().unwrap(), path.clone(), None);
+        let vault = served.open(&Plain).unwrap();
+        std::thread::sleep(2 * SETTLED);
+        let first = served.verified(&vault, &Plain).unwrap();
+        let second = served.verified(&vault, &Plain).unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        // One byte of the log, its length as before.
+        let log = vault.log_path();
+        let mut bytes = fs::read(&log).unwrap();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        fs::write(&log, &bytes).unwrap();
+        let refusal = served.verified(&vault, &Plain).unwrap_err();
+        assert!(refusal.0.starts_with("Unverified"), "{}", refusal.0);
+        bytes[at] ^= 1;
+        fs::write(&log, &bytes).unwrap();
+        assert!(served.verified(&vault, &Plain).is_ok());
+        fs::write(path.join("phantom"), "x").unwrap();
+        assert!(served.verified(&vault, &Plain).is_err());
+    }
+
+    #[test]
+    fn a_fresh_verdict_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("v");
+        provara_vault::init(&path, &InitOptions::default()).unwrap();
+        let served = Served::new("v".parse().unwrap(), path, None);
+        let vault = served.open(&Plain).unwrap();
+        served.verified(&vault, &Plain).unwrap();
+        // On a machine so slow that the files have settled before the verification, there is nothing
+        // to see.
+        if served.kept.lock().unwrap().is_none() {
+            let again = served.verified(&vault, &Plain).unwrap();
+            assert!(!again.is_empty());
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! One client: the methods of the protocol, each handed to where its subject is.
+
+// Subscriptions and logging have other forms in the newest revision of the protocol; clients of the
+// revisions before it need these.
+#![allow(deprecated)]
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rmcp::ServerHandler;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
+    ContentBlock, ErrorData, GetPromptRequestParams, GetPromptResponse, Implementation,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+    LoggingLevel, LoggingMessageNotificationParam, PaginatedRequestParams,
+    ProgressNotificationParam, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
+    ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
+    UnsubscribeRequestParams,
+};
+use rmcp::service::{NotificationContext, Peer, RequestContext, RoleServer, SubscriptionContext};
+
+use crate::hub::Hub;
+use crate::job::{self, Stop};
+use crate::tools::{self, Call};
+use crate::{complete, prompts, resources};
+
+/// The most subscriptions of one client.
+const MAX_SUBSCRIPTIONS: usize = 256;
+
+/// The entries of one page of a list.
+const PAGE: usize = 100;
+
+/// How long a client may take to accept a notice of progress; one that is late misses it.
+const PROGRESS_LIMIT: Duration = Duration::from_secs(2);
+
+/// How much a message weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Info,
+    Notice,
+    Warning,
+}
+
+impl From<Level> for LoggingLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Info => Self::Info,
+            Level::Notice => Self::Notice,
+            Level::Warning => Self::Warning,
+        }
+    }
+}
+
+/// What is known of a client, and how to reach it.
+#[derive(Default)]
+pub(crate) struct Client {
+    peer: OnceLock<Peer<RoleServer>>,
+    /// The least level that is logged, as a number; 0, before a client asks, is nothing.
+    level: AtomicU8,
+    subscriptions: Mutex<BTreeSet<String>>,
+}
+
+impl Client {
+    pub(crate) fn peer(&self) -> Option<Peer<RoleServer>> {
+        self.peer
+            .get()
+            .filter(|peer| !peer.is_transport_closed())
+            .cloned()
+    }
+
+    pub(crate) fn subscriptions(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.subscriptions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a message, if the client has asked for such.
+    pub(crate) fn log(&self, level: Level, text: &str) {
+        let level = LoggingLevel::from(level);
+        let least = self.level.load(Ordering::Relaxed);
+        if least == 0 || weight(level) < least {
+            return;
+        }
+        let Some(peer) = self.peer() else { return };
+        let message =
+            LoggingMessageNotificationParam::new(level, text.into()).with_logger("provara");
+        tokio::spawn(async move {
+            // A client that does not listen misses it.
+            let sent = peer.notify_logging_message(message);
+            let _ = tokio::time::timeout(PROGRESS_LIMIT, sent).await;
+        });
+    }
+}
+
+/// A level as a number that grows with its weight.
+fn weight(level: LoggingLevel) -> u8 {
+    match level {
+        LoggingLevel::Debug => 1,
+        LoggingLevel::Info => 2,
+        LoggingLevel::Notice => 3,
+        LoggingLevel::Warning => 4,
+        LoggingLevel::Error => 5,
+        LoggingLevel::Critical => 6,
+        LoggingLevel::Alert => 7,
+        LoggingLevel::Emergency => 8,
+    }
+}
+
+/// The protocol's side of one client.
+pub(crate) struct Session {
+    hub: Arc<Hub>,
+    client: Arc<Client>,
+}
+
+impl Session {
+    pub(crate) fn new(hub: &Arc<Hub>) -> Self {
+        Self {
+            hub: Arc::clone(hub),
+            client: Arc::default(),
+        }
+    }
+
+    /// Runs a tool.
+    async fn call(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, ErrorData> {
+        // A plugin's tool is known only once the plugins are.
+        let mut toolbox = self.hub.toolbox();
+        if toolbox.get(&request.name).is_none() && self.hub.installed_now().is_none() {
+            let installed = self.hub.installed().await;
+            self.hub.remake_tools(&installed);
+            toolbox = self.hub.toolbox();
+        }
+        let Some(tool) = toolbox.get(&request.name) else {
+            let name = provara_plugins::text::inline(&request.name).into_owned();
+            return Err(ErrorData::invalid_params(
+                format!("Unknown tool: {name}"),
+                None,
+            ));
+        };
+        let installed = match &tool.action {
+            // These look names up among the plugins.
+            tools::Action::AppendEvent
+            | tools::Action::ReduceVault
+            | tools::Action::ExportVault
+            | tools::Action::ListPlugins => self.hub.installed().await,
+            _ => self.hub.installed_now().unwrap_or_default(),
+        };
+        let stages = f64::from(tool.stages());
+        let call = Call {
+            hub: Arc::clone(&self.hub),
+            tool,
+            arguments: request.arguments.unwrap_or_default(),
+            installed,
+        };
+        let cancelled = context.ct.child_token();
+        let end = self.hub.stopping.clone();
+        let both = cancelled.clone();
+        let watch = tokio::spawn(async move {
+            tokio::select! {
+                () = end.cancelled() => both.cancel(),
+                () = both.cancelled() => {}
+            }
+        });
+        let outcome = self.run(call, &context, &cancelled, stages).await;
+        watch.abort();
+        match outcome.and_then(|answer| Ok(answer.finish()?)) {
+            Ok((text, tree)) => {
+                let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+                result.structured_content = Some(tree);
+                Ok(result)
+            }
+            Err(stop) => {
+                let refusal = tools::refusal(stop);
+                self.client.log(Level::Notice, &refusal.0);
+                Ok(CallToolResult::error(vec![ContentBlock::text(refusal.0)]))
+            }
+        }
+    }
+
+    async fn run(
+        &self,
+        call: Call,
+        context: &RequestContext<RoleServer>,
+        cancelled: &tokio_util::sync::CancellationToken,
+        stages: f64,
+    ) -> Result<tools::Answer, Stop> {
+        // Appends to a vault take turns here, not on the vault's lock.
+        let turn = match call.writes() {
+            true => {
+                let vault = call.vault()?;
+                let turn = Arc::clone(&vault.writing).lock_owned();
+                Some(tokio::select! {
+                    turn = turn => turn,
+                    () = cancelled.cancelled() => return Err(Stop::Cancelled),
+                })
+            }
+            false => None,
+        };
+        let token = context.meta.get_progress_token();
+        let peer = &context.peer;
+        let progress = |at: f64, text: &'static str| {
+            let token = token.clone();
+            async move {
+                let Some(token) = token else { return };
+                let notice = ProgressNotificationParam::new(token, at)
+                    .with_total(stages)
+                    .with_message(text);
+                let sent = peer.notify_progress(notice);
+                let _ = tokio::time::timeout(PROGRESS_LIMIT, sent).await;
+            }
+        };
+        job::run(&self.hub.jobs, cancelled, progress, move |job| {
+            // Held until the work ends, also when nobody waits for it any more.
+            let _turn = turn;
+            call.run(job)
+        })
+        .await
+    }
+}
+
+/// A page of a list, and the cursor of the next.
+fn paged<T: Clone>(
+    all: &[T],
+    request: Option<&PaginatedRequestParams>,
+) -> Result<(Vec<T>, Option<String>), ErrorData> {
+    let from = match request.and_then(|request| request.cursor.as_deref()) {
+        None => 0,
+        Some(cursor) => tools::read::position(cursor)
+            .filter(|at| *at <= all.len())
+            .ok_or_else(|| ErrorData::invalid_params("Invalid cursor", None))?,
+    };
+    let page: Vec<T> = all.iter().skip(from).take(PAGE).cloned().collect();
+    let next = from + page.len();
+    Ok((page, (next < all.len()).then(|| next.to_string())))
+}
+
+impl ServerHandler for Session {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder()
+            .enable_logging()
+            .enable_completions()
+            .enable_prompts()
+            .enable_resources()
+            .enable_resources_subscribe()
+            .enable_resources_list_changed()
+            .enable_tools()
+            .enable_tool_list_changed()
+            .build();
+        let mut info = ServerConfig::default();
+        info.capabilities = capabilities;
+        info.server_info = Implementation::new("provara", env!("CARGO_PKG_VERSION"))
+            .with_title("Provara")
+            .with_description("Signed, append-only logs that anyone can verify.");
+        info.instructions = Some(prompts::instructions(&self.hub));
+        info
+    }
+
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        // A second notice of the same session changes nothing.
+        let _ = self.client.peer.set(context.peer);
+        self.hub.welcome(&self.client);
+    }
+
+    async fn set_level(
+        &self,
+        request: SetLevelRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.client
+            .level
+            .store(weight(request.level), Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        if self.hub.installed_now().is_none() {
+            let installed = self.hub.installed().await;
+            self.hub.remake_tools(&installed);
+        }
+        let toolbox = self.hub.toolbox();
+        let all: Vec<_> = toolbox
+            .all()
+            .iter()
+            .map(|tool| tool.described.clone())
+            .collect();
+        #[cfg(feature = "conformance-fixtures")]
+        let all = [all, crate::fixtures::tools()].concat();
+        let (page, next) = paged(&all, request.as_ref())?;
+        let mut result = ListToolsResult::with_all_items(page);
+        result.next_cursor = next;
+        Ok(result)
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        #[cfg(feature = "conformance-fixtures")]
+        if let Some(response) = crate::fixtures::call(&request, &context).await {
+            return response;
+        }
+        self.call(request, context)
+            .await
+            .map(CallToolResponse::Complete)
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let (page, next) = paged(&resources::list(&self.hub), request.as_ref())?;
+        let mut result = ListResourcesResult::with_all_items(page);
+        result.next_cursor = next;
+        Ok(result)
+    }
+
+    async fn list_resource_templates(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        let (page, next) = paged(&resources::templates(), request.as_ref())?;
+        let mut result = ListResourceTemplatesResult::with_all_items(page);
+        result.next_cursor = next;
+        Ok(result)
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        #[cfg(feature = "conformance-fixtures")]
+        if let Some(result) = crate::fixtures::read(&request.uri) {
+            return Ok(ReadResourceResponse::Complete(result));
+        }
+        let hub = Arc::clone(&self.hub);
+        let uri = request.uri;
+        let read = move |_: &job::Handle| Ok(resources::read(&hub, &uri));
+        let outcome = job::run(&self.hub.jobs, &context.ct, |_, _| async {}, read).await;
+        let result =
+            outcome.map_err(|stop| ErrorData::internal_error(tools::refusal(stop).0, None))?;
+        result.map(ReadResourceResponse::Complete)
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        resources::known(&self.hub, &request.uri)?;
+        let mut subscriptions = self.client.subscriptions();
+        if subscriptions.len() >= MAX_SUBSCRIPTIONS {
+            let text = format!("At most {MAX_SUBSCRIPTIONS} subscriptions");
+            return Err(ErrorData::invalid_request(text, None));
+        }
+        subscriptions.insert(request.uri);
+        Ok(())
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.client.subscriptions().remove(&request.uri);
+        Ok(())
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        let mut accepted = requested.clone();
+        accepted.prompts_list_changed = None;
+        if let Some(uris) = &mut accepted.resource_subscriptions {
+            uris.retain(|uri| resources::known(&self.hub, uri).is_ok());
+            uris.truncate(MAX_SUBSCRIPTIONS);
+        }
+        Some(accepted)
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        self.hub.add_listener(context.sink().clone());
+        let stopping = self.hub.stopping.clone();
+        tokio::select! {
+            () = context.cancelled() => {}
+            () = stopping.cancelled() => {}
+        }
+        self.hub.remove_listener(context.sink());
+        Ok(())
+    }
+
+    async fn list_prompts(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        let all = prompts::list(&self.hub);
+        #[cfg(feature = "conformance-fixtures")]
+        let all = [all, crate::fixtures::prompts()].concat();
+        let (page, next) = paged(&all, request.as_ref())?;
+        let mut result = ListPromptsResult::with_all_items(page);
+        result.next_cursor = next;
+        Ok(result)
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let arguments = request.arguments.unwrap_or_default();
+        #[cfg(feature = "conformance-fixtures")]
+        if let Some(result) = crate::fixtures::prompt(&request.name, &arguments) {
+            return Ok(GetPromptResponse::Complete(result));
+        }
+        prompts::get(&self.hub, &request.name, &arguments).map(GetPromptResponse::Complete)
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        let hub = Arc::clone(&self.hub);
+        let find = move |_: &job::Handle| Ok(complete::complete(&hub, &request));
+        let outcome = job::run(&self.hub.jobs, &context.ct, |_, _| async {}, find).await;
+        outcome.map_err(|stop| ErrorData::internal_error(tools::refusal(stop).0, None))
+    }
+}

@@ -1,0 +1,115 @@
+//! Addresses of resources: `provara://VAULT/…`.
+
+use provara_core::id::EventId;
+
+/// What an address names within a vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    Status,
+    Beliefs,
+    Report,
+    Event(EventId),
+    /// Events, with the members of the query in their order.
+    Events(Vec<(String, String)>),
+}
+
+/// The names that the query of `events` may have.
+pub(crate) const FILTERS: [&str; 6] = ["type", "actor", "after", "before", "limit", "cursor"];
+
+/// Reads an address: the vault's name and the place in it. `None` if it names nothing here.
+pub(crate) fn parse(uri: &str) -> Option<(&str, Place)> {
+    let (vault, path) = uri.strip_prefix("provara://")?.split_once('/')?;
+    let place = match path {
+        "status" => Place::Status,
+        "beliefs" => Place::Beliefs,
+        "report" => Place::Report,
+        "events" => Place::Events(Vec::new()),
+        _ => {
+            if let Some(id) = path.strip_prefix("events/") {
+                Place::Event(id.parse().ok()?)
+            } else {
+                Place::Events(query(path.strip_prefix("events?")?)?)
+            }
+        }
+    };
+    Some((vault, place))
+}
+
+fn query(text: &str) -> Option<Vec<(String, String)>> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=')?;
+        let known = FILTERS.contains(&name) && found.iter().all(|(other, _)| other != name);
+        if !known {
+            return None;
+        }
+        found.push((name.to_owned(), decoded(value)?));
+    }
+    Some(found)
+}
+
+/// Undoes percent-encoding; the result must be UTF-8.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        if byte == b'%' {
+            let hex = std::str::from_utf8(tail.get(..2)?).ok()?;
+            // `from_str_radix` would take a sign.
+            if !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return None;
+            }
+            bytes.push(u8::from_str_radix(hex, 16).ok()?);
+            rest = &tail[2..];
+        } else {
+            bytes.push(byte);
+            rest = tail;
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        assert_eq!(parse("provara://v/status"), Some(("v", Place::Status)));
+        assert_eq!(
+            parse("provara://v/events"),
+            Some(("v", Place::Events(vec![])))
+        );
+        let id = "evt_0123456789abcdef01234567";
+        assert_eq!(
+            parse(&format!("provara://v/events/{id}")),
+            Some(("v", Place::Event(id.parse().unwrap())))
+        );
+        let filters = parse("provara://v/events?type=com.a.b&actor=a%20%C3%A9")
+            .unwrap()
+            .1;
+        assert_eq!(
+            filters,
+            Place::Events(vec![
+                ("type".to_owned(), "com.a.b".to_owned()),
+                ("actor".to_owned(), "a é".to_owned())
+            ])
+        );
+        for wrong in [
+            "provara://v",
+            "provara://v/",
+            "provara://v/status/",
+            "provara://v/../w/status",
+            "provara://v/identity/private_keys.json",
+            "provara://v/events/../../identity/private_keys.json",
+            "provara://v/events?path=x",
+            "provara://v/events?actor=%zz",
+            "provara://v/events?actor=%+1",
+            "provara://v/events?actor=%ff",
+            "provara://v/events?actor=a&actor=b",
+            "file:///etc/passwd",
+        ] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What changes behind the server's back: packages, and logs that other processes append to.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use provara_plugins::interpreter;
+use provara_plugins::launch::Environment;
+
+use crate::hub::Hub;
+use crate::keeper::Installed;
+use crate::session::Level;
+
+/// How often the directories of packages are looked at: a handful of `stat` calls.
+const PACKAGES: Duration = Duration::from_secs(1);
+
+/// How often logs are looked at while somebody has subscribed.
+const LOGS: Duration = Duration::from_millis(200);
+
+/// The directories that packages lie in, with the times at which an entry came or went. An install,
+/// an upgrade and a removal each add or remove a `.dist-info` directory.
+fn packages() -> Vec<(PathBuf, Option<SystemTime>)> {
+    let Ok(interpreter) = interpreter::find() else {
+        return Vec::new();
+    };
+    let changed = |path: &PathBuf| {
+        std::fs::metadata(path)
+            .and_then(|data| data.modified())
+            .ok()
+    };
+    let mut places = vec![interpreter.program.clone()];
+    places.extend(interpreter.package_directories(&Environment::from_process()));
+    places
+        .into_iter()
+        .map(|path| {
+            let time = changed(&path);
+            (path, time)
+        })
+        .collect()
+}
+
+/// Discovers again when packages have changed, and tells the clients when their tools did.
+pub(crate) async fn plugins(hub: Arc<Hub>) {
+    let mut installed = hub.installed_changes();
+    let mut known = tokio::task::spawn_blocking(packages)
+        .await
+        .unwrap_or_default();
+    let mut moving = false;
+    let mut tick = tokio::time::interval(PACKAGES);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = hub.stopping.cancelled() => return,
+            changed = installed.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let found = installed.borrow_and_update().clone();
+                if let Some(found) = found {
+                    take(&hub, &found);
+                }
+            }
+            _ = tick.tick() => {
+                let now = tokio::task::spawn_blocking(packages).await.unwrap_or_default();
+                // An installer writes for a while: it is over when two looks see the same.
+                if now != known {
+                    (known, moving) = (now, true);
+                } else if moving {
+                    moving = false;
+                    hub.rediscover();
+                }
+            }
+        }
+    }
+}
+
+/// Takes over what was discovered.
+fn take(hub: &Hub, found: &Installed) {
+    for problem in &found.catalog.problems {
+        hub.log(Level::Warning, &problem.text);
+    }
+    if let Some(failure) = &found.failure {
+        hub.log(Level::Warning, &failure.0);
+    }
+    if hub.remake_tools(found) {
+        hub.log(Level::Info, "The installed plugins have changed.");
+        hub.lists_changed(false);
+    }
+}
+
+/// Notices appends, whoever made them.
+pub(crate) async fn logs(hub: Arc<Hub>) {
+    let mut known = Vec::new();
+    loop {
+        tokio::select! {
+            () = hub.stopping.cancelled() => return,
+            () = hub.appended.notified() => {}
+            () = tokio::time::sleep(LOGS) => {}
+        }
+        let vaults = hub.vaults();
+        if !hub.has_subscribers() {
+            known.clear();
+            continue;
+        }
+        let marks: Vec<_> = vaults
+            .iter()
+            .map(|vault| (vault.name.clone(), vault.log_mark()))
+            .collect();
+        for (vault, mark) in vaults.iter().zip(&marks) {
+            let before = known.iter().find(|(name, _)| *name == vault.name);
+            if before.is_some_and(|before| before != mark) {
+                hub.log_changed(vault);
+            }
+        }
+        known = marks;
+    }
+}
