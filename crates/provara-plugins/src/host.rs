@@ -178,6 +178,9 @@ impl std::fmt::Debug for Host {
 impl Host {
     /// Starts a host and makes sure that it is one of this version.
     ///
+    /// On Linux the host's life is tied to that of the calling *thread*: it is killed when the
+    /// thread ends. Start it from the thread that uses it.
+    ///
     /// # Errors
     /// [`HostError`]; no process remains.
     pub fn start(options: HostOptions) -> Result<Host, HostError> {

@@ -422,7 +422,10 @@ fn ordinary_work_goes_on() {
             "from concurrent.futures import ThreadPoolExecutor as T\n\
              with T(4) as t: got = list(t.map(lambda x: x * x, range(100)))",
             "import asyncio; got = asyncio.run(asyncio.sleep(0.001, 'x'))",
-            "import subprocess, socket, ssl, ctypes; got = 1",
+            "import subprocess, socket, ssl, ctypes; got = ssl.create_default_context()",
+            "import mimetypes; got = mimetypes.guess_type('a.csv')",
+            "import platform; got = platform.platform()",
+            "import gettext, locale; got = gettext.gettext('x'), locale.getlocale()",
             "import importlib.metadata as m; got = len(list(m.distributions()))",
             "import signal, os; signal.signal(signal.SIGUSR1, lambda *a: None)\n\
              got = os.kill(os.getpid(), signal.SIGUSR1)",
