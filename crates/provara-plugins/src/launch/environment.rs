@@ -52,11 +52,20 @@ impl Environment {
             ("PYTHONDONTWRITEBYTECODE", "1"),
             ("PYTHONUNBUFFERED", "1"),
             ("PROVARA_HOST", "1"),
+            // Sums of floating-point numbers depend on how many threads share them out.
+            ("OMP_NUM_THREADS", "1"),
+            ("OPENBLAS_NUM_THREADS", "1"),
+            ("MKL_NUM_THREADS", "1"),
         ]
         .map(|(name, value)| (name.into(), value.into()))
         .into();
         let mut add = |name: &str, value: OsString| all.push((name.into(), value.into()));
         add("PYTHONHASHSEED", hash_seed.to_string().into());
+        if hash_seed != 0 {
+            // A run that looks for results which depend on the process: another allocator gives
+            // objects other addresses, and with them another `id` and another default hash.
+            add("PYTHONMALLOC", "malloc".into());
+        }
         if let Some(home) = &self.home {
             add("HOME", home.into());
         }
@@ -108,12 +117,16 @@ mod tests {
                 "HOME=/home/u",
                 "LANG=C.UTF-8",
                 "LC_ALL=C.UTF-8",
+                "MKL_NUM_THREADS=1",
+                "OMP_NUM_THREADS=1",
+                "OPENBLAS_NUM_THREADS=1",
                 "PATH=/usr/local/bin:/usr/bin:/bin",
                 "PROVARA_HOST=1",
                 "PROVARA_PLUGINS=m:C",
                 "PROVARA_PLUGIN_STATE=/state",
                 "PYTHONDONTWRITEBYTECODE=1",
                 "PYTHONHASHSEED=7",
+                "PYTHONMALLOC=malloc",
                 "PYTHONPATH=/a:/b",
                 "PYTHONSAFEPATH=1",
                 "PYTHONUNBUFFERED=1",
