@@ -1,5 +1,6 @@
 //! Every error of the libraries, in words, with a `Fix:` line and an exit code. The one place.
 
+mod archive;
 mod merge;
 
 use std::ffi::OsStr;
@@ -55,6 +56,7 @@ pub(crate) fn vault_failure(error: VaultError, vault: &Path) -> Failure {
     let failure = Failure::new(exit, sentence(&error.to_string())).fix(fix);
     match &error {
         VaultError::Merge(refusal) => merge::with_details(failure, refusal),
+        VaultError::Archive(refusal) => archive::with_details(failure, refusal),
         _ => failure,
     }
 }
@@ -152,6 +154,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         ),
         VaultError::Stopped => "Run the command again.".to_owned(),
         VaultError::Merge(refusal) => merge::fix(refusal, vault),
+        VaultError::Archive(refusal) => archive::fix(refusal, vault),
         VaultError::CheckpointExists { path } => format!(
             "Move {} away if it is not wanted, then run 'provara manifest {vault}'.",
             shell(path)

@@ -9,6 +9,7 @@ use provara_core::event::PayloadError;
 use provara_core::id::{EventId, KeyId};
 use provara_core::keys::KeyfileError;
 
+use crate::archive::ArchiveError;
 use crate::merge::MergeRefusal;
 
 /// Who has to act on a [`VaultError`]; a command line maps it to its exit code.
@@ -246,6 +247,9 @@ pub enum VaultError {
         /// The checkpoint.
         path: PathBuf,
     },
+    /// A backup or a restoration was refused.
+    #[error(transparent)]
+    Archive(Box<ArchiveError>),
     /// A merge or an import was refused.
     #[error(transparent)]
     Merge(Box<MergeRefusal>),
@@ -271,6 +275,7 @@ impl VaultError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Merge(refusal) => refusal.class(),
+            Self::Archive(error) => error.class(),
             Self::BrokenLog { .. } | Self::SealContradiction { .. } | Self::Structure { .. } => {
                 ErrorClass::Evidence
             }

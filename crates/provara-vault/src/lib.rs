@@ -12,6 +12,7 @@
 //! * The one use of `unsafe` is the memory map of large logs, in `map.rs`.
 
 mod append;
+mod archive;
 mod cache;
 mod capture;
 mod check;
@@ -31,6 +32,7 @@ mod merge;
 mod parallel;
 mod predecessor;
 mod query;
+mod repair;
 mod reseal;
 mod rotation;
 mod seal;
@@ -43,6 +45,9 @@ mod walk;
 pub mod writer;
 
 pub use append::{AppendReceipt, AppendRequest};
+pub use archive::{
+    ArchiveError, BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore,
+};
 pub use cache::default_cache_directory;
 pub use checkpoint::CheckpointReceipt;
 pub use error::{ErrorClass, VaultError};
@@ -52,6 +57,7 @@ pub use merge::{
     DeltaParts, ForkedEvent, MergeOptions, MergeOrder, MergeReceipt, MergeRefusal, ShownFork,
 };
 pub use parallel::map as parallel_map;
+pub use repair::{Damage, RepairReceipt, RepairStep};
 pub use seal::SealReceipt;
 pub use snapshot::LogSnapshot;
 pub use vault::{LOCK_TIMEOUT, Vault};

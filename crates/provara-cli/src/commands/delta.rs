@@ -17,6 +17,10 @@ use crate::{gate, out, output, vault};
 
 /// Exchange events with another copy of the vault through a file
 #[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  provara delta export my-vault --output new.ndjson
+  provara delta import my-copy new.ndjson")]
 pub(crate) struct DeltaArgs {
     #[command(subcommand)]
     command: DeltaCommand,

@@ -2,6 +2,7 @@
 //! and what it does.
 
 pub(crate) mod append;
+pub(crate) mod backup;
 pub(crate) mod checkpoint;
 pub(crate) mod completions;
 pub(crate) mod delta;
@@ -14,6 +15,7 @@ pub(crate) mod merge;
 pub(crate) mod plugins;
 pub(crate) mod query;
 pub(crate) mod reduce;
+pub(crate) mod repair;
 pub(crate) mod replay;
 pub(crate) mod verify;
 
@@ -34,6 +36,9 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Export(args) => export::run(args),
         Command::Merge(args) => merge::run(args),
         Command::Delta(args) => delta::run(args),
+        Command::Backup(args) => backup::run(args),
+        Command::Restore(args) => backup::restore(args),
+        Command::Repair(args) => repair::run(args),
         Command::Checkpoint(args) => checkpoint::run(args),
         Command::Manifest(args) => manifest::run(args),
         Command::Plugins(args) => plugins::run(args),

@@ -2,7 +2,7 @@
 
 use crate::world::World;
 
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 23] = [
     &[],
     &["init"],
     &["append"],
@@ -11,6 +11,13 @@ const COMMANDS: [&[&str]; 16] = [
     &["replay"],
     &["reduce"],
     &["export"],
+    &["merge"],
+    &["delta"],
+    &["delta", "export"],
+    &["delta", "import"],
+    &["backup"],
+    &["restore"],
+    &["repair"],
     &["checkpoint"],
     &["manifest"],
     &["plugins"],
@@ -63,7 +70,7 @@ fn help_is_not_behind_in_commands() {
             "{name}"
         );
     }
-    assert_eq!(listed.len(), 13);
+    assert_eq!(listed.len(), 18);
 }
 
 #[test]

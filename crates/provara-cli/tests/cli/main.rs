@@ -7,6 +7,7 @@
 mod bad_input;
 mod derive;
 mod help;
+mod keep;
 mod no_python;
 mod vault;
 mod world;

@@ -1,0 +1,118 @@
+//! `provara backup` and `provara restore`: a vault as one file, and back.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use provara_vault::{BackupOptions, RestoreOptions, restore as restore_archive};
+
+use crate::cli::{JsonArg, VaultArg};
+use crate::error::vault_failure;
+use crate::failure::Failure;
+use crate::out::{self, GOOD};
+use crate::vault;
+
+/// Write the vault to an archive that verifies as it is
+///
+/// One consistent state is taken while others may append, verified, packed, and read back before the
+/// archive gets its name. After unpacking with any tar, 'provara verify' accepts the directory. Private
+/// keys stay out unless --with-private-keys asks for them.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  provara backup my-vault /mnt/backup/my-vault-2026-11-22.tar
+  provara backup my-vault my-vault.tar.gz --force --json")]
+pub(crate) struct BackupArgs {
+    #[command(flatten)]
+    vault: VaultArg,
+
+    /// The archive to write: a name that ends with .tar, .tar.gz or .tgz, outside the vault
+    #[arg(value_name = "TARGET", value_hint = clap::ValueHint::FilePath)]
+    target: PathBuf,
+
+    /// Put the vault's identity/private_keys.json into the archive as well
+    #[arg(long)]
+    with_private_keys: bool,
+
+    /// Replace the archive if it is there
+    #[arg(long)]
+    force: bool,
+
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+pub(crate) fn run(args: &BackupArgs) -> Result<(), Failure> {
+    let path = &args.vault.vault;
+    let vault = vault::open(path)?;
+    let options = BackupOptions {
+        private_keys: args.with_private_keys,
+        force: args.force,
+    };
+    let receipt = vault
+        .backup(&args.target, options)
+        .map_err(|error| vault_failure(error, path))?;
+    if receipt.private_keys {
+        out::warn("the archive holds private keys: whoever has it can sign as this vault.");
+    }
+    if args.json.json {
+        return out::result_json(&receipt);
+    }
+    out::result(&format!(
+        "{GOOD}Wrote{GOOD:#} {}\n  events       {}\n  files        {}\n  bytes        {}\n  Merkle root  {}\n",
+        out::clean(&args.target.to_string_lossy()),
+        receipt.event_count,
+        receipt.file_count,
+        receipt.size,
+        receipt.merkle_root,
+    ))
+}
+
+/// Unpack an archive into a new vault, after checking it
+///
+/// Nothing is written before the whole archive was read: every name, kind and size, and each file
+/// against the archive's own manifest. Links, names that leave the directory and archives that unpack
+/// to far more than their size are refused. The vault must verify before it gets its name.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  provara restore /mnt/backup/my-vault-2026-11-22.tar my-vault
+  provara restore my-vault.tar.gz restored --json")]
+pub(crate) struct RestoreArgs {
+    /// The archive, compressed with gzip or not
+    #[arg(value_name = "ARCHIVE", value_hint = clap::ValueHint::FilePath)]
+    archive: PathBuf,
+
+    /// The directory to make; it must not be there yet, or be empty
+    #[arg(value_name = "VAULT", value_hint = clap::ValueHint::DirPath)]
+    vault: PathBuf,
+
+    /// Unpack at most so many bytes [default: 100 times the archive's size and 64 MiB]
+    #[arg(long, value_name = "BYTES")]
+    max_size: Option<u64>,
+
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+pub(crate) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
+    let options = RestoreOptions {
+        max_size: args.max_size,
+    };
+    let receipt = restore_archive(&args.archive, &args.vault, options)
+        .map_err(|error| vault_failure(error, &args.vault))?;
+    receipt.notes.iter().for_each(|text| out::note(text));
+    if args.json.json {
+        return out::result_json(&receipt);
+    }
+    let keys = match receipt.private_keys {
+        true => "restored",
+        false => "not in the archive",
+    };
+    out::result(&format!(
+        "{GOOD}Restored{GOOD:#} {}\n  events        {}\n  files         {}\n  Merkle root   {}\n  private keys  {keys}\n",
+        out::clean(&args.vault.to_string_lossy()),
+        receipt.event_count,
+        receipt.file_count,
+        receipt.merkle_root,
+    ))
+}

@@ -1,0 +1,104 @@
+//! `provara repair`: what an interruption left.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use provara_core::finding::Severity;
+use provara_vault::{RepairReceipt, VerifyOptions};
+
+use crate::cli::{JsonArg, VaultArg};
+use crate::commands::verify::one_line;
+use crate::error::vault_failure;
+use crate::failure::{Exit, Failure};
+use crate::out::{self, GOOD};
+use crate::vault;
+
+/// Put right what an interrupted command left, and nothing else
+///
+/// A torn tail after the last whole event is moved to a file outside the vault, a seal that lags behind
+/// whole and valid events is brought up to date, temporary files are removed, and a merge that was
+/// interrupted is completed. A break inside the log, a seal that is ahead of the log and a changed
+/// file are evidence: they are reported (exit code 1) and stay as they are.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  provara repair my-vault --dry-run
+  provara repair my-vault
+
+  Without a key at hand; 'provara verify' then warns that the signature of the seal is stale:
+    provara repair my-vault --unsigned")]
+pub(crate) struct RepairArgs {
+    #[command(flatten)]
+    vault: VaultArg,
+
+    /// Say what would be done, and write nothing
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+
+    /// Sign with a key from this file [env: PROVARA_KEYFILE] [default: the vault's own
+    /// identity/private_keys.json]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    keyfile: Option<PathBuf>,
+
+    /// Renew the manifest and the Merkle root, and no signature
+    #[arg(long, conflicts_with = "keyfile")]
+    unsigned: bool,
+
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+pub(crate) fn run(args: &RepairArgs) -> Result<(), Failure> {
+    let path = &args.vault.vault;
+    let vault = vault::open(path)?;
+    let keyfile = match args.unsigned || args.dry_run {
+        true => None,
+        false => Some(vault::keyfile(&vault, args.keyfile.as_deref())?),
+    };
+    let failed = |error| vault_failure(error, path);
+    let receipt = vault
+        .repair(keyfile.as_ref(), args.dry_run)
+        .map_err(failed)?;
+    if args.json.json {
+        out::result_json(&receipt)?;
+    } else {
+        out::result(&text(&receipt, &path.to_string_lossy()))?;
+    }
+    if args.dry_run && !receipt.steps.is_empty() {
+        return Ok(());
+    }
+    // What an interruption does not explain is still there, and no success.
+    let report = vault.verify(&VerifyOptions::default()).map_err(failed)?;
+    let wrong = |severity| severity == Severity::Error;
+    match report.findings().iter().find(|finding| wrong(finding.severity)) {
+        None => Ok(()),
+        Some(finding) => Err(Failure::new(
+            Exit::Evidence,
+            "The vault does not verify, and that is not what an interruption leaves.",
+        )
+        .detail(one_line(finding))
+        .fix(format!(
+            "Run 'provara verify {}' to see every finding; restore the vault from a copy that verifies.",
+            out::shell(path)
+        ))),
+    }
+}
+
+fn text(receipt: &RepairReceipt, path: &str) -> String {
+    let path = out::clean(path);
+    if receipt.steps.is_empty() {
+        return format!("{GOOD}Nothing to repair{GOOD:#} in {path}\n");
+    }
+    let verb = match receipt.dry_run {
+        true => "To repair",
+        false => "Repaired",
+    };
+    let mut text = format!("{GOOD}{verb}{GOOD:#} {path}\n");
+    for step in &receipt.steps {
+        text.push_str(&format!("  {}\n", out::clean(&step.text)));
+    }
+    if !receipt.dry_run {
+        text.push_str(&format!("  Merkle root  {}\n", receipt.merkle_root));
+    }
+    text
+}

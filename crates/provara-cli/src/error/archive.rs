@@ -1,0 +1,52 @@
+//! Why a backup or a restoration is refused, in words.
+
+use provara_vault::ArchiveError;
+
+use crate::commands::verify::one_line;
+use crate::failure::Failure;
+use crate::out::shell;
+
+/// How many findings are shown.
+const SHOWN: usize = 5;
+
+/// Adds what was found in the vault.
+pub(super) fn with_details(failure: Failure, error: &ArchiveError) -> Failure {
+    match error {
+        ArchiveError::Unverified { report } | ArchiveError::Invalid { report } => report
+            .findings()
+            .iter()
+            .take(SHOWN)
+            .fold(failure, |failure, finding| {
+                failure.detail(one_line(finding))
+            }),
+        _ => failure,
+    }
+}
+
+/// What the user can do.
+pub(super) fn fix(error: &ArchiveError, vault: &str) -> String {
+    match error {
+        ArchiveError::Extension { .. } => "Name it so, for example backup.tar.gz.".to_owned(),
+        ArchiveError::InsideVault { .. } => "Name a file outside the vault.".to_owned(),
+        ArchiveError::KeysInside { file } => format!(
+            "Move the keyfile out and renew the seal: mv {vault}/{file} ELSEWHERE && provara manifest \
+             {vault}; or take it along with --with-private-keys."
+        ),
+        ArchiveError::Unverified { .. } => format!(
+            "Run 'provara repair {vault} --dry-run': it says whether an interruption explains this."
+        ),
+        ArchiveError::Unreadable { path, .. } => format!(
+            "Check the file: ls -l {0}; restore reads tar archives, compressed with gzip or not.",
+            shell(path)
+        ),
+        ArchiveError::TooLarge { .. } => {
+            "If the archive is yours and that large, say so: --max-size BYTES.".to_owned()
+        }
+        ArchiveError::Entry { .. }
+        | ArchiveError::NoVault
+        | ArchiveError::Contradiction { .. }
+        | ArchiveError::Invalid { .. } => {
+            "Use another backup: one that 'provara backup' wrote and nobody changed.".to_owned()
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Merging, repairing, backing up and restoring.
+
+use std::fs;
+use std::io::Write;
+
+use crate::world::{Answer, World};
+
+/// A vault, and a copy of it; each then has an event of its own.
+fn diverged() -> World {
+    let world = World::with_vault();
+    world.observe("door", "\"open\"");
+    let status = std::process::Command::new("cp")
+        .args(["-r", "vault", "copy"])
+        .current_dir(world.path("."))
+        .status()
+        .unwrap();
+    assert!(status.success());
+    for (vault, actor) in [("vault", "here"), ("copy", "there")] {
+        append(&world, vault, actor);
+    }
+    world
+}
+
+fn append(world: &World, vault: &str, actor: &str) {
+    let answer = world.run(&[
+        "append",
+        vault,
+        "--type",
+        "OBSERVATION",
+        "--actor",
+        actor,
+        "--set",
+        "value=1",
+    ]);
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+}
+
+#[track_caller]
+fn done(answer: &Answer) {
+    assert_eq!(answer.code, 0, "{}", answer.transcript());
+}
+
+#[test]
+fn a_merge_says_which_order_it_made() {
+    let world = diverged();
+    let transcripts: Vec<String> = [
+        &["merge", "vault", "copy", "--append-only"][..],
+        &["merge", "copy", "vault"],
+        &["merge", "vault", "copy"],
+        &["merge", "vault", "copy", "--json"],
+        &["verify", "vault", "--strict"],
+    ]
+    .iter()
+    .map(|arguments| {
+        let answer = world.run(arguments);
+        done(&answer);
+        answer.transcript()
+    })
+    .collect();
+    insta::assert_snapshot!(transcripts.join("\n"));
+    let [a, b] =
+        ["vault", "copy"].map(|v| fs::read(world.path(v).join("events/events.ndjson")).unwrap());
+    assert_eq!(a, b);
+}
+
+#[test]
+fn a_fork_is_refused_with_both_events() {
+    let world = diverged();
+    append(&world, "vault", "both");
+    append(&world, "copy", "both");
+    let before = world.tree("vault");
+    let answer = world.run(&["merge", "vault", "copy"]);
+    answer.refused(1, "PROVARA_E002: the merge would fork the chain of 'both'");
+    assert_eq!(
+        answer.stderr.matches(r#""actor":"both""#).count(),
+        2,
+        "{}",
+        answer.stderr
+    );
+    assert_eq!(before, world.tree("vault"));
+    let kept = world.run(&["merge", "vault", "copy", "--keep-forks"]);
+    done(&kept);
+    assert!(
+        kept.stderr.contains("the vault does not verify"),
+        "{}",
+        kept.stderr
+    );
+    assert_eq!(world.run(&["verify", "vault"]).code, 1);
+}
+
+#[test]
+fn a_bundle_goes_from_one_copy_to_the_other() {
+    let world = diverged();
+    done(&world.run(&["delta", "export", "copy", "--output", "new.ndjson"]));
+    world
+        .run(&["delta", "export", "copy", "--output", "new.ndjson"])
+        .refused(3, "exists");
+    let header = fs::read_to_string(world.path("new.ndjson")).unwrap();
+    assert!(header.starts_with(r#"{"event_count":"#), "{header}");
+    assert!(
+        header
+            .lines()
+            .next()
+            .unwrap()
+            .contains(r#""type":"provara_delta_v1""#)
+    );
+    let first = world.run(&["delta", "import", "vault", "new.ndjson"]);
+    done(&first);
+    assert!(first.stdout.contains("new events   1"), "{}", first.stdout);
+    let again = world.run(&["delta", "import", "vault", "new.ndjson"]);
+    assert!(again.stdout.contains("Unchanged"), "{}", again.stdout);
+    done(&world.run(&["verify", "vault", "--strict"]));
+
+    let to_stdout = world.run(&["delta", "export", "vault", "--output", "-"]);
+    assert_eq!(
+        to_stdout.stdout.lines().count(),
+        1 + fs::read_to_string(world.path("vault/events/events.ndjson"))
+            .unwrap()
+            .lines()
+            .count()
+    );
+    world
+        .run(&[
+            "delta",
+            "export",
+            "vault",
+            "--since",
+            "evt_000000000000000000000000",
+            "--output",
+            "x",
+        ])
+        .refused(2, "The log holds no event");
+    world
+        .run(&["delta", "import", "vault", "vault/events/events.ndjson"])
+        .refused(2, "no delta bundle");
+    world
+        .run(&["merge", "vault", "nowhere"])
+        .refused(3, "no such directory");
+}
+
+#[test]
+fn a_looser_policy_is_refused_with_the_rule() {
+    let world = diverged();
+    let path = world.path("copy/policies/safety_policy.json");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"within_lease\"", "true")).unwrap();
+    done(&world.run(&["manifest", "copy"]));
+    let answer = world.run(&["merge", "vault", "copy"]);
+    answer.refused(1, "PROVARA_E400: the merge would loosen a safety tier");
+    assert!(
+        answer
+            .stderr
+            .contains("L2: 'offline_allowed' is \"within_lease\" here and true there"),
+        "{}",
+        answer.stderr
+    );
+}
+
+#[test]
+fn a_repair_says_what_it_would_do_and_does_it() {
+    let world = World::with_vault();
+    world.observe("door", "\"open\"");
+    let seal = fs::read(world.path("vault/manifest.json")).unwrap();
+    world.observe("door", "\"shut\"");
+    fs::write(world.path("vault/manifest.json"), seal).unwrap();
+    let mut log = fs::OpenOptions::new()
+        .append(true)
+        .open(world.path("vault/events/events.ndjson"))
+        .unwrap();
+    log.write_all(b"{\"actor\":").unwrap();
+    assert_eq!(world.run(&["verify", "vault"]).code, 1);
+    let before = world.tree("vault");
+    let planned = world.run(&["repair", "vault", "--dry-run"]);
+    done(&planned);
+    assert_eq!(before, world.tree("vault"));
+    let repaired = world.run(&["repair", "vault"]);
+    done(&repaired);
+    let again = world.run(&["repair", "vault"]);
+    done(&again);
+    let whole = [planned, repaired, again].map(|answer| answer.transcript());
+    insta::assert_snapshot!(whole.join("\n"));
+    done(&world.run(&["verify", "vault", "--strict"]));
+}
+
+#[test]
+fn evidence_is_not_repaired() {
+    let world = World::with_vault();
+    world.observe("door", "\"open\"");
+    let path = world.path("vault/events/events.ndjson");
+    let log = fs::read_to_string(&path).unwrap();
+    fs::write(&path, log.replace("\"open\"", "\"shut\"")).unwrap();
+    for arguments in [&["repair", "vault"][..], &["repair", "vault", "--dry-run"]] {
+        world
+            .run(arguments)
+            .refused(1, "is not what the vault's seal says");
+    }
+    // What no interruption leaves is named, though there was nothing to repair.
+    fs::write(&path, log).unwrap();
+    fs::write(world.path("vault/state/phantom"), "x").unwrap();
+    let answer = world.run(&["repair", "vault"]);
+    assert_eq!(answer.code, 1, "{}", answer.transcript());
+    assert!(answer.stderr.contains("phantom"), "{}", answer.stderr);
+}
+
+#[test]
+fn a_backup_comes_back() {
+    let world = World::with_vault();
+    world.observe("door", "\"open\"");
+    let steps: [&[&str]; 4] = [
+        &["backup", "vault", "backup.tar.gz"],
+        &["restore", "backup.tar.gz", "restored"],
+        &["verify", "restored", "--strict"],
+        &["restore", "backup.tar.gz", "restored"],
+    ];
+    let answers = steps.map(|arguments| world.run(arguments));
+    let codes = answers.each_ref().map(|answer| answer.code);
+    assert_eq!(codes, [0, 0, 0, 3]);
+    let text = answers.map(|answer| answer.transcript()).join("\n");
+    // A compressed size differs from run to run, as signatures do.
+    let text: Vec<_> = text
+        .lines()
+        .map(|line| match line.contains("bytes   ") {
+            true => "  bytes        <size>",
+            false => line,
+        })
+        .collect();
+    insta::assert_snapshot!(text.join("\n"));
+    assert!(!world.path("restored/identity/private_keys.json").exists());
+
+    let with = world.run(&[
+        "backup",
+        "vault",
+        "keys.tar",
+        "--with-private-keys",
+        "--json",
+    ]);
+    assert!(
+        with.stdout.contains("\"private_keys\":true"),
+        "{}",
+        with.transcript()
+    );
+    assert!(with.stderr.contains("private keys"), "{}", with.stderr);
+    world
+        .run(&["backup", "vault", "backup.zip"])
+        .refused(2, "does not end with");
+    world
+        .run(&["backup", "vault", "vault/backup.tar"])
+        .refused(2, "inside the vault");
+    fs::write(world.path("no.tar"), "nothing").unwrap();
+    world
+        .run(&["restore", "no.tar", "other"])
+        .refused(3, "no archive");
+    assert!(!world.path("other").exists());
+}

@@ -1,0 +1,150 @@
+//! A vault as one file: a tar archive, compressed or not, that verifies as it is after unpacking.
+//!
+//! The archive holds one directory, named after the vault, with the seal first: a reader knows from
+//! its beginning what may follow.
+
+mod backup;
+mod restore;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use provara_core::finding::Report;
+
+pub use backup::{BackupOptions, BackupReceipt};
+pub use restore::{RestoreOptions, RestoreReceipt, restore};
+
+use crate::error::{Context, ErrorClass, VaultError};
+use crate::layer::fresh_name;
+
+/// What stands against making or unpacking an archive; nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The name does not say which kind of archive is wanted.
+    #[error("'{}' does not end with .tar, .tar.gz or .tgz", path.display())]
+    Extension {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The archive would be a file of the vault.
+    #[error("'{}' lies inside the vault, where it would be a file that the seal does not know", path.display())]
+    InsideVault {
+        /// The target.
+        path: PathBuf,
+    },
+    /// A file that the seal lists holds private keys: a backup without it would not verify.
+    #[error("{file} holds private keys and is part of the vault's seal")]
+    KeysInside {
+        /// The file, relative to the vault.
+        file: String,
+    },
+    /// The vault does not verify: a backup of it would be none.
+    #[error("the vault does not verify; no backup was made of it")]
+    Unverified {
+        /// What was found.
+        report: Box<Report>,
+    },
+    /// The file is no tar archive that could be read.
+    #[error("'{}' is no archive that could be read: {reason}", path.display())]
+    Unreadable {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// An entry that no backup has.
+    #[error("the archive holds {entry:?}, which {reason}")]
+    Entry {
+        /// The entry's name.
+        entry: String,
+        /// What is wrong with it, as a verb phrase.
+        reason: &'static str,
+    },
+    /// It unpacks to more than it may.
+    #[error("the archive unpacks to more than {limit} bytes")]
+    TooLarge {
+        /// The most that is unpacked, in bytes.
+        limit: u64,
+    },
+    /// The archive holds no vault.
+    #[error("the archive holds no vault: no manifest.json at its top or in its one directory")]
+    NoVault,
+    /// A file is not what the archive's own manifest says.
+    #[error("{file} in the archive is not what its manifest says: {reason}")]
+    Contradiction {
+        /// The file.
+        file: String,
+        /// How they differ.
+        reason: String,
+    },
+    /// The vault in the archive does not verify.
+    #[error("the vault in the archive does not verify; it was not restored")]
+    Invalid {
+        /// What was found.
+        report: Box<Report>,
+    },
+}
+
+impl ArchiveError {
+    /// Who has to act.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Extension { .. } | Self::InsideVault { .. } | Self::KeysInside { .. } => {
+                ErrorClass::Usage
+            }
+            Self::Unreadable { .. } => ErrorClass::CouldNot,
+            Self::Unverified { .. }
+            | Self::Entry { .. }
+            | Self::TooLarge { .. }
+            | Self::NoVault
+            | Self::Contradiction { .. }
+            | Self::Invalid { .. } => ErrorClass::Evidence,
+        }
+    }
+}
+
+impl From<ArchiveError> for VaultError {
+    fn from(error: ArchiveError) -> Self {
+        Self::Archive(Box::new(error))
+    }
+}
+
+/// A directory that goes when it is dropped, beside the place where its content is to be.
+struct Workshop(PathBuf);
+
+impl Workshop {
+    fn beside(target: &Path) -> Result<Self, VaultError> {
+        let path = parent(target).join(fresh_name().context("make a directory beside", target)?);
+        fs::DirBuilder::new()
+            .create(&path)
+            .context("make the directory", &path)?;
+        // Nobody else's business until it is verified; keys may be among it.
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
+            .context("make the directory", &path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        // Best effort: it has a name of its own and holds copies alone.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The directory that `path` is to stand in.
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+        Some(parent) => parent.to_owned(),
+        None => PathBuf::from("/"),
+    }
+}
+
+/// Makes the names in a directory durable.
+fn sync(directory: &Path) -> io::Result<()> {
+    fs::File::open(directory)?.sync_all()
+}

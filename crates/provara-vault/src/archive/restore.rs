@@ -1,0 +1,416 @@
+//! `restore`: everything is checked before a byte of the vault is written in its place.
+//!
+//! The archive is read twice. The first time nothing is written: names, kinds, sizes and digests are
+//! held against the archive's own manifest. The second time the files are unpacked into a directory
+//! beside the target, exactly as they were found; the vault there is verified, synced, and renamed
+//! into place as a whole.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use provara_core::id::Digest;
+use provara_core::manifest::{Manifest, safe_path};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{ArchiveError, Workshop, parent, sync};
+use crate::error::{Context, VaultError};
+use crate::layout;
+use crate::vault::Vault;
+use crate::verify::VerifyOptions;
+
+/// An archive may unpack to this many times its size, and this much more: a log of signed events
+/// shrinks to a third, not to a hundredth.
+const EXPANSION: u64 = 100;
+const ALLOWANCE: u64 = 64 << 20;
+
+/// The largest manifest that is kept in memory, in bytes: some 300,000 files.
+const LARGEST_MANIFEST: u64 = 64 << 20;
+
+/// The most entries of an archive.
+const MOST_ENTRIES: usize = 1 << 20;
+
+/// How an archive is restored.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RestoreOptions {
+    /// The most that is unpacked, in bytes; by default what an honest archive of this size holds.
+    pub max_size: Option<u64>,
+}
+
+/// A vault that was restored.
+#[derive(Debug, Clone, Serialize)]
+pub struct RestoreReceipt {
+    /// The vault.
+    pub path: PathBuf,
+    /// Its files.
+    pub file_count: u64,
+    /// Its events.
+    pub event_count: u64,
+    /// The root of its seal.
+    pub merkle_root: Digest,
+    /// Whether private keys came with it.
+    pub private_keys: bool,
+    /// What its verification noted.
+    pub notes: Vec<String>,
+}
+
+/// What an archive holds.
+pub(super) struct Inventory {
+    /// What stands before the vault's own paths: empty, or its directory and `/`.
+    prefix: String,
+    /// Files by their whole names, with digest and size.
+    files: BTreeMap<String, (Digest, u64)>,
+    directories: Vec<String>,
+    manifest: Manifest,
+}
+
+/// Restores the vault in `archive` to `target`, which must not be there or be an empty directory.
+///
+/// # Errors
+/// [`VaultError::Archive`] for an archive that is refused, [`VaultError::NotEmpty`],
+/// [`VaultError::Io`]. Nothing is then at `target` that was not there before.
+pub fn restore(
+    archive: &Path,
+    target: &Path,
+    options: RestoreOptions,
+) -> Result<RestoreReceipt, VaultError> {
+    let size = fs::metadata(archive).context("read", archive)?.len();
+    let honest = size.saturating_mul(EXPANSION).saturating_add(ALLOWANCE);
+    let inventory = inspect(archive, options.max_size.unwrap_or(honest))?;
+    check_target(target)?;
+    let workshop = Workshop::beside(target)?;
+    let root = workshop.0.join("vault");
+    unpack(archive, &inventory, &root)?;
+    let vault = Vault::open(&root)?;
+    let report = vault.verify(&VerifyOptions::default())?;
+    if !report.is_valid() {
+        return Err(ArchiveError::Invalid {
+            report: Box::new(report),
+        }
+        .into());
+    }
+    check_target(target)?;
+    // Onto an empty directory too, which the system replaces.
+    fs::rename(&root, target).context("put in place", target)?;
+    let directory = parent(target);
+    sync(&directory).context("put in place", target)?;
+    let keys = format!("{}{}", inventory.prefix, layout::PRIVATE_KEYS);
+    Ok(RestoreReceipt {
+        path: target.to_owned(),
+        file_count: inventory.files.len() as u64,
+        event_count: report.event_count(),
+        merkle_root: inventory.manifest.merkle_root(),
+        private_keys: inventory.files.contains_key(&keys),
+        notes: report.notes().to_vec(),
+    })
+}
+
+fn check_target(target: &Path) -> Result<(), VaultError> {
+    let not_empty = |reason| VaultError::NotEmpty {
+        path: target.to_owned(),
+        reason,
+    };
+    match fs::symlink_metadata(target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        there => {
+            if !there.context("read", target)?.is_dir() {
+                return Err(not_empty("is not a directory"));
+            }
+        }
+    }
+    let mut listing = fs::read_dir(target).context("read the directory", target)?;
+    match listing.next() {
+        None => Ok(()),
+        Some(_) => Err(not_empty("is not empty")),
+    }
+}
+
+/// The archive's bytes, unpacked.
+fn open(path: &Path) -> Result<Box<dyn Read>, VaultError> {
+    let unreadable = |reason: &str| ArchiveError::Unreadable {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let mut file = File::open(path).context("read", path)?;
+    let mut magic = Vec::new();
+    Read::by_ref(&mut file)
+        .take(4)
+        .read_to_end(&mut magic)
+        .context("read", path)?;
+    file.rewind().context("read", path)?;
+    let file = BufReader::with_capacity(1 << 20, file);
+    match magic.as_slice() {
+        [0x1f, 0x8b, ..] => Ok(Box::new(MultiGzDecoder::new(file))),
+        [0x28, 0xb5, 0x2f, 0xfd] => Err(unreadable("it is compressed with zstd").into()),
+        [] => Err(unreadable("it is empty").into()),
+        _ => Ok(Box::new(file)),
+    }
+}
+
+/// Goes through the entries of an archive: name, whether it is a directory, size, content.
+fn each_entry(
+    path: &Path,
+    limit: u64,
+    mut take: impl FnMut(String, bool, u64, &mut dyn Read) -> Result<(), VaultError>,
+) -> Result<(), VaultError> {
+    let unreadable = |error: io::Error| {
+        VaultError::from(ArchiveError::Unreadable {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })
+    };
+    // Names and padding count as well: no part of the archive is read without end.
+    let bounded = Bounded {
+        inner: open(path)?,
+        left: limit.saturating_add(ALLOWANCE),
+    };
+    let mut archive = tar::Archive::new(bounded);
+    let mut total = 0u64;
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::FileTooLarge => ArchiveError::TooLarge { limit }.into(),
+        _ => unreadable(error),
+    };
+    for (number, entry) in archive.entries().map_err(failed)?.enumerate() {
+        let mut entry = entry.map_err(failed)?;
+        let shown = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let refuse = |reason| ArchiveError::Entry {
+            entry: shown.clone(),
+            reason,
+        };
+        if number >= MOST_ENTRIES {
+            return Err(refuse("is one entry too many").into());
+        }
+        let kind = entry.header().entry_type();
+        let is_directory = match kind {
+            tar::EntryType::Directory => true,
+            tar::EntryType::Regular => false,
+            tar::EntryType::XGlobalHeader => continue,
+            tar::EntryType::Symlink | tar::EntryType::Link => {
+                return Err(refuse("is a link").into());
+            }
+            _ => return Err(refuse("is neither a file nor a directory").into()),
+        };
+        let name = String::from_utf8(entry.path_bytes().into_owned())
+            .map_err(|_| refuse("has a name that is not UTF-8"))?;
+        let name = name.strip_prefix("./").unwrap_or(&name);
+        let name = if is_directory {
+            name.trim_end_matches('/')
+        } else {
+            name
+        };
+        if is_directory && matches!(name, "" | ".") {
+            continue;
+        }
+        if !safe_path(name) {
+            return Err(refuse("would be written outside the vault, or has no plain name").into());
+        }
+        let size = entry.size();
+        total = total.saturating_add(size);
+        if total > limit {
+            return Err(ArchiveError::TooLarge { limit }.into());
+        }
+        take(name.to_owned(), is_directory, size, &mut entry).map_err(|error| match error {
+            VaultError::Io { source, .. } if source.kind() == io::ErrorKind::FileTooLarge => {
+                ArchiveError::TooLarge { limit }.into()
+            }
+            error => error,
+        })?;
+    }
+    Ok(())
+}
+
+/// Reads at most so many bytes.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(length as u64)
+            .ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(length)
+    }
+}
+
+/// The first reading: what is there, and that it is what the archive's manifest says.
+pub(super) fn inspect(path: &Path, limit: u64) -> Result<Inventory, VaultError> {
+    let mut files = BTreeMap::new();
+    let mut directories = Vec::new();
+    let mut manifests = BTreeMap::new();
+    each_entry(path, limit, |name, is_directory, size, content| {
+        if is_directory {
+            directories.push(name);
+            return Ok(());
+        }
+        let keep = name.rsplit('/').next() == Some(layout::MANIFEST) && size <= LARGEST_MANIFEST;
+        let mut text = Vec::new();
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match content.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => {
+                    hasher.update(&buffer[..length]);
+                    if keep {
+                        text.extend_from_slice(&buffer[..length]);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("read", path),
+            }
+        }
+        if keep {
+            manifests.insert(name.clone(), text);
+        }
+        let digest = Digest(hasher.finalize().into());
+        match files.insert(name.clone(), (digest, size)) {
+            None => Ok(()),
+            Some(_) => Err(ArchiveError::Entry {
+                entry: name,
+                reason: "is there twice",
+            }
+            .into()),
+        }
+    })?;
+    let prefix = match files.contains_key(layout::MANIFEST) {
+        true => String::new(),
+        false => {
+            let tops = manifests.keys().filter_map(|name| name.split_once('/'));
+            let (top, _) = tops
+                .filter(|(_, rest)| *rest == layout::MANIFEST)
+                .min()
+                .ok_or(ArchiveError::NoVault)?;
+            format!("{top}/")
+        }
+    };
+    let text = manifests
+        .get(&format!("{prefix}{}", layout::MANIFEST))
+        .ok_or(ArchiveError::NoVault)?;
+    let manifest = Manifest::parse(text).map_err(|error| ArchiveError::Contradiction {
+        file: layout::MANIFEST.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let inventory = Inventory {
+        prefix,
+        files,
+        directories,
+        manifest,
+    };
+    inventory.check()?;
+    Ok(inventory)
+}
+
+impl Inventory {
+    /// Holds the files against the manifest.
+    fn check(&self) -> Result<(), ArchiveError> {
+        let contradiction = |file: &str, reason: &str| ArchiveError::Contradiction {
+            file: file.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let listed: BTreeMap<&str, _> = self
+            .manifest
+            .files
+            .iter()
+            .map(|file| (file.path.as_str(), file))
+            .collect();
+        for (name, (digest, size)) in &self.files {
+            let path = name.strip_prefix(&self.prefix).ok_or(ArchiveError::Entry {
+                entry: name.clone(),
+                reason: "stands outside the vault's directory",
+            })?;
+            if layout::is_unlisted(path) {
+                continue;
+            }
+            let file = listed
+                .get(path)
+                .ok_or_else(|| contradiction(path, "it is not listed"))?;
+            if file.size != *size {
+                let reason = format!("it has {size} bytes, not {}", file.size);
+                return Err(contradiction(path, &reason));
+            }
+            if file.sha256 != digest.to_string() {
+                let reason = format!("it has the SHA-256 {digest}, not {}", file.sha256);
+                return Err(contradiction(path, &reason));
+            }
+        }
+        for path in listed.keys() {
+            if !self.files.contains_key(&format!("{}{path}", self.prefix)) {
+                return Err(contradiction(path, "it is missing"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The second reading: writes what the first one found, and nothing else.
+fn unpack(archive: &Path, inventory: &Inventory, root: &Path) -> Result<(), VaultError> {
+    let inside = |name: &str| name.strip_prefix(&inventory.prefix).map(str::to_owned);
+    let mut made = vec![root.to_owned()];
+    fs::create_dir(root).context("make the directory", root)?;
+    let directories = inventory.directories.iter().filter_map(|name| inside(name));
+    let parents = inventory.files.keys().filter_map(|name| {
+        let path = inside(name)?;
+        Some(path.rsplit_once('/')?.0.to_owned())
+    });
+    for directory in directories.chain(parents).filter(|name| !name.is_empty()) {
+        let mut path = root.to_owned();
+        for part in directory.split('/') {
+            path.push(part);
+            match fs::create_dir(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => {
+                    result.context("make the directory", &path)?;
+                    made.push(path.clone());
+                }
+            }
+        }
+    }
+    let changed = || ArchiveError::Unreadable {
+        path: archive.to_owned(),
+        reason: "it changed while it was read".to_owned(),
+    };
+    each_entry(archive, u64::MAX, |name, is_directory, _, content| {
+        if is_directory {
+            return Ok(());
+        }
+        let (digest, size) = inventory.files.get(&name).ok_or_else(changed)?;
+        let relative = inside(&name).ok_or_else(changed)?;
+        let path = root.join(&relative);
+        let private = relative == layout::PRIVATE_KEYS;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(if private { 0o600 } else { 0o666 })
+            .open(&path)
+            .context("write to", &path)?;
+        let mut hasher = Sha256::new();
+        let mut left = *size;
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            let length = content.read(&mut buffer).context("read", archive)?;
+            if length == 0 {
+                break;
+            }
+            left = left.checked_sub(length as u64).ok_or_else(changed)?;
+            hasher.update(&buffer[..length]);
+            file.write_all(&buffer[..length])
+                .context("write to", &path)?;
+        }
+        if left > 0 || Digest(hasher.finalize().into()) != *digest {
+            return Err(changed().into());
+        }
+        file.sync_all().context("write to", &path)
+    })?;
+    for directory in made.iter().rev() {
+        sync(directory).context("write to", directory)?;
+    }
+    Ok(())
+}
