@@ -274,7 +274,7 @@ impl Drop for Staging {
 fn make_directory(parent: &Path, name: &std::ffi::OsStr) -> io::Result<PathBuf> {
     for _ in 0..16 {
         let mut random = [0; 8];
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
         let mut hidden = OsString::from(".");
         hidden.push(name);
         hidden.push(format!(".provara-{:016x}", u64::from_le_bytes(random)));

@@ -137,6 +137,7 @@ pub use paths::PathsError;
 /// The three words that must stand in the unused registers of the one `execve` that the filter
 /// lets through. They exist in the launcher's memory only, which that call replaces.
 #[derive(Debug, Default)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(crate) struct ExecKey(pub(crate) [u64; 3]);
 
 /// Puts up the walls around this process, for good.

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::process::getppid;
 
 use super::{Plan, Raw, Report};
 use crate::protocol::{self, FrameReader};
@@ -60,8 +60,7 @@ fn connect() -> io::Result<UnixStream> {
 
 fn launch(socket: &mut UnixStream) -> io::Result<std::convert::Infallible> {
     let (plan, log) = receive_plan(socket)?;
-    // From here on the process dies with the core, however that ends.
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    die_with_the_core()?;
     if getppid()
         .map(rustix::process::Pid::as_raw_nonzero)
         .map(|pid| pid.get())
@@ -93,6 +92,19 @@ fn launch(socket: &mut UnixStream) -> io::Result<std::convert::Infallible> {
     Err(executable.execute(&key))
 }
 
+/// Ties the life of this process to that of the core, however that ends. On Linux the kernel sees
+/// to it; elsewhere the host ends when its socket does, unless a plugin keeps it busy.
+#[cfg(target_os = "linux")]
+fn die_with_the_core() -> io::Result<()> {
+    use rustix::process::{Signal, set_parent_process_death_signal};
+    Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_the_core() -> io::Result<()> {
+    Ok(())
+}
+
 fn receive_plan(socket: &mut UnixStream) -> io::Result<(Plan, Option<OwnedFd>)> {
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
@@ -104,7 +116,8 @@ fn receive_plan(socket: &mut UnixStream) -> io::Result<(Plan, Option<OwnedFd>)> 
         &*socket,
         &mut [IoSliceMut::new(&mut buffer)],
         &mut control,
-        RecvFlags::CMSG_CLOEXEC,
+        // Everything is marked close-on-exec below, before anything is executed.
+        RecvFlags::empty(),
     )?;
     let mut log = None;
     for item in control.drain() {

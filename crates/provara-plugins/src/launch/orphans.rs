@@ -5,13 +5,14 @@
 //! the core becomes the *subreaper* of its descendants (an orphan becomes its child instead of
 //! init's), every host gets a random mark in its environment, which its children inherit, and the
 //! end of the host is also the end of whatever carries the mark, descends from it, or was orphaned
-//! to us out of a foreign process group.
+//! to us out of a foreign process group. All of this needs Linux's `/proc`; elsewhere the signal to
+//! the group is what there is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::{Mutex, PoisonError};
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 /// The variable that carries the mark.
 pub(super) const VARIABLE: &str = "PROVARA_HOST_MARK";
@@ -50,7 +51,7 @@ pub(super) fn registered(
 pub(super) fn new_mark() -> String {
     let mut random = [0; 16];
     // Without random numbers the process id alone would do; the mark only has to be unlike others.
-    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+    let _ = getrandom::fill(&mut random);
     format!(
         "{:032x}-{}",
         u128::from_ne_bytes(random),
@@ -67,7 +68,8 @@ impl Sweeper {
     /// Makes orphans of this process's descendants its own children from now on.
     pub(crate) fn adopt() {
         // Without it, orphans are still found by their mark.
-        let _ = set_child_subreaper(rustix::process::getpid().into());
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::set_child_subreaper(rustix::process::getpid().into());
     }
 
     /// Kills every descendant of the host. The host itself may be dead, but not waited for.

@@ -112,6 +112,8 @@ fn every_format_is_asserted_and_named() {
         ("time", "25:00:00Z", "time"),
         ("duration", "P1X", "duration"),
         ("email", "nobody", "email address"),
+        ("idn-email", "nobody", "internationalized email address"),
+        ("idn-hostname", "-ä", "internationalized hostname"),
         ("uri", "no scheme", "URI"),
         ("uri-reference", "\\\\x", "URI reference"),
         ("iri", "no scheme", "IRI"),

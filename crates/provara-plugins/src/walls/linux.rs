@@ -30,8 +30,7 @@ pub(super) fn put_up(rules: &Rules) -> Result<(Confinement, ExecKey), String> {
     let status = landlock(rules).map_err(|error| format!("Landlock: {error}"))?;
     let files = what_landlock_lacks(&status, &mut missing);
     let mut random = [0; 24];
-    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-        .map_err(|error| format!("random numbers: {error}"))?;
+    getrandom::fill(&mut random).map_err(|error| format!("random numbers: {error}"))?;
     let word = |index: usize| {
         random[index * 8..]
             .first_chunk()
