@@ -3,11 +3,13 @@
 //! A recording layer beneath the writer notes every change. From the record, each moment is turned
 //! into the states that a real disk may be in if the power goes there: what was synced is there;
 //! what was not is there, lost, cut, zero-filled or, in pieces of a sector, any mixture; renames
-//! that were not synced happened in any combination. After each state the next append must
-//! succeed, the vault must verify strictly, and every acknowledged event must be in it.
+//! that were not synced happened in any combination. After each state the next append, or a repair,
+//! must succeed, the vault must verify strictly, and every acknowledged event must be in it. The
+//! workload appends, batches, rotates keys, writes a checkpoint, recovers a torn tail and merges in
+//! both orders.
 //!
-//! `CRASH_STATES=100000 cargo test -p provara-vault --test crashes` tries more states than the
-//! default.
+//! `CRASH_STATES=100000 cargo test -p provara-vault --test crashes` (`make crash-states`) tries more
+//! states than the default.
 
 mod common;
 
@@ -16,12 +18,15 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::{Fixture, note, request};
 use provara_core::keys::{Keyfile, SigningKey};
 use provara_vault::layer::{FileLayer, SystemFiles, Temporary};
-use provara_vault::{AppendRequest, InitOptions, Vault, VerifyOptions};
+use provara_vault::{
+    AppendRequest, BatchOptions, InitOptions, MergeOptions, MergeOrder, Vault, VerifyOptions,
+};
 
 const SECTOR: usize = 512;
 
@@ -32,6 +37,7 @@ enum Change {
     SyncLog,
     /// A durable temporary file took this name.
     Rename(PathBuf, Vec<u8>),
+    Remove(PathBuf),
     SyncDirectory(PathBuf),
     /// From here on these events are promised.
     Acknowledge(Vec<String>),
@@ -120,6 +126,7 @@ impl FileLayer for Recording {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        self.push(Change::Remove(path.to_owned()));
         SystemFiles.remove(path)
     }
 
@@ -152,7 +159,8 @@ struct Disk {
     /// The log as it was when it was last synced, and since.
     synced: Vec<u8>,
     written: Vec<u8>,
-    renames: Vec<(PathBuf, Vec<u8>)>,
+    /// New contents of names, or that they go.
+    renames: Vec<(PathBuf, Option<Vec<u8>>)>,
     promised: Vec<String>,
 }
 
@@ -163,18 +171,27 @@ impl Disk {
             Change::Truncate(len) => self.written.truncate(*len as usize),
             Change::SyncLog => self.synced = self.written.clone(),
             Change::Rename(path, bytes) => {
-                assert_eq!(
-                    self.synced, self.written,
+                assert!(
+                    *path == self.log || self.synced == self.written,
                     "a name changes before the log is durable"
                 );
-                self.renames.push((path.clone(), bytes.clone()));
+                self.renames.push((path.clone(), Some(bytes.clone())));
             }
+            Change::Remove(path) => self.renames.push((path.clone(), None)),
             Change::SyncDirectory(directory) => {
                 let (durable, pending): (Vec<_>, Vec<_>) = std::mem::take(&mut self.renames)
                     .into_iter()
                     .partition(|(path, _)| path.parent() == Some(directory));
-                self.files.extend(durable);
                 self.renames = pending;
+                for (path, bytes) in durable {
+                    match bytes {
+                        Some(bytes) if path == self.log => {
+                            self.synced.clone_from(&bytes);
+                            self.written = bytes;
+                        }
+                        bytes => put(&mut self.files, &path, bytes.as_deref()),
+                    }
+                }
             }
             Change::Acknowledge(ids) => {
                 assert!(self.renames.is_empty() && self.synced == self.written);
@@ -186,16 +203,17 @@ impl Disk {
     /// One state that the disk may be in now.
     fn crash(&self, random: &mut Random) -> Files {
         let mut files = self.files.clone();
+        files.insert(self.log.clone(), self.log_after(random));
         for (path, bytes) in &self.renames {
             if random.below(2) == 0 {
-                files.insert(path.clone(), bytes.clone());
+                put(&mut files, path, bytes.as_deref());
             }
         }
-        files.insert(self.log.clone(), self.log_after(random));
-        if random.below(8) == 0 {
+        if random.below(4) == 0 {
             let name = format!(".provara-tmp-{:024x}", random.below(1 << 40));
             let part = b"{\"backpack"[..random.below(10)].to_vec();
-            files.insert(self.log.ancestors().nth(2).unwrap().join(name), part);
+            let directory = ["", "identity", "events", "checkpoints"][random.below(4)];
+            files.insert(Path::new(directory).join(name), part);
         }
         files
     }
@@ -237,6 +255,39 @@ impl Disk {
         };
         [&self.synced[..common], &tail].concat()
     }
+}
+
+fn put(files: &mut Files, path: &Path, bytes: Option<&[u8]>) {
+    match bytes {
+        Some(bytes) => files.insert(path.to_owned(), bytes.to_vec()),
+        None => files.remove(path),
+    };
+}
+
+/// Copies a vault, and appends there.
+fn copy_with(vault: &Vault, to: &Path, requests: &[AppendRequest], keyfile: &Keyfile) -> Vault {
+    for (path, bytes) in files_of(vault.path()) {
+        fs::create_dir_all(to.join(&path).parent().unwrap()).unwrap();
+        fs::write(to.join(&path), bytes).unwrap();
+    }
+    for empty in ["artifacts/cas", "state"] {
+        fs::create_dir_all(to.join(empty)).unwrap();
+    }
+    let copy = Vault::open(to).unwrap();
+    for request in requests {
+        copy.append(request, keyfile).unwrap();
+    }
+    copy
+}
+
+/// The ids of every event of a vault.
+fn ids(vault: &Vault) -> Vec<String> {
+    let log = fs::read_to_string(vault.log_path()).unwrap();
+    let id = |line: &str| {
+        let at = line.find("\"event_id\":\"").unwrap() + 12;
+        line[at..at + 28].to_owned()
+    };
+    log.lines().map(id).collect()
 }
 
 fn files_of(vault: &Path) -> Files {
@@ -286,11 +337,23 @@ fn record() -> (Files, Keyfile, Vec<Change>) {
             ..note("a", "by the new key")
         },
     ];
+    // Earlier in time than what follows here: the merge has to rewrite.
+    let earlier = copy_with(
+        &vault,
+        &fixture.outside().join("earlier"),
+        &[note("elsewhere", "1"), note("elsewhere", "2")],
+        &keyfile,
+    );
     for (number, request) in requests.iter().enumerate() {
         let receipt = vault.append(request, &keyfile).unwrap();
         layer.push(Change::Acknowledge(vec![receipt.event_id.to_string()]));
         if number == 1 {
             vault.checkpoint(&keyfile, None).unwrap();
+            let options = MergeOptions::default();
+            let merged = vault.merge(&earlier, &keyfile, &options).unwrap();
+            assert_eq!(merged.order, MergeOrder::Rewritten);
+            assert_eq!(merged.retired_checkpoints.len(), 1);
+            layer.push(Change::Acknowledge(ids(&earlier)));
         }
         if number == 3 {
             // A torn tail, so that a recovery is part of the workload.
@@ -300,12 +363,38 @@ fn record() -> (Files, Keyfile, Vec<Change>) {
             layer.push(Change::SyncLog);
         }
     }
+    let later = AppendRequest {
+        key_id: Some(quorum),
+        ..note("later", "1")
+    };
+    let later = copy_with(&vault, &fixture.outside().join("later"), &[later], &keyfile);
+    let options = MergeOptions {
+        append_only: true,
+        ..MergeOptions::default()
+    };
+    let merged = vault.merge(&later, &keyfile, &options).unwrap();
+    assert_eq!(merged.order, MergeOrder::Appended);
+    layer.push(Change::Acknowledge(ids(&later)));
+    let batch = (0..6).map(|number| AppendRequest {
+        key_id: Some(new.key_id()),
+        ..note("batch", &format!("{number}"))
+    });
+    let options = BatchOptions {
+        group: 2,
+        ..BatchOptions::default()
+    };
+    let only_new = Keyfile::new(vec![new.clone()]);
+    vault
+        .append_many(batch.collect(), &only_new, options)
+        .unwrap();
+    layer.push(Change::Acknowledge(ids(&vault)));
     let strip = |path: &Path| path.strip_prefix(vault.path()).unwrap().to_owned();
     let changes = std::mem::take(&mut layer.0.lock().unwrap().changes);
     let changes = changes
         .into_iter()
         .map(|change| match change {
             Change::Rename(path, bytes) => Change::Rename(strip(&path), bytes),
+            Change::Remove(path) => Change::Remove(strip(&path)),
             Change::SyncDirectory(path) => Change::SyncDirectory(strip(&path)),
             other => other,
         })
@@ -314,7 +403,12 @@ fn record() -> (Files, Keyfile, Vec<Change>) {
 }
 
 /// Puts a state on the disk, lets the next writer at it, and looks at what comes out.
-fn recover(files: &Files, promised: &[String], keyfile: &Keyfile) -> Result<(), String> {
+fn recover(
+    files: &Files,
+    promised: &[String],
+    keyfile: &Keyfile,
+    repair: bool,
+) -> Result<(), String> {
     // In memory where there is such a directory: nothing here needs to be durable.
     let memory = Path::new("/dev/shm");
     let place = if memory.is_dir() {
@@ -335,19 +429,28 @@ fn recover(files: &Files, promised: &[String], keyfile: &Keyfile) -> Result<(), 
         .unwrap()
         .with_layer(Arc::new(Recording::default()))
         .with_state_directory(directory.path().join("state"));
-    let receipt = vault
-        .append(&note("next", "writer"), keyfile)
-        .map_err(|error| format!("the next append is refused: {error}"))?;
-    let report = vault
-        .verify(&VerifyOptions {
+    let verify = || {
+        let options = VerifyOptions {
             strict: true,
             threads: Some(1),
             ..VerifyOptions::default()
-        })
-        .unwrap();
-    if !report.is_valid() {
-        return Err(format!("it does not verify: {:?}", report.findings()));
+        };
+        let report = vault.verify(&options).unwrap();
+        match report.is_valid() {
+            true => Ok(()),
+            false => Err(format!("it does not verify: {:?}", report.findings())),
+        }
+    };
+    if repair {
+        vault
+            .repair(Some(keyfile), false)
+            .map_err(|error| format!("it is not repaired: {error}"))?;
+        verify()?;
     }
+    let receipt = vault
+        .append(&note("next", "writer"), keyfile)
+        .map_err(|error| format!("the next append is refused: {error}"))?;
+    verify()?;
     let log = fs::read_to_string(vault.log_path()).unwrap();
     for id in promised.iter().chain([&receipt.event_id.to_string()]) {
         if !log.contains(&format!("\"event_id\":\"{id}\"")) {
@@ -374,30 +477,46 @@ fn after_any_crash_the_next_append_finds_a_whole_vault() {
         promised: Vec::new(),
     };
     let each = states.div_ceil(changes.len() + 1);
-    let mut random = Random(0x00c0_ffee);
-    let mut tried = 0;
     let name = |change: Option<&Change>| match change {
         Some(Change::Rename(path, _)) => format!("the rename of {}", path.display()),
         other => format!("{other:?}").chars().take(80).collect(),
     };
-    for point in 0..=changes.len() {
-        for _ in 0..each {
-            let files = disk.crash(&mut random);
-            if let Err(problem) = recover(&files, &disk.promised, &keyfile) {
-                panic!(
-                    "state {tried}, after change {point} ({}): {problem}\nthe log ends:\n{}",
-                    name(changes.get(point.wrapping_sub(1))),
-                    String::from_utf8_lossy(
-                        &files[&disk.log][disk.synced.len().min(files[&disk.log].len())..]
-                    )
-                );
-            }
-            tried += 1;
-        }
-        if let Some(change) = changes.get(point) {
-            disk.apply(change);
-        }
+    // What the disk surely holds at each point, and then every point by itself, on all cores.
+    let mut points = vec![disk.clone()];
+    for change in &changes {
+        disk.apply(change);
+        points.push(disk.clone());
     }
+    let (next, tried) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        loop {
+            let point = next.fetch_add(1, Ordering::Relaxed);
+            let Some(disk) = points.get(point) else {
+                return;
+            };
+            let mut random = Random(0x00c0_ffee ^ (point as u64) << 32);
+            for _ in 0..each {
+                let files = disk.crash(&mut random);
+                let repair = random.below(3) == 0;
+                if let Err(problem) = recover(&files, &disk.promised, &keyfile, repair) {
+                    panic!(
+                        "after change {point} ({}): {problem}\nthe log ends:\n{}",
+                        name(changes.get(point.wrapping_sub(1))),
+                        String::from_utf8_lossy(
+                            &files[&disk.log][disk.synced.len().min(files[&disk.log].len())..]
+                        )
+                    );
+                }
+                tried.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let tried = tried.into_inner();
     println!("{tried} states after {} changes", changes.len());
-    assert!(tried >= states && changes.len() > 40);
+    assert!(tried >= states && changes.len() > 80);
 }
