@@ -41,7 +41,10 @@ pub(crate) struct Hub {
     vaults: Arc<RwLock<Vec<Arc<Served>>>>,
     keeper: Option<Keeper>,
     installed: watch::Receiver<Option<Arc<Installed>>>,
-    toolbox: RwLock<Arc<Toolbox>>,
+    /// The tools, and what was installed when they were made.
+    toolbox: Mutex<Option<(Arc<Installed>, Arc<Toolbox>)>>,
+    /// The tools that clients were last told of.
+    announced: Mutex<Option<Arc<Toolbox>>>,
     clients: Mutex<Vec<Weak<Client>>>,
     listeners: Mutex<Vec<SubscriptionSink>>,
 }
@@ -65,7 +68,8 @@ impl Hub {
             }
         };
         let hub = Arc::new(Self {
-            toolbox: RwLock::default(),
+            toolbox: Mutex::default(),
+            announced: Mutex::default(),
             words,
             jobs: Arc::new(Semaphore::new(JOBS)),
             stopping: CancellationToken::new(),
@@ -77,7 +81,7 @@ impl Hub {
             listeners: Mutex::default(),
             config,
         });
-        hub.remake_tools(&Installed::default());
+        hub.tools_changed();
         tokio::spawn(watching::plugins(Arc::clone(&hub)));
         tokio::spawn(watching::logs(Arc::clone(&hub)));
         hub
@@ -120,9 +124,7 @@ impl Hub {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .push(vault);
-        if let Some(installed) = self.installed.borrow().clone() {
-            self.remake_tools(&installed);
-        }
+        *self.toolbox.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The places that no plugin may read.
@@ -156,17 +158,32 @@ impl Hub {
         }
     }
 
-    /// Makes the tools anew; says whether they differ from before.
-    pub(crate) fn remake_tools(&self, installed: &Installed) -> bool {
-        let made = Arc::new(Toolbox::new(&self.config, &self.vaults(), installed));
-        let mut toolbox = self.toolbox.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = !made.same_as(&toolbox);
-        *toolbox = made;
-        changed
+    /// The tools as they are now.
+    pub(crate) fn toolbox(&self) -> Arc<Toolbox> {
+        let installed = self.installed_now().unwrap_or_default();
+        let mut toolbox = self.toolbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((from, tools)) = &*toolbox
+            && Arc::ptr_eq(from, &installed)
+        {
+            return Arc::clone(tools);
+        }
+        let tools = Arc::new(Toolbox::new(&self.config, &self.vaults(), &installed));
+        *toolbox = Some((installed, Arc::clone(&tools)));
+        tools
     }
 
-    pub(crate) fn toolbox(&self) -> Arc<Toolbox> {
-        Arc::clone(&self.toolbox.read().unwrap_or_else(PoisonError::into_inner))
+    /// Whether clients were told of other tools than there are now; from now on they were.
+    pub(crate) fn tools_changed(&self) -> bool {
+        let now = self.toolbox();
+        let mut announced = self
+            .announced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let changed = announced
+            .as_ref()
+            .is_none_or(|before| !before.same_as(&now));
+        *announced = Some(now);
+        changed
     }
 
     /// Asks a plugin's own `validate`; blocks.

@@ -185,6 +185,27 @@ impl Thread {
         if self.worked >= WORN || self.host.as_ref().is_some_and(Host::has_ended) {
             self.host = None;
         }
+        let reused = self.host.is_some();
+        let verdict = self.ask(event_type, data, job)?;
+        // It may have died before it was asked, and be seen dead only now: a fresh host decides.
+        if reused && !job.is_cancelled() && matches!(verdict, Err(HostError::Died { .. })) {
+            return self
+                .ask(event_type, data, job)?
+                .map_err(|error| self.told(error));
+        }
+        verdict.map_err(|error| self.told(error))
+    }
+
+    fn told(&self, error: HostError) -> Refusal {
+        Refusal(self.words.tell(Trouble::Host(error)))
+    }
+
+    fn ask(
+        &mut self,
+        event_type: &CustomType,
+        data: &Value<'static>,
+        job: &Handle,
+    ) -> Result<Result<Verdict, HostError>, Refusal> {
         let host = match &mut self.host {
             Some(host) => host,
             None => {
@@ -197,13 +218,11 @@ impl Thread {
         let began = Instant::now();
         let verdict = host.validate(event_type, data);
         self.worked += began.elapsed();
-        if verdict
-            .as_ref()
-            .is_err_and(|error| !matches!(error, HostError::Plugin(_)))
-        {
+        let unharmed = |error: &HostError| matches!(error, HostError::Plugin(_));
+        if verdict.as_ref().is_err_and(|error| !unharmed(error)) {
             self.host = None;
         }
-        verdict.map_err(|error| Refusal(self.words.tell(Trouble::Host(error))))
+        Ok(verdict)
     }
 }
 

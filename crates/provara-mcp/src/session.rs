@@ -131,8 +131,7 @@ impl Session {
         // A plugin's tool is known only once the plugins are.
         let mut toolbox = self.hub.toolbox();
         if toolbox.get(&request.name).is_none() && self.hub.installed_now().is_none() {
-            let installed = self.hub.installed().await;
-            self.hub.remake_tools(&installed);
+            self.hub.installed().await;
             toolbox = self.hub.toolbox();
         }
         let Some(tool) = toolbox.get(&request.name) else {
@@ -282,10 +281,7 @@ impl ServerHandler for Session {
         request: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        if self.hub.installed_now().is_none() {
-            let installed = self.hub.installed().await;
-            self.hub.remake_tools(&installed);
-        }
+        self.hub.installed().await;
         let toolbox = self.hub.toolbox();
         let all: Vec<_> = toolbox
             .all()

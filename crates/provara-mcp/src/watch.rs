@@ -82,7 +82,7 @@ fn take(hub: &Hub, found: &Installed) {
     if let Some(failure) = &found.failure {
         hub.log(Level::Warning, &failure.0);
     }
-    if hub.remake_tools(found) {
+    if hub.tools_changed() {
         hub.log(Level::Info, "The installed plugins have changed.");
         hub.lists_changed(false);
     }

@@ -215,6 +215,8 @@ pub(super) fn init(call: &Call) -> Result<Answer, Refusal> {
     let made = provara_vault::init(&served.path, &InitOptions::default())
         .map_err(|error| served.told(&*hub.words, error))?;
     hub.add_vault(Arc::clone(&served));
+    call.hub.tools_changed();
+    call.hub.lists_changed(true);
     Ok(Answer::new()
         .with("vault", served.name.as_str())
         .with("uid", &made.uid)

@@ -1,0 +1,312 @@
+"""What a hostile or broken client may try: each is refused, and the server lives on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from conftest import Make
+from support_mcp import TOKEN, Http, Server, over_http, until
+from test_client import DOOR, call
+
+HEADERS = {
+    "Content-Type": "application/json",
+    "Accept": "application/json, text/event-stream",
+}
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 0,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "abuse", "version": "1"},
+    },
+}
+INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+
+
+def raw(running: Http, request: bytes, wait: float = 5.0) -> bytes:
+    """Sends bytes and gives what comes back until the server is silent or hangs up."""
+    with socket.create_connection(("127.0.0.1", running.port), timeout=wait) as connection:
+        with contextlib.suppress(OSError):
+            connection.sendall(request)
+        answer = b""
+        with contextlib.suppress(OSError):
+            while chunk := connection.recv(65536):
+                answer += chunk
+                if b"\r\n\r\n" in answer:
+                    break
+        return answer
+
+
+def post(running: Http, body: bytes, **headers: str) -> int:
+    """Posts a body with exactly these headers, and gives the status."""
+    named = {"Host": f"127.0.0.1:{running.port}", **HEADERS}
+    named |= {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = [f"{name}: {value}" for name, value in named.items() if value]
+    head = "\r\n".join(["POST /mcp HTTP/1.1", *lines, f"Content-Length: {len(body)}", "", ""])
+    answer = raw(running, head.encode() + body)
+    assert answer.startswith(b"HTTP/1.1 "), answer
+    return int(answer.split()[1])
+
+
+def healthy(running: Http) -> None:
+    """The server lives and serves a client from beginning to end."""
+    assert running.alive()
+
+    async def run() -> None:
+        async with over_http(running) as session:
+            assert (await call(session, "get_vault_status"))["valid"]
+
+    anyio.run(run)
+
+
+def test_hosts_and_origins(plain: Make, vault: Path) -> None:
+    body = json.dumps(INITIALIZE).encode()
+    with plain("--vault", vault).http() as running:
+        assert post(running, body) == 200
+        assert post(running, body, Host="localhost") == 200
+        assert post(running, body, Host=f"[::1]:{running.port}") == 200
+        for host in ("evil.example", "evil.example:80", "localhost.evil.example", "10.0.0.1", ""):
+            assert post(running, body, Host=host) in (400, 403), host
+        assert post(running, body, Origin="http://localhost:6274") == 200
+        for origin in (
+            "https://evil.example",
+            "http://localhost.evil.example",
+            "null",
+            "http://127.0.0.1.evil.example",
+            "file://",
+        ):
+            assert post(running, body, Origin=origin) == 403, origin
+        refusals = [line for line in running.lines if "refused" in line]
+        assert any("evil.example" in line and "host" in line for line in refusals)
+        assert any("origin" in line for line in refusals)
+        healthy(running)
+
+
+def test_tokens(plain: Make, vault: Path) -> None:
+    body = json.dumps(INITIALIZE).encode()
+    with plain("--vault", vault).http(token=TOKEN) as running:
+        assert post(running, body, Authorization=f"Bearer {TOKEN}") == 200
+        for wrong in ("", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", "Bearer", TOKEN):
+            assert post(running, body, Authorization=wrong) == 401, wrong
+        assert all(TOKEN not in line for line in running.lines)
+        assert sum("bearer token" in line for line in running.lines) == 6
+        healthy(running)
+
+
+@pytest.mark.parametrize("token", [None, "short"])
+def test_off_loopback_needs_a_token(plain: Make, vault: Path, token: str | None) -> None:
+    server = plain("--vault", vault)
+    if token:
+        server.environment["PROVARA_MCP_TOKEN"] = token
+    done = server.run("mcp", "--vault", vault, "--transport", "http", "--listen", "0.0.0.0:0")
+    assert done.returncode == 2
+    assert done.stderr.startswith("ERROR: ") and "PROVARA_MCP_TOKEN" in done.stderr
+
+
+def test_sessions_are_checked(plain: Make, vault: Path) -> None:
+    listing = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).encode()
+    with plain("--vault", vault).http() as running:
+        assert post(running, listing, mcp_session_id="no-such-session") == 404
+        assert post(running, listing, mcp_session_id="../../x") in (400, 404)
+        # The wrong order: a request of an older revision before there is a session.
+        assert post(running, listing) >= 400
+        healthy(running)
+
+
+def test_malformed_requests(plain: Make, vault: Path) -> None:
+    with plain("--vault", vault).http() as running:
+        for body in (b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"jsonrpc":"1.0"}', b"[" * 100_000):
+            assert 400 <= post(running, body) < 500, body[:20]
+        for request in (
+            b"\x00" * 1000,
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+            b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
+            b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 200_000 + b"\r\n\r\n",
+            b"PUT /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        ):
+            answer = raw(running, request)
+            assert not answer or answer.split()[1].startswith(b"4"), answer[:80]
+        healthy(running)
+
+
+def test_oversized_requests(plain: Make, vault: Path) -> None:
+    with plain("--vault", vault).http() as running:
+        before = running.memory()
+        body = json.dumps(INITIALIZE | {"padding": "x" * (20 << 20)}).encode()
+        with contextlib.suppress(AssertionError):
+            # It may also hang up before it has read it all.
+            assert post(running, body) == 413
+        healthy(running)
+        assert running.memory() - before < 64 << 10
+
+
+def test_clients_that_vanish_and_readers_that_stall(plain: Make, vault: Path) -> None:
+    body = json.dumps(INITIALIZE).encode()
+    with plain("--vault", vault).http() as running:
+        for _ in range(50):
+            head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+            with socket.create_connection(("127.0.0.1", running.port)) as connection:
+                connection.sendall(head.encode() + body[: len(body) // 2])
+        stalled = []
+        for _ in range(50):
+            connection = socket.create_connection(("127.0.0.1", running.port))
+            headers = "\r\n".join(f"{name}: {value}" for name, value in HEADERS.items())
+            connection.sendall(
+                f"POST /mcp HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
+            stalled.append(connection)
+        healthy(running)
+        for connection in stalled:
+            connection.close()
+        healthy(running)
+
+
+# ------------------------------------------------------------------------------ stdio
+
+
+class Pipe:
+    """A server over stdio, spoken to by hand."""
+
+    def __init__(self, process: subprocess.Popen[bytes]):
+        self.process = process
+
+    def send(self, message: object) -> None:
+        data = message if isinstance(message, bytes) else json.dumps(message).encode()
+        assert self.process.stdin is not None
+        self.process.stdin.write(data + b"\n")
+        self.process.stdin.flush()
+
+    def receive(self, request: int) -> dict[str, Any]:
+        """The answer to a request; what comes before it is of no interest here."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            message = json.loads(line)
+            if message.get("id") == request:
+                return dict(message)
+        raise AssertionError("the server ended")
+
+    def ask(self, request: int, method: str, **parameters: Any) -> dict[str, Any]:
+        self.send({"jsonrpc": "2.0", "id": request, "method": method, "params": parameters})
+        return self.receive(request)
+
+
+@contextlib.contextmanager
+def pipe(server: Server, greet: bool = True) -> Iterator[Pipe]:
+    process = subprocess.Popen(
+        [server.executable, *server.arguments],
+        env=server.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        opened = Pipe(process)
+        if greet:
+            opened.send(INITIALIZE)
+            opened.receive(0)
+            opened.send(INITIALIZED)
+        yield opened
+    finally:
+        assert process.stdin is not None and process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        try:
+            process.wait(15)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+def test_nonsense_over_stdio(plain: Make, vault: Path) -> None:
+    with pipe(plain("--vault", vault)) as opened:
+        for nonsense in (b"", b"{", b"\xff\xfe\x00", b"[]", b"null", b'"x"', b"[" * 200_000):
+            opened.send(nonsense)
+        opened.send(b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"' + b"x" * (10 << 20))
+        answer = opened.ask(2, "no/such/method")
+        assert answer["error"]["code"] == -32601
+        answer = opened.ask(3, "tools/call", name="no_such_tool", arguments={})
+        assert answer["error"]["code"] == -32602
+        answer = opened.ask(4, "tools/call", name="get_vault_status", arguments="text")
+        assert "error" in answer
+        # A second greeting does not bring the first client down.
+        opened.send(INITIALIZE | {"id": 5})
+        opened.receive(5)
+        answer = opened.ask(6, "tools/call", name="get_vault_status", arguments={})
+        assert answer["result"]["structuredContent"]["valid"]
+
+
+def test_the_wrong_order_over_stdio(plain: Make, vault: Path) -> None:
+    log = vault / "events" / "events.ndjson"
+    before = log.read_bytes()
+    with pipe(plain("--vault", vault), greet=False) as opened:
+        arguments = {"type": "OBSERVATION", "data": DOOR}
+        opened.send(
+            {
+                "jsonrpc": "2.0",
+                "id": 1,
+                "method": "tools/call",
+                "params": {"name": "append_event", "arguments": arguments},
+            }
+        )
+        time.sleep(0.5)
+    assert log.read_bytes() == before
+
+
+def test_a_reader_that_stalls_over_stdio(plain: Make, vault: Path) -> None:
+    """A client that asks and never reads: the server waits for it, and does not grow."""
+    server = plain("--vault", vault)
+    with pipe(server) as opened:
+        status = Path(f"/proc/{opened.process.pid}/status")
+
+        def memory() -> int:
+            line = next(line for line in status.read_text().splitlines() if "VmRSS" in line)
+            return int(line.split()[1])
+
+        assert opened.process.stdin is not None
+        os.set_blocking(opened.process.stdin.fileno(), False)
+        request = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        line = (json.dumps(request) + "\n").encode() * 100
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            with contextlib.suppress(BlockingIOError):
+                os.write(opened.process.stdin.fileno(), line)
+            time.sleep(0.001)
+        assert opened.process.poll() is None
+        assert memory() < 256 << 10
+        opened.process.kill()
+
+
+def test_a_client_that_vanishes_in_mid_call(plain: Make, vault: Path) -> None:
+    server = plain("--vault", vault)
+    with pipe(server) as opened:
+        for number in range(1, 6):
+            arguments = {"type": "OBSERVATION", "data": DOOR | {"value": number}}
+            opened.send(
+                {
+                    "jsonrpc": "2.0",
+                    "id": number,
+                    "method": "tools/call",
+                    "params": {"name": "append_event", "arguments": arguments},
+                }
+            )
+        opened.process.stdin.close()  # type: ignore[union-attr]
+        opened.process.stdout.close()  # type: ignore[union-attr]
+        until(lambda: opened.process.poll() is not None, 15)
+    done = server.run("verify", vault)
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,263 @@
+"""The example package through MCP: typed tools end to end, failures as tool errors, changes noticed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from conftest import Make
+from support import ROOT, Environment, descendants
+from support_mcp import Heard, Server, connected, eventually, text
+from test_client import CORE, call, refused
+
+LOGIN = {"user_id": "alice", "success": False, "ip_address": "192.168.1.1"}
+TYPED = [
+    "append_com_acme_audit_login",
+    "append_com_acme_audit_logout",
+    "reduce_com_acme_compliance_monitor",
+    "export_csv",
+    "export_siem_splunk",
+]
+MISBEHAVING = ROOT / "tests" / "e2e" / "misbehaving"
+
+
+def test_typed_tools(acme: Make, vault: Path, tmp_path: Path, transport: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    server = acme("--vault", vault, "--export-dir", out)
+
+    async def run() -> None:
+        async with connected(server, transport) as session:
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            assert list(tools) == [*CORE, "export_vault", *TYPED]
+            schema = tools[TYPED[0]].input_schema
+            assert schema["required"] == ["user_id", "success", "ip_address"]
+            assert schema["properties"]["ip_address"]["format"] == "ipv4"
+            receipt = await call(session, TYPED[0], **LOGIN)
+            assert receipt["event_type"] == "com.acme.audit.login"
+            event = await call(session, "get_event", event_id=receipt["event_id"])
+            assert event["event"]["payload"] == LOGIN
+            by_alias = await call(session, "append_event", type="login", data=LOGIN)
+            assert by_alias["event_type"] == "com.acme.audit.login"
+            reduced = await call(session, TYPED[2])
+            assert reduced["result"]["total_violations"] == 2
+            assert reduced["by"] == "acme-provara-plugins v1.0.0"
+            same = await call(session, "reduce_vault", reducer="com.acme.compliance.monitor")
+            assert same["result"] == reduced["result"]
+            told = server.run("reduce", vault, "--plugin", "com.acme.compliance.monitor")
+            assert json.loads(told.stdout) == reduced["result"]
+            exported = await call(session, "export_csv", name="events.csv")
+            assert exported["by"] == "acme-provara-plugins v1.0.0"
+            assert (out / "events.csv").read_text().count("com.acme.audit.login") == 2
+            exported = await call(session, "export_siem_splunk", name="splunk.json")
+            assert (out / "splunk.json").stat().st_size == exported["bytes"] > 0
+            assert sorted(os.listdir(out)) == ["events.csv", "splunk.json"]
+
+    anyio.run(run)
+    assert server.run("verify", vault).returncode == 0
+
+
+def test_bad_data_is_told_as_the_specification_says(
+    acme: Make, vault: Path, transport: str
+) -> None:
+    server = acme("--vault", vault)
+
+    async def run() -> None:
+        async with connected(server, transport) as session:
+            # The client's own check is not relied on: the server's is what is tested.
+            words = await refused(session, TYPED[0], **LOGIN | {"ip_address": "192.168.1"})
+            assert words == (
+                "ERROR: Event validation failed for type 'com.acme.audit.login'.\n"
+                "  Field: 'ip_address'\n"
+                "  Error: '192.168.1' is not a valid IPv4 address\n"
+                "  Schema: com.acme.audit.login v1.0\n"
+                "Fix: Correct the payload to match the schema."
+            )
+            words = await refused(session, TYPED[0])
+            assert "Missing required field 'user_id'" in words
+            assert words == await refused(
+                session, "append_event", type="com.acme.audit.login", data={}
+            )
+
+    before = (vault / "events" / "events.ndjson").read_bytes()
+    anyio.run(run)
+    assert (vault / "events" / "events.ndjson").read_bytes() == before
+
+
+def test_several_vaults_wrap_the_schema(acme: Make, vault: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    server = acme("--vault", f"a={vault}", "--vault", f"b={other}")
+    assert server.run("init", other).returncode == 0
+
+    async def run() -> None:
+        async with connected(server, "stdio") as session:
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            schema = tools[TYPED[0]].input_schema
+            assert schema["required"] == ["vault", "data"]
+            assert schema["properties"]["vault"]["enum"] == ["a", "b"]
+            assert schema["properties"]["data"]["required"] == list(LOGIN)
+            receipt = await call(session, TYPED[0], vault="b", data=LOGIN)
+            assert receipt["vault"] == "b"
+            await refused(session, TYPED[0], data=LOGIN)
+            await refused(session, TYPED[0], vault="b")
+            await refused(session, TYPED[0], vault="c", data=LOGIN)
+
+    anyio.run(run)
+
+
+def with_modules(server: Server, *modules: str) -> Server:
+    server.environment["PYTHONPATH"] = str(MISBEHAVING)
+    server.environment["PROVARA_PLUGINS"] = ",".join(modules)
+    return server
+
+
+@pytest.mark.parametrize("module", ["raises", "exits", "killed", "not_json", "prints", "refuses"])
+def test_a_misbehaving_plugin_breaks_nothing(acme: Make, vault: Path, module: str) -> None:
+    server = with_modules(acme("--vault", vault), module, "good")
+
+    async def run() -> None:
+        async with connected(server, "stdio") as session:
+            listed = (await session.list_tools()).tools
+            for tool in listed:
+                if tool.name.startswith("append_") and tool.name not in (*CORE, *TYPED):
+                    result = await session.call_tool(tool.name, {})
+                    assert result.is_error or result.structured_content
+                    if result.is_error:
+                        assert text(result).startswith("ERROR: ")
+                elif tool.name.startswith("reduce_") and tool.name not in (*CORE, *TYPED):
+                    result = await session.call_tool(tool.name, {})
+                    if result.is_error:
+                        name = tool.title.removeprefix("Reduce with ")
+                        told = server.run("reduce", vault, "--plugin", name)
+                        errors = told.stderr.split("ERROR: ", 1)[1]
+                        assert text(result) == "ERROR: " + errors.strip()
+            receipt = await call(session, TYPED[0], **LOGIN)
+            assert receipt["event_type"] == "com.acme.audit.login"
+
+    anyio.run(run)
+    assert server.run("verify", vault).returncode == 0
+
+
+def test_the_host_is_kept_warm_and_restarted(acme: Make, vault: Path) -> None:
+    server = acme("--vault", vault)
+
+    async def run() -> None:
+        with server.http() as running:
+            from support_mcp import over_http
+
+            async with over_http(running) as session:
+                await session.list_tools()
+                first = descendants(running.process.pid)
+                assert len(first) == 1
+                for _ in range(3):
+                    await call(session, TYPED[0], **LOGIN)
+                assert descendants(running.process.pid) == first
+                os.kill(first.pop(), signal.SIGKILL)
+                await call(session, TYPED[0], **LOGIN)
+                assert len(descendants(running.process.pid)) == 1
+
+    anyio.run(run)
+
+
+def test_a_call_can_be_cancelled(acme: Make, vault: Path, tmp_path: Path) -> None:
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    (modules / "slow.py").write_text(
+        "import time\n"
+        "class SlowReducer:\n"
+        "    name = 'com.example.slow'\n"
+        "    def reduce(self, events):\n"
+        "        time.sleep(600)\n"
+        "        return {}\n"
+    )
+    server = acme("--vault", vault)
+    server.environment["PYTHONPATH"] = str(modules)
+    server.environment["PROVARA_PLUGINS"] = "slow"
+
+    async def run() -> None:
+        from support_mcp import over_http
+
+        with server.http() as running:
+            async with over_http(running) as session:
+                await session.list_tools()
+                warm = descendants(running.process.pid)
+                heard: list[float] = []
+
+                async def progress(at: float, *_: Any) -> None:
+                    heard.append(at)
+
+                with anyio.move_on_after(3) as scope:
+                    await session.call_tool(
+                        "reduce_com_example_slow", {}, progress_callback=progress
+                    )
+                assert scope.cancelled_caught
+                # It went on telling that it works, ever further.
+                assert len(heard) >= 3 and heard == sorted(set(heard))
+                await eventually(lambda: descendants(running.process.pid) == warm)
+                await call(session, TYPED[0], **LOGIN)
+
+    anyio.run(run)
+
+
+def test_a_slow_plugin_is_ended(acme: Make, vault: Path, tmp_path: Path) -> None:
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    (modules / "slow.py").write_text(
+        "import time\n"
+        "class SlowEvent:\n"
+        "    name = 'com.example.slow.event'\n"
+        "    schema = {'type': 'object'}\n"
+        "    def validate(self, data):\n"
+        "        time.sleep(600)\n"
+        "        return True\n"
+        "    def cli_command(self):\n"
+        "        return None\n"
+    )
+    server = acme("--vault", vault, "--timeout", "2")
+    server.environment["PYTHONPATH"] = str(modules)
+    server.environment["PROVARA_PLUGINS"] = "slow"
+
+    async def run() -> None:
+        async with connected(server, "stdio") as session:
+            words = await refused(session, "append_com_example_slow_event")
+            assert "did not finish within 2 s" in words
+            await call(session, TYPED[0], **LOGIN)
+
+    anyio.run(run)
+
+
+def test_installs_are_noticed(
+    executable: Path, vault: Path, tmp_path: Path, transport: str
+) -> None:
+    environment = Environment(tmp_path / "venv", "setuptools", "wheel")
+    server = Server(executable, tmp_path / "home", environment.python, "--vault", vault)
+
+    async def run() -> None:
+        heard = Heard()
+
+        def changes() -> int:
+            return heard.methods().count("notifications/tools/list_changed")
+
+        async with connected(server, transport, heard) as session:
+            assert [tool.name for tool in (await session.list_tools()).tools] == CORE
+            package = ROOT / "examples" / "acme-provara-plugins"
+            await anyio.to_thread.run_sync(environment.install_package, package)
+            await eventually(lambda: changes() >= 1, 30)
+            names = [tool.name for tool in (await session.list_tools()).tools]
+            assert names == [*CORE, *(name for name in TYPED if "export" not in name)]
+            await call(session, TYPED[0], **LOGIN)
+            heard.notifications.clear()
+            await anyio.to_thread.run_sync(
+                lambda: environment.pip("uninstall", "--yes", "acme-provara-plugins")
+            )
+            await eventually(lambda: changes() >= 1, 30)
+            assert [tool.name for tool in (await session.list_tools()).tools] == CORE
+
+    anyio.run(run)
+    shutil.rmtree(environment.directory)
