@@ -87,6 +87,29 @@ impl Failure {
         self
     }
 
+    /// The same failure, as the reason for a larger one: `context: headline`.
+    pub(crate) fn within(&self, context: &str) -> Self {
+        let words = match &self.words {
+            Words::Parts {
+                headline,
+                details,
+                fix,
+            } => Words::Parts {
+                headline: format!("{context}: {headline}"),
+                details: details.clone(),
+                fix: fix.clone(),
+            },
+            Words::Verbatim(texts) => {
+                let context = format!("ERROR: {context}.");
+                Words::Verbatim([vec![context], texts.clone()].concat())
+            }
+        };
+        Self {
+            exit: self.exit,
+            words,
+        }
+    }
+
     /// The failure in one line.
     pub(crate) fn headline(&self) -> String {
         match &self.words {

@@ -10,7 +10,9 @@ use crate::failure::{Exit, Failure};
 
 /// Opens the vault at `path`.
 pub(crate) fn open(path: &Path) -> Result<Vault, Failure> {
-    Vault::open(path).map_err(|error| vault_failure(error, path))
+    Vault::open(path)
+        .map(|vault| vault.with_cache_directory(provara_vault::default_cache_directory()))
+        .map_err(|error| vault_failure(error, path))
 }
 
 /// Where the keyfile to sign with is: `--keyfile`, `PROVARA_KEYFILE`, the vault's own.

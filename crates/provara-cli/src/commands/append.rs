@@ -1,5 +1,7 @@
 //! `provara append`: a new signed event.
 
+mod batch;
+
 use std::iter;
 
 use clap::{ArgGroup, Args};
@@ -16,7 +18,7 @@ use crate::cli::{JsonArg, KeyArgs, VaultArg};
 use crate::error::{self, vault_failure};
 use crate::failure::{Exit, Failure};
 use crate::out::{self, GOOD};
-use crate::plugins::{HostArgs, Job, Purpose, Session, nearest};
+use crate::plugins::{HostArgs, Job, Purpose, Session, Unusable, nearest};
 use crate::{data, vault};
 
 /// Append a signed event to a vault
@@ -26,7 +28,7 @@ use crate::{data, vault};
 /// refuses.
 #[derive(Args, Debug)]
 #[command(
-    group = ArgGroup::new("content").args(["data", "set"]).multiple(true).required(true),
+    group = ArgGroup::new("content").args(["data", "set", "batch"]).multiple(true).required(true),
     after_long_help = "\
 Examples:
   Something seen:
@@ -43,6 +45,10 @@ Examples:
     provara append my-vault --type OBSERVATION --data @reading.json --set value=open
     sensor | provara append my-vault --type OBSERVATION --data -
 
+  Many events at once, one JSON object a line:
+    provara append my-vault --batch events.ndjson
+    sensor --ndjson | provara append my-vault --batch - --json | jq -r .event_id
+
   The new event's id in a script:
     provara append my-vault --type login --data @login.json --json | jq -r .event_id"
 )]
@@ -54,8 +60,8 @@ pub(crate) struct AppendArgs {
     ///
     /// Core types: OBSERVATION, ASSERTION, ATTESTATION, RETRACTION, KEY_REVOCATION, KEY_PROMOTION,
     /// REDUCER_EPOCH, SIGNED_STATEMENT, RECEIPT.
-    #[arg(long = "type", value_name = "TYPE")]
-    event_type: String,
+    #[arg(long = "type", value_name = "TYPE", required_unless_present = "batch")]
+    event_type: Option<String>,
 
     /// The event's data: a JSON object, @FILE to read one from a file, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
@@ -67,6 +73,25 @@ pub(crate) struct AppendArgs {
     /// anything else as a string.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+
+    /// Append many events: a file of lines {"type":…,"data":{…}}, or - for standard input
+    ///
+    /// A line may also have "actor" and "namespace"; --actor and --namespace stand in where it has
+    /// none. Signs on all cores, syncs in groups, and seals at least every second and at the end. Stops
+    /// at the first bad line and says which; everything before it is then in the log and sealed. Other
+    /// writers wait until the input ends. With --json, prints one receipt a line, each for an event that
+    /// is durable and sealed.
+    #[arg(
+        long,
+        value_name = "FILE|-",
+        value_hint = clap::ValueHint::FilePath,
+        conflicts_with_all = ["event_type", "data", "set", "confidence"]
+    )]
+    batch: Option<String>,
+
+    /// With --batch: check every line first, then append all of them or none
+    #[arg(long, requires = "batch", conflicts_with_all = ["event_type", "data", "set"])]
+    atomic: bool,
 
     /// Who makes the statement [env: PROVARA_ACTOR] [default: provara_user]
     #[arg(long, value_name = "NAME")]
@@ -95,6 +120,13 @@ pub(crate) struct AppendArgs {
 }
 
 pub(crate) fn run(args: &AppendArgs) -> Result<(), Failure> {
+    match (&args.batch, &args.event_type) {
+        (Some(source), _) => batch::run(args, source),
+        (None, event_type) => append_one(args, event_type.as_deref().unwrap_or_default()),
+    }
+}
+
+fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Failure> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let actor = vault::actor(args.actor.as_deref())?;
@@ -104,9 +136,9 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Failure> {
         canonical::jcs(given).map_err(|error| error::canonical_failure(&error))?;
     }
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
-    let (event_type, data) = match core_type(&args.event_type)? {
+    let (event_type, data) = match core_type(type_name)? {
         Some(core) => (EventType::Core(core), with_options(args, None, given)?),
-        None => custom(args, &vault, given)?,
+        None => custom(args, &vault, type_name, given)?,
     };
     let receipt = vault
         .append(
@@ -165,14 +197,11 @@ fn with_options(
 fn custom(
     args: &AppendArgs,
     vault: &Vault,
+    name: &str,
     given: Option<Value<'static>>,
 ) -> Result<(EventType, Value<'static>), Failure> {
-    let name = &args.event_type;
     let custom: Option<CustomType> = name.parse().ok();
-    let job = Job::new(Purpose::Validate)
-        .protecting(vault.path())
-        .protecting(vault::keyfile_path(vault, args.key.keyfile.as_deref()));
-    let mut session = match Session::start(&args.host, job) {
+    let mut session = match start_session(args, vault) {
         Ok(session) => session,
         Err(unusable) => match (custom, unusable.no_python()) {
             (Some(custom), Some(reason)) if args.allow_unregistered => {
@@ -188,7 +217,7 @@ fn custom(
                 session.warn_of_problems();
                 Ok((EventType::Custom(custom), with_options(args, None, given)?))
             }
-            custom => Err(unknown(name, &session, custom.is_some())),
+            custom => Err(refuse_unknown(name, &session, custom.is_some())),
         };
     };
     session.warn_of_problems();
@@ -217,8 +246,16 @@ fn custom(
     Ok((EventType::Custom(event_type), data))
 }
 
+/// Starts the host that validates.
+fn start_session(args: &AppendArgs, vault: &Vault) -> Result<Session, Unusable> {
+    let job = Job::new(Purpose::Validate)
+        .protecting(vault.path())
+        .protecting(vault::keyfile_path(vault, args.key.keyfile.as_deref()));
+    Session::start(&args.host, job)
+}
+
 /// No plugin knows the name: what was tried, what is near, what to do.
-fn unknown(name: &str, session: &Session, reverse_domain: bool) -> Failure {
+fn refuse_unknown(name: &str, session: &Session, reverse_domain: bool) -> Failure {
     let known: Vec<&str> = CoreType::ALL
         .iter()
         .filter(|core| **core != CoreType::Genesis)

@@ -5,6 +5,7 @@
 //! Nothing here needs Python: `PROVARA_PYTHON` names a trap that records being started.
 
 mod bad_input;
+mod batch;
 mod derive;
 mod help;
 mod keep;

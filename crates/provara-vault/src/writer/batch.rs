@@ -101,6 +101,7 @@ pub struct BatchWriter<'v> {
     lags: bool,
     started: bool,
     events: u64,
+    sealed_events: u64,
     last: Option<(EventId, KeyId)>,
 }
 
@@ -155,6 +156,7 @@ impl<'v> LogWriter<'v> {
             lags: false,
             started: false,
             events: 0,
+            sealed_events: 0,
             last: None,
         }
     }
@@ -437,6 +439,7 @@ impl BatchWriter<'_> {
     fn acknowledge(&mut self, root: Digest) {
         self.lags = false;
         self.sealed_at = Instant::now();
+        self.sealed_events = self.events;
         self.receipts
             .extend(self.unsealed.drain(..).map(|receipt| AppendReceipt {
                 merkle_root: root,
@@ -447,6 +450,12 @@ impl BatchWriter<'_> {
     /// The receipts of events that became durable and sealed since they were last asked for.
     pub fn take_receipts(&mut self) -> Vec<AppendReceipt> {
         std::mem::take(&mut self.receipts)
+    }
+
+    /// How many events of the batch are durable and sealed.
+    #[must_use]
+    pub fn sealed_events(&self) -> u64 {
+        self.sealed_events
     }
 
     /// Writes, syncs and seals everything that was taken. Further events may follow.

@@ -1,0 +1,488 @@
+//! `provara append --batch`: many events from NDJSON.
+//!
+//! Lines are taken in groups. A group is parsed and checked against schemas on all cores, its plugins'
+//! own `validate` is asked in one warm host, and then it is handed to the vault's batch writer.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::num::NonZero;
+use std::thread::available_parallelism;
+
+use provara_core::canonical;
+use provara_core::event::Namespace;
+use provara_core::event_type::{CustomType, EventType};
+use provara_core::json::{self, Value};
+use provara_plugins::catalog::EventTypeInfo;
+use provara_plugins::host::Verdict;
+use provara_vault::{AppendRequest, BatchOptions, LogWriter, Vault, parallel_map};
+
+use super::{AppendArgs, core_type, refuse_unknown, start_session};
+use crate::data::MAX_DATA_BYTES;
+use crate::error::{self, vault_failure};
+use crate::failure::{Exit, Failure};
+use crate::out::{self, GOOD};
+use crate::plugins::Session;
+use crate::vault;
+
+/// How many lines are taken together.
+const GROUP: usize = 4096;
+
+/// How many bytes of lines are taken together, at most (but for one long line).
+const GROUP_BYTES: usize = 8 << 20;
+
+/// The longest line: as much data as one event may have, and its other members.
+const MAX_LINE: u64 = MAX_DATA_BYTES + (64 << 10);
+
+/// A line of the input that was read as an event.
+struct Item {
+    event_type: EventType,
+    data: Value<'static>,
+    actor: Option<String>,
+    namespace: Option<Namespace>,
+}
+
+/// A line with its number, from 1.
+type Numbered = (u64, Vec<u8>);
+
+pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
+    let path = &args.vault.vault;
+    let vault = vault::open(path)?;
+    let actor = super::actor(args)?;
+    let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
+    let mut lines = Lines::open(source)?;
+    let mut types = Types::new(args, &vault);
+    let threads = available_parallelism().map_or(1, NonZero::get);
+
+    let failed = |error| vault_failure(error, path);
+    let writer = LogWriter::open_with(&vault, &keyfile).map_err(failed)?;
+    let options = BatchOptions {
+        atomic: args.atomic,
+        receipts: args.json.json,
+        ..BatchOptions::default()
+    };
+    let mut batch = writer.batch(&keyfile, options);
+    let mut refused: Option<(u64, Failure)> = None;
+    while refused.is_none() {
+        let (group, unreadable) = match lines.group() {
+            Ok(group) => (group, None),
+            Err((group, number, failure)) => (group, Some((number, failure))),
+        };
+        if group.is_empty() && unreadable.is_none() {
+            break;
+        }
+        let numbers: Vec<u64> = group.iter().map(|(number, _)| *number).collect();
+        let parsed = parallel_map(group, threads, |(_, line)| parse(&line));
+        let (items, bad) = types.check(parsed, threads)?;
+        refused = bad
+            .map(|(at, failure)| (numbers[at], failure))
+            .or(unreadable);
+        let requests = items
+            .into_iter()
+            .map(|item| AppendRequest {
+                event_type: item.event_type,
+                data: item.data,
+                actor: item.actor.unwrap_or_else(|| actor.clone()),
+                namespace: item.namespace.or(args.namespace),
+                confidence: None,
+                key_id: args.key.key_id,
+            })
+            .collect();
+        if let Err(rejected) = batch.append(requests) {
+            refused = Some((numbers[rejected.index], vault_failure(rejected.error, path)));
+        }
+        print_receipts(batch.take_receipts())?;
+    }
+    if let (Some((number, failure)), true) = (&refused, args.atomic) {
+        return Err(failure.within(&format!(
+            "Line {number} of the batch was refused, and nothing was appended (--atomic)"
+        )));
+    }
+    types.finish()?;
+    // A disk that refused has stopped the writer; its own words are the better ones.
+    let receipt = match (batch.finish(), refused.as_ref()) {
+        (Ok(receipt), _) => receipt,
+        (Err(provara_vault::VaultError::Stopped), Some((number, failure))) => {
+            return Err(failure.within(&format!(
+                "The batch ended at line {number}: {} events before it are in the log and sealed",
+                batch.sealed_events()
+            )));
+        }
+        (Err(error), _) => {
+            let sealed = batch.sealed_events();
+            return Err(vault_failure(error, path).detail(format!(
+                "{sealed} events of the batch are in the log and sealed."
+            )));
+        }
+    };
+    print_receipts(batch.take_receipts())?;
+    receipt.notes.iter().for_each(|note| out::note(note));
+    if let Some((number, failure)) = refused {
+        return Err(failure.within(&format!(
+            "Line {number} of the batch was refused; the {} events before it are in and sealed",
+            receipt.events
+        )));
+    }
+    if args.json.json {
+        return Ok(());
+    }
+    let first = receipt.last_line + 1 - receipt.events;
+    out::result(&match receipt.events {
+        0 => format!("{GOOD}Appended{GOOD:#} nothing: the batch is empty\n"),
+        events => format!(
+            "{GOOD}Appended{GOOD:#} {events} events\n  lines      {first} to {}\n  merkle root {}\n",
+            receipt.last_line, receipt.merkle_root
+        ),
+    })
+}
+
+fn print_receipts(receipts: Vec<provara_vault::AppendReceipt>) -> Result<(), Failure> {
+    let mut text = Vec::with_capacity(receipts.len() * 1024);
+    for receipt in receipts {
+        if serde_json::to_writer(&mut text, &receipt).is_ok() {
+            text.push(b'\n');
+        }
+    }
+    if text.is_empty() {
+        return Ok(());
+    }
+    out::result_bytes(&text)
+}
+
+/// The lines of the batch.
+struct Lines {
+    reader: Box<dyn BufRead>,
+    source: String,
+    number: u64,
+}
+
+impl Lines {
+    fn open(source: &str) -> Result<Self, Failure> {
+        let (reader, source): (Box<dyn BufRead>, _) = match source {
+            "-" => (Box::new(io::stdin().lock()), "standard input".to_owned()),
+            path => {
+                let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+                (
+                    Box::new(BufReader::with_capacity(1 << 20, file)),
+                    path.to_owned(),
+                )
+            }
+        };
+        Ok(Self {
+            reader,
+            source,
+            number: 0,
+        })
+    }
+
+    /// The next lines, without their ends; none at the end of the input. The error has the lines
+    /// before the one that could not be read, its number, and why.
+    fn group(&mut self) -> Result<Vec<Numbered>, (Vec<Numbered>, u64, Failure)> {
+        let mut group = Vec::with_capacity(GROUP);
+        let mut bytes = 0;
+        while group.len() < GROUP && bytes < GROUP_BYTES {
+            let mut line = Vec::with_capacity(512);
+            let read = (&mut self.reader)
+                .take(MAX_LINE + 1)
+                .read_until(b'\n', &mut line);
+            let number = self.number + 1;
+            match read {
+                Err(error) => return Err((group, number, unreadable(&self.source, &error))),
+                Ok(0) => break,
+                Ok(length) if length as u64 > MAX_LINE => {
+                    let failure = Failure::new(
+                        Exit::Usage,
+                        format!("The line is longer than {} bytes.", MAX_LINE),
+                    )
+                    .fix("Keep the bytes in a file, and put its name and SHA-256 into the event.");
+                    return Err((group, number, failure));
+                }
+                Ok(length) => bytes += length,
+            }
+            if line.last() == Some(&b'\n') {
+                line.pop();
+            }
+            self.number = number;
+            group.push((number, line));
+        }
+        Ok(group)
+    }
+}
+
+fn unreadable(source: &str, error: &io::Error) -> Failure {
+    Failure::new(
+        Exit::CouldNot,
+        format!("The batch could not be read from '{source}': {error}."),
+    )
+    .fix("Check the path; '-' reads standard input.")
+}
+
+/// What a line says, with the name of its type still to be resolved.
+struct Parsed {
+    type_name: String,
+    data: Value<'static>,
+    actor: Option<String>,
+    namespace: Option<Namespace>,
+}
+
+fn parse(line: &[u8]) -> Result<Parsed, Failure> {
+    let wrong = |headline: String| {
+        Failure::new(Exit::Usage, headline).fix(
+            "Write one JSON object a line: {\"type\":…,\"data\":{…}}, with \"actor\" and \"namespace\" \
+             where they are wanted.",
+        )
+    };
+    if line.trim_ascii().is_empty() {
+        return Err(wrong("The line is blank.".to_owned()));
+    }
+    let value =
+        json::parse(line).map_err(|error| wrong(format!("The line is not JSON: {error}.")))?;
+    let Value::Object(members) = value else {
+        let kind = error::a_kind(&value);
+        return Err(wrong(format!("The line is {kind}, not a JSON object.")));
+    };
+    let (mut type_name, mut data, mut actor, mut namespace) = (None, None, None, None);
+    for (name, value) in members {
+        match (&*name, value) {
+            ("type", Value::String(text)) => type_name = Some(text.into_owned()),
+            ("data", value @ Value::Object(_)) => data = Some(value.into_owned()),
+            ("actor", Value::String(text)) => actor = Some(text.into_owned()),
+            ("namespace", Value::String(text)) => {
+                let parsed = super::namespace(&text);
+                namespace = Some(parsed.map_err(|fix| {
+                    Failure::new(Exit::Usage, format!("'{text}' is no namespace.")).fix(fix)
+                })?);
+            }
+            ("type" | "actor" | "namespace", value) => {
+                let kind = error::a_kind(&value);
+                return Err(wrong(format!("'{name}' is {kind}, not a string.")));
+            }
+            ("data", value) => {
+                let kind = error::a_kind(&value);
+                return Err(wrong(format!("'data' is {kind}, not a JSON object.")));
+            }
+            _ => return Err(wrong(format!("'{name}' is no member of a batch's line."))),
+        }
+    }
+    let type_name = type_name.ok_or_else(|| wrong("'type' is missing.".to_owned()))?;
+    let data = data.ok_or_else(|| wrong("'data' is missing.".to_owned()))?;
+    Ok(Parsed {
+        type_name,
+        data,
+        actor,
+        namespace,
+    })
+}
+
+/// What a name stands for.
+enum Kind {
+    /// A core type, or a custom one that nobody has to judge.
+    Free(EventType),
+    /// A plugin's; the number is that of the plugin in the catalog.
+    Plugin(EventType, usize),
+}
+
+/// Resolves the names of types, and starts the plugin host when the first of them needs it.
+struct Types<'a> {
+    args: &'a AppendArgs,
+    vault: &'a Vault,
+    session: Option<Session>,
+    /// There is no Python, and every custom type is allowed.
+    alone: bool,
+    known: HashMap<String, Kind>,
+}
+
+impl<'a> Types<'a> {
+    fn new(args: &'a AppendArgs, vault: &'a Vault) -> Self {
+        Self {
+            args,
+            vault,
+            session: None,
+            alone: false,
+            known: HashMap::new(),
+        }
+    }
+
+    /// The items up to the first bad line, and what is wrong with that one.
+    ///
+    /// # Errors
+    /// A host that could not be started, or that died.
+    #[expect(
+        clippy::type_complexity,
+        reason = "a prefix and the failure that ended it"
+    )]
+    fn check(
+        &mut self,
+        parsed: Vec<Result<Parsed, Failure>>,
+        threads: usize,
+    ) -> Result<(Vec<Item>, Option<(usize, Failure)>), Failure> {
+        let mut good = Vec::with_capacity(parsed.len());
+        let mut bad = None;
+        for (at, parsed) in parsed.into_iter().enumerate() {
+            let resolved =
+                parsed.and_then(|parsed| self.resolve(&parsed.type_name).map(|()| parsed));
+            match resolved {
+                Ok(parsed) => good.push(parsed),
+                Err(failure) => {
+                    bad = Some((at, failure));
+                    break;
+                }
+            }
+        }
+        let (known, plugins) = (&self.known, self.plugins());
+        let judged = parallel_map(good, threads, |parsed| judge(parsed, known, plugins));
+        let mut items = Vec::with_capacity(judged.len());
+        for (at, judged) in judged.into_iter().enumerate() {
+            let accepted = judged.and_then(|(item, plugin)| {
+                plugin.map_or(Ok(()), |plugin| self.ask(plugin, &item.data))?;
+                Ok(item)
+            });
+            match accepted {
+                Ok(item) => items.push(item),
+                Err(failure) => {
+                    bad = Some((at, failure));
+                    break;
+                }
+            }
+        }
+        Ok((items, bad))
+    }
+
+    fn plugins(&self) -> &[EventTypeInfo] {
+        self.session
+            .as_ref()
+            .map_or(&[], |session| &session.catalog.event_types)
+    }
+
+    /// Makes sure that the name is known.
+    fn resolve(&mut self, name: &str) -> Result<(), Failure> {
+        if self.known.contains_key(name) {
+            return Ok(());
+        }
+        let kind = match core_type(name)? {
+            Some(core) => Kind::Free(EventType::Core(core)),
+            None => self.custom(name)?,
+        };
+        self.known.insert(name.to_owned(), kind);
+        Ok(())
+    }
+
+    fn custom(&mut self, name: &str) -> Result<Kind, Failure> {
+        let custom: Option<CustomType> = name.parse().ok();
+        let allowed = self.args.allow_unregistered;
+        if self.session.is_none() && !self.alone {
+            match start_session(self.args, self.vault) {
+                Ok(session) => {
+                    session.warn_of_problems();
+                    self.session = Some(session);
+                }
+                Err(unusable) => match unusable.no_python() {
+                    Some(reason) if allowed && custom.is_some() => {
+                        out::note(&format!("no plugin was asked about '{name}': {reason}"));
+                        self.alone = true;
+                    }
+                    _ => return Err(unusable.into_failure(&format!("the event type '{name}'"))),
+                },
+            }
+        }
+        let Some(session) = &self.session else {
+            return custom
+                .map(|custom| Kind::Free(EventType::Custom(custom)))
+                .ok_or_else(|| not_a_type(name));
+        };
+        let position = session.catalog.event_type(name).and_then(|plugin| {
+            let all = &session.catalog.event_types;
+            all.iter()
+                .position(|other| other.event_type == plugin.event_type)
+        });
+        match (position, custom) {
+            (Some(at), custom) => {
+                let own = || session.catalog.event_types[at].event_type.clone();
+                let event_type = EventType::Custom(custom.unwrap_or_else(own));
+                Ok(Kind::Plugin(event_type, at))
+            }
+            (None, Some(custom)) if allowed => Ok(Kind::Free(EventType::Custom(custom))),
+            (None, custom) => Err(refuse_unknown(name, session, custom.is_some())),
+        }
+    }
+
+    /// Asks the plugin's own `validate`.
+    fn ask(&mut self, plugin: usize, data: &Value<'_>) -> Result<(), Failure> {
+        let session = self.session.as_mut().expect("a plugin was found in it");
+        let plugin = &session.catalog.event_types[plugin];
+        match session.host.validate(&plugin.event_type, data) {
+            Ok(Verdict::Refused(reason)) => Err(error::refused_by_plugin(plugin, &reason)),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error::host_failure(error)),
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), Failure> {
+        self.session.take().map_or(Ok(()), Session::finish)
+    }
+}
+
+fn not_a_type(name: &str) -> Failure {
+    Failure::new(Exit::Usage, format!("'{name}' is no event type."))
+        .fix("Use a core type, or a reverse-domain name such as com.example.audit.login.")
+}
+
+/// Holds the data against the schema of the plugin that defines its type, and gives the plugin, whose
+/// own `validate` comes next.
+fn judge(
+    parsed: Parsed,
+    known: &HashMap<String, Kind>,
+    plugins: &[EventTypeInfo],
+) -> Result<(Item, Option<usize>), Failure> {
+    let (event_type, plugin) = match &known[&parsed.type_name] {
+        Kind::Free(event_type) => (event_type.clone(), None),
+        Kind::Plugin(event_type, plugin) => {
+            canonical::jcs(&parsed.data).map_err(|error| error::canonical_failure(&error))?;
+            plugins[*plugin]
+                .schema
+                .validate(&parsed.data)
+                .map_err(|violations| {
+                    Failure::verbatim(Exit::Usage, vec![violations.to_string()])
+                })?;
+            (event_type.clone(), Some(*plugin))
+        }
+    };
+    let item = Item {
+        event_type,
+        data: parsed.data,
+        actor: parsed.actor,
+        namespace: parsed.namespace,
+    };
+    Ok((item, plugin))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_type_and_data_and_perhaps_an_actor_and_a_namespace() {
+        let full = r#" {"data":{"a":1},"type":"OBSERVATION","actor":"x","namespace":"local"} "#;
+        let parsed = parse(full.as_bytes()).unwrap();
+        assert_eq!(parsed.type_name, "OBSERVATION");
+        assert_eq!(parsed.actor.as_deref(), Some("x"));
+        assert_eq!(parsed.namespace, Some(Namespace::Local));
+        for (line, word) in [
+            ("", "blank"),
+            ("\r", "blank"),
+            ("[]", "an array"),
+            ("{", "not JSON"),
+            (r#"{"type":"OBSERVATION"}"#, "'data' is missing"),
+            (r#"{"data":{}}"#, "'type' is missing"),
+            (r#"{"type":1,"data":{}}"#, "'type' is a number"),
+            (r#"{"type":"OBSERVATION","data":[]}"#, "'data' is an array"),
+            (r#"{"type":"A","data":{},"actor":null}"#, "'actor' is null"),
+            (r#"{"type":"A","data":{},"namespace":"x"}"#, "no namespace"),
+            (r#"{"type":"A","data":{},"key":1}"#, "'key' is no member"),
+            (r#"{"type":"A","type":"A","data":{}}"#, "not JSON"),
+        ] {
+            let failure = parse(line.as_bytes()).err().expect(line);
+            assert!(failure.headline().contains(word), "{line}: {failure:?}");
+        }
+    }
+}

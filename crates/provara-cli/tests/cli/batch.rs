@@ -1,0 +1,176 @@
+//! `append --batch`: many events, the first bad line, all or nothing, receipts.
+
+use crate::world::World;
+
+fn line(subject: &str, value: u32) -> String {
+    format!(
+        "{{\"type\":\"OBSERVATION\",\"data\":{{\"subject\":\"{subject}\",\"predicate\":\"p\",\"value\":{value}}}}}\n"
+    )
+}
+
+fn events(world: &World) -> usize {
+    std::fs::read_to_string(world.path("vault/events/events.ndjson"))
+        .unwrap()
+        .lines()
+        .count()
+}
+
+fn verifies(world: &World) {
+    let answer = world.run(&["verify", "vault", "--strict"]);
+    assert_eq!(answer.code, 0, "{}{}", answer.stdout, answer.stderr);
+}
+
+#[test]
+fn a_file_of_lines_becomes_a_run_of_events() {
+    let world = World::with_vault();
+    let mut text: String = (0..20).map(|n| line("a", n)).collect();
+    text.push_str(
+        "{\"namespace\":\"local\",\"actor\":\"bob\",\"type\":\"com.example.a.b\",\"data\":{}}",
+    );
+    std::fs::write(world.path("batch"), &text).unwrap();
+    let arguments = [
+        "append",
+        "vault",
+        "--batch",
+        "batch",
+        "--actor",
+        "alice",
+        "--allow-unregistered",
+        "--json",
+    ];
+    let answer = world.run_with(&arguments, |command| {
+        command.env("PROVARA_PYTHON", "/nonexistent")
+    });
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    let receipts: Vec<serde_json::Value> = answer
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(receipts.len(), 21);
+    assert_eq!(receipts[19]["line"], 22);
+    assert_eq!(receipts[19]["ts_logical"], 20);
+    assert_eq!(receipts[19]["actor"], "alice");
+    assert_eq!(receipts[20]["actor"], "bob");
+    assert_eq!(receipts[20]["ts_logical"], 1);
+    assert!(
+        receipts[20]["event_json"]
+            .as_str()
+            .unwrap()
+            .contains("\"namespace\":\"local\"")
+    );
+    verifies(&world);
+
+    let answer = world.run_with(&["append", "vault", "--batch", "-"], |command| {
+        command.write_stdin(line("b", 1) + &line("b", 2))
+    });
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    assert!(
+        answer
+            .stdout
+            .starts_with("Appended 2 events\n  lines      24 to 25\n"),
+        "{}",
+        answer.stdout
+    );
+    let answer = world.run_with(&["append", "vault", "--batch", "-"], |command| {
+        command.write_stdin("")
+    });
+    assert_eq!((answer.code, events(&world)), (0, 25));
+    verifies(&world);
+}
+
+#[test]
+fn the_first_bad_line_is_named_and_those_before_are_in() {
+    for (bad, words) in [
+        ("{\"type\":\"OBSERVATION\"", "not JSON"),
+        ("", "blank"),
+        ("{\"type\":\"GENESIS\",\"data\":{}}", "GENESIS"),
+        (
+            "{\"type\":\"observation\",\"data\":{}}",
+            "reserved for core types",
+        ),
+        (
+            "{\"type\":\"OBSERVATION\",\"data\":{\"n\":9007199254740993}}",
+            "9007199254740993",
+        ),
+        (
+            "{\"type\":\"OBSERVATION\",\"data\":{},\"actor\":\"\"}",
+            "actor",
+        ),
+    ] {
+        let world = World::with_vault();
+        let text = format!("{}{}{bad}\n{}", line("a", 1), line("a", 2), line("a", 3));
+        let batch = |more: &[&str]| {
+            let arguments = [&["append", "vault", "--batch", "-"], more].concat();
+            world.run_with(&arguments, |command| command.write_stdin(text.clone()))
+        };
+        let before = world.tree("vault");
+        let answer = batch(&["--atomic"]);
+        assert_eq!(answer.code, 2, "{bad}: {}", answer.stderr);
+        assert!(
+            answer
+                .stderr
+                .contains("Line 3 of the batch was refused, and nothing was appended"),
+            "{}",
+            answer.stderr
+        );
+        assert_eq!(world.tree("vault"), before);
+        let answer = batch(&["--json"]);
+        assert_eq!(answer.code, 2, "{bad}: {}", answer.stderr);
+        assert!(
+            answer.stderr.contains(
+                "Line 3 of the batch was refused; the 2 events before it are in and sealed"
+            ),
+            "{}",
+            answer.stderr
+        );
+        assert!(answer.stderr.contains(words), "{bad}: {}", answer.stderr);
+        assert!(answer.stderr.contains("\nFix: "), "{}", answer.stderr);
+        assert_eq!(answer.stdout.lines().count(), 2);
+        assert_eq!(events(&world), 4);
+        verifies(&world);
+    }
+}
+
+#[test]
+fn atomic_and_good_is_all() {
+    let world = World::with_vault();
+    let text: String = (0..50).map(|n| line("a", n)).collect();
+    let answer = world.run_with(
+        &["append", "vault", "--batch", "-", "--atomic"],
+        |command| command.write_stdin(text),
+    );
+    assert_eq!((answer.code, events(&world)), (0, 52), "{}", answer.stderr);
+    verifies(&world);
+}
+
+#[test]
+fn a_batch_is_no_single_append() {
+    let world = World::with_vault();
+    for more in [
+        &["--type", "OBSERVATION"][..],
+        &["--data", "{}"],
+        &["--set", "a=1"],
+        &["--confidence", "1"],
+    ] {
+        let answer = world.run(&[&["append", "vault", "--batch", "-"], more].concat());
+        assert_eq!(answer.code, 2, "{more:?}");
+    }
+    assert_eq!(
+        world.run(&["append", "vault", "--data", "{}"]).code,
+        2,
+        "no type"
+    );
+    let answer = world.run(&[
+        "append",
+        "vault",
+        "--type",
+        "OBSERVATION",
+        "--data",
+        "{}",
+        "--atomic",
+    ]);
+    assert_eq!(answer.code, 2);
+    assert_eq!(world.run(&["append", "vault", "--batch", "absent"]).code, 3);
+    assert_eq!(events(&world), 2);
+}
