@@ -17,8 +17,10 @@ fn start(interpreter: &Interpreter, sandbox: Sandbox) -> Duration {
     let version = PathBuf::from(format!("/version-{}", env!("CARGO_PKG_VERSION")));
     let mut options = HostOptions::new(interpreter.clone(), Purpose::Validate);
     options.sandbox = sandbox;
-    options.environment =
-        Environment { python_path: vec![fake, version], ..Environment::default() };
+    options.environment = Environment {
+        python_path: vec![fake, version],
+        ..Environment::default()
+    };
     let started = Instant::now();
     let host = Host::start(options).expect("the stand-in starts");
     let took = started.elapsed();
@@ -28,7 +30,10 @@ fn start(interpreter: &Interpreter, sandbox: Sandbox) -> Duration {
 
 fn main() {
     maybe_become_launcher();
-    let pairs = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(30);
+    let pairs = std::env::args()
+        .nth(1)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(30);
     let interpreter = interpreter::find().expect("there is a Python");
     let mut off = Vec::new();
     let mut added = Vec::new();
@@ -41,6 +46,12 @@ fn main() {
     off.sort_by(f64::total_cmp);
     added.sort_by(f64::total_cmp);
     let median = |all: &[f64]| all.get(all.len() / 2).copied().unwrap_or_default();
-    println!("start without walls  {:7.2} ms (median of {pairs})", median(&off));
-    println!("added by the walls   {:7.2} ms (median of the differences)", median(&added));
+    println!(
+        "start without walls  {:7.2} ms (median of {pairs})",
+        median(&off)
+    );
+    println!(
+        "added by the walls   {:7.2} ms (median of the differences)",
+        median(&added)
+    );
 }
