@@ -100,6 +100,8 @@ fn lock_holder(line: &str, device: u64, inode: u64) -> Option<u32> {
     let mut file = fields.next()?.split(':');
     let major = u32::from_str_radix(file.next()?, 16).ok()?;
     let minor = u32::from_str_radix(file.next()?, 16).ok()?;
+    // Signed and of 32 bits on macOS, which has no such file.
+    let device = device as rustix::fs::Dev;
     let same = file.next()?.parse() == Ok(inode)
         && (major, minor) == (rustix::fs::major(device), rustix::fs::minor(device));
     same.then_some(pid)
