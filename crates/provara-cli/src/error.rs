@@ -109,9 +109,6 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         }
         VaultError::Payload(_) => "Correct the data; 'provara append --help' has examples.".to_owned(),
         VaultError::Canonical(error) => canonical_fix(error).to_owned(),
-        VaultError::NotInAtomicBatch { .. } => {
-            "Append it by itself, or leave --atomic out.".to_owned()
-        }
         VaultError::LogicalClock { .. } => "Append as another actor: --actor NAME.".to_owned(),
         VaultError::WouldNotVerify { code, .. } if !matches!(*code, "PROVARA_E200" | "PROVARA_E202") => {
             "Correct the data: name keys and events that stand in the log, in the order that \

@@ -48,7 +48,7 @@ type Numbered = (u64, Vec<u8>);
 pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
-    let actor = super::actor(args)?;
+    let actor = vault::actor(args.actor.as_deref())?;
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
     let mut lines = Lines::open(source)?;
     let mut types = Types::new(args, &vault);
