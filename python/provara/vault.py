@@ -37,7 +37,7 @@ class AppendReceipt:
         timestamp_utc: when it was written.
         line: its line in the log, counted from 1.
         merkle_root: the Merkle root of the renewed seal, in hex.
-        event_json: the event as it stands in the log, without the line end.
+        event: the event as it stands in the log.
         notes: what the user should know, such as a torn tail that was set aside.
     """
 
@@ -50,7 +50,7 @@ class AppendReceipt:
     timestamp_utc: str
     line: int
     merkle_root: str
-    event_json: str
+    event: dict[str, Any]
     notes: tuple[str, ...] = ()
 
     @classmethod

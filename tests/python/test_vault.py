@@ -85,7 +85,7 @@ def test_append(vault: Vault) -> None:
     assert receipt.prev_event_hash is None
     assert receipt.ts_logical == 1
     event = list(vault.events())[-1]
-    assert event == json.loads(receipt.event_json)
+    assert event == receipt.event
     assert event["event_id"] == receipt.event_id
     assert event["payload"] == {"subject": "s", "predicate": "p", "value": 1.5}
     second = vault.append("OBSERVATION", {"x": 1}, actor="provara_user", namespace="contested")

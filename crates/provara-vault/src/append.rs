@@ -45,8 +45,16 @@ pub struct AppendReceipt {
     pub line: u64,
     /// The root of the seal that covers it.
     pub merkle_root: Digest,
-    /// The line of the log, without its line end.
+    /// The line of the log, without its line end. For programs it is the member `event`, an object.
+    #[serde(rename = "event", serialize_with = "as_json")]
     pub event_json: String,
     /// What was found and put right on the way: a torn tail, a seal that lagged.
     pub notes: Vec<String>,
+}
+
+/// Writes a line of the log as the JSON that it is, to the byte.
+fn as_json<S: serde::Serializer>(line: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serde_json::from_str::<&serde_json::value::RawValue>(line)
+        .map_err(serde::ser::Error::custom)?
+        .serialize(serializer)
 }

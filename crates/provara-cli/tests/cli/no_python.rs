@@ -64,8 +64,7 @@ fn an_unregistered_type_is_appended_on_request_with_a_note() {
         answer.stderr
     );
     let receipt: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
-    let event: serde_json::Value =
-        serde_json::from_str(receipt["event_json"].as_str().unwrap()).unwrap();
+    let event = &receipt["event"];
     assert_eq!(event["type"], "com.acme.audit.login");
     assert_eq!(event["payload"], serde_json::json!({"user": "alice"}));
     assert_eq!(world.run(&["verify", "vault", "--strict"]).code, 0);

@@ -106,9 +106,7 @@ fn data_from_a_file_from_a_pipe_and_from_options() {
     let start = ["append", "vault", "--type", "OBSERVATION", "--json"];
     let payload = |event: &str| {
         let receipt: serde_json::Value = serde_json::from_str(event).unwrap();
-        let event: serde_json::Value =
-            serde_json::from_str(receipt["event_json"].as_str().unwrap()).unwrap();
-        event["payload"].clone()
+        receipt["event"]["payload"].clone()
     };
     let subject = r#"{"subject":"s","predicate":"p","value":1}"#;
     let file = world.path("reading.json");
