@@ -16,6 +16,10 @@ CARGO ?= cargo
 VENV := .venv
 WHEELS := build/wheels
 DEMO := .demo
+CRASH_STATES ?= 100000
+KILLS ?= 500
+CROWD ?= 1000
+SOAK_SECONDS ?= 600
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
@@ -53,6 +57,18 @@ test-e2e: $(VENV)/.installed ## Run the tests of the installed executable
 .PHONY: test-docs
 test-docs: $(VENV)/.installed ## Run the commands and programs that the documentation shows
 	$(VENV)/bin/python -m pytest tests/docs
+
+.PHONY: crash-states
+crash-states: ## Try 100,000 states that a disk may be in after a crash (CRASH_STATES=n)
+	CRASH_STATES=$(CRASH_STATES) $(CARGO) test --locked -p provara-vault --test crashes -- --nocapture
+
+.PHONY: endure
+endure: ## Kill the executable 500 times at random moments; sixteen processes append 1,000 events each
+	KILLS=$(KILLS) CROWD=$(CROWD) $(CARGO) test --locked -p provara-cli --test endure -- --nocapture --test-threads 1
+
+.PHONY: soak
+soak: ## Write, read, merge and kill for ten minutes; memory and descriptors must stay flat
+	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p provara-cli --test soak -- --nocapture
 
 .PHONY: check
 check: fmt-check clippy mypy deny ## Check formatting, lints, types, licences
@@ -123,10 +139,15 @@ $(VENV)/.ready: $(VENV)/.created tests/requirements.txt
 # installs from this directory alone, without a network. build/lib is setuptools' scratch
 # directory: left in place, it would carry deleted modules into the wheel.
 # setuptools is for the packages that the demo and the tests build, offline, from source.
+# The new wheel takes the old one's place only once it is whole.
 $(WHEELS)/.built: $(VENV)/.created $(sources)
 	@echo "Building the wheel (a few minutes the first time)"
-	@rm -rf $(WHEELS)/provara_protocol-*.whl build/lib build/lib.* build/bdist.*
-	@$(PIP) wheel --prefer-binary --find-links $(WHEELS) --wheel-dir $(WHEELS) 'setuptools>=68' .
+	@rm -rf build/new build/lib build/lib.* build/bdist.*
+	@$(PIP) wheel --prefer-binary --find-links $(WHEELS) --wheel-dir build/new 'setuptools>=68' .
+	@mkdir -p $(WHEELS)
+	@rm -f $(WHEELS)/provara_protocol-*.whl
+	@mv -f build/new/*.whl $(WHEELS)
+	@rmdir build/new
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.ready $(WHEELS)/.built

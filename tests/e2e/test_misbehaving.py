@@ -6,7 +6,9 @@ a plugin does, the vault keeps its bytes, the core its commands, and other plugi
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -274,6 +276,16 @@ def test_an_interruption_ends_it(
     assert fingerprint(vault) == before
     assert list(place.iterdir()) == []
     assert running.stdout == ""
+
+
+def test_an_interruption_by_a_terminal(plugins: Provara, vault: Path, tmp_path: Path) -> None:
+    """Ctrl-C in a shell reaches the whole process group, and people press it more than once."""
+    running, children = start(plugins, "spins", WORKS["reduce"], vault, tmp_path)
+    for _ in range(3):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.process.pid, signal.SIGINT)
+    assert running.finish() == 128 + signal.SIGINT, running.stderr
+    assert wait_until_gone(children) == set()
 
 
 @pytest.mark.parametrize("way", ["hangs", "spins"])
