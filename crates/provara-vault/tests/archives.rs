@@ -231,6 +231,9 @@ fn forge(path: &Path, entries: &[(&str, tar::EntryType, &[u8])]) {
     out.finish().unwrap();
 }
 
+/// What becomes of a file of a good archive; `None` where it is left out.
+type Change = dyn Fn(&str, &[u8]) -> Option<Vec<u8>>;
+
 #[test]
 fn hostile_archives_are_refused_and_write_nothing() {
     let fixture = vault_with_events();
@@ -244,8 +247,7 @@ fn hostile_archives_are_refused_and_write_nothing() {
     let target = place.path().join("target");
     let archive = fixture.outside().join("forged.tar");
     let file = tar::EntryType::Regular;
-    let attempt = |extra: &[(&str, tar::EntryType, &[u8])],
-                   change: &dyn Fn(&str, &[u8]) -> Option<Vec<u8>>| {
+    let attempt = |extra: &[(&str, tar::EntryType, &[u8])], change: &Change| {
         let kept: Vec<(String, Vec<u8>)> = whole
             .iter()
             .filter(|(name, _)| !name.ends_with('/'))
