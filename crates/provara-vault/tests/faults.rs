@@ -1,4 +1,4 @@
-//! A disk that fails at every step of an append: each failure is an error, leaves the vault as it
+//! A disk that fails at every step of an append or a merge: each failure is an error, leaves the vault as it
 //! was or with something that the next append puts right, and loses nothing acknowledged.
 
 mod common;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use common::{Fixture, note, picture};
 use provara_vault::layer::{FileLayer, SystemFiles, Temporary};
 use provara_vault::writer::LogWriter;
-use provara_vault::{ErrorClass, VaultError, VerifyOptions};
+use provara_vault::{ErrorClass, MergeOptions, MergeRefusal, Vault, VaultError, VerifyOptions};
 
 const ENOSPC: i32 = 28;
 const EIO: i32 = 5;
@@ -191,5 +191,81 @@ fn a_failed_sync_is_not_tried_again_and_takes_the_line_back() {
             .append(&note("a", "x"), &fixture.keyfile)
             .unwrap_err();
         assert!(matches!(error, VaultError::Stopped), "{error}");
+    }
+}
+
+#[test]
+fn every_step_of_a_merge_may_fail() {
+    for (errno, forever) in [(ENOSPC, false), (EIO, false), (EIO, true)] {
+        for append_only in [false, true] {
+            let options = MergeOptions {
+                append_only,
+                ..MergeOptions::default()
+            };
+            let (mut before_switch, mut after_switch) = (0, 0);
+            for at in 0.. {
+                let fixture = Fixture::new();
+                let path = fixture.outside().join("other");
+                let copied = std::process::Command::new("cp")
+                    .arg("-r")
+                    .args([fixture.vault.path(), &path])
+                    .status()
+                    .unwrap();
+                assert!(copied.success());
+                let other = Vault::open(&path).unwrap();
+                let append = |vault: &Vault, actor| {
+                    let receipt = vault.append(&note(actor, "x"), &fixture.keyfile).unwrap();
+                    receipt.event_id.to_string()
+                };
+                let theirs = append(&other, "there");
+                let ours = append(&fixture.vault, "here");
+                // A checkpoint that the merge has to retire, so that this is among the steps.
+                fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
+                let before = fixture.log();
+                let layer = Failing {
+                    calls: AtomicU32::new(0),
+                    at,
+                    errno,
+                    forever,
+                };
+                let failing = fixture.vault.clone().with_layer(Arc::new(layer));
+                let merged = match failing.merge(&other, &fixture.keyfile, &options) {
+                    Ok(_) => break,
+                    Err(VaultError::Merge(refusal)) => {
+                        let interrupted = matches!(*refusal, MergeRefusal::Interrupted { .. });
+                        assert!(interrupted, "step {at}: {refusal}");
+                        after_switch += 1;
+                        true
+                    }
+                    Err(error) => {
+                        assert_eq!(error.class(), ErrorClass::CouldNot, "{error}");
+                        assert_eq!(fixture.log(), before, "step {at}");
+                        before_switch += 1;
+                        false
+                    }
+                };
+                // Either of the two commands that write puts it right.
+                if at % 2 == 0 {
+                    fixture.vault.repair(Some(&fixture.keyfile), false).unwrap();
+                }
+                let next = append(&fixture.vault, "next");
+                let strict = VerifyOptions {
+                    strict: true,
+                    ..VerifyOptions::default()
+                };
+                let report = fixture.vault.verify(&strict).unwrap();
+                assert!(report.is_valid(), "step {at}: {:?}", report.findings());
+                let log = String::from_utf8(fixture.log()).unwrap();
+                let expected = [&ours, &next].into_iter().chain(merged.then_some(&theirs));
+                for id in expected {
+                    assert!(log.contains(id.as_str()), "step {at}: {id} is gone");
+                }
+                assert_eq!(log.contains(&theirs), merged, "step {at}: half a merge");
+            }
+            assert!(
+                before_switch >= 15 && after_switch >= 6,
+                "{before_switch} {after_switch}"
+            );
+        }
     }
 }
