@@ -112,6 +112,8 @@ struct Other<'a> {
     log: &'a [u8],
     registry: KeyRegistry,
     safety_policy: Option<Value<'static>>,
+    /// The files below `artifacts/`, which are not merged.
+    artifacts: Vec<String>,
 }
 
 impl Vault {
@@ -149,10 +151,15 @@ impl Vault {
         let path = other.path().join(layout::SAFETY_POLICY);
         let policy = fs::read(&path).context("read", &path)?;
         let (registry, _) = read_registry(other)?;
+        let listed = read_entries(other.path())?.into_iter();
+        let artifacts = listed.map(|entry| entry.path);
         let other = Other {
             log: &log,
             registry,
             safety_policy: json::parse(&policy).ok().map(Value::into_owned),
+            artifacts: artifacts
+                .filter(|path| path.starts_with("artifacts/"))
+                .collect(),
         };
         join(self, &other, keyfile, options)
     }
@@ -173,6 +180,7 @@ impl Vault {
             log: delta.events,
             registry: delta.keys,
             safety_policy: None,
+            artifacts: Vec::new(),
         };
         join(self, &other, keyfile, options)
     }
@@ -289,6 +297,13 @@ fn join(
 
     let mut notes = ours.notes.clone();
     notes.extend(variant_notes(&merged, options.append_only));
+    let here = |path: &String| ours.entries.iter().any(|entry| entry.path == *path);
+    let absent = other.artifacts.iter().filter(|path| !here(path)).count();
+    if absent > 0 {
+        notes.push(format!(
+            "{absent} files below artifacts/ of the other copy are not here: a merge takes events alone"
+        ));
+    }
     let kept_prefix = common_lines(ours.log(), &log);
     let order = match kept_prefix == ours.whole {
         true if log.len() == ours.whole => MergeOrder::Unchanged,

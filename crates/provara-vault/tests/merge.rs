@@ -499,6 +499,24 @@ fn a_bundle_that_changes_an_event_we_hold_is_refused() {
 }
 
 #[test]
+fn artifacts_that_are_not_merged_are_counted() {
+    let (fixture, other) = diverged();
+    fs::write(other.path().join("artifacts/cas/blob"), b"content").unwrap();
+    other.manifest(Some(&fixture.keyfile)).unwrap();
+    let receipt = fixture
+        .vault
+        .merge(&other, &fixture.keyfile, &MergeOptions::default())
+        .unwrap();
+    assert!(
+        receipt
+            .notes
+            .iter()
+            .any(|note| note.starts_with("1 files below artifacts/"))
+    );
+    verifies(&fixture.vault);
+}
+
+#[test]
 fn a_torn_tail_and_leftovers_do_not_stand_in_the_way() {
     use std::io::Write;
 
