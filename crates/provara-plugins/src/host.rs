@@ -1,8 +1,8 @@
 //! The plugin host: starting it, asking it, ending it.
 
 mod error;
+mod options;
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
@@ -15,14 +15,15 @@ use provara_core::json::{self, Value};
 use serde::de::DeserializeOwned;
 
 pub use error::{Ending, HostError, OutputFault, PluginFailure};
+pub use options::{HostOptions, Purpose};
 
 use crate::catalog::{Catalog, PluginName};
 use crate::channel::{Channel, Stop};
 use crate::interpreter::Interpreter;
 use crate::interrupt::Guard;
 use crate::launch::orphans::Sweeper;
-use crate::launch::{self, Environment, Launch, LaunchError};
-use crate::output::{self, Pumps, Sink};
+use crate::launch::{self, Launch, LaunchError};
+use crate::output::Pumps;
 use crate::protocol::{
     self, Discovered, Exported, FailureKind, Hello, Reduced, Request, Validated, Violation,
     WireError,
@@ -41,82 +42,6 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long to wait for the rest of a dead host's output.
 const DRAIN_LIMIT: Duration = Duration::from_millis(500);
-
-/// What a host is started for; it decides what the host may see.
-#[derive(Debug)]
-pub enum Purpose {
-    /// Listing plugins.
-    Discover,
-    /// Asking an event type's `validate`.
-    Validate,
-    /// Running a reducer.
-    Reduce {
-        /// The log, open for reading only. The host inherits this descriptor.
-        log: File,
-        /// The length of the snapshot in bytes; what stands after it does not count.
-        len: u64,
-    },
-    /// Running an export.
-    Export {
-        /// The vault's directory.
-        vault: PathBuf,
-        /// The staging directory, the one place that the export may write.
-        staging: PathBuf,
-    },
-}
-
-/// How to start a host.
-pub struct HostOptions {
-    /// The interpreter.
-    pub interpreter: Interpreter,
-    /// What the host is for.
-    pub purpose: Purpose,
-    /// A directory that plugins may keep state in; offered to exports and event types.
-    pub state_dir: Option<PathBuf>,
-    /// The time that the host has in all, from its start.
-    pub timeout: Option<Duration>,
-    /// How much confinement is asked for.
-    pub sandbox: Sandbox,
-    /// Whether an export may use the network. Nothing else ever may.
-    pub allow_network: bool,
-    /// Vaults and keyfiles that must stay unreadable wherever they lie. For an export, its vault
-    /// is readable all the same, except the keyfiles in it.
-    pub protect: Vec<PathBuf>,
-    /// The user's variables that reach the host.
-    pub environment: Environment,
-    /// The seed of Python's string hashes; 0 except to look for results that depend on it.
-    pub hash_seed: u32,
-    /// Where the plugins' output goes.
-    pub output: Sink,
-    /// Whether SIGINT, SIGTERM and SIGHUP end the host and its command in good order (see
-    /// [`crate::interrupt`]). A server that handles signals itself switches this off.
-    pub interruptible: bool,
-    /// The executable that becomes the launcher; the running one if `None`. Its `main` must call
-    /// [`crate::launch::maybe_become_launcher`] first.
-    pub launcher: Option<PathBuf>,
-}
-
-impl HostOptions {
-    /// Options with the process's environment, no state directory, no time limit, and the
-    /// output of plugins on stderr.
-    #[must_use]
-    pub fn new(interpreter: Interpreter, purpose: Purpose) -> HostOptions {
-        HostOptions {
-            interpreter,
-            purpose,
-            state_dir: None,
-            timeout: None,
-            sandbox: Sandbox::Auto,
-            allow_network: false,
-            protect: Vec::new(),
-            environment: Environment::from_process(),
-            hash_seed: 0,
-            output: output::stderr_sink(),
-            interruptible: true,
-            launcher: None,
-        }
-    }
-}
 
 /// What an event type's own `validate` decided.
 #[derive(Debug, Clone, PartialEq, Eq)]

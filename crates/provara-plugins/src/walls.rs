@@ -1,6 +1,6 @@
 //! The walls around a plugin process: which are wanted, and which stand.
 //!
-//! The core decides what a host may reach ([`Rules`], worked out in `paths`); the launcher puts
+//! The core decides what a host may reach (`Rules`, worked out in `paths`); the launcher puts
 //! the walls up before it becomes the interpreter, and reports what it achieved. On Linux these
 //! are Landlock (files, TCP, abstract sockets, signals) and seccomp (everything that Landlock does
 //! not cover: other processes, other sockets, and the calls that change a file's mode, owner,

@@ -1,0 +1,86 @@
+//! What a host is for, and how it is started.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::interpreter::Interpreter;
+use crate::launch::Environment;
+use crate::output::{self, Sink};
+use crate::walls::Sandbox;
+
+/// What a host is started for; it decides what the host may see.
+#[derive(Debug)]
+pub enum Purpose {
+    /// Listing plugins.
+    Discover,
+    /// Asking an event type's `validate`.
+    Validate,
+    /// Running a reducer.
+    Reduce {
+        /// The log, open for reading only. The host inherits this descriptor.
+        log: File,
+        /// The length of the snapshot in bytes; what stands after it does not count.
+        len: u64,
+    },
+    /// Running an export.
+    Export {
+        /// The vault's directory.
+        vault: PathBuf,
+        /// The staging directory, the one place that the export may write.
+        staging: PathBuf,
+    },
+}
+
+/// How to start a host.
+pub struct HostOptions {
+    /// The interpreter.
+    pub interpreter: Interpreter,
+    /// What the host is for.
+    pub purpose: Purpose,
+    /// A directory that plugins may keep state in; offered to exports and event types.
+    pub state_dir: Option<PathBuf>,
+    /// The time that the host has in all, from its start.
+    pub timeout: Option<Duration>,
+    /// How much confinement is asked for.
+    pub sandbox: Sandbox,
+    /// Whether an export may use the network. Nothing else ever may.
+    pub allow_network: bool,
+    /// Vaults and keyfiles that must stay unreadable wherever they lie. For an export, its vault
+    /// is readable all the same, except the keyfiles in it.
+    pub protect: Vec<PathBuf>,
+    /// The user's variables that reach the host.
+    pub environment: Environment,
+    /// The seed of Python's string hashes; 0 except to look for results that depend on it.
+    pub hash_seed: u32,
+    /// Where the plugins' output goes.
+    pub output: Sink,
+    /// Whether SIGINT, SIGTERM and SIGHUP end the host and its command in good order (see
+    /// [`crate::interrupt`]). A server that handles signals itself switches this off.
+    pub interruptible: bool,
+    /// The executable that becomes the launcher; the running one if `None`. Its `main` must call
+    /// [`crate::launch::maybe_become_launcher`] first.
+    pub launcher: Option<PathBuf>,
+}
+
+impl HostOptions {
+    /// Options with the process's environment, no state directory, no time limit, and the
+    /// output of plugins on stderr.
+    #[must_use]
+    pub fn new(interpreter: Interpreter, purpose: Purpose) -> HostOptions {
+        HostOptions {
+            interpreter,
+            purpose,
+            state_dir: None,
+            timeout: None,
+            sandbox: Sandbox::Auto,
+            allow_network: false,
+            protect: Vec::new(),
+            environment: Environment::from_process(),
+            hash_seed: 0,
+            output: output::stderr_sink(),
+            interruptible: true,
+            launcher: None,
+        }
+    }
+}
