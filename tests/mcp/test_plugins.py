@@ -232,9 +232,7 @@ def test_a_slow_plugin_is_ended(acme: Make, vault: Path, tmp_path: Path) -> None
     anyio.run(run)
 
 
-def test_installs_are_noticed(
-    executable: Path, vault: Path, tmp_path: Path, transport: str
-) -> None:
+def test_installs_are_noticed(executable: Path, vault: Path, tmp_path: Path) -> None:
     environment = Environment(tmp_path / "venv", "setuptools", "wheel")
     server = Server(executable, tmp_path / "home", environment.python, "--vault", vault)
 
@@ -244,7 +242,7 @@ def test_installs_are_noticed(
         def changes() -> int:
             return heard.methods().count("notifications/tools/list_changed")
 
-        async with connected(server, transport, heard) as session:
+        async with connected(server, "http", heard) as session:
             assert [tool.name for tool in (await session.list_tools()).tools] == CORE
             package = ROOT / "examples" / "acme-provara-plugins"
             await anyio.to_thread.run_sync(environment.install_package, package)

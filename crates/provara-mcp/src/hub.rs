@@ -40,6 +40,7 @@ pub(crate) struct Hub {
     pub(crate) appended: Notify,
     vaults: Arc<RwLock<Vec<Arc<Served>>>>,
     keeper: Option<Keeper>,
+    discovery: std::sync::Once,
     installed: watch::Receiver<Option<Arc<Installed>>>,
     /// The tools, and what was installed when they were made.
     toolbox: Mutex<Option<(Arc<Installed>, Arc<Toolbox>)>>,
@@ -76,6 +77,7 @@ impl Hub {
             appended: Notify::new(),
             vaults,
             keeper,
+            discovery: std::sync::Once::new(),
             installed,
             clients: Mutex::default(),
             listeners: Mutex::default(),
@@ -132,8 +134,15 @@ impl Hub {
         protected(Arc::clone(&self.vaults))()
     }
 
+    /// Looks for plugins, the first time. Not before a client has its first answer: that one needs
+    /// none, and Python's start would delay it.
+    pub(crate) fn begin_discovery(&self) {
+        self.discovery.call_once(|| self.discover());
+    }
+
     /// What is installed, once that is known.
     pub(crate) async fn installed(&self) -> Arc<Installed> {
+        self.begin_discovery();
         let mut installed = self.installed.clone();
         let known = tokio::time::timeout(DISCOVERY_LIMIT, installed.wait_for(Option::is_some));
         match known.await {
@@ -152,9 +161,10 @@ impl Hub {
         self.installed.clone()
     }
 
-    pub(crate) fn rediscover(&self) {
+    /// Looks for plugins, again.
+    pub(crate) fn discover(&self) {
         if let Some(keeper) = &self.keeper {
-            keeper.rediscover();
+            keeper.discover();
         }
     }
 

@@ -53,7 +53,7 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the thread, which discovers at once. What it finds is given to `installed`.
+    /// Starts the thread. What it finds, once it is asked to, is given to `installed`.
     pub(crate) fn start(
         settings: PluginSettings,
         protect: Protected,
@@ -73,12 +73,11 @@ impl Keeper {
             .name("provara-plugins".to_owned())
             .spawn(move || keeper.run(&heard))?;
         // The thread lives as long as this end.
-        let _ = asks.send(Ask::Discover);
         Ok(Self { asks })
     }
 
-    /// Discovers again, in a new host.
-    pub(crate) fn rediscover(&self) {
+    /// Discovers, in a new host.
+    pub(crate) fn discover(&self) {
         let _ = self.asks.send(Ask::Discover);
     }
 

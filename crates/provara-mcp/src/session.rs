@@ -263,6 +263,7 @@ impl ServerHandler for Session {
         // A second notice of the same session changes nothing.
         let _ = self.client.peer.set(context.peer);
         self.hub.welcome(&self.client);
+        self.hub.begin_discovery();
     }
 
     async fn set_level(

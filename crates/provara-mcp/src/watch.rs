@@ -67,7 +67,7 @@ pub(crate) async fn plugins(hub: Arc<Hub>) {
                     (known, moving) = (now, true);
                 } else if moving {
                     moving = false;
-                    hub.rediscover();
+                    hub.discover();
                 }
             }
         }
