@@ -180,6 +180,14 @@ impl Capture {
         files.map(|(path, _)| path.as_str())
     }
 
+    /// The first thing that stands there and is no file that a vault can hold, and why.
+    pub(crate) fn unsafe_entry(&self) -> Option<(&str, &'static str)> {
+        self.standing.iter().find_map(|(path, entry)| match entry {
+            Standing::Other(reason) => Some((path.as_str(), *reason)),
+            Standing::File(_) => None,
+        })
+    }
+
     /// Whether an interrupted merge left its intent.
     pub(crate) fn holds_intent(&self) -> bool {
         self.standing.contains_key(layout::MERGE_INTENT)

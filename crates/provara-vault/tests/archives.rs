@@ -167,6 +167,9 @@ fn what_a_backup_refuses() {
         refused(backup("vault/b.tar")),
         ArchiveError::InsideVault { .. }
     ));
+    std::os::unix::fs::symlink("/etc/passwd", fixture.file("state/link")).unwrap();
+    assert!(matches!(backup("b.tar"), Err(VaultError::Structure { .. })));
+    fs::remove_file(fixture.file("state/link")).unwrap();
     backup("b.tar").unwrap();
     assert!(matches!(backup("b.tar"), Err(VaultError::Exists { .. })));
     let before = fs::read(fixture.outside().join("b.tar")).unwrap();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use provara_core::finding::Severity;
-use provara_vault::{RepairReceipt, VerifyOptions};
+use provara_vault::{Damage, RepairReceipt, VerifyOptions};
 
 use crate::cli::{JsonArg, VaultArg};
 use crate::commands::verify::one_line;
@@ -51,11 +51,16 @@ pub(crate) struct RepairArgs {
 pub(crate) fn run(args: &RepairArgs) -> Result<(), Failure> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
-    let keyfile = match args.unsigned || args.dry_run {
+    let failed = |error| vault_failure(error, path);
+    let planned = vault.repair(None, true).map_err(failed)?;
+    let signs = planned
+        .steps
+        .iter()
+        .any(|step| !matches!(step.damage, Damage::Leftover | Damage::TornTail));
+    let keyfile = match args.dry_run || args.unsigned || !(signs || args.keyfile.is_some()) {
         true => None,
         false => Some(vault::keyfile(&vault, args.keyfile.as_deref())?),
     };
-    let failed = |error| vault_failure(error, path);
     let receipt = vault
         .repair(keyfile.as_ref(), args.dry_run)
         .map_err(failed)?;

@@ -183,6 +183,20 @@ fn a_repair_says_what_it_would_do_and_does_it() {
 }
 
 #[test]
+fn a_repair_asks_for_a_key_only_where_it_signs() {
+    let world = World::with_vault();
+    let keyfile = world.path("vault/identity/private_keys.json");
+    fs::rename(&keyfile, world.path("keys.json")).unwrap();
+    done(&world.run(&["repair", "vault"]));
+    fs::write(world.path("vault/merkle_root.txt"), "0".repeat(64) + "\n").unwrap();
+    world
+        .run(&["repair", "vault"])
+        .refused(3, "There is no keyfile");
+    done(&world.run(&["repair", "vault", "--keyfile", "keys.json"]));
+    done(&world.run(&["verify", "vault", "--strict"]));
+}
+
+#[test]
 fn evidence_is_not_repaired() {
     let world = World::with_vault();
     world.observe("door", "\"open\"");

@@ -148,6 +148,13 @@ impl Vault {
 
     fn copy_to(&self, copy: &Path, private_keys: bool) -> Result<(), VaultError> {
         let capture = Capture::take(self)?;
+        // Left out, it would be a fault of the vault that its backup hides.
+        if let Some((file, reason)) = capture.unsafe_entry() {
+            return Err(VaultError::Structure {
+                file: file.to_owned(),
+                reason: reason.to_owned(),
+            });
+        }
         let mut directories = vec![String::new()];
         while let Some(relative) = directories.pop() {
             let (from, to) = (self.path().join(&relative), copy.join(&relative));
