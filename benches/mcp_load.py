@@ -35,6 +35,15 @@ GREETING = {
 }
 DOOR = {"subject": "door", "predicate": "state", "value": "open"}
 
+MIX: list[tuple[str, dict[str, Any]]] = [
+    ("query_events", {"limit": 10}),
+    ("get_vault_status", {}),
+    ("append_event", {"type": "OBSERVATION", "data": DOOR}),
+    ("reduce_vault", {}),
+    ("replay_beliefs", {"key_prefix": "door:"}),
+    ("verify_vault", {}),
+]
+
 
 class Client:
     """A client by hand: what is measured is the server, not a client's own work."""
@@ -78,17 +87,7 @@ def work(port: int, calls: int, seed: int, out: Any) -> None:
     client = Client(port)
     figures: Figures = {}
     for _ in range(calls):
-        tool, arguments = dice.choices(
-            [
-                ("query_events", {"limit": 10}),
-                ("get_vault_status", {}),
-                ("append_event", {"type": "OBSERVATION", "data": DOOR}),
-                ("reduce_vault", {}),
-                ("replay_beliefs", {"key_prefix": "door:"}),
-                ("verify_vault", {}),
-            ],
-            weights=[40, 20, 10, 10, 10, 10],
-        )[0]
+        tool, arguments = dice.choices(MIX, weights=[40, 20, 10, 10, 10, 10])[0]
         began = time.perf_counter()
         client.call(tool, **arguments)
         figures.setdefault(tool, []).append(time.perf_counter() - began)

@@ -409,6 +409,15 @@ def test_the_newest_revision_of_the_protocol(plain: Make, vault: Path, transport
             assert not result.is_error
             contents: Any = (await client.read_resource("provara://vault/status")).contents[0]
             assert json.loads(contents.text)["event_count"] == 3
+            uri = "provara://vault/status"
+            async with client.listen(resource_subscriptions=[uri, "provara://w/status"]) as heard:
+                assert list(heard.honored.resource_subscriptions or []) == [uri]
+                # One look at the log has to lie between the subscription and the append.
+                await anyio.sleep(0.5)
+                await client.call_tool("append_event", {"type": "OBSERVATION", "data": DOOR})
+                with anyio.fail_after(10):
+                    event: Any = await anext(heard)
+                assert event.uri == uri
 
     async def run() -> None:
         if transport == "http":
