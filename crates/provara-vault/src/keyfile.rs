@@ -1,7 +1,7 @@
 //! Reading the keyfile, and choosing the key that signs.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use provara_core::id::KeyId;
@@ -13,20 +13,28 @@ use crate::error::{Context, VaultError};
 /// The roles whose keys sign events.
 const SIGNING_ROLES: [&str; 2] = ["root", "attestation"];
 
+/// The longest keyfile that is read, in bytes: a device in its place would never end.
+const MAX_KEYFILE: u64 = 1 << 20;
+
 /// Reads a keyfile in either of its forms (spec/VAULT_FORMAT, section 1).
 ///
 /// # Errors
 /// [`VaultError::KeyfileMissing`], [`VaultError::KeyfileInvalid`], or [`VaultError::Io`] where the
 /// system refuses.
 pub fn read_keyfile(path: &Path) -> Result<Keyfile, VaultError> {
-    let text = match fs::read(path) {
+    let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(VaultError::KeyfileMissing {
                 path: path.to_owned(),
             });
         }
-        read => Zeroizing::new(read.context("read the keyfile", path)?),
+        file => file.context("read the keyfile", path)?,
     };
+    // As long as it may become, so that no copy of a part is left behind in memory.
+    let mut text = Zeroizing::new(Vec::with_capacity(MAX_KEYFILE as usize + 1));
+    file.take(MAX_KEYFILE + 1)
+        .read_to_end(&mut text)
+        .context("read the keyfile", path)?;
     Keyfile::parse(&text).map_err(|source| VaultError::KeyfileInvalid {
         path: path.to_owned(),
         source,
