@@ -2,8 +2,9 @@
 //! that depends on the events alone.
 //!
 //! *The order.* Repeatedly take, among the events whose `prev_event_hash` has been taken, the one
-//! with the least (`timestamp_utc`, `event_id`), both compared as the bytes of their text. An actor's
-//! chain therefore always comes before its clock, and the result is the same whichever side is asked
+//! with the least (`timestamp_utc`, `event_id`), both compared as the bytes of their text; the `GENESIS`
+//! event goes before all others, whatever their clocks say, as a log that does not start with it does
+//! not verify. An actor's chain therefore always comes before its clock, and the result is the same whichever side is asked
 //! to merge the other: merging is commutative, associative and idempotent, to the byte.
 //!
 //! *The append-only order.* The log as it is, then what is new in the order above: what was said of
@@ -143,6 +144,14 @@ struct Entry<'a> {
     /// What a rewritten log holds.
     line: &'a [u8],
     side: Side,
+    is_genesis: bool,
+}
+
+impl Entry<'_> {
+    /// What decides between events of which each may come next.
+    fn rank(&self) -> (bool, &[u8], EventId) {
+        (!self.is_genesis, self.time.as_bytes(), self.id)
+    }
 }
 
 /// The union of two logs.
@@ -168,13 +177,13 @@ pub fn merge<'a>(ours: &'a [u8], theirs: &'a [u8]) -> Result<Merge<'a>, MergeErr
     for (side, log) in [(Side::Ours, ours), (Side::Theirs, theirs)] {
         let mut seen_again = HashSet::new();
         for (number, line) in (1..).zip(lines(log)) {
-            let (entry, is_genesis) = read(line, side).map_err(|reason| MergeError::Line {
+            let entry = read(line, side).map_err(|reason| MergeError::Line {
                 side,
                 line: number,
                 reason,
             })?;
             let id = entry.id;
-            if is_genesis {
+            if entry.is_genesis {
                 match genesis {
                     Some(first) if first != id && side == Side::Theirs => {
                         return Err(MergeError::Unrelated {
@@ -284,8 +293,8 @@ fn lines(log: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(|line| line.strip_suffix(b"\n").unwrap_or(line))
 }
 
-/// Reads what places an event, and whether it is a `GENESIS` event.
-fn read(bytes: &[u8], side: Side) -> Result<(Entry<'_>, bool), String> {
+/// Reads what places an event.
+fn read(bytes: &[u8], side: Side) -> Result<Entry<'_>, String> {
     let line = scan_line(bytes).map_err(|error| error.to_string())?;
     let missing = |field: Field| format!("'{}' is missing or malformed", field.name());
     let id = |field| -> Option<EventId> { line.text(field)?.parse().ok() };
@@ -294,7 +303,7 @@ fn read(bytes: &[u8], side: Side) -> Result<(Entry<'_>, bool), String> {
         _ => Some(id(Field::PrevEventHash).ok_or_else(|| missing(Field::PrevEventHash))?),
     };
     let is_genesis = line.text(Field::Type).as_deref() == Some(CoreType::Genesis.as_str());
-    let entry = Entry {
+    Ok(Entry {
         id: id(Field::EventId).ok_or_else(|| missing(Field::EventId))?,
         // One to one with the name, as the line is canonical.
         actor: line
@@ -307,8 +316,8 @@ fn read(bytes: &[u8], side: Side) -> Result<(Entry<'_>, bool), String> {
             .ok_or_else(|| missing(Field::TimestampUtc))?,
         line: bytes,
         side,
-    };
-    Ok((entry, is_genesis))
+        is_genesis,
+    })
 }
 
 /// Chooses between two versions of an event, alike for either side.
@@ -346,7 +355,7 @@ fn order(entries: &[Entry<'_>], index: &HashMap<EventId, u32>) -> Result<Vec<u32
     let mut ready = BinaryHeap::new();
     for (at, entry) in (0u32..).zip(entries) {
         match entry.prev {
-            None => ready.push(Reverse((entry.time.as_bytes(), entry.id, at))),
+            None => ready.push(Reverse((entry.rank(), at))),
             Some(prev) if index.contains_key(&prev) => followers.entry(prev).or_default().push(at),
             Some(prev) => {
                 let name = json::parse(entry.actor).ok();
@@ -360,11 +369,11 @@ fn order(entries: &[Entry<'_>], index: &HashMap<EventId, u32>) -> Result<Vec<u32
         }
     }
     let mut order = Vec::with_capacity(entries.len());
-    while let Some(Reverse((_, id, at))) = ready.pop() {
+    while let Some(Reverse(((_, _, id), at))) = ready.pop() {
         order.push(at);
         for next in followers.remove(&id).unwrap_or_default() {
             let entry = &entries[next as usize];
-            ready.push(Reverse((entry.time.as_bytes(), entry.id, next)));
+            ready.push(Reverse((entry.rank(), next)));
         }
     }
     // Ids are hashes over what they follow, so that no circle can leave an event untaken unless

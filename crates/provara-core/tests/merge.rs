@@ -109,7 +109,10 @@ fn as_the_section_reads(logs: &[&[u8]]) -> Vec<u8> {
             .iter()
             .enumerate()
             .filter(|(_, line)| taken.contains(&text(line, "prev_event_hash")))
-            .min_by_key(|(_, line)| (text(line, "timestamp_utc"), text(line, "event_id")))
+            .min_by_key(|(_, line)| {
+                let first = text(line, "type").as_deref() != Some("GENESIS");
+                (first, text(line, "timestamp_utc"), text(line, "event_id"))
+            })
             .unwrap();
         let line = left.remove(at);
         taken.insert(text(line, "event_id"));
@@ -184,6 +187,19 @@ proptest! {
         prop_assert_eq!(&read.keys, &registry());
         prop_assert_eq!(rewritten(&a.log(), read.events), rewritten(&a.log(), &log));
     }
+}
+
+#[test]
+fn the_genesis_event_stays_first_whatever_the_clocks_say() {
+    let earlier = -200_000_000_000_000;
+    let (mut ours, mut theirs) = (Copy::born(), Copy::born());
+    ours.add("a", earlier, "before the vault was born");
+    theirs.add("b", earlier - 1, "long before");
+    let merged = rewritten(&ours.log(), &theirs.log());
+    assert_eq!(merged, rewritten(&theirs.log(), &ours.log()));
+    assert!(merged.starts_with(&ours.lines[0]));
+    let verdict = verify_log(&merged, &registry());
+    assert!(verdict.findings.iter().all(|found| found.code.is_warning()));
 }
 
 #[test]
