@@ -599,8 +599,8 @@ impl Sequencer {
         }
         if self.token_form + self.without_key_id > 0 {
             let message = format!(
-                "older forms that are read and no longer written: {} events in token-preserving \
-                 JSON, {} ids derived without actor_key_id",
+                "older forms that are read and no longer written (events in token-preserving JSON: \
+                 {}, ids derived without actor_key_id: {})",
                 self.token_form, self.without_key_id
             );
             self.findings.push(Finding::new(Code::W007, LOG, message));
@@ -609,14 +609,14 @@ impl Sequencer {
 
     fn notes(&self, redactions: usize) -> Vec<String> {
         let mut notes = vec![format!(
-            "{} signatures verified; {} keys known, {} actors",
+            "signatures verified: {}; keys known: {}; actors: {}",
             self.signatures,
             self.timeline.len(),
             self.actors.len()
         )];
         let mut count = |number: u64, what: &str| {
             if number > 0 {
-                notes.push(format!("{number} {what}"));
+                notes.push(format!("{what}: {number}"));
             }
         };
         count(
