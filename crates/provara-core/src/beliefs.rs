@@ -19,7 +19,8 @@ use std::collections::HashMap;
 pub use resume::{NeedsReplay, ResumeError, ResumedReducer};
 pub use state::BeliefState;
 
-use crate::json::Value;
+use crate::json::{self, ParseError, Value};
+use crate::scan::{Field, Line, scan_line};
 use state::{Belief, Canonical, Contested, Evidence, Local, Members, Metadata, text_or_null};
 use value::{Held, Text, confidence, is_python_space, is_truthy, python_str, text_of, text_of_str};
 
@@ -81,6 +82,40 @@ impl BeliefReducer {
     pub fn finish(self) -> BeliefState {
         self.core.finish()
     }
+}
+
+/// What [`BeliefReducer::apply`] reads of the event in `line`, without its LF: an event object that has
+/// the same effect, and costs less to make where the type has none.
+///
+/// # Errors
+/// The line is not JSON.
+pub fn view(line: &[u8]) -> Result<Value<'_>, ParseError> {
+    // A line that is not canonical may hold an event all the same.
+    scan_line(line)
+        .ok()
+        .and_then(|scanned| view_of(&scanned))
+        .map_or_else(|| json::parse(line), Ok)
+}
+
+fn view_of<'a>(line: &Line<'a>) -> Option<Value<'a>> {
+    let event_id = line.text(Field::EventId).filter(|id| !id.is_empty())?;
+    let kind = line.text(Field::Type)?;
+    let effective = matches!(
+        &*kind,
+        "OBSERVATION" | "ASSERTION" | "ATTESTATION" | "RETRACTION" | "REDUCER_EPOCH"
+    );
+    let mut members = vec![
+        (Cow::Borrowed("event_id"), Value::String(event_id)),
+        (Cow::Borrowed("type"), Value::String(kind)),
+    ];
+    if effective {
+        for field in [Field::Actor, Field::Namespace, Field::Payload] {
+            if let Some(raw) = line.raw(field) {
+                members.push((Cow::Borrowed(field.name()), json::parse(raw).ok()?));
+            }
+        }
+    }
+    Some(Value::Object(members))
 }
 
 /// Whether the reducer has seen every event since the first.

@@ -71,6 +71,20 @@ impl Summary {
         Ok(summary)
     }
 
+    /// Adds what follows in the log, summed up by itself.
+    pub fn append(&mut self, later: Self) {
+        self.event_count += later.event_count;
+        self.last_event = later.last_event.or(self.last_event);
+        for (name, count) in later.types {
+            *self.types.entry(name).or_default() += count;
+        }
+        for (name, head) in later.actors {
+            let before = self.actors.get(&name).map_or(0, |known| known.events);
+            let events = before + head.events;
+            self.actors.insert(name, ActorHead { events, ..head });
+        }
+    }
+
     /// Adds the next event of the log.
     ///
     /// # Errors
@@ -135,7 +149,13 @@ mod tests {
             line(3, "ann", "com.acme.audit.login", "9007199254740992"),
             line(4, "bob", "com.acme.audit.login", "7"),
         ];
-        let summary = Summary::from_lines(lines.iter().map(|line| &line[..])).unwrap();
+        let sum = |lines: &[Vec<u8>]| Summary::from_lines(lines.iter().map(|line| &line[..]));
+        let summary = sum(&lines).unwrap();
+        for cut in 0..=lines.len() {
+            let mut parts = sum(&lines[..cut]).unwrap();
+            parts.append(sum(&lines[cut..]).unwrap());
+            assert_eq!(parts, summary);
+        }
         assert_eq!(
             String::from_utf8(jcs_of(&summary).unwrap()).unwrap(),
             concat!(

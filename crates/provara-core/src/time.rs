@@ -28,6 +28,17 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// Nanoseconds since 1970-01-01T00:00:00Z: all that a timestamp that was read can have.
+    pub(crate) fn unix_nanos(self) -> i128 {
+        self.0.as_nanosecond()
+    }
+
+    pub(crate) fn from_unix_nanos(nanos: i128) -> Option<Self> {
+        jiff::Timestamp::from_nanosecond(nanos).ok().map(Self)
+    }
+}
+
 impl FromStr for Timestamp {
     type Err = TimestampError;
 

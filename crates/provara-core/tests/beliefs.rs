@@ -366,3 +366,36 @@ fn only_states_of_this_reducer_are_resumed() {
     }
     assert!(resume("[]").is_err());
 }
+
+/// What is viewed of a line has the effect of the whole line, whatever the line is.
+#[test]
+fn a_view_of_a_line_reduces_as_the_line_does() {
+    let lines = [
+        r#"{"actor":"a","event_id":"e1","namespace":" Canonical ","payload":{"confidence":0.9,"predicate":"p","subject":"s","value":1},"type":"OBSERVATION"}"#,
+        r#"{"actor":0,"event_id":"e2","payload":{"predicate":"p","subject":"s","value":1.5},"type":"ASSERTION"}"#,
+        r#"{"actor":"b","event_id":"e3","payload":{"actor_key_id":"k","predicate":"p","subject":"s","value":{"a":[1]}},"type":"ATTESTATION"}"#,
+        r#"{"event_id":"e4","payload":{"predicate":"p","subject":"s"},"type":"RETRACTION"}"#,
+        r#"{"event_id":"e5","payload":{"epoch_id":"x","reducer_hash":"h"},"type":"REDUCER_EPOCH"}"#,
+        r#"{"actor":"c","event_id":"e6","payload":{"subject":"s"},"type":"com.example.a.b"}"#,
+        r#"{"event_id":"","id":"e7","payload":{},"type":"OBSERVATION"}"#,
+        r#"{"id":"e8","type":"com.example.a.b"}"#,
+        r#"{"event_id":7,"type":"RECEIPT"}"#,
+        r#"{"event_id":"e10","payload":[1],"type":"OBSERVATION"}"#,
+        r#"{"event_id":"e11","type":3}"#,
+        r#"{"type":"OBSERVATION", "event_id":"e12","actor":"d","payload":{"subject":"t","predicate":"q","value":1}}"#,
+    ];
+    let (mut whole, mut viewed) = (BeliefReducer::new(), BeliefReducer::new());
+    for line in lines {
+        whole.apply(&provara_core::json::parse(line.as_bytes()).unwrap());
+        viewed.apply(&provara_core::beliefs::view(line.as_bytes()).unwrap());
+        let text = |reducer: &BeliefReducer| String::from_utf8(reducer.state().to_json()).unwrap();
+        assert_eq!(text(&viewed), text(&whole), "{line}");
+    }
+    assert!(provara_core::beliefs::view(b"{").is_err());
+    assert!(
+        provara_core::beliefs::view(b"[1]")
+            .unwrap()
+            .as_object()
+            .is_none()
+    );
+}

@@ -43,7 +43,11 @@ fn measure(file: &Path, directory: &Path) -> std::io::Result<String> {
     let key = SigningKey::from_seed(&[7; 32]);
     let (public, signature) = (key.public(), key.sign(&message));
     let verify = rate(cores, || {
-        black_box(public.verify(black_box(&message), black_box(&signature)).is_ok());
+        black_box(
+            public
+                .verify(black_box(&message), black_box(&signature))
+                .is_ok(),
+        );
     });
     let sign = rate(cores, || {
         black_box(key.sign(black_box(&message)));
@@ -74,7 +78,10 @@ fn rate(threads: usize, work: impl Fn() + Sync) -> f64 {
             count
         };
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
-        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"))
+            .collect()
     });
     counts.iter().sum::<u64>() as f64 / begin.elapsed().as_secs_f64()
 }
@@ -88,7 +95,11 @@ fn write_and_sync(directory: &Path, line: usize) -> std::io::Result<()> {
         .open(directory.join("log"))?;
     log.write_all(&vec![b'x'; line])?;
     log.sync_data()?;
-    for (name, size) in [("manifest.json", 1400), ("merkle_root.txt", 65), ("manifest.sig", 290)] {
+    for (name, size) in [
+        ("manifest.json", 1400),
+        ("merkle_root.txt", 65),
+        ("manifest.sig", 290),
+    ] {
         let mut file = File::create(directory.join(name))?;
         file.write_all(&vec![b'x'; size])?;
         file.sync_all()?;

@@ -17,17 +17,34 @@ pub(crate) fn check_log(
     registry: &KeyRegistry,
     threads: usize,
 ) -> LogVerdict {
-    let keys = KeyDirectory::new(registry);
     let mut sequencer = Sequencer::new(registry);
-    let check = |range, offset| check_lines(range, offset, &keys);
-    in_order(log, threads, check, |lines| {
-        sequencer.feed(lines);
-        ControlFlow::Continue(())
-    });
+    feed(&mut sequencer, log, 0, registry, threads, &mut |_| ());
     if !more.is_empty() {
+        let keys = KeyDirectory::new(registry);
         sequencer.feed(check_lines(more, log.len() as u64, &keys));
     }
     sequencer.finish(registry)
+}
+
+/// Gives `sequencer` the lines of `log` from byte `from` on. `told` hears how far it has come, in bytes.
+pub(crate) fn feed<'l>(
+    sequencer: &mut Sequencer,
+    log: &'l [u8],
+    from: usize,
+    registry: &KeyRegistry,
+    threads: usize,
+    told: &mut dyn FnMut(u64),
+) {
+    let keys = KeyDirectory::new(registry);
+    let check = |range: &'l [u8], offset: u64| {
+        let end = from as u64 + offset + range.len() as u64;
+        (check_lines(range, from as u64 + offset, &keys), end)
+    };
+    in_order(&log[from..], threads, check, |(lines, end)| {
+        sequencer.feed(lines);
+        told(end);
+        ControlFlow::Continue(())
+    });
 }
 
 /// Refuses an event that would not verify, or that would take what stands before it out of force:

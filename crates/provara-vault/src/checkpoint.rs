@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use provara_core::beliefs::{BeliefReducer, BeliefState};
+use provara_core::beliefs::BeliefState;
 use provara_core::checkpoint::{Checkpoint, build};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile};
@@ -12,7 +12,6 @@ use provara_core::manifest::FileEntry;
 use serde::Serialize;
 
 use crate::clock;
-use crate::derive::each_event;
 use crate::error::{Context, VaultError};
 use crate::layout;
 use crate::vault::{Vault, is_absence};
@@ -54,16 +53,6 @@ impl Vault {
     }
 }
 
-/// The state after every event of `log`.
-pub(crate) fn state_of(log: &[u8]) -> Result<BeliefState, VaultError> {
-    let mut reducer = BeliefReducer::new();
-    each_event(log, |_, event| {
-        reducer.apply(event);
-        Ok(())
-    })?;
-    Ok(reducer.finish())
-}
-
 impl LogWriter<'_> {
     /// See [`Vault::checkpoint`].
     ///
@@ -77,7 +66,7 @@ impl LogWriter<'_> {
         self.refuse_if_stopped()?;
         let key = self.signing_key(keyfile, key_id)?;
         let log = self.verified_log()?;
-        let state = state_of(&log)?;
+        let state = log.beliefs()?;
         let relative = layout::checkpoint_path(state.event_count());
         let path = self.vault().path().join(&relative);
         let root = self.root_before();

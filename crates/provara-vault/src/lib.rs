@@ -32,6 +32,7 @@ mod merge;
 mod parallel;
 mod predecessor;
 mod query;
+mod record;
 mod repair;
 mod reseal;
 mod rotation;

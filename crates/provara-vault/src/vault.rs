@@ -27,6 +27,22 @@ pub struct Vault {
     lock_timeout: Duration,
     state_directory: PathBuf,
     cache_directory: Option<PathBuf>,
+    record_from: u64,
+    progress: Option<Progress>,
+}
+
+/// From which length of the log on a verification is recorded, in bytes: a shorter one is verified in
+/// a few milliseconds.
+const RECORD_FROM: u64 = 1 << 20;
+
+/// Who is told how far a verification has come.
+#[derive(Clone)]
+struct Progress(Arc<dyn Fn(u64, u64) + Send + Sync>);
+
+impl std::fmt::Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Progress")
+    }
 }
 
 impl Vault {
@@ -73,6 +89,8 @@ impl Vault {
             lock_timeout: LOCK_TIMEOUT,
             state_directory: state_dir::default_directory(),
             cache_directory: None,
+            record_from: RECORD_FROM,
+            progress: None,
         })
     }
 
@@ -105,6 +123,32 @@ impl Vault {
     pub fn with_cache_directory(mut self, directory: Option<PathBuf>) -> Self {
         self.cache_directory = directory;
         self
+    }
+
+    /// The same vault, whose verifications are recorded from this length of the log on, in bytes (1 MiB
+    /// otherwise).
+    #[must_use]
+    pub fn with_record_from(mut self, length: u64) -> Self {
+        self.record_from = length;
+        self
+    }
+
+    pub(crate) fn record_from(&self) -> u64 {
+        self.record_from
+    }
+
+    /// The same vault, whose verifications tell `progress` how many bytes of the log they have checked,
+    /// and of how many; again and again, from the thread that asked.
+    #[must_use]
+    pub fn with_progress(mut self, progress: Arc<dyn Fn(u64, u64) + Send + Sync>) -> Self {
+        self.progress = Some(Progress(progress));
+        self
+    }
+
+    pub(crate) fn tell_progress(&self, done: u64, total: u64) {
+        if let Some(Progress(progress)) = &self.progress {
+            progress(done, total);
+        }
     }
 
     /// The vault's directory, absolute and without symbolic links.

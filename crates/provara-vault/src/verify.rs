@@ -1,6 +1,7 @@
 //! Verification of a whole vault: every rule of the format, every finding, nothing written.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use provara_core::finding::{Report, Severity};
@@ -10,15 +11,16 @@ use provara_core::manifest::Manifest;
 use provara_core::verify::files::{
     GENESIS, KEYS, check_genesis, check_identity, check_keys, check_policies, check_seal,
 };
-use provara_core::verify::{LogVerdict, report};
+use provara_core::verify::{KeyDirectory, LogVerdict, Sequencer, check_lines, report};
 use sha2::{Digest as _, Sha256};
 
 use crate::capture::Capture;
-use crate::check::check_log;
+use crate::check::{self, check_log};
 use crate::checkpoint_check::check_checkpoints;
 use crate::error::VaultError;
 use crate::parallel::available_threads;
 use crate::predecessor::{Trail, follow};
+use crate::record::Record;
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 
@@ -33,12 +35,15 @@ pub struct VerifyOptions {
     /// A folder in which the vaults that this one continues are looked for; where it is not said, a
     /// predecessor is a warning.
     pub predecessors: Option<PathBuf>,
+    /// Whether the record of an earlier verification is passed over, and none is kept. Without a cache
+    /// directory ([`Vault::with_cache_directory`]) there is none.
+    pub no_cache: bool,
 }
 
 impl Vault {
     /// Verifies everything: each event, the chains, the keys over time, the files and the seal. A
     /// report that finds faults is a result, not an error. Writers may be at work meanwhile; what
-    /// is verified is one consistent state. Nothing is written.
+    /// is verified is one consistent state. Nothing in the vault is written.
     ///
     /// # Errors
     /// [`VaultError::Io`] where something could not be read, [`VaultError::Locked`] where writers
@@ -65,12 +70,14 @@ impl Vault {
         let capture = Capture::take(self)?;
         let threads = options.threads.unwrap_or_else(available_threads).max(1);
         let (registry, keys_findings) = check_keys(capture.text(KEYS));
-        let (log, digest) = check_captured_log(&capture, &registry, threads);
+        let directory = self.cache_directory().filter(|_| !options.no_cache);
+        let (log, digest, recorded) =
+            self.check_captured_log(&capture, &registry, threads, directory);
         let (genesis, mut findings) = check_genesis(capture.text(GENESIS));
         findings.extend(check_identity(&genesis, &log, &registry));
         findings.extend(keys_findings);
         findings.extend(check_policies(|file| capture.text(file)));
-        let mut notes = Vec::new();
+        let mut notes = Vec::from_iter(recorded);
         if let Some(predecessor) = &genesis.predecessor {
             let first = trail.visited.is_empty();
             trail.visited.push(self.path().to_owned());
@@ -178,25 +185,85 @@ impl std::ops::Deref for VerifiedLog {
     }
 }
 
-/// The verdict on the log, and the digest of its bytes.
-fn check_captured_log(
-    capture: &Capture,
-    registry: &KeyRegistry,
-    threads: usize,
-) -> (LogVerdict, Digest) {
-    let Some(log) = &capture.log else {
-        return (check_log(b"", b"", registry, 1), Digest::of(b""));
-    };
-    let hash = || {
-        let hasher = Sha256::new_with_prefix(log.lines.bytes()).chain_update(&log.tail);
-        Digest(hasher.finalize().into())
-    };
-    let check = || check_log(&log.lines, &log.tail, registry, threads);
-    if threads == 1 {
-        return (check(), hash());
+impl Vault {
+    /// The verdict on the log, the digest of its bytes, and what was taken from the record of an earlier
+    /// verification.
+    fn check_captured_log(
+        &self,
+        capture: &Capture,
+        registry: &KeyRegistry,
+        threads: usize,
+        directory: Option<&Path>,
+    ) -> (LogVerdict, Digest, Option<String>) {
+        let Some(log) = &capture.log else {
+            return (check_log(b"", b"", registry, 1), Digest::of(b""), None);
+        };
+        let lines = log.lines.bytes();
+        let directory = directory.filter(|_| lines.len() as u64 >= self.record_from());
+        let keys = Digest::of(capture.text(KEYS).unwrap_or_default());
+        let record = directory
+            .and_then(|directory| Record::recall(directory, self.path(), keys))
+            .filter(|record| {
+                let end = usize::try_from(record.length).ok();
+                end.is_some_and(|end| end > 0 && lines.get(end - 1) == Some(&b'\n'))
+            });
+        let recorded = record.as_ref().map_or(0, |record| record.length as usize);
+        let (sender, prefix) = sync_channel(1);
+        let hash = move || {
+            let mut hasher = Sha256::new_with_prefix(&lines[..recorded]);
+            let _ = sender.send(Digest(hasher.clone().finalize().into()));
+            hasher.update(&lines[recorded..]);
+            let whole = Digest(hasher.clone().finalize().into());
+            (
+                whole,
+                Digest(hasher.chain_update(&log.tail).finalize().into()),
+            )
+        };
+        let check = || {
+            let restored = record
+                .as_ref()
+                .and_then(|record| Some((Sequencer::restore(&record.state)?, record.digest)))
+                .filter(|(_, digest)| prefix.recv() == Ok(*digest));
+            let from = if restored.is_some() { recorded } else { 0 };
+            let mut sequencer =
+                restored.map_or_else(|| Sequencer::new(registry), |(sequencer, _)| sequencer);
+            let total = lines.len() as u64;
+            let mut told = |done| self.tell_progress(done, total);
+            told(from as u64);
+            check::feed(&mut sequencer, lines, from, registry, threads, &mut told);
+            let state = (directory.is_some() && from < lines.len())
+                .then(|| sequencer.save())
+                .flatten();
+            if !log.tail.is_empty() {
+                let keys = KeyDirectory::new(registry);
+                sequencer.feed(check_lines(&log.tail, total, &keys));
+            }
+            (sequencer.finish(registry), state, from)
+        };
+        let ((verdict, state, from), (whole, digest)) = if threads == 1 {
+            let digests = hash();
+            (check(), digests)
+        } else {
+            thread::scope(|scope| {
+                let digests = scope.spawn(hash);
+                (check(), digests.join().expect("hashing does not panic"))
+            })
+        };
+        if let (Some(directory), Some(state)) = (directory, state) {
+            let record = Record {
+                length: lines.len() as u64,
+                digest: whole,
+                state,
+            };
+            record.keep(directory, self.path(), keys);
+        }
+        let note = (from > 0).then(|| {
+            format!(
+                "the log's first {from} of {} bytes are those that verified earlier on this machine: \
+                 their SHA-256 was computed again, their signatures were not (--no-cache checks all)",
+                lines.len() + log.tail.len()
+            )
+        });
+        (verdict, digest, note)
     }
-    thread::scope(|scope| {
-        let digest = scope.spawn(hash);
-        (check(), digest.join().expect("hashing does not panic"))
-    })
 }

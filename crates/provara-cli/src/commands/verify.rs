@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use provara_core::finding::{Finding, Report, Severity};
 use provara_vault::VerifyOptions;
 
@@ -16,8 +18,10 @@ use crate::vault;
 
 /// Verify a vault: every id, signature and chain, and the seal
 ///
-/// Needs no key, no network, no plugin and no Python, and writes nothing. Reports every finding, in
-/// the order of the log. Exit codes: 0 valid, 1 invalid, 3 could not check.
+/// Needs no key, no network, no plugin and no Python, and writes nothing into the vault. Reports every
+/// finding, in the order of the log. What verified before on this machine is recorded in the user's
+/// cache directory: its bytes are hashed again, its signatures are not checked again. Exit codes: 0
+/// valid, 1 invalid, 3 could not check.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -37,21 +41,33 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
     follow_predecessors: Option<PathBuf>,
 
+    /// Check every signature, whatever verified before, and record nothing
+    #[arg(long)]
+    no_cache: bool,
+
     #[command(flatten)]
     json: JsonArg,
 }
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let path = &args.vault.vault;
-    let vault = vault::open(path)?;
+    let bar = progress_bar();
+    let told = bar.clone();
+    let vault = vault::open(path)?.with_progress(Arc::new(move |done, total| {
+        if total >= LARGE {
+            told.set_length(total);
+            told.set_position(done);
+        }
+    }));
     let options = VerifyOptions {
         strict: args.strict,
+        no_cache: args.no_cache,
         predecessors: args.follow_predecessors.clone(),
         ..VerifyOptions::default()
     };
-    let report = vault
-        .verify(&options)
-        .map_err(|error| vault_failure(error, path))?;
+    let report = vault.verify(&options);
+    bar.finish_and_clear();
+    let report = report.map_err(|error| vault_failure(error, path))?;
     if args.json.json {
         out::result_json(&report)?;
     } else {
@@ -62,6 +78,19 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     } else {
         Exit::Evidence.code()
     })
+}
+
+/// The least log that is worth a progress bar, in bytes.
+const LARGE: u64 = 32 << 20;
+
+/// A bar on stderr; on what is no terminal it draws nothing.
+fn progress_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}, {eta} left");
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
 }
 
 /// A finding in one line: where, which rule, what.

@@ -1,5 +1,7 @@
 //! The in-order stage: chains, duplicates, keys over time, redactions and the end of the log.
 
+mod resume;
+
 use std::collections::HashMap;
 
 use crate::event_type::CoreType;
@@ -109,6 +111,8 @@ pub struct Sequencer {
     without_key_id: u64,
     signatures: u64,
     open_end: bool,
+    /// Whether the index lacks the events that were restored.
+    unindexed: bool,
 }
 
 /// Stands for "no key" in [`Seen`].
@@ -118,8 +122,12 @@ impl Sequencer {
     /// Starts at the first line, with the keys of `keys.json`.
     #[must_use]
     pub fn new(registry: &KeyRegistry) -> Self {
+        Self::empty(Timeline::new(registry))
+    }
+
+    fn empty(timeline: Timeline) -> Self {
         Self {
-            timeline: Timeline::new(registry),
+            timeline,
             findings: Vec::new(),
             lines: 0,
             events: Vec::new(),
@@ -139,11 +147,15 @@ impl Sequencer {
             without_key_id: 0,
             signatures: 0,
             open_end: false,
+            unindexed: false,
         }
     }
 
     /// Takes the next lines.
     pub fn feed(&mut self, lines: Vec<CheckedLine<'_>>) {
+        if self.unindexed {
+            self.index_events();
+        }
         for line in lines {
             self.line(line);
         }

@@ -57,6 +57,15 @@ impl Timeline {
         }
     }
 
+    /// The keys as an earlier timeline left them.
+    pub(super) fn of(keys: HashMap<KeyId, KeyState>) -> Self {
+        Self { keys }
+    }
+
+    pub(super) fn states(&self) -> impl Iterator<Item = (&KeyId, &KeyState)> {
+        self.keys.iter()
+    }
+
     pub(super) fn get(&self, id: &KeyId) -> Option<&KeyState> {
         self.keys.get(id)
     }

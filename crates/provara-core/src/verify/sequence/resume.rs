@@ -1,0 +1,257 @@
+//! A [`Sequencer`] as bytes, so that a verification can go on where an earlier one ended.
+//!
+//! Lossless: a sequencer that is saved, restored and fed the rest of a log ends with the verdict of one
+//! that was fed all of it. The bytes are to be kept where only those who may decide what counts as
+//! verified can write: whoever writes them decides it.
+
+use std::collections::HashMap;
+
+use crate::id::{EventId, KeyId};
+use crate::keys::PublicKey;
+use crate::time::Timestamp;
+use crate::verify::sequence::{Genesis, Head, NO_KEY, Seen, Sequencer};
+use crate::verify::timeline::{KeyState, Revocation, Timeline};
+
+/// The bytes of a [`Seen`].
+const SEEN: usize = 12 + 4 + 2 + 8 + 4;
+
+impl Sequencer {
+    /// The state after the lines so far; `None` where it holds more than whole, sound events: findings,
+    /// redactions, a predecessor, or a last line without its end.
+    #[must_use]
+    pub fn save(&self) -> Option<Vec<u8>> {
+        let plain = self.findings.is_empty()
+            && self.dangling.is_empty()
+            && self.tombstones.is_empty()
+            && self.redactions.is_empty()
+            && self.unreadable == 0
+            && self
+                .genesis
+                .as_ref()
+                .is_none_or(|it| it.predecessor.is_none())
+            && !self.open_end;
+        plain.then(|| {
+            let mut out = Writer(Vec::with_capacity(4096 + SEEN * self.events.len()));
+            self.write(&mut out);
+            out.0
+        })
+    }
+
+    fn write(&self, out: &mut Writer) {
+        for number in [
+            self.lines,
+            self.token_form,
+            self.without_key_id,
+            self.signatures,
+        ] {
+            out.u64(number);
+        }
+        out.option(self.sealed_by.as_ref(), |out, id| out.raw(&id.0));
+        out.option(self.genesis.as_ref(), |out, genesis| {
+            for text in [&genesis.uid, &genesis.root_key_id] {
+                out.option(text.as_ref(), |out, text| out.text(text));
+            }
+        });
+        out.u64(self.keys.len() as u64);
+        self.keys.iter().for_each(|id| out.raw(&id.0));
+        out.u64(self.actors.len() as u64);
+        for (name, number) in self.actors.iter().zip(0u32..) {
+            out.text(name);
+            out.option(self.heads.get(&number), |out, head| {
+                out.raw(&head.last.0);
+                out.option(head.ts_logical.as_ref(), |out, it| {
+                    out.raw(&it.to_le_bytes());
+                });
+                out.option(head.time.as_ref(), |out, it| {
+                    out.raw(&it.unix_nanos().to_le_bytes());
+                });
+                out.u64(head.keys.len() as u64);
+                head.keys.iter().for_each(|key| out.raw(&key.to_le_bytes()));
+            });
+        }
+        out.u64(self.timeline.len() as u64);
+        for (id, state) in self.timeline.states() {
+            out.raw(&id.0);
+            out.raw(state.public_key.as_bytes());
+            out.option(state.awaits.as_ref(), |out, id| out.raw(&id.0));
+            out.option(state.replaces.as_ref(), |out, id| out.raw(&id.0));
+            out.option(state.revoked.as_ref(), |out, revocation| {
+                out.raw(&revocation.at.to_le_bytes());
+                out.raw(&revocation.event.0);
+                out.raw(&revocation.trusted_to.to_le_bytes());
+            });
+        }
+        out.u64(self.events.len() as u64);
+        for seen in &self.events {
+            out.raw(&seen.id.0);
+            out.raw(&seen.actor.to_le_bytes());
+            out.raw(&seen.key.to_le_bytes());
+            out.raw(&seen.offset.to_le_bytes());
+            out.raw(&seen.line.to_le_bytes());
+        }
+    }
+
+    /// The sequencer that was saved; `None` for bytes that are none.
+    #[must_use]
+    pub fn restore(bytes: &[u8]) -> Option<Self> {
+        let mut from = Reader(bytes);
+        let mut restored = Self::empty(Timeline::default());
+        restored.lines = from.u64()?;
+        restored.token_form = from.u64()?;
+        restored.without_key_id = from.u64()?;
+        restored.signatures = from.u64()?;
+        restored.sealed_by = from.option(|from| from.array().map(EventId))?;
+        restored.genesis = from.option(|from| {
+            Some(Genesis {
+                uid: from.option(Reader::text)?,
+                root_key_id: from.option(Reader::text)?,
+                predecessor: None,
+            })
+        })?;
+        for number in 0..from.u64()? {
+            let (id, number) = (KeyId(from.array()?), u16::try_from(number).ok()?);
+            restored.keys.push(id);
+            restored.key_index.insert(id, number);
+        }
+        let known = |key: u16| key == NO_KEY || usize::from(key) < restored.keys.len();
+        for number in 0..from.u64()? {
+            let (name, number) = (from.text()?, u32::try_from(number).ok()?);
+            restored.actor_index.insert(name.clone(), number);
+            restored.actors.push(name);
+            let head = from.option(|from| {
+                Some(Head {
+                    last: EventId(from.array()?),
+                    ts_logical: from.option(|from| from.array().map(i64::from_le_bytes))?,
+                    time: from.option(|from| {
+                        Timestamp::from_unix_nanos(i128::from_le_bytes(from.array()?))
+                    })?,
+                    keys: (0..from.u64()?)
+                        .map(|_| {
+                            from.array()
+                                .map(u16::from_le_bytes)
+                                .filter(|key| known(*key))
+                        })
+                        .collect::<Option<_>>()?,
+                })
+            })?;
+            restored.heads.extend(head.map(|head| (number, head)));
+        }
+        let mut keys = HashMap::new();
+        for _ in 0..from.u64()? {
+            let (id, public_key) = (KeyId(from.array()?), from.array()?);
+            let state = KeyState {
+                public_key: PublicKey::from_bytes(&public_key).ok()?,
+                awaits: from.option(|from| from.array().map(EventId))?,
+                replaces: from.option(|from| from.array().map(KeyId))?,
+                revoked: from.option(|from| {
+                    Some(Revocation {
+                        at: u32::from_le_bytes(from.array()?),
+                        event: EventId(from.array()?),
+                        trusted_to: u32::from_le_bytes(from.array()?),
+                    })
+                })?,
+            };
+            keys.insert(id, state);
+        }
+        let count = usize::try_from(from.u64()?).ok()?;
+        let events = from.raw(count.checked_mul(SEEN)?)?;
+        if !from.0.is_empty() {
+            return None;
+        }
+        restored.events.reserve_exact(count);
+        for event in events.chunks_exact(SEEN) {
+            let mut from = Reader(event);
+            let seen = Seen {
+                id: EventId(from.array()?),
+                actor: u32::from_le_bytes(from.array()?),
+                key: u16::from_le_bytes(from.array()?),
+                offset: from.u64()?,
+                line: u32::from_le_bytes(from.array()?),
+            };
+            let actor = seen.actor == u32::MAX || (seen.actor as usize) < restored.actors.len();
+            if !actor || !known(seen.key) {
+                return None;
+            }
+            restored.events.push(seen);
+        }
+        let in_order = |state: &KeyState| {
+            state
+                .revoked
+                .is_none_or(|it| it.trusted_to < it.at && (it.at as usize) < count)
+        };
+        if !keys.values().all(in_order) {
+            return None;
+        }
+        restored.timeline = Timeline::of(keys);
+        restored.unindexed = true;
+        Some(restored)
+    }
+
+    /// Makes the index of the events, which only the lines that follow need.
+    pub(super) fn index_events(&mut self) {
+        self.index.reserve(self.events.len());
+        for (seen, position) in self.events.iter().zip(0u32..) {
+            self.index.entry(seen.id).or_insert(position);
+        }
+        self.unindexed = false;
+    }
+}
+
+/// Little-endian, lengths before texts, a byte before what may be absent.
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn raw(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn u64(&mut self, value: u64) {
+        self.raw(&value.to_le_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.u64(text.len() as u64);
+        self.raw(text.as_bytes());
+    }
+
+    fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        self.raw(&[u8::from(value.is_some())]);
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+}
+
+/// Reads what a [`Writer`] wrote; `None` where it is not that.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn raw(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.raw(N)?.try_into().ok()
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let length = usize::try_from(self.u64()?).ok()?;
+        String::from_utf8(self.raw(length)?.to_vec()).ok()
+    }
+
+    /// The outer `None` is an error, the inner one an absent value.
+    #[expect(clippy::option_option, reason = "the two differ")]
+    fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        match self.array::<1>()? {
+            [0] => Some(None),
+            [1] => read(self).map(Some),
+            _ => None,
+        }
+    }
+}
