@@ -120,6 +120,9 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
              ID."
                 .to_owned()
         }
+        VaultError::InsideVault { .. } => {
+            "Name a place outside: every file inside a vault is evidence or a fault.".to_owned()
+        }
         VaultError::NotInAtomicBatch { .. } => {
             "Take the event out of the batch, and append it before or after.".to_owned()
         }
@@ -459,9 +462,9 @@ pub(crate) fn staging_failure(error: &StagingError) -> Failure {
             Exit::CouldNot,
             "Name another place, or add --force to replace it.".to_owned(),
         ),
-        StagingError::NotReplaceable(path) => (
+        StagingError::NotReplaceable { .. } => (
             Exit::CouldNot,
-            format!("Name another place, or remove it first: rm {}", shell(path)),
+            "Name another place; what stands there is not replaced, with --force either.".to_owned(),
         ),
         StagingError::Forbidden { .. } => {
             (Exit::Usage, "Name a place outside the vault, where every file is evidence.".to_owned())

@@ -31,6 +31,9 @@ pub enum PublicKeyError {
     /// 32 bytes that encode no point of the curve.
     #[error("not a point of the Ed25519 curve")]
     NotAPoint,
+    /// A point of small order, under which anybody can sign.
+    #[error("a point of small order, under which anybody can sign")]
+    Weak,
 }
 
 /// An Ed25519 public key that has been checked to be a point of the curve.
@@ -48,7 +51,7 @@ impl PublicKey {
             .map_err(|_| PublicKeyError::NotAPoint)
     }
 
-    /// Takes standard, padded Base64 of the 32 raw bytes.
+    /// Takes standard, padded Base64 of the 32 raw bytes, as a vault lists a key: a weak one is refused.
     ///
     /// # Errors
     /// As [`PublicKeyError`] says.
@@ -60,7 +63,12 @@ impl PublicKey {
             .as_slice()
             .try_into()
             .map_err(|_| PublicKeyError::Encoding)?;
-        Self::from_bytes(bytes)
+        let key = Self::from_bytes(bytes)?;
+        if key.is_weak() {
+            Err(PublicKeyError::Weak)
+        } else {
+            Ok(key)
+        }
     }
 
     /// The 32 raw bytes.
@@ -79,6 +87,13 @@ impl PublicKey {
     #[must_use]
     pub fn key_id(&self) -> KeyId {
         KeyId::of(self.as_bytes())
+    }
+
+    /// Whether the point is of small order: one signature under such a key verifies for many messages,
+    /// so it stands for nobody.
+    #[must_use]
+    pub fn is_weak(&self) -> bool {
+        self.0.is_weak()
     }
 
     /// Decides a signature as a plain RFC 8032 verification (section 5.1.7, cofactorless) does: `S`

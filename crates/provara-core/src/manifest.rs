@@ -274,6 +274,9 @@ pub enum RootSignatureError {
     /// A member is absent or of the wrong kind (`PROVARA_E300`).
     #[error("'{0}' is missing or of the wrong kind")]
     Field(&'static str),
+    /// A member that the signature does not cover (`PROVARA_E302`).
+    #[error("the signature does not cover the member {0:?}")]
+    Unsigned(String),
     /// `merkle_root` is not 64 hex digits (`PROVARA_E100`).
     #[error("merkle_root is not 64 lower-case hex digits")]
     Root,
@@ -305,7 +308,21 @@ impl RootSignature {
         if version != SPEC_VERSION {
             return Err(RootSignatureError::Version(version.to_owned()));
         }
-        // The four members that the format names are signed, whatever else the file holds.
+        // The four members that the format names are signed. Another one would look signed and not be.
+        let known = |name: &str| {
+            [
+                "key_id",
+                "merkle_root",
+                "sig",
+                "signed_at_utc",
+                "spec_version",
+            ]
+            .contains(&name)
+        };
+        let members = document.as_object().map(Vec::as_slice).unwrap_or_default();
+        if let Some((name, _)) = members.iter().find(|(name, _)| !known(name)) {
+            return Err(RootSignatureError::Unsigned(name.to_string()));
+        }
         let signed = ["key_id", "merkle_root", "signed_at_utc", "spec_version"];
         let members = signed.iter().map(|name| {
             Ok((*name).into()).and_then(|key| field(name).map(|text| (key, Value::from(text))))

@@ -13,6 +13,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use provara_core::keys::looks_like_keyfile;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::interrupt::Guard;
@@ -34,9 +35,14 @@ pub enum StagingError {
     /// The target exists and may not be replaced.
     #[error("'{}' exists already", .0.display())]
     Exists(PathBuf),
-    /// The target is neither a file nor a directory.
-    #[error("'{}' is neither a file nor a directory, and is not replaced", .0.display())]
-    NotReplaceable(PathBuf),
+    /// The target is nothing that an output may take the place of.
+    #[error("'{}' is {what}, and is not replaced", .path.display())]
+    NotReplaceable {
+        /// The target.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// The target lies in a place where nothing may be written.
     #[error("'{}' lies in '{}', where nothing may be written", .target.display(), .forbidden.display())]
     Forbidden {
@@ -116,10 +122,35 @@ pub fn check(target: &Path, force: bool, forbidden: &[&Path]) -> Result<PathBuf,
             source,
         }),
         Ok(_) if !force => Err(StagingError::Exists(target.to_path_buf())),
-        // Replacing a link or a device by accident is worse than asking for another name.
-        Ok(data) if data.is_file() || data.is_dir() => Ok(absolute),
-        Ok(_) => Err(StagingError::NotReplaceable(target.to_path_buf())),
+        Ok(data) => match precious(&absolute, &data) {
+            None => Ok(absolute),
+            Some(what) => Err(StagingError::NotReplaceable {
+                path: target.to_path_buf(),
+                what,
+            }),
+        },
     }
+}
+
+/// What must not be lost to an output, whatever was asked: replacing a link or a device by accident
+/// is worse than asking for another name, and a vault or a key cannot be made again.
+fn precious(path: &Path, data: &fs::Metadata) -> Option<&'static str> {
+    /// A keyfile of this size would hold some 10,000 keys.
+    const LARGEST_KEYFILE: u64 = 2 << 20;
+    let is_vault = |path: &Path| path.join("events/events.ndjson").exists();
+    if data.is_dir() {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        let holds_vault = entries
+            .map(|entry| entry.path())
+            .any(|path| is_vault(&path));
+        return (is_vault(path) || holds_vault).then_some("or holds a vault");
+    }
+    if !data.is_file() {
+        return Some("neither a file nor a directory");
+    }
+    let keyfile =
+        data.len() <= LARGEST_KEYFILE && fs::read(path).is_ok_and(|text| looks_like_keyfile(&text));
+    keyfile.then_some("a keyfile")
 }
 
 impl Staging {
@@ -211,6 +242,15 @@ impl Staging {
             && fs::symlink_metadata(&self.output).is_ok_and(|data| data.is_file());
         if both_files {
             return fs::rename(&self.output, &self.target).map_err(|source| self.failed(source));
+        }
+        // A directory of other things is not what a file was asked to replace.
+        let file = fs::symlink_metadata(&self.output).is_ok_and(|data| data.is_file());
+        let full = fs::read_dir(&self.target).is_ok_and(|mut entries| entries.next().is_some());
+        if file && full {
+            return Err(StagingError::NotReplaceable {
+                path: self.target.clone(),
+                what: "a directory that is not empty",
+            });
         }
         match renameat_with(CWD, &self.output, CWD, &self.target, RenameFlags::EXCHANGE) {
             Ok(()) => Ok(()),
@@ -431,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn force_replaces_any_kind_by_any_kind() {
+    fn force_replaces_what_is_no_loss() {
         let make = |path: &Path, directory: bool, text: &str| {
             if directory {
                 fs::create_dir(path).unwrap();
@@ -440,7 +480,7 @@ mod tests {
                 fs::write(path, text).unwrap();
             }
         };
-        for (old, new) in [(false, false), (false, true), (true, false), (true, true)] {
+        for (old, new) in [(false, false), (false, true), (true, true)] {
             let dir = TempDir::new();
             let target = dir.path().join("out");
             make(&target, old, "old");
@@ -461,6 +501,40 @@ mod tests {
         make(staging.output(), true, "new");
         staging.commit().unwrap();
         assert_eq!(names(dir.path()), ["absent"]);
+    }
+
+    #[test]
+    fn force_spares_vaults_keys_and_full_directories() {
+        let dir = TempDir::new();
+        let refused = |target: &Path| {
+            matches!(
+                Staging::prepare(target, true, &[]),
+                Err(StagingError::NotReplaceable { .. })
+            )
+        };
+        let vault = dir.path().join("home/vault");
+        fs::create_dir_all(vault.join("events")).unwrap();
+        fs::write(vault.join("events/events.ndjson"), "").unwrap();
+        assert!(refused(&vault) && refused(&dir.path().join("home")));
+        let keyfile = dir.path().join("keys.json");
+        let key = provara_core::keys::SigningKey::from_seed(&[1; 32]);
+        fs::write(
+            &keyfile,
+            provara_core::keys::Keyfile::new(vec![key]).to_json(),
+        )
+        .unwrap();
+        assert!(refused(&keyfile));
+
+        let target = dir.path().join("out");
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("inside"), "old").unwrap();
+        let staging = Staging::prepare(&target, true, &[]).unwrap();
+        fs::write(staging.output(), "new").unwrap();
+        assert!(matches!(
+            staging.commit(),
+            Err(StagingError::NotReplaceable { .. })
+        ));
+        assert_eq!(fs::read_to_string(target.join("inside")).unwrap(), "old");
     }
 
     #[test]
@@ -529,7 +603,7 @@ mod tests {
         ));
         assert!(matches!(
             check(&dir.path().join("way-in"), true, &[]),
-            Err(StagingError::NotReplaceable(_))
+            Err(StagingError::NotReplaceable { .. })
         ));
     }
 

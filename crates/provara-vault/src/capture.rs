@@ -28,6 +28,9 @@ use crate::snapshot::LogSnapshot;
 use crate::vault::{Vault, is_absence};
 use crate::walk::{Kind, walk};
 
+/// The largest seal, key list or policy that is read, in bytes: some 400,000 files in a manifest.
+const MAX_TEXT: u64 = 64 << 20;
+
 /// How long a verification tries to find a moment between two writers.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -142,7 +145,12 @@ impl Capture {
         for name in SEAL_FILES.into_iter().chain(REQUIRED) {
             if matches!(standing.get(name), Some(Standing::File(_))) {
                 let path = vault.path().join(name);
-                if let Some(text) = unless_absent(fs::read(&path)).context("read", &path)? {
+                if matches!(standing.get(name), Some(Standing::File(size)) if *size > MAX_TEXT) {
+                    standing.insert(
+                        name.to_owned(),
+                        Standing::Other("a file larger than 64 MiB"),
+                    );
+                } else if let Some(text) = unless_absent(fs::read(&path)).context("read", &path)? {
                     texts.insert(name, text);
                 }
             }

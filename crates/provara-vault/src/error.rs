@@ -100,6 +100,14 @@ pub enum VaultError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What is to be made would lie inside a vault, and be a phantom file there.
+    #[error("'{}' lies inside the vault '{}'", .path.display(), .vault.display())]
+    InsideVault {
+        /// What is to be made.
+        path: PathBuf,
+        /// The vault.
+        vault: PathBuf,
+    },
     /// A file of the vault contradicts what its seal says.
     #[error("{file} is not what the vault's seal says: {reason}")]
     SealContradiction {
@@ -280,6 +288,7 @@ impl VaultError {
                 ErrorClass::Evidence
             }
             Self::NotEmpty { .. }
+            | Self::InsideVault { .. }
             | Self::Exists { .. }
             | Self::KeyfilePlace { .. }
             | Self::Closed { .. }

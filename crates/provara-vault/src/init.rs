@@ -77,11 +77,20 @@ pub struct InitReceipt {
 /// failure leaves neither vault nor keyfile.
 ///
 /// # Errors
-/// [`VaultError::NotEmpty`], [`VaultError::Exists`] for a keyfile that is there,
+/// [`VaultError::NotEmpty`], [`VaultError::InsideVault`], [`VaultError::Exists`] for a keyfile that is
+/// there,
 /// [`VaultError::KeyfilePlace`], [`VaultError::EmptyActor`], or what the system refuses.
 pub fn init(path: &Path, options: &InitOptions) -> Result<InitReceipt, VaultError> {
     let place = Place::of(path)?;
     let keyfile = keyfile_place(&place.vault, options.private_keys.as_deref())?;
+    for place in [Some(&place.vault), keyfile.as_ref()].into_iter().flatten() {
+        if let Some(vault) = enclosing_vault(place) {
+            return Err(VaultError::InsideVault {
+                path: place.clone(),
+                vault,
+            });
+        }
+    }
     let content = Content::new(options)?;
 
     let made_parents = make_parents(&place.parent)?;
@@ -106,6 +115,18 @@ pub fn init(path: &Path, options: &InitOptions) -> Result<InitReceipt, VaultErro
         genesis_event_id: content.genesis_event_id,
         merkle_root: content.merkle_root,
     })
+}
+
+/// The vault below which a path lies: a file that comes into being there would be a phantom file.
+fn enclosing_vault(path: &Path) -> Option<PathBuf> {
+    let is_vault =
+        |place: &&Path| place.join(layout::LOG).exists() && place.join(layout::MANIFEST).exists();
+    let absolute = std::path::absolute(path).ok()?;
+    absolute
+        .ancestors()
+        .skip(1)
+        .find(is_vault)
+        .map(Path::to_owned)
 }
 
 /// Where the vault goes.

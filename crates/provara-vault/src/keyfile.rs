@@ -107,6 +107,8 @@ pub(crate) fn choose<'k>(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn key(byte: u8) -> SigningKey {

@@ -349,6 +349,17 @@ fn joined_policy(vault: &Vault, other: &Other<'_>) -> Result<Option<Vec<u8>>, Va
     };
     let path = vault.inner_file(layout::SAFETY_POLICY)?;
     let text = fs::read(&path).context("read", &path)?;
+    let listed = read_entries(vault.path())?;
+    let listed = listed
+        .iter()
+        .find(|entry| entry.path == layout::SAFETY_POLICY);
+    if listed.is_some_and(|entry| entry.sha256 != Digest::of(&text)) {
+        // The ratchet would start from a policy that nobody sealed, and the merge would seal it.
+        return Err(VaultError::SealContradiction {
+            file: layout::SAFETY_POLICY.to_owned(),
+            reason: "it was changed since".to_owned(),
+        });
+    }
     let ours = json::parse(&text).map_err(|error| VaultError::Structure {
         file: layout::SAFETY_POLICY.to_owned(),
         reason: error.to_string(),

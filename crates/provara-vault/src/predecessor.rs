@@ -16,7 +16,7 @@ use crate::verify::VerifyOptions;
 const SEARCHED: usize = 10_000;
 
 /// What following a chain of predecessors has found, and the vaults that it has been to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Trail {
     pub(crate) visited: Vec<PathBuf>,
     pub(crate) findings: Vec<Finding>,

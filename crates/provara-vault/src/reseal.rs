@@ -30,7 +30,8 @@ impl Vault {
     /// before.
     ///
     /// # Errors
-    /// [`VaultError::Locked`], [`VaultError::Structure`] for what a vault cannot hold, such as a
+    /// [`VaultError::Locked`], [`VaultError::SealContradiction`] for a log that is shorter than what was
+    /// sealed, [`VaultError::Structure`] for what a vault cannot hold, such as a
     /// link that leaves it, the errors of a keyfile, or [`VaultError::Io`].
     pub fn manifest(&self, keyfile: Option<&Keyfile>) -> Result<SealReceipt, VaultError> {
         let path = self.inner_file(layout::LOG)?;
@@ -53,6 +54,14 @@ impl Vault {
         }
 
         let length = log.metadata().context("read", &path)?.len();
+        let listed_log = listed.iter().find(|entry| entry.path == layout::LOG);
+        if let Some(entry) = listed_log.filter(|entry| entry.size > length) {
+            // Sealed anew, a log that lost its end would verify.
+            return Err(VaultError::SealContradiction {
+                file: layout::LOG.to_owned(),
+                reason: format!("it has {length} bytes, and {} were sealed", entry.size),
+            });
+        }
         let bytes = LogSnapshot::of_prefix(&log, length, &path)?;
         let sealed = sealed_prefix(listed, &bytes).map_or(0, |sealed| sealed.length);
         let (registry, keys_digest) = read_registry(self)?;

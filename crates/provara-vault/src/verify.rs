@@ -1,5 +1,6 @@
 //! Verification of a whole vault: every rule of the format, every finding, nothing written.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -23,6 +24,9 @@ use crate::predecessor::{Trail, follow};
 use crate::record::Record;
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
+
+/// How often a vault is looked at where files go while they are read.
+const ATTEMPTS: u32 = 32;
 
 /// How a vault is verified.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +67,28 @@ impl Vault {
 
     /// As [`Vault::examine`], after the vaults that `trail` has been to.
     pub(crate) fn examine_along(
+        &self,
+        options: &VerifyOptions,
+        trail: &mut Trail,
+    ) -> Result<Examination, VaultError> {
+        let mut left = ATTEMPTS;
+        loop {
+            left -= 1;
+            let mut along = trail.clone();
+            match self.examine_once(options, &mut along) {
+                // A writer took the file away meanwhile: a leftover, or a checkpoint that a merge
+                // retired. The state that had it is no more; another one is taken.
+                Err(VaultError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound && left > 0 => {}
+                result => {
+                    *trail = along;
+                    return result;
+                }
+            }
+        }
+    }
+
+    fn examine_once(
         &self,
         options: &VerifyOptions,
         trail: &mut Trail,

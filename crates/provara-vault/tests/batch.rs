@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -206,6 +206,9 @@ fn a_last_line_without_its_end_gets_it() {
         .open(fixture.vault.log_path())
         .unwrap();
     log.set_len(log.metadata().unwrap().len() - 1).unwrap();
+    // A log that is shorter than its seal is not sealed anew; without the old seal it can be.
+    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
+    fs::remove_file(fixture.vault.path().join("manifest.json")).unwrap();
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
     let receipts = fixture
         .vault

@@ -213,3 +213,28 @@ fn killed_writers_lose_nothing_that_they_acknowledged() {
     }
     assert!(receipts.len() > 25, "the victims never came to append");
 }
+
+#[test]
+fn a_file_that_goes_while_it_is_read_is_no_failure_to_read() {
+    let fixture = Fixture::new();
+    let leftover = fixture.file(".provara-tmp-0123456789abcdef01234567");
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // As a writer does that removes what a killed one left.
+            while !done.load(Ordering::Relaxed) {
+                fs::write(&leftover, b"left").unwrap();
+                thread::sleep(Duration::from_micros(50));
+                fs::remove_file(&leftover).unwrap();
+            }
+        });
+        let results: Vec<_> = (0..300)
+            .map(|_| fixture.vault.verify(&VerifyOptions::default()))
+            .collect();
+        done.store(true, Ordering::Relaxed);
+        for report in results {
+            let report = report.unwrap();
+            assert!(report.is_valid() || codes(&report).contains(&"PROVARA_E302".to_owned()));
+        }
+    });
+}

@@ -181,6 +181,8 @@ fn a_checkpoint_of_a_longer_log_shows_that_events_are_gone() {
         .unwrap();
     fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
     fs::write(fixture.vault.log_path(), short).unwrap();
+    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
+    fs::remove_file(fixture.vault.path().join("manifest.json")).unwrap();
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
     assert_eq!(strict(&fixture), ["PROVARA_E009"]);
 }
@@ -191,7 +193,7 @@ fn a_checkpoint_is_not_made_of_a_log_that_does_not_verify() {
     let log = String::from_utf8(fixture.log()).unwrap();
     fs::write(
         fixture.vault.log_path(),
-        log.replace("initialized", "corrupted"),
+        log.replace("initialized", "initialised"),
     )
     .unwrap();
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();

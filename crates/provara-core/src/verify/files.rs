@@ -551,6 +551,7 @@ fn check_root_signature(
             let code = match error {
                 RootSignatureError::Json(_) => Code::E104,
                 RootSignatureError::Field(_) => Code::E300,
+                RootSignatureError::Unsigned(_) => Code::E302,
                 RootSignatureError::Root => Code::E100,
                 RootSignatureError::KeyId => Code::E102,
                 RootSignatureError::Signature => Code::E103,

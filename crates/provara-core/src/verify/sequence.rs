@@ -619,6 +619,28 @@ impl Sequencer {
         }
     }
 
+    /// The keys that signed and are neither the root key of the GENESIS event nor promoted: whoever can
+    /// write keys.json can add such a one.
+    fn listed_only(&self) -> Vec<String> {
+        let root = self
+            .genesis
+            .as_ref()
+            .and_then(|genesis| genesis.root_key_id.as_deref());
+        let mut ids: Vec<String> = self
+            .keys
+            .iter()
+            .filter(|id| {
+                self.timeline
+                    .get(id)
+                    .is_none_or(|state| state.replaces.is_none())
+            })
+            .map(ToString::to_string)
+            .filter(|id| Some(id.as_str()) != root)
+            .collect();
+        ids.sort_unstable();
+        ids
+    }
+
     fn notes(&self, redactions: usize) -> Vec<String> {
         let mut notes = vec![format!(
             "signatures verified: {}; keys known: {}; actors: {}",
@@ -641,8 +663,16 @@ impl Sequencer {
         );
         count(
             redactions as u64,
-            "payloads redacted by valid redaction events",
+            "payloads redacted by valid redaction events, so that no signature proves anything of \
+             those lines",
         );
+        let listed_only = self.listed_only();
+        if !listed_only.is_empty() {
+            notes.push(format!(
+                "keys that signed and that keys.json alone vouches for, no signed event: {}",
+                listed_only.join(", ")
+            ));
+        }
         if let Some(seal) = self.sealed_by {
             notes.push(format!("the vault is closed by {seal}"));
         }
