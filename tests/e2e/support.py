@@ -250,6 +250,12 @@ def wait_until_gone(pids: Iterable[int], seconds: float = 5.0) -> set[int]:
     return remaining
 
 
+def default_signals() -> None:
+    """What a command that a person started in a shell finds."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Running:
     """A command that is still going, watched for a word on stderr."""
 
@@ -262,6 +268,8 @@ class Running:
             env=provara.environment,
             cwd=provara.home,
             start_new_session=True,
+            # Tests that run in the background have interruptions ignored, and would pass that on.
+            preexec_fn=default_signals,
         )
         self.stderr = ""
         self.stdout = ""
