@@ -142,7 +142,7 @@ mod tests {
             (&["p", "verfy"][..], "'verify'? Otherwise run 'provara"),
             (
                 &["p", "append", "v", "--type", "X"],
-                "Add --data <JSON|@FILE|-> or --set <KEY=VALUE>;",
+                "Add --data <JSON|@FILE|-> or --set <KEY=VALUE> or --batch <FILE|->;",
             ),
             (
                 &["p", "export", "v", "--format", "csv"],
