@@ -314,7 +314,7 @@ def test_reduce_reads_the_descriptor_up_to_the_length(
     vault.append("com.a.late", {}, allow_unregistered=True)
     host = start((fd,))
     for _ in range(2):  # the position of the descriptor is not used up
-        result = host.result("reduce", name="reducer", log_fd=fd, log_length=length)
+        result = host.result("reduce", name="reducer", log_fd=fd, log_length=length, log_chunk=64)
         assert json.loads(result["output_json"]) == {
             "events": ["GENESIS", "OBSERVATION", "com.a.b", "com.a.b"],
             "kind": "EventReader",
@@ -347,7 +347,7 @@ def test_a_reducer_that_fails_is_answered_for(
 ) -> None:
     fd, length = log
     host = start((fd,))
-    error = host.error("reduce", name=name, log_fd=fd, log_length=length)
+    error = host.error("reduce", name=name, log_fd=fd, log_length=length, log_chunk=64)
     assert error["kind"] == kind
     assert error["plugin"] == name
     assert error["exception"] == exception
@@ -356,7 +356,7 @@ def test_a_reducer_that_fails_is_answered_for(
         assert "hostmod.py" in error["traceback"]
         assert "_host.py" not in error["traceback"]
     # The host goes on.
-    assert host.result("reduce", name="list", log_fd=fd, log_length=length) == {
+    assert host.result("reduce", name="list", log_fd=fd, log_length=length, log_chunk=64) == {
         "output_json": '[4,1.0,true,null,"x"]'
     }
 
@@ -364,8 +364,8 @@ def test_a_reducer_that_fails_is_answered_for(
 def test_events_are_fresh(start: Start, log: tuple[int, int]) -> None:
     fd, length = log
     host = start((fd,))
-    host.result("reduce", name="mutate", log_fd=fd, log_length=length)
-    result = host.result("reduce", name="reducer", log_fd=fd, log_length=length)
+    host.result("reduce", name="mutate", log_fd=fd, log_length=length, log_chunk=64)
+    result = host.result("reduce", name="reducer", log_fd=fd, log_length=length, log_chunk=64)
     assert json.loads(result["output_json"])["events"][0] == "GENESIS"
 
 
@@ -375,10 +375,11 @@ def test_a_broken_log_is_not_the_plugins_fault(start: Start, tmp_path: Path) -> 
     fd = os.open(path, os.O_RDONLY)
     try:
         host = start((fd,))
-        error = host.error("reduce", name="list", log_fd=fd, log_length=path.stat().st_size)
+        length = path.stat().st_size
+        error = host.error("reduce", name="list", log_fd=fd, log_length=length, log_chunk=64)
         assert error["kind"] == "internal"
         assert error["message"].startswith("line 2 of the log: ")
-        error = host.error("reduce", name="list", log_fd=fd, log_length=1_000_000)
+        error = host.error("reduce", name="list", log_fd=fd, log_length=1_000_000, log_chunk=64)
         assert error["kind"] == "internal"
     finally:
         os.close(fd)
@@ -387,8 +388,8 @@ def test_a_broken_log_is_not_the_plugins_fault(start: Start, tmp_path: Path) -> 
 def test_printing_is_not_the_protocol(start: Start, log: tuple[int, int]) -> None:
     fd, length = log
     host = start((fd,))
-    host.result("reduce", name="prints", log_fd=fd, log_length=length)
-    host.result("reduce", name="closes", log_fd=fd, log_length=length)
+    host.result("reduce", name="prints", log_fd=fd, log_length=length, log_chunk=64)
+    host.result("reduce", name="closes", log_fd=fd, log_length=length, log_chunk=64)
     assert host.result("hello", protocol=1)["protocol"] == 1
     assert host.close() == (0, "to stdout\n", "to stderr\n")
 
@@ -398,7 +399,7 @@ def test_the_protocol_is_kept_away_from_plugins(start: Start, log: tuple[int, in
     host = start((fd,))
 
     def ask(name: str) -> Any:
-        reply = host.result("reduce", name=name, log_fd=fd, log_length=length)
+        reply = host.result("reduce", name=name, log_fd=fd, log_length=length, log_chunk=64)
         return json.loads(reply["output_json"])
 
     assert ask("descriptors") == []
@@ -410,7 +411,7 @@ def test_the_protocol_is_kept_away_from_plugins(start: Start, log: tuple[int, in
 def test_threads_do_not_delay_the_end(start: Start, log: tuple[int, int]) -> None:
     fd, length = log
     host = start((fd,))
-    host.result("reduce", name="threads", log_fd=fd, log_length=length)
+    host.result("reduce", name="threads", log_fd=fd, log_length=length, log_chunk=64)
     assert host.close()[0] == 0
 
 

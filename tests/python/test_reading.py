@@ -91,6 +91,8 @@ def test_a_reader_stops_at_its_length(tmp_path: Path) -> None:
     path = log(tmp_path, b'{"a":1}\n{"a":2}\n')
     assert list(_native.EventReader(str(path), 8)) == [{"a": 1}]
     assert list(_native.EventReader(str(path), 0)) == []
+    for chunk in (1, 7, 8, 9):
+        assert list(_native.EventReader(str(path), 16, chunk)) == [{"a": 1}, {"a": 2}]
     with pytest.raises(InvalidEvidenceError, match="became shorter"):
         list(_native.EventReader(str(path), 100))
 

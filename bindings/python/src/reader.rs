@@ -16,7 +16,7 @@ use pyo3::types::{PyBytes, PyDict, PyModule};
 use crate::convert::{self, Keys};
 use crate::errors;
 
-/// How much is read at a time.
+/// How much is read at a time, unless the caller says otherwise.
 const CHUNK: usize = 256 << 10;
 
 /// The longest line that is still taken for an event.
@@ -44,6 +44,8 @@ pub(crate) struct EventReader {
     keys: Keys,
     /// Where the log ends for this reader; `None` reads to the end of the file.
     length: Option<u64>,
+    /// How much is read at a time, in bytes; never 0.
+    chunk: usize,
     /// How far the source has been read.
     offset: u64,
     buffer: Vec<u8>,
@@ -58,8 +60,8 @@ pub(crate) struct EventReader {
 #[pymethods]
 impl EventReader {
     #[new]
-    #[pyo3(signature = (source, length=None))]
-    fn new(source: &Bound<'_, PyAny>, length: Option<u64>) -> PyResult<Self> {
+    #[pyo3(signature = (source, length=None, chunk=CHUNK))]
+    fn new(source: &Bound<'_, PyAny>, length: Option<u64>, chunk: usize) -> PyResult<Self> {
         let (source, label) = if let Ok(descriptor) = source.extract::<i32>() {
             (Source::Descriptor(descriptor), "the log".to_owned())
         } else {
@@ -68,7 +70,9 @@ impl EventReader {
             let file = File::open(&path).map_err(|error| os_error(&error, &path))?;
             (Source::File(file), label(&path))
         };
-        Ok(Self::from_source(source, label, length))
+        let mut reader = Self::from_source(source, label, length);
+        reader.chunk = chunk.max(1);
+        Ok(reader)
     }
 
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -124,6 +128,7 @@ impl EventReader {
             query: None,
             keys: Keys::default(),
             length,
+            chunk: CHUNK,
             offset: 0,
             buffer: Vec::new(),
             start: 0,
@@ -168,9 +173,9 @@ impl EventReader {
         self.buffer.drain(..self.start);
         self.searched -= self.start;
         self.start = 0;
-        let mut want = CHUNK;
+        let mut want = self.chunk;
         if let Some(length) = self.length {
-            want = want.min(usize::try_from(length - self.offset).unwrap_or(CHUNK));
+            want = want.min(usize::try_from(length - self.offset).unwrap_or(want));
         }
         if want == 0 {
             self.ended = true;

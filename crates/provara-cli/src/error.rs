@@ -31,6 +31,10 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What helps where only the plugin's author can.
 const REPORT: &str = "Report it to the plugin's author; 'provara plugins list' names its package.";
 
+/// What helps somebody who would append a genesis event.
+pub(crate) const NO_SECOND_GENESIS: &str =
+    "Use OBSERVATION or a custom type; 'provara init' writes the genesis event of a new vault.";
+
 /// A value's kind with its article, for a sentence.
 pub(crate) fn a_kind(value: &Value<'_>) -> &'static str {
     match value {
@@ -95,11 +99,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
              predecessor."
                 .to_owned()
         }
-        VaultError::GenesisByHand => {
-            "Use OBSERVATION or a custom type; 'provara init' writes the genesis event of a new \
-             vault."
-                .to_owned()
-        }
+        VaultError::GenesisByHand => NO_SECOND_GENESIS.to_owned(),
         VaultError::EmptyActor => "Give a name: --actor NAME.".to_owned(),
         VaultError::EmptyUid => "Give a name: --uid U, or leave it out.".to_owned(),
         VaultError::Unwritable { .. } => {
@@ -425,6 +425,10 @@ pub(crate) fn set_failure(error: &SetError) -> Failure {
         ),
         SetError::Twice(_) => (Exit::Usage, "Keep one of the two options."),
         SetError::NoSuchItem { .. } => (Exit::Usage, "Set the items in their order, from [0]."),
+        SetError::BadJson { .. } => (
+            Exit::Usage,
+            "Write the value so that every JSON reader takes it the same way.",
+        ),
         SetError::WrongType { .. } => (
             Exit::Usage,
             "Give a value of the type that the schema names.",

@@ -3,11 +3,12 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::iter;
+use std::path::{Path, PathBuf};
 
 use provara_plugins::interrupt::Guard;
 use provara_plugins::staging::{self, Staging};
-use provara_vault::Vault;
+use provara_vault::{Vault, layout};
 
 use crate::error;
 use crate::failure::Failure;
@@ -15,14 +16,21 @@ use crate::out::{self, GOOD};
 
 /// Checks, before any work is done, that an output may be written to `path`.
 pub(crate) fn check(path: &Path, force: bool, vault: &Vault) -> Result<(), Failure> {
-    staging::check(path, force, &[vault.path()])
+    staging::check(path, force, &forbidden(path, vault))
         .map(drop)
         .map_err(|error| error::staging_failure(&error))
 }
 
 /// Makes the place where the output comes into being.
 pub(crate) fn prepare(path: &Path, force: bool, vault: &Vault) -> Result<Staging, Failure> {
-    Staging::prepare(path, force, &[vault.path()]).map_err(|error| error::staging_failure(&error))
+    Staging::prepare(path, force, &forbidden(path, vault))
+        .map_err(|error| error::staging_failure(&error))
+}
+
+/// The vaults in which nothing may be written: the one that is read, and any around the output.
+fn forbidden(path: &Path, vault: &Vault) -> Vec<PathBuf> {
+    let around = layout::enclosing_vault(path);
+    iter::once(vault.path().to_owned()).chain(around).collect()
 }
 
 /// Moves the output into its place.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use provara_plugins::catalog::{Catalog, ProblemKind};
 pub(crate) use provara_plugins::host::Purpose;
-use provara_plugins::host::{Host, HostOptions};
+use provara_plugins::host::{Host, HostOptions, Layout};
 use provara_plugins::interpreter;
 use provara_plugins::interrupt::Guard;
 use provara_plugins::walls::{Level, Sandbox};
@@ -45,7 +45,7 @@ pub(crate) struct Job {
     purpose: Purpose,
     protect: Vec<PathBuf>,
     allow_network: bool,
-    hash_seed: u32,
+    layout: Layout,
 }
 
 impl Job {
@@ -59,7 +59,7 @@ impl Job {
             purpose,
             protect,
             allow_network: false,
-            hash_seed: 0,
+            layout: Layout::Usual,
         }
     }
 
@@ -69,9 +69,9 @@ impl Job {
         self
     }
 
-    /// Seeds Python's string hashes otherwise than usual, to find what depends on them.
-    pub(crate) fn with_hash_seed(mut self, seed: u32) -> Self {
-        self.hash_seed = seed;
+    /// Lays the process out otherwise than usual, to find what depends on it.
+    pub(crate) fn varied(mut self) -> Self {
+        self.layout = Layout::Varied;
         self
     }
 
@@ -138,7 +138,7 @@ impl Session {
         options.sandbox = sandbox;
         options.protect = job.protect;
         options.allow_network = job.allow_network;
-        options.hash_seed = job.hash_seed;
+        options.layout = job.layout;
         options.timeout = args.timeout;
         // Held from before the start, so that an interrupted command ends with its exit code and not
         // by the signal itself, which would leave no word behind.

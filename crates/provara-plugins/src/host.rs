@@ -15,7 +15,7 @@ use provara_core::json::{self, Value};
 use serde::de::DeserializeOwned;
 
 pub use error::{Ending, HostError, OutputFault, PluginFailure};
-pub use options::{HostOptions, Purpose};
+pub use options::{HostOptions, Layout, Purpose};
 
 use crate::catalog::{Catalog, PluginName};
 use crate::channel::{Channel, Stop};
@@ -87,6 +87,7 @@ pub struct Host {
     /// The log's descriptor in the host, and the snapshot's length.
     log: Option<(i32, u64)>,
     vault: Option<PathBuf>,
+    layout: Layout,
     timeout: Option<Duration>,
     next_id: u64,
 }
@@ -154,7 +155,7 @@ impl Host {
             arguments: ["-m", "provara.plugins._host", "--protocol-fd"]
                 .map(Into::into)
                 .into(),
-            environment: options.environment.variables(options.hash_seed, state),
+            environment: options.environment.variables(options.layout, state),
             log: log.map(|(file, _)| file),
             walls,
         })?;
@@ -178,6 +179,7 @@ impl Host {
             },
             log: None,
             vault,
+            layout: options.layout,
             timeout: options.timeout,
             next_id: 1,
         };
@@ -310,7 +312,8 @@ impl Host {
             .request("reduce")
             .string("name", name.as_str())
             .number("log_fd", u64::try_from(log_fd).unwrap_or_default())
-            .number("log_length", length);
+            .number("log_length", length)
+            .number("log_chunk", self.layout.log_chunk());
         let answer: Reduced = self.ask(request)?;
         let fault = |reason: OutputFault| HostError::Output {
             plugin: name.as_str().to_owned(),

@@ -63,6 +63,14 @@ pub enum SetError {
         /// What the schema wants, in words.
         wanted: String,
     },
+    /// The value is JSON that a signed event cannot carry, such as an object with a key twice.
+    #[error("the value for '{key}' is JSON that cannot be signed: {error}")]
+    BadJson {
+        /// The key.
+        key: String,
+        /// What is wrong with the value.
+        error: json::ParseError,
+    },
     /// The schema is not JSON.
     #[error("the schema is not JSON: {0}")]
     Schema(json::ParseError),
@@ -284,9 +292,19 @@ fn own_types(schema: &Value<'_>) -> Vec<String> {
 /// Reads a value as one of the types.
 fn typed(key: &str, text: &str, types: &BTreeSet<String>) -> Result<Value<'static>, SetError> {
     let string = || Value::String(text.to_owned().into());
-    let literal = || json::parse(text.as_bytes()).ok().map(Value::into_owned);
+    let literal = match json::parse(text.as_bytes()) {
+        Ok(value) => Some(value.into_owned()),
+        // It was meant as JSON: taking it for a string would sign something else than was meant.
+        Err(error) if !types.contains("string") && error.kind.is_strictness() => {
+            return Err(SetError::BadJson {
+                key: inline(key).into_owned(),
+                error,
+            });
+        }
+        Err(_) => None,
+    };
     if types.is_empty() {
-        return Ok(literal().unwrap_or_else(string));
+        return Ok(literal.unwrap_or_else(string));
     }
     let fits = |value: &Value<'_>| match value {
         Value::Null => types.contains("null"),
@@ -297,7 +315,7 @@ fn typed(key: &str, text: &str, types: &BTreeSet<String>) -> Result<Value<'stati
         Value::Array(_) => types.contains("array"),
         Value::Object(_) => types.contains("object"),
     };
-    if let Some(value) = literal().filter(fits) {
+    if let Some(value) = literal.filter(fits) {
         return Ok(value);
     }
     if types.contains("string") {

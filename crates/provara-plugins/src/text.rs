@@ -6,13 +6,17 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character could change how the text around it is displayed: C0 and C1 controls,
-/// DEL, line and paragraph separators, and the bidirectional controls of Unicode.
+/// Whether a character could change how the text around it is displayed, or make two different
+/// texts look the same: C0 and C1 controls, DEL, line and paragraph separators, the bidirectional
+/// controls of Unicode, and what has no width of its own (joiners, soft hyphen, tags).
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
-            '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+                | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+                | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
         )
 }
 
@@ -66,6 +70,7 @@ mod tests {
         assert_eq!(inline("a\x1b[2Jb\r\n\tc"), "a\\u{1b}[2Jb\\r\\n\\tc");
         assert_eq!(inline("\u{202e}abc\u{9b}"), "\\u{202e}abc\\u{9b}");
         assert_eq!(block("a\nb\x07"), "a\nb\\u{7}");
+        assert_eq!(inline("ali\u{200b}ce\u{ad}"), "ali\\u{200b}ce\\u{ad}");
         assert!(matches!(inline("plain – ünïcode"), Cow::Borrowed(_)));
     }
 

@@ -27,12 +27,6 @@ pub enum ArchiveError {
         /// The target.
         path: PathBuf,
     },
-    /// The archive would be a file of the vault.
-    #[error("'{}' lies inside the vault, where it would be a file that the seal does not know", path.display())]
-    InsideVault {
-        /// The target.
-        path: PathBuf,
-    },
     /// A file that the seal lists holds private keys: a backup without it would not verify.
     #[error("{file} holds private keys and is part of the vault's seal")]
     KeysInside {
@@ -91,9 +85,7 @@ impl ArchiveError {
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Extension { .. } | Self::InsideVault { .. } | Self::KeysInside { .. } => {
-                ErrorClass::Usage
-            }
+            Self::Extension { .. } | Self::KeysInside { .. } => ErrorClass::Usage,
             Self::Unreadable { .. } => ErrorClass::CouldNot,
             Self::Unverified { .. }
             | Self::Entry { .. }

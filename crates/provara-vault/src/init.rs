@@ -84,12 +84,7 @@ pub fn init(path: &Path, options: &InitOptions) -> Result<InitReceipt, VaultErro
     let place = Place::of(path)?;
     let keyfile = keyfile_place(&place.vault, options.private_keys.as_deref())?;
     for place in [Some(&place.vault), keyfile.as_ref()].into_iter().flatten() {
-        if let Some(vault) = enclosing_vault(place) {
-            return Err(VaultError::InsideVault {
-                path: place.clone(),
-                vault,
-            });
-        }
+        layout::outside_vaults(place)?;
     }
     let content = Content::new(options)?;
 
@@ -115,18 +110,6 @@ pub fn init(path: &Path, options: &InitOptions) -> Result<InitReceipt, VaultErro
         genesis_event_id: content.genesis_event_id,
         merkle_root: content.merkle_root,
     })
-}
-
-/// The vault below which a path lies: a file that comes into being there would be a phantom file.
-fn enclosing_vault(path: &Path) -> Option<PathBuf> {
-    let is_vault =
-        |place: &&Path| place.join(layout::LOG).exists() && place.join(layout::MANIFEST).exists();
-    let absolute = std::path::absolute(path).ok()?;
-    absolute
-        .ancestors()
-        .skip(1)
-        .find(is_vault)
-        .map(Path::to_owned)
 }
 
 /// Where the vault goes.
@@ -331,7 +314,7 @@ impl Content {
                 .collect(),
             problems: Vec::new(),
         };
-        let (genesis_event_id, log) = first_events(actor, &uid, &root, born)?;
+        let (genesis_event_id, log) = first_events(actor, &uid, &root, quorum_key_id, born)?;
         let mut files = vec![
             (layout::LOG, log),
             (layout::GENESIS, genesis_file(&uid, born, root_key_id)),
@@ -414,15 +397,18 @@ fn first_events(
     actor: &str,
     uid: &str,
     root: &SigningKey,
+    quorum: Option<KeyId>,
     born: Timestamp,
 ) -> Result<(EventId, Vec<u8>), VaultError> {
-    let key_id = root.key_id().to_string();
-    let birth = object([
-        ("birth_timestamp", born.to_string().into()),
-        ("root_key_id", key_id.into()),
-        ("spec_version", "1.0".into()),
-        ("uid", uid.into()),
-    ]);
+    let mut birth = vec![
+        ("birth_timestamp", born.to_string()),
+        ("root_key_id", root.key_id().to_string()),
+        ("spec_version", "1.0".to_owned()),
+        ("uid", uid.to_owned()),
+    ];
+    // keys.json can be edited by whoever holds the files; what the root key signed cannot.
+    birth.extend(quorum.map(|id| ("quorum_key_id", id.to_string())));
+    let birth = object(birth.into_iter().map(|(name, text)| (name, text.into())));
     let genesis = Draft {
         event_type: &EventType::Core(CoreType::Genesis),
         actor,

@@ -11,6 +11,7 @@ use provara_core::keys::KeyRegistry;
 use provara_core::manifest::Manifest;
 use provara_core::verify::files::{
     GENESIS, KEYS, check_genesis, check_identity, check_keys, check_policies, check_seal,
+    sealer_note,
 };
 use provara_core::verify::{KeyDirectory, LogVerdict, Sequencer, check_lines, report};
 use sha2::{Digest as _, Sha256};
@@ -104,6 +105,7 @@ impl Vault {
         findings.extend(keys_findings);
         findings.extend(check_policies(|file| capture.text(file)));
         let mut notes = Vec::from_iter(recorded);
+        notes.extend(sealer_note(capture.seal().signature, &log));
         if let Some(predecessor) = &genesis.predecessor {
             let first = trail.visited.is_empty();
             trail.visited.push(self.path().to_owned());

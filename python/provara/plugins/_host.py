@@ -209,7 +209,8 @@ def _reduce(request: Request) -> Reply:
         raise _HostError("not_found", f"no plugin provides the reducer '{name}'", name)
     log_fd = request["log_fd"]
     os.set_inheritable(log_fd, False)
-    result = reducer.reduce(_native.EventReader(log_fd, request["log_length"]))
+    events = _native.EventReader(log_fd, request["log_length"], request["log_chunk"])
+    result = reducer.reduce(events)
     return {"output_json": json_result(result, name)}
 
 

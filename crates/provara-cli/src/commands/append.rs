@@ -177,7 +177,10 @@ fn core_type(name: &str) -> Result<Option<CoreType>, Failure> {
             Exit::Usage,
             format!("The event type '{name}' is reserved for core types, which are upper-case."),
         )
-        .fix(format!("Write --type {}.", core.as_str()))),
+        .fix(match core {
+            CoreType::Genesis => error::NO_SECOND_GENESIS.to_owned(),
+            _ => format!("Write --type {}.", core.as_str()),
+        })),
         None => Ok(None),
     }
 }
@@ -201,6 +204,13 @@ fn custom(
     given: Option<Value<'static>>,
 ) -> Result<(EventType, Value<'static>), Failure> {
     let custom: Option<CustomType> = name.parse().ok();
+    if custom.is_none() && name.parse::<PluginName>().is_err() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("'{name}' cannot be the name of an event type."),
+        )
+        .fix(NAMES));
+    }
     let mut session = match start_session(args, vault) {
         Ok(session) => session,
         Err(unusable) => match (custom, unusable.no_python()) {
@@ -284,11 +294,13 @@ fn refuse_unknown(name: &str, session: &Session, reverse_domain: bool) -> Failur
          add --allow-unregistered to append it without a schema."
             .to_owned()
     } else {
-        "Use a core type, an installed plugin's type or alias ('provara plugins list'), or a \
-         reverse-domain name such as com.example.audit.login."
-            .to_owned()
+        NAMES.to_owned()
     })
 }
+
+/// What may stand after `--type`.
+const NAMES: &str = "Use a core type, an installed plugin's type or alias ('provara plugins list'), \
+                     or a reverse-domain name such as com.example.audit.login.";
 
 fn namespace(text: &str) -> Result<Namespace, String> {
     match text {

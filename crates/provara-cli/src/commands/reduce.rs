@@ -129,7 +129,7 @@ fn plugin(
         session.warn_of_problems();
         let result = run_plugin(session, name)?;
         if args.check {
-            let second = Session::start(&args.host, job()?.with_hash_seed(1))
+            let second = Session::start(&args.host, job()?.varied())
                 .map_err(|unusable| unusable.into_failure(&wanted))?;
             let second = run_plugin(second, name)?;
             if let Some(difference) = determinism::difference(&result, &second) {

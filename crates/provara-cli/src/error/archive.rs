@@ -27,7 +27,6 @@ pub(super) fn with_details(failure: Failure, error: &ArchiveError) -> Failure {
 pub(super) fn fix(error: &ArchiveError, vault: &str) -> String {
     match error {
         ArchiveError::Extension { .. } => "Name it so, for example backup.tar.gz.".to_owned(),
-        ArchiveError::InsideVault { .. } => "Name a file outside the vault.".to_owned(),
         ArchiveError::KeysInside { file } => format!(
             "Move the keyfile out and renew the seal: mv {vault}/{file} ELSEWHERE && provara manifest \
              {vault}; or take it along with --with-private-keys."

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use provara_plugins::builtin::{self, ExportError, Format};
 use provara_plugins::catalog::PluginName;
@@ -40,7 +40,7 @@ pub(super) fn export(call: &Call, format: &str, job: &Handle) -> Result<Answer, 
     let target = directory.join(name);
     let overwrite = args::flag(&call.arguments, "overwrite");
     let vaults = hub.vaults();
-    let forbidden: Vec<&Path> = vaults.iter().map(|vault| vault.path.as_path()).collect();
+    let forbidden: Vec<PathBuf> = vaults.iter().map(|vault| vault.path.clone()).collect();
     staging::check(&target, overwrite, &forbidden).map_err(staged)?;
     job.stage("verifying");
     let vault = served.open(words)?;

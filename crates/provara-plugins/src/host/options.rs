@@ -32,6 +32,28 @@ pub enum Purpose {
     },
 }
 
+/// Everything about a host that a reducer's result must not depend on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// As in every run.
+    #[default]
+    Usual,
+    /// Another hash seed, another memory allocator, and the log read in other pieces: a second run
+    /// that looks for results which depend on any of them.
+    Varied,
+}
+
+impl Layout {
+    /// How many bytes of the log the host reads at a time.
+    pub(crate) fn log_chunk(self) -> u64 {
+        match self {
+            Layout::Usual => 256 << 10,
+            // Prime, and shorter than most events: the pieces end within lines.
+            Layout::Varied => 487,
+        }
+    }
+}
+
 /// How to start a host.
 pub struct HostOptions {
     /// The interpreter.
@@ -51,8 +73,8 @@ pub struct HostOptions {
     pub protect: Vec<PathBuf>,
     /// The user's variables that reach the host.
     pub environment: Environment,
-    /// The seed of Python's string hashes; 0 except to look for results that depend on it.
-    pub hash_seed: u32,
+    /// How the host's process is laid out.
+    pub layout: Layout,
     /// Where the plugins' output goes.
     pub output: Sink,
     /// Whether SIGINT, SIGTERM and SIGHUP end the host and its command in good order (see
@@ -77,7 +99,7 @@ impl HostOptions {
             allow_network: false,
             protect: Vec::new(),
             environment: Environment::from_process(),
-            hash_seed: 0,
+            layout: Layout::Usual,
             output: output::stderr_sink(),
             interruptible: true,
             launcher: None,

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::Raw;
+use crate::host::Layout;
 
 /// The search path of the host. It starts no programs, but the standard library asks for one.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -41,7 +42,7 @@ impl Environment {
 
     /// The variables of the host, in full. The locale, time zone and hash seed are fixed, so that
     /// a reducer's result depends on the events alone.
-    pub(crate) fn variables(&self, hash_seed: u32, state: Option<&Path>) -> Vec<(Raw, Raw)> {
+    pub(crate) fn variables(&self, layout: Layout, state: Option<&Path>) -> Vec<(Raw, Raw)> {
         let mut all: Vec<(Raw, Raw)> = [
             ("PATH", PATH),
             ("LANG", "C.UTF-8"),
@@ -60,11 +61,14 @@ impl Environment {
         .map(|(name, value)| (name.into(), value.into()))
         .into();
         let mut add = |name: &str, value: OsString| all.push((name.into(), value.into()));
-        add("PYTHONHASHSEED", hash_seed.to_string().into());
-        if hash_seed != 0 {
-            // A run that looks for results which depend on the process: another allocator gives
-            // objects other addresses, and with them another `id` and another default hash.
-            add("PYTHONMALLOC", "malloc".into());
+        match layout {
+            Layout::Usual => add("PYTHONHASHSEED", "0".into()),
+            Layout::Varied => {
+                add("PYTHONHASHSEED", "1".into());
+                // Another allocator gives objects other addresses, and with them another `id` and
+                // another default hash.
+                add("PYTHONMALLOC", "malloc".into());
+            }
         }
         if let Some(home) = &self.home {
             add("HOME", home.into());
@@ -99,7 +103,7 @@ mod tests {
             virtual_env: None,
             plugins: Some("m:C".into()),
         };
-        let variables = environment.variables(7, Some(Path::new("/state")));
+        let variables = environment.variables(Layout::Varied, Some(Path::new("/state")));
         let mut shown: Vec<String> = variables
             .iter()
             .map(|(name, value)| {
@@ -125,7 +129,7 @@ mod tests {
                 "PROVARA_PLUGINS=m:C",
                 "PROVARA_PLUGIN_STATE=/state",
                 "PYTHONDONTWRITEBYTECODE=1",
-                "PYTHONHASHSEED=7",
+                "PYTHONHASHSEED=1",
                 "PYTHONMALLOC=malloc",
                 "PYTHONPATH=/a:/b",
                 "PYTHONSAFEPATH=1",

@@ -69,14 +69,7 @@ impl Vault {
         options: BackupOptions,
     ) -> Result<BackupReceipt, VaultError> {
         let compressed = compression(target)?;
-        let directory = parent(target);
-        let real = fs::canonicalize(&directory).context("open the directory", &directory)?;
-        if real.starts_with(self.path()) {
-            return Err(ArchiveError::InsideVault {
-                path: target.to_owned(),
-            }
-            .into());
-        }
+        layout::outside_vaults(target)?;
         if !options.force && fs::symlink_metadata(target).is_ok() {
             return Err(VaultError::Exists {
                 path: target.to_owned(),
@@ -93,7 +86,7 @@ impl Vault {
         restore::inspect(&packed, u64::MAX)?;
         let size = fs::metadata(&packed).context("read", &packed)?.len();
         fs::rename(&packed, target).context("put in place", target)?;
-        sync(&directory).context("put in place", target)?;
+        sync(&parent(target)).context("put in place", target)?;
         let keys = copy.join(layout::PRIVATE_KEYS).exists();
         Ok(BackupReceipt {
             path: target.to_owned(),

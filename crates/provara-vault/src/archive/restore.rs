@@ -72,7 +72,7 @@ pub(super) struct Inventory {
 ///
 /// # Errors
 /// [`VaultError::Archive`] for an archive that is refused, [`VaultError::NotEmpty`],
-/// [`VaultError::Io`]. Nothing is then at `target` that was not there before.
+/// [`VaultError::InsideVault`], [`VaultError::Io`]. Nothing is then at `target` that was not there before.
 pub fn restore(
     archive: &Path,
     target: &Path,
@@ -114,6 +114,7 @@ fn check_target(target: &Path) -> Result<(), VaultError> {
         path: target.to_owned(),
         reason,
     };
+    layout::outside_vaults(target)?;
     match fs::symlink_metadata(target) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         there => {
@@ -158,9 +159,16 @@ fn each_entry(
     mut take: impl FnMut(String, bool, u64, &mut dyn Read) -> Result<(), VaultError>,
 ) -> Result<(), VaultError> {
     let unreadable = |error: io::Error| {
+        // The tar reader quotes the bytes that it could not read, which may be anything.
+        let reason = match error.kind() {
+            io::ErrorKind::Other | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                "its contents are damaged, or of another format".to_owned()
+            }
+            _ => error.to_string(),
+        };
         VaultError::from(ArchiveError::Unreadable {
             path: path.to_owned(),
-            reason: error.to_string(),
+            reason,
         })
     };
     // Names and padding count as well: no part of the archive is read without end.

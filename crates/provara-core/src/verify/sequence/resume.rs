@@ -48,7 +48,7 @@ impl Sequencer {
         }
         out.option(self.sealed_by.as_ref(), |out, id| out.raw(&id.0));
         out.option(self.genesis.as_ref(), |out, genesis| {
-            for text in [&genesis.uid, &genesis.root_key_id] {
+            for text in [&genesis.uid, &genesis.root_key_id, &genesis.quorum_key_id] {
                 out.option(text.as_ref(), |out, text| out.text(text));
             }
         });
@@ -105,6 +105,7 @@ impl Sequencer {
             Some(Genesis {
                 uid: from.option(Reader::text)?,
                 root_key_id: from.option(Reader::text)?,
+                quorum_key_id: from.option(Reader::text)?,
                 predecessor: None,
             })
         })?;

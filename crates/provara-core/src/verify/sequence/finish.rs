@@ -1,0 +1,228 @@
+//! The end of the log: what can only be decided with all of it, and the notes.
+
+use std::collections::BTreeSet;
+
+use crate::finding::{Code, Finding};
+use crate::id::KeyId;
+use crate::keys::KeyRegistry;
+use crate::verify::LOG;
+use crate::verify::line::Problem;
+
+use super::{LogVerdict, Place, Seen, Sequencer};
+
+impl Sequencer {
+    /// Ends the log: what could only be decided with all of it, and the counts.
+    #[must_use]
+    pub fn finish(mut self, registry: &KeyRegistry) -> LogVerdict {
+        self.finish_links();
+        self.finish_boundaries();
+        let accepted = self.finish_tombstones();
+        let (redacted_lines, redactions): (Vec<_>, Vec<_>) = accepted.into_iter().unzip();
+        // A stable sort: findings of one line stay in the order in which they were made.
+        self.findings.sort_by_key(|finding| finding.line);
+        self.finish_end();
+        for problem in self.timeline.contradictions(registry) {
+            let mut finding = Finding::new(problem.code, "identity/keys.json", problem.message);
+            finding.expected = problem.expected;
+            finding.found = problem.found;
+            self.findings.push(finding);
+        }
+        let mut revoked_keys: Vec<_> = self.timeline.revocations().map(|(id, _)| id).collect();
+        revoked_keys.sort_unstable();
+        let introduced = self.introduced();
+        LogVerdict {
+            notes: self.notes(redactions.len(), &introduced),
+            introduced,
+            event_count: self.events.len() as u64,
+            promoted_keys: self.timeline.promoted(registry),
+            revoked_keys,
+            sealed_by: self.sealed_by,
+            findings: self.findings,
+            redactions,
+            redacted_lines,
+            genesis: self.genesis,
+        }
+    }
+
+    fn finish_links(&mut self) {
+        for (place, prev) in std::mem::take(&mut self.dangling) {
+            let later = self.index.get(&prev).map(|at| self.events[*at as usize]);
+            let problem = match later {
+                Some(later) if Some(later.actor) == place.actor => Problem::new(
+                    Code::E002,
+                    format!(
+                        "'prev_event_hash' is an event that follows, in line {}",
+                        later.line
+                    ),
+                ),
+                Some(later) => Problem::new(
+                    Code::E005,
+                    format!(
+                        "'prev_event_hash' is an event of another actor (line {})",
+                        later.line
+                    ),
+                ),
+                None if self.unreadable > 0 => Problem::new(
+                    Code::E006,
+                    "'prev_event_hash' names no event that could be read",
+                ),
+                None => Problem::new(Code::E006, "'prev_event_hash' names no event of the log"),
+            };
+            let mut problem = problem;
+            problem.found = Some(prev.to_string());
+            self.report(place, problem);
+        }
+    }
+
+    /// What a revoked key signed between its trust boundary and its revocation does not count.
+    fn finish_boundaries(&mut self) {
+        let mut revocations: Vec<_> = self.timeline.revocations().collect();
+        revocations.sort_unstable_by_key(|(_, revocation)| revocation.at);
+        for (key_id, revocation) in revocations {
+            let Some(key) = self.key_index.get(&key_id).copied() else {
+                continue;
+            };
+            let gap = revocation.trusted_to as usize + 1..revocation.at as usize;
+            let late: Vec<Seen> = self.events[gap]
+                .iter()
+                .filter(|seen| seen.key == key)
+                .copied()
+                .collect();
+            for seen in late {
+                let place = Place {
+                    line: u64::from(seen.line),
+                    offset: seen.offset,
+                    actor: (seen.actor != u32::MAX).then_some(seen.actor),
+                    id: Some(seen.id),
+                };
+                let message = format!(
+                    "key {key_id} was revoked by {} with a trust boundary before this event",
+                    revocation.event
+                );
+                self.report(place, Problem::new(Code::E202, message));
+            }
+        }
+    }
+
+    /// The accepted tombstones: the line, and a sentence.
+    fn finish_tombstones(&mut self) -> Vec<(u64, String)> {
+        let mut accepted = Vec::new();
+        for tombstone in std::mem::take(&mut self.tombstones) {
+            let target = tombstone.place.id;
+            let named = tombstone
+                .redaction
+                .and_then(|id| Some((id, self.redactions.get(&id)?)));
+            match named {
+                Some((redaction, (Some(named), by)))
+                    if tombstone.permitted
+                        && Some(*named) == target
+                        && by.line > tombstone.place.line =>
+                {
+                    let line = tombstone.place.line;
+                    let told = format!(
+                        "line {line}: the payload of {named} was redacted by {redaction} (line {})",
+                        by.line
+                    );
+                    accepted.push((line, told));
+                }
+                _ => {
+                    let message = if tombstone.permitted {
+                        "the payload was replaced, and no valid redaction event permits it"
+                    } else {
+                        "the payload was replaced; an event of this type cannot be redacted"
+                    };
+                    self.report(tombstone.place, Problem::new(Code::E003, message));
+                }
+            }
+        }
+        let mut orphans: Vec<_> = self
+            .redactions
+            .values()
+            .filter(|(target, _)| target.is_some_and(|id| !self.index.contains_key(&id)))
+            .map(|(_, place)| *place)
+            .collect();
+        orphans.sort_unstable_by_key(|place| place.line);
+        for place in orphans {
+            let message = "the redaction's target is no event of the log";
+            self.report(place, Problem::new(Code::E006, message));
+        }
+        accepted
+    }
+
+    /// What concerns the log as a whole.
+    fn finish_end(&mut self) {
+        if self.events.is_empty() {
+            let message = "the log holds no event; a vault starts with a GENESIS event";
+            self.findings.push(Finding::new(Code::E302, LOG, message));
+        }
+        if self.open_end {
+            let mut finding = Finding::new(Code::W006, LOG, "the last line has no line end");
+            finding.line = Some(self.lines);
+            self.findings.push(finding);
+        }
+        if self.token_form + self.without_key_id > 0 {
+            let message = format!(
+                "older forms that are read and no longer written (events in token-preserving JSON: \
+                 {}, ids derived without actor_key_id: {})",
+                self.token_form, self.without_key_id
+            );
+            self.findings.push(Finding::new(Code::W007, LOG, message));
+        }
+    }
+
+    /// The keys that a signed event brought: the GENESIS event, or a promotion.
+    fn introduced(&self) -> BTreeSet<KeyId> {
+        let founding = self
+            .genesis
+            .iter()
+            .flat_map(|genesis| [&genesis.root_key_id, &genesis.quorum_key_id])
+            .filter_map(|id| id.as_ref()?.parse().ok());
+        let promoted = self.timeline.states();
+        let promoted = promoted.filter(|(_, state)| state.replaces.is_some());
+        founding.chain(promoted.map(|(id, _)| *id)).collect()
+    }
+
+    fn notes(&self, redactions: usize, introduced: &BTreeSet<KeyId>) -> Vec<String> {
+        let mut notes = vec![format!(
+            "signatures verified: {}; keys known: {}; actors: {}",
+            self.signatures,
+            self.timeline.len(),
+            self.actors.len()
+        )];
+        let mut count = |number: u64, what: &str| {
+            if number > 0 {
+                notes.push(format!("{what}: {number}"));
+            }
+        };
+        count(
+            self.token_form,
+            "events verified in the token-preserving canonical form (spec/VAULT_FORMAT, section 2)",
+        );
+        count(
+            self.without_key_id,
+            "event ids derived without actor_key_id (spec/VAULT_FORMAT, section 3)",
+        );
+        count(
+            redactions as u64,
+            "payloads redacted by valid redaction events, so that no signature proves anything of \
+             those lines",
+        );
+        let mut listed_only: Vec<_> = self
+            .keys
+            .iter()
+            .filter(|id| !introduced.contains(id))
+            .map(ToString::to_string)
+            .collect();
+        if !listed_only.is_empty() {
+            listed_only.sort_unstable();
+            notes.push(format!(
+                "keys that signed and that keys.json alone vouches for, no signed event: {}",
+                listed_only.join(", ")
+            ));
+        }
+        if let Some(seal) = self.sealed_by {
+            notes.push(format!("the vault is closed by {seal}"));
+        }
+        notes
+    }
+}

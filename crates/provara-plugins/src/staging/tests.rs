@@ -1,0 +1,229 @@
+use super::*;
+use crate::testing::TempDir;
+use std::os::unix::fs::symlink;
+use std::slice;
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_file_appears_whole() {
+    let dir = TempDir::new();
+    let target = dir.path().join("out.csv");
+    let staging = Staging::prepare(&target, false, &[]).unwrap();
+    let mode = fs::metadata(staging.directory())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
+    assert_eq!(staging.output().file_name(), target.file_name());
+    fs::write(staging.output(), "data").unwrap();
+    assert!(!target.exists());
+    staging.commit().unwrap();
+    assert_eq!(fs::read_to_string(&target).unwrap(), "data");
+    assert_eq!(names(dir.path()), ["out.csv"]);
+}
+
+#[test]
+fn dropping_leaves_nothing_and_the_target_as_it_was() {
+    let dir = TempDir::new();
+    let target = dir.path().join("out");
+    fs::write(&target, "old").unwrap();
+    let staging = Staging::prepare(&target, true, &[]).unwrap();
+    fs::create_dir_all(staging.output().join("a/b")).unwrap();
+    fs::write(staging.output().join("a/b/c"), "new").unwrap();
+    fs::set_permissions(staging.output().join("a"), Permissions::from_mode(0o000)).unwrap();
+    drop(staging);
+    assert_eq!(fs::read_to_string(&target).unwrap(), "old");
+    assert_eq!(names(dir.path()), ["out"]);
+    let empty = Staging::prepare(&target, true, &[]).unwrap();
+    assert!(matches!(empty.commit(), Err(StagingError::Nothing)));
+    assert_eq!(names(dir.path()), ["out"]);
+}
+
+#[test]
+fn an_existing_target_needs_force() {
+    let dir = TempDir::new();
+    let target = dir.path().join("out");
+    fs::write(&target, "old").unwrap();
+    assert!(matches!(
+        Staging::prepare(&target, false, &[]),
+        Err(StagingError::Exists(path)) if path == target
+    ));
+    // One that comes into being meanwhile is not overwritten either.
+    let other = dir.path().join("other");
+    let staging = Staging::prepare(&other, false, &[]).unwrap();
+    fs::write(staging.output(), "new").unwrap();
+    fs::write(&other, "theirs").unwrap();
+    assert!(matches!(staging.commit(), Err(StagingError::Exists(_))));
+    assert_eq!(fs::read_to_string(&other).unwrap(), "theirs");
+    assert_eq!(names(dir.path()), ["other", "out"]);
+}
+
+#[test]
+fn force_replaces_what_is_no_loss() {
+    let make = |path: &Path, directory: bool, text: &str| {
+        if directory {
+            fs::create_dir(path).unwrap();
+            fs::write(path.join("inside"), text).unwrap();
+        } else {
+            fs::write(path, text).unwrap();
+        }
+    };
+    for (old, new) in [(false, false), (false, true), (true, true)] {
+        let dir = TempDir::new();
+        let target = dir.path().join("out");
+        make(&target, old, "old");
+        let staging = Staging::prepare(&target, true, &[]).unwrap();
+        make(staging.output(), new, "new");
+        staging.commit().unwrap();
+        let file = if new {
+            target.join("inside")
+        } else {
+            target.clone()
+        };
+        assert_eq!(fs::read_to_string(file).unwrap(), "new");
+        assert_eq!(names(dir.path()), ["out"]);
+    }
+    let dir = TempDir::new();
+    let target = dir.path().join("absent");
+    let staging = Staging::prepare(&target, true, &[]).unwrap();
+    make(staging.output(), true, "new");
+    staging.commit().unwrap();
+    assert_eq!(names(dir.path()), ["absent"]);
+}
+
+#[test]
+fn force_spares_vaults_keys_and_full_directories() {
+    let dir = TempDir::new();
+    let refused = |target: &Path| {
+        matches!(
+            Staging::prepare(target, true, &[]),
+            Err(StagingError::NotReplaceable { .. })
+        )
+    };
+    let vault = dir.path().join("home/vault");
+    fs::create_dir_all(vault.join("events")).unwrap();
+    fs::write(vault.join("events/events.ndjson"), "").unwrap();
+    assert!(refused(&vault) && refused(&dir.path().join("home")));
+    let keyfile = dir.path().join("keys.json");
+    let key = provara_core::keys::SigningKey::from_seed(&[1; 32]);
+    fs::write(
+        &keyfile,
+        provara_core::keys::Keyfile::new(vec![key]).to_json(),
+    )
+    .unwrap();
+    assert!(refused(&keyfile));
+
+    let target = dir.path().join("out");
+    fs::create_dir(&target).unwrap();
+    fs::write(target.join("inside"), "old").unwrap();
+    let staging = Staging::prepare(&target, true, &[]).unwrap();
+    fs::write(staging.output(), "new").unwrap();
+    assert!(matches!(
+        staging.commit(),
+        Err(StagingError::NotReplaceable { .. })
+    ));
+    assert_eq!(fs::read_to_string(target.join("inside")).unwrap(), "old");
+}
+
+#[test]
+fn an_output_runs_as_nobody_else() {
+    let dir = TempDir::new();
+    let target = dir.path().join("out");
+    let staging = Staging::prepare(&target, false, &[]).unwrap();
+    fs::write(staging.output(), "#!/bin/sh").unwrap();
+    fs::set_permissions(staging.output(), Permissions::from_mode(0o6755)).unwrap();
+    staging.commit().unwrap();
+    assert_eq!(fs::metadata(&target).unwrap().mode() & 0o7777, 0o755);
+}
+
+#[test]
+fn the_ways_round_are_as_good() {
+    let dir = TempDir::new();
+    let target = dir.path().join("out");
+    let staging = Staging::prepare(&target, false, &[]).unwrap();
+    fs::write(staging.output(), "new").unwrap();
+    staging.place_by_link().unwrap();
+    assert!(matches!(
+        staging.place_by_link(),
+        Err(StagingError::Exists(_))
+    ));
+    drop(staging);
+    assert_eq!(fs::read_to_string(&target).unwrap(), "new");
+    let staging = Staging::prepare(&target, true, &[]).unwrap();
+    fs::create_dir(staging.output()).unwrap();
+    staging.replace_in_two_steps().unwrap();
+    drop(staging);
+    assert!(target.is_dir());
+    let staging = Staging::prepare(&target, true, &[]).unwrap();
+    assert!(staging.replace_in_two_steps().is_err());
+    drop(staging);
+    assert!(target.is_dir());
+    assert_eq!(names(dir.path()), ["out"]);
+}
+
+#[test]
+fn nothing_is_written_into_a_vault_or_over_one() {
+    let dir = TempDir::new();
+    let vault = dir.path().join("a/vault");
+    fs::create_dir_all(vault.join("state")).unwrap();
+    symlink(vault.join("state"), dir.path().join("way-in")).unwrap();
+    for target in ["a/vault/out", "a/vault/state/out", "way-in/out", "a/vault"] {
+        let checked = check(&dir.path().join(target), true, slice::from_ref(&vault));
+        assert!(
+            matches!(checked, Err(StagingError::Forbidden { .. })),
+            "{target}: {checked:?}"
+        );
+    }
+    let around = check(&dir.path().join("a"), true, slice::from_ref(&vault));
+    assert!(
+        matches!(around, Err(StagingError::NotReplaceable { .. })),
+        "{around:?}"
+    );
+    assert!(check(&dir.path().join("a/vault2"), false, slice::from_ref(&vault)).is_ok());
+    assert!(matches!(
+        check(Path::new("/"), true, &[]),
+        Err(StagingError::NoName(_))
+    ));
+    assert!(matches!(
+        check(&dir.path().join("absent/out"), true, &[]),
+        Err(StagingError::Directory { .. })
+    ));
+    assert!(matches!(
+        check(&dir.path().join("way-in"), true, &[]),
+        Err(StagingError::NotReplaceable { .. })
+    ));
+}
+
+#[test]
+fn an_output_is_files_and_directories_of_its_own() {
+    let dir = TempDir::new();
+    fs::write(dir.path().join("secret"), "key").unwrap();
+    let refused = |make: &dyn Fn(&Path)| {
+        let staging = Staging::prepare(&dir.path().join("out"), false, &[]).unwrap();
+        make(staging.output());
+        let error = staging.commit().unwrap_err();
+        assert!(!dir.path().join("out").exists());
+        match error {
+            StagingError::Foreign { path, what } => (path, what),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (path, what) = refused(&|out| symlink("../secret", out).unwrap());
+    assert_eq!((path, what), (PathBuf::from("."), "a symbolic link"));
+    let (path, what) = refused(&|out| {
+        fs::create_dir(out).unwrap();
+        fs::hard_link(dir.path().join("secret"), out.join("copy")).unwrap();
+    });
+    assert_eq!(
+        (path, what),
+        (PathBuf::from("copy"), "a second name of an existing file")
+    );
+}
