@@ -157,6 +157,17 @@ fn the_first_event_is_the_only_genesis() {
 }
 
 #[test]
+fn a_rotation_in_the_place_of_the_genesis_has_no_effect() {
+    let mut log = Log::new();
+    log.lines.clear();
+    log.heads.clear();
+    log.revoke("authority", 1, 2, None);
+    log.add("alice", 2, "com.acme.audit.login", "{}");
+    // Line 1 is no GENESIS event; keys.json claims a revocation that did not take effect.
+    assert_eq!(log.found(), [(Code::E302, 1), (Code::E302, 0)]);
+}
+
+#[test]
 fn clocks_and_keys_of_an_actor_are_warnings() {
     let mut log = Log::new();
     log.add("bob", 3, "com.acme.audit.login", "{}");

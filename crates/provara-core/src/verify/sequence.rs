@@ -61,7 +61,7 @@ pub struct Genesis {
 struct Seen {
     id: EventId,
     actor: u32,
-    key: u16,
+    key: u32,
     offset: u64,
     line: u32,
 }
@@ -72,7 +72,7 @@ struct Head {
     last: EventId,
     ts_logical: Option<i64>,
     time: Option<Timestamp>,
-    keys: Vec<u16>,
+    keys: Vec<u32>,
 }
 
 /// The place of a finding that was made before its message could be.
@@ -104,7 +104,7 @@ pub struct Sequencer {
     actor_index: HashMap<String, u32>,
     heads: HashMap<u32, Head>,
     keys: Vec<KeyId>,
-    key_index: HashMap<KeyId, u16>,
+    key_index: HashMap<KeyId, u32>,
     /// References that named no event so far; the event may follow.
     dangling: Vec<(Place, EventId)>,
     tombstones: Vec<Tombstone>,
@@ -122,7 +122,7 @@ pub struct Sequencer {
 }
 
 /// Stands for "no key" in [`Seen`].
-const NO_KEY: u16 = u16::MAX;
+const NO_KEY: u32 = u32::MAX;
 
 impl Sequencer {
     /// Starts at the first line, with the keys of `keys.json`.
@@ -200,16 +200,14 @@ impl Sequencer {
         actor
     }
 
-    /// A small number for a key; a log with more keys than fit is refused by E204 long before.
-    fn key(&mut self, id: KeyId) -> u16 {
+    /// A small number for a key.
+    fn key(&mut self, id: KeyId) -> u32 {
         if let Some(key) = self.key_index.get(&id) {
             return *key;
         }
-        let key = u16::try_from(self.keys.len()).unwrap_or(NO_KEY);
-        if key != NO_KEY {
-            self.keys.push(id);
-            self.key_index.insert(id, key);
-        }
+        let key = u32::try_from(self.keys.len()).expect("fewer keys than 2^32 lines");
+        self.keys.push(id);
+        self.key_index.insert(id, key);
         key
     }
 
@@ -263,7 +261,7 @@ impl Sequencer {
 
     /// Decides the signature with what is known of keys at this position. Gives the key if the
     /// signature is good.
-    fn signature(&mut self, place: Place, event: &Event<'_>, sound: &mut bool) -> Option<u16> {
+    fn signature(&mut self, place: Place, event: &Event<'_>, sound: &mut bool) -> Option<u32> {
         let key_id = event.key_id?;
         let valid = match &event.signature {
             Signature::Unusable => return None,
@@ -311,7 +309,7 @@ impl Sequencer {
         Some(self.key(key_id))
     }
 
-    fn chain(&mut self, place: Place, event: &Event<'_>, key: Option<u16>) {
+    fn chain(&mut self, place: Place, event: &Event<'_>, key: Option<u32>) {
         let (Some(actor), Some(id)) = (place.actor, event.id) else {
             return;
         };
@@ -335,9 +333,11 @@ impl Sequencer {
         let fresh = key.filter(|key| !known.contains(key));
         if let Some(fresh) = fresh {
             let id = self.keys[fresh as usize];
-            let rotated = known
-                .iter()
-                .any(|before| self.timeline.descends(&id, &self.keys[*before as usize]));
+            let rotated = self
+                .timeline
+                .predecessors(id)
+                .filter_map(|before| self.key_index.get(&before))
+                .any(|before| known.contains(before));
             if !known.is_empty() && !rotated {
                 let message = format!(
                     "the actor never signed with key {id} before, and no rotation brought it"
@@ -410,9 +410,10 @@ impl Sequencer {
     }
 
     /// Lets the event take effect: rotations, redactions, genesis, seal.
-    fn meaning(&mut self, place: Place, event: &Event<'_>, at: Position, sound: bool) {
+    fn meaning(&mut self, place: Place, event: &Event<'_>, at: Position, mut sound: bool) {
         let genesis = event.kind == Kind::Core(CoreType::Genesis);
         if genesis != (at == 0) {
+            sound = false;
             let message = if genesis {
                 "a vault has one GENESIS event, at its start"
             } else {
@@ -467,5 +468,21 @@ impl Sequencer {
             (Kind::Seal, _) if sound => self.sealed_by = Some(id),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_keep_their_numbers_however_many_sign() {
+        let mut sequencer = Sequencer::new(&KeyRegistry::default());
+        let id = |n: u32| KeyId(u64::from(n).to_le_bytes());
+        for n in 0..70_000 {
+            assert_eq!(sequencer.key(id(n)), n);
+        }
+        assert_eq!(sequencer.key(id(65_535)), 65_535);
+        assert_eq!(sequencer.keys.len(), 70_000);
     }
 }

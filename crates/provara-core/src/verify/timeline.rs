@@ -30,8 +30,8 @@ pub(super) struct Revocation {
     /// Where it stands.
     pub(super) at: Position,
     pub(super) event: EventId,
-    /// The last position whose signature by the key still counts.
-    pub(super) trusted_to: Position,
+    /// The first position whose signature by the key does not count; at most `at`.
+    pub(super) distrusted_from: Position,
 }
 
 /// The keys as the log unfolds.
@@ -81,18 +81,11 @@ impl Timeline {
             .filter_map(|(id, key)| Some((*id, key.revoked?)))
     }
 
-    /// Whether `key` stands in the place of `before` through one rotation or several.
-    pub(super) fn descends(&self, key: &KeyId, before: &KeyId) -> bool {
-        let mut at = *key;
+    /// The keys in whose place `key` stands, through one rotation or several, the latest first.
+    pub(super) fn predecessors(&self, key: KeyId) -> impl Iterator<Item = KeyId> {
+        let replaced = |key: &KeyId| self.keys.get(key).and_then(|state| state.replaces);
         // A key replaces an earlier one, so the walk ends; the bound is for a forged circle.
-        for _ in 0..self.keys.len() {
-            match self.keys.get(&at).and_then(|state| state.replaces) {
-                Some(replaced) if replaced == *before => return true,
-                Some(replaced) => at = replaced,
-                None => return false,
-            }
-        }
-        false
+        std::iter::successors(replaced(&key), replaced).take(self.keys.len())
     }
 
     /// What is wrong with a signature by `key` at this position: it was revoked, or it is not in
@@ -126,7 +119,7 @@ impl Timeline {
     ) -> Vec<Problem> {
         let mut problems = Vec::new();
         let field = |name| event.payload.get(name).and_then(Value::as_str);
-        let boundary = match event.payload.get("trust_boundary_event_id") {
+        let distrusted_from = match event.payload.get("trust_boundary_event_id") {
             None => {
                 problems.push(Problem::new(
                     Code::E203,
@@ -134,7 +127,7 @@ impl Timeline {
                 ));
                 None
             }
-            Some(Value::Null) => Some(event.at.saturating_sub(1)),
+            Some(Value::Null) => Some(event.at),
             Some(value) => {
                 let id = value.as_str().and_then(|text| text.parse::<EventId>().ok());
                 let position = id.and_then(|id| locate(&id)).filter(|at| *at < event.at);
@@ -144,7 +137,7 @@ impl Timeline {
                         "the trust boundary is no event that stands before the revocation",
                     ));
                 }
-                position
+                position.map(|position| position + 1)
             }
         };
         check_fields(CoreType::KeyRevocation, event, &mut problems);
@@ -166,12 +159,14 @@ impl Timeline {
                     format!("key {revoked} was revoked before"),
                 )),
                 Some(state) => {
-                    if let (Some(trusted_to), true, []) = (boundary, sound, &problems[..]) {
+                    if let (Some(distrusted_from), true, []) =
+                        (distrusted_from, sound, &problems[..])
+                    {
                         let (at, event) = (event.at, event.id);
                         state.revoked = Some(Revocation {
                             at,
                             event,
-                            trusted_to,
+                            distrusted_from,
                         });
                     }
                 }

@@ -82,7 +82,7 @@ impl Sequencer {
             let Some(key) = self.key_index.get(&key_id).copied() else {
                 continue;
             };
-            let gap = revocation.trusted_to as usize + 1..revocation.at as usize;
+            let gap = revocation.distrusted_from as usize..revocation.at as usize;
             let late: Vec<Seen> = self.events[gap]
                 .iter()
                 .filter(|seen| seen.key == key)

@@ -13,7 +13,7 @@ use crate::verify::sequence::{Genesis, Head, NO_KEY, Seen, Sequencer};
 use crate::verify::timeline::{KeyState, Revocation, Timeline};
 
 /// The bytes of a [`Seen`].
-const SEEN: usize = 12 + 4 + 2 + 8 + 4;
+const SEEN: usize = 12 + 4 + 4 + 8 + 4;
 
 impl Sequencer {
     /// The state after the lines so far; `None` where it holds more than whole, sound events: findings,
@@ -78,7 +78,7 @@ impl Sequencer {
             out.option(state.revoked.as_ref(), |out, revocation| {
                 out.raw(&revocation.at.to_le_bytes());
                 out.raw(&revocation.event.0);
-                out.raw(&revocation.trusted_to.to_le_bytes());
+                out.raw(&revocation.distrusted_from.to_le_bytes());
             });
         }
         out.u64(self.events.len() as u64);
@@ -110,11 +110,11 @@ impl Sequencer {
             })
         })?;
         for number in 0..from.u64()? {
-            let (id, number) = (KeyId(from.array()?), u16::try_from(number).ok()?);
+            let (id, number) = (KeyId(from.array()?), u32::try_from(number).ok()?);
             restored.keys.push(id);
             restored.key_index.insert(id, number);
         }
-        let known = |key: u16| key == NO_KEY || usize::from(key) < restored.keys.len();
+        let known = |key: u32| key == NO_KEY || (key as usize) < restored.keys.len();
         for number in 0..from.u64()? {
             let (name, number) = (from.text()?, u32::try_from(number).ok()?);
             restored.actor_index.insert(name.clone(), number);
@@ -129,7 +129,7 @@ impl Sequencer {
                     keys: (0..from.u64()?)
                         .map(|_| {
                             from.array()
-                                .map(u16::from_le_bytes)
+                                .map(u32::from_le_bytes)
                                 .filter(|key| known(*key))
                         })
                         .collect::<Option<_>>()?,
@@ -148,7 +148,7 @@ impl Sequencer {
                     Some(Revocation {
                         at: u32::from_le_bytes(from.array()?),
                         event: EventId(from.array()?),
-                        trusted_to: u32::from_le_bytes(from.array()?),
+                        distrusted_from: u32::from_le_bytes(from.array()?),
                     })
                 })?,
             };
@@ -165,7 +165,7 @@ impl Sequencer {
             let seen = Seen {
                 id: EventId(from.array()?),
                 actor: u32::from_le_bytes(from.array()?),
-                key: u16::from_le_bytes(from.array()?),
+                key: u32::from_le_bytes(from.array()?),
                 offset: from.u64()?,
                 line: u32::from_le_bytes(from.array()?),
             };
@@ -178,7 +178,7 @@ impl Sequencer {
         let in_order = |state: &KeyState| {
             state
                 .revoked
-                .is_none_or(|it| it.trusted_to < it.at && (it.at as usize) < count)
+                .is_none_or(|it| it.distrusted_from <= it.at && (it.at as usize) < count)
         };
         if !keys.values().all(in_order) {
             return None;
