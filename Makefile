@@ -108,8 +108,10 @@ deny: ## Check licences, bans and sources (where cargo-deny is installed)
 	fi
 
 .PHONY: bench
-bench: $(VENV)/.installed ## Measure the start of the executable and an append of a plugin's event
+bench: $(VENV)/.installed ## Measure the executable: its start, and each command over 1k, 100k and 1M events
+	$(CARGO) build --release --locked --quiet -p provara-vault --example limits
 	$(VENV)/bin/python benches/bench.py
+	$(VENV)/bin/python benches/scale.py --limits $(CARGO_TARGET_DIR)/release/examples/limits
 
 FUZZ_SECONDS ?= 300
 .PHONY: fuzz

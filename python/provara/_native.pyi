@@ -9,6 +9,7 @@ from typing import Any, final
 from typing_extensions import Self
 
 __all__ = [
+    "Batch",
     "EventReader",
     "Log",
     "Schema",
@@ -28,6 +29,27 @@ __all__ = [
 ]
 
 __version__: str
+
+@final
+class Batch:
+    """Events that wait to be appended together."""
+
+    def __new__(
+        cls, path: str, keyfile: str | None = None, key_id: str | None = None
+    ) -> Self: ...
+    def __len__(self) -> int: ...
+    def add(
+        self,
+        event_type: str,
+        data: Mapping[str, Any],
+        *,
+        actor: str,
+        namespace: str | None = None,
+        confidence: float | None = None,
+    ) -> None: ...
+    def commit(
+        self, atomic: bool = False
+    ) -> tuple[list[dict[str, Any]], tuple[int, str] | None]: ...
 
 @final
 class EventReader(Iterator[dict[str, Any]]):

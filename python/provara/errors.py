@@ -8,6 +8,7 @@ what, and (where there is something to do) a line that starts with ``Fix:``.
 from __future__ import annotations
 
 __all__ = [
+    "BatchError",
     "InvalidEvidenceError",
     "PluginError",
     "ProvaraError",
@@ -32,6 +33,22 @@ class UsageError(ProvaraError, ValueError):
 
 class ValidationError(UsageError):
     """The data of a new event does not satisfy the schema or the plugin of its type."""
+
+
+class BatchError(UsageError):
+    """One of many events was refused.
+
+    What was wrong with it is the ``__cause__``, where that is an exception of its own.
+
+    Attributes:
+        index: its place among the events, from 0.
+        appended: how many events before it are in the log, durable and sealed.
+    """
+
+    def __init__(self, message: str, index: int, appended: int) -> None:
+        super().__init__(message)
+        self.index = index
+        self.appended = appended
 
 
 class RegistrationError(UsageError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from provara import _native
 from provara._core_types import RESERVED_CORE_TYPES
-from provara.errors import InvalidEvidenceError, PluginError, UsageError, ValidationError
+from provara.errors import (
+    BatchError,
+    InvalidEvidenceError,
+    PluginError,
+    UsageError,
+    ValidationError,
+)
 from provara.report import Report
 
 if TYPE_CHECKING:
     from provara.plugins import PluginRegistry
 
-__all__ = ["AppendReceipt", "Vault"]
+__all__ = ["AppendReceipt", "Vault", "VaultWriter"]
 
 #: The actor of an append that names none.
 DEFAULT_ACTOR = "provara_user"
@@ -169,10 +175,7 @@ class Vault:
             provara.errors.VaultError: the event could not be written.
         """
         payload = dict(data)
-        if type not in RESERVED_CORE_TYPES:
-            event_type = self._judge(type, payload, allow_unregistered)
-        else:
-            event_type = type
+        event_type = self._resolve(type, payload, allow_unregistered)
         receipt = _native.append_event(
             str(self._path),
             event_type,
@@ -184,6 +187,81 @@ class Vault:
             confidence=confidence,
         )
         return AppendReceipt._from_native(receipt)
+
+    def append_many(
+        self,
+        events: Iterable[Mapping[str, Any]],
+        *,
+        actor: str = DEFAULT_ACTOR,
+        keyfile: str | os.PathLike[str] | None = None,
+        key_id: str | None = None,
+        allow_unregistered: bool = False,
+        atomic: bool = False,
+    ) -> list[AppendReceipt]:
+        """Append many events: signed on all cores, synced in groups, sealed on return.
+
+        Each event is a mapping with ``type`` and ``data``, and perhaps ``actor``, ``namespace``
+        and ``confidence``, which mean what they mean to :meth:`append`.
+
+        Args:
+            events: the events, in the order of the log.
+            actor: who says so where an event does not tell.
+            keyfile: the keyfile to sign with, if not the vault's own.
+            key_id: which of its keys, if not the first that may sign.
+            allow_unregistered: accept custom types that no plugin defines, unjudged.
+            atomic: look at every event first, then append all of them or none.
+
+        Raises:
+            provara.errors.BatchError: an event was refused; those before it are in the log
+                and sealed, unless ``atomic``.
+            provara.errors.VaultError: the events could not be written.
+        """
+        writer = self.writer(
+            keyfile=keyfile, key_id=key_id, allow_unregistered=allow_unregistered, atomic=atomic
+        )
+        for index, event in enumerate(events):
+            try:
+                unknown = set(event) - {"type", "data", "actor", "namespace", "confidence"}
+                if unknown or not {"type", "data"} <= set(event):
+                    raise UsageError(
+                        "an event of a batch has 'type' and 'data', and perhaps 'actor', "
+                        f"'namespace' and 'confidence', not {sorted(map(str, event))}"
+                    )
+                writer.append(
+                    event["type"],
+                    event["data"],
+                    actor=event.get("actor", actor),
+                    namespace=event.get("namespace"),
+                    confidence=event.get("confidence"),
+                )
+            except BatchError:
+                raise
+            except (UsageError, PluginError) as error:
+                if not atomic:
+                    writer.flush()
+                appended = len(writer.receipts)
+                raise BatchError(
+                    f"event {index} was refused: {error}\n{_before(appended)}", index, appended
+                ) from error
+        writer.flush()
+        return writer.receipts
+
+    def writer(
+        self,
+        *,
+        keyfile: str | os.PathLike[str] | None = None,
+        key_id: str | None = None,
+        allow_unregistered: bool = False,
+        atomic: bool = False,
+    ) -> VaultWriter:
+        """Return a writer that appends events in groups::
+
+            with vault.writer() as writer:
+                writer.append("OBSERVATION", {"subject": "door", "predicate": "is", "value": 1})
+
+        The arguments mean what they mean to :meth:`append_many`.
+        """
+        return VaultWriter(self, keyfile, key_id, allow_unregistered, atomic)
 
     def manifest(self, *, keyfile: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         """Make the seal anew: the manifest, its Merkle root and its signature.
@@ -348,6 +426,11 @@ class Vault:
 
         return registry
 
+    def _resolve(self, name: str, payload: dict[str, Any], allow_unregistered: bool) -> str:
+        if name in RESERVED_CORE_TYPES:
+            return name
+        return self._judge(name, payload, allow_unregistered)
+
     def _judge(self, name: str, payload: dict[str, Any], allow_unregistered: bool) -> str:
         """Return the full name of a custom type, whose plugin accepts the payload."""
         registry = self._registry()
@@ -392,6 +475,95 @@ def _timestamp(name: str, value: str | datetime | None) -> str | None:
     if value.tzinfo is None:
         raise UsageError(f"'{name}' is a datetime without a time zone")
     return value.astimezone(timezone.utc).isoformat(timespec="microseconds")
+
+
+class VaultWriter:
+    """Appends events in groups; made by :meth:`Vault.writer`.
+
+    An event that was appended is in the log, durable and sealed after :meth:`flush`, at the
+    latest at the end of the ``with`` block, also one that ends with an exception.  Other writers
+    are kept out only while a group is written.
+    """
+
+    #: How many events are written together.
+    GROUP = 16384
+
+    def __init__(
+        self,
+        vault: Vault,
+        keyfile: str | os.PathLike[str] | None,
+        key_id: str | None,
+        allow_unregistered: bool,
+        atomic: bool,
+    ) -> None:
+        self._vault = vault
+        self._allow_unregistered = allow_unregistered
+        self._atomic = atomic
+        self._batch = _native.Batch(
+            str(vault.path), None if keyfile is None else os.fspath(keyfile), key_id
+        )
+        self._taken = 0
+        #: The receipts of the events that are durable and sealed.
+        self.receipts: list[AppendReceipt] = []
+
+    def append(
+        self,
+        type: str,  # noqa: A002 - the name of the field in an event
+        data: Mapping[str, Any],
+        *,
+        actor: str = DEFAULT_ACTOR,
+        namespace: str | None = None,
+        confidence: float | None = None,
+    ) -> None:
+        """Take an event; see :meth:`Vault.append`.
+
+        Raises:
+            provara.errors.UsageError: the event is refused, and no other.
+            provara.errors.BatchError: an event that was taken before is refused.
+        """
+        payload = dict(data)
+        event_type = self._vault._resolve(type, payload, self._allow_unregistered)
+        self._batch.add(
+            event_type, payload, actor=actor, namespace=namespace, confidence=confidence
+        )
+        if len(self._batch) >= self.GROUP and not self._atomic:
+            self.flush()
+
+    def flush(self) -> list[AppendReceipt]:
+        """Write, sync and seal what was taken; return its receipts.
+
+        Raises:
+            provara.errors.BatchError: an event is refused; those before it are in the log and
+                sealed, those after it are not.
+            provara.errors.VaultError: the events could not be written.
+        """
+        count = len(self._batch)
+        if not count:
+            return []
+        receipts, refused = self._batch.commit(self._atomic)
+        made = [AppendReceipt._from_native(receipt) for receipt in receipts]
+        self.receipts.extend(made)
+        if refused is not None:
+            index, reason = refused
+            appended = len(self.receipts)
+            raise BatchError(
+                f"event {self._taken + index} was refused: {reason}\n{_before(appended)}",
+                self._taken + index,
+                appended,
+            )
+        self._taken += count
+        return made
+
+    def __enter__(self) -> VaultWriter:
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if error is None or not self._atomic:
+            self.flush()
+
+
+def _before(appended: int) -> str:
+    return f"{appended} events before it are in the log and sealed"
 
 
 def _unknown(kind: str, name: str, known: list[str]) -> str:

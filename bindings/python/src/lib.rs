@@ -4,6 +4,7 @@
 //! Thin on purpose: it converts, calls and maps errors. What it offers is typed in
 //! `python/provara/_native.pyi`; programs use the package, not this module.
 
+mod batch;
 mod beliefs;
 mod convert;
 mod errors;
@@ -56,6 +57,8 @@ fn canonical_json<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes
 /// The extension module.
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use crate::batch::Batch;
     #[pymodule_export]
     use crate::beliefs::beliefs;
     #[pymodule_export]

@@ -12,7 +12,7 @@ use provara_vault::{LogSnapshot, Vault, VerifyOptions};
 use pyo3::prelude::*;
 
 use crate::reader::EventReader;
-use crate::vault::{run, to_python};
+use crate::vault::{open, run, to_python};
 use crate::{convert, errors};
 
 /// The whole lines of a log as they stood when it was taken.
@@ -47,7 +47,7 @@ pub(crate) fn examine(
         ..VerifyOptions::default()
     };
     let (examination, path) = run(py, || {
-        let vault = Vault::open(&path)?;
+        let vault = open(&path)?;
         Ok((vault.examine(&options)?, vault.log_path()))
     })?;
     let report = to_python(py, examination.report())?;

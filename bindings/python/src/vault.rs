@@ -32,12 +32,18 @@ pub(crate) fn to_python<'py, T: Serialize>(
     convert::text_to_python(py, &text)
 }
 
+/// Opens a vault, with the user's cache.
+pub(crate) fn open(path: &Path) -> Result<Vault, VaultError> {
+    Vault::open(path)
+        .map(|vault| vault.with_cache_directory(provara_vault::default_cache_directory()))
+}
+
 /// The keyfile named, or else the vault's own.
-fn keyfile_of(vault: &Vault, named: Option<&Path>) -> Result<Keyfile, VaultError> {
+pub(crate) fn keyfile_of(vault: &Vault, named: Option<&Path>) -> Result<Keyfile, VaultError> {
     named.map_or_else(|| read_keyfile(&vault.default_keyfile()), read_keyfile)
 }
 
-fn key_id_of(py: Python<'_>, text: Option<&str>) -> PyResult<Option<KeyId>> {
+pub(crate) fn key_id_of(py: Python<'_>, text: Option<&str>) -> PyResult<Option<KeyId>> {
     text.map(|text| {
         text.parse()
             .map_err(|error| errors::usage(py, format!("'{text}' is no key id: {error}")))
@@ -116,7 +122,7 @@ pub(crate) fn append_event<'py>(
         key_id: key_id_of(py, key_id)?,
     };
     let receipt = run(py, || {
-        let vault = Vault::open(&path)?;
+        let vault = open(&path)?;
         let keyfile = keyfile_of(&vault, keyfile.as_deref())?;
         vault.append(&request, &keyfile)
     })?;

@@ -1,0 +1,77 @@
+"""Many events at once, from Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provara import Vault
+from provara.errors import BatchError, UsageError
+
+
+@pytest.fixture
+def vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vault:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Vault.init(tmp_path / "vault")
+
+
+def events(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "OBSERVATION",
+            "data": {"subject": "door", "predicate": "n", "value": n},
+            "actor": f"actor-{n % 3}",
+        }
+        for n in range(count)
+    ]
+
+
+def test_many_events_are_appended_in_their_order(vault: Vault) -> None:
+    receipts = vault.append_many(iter(events(50)))
+    assert [receipt.line for receipt in receipts] == list(range(3, 53))
+    assert receipts[3].prev_event_hash == receipts[0].event_id
+    values = [event["payload"]["value"] for event in vault.events(type="OBSERVATION")]
+    assert values[-50:] == list(range(50))
+    assert vault.verify(strict=True).valid
+    assert vault.append_many([]) == []
+
+
+def test_the_first_refused_event_is_named(vault: Vault) -> None:
+    for bad in (
+        {"type": "GENESIS", "data": {}},
+        {"type": "OBSERVATION"},
+        {"type": "OBSERVATION", "data": {}, "colour": "red"},
+        {"type": "OBSERVATION", "data": {"n": 2**60}},
+        {"type": "com.example.nobody.knows", "data": {}},
+    ):
+        before = vault.summary()["event_count"]
+        with pytest.raises(BatchError, match="event 2 was refused") as raised:
+            vault.append_many([*events(2), bad, *events(1)])
+        assert (raised.value.index, raised.value.appended) == (2, 2)
+        assert vault.summary()["event_count"] == before + 2
+        with pytest.raises(BatchError) as raised:
+            vault.append_many([*events(2), bad, *events(1)], atomic=True)
+        assert (raised.value.index, raised.value.appended) == (2, 0)
+        assert vault.summary()["event_count"] == before + 2
+    assert vault.verify(strict=True).valid
+
+
+def test_a_writer_keeps_what_it_took(vault: Vault) -> None:
+    with vault.writer(allow_unregistered=True) as writer:
+        writer.append("com.example.test.note", {"text": "one"}, actor="alice")
+        with pytest.raises(UsageError):
+            writer.append("com.example.test.note", {"text": float("nan")})
+        assert len(writer.flush()) == 1
+        writer.append("com.example.test.note", {"text": "two"}, actor="alice")
+    assert [receipt.ts_logical for receipt in writer.receipts] == [1, 2]
+    with pytest.raises(RuntimeError), vault.writer() as writer:
+        writer.append("OBSERVATION", {"value": 3})
+        raise RuntimeError("in the block")
+    assert vault.summary()["event_count"] == 5
+    with pytest.raises(RuntimeError), vault.writer(atomic=True) as writer:
+        writer.append("OBSERVATION", {"value": 3})
+        raise RuntimeError("in the block")
+    assert vault.summary()["event_count"] == 5
+    assert vault.verify(strict=True).valid
