@@ -155,7 +155,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         VaultError::SealLags { .. } => format!(
             "Do not append the event again. Run 'provara manifest {vault}' once the cause is gone."
         ),
-        VaultError::Stopped => "Run the command again.".to_owned(),
+        VaultError::Stopped | VaultError::Cancelled => "Run the command again.".to_owned(),
         VaultError::Merge(refusal) => merge::fix(refusal, vault),
         VaultError::Archive(refusal) => archive::fix(refusal, vault),
         VaultError::CheckpointExists { path } => format!(

@@ -18,7 +18,9 @@ pub(crate) fn check_log(
     threads: usize,
 ) -> LogVerdict {
     let mut sequencer = Sequencer::new(registry);
-    feed(&mut sequencer, log, 0, registry, threads, &mut |_| ());
+    let _ = feed(&mut sequencer, log, 0, registry, threads, &mut |_| {
+        ControlFlow::Continue(())
+    });
     if !more.is_empty() {
         let keys = KeyDirectory::new(registry);
         sequencer.feed(check_lines(more, log.len() as u64, &keys));
@@ -26,15 +28,16 @@ pub(crate) fn check_log(
     sequencer.finish(registry)
 }
 
-/// Gives `sequencer` the lines of `log` from byte `from` on. `told` hears how far it has come, in bytes.
+/// Gives `sequencer` the lines of `log` from byte `from` on, until `told`, which hears how far it has
+/// come, in bytes, breaks.
 pub(crate) fn feed<'l>(
     sequencer: &mut Sequencer,
     log: &'l [u8],
     from: usize,
     registry: &KeyRegistry,
     threads: usize,
-    told: &mut dyn FnMut(u64),
-) {
+    told: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> ControlFlow<()> {
     let keys = KeyDirectory::new(registry);
     let check = |range: &'l [u8], offset: u64| {
         let end = from as u64 + offset + range.len() as u64;
@@ -42,9 +45,8 @@ pub(crate) fn feed<'l>(
     };
     in_order(&log[from..], threads, check, |(lines, end)| {
         sequencer.feed(lines);
-        told(end);
-        ControlFlow::Continue(())
-    });
+        told(end)
+    })
 }
 
 /// Refuses an event that would not verify, or that would take what stands before it out of force:

@@ -249,6 +249,9 @@ pub enum VaultError {
         "this writer stopped after an earlier failure to make data durable; open the vault anew"
     )]
     Stopped,
+    /// Who was told of the progress did not want it to go on.
+    #[error("it was cancelled before it was done")]
+    Cancelled,
     /// A checkpoint for this many events is there and says something else.
     #[error("'{}' exists already and holds another state or is not by a key of this vault", path.display())]
     CheckpointExists {
@@ -317,7 +320,8 @@ impl VaultError {
             | Self::KeyfileMissing { .. }
             | Self::Sync { .. }
             | Self::SealLags { .. }
-            | Self::Stopped => ErrorClass::CouldNot,
+            | Self::Stopped
+            | Self::Cancelled => ErrorClass::CouldNot,
         }
     }
 }

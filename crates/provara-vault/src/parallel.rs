@@ -19,23 +19,21 @@ pub(crate) fn available_threads() -> usize {
 }
 
 /// Calls `work` with every range of `log` and its offset, on `threads` threads, and `take` with the
-/// results in the order of the log, until it breaks. What `take` sees does not depend on the number
+/// results in the order of the log, until it breaks, and gives whether it did. What `take` sees does not depend on the number
 /// of threads.
 pub(crate) fn in_order<'l, T: Send>(
     log: &'l [u8],
     threads: usize,
     work: impl Fn(&'l [u8], u64) -> T + Sync,
     mut take: impl FnMut(T) -> ControlFlow<()>,
-) {
+) -> ControlFlow<()> {
     let ranges = ranges(log);
     let threads = threads.clamp(1, ranges.len().max(1));
     if threads == 1 {
         for (offset, range) in ranges {
-            if take(work(range, offset)).is_break() {
-                return;
-            }
+            take(work(range, offset))?;
         }
-        return;
+        return ControlFlow::Continue(());
     }
     thread::scope(|scope| {
         // Range i goes to thread i modulo their number, and is awaited from there: the order of the
@@ -56,11 +54,10 @@ pub(crate) fn in_order<'l, T: Send>(
             .collect();
         for index in 0..ranges.len() {
             let result = results[index % threads].recv();
-            if take(result.expect("a result for every range")).is_break() {
-                return;
-            }
+            take(result.expect("a result for every range"))?;
         }
-    });
+        ControlFlow::Continue(())
+    })
 }
 
 /// How many items one thread takes at a time in [`map`].
@@ -160,7 +157,7 @@ mod tests {
         let log = log(3000, "tail");
         let offsets = |threads, most: usize| {
             let mut seen = Vec::new();
-            in_order(
+            let _ = in_order(
                 &log,
                 threads,
                 |range, offset| (offset, range.len()),

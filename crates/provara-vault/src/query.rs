@@ -22,7 +22,7 @@ impl LogSnapshot {
     pub fn query(&self, query: &Query, mut take: impl FnMut(u64, &[u8]) -> ControlFlow<()>) {
         let choose = |range, _| choose(query, range);
         let mut before = 0;
-        in_order(self.bytes(), available_threads(), choose, |chosen| {
+        let _ = in_order(self.bytes(), available_threads(), choose, |chosen| {
             for (number, line) in chosen.found {
                 take(before + number + 1, line)?;
             }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +38,7 @@ const RECORD_FROM: u64 = 1 << 20;
 
 /// Who is told how far a verification has come.
 #[derive(Clone)]
-struct Progress(Arc<dyn Fn(u64, u64) + Send + Sync>);
+struct Progress(Arc<dyn Fn(u64, u64) -> ControlFlow<()> + Send + Sync>);
 
 impl std::fmt::Debug for Progress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -138,16 +139,21 @@ impl Vault {
     }
 
     /// The same vault, whose verifications tell `progress` how many bytes of the log they have checked,
-    /// and of how many; again and again, from the thread that asked.
+    /// and of how many; again and again, from the thread that asked. Where it breaks, the verification
+    /// ends with [`VaultError::Cancelled`].
     #[must_use]
-    pub fn with_progress(mut self, progress: Arc<dyn Fn(u64, u64) + Send + Sync>) -> Self {
+    pub fn with_progress(
+        mut self,
+        progress: Arc<dyn Fn(u64, u64) -> ControlFlow<()> + Send + Sync>,
+    ) -> Self {
         self.progress = Some(Progress(progress));
         self
     }
 
-    pub(crate) fn tell_progress(&self, done: u64, total: u64) {
-        if let Some(Progress(progress)) = &self.progress {
-            progress(done, total);
+    pub(crate) fn tell_progress(&self, done: u64, total: u64) -> ControlFlow<()> {
+        match &self.progress {
+            Some(Progress(progress)) => progress(done, total),
+            None => ControlFlow::Continue(()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Verification of a whole vault: every rule of the format, every finding, nothing written.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -52,7 +53,8 @@ impl Vault {
     ///
     /// # Errors
     /// [`VaultError::Io`] where something could not be read, [`VaultError::Locked`] where writers
-    /// left no moment at which the vault stood still: the vault could then not be checked.
+    /// left no moment at which the vault stood still, [`VaultError::Cancelled`]: the vault could then
+    /// not be checked, or was not.
     pub fn verify(&self, options: &VerifyOptions) -> Result<Report, VaultError> {
         self.examine(options).map(|examination| examination.report)
     }
@@ -99,7 +101,7 @@ impl Vault {
         let (registry, keys_findings) = check_keys(capture.text(KEYS));
         let directory = self.cache_directory().filter(|_| !options.no_cache);
         let (log, digest, recorded) =
-            self.check_captured_log(&capture, &registry, threads, directory);
+            self.check_captured_log(&capture, &registry, threads, directory)?;
         let (genesis, mut findings) = check_genesis(capture.text(GENESIS));
         findings.extend(check_identity(&genesis, &log, &registry));
         findings.extend(keys_findings);
@@ -216,15 +218,18 @@ impl std::ops::Deref for VerifiedLog {
 impl Vault {
     /// The verdict on the log, the digest of its bytes, and what was taken from the record of an earlier
     /// verification.
+    ///
+    /// # Errors
+    /// [`VaultError::Cancelled`].
     fn check_captured_log(
         &self,
         capture: &Capture,
         registry: &KeyRegistry,
         threads: usize,
         directory: Option<&Path>,
-    ) -> (LogVerdict, Digest, Option<String>) {
+    ) -> Result<(LogVerdict, Digest, Option<String>), VaultError> {
         let Some(log) = &capture.log else {
-            return (check_log(b"", b"", registry, 1), Digest::of(b""), None);
+            return Ok((check_log(b"", b"", registry, 1), Digest::of(b""), None));
         };
         let lines = log.lines.bytes();
         let directory = directory.filter(|_| lines.len() as u64 >= self.record_from());
@@ -257,8 +262,8 @@ impl Vault {
                 restored.map_or_else(|| Sequencer::new(registry), |(sequencer, _)| sequencer);
             let total = lines.len() as u64;
             let mut told = |done| self.tell_progress(done, total);
-            told(from as u64);
-            check::feed(&mut sequencer, lines, from, registry, threads, &mut told);
+            told(from as u64)?;
+            check::feed(&mut sequencer, lines, from, registry, threads, &mut told)?;
             let state = (directory.is_some() && from < lines.len())
                 .then(|| sequencer.save())
                 .flatten();
@@ -266,9 +271,9 @@ impl Vault {
                 let keys = KeyDirectory::new(registry);
                 sequencer.feed(check_lines(&log.tail, total, &keys));
             }
-            (sequencer.finish(registry), state, from)
+            ControlFlow::Continue((sequencer.finish(registry), state, from))
         };
-        let ((verdict, state, from), (whole, digest)) = if threads == 1 {
+        let (checked, (whole, digest)) = if threads == 1 {
             let digests = hash();
             (check(), digests)
         } else {
@@ -276,6 +281,9 @@ impl Vault {
                 let digests = scope.spawn(hash);
                 (check(), digests.join().expect("hashing does not panic"))
             })
+        };
+        let ControlFlow::Continue((verdict, state, from)) = checked else {
+            return Err(VaultError::Cancelled);
         };
         if let (Some(directory), Some(state)) = (directory, state) {
             let record = Record {
@@ -292,6 +300,6 @@ impl Vault {
                 lines.len() + log.tail.len()
             )
         });
-        (verdict, digest, note)
+        Ok((verdict, digest, note))
     }
 }

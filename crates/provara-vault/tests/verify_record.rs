@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -233,6 +234,7 @@ fn progress_is_told_to_the_end() {
     let vault = vault.with_progress(Arc::new(move |done, of| {
         assert_eq!(of, total);
         assert!(done >= ear.swap(done, Ordering::Relaxed));
+        ControlFlow::Continue(())
     }));
     cold(&vault);
     assert_eq!(heard.load(Ordering::Relaxed), total);

@@ -1,6 +1,7 @@
 //! `provara verify`: what is proven, what is not, and where.
 
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -58,6 +59,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
             told.set_length(total);
             told.set_position(done);
         }
+        ControlFlow::Continue(())
     }));
     let options = VerifyOptions {
         strict: args.strict,
