@@ -532,14 +532,15 @@ fn check_root_file(text: Option<&[u8]>, root: Digest, findings: &mut Vec<Finding
     }
 }
 
-/// A note where `manifest.sig` is by a key that no signed event brought: whoever can write the vault's
-/// files can list a key of their own and seal with it.
+/// A note where `manifest.sig` is by a key to which no signed events lead from the `GENESIS` event:
+/// whoever can write the vault's files can list a key of their own and seal with it.
 #[must_use]
 pub fn sealer_note(manifest_sig: Option<&[u8]>, log: &LogVerdict) -> Option<String> {
     let key = RootSignature::parse(manifest_sig?).ok()?.key_id;
     (!log.introduced.contains(&key)).then(|| {
         format!(
-            "the seal is signed by key {key}, which keys.json alone vouches for, no signed event"
+            "the seal is signed by key {key}, which keys.json alone vouches for, as no signed events \
+             lead to it from the GENESIS event"
         )
     })
 }

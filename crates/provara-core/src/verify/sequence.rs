@@ -1,6 +1,7 @@
 //! The in-order stage: chains, duplicates, keys over time, redactions and the end of the log.
 
 mod finish;
+mod meaning;
 mod resume;
 
 use std::collections::{BTreeSet, HashMap};
@@ -8,14 +9,13 @@ use std::collections::{BTreeSet, HashMap};
 use crate::event_type::CoreType;
 use crate::finding::{Code, Finding};
 use crate::id::{EventId, KeyId};
-use crate::json::Value;
 use crate::keys::{KeyRegistry, PublicKey};
 use crate::scan::Form;
 use crate::time::Timestamp;
 use crate::verify::LOG;
 use crate::verify::files::Predecessor;
 use crate::verify::line::{CheckedLine, Derivation, Event, Kind, Prev, Problem, Signature};
-use crate::verify::timeline::{Position, RotationEvent, Timeline};
+use crate::verify::timeline::{Position, Timeline};
 
 /// What the log says of itself once every line was read.
 #[derive(Debug, Default)]
@@ -34,8 +34,8 @@ pub struct LogVerdict {
     pub genesis: Option<Genesis>,
     /// The public keys that the log promoted and that `keys.json` does not list.
     pub promoted_keys: Vec<PublicKey>,
-    /// The keys that a signed event brought: the `GENESIS` event, or a promotion. Whoever can write
-    /// `keys.json` can list others.
+    /// The keys to which signed events lead: those that the `GENESIS` event names, if its root key
+    /// signed it, and those that one of these promoted. Whoever can write `keys.json` can list others.
     pub introduced: BTreeSet<KeyId>,
     /// The keys that the log revoked.
     pub revoked_keys: Vec<KeyId>,
@@ -72,7 +72,20 @@ struct Head {
     last: EventId,
     ts_logical: Option<i64>,
     time: Option<Timestamp>,
+    /// The keys whose signatures for the actor are proven.
     keys: Vec<u32>,
+}
+
+/// Whose signature an event carries, by the key's number.
+#[derive(Debug, Clone, Copy)]
+enum Signer {
+    /// The signature is that of the key.
+    Proven(u32),
+    /// A redacted event names the key. Its signature no longer covers it, so that it stands for
+    /// nothing that the key did; what took trust from the key holds against it all the same.
+    Claimed(u32),
+    /// The event names no key, or its signature is not that key's.
+    Unknown,
 }
 
 /// The place of a finding that was made before its message could be.
@@ -111,6 +124,9 @@ pub struct Sequencer {
     /// Sound redaction events: the event, its target, and where it stands.
     redactions: HashMap<EventId, (Option<EventId>, Place)>,
     genesis: Option<Genesis>,
+    introduced: BTreeSet<KeyId>,
+    /// The lines of the rotations that took effect, by signers who are not introduced.
+    unvouched_rotations: Vec<u64>,
     sealed_by: Option<EventId>,
     unreadable: u64,
     token_form: u64,
@@ -147,6 +163,8 @@ impl Sequencer {
             tombstones: Vec::new(),
             redactions: HashMap::new(),
             genesis: None,
+            introduced: BTreeSet::new(),
+            unvouched_rotations: Vec::new(),
             sealed_by: None,
             unreadable: 0,
             token_form: 0,
@@ -241,9 +259,13 @@ impl Sequencer {
             let message = format!("the event id stands in line {line} already");
             self.report(place, Problem::new(Code::E007, message));
         }
-        let key = self.signature(place, &event, &mut sound);
+        let signer = self.signature(place, &event, &mut sound);
+        let proven = match signer {
+            Signer::Proven(key) => Some(key),
+            Signer::Claimed(_) | Signer::Unknown => None,
+        };
         if duplicate.is_none() {
-            self.chain(place, &event, key);
+            self.chain(place, &event, proven);
         }
         let position = Position::try_from(self.events.len()).expect("fewer than 2^32 events");
         if let Some(id) = event.id {
@@ -252,19 +274,24 @@ impl Sequencer {
         self.events.push(Seen {
             id: event.id.unwrap_or(EventId([0; 12])),
             actor: place.actor.unwrap_or(u32::MAX),
-            key: key.unwrap_or(NO_KEY),
+            key: match signer {
+                Signer::Proven(key) | Signer::Claimed(key) => key,
+                Signer::Unknown => NO_KEY,
+            },
             offset: place.offset,
             line: u32::try_from(place.line).unwrap_or(u32::MAX),
         });
-        self.meaning(place, &event, position, sound && duplicate.is_none());
+        let sound = sound && duplicate.is_none();
+        self.meaning(place, &event, position, proven.is_some(), sound);
     }
 
-    /// Decides the signature with what is known of keys at this position. Gives the key if the
-    /// signature is good.
-    fn signature(&mut self, place: Place, event: &Event<'_>, sound: &mut bool) -> Option<u32> {
-        let key_id = event.key_id?;
+    /// Decides the signature with what is known of keys at this position.
+    fn signature(&mut self, place: Place, event: &Event<'_>, sound: &mut bool) -> Signer {
+        let Some(key_id) = event.key_id else {
+            return Signer::Unknown;
+        };
         let valid = match &event.signature {
-            Signature::Unusable => return None,
+            Signature::Unusable => return Signer::Unknown,
             Signature::Valid => true,
             Signature::Invalid => false,
             Signature::UnknownKey { signature, signed } => match self.timeline.get(&key_id) {
@@ -273,7 +300,7 @@ impl Sequencer {
                     *sound = false;
                     let message = format!("the signer's key {key_id} is not in keys.json");
                     self.report(place, Problem::new(Code::E204, message));
-                    return None;
+                    return Signer::Unknown;
                 }
             },
         };
@@ -293,20 +320,20 @@ impl Sequencer {
                 redaction,
                 permitted,
             });
-            return Some(self.key(key_id));
+            return Signer::Claimed(self.key(key_id));
         }
         if !valid {
             *sound = false;
             let message = format!("the signature does not verify under key {key_id}");
             self.report(place, Problem::new(Code::E003, message));
-            return None;
+            return Signer::Unknown;
         }
         self.signatures += 1;
         if let Some(objection) = self.timeline.objection(&key_id) {
             *sound = false;
             self.report(place, objection);
         }
-        Some(self.key(key_id))
+        Signer::Proven(self.key(key_id))
     }
 
     fn chain(&mut self, place: Place, event: &Event<'_>, key: Option<u32>) {
@@ -406,67 +433,6 @@ impl Sequencer {
                 "'timestamp_utc' goes backwards within the actor",
             );
             self.report(place, problem.compare(format!("{before} or later"), now));
-        }
-    }
-
-    /// Lets the event take effect: rotations, redactions, genesis, seal.
-    fn meaning(&mut self, place: Place, event: &Event<'_>, at: Position, mut sound: bool) {
-        let genesis = event.kind == Kind::Core(CoreType::Genesis);
-        if genesis != (at == 0) {
-            sound = false;
-            let message = if genesis {
-                "a vault has one GENESIS event, at its start"
-            } else {
-                "the log does not start with a GENESIS event"
-            };
-            self.report(place, Problem::new(Code::E302, message));
-        }
-        let (Some(id), Some(signer)) = (event.id, event.key_id) else {
-            return;
-        };
-        match (event.kind, &event.payload) {
-            (Kind::Core(CoreType::Genesis), Some(payload)) if at == 0 => {
-                let text = |name| payload.get(name).and_then(Value::as_str).map(str::to_owned);
-                self.genesis = Some(Genesis {
-                    uid: text("uid"),
-                    root_key_id: text("root_key_id"),
-                    quorum_key_id: text("quorum_key_id"),
-                    predecessor: Predecessor::read(payload),
-                });
-            }
-            (
-                Kind::Core(core @ (CoreType::KeyRevocation | CoreType::KeyPromotion)),
-                Some(payload),
-            ) => {
-                let rotation = RotationEvent {
-                    id,
-                    at,
-                    signer,
-                    payload,
-                };
-                let problems = if core == CoreType::KeyRevocation {
-                    let index = &self.index;
-                    self.timeline
-                        .revoke(&rotation, sound, |id| index.get(id).copied())
-                } else {
-                    self.timeline.promote(&rotation, sound)
-                };
-                for problem in problems {
-                    self.report(place, problem);
-                }
-            }
-            (Kind::Redaction, Some(payload)) => {
-                let target = payload.get("target_event_id").and_then(Value::as_str);
-                let target = target.and_then(|text| text.parse().ok());
-                if target.is_none() {
-                    let message = "the redaction names no 'target_event_id'";
-                    self.report(place, Problem::new(Code::E300, message));
-                } else if sound {
-                    self.redactions.insert(id, (target, place));
-                }
-            }
-            (Kind::Seal, _) if sound => self.sealed_by = Some(id),
-            _ => {}
         }
     }
 }

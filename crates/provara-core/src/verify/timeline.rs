@@ -116,8 +116,9 @@ impl Timeline {
         event: &RotationEvent<'_>,
         sound: bool,
         locate: impl Fn(&EventId) -> Option<Position>,
-    ) -> Vec<Problem> {
+    ) -> Ruling {
         let mut problems = Vec::new();
+        let mut affected = None;
         let field = |name| event.payload.get(name).and_then(Value::as_str);
         let distrusted_from = match event.payload.get("trust_boundary_event_id") {
             None => {
@@ -168,17 +169,19 @@ impl Timeline {
                             event,
                             distrusted_from,
                         });
+                        affected = Some(revoked);
                     }
                 }
             }
         }
-        problems
+        Ruling { problems, affected }
     }
 
     /// Holds a `KEY_PROMOTION` against the rules and lets it take effect if `sound` and nothing
     /// is wrong.
-    pub(super) fn promote(&mut self, event: &RotationEvent<'_>, sound: bool) -> Vec<Problem> {
+    pub(super) fn promote(&mut self, event: &RotationEvent<'_>, sound: bool) -> Ruling {
         let mut problems = Vec::new();
+        let mut affected = None;
         check_fields(CoreType::KeyPromotion, event, &mut problems);
         let key_id = |name| {
             let text = event.payload.get(name).and_then(Value::as_str);
@@ -243,8 +246,9 @@ impl Timeline {
             });
             state.awaits = None;
             state.replaces = replaced;
+            affected = Some(promoted);
         }
-        problems
+        Ruling { problems, affected }
     }
 
     /// The public keys that the log promoted and `registry` does not list, by id.
@@ -312,6 +316,13 @@ impl Timeline {
         }));
         problems
     }
+}
+
+/// What a rotation event came to.
+pub(super) struct Ruling {
+    pub(super) problems: Vec<Problem>,
+    /// The key that it revoked or promoted, if it took effect.
+    pub(super) affected: Option<KeyId>,
 }
 
 /// A rotation event whose signature has been decided.

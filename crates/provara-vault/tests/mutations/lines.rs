@@ -332,6 +332,29 @@ pub(crate) const LINES: &[Mutation] = &[
     ),
     // Section 4: keys over time.
     Mutation(
+        "GENESIS event by another key than its root",
+        |g| {
+            no_checkpoint(g);
+            g.log.edit_signed(0, 2, |members| {
+                set(members, "actor_key_id", id(2).to_string().into());
+            });
+        },
+        NOTHING,
+        &[E302],
+    ),
+    Mutation(
+        "a revocation in the place of the GENESIS event",
+        |g| {
+            no_checkpoint(g);
+            g.log.lines.clear();
+            g.log.heads.clear();
+            g.log.revoke("r", 1, 2, None);
+            g.log.add("carol", 2, "RECEIPT", "{}");
+        },
+        NOTHING,
+        &[E302],
+    ),
+    Mutation(
         "a key revokes itself",
         |g| {
             no_checkpoint(g);

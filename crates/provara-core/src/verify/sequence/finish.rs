@@ -29,10 +29,9 @@ impl Sequencer {
         }
         let mut revoked_keys: Vec<_> = self.timeline.revocations().map(|(id, _)| id).collect();
         revoked_keys.sort_unstable();
-        let introduced = self.introduced();
         LogVerdict {
-            notes: self.notes(redactions.len(), &introduced),
-            introduced,
+            notes: self.notes(redactions.len()),
+            introduced: self.introduced,
             event_count: self.events.len() as u64,
             promoted_keys: self.timeline.promoted(registry),
             revoked_keys,
@@ -170,19 +169,7 @@ impl Sequencer {
         }
     }
 
-    /// The keys that a signed event brought: the GENESIS event, or a promotion.
-    fn introduced(&self) -> BTreeSet<KeyId> {
-        let founding = self
-            .genesis
-            .iter()
-            .flat_map(|genesis| [&genesis.root_key_id, &genesis.quorum_key_id])
-            .filter_map(|id| id.as_ref()?.parse().ok());
-        let promoted = self.timeline.states();
-        let promoted = promoted.filter(|(_, state)| state.replaces.is_some());
-        founding.chain(promoted.map(|(id, _)| *id)).collect()
-    }
-
-    fn notes(&self, redactions: usize, introduced: &BTreeSet<KeyId>) -> Vec<String> {
+    fn notes(&self, redactions: usize) -> Vec<String> {
         let mut notes = vec![format!(
             "signatures verified: {}; keys known: {}; actors: {}",
             self.signatures,
@@ -207,17 +194,22 @@ impl Sequencer {
             "payloads redacted by valid redaction events, so that no signature proves anything of \
              those lines",
         );
-        let mut listed_only: Vec<_> = self
-            .keys
-            .iter()
-            .filter(|id| !introduced.contains(id))
-            .map(ToString::to_string)
+        let signed = self.heads.values().flat_map(|head| &head.keys);
+        let unvouched: BTreeSet<KeyId> = signed
+            .map(|key| self.keys[*key as usize])
+            .filter(|id| !self.introduced.contains(id))
             .collect();
-        if !listed_only.is_empty() {
-            listed_only.sort_unstable();
+        if !unvouched.is_empty() {
             notes.push(format!(
-                "keys that signed and that keys.json alone vouches for, no signed event: {}",
-                listed_only.join(", ")
+                "keys that signed and that keys.json alone vouches for, as no signed events lead to \
+                 them from the GENESIS event: {}",
+                list(unvouched)
+            ));
+        }
+        if !self.unvouched_rotations.is_empty() {
+            notes.push(format!(
+                "key rotations that such keys signed, by line: {}",
+                list(&self.unvouched_rotations)
             ));
         }
         if let Some(seal) = self.sealed_by {
@@ -225,4 +217,9 @@ impl Sequencer {
         }
         notes
     }
+}
+
+fn list(items: impl IntoIterator<Item: ToString>) -> String {
+    let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
+    items.join(", ")
 }

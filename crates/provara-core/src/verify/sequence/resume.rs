@@ -52,6 +52,12 @@ impl Sequencer {
                 out.option(text.as_ref(), |out, text| out.text(text));
             }
         });
+        out.u64(self.introduced.len() as u64);
+        self.introduced.iter().for_each(|id| out.raw(&id.0));
+        out.u64(self.unvouched_rotations.len() as u64);
+        self.unvouched_rotations
+            .iter()
+            .for_each(|line| out.u64(*line));
         out.u64(self.keys.len() as u64);
         self.keys.iter().for_each(|id| out.raw(&id.0));
         out.u64(self.actors.len() as u64);
@@ -109,6 +115,8 @@ impl Sequencer {
                 predecessor: None,
             })
         })?;
+        restored.introduced = from.list(|from| from.array().map(KeyId))?;
+        restored.unvouched_rotations = from.list(Reader::u64)?;
         for number in 0..from.u64()? {
             let (id, number) = (KeyId(from.array()?), u32::try_from(number).ok()?);
             restored.keys.push(id);
@@ -126,13 +134,10 @@ impl Sequencer {
                     time: from.option(|from| {
                         Timestamp::from_unix_nanos(i128::from_le_bytes(from.array()?))
                     })?,
-                    keys: (0..from.u64()?)
-                        .map(|_| {
-                            from.array()
-                                .map(u32::from_le_bytes)
-                                .filter(|key| known(*key))
-                        })
-                        .collect::<Option<_>>()?,
+                    keys: from.list(|from| {
+                        let key = u32::from_le_bytes(from.array()?);
+                        ((key as usize) < restored.keys.len()).then_some(key)
+                    })?,
                 })
             })?;
             restored.heads.extend(head.map(|head| (number, head)));
@@ -244,6 +249,13 @@ impl<'a> Reader<'a> {
     fn text(&mut self) -> Option<String> {
         let length = usize::try_from(self.u64()?).ok()?;
         String::from_utf8(self.raw(length)?.to_vec()).ok()
+    }
+
+    fn list<T, C: FromIterator<T>>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<C> {
+        (0..self.u64()?).map(|_| read(self)).collect()
     }
 
     /// The outer `None` is an error, the inner one an absent value.
