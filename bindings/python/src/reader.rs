@@ -60,7 +60,7 @@ pub(crate) struct EventReader {
 #[pymethods]
 impl EventReader {
     #[new]
-    #[pyo3(signature = (source, length=None, chunk=262_144))]
+    #[pyo3(signature = (source, length=None, chunk=262144))]
     fn new(source: &Bound<'_, PyAny>, length: Option<u64>, chunk: usize) -> PyResult<Self> {
         let (source, label) = if let Ok(descriptor) = source.extract::<i32>() {
             (Source::Descriptor(descriptor), "the log".to_owned())
