@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt as _;
 
-use crate::world::{Answer, World};
+use crate::world::{Answer, World, append};
 
 /// Runs a request that must be refused, and checks that nothing changed.
 #[track_caller]
@@ -21,27 +21,10 @@ fn refused(world: &World, arguments: &[&str], code: i32, saying: &str) -> Answer
 #[track_caller]
 fn bad_data(data: &str, saying: &str) {
     let world = World::with_vault();
-    refused(
-        &world,
-        &["append", "vault", "--type", "OBSERVATION", "--data", data],
-        2,
-        saying,
-    );
+    refused(&world, &append(&["--data", data]), 2, saying);
     // The same bytes from a file.
     fs::write(world.path("data.json"), data).unwrap();
-    refused(
-        &world,
-        &[
-            "append",
-            "vault",
-            "--type",
-            "OBSERVATION",
-            "--data",
-            "@data.json",
-        ],
-        2,
-        saying,
-    );
+    refused(&world, &append(&["--data", "@data.json"]), 2, saying);
 }
 
 #[test]
@@ -97,14 +80,7 @@ fn data_that_is_too_large() {
     fs::write(world.path("data.json"), data).unwrap();
     refused(
         &world,
-        &[
-            "append",
-            "vault",
-            "--type",
-            "OBSERVATION",
-            "--data",
-            "@data.json",
-        ],
+        &append(&["--data", "@data.json"]),
         2,
         "larger than 8 MiB",
     );
@@ -115,14 +91,7 @@ fn data_from_a_file_that_is_not_there() {
     let world = World::with_vault();
     refused(
         &world,
-        &[
-            "append",
-            "vault",
-            "--type",
-            "OBSERVATION",
-            "--data",
-            "@absent.json",
-        ],
+        &append(&["--data", "@absent.json"]),
         3,
         "absent.json",
     );
@@ -131,12 +100,7 @@ fn data_from_a_file_that_is_not_there() {
 #[test]
 fn no_data_at_all() {
     let world = World::with_vault();
-    refused(
-        &world,
-        &["append", "vault", "--type", "OBSERVATION"],
-        2,
-        "--data",
-    );
+    refused(&world, &append(&[]), 2, "--data");
 }
 
 #[test]
@@ -163,16 +127,7 @@ fn an_empty_actor() {
     let world = World::with_vault();
     refused(
         &world,
-        &[
-            "append",
-            "vault",
-            "--type",
-            "OBSERVATION",
-            "--data",
-            "{}",
-            "--actor",
-            "",
-        ],
+        &append(&["--data", "{}", "--actor", ""]),
         2,
         "--actor",
     );
@@ -181,29 +136,26 @@ fn an_empty_actor() {
 #[test]
 fn options_outside_their_range() {
     let world = World::with_vault();
-    let start = ["append", "vault", "--type", "OBSERVATION", "--data", "{}"];
     for (option, value) in [
         ("--confidence", "2"),
         ("--namespace", "secret"),
         ("--key-id", "bp1_x"),
     ] {
-        let arguments = [&start[..], &[option, value]].concat();
-        refused(&world, &arguments, 2, option);
+        refused(&world, &append(&["--data", "{}", option, value]), 2, option);
     }
 }
 
 #[test]
 fn a_missing_keyfile() {
     let world = World::with_vault();
-    let start = ["append", "vault", "--type", "OBSERVATION", "--data", "{}"];
     refused(
         &world,
-        &[&start[..], &["--keyfile", "absent.json"]].concat(),
+        &append(&["--data", "{}", "--keyfile", "absent.json"]),
         3,
         "absent.json",
     );
     let before = world.tree("vault");
-    let answer = world.run_with(&start, |command| {
+    let answer = world.run_with(&append(&["--data", "{}"]), |command| {
         command.env("PROVARA_KEYFILE", "gone.json")
     });
     answer.refused(3, "gone.json");
@@ -214,16 +166,7 @@ fn a_missing_keyfile() {
 fn a_keyfile_that_is_none() {
     let world = World::with_vault();
     fs::write(world.path("notes.txt"), "my keys are elsewhere").unwrap();
-    let arguments = [
-        "append",
-        "vault",
-        "--type",
-        "OBSERVATION",
-        "--data",
-        "{}",
-        "--keyfile",
-        "notes.txt",
-    ];
+    let arguments = append(&["--data", "{}", "--keyfile", "notes.txt"]);
     refused(&world, &arguments, 2, "not a keyfile");
 }
 
@@ -236,32 +179,14 @@ fn a_foreign_keyfile() {
             .code,
         0
     );
-    let arguments = [
-        "append",
-        "vault",
-        "--type",
-        "OBSERVATION",
-        "--data",
-        "{}",
-        "--keyfile",
-        "other.json",
-    ];
+    let arguments = append(&["--data", "{}", "--keyfile", "other.json"]);
     refused(&world, &arguments, 2, "belongs to this vault");
 }
 
 #[test]
 fn a_key_id_that_the_vault_does_not_know() {
     let world = World::with_vault();
-    let arguments = [
-        "append",
-        "vault",
-        "--type",
-        "OBSERVATION",
-        "--data",
-        "{}",
-        "--key-id",
-        "bp1_0123456789abcdef",
-    ];
+    let arguments = append(&["--data", "{}", "--key-id", "bp1_0123456789abcdef"]);
     refused(&world, &arguments, 2, "does not know the key");
 }
 
@@ -333,19 +258,13 @@ fn a_vault_that_cannot_be_written() {
     };
     fs::set_permissions(&keyfile, fs::Permissions::from_mode(0o644)).unwrap();
     set(0o555);
-    let arguments = [
-        "append",
-        "vault",
-        "--type",
-        "OBSERVATION",
-        "--data",
-        "{}",
-        "--keyfile",
-        "keyfile.json",
-    ];
+    let arguments = append(&["--data", "{}", "--keyfile", "keyfile.json"]);
     let root =
         fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
-    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("provara"));
+    // A copy, because somebody else may not reach the place that it was built in.
+    let program = world.path("provara");
+    fs::copy(assert_cmd::cargo::cargo_bin("provara"), &program).unwrap();
+    let mut command = std::process::Command::new(&program);
     command
         .args(arguments)
         .env_clear()

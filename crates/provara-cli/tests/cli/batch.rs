@@ -1,6 +1,6 @@
 //! `append --batch`: many events, the first bad line, all or nothing, receipts.
 
-use crate::world::World;
+use crate::world::{World, append};
 
 fn line(subject: &str, value: u32) -> String {
     format!(
@@ -156,15 +156,7 @@ fn a_batch_is_no_single_append() {
         2,
         "no type"
     );
-    let answer = world.run(&[
-        "append",
-        "vault",
-        "--type",
-        "OBSERVATION",
-        "--data",
-        "{}",
-        "--atomic",
-    ]);
+    let answer = world.run(&append(&["--data", "{}", "--atomic"]));
     assert_eq!(answer.code, 2);
     assert_eq!(world.run(&["append", "vault", "--batch", "absent"]).code, 3);
     assert_eq!(events(&world), 2);

@@ -23,6 +23,11 @@ pub(crate) struct Answer {
     pub(crate) stderr: String,
 }
 
+/// The arguments that append an observation to `vault`, followed by `more`.
+pub(crate) fn append<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["append", "vault", "--type", "OBSERVATION"], more].concat()
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         let dir = TempDir::new().unwrap();
@@ -85,7 +90,7 @@ impl World {
     /// Appends an observation and gives the receipt.
     pub(crate) fn observe(&self, subject: &str, value: &str) -> Answer {
         let data = format!(r#"{{"subject":"{subject}","predicate":"state","value":{value}}}"#);
-        let answer = self.run(&["append", "vault", "--type", "OBSERVATION", "--data", &data]);
+        let answer = self.run(&append(&["--data", &data]));
         assert_eq!(answer.code, 0, "{}", answer.stderr);
         answer
     }
