@@ -10,6 +10,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use common::{TempDir, options};
 use provara_core::json;
@@ -63,6 +64,21 @@ impl World {
             dir,
             name,
         }
+    }
+
+    /// A world for a test of all the walls, or none where the kernel lacks one (`full` takes
+    /// Linux 6.7). The end-to-end tests insist on all of them where the kernel has them.
+    fn walled() -> Option<World> {
+        static REACHED: OnceLock<(Level, String)> = OnceLock::new();
+        let (level, text) = REACHED.get_or_init(|| {
+            let (level, text, ..) = achieved(Sandbox::Auto).unwrap();
+            (level, text)
+        });
+        if *level < Level::Full {
+            eprintln!("skipped: this kernel's walls are {text} (2026-11-22)");
+            return None;
+        }
+        Some(World::new())
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -185,7 +201,9 @@ fn without_capabilities() -> bool {
 
 #[test]
 fn secrets_cannot_be_read() {
-    let world = World::new();
+    let Some(world) = World::walled() else {
+        return;
+    };
     let key = "{root}/vault/identity/private_keys.json";
     let mut codes = vec![
         format!("got = open('{key}').read()"),
@@ -226,7 +244,9 @@ fn secrets_cannot_be_read() {
 
 #[test]
 fn only_an_export_sees_the_vault() {
-    let world = World::new();
+    let Some(world) = World::walled() else {
+        return;
+    };
     let read = "got = open('{root}/vault/events/events.ndjson').read()";
     world.stops(&[Kind::Validate, Kind::Reduce], &[read]);
     world.lets(
@@ -255,7 +275,9 @@ fn only_an_export_sees_the_vault() {
 
 #[test]
 fn writing_ends_at_the_own_places() {
-    let world = World::new();
+    let Some(world) = World::walled() else {
+        return;
+    };
     let state = "got = open('{root}/state/file', 'w').write('x')";
     let staging = "got = open('{root}/staging/more', 'w').write('x')";
     world.lets(&[Kind::Validate, Kind::Export], &[state]);
@@ -298,7 +320,9 @@ fn writing_ends_at_the_own_places() {
 
 #[test]
 fn no_process_and_no_signal() {
-    let world = World::new();
+    let Some(world) = World::walled() else {
+        return;
+    };
     world.stops(
         &KINDS,
         &[
@@ -336,7 +360,9 @@ fn no_process_and_no_signal() {
 
 #[test]
 fn no_socket_leads_out() {
-    let world = World::new();
+    let Some(world) = World::walled() else {
+        return;
+    };
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let datagram = format!(
         "import socket as s\n\
@@ -363,7 +389,9 @@ fn no_socket_leads_out() {
 
 #[test]
 fn the_network_opens_for_one_export_only() {
-    let world = World::new();
+    let Some(world) = World::walled() else {
+        return;
+    };
     let connect =
         "import socket as s; got = s.create_connection(('127.0.0.1', {port}), 5).fileno()";
     let run = |kind, codes: &[&str]| {
@@ -392,7 +420,9 @@ fn the_network_opens_for_one_export_only() {
 
 #[test]
 fn memory_and_files_are_bounded() {
-    let world = World::new();
+    let Some(world) = World::walled() else {
+        return;
+    };
     world.stops(
         &[Kind::Validate],
         &[
@@ -412,7 +442,9 @@ fn memory_and_files_are_bounded() {
 
 #[test]
 fn ordinary_work_goes_on() {
-    let world = World::new();
+    let Some(world) = World::walled() else {
+        return;
+    };
     world.lets(
         &KINDS,
         &[
@@ -445,7 +477,9 @@ fn ordinary_work_goes_on() {
 
 #[test]
 fn an_inherited_descriptor_is_closed() {
-    let world = World::new();
+    let Some(world) = World::walled() else {
+        return;
+    };
     let mut secret = File::open(world.path("home/.ssh/id")).unwrap();
     rustix::io::fcntl_setfd(&secret, rustix::io::FdFlags::empty()).unwrap();
     let code = "import os\n\
@@ -542,5 +576,7 @@ fn what_is_missing_is_told_and_required_walls_fail_closed() {
             }
         });
     }
-    assert_eq!(achieved(Sandbox::Require).unwrap().0, Level::Full);
+    if World::walled().is_some() {
+        assert_eq!(achieved(Sandbox::Require).unwrap().0, Level::Full);
+    }
 }
