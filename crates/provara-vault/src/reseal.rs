@@ -27,12 +27,12 @@ impl Vault {
     ///
     /// A torn tail beyond the old seal is moved out first, as an append does. Nothing else is
     /// mended: what does not verify still does not, and the notes name what differs from the seal
-    /// before.
+    /// before. Where no manifest says how far the log was sealed, only its last line can be torn.
     ///
     /// # Errors
-    /// [`VaultError::Locked`], [`VaultError::SealContradiction`] for a log that is shorter than what was
-    /// sealed, [`VaultError::Structure`] for what a vault cannot hold, such as a
-    /// link that leaves it, the errors of a keyfile, or [`VaultError::Io`].
+    /// [`VaultError::Locked`], [`VaultError::SealContradiction`] for a log that does not begin with what
+    /// was sealed, [`VaultError::BrokenLog`] for a break beyond it, [`VaultError::Structure`] for what a
+    /// vault cannot hold, such as a link that leaves it, the errors of a keyfile, or [`VaultError::Io`].
     pub fn manifest(&self, keyfile: Option<&Keyfile>) -> Result<SealReceipt, VaultError> {
         let path = self.inner_file(layout::LOG)?;
         let log = lock_log(&path, self.lock_timeout())?;
@@ -49,29 +49,26 @@ impl Vault {
             Err(error) => return Err(error),
         };
         let listed = before.as_deref().unwrap_or_default();
-        for name in leftovers(self.path(), listed)? {
-            notes.push(remove_leftover(self, &name)?);
-        }
-
         let length = log.metadata().context("read", &path)?.len();
-        let listed_log = listed.iter().find(|entry| entry.path == layout::LOG);
-        if let Some(entry) = listed_log.filter(|entry| entry.size > length) {
-            // Sealed anew, a log that lost its end would verify.
-            return Err(VaultError::SealContradiction {
-                file: layout::LOG.to_owned(),
-                reason: format!("it has {length} bytes, and {} were sealed", entry.size),
-            });
-        }
         let bytes = LogSnapshot::of_prefix(&log, length, &path)?;
-        let sealed = sealed_prefix(listed, &bytes).map_or(0, |sealed| sealed.length);
+        // Sealed anew, a log that was changed or lost its end would be what the vault vouches for.
+        let is_listed = listed.iter().any(|entry| entry.path == layout::LOG);
+        let sealed = is_listed
+            .then(|| sealed_prefix(listed, &bytes).map(|sealed| sealed.length))
+            .transpose()?;
         let (registry, keys_digest) = read_registry(self)?;
         let mut keys = registry.clone();
         let mut end = length;
-        let event_count = match LogIndex::read(&bytes, sealed) {
+        let event_count = match LogIndex::read(&bytes, sealed.unwrap_or_else(|| last_line(&bytes)))
+        {
             Ok((index, torn)) => {
                 end = torn.unwrap_or(length);
-                keys = self.keys_after(&index, &bytes[..end as usize], sealed, &registry);
+                let whole = &bytes[..end as usize];
+                keys = self.keys_after(&index, whole, sealed.unwrap_or(0), &registry);
                 index.lines
+            }
+            Err(error) if sealed.is_some_and(|sealed| breaks_from(&error, sealed)) => {
+                return Err(error);
             }
             Err(error) => {
                 notes.push(format!("{error}; the seal covers it as it is"));
@@ -83,6 +80,9 @@ impl Vault {
             Some(keyfile) => Some(keyfile::choose(keyfile, &keys, |_| false, None)?),
         };
 
+        for name in leftovers(self.path(), listed)? {
+            notes.push(remove_leftover(self, &name)?);
+        }
         let mut staged = Staged::new(self.layer());
         let mut entries = Vec::new();
         let log_digest = Digest(Sha256::digest(&bytes[..end as usize]).into());
@@ -198,6 +198,17 @@ impl Vault {
         }
         Ok(protected)
     }
+}
+
+/// Whether a log breaks at `offset` or beyond it.
+fn breaks_from(error: &VaultError, offset: u64) -> bool {
+    matches!(error, VaultError::BrokenLog { offset: at, .. } if *at >= offset)
+}
+
+/// Where the last line begins, whether it has a line end or not.
+fn last_line(log: &[u8]) -> u64 {
+    let before = log.strip_suffix(b"\n").unwrap_or(log);
+    memchr::memrchr(b'\n', before).map_or(0, |at| at as u64 + 1)
 }
 
 /// How the files differ from those of the seal before, one sentence each. That the log grew is no

@@ -228,6 +228,7 @@ fn nothing_comes_from_a_vault_that_does_not_verify_or_is_another() {
         log.replacen("\"text\":\"2\"", "\"text\":\"3\"", 1),
     )
     .unwrap();
+    fs::remove_file(other.path().join("manifest.json")).unwrap();
     other.manifest(Some(&fixture.keyfile)).unwrap();
     let refusal = refused(
         fixture

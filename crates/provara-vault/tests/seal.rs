@@ -109,6 +109,88 @@ fn a_vault_without_a_manifest_gets_one() {
 }
 
 #[test]
+fn a_changed_log_is_neither_sealed_anew_nor_cut() {
+    let refused = |fixture: &Fixture, expected: fn(&VaultError) -> bool| {
+        let before = picture(fixture.vault.path());
+        for error in [
+            fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err(),
+            fixture.vault.manifest(None).unwrap_err(),
+            fixture
+                .vault
+                .append(&note("b", "x"), &fixture.keyfile)
+                .unwrap_err(),
+            fixture
+                .vault
+                .repair(Some(&fixture.keyfile), false)
+                .unwrap_err(),
+        ] {
+            assert!(expected(&error), "{error}");
+        }
+        assert_eq!(picture(fixture.vault.path()), before);
+        assert!(!fixture.state().exists(), "something was moved out");
+    };
+    let vault = || {
+        let fixture = Fixture::new();
+        for text in ["one", "two"] {
+            let noted = fixture.vault.append(&note("a", text), &fixture.keyfile);
+            noted.unwrap();
+        }
+        fs::write(
+            fixture.file(".provara-tmp-0123456789abcdef01234567"),
+            b"half",
+        )
+        .unwrap();
+        fixture
+    };
+    let contradicts = |error: &VaultError| matches!(error, VaultError::SealContradiction { .. });
+    // As a torn tail has it, but within what was sealed; and a byte that leaves the line well-formed.
+    for (from, to) in [("one", "o\0e"), ("initialized", "initialised")] {
+        let fixture = vault();
+        let log = String::from_utf8(fixture.log()).unwrap();
+        fs::write(fixture.vault.log_path(), log.replace(from, to)).unwrap();
+        refused(&fixture, contradicts);
+    }
+    // A break beyond what was sealed.
+    let fixture = vault();
+    let log = [fixture.log(), b"no event\n".to_vec()].concat();
+    fs::write(fixture.vault.log_path(), log).unwrap();
+    refused(&fixture, |error| {
+        matches!(error, VaultError::BrokenLog { line: 5, .. })
+    });
+}
+
+#[test]
+fn without_a_seal_only_the_last_line_is_torn() {
+    let fixture = Fixture::new();
+    let noted = fixture.vault.append(&note("a", "one"), &fixture.keyfile);
+    noted.unwrap();
+    let sealed = fixture.log();
+    fs::remove_file(fixture.file("manifest.json")).unwrap();
+    let hole = String::from_utf8(sealed.clone())
+        .unwrap()
+        .replace("initialized", "init\0alized");
+    fs::write(fixture.vault.log_path(), &hole).unwrap();
+    let receipt = fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    assert!(
+        receipt.notes[1].contains("broken at line 2"),
+        "{:?}",
+        receipt.notes
+    );
+    assert_eq!(fixture.log(), hole.as_bytes());
+    assert!(!fixture.state().exists());
+    // Room that the system had made for a line, and its end.
+    fs::remove_file(fixture.file("manifest.json")).unwrap();
+    fs::write(
+        fixture.vault.log_path(),
+        [&*sealed, &[0; 40], b"\n"].concat(),
+    )
+    .unwrap();
+    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    assert_eq!(fixture.log(), sealed);
+    assert_eq!(strict(&fixture), Vec::<String>::new());
+}
+
+#[test]
 fn a_log_reached_through_a_link_is_not_written() {
     let fixture = Fixture::new();
     let outside = fixture.outside().join("log");
@@ -196,6 +278,9 @@ fn a_checkpoint_is_not_made_of_a_log_that_does_not_verify() {
         log.replace("initialized", "initialised"),
     )
     .unwrap();
+    // A log that is not the one that was sealed is not sealed anew; without the old seal it can be.
+    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
+    fs::remove_file(fixture.file("manifest.json")).unwrap();
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
     let before = picture(fixture.vault.path());
     let error = fixture

@@ -11,8 +11,8 @@ use crate::vault;
 /// Make the seal anew: the list of files, their Merkle root, its signature
 ///
 /// Every append does this by itself. It is needed after a file was added by hand, for example below
-/// artifacts/, or after an interrupted append. It changes no event. A log
-/// that is broken, or shorter than its seal says, is evidence: it is refused, and not sealed anew.
+/// artifacts/, or after an interrupted append. It changes no event. A log that does not begin with what
+/// was sealed, or is broken beyond it, is evidence: it is refused, and not sealed anew.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
