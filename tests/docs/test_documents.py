@@ -12,7 +12,6 @@ How a document is read, from top to bottom, in one empty directory:
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -21,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support import ROOT, wheels
 
-ROOT = Path(__file__).resolve().parents[2]
 #: A hang is a failure. The longest block builds a plugin package.
 PATIENCE = 180.0
 
@@ -81,11 +80,6 @@ def documents() -> list[Path]:
 
 def runnable() -> list[Path]:
     return [path for path in documents() if any(b.language in ("sh", "python") for b in blocks(path))]
-
-
-def wheels() -> Path:
-    """The directory from which everything installs without a network (`make wheel` fills it)."""
-    return Path(os.environ.get("PROVARA_WHEELS", ROOT / "build" / "wheels"))
 
 
 @pytest.fixture

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
-from support import HERE, ROOT, Environment, Provara
+from support import HERE, ROOT, Environment, Provara, installed_executable
 
 CORPUS = HERE.parent / "corpus"
 
 
 @pytest.fixture(scope="session")
 def executable() -> Path:
-    """The executable under test: the one that the wheel put beside this interpreter.
-
-    It is never searched on PATH: a test must not pass on some other installation.
-    """
-    named = os.environ.get("PROVARA_E2E_EXECUTABLE")
-    found = Path(named) if named else Path(sys.executable).parent / "provara"
-    if not found.is_file():
-        pytest.exit(f"{found} does not exist: run the tests with `make test-e2e`", returncode=2)
-    return found
+    """The executable under test."""
+    return installed_executable()
 
 
 @pytest.fixture

@@ -23,6 +23,25 @@ HERE = Path(__file__).resolve().parent
 MISBEHAVING = HERE / "misbehaving"
 # No single command of these tests takes a second on a quiet machine: a minute is a hang.
 PATIENCE = 60.0
+#: Where a vault has its events.
+LOG = Path("events", "events.ndjson")
+
+
+def installed_executable() -> Path:
+    """The executable under test: the one that the wheel put beside this interpreter.
+
+    It is never searched on PATH: a test must not pass on some other installation.
+    """
+    named = os.environ.get("PROVARA_E2E_EXECUTABLE")
+    found = Path(named) if named else Path(sys.executable).parent / "provara"
+    if not found.is_file():
+        raise FileNotFoundError(f"no executable {found}: run the tests by `make test-…`")
+    return found
+
+
+def events(vault: Path) -> list[dict[str, Any]]:
+    """The events of a log, as any JSON reader sees them."""
+    return [json.loads(line) for line in (vault / LOG).read_bytes().splitlines()]
 
 
 def wheels() -> Path:
@@ -77,6 +96,7 @@ class Provara:
         stdin: bytes | str | None = None,
         cwd: Path | None = None,
         expect: int | None = 0,
+        pass_fds: Sequence[int] = (),
     ) -> Outcome:
         """Runs one command. `expect` is the exit code it must have (None: any)."""
         words = tuple(str(argument) for argument in arguments)
@@ -87,6 +107,7 @@ class Provara:
             capture_output=True,
             env=self.environment,
             cwd=cwd or self.home,
+            pass_fds=pass_fds,
             timeout=PATIENCE,
         )
         outcome = Outcome(
@@ -209,35 +230,40 @@ def fingerprint(directory: Path) -> dict[str, tuple[str, int, int, str]]:
 # --------------------------------------------------------------------- processes
 
 
-def descendants(pid: int) -> set[int]:
-    """The process ids below a process, on Linux and elsewhere."""
-    table = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
-    )
-    children: dict[int, list[int]] = {}
-    for line in table.stdout.splitlines():
-        child, parent = (int(word) for word in line.split())
-        children.setdefault(parent, []).append(child)
-    found: set[int] = set()
-    pending = [pid]
-    while pending:
-        for child in children.get(pending.pop(), []):
-            if child not in found:
-                found.add(child)
-                pending.append(child)
+def processes() -> dict[int, tuple[int, str]]:
+    """Every process: its parent's id, and its state, which begins with `Z` once it has ended.
+
+    From /proc where there is one, because small systems have no `ps`; others have no /proc.
+    """
+    found = {}
+    if Path("/proc/self/stat").exists():
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            # Processes end while they are listed. Names stand in parentheses, and may hold any.
+            with contextlib.suppress(OSError):
+                words = entry.read_text(errors="replace").rpartition(")")[2].split()
+                found[int(entry.parent.name)] = (int(words[1]), words[0])
+        return found
+    for line in run_checked(["ps", "-A", "-o", "pid=,ppid=,stat="]).splitlines():
+        pid, parent, state = line.split()
+        found[int(pid)] = (int(parent), state)
     return found
 
 
+def descendants(pid: int) -> set[int]:
+    """The process ids below a process."""
+    found: set[int] = set()
+    table = processes()
+    pending = {pid}
+    while pending:
+        found |= pending
+        pending = {child for child, (parent, _) in table.items() if parent in pending} - found
+    return found - {pid}
+
+
 def alive(pids: Iterable[int]) -> set[int]:
-    """Those that still run. A zombie that nobody has reaped yet counts as ended."""
-    running = set()
-    for pid in pids:
-        state = subprocess.run(
-            ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True
-        )
-        if state.stdout.strip() and not state.stdout.strip().startswith("Z"):
-            running.add(pid)
-    return running
+    """Those that still run. One that has ended and that nobody has waited for does not."""
+    table = processes()
+    return {pid for pid in pids if pid in table and not table[pid][1].startswith("Z")}
 
 
 def wait_until_gone(pids: Iterable[int], seconds: float = 5.0) -> set[int]:
@@ -257,7 +283,10 @@ def default_signals() -> None:
 
 
 class Running:
-    """A command that is still going, watched for a word on stderr."""
+    """A command that is still going, watched for a word on stderr.
+
+    Nothing of it outlives the `with` block, whatever the test found.
+    """
 
     def __init__(self, provara: Provara, *arguments: str | Path):
         self.process = subprocess.Popen(
@@ -271,6 +300,7 @@ class Running:
             # Tests that run in the background have interruptions ignored, and would pass that on.
             preexec_fn=default_signals,
         )
+        self.children: set[int] = set()
         self.stderr = ""
         self.stdout = ""
         self._changed = threading.Condition()
@@ -281,6 +311,12 @@ class Running:
         ]
         for reader in self._readers:
             reader.start()
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     def _read(self, name: str) -> None:
         stream = getattr(self.process, name)
@@ -296,6 +332,7 @@ class Running:
                 lambda: word in self.stderr or self.process.poll() is not None, seconds
             )
         assert seen and word in self.stderr, f"no {word!r} on stderr:\n{self.stderr}"
+        self.children = descendants(self.process.pid)
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -311,7 +348,11 @@ class Running:
         return code
 
     def kill(self) -> None:
-        for pid in {self.process.pid, *descendants(self.process.pid)}:
+        """Ends the command, where it still runs, and every process that it was seen to have."""
+        family = set(self.children)
+        if self.process.poll() is None:
+            family |= {self.process.pid, *descendants(self.process.pid)}
+        for pid in alive(family):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()

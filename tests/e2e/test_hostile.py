@@ -7,6 +7,7 @@ walls are what stopped it.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -42,7 +43,29 @@ ATTACKS = attacks()
 CASES = [(name, kind) for name, attack in ATTACKS.items() for kind in attack["kinds"]]
 WALLED = [name for name, attack in ATTACKS.items() if not attack["always_stopped"]]
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="the walls are Linux's (2026-11-22)")
+#: The version of Landlock that has the last of the walls, rules for the network (Linux 6.7).
+FULL_LANDLOCK = 4
+
+
+def landlock() -> int:
+    """The version of Landlock that the kernel itself states; 0 without Landlock."""
+    create_ruleset, ask_for_version = 444, 1
+    call = ctypes.CDLL(None).syscall
+    return max(0, int(call(create_ruleset, None, ctypes.c_size_t(0), ask_for_version)))
+
+
+@pytest.fixture
+def walled(provara: Provara) -> None:
+    """Leaves a test out where the system lacks a wall; where it has all, they must be up."""
+    if sys.platform != "linux":
+        pytest.skip("the walls are Linux's (2026-11-22)")
+    confinement = provara.run("doctor", "--json").json()["confinement"]
+    if confinement["level"] != "full":
+        assert landlock() < FULL_LANDLOCK, confinement
+        pytest.skip(f"this kernel lacks a wall (2026-11-22): {confinement}")
+
+
+needs_walls = pytest.mark.usefixtures("walled")
 
 
 class Scene:
@@ -73,6 +96,8 @@ class Scene:
             listener.setblocking(False)
         self.unix.listen()
         self.abstract.listen()
+        # One that the shell gave to the command, as `3<file` does.
+        self.descriptor = os.open(self.home / ".ssh" / "id_ed25519", os.O_RDONLY)
         self.provara = provara.with_environment(
             HOME=str(self.home),
             PYTHONPATH=str(modules),
@@ -95,17 +120,25 @@ class Scene:
 
     def run(self, kind: str, *more: str) -> Outcome:
         """Lets the plugin do its work, for its kind."""
-        if kind == "event":
-            return self.provara.append(
-                self.vault, "com.example.hostile.event", {}, *more, expect=None
-            )
         words: list[str | Path]
-        if kind == "reducer":
-            words = ["reduce", self.vault, "--plugin", "com.example.hostile.reducer", *more]
+        if kind == "event":
+            words = ["append", self.vault, "--type", "com.example.hostile.event", "--data", "{}"]
+        elif kind == "reducer":
+            words = ["reduce", self.vault, "--plugin", "com.example.hostile.reducer"]
         else:
-            target = self.results / "target"
-            words = ["export", self.vault, "--format", "hostile", "--output", target, *more]
-        return self.provara.run(*words, expect=None)
+            words = ["export", self.vault, "--format", "hostile", "--output", self.results / "out"]
+        return self.provara.run(*words, *more, expect=None, pass_fds=[self.descriptor])
+
+    def run_bare(self) -> str:
+        """Lets the plugin do its work in an interpreter of its own, and gives what it said."""
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", "import hostile_plugin; hostile_plugin.run()"],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.provara.environment,
+            pass_fds=[self.descriptor],
+        )
+        return done.stderr
 
     def everything(self) -> dict[str, Any]:
         """All that an attack could change."""
@@ -132,6 +165,7 @@ class Scene:
         return heard
 
     def close(self) -> None:
+        os.close(self.descriptor)
         for listener in self.listeners:
             listener.close()
 
@@ -150,7 +184,7 @@ def scene(provara: Provara, tmp_path: Path) -> Iterator[Any]:
         one.close()
 
 
-@linux
+@needs_walls
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_the_attack_fails(scene: Any, name: str, kind: str) -> None:
     there = scene(name)
@@ -171,7 +205,7 @@ def test_the_attack_fails(scene: Any, name: str, kind: str) -> None:
     there.provara.run("verify", there.vault)
 
 
-@linux
+@needs_walls
 @pytest.mark.parametrize("name", WALLED)
 def test_the_attack_is_real(scene: Any, name: str) -> None:
     if ATTACKS[name]["root_only"] and os.geteuid() != 0:
@@ -179,6 +213,15 @@ def test_the_attack_is_real(scene: Any, name: str) -> None:
     there = scene(name)
     outcome = there.run(ATTACKS[name]["kinds"][0], "--sandbox=off")
     assert "the attack succeeded" in outcome.stderr, str(outcome)
+
+
+@needs_walls
+@pytest.mark.parametrize("name", ["read_a_descriptor_left_open", "read_the_environment"])
+def test_what_the_launcher_takes_away_is_there(scene: Any, name: str) -> None:
+    """These two fail with `--sandbox=off` too: what they look for never reaches the host."""
+    there = scene(name)
+    assert "the attack succeeded" in there.run_bare()
+    assert "the attack succeeded" not in there.run("event", "--sandbox=off").stderr
 
 
 def test_there_are_enough() -> None:
@@ -200,7 +243,7 @@ def infected(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     return Environment(tmp_path_factory.mktemp("infected") / "venv")
 
 
-@linux
+@needs_walls
 @pytest.mark.parametrize("starter", STARTERS)
 def test_code_that_runs_at_the_start_is_inside(
     infected: Environment, tmp_path: Path, starter: str

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,7 @@ from support import (
     Outcome,
     Provara,
     Running,
-    alive,
     assert_one_error,
-    descendants,
     fingerprint,
     wait_until_gone,
 )
@@ -29,8 +28,8 @@ from support import (
 # What each way must be called in the error: the person shall know what happened.
 IN_A_METHOD = {
     "raises": "the plugin is broken",
-    "exits": "exit",
-    "vanishes": "",
+    "exits": "tried to exit the process",
+    "vanishes": "ended its process (exit code 0)",
     "killed": "SIGKILL",
     "crashes": "SIGSEGV",
     "interrupts": "KeyboardInterrupt",
@@ -247,15 +246,17 @@ WORKS = {
 }
 
 
-def start(
+@contextlib.contextmanager
+def begun(
     plugins: Provara, way: str, words: list[str], vault: Path, place: Path
-) -> tuple[Running, set[int]]:
+) -> Iterator[Running]:
+    """A command whose plugin has begun, in a process of its own."""
     places = {"VAULT": str(vault), "OUT": str(place / "out")}
-    running = Running(chosen(plugins, way), *(places.get(word, word.format(way)) for word in words))
-    running.wait_for("the plugin has begun")
-    children = descendants(running.process.pid)
-    assert children, "the plugin runs in a process of its own"
-    return running, children
+    words = [places.get(word, word.format(way)) for word in words]
+    with Running(chosen(plugins, way), *words) as running:
+        running.wait_for("the plugin has begun")
+        assert running.children
+        yield running
 
 
 @pytest.mark.parametrize("work", WORKS)
@@ -268,11 +269,10 @@ def test_an_interruption_ends_it(
     place = tmp_path / "results"
     place.mkdir()
     before = fingerprint(vault)
-    running, children = start(plugins, way, WORKS[work], vault, place)
-    running.signal(number)
-    code = running.finish()
-    assert code == 128 + number, running.stderr
-    assert wait_until_gone(children) == set()
+    with begun(plugins, way, WORKS[work], vault, place) as running:
+        running.signal(number)
+        assert running.finish() == 128 + number, running.stderr
+        assert wait_until_gone(running.children) == set()
     assert fingerprint(vault) == before
     assert list(place.iterdir()) == []
     assert running.stdout == ""
@@ -280,12 +280,12 @@ def test_an_interruption_ends_it(
 
 def test_an_interruption_by_a_terminal(plugins: Provara, vault: Path, tmp_path: Path) -> None:
     """Ctrl-C in a shell reaches the whole process group, and people press it more than once."""
-    running, children = start(plugins, "spins", WORKS["reduce"], vault, tmp_path)
-    for _ in range(3):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(running.process.pid, signal.SIGINT)
-    assert running.finish() == 128 + signal.SIGINT, running.stderr
-    assert wait_until_gone(children) == set()
+    with begun(plugins, "spins", WORKS["reduce"], vault, tmp_path) as running:
+        for _ in range(3):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.process.pid, signal.SIGINT)
+        assert running.finish() == 128 + signal.SIGINT, running.stderr
+        assert wait_until_gone(running.children) == set()
 
 
 @pytest.mark.parametrize("way", ["hangs", "spins"])
@@ -293,21 +293,20 @@ def test_a_killed_command_leaves_no_orphan(
     plugins: Provara, vault: Path, tmp_path: Path, way: str
 ) -> None:
     """SIGKILL cannot be caught: the kernel has to end the plugin."""
-    running, children = start(plugins, way, WORKS["reduce"], vault, tmp_path)
-    running.signal(signal.SIGKILL)
-    running.finish()
-    assert wait_until_gone(children) == set()
+    with begun(plugins, way, WORKS["reduce"], vault, tmp_path) as running:
+        running.signal(signal.SIGKILL)
+        running.finish()
+        assert wait_until_gone(running.children) == set()
 
 
 def test_an_interruption_while_it_is_imported(
     plugins: Provara, vault: Path, tmp_path: Path
 ) -> None:
     before = fingerprint(vault)
-    running, children = start(plugins, "hangs_at_import", WORKS["reduce"], vault, tmp_path)
-    running.signal(signal.SIGINT)
-    assert running.finish() == 128 + signal.SIGINT
-    assert wait_until_gone(children) == set()
-    assert alive(children) == set()
+    with begun(plugins, "hangs_at_import", WORKS["reduce"], vault, tmp_path) as running:
+        running.signal(signal.SIGINT)
+        assert running.finish() == 128 + signal.SIGINT
+        assert wait_until_gone(running.children) == set()
     assert fingerprint(vault) == before
 
 
@@ -315,8 +314,5 @@ def test_the_vault_is_not_locked_while_a_plugin_thinks(
     plugins: Provara, vault: Path, tmp_path: Path
 ) -> None:
     """`validate` comes before the lock: a plugin that hangs holds up nobody else."""
-    running, _ = start(plugins, "hangs", WORKS["validate"], vault, tmp_path)
-    try:
+    with begun(plugins, "hangs", WORKS["validate"], vault, tmp_path):
         plugins.append(vault, "OBSERVATION", {"value": 1})
-    finally:
-        running.kill()

@@ -94,7 +94,12 @@ def watched(environment: Environment) -> list[Path]:
     return [Path(directory) for directory, _, _ in os.walk(packages)]
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="inotify is of Linux")
+watchable = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="inotify is of Linux (2026-11-22)"
+)
+
+
+@watchable
 @pytest.mark.parametrize("name", WITHOUT_PLUGINS)
 def test_no_plugin_file_is_opened(
     acme: Provara, acme_environment: Environment, prepared: Path, name: str
@@ -104,7 +109,7 @@ def test_no_plugin_file_is_opened(
     assert opened.seen == set()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="inotify is of Linux")
+@watchable
 def test_the_watch_would_notice(acme: Provara, acme_environment: Environment) -> None:
     with Opened(watched(acme_environment)) as opened:
         acme.run("plugins", "list")
@@ -135,17 +140,21 @@ def trace(provara: Provara, log: Path, *arguments: str) -> str:
     )
     text = log.read_text()
     if "PTRACE_TRACEME" in done.stderr.decode() or not text:
-        pytest.skip(f"strace may not trace here: {done.stderr.decode().strip()}")
+        pytest.skip(f"strace may not trace here (2026-11-22): {done.stderr.decode().strip()}")
     assert done.returncode == 0, done.stderr.decode()
     return text
 
+
+traced = pytest.mark.skipif(
+    not shutil.which("strace"), reason="strace is not installed; inotify watches (2026-11-22)"
+)
 
 PYTHON_FILES = re.compile(
     r"\.pyc?\"|site-packages|dist-packages|libpython|entry_points|\.dist-info"
 )
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed; inotify watches")
+@traced
 @pytest.mark.parametrize("name", WITHOUT_PLUGINS)
 def test_the_trace_shows_neither(acme: Provara, prepared: Path, tmp_path: Path, name: str) -> None:
     text = trace(acme, tmp_path / "trace", *words(name, prepared))
@@ -154,7 +163,7 @@ def test_the_trace_shows_neither(acme: Provara, prepared: Path, tmp_path: Path, 
     assert not PYTHON_FILES.search(text.replace(started[0], "")), text
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed; inotify watches")
+@traced
 def test_the_trace_would_show_it(acme: Provara, tmp_path: Path) -> None:
     text = trace(acme, tmp_path / "trace", "plugins", "list")
     assert "provara.plugins._host" in text

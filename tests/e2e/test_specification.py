@@ -19,7 +19,7 @@ from support import Environment, Outcome, Provara, fingerprint
 
 pytestmark = pytest.mark.skipif(
     not location().is_file(),
-    reason="the specification is not beside the repository (PROVARA_SPEC_DIR names its directory)",
+    reason="the specification is not here; PROVARA_SPEC_DIR names its directory (2026-11-22)",
 )
 
 INIT = """

@@ -12,14 +12,7 @@ from typing import Any
 
 import independent
 import pytest
-from support import Provara, fingerprint
-
-LOG = Path("events", "events.ndjson")
-
-
-def events(vault: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (vault / LOG).read_bytes().splitlines()]
-
+from support import LOG, Provara, events, fingerprint
 
 def assert_reads(vault: Path, count: int) -> None:
     """Another program finds every id, signature, chain, hash and the seal as they must be."""

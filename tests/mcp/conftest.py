@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import ROOT, Environment
+from support import ROOT, Environment, installed_executable
 from support_mcp import Server
 
 
 @pytest.fixture(scope="session")
 def executable() -> Path:
-    """The executable that the wheel put beside this interpreter, never one from PATH."""
-    named = os.environ.get("PROVARA_E2E_EXECUTABLE")
-    found = Path(named) if named else Path(sys.executable).parent / "provara"
-    if not found.is_file():
-        pytest.exit(f"{found} does not exist: run the tests with `make test-mcp`", returncode=2)
-    return found
+    """The executable under test."""
+    return installed_executable()
 
 
 @pytest.fixture(scope="session")

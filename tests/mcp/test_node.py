@@ -22,7 +22,7 @@ NODE = shutil.which("node")
 
 pytestmark = pytest.mark.skipif(
     NODE is None or not MODULES.is_dir(),
-    reason="node or its packages are absent (`make test-mcp` says so): the Python client alone is tested",
+    reason="without Node the Python client alone is tested; `make test-mcp` says so (2026-11-22)",
 )
 
 
@@ -119,7 +119,7 @@ def test_conformance(tmp_path: Path, vault: Path) -> None:
     """Every scenario of the active suite passes, but those that are listed with a reason."""
     named = os.environ.get("PROVARA_CONFORMANCE_EXECUTABLE")
     if named is None:
-        pytest.skip("PROVARA_CONFORMANCE_EXECUTABLE names no build with the fixtures")
+        pytest.skip("PROVARA_CONFORMANCE_EXECUTABLE names no build with the fixtures (2026-11-22)")
     excused = json.loads((HERE / "conformance.json").read_text())["not applicable"]
     server = Server(Path(named), tmp_path / "home", None, "--vault", vault)
     with server.http() as running:

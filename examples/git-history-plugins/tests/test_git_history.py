@@ -98,7 +98,7 @@ def test_numbers_of_git() -> None:
     assert count(" 1 file changed, 1 insertion(+)\n", "deletion") == 0
 
 
-@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed (2026-11-22)")
 def test_the_feed_reads_a_repository(tmp_path: Path) -> None:
     git = [
         "git",
