@@ -94,7 +94,8 @@ pub fn map<T: Send, R: Send>(
     };
     thread::scope(|scope| {
         for _ in 1..threads {
-            scope.spawn(run);
+            // Where the system has no thread to give, there are fewer.
+            let _ = thread::Builder::new().spawn_scoped(scope, run);
         }
         run();
     });

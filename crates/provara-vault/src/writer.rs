@@ -24,6 +24,7 @@ pub use batch::{BatchOptions, BatchReceipt, BatchWriter, Rejected};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use provara_core::canonical::{MAX_SAFE_INTEGER, write_string};
 use provara_core::content::Place;
@@ -56,7 +57,8 @@ use crate::vault::Vault;
 #[derive(Debug)]
 pub struct LogWriter<'v> {
     vault: &'v Vault,
-    log: File,
+    /// Shared with the thread that writes a batch: the lock goes when the last of them lets go.
+    log: Arc<File>,
     path: PathBuf,
     index: LogIndex,
     /// Over the log's first `index.len` bytes.
@@ -132,7 +134,7 @@ impl<'v> LogWriter<'v> {
             torn,
             leftovers,
             vault,
-            log,
+            log: Arc::new(log),
             path,
             index,
             hasher,
@@ -438,8 +440,9 @@ impl<'v> LogWriter<'v> {
 
     /// Clears what an interrupted writer left: its temporary files, and a torn tail.
     fn recover(&mut self) -> Result<(), VaultError> {
-        while let Some(name) = self.leftovers.pop() {
-            self.notes.push(remove_leftover(self.vault, &name)?);
+        while let Some(name) = self.leftovers.last() {
+            self.notes.push(remove_leftover(self.vault, name)?);
+            self.leftovers.pop();
         }
         if let Some((offset, length)) = self.torn {
             let note = recover_tail(self.vault, &self.log, &self.path, offset, length)?;

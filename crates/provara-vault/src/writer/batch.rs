@@ -9,7 +9,10 @@
 //! groups that it covers are durable: it lags, never leads. A crash leaves whole events beyond the
 //! seal, and perhaps a torn tail, which the next writer takes up as it does after any other crash.
 
+use std::fs::File;
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -25,6 +28,7 @@ use sha2::Digest as _;
 use crate::append::{AppendReceipt, AppendRequest};
 use crate::error::{Context, VaultError};
 use crate::index::Actor;
+use crate::layer::FileLayer;
 use crate::layout::{self, CLOSING_TYPE};
 use crate::parallel::{self, available_threads};
 use crate::seal::{Staged, set_entry};
@@ -129,6 +133,17 @@ struct Prepared {
 struct InFlight {
     from: u64,
     thread: JoinHandle<Result<(), Refused>>,
+}
+
+/// Puts a group at the end of the log.
+fn write_durably(
+    layer: &dyn FileLayer,
+    log: &File,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(), Refused> {
+    layer.append(log, path, bytes).map_err(Refused::Write)?;
+    layer.sync_data(log, path).map_err(Refused::Sync)
 }
 
 /// What the disk refused.
@@ -359,26 +374,41 @@ impl BatchWriter<'_> {
         let from = self.handed;
         self.handed += bytes.len() as u64;
         debug_assert_eq!(self.handed, self.writer.index.len);
-        let path = self.writer.path.clone();
         let layer = self.writer.vault.shared_layer();
-        let log = self.writer.log.try_clone().context("write to", &path)?;
-        let thread = thread::spawn(move || {
-            layer
-                .append(&log, &path, &bytes)
-                .map_err(Refused::Write)
-                .and_then(|()| layer.sync_data(&log, &path).map_err(Refused::Sync))
-        });
-        self.in_flight = Some(InFlight { from, thread });
-        Ok(())
+        let (log, path) = (Arc::clone(&self.writer.log), self.writer.path.clone());
+        let group = Arc::new(bytes);
+        let theirs = Arc::clone(&group);
+        let write = move || write_durably(&*layer, &log, &path, &theirs);
+        match thread::Builder::new().spawn(write) {
+            Ok(thread) => {
+                self.in_flight = Some(InFlight { from, thread });
+                Ok(())
+            }
+            // The system has no thread to give: this one does it.
+            Err(_) => {
+                let writer = &self.writer;
+                let layer = writer.vault.layer();
+                let written = write_durably(layer, &writer.log, &writer.path, &group);
+                self.landed(from, written)
+            }
+        }
     }
 
-    /// Waits until what was handed to the disk is durable. What the disk refuses is taken back, and
-    /// the writer stops: the events after it chain to what is not there.
+    /// Waits until what was handed to the disk is durable.
     fn settle(&mut self) -> Result<(), VaultError> {
-        let Some(InFlight { from, thread }) = self.in_flight.take() else {
-            return Ok(());
-        };
-        let Err(refused) = thread.join().expect("writing does not panic") else {
+        match self.in_flight.take() {
+            None => Ok(()),
+            Some(InFlight { from, thread }) => {
+                let written = thread.join().expect("writing does not panic");
+                self.landed(from, written)
+            }
+        }
+    }
+
+    /// Takes back what the disk refused of the group that begins at byte `from`, and stops the writer
+    /// then: the events after it chain to what is not there.
+    fn landed(&mut self, from: u64, written: Result<(), Refused>) -> Result<(), VaultError> {
+        let Err(refused) = written else {
             return Ok(());
         };
         let writer = &mut self.writer;
