@@ -26,6 +26,11 @@ def location() -> Path:
     return directory / "PLUGIN_API.md"
 
 
+def published(room: str) -> Path:
+    """Beside the specification: what our copies of the judged vaults and vectors were made from."""
+    return location().parents[1] / room
+
+
 def blocks(text: str) -> list[Block]:
     """All fenced code blocks in order, their text exactly as it stands."""
     found: list[Block] = []
