@@ -243,6 +243,9 @@ fn number(value: f64) -> Value<'static> {
 
 type Check = fn(&Value<'_>) -> bool;
 
+/// What a field must be that holds a moment.
+pub(crate) const TIMESTAMP: &str = "a timestamp, such as 2026-01-31T12:00:00Z";
+
 /// The fields of a core type's payload: name, what it must be, and the check.
 pub(crate) fn required_fields(core: CoreType) -> Vec<(&'static str, &'static str, Check)> {
     let text: Check = |value| value.as_str().is_some_and(|text| !text.is_empty());
@@ -258,6 +261,11 @@ pub(crate) fn required_fields(core: CoreType) -> Vec<(&'static str, &'static str
             .is_some_and(|text| text.parse::<crate::id::KeyId>().is_ok())
     };
     let list: Check = |value| value.as_array().is_some();
+    let time: Check = |value| {
+        value
+            .as_str()
+            .is_some_and(|text| text.parse::<Timestamp>().is_ok())
+    };
     match core {
         CoreType::KeyRevocation => vec![
             ("revoked_key_id", "a key id", key),
@@ -267,7 +275,7 @@ pub(crate) fn required_fields(core: CoreType) -> Vec<(&'static str, &'static str
                 "an event id or null",
                 event_or_null,
             ),
-            ("revoked_at_utc", "a timestamp", text),
+            ("revoked_at_utc", TIMESTAMP, time),
         ],
         CoreType::KeyPromotion => vec![
             ("new_key_id", "a key id", key),
@@ -278,7 +286,7 @@ pub(crate) fn required_fields(core: CoreType) -> Vec<(&'static str, &'static str
             ("roles", "a list", list),
             ("promoted_by", "a key id", key),
             ("replaces_key_id", "a key id", key),
-            ("promoted_at_utc", "a timestamp", text),
+            ("promoted_at_utc", TIMESTAMP, time),
         ],
         CoreType::Attestation | CoreType::Retraction => {
             let scalar: Check = |value| {

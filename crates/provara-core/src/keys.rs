@@ -12,7 +12,9 @@ use ed25519_dalek::{Signer as _, Verifier as _};
 use crate::id::KeyId;
 
 pub use keyfile::{Keyfile, KeyfileError, looks_like_keyfile};
-pub use registry::{KeyEntry, KeyEntryError, KeyRegistry, KeyRegistryError, KeyStatus};
+pub use registry::{
+    KeyEntry, KeyEntryError, KeyRegistry, KeyRegistryError, KeyStatus, ListedRevocation,
+};
 
 /// The name that the format gives to its only signature algorithm.
 pub const ALGORITHM: &str = "Ed25519";

@@ -6,8 +6,9 @@ mod log_forge;
 
 use log_forge::{Log, id, set};
 use provara_core::finding::Code;
-use provara_core::id::Digest;
+use provara_core::id::{Digest, EventId};
 use provara_core::json::{self, Value};
+use provara_core::keys::{KeyEntry, ListedRevocation};
 use provara_core::verify::REDACTION_TYPE;
 
 const LOGIN: &str = "com.acme.audit.login";
@@ -115,4 +116,113 @@ fn a_redacted_line_proves_no_key() {
     assert!(!notes(&log, "vouches")[0].contains(&id(2).to_string()));
     log.add("bob", 2, LOGIN, "{}");
     assert_eq!(log.found(), [(Code::W003, 5)], "its first proven use");
+}
+
+/// Key 2 is revoked in line 4 and key 4 takes its place in line 5; both events are named.
+fn rotated() -> Log {
+    let mut log = Log::new();
+    log.revoke("authority", 1, 2, None);
+    log.promote("authority", 1, 4, 2);
+    log.add("alice", 4, LOGIN, "{}");
+    assert_eq!(log.found(), []);
+    log
+}
+
+/// A change of the entries, of which the first is the root's, the second the revoked key's and the last
+/// the promoted one's; it gets an event that is no rotation.
+type Change = fn(&mut [KeyEntry], EventId);
+
+#[test]
+fn keys_json_names_the_rotations_of_the_log() {
+    let changes: [(&str, Change); 6] = [
+        ("another promotion", |keys, other| {
+            keys[3].promotion_event_id = Some(other);
+        }),
+        ("no promotion", |keys, _| keys[3].promotion_event_id = None),
+        ("a promotion that is none", |keys, other| {
+            keys[0].promotion_event_id = Some(other);
+        }),
+        ("an active key with a revocation", |keys, other| {
+            keys[0].revocation_event_id = Some(other);
+        }),
+        ("a revoked key without its revocation", |keys, _| {
+            keys[1].revocation_event_id = None;
+        }),
+        ("another revocation", |keys, other| {
+            keys[1].revocation_event_id = Some(other);
+        }),
+    ];
+    for (name, change) in changes {
+        let mut log = rotated();
+        let other = log.ids[1];
+        change(&mut log.registry.keys, other);
+        let found = log.found();
+        assert!(found.contains(&(Code::E302, 0)), "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn a_promoted_key_that_signed_before_is_listed_with_its_promotion_or_found() {
+    let mut log = Log::new();
+    log.registry.keys.push(log_forge::entry(4));
+    log.add("dave", 4, LOGIN, "{}");
+    log.revoke("authority", 1, 2, None);
+    log.promote("authority", 1, 4, 2);
+    log.registry.keys.pop(); // the second entry of the key
+    assert_eq!(log.found(), [(Code::E302, 0)], "keys.json does not name it");
+    log.registry.keys[3].promotion_event_id = log.ids.last().copied();
+    assert_eq!(log.found(), [(Code::E202, 4)], "signed before it counts");
+}
+
+#[test]
+fn the_list_of_revocations_repeats_the_log() {
+    let stated = |seed: u8, event| ListedRevocation {
+        key_id: id(seed),
+        event,
+    };
+    let mut log = rotated();
+    let revocation = log.ids[3];
+    for (entry, codes) in [
+        (stated(2, Some(revocation)), &[][..]),
+        (stated(2, None), &[]),
+        (stated(2, Some(log.ids[1])), &[(Code::E302, 0)]),
+        (stated(3, Some(revocation)), &[(Code::E302, 0)]),
+        (stated(9, None), &[(Code::E302, 0)]),
+    ] {
+        log.registry.revocations = vec![entry];
+        assert_eq!(log.found(), codes, "{entry:?}");
+    }
+}
+
+#[test]
+fn a_promotion_says_who_signed_it_whom_and_when() {
+    let text = |seed: u8| Some(Value::from(id(seed).to_string()));
+    let older = [("promoted_key_id", text(4)), ("new_key_id", None)];
+    for (changes, code) in [
+        (&[("promoted_by", text(3))][..], Some(Code::E202)),
+        (&[("promoted_by", Some("me".into()))], Some(Code::E300)),
+        (&[("new_key_id", text(5))], Some(Code::E102)),
+        (&[("promoted_key_id", text(5))], Some(Code::E102)),
+        (&[("promoted_key_id", text(4))], None),
+        (&older, None),
+        (
+            &[("promoted_at_utc", Some("today".into()))],
+            Some(Code::E105),
+        ),
+        (&[("promoted_at_utc", Some("".into()))], Some(Code::E300)),
+    ] {
+        let mut log = Log::new();
+        log.revoke("authority", 1, 2, None);
+        log.promote("authority", 1, 4, 2);
+        edit_payload(&mut log, 4, 1, changes);
+        log.registry.keys[3].promotion_event_id = Some(log.ids[4]);
+        let found: Vec<_> = log.found().into_iter().filter(|it| it.1 == 5).collect();
+        let expected: Vec<_> = code.map(|code| (code, 5)).into_iter().collect();
+        assert_eq!(found, expected, "{changes:?}");
+    }
+    let mut log = Log::new();
+    log.revoke("authority", 1, 2, None);
+    let now = ("revoked_at_utc", Some("2026-01-02".into()));
+    edit_payload(&mut log, 3, 1, &[now]);
+    assert_eq!(log.found()[0], (Code::E105, 4));
 }

@@ -77,7 +77,7 @@ impl Copy {
 fn registry() -> KeyRegistry {
     KeyRegistry {
         keys: vec![entry(1)],
-        problems: vec![],
+        ..KeyRegistry::default()
     }
 }
 

@@ -312,7 +312,7 @@ impl Content {
                 .into_iter()
                 .filter_map(|(key, role)| key.map(|key| key_entry(key, role, born)))
                 .collect(),
-            problems: Vec::new(),
+            ..KeyRegistry::default()
         };
         let (genesis_event_id, log) = first_events(actor, &uid, &root, quorum_key_id, born)?;
         let mut files = vec![

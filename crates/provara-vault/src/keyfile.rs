@@ -138,7 +138,7 @@ mod tests {
                 entry(3, &["quorum", "attestation"], KeyStatus::Active),
                 entry(4, &["root"], KeyStatus::Active),
             ],
-            problems: vec![],
+            ..KeyRegistry::default()
         };
         let file = |bytes: &[u8]| Keyfile::new(bytes.iter().map(|byte| key(*byte)).collect());
         let pick = |bytes: &[u8], wanted: Option<u8>| {

@@ -60,7 +60,7 @@ impl Change {
         })
     }
 
-    /// Makes the change; gives whether it was one.
+    /// Makes the change; gives whether it was one. Of two promotions of one key the first counts.
     pub(crate) fn apply(&self, registry: &mut KeyRegistry, event: EventId) -> bool {
         let before = registry.clone();
         match self {
@@ -83,8 +83,15 @@ impl Change {
                 at,
             } => {
                 let key_id = public_key.key_id();
-                if registry.get(&key_id).is_none() {
-                    registry.keys.push(KeyEntry {
+                let listed = registry
+                    .keys
+                    .iter_mut()
+                    .find(|entry| entry.key_id == key_id);
+                match listed {
+                    Some(entry) => {
+                        entry.promotion_event_id.get_or_insert(event);
+                    }
+                    None => registry.keys.push(KeyEntry {
                         key_id,
                         public_key: PublicKey::clone(public_key),
                         roles: roles.clone(),
@@ -94,7 +101,7 @@ impl Change {
                         revoked_at_utc: None,
                         revocation_event_id: None,
                         promotion_event_id: Some(event),
-                    });
+                    }),
                 }
             }
         }
@@ -174,4 +181,30 @@ pub(crate) fn read_registry(vault: &Vault) -> Result<(KeyRegistry, Digest), Vaul
         return Err(structure(problem.to_string()));
     }
     Ok((registry, Digest::of(&text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provara_core::keys::SigningKey;
+
+    #[test]
+    fn a_promotion_is_named_once_where_its_key_is_listed_already() {
+        let event = |byte| EventId([byte; 12]);
+        let promote = Change::Promote {
+            public_key: Box::new(SigningKey::from_seed(&[4; 32]).public()),
+            roles: vec!["root".to_owned()],
+            at: "2026-01-02T00:00:00.000000Z".to_owned(),
+        };
+        let mut registry = KeyRegistry::default();
+        assert!(promote.apply(&mut registry, event(1)));
+        registry.keys[0].promotion_event_id = None;
+        assert!(promote.apply(&mut registry, event(2)));
+        assert_eq!(registry.keys[0].promotion_event_id, Some(event(2)));
+        assert!(
+            !promote.apply(&mut registry, event(3)),
+            "the first one counts"
+        );
+        assert_eq!(registry.keys.len(), 1);
+    }
 }

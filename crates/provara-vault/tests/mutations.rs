@@ -7,6 +7,8 @@ use provara_core::finding::Code;
 mod files;
 #[path = "support/golden.rs"]
 mod golden;
+#[path = "mutations/keys.rs"]
+mod keys;
 #[path = "mutations/lines.rs"]
 mod lines;
 
@@ -39,8 +41,12 @@ fn the_unchanged_twin_is_valid() {
 
 #[test]
 fn every_mutation_is_caught_with_its_code() {
-    let mutations = || lines::LINES.iter().chain(files::FILES);
-    assert!(mutations().count() >= 60);
+    let mutations = || {
+        [lines::LINES, keys::KEYS, files::FILES]
+            .into_iter()
+            .flatten()
+    };
+    assert!(mutations().count() >= 80);
     let mut wrong = Vec::new();
     for Mutation(name, before, after, codes) in mutations() {
         let mut golden = Golden::new();

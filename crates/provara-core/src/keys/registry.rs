@@ -1,5 +1,7 @@
 //! The registry of public keys, `identity/keys.json` (spec/VAULT_FORMAT, section 4).
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::{ALGORITHM, PublicKey, PublicKeyError};
@@ -68,6 +70,14 @@ pub enum KeyEntryError {
         /// What is wrong with it.
         error: PublicKeyError,
     },
+    /// An entry of `revocations` that does not name a key, or whose event is none (`PROVARA_E300`).
+    #[error("entry {index} of 'revocations': '{field}' is missing or of the wrong kind")]
+    Revocation {
+        /// Position in the list, from 0.
+        index: usize,
+        /// The member.
+        field: &'static str,
+    },
     /// The same key twice.
     #[error("key entry {index}: {key_id} is listed twice")]
     Duplicate {
@@ -94,8 +104,19 @@ pub enum KeyRegistryError {
 pub struct KeyRegistry {
     /// The entries that are sound, in the order of the file.
     pub keys: Vec<KeyEntry>,
-    /// The entries that are not, which count for nothing.
+    /// The sound entries of the list `revocations`, which only repeats what `keys` says.
+    pub revocations: Vec<ListedRevocation>,
+    /// The entries of both lists that are not sound, which count for nothing.
     pub problems: Vec<KeyEntryError>,
+}
+
+/// An entry of the list `revocations`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedRevocation {
+    /// The key.
+    pub key_id: KeyId,
+    /// The `KEY_REVOCATION` event, if it is named.
+    pub event: Option<EventId>,
 }
 
 impl KeyRegistry {
@@ -107,15 +128,23 @@ impl KeyRegistry {
         let document = json::parse(text)?;
         let list = document.get("keys").and_then(Value::as_array);
         let mut registry = Self::default();
+        let mut listed = HashSet::new();
         for (index, entry) in list.ok_or(KeyRegistryError::Shape)?.iter().enumerate() {
             match read_entry(index, entry) {
-                Ok(entry) if registry.get(&entry.key_id).is_some() => {
+                Ok(entry) if !listed.insert(entry.key_id) => {
                     let key_id = entry.key_id;
                     registry
                         .problems
                         .push(KeyEntryError::Duplicate { index, key_id });
                 }
                 Ok(entry) => registry.keys.push(entry),
+                Err(problem) => registry.problems.push(problem),
+            }
+        }
+        let revocations = document.get("revocations").and_then(Value::as_array);
+        for (index, entry) in revocations.unwrap_or_default().iter().enumerate() {
+            match read_revocation(index, entry) {
+                Ok(revocation) => registry.revocations.push(revocation),
                 Err(problem) => registry.problems.push(problem),
             }
         }
@@ -205,13 +234,7 @@ fn read_entry(index: usize, entry: &Value<'_>) -> Result<KeyEntry, KeyEntryError
             .and_then(Value::as_str)
             .ok_or_else(|| wrong(field))
     };
-    let event = |field| match entry.get(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => {
-            let id = value.as_str().and_then(|text| text.parse::<EventId>().ok());
-            id.map(Some).ok_or_else(|| wrong(field))
-        }
-    };
+    let event = |field| optional_event(entry, field).ok_or_else(|| wrong(field));
     if text("algorithm")? != ALGORITHM {
         return Err(wrong("algorithm"));
     }
@@ -243,6 +266,27 @@ fn read_entry(index: usize, entry: &Value<'_>) -> Result<KeyEntry, KeyEntryError
         revocation_event_id: event("revocation_event_id")?,
         promotion_event_id: event("promotion_event_id")?,
     })
+}
+
+fn read_revocation(index: usize, entry: &Value<'_>) -> Result<ListedRevocation, KeyEntryError> {
+    let wrong = |field| KeyEntryError::Revocation { index, field };
+    let key_id = entry.get("key_id").and_then(Value::as_str);
+    let field = "revocation_event_id";
+    Ok(ListedRevocation {
+        key_id: key_id
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| wrong("key_id"))?,
+        event: optional_event(entry, field).ok_or_else(|| wrong(field))?,
+    })
+}
+
+/// A member that is an event id or absent; the outer `None` says that it is neither.
+#[expect(clippy::option_option, reason = "the two differ")]
+fn optional_event(entry: &Value<'_>, field: &str) -> Option<Option<EventId>> {
+    match entry.get(field) {
+        None | Some(Value::Null) => Some(None),
+        Some(value) => value.as_str()?.parse().ok().map(Some),
+    }
 }
 
 /// A member that is a list of strings.
@@ -278,7 +322,7 @@ mod tests {
         };
         let registry = KeyRegistry {
             keys: vec![entry(1), entry(2)],
-            problems: vec![],
+            ..KeyRegistry::default()
         };
         let text = String::from_utf8(registry.to_json()).unwrap();
         assert_eq!(KeyRegistry::parse(text.as_bytes()).unwrap(), registry);

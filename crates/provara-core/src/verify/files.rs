@@ -265,7 +265,7 @@ pub fn check_keys(text: Option<&[u8]>) -> (KeyRegistry, Vec<Finding>) {
         Ok(registry) => {
             let finding = |problem: &KeyEntryError| {
                 let code = match problem {
-                    KeyEntryError::Field { .. } => Code::E300,
+                    KeyEntryError::Field { .. } | KeyEntryError::Revocation { .. } => Code::E300,
                     KeyEntryError::Id { .. } => Code::E102,
                     KeyEntryError::PublicKey { .. } | KeyEntryError::Duplicate { .. } => Code::E302,
                 };

@@ -1,8 +1,8 @@
 //! Keys over time: which key counts at which position of the log (spec/VAULT_FORMAT, section 4).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::event::required_fields;
+use crate::event::{TIMESTAMP, required_fields};
 use crate::event_type::CoreType;
 use crate::finding::Code;
 use crate::id::{EventId, KeyId};
@@ -17,8 +17,10 @@ pub(super) type Position = u32;
 #[derive(Debug, Clone)]
 pub(super) struct KeyState {
     pub(super) public_key: PublicKey,
-    /// The promotion that `keys.json` names; until it stands in the log the key does not count.
+    /// The promotion that `keys.json` names; until a promotion takes effect the key does not count.
     pub(super) awaits: Option<EventId>,
+    /// The first promotion that took effect.
+    pub(super) promoted: Option<EventId>,
     /// The key that a promotion put this one in the place of.
     pub(super) replaces: Option<KeyId>,
     pub(super) revoked: Option<Revocation>,
@@ -45,6 +47,7 @@ impl Timeline {
         let state = |entry: &KeyEntry| KeyState {
             public_key: entry.public_key.clone(),
             awaits: entry.promotion_event_id,
+            promoted: None,
             replaces: None,
             revoked: None,
         };
@@ -193,13 +196,15 @@ impl Timeline {
             .get("new_public_key_b64")
             .and_then(Value::as_str);
         let public_key = public_key.map(PublicKey::from_base64);
-        if let (Some(promoted), Some(Ok(public_key))) = (promoted, &public_key)
-            && public_key.key_id() != promoted
-        {
-            problems.push(
-                Problem::new(Code::E102, "the promoted key's id is not that of the key")
-                    .compare(public_key.key_id(), promoted),
-            );
+        // Older writers use the second name; where both stand, both must be right.
+        for name in ["new_key_id", "promoted_key_id"] {
+            if let (Some(stated), Some(Ok(public_key))) = (key_id(name), &public_key)
+                && public_key.key_id() != stated
+            {
+                let message = format!("'{name}' is not the id of the promoted key");
+                problems
+                    .push(Problem::new(Code::E102, message).compare(public_key.key_id(), stated));
+            }
         }
         if let Some(Err(error)) = &public_key {
             problems.push(Problem::new(
@@ -210,6 +215,10 @@ impl Timeline {
         if promoted == Some(event.signer) {
             let message = format!("key {} signs its own promotion", event.signer);
             problems.push(Problem::new(Code::E200, message));
+        }
+        if let Some(promoter) = key_id("promoted_by").filter(|key| *key != event.signer) {
+            let message = "'promoted_by' is not the key that signed the promotion";
+            problems.push(Problem::new(Code::E202, message).compare(event.signer, promoter));
         }
         if let Some(promoted) = promoted
             && self
@@ -241,10 +250,12 @@ impl Timeline {
             let state = self.keys.entry(promoted).or_insert(KeyState {
                 public_key,
                 awaits: None,
+                promoted: None,
                 replaces: None,
                 revoked: None,
             });
             state.awaits = None;
+            state.promoted.get_or_insert(event.id);
             state.replaces = replaced;
             affected = Some(promoted);
         }
@@ -253,10 +264,11 @@ impl Timeline {
 
     /// The public keys that the log promoted and `registry` does not list, by id.
     pub(super) fn promoted(&self, registry: &KeyRegistry) -> Vec<PublicKey> {
+        let listed = listed(registry);
         let mut keys: Vec<_> = self
             .keys
             .iter()
-            .filter(|(id, _)| registry.get(id).is_none())
+            .filter(|(id, _)| !listed.contains(*id))
             .collect();
         keys.sort_unstable_by_key(|(id, _)| **id);
         keys.into_iter()
@@ -264,48 +276,32 @@ impl Timeline {
             .collect()
     }
 
-    /// Where `keys.json` contradicts the log, one problem a key, in the order of its entries.
+    /// Where `keys.json` contradicts the log, in the order of its entries.
     pub(super) fn contradictions(&self, registry: &KeyRegistry) -> Vec<Problem> {
         let mut problems = Vec::new();
         for entry in &registry.keys {
-            let Some(state) = self.keys.get(&entry.key_id) else {
-                continue;
-            };
-            let says = |status| match status {
-                KeyStatus::Active => "active",
-                KeyStatus::Revoked => "revoked",
-            };
-            let log = match state.revoked {
-                None => KeyStatus::Active,
-                Some(_) => KeyStatus::Revoked,
-            };
-            let id = entry.key_id;
-            if entry.status != log {
-                problems.push(
-                    Problem::new(
-                        Code::E302,
-                        format!("keys.json contradicts the log on key {id}"),
-                    )
-                    .compare(says(log), says(entry.status)),
-                );
-            } else if let (Some(stated), Some(revocation)) =
-                (entry.revocation_event_id, state.revoked)
-                && stated != revocation.event
-            {
-                let message = format!("keys.json names another revocation of key {id}");
-                problems.push(Problem::new(Code::E302, message).compare(revocation.event, stated));
-            }
-            if let Some(promotion) = state.awaits {
-                problems.push(Problem::new(
-                    Code::E302,
-                    format!("keys.json says that {promotion} promoted key {id}; the log does not"),
-                ));
+            if let Some(state) = self.keys.get(&entry.key_id) {
+                problems.extend(state.contradicted_revocation(entry));
+                problems.extend(state.contradicted_promotion(entry));
             }
         }
+        for stated in &registry.revocations {
+            let state = self.keys.get(&stated.key_id);
+            let id = stated.key_id;
+            let message = match state.and_then(|state| state.revoked) {
+                None => format!("'revocations' names key {id}, which the log does not revoke"),
+                Some(revocation) if stated.event.is_some_and(|it| it != revocation.event) => {
+                    format!("'revocations' names another revocation of key {id}")
+                }
+                Some(_) => continue,
+            };
+            problems.push(Problem::new(Code::E302, message));
+        }
+        let listed = listed(registry);
         let mut absent: Vec<_> = self
             .keys
             .keys()
-            .filter(|id| registry.get(id).is_none())
+            .filter(|id| !listed.contains(*id))
             .collect();
         absent.sort_unstable();
         problems.extend(absent.into_iter().map(|id| {
@@ -316,6 +312,55 @@ impl Timeline {
         }));
         problems
     }
+}
+
+impl KeyState {
+    fn contradicted_revocation(&self, entry: &KeyEntry) -> Option<Problem> {
+        let id = entry.key_id;
+        let (status, event) = match self.revoked {
+            None => (KeyStatus::Active, None),
+            Some(revocation) => (KeyStatus::Revoked, Some(revocation.event)),
+        };
+        let says = |status| match status {
+            KeyStatus::Active => "active",
+            KeyStatus::Revoked => "revoked",
+        };
+        if entry.status != status {
+            let message = format!("keys.json contradicts the log on key {id}");
+            let problem = Problem::new(Code::E302, message);
+            return Some(problem.compare(says(status), says(entry.status)));
+        }
+        let message = match (event, entry.revocation_event_id) {
+            (event, stated) if event == stated => return None,
+            (None, _) => format!("keys.json names a revocation of key {id}, which is active"),
+            (Some(_), None) => format!("keys.json does not name the revocation of key {id}"),
+            (Some(_), Some(_)) => format!("keys.json names another revocation of key {id}"),
+        };
+        let problem = Problem::new(Code::E302, message);
+        Some(problem.compare(or_none(event), or_none(entry.revocation_event_id)))
+    }
+
+    fn contradicted_promotion(&self, entry: &KeyEntry) -> Option<Problem> {
+        let id = entry.key_id;
+        let message = match (self.promoted, entry.promotion_event_id) {
+            (event, stated) if event == stated => return None,
+            (None, Some(stated)) => {
+                format!("keys.json says that {stated} promoted key {id}; the log does not")
+            }
+            (_, None) => format!("keys.json does not name the promotion of key {id}"),
+            (Some(_), Some(_)) => format!("keys.json names another promotion of key {id}"),
+        };
+        let problem = Problem::new(Code::E302, message);
+        Some(problem.compare(or_none(self.promoted), or_none(entry.promotion_event_id)))
+    }
+}
+
+fn or_none(event: Option<EventId>) -> String {
+    event.map_or_else(|| "none".to_owned(), |id| id.to_string())
+}
+
+fn listed(registry: &KeyRegistry) -> HashSet<KeyId> {
+    registry.keys.iter().map(|entry| entry.key_id).collect()
 }
 
 /// What a rotation event came to.
@@ -345,10 +390,14 @@ fn check_fields(core: CoreType, event: &RotationEvent<'_>, problems: &mut Vec<Pr
             _ => event.payload.get(field),
         };
         if !value.is_some_and(check) {
-            problems.push(Problem::new(
-                Code::E300,
-                format!("the payload needs '{field}' ({expected})"),
-            ));
+            let text = value.and_then(Value::as_str).unwrap_or_default();
+            let code = if expected == TIMESTAMP && !text.is_empty() {
+                Code::E105
+            } else {
+                Code::E300
+            };
+            let message = format!("the payload needs '{field}' ({expected})");
+            problems.push(Problem::new(code, message));
         }
     }
 }

@@ -63,7 +63,7 @@ impl Log {
             heads: Vec::new(),
             registry: KeyRegistry {
                 keys: seeds.iter().map(|seed| entry(*seed)).collect(),
-                problems: vec![],
+                ..KeyRegistry::default()
             },
             clock: 1_800_000_000_000_000,
         };

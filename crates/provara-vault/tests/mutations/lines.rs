@@ -1,14 +1,14 @@
-//! Changes of the log itself (spec/VAULT_FORMAT, sections 2 to 4).
+//! Changes of the log itself (spec/VAULT_FORMAT, sections 2 and 3).
 
 use provara_core::finding::Code::{
-    E002, E003, E004, E005, E006, E007, E009, E011, E013, E101, E102, E103, E104, E105, E200, E201,
-    E202, E203, E204, E300, E301, E302, W003, W004, W005, W006, W007,
+    E002, E003, E004, E005, E006, E007, E009, E011, E013, E101, E102, E103, E104, E105, E204, E300,
+    E301, E302, W003, W004, W005, W006, W007,
 };
 use provara_core::id::Digest;
 use provara_core::json;
 
 use crate::golden::Golden;
-use crate::golden::log_forge::{self, id, key, set};
+use crate::golden::log_forge::{id, key, set};
 use crate::{LAST, Mutation, NOTHING, no_checkpoint};
 
 pub(crate) const LINES: &[Mutation] = &[
@@ -329,112 +329,6 @@ pub(crate) const LINES: &[Mutation] = &[
         },
         NOTHING,
         &[W003],
-    ),
-    // Section 4: keys over time.
-    Mutation(
-        "GENESIS event by another key than its root",
-        |g| {
-            no_checkpoint(g);
-            g.log.edit_signed(0, 2, |members| {
-                set(members, "actor_key_id", id(2).to_string().into());
-            });
-        },
-        NOTHING,
-        &[E302],
-    ),
-    Mutation(
-        "a revocation in the place of the GENESIS event",
-        |g| {
-            no_checkpoint(g);
-            g.log.lines.clear();
-            g.log.heads.clear();
-            g.log.revoke("r", 1, 2, None);
-            g.log.add("carol", 2, "RECEIPT", "{}");
-        },
-        NOTHING,
-        &[E302],
-    ),
-    Mutation(
-        "a key revokes itself",
-        |g| {
-            no_checkpoint(g);
-            g.log.revoke("r", 2, 2, None);
-        },
-        NOTHING,
-        &[E200, E302],
-    ),
-    Mutation(
-        "a revoked key signs",
-        |g| {
-            no_checkpoint(g);
-            g.log.revoke("r", 1, 2, None);
-            g.log.add("carol", 2, "RECEIPT", "{}");
-        },
-        NOTHING,
-        &[E202],
-    ),
-    Mutation(
-        "promotion without revocation",
-        |g| {
-            no_checkpoint(g);
-            g.log.promote("r", 1, 4, 2);
-        },
-        NOTHING,
-        &[E201, E302],
-    ),
-    Mutation(
-        "revocation without boundary",
-        |g| {
-            no_checkpoint(g);
-            let payload = format!(
-                r#"{{"reason":"x","revoked_at_utc":"2026-01-02T00:00:00Z","revoked_key_id":"{}"}}"#,
-                id(2)
-            );
-            g.log.add("r", 1, "KEY_REVOCATION", &payload);
-        },
-        NOTHING,
-        &[E203],
-    ),
-    Mutation(
-        "key entry of another id",
-        |g| {
-            g.seal();
-            let (one, other) = (id(3).to_string(), id(9).to_string());
-            g.edit("identity/keys.json", &one, &other);
-        },
-        NOTHING,
-        &[E204, E102],
-    ),
-    Mutation(
-        "key entry says revoked",
-        |g| {
-            g.seal();
-            g.edit("identity/keys.json", "\"active\"", "\"revoked\"");
-        },
-        NOTHING,
-        &[E302],
-    ),
-    Mutation(
-        "key entry without roles",
-        |g| {
-            g.log.registry.keys.push(log_forge::entry(7));
-            g.seal();
-            let text = String::from_utf8(g.files["identity/keys.json"].clone()).unwrap();
-            let at = text.rfind("\"roles\"").unwrap();
-            let text = format!("{}\"rolls\"{}", &text[..at], &text[at + 7..]);
-            g.files
-                .insert("identity/keys.json".into(), text.into_bytes());
-        },
-        NOTHING,
-        &[E300],
-    ),
-    Mutation(
-        "keys.json is no JSON",
-        |g| {
-            g.files.insert("identity/keys.json".into(), b"{".to_vec());
-        },
-        NOTHING,
-        &[E104, E204],
     ),
 ];
 

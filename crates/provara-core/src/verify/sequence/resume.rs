@@ -80,6 +80,7 @@ impl Sequencer {
             out.raw(&id.0);
             out.raw(state.public_key.as_bytes());
             out.option(state.awaits.as_ref(), |out, id| out.raw(&id.0));
+            out.option(state.promoted.as_ref(), |out, id| out.raw(&id.0));
             out.option(state.replaces.as_ref(), |out, id| out.raw(&id.0));
             out.option(state.revoked.as_ref(), |out, revocation| {
                 out.raw(&revocation.at.to_le_bytes());
@@ -148,6 +149,7 @@ impl Sequencer {
             let state = KeyState {
                 public_key: PublicKey::from_bytes(&public_key).ok()?,
                 awaits: from.option(|from| from.array().map(EventId))?,
+                promoted: from.option(|from| from.array().map(EventId))?,
                 replaces: from.option(|from| from.array().map(KeyId))?,
                 revoked: from.option(|from| {
                     Some(Revocation {
