@@ -9,6 +9,7 @@
 
 mod words;
 
+use std::collections::HashSet;
 use std::fmt;
 
 use provara_core::json::{self, Value};
@@ -86,7 +87,7 @@ impl fmt::Debug for CompiledSchema {
 }
 
 /// One problem of the data.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SchemaViolation {
     /// Path to the value, as `user.emails[0]`; `(payload)` for the data as a whole.
     pub field: String,
@@ -189,18 +190,20 @@ impl CompiledSchema {
         if self.validator.is_valid(&tree) {
             return Ok(());
         }
+        let mut locator = words::Locator::new(&tree);
         let mut found: Vec<words::Located> = self
             .validator
             .iter_errors(&tree)
-            .flat_map(|error| words::locate(&error, &tree))
+            .flat_map(|error| locator.locate(&error))
             .collect();
         found.sort_by(|a, b| a.position.cmp(&b.position));
-        let mut violations: Vec<SchemaViolation> = Vec::with_capacity(found.len());
-        for located in found {
-            if !violations.contains(&located.violation) {
-                violations.push(located.violation);
-            }
-        }
+        // One problem may be found on several ways through the schema.
+        let mut seen = HashSet::with_capacity(found.len());
+        let mut violations: Vec<SchemaViolation> = found
+            .into_iter()
+            .map(|located| located.violation)
+            .filter(|violation| seen.insert(violation.clone()))
+            .collect();
         if violations.is_empty() {
             // The two ways of asking disagree: refuse, as the first one did.
             violations.push(SchemaViolation {

@@ -319,3 +319,39 @@ fn dialects_follow_the_schema() {
     assert_eq!(problems(draft4, "6").len(), 0);
     assert!(CompiledSchema::new("t", "1.0", r#"{"minimum":5,"exclusiveMinimum":true}"#).is_err());
 }
+
+/// Comparing every problem with every other one would take minutes here.
+#[test]
+fn many_problems_take_time_in_proportion() {
+    const MANY: usize = 100_000;
+    let items: Vec<usize> = (0..MANY).collect();
+    let members: serde_json::Map<String, serde_json::Value> =
+        items.iter().map(|i| (format!("m{i}"), 1.into())).collect();
+    let started = std::time::Instant::now();
+    let schema = r#"{"items":{"type":"string"},"additionalProperties":{"type":"string"}}"#;
+    for data in [
+        serde_json::json!(items).to_string(),
+        serde_json::json!(members).to_string(),
+    ] {
+        let found = problems(schema, &data);
+        assert_eq!(found.len(), MANY);
+        assert!(found[7].0.contains('7'), "{:?}", found[7]);
+    }
+    let taken = started.elapsed();
+    assert!(taken.as_secs() < 30, "{taken:?}");
+}
+
+#[test]
+fn long_lists_and_deep_alternatives_are_cut() {
+    let options: Vec<usize> = (0..60).collect();
+    let (_, error) = only(&serde_json::json!({ "enum": options }).to_string(), "-1");
+    assert!(error.ends_with("48, 49 or 10 others"), "{error}");
+    // Two alternatives on each of ten levels are a thousand; six would be 60 million.
+    let mut schema = serde_json::json!({ "type": "null" });
+    for _ in 0..10 {
+        schema = serde_json::json!({ "anyOf": vec![schema; 2] });
+    }
+    let (_, error) = only(&schema.to_string(), "1");
+    assert_eq!(error.matches("1 is not null").count(), 0, "{error}");
+    assert_eq!(error.matches("allowed forms").count(), 1 + 2 + 4 + 8);
+}

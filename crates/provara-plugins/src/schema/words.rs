@@ -1,8 +1,12 @@
 //! The words for what does not fit a schema.
 
+use std::collections::HashMap;
+use std::io;
+use std::ptr;
+
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::{JsonType, ValidationError};
-use serde_json::Value as Tree;
+use serde_json::{Map, Value as Tree};
 
 use super::SchemaViolation;
 use crate::text::{inline, shorten};
@@ -13,8 +17,14 @@ pub(super) const WHOLE: &str = "(payload)";
 /// The most characters of a value that a message shows.
 const MAX_SHOWN: usize = 120;
 
+/// The most values of an `enum` that a message lists.
+const MAX_OPTIONS: usize = 50;
+
 /// The most alternatives of an `anyOf` or `oneOf` that a message explains.
 const MAX_BRANCHES: usize = 6;
+
+/// How deep it explains alternatives of alternatives: each level multiplies the words.
+const MAX_NESTING: usize = 3;
 
 /// A problem and where in the document it stands.
 pub(super) struct Located {
@@ -23,30 +33,99 @@ pub(super) struct Located {
     pub(super) violation: SchemaViolation,
 }
 
-/// Puts one error of the validator into words. An error about several members is several
-/// problems, one for each.
-pub(super) fn locate(error: &ValidationError<'_>, document: &Tree) -> Vec<Located> {
-    let place = Place::follow(error.instance_path().as_str(), document);
-    match error.kind() {
-        Kind::Required { property } => {
-            let name = property.as_str().unwrap_or_default();
-            let text = format!("Missing required field '{}'", inline(name));
-            vec![place.member(name, text)]
+/// Puts the errors of the validator into words.
+pub(super) struct Locator<'a> {
+    document: &'a Tree,
+    /// The position of each member, by its name, of the objects that were asked about.
+    positions: HashMap<*const Map<String, Tree>, HashMap<&'a str, usize>>,
+}
+
+impl<'a> Locator<'a> {
+    pub(super) fn new(document: &'a Tree) -> Self {
+        Self {
+            document,
+            positions: HashMap::new(),
         }
-        Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
-            unexpected
+    }
+
+    /// Puts one error into words. An error about several members is several problems, one for each.
+    pub(super) fn locate(&mut self, error: &ValidationError<'_>) -> Vec<Located> {
+        let place = self.follow(error.instance_path().as_str());
+        match error.kind() {
+            Kind::Required { property } => {
+                let name = property.as_str().unwrap_or_default();
+                let text = format!("Missing required field '{}'", inline(name));
+                vec![self.member(&place, name, text)]
+            }
+            Kind::AdditionalProperties { unexpected }
+            | Kind::UnevaluatedProperties { unexpected } => unexpected
                 .iter()
-                .map(|name| place.member(name, format!("Unexpected field '{}'", inline(name))))
-                .collect()
+                .map(|name| {
+                    let text = format!("Unexpected field '{}'", inline(name));
+                    self.member(&place, name, text)
+                })
+                .collect(),
+            Kind::PropertyNames { error } => {
+                let name = error.instance().as_str().unwrap_or_default();
+                let text = format!("Field name not allowed: {}", describe(error));
+                vec![self.member(&place, name, text)]
+            }
+            _ => vec![place.here(describe(error))],
         }
-        Kind::PropertyNames { error } => {
-            let name = error.instance().as_str().unwrap_or_default().to_owned();
-            vec![place.member(
-                &name,
-                format!("Field name not allowed: {}", describe(error)),
-            )]
+    }
+
+    /// Follows a JSON Pointer (RFC 6901). Whether a segment is an index or a name follows from
+    /// the document, since a member may be called `0`.
+    fn follow(&mut self, pointer: &str) -> Place<'a> {
+        let mut place = Place {
+            path: String::new(),
+            position: Vec::new(),
+            value: Some(self.document),
+        };
+        for segment in pointer.split('/').skip(1) {
+            let segment = segment.replace("~1", "/").replace("~0", "~");
+            match place.value {
+                Some(Tree::Array(items)) => {
+                    let index = segment.parse().unwrap_or(usize::MAX);
+                    place.path.push_str(&format!("[{segment}]"));
+                    place.position.push(index);
+                    place.value = items.get(index);
+                }
+                Some(Tree::Object(members)) => {
+                    let position = self.position(members, &segment);
+                    place.position.push(position.unwrap_or(usize::MAX));
+                    place.path = join(&place.path, &segment);
+                    place.value = members.get(&segment);
+                }
+                _ => break,
+            }
         }
-        _ => vec![place.here(describe(error))],
+        place
+    }
+
+    /// A problem of a member of a place. A member that is absent stands where its object begins.
+    fn member(&mut self, place: &Place<'a>, name: &str, error: String) -> Located {
+        let mut position = place.position.clone();
+        if let Some(Tree::Object(members)) = place.value {
+            position.extend(self.position(members, name));
+        }
+        Located {
+            position,
+            violation: SchemaViolation {
+                field: join(&place.path, name),
+                error,
+            },
+        }
+    }
+
+    /// Where a member stands in its object. Looked up by name, because an object of many members
+    /// may have a problem in each.
+    fn position(&mut self, members: &'a Map<String, Tree>, name: &str) -> Option<usize> {
+        let positions = self
+            .positions
+            .entry(ptr::from_ref(members))
+            .or_insert_with(|| members.keys().map(String::as_str).zip(0..).collect());
+        positions.get(name).copied()
     }
 }
 
@@ -79,35 +158,7 @@ struct Place<'a> {
     value: Option<&'a Tree>,
 }
 
-impl<'a> Place<'a> {
-    /// Follows a JSON Pointer (RFC 6901). Whether a segment is an index or a name follows from
-    /// the document, since a member may be called `0`.
-    fn follow(pointer: &str, document: &'a Tree) -> Place<'a> {
-        let mut place = Place {
-            path: String::new(),
-            position: Vec::new(),
-            value: Some(document),
-        };
-        for segment in pointer.split('/').skip(1) {
-            let segment = segment.replace("~1", "/").replace("~0", "~");
-            match place.value {
-                Some(Tree::Array(items)) => {
-                    let index = segment.parse().unwrap_or(usize::MAX);
-                    place.path.push_str(&format!("[{segment}]"));
-                    place.position.push(index);
-                    place.value = items.get(index);
-                }
-                Some(Tree::Object(members)) => {
-                    place.position.push(member_position(members, &segment));
-                    place.path = join(&place.path, &segment);
-                    place.value = members.get(&segment);
-                }
-                _ => break,
-            }
-        }
-        place
-    }
-
+impl Place<'_> {
     fn here(self, error: String) -> Located {
         let field = if self.path.is_empty() {
             WHOLE.to_owned()
@@ -119,31 +170,6 @@ impl<'a> Place<'a> {
             violation: SchemaViolation { field, error },
         }
     }
-
-    /// A problem of a member of this place. A member that is absent stands where its object
-    /// begins.
-    fn member(&self, name: &str, error: String) -> Located {
-        let mut position = self.position.clone();
-        if let Some(members) = self.value.and_then(Tree::as_object)
-            && members.contains_key(name)
-        {
-            position.push(member_position(members, name));
-        }
-        Located {
-            position,
-            violation: SchemaViolation {
-                field: join(&self.path, name),
-                error,
-            },
-        }
-    }
-}
-
-fn member_position(members: &serde_json::Map<String, Tree>, name: &str) -> usize {
-    members
-        .keys()
-        .position(|key| key == name)
-        .unwrap_or(usize::MAX)
 }
 
 /// Appends a member's name to a path: `a.b`, or `a["b.c"]` where the name itself could be
@@ -167,7 +193,32 @@ fn join(path: &str, name: &str) -> String {
 fn show(value: &Tree) -> String {
     match value {
         Tree::String(text) => format!("'{}'", inline(&shorten(text, MAX_SHOWN))),
-        other => inline(&shorten(&other.to_string(), MAX_SHOWN)).into_owned(),
+        other => {
+            let mut start = Start(Vec::new());
+            // It stops with an error where it has written enough.
+            let _ = serde_json::to_writer(&mut start, other);
+            let text = String::from_utf8_lossy(&start.0);
+            inline(&shorten(&text, MAX_SHOWN)).into_owned()
+        }
+    }
+}
+
+/// Takes the start of a text, a little more than what is shown: a value may be large, and many
+/// problems may show it.
+struct Start(Vec<u8>);
+
+impl io::Write for Start {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A character has at most four bytes, and the last one may be incomplete.
+        if self.0.len() > 4 * (MAX_SHOWN + 1) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -223,6 +274,11 @@ fn count(number: u64, one: &str, many: &str) -> String {
 
 /// One error in words, without its place.
 fn describe(error: &ValidationError<'_>) -> String {
+    describe_within(error, MAX_NESTING)
+}
+
+/// The same, with alternatives explained down to `levels`.
+fn describe_within(error: &ValidationError<'_>, levels: usize) -> String {
     let value = show(error.instance());
     match error.kind() {
         Kind::Format { format } => {
@@ -245,10 +301,11 @@ fn describe(error: &ValidationError<'_>) -> String {
             format!("{value} is not {}", listed(&wanted, "or"))
         }
         Kind::Enum { options } => {
-            let options: Vec<String> = options
-                .as_array()
-                .map(|all| all.iter().map(show).collect())
-                .unwrap_or_default();
+            let all = options.as_array().map_or(&[][..], Vec::as_slice);
+            let mut options: Vec<String> = all.iter().take(MAX_OPTIONS).map(show).collect();
+            if all.len() > MAX_OPTIONS {
+                options.push(format!("{} others", all.len() - MAX_OPTIONS));
+            }
             format!("{value} is not one of {}", listed(&options, "or"))
         }
         Kind::Constant { expected_value } => {
@@ -304,7 +361,7 @@ fn describe(error: &ValidationError<'_>) -> String {
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
             format!(
                 "{value} matches none of the allowed forms{}",
-                branches(context)
+                branches(context, levels)
             )
         }
         Kind::OneOfMultipleValid { .. } => {
@@ -337,14 +394,19 @@ fn describe(error: &ValidationError<'_>) -> String {
                 .collect();
             format!("Unexpected field {}", listed(&names, "and"))
         }
-        Kind::PropertyNames { error } => format!("Field name not allowed: {}", describe(error)),
+        Kind::PropertyNames { error } => {
+            format!("Field name not allowed: {}", describe_within(error, levels))
+        }
         Kind::Custom { message, .. } => inline(message).into_owned(),
         Kind::Referencing(fault) => inline(&fault.to_string()).into_owned(),
     }
 }
 
 /// What each alternative lacks: ` (1: …; 2: …)`.
-fn branches(context: &[Vec<ValidationError<'static>>]) -> String {
+fn branches(context: &[Vec<ValidationError<'static>>], levels: usize) -> String {
+    let Some(levels) = levels.checked_sub(1) else {
+        return String::new();
+    };
     let mut parts: Vec<String> = context
         .iter()
         .enumerate()
@@ -352,7 +414,11 @@ fn branches(context: &[Vec<ValidationError<'static>>]) -> String {
         .filter_map(|(index, errors)| {
             let first = errors.first()?;
             let more = if errors.len() > 1 { ", …" } else { "" };
-            Some(format!("{}: {}{more}", index + 1, describe(first)))
+            Some(format!(
+                "{}: {}{more}",
+                index + 1,
+                describe_within(first, levels)
+            ))
         })
         .collect();
     if context.len() > MAX_BRANCHES {
