@@ -3,11 +3,18 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::SignedDuration;
+use jiff::civil::{DateTime, date};
 use serde::{Serialize, Serializer};
 
-/// A moment in UTC with microseconds; written with `Z` (spec/VAULT_FORMAT, section 3).
+/// A moment in UTC with up to nanoseconds, in the years 0000 to 9999 as RFC 3339 has them; written
+/// with microseconds and `Z` (spec/VAULT_FORMAT, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(jiff::Timestamp);
+pub struct Timestamp(DateTime);
+
+const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
+
+const NANOS: i128 = 1_000_000_000;
 
 /// A text is not an RFC 3339 timestamp in UTC (`PROVARA_E105`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -15,27 +22,34 @@ pub struct Timestamp(jiff::Timestamp);
 pub struct TimestampError;
 
 impl Timestamp {
-    /// The moment `micros` microseconds after 1970-01-01T00:00:00Z; `None` beyond year 9999.
+    /// The moment `micros` microseconds after 1970-01-01T00:00:00Z; `None` outside the years 0000 to
+    /// 9999.
     #[must_use]
     pub fn from_unix_micros(micros: i64) -> Option<Self> {
-        jiff::Timestamp::from_microsecond(micros).ok().map(Self)
+        Self::after_epoch(SignedDuration::from_micros(micros))
     }
 
-    /// Microseconds since 1970-01-01T00:00:00Z.
+    /// Microseconds since 1970-01-01T00:00:00Z, rounded towards it.
     #[must_use]
     pub fn unix_micros(self) -> i64 {
-        self.0.as_microsecond()
+        let micros = self.0.duration_since(EPOCH).as_micros();
+        i64::try_from(micros).expect("ten thousand years are fewer than 2^63 microseconds")
     }
-}
 
-impl Timestamp {
     /// Nanoseconds since 1970-01-01T00:00:00Z: all that a timestamp that was read can have.
     pub(crate) fn unix_nanos(self) -> i128 {
-        self.0.as_nanosecond()
+        self.0.duration_since(EPOCH).as_nanos()
     }
 
     pub(crate) fn from_unix_nanos(nanos: i128) -> Option<Self> {
-        jiff::Timestamp::from_nanosecond(nanos).ok().map(Self)
+        let seconds = i64::try_from(nanos.div_euclid(NANOS)).ok()?;
+        let rest = i32::try_from(nanos.rem_euclid(NANOS)).ok()?;
+        Self::after_epoch(SignedDuration::new(seconds, rest))
+    }
+
+    fn after_epoch(duration: SignedDuration) -> Option<Self> {
+        let time = EPOCH.checked_add(duration).ok()?;
+        (time.year() >= 0).then_some(Self(time))
     }
 }
 
@@ -43,12 +57,14 @@ impl FromStr for Timestamp {
     type Err = TimestampError;
 
     /// Takes `YYYY-MM-DDThh:mm:ss[.fraction]` with `Z` or `+00:00`. RFC 3339's lower-case `t` and
-    /// `z` and its other zero offsets are not accepted: no Profile A tool writes them.
+    /// `z` and its other zero offsets are not accepted: no Profile A tool writes them. A leap second
+    /// (`23:59:60`, at no other time) is read as the second before it.
     fn from_str(text: &str) -> Result<Self, TimestampError> {
-        let clock = text
+        let local = text
             .strip_suffix('Z')
-            .or_else(|| text.strip_suffix("+00:00"));
-        let clock = clock.ok_or(TimestampError)?.as_bytes();
+            .or_else(|| text.strip_suffix("+00:00"))
+            .ok_or(TimestampError)?;
+        let clock = local.as_bytes();
         let digits = |range: &[u8]| range.iter().all(u8::is_ascii_digit);
         let shape = clock.len() >= 19
             && clock
@@ -65,16 +81,18 @@ impl FromStr for Timestamp {
                 || (clock[19] == b'.'
                     && (2..=10).contains(&(clock.len() - 19))
                     && digits(&clock[20..])));
-        if !shape {
+        // The parser takes second 60 of every minute.
+        let leap = shape && &clock[17..19] == b"60" && &clock[11..16] != b"23:59";
+        if !shape || leap {
             return Err(TimestampError);
         }
-        text.parse().map(Self).map_err(|_| TimestampError)
+        local.parse().map(Self).map_err(|_| TimestampError)
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.6}", self.0)
+        write!(f, "{:.6}Z", self.0)
     }
 }
 
@@ -102,6 +120,37 @@ mod tests {
     }
 
     #[test]
+    fn every_second_from_year_0000_to_9999_is_one() {
+        for text in [
+            "0000-01-01T00:00:00.000000Z",
+            "0000-02-29T12:00:00.000000Z",
+            "1969-12-31T23:59:59.999999Z",
+            "9999-12-30T22:00:01.000000Z",
+            "9999-12-31T23:59:59.999999Z",
+        ] {
+            let time: Timestamp = text.parse().unwrap();
+            assert_eq!(time.to_string(), text);
+            assert_eq!(
+                Timestamp::from_unix_micros(time.unix_micros()),
+                Some(time),
+                "{text}"
+            );
+            assert_eq!(Timestamp::from_unix_nanos(time.unix_nanos()), Some(time));
+        }
+        let last: Timestamp = "9999-12-31T23:59:59.999999999Z".parse().unwrap();
+        assert_eq!(Timestamp::from_unix_nanos(last.unix_nanos() + 1), None);
+        let first: Timestamp = "0000-01-01T00:00:00Z".parse().unwrap();
+        assert_eq!(Timestamp::from_unix_micros(first.unix_micros() - 1), None);
+        assert_eq!(Timestamp::from_unix_nanos(i128::MAX), None);
+    }
+
+    #[test]
+    fn a_leap_second_ends_a_day() {
+        let leap: Timestamp = "2016-12-31T23:59:60Z".parse().unwrap();
+        assert_eq!(leap.to_string(), "2016-12-31T23:59:59.000000Z");
+    }
+
+    #[test]
     fn refuses_everything_else() {
         for text in [
             "",
@@ -111,6 +160,11 @@ mod tests {
             "2026-11-22T08:38:38+01:00",
             "2026-13-22T08:38:38Z",
             "2026-02-30T08:38:38Z",
+            "2026-11-22T24:00:00Z",
+            "2026-11-22T08:38:60Z",
+            "2026-11-22T08:59:60Z",
+            "2026-11-22T23:59:61Z",
+            "-001-11-22T08:38:38Z",
             "2026-11-22T08:38:38.Z",
             "2026-11-22t08:38:38z",
             "2026-11-22T08:38:38Z[UTC]",
