@@ -40,11 +40,19 @@ demo: wheel ## Install into a fresh environment and walk the whole road on this 
 	@bash scripts/demo.sh $(DEMO) $(VENV)/bin/python
 
 .PHONY: test
-test: test-rust test-python test-e2e test-mcp test-docs ## Run every test
+test: test-rust test-install test-python test-e2e test-mcp test-docs ## Run every test
 
 .PHONY: test-rust
 test-rust: $(VENV)/.created ## Run the tests of the crates
 	$(CARGO) test --workspace --locked
+
+.PHONY: test-install
+test-install: $(VENV)/.created ## Install the executable with cargo (unoptimised) and use it, without Python
+	$(CARGO) install --quiet --locked --debug --path crates/provara-cli --root build/install
+	@rm -rf build/install/vault
+	@cd build/install && for words in 'init vault' 'append vault --type OBSERVATION --set value=1' 'verify vault --strict'; do \
+		echo "provara $$words"; env -i HOME="$$PWD" bin/provara $$words; \
+	done
 
 .PHONY: test-python
 test-python: $(VENV)/.installed ## Run the tests of the Python package, from the installed wheel
@@ -94,10 +102,13 @@ fmt-check: ## Check that the Rust is formatted
 clippy: $(VENV)/.created ## Lint the Rust, warnings denied
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
+# One room at a time: some have modules of the same name.
 .PHONY: mypy
-mypy: $(VENV)/.installed ## Check the types of the Python package and of the test tools
-	$(VENV)/bin/python -m mypy --strict python/provara
-	$(VENV)/bin/python -m mypy --strict tests/e2e benches
+mypy: $(VENV)/.mcp ## Check the types of everything in Python, strictly
+	@for room in python/provara tests/python tests/e2e tests/mcp tests/docs benches scripts examples/*; do \
+		echo "mypy --strict $$room"; \
+		$(VENV)/bin/python -m mypy --strict --exclude node_modules "$$room"; \
+	done
 
 .PHONY: deny
 deny: ## Check licences, bans and sources (where cargo-deny is installed)

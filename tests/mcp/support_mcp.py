@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import httpx2
+import mcp_types as types
 from mcp import ClientSession, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -143,8 +144,8 @@ class Heard:
     async def take(self, message: Any) -> None:
         self.notifications.append(message)
 
-    async def log(self, message: Any) -> None:
-        self.messages.append(message)
+    async def log(self, params: types.LoggingMessageNotificationParams) -> None:
+        self.messages.append(params)
 
     def methods(self) -> list[str]:
         return [getattr(message, "method", "") for message in self.notifications]

@@ -239,11 +239,11 @@ def test_progress_and_logging(plain: Make, vault: Path, transport: str) -> None:
         heard = Heard()
         steps: list[tuple[float, float | None, str | None]] = []
 
-        async def progress(at: float, total: float | None, message: str | None) -> None:
-            steps.append((at, total, message))
+        async def step(progress: float, total: float | None, message: str | None) -> None:
+            steps.append((progress, total, message))
 
         async with connected(server, transport, heard) as session:
-            await session.call_tool("replay_beliefs", {}, progress_callback=progress)
+            await session.call_tool("replay_beliefs", {}, progress_callback=step)
             await eventually(lambda: len(steps) >= 2)
             assert [step[2] for step in steps] == ["verifying", "replaying"]
             assert steps[0][0] < steps[1][0]

@@ -61,7 +61,7 @@ def test_typescript_client(acme: Make, vault: Path, tmp_path: Path, transport: s
     slow = "reduce_com_example_slow"
     if transport == "http":
         with server.http(token=TOKEN) as running:
-            told = {"url": running.url, "token": TOKEN, "slow": slow}
+            told: dict[str, Any] = {"url": running.url, "token": TOKEN, "slow": slow}
             seen = json.loads(node("client.mjs", json.dumps(told)))
     else:
         told = {
@@ -137,7 +137,8 @@ def test_conformance(tmp_path: Path, vault: Path) -> None:
         )
         assert running.alive()
     summary = done.stdout.split("=== SUMMARY ===")[1]
-    passed, failed = set(), set()
+    passed: set[str] = set()
+    failed: set[str] = set()
     for line in summary.splitlines():
         if line.startswith(("✓ ", "✗ ")):
             name = line[2:].split(":")[0]

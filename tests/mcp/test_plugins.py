@@ -133,6 +133,7 @@ def test_a_misbehaving_plugin_breaks_nothing(acme: Make, vault: Path, module: st
                 elif tool.name.startswith("reduce_") and tool.name not in (*CORE, *TYPED):
                     result = await session.call_tool(tool.name, {})
                     if result.is_error:
+                        assert tool.title
                         name = tool.title.removeprefix("Reduce with ")
                         told = server.run("reduce", vault, "--plugin", name)
                         errors = told.stderr.split("ERROR: ", 1)[1]
@@ -189,13 +190,11 @@ def test_a_call_can_be_cancelled(acme: Make, vault: Path, tmp_path: Path) -> Non
                 warm = descendants(running.process.pid)
                 heard: list[float] = []
 
-                async def progress(at: float, *_: Any) -> None:
-                    heard.append(at)
+                async def hear(progress: float, total: float | None, message: str | None) -> None:
+                    heard.append(progress)
 
                 with anyio.move_on_after(3) as scope:
-                    await session.call_tool(
-                        "reduce_com_example_slow", {}, progress_callback=progress
-                    )
+                    await session.call_tool("reduce_com_example_slow", {}, progress_callback=hear)
                 assert scope.cancelled_caught
                 # It went on telling that it works, ever further.
                 assert len(heard) >= 3 and heard == sorted(set(heard))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ EVENTS: list[dict[str, Any]] = [
 
 @pytest.fixture
 def events() -> list[dict[str, Any]]:
-    return json.loads(json.dumps(EVENTS))
+    return copy.deepcopy(EVENTS)
 
 
 @pytest.fixture
