@@ -105,6 +105,12 @@ class Scene:
             SECRET_TOKEN=SECRET,
         )
         provara.run("init", self.vault)
+        # What nobody names, in a directory that Python reads.
+        (modules / "data").mkdir()
+        provara.run("init", modules / "data" / "vault")
+        provara.run(
+            "init", directory / "spare-vault", "--private-keys", modules / "data" / "spare"
+        )
         choice = {
             "attack": name,
             "key": str(self.vault / "identity" / "private_keys.json"),
@@ -227,6 +233,142 @@ def test_what_the_launcher_takes_away_is_there(scene: Any, name: str) -> None:
 def test_there_are_enough() -> None:
     assert len(ATTACKS) >= 40
     assert len(CASES) >= 100
+
+
+# ------------------------------------------------------ where no walls can keep a secret in
+
+PRYING = """
+print("the plugin runs")
+for path in {paths!r}:
+    try:
+        print("it read", open(path).read())
+    except OSError as error:
+        print(error)
+
+class Reducer:
+    name = "com.example.prying"
+    def reduce(self, events): return {{}}
+"""
+
+COMMANDS = {
+    "reduce": ["reduce", "{vault}", "--plugin", "com.example.prying"],
+    "append": ["append", "{vault}", "--type", "com.example.none", "--data", "{{}}"],
+    "export": ["export", "{vault}", "--format", "none", "--output", "out"],
+    "list": ["plugins", "list"],
+    "doctor": ["doctor"],
+}
+
+
+class Prying:
+    """A plugin that looks for keys while it is imported, and a vault to run it on."""
+
+    def __init__(self, provara: Provara, directory: Path):
+        self.modules = directory / "modules"
+        self.modules.mkdir()
+        self.vault = directory / "vault"
+        self.state = directory / "state"
+        self.provara = provara.with_environment(
+            PYTHONPATH=str(self.modules),
+            PROVARA_PLUGINS="prying",
+            XDG_STATE_HOME=str(self.state),
+        )
+        provara.run("init", self.vault)
+
+    def run(self, command: str, *targets: Path, off: bool = False) -> Outcome:
+        """Runs a command whose plugin tries to read the targets."""
+        paths = [str(target) for target in targets]
+        (self.modules / "prying.py").write_text(PRYING.format(paths=paths))
+        words = [word.format(vault=self.vault) for word in COMMANDS[command]]
+        sandbox = "off" if off else "require"
+        return self.provara.run(*words, f"--sandbox={sandbox}", expect=None)
+
+
+@pytest.fixture
+def prying(provara: Provara, tmp_path: Path) -> Prying:
+    return Prying(provara, tmp_path)
+
+
+def assert_refused(outcome: Outcome, word: str) -> None:
+    """The command says why it runs no plugin, and runs none."""
+    assert outcome.code == 3, str(outcome)
+    assert word in assert_one_error(outcome)
+    assert "the plugin runs" not in outcome.stderr, str(outcome)
+
+
+@needs_walls
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_second_name_of_the_key_is_refused(prying: Prying, command: str) -> None:
+    """A hard link among the modules that was there before: the kernel cannot close one name."""
+    key = prying.vault / "identity" / "private_keys.json"
+    link = prying.modules / "innocent.txt"
+    os.link(key, link)
+    assert_refused(prying.run(command, link), "hard links")
+    assert "it read {" in prying.run(command, link, off=True).stderr
+
+
+@needs_walls
+@pytest.mark.parametrize("command", ["reduce", "append", "export"])
+def test_a_second_name_elsewhere_is_refused(prying: Prying, command: str) -> None:
+    """Where nobody looks for keys: the link count alone tells."""
+    key = prying.vault / "identity" / "private_keys.json"
+    os.link(key, prying.vault.parent / "elsewhere")
+    assert_refused(prying.run(command), "hard links")
+
+
+@needs_walls
+@pytest.mark.parametrize("command", ["append", "export", "list", "doctor"])
+@pytest.mark.parametrize("own", [True, False])
+def test_a_vault_where_plugins_write_is_refused(
+    prying: Prying, command: str, own: bool
+) -> None:
+    """The state directory may be written: a vault in it would be, too."""
+    there = prying.state / "provara" / "plugins" / "v2"
+    there.parent.mkdir(parents=True)
+    if own:
+        prying.vault.rename(there)
+        prying.vault = there
+    else:
+        prying.provara.run("init", there, "--private-keys", prying.vault.parent / "k")
+    log = there / "events" / "events.ndjson"
+    assert_refused(prying.run(command, log), "state directory")
+    assert "it read {" in prying.run(command, log, off=True).stderr
+
+
+@needs_walls
+def test_a_reducer_has_no_state_directory_to_refuse(prying: Prying) -> None:
+    there = prying.state / "provara" / "plugins" / "v2"
+    there.parent.mkdir(parents=True)
+    prying.provara.run("init", there)
+    key = there / "identity" / "private_keys.json"
+    outcome = prying.run("reduce", key)
+    assert outcome.code == 0 and "it read" not in outcome.stderr, str(outcome)
+
+
+@needs_walls
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_plugin_reads_a_key_while_it_is_imported(prying: Prying, command: str) -> None:
+    """Nor does one read keys among the modules that nobody named, blank or large as they are."""
+    prying.provara.run("init", prying.modules / "v3")
+    key = prying.modules / "v3" / "identity" / "private_keys.json"
+    blank, large = prying.modules / "blank", prying.modules / "large.json"
+    blank.write_text("\n" * 5000 + key.read_text())
+    large.write_text(key.read_text() + " " * (5 << 20))
+    outcome = prying.run(command, key, blank, large)
+    assert "the plugin runs" in outcome.stderr, str(outcome)
+    assert outcome.stderr.count("Permission denied") == 3, str(outcome)
+    assert prying.run(command, key, blank, large, off=True).stderr.count("it read") == 3
+
+
+@needs_walls
+def test_what_cannot_be_searched_is_refused(prying: Prying) -> None:
+    """A directory on `PYTHONPATH` that holds half a home: it is not opened unseen."""
+    many = prying.modules / "many"
+    for outer in range(501):
+        inner = many / str(outer)
+        inner.mkdir(parents=True)
+        for name in range(100):
+            os.symlink("nowhere", inner / str(name))
+    assert_refused(prying.run("list"), "too many to make sure")
 
 
 # --------------------------------------------------------- before the first line of Python

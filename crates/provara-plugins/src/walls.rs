@@ -15,6 +15,7 @@ mod limits;
 #[cfg(target_os = "linux")]
 mod linux;
 pub(crate) mod paths;
+mod secrets;
 pub(crate) mod site;
 
 use std::fmt;

@@ -105,6 +105,26 @@ def map_the_key(world: World) -> Any:
 
 
 @attack()
+def read_a_keyfile_among_the_modules(_: World) -> Any:
+    """One that no option names, in a directory that Python reads."""
+    return read(os.path.join(os.path.dirname(__file__), "data", "spare"))
+
+
+@attack()
+def read_the_key_of_a_vault_among_the_modules(_: World) -> Any:
+    """One that the command is not about."""
+    vault = os.path.join(os.path.dirname(__file__), "data", "vault")
+    return read(os.path.join(vault, "identity", "private_keys.json"))
+
+
+@attack()
+def read_the_log_of_a_vault_among_the_modules(_: World) -> Any:
+    """Also an export sees its own vault only."""
+    vault = os.path.join(os.path.dirname(__file__), "data", "vault")
+    return read(os.path.join(vault, "events", "events.ndjson"))
+
+
+@attack()
 def read_ssh_keys(world: World) -> Any:
     """In the home directory."""
     return read(f"{world.home}/.ssh/id_ed25519")

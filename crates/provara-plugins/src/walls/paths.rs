@@ -5,18 +5,21 @@
 //! install, a keyfile in a directory on `PYTHONPATH`, the keyfile in a vault that an export reads)
 //! is left out by opening everything around it, child by child, and letting the directories on the
 //! way be listed only. Symbolic links are not followed on the way.
+//!
+//! A directory that the user chose (an entry of `PYTHONPATH`, the source tree of an editable install)
+//! may hold vaults and keyfiles that nobody named. It is searched for them each time. The libraries of
+//! the system and of the interpreter are not: that would take longer than starting Python.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, FileType};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use provara_core::keys::looks_like_keyfile;
-
+use super::secrets::{DEFAULT_KEYFILE, is_keyfile, is_vault, keyfiles};
 use super::{Limits, Rules, site};
 use crate::host::Purpose;
 use crate::interpreter::Interpreter;
@@ -77,17 +80,18 @@ const NETWORK: [&str; 13] = [
 /// Directories below an interpreter's prefix that belong to Python.
 const OF_PREFIX: [&str; 5] = ["lib", "lib64", "pyvenv.cfg", "ssl", "share/zoneinfo"];
 
-/// The largest file that is looked at as a possible keyfile, in bytes.
-const MAX_KEYFILE: u64 = 4 * 1024 * 1024;
-
 /// The largest file that a plugin may write into its state directory, in bytes.
 const MAX_STATE_FILE: u64 = 64 << 20;
 
 /// The largest file that an export may write, in bytes.
 const MAX_EXPORT_FILE: u64 = 16 << 30;
 
-/// The most entries that are opened one by one around closed places.
+/// The most entries that are searched for secrets, or opened one by one around closed places.
 const MAX_ENTRIES: usize = 50_000;
+
+/// What lies in source trees, may be huge, and is nothing that Python imports: other environments,
+/// and what Cargo builds, each by a file that it has.
+const BULK: [&str; 2] = ["pyvenv.cfg", ".rustc_info.json"];
 
 /// Why no walls can be drawn that keep a secret in.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +111,17 @@ pub enum PathsError {
         closed: PathBuf,
         /// The directory that should be open.
         open: PathBuf,
+    },
+    /// A directory of the user's has too many entries to look for secrets in it.
+    #[error("'{}' has more than {MAX_ENTRIES} entries, too many to make sure that no key lies among them", .0.display())]
+    Unsearchable(PathBuf),
+    /// What plugins may write is in the way of what they may not.
+    #[error("the state directory of plugins, '{}', and '{}' lie within each other", .state.display(), .closed.display())]
+    State {
+        /// The state directory.
+        state: PathBuf,
+        /// A vault or a keyfile.
+        closed: PathBuf,
     },
     /// A directory could not be read.
     #[error("'{}' could not be examined: {source}", .path.display())]
@@ -139,9 +154,7 @@ pub(crate) fn rules(subject: &Subject<'_>) -> Result<Rules, PathsError> {
     }
     let mut grants = Grants {
         closed,
-        read: BTreeSet::new(),
-        list: BTreeSet::new(),
-        entries: 0,
+        ..Grants::default()
     };
     let mut write = Vec::new();
     if let Purpose::Export { vault, staging } = subject.purpose {
@@ -185,7 +198,7 @@ pub(crate) fn rules(subject: &Subject<'_>) -> Result<Rules, PathsError> {
         }
     }
     for path in &subject.environment.python_path {
-        grants.open(path)?;
+        grants.open_searched(path, Tree::Path)?;
     }
     let home = subject.environment.home.as_deref();
     let mut sites = site::site_directories(&python.prefix);
@@ -199,14 +212,17 @@ pub(crate) fn rules(subject: &Subject<'_>) -> Result<Rules, PathsError> {
     let home = home.map(real);
     for site in sites {
         for project in site::linked_projects(&site, home.as_deref()) {
-            grants.open_project(&project)?;
+            grants.open_searched(&project, Tree::Project)?;
         }
     }
     let state = match subject.purpose {
         Purpose::Reduce { .. } => None,
         _ => subject.state,
     };
-    write.extend(state.map(|path| Raw::from(real(path))));
+    if let Some(state) = state.map(real) {
+        grants.keep_apart(&state)?;
+        write.push(state.into());
+    }
     let file_size = match subject.purpose {
         Purpose::Export { .. } => MAX_EXPORT_FILE,
         Purpose::Reduce { .. } => 0,
@@ -289,93 +305,62 @@ fn close(path: &Path, closed: &mut BTreeSet<PathBuf>) -> Result<(), PathsError> 
             path,
         });
     }
+    if data.is_dir() {
+        // Closed with its vault, unless it has another name elsewhere.
+        close(&path.join(DEFAULT_KEYFILE), closed)?;
+    }
     closed.insert(path);
     Ok(())
-}
-
-/// Every file of a vault that is a keyfile: the default one by its name, the others by content.
-fn keyfiles(vault: &Path) -> Result<Vec<PathBuf>, PathsError> {
-    let mut found = vec![vault.join("identity/private_keys.json")];
-    let mut open = vec![vault.to_path_buf()];
-    while let Some(directory) = open.pop() {
-        let failed = |source| PathsError::Io {
-            path: directory.clone(),
-            source,
-        };
-        for entry in fs::read_dir(&directory).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let kind = entry.file_type().map_err(failed)?;
-            let path = entry.path();
-            if kind.is_dir() {
-                open.push(path);
-            } else if kind.is_file() && is_keyfile(&path) {
-                found.push(path);
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// Whether a file parses as a keyfile. One that cannot be read is closed to us and stays closed.
-fn is_keyfile(path: &Path) -> bool {
-    use io::Read;
-    let Ok(file) = fs::File::open(path) else {
-        return false;
-    };
-    let mut bytes = Vec::new();
-    let mut start = file.take(64);
-    if start.read_to_end(&mut bytes).is_err() || bytes.trim_ascii_start().first() != Some(&b'{') {
-        return false;
-    }
-    let mut rest = start.into_inner().take(MAX_KEYFILE);
-    rest.read_to_end(&mut bytes).is_ok() && looks_like_keyfile(&bytes)
 }
 
 fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
+/// A directory that the user chose.
+#[derive(Clone, Copy, PartialEq)]
+enum Tree {
+    /// One to find modules in.
+    Path,
+    /// One in which a project is made. What is hidden there is not Python's (`.git`, `.env`), and
+    /// neither is what is in [`BULK`].
+    Project,
+}
+
 /// What is open and what stays closed, while it is worked out.
+#[derive(Default)]
 struct Grants {
     closed: BTreeSet<PathBuf>,
     read: BTreeSet<PathBuf>,
     list: BTreeSet<PathBuf>,
+    /// How many entries were opened one by one.
     entries: usize,
+    /// How many entries were searched.
+    searched: usize,
 }
 
 impl Grants {
     /// Opens a file, or a directory with all that is beneath, except the closed places.
     fn open(&mut self, path: &Path) -> Result<(), PathsError> {
         match fs::canonicalize(path) {
-            Ok(path) => self.open_real(path.clone(), &path, false),
+            Ok(path) => self.open_real(path.clone(), &path),
             Err(_) => Ok(()),
         }
     }
 
-    /// Opens the directory of a project: what is visible in it. Hidden files there are not
-    /// Python's (`.git`, `.env`).
-    fn open_project(&mut self, path: &Path) -> Result<(), PathsError> {
-        self.open_real(path.to_path_buf(), path, true)
-    }
-
-    fn open_real(
-        &mut self,
-        path: PathBuf,
-        root: &Path,
-        visible_only: bool,
-    ) -> Result<(), PathsError> {
-        if self.closed.iter().any(|closed| path.starts_with(closed)) {
+    fn open_real(&mut self, path: PathBuf, root: &Path) -> Result<(), PathsError> {
+        if self.is_closed(&path) {
             return Ok(());
         }
-        let beneath = self
+        let Some(beneath) = self
             .closed
             .iter()
             .find(|closed| closed.starts_with(&path))
-            .cloned();
-        if beneath.is_none() && !visible_only {
+            .cloned()
+        else {
             self.read.insert(path);
             return Ok(());
-        }
+        };
         for entry in fs::read_dir(&path)
             .map_err(|source| PathsError::Io {
                 path: path.clone(),
@@ -386,21 +371,138 @@ impl Grants {
             self.entries += 1;
             if self.entries > MAX_ENTRIES {
                 return Err(PathsError::TooMany {
-                    closed: beneath.unwrap_or(path),
+                    closed: beneath,
                     open: root.to_path_buf(),
                 });
             }
-            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-            let link = entry.file_type().map_or(true, |kind| kind.is_symlink());
-            if link || (visible_only && hidden) {
-                continue;
+            if entry.file_type().is_ok_and(|kind| !kind.is_symlink()) {
+                self.open_real(entry.path(), root)?;
             }
-            self.open_real(entry.path(), root, false)?;
         }
         self.list.insert(path);
         Ok(())
     }
+
+    /// Opens what the user chose, except the closed places and every vault and keyfile in it.
+    fn open_searched(&mut self, path: &Path, tree: Tree) -> Result<(), PathsError> {
+        let Ok(path) = fs::canonicalize(path) else {
+            return Ok(());
+        };
+        let opened = self.read.iter().any(|open| path.starts_with(open));
+        if opened || self.is_closed(&path) {
+            return Ok(());
+        }
+        let Ok(kind) = fs::metadata(&path).map(|data| data.file_type()) else {
+            return Ok(());
+        };
+        if self.opens(&path, kind, &path, tree)? {
+            self.read.insert(path);
+        }
+        Ok(())
+    }
+
+    /// Whether a file, or a directory with all that is beneath, may be opened. Of a directory that
+    /// may not as a whole, opens what may be. What proves to be a vault or a keyfile is closed from
+    /// now on.
+    fn opens(
+        &mut self,
+        path: &Path,
+        kind: FileType,
+        root: &Path,
+        tree: Tree,
+    ) -> Result<bool, PathsError> {
+        if self.read.contains(path) {
+            return Ok(true);
+        }
+        if self.closed.contains(path) {
+            return Ok(false);
+        }
+        if kind.is_dir() && is_vault(path) || kind.is_file() && is_keyfile(path) {
+            close(path, &mut self.closed)?;
+            return Ok(false);
+        }
+        if kind.is_dir() {
+            return self.search(path, root, tree);
+        }
+        Ok(true)
+    }
+
+    /// Opens what may be open in a directory. If that is all of it, says so instead, and the caller
+    /// opens it as a whole.
+    fn search(&mut self, path: &Path, root: &Path, tree: Tree) -> Result<bool, PathsError> {
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            // Closed to us, and so to a plugin, or gone.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound
+                ) =>
+            {
+                return Ok(true);
+            }
+            Err(source) => {
+                return Err(PathsError::Io {
+                    path: path.to_path_buf(),
+                    source,
+                });
+            }
+        };
+        let mut whole = true;
+        let mut open = Vec::new();
+        for entry in entries.flatten() {
+            self.searched += 1;
+            if self.searched > MAX_ENTRIES {
+                return Err(PathsError::Unsearchable(root.to_path_buf()));
+            }
+            let Ok(kind) = entry.file_type() else {
+                continue;
+            };
+            // Opens nothing: what it leads to decides.
+            if kind.is_symlink() {
+                continue;
+            }
+            let child = entry.path();
+            let left_out = tree == Tree::Project && is_left_out(&child, kind.is_dir());
+            if !left_out && self.opens(&child, kind, root, tree)? {
+                open.push(child);
+            } else {
+                whole = false;
+            }
+        }
+        if !whole {
+            self.read.extend(open);
+            self.list.insert(path.to_path_buf());
+        }
+        Ok(whole)
+    }
+
+    /// Makes sure that a directory which plugins may write has nothing to do with what is closed.
+    fn keep_apart(&self, state: &Path) -> Result<(), PathsError> {
+        let mut within = Grants::default();
+        within.open_searched(state, Tree::Path)?;
+        let apart = |closed: &&PathBuf| !closed.starts_with(state) && !state.starts_with(closed);
+        let all = self.closed.iter().chain(&within.closed);
+        match all.into_iter().find(|closed| !apart(closed)) {
+            None => Ok(()),
+            Some(closed) => Err(PathsError::State {
+                state: state.to_path_buf(),
+                closed: closed.clone(),
+            }),
+        }
+    }
+
+    fn is_closed(&self, path: &Path) -> bool {
+        self.closed.iter().any(|closed| path.starts_with(closed))
+    }
+}
+
+/// Whether something in a project is none of Python's business.
+fn is_left_out(path: &Path, is_dir: bool) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_bytes().starts_with(b".")
+        || is_dir && (name == "node_modules" || BULK.iter().any(|file| path.join(file).is_file()))
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -3,7 +3,7 @@ use crate::interpreter::FoundBy;
 use crate::testing::TempDir;
 use std::os::unix::fs::symlink;
 
-const KEYFILE: &str = r#"{"keys":[{"key_id":"bp1_0123456789abcdef","private_key_b64":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","algorithm":"Ed25519"}]}"#;
+pub(in crate::walls) const KEYFILE: &str = r#"{"keys":[{"key_id":"bp1_0123456789abcdef","private_key_b64":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","algorithm":"Ed25519"}]}"#;
 
 struct World {
     dir: TempDir,
@@ -20,6 +20,7 @@ impl World {
             "code/vault/identity",
             "code/vault/events",
             "code/vault/artifacts/cas",
+            "state",
         ] {
             fs::create_dir_all(root.join(path)).unwrap();
         }
@@ -48,6 +49,17 @@ impl World {
     }
 
     fn rules(&self, purpose: &Purpose, protect: &[&str]) -> Result<Rules, PathsError> {
+        self.rules_with(purpose, protect, "code", "state")
+    }
+
+    /// The rules with these directories on `PYTHONPATH` and for the state.
+    fn rules_with(
+        &self,
+        purpose: &Purpose,
+        protect: &[&str],
+        python_path: &str,
+        state: &str,
+    ) -> Result<Rules, PathsError> {
         let protect: Vec<PathBuf> = protect
             .iter()
             .map(|path| self.dir.path().join(path))
@@ -55,11 +67,11 @@ impl World {
         rules(&Subject {
             interpreter: &self.interpreter,
             environment: &Environment {
-                python_path: vec![self.dir.path().join("code")],
+                python_path: vec![self.dir.path().join(python_path)],
                 ..Environment::default()
             },
             purpose,
-            state: Some(self.dir.path()),
+            state: Some(&self.dir.path().join(state)),
             protect: &protect,
             network: false,
             timeout: None,
@@ -77,12 +89,14 @@ impl World {
 }
 
 #[test]
-fn what_is_not_protected_is_open_as_a_whole() {
+fn what_holds_no_secret_is_open_as_a_whole() {
     let world = World::new();
-    let rules = world.rules(&Purpose::Validate, &[]).unwrap();
-    assert_eq!(world.inside(&rules.read), ["code", "venv/lib"]);
+    let rules = world
+        .rules_with(&Purpose::Validate, &[], "code/pkg", "state")
+        .unwrap();
+    assert_eq!(world.inside(&rules.read), ["code/pkg", "venv/lib"]);
     assert_eq!(world.inside(&rules.list), [""; 0]);
-    assert_eq!(world.inside(&rules.write), [""]);
+    assert_eq!(world.inside(&rules.write), ["state"]);
     assert_eq!(world.inside(&rules.execute), ["usr/bin/python3"]);
     assert!(!rules.network);
 }
@@ -99,6 +113,111 @@ fn a_vault_beneath_an_open_directory_stays_closed() {
     // One that contains the open directory closes it.
     let rules = world.rules(&Purpose::Discover, &["code"]).unwrap();
     assert_eq!(world.inside(&rules.read), ["venv/lib"]);
+}
+
+#[test]
+fn secrets_that_nobody_named_are_found() {
+    let world = World::new();
+    let path = |path: &str| world.dir.path().join(path);
+    fs::create_dir_all(path("code/deep/er")).unwrap();
+    fs::write(path("code/deep/er/open.py"), "").unwrap();
+    fs::write(path("code/deep/er/k"), format!("{:100}{KEYFILE}", "")).unwrap();
+    let open = |rules: Rules| world.inside(&rules.read);
+    // The vault as a whole: its log is no secret of a kind that a search would find.
+    fs::remove_file(path("code/vault/identity/private_keys.json")).unwrap();
+    let rules = world.rules(&Purpose::Discover, &[]).unwrap();
+    assert_eq!(
+        world.inside(&rules.list),
+        ["code", "code/deep", "code/deep/er"]
+    );
+    assert_eq!(
+        open(rules),
+        [
+            "code/deep/er/open.py",
+            "code/module.py",
+            "code/pkg",
+            "venv/lib"
+        ]
+    );
+    // The directory itself, or the file.
+    for python_path in ["code/vault", "code/vault/identity", "code/deep/er/k"] {
+        let rules = world.rules_with(&Purpose::Discover, &["code/vault"], python_path, "state");
+        assert_eq!(open(rules.unwrap()), ["venv/lib"], "{python_path}");
+    }
+    let rules = world.rules_with(&Purpose::Discover, &[], "code/vault", "state");
+    assert_eq!(open(rules.unwrap()), ["venv/lib"]);
+}
+
+#[test]
+fn a_directory_that_cannot_be_searched_is_refused() {
+    let world = World::new();
+    let code = world.dir.path().join("code");
+    let search = |searched| {
+        let mut grants = Grants {
+            searched,
+            ..Grants::default()
+        };
+        grants
+            .open_searched(&code, Tree::Path)
+            .map(|()| grants.searched)
+    };
+    // A module, a directory, a link and a vault, which is not looked into.
+    let count = search(0).unwrap();
+    assert_eq!(count, 4);
+    assert!(search(MAX_ENTRIES - count).is_ok());
+    assert!(matches!(
+        search(MAX_ENTRIES - count + 1),
+        Err(PathsError::Unsearchable(path)) if path == code
+    ));
+}
+
+#[test]
+fn a_projects_bulk_and_hidden_files_are_left_out() {
+    let world = World::new();
+    let project = world.dir.path().join("project");
+    for (directory, file) in [
+        ("src", "module.py"),
+        ("src/.secret", "env"),
+        ("src/pkg", ".env"),
+        (".git", "config"),
+        ("venv", "pyvenv.cfg"),
+        ("target", ".rustc_info.json"),
+        ("node_modules", "index.js"),
+    ] {
+        fs::create_dir_all(project.join(directory)).unwrap();
+        fs::write(project.join(directory).join(file), "").unwrap();
+    }
+    let mut grants = Grants::default();
+    grants.open_searched(&project, Tree::Project).unwrap();
+    let read: Vec<&Path> = grants.read.iter().map(PathBuf::as_path).collect();
+    assert_eq!(read, [project.join("src/module.py")]);
+    assert!(grants.list.contains(&project.join("src/pkg")));
+}
+
+#[test]
+fn what_plugins_write_is_apart_from_what_is_closed() {
+    let world = World::new();
+    let refused = |protect: &[&str], state: &str| {
+        matches!(
+            world.rules_with(&Purpose::Discover, protect, "code", state),
+            Err(PathsError::State { .. })
+        )
+    };
+    // It holds what was named, or lies in it; it holds what was not named.
+    assert!(refused(&["code/vault"], ""));
+    assert!(refused(&["code/vault"], "code/vault/artifacts"));
+    assert!(refused(&[], "code"));
+    assert!(refused(&[], "code/vault"));
+    assert!(refused(&[], "code/vault/artifacts"));
+    assert!(!refused(&["code/vault"], "state"));
+    let export = Purpose::Export {
+        vault: world.dir.path().join("code/vault"),
+        staging: world.dir.path().join("venv"),
+    };
+    assert!(matches!(
+        world.rules_with(&export, &[], "code", "code/vault/artifacts/cas"),
+        Err(PathsError::State { .. })
+    ));
 }
 
 #[test]
@@ -137,7 +256,7 @@ fn an_export_reads_the_vault_but_no_keyfile() {
                 .inside(&rules.list)
                 .contains(&"code/vault/identity".to_owned())
         );
-        assert_eq!(world.inside(&rules.write), ["venv", ""]);
+        assert_eq!(world.inside(&rules.write), ["venv", "state"]);
     }
 }
 
@@ -198,6 +317,9 @@ fn a_keyfile_with_two_names_is_refused() {
             &Purpose::Validate,
             &["code/vault/identity/private_keys.json"],
         ),
+        // A vault is named by its directory; a search finds one that is not named.
+        (&Purpose::Validate, &["code/vault"]),
+        (&Purpose::Validate, &[]),
     ] {
         assert!(matches!(
             world.rules(purpose, protect),
