@@ -10,7 +10,7 @@ use crate::json::{self, MAX_DEPTH, ParseError, Value};
 use crate::keys::{
     BadSignature, PublicKey, SigningKey, signature_from_base64, signature_to_base64,
 };
-use crate::time::Timestamp;
+use crate::time::{Timestamp, TimestampError};
 
 /// The version that every checkpoint states.
 pub const SPEC_VERSION: &str = "1.0";
@@ -33,7 +33,7 @@ pub struct Checkpoint<'a> {
     /// The key that signed.
     pub key_id: KeyId,
     /// When it was signed, as stated.
-    pub signed_at_utc: String,
+    pub signed_at_utc: Timestamp,
     signature: [u8; 64],
 }
 
@@ -43,6 +43,9 @@ pub enum CheckpointError {
     /// It is no strict JSON (`PROVARA_E104`).
     #[error("not strict JSON: {0}")]
     Json(#[from] ParseError),
+    /// It is in neither canonical form (`PROVARA_E104`).
+    #[error("not in canonical form")]
+    NotCanonical,
     /// A member is missing (`PROVARA_E300`).
     #[error("'{0}' is missing")]
     Missing(&'static str),
@@ -62,6 +65,9 @@ pub enum CheckpointError {
         /// What is wrong with it.
         error: IdError,
     },
+    /// `signed_at_utc` is no timestamp (`PROVARA_E105`).
+    #[error("'signed_at_utc' is {0}")]
+    Time(#[from] TimestampError),
     /// `sig` is not the Base64 of 64 bytes (`PROVARA_E103`).
     #[error("'sig' is not the Base64 of 64 bytes")]
     Signature,
@@ -139,6 +145,12 @@ impl<'a> Checkpoint<'a> {
             let (field, expected) = ("checkpoint", "an object");
             return Err(CheckpointError::Field { field, expected });
         }
+        let written = text.strip_suffix(b"\n").unwrap_or(text);
+        let canonical = token_preserving(&document) == written
+            || jcs(&document).is_ok_and(|strict| strict == written);
+        if !canonical {
+            return Err(CheckpointError::NotCanonical);
+        }
         let spec_version = string(member("spec_version")?, "spec_version")?;
         if spec_version != SPEC_VERSION {
             let found = spec_version.to_owned();
@@ -169,7 +181,7 @@ impl<'a> Checkpoint<'a> {
                     field: "key_id",
                     error,
                 })?,
-            signed_at_utc: string(member("signed_at_utc")?, "signed_at_utc")?.to_owned(),
+            signed_at_utc: string(member("signed_at_utc")?, "signed_at_utc")?.parse()?,
             signature: member("sig")?
                 .as_str()
                 .and_then(|text| signature_from_base64(text.as_bytes()))

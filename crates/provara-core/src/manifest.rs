@@ -100,9 +100,20 @@ pub struct Manifest {
     pub files: Vec<ListedFile>,
     /// `file_count` as written.
     pub file_count: u64,
+    /// Members that the format does not name: they enter neither the root nor its signature.
+    pub unsigned: Vec<String>,
     /// Whether the text is in canonical form.
     pub canonical: bool,
 }
+
+/// The members of `manifest.json`.
+const MEMBERS: [&str; 5] = [
+    "backpack_spec_version",
+    "created_at_utc",
+    "file_count",
+    "files",
+    "manifest_version",
+];
 
 impl Manifest {
     /// Reads `manifest.json`.
@@ -141,6 +152,13 @@ impl Manifest {
                 .map(read_file)
                 .collect::<Result<_, _>>()?,
             file_count: count.ok_or(ManifestError::Field("file_count"))?,
+            unsigned: document
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter(|(name, _)| !MEMBERS.contains(&&**name))
+                .map(|(name, _)| name.to_string())
+                .collect(),
             canonical: jcs(&document).is_ok_and(|bytes| bytes == trimmed),
         })
     }

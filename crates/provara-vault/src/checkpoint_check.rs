@@ -88,14 +88,11 @@ fn compare(
     let mut reducer = BeliefReducer::new();
     let mut revoked: BTreeMap<KeyId, u64> = BTreeMap::new();
     let mut count = 0;
-    let mut take = |number: u64, event: &Value<'_>| {
-        reducer.apply(event);
-        count = number;
-        if event.get("type").and_then(Value::as_str) == Some("KEY_REVOCATION") {
-            let key = event
-                .get("payload")
-                .and_then(|payload| payload.get("revoked_key_id"));
-            if let Some(key) = key.and_then(Value::as_str).and_then(|key| key.parse().ok()) {
+    let mut take = |number: u64, event: Option<&Value<'_>>| {
+        if let Some(event) = event {
+            reducer.apply(event);
+            count = number;
+            if let Some(key) = revoked_key(event) {
                 revoked.entry(key).or_insert(number);
             }
         }
@@ -129,8 +126,10 @@ fn compare(
         }
         Ok(())
     };
+    // A checkpoint may be of no events.
+    take(0, None)?;
     if let Some(log) = &capture.log {
-        each_event(&log.lines, &mut take)?;
+        each_event(&log.lines, |number, event| take(number, Some(event)))?;
         if !log.tail.is_empty() {
             // The log is sound, so this is a whole event that only lacks its line end.
             let event =
@@ -140,7 +139,7 @@ fn compare(
                     reason: error.to_string(),
                 })?;
             let number = log.lines.lines().count() as u64 + 1;
-            take(number, &event)?;
+            take(number, Some(&event))?;
         }
     }
     for (covered, claims) in claims.range(count + 1..) {
@@ -150,6 +149,14 @@ fn compare(
         }
     }
     Ok(findings)
+}
+
+fn revoked_key(event: &Value<'_>) -> Option<KeyId> {
+    if event.get("type")?.as_str()? != "KEY_REVOCATION" {
+        return None;
+    }
+    let key = event.get("payload")?.get("revoked_key_id")?;
+    key.as_str()?.parse().ok()
 }
 
 fn check_signature(
@@ -177,7 +184,8 @@ fn check_signature(
 
 fn code_of(error: &CheckpointError) -> Code {
     match error {
-        CheckpointError::Json(_) => Code::E104,
+        CheckpointError::Json(_) | CheckpointError::NotCanonical => Code::E104,
+        CheckpointError::Time(_) => Code::E105,
         CheckpointError::Missing(_) | CheckpointError::Field { .. } => Code::E300,
         CheckpointError::Id {
             field: "key_id", ..

@@ -130,7 +130,12 @@ fn what_is_no_checkpoint_is_named() {
         Checkpoint::parse(changed.as_bytes()).expect_err(new)
     };
     assert!(matches!(fault("{", "["), CheckpointError::Json(_)));
-    assert_eq!(fault("\"sig\"", "\"gis\""), CheckpointError::Missing("sig"));
+    assert_eq!(
+        fault("\"sig\":", "\"sig\": "),
+        CheckpointError::NotCanonical
+    );
+    assert!(matches!(fault("2026-", "26-"), CheckpointError::Time(_)));
+    assert_eq!(fault("\"sig\"", "\"siG\""), CheckpointError::Missing("sig"));
     assert_eq!(
         fault("\"sig\":\"", "\"sig\":\"A"),
         CheckpointError::Signature

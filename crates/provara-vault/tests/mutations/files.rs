@@ -1,11 +1,16 @@
 //! Changes of the files beside the log, of the seal, of checkpoints and of what closes or redacts
 //! (spec/VAULT_FORMAT, sections 1, 5, 6 and 8).
 
+use provara_core::beliefs::BeliefReducer;
+use provara_core::canonical::token_preserving;
+use provara_core::checkpoint;
 use provara_core::finding::Code::{
-    E003, E006, E008, E009, E010, E011, E012, E100, E103, E104, E202, E204, E300, E302, E303, W001,
-    W002,
+    E003, E006, E008, E009, E010, E011, E012, E100, E103, E104, E105, E202, E204, E300, E302, E303,
+    W001, W002,
 };
 use provara_core::id::Digest;
+use provara_core::json::{self, Value};
+use provara_core::keys::signature_to_base64;
 use provara_core::manifest::{sign_root, write_merkle_root};
 
 use crate::golden::log_forge::key;
@@ -212,6 +217,32 @@ pub(crate) const FILES: &[Mutation] = &[
         &[E100],
     ),
     Mutation(
+        "root without LF",
+        NOTHING,
+        |g| {
+            g.files.get_mut("merkle_root.txt").unwrap().pop();
+        },
+        &[E100],
+    ),
+    Mutation(
+        "manifest at no time",
+        NOTHING,
+        |g| g.forge_manifest("2026-11-22T10:00:00.000000Z", "today"),
+        &[E105],
+    ),
+    Mutation(
+        "manifest with a member that nothing signs",
+        NOTHING,
+        |g| g.forge_manifest("{\"backpack", "{\"approved_by\":\"eve\",\"backpack"),
+        &[E302],
+    ),
+    Mutation(
+        "seal signature at no time",
+        NOTHING,
+        |g| g.edit("manifest.sig", "2026-11-22T10:00:00.000000Z", "today"),
+        &[E105, E003],
+    ),
+    Mutation(
         "root missing",
         NOTHING,
         |g| {
@@ -299,6 +330,34 @@ pub(crate) const FILES: &[Mutation] = &[
         &[E003],
     ),
     Mutation(
+        "checkpoint at no time",
+        |g| g.edit_checkpoint("2026-11-22T10:00:00.000000Z", "today"),
+        NOTHING,
+        &[E105],
+    ),
+    Mutation(
+        "checkpoint with white space",
+        |g| g.edit_checkpoint(",\"key_id\":", ", \"key_id\":"),
+        NOTHING,
+        &[E104],
+    ),
+    Mutation(
+        "checkpoint of no events with a state",
+        |g| {
+            let none = BeliefReducer::new().finish();
+            let text = checkpoint::build(&none, None, &key(1), now());
+            let text = String::from_utf8(text).unwrap();
+            let forged = text.replace("\"local\":{}", "\"local\":{\"a:b\":{}}");
+            assert_ne!(forged, text);
+            g.files.insert(
+                "checkpoints/0000000000.chk".into(),
+                resign_checkpoint(forged.as_bytes()),
+            );
+        },
+        NOTHING,
+        &[E009],
+    ),
+    Mutation(
         "checkpoint of another log",
         |g| {
             let at = g.log.lines.len() - 1;
@@ -344,3 +403,14 @@ pub(crate) const FILES: &[Mutation] = &[
         &[E006],
     ),
 ];
+
+/// Signs a checkpoint anew, whatever it says.
+fn resign_checkpoint(text: &[u8]) -> Vec<u8> {
+    let Value::Object(mut members) = json::parse(text).unwrap() else {
+        panic!("a checkpoint is an object")
+    };
+    members.retain(|(name, _)| name != "sig");
+    let signature = key(1).sign(&token_preserving(&Value::Object(members.clone())));
+    members.push(("sig".into(), signature_to_base64(&signature).into()));
+    token_preserving(&Value::Object(members))
+}
