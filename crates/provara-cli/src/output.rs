@@ -24,6 +24,12 @@ pub(crate) fn check(path: &Path, force: bool, vault: &Vault) -> Result<(), Failu
 /// Makes the place where the output comes into being.
 pub(crate) fn prepare(path: &Path, force: bool, vault: &Vault) -> Result<Staging, Failure> {
     Staging::prepare(path, force, &forbidden(path, vault))
+        .map(|staging| {
+            staging.on_remains(|path, error| {
+                let path = path.display();
+                out::warn(&format!("'{path}' could not be removed: {error}."));
+            })
+        })
         .map_err(|error| error::staging_failure(&error))
 }
 

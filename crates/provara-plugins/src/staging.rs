@@ -7,13 +7,14 @@
 //! What a crash leaves behind: before the move, a hidden directory `.NAME.provara-…` beside an
 //! untouched target; after the move, the new target, and at worst that directory with the old one.
 
+mod tree;
+
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use provara_core::keys::looks_like_keyfile;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::interrupt::Guard;
@@ -76,6 +77,7 @@ pub enum StagingError {
 ///
 /// Dropping it without [`Staging::commit`] removes everything that was written.
 #[derive(Debug)]
+#[must_use = "it is removed at once"]
 pub struct Staging {
     /// The private directory.
     directory: PathBuf,
@@ -83,8 +85,10 @@ pub struct Staging {
     output: PathBuf,
     target: PathBuf,
     force: bool,
+    /// Told when the private directory cannot be removed.
+    remains: fn(&Path, &io::Error),
     /// Holds signals back so that a destructor runs; the last field, so that it goes last.
-    _guard: Guard,
+    _guard: Option<Guard>,
 }
 
 /// Checks that an output may be written to `target`, without writing anything: its directory is
@@ -128,7 +132,7 @@ pub fn check(target: &Path, force: bool, forbidden: &[PathBuf]) -> Result<PathBu
             source,
         }),
         Ok(_) if !force => Err(StagingError::Exists(target.to_path_buf())),
-        Ok(data) => match precious(&absolute, &data) {
+        Ok(data) => match tree::precious(&absolute, &data, tree::MAX_LOOKED_AT) {
             None => Ok(absolute),
             Some(what) => Err(StagingError::NotReplaceable {
                 path: target.to_path_buf(),
@@ -138,29 +142,9 @@ pub fn check(target: &Path, force: bool, forbidden: &[PathBuf]) -> Result<PathBu
     }
 }
 
-/// What must not be lost to an output, whatever was asked: replacing a link or a device by accident
-/// is worse than asking for another name, and a vault or a key cannot be made again.
-fn precious(path: &Path, data: &fs::Metadata) -> Option<&'static str> {
-    /// A keyfile of this size would hold some 10,000 keys.
-    const LARGEST_KEYFILE: u64 = 2 << 20;
-    let is_vault = |path: &Path| path.join("events/events.ndjson").exists();
-    if data.is_dir() {
-        let entries = fs::read_dir(path).into_iter().flatten().flatten();
-        let holds_vault = entries
-            .map(|entry| entry.path())
-            .any(|path| is_vault(&path));
-        return (is_vault(path) || holds_vault).then_some("or holds a vault");
-    }
-    if !data.is_file() {
-        return Some("neither a file nor a directory");
-    }
-    let keyfile =
-        data.len() <= LARGEST_KEYFILE && fs::read(path).is_ok_and(|text| looks_like_keyfile(&text));
-    keyfile.then_some("a keyfile")
-}
-
 impl Staging {
-    /// Checks the target as [`check`] does and makes the private directory, mode 0700.
+    /// Checks the target as [`check`] does and makes the private directory, mode 0700. While the
+    /// value lives a signal does not end the process at once (see [`Guard`]).
     ///
     /// # Errors
     /// [`StagingError`].
@@ -169,12 +153,32 @@ impl Staging {
         force: bool,
         forbidden: &[PathBuf],
     ) -> Result<Staging, StagingError> {
-        let target = check(target, force, forbidden)?;
-        let failed = |source| StagingError::Io {
-            path: target.clone(),
+        let guard = Guard::new().map_err(|source| StagingError::Io {
+            path: target.to_path_buf(),
             source,
-        };
-        let guard = Guard::new().map_err(failed)?;
+        })?;
+        Staging::prepare_with(target, force, forbidden, Some(guard))
+    }
+
+    /// The same for a program whose signals are its own business.
+    ///
+    /// # Errors
+    /// [`StagingError`].
+    pub fn prepare_unguarded(
+        target: &Path,
+        force: bool,
+        forbidden: &[PathBuf],
+    ) -> Result<Staging, StagingError> {
+        Staging::prepare_with(target, force, forbidden, None)
+    }
+
+    fn prepare_with(
+        target: &Path,
+        force: bool,
+        forbidden: &[PathBuf],
+        guard: Option<Guard>,
+    ) -> Result<Staging, StagingError> {
+        let target = check(target, force, forbidden)?;
         // `check` gives a path with a directory and a name.
         let parent = target.parent().unwrap_or(Path::new("/"));
         let name = target.file_name().unwrap_or_default();
@@ -188,8 +192,15 @@ impl Staging {
             output,
             target,
             force,
+            remains: |_, _| (),
             _guard: guard,
         })
+    }
+
+    /// Says whom to tell if the private directory cannot be removed in the end, and why.
+    pub fn on_remains(mut self, tell: fn(&Path, &io::Error)) -> Staging {
+        self.remains = tell;
+        self
     }
 
     /// The private directory, which an export may write.
@@ -219,7 +230,7 @@ impl Staging {
     /// [`StagingError`]; the target is as it was.
     pub fn commit(self) -> Result<(), StagingError> {
         match fs::symlink_metadata(&self.output) {
-            Ok(_) => settle(&self.output, Path::new(""))?,
+            Ok(_) => tree::settle(&self.output, Path::new(""), &self.target)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(StagingError::Nothing);
             }
@@ -227,10 +238,20 @@ impl Staging {
         }
         // The output's own name must be on disk before another name points at it.
         sync(&self.directory).map_err(|source| self.failed(source))?;
+        // Opened before the move: what fails after it would be told of an output that is there.
+        let parent = self.target.parent().unwrap_or(Path::new("/"));
+        let parent = match File::open(parent) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+            opened => Some(opened.map_err(|source| self.failed(source))?),
+        };
         self.place()?;
         // The new name: until this returns, a crash may bring the old state back, whole.
-        let parent = self.target.parent().unwrap_or(Path::new("/"));
-        sync(parent).map_err(|source| self.failed(source))
+        let done = match parent {
+            Some(parent) => durable(parent.sync_all()),
+            // A directory that may be written but not read cannot be opened.
+            None => sync_everything(&self.directory),
+        };
+        done.map_err(|source| self.failed(source))
         // Dropping removes the directory, with the old target if that was swapped into it.
     }
 
@@ -298,7 +319,10 @@ impl Staging {
             fs::rename(&aside, &self.target).map_err(|source| self.failed(source))?;
             return Err(self.failed(source));
         }
-        remove(&aside).map_err(|source| self.failed(source))
+        if let Err(error) = tree::remove(&aside) {
+            (self.remains)(&aside, &error);
+        }
+        Ok(())
     }
 
     fn failed(&self, source: io::Error) -> StagingError {
@@ -311,8 +335,9 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // Nobody is left to tell; a second attempt would not help.
-        let _ = remove(&self.directory);
+        if let Err(error) = tree::remove(&self.directory) {
+            (self.remains)(&self.directory, &error);
+        }
     }
 }
 
@@ -334,77 +359,29 @@ fn make_directory(parent: &Path, name: &std::ffi::OsStr) -> io::Result<PathBuf> 
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Checks that an output consists of files and directories of its own, and writes it through to
-/// the disk: files first, then the directory that names them.
-fn settle(path: &Path, shown: &Path) -> Result<(), StagingError> {
-    let failed = |source| StagingError::Io {
-        path: path.to_path_buf(),
-        source,
-    };
-    let foreign = |what| StagingError::Foreign {
-        path: if shown.as_os_str().is_empty() {
-            PathBuf::from(".")
-        } else {
-            shown.to_path_buf()
-        },
-        what,
-    };
-    let data = fs::symlink_metadata(path).map_err(failed)?;
-    if data.is_symlink() {
-        return Err(foreign("a symbolic link"));
-    }
-    if data.is_file() {
-        if data.nlink() > 1 {
-            return Err(foreign("a second name of an existing file"));
-        }
-        // A plugin that creates a file can ask for it to run as its owner, who may be root.
-        if data.mode() & 0o7000 != 0 {
-            fs::set_permissions(path, Permissions::from_mode(data.mode() & 0o777))
-                .map_err(failed)?;
-        }
-        return sync(path).map_err(failed);
-    }
-    if !data.is_dir() {
-        return Err(foreign("something that is neither a file nor a directory"));
-    }
-    for entry in fs::read_dir(path).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        settle(&entry.path(), &shown.join(entry.file_name()))?;
-    }
-    sync(path).map_err(failed)
-}
-
 /// Writes a file's data, or a directory's names, through to the disk.
 fn sync(path: &Path) -> io::Result<()> {
-    match File::open(path)?.sync_all() {
+    durable(File::open(path)?.sync_all())
+}
+
+fn durable(synced: io::Result<()>) -> io::Result<()> {
+    match synced {
         // Some file systems have no fsync for directories.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         other => other,
     }
 }
 
-/// Removes a file or a tree, also one whose directories were made unreadable.
-fn remove(path: &Path) -> io::Result<()> {
-    let removed = |path: &Path| match fs::symlink_metadata(path)?.is_dir() {
-        true => fs::remove_dir_all(path),
-        false => fs::remove_file(path),
-    };
-    if removed(path).is_ok() {
-        return Ok(());
+/// Writes the whole file system of a directory through to the disk.
+fn sync_everything(directory: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(File::open(directory)?)?;
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = directory;
+        rustix::fs::sync();
     }
-    open_up(path);
-    removed(path)
-}
-
-fn open_up(path: &Path) {
-    let is_dir = |path: &Path| fs::symlink_metadata(path).is_ok_and(|data| data.is_dir());
-    if !is_dir(path) {
-        return;
-    }
-    let _ = fs::set_permissions(path, Permissions::from_mode(0o700));
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        open_up(&entry.path());
-    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use super::*;
 use crate::testing::TempDir;
-use std::os::unix::fs::symlink;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::slice;
 
 fn names(directory: &Path) -> Vec<String> {
@@ -112,6 +113,10 @@ fn force_spares_vaults_keys_and_full_directories() {
     fs::create_dir_all(vault.join("events")).unwrap();
     fs::write(vault.join("events/events.ndjson"), "").unwrap();
     assert!(refused(&vault) && refused(&dir.path().join("home")));
+    let deep = dir.path().join("deep");
+    fs::create_dir_all(deep.join("a/b")).unwrap();
+    fs::rename(dir.path().join("home"), deep.join("a/b/home")).unwrap();
+    assert!(refused(&deep), "a vault at any depth");
     let keyfile = dir.path().join("keys.json");
     let key = provara_core::keys::SigningKey::from_seed(&[1; 32]);
     fs::write(
@@ -120,6 +125,13 @@ fn force_spares_vaults_keys_and_full_directories() {
     )
     .unwrap();
     assert!(refused(&keyfile));
+    let full = dir.path().join("full");
+    fs::create_dir_all(full.join("a/b")).unwrap();
+    fs::write(full.join("a/b/report.json"), "{}").unwrap();
+    let spared = |limit| tree::precious(&full, &fs::metadata(&full).unwrap(), limit).is_some();
+    assert!(!spared(3) && spared(2), "more than is looked through");
+    fs::rename(&keyfile, full.join("a/b/keys.json")).unwrap();
+    assert!(refused(&full), "a keyfile at any depth");
 
     let target = dir.path().join("out");
     fs::create_dir(&target).unwrap();
@@ -131,6 +143,85 @@ fn force_spares_vaults_keys_and_full_directories() {
         Err(StagingError::NotReplaceable { .. })
     ));
     assert_eq!(fs::read_to_string(target.join("inside")).unwrap(), "old");
+}
+
+/// Makes directories in directories, deeper than a path can name them.
+fn nest(root: &Path, depth: usize) {
+    fs::create_dir(root).unwrap();
+    let mut inner = File::open(root).unwrap();
+    for _ in 0..depth {
+        rustix::fs::mkdirat(&inner, "d", 0o700.into()).unwrap();
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+        inner = rustix::fs::openat(&inner, "d", flags, rustix::fs::Mode::empty())
+            .unwrap()
+            .into();
+    }
+}
+
+#[test]
+fn a_deep_tree_is_refused_and_removed() {
+    let dir = TempDir::new();
+    let target = dir.path().join("out");
+    let staging = Staging::prepare(&target, false, &[]).unwrap();
+    nest(staging.output(), 3000);
+    let error = staging.commit().unwrap_err();
+    assert!(matches!(error, StagingError::Foreign { .. }), "{error:?}");
+    assert_eq!(names(dir.path()), [""; 0]);
+}
+
+#[test]
+fn what_cannot_be_removed_is_told() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    let dir = TempDir::new();
+    let staging = Staging::prepare(&dir.path().join("out"), false, &[]).unwrap();
+    let staging = staging.on_remains(|path, error| {
+        assert_eq!(error.kind(), io::ErrorKind::NotFound, "{path:?}");
+        TOLD.store(true, Ordering::SeqCst);
+    });
+    fs::remove_dir(staging.directory()).unwrap();
+    drop(staging);
+    assert!(TOLD.load(Ordering::SeqCst));
+}
+
+#[test]
+fn an_output_that_nobody_may_read_is_the_writers_fault() {
+    let dir = TempDir::new();
+    for (directory, mode) in [(false, 0o200), (true, 0o300), (true, 0o600)] {
+        let staging = Staging::prepare(&dir.path().join("out"), false, &[]).unwrap();
+        if directory {
+            fs::create_dir(staging.output()).unwrap();
+        } else {
+            fs::write(staging.output(), "x").unwrap();
+        }
+        fs::set_permissions(staging.output(), Permissions::from_mode(mode)).unwrap();
+        let error = staging.commit().unwrap_err();
+        assert!(matches!(error, StagingError::Foreign { .. }), "{error:?}");
+        assert_eq!(names(dir.path()), [""; 0]);
+    }
+}
+
+/// In a thread of its own, which gives up the rights that root has on any file.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_directory_that_may_not_be_read_takes_an_output() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    let dir = TempDir::new();
+    let drawer = dir.path().join("drawer");
+    fs::create_dir(&drawer).unwrap();
+    fs::set_permissions(&drawer, Permissions::from_mode(0o300)).unwrap();
+    let target = drawer.join("out");
+    let written = std::thread::spawn(move || {
+        let mut sets = capabilities(None).unwrap();
+        sets.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+        set_capabilities(None, sets).unwrap();
+        assert!(File::open(&drawer).is_err(), "the rights are gone");
+        let staging = Staging::prepare(&target, false, &[]).unwrap();
+        fs::write(staging.output(), "x").unwrap();
+        staging.commit().map(|()| target)
+    });
+    let target = written.join().unwrap().unwrap();
+    assert_eq!(fs::read_to_string(target).unwrap(), "x");
 }
 
 #[test]
