@@ -247,7 +247,7 @@ impl Report {
         self.valid
     }
 
-    /// The number of lines of the log.
+    /// The number of lines of the log that are events, sound or not.
     #[must_use]
     pub fn event_count(&self) -> u64 {
         self.event_count

@@ -173,6 +173,8 @@ fn clocks_and_keys_of_an_actor_are_warnings() {
     log.add("bob", 3, "com.acme.audit.login", "{}");
     log.edit_signed(3, 3, |members| set(members, "ts_logical", 0_u64.into()));
     assert_eq!(log.found(), [(Code::W004, 4)]);
+    let verdict = log.verdict();
+    assert_eq!(verdict.findings[0].expected.as_deref(), Some("1 or above"));
     let mut log = Log::new();
     log.clock -= 1_000_000;
     log.add("bob", 3, "com.acme.audit.login", "{}");
@@ -390,6 +392,41 @@ fn tombstones_need_their_redaction() {
     let mut orphan = Log::new();
     redacted(&mut orphan, EventId([5; 12]));
     assert_eq!(orphan.found(), [(Code::E006, 4)], "a redaction of nothing");
+}
+
+#[test]
+fn a_logical_clock_is_an_integer_of_any_length() {
+    let huge = "123456789012345678901234567890";
+    for (token, code) in [
+        (huge.to_owned(), None),
+        (format!("-{huge}"), None),
+        (format!("{huge}.0"), Some(Code::E300)),
+        ("1e999".to_owned(), Some(Code::E300)),
+    ] {
+        let mut log = Log::new();
+        log.edit_tokens(2, 3, "\"ts_logical\":1", &format!("\"ts_logical\":{token}"));
+        let found: Vec<_> = log.found().into_iter().map(|(code, _)| code).collect();
+        let expected: Vec<_> = code.into_iter().chain([Code::W007]).collect();
+        assert_eq!(found, expected, "{token}");
+    }
+}
+
+#[test]
+fn a_finding_in_a_line_that_is_not_canonical_points_to_its_start() {
+    let mut log = Log::new();
+    log.edit_signed(1, 2, |members| {
+        set(members, "timestamp_utc", "noon".into());
+    });
+    let offset = |log: &Log, code| {
+        let findings = log.verdict().findings.into_iter();
+        let mut found = findings.filter(|finding| finding.code == code);
+        found.next().unwrap().offset.unwrap()
+    };
+    let start = log.lines[0].len() as u64;
+    assert!(offset(&log, Code::E105) > start);
+    log.lines[1].insert(1, b' ');
+    assert_eq!(offset(&log, Code::E105), start);
+    assert_eq!(offset(&log, Code::E104), start + 1, "where the space is");
 }
 
 #[test]

@@ -97,7 +97,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Event<'a> {
     pub(super) id: Option<EventId>,
-    /// The id as written, for messages.
+    /// What stands in the place of an id, for messages, if it is none.
     pub(super) id_text: Option<String>,
     pub(super) actor: Option<Cow<'a, str>>,
     pub(super) key_id: Option<KeyId>,
@@ -222,7 +222,12 @@ fn check_recovered(
     problems: &mut Vec<Problem>,
 ) -> Event<'static> {
     let line = scan_line(canonical).expect("re-serialised in canonical form");
+    let before = problems.len();
     let event = check_event(&line, keys, scratch, problems);
+    for problem in &mut problems[before..] {
+        // An offset in the canonical form is none in the line as it stands.
+        problem.at = 0;
+    }
     Event {
         actor: event.actor.map(|actor| Cow::Owned(actor.into_owned())),
         ..event
@@ -271,7 +276,10 @@ fn check_event<'a>(
     let signature = check_signature(line, key_id, signature, keys, scratch);
     Event {
         id,
-        id_text: line.text(Field::EventId).map(Cow::into_owned),
+        id_text: match id {
+            Some(_) => None,
+            None => line.text(Field::EventId).map(Cow::into_owned),
+        },
         actor,
         key_id,
         prev,
@@ -436,15 +444,19 @@ impl<'a> Fields<'_, 'a> {
         time.ok()
     }
 
+    /// An integer of any length; what is beyond 64 bits counts as their end, and so as no step back.
     fn ts_logical(&mut self) -> Option<i64> {
         let raw = self.line.raw(Field::TsLogical)?;
-        let number = std::str::from_utf8(raw)
-            .ok()
-            .and_then(|text| text.parse().ok());
-        if number.is_none() {
+        let (negative, digits) = match raw.strip_prefix(b"-") {
+            Some(digits) => (true, digits),
+            None => (false, raw),
+        };
+        if !digits.iter().all(u8::is_ascii_digit) {
             self.note(Code::E300, Field::TsLogical, "is not an integer");
+            return None;
         }
-        number
+        let number = std::str::from_utf8(raw).ok()?.parse();
+        Some(number.unwrap_or(if negative { i64::MIN } else { i64::MAX }))
     }
 
     fn payload_is_object(&mut self) {

@@ -22,7 +22,7 @@ use crate::verify::timeline::{Position, Timeline};
 pub struct LogVerdict {
     /// Everything found, in the order of the log.
     pub findings: Vec<Finding>,
-    /// Lines that are events.
+    /// Lines that are events, sound or not; a line that is none is not counted.
     pub event_count: u64,
     /// Counts, and what was accepted with a reservation.
     pub notes: Vec<String>,
@@ -196,10 +196,10 @@ impl Sequencer {
             id: line.event.as_ref().and_then(|event| event.id),
         };
         let sound = line.problems.is_empty();
-        let id_text = line.event.as_ref().and_then(|event| event.id_text.clone());
+        let id_text = line.event.as_ref().and_then(|event| event.id_text.as_ref());
         for problem in line.problems {
             let mut finding = self.finding(place, problem);
-            finding.event_id = finding.event_id.or_else(|| id_text.clone());
+            finding.event_id = finding.event_id.or_else(|| id_text.cloned());
             self.findings.push(finding);
         }
         match line.event {
@@ -423,7 +423,7 @@ impl Sequencer {
             && now < before
         {
             let problem = Problem::new(Code::W004, "'ts_logical' goes backwards within the actor");
-            self.report(place, problem.compare(format!("above {before}"), now));
+            self.report(place, problem.compare(format!("{before} or above"), now));
         }
         if let (Some(before), Some(now)) = (time, event.time)
             && now < before

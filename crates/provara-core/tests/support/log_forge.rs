@@ -191,6 +191,23 @@ impl Log {
         self.ids[at] = event_id;
     }
 
+    /// Edits the text of line `at` and derives id and signature anew in the token-preserving form.
+    pub fn edit_tokens(&mut self, at: usize, seed: u8, from: &str, to: &str) {
+        self.edit_text(at, from, to);
+        let Value::Object(mut members) = json::parse(&self.lines[at]).unwrap().into_owned() else {
+            panic!("an event is an object")
+        };
+        members.retain(|(name, _)| name != "event_id" && name != "sig");
+        let bytes = |members: &json::Object<'static>| {
+            provara_core::canonical::token_preserving(&Value::Object(members.clone()))
+        };
+        let event_id = EventId::from_digest(Digest::of(&bytes(&members)));
+        members.push(("event_id".into(), event_id.to_string().into()));
+        let sig = signature_to_base64(&key(seed).sign(&bytes(&members)));
+        members.push(("sig".into(), sig.into()));
+        self.lines[at] = [bytes(&members), b"\n".to_vec()].concat();
+    }
+
     /// Edits the text of line `at` and nothing else.
     pub fn edit_text(&mut self, at: usize, from: &str, to: &str) {
         let text = String::from_utf8(self.lines[at].clone()).unwrap();

@@ -8,7 +8,7 @@ use provara_core::id::Digest;
 use provara_core::json;
 
 use crate::golden::Golden;
-use crate::golden::log_forge::{id, key, set};
+use crate::golden::log_forge::{id, set};
 use crate::{LAST, Mutation, NOTHING, no_checkpoint};
 
 pub(crate) const LINES: &[Mutation] = &[
@@ -104,8 +104,8 @@ pub(crate) const LINES: &[Mutation] = &[
             } else {
                 3
             };
-            let text = line.replace("\"value\":23", "\"value\":23.0");
-            g.log.lines[LAST] = resign_tokens(&text, seed);
+            g.log
+                .edit_tokens(LAST, seed, "\"value\":23", "\"value\":23.0");
         },
         NOTHING,
         &[W007],
@@ -377,26 +377,6 @@ fn edit_sig(golden: &mut Golden, with: &str) {
     let start = text.find("\"sig\":\"").unwrap();
     let end = start + "\"sig\":\"\",".len() + 88;
     golden.log.lines[at] = format!("{}{with}{}", &text[..start], &text[end..]).into_bytes();
-}
-
-/// Derives id and signature of a line in the token-preserving form anew.
-fn resign_tokens(line: &str, seed: u8) -> Vec<u8> {
-    let json::Value::Object(members) = json::parse(line.as_bytes()).unwrap().into_owned() else {
-        panic!("an event is an object")
-    };
-    let mut members: json::Object<'static> = members
-        .into_iter()
-        .filter(|(name, _)| name != "event_id" && name != "sig")
-        .collect();
-    let bytes = |members: &json::Object<'static>| {
-        provara_core::canonical::token_preserving(&json::Value::Object(members.clone()))
-    };
-    let event_id = provara_core::id::EventId::from_digest(Digest::of(&bytes(&members)));
-    members.push(("event_id".into(), event_id.to_string().into()));
-    let signature = key(seed).sign(&bytes(&members));
-    let signature = provara_core::keys::signature_to_base64(&signature);
-    members.push(("sig".into(), signature.into()));
-    [bytes(&members), b"\n".to_vec()].concat()
 }
 
 /// Puts a tombstone that names `redaction` in the place of a line's payload.
