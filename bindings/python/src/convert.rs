@@ -7,71 +7,177 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use provara_core::canonical::write_string;
-use provara_core::json::{self, MAX_DEPTH, Object, Value, is_integer_token};
+use provara_core::json::{self, Build, MAX_DEPTH, Object, ParseError, Value, is_integer_token};
 use provara_core::number::python_float;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::errors;
 
-/// How many different keys of at most how many bytes are kept as ready-made Python strings.
+/// How many different keys, and how long strings in bytes, are kept as ready-made Python strings.
 const KEPT_KEYS: usize = 256;
-const KEPT_KEY_LENGTH: usize = 64;
+const KEPT_LENGTH: usize = 64;
+
+/// After how many other values in a row the value of a key is no longer expected to recur.
+const MISSES: u8 = 16;
 
 /// How many steps of a path a message shows.
 const SHOWN_STEPS: usize = 16;
 
-/// Keys that recur from event to event, made once.
+/// The strings that recur from event to event, made once: keys, and values that stood under the same
+/// key in the event before (a type, an actor, a key id).
 #[derive(Default)]
-pub(crate) struct Keys(HashMap<Box<str>, Py<PyString>>);
+pub(crate) struct Strings {
+    slots: Vec<Slot>,
+    index: HashMap<Box<str>, usize>,
+    /// The slot of the key that was asked for last.
+    last: usize,
+}
 
-impl Keys {
-    fn get<'py>(&mut self, py: Python<'py>, key: &str) -> Bound<'py, PyString> {
-        if let Some(kept) = self.0.get(key) {
+struct Slot {
+    key: Box<str>,
+    made: Py<PyString>,
+    /// The slot of the key that came next the last time: canonical events have theirs in one order.
+    next: usize,
+    value: Option<Py<PyString>>,
+    /// How often in a row the value was another one.
+    misses: u8,
+}
+
+impl Strings {
+    /// The string of a key.
+    fn key<'py>(&mut self, py: Python<'py>, key: &str) -> Bound<'py, PyString> {
+        let guess = self.slots.get(self.last).map_or(0, |slot| slot.next);
+        let found = match self.slots.get(guess) {
+            Some(slot) if *slot.key == *key => guess,
+            _ => match self.index.get(key) {
+                Some(found) => *found,
+                None if key.len() > KEPT_LENGTH || self.slots.len() >= KEPT_KEYS => {
+                    return PyString::new(py, key);
+                }
+                None => {
+                    self.slots.push(Slot {
+                        key: key.into(),
+                        made: PyString::intern(py, key).unbind(),
+                        next: 0,
+                        value: None,
+                        misses: 0,
+                    });
+                    self.index.insert(key.into(), self.slots.len() - 1);
+                    self.slots.len() - 1
+                }
+            },
+        };
+        self.slots[self.last].next = found;
+        self.last = found;
+        self.slots[found].made.bind(py).clone()
+    }
+
+    /// The string of a value under the key that was asked for last.
+    fn value<'py>(&mut self, py: Python<'py>, text: &str) -> Bound<'py, PyString> {
+        let slot = self.slots.get_mut(self.last);
+        let Some(slot) = slot.filter(|slot| slot.misses < MISSES && text.len() <= KEPT_LENGTH)
+        else {
+            return PyString::new(py, text);
+        };
+        if let Some(kept) = &slot.value
+            && kept.bind(py).to_str().is_ok_and(|kept| kept == text)
+        {
+            slot.misses = 0;
             return kept.bind(py).clone();
         }
-        if key.len() > KEPT_KEY_LENGTH || self.0.len() >= KEPT_KEYS {
-            return PyString::new(py, key);
-        }
-        let made = PyString::intern(py, key);
-        self.0.insert(key.into(), made.clone().unbind());
+        slot.misses += 1;
+        let made = PyString::new(py, text);
+        slot.value = Some(made.clone().unbind());
         made
     }
 }
 
-/// Builds the Python object of a JSON value.
-pub(crate) fn to_python<'py>(
-    py: Python<'py>,
-    value: &Value<'_>,
-    keys: &mut Keys,
-) -> PyResult<Bound<'py, PyAny>> {
-    Ok(match value {
-        Value::Null => py.None().into_bound(py),
-        Value::Bool(value) => PyBool::new(py, *value).to_owned().into_any(),
-        Value::Number(token) => number(py, token)?,
-        Value::String(text) => PyString::new(py, text).into_any(),
-        Value::Array(items) => {
-            let list = PyList::empty(py);
-            for item in items {
-                list.append(to_python(py, item, keys)?)?;
-            }
-            list.into_any()
-        }
-        Value::Object(members) => object(py, members, keys)?.into_any(),
-    })
+/// Why a text did not become a Python object.
+pub(crate) enum Unbuilt {
+    /// It is not the JSON that is accepted.
+    Text(ParseError),
+    /// Python failed.
+    Python(PyErr),
 }
 
-/// Builds the dict of a JSON object.
-pub(crate) fn object<'py>(
-    py: Python<'py>,
-    members: &Object<'_>,
-    keys: &mut Keys,
-) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    for (key, value) in members {
-        dict.set_item(keys.get(py, key), to_python(py, value, keys)?)?;
+impl From<ParseError> for Unbuilt {
+    fn from(error: ParseError) -> Self {
+        Self::Text(error)
     }
-    Ok(dict)
+}
+
+impl From<PyErr> for Unbuilt {
+    fn from(error: PyErr) -> Self {
+        Self::Python(error)
+    }
+}
+
+/// Builds the Python object of a JSON text, without a tree in between.
+pub(crate) struct Builder<'s, 'py> {
+    pub(crate) py: Python<'py>,
+    pub(crate) strings: &'s mut Strings,
+}
+
+impl<'a, 'py> Build<'a> for Builder<'_, 'py> {
+    type Value = Bound<'py, PyAny>;
+    type Array = Bound<'py, PyList>;
+    /// The dict, and how many members it has.
+    type Object = (Bound<'py, PyDict>, usize);
+    type Key = Bound<'py, PyString>;
+    type Error = Unbuilt;
+
+    fn null(&mut self) -> Self::Value {
+        self.py.None().into_bound(self.py)
+    }
+
+    fn boolean(&mut self, value: bool) -> Self::Value {
+        PyBool::new(self.py, value).to_owned().into_any()
+    }
+
+    fn number(&mut self, token: &'a str) -> Result<Self::Value, Unbuilt> {
+        Ok(number(self.py, token)?)
+    }
+
+    fn string(&mut self, text: Cow<'a, str>) -> Self::Value {
+        self.strings.value(self.py, &text).into_any()
+    }
+
+    fn array(&mut self) -> Self::Array {
+        PyList::empty(self.py)
+    }
+
+    fn item(&mut self, array: &mut Self::Array, item: Self::Value) -> Result<(), Unbuilt> {
+        Ok(array.append(item)?)
+    }
+
+    fn end_array(&mut self, array: Self::Array) -> Self::Value {
+        array.into_any()
+    }
+
+    fn object(&mut self) -> Self::Object {
+        (PyDict::new(self.py), 0)
+    }
+
+    fn key(&mut self, _: &mut Self::Object, key: Cow<'a, str>) -> Result<Self::Key, Cow<'a, str>> {
+        Ok(self.strings.key(self.py, &key))
+    }
+
+    fn member(
+        &mut self,
+        (dict, members): &mut Self::Object,
+        key: Self::Key,
+        value: Self::Value,
+    ) -> Result<Option<String>, Unbuilt> {
+        dict.set_item(&key, value)?;
+        *members += 1;
+        // A dict that did not grow had the key already.
+        Ok((dict.len() < *members).then(|| key.to_string_lossy().into_owned()))
+    }
+
+    fn end_object(&mut self, (dict, _): Self::Object) -> Self::Value {
+        dict.into_any()
+    }
 }
 
 fn number<'py>(py: Python<'py>, token: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -281,6 +387,9 @@ pub(crate) fn write_compact(out: &mut Vec<u8>, value: &Value<'_>) {
 
 /// Builds the Python object of strict JSON text that this program wrote itself.
 pub(crate) fn text_to_python<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    let value = json::parse(text).map_err(|error| errors::usage(py, error.to_string()))?;
-    to_python(py, &value, &mut Keys::default())
+    let strings = &mut Strings::default();
+    json::build(text, &mut Builder { py, strings }).map_err(|error| match error {
+        Unbuilt::Text(error) => errors::usage(py, error.to_string()),
+        Unbuilt::Python(error) => error,
+    })
 }

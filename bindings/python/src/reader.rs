@@ -6,14 +6,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use provara_core::json::{self, Value};
+use provara_core::json;
 use provara_core::query::Query;
 use provara_vault::LogSnapshot;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyModule};
 
-use crate::convert::{self, Keys};
+use crate::convert::{Builder, Strings, Unbuilt};
 use crate::errors;
 
 /// How much is read at a time, unless the caller says otherwise.
@@ -41,7 +41,7 @@ pub(crate) struct EventReader {
     /// Which lines to look at; all of them if there is none. Boxed because a searcher for AVX2 is
     /// aligned to 32 bytes (see `MAX_ALIGN`).
     query: Option<Box<Query>>,
-    keys: Keys,
+    strings: Strings,
     /// Where the log ends for this reader; `None` reads to the end of the file.
     length: Option<u64>,
     /// How much is read at a time, in bytes; never 0.
@@ -96,18 +96,19 @@ impl EventReader {
             {
                 continue;
             }
-            let value = match json::parse(line) {
-                Ok(value) => value,
+            let strings = &mut self.strings;
+            let what = match json::build(line, &mut Builder { py, strings }) {
+                Ok(value) => match value.cast_into::<PyDict>() {
+                    Ok(event) => return Ok(Some(event)),
+                    Err(_) => not_an_event(line),
+                },
                 // Bytes after the last line end that are no JSON are an append that was never
                 // acknowledged: not an event.
-                Err(_) if !whole => return Ok(None),
-                Err(error) => return Err(self.broken(py, &error.to_string())),
+                Err(Unbuilt::Text(_)) if !whole => return Ok(None),
+                Err(Unbuilt::Text(error)) => error.to_string(),
+                Err(Unbuilt::Python(error)) => return Err(error),
             };
-            let Value::Object(members) = &value else {
-                let what = format!("{} is not an event", value.kind_name());
-                return Err(self.broken(py, &what));
-            };
-            return convert::object(py, members, &mut self.keys).map(Some);
+            return Err(self.broken(py, &what));
         }
     }
 }
@@ -126,7 +127,7 @@ impl EventReader {
             source,
             label,
             query: None,
-            keys: Keys::default(),
+            strings: Strings::default(),
             length,
             chunk: CHUNK,
             offset: 0,
@@ -145,10 +146,7 @@ impl EventReader {
                 Source::Snapshot(log) => log.bytes(),
                 _ => &self.buffer,
             };
-            if let Some(at) = bytes[self.searched..]
-                .iter()
-                .position(|byte| *byte == b'\n')
-            {
+            if let Some(at) = memchr::memchr(b'\n', &bytes[self.searched..]) {
                 let line = self.start..self.searched + at;
                 self.start = line.end + 1;
                 self.searched = self.start;
@@ -219,6 +217,12 @@ impl EventReader {
         self.searched = self.start;
         errors::evidence(py, format!("line {} of {}: {what}", self.line, self.label))
     }
+}
+
+/// What is said of a line that is JSON and no object.
+fn not_an_event(line: &[u8]) -> String {
+    let kind = json::parse(line).map_or("this", |value| value.kind_name());
+    format!("{kind} is not an event")
 }
 
 fn label(path: &Path) -> String {

@@ -5,9 +5,14 @@
 //! beyond it: duplicate keys, lone surrogates, a byte order mark, trailing bytes, and nesting
 //! deeper than [`MAX_DEPTH`].
 
+mod read;
+
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fmt;
+
+use read::{Tree, read};
+
+pub use read::Build;
 
 /// Deepest nesting of arrays and objects that is read.
 pub const MAX_DEPTH: usize = 128;
@@ -120,249 +125,44 @@ pub fn parse(text: &[u8]) -> Result<Value<'_>, ParseError> {
 /// # Errors
 /// As [`parse`].
 pub(crate) fn parse_nested(text: &[u8], max_depth: usize) -> Result<Value<'_>, ParseError> {
-    read(text, max_depth, Duplicates::Refuse)
+    read(text, max_depth, &mut Tree { last_wins: false })
 }
 
 /// As [`parse`], but of two members with one key the last counts, as careless readers take it.
 /// Only for telling what a broken line was meant to be.
 pub(crate) fn parse_last_wins(text: &[u8]) -> Result<Value<'_>, ParseError> {
-    read(text, MAX_DEPTH, Duplicates::LastWins)
+    read(text, MAX_DEPTH, &mut Tree { last_wins: true })
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Duplicates {
-    Refuse,
-    LastWins,
-}
-
-fn read(text: &[u8], max_depth: usize, duplicates: Duplicates) -> Result<Value<'_>, ParseError> {
-    if text.starts_with(b"\xEF\xBB\xBF") {
-        return Err(ParseError {
-            kind: ParseErrorKind::ByteOrderMark,
-            offset: 0,
-        });
-    }
-    let text = std::str::from_utf8(text).map_err(|error| ParseError {
-        kind: ParseErrorKind::InvalidUtf8,
-        offset: error.valid_up_to(),
-    })?;
-    let mut parser = Parser {
-        text,
-        bytes: text.as_bytes(),
-        at: 0,
-        max_depth,
-        duplicates,
-    };
-    parser.skip_space();
-    let value = parser.value(0)?;
-    parser.skip_space();
-    if parser.at < parser.bytes.len() {
-        return Err(parser.error(ParseErrorKind::TrailingBytes));
-    }
-    Ok(value)
-}
-
-struct Parser<'a> {
-    text: &'a str,
-    bytes: &'a [u8],
-    at: usize,
-    max_depth: usize,
-    duplicates: Duplicates,
-}
-
-impl<'a> Parser<'a> {
-    fn error(&self, kind: ParseErrorKind) -> ParseError {
-        ParseError {
-            kind,
-            offset: self.at,
-        }
-    }
-
-    fn unexpected(&self) -> ParseError {
-        self.error(match self.bytes.get(self.at) {
-            None => ParseErrorKind::UnexpectedEnd,
-            Some(b) => ParseErrorKind::UnexpectedByte(*b),
-        })
-    }
-
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.bytes.get(self.at) {
-            self.at += 1;
-        }
-    }
-
-    fn literal(&mut self, word: &str, value: Value<'a>) -> Result<Value<'a>, ParseError> {
-        if self.bytes[self.at..].starts_with(word.as_bytes()) {
-            self.at += word.len();
-            return Ok(value);
-        }
-        Err(self.unexpected())
-    }
-
-    fn value(&mut self, depth: usize) -> Result<Value<'a>, ParseError> {
-        match self.bytes.get(self.at) {
-            Some(b'{') => self.object(depth),
-            Some(b'[') => self.array(depth),
-            Some(b'"') => self.string().map(Value::String),
-            Some(b't') => self.literal("true", Value::Bool(true)),
-            Some(b'f') => self.literal("false", Value::Bool(false)),
-            Some(b'n') => self.literal("null", Value::Null),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b'N' | b'I') => Err(self.error(ParseErrorKind::NotANumber)),
-            _ => Err(self.unexpected()),
-        }
-    }
-
-    fn number(&mut self) -> Result<Value<'a>, ParseError> {
-        let rest = &self.bytes[self.at..];
-        if rest.starts_with(b"-I") || rest.starts_with(b"-N") {
-            return Err(self.error(ParseErrorKind::NotANumber));
-        }
-        let length = number_token(rest).ok_or_else(|| self.error(ParseErrorKind::BadNumber))?;
-        let token = &self.text[self.at..self.at + length];
-        self.at += length;
-        Ok(Value::Number(Cow::Borrowed(token)))
-    }
-
-    fn string(&mut self) -> Result<Cow<'a, str>, ParseError> {
-        self.at += 1;
-        let start = self.at;
-        let plain = plain_run(&self.bytes[start..]);
-        self.at += plain;
-        if self.bytes.get(self.at) == Some(&b'"') {
-            self.at += 1;
-            return Ok(Cow::Borrowed(&self.text[start..start + plain]));
-        }
-        let mut out = String::from(&self.text[start..self.at]);
-        loop {
-            match self.bytes.get(self.at) {
-                None => return Err(self.error(ParseErrorKind::UnexpectedEnd)),
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(Cow::Owned(out));
-                }
-                Some(b'\\') => {
-                    let (character, length) =
-                        escape(&self.bytes[self.at..]).map_err(|kind| self.error(kind))?;
-                    out.push(character);
-                    self.at += length;
-                }
-                Some(b) if *b < 0x20 => {
-                    return Err(self.error(ParseErrorKind::ControlCharacter(*b)));
-                }
-                Some(_) => {
-                    let run = plain_run(&self.bytes[self.at..]);
-                    out.push_str(&self.text[self.at..self.at + run]);
-                    self.at += run;
-                }
-            }
-        }
-    }
-
-    fn array(&mut self, depth: usize) -> Result<Value<'a>, ParseError> {
-        if depth >= self.max_depth {
-            return Err(self.error(ParseErrorKind::TooDeep));
-        }
-        self.at += 1;
-        let mut items = Vec::new();
-        self.skip_space();
-        if self.bytes.get(self.at) == Some(&b']') {
-            self.at += 1;
-            return Ok(Value::Array(items));
-        }
-        loop {
-            self.skip_space();
-            items.push(self.value(depth + 1)?);
-            self.skip_space();
-            match self.bytes.get(self.at) {
-                Some(b',') => self.at += 1,
-                Some(b']') => {
-                    self.at += 1;
-                    return Ok(Value::Array(items));
-                }
-                _ => return Err(self.unexpected()),
-            }
-        }
-    }
-
-    fn object(&mut self, depth: usize) -> Result<Value<'a>, ParseError> {
-        if depth >= self.max_depth {
-            return Err(self.error(ParseErrorKind::TooDeep));
-        }
-        self.at += 1;
-        let mut members: Object<'a> = Vec::new();
-        let mut seen = SeenKeys::default();
-        self.skip_space();
-        if self.bytes.get(self.at) == Some(&b'}') {
-            self.at += 1;
-            return Ok(Value::Object(members));
-        }
-        loop {
-            self.skip_space();
-            if self.bytes.get(self.at) != Some(&b'"') {
-                return Err(self.unexpected());
-            }
-            let key_at = self.at;
-            let key = self.string()?;
-            let known = !seen.insert(&members, &key);
-            if known && self.duplicates == Duplicates::LastWins {
-                members.retain(|(name, _)| *name != key);
-            } else if known {
-                let kind = ParseErrorKind::DuplicateKey(key.into_owned());
-                return Err(ParseError {
-                    kind,
-                    offset: key_at,
-                });
-            }
-            self.skip_space();
-            if self.bytes.get(self.at) != Some(&b':') {
-                return Err(self.unexpected());
-            }
-            self.at += 1;
-            self.skip_space();
-            let value = self.value(depth + 1)?;
-            members.push((key, value));
-            self.skip_space();
-            match self.bytes.get(self.at) {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    return Ok(Value::Object(members));
-                }
-                _ => return Err(self.unexpected()),
-            }
-        }
-    }
-}
-
-/// Finds a key that an object has already: by looking through a small object, by a set in a large
-/// one, so that a hostile object of n keys costs n and not n².
-#[derive(Default)]
-struct SeenKeys {
-    set: HashSet<String>,
-}
-
-impl SeenKeys {
-    const SMALL: usize = 16;
-
-    fn insert(&mut self, members: &Object<'_>, key: &str) -> bool {
-        if members.len() < Self::SMALL {
-            return members.iter().all(|(known, _)| known != key);
-        }
-        if self.set.is_empty() {
-            self.set
-                .extend(members.iter().map(|(known, _)| known.to_string()));
-        }
-        self.set.insert(key.to_owned())
-    }
+/// As [`parse`], and makes of the text what `builder` makes of its parts, without a tree in between.
+///
+/// # Errors
+/// As [`parse`], or what the builder fails with.
+pub fn build<'a, B: Build<'a>>(text: &'a [u8], builder: &mut B) -> Result<B::Value, B::Error> {
+    read(text, MAX_DEPTH, builder)
 }
 
 /// Length of the longest start of `bytes` that holds no quote, backslash or control character.
 pub(crate) fn plain_run(bytes: &[u8]) -> usize {
-    bytes
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // Eight bytes at a time: a byte minus n has its high bit set where it was below n and below
+    // 0x80. A borrow reaches only bytes above one that was found, and the lowest one counts.
+    let below = |word: u64, n: u8| word.wrapping_sub(ONES * u64::from(n)) & !word;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quote = word ^ (ONES * u64::from(b'"'));
+        let backslash = word ^ (ONES * u64::from(b'\\'));
+        let found = (below(word, 0x20) | below(quote, 1) | below(backslash, 1)) & HIGH;
+        if found != 0 {
+            return 8 * number + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let tail = rest
         .iter()
-        .position(|b| *b < 0x20 || *b == b'"' || *b == b'\\')
-        .unwrap_or(bytes.len())
+        .position(|b| *b < 0x20 || *b == b'"' || *b == b'\\');
+    8 * words.len() + tail.unwrap_or(rest.len())
 }
 
 /// Length of the number token at the start of `bytes` (RFC 8259, section 6), if it is one.

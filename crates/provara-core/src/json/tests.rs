@@ -61,3 +61,25 @@ fn surrogate_pairs_join() {
         Some("\u{1f600}")
     );
 }
+
+#[test]
+fn a_plain_run_ends_at_the_first_byte_that_is_not_plain() {
+    for byte in 0..=u8::MAX {
+        let plain = byte >= 0x20 && byte != b'"' && byte != b'\\';
+        for at in 0..40 {
+            for neighbour in [b'x', 0x20, 0x80, 0xff] {
+                let mut bytes = [neighbour; 40];
+                bytes[at] = byte;
+                assert_eq!(
+                    plain_run(&bytes),
+                    if plain { 40 } else { at },
+                    "{byte} at {at}"
+                );
+            }
+        }
+    }
+    // What follows a byte that ends the run must not hide it, nor the other way round.
+    assert_eq!(plain_run(b"ab\x1f\x20\x00\"cd"), 2);
+    assert_eq!(plain_run(b"\"\x21\x22"), 0);
+    assert_eq!(plain_run(b""), 0);
+}
