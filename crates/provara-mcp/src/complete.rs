@@ -8,9 +8,10 @@ use provara_core::scan::{Field, scan_line};
 use rmcp::model::{CompleteRequestParams, CompleteResult, CompletionInfo, Reference};
 
 use crate::hub::Hub;
+use crate::job::Handle;
 
 /// The completions of one argument. What cannot be completed has none; that is no error.
-pub(crate) fn complete(hub: &Hub, request: &CompleteRequestParams) -> CompleteResult {
+pub(crate) fn complete(hub: &Hub, request: &CompleteRequestParams, job: &Handle) -> CompleteResult {
     let known = match &request.r#ref {
         Reference::Resource(reference) => reference.uri.starts_with("provara://"),
         Reference::Prompt(_) => true,
@@ -47,11 +48,11 @@ pub(crate) fn complete(hub: &Hub, request: &CompleteRequestParams) -> CompleteRe
                 .iter()
                 .map(|i| i.event_type.to_string());
             let mut all: BTreeSet<String> = core.chain(plugins).collect();
-            all.extend(from_log(hub, vault, Field::Type));
+            all.extend(from_log(hub, vault, job, Field::Type));
             fitting(typed, all.into_iter())
         }
-        "actor" => fitting(typed, from_log(hub, vault, Field::Actor).into_iter()),
-        "event_id" => fitting(typed, from_log(hub, vault, Field::EventId).into_iter()),
+        "actor" => fitting(typed, from_log(hub, vault, job, Field::Actor).into_iter()),
+        "event_id" => fitting(typed, from_log(hub, vault, job, Field::EventId).into_iter()),
         _ => Vec::new(),
     };
     let total = u32::try_from(found.len()).ok();
@@ -69,7 +70,7 @@ fn fitting(typed: &str, all: impl Iterator<Item = String>) -> Vec<String> {
 
 /// The values of a field in the vault that is meant, or in the only one; nothing from one that does
 /// not verify.
-fn from_log(hub: &Hub, vault: Option<&str>, field: Field) -> BTreeSet<String> {
+fn from_log(hub: &Hub, vault: Option<&str>, job: &Handle, field: Field) -> BTreeSet<String> {
     let vaults = hub.vaults();
     let served = match (vault, &vaults[..]) {
         (Some(name), _) => hub.vault(name).ok(),
@@ -78,11 +79,12 @@ fn from_log(hub: &Hub, vault: Option<&str>, field: Field) -> BTreeSet<String> {
     };
     let words = &*hub.words;
     let log = served.and_then(|served| {
-        let vault = served.open(words).ok()?;
+        let vault = served.open(words, job).ok()?;
         served.verified(&vault, words).ok()
     });
     let mut found = BTreeSet::new();
-    for line in log.iter().flat_map(|log| log.lines()) {
+    let lines = log.iter().flat_map(|log| log.lines());
+    for line in lines.take_while(|_| !job.is_cancelled()) {
         let value = scan_line(line)
             .ok()
             .and_then(|line| line.text(field).map(|t| t.into_owned()));

@@ -1,6 +1,8 @@
 //! Blocking work: a bounded number at a time, with progress, and with an end when it is cancelled.
 
 use std::future::Future;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Handle {
     stages: UnboundedSender<&'static str>,
+    /// How much of the stage is done, in thousandths, and one more; 0 where that is not known.
+    done: Arc<AtomicU32>,
     kill: Arc<Mutex<Kill>>,
 }
 
@@ -28,8 +32,39 @@ struct Kill {
 }
 
 impl Handle {
+    fn new(stages: UnboundedSender<&'static str>) -> Self {
+        Self {
+            stages,
+            done: Arc::default(),
+            kill: Arc::default(),
+        }
+    }
+
+    /// The handle of work that nobody waits for or cancels.
+    #[cfg(test)]
+    pub(crate) fn unheard() -> Self {
+        Self::new(unbounded_channel().0)
+    }
+
+    /// Tells how much of the stage is done, of how much; breaks once nobody waits for it any more.
+    pub(crate) fn went(&self, done: u64, total: u64) -> ControlFlow<()> {
+        let thousandths = (done as f64 / total.max(1) as f64 * 1000.0) as u32;
+        self.done.store(1 + thousandths, Ordering::Relaxed);
+        match self.is_cancelled() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    /// How much of the stage is done, from 0 to 1, where that is known.
+    fn part(&self) -> Option<f64> {
+        let thousandths = self.done.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(f64::from(thousandths) / 1000.0)
+    }
+
     /// Tells that the next stage begins.
     pub(crate) fn stage(&self, text: &'static str) {
+        self.done.store(0, Ordering::Relaxed);
         // Nobody listens any more once the work was cancelled.
         let _ = self.stages.send(text);
     }
@@ -95,7 +130,8 @@ impl From<Refusal> for Stop {
 /// does; the figure only grows.
 ///
 /// Work that nobody waits for any more is not torn out of its step: its plugin is killed, and it ends
-/// at the next stage. It keeps its place among the bounded number until then.
+/// at the next stage, or the next time that it tells how far it went. It keeps its place among the
+/// bounded number until then.
 pub(crate) async fn run<T, W, P, F>(
     jobs: &Arc<Semaphore>,
     cancelled: &CancellationToken,
@@ -113,17 +149,14 @@ where
         () = cancelled.cancelled() => return Err(Stop::Cancelled),
     };
     let (stages, mut heard): (_, UnboundedReceiver<&'static str>) = unbounded_channel();
-    let handle = Handle {
-        stages,
-        kill: Arc::default(),
-    };
-    let _cancel = CancelOnDrop(handle.clone());
+    let handle = Handle::new(stages);
+    let watched = CancelOnDrop(handle.clone());
     let mut done = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         work(&handle)
     });
     let mut beat = tokio::time::interval_at(tokio::time::Instant::now() + HEARTBEAT, HEARTBEAT);
-    let (mut stage, mut beats, mut doing) = (0_u32, 0_u32, "");
+    let (mut stage, mut part, mut doing) = (0_u32, 0.0_f64, "");
     loop {
         tokio::select! {
             biased;
@@ -131,7 +164,7 @@ where
                 if !doing.is_empty() {
                     stage += 1;
                 }
-                (doing, beats) = (text, 0);
+                (doing, part) = (text, 0.0);
                 progress(f64::from(stage), doing).await;
             }
             result = &mut done => {
@@ -145,9 +178,11 @@ where
             }
             () = cancelled.cancelled() => return Err(Stop::Cancelled),
             _ = beat.tick() => {
-                beats += 1;
-                // Ever closer to the next stage, never there.
-                let part = 1.0 - 1.0 / (1.0 + f64::from(beats));
+                // The figure has to grow each time. Where nothing is known it comes ever closer to the
+                // next stage and is never there.
+                let known = watched.0.part();
+                let least = part + (1.0 - part) / if known.is_some() { 1000.0 } else { 2.0 };
+                part = known.map_or(least, |known| known.min(0.999).max(least));
                 progress(f64::from(stage) + part, doing).await;
             }
         }
@@ -204,7 +239,7 @@ mod tests {
             |_, _| async {},
             move |handle| {
                 started.send(()).unwrap();
-                while !handle.is_cancelled() {
+                while handle.went(1, 2).is_continue() {
                     std::thread::yield_now();
                 }
                 ended.send(()).unwrap();
@@ -215,6 +250,20 @@ mod tests {
         end.recv().unwrap();
         // The place is free again.
         runtime.block_on(async { drop(jobs.acquire().await.unwrap()) });
+    }
+
+    #[test]
+    fn what_is_known_of_a_stage_ends_with_it() {
+        let handle = Handle::unheard();
+        assert_eq!(handle.part(), None);
+        assert!(handle.went(1, 4).is_continue());
+        assert_eq!(handle.part(), Some(0.25));
+        assert!(handle.went(0, 0).is_continue());
+        assert_eq!(handle.part(), Some(0.0));
+        handle.stage("next");
+        assert_eq!(handle.part(), None);
+        handle.cancel();
+        assert!(handle.went(1, 4).is_break());
     }
 
     #[test]

@@ -25,6 +25,7 @@
 //! | `tools` | what can be called, and what it does |
 //! | `resources`, `prompts`, `complete` | what can be read, and what helps a person to ask |
 //! | `keeper`, `watch` | the warm plugin host; what changes behind the server's back |
+//! | `pipe` | stdio: a client that does not read is not read |
 //! | `http` | the door: tokens, hosts, origins, limits |
 //! | `install` | configurations of clients |
 
@@ -39,6 +40,7 @@ pub mod install;
 mod job;
 mod keeper;
 mod naming;
+mod pipe;
 mod prompts;
 mod resources;
 mod served;
@@ -58,6 +60,7 @@ pub use config::{
 pub use words::{Trouble, Words};
 
 use hub::Hub;
+use pipe::Pipe;
 use rmcp::ServiceExt;
 use session::Session;
 
@@ -122,9 +125,7 @@ async fn run(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
 
 async fn stdio(hub: &std::sync::Arc<Hub>) -> Result<(), ServeError> {
     let (read, write) = rmcp::transport::stdio();
-    let transport = rmcp::transport::async_rw::AsyncRwTransport::new_server(read, write)
-        .with_max_line_length(MAX_MESSAGE);
-    let service = match Session::new(hub).serve(transport).await {
+    let service = match Session::new(hub).serve(Pipe::new(read, write)).await {
         Ok(service) => service,
         // A client that goes away before it says anything has not failed.
         Err(rmcp::service::ServerInitializeError::ConnectionClosed(_)) => return Ok(()),

@@ -1,8 +1,10 @@
 //! What can be read by its address: a vault's status, events, beliefs and report.
 
+use provara_vault::VerifyOptions;
 use rmcp::model::{ErrorData, ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
 
 use crate::hub::Hub;
+use crate::job::Handle;
 use crate::served::{Refusal, Served};
 use crate::tools::{MAX_ANSWER, read};
 use crate::uri::{self, Place};
@@ -109,20 +111,20 @@ fn absent(uri: &str) -> ErrorData {
 }
 
 /// Reads what an address names; blocks.
-pub(crate) fn read(hub: &Hub, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+pub(crate) fn read(hub: &Hub, uri: &str, job: &Handle) -> Result<ReadResourceResult, ErrorData> {
     let (vault, place) = uri::parse(uri).ok_or_else(|| absent(uri))?;
     let served = hub.vault(vault).map_err(|_| absent(uri))?;
     let refused = |refusal: Refusal| ErrorData::internal_error(refusal.0, None);
     let text = match place {
-        Place::Status => read::vault_status(hub, &served)
+        Place::Status => read::vault_status(hub, &served, job)
             .and_then(finished)
             .map_err(refused)?,
-        Place::Report => read::report(hub, &served, false, FINDINGS, 0)
+        Place::Report => read::report(hub, &served, &VerifyOptions::default(), FINDINGS, 0, job)
             .and_then(finished)
             .map_err(refused)?,
-        Place::Beliefs => beliefs(hub, &served).map_err(refused)?,
+        Place::Beliefs => beliefs(hub, &served, job).map_err(refused)?,
         Place::Event(id) => {
-            let found = read::find(hub, &served, &id.to_string()).map_err(refused)?;
+            let found = read::find(hub, &served, &id.to_string(), job).map_err(refused)?;
             found.map(|(_, event)| event).ok_or_else(|| absent(uri))?
         }
         Place::Events(filters) => {
@@ -147,7 +149,7 @@ pub(crate) fn read(hub: &Hub, uri: &str) -> Result<ReadResourceResult, ErrorData
                 std::iter::empty(),
             )
             .map_err(wrong)?;
-            let vault = served.open(&*hub.words).map_err(refused)?;
+            let vault = served.open(&*hub.words, job).map_err(refused)?;
             let log = served.verified(&vault, &*hub.words).map_err(refused)?;
             finished(read::page(&served, &log, &query, limit, skip)).map_err(refused)?
         }
@@ -161,11 +163,11 @@ fn finished(answer: crate::tools::Answer) -> Result<String, Refusal> {
 }
 
 /// The canonical text of the state, hash and all.
-fn beliefs(hub: &Hub, served: &Served) -> Result<String, Refusal> {
-    let vault = served.open(&*hub.words)?;
+fn beliefs(hub: &Hub, served: &Served, job: &Handle) -> Result<String, Refusal> {
+    let vault = served.open(&*hub.words, job)?;
     let log = served.verified(&vault, &*hub.words)?;
     let state = log
-        .beliefs()
+        .beliefs_watched(&|done, total| job.went(done, total))
         .map_err(|error| served.told(&*hub.words, error))?;
     let text = String::from_utf8(state.to_json())
         .map_err(|_| Refusal::new("The state is not UTF-8.", "Report it."))?;

@@ -12,6 +12,7 @@ use provara_core::keys::Keyfile;
 use provara_vault::{LogSnapshot, Vault, VaultError, VerifyOptions};
 
 use crate::config::VaultName;
+use crate::job::Handle;
 use crate::words::{Trouble, Words};
 
 /// A file that changed less than this before a verification began may change again within the same
@@ -71,9 +72,15 @@ impl Served {
         Refusal(words.tell(Trouble::Vault { error, vault }))
     }
 
-    /// Opens the vault.
-    pub(crate) fn open(&self, words: &dyn Words) -> Result<Vault, Refusal> {
-        Vault::open(&self.path).map_err(|error| self.told(words, error))
+    /// Opens the vault for a piece of work, which hears how far a verification has come and can be
+    /// cancelled in the middle of it. As for a command, what a writer would read the whole log for, and
+    /// what verified before, is kept in the user's cache.
+    pub(crate) fn open(&self, words: &dyn Words, job: &Handle) -> Result<Vault, Refusal> {
+        let vault = Vault::open(&self.path).map_err(|error| self.told(words, error))?;
+        let job = job.clone();
+        Ok(vault
+            .with_cache_directory(provara_vault::default_cache_directory())
+            .with_progress(Arc::new(move |done, total| job.went(done, total))))
     }
 
     /// The log, if the vault verifies.
@@ -190,7 +197,7 @@ mod tests {
         let path = dir.path().join("v");
         provara_vault::init(&path, &InitOptions::default()).unwrap();
         let served = Served::new("v".parse().unwrap(), path.clone(), None);
-        let vault = served.open(&Plain).unwrap();
+        let vault = served.open(&Plain, &Handle::unheard()).unwrap();
         std::thread::sleep(2 * SETTLED);
         let first = served.verified(&vault, &Plain).unwrap();
         let second = served.verified(&vault, &Plain).unwrap();
@@ -216,7 +223,7 @@ mod tests {
         let path = dir.path().join("v");
         provara_vault::init(&path, &InitOptions::default()).unwrap();
         let served = Served::new("v".parse().unwrap(), path, None);
-        let vault = served.open(&Plain).unwrap();
+        let vault = served.open(&Plain, &Handle::unheard()).unwrap();
         served.verified(&vault, &Plain).unwrap();
         // On a machine so slow that the files have settled before the verification, there is nothing
         // to see.

@@ -344,7 +344,7 @@ impl ServerHandler for Session {
         }
         let hub = Arc::clone(&self.hub);
         let uri = request.uri;
-        let read = move |_: &job::Handle| Ok(resources::read(&hub, &uri));
+        let read = move |job: &job::Handle| Ok(resources::read(&hub, &uri, job));
         let outcome = job::run(&self.hub.jobs, &context.ct, |_, _| async {}, read).await;
         let result =
             outcome.map_err(|stop| ErrorData::internal_error(tools::refusal(stop).0, None))?;
@@ -432,7 +432,7 @@ impl ServerHandler for Session {
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
         let hub = Arc::clone(&self.hub);
-        let find = move |_: &job::Handle| Ok(complete::complete(&hub, &request));
+        let find = move |job: &job::Handle| Ok(complete::complete(&hub, &request, job));
         let outcome = job::run(&self.hub.jobs, &context.ct, |_, _| async {}, find).await;
         outcome.map_err(|stop| ErrorData::internal_error(tools::refusal(stop).0, None))
     }

@@ -27,7 +27,7 @@ pub(super) fn any(call: &Call, job: &Handle) -> Result<Answer, Refusal> {
         _ => return custom(call, name, data, job),
     };
     canonical(call, &data)?;
-    append(call, event_type, data)
+    append(call, event_type, data, job)
 }
 
 /// The tool of one installed event type.
@@ -67,7 +67,7 @@ fn custom(call: &Call, name: &str, data: Json<'static>, job: &Handle) -> Result<
     let Some(plugin) = call.installed.catalog.event_type(name) else {
         return match custom {
             Some(custom) if call.hub.config.allow_unregistered => {
-                append(call, EventType::Custom(custom), data)
+                append(call, EventType::Custom(custom), data, job)
             }
             _ => Err(unknown(call, name)),
         };
@@ -75,7 +75,7 @@ fn custom(call: &Call, name: &str, data: Json<'static>, job: &Handle) -> Result<
     accepted(call, plugin, &data, job)?;
     // An alias stands for the plugin's own name; any other name keeps its letters.
     let event_type = custom.unwrap_or_else(|| plugin.event_type.clone());
-    append(call, EventType::Custom(event_type), data)
+    append(call, EventType::Custom(event_type), data, job)
 }
 
 /// The schema, then the plugin's own `validate`.
@@ -145,10 +145,15 @@ struct Receipt<'a> {
     notes: &'a [String],
 }
 
-fn append(call: &Call, event_type: EventType, data: Json<'static>) -> Result<Answer, Refusal> {
+fn append(
+    call: &Call,
+    event_type: EventType,
+    data: Json<'static>,
+    job: &Handle,
+) -> Result<Answer, Refusal> {
     let hub = &call.hub;
     let served = call.vault()?;
-    let vault = served.open(&*hub.words)?;
+    let vault = served.open(&*hub.words, job)?;
     let namespace = args::text(&call.arguments, "namespace").and_then(|name| match name {
         "canonical" => Some(Namespace::Canonical),
         "local" => Some(Namespace::Local),

@@ -162,6 +162,7 @@ pub(super) fn tools(config: &Config, choice: &Choice<'_>) -> Vec<Tool> {
             choice.input(
                 json!({
                     "strict": {"type": "boolean", "default": false, "description": "Count warnings as errors."},
+                    "no_cache": {"type": "boolean", "default": false, "description": "Check every signature again, whatever verified before on this machine."},
                     "limit": {"type": "integer", "minimum": 1, "maximum": MAX_FINDINGS, "default": 50},
                     "cursor": {"type": "string", "maxLength": 40, "description": "next_cursor of the page before."}
                 }),

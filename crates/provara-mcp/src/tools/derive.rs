@@ -20,11 +20,13 @@ pub(super) fn beliefs(call: &Call, job: &Handle) -> Result<Answer, Refusal> {
     let served = call.vault()?;
     let words = &*call.hub.words;
     job.stage("verifying");
-    let vault = served.open(words)?;
+    let vault = served.open(words, job)?;
     let log = served.verified(&vault, words)?;
     going(job)?;
     job.stage("replaying");
-    let state = log.beliefs().map_err(|error| served.told(words, error))?;
+    let state = log
+        .beliefs_watched(&|done, total| job.went(done, total))
+        .map_err(|error| served.told(words, error))?;
     let text = state.to_json();
     let broken = || Refusal::new("The state could not be read.", "Report it.");
     let tree = json::parse(&text).map_err(|_| broken())?;
@@ -67,7 +69,7 @@ pub(super) fn reduce(call: &Call, name: &str, job: &Handle) -> Result<Answer, Re
     let served = call.vault()?;
     let words = &*call.hub.words;
     job.stage("verifying");
-    let vault = served.open(words)?;
+    let vault = served.open(words, job)?;
     let log = served.verified(&vault, words)?;
     going(job)?;
     job.stage("reducing");
@@ -76,7 +78,10 @@ pub(super) fn reduce(call: &Call, name: &str, job: &Handle) -> Result<Answer, Re
             let result = in_host(call, &served, &vault, &log, &info.name, job)?;
             (result, info.origin.to_string())
         }
-        None => (builtin(&served, call, &log, name)?, "built-in".to_owned()),
+        None => (
+            builtin(&served, call, &log, name, job)?,
+            "built-in".to_owned(),
+        ),
     };
     let result = String::from_utf8(result).map_err(|_| {
         Refusal::new(
@@ -124,13 +129,15 @@ fn builtin(
     call: &Call,
     log: &LogSnapshot,
     name: &str,
+    job: &Handle,
 ) -> Result<Vec<u8>, Refusal> {
+    let watch = |done, total| job.went(done, total);
     let failed = |error| served.told(&*call.hub.words, error);
     if name.eq_ignore_ascii_case("beliefs") {
-        return Ok(log.beliefs().map_err(failed)?.to_json());
+        return Ok(log.beliefs_watched(&watch).map_err(failed)?.to_json());
     }
     if name.eq_ignore_ascii_case("summary") {
-        let summary = log.summary().map_err(failed)?;
+        let summary = log.summary_watched(&watch).map_err(failed)?;
         let told = |error| Refusal(call.hub.words.tell(Trouble::Canonical(error)));
         return canonical::jcs_of(&summary).map_err(told);
     }

@@ -43,7 +43,7 @@ pub(super) fn export(call: &Call, format: &str, job: &Handle) -> Result<Answer, 
     let forbidden: Vec<PathBuf> = vaults.iter().map(|vault| vault.path.clone()).collect();
     staging::check(&target, overwrite, &forbidden).map_err(staged)?;
     job.stage("verifying");
-    let vault = served.open(words)?;
+    let vault = served.open(words, job)?;
     let log = served.verified(&vault, words)?;
     going(job)?;
     job.stage("exporting");
@@ -59,7 +59,9 @@ pub(super) fn export(call: &Call, format: &str, job: &Handle) -> Result<Answer, 
             };
             let vault = served.path.as_path();
             let told = |error| Refusal(words.tell(Trouble::Export { error, vault }));
-            write(format, log.lines(), output.output()).map_err(told)?;
+            // Cut short, it is thrown away below.
+            let lines = log.lines().take_while(|_| !job.is_cancelled());
+            write(format, lines, output.output()).map_err(told)?;
             "built-in".to_owned()
         }
     };

@@ -21,28 +21,29 @@ const MAX_NAMES: usize = 100;
 /// `verify_vault`.
 pub(super) fn verify(call: &Call, job: &Handle) -> Result<Answer, Refusal> {
     let served = call.vault()?;
-    let strict = args::flag(&call.arguments, "strict");
+    let options = VerifyOptions {
+        strict: args::flag(&call.arguments, "strict"),
+        no_cache: args::flag(&call.arguments, "no_cache"),
+        ..VerifyOptions::default()
+    };
     let limit = args::count(&call.arguments, "limit", 50);
     let cursor = cursor(&call.arguments)?;
     job.stage("verifying");
-    report(&call.hub, &served, strict, limit, cursor)
+    report(&call.hub, &served, &options, limit, cursor, job)
 }
 
 /// A page of a verification's report.
 pub(crate) fn report(
     hub: &Hub,
     served: &Served,
-    strict: bool,
+    options: &VerifyOptions,
     limit: usize,
     skip: usize,
+    job: &Handle,
 ) -> Result<Answer, Refusal> {
-    let vault = served.open(&*hub.words)?;
-    let options = VerifyOptions {
-        strict,
-        ..VerifyOptions::default()
-    };
+    let vault = served.open(&*hub.words, job)?;
     let report = vault
-        .verify(&options)
+        .verify(options)
         .map_err(|error| served.told(&*hub.words, error))?;
     let findings = report.findings();
     let page: Vec<_> = findings.iter().skip(skip).take(limit).collect();
@@ -77,7 +78,7 @@ fn weigh(report: &Report) -> (usize, usize) {
 pub(super) fn status(call: &Call, job: &Handle) -> Result<Answer, Refusal> {
     let served = call.vault()?;
     job.stage("verifying");
-    vault_status(&call.hub, &served)
+    vault_status(&call.hub, &served, job)
 }
 
 #[derive(Serialize)]
@@ -88,8 +89,8 @@ struct Head {
 }
 
 /// What a vault holds, also of one that does not verify: then only the verdict.
-pub(crate) fn vault_status(hub: &Hub, served: &Served) -> Result<Answer, Refusal> {
-    let vault = served.open(&*hub.words)?;
+pub(crate) fn vault_status(hub: &Hub, served: &Served, job: &Handle) -> Result<Answer, Refusal> {
+    let vault = served.open(&*hub.words, job)?;
     let examination = vault
         .examine(&VerifyOptions::default())
         .map_err(|error| served.told(&*hub.words, error))?;
@@ -104,7 +105,7 @@ pub(crate) fn vault_status(hub: &Hub, served: &Served) -> Result<Answer, Refusal
         .with("read_only", &hub.config.read_only);
     if let Ok(log) = examination.verified() {
         let summary = log
-            .summary()
+            .summary_watched(&|done, total| job.went(done, total))
             .map_err(|error| served.told(&*hub.words, error))?;
         let actors: std::collections::BTreeMap<_, _> = summary
             .actors
@@ -153,7 +154,7 @@ pub(super) fn query_events(call: &Call, job: &Handle) -> Result<Answer, Refusal>
     let limit = args::count(&call.arguments, "limit", 50);
     let skip = cursor(&call.arguments)?;
     job.stage("verifying");
-    let vault = served.open(&*call.hub.words)?;
+    let vault = served.open(&*call.hub.words, job)?;
     let log = served.verified(&vault, &*call.hub.words)?;
     Ok(page(&served, &log, &query, limit, skip))
 }
@@ -246,7 +247,7 @@ pub(super) fn get_event(call: &Call, job: &Handle) -> Result<Answer, Refusal> {
     let served = call.vault()?;
     let id = args::text(&call.arguments, "event_id").unwrap_or_default();
     job.stage("verifying");
-    match find(&call.hub, &served, id)? {
+    match find(&call.hub, &served, id, job)? {
         Some((number, event)) => Ok(Answer::new()
             .with("vault", served.name.as_str())
             .with("line", &number)
@@ -259,8 +260,13 @@ pub(super) fn get_event(call: &Call, job: &Handle) -> Result<Answer, Refusal> {
 }
 
 /// The event of this id, with its line's number.
-pub(crate) fn find(hub: &Hub, served: &Served, id: &str) -> Result<Option<(u64, String)>, Refusal> {
-    let vault = served.open(&*hub.words)?;
+pub(crate) fn find(
+    hub: &Hub,
+    served: &Served,
+    id: &str,
+    job: &Handle,
+) -> Result<Option<(u64, String)>, Refusal> {
+    let vault = served.open(&*hub.words, job)?;
     let log = served.verified(&vault, &*hub.words)?;
     let condition = format!("event_id={id}").parse::<Condition>();
     let Ok(condition) = condition else {
