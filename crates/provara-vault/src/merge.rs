@@ -246,7 +246,8 @@ impl Ours {
             // A log with forks that were kept: it is sealed as a whole, or somebody else broke it.
             Err(VaultError::BrokenLog { .. }) if keep_forks && sealed == length => {
                 let lines = memchr::memchr_iter(b'\n', &bytes).count() as u64;
-                (length, read_registry(vault)?.0, false, lines)
+                let keys = Keys::read(vault, &entries, &LogIndex::default(), sealed)?;
+                (length, keys.registry, false, lines)
             }
             Err(error) => return Err(error),
         };
@@ -330,7 +331,8 @@ fn join(
         let entry = registry.get(key);
         entry.is_some_and(|entry| entry.revocation_event_id.is_some())
     };
-    let key = keyfile::choose(keyfile, &registry, revoked, options.key_id)?;
+    let signers = intent::signers(&registry, &ours.registry, &log);
+    let key = keyfile::choose(keyfile, &signers, revoked, options.key_id)?;
     let lines = memchr::memchr_iter(b'\n', &log[..kept_prefix]).count() as u64;
     let intent = plan(vault, &ours, &log, lines, &registry, policy, |root, now| {
         sign_root(root, key, now)

@@ -107,6 +107,29 @@ impl Change {
         }
         *registry != before
     }
+
+    /// Takes the change back if it was made. No key is revoked twice in a log that verifies.
+    fn undo(&self, registry: &mut KeyRegistry, event: EventId) {
+        match self {
+            Self::Revoke { key_id, .. } => {
+                let mut entries = registry.keys.iter_mut();
+                if let Some(entry) = entries.find(|entry| entry.key_id == *key_id) {
+                    entry.status = KeyStatus::Active;
+                    entry.revocation_event_id = None;
+                    entry.revoked_at_utc = None;
+                }
+            }
+            Self::Promote { .. } => {
+                let mut brought = KeyRegistry::default();
+                self.apply(&mut brought, event);
+                registry.keys.retain(|entry| *entry != brought.keys[0]);
+                // A key that was listed before it was promoted.
+                for entry in &mut registry.keys {
+                    entry.promotion_event_id.take_if(|id| *id == event);
+                }
+            }
+        }
+    }
 }
 
 /// `keys.json`, brought in line with the key events that its seal does not cover yet.
@@ -119,8 +142,13 @@ pub(crate) struct Keys {
 
 impl Keys {
     /// Reads `keys.json` and holds it against the seal and the log beyond `sealed` bytes. A writer
-    /// that was interrupted after a key event left it one step behind; any other difference from
-    /// what was sealed is not a writer's doing.
+    /// that was interrupted after a key event left it as it was sealed, or with the changes of such
+    /// events; any other difference is not a writer's doing.
+    ///
+    /// Without those changes the file must be what was sealed, to the byte and in the form that a
+    /// writer gives it. So a crash between the renames of a rotation, in a vault whose `keys.json`
+    /// another tool had laid out, is refused: it cannot be told from a key that somebody added.
+    /// [`Vault::manifest`] seals such a file, and says that it changed.
     pub(crate) fn read(
         vault: &Vault,
         entries: &[FileEntry],
@@ -128,31 +156,36 @@ impl Keys {
         sealed: u64,
     ) -> Result<Self, VaultError> {
         let (mut registry, digest) = read_registry(vault)?;
-        let unsealed: Vec<_> = index
+        let unsealed = index
             .key_events
             .iter()
-            .filter(|event| event.offset >= sealed)
+            .filter(|event| event.offset >= sealed);
+        let changes: Vec<_> = unsealed
+            .filter_map(|event| Some((Change::read(event.revokes, &event.payload)?, event.id)))
             .collect();
         let listed = entries.iter().find(|entry| entry.path == layout::KEYS);
-        let as_sealed = listed.is_some_and(|entry| entry.sha256 == digest);
-        if !as_sealed && unsealed.is_empty() {
-            return Err(VaultError::SealContradiction {
-                file: layout::KEYS.to_owned(),
-                reason: match listed {
-                    None => "the manifest does not list it".to_owned(),
-                    Some(entry) => {
-                        format!("it has the SHA-256 {digest}, not {}", entry.sha256)
-                    }
-                },
-            });
-        }
-        for event in &unsealed {
-            if let Some(change) = Change::read(event.revokes, &event.payload) {
-                change.apply(&mut registry, event.id);
+        let was_sealed = |digest| listed.is_some_and(|entry| entry.sha256 == digest);
+        if !was_sealed(digest) {
+            for (change, event) in changes.iter().rev() {
+                change.undo(&mut registry, *event);
+            }
+            if changes.is_empty() || !was_sealed(Digest::of(&registry.to_json())) {
+                return Err(VaultError::SealContradiction {
+                    file: layout::KEYS.to_owned(),
+                    reason: match listed {
+                        None => "the manifest does not list it".to_owned(),
+                        Some(entry) => {
+                            format!("it has the SHA-256 {digest}, not {}", entry.sha256)
+                        }
+                    },
+                });
             }
         }
+        for (change, event) in &changes {
+            change.apply(&mut registry, *event);
+        }
         Ok(Self {
-            lag: !unsealed.is_empty(),
+            lag: !changes.is_empty(),
             registry,
         })
     }

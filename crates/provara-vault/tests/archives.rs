@@ -7,10 +7,8 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 
-use common::{Fixture, note, picture};
-use provara_vault::{
-    ArchiveError, BackupOptions, RestoreOptions, Vault, VaultError, VerifyOptions, restore,
-};
+use common::{Fixture, note, picture, verifies};
+use provara_vault::{ArchiveError, BackupOptions, RestoreOptions, Vault, VaultError, restore};
 
 fn vault_with_events() -> Fixture {
     let fixture = Fixture::new();
@@ -22,16 +20,6 @@ fn vault_with_events() -> Fixture {
     }
     fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
     fixture
-}
-
-#[track_caller]
-fn verifies(vault: &Vault) {
-    let options = VerifyOptions {
-        strict: true,
-        ..VerifyOptions::default()
-    };
-    let report = vault.verify(&options).unwrap();
-    assert!(report.is_valid(), "{:?}", report.findings());
 }
 
 #[track_caller]

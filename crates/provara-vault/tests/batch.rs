@@ -4,24 +4,13 @@
 mod common;
 
 use std::fs::{self, File};
-use std::io;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use common::{Fixture, note, picture, request};
-use provara_vault::layer::{FileLayer, SystemFiles, Temporary};
+use common::disk::{EIO, Failing};
+use common::{Fixture, note, picture, request, strict, verifies};
 use provara_vault::{
     AppendRequest, BatchOptions, ErrorClass, InitOptions, LogWriter, VaultError, VerifyOptions,
 };
-
-fn strict() -> VerifyOptions {
-    VerifyOptions {
-        strict: true,
-        ..VerifyOptions::default()
-    }
-}
 
 fn requests(count: usize) -> Vec<AppendRequest> {
     (0..count)
@@ -31,12 +20,6 @@ fn requests(count: usize) -> Vec<AppendRequest> {
             _ => request("OBSERVATION", "carol", &format!(r#"{{"n":{number}.0}}"#)),
         })
         .collect()
-}
-
-fn assert_valid(fixture: &Fixture, events: u64) {
-    let report = fixture.vault.verify(&strict()).unwrap();
-    assert!(report.is_valid(), "{:?}", report.findings());
-    assert_eq!(report.event_count(), events);
 }
 
 /// What of an event does not depend on when it was written.
@@ -82,7 +65,7 @@ fn a_batch_is_what_single_appends_are() {
             .vault
             .append_many(requests(40), &fixture.keyfile, options)
             .unwrap();
-        assert_valid(&fixture, 42);
+        assert_eq!(verifies(&fixture.vault), 42);
         assert_eq!(timeless(&fixture), timeless(&single));
         let log = String::from_utf8(fixture.log()).unwrap();
         assert_eq!(receipts.len(), 40);
@@ -117,7 +100,7 @@ fn the_first_bad_request_ends_it_and_those_before_are_in() {
             .unwrap_err();
         assert_eq!(rejected.index, 6);
         assert_eq!(rejected.error.class(), ErrorClass::Usage, "{rejected}");
-        assert_valid(&fixture, 8);
+        assert_eq!(verifies(&fixture.vault), 8);
     }
 }
 
@@ -132,7 +115,7 @@ fn nothing_follows_the_event_that_closes_the_vault() {
         .unwrap_err();
     assert_eq!(rejected.index, 4);
     assert!(matches!(rejected.error, VaultError::Closed { .. }));
-    assert_valid(&fixture, 6);
+    assert_eq!(verifies(&fixture.vault), 6);
 }
 
 #[test]
@@ -157,7 +140,7 @@ fn an_atomic_batch_is_all_or_nothing() {
         .append_many(requests(10), &fixture.keyfile, options)
         .unwrap();
     assert_eq!(receipts.len(), 10);
-    assert_valid(&fixture, 12);
+    assert_eq!(verifies(&fixture.vault), 12);
 }
 
 #[test]
@@ -215,65 +198,7 @@ fn a_last_line_without_its_end_gets_it() {
         .append_many(requests(5), &fixture.keyfile, BatchOptions::default())
         .unwrap();
     assert_eq!(receipts[4].line, 7);
-    assert_valid(&fixture, 7);
-}
-
-/// The system's files, with one call that fails.
-#[derive(Debug)]
-struct Failing {
-    calls: AtomicU32,
-    at: u32,
-}
-
-impl Failing {
-    fn step(&self) -> io::Result<()> {
-        match self.calls.fetch_add(1, Ordering::Relaxed) == self.at {
-            true => Err(io::Error::from_raw_os_error(5)),
-            false => Ok(()),
-        }
-    }
-}
-
-impl FileLayer for Failing {
-    fn append(&self, log: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        self.step().or_else(|error| {
-            SystemFiles.append(log, path, &bytes[..bytes.len() / 2])?;
-            Err(error)
-        })?;
-        SystemFiles.append(log, path, bytes)
-    }
-    fn truncate(&self, log: &File, path: &Path, len: u64) -> io::Result<()> {
-        self.step()?;
-        SystemFiles.truncate(log, path, len)
-    }
-    fn sync_data(&self, log: &File, path: &Path) -> io::Result<()> {
-        self.step()?;
-        SystemFiles.sync_data(log, path)
-    }
-    fn create_temporary(&self, directory: &Path, mode: u32) -> io::Result<Temporary> {
-        self.step()?;
-        SystemFiles.create_temporary(directory, mode)
-    }
-    fn write_temporary(&self, temporary: &Temporary, bytes: &[u8]) -> io::Result<()> {
-        self.step()?;
-        SystemFiles.write_temporary(temporary, bytes)
-    }
-    fn sync_temporary(&self, temporary: &Temporary) -> io::Result<()> {
-        self.step()?;
-        SystemFiles.sync_temporary(temporary)
-    }
-    fn rename(&self, temporary: Temporary, target: &Path) -> io::Result<()> {
-        self.step()?;
-        SystemFiles.rename(temporary, target)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.step()?;
-        SystemFiles.remove(path)
-    }
-    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        self.step()?;
-        SystemFiles.sync_directory(directory)
-    }
+    assert_eq!(verifies(&fixture.vault), 7);
 }
 
 #[test]
@@ -281,14 +206,10 @@ fn whatever_the_disk_refuses_what_was_acknowledged_is_there() {
     let mut failed = 0;
     for at in 0.. {
         let fixture = Fixture::new();
-        let layer = Failing {
-            calls: AtomicU32::new(0),
-            at,
-        };
         let failing = fixture
             .vault
             .clone()
-            .with_layer(Arc::new(layer))
+            .with_layer(Failing::once(at, EIO))
             .with_cache_directory(Some(fixture.outside().join("cache")));
         let options = BatchOptions {
             group: 4,

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{Fixture, codes, note};
+use common::{Fixture, codes, note, strict};
 use provara_core::json;
 use provara_vault::{Vault, VerifyOptions, read_keyfile};
 
@@ -65,14 +65,7 @@ fn acknowledged(child: &mut Child) -> Vec<String> {
 }
 
 fn assert_holds(fixture: &Fixture, receipts: impl IntoIterator<Item = String>) -> u64 {
-    let report = fixture
-        .vault
-        .verify(&VerifyOptions {
-            strict: true,
-            threads: None,
-            ..VerifyOptions::default()
-        })
-        .unwrap();
+    let report = fixture.vault.verify(&strict()).unwrap();
     assert!(report.is_valid(), "{:?}", report.findings());
     let snapshot = fixture.vault.snapshot().unwrap();
     let ids: BTreeSet<String> = snapshot
@@ -146,14 +139,7 @@ fn a_reader_amid_an_append_verifies_what_is_sealed() {
         .open(fixture.vault.log_path())
         .unwrap();
     writer.lock().unwrap();
-    let report = fixture
-        .vault
-        .verify(&VerifyOptions {
-            strict: true,
-            threads: None,
-            ..VerifyOptions::default()
-        })
-        .unwrap();
+    let report = fixture.vault.verify(&strict()).unwrap();
     assert!(report.is_valid(), "{:?}", report.findings());
     assert_eq!(report.event_count(), 2);
     let beyond = fixture.log().len() - sealed.len();

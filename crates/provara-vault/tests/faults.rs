@@ -3,90 +3,10 @@
 
 mod common;
 
-use std::fs::File;
-use std::io;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use common::{Fixture, note, picture};
-use provara_vault::layer::{FileLayer, SystemFiles, Temporary};
+use common::disk::{EIO, ENOSPC, Failing};
+use common::{Fixture, note, picture, strict};
 use provara_vault::writer::LogWriter;
-use provara_vault::{ErrorClass, MergeOptions, MergeRefusal, Vault, VaultError, VerifyOptions};
-
-const ENOSPC: i32 = 28;
-const EIO: i32 = 5;
-
-/// The system's files, with one call that fails, and from then on perhaps all that follow.
-#[derive(Debug)]
-struct Failing {
-    calls: AtomicU32,
-    at: u32,
-    errno: i32,
-    /// Whether the disk is gone for good.
-    forever: bool,
-}
-
-impl Failing {
-    fn step(&self) -> io::Result<()> {
-        let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        if call == self.at || (self.forever && call > self.at) {
-            return Err(io::Error::from_raw_os_error(self.errno));
-        }
-        Ok(())
-    }
-}
-
-impl FileLayer for Failing {
-    fn append(&self, log: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        self.step().or_else(|error| {
-            // A full disk takes what fits.
-            SystemFiles.append(log, path, &bytes[..bytes.len() / 2])?;
-            Err(error)
-        })?;
-        SystemFiles.append(log, path, bytes)
-    }
-
-    fn truncate(&self, log: &File, path: &Path, len: u64) -> io::Result<()> {
-        self.step()?;
-        SystemFiles.truncate(log, path, len)
-    }
-
-    fn sync_data(&self, log: &File, path: &Path) -> io::Result<()> {
-        self.step()?;
-        SystemFiles.sync_data(log, path)
-    }
-
-    fn create_temporary(&self, directory: &Path, mode: u32) -> io::Result<Temporary> {
-        self.step()?;
-        SystemFiles.create_temporary(directory, mode)
-    }
-
-    fn write_temporary(&self, temporary: &Temporary, bytes: &[u8]) -> io::Result<()> {
-        self.step()?;
-        SystemFiles.write_temporary(temporary, bytes)
-    }
-
-    fn sync_temporary(&self, temporary: &Temporary) -> io::Result<()> {
-        self.step()?;
-        SystemFiles.sync_temporary(temporary)
-    }
-
-    fn rename(&self, temporary: Temporary, target: &Path) -> io::Result<()> {
-        self.step()?;
-        SystemFiles.rename(temporary, target)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.step()?;
-        SystemFiles.remove(path)
-    }
-
-    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        self.step()?;
-        SystemFiles.sync_directory(directory)
-    }
-}
+use provara_vault::{ErrorClass, MergeOptions, MergeRefusal, Vault, VaultError};
 
 #[test]
 fn every_step_may_fail() {
@@ -100,13 +20,8 @@ fn every_step_may_fail() {
                 .append(&note("a", "before"), &fixture.keyfile)
                 .unwrap();
             let before = picture(fixture.vault.path());
-            let layer = Failing {
-                calls: AtomicU32::new(0),
-                at,
-                errno,
-                forever,
-            };
-            let failing = fixture.vault.clone().with_layer(Arc::new(layer));
+            let layer = Failing::new(at, errno, forever);
+            let failing = fixture.vault.clone().with_layer(layer);
             let mut writer = LogWriter::open(&failing).unwrap();
             let written = match writer.append(&note("a", "x"), &fixture.keyfile) {
                 Ok(_) => {
@@ -141,14 +56,7 @@ fn every_step_may_fail() {
                 .vault
                 .append(&note("a", "after"), &fixture.keyfile)
                 .unwrap();
-            let report = fixture
-                .vault
-                .verify(&VerifyOptions {
-                    strict: true,
-                    threads: None,
-                    ..VerifyOptions::default()
-                })
-                .unwrap();
+            let report = fixture.vault.verify(&strict()).unwrap();
             assert!(report.is_valid(), "step {at}: {:?}", report.findings());
             let log = String::from_utf8(fixture.log()).unwrap();
             for id in [acknowledged.event_id, receipt.event_id]
@@ -173,13 +81,8 @@ fn a_failed_sync_is_not_tried_again_and_takes_the_line_back() {
     let fixture = Fixture::new();
     let before = picture(fixture.vault.path());
     // Three temporary files of three steps each, the write, and then the sync.
-    let layer = Failing {
-        calls: AtomicU32::new(0),
-        at: 10,
-        errno: EIO,
-        forever: false,
-    };
-    let failing = fixture.vault.clone().with_layer(Arc::new(layer));
+    let layer = Failing::once(10, EIO);
+    let failing = fixture.vault.clone().with_layer(layer);
     let mut writer = LogWriter::open(&failing).unwrap();
     let error = writer
         .append(&note("a", "x"), &fixture.keyfile)
@@ -222,13 +125,8 @@ fn every_step_of_a_merge_may_fail() {
                 // A checkpoint that the merge has to retire, so that this is among the steps.
                 fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
                 let before = fixture.log();
-                let layer = Failing {
-                    calls: AtomicU32::new(0),
-                    at,
-                    errno,
-                    forever,
-                };
-                let failing = fixture.vault.clone().with_layer(Arc::new(layer));
+                let layer = Failing::new(at, errno, forever);
+                let failing = fixture.vault.clone().with_layer(layer);
                 let merged = match failing.merge(&other, &fixture.keyfile, &options) {
                     Ok(_) => break,
                     Err(VaultError::Merge(refusal)) => {
@@ -249,11 +147,7 @@ fn every_step_of_a_merge_may_fail() {
                     fixture.vault.repair(Some(&fixture.keyfile), false).unwrap();
                 }
                 let next = append(&fixture.vault, "next");
-                let strict = VerifyOptions {
-                    strict: true,
-                    ..VerifyOptions::default()
-                };
-                let report = fixture.vault.verify(&strict).unwrap();
+                let report = fixture.vault.verify(&strict()).unwrap();
                 assert!(report.is_valid(), "step {at}: {:?}", report.findings());
                 let log = String::from_utf8(fixture.log()).unwrap();
                 let expected = [&ours, &next].into_iter().chain(merged.then_some(&theirs));

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use common::{Fixture, picture};
+use common::{Fixture, picture, strict};
 use provara_core::json;
 use provara_core::keys::KeyRegistry;
 use provara_vault::{InitOptions, Vault, VaultError, VerifyOptions, init};
@@ -49,14 +49,7 @@ fn the_layout_is_that_of_the_format() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
-    let report = fixture
-        .vault
-        .verify(&VerifyOptions {
-            strict: true,
-            threads: None,
-            ..VerifyOptions::default()
-        })
-        .unwrap();
+    let report = fixture.vault.verify(&strict()).unwrap();
     assert!(
         report.is_valid() && report.findings().is_empty(),
         "{:?}",
@@ -201,13 +194,7 @@ fn private_keys_go_where_they_are_wanted_and_overwrite_nothing() {
     );
     assert!(!vault.join("identity/private_keys.json").exists());
     let opened = Vault::open(&vault).unwrap();
-    let report = opened
-        .verify(&VerifyOptions {
-            strict: true,
-            threads: None,
-            ..VerifyOptions::default()
-        })
-        .unwrap();
+    let report = opened.verify(&strict()).unwrap();
     assert!(report.is_valid(), "{:?}", report.findings());
     let keyfile = provara_vault::read_keyfile(&keys).unwrap();
     assert!(

@@ -3,33 +3,16 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
 
-use common::{Fixture, codes, note, picture, request};
+use common::{Fixture, codes, copy, note, picture, rotation, verifies};
 use provara_core::canonical::token_preserving;
 use provara_core::json::{self, Value};
 use provara_core::keys::{Keyfile, SigningKey};
 use provara_core::merge::delta;
 use provara_vault::{
-    AppendRequest, InitOptions, MergeOptions, MergeOrder, MergeReceipt, MergeRefusal, Vault,
-    VaultError, VerifyOptions,
+    InitOptions, MergeOptions, MergeOrder, MergeReceipt, MergeRefusal, Vault, VaultError,
+    VerifyOptions,
 };
-
-/// Copies a vault as `cp -r` does.
-fn copy(vault: &Vault, to: &Path) -> Vault {
-    for (path, _, bytes) in picture(vault.path()) {
-        let target = to.join(path.strip_prefix(vault.path()).unwrap());
-        if path.is_dir() {
-            fs::create_dir_all(&target).unwrap();
-        } else {
-            fs::create_dir_all(target.parent().unwrap()).unwrap();
-            fs::write(&target, bytes).unwrap();
-        }
-    }
-    Vault::open(to)
-        .unwrap()
-        .with_state_directory(to.parent().unwrap().join("state"))
-}
 
 /// A vault with two events, and a copy of it; each then has events of its own.
 fn diverged() -> (Fixture, Vault) {
@@ -57,16 +40,6 @@ fn append_only() -> MergeOptions {
         append_only: true,
         ..MergeOptions::default()
     }
-}
-
-#[track_caller]
-fn verifies(vault: &Vault) {
-    let options = VerifyOptions {
-        strict: true,
-        ..VerifyOptions::default()
-    };
-    let report = vault.verify(&options).unwrap();
-    assert!(report.is_valid(), "{:?}", report.findings());
 }
 
 #[track_caller]
@@ -300,26 +273,8 @@ fn a_rotation_comes_with_its_keys_and_its_revoked_key_seals_no_more() {
         fixture.receipt.quorum_key_id.unwrap(),
     );
     let new = SigningKey::from_seed(&[5; 32]);
-    let by_quorum = |event_type, data: &str| AppendRequest {
-        key_id: Some(quorum),
-        ..request(event_type, "authority", data)
-    };
-    let revocation = by_quorum(
-        "KEY_REVOCATION",
-        &format!(
-            r#"{{"revoked_key_id":"{root}","reason":"lost","trust_boundary_event_id":null,"revoked_at_utc":"2026-01-01T00:00:00Z"}}"#
-        ),
-    );
-    let promotion = by_quorum(
-        "KEY_PROMOTION",
-        &format!(
-            r#"{{"new_key_id":"{}","new_public_key_b64":"{}","algorithm":"Ed25519","roles":["root","attestation"],"promoted_by":"{quorum}","replaces_key_id":"{root}","promoted_at_utc":"2026-01-01T00:00:00Z"}}"#,
-            new.key_id(),
-            new.public().to_base64()
-        ),
-    );
-    for event in [&revocation, &promotion] {
-        other.append(event, &fixture.keyfile).unwrap();
+    for event in rotation(root, &new, quorum) {
+        other.append(&event, &fixture.keyfile).unwrap();
     }
     let renewed = Keyfile::new(vec![new.clone()]);
     other

@@ -5,8 +5,8 @@ mod common;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 
-use common::{Fixture, note, picture};
-use provara_vault::{Damage, Vault, VaultError, VerifyOptions};
+use common::{Fixture, note, picture, verifies};
+use provara_vault::{Damage, VaultError, VerifyOptions};
 
 fn append_raw(fixture: &Fixture, bytes: &[u8]) {
     let mut log = OpenOptions::new()
@@ -14,16 +14,6 @@ fn append_raw(fixture: &Fixture, bytes: &[u8]) {
         .open(fixture.vault.log_path())
         .unwrap();
     log.write_all(bytes).unwrap();
-}
-
-#[track_caller]
-fn verifies(vault: &Vault) {
-    let options = VerifyOptions {
-        strict: true,
-        ..VerifyOptions::default()
-    };
-    let report = vault.verify(&options).unwrap();
-    assert!(report.is_valid(), "{:?}", report.findings());
 }
 
 /// Says what a dry run finds, that it wrote nothing, and that the repair does the same and no more.

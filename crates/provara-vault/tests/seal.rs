@@ -5,18 +5,11 @@ mod common;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use common::{Fixture, codes, note, picture, request};
+use common::{Fixture, codes, note, picture, request, strict};
 use provara_vault::{InitOptions, VaultError, VerifyOptions};
 
-fn strict(fixture: &Fixture) -> Vec<String> {
-    let report = fixture
-        .vault
-        .verify(&VerifyOptions {
-            strict: true,
-            threads: None,
-            ..VerifyOptions::default()
-        })
-        .unwrap();
+fn strict_codes(fixture: &Fixture) -> Vec<String> {
+    let report = fixture.vault.verify(&strict()).unwrap();
     assert_eq!(report.is_valid(), report.findings().is_empty());
     codes(&report)
 }
@@ -43,7 +36,7 @@ fn a_re_made_seal_covers_what_is_there_and_says_what_changed() {
         assert!(notes.contains(expected), "{notes}");
     }
     assert_eq!(
-        strict(&fixture),
+        strict_codes(&fixture),
         ["PROVARA_E302"],
         "every vault has the ontology"
     );
@@ -70,7 +63,7 @@ fn without_a_key_the_signature_goes_stale() {
         .append(&note("a", "x"), &fixture.keyfile)
         .unwrap();
     assert!(receipt.notes[0].contains("stale"), "{:?}", receipt.notes);
-    assert_eq!(strict(&fixture), Vec::<String>::new());
+    assert_eq!(strict_codes(&fixture), Vec::<String>::new());
 }
 
 #[test]
@@ -86,7 +79,7 @@ fn a_seal_is_not_made_over_what_leaves_the_vault() {
     let error = fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
     assert!(matches!(error, VaultError::Structure { file, .. } if file == "artifacts/link"));
     assert_eq!(picture(fixture.vault.path()), before);
-    assert_eq!(strict(&fixture), ["PROVARA_E302"]);
+    assert_eq!(strict_codes(&fixture), ["PROVARA_E302"]);
 }
 
 #[test]
@@ -105,7 +98,7 @@ fn a_vault_without_a_manifest_gets_one() {
             .any(|note| note.contains("interrupted append"))
     );
     assert_eq!(receipt.merkle_root, fixture.receipt.merkle_root);
-    assert_eq!(strict(&fixture), Vec::<String>::new());
+    assert_eq!(strict_codes(&fixture), Vec::<String>::new());
 }
 
 #[test]
@@ -187,7 +180,7 @@ fn without_a_seal_only_the_last_line_is_torn() {
     .unwrap();
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
     assert_eq!(fixture.log(), sealed);
-    assert_eq!(strict(&fixture), Vec::<String>::new());
+    assert_eq!(strict_codes(&fixture), Vec::<String>::new());
 }
 
 #[test]
@@ -237,7 +230,7 @@ fn checkpoints_are_sealed_verified_and_made_once() {
             .unwrap()
             .state_hash
     );
-    assert_eq!(strict(&fixture), Vec::<String>::new());
+    assert_eq!(strict_codes(&fixture), Vec::<String>::new());
     let before = picture(fixture.vault.path());
     let again = fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
     assert_eq!(again.state_hash, receipt.state_hash);
@@ -245,12 +238,12 @@ fn checkpoints_are_sealed_verified_and_made_once() {
 
     fixture.vault.append(&said, &fixture.keyfile).unwrap();
     fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
-    assert_eq!(strict(&fixture), Vec::<String>::new());
+    assert_eq!(strict_codes(&fixture), Vec::<String>::new());
     // One that says something else is neither replaced nor believed.
     let text = fs::read_to_string(&receipt.path).unwrap();
     fs::write(&receipt.path, text.replace("open", "shut")).unwrap();
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
-    assert_eq!(strict(&fixture), ["PROVARA_E003"]);
+    assert_eq!(strict_codes(&fixture), ["PROVARA_E003"]);
 }
 
 #[test]
@@ -266,7 +259,7 @@ fn a_checkpoint_of_a_longer_log_shows_that_events_are_gone() {
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
     fs::remove_file(fixture.vault.path().join("manifest.json")).unwrap();
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
-    assert_eq!(strict(&fixture), ["PROVARA_E009"]);
+    assert_eq!(strict_codes(&fixture), ["PROVARA_E009"]);
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use common::{Fixture, note};
-use provara_vault::{AppendRequest, BatchOptions, LogWriter, VaultError, VerifyOptions};
+use common::{Fixture, note, verifies};
+use provara_vault::{AppendRequest, BatchOptions, LogWriter, VaultError};
 
 /// Set for a process of its own.
 const ALONE: &str = "PROVARA_TEST_ALONE";
@@ -37,16 +37,6 @@ fn requests(count: usize) -> Vec<AppendRequest> {
     (0..count)
         .map(|number| note("a", &number.to_string()))
         .collect()
-}
-
-fn assert_valid(fixture: &Fixture, events: u64) {
-    let options = VerifyOptions {
-        strict: true,
-        ..VerifyOptions::default()
-    };
-    let report = fixture.vault.verify(&options).unwrap();
-    assert!(report.is_valid(), "{:?}", report.findings());
-    assert_eq!(report.event_count(), events);
 }
 
 #[test]
@@ -81,7 +71,7 @@ fn without_a_descriptor_the_seal_lags_and_never_leads() {
         .append(&note("a", "after"), &fixture.keyfile)
         .unwrap();
     assert_eq!(receipt.line, 13);
-    assert_valid(&fixture, 13);
+    assert_eq!(verifies(&fixture.vault), 13);
 }
 
 #[test]

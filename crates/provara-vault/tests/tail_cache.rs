@@ -7,10 +7,10 @@ use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use common::{Fixture, note, request};
+use common::{Fixture, note, request, strict};
 use provara_core::id::Digest;
 use provara_core::keys::SigningKey;
-use provara_vault::{AppendReceipt, LogWriter, Vault, VaultError, VerifyOptions};
+use provara_vault::{AppendReceipt, LogWriter, Vault, VaultError};
 
 /// A vault with a cache directory and a few events of two actors.
 fn cached() -> (Fixture, Vault) {
@@ -73,11 +73,7 @@ fn append_is_right(fixture: &Fixture, vault: &Vault) -> AppendReceipt {
     );
     assert_eq!(receipt.ts_logical, last["ts_logical"].as_u64().unwrap() + 1);
     assert_eq!(receipt.line, before.len() as u64 + 1);
-    let strict = VerifyOptions {
-        strict: true,
-        ..VerifyOptions::default()
-    };
-    let report = vault.verify(&strict).unwrap();
+    let report = vault.verify(&strict()).unwrap();
     assert!(report.is_valid(), "{:?}", report.findings());
     receipt
 }

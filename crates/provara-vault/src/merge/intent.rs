@@ -15,11 +15,13 @@ use std::io;
 
 use provara_core::id::Digest;
 use provara_core::json::{self, Value};
-use provara_core::keys::KeyRegistry;
-use provara_core::manifest::{FileEntry, Manifest, RootSignature, safe_path, write_merkle_root};
+use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus};
+use provara_core::manifest::{Manifest, RootSignature, safe_path, write_merkle_root};
 
+use crate::check::check_log;
 use crate::error::{Context, VaultError};
 use crate::layout;
+use crate::parallel::available_threads;
 use crate::rotation::read_registry;
 use crate::seal::{Staged, sync_directory};
 use crate::snapshot::LogSnapshot;
@@ -105,12 +107,28 @@ impl Intent {
         Some(&file.1)
     }
 
-    /// What the seal of the intent says of the log, if a key that the vault holds to be its own, before
-    /// or after, signed that seal.
-    fn log_entry(&self, vault: &Vault) -> Option<FileEntry> {
+    /// `Some` if a key of the vault signed the seal of the intent, over what `log` begins with.
+    fn seals(&self, vault: &Vault, log: &[u8]) -> Option<()> {
         let manifest = Manifest::parse(self.content(layout::MANIFEST)?).ok()?;
-        let signature = RootSignature::parse(self.content(layout::MANIFEST_SIG)?).ok()?;
+        let seals = |path: &str, digest: Digest| {
+            let digest = digest.to_string();
+            let mut files = manifest.files.iter();
+            files.find(|file| file.path == path && file.sha256 == digest)
+        };
+        let listed = manifest
+            .files
+            .iter()
+            .find(|file| file.path == layout::LOG)?;
+        let log = log.get(..usize::try_from(listed.size).ok()?)?;
+        seals(layout::LOG, Digest::of(log))?;
+        // What is to be written is what was sealed.
+        for (path, content) in &self.files {
+            if !layout::SEAL.contains(&path.as_str()) {
+                seals(path, Digest::of(content))?;
+            }
+        }
         let root = manifest.merkle_root();
+        let signature = RootSignature::parse(self.content(layout::MANIFEST_SIG)?).ok()?;
         let root_file = self.content(layout::MERKLE_ROOT)?;
         if signature.merkle_root != root || root_file != write_merkle_root(root) {
             return None;
@@ -120,29 +138,12 @@ impl Intent {
             Some(text) => KeyRegistry::parse(text).ok()?,
             None => registry.clone(),
         };
-        let key = registry
-            .get(&signature.key_id)
-            .or(promised.get(&signature.key_id))?;
+        let signers = signers(&promised, &registry, log);
+        let key = signers.get(&signature.key_id)?;
+        (key.status == KeyStatus::Active).then_some(())?;
         key.public_key
             .verify(&signature.signed, &signature.signature)
-            .ok()?;
-        // What is to be written is what was sealed.
-        for (path, content) in &self.files {
-            let sealed = layout::SEAL.contains(&path.as_str())
-                || manifest.files.iter().any(|file| {
-                    file.path == *path && file.sha256 == Digest::of(content).to_string()
-                });
-            sealed.then_some(())?;
-        }
-        let log = manifest
-            .files
-            .iter()
-            .find(|file| file.path == layout::LOG)?;
-        Some(FileEntry {
-            path: log.path.clone(),
-            sha256: log.sha256.parse().ok()?,
-            size: log.size,
-        })
+            .ok()
     }
 
     /// Makes the intent durable. *A crash after this leaves an intent beside the old log.*
@@ -182,6 +183,20 @@ impl Intent {
         prepared.seal.publish()?;
         withdraw(vault)
     }
+}
+
+/// The keys of `registry` that may sign the seal of a merge that makes `log`: those that `before` lists,
+/// which is the vault's `keys.json` until then, and those that the log promotes under them.
+pub(super) fn signers(registry: &KeyRegistry, before: &KeyRegistry, log: &[u8]) -> KeyRegistry {
+    let mut signers = registry.clone();
+    let is_new = |entry: &KeyEntry| before.get(&entry.key_id).is_none();
+    if signers.keys.iter().any(is_new) {
+        let promoted = check_log(log, b"", before, available_threads()).promoted_keys;
+        signers
+            .keys
+            .retain(|entry| !is_new(entry) || promoted.contains(&entry.public_key));
+    }
+    signers
 }
 
 /// Takes the intent away, durably.
@@ -229,11 +244,7 @@ pub(crate) fn interrupted(
     let path = vault.log_path();
     let length = log.metadata().context("read", &path)?.len();
     let bytes = LogSnapshot::of_prefix(log, length, &path)?;
-    let merged = intent
-        .log_entry(vault)
-        .filter(|entry| entry.size <= length)
-        .is_some_and(|entry| Digest::of(&bytes[..entry.size as usize]) == entry.sha256);
-    if merged {
+    if intent.seals(vault, &bytes).is_some() {
         return Ok(Some((intent, Interrupted::After)));
     }
     // Where the log fits neither seal, that is not a merge's doing.

@@ -3,13 +3,18 @@
 // Each test file uses a part.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod disk;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use provara_core::finding::Report;
+use provara_core::id::KeyId;
 use provara_core::json;
-use provara_core::keys::Keyfile;
-use provara_vault::{AppendRequest, InitOptions, InitReceipt, Vault, init, read_keyfile};
+use provara_core::keys::{Keyfile, SigningKey};
+use provara_vault::{
+    AppendRequest, InitOptions, InitReceipt, Vault, VerifyOptions, init, read_keyfile,
+};
 
 /// A fresh vault; removed when dropped.
 pub struct Fixture {
@@ -101,6 +106,57 @@ pub fn picture(root: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+/// Copies a vault as `cp -r` does.
+pub fn copy(vault: &Vault, to: &Path) -> Vault {
+    for (path, _, bytes) in picture(vault.path()) {
+        let target = to.join(path.strip_prefix(vault.path()).unwrap());
+        if path.is_dir() {
+            fs::create_dir_all(&target).unwrap();
+        } else {
+            fs::create_dir_all(target.parent().unwrap()).unwrap();
+            fs::write(&target, bytes).unwrap();
+        }
+    }
+    Vault::open(to)
+        .unwrap()
+        .with_state_directory(to.parent().unwrap().join("state"))
+}
+
+/// The revocation of `old` and the promotion of `new` in its place, signed by the key `by`.
+pub fn rotation(old: KeyId, new: &SigningKey, by: KeyId) -> [AppendRequest; 2] {
+    let at = "2026-01-01T00:00:00Z";
+    let revocation = format!(
+        r#"{{"revoked_key_id":"{old}","reason":"lost","trust_boundary_event_id":null,"revoked_at_utc":"{at}"}}"#
+    );
+    let promotion = format!(
+        r#"{{"new_key_id":"{}","new_public_key_b64":"{}","algorithm":"Ed25519","roles":["root","attestation"],"promoted_by":"{by}","replaces_key_id":"{old}","promoted_at_utc":"{at}"}}"#,
+        new.key_id(),
+        new.public().to_base64()
+    );
+    [("KEY_REVOCATION", revocation), ("KEY_PROMOTION", promotion)].map(|(event_type, data)| {
+        AppendRequest {
+            key_id: Some(by),
+            ..request(event_type, "authority", &data)
+        }
+    })
+}
+
+/// A verification for which warnings are errors.
+pub fn strict() -> VerifyOptions {
+    VerifyOptions {
+        strict: true,
+        ..VerifyOptions::default()
+    }
+}
+
+/// Asserts that the vault verifies without a warning; gives the number of its events.
+#[track_caller]
+pub fn verifies(vault: &Vault) -> u64 {
+    let report = vault.verify(&strict()).unwrap();
+    assert!(report.is_valid(), "{:?}", report.findings());
+    report.event_count()
 }
 
 /// The codes of a report's errors and warnings.

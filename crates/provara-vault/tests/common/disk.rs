@@ -1,0 +1,97 @@
+//! A disk that fails.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use provara_vault::layer::{FileLayer, SystemFiles, Temporary};
+
+pub const ENOSPC: i32 = 28;
+pub const EIO: i32 = 5;
+
+/// The system's files, with one call that fails, and from then on perhaps all that follow.
+#[derive(Debug)]
+pub struct Failing {
+    calls: AtomicU32,
+    at: u32,
+    errno: i32,
+    forever: bool,
+}
+
+impl Failing {
+    /// Fails at the call `at`, counted from 0.
+    pub fn once(at: u32, errno: i32) -> Arc<Self> {
+        Self::new(at, errno, false)
+    }
+
+    /// Fails at the call `at`, counted from 0, and, if the disk is gone `forever`, at all after it.
+    pub fn new(at: u32, errno: i32, forever: bool) -> Arc<Self> {
+        Arc::new(Self {
+            calls: AtomicU32::new(0),
+            at,
+            errno,
+            forever,
+        })
+    }
+
+    fn step(&self) -> io::Result<()> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        if call == self.at || (self.forever && call > self.at) {
+            return Err(io::Error::from_raw_os_error(self.errno));
+        }
+        Ok(())
+    }
+}
+
+impl FileLayer for Failing {
+    fn append(&self, log: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.step().or_else(|error| {
+            // A full disk takes what fits.
+            SystemFiles.append(log, path, &bytes[..bytes.len() / 2])?;
+            Err(error)
+        })?;
+        SystemFiles.append(log, path, bytes)
+    }
+
+    fn truncate(&self, log: &File, path: &Path, len: u64) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.truncate(log, path, len)
+    }
+
+    fn sync_data(&self, log: &File, path: &Path) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.sync_data(log, path)
+    }
+
+    fn create_temporary(&self, directory: &Path, mode: u32) -> io::Result<Temporary> {
+        self.step()?;
+        SystemFiles.create_temporary(directory, mode)
+    }
+
+    fn write_temporary(&self, temporary: &Temporary, bytes: &[u8]) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.write_temporary(temporary, bytes)
+    }
+
+    fn sync_temporary(&self, temporary: &Temporary) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.sync_temporary(temporary)
+    }
+
+    fn rename(&self, temporary: Temporary, target: &Path) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.rename(temporary, target)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.remove(path)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.sync_directory(directory)
+    }
+}
