@@ -58,6 +58,10 @@ pub(crate) struct QueryArgs {
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+
     #[command(flatten)]
     gate: GateArgs,
 }
@@ -94,7 +98,11 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
         .fold(query, Query::condition);
     let mut printer = Printer {
         out: io::BufWriter::new(io::stdout().lock()),
-        format: args.format,
+        format: if args.json {
+            Format::Json
+        } else {
+            args.format
+        },
         printed: 0,
     };
     out::written(print(

@@ -120,6 +120,11 @@ fn a_query_finds_events_by_every_filter() {
     let answer = world.run(&["query", "vault", "--format", "json", "--type", "GENESIS"]);
     let events: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
     assert_eq!(events[0]["payload"]["uid"], "test-vault");
+    let same = world.run(&["query", "vault", "--json", "--type", "GENESIS"]);
+    assert_eq!(same.stdout, answer.stdout, "{}", same.stderr);
+    world
+        .run(&["query", "vault", "--json", "--format", "table"])
+        .refused(2, "--format");
     let answer = world.run(&["query", "vault", "--where", "payload.value=3"]);
     assert!(answer.stdout.contains("provara_user") && answer.stdout.ends_with("1 event\n"));
     world
