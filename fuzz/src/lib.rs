@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! What must hold for any bytes whatever: one function for each thing that is read from outside.
 //!
-//! The fuzz targets in `fuzz/fuzz_targets` feed them by coverage, the test beside this crate feeds
+//! The fuzz targets in `fuzz/targets` feed them by coverage, the test beside this crate feeds
 //! them seeded mutations of real inputs, so that every run of the tests fuzzes a little.
 
 use provara_core::canonical::{jcs, token_preserving};
