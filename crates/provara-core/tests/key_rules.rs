@@ -203,6 +203,10 @@ fn a_promotion_says_who_signed_it_whom_and_when() {
         (&[("promoted_by", Some("me".into()))], Some(Code::E300)),
         (&[("new_key_id", text(5))], Some(Code::E102)),
         (&[("promoted_key_id", text(5))], Some(Code::E102)),
+        (
+            &[("promoted_key_id", Some("mine".into()))],
+            Some(Code::E102),
+        ),
         (&[("promoted_key_id", text(4))], None),
         (&older, None),
         (

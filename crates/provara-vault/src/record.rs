@@ -20,7 +20,7 @@ use provara_core::id::Digest;
 use crate::cache::{Decoder, Encoder, place, read, write};
 
 /// What a record begins with. The number changes with the content, and with every change of a rule.
-const DOMAIN: &[u8] = b"provara verified 2 ";
+const DOMAIN: &[u8] = b"provara verified 3 ";
 
 /// The largest record, in bytes: some 60 million events.
 const LIMIT: u64 = 2 << 30;

@@ -198,12 +198,13 @@ impl Timeline {
         let public_key = public_key.map(PublicKey::from_base64);
         // Older writers use the second name; where both stand, both must be right.
         for name in ["new_key_id", "promoted_key_id"] {
-            if let (Some(stated), Some(Ok(public_key))) = (key_id(name), &public_key)
-                && public_key.key_id() != stated
-            {
-                let message = format!("'{name}' is not the id of the promoted key");
-                problems
-                    .push(Problem::new(Code::E102, message).compare(public_key.key_id(), stated));
+            if let (Some(stated), Some(Ok(public_key))) = (event.payload.get(name), &public_key) {
+                let stated = stated.as_str().unwrap_or("no text");
+                let derived = public_key.key_id().to_string();
+                if stated != derived {
+                    let message = format!("'{name}' is not the id of the promoted key");
+                    problems.push(Problem::new(Code::E102, message).compare(derived, stated));
+                }
             }
         }
         if let Some(Err(error)) = &public_key {

@@ -1,6 +1,6 @@
 //! The end of the log: what can only be decided with all of it, and the notes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::finding::{Code, Finding};
 use crate::id::KeyId;
@@ -8,7 +8,7 @@ use crate::keys::KeyRegistry;
 use crate::verify::LOG;
 use crate::verify::line::Problem;
 
-use super::{LogVerdict, Place, Seen, Sequencer};
+use super::{LogVerdict, Place, Sequencer};
 
 impl Sequencer {
     /// Ends the log: what could only be decided with all of it, and the counts.
@@ -75,31 +75,33 @@ impl Sequencer {
 
     /// What a revoked key signed between its trust boundary and its revocation does not count.
     fn finish_boundaries(&mut self) {
-        let mut revocations: Vec<_> = self.timeline.revocations().collect();
-        revocations.sort_unstable_by_key(|(_, revocation)| revocation.at);
-        for (key_id, revocation) in revocations {
-            let Some(key) = self.key_index.get(&key_id).copied() else {
-                continue;
-            };
-            let gap = revocation.distrusted_from as usize..revocation.at as usize;
-            let late: Vec<Seen> = self.events[gap]
-                .iter()
-                .filter(|seen| seen.key == key)
-                .copied()
-                .collect();
-            for seen in late {
+        let gaps = self.timeline.revocations().filter_map(|(id, revocation)| {
+            let gap = revocation.distrusted_from..revocation.at;
+            let key = self.key_index.get(&id).filter(|_| !gap.is_empty())?;
+            Some((*key, (id, gap, revocation.event)))
+        });
+        let gaps: HashMap<u32, _> = gaps.collect();
+        let Some(first) = gaps.values().map(|(_, gap, _)| gap.start).min() else {
+            return;
+        };
+        let mut late = Vec::new();
+        for (seen, position) in self.events[first as usize..].iter().zip(first..) {
+            if let Some((key, gap, event)) = gaps.get(&seen.key)
+                && gap.contains(&position)
+            {
                 let place = Place {
                     line: u64::from(seen.line),
                     offset: seen.offset,
                     actor: (seen.actor != u32::MAX).then_some(seen.actor),
                     id: Some(seen.id),
                 };
-                let message = format!(
-                    "key {key_id} was revoked by {} with a trust boundary before this event",
-                    revocation.event
-                );
-                self.report(place, Problem::new(Code::E202, message));
+                late.push((place, *key, *event));
             }
+        }
+        for (place, key, event) in late {
+            let message =
+                format!("key {key} was revoked by {event} with a trust boundary before this event");
+            self.report(place, Problem::new(Code::E202, message));
         }
     }
 
