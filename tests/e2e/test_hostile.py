@@ -371,6 +371,85 @@ def test_what_cannot_be_searched_is_refused(prying: Prying) -> None:
     assert_refused(prying.run("list"), "too many to make sure")
 
 
+# ------------------------------------------------------------------- editable installs
+
+PROJECT = """
+[project]
+name = "nosy-plugin"
+version = "1.0"
+[project.entry-points."provara.plugins"]
+nosy = "nosy:Nosy"
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[tool.setuptools]
+{setuptools}
+"""
+
+NOSY = """
+class Nosy:
+    name = "com.example.nosy"
+    def reduce(self, events):
+        found = {{}}
+        for path in {paths!r}:
+            try:
+                found[path] = open(path).read()
+            except OSError as error:
+                found[path] = error.strerror
+        return found
+"""
+
+#: By a path in a `.pth` file, and by a finder module.
+LAYOUTS = {
+    "path": ("src", 'package-dir = {"" = "src"}\npy-modules = ["nosy"]'),
+    "finder": ("lib", 'package-dir = {nosy = "lib/nosy"}\npackages = ["nosy"]'),
+}
+
+
+@needs_walls
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_of_an_editable_install_only_the_sources_are_open(tmp_path: Path, layout: str) -> None:
+    environment = Environment(tmp_path / "venv", "setuptools", "wheel")
+    provara = Provara(environment.executable, tmp_path / "home")
+    directory, setuptools = LAYOUTS[layout]
+    project, other = tmp_path / "project", tmp_path / "other"
+    sources = project / directory
+    module = sources / "nosy.py" if layout == "path" else sources / "nosy" / "__init__.py"
+    module.parent.mkdir(parents=True)
+    (project / "pyproject.toml").write_text(PROJECT.format(setuptools=setuptools))
+    vault = project / "vault"
+    provara.run("init", vault)
+    provara.run("init", tmp_path / "v2", "--private-keys", module.with_name("k"))
+    for path in (project / ".env", module.with_name(".env"), other / "pyproject.toml"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(SECRET)
+    closed = [
+        vault / "identity" / "private_keys.json",
+        vault / "events" / "events.ndjson",
+        module.with_name("k"),
+        project / ".env",
+        module.with_name(".env"),
+        other / "pyproject.toml",
+    ]
+    opened = module.with_name("data.txt")
+    opened.write_text("public")
+    paths = [str(path) for path in (opened, *closed)]
+    module.write_text(NOSY.format(paths=paths))
+    environment.pip("install", "--no-build-isolation", "--editable", project)
+    # Any package may have such a file; it is not the installer's record of anything.
+    site = next(environment.directory.glob("lib/python3*/site-packages"))
+    (site / "greedy.pth").write_text(f"{other}\n")
+
+    def read(*more: str) -> dict[str, str]:
+        words = ("reduce", tmp_path / "v2", "--plugin", "com.example.nosy", *more)
+        return dict(provara.run(*words).json())
+
+    inside = read("--sandbox=require")
+    assert inside.pop(str(opened)) == "public"
+    assert set(inside.values()) == {"Permission denied"}, inside
+    assert "Permission denied" not in read("--sandbox=off").values()
+
+
 # --------------------------------------------------------- before the first line of Python
 
 STARTERS = {

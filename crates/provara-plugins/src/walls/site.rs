@@ -1,10 +1,11 @@
 //! Where an interpreter's packages lie, found without running any of their code.
 //!
-//! Python's start-up adds directories that `.pth` files name; an editable install puts its project
-//! there, either by name or through a finder module whose project `direct_url.json` records
-//! (PEP 610). Both files belong to installed packages, so their word is not enough: a directory is
-//! taken only if it looks like a Python project, and never if it is a place that other things live
-//! in (the root, a home, a hidden directory of a home).
+//! An editable install leaves its project where it is, and Python's start-up adds the project's
+//! directory: a `.pth` file names it, or starts a finder module. Neither is believed, since any package
+//! may have any `.pth` file. What counts is the installer's own record: `direct_url.json` (PEP 610), or
+//! a `.egg-link` file of installers that came before it. It belongs to an installed package, too, so
+//! its word is not enough: a directory is taken only if it looks like a Python project, and never if
+//! it is a place that other things live in (the root, a home, a hidden directory of a home).
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -12,7 +13,7 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// The most bytes of a `.pth` or `direct_url.json` file that are read.
+/// The most bytes of a record that are read.
 const MAX_FILE: u64 = 64 * 1024;
 
 /// Directories that no package owns, so that no package can have them opened.
@@ -27,41 +28,40 @@ const PROJECT_FILES: [&str; 3] = ["pyproject.toml", "setup.py", "setup.cfg"];
 /// The `site-packages` and `dist-packages` directories below a prefix.
 pub(crate) fn site_directories(prefix: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for lib in ["lib", "lib64"] {
-        for entry in fs::read_dir(prefix.join(lib))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            if !entry.file_name().as_bytes().starts_with(b"python3") {
-                continue;
-            }
-            let packages = ["site-packages", "dist-packages"].map(|name| entry.path().join(name));
-            found.extend(packages.into_iter().filter(|path| path.is_dir()));
+    // Debian's installers leave `/usr` to the system.
+    let local = (prefix == Path::new("/usr")).then_some(Path::new("/usr/local"));
+    for prefix in [Some(prefix), local].into_iter().flatten() {
+        for lib in ["lib", "lib64"] {
+            found.extend(package_directories(&prefix.join(lib)));
         }
     }
     found
 }
 
-/// The projects that a site directory refers to, by their real paths.
+/// Those below the `lib` directory of a prefix.
+fn package_directories(lib: &Path) -> Vec<PathBuf> {
+    let versions = fs::read_dir(lib).into_iter().flatten().flatten();
+    versions
+        .filter(|entry| entry.file_name().as_bytes().starts_with(b"python3"))
+        .flat_map(|entry| ["site-packages", "dist-packages"].map(|name| entry.path().join(name)))
+        .filter(|path| path.is_dir())
+        .collect()
+}
+
+/// The projects that are installed into a site directory without being there, by their real paths.
 pub(super) fn linked_projects(site: &Path, home: Option<&Path>) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(site).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let named = if name.as_bytes().ends_with(b".pth") {
-            read(&entry.path())
-                .map(|text| pth_directories(site, &text))
-                .unwrap_or_default()
-        } else if name.as_bytes().ends_with(b".dist-info") {
-            let text = read(&entry.path().join("direct_url.json"));
-            text.and_then(|text| editable_project(&text))
-                .into_iter()
-                .collect()
+        let (name, path) = (entry.file_name(), entry.path());
+        let project = if name.as_bytes().ends_with(b".dist-info") {
+            read(&path.join("direct_url.json")).and_then(|text| editable_project(&text))
+        } else if name.as_bytes().ends_with(b".egg-link") {
+            read(&path).and_then(|text| linked_egg(&text))
         } else {
-            Vec::new()
+            None
         };
-        let real = named.iter().filter_map(|path| fs::canonicalize(path).ok());
-        found.extend(real.filter(|path| is_project(path, home)));
+        let project = project.and_then(|path| fs::canonicalize(path).ok());
+        found.extend(project.filter(|path| is_project(path, home)));
     }
     found
 }
@@ -69,16 +69,6 @@ pub(super) fn linked_projects(site: &Path, home: Option<&Path>) -> BTreeSet<Path
 fn read(path: &Path) -> Option<Vec<u8>> {
     let small = fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() <= MAX_FILE);
     small.then(|| fs::read(path).ok()).flatten()
-}
-
-/// The lines of a `.pth` file that are paths (not comments, not code).
-fn pth_directories(site: &Path, text: &[u8]) -> Vec<PathBuf> {
-    text.split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .filter(|line| !line.is_empty() && !line.starts_with(b"#"))
-        .filter(|line| !line.starts_with(b"import ") && !line.starts_with(b"import\t"))
-        .map(|line| site.join(OsStr::from_bytes(line)))
-        .collect()
 }
 
 /// The project of an editable install, from its `direct_url.json`.
@@ -89,6 +79,15 @@ fn editable_project(text: &[u8]) -> Option<PathBuf> {
     let decoded = percent_decoded(path);
     let path = PathBuf::from(std::ffi::OsString::from_vec(decoded));
     (editable && path.is_absolute()).then_some(path)
+}
+
+/// The project of a `.egg-link` file: the directory in its first line, from which the second leads to
+/// the project's root.
+fn linked_egg(text: &[u8]) -> Option<PathBuf> {
+    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let directory = Path::new(OsStr::from_bytes(lines.next()?));
+    let root = directory.join(OsStr::from_bytes(lines.next().unwrap_or_default()));
+    directory.is_absolute().then_some(root)
 }
 
 fn percent_decoded(text: &str) -> Vec<u8> {
@@ -114,7 +113,7 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     out
 }
 
-/// Whether a directory looks like a project, or like the `src` or package directory of one.
+/// Whether a directory looks like a project of the user's.
 fn is_project(path: &Path, home: Option<&Path>) -> bool {
     if !path.is_dir() || SHARED.iter().any(|shared| path == Path::new(shared)) {
         return false;
@@ -129,8 +128,7 @@ fn is_project(path: &Path, home: Option<&Path>) -> bool {
             return false;
         }
     }
-    let has_file = |path: &Path| PROJECT_FILES.iter().any(|name| path.join(name).is_file());
-    has_file(path) || path.parent().is_some_and(has_file)
+    PROJECT_FILES.iter().any(|name| path.join(name).is_file())
 }
 
 #[cfg(test)]
@@ -155,29 +153,31 @@ mod tests {
             site_directories(&root.join("venv")),
             std::slice::from_ref(&site)
         );
-        let by_name = project(root, "one");
-        let by_url = project(root, "two words");
-        let hidden = project(&home, ".secret");
-        fs::create_dir_all(home.join("documents")).unwrap();
-        let pth = format!(
-            "# comment\nimport os; os.system('x')\n{}\n{}\n{}\n/\n/etc\n{}\n{}\n",
-            by_name.join("src").display(),
-            hidden.display(),
-            home.display(),
-            home.join("documents").display(),
-            root.join("absent").display(),
-        );
-        fs::write(site.join("a.pth"), pth).unwrap();
-        for (name, editable, path) in [("b", true, &by_url), ("c", false, &by_name)] {
+        let record = |name: &str, editable: bool, path: &Path| {
             let info = site.join(format!("{name}-1.dist-info"));
             fs::create_dir(&info).unwrap();
             let url = path.to_str().unwrap().replace(' ', "%20");
             let text =
                 format!("{{\"url\":\"file://{url}\",\"dir_info\":{{\"editable\":{editable}}}}}");
             fs::write(info.join("direct_url.json"), text).unwrap();
-        }
+        };
+        let by_url = project(root, "two words");
+        let by_link = project(root, "older");
+        let others = project(root, "others");
+        record("a", true, &by_url);
+        record("b", false, &others);
+        record("c", true, &others.join("src"));
+        record("d", true, &project(&home, ".secret"));
+        record("e", true, &home);
+        record("f", true, Path::new("/etc"));
+        record("g", true, &root.join("absent"));
+        let egg = format!("{}\n../", by_link.join("src").display());
+        fs::write(site.join("older.egg-link"), egg).unwrap();
+        fs::write(site.join("trap.egg-link"), format!("{}\n", home.display())).unwrap();
+        // The word of a `.pth` file is nobody's in particular.
+        fs::write(site.join("h.pth"), others.to_str().unwrap()).unwrap();
         let found = linked_projects(&site, Some(&home));
-        assert_eq!(found, BTreeSet::from([by_name.join("src"), by_url]));
+        assert_eq!(found, BTreeSet::from([by_link, by_url]));
     }
 
     #[test]
