@@ -13,6 +13,7 @@ __all__ = [
     "EventReader",
     "Log",
     "Schema",
+    "Staging",
     "__version__",
     "append_event",
     "beliefs",
@@ -81,6 +82,16 @@ class Schema:
 
     def __new__(cls, type_name: str, version: str, schema_json: str) -> Self: ...
     def check(self, data_json: str) -> str | None: ...
+
+@final
+class Staging:
+    """A place for an output that is not there yet; ``commit`` moves it to its target."""
+
+    def __new__(cls, target: str, force: bool, vault: str) -> Self: ...
+    @property
+    def path(self) -> str: ...
+    def commit(self, writer: str) -> str: ...
+    def discard(self) -> None: ...
 
 def append_event(
     path: str,

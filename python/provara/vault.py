@@ -389,13 +389,13 @@ class Vault:
             format: the name of an export plugin, or ``csv``, ``ndjson`` or ``json``, which are
                 built in and give way to plugins of these names.
             output: the file or directory to create, outside the vault.
-            force: replace what is there.
+            force: replace what is there. Links, vaults, keyfiles and directories that hold one are
+                not replaced, nor is a directory that is not empty by a file.
             unverified: go on although the vault does not verify.
 
         Returns:
             The absolute path of the export.
         """
-        from provara._staging import staged
         from provara.plugins import builtin
 
         exporter = self._registry().get_export(format)
@@ -403,19 +403,18 @@ class Vault:
             names = [known.name for known in self._registry().list_exports()]
             raise UsageError(_unknown("export format", format, sorted({*names, *builtin.NAMES})))
         log = self._log(unverified)
-        with staged(output, vault=self._path, force=force) as staging:
+        staging = _native.Staging(str(Path(output)), force, str(self._path))
+        try:
             if exporter is None:
-                log.export(format.casefold(), str(staging.path))
-                return staging.target
-            try:
-                exporter.export(str(self._path), str(staging.path))
-            except Exception as error:
-                raise PluginError(_raised(format, "export", error), format) from error
-            if not os.path.lexists(staging.path):
-                raise PluginError(
-                    f"export format '{format}' wrote nothing to its output path", format
-                )
-        return staging.target
+                log.export(format.casefold(), staging.path)
+            else:
+                try:
+                    exporter.export(str(self._path), staging.path)
+                except Exception as error:
+                    raise PluginError(_raised(format, "export", error), format) from error
+            return Path(staging.commit(format))
+        finally:
+            staging.discard()
 
     # Inside ------------------------------------------------------------------------------
 
@@ -432,7 +431,10 @@ class Vault:
         return self._judge(name, payload, allow_unregistered)
 
     def _judge(self, name: str, payload: dict[str, Any], allow_unregistered: bool) -> str:
-        """Return the full name of a custom type, whose plugin accepts the payload."""
+        """Return the name of a custom type, whose plugin accepts the payload.
+
+        A full name keeps its letters; an alias stands for the plugin's own.
+        """
         registry = self._registry()
         full_name = registry.resolve_event_type(name)
         plugin = None if full_name is None else registry.get_event_type(full_name)
@@ -451,7 +453,7 @@ class Vault:
         problem = check_event(registry, plugin, payload)
         if problem:
             raise ValidationError(problem)
-        return full_name
+        return name if _native.check_type_name(name) is None else full_name
 
     def _log(self, unverified: bool) -> _native.Log:
         """Return the very log that was verified: nothing is derived from what does not verify.

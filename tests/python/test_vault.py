@@ -173,6 +173,8 @@ def test_an_alias_stands_for_its_type(vault: Vault, registry: PluginRegistry) ->
 
     registry.register_event_type(WithAlias())
     assert vault.append("login", LOGIN).event_type == "com.acme.audit.login"
+    # A full name keeps the letters that it is given in.
+    assert vault.append("com.acme.Audit.LOGIN", LOGIN).event_type == "com.acme.Audit.LOGIN"
 
 
 @pytest.mark.parametrize(
@@ -410,8 +412,8 @@ def fail(path: Path) -> None:
     ("then", "problem"),
     [
         (fail, r"raised in export\(\): OSError: disk full"),
-        (lambda path: None, "wrote nothing"),
-        (lambda path: path.symlink_to("/etc/passwd"), "not a link"),
+        (lambda path: None, "nothing was written"),
+        (lambda path: path.symlink_to("/etc/passwd"), "a symbolic link"),
     ],
 )
 def test_a_failed_export_leaves_no_mark(
@@ -437,10 +439,11 @@ def test_a_directory_as_output(vault: Vault, registry: PluginRegistry, tmp_path:
     (output / "old").write_text("old")
     vault.export("touch", tmp_path / "out", force=True)
     assert [path.name for path in output.iterdir()] == ["part"]
-    vault.export("json", tmp_path / "out", force=True)
-    assert output.is_file()
-    vault.export("touch", tmp_path / "out", force=True)
-    assert output.is_dir()
+    with pytest.raises(UsageError, match="a directory that is not empty"):
+        vault.export("json", output, force=True)
+    assert (output / "part").read_text() == "new"
+    (tmp_path / "file").write_text("old")
+    assert vault.export("touch", tmp_path / "file", force=True).is_dir()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
@@ -450,13 +453,28 @@ def test_outputs_that_would_harm_the_vault(vault: Vault, tmp_path: Path) -> None
         with pytest.raises(UsageError, match="vault"):
             vault.export("json", output, force=True)
     (tmp_path / "link").symlink_to(vault.path / "state")
-    with pytest.raises(UsageError, match="inside the vault"):
+    with pytest.raises(UsageError, match="where nothing may be written"):
         vault.export("json", tmp_path / "link" / "out")
     with pytest.raises(UsageError, match="neither a file nor a directory"):
         vault.export("json", tmp_path / "link", force=True)
     with pytest.raises(VaultError, match="No such file or directory"):
         vault.export("json", tmp_path / "absent" / "out")
     assert tree(vault.path) == before
+
+
+def test_force_spares_keys_and_vaults(
+    vault: Vault, registry: PluginRegistry, tmp_path: Path
+) -> None:
+    registry.register_export(Failing(write_directory))
+    keyfile = tmp_path / "keys.json"
+    other = tmp_path / "full" / "deep" / "vault"
+    other.parent.mkdir(parents=True)
+    Vault.init(other, private_keys=keyfile)
+    before = tree(tmp_path)
+    for output in (keyfile, tmp_path / "full", other):
+        with pytest.raises(UsageError, match="is not replaced|nothing may be written"):
+            vault.export("touch", output, force=True)
+    assert tree(tmp_path) == before
 
 
 def test_an_unknown_format(vault: Vault, tmp_path: Path) -> None:

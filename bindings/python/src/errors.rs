@@ -32,6 +32,15 @@ pub(crate) fn could_not(py: Python<'_>, text: String) -> PyErr {
     raise(py, &CLASS, "VaultError", text)
 }
 
+/// A plugin is at fault.
+pub(crate) fn plugin(py: Python<'_>, text: String, name: Option<&str>) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    match CLASS.import(py, MODULE, "PluginError") {
+        Ok(class) => PyErr::from_type(class.clone(), (text, name.map(str::to_owned))),
+        Err(error) => error,
+    }
+}
+
 /// The exception of a failed operation on a vault, by who has to act.
 #[expect(
     clippy::needless_pass_by_value,

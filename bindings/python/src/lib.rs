@@ -11,6 +11,7 @@ mod errors;
 mod log;
 mod reader;
 mod schema;
+mod staging;
 mod vault;
 
 use provara_core::canonical;
@@ -26,6 +27,7 @@ const _: () = {
     assert!(align_of::<reader::EventReader>() <= MAX_ALIGN);
     assert!(align_of::<log::Log>() <= MAX_ALIGN);
     assert!(align_of::<schema::Schema>() <= MAX_ALIGN);
+    assert!(align_of::<staging::Staging>() <= MAX_ALIGN);
 };
 
 /// Parses strict JSON: duplicate keys, NaN, lone surrogates and trailing bytes are errors.
@@ -67,6 +69,8 @@ mod _native {
     use crate::reader::EventReader;
     #[pymodule_export]
     use crate::schema::{Schema, check_type_name};
+    #[pymodule_export]
+    use crate::staging::Staging;
     #[pymodule_export]
     use crate::vault::{append_event, init_vault, make_checkpoint, make_manifest, open_vault};
     #[pymodule_export]
