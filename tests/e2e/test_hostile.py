@@ -441,8 +441,8 @@ def test_of_an_editable_install_only_the_sources_are_open(tmp_path: Path, layout
     (site / "greedy.pth").write_text(f"{other}\n")
 
     def read(*more: str) -> dict[str, str]:
-        words = ("reduce", tmp_path / "v2", "--plugin", "com.example.nosy", *more)
-        return dict(provara.run(*words).json())
+        reduced = provara.run("reduce", tmp_path / "v2", "--plugin", "com.example.nosy", *more)
+        return dict(reduced.json())
 
     inside = read("--sandbox=require")
     assert inside.pop(str(opened)) == "public"
@@ -503,7 +503,7 @@ SCHEMAS = {
     ),
     "a remote reference": ({"$ref": "http://127.0.0.1:{port}/schema"}, {}, 4),
     "a reference to a file": ({"$ref": "file:///etc/hostname"}, {}, 4),
-    "a reference to itself": ({"$ref": "#"}, {}, None),
+    "a reference to itself": ({"$ref": "#"}, {}, 0),
     "a deep recursion": (
         {"properties": {"n": {"$ref": "#"}}, "required": ["n"], "additionalProperties": False},
         json.loads('{"n":' * 90 + "{}" + "}" * 90),
@@ -531,10 +531,9 @@ def test_a_hostile_schema(provara: Provara, vault: Path, tmp_path: Path, case: s
         there = provara.with_environment(
             PYTHONPATH=str(modules), PROVARA_PLUGINS="hostile_schema"
         )
-        outcome = there.append(vault, "com.example.hostile.schema", data, expect=None)
+        # Whatever it decides, it decides: no hang (the support gives a minute), no crash.
+        outcome = there.append(vault, "com.example.hostile.schema", data, expect=code)
         with pytest.raises(BlockingIOError):
             server.accept()
-    # Whatever it decides, it decides: no hang (the support gives a minute), no crash.
-    assert outcome.code in ((0, 2, 4) if code is None else (code,)), str(outcome)
-    if outcome.code:
+    if code:
         assert "ERROR: " in outcome.stderr and "Fix: " in outcome.stderr, str(outcome)
