@@ -218,21 +218,43 @@ impl<'a> Checkpoint<'a> {
         Digest::of(&token_preserving(self.state()))
     }
 
+    /// What the checkpoint says of the state, without the state.
+    #[must_use]
+    pub fn claim(&self) -> ClaimedState {
+        let text = token_preserving(self.state());
+        ClaimedState {
+            hash: Digest::of(&text),
+            strict: jcs(self.state()).is_ok_and(|strict| strict == text),
+        }
+    }
+
+    /// Whether the state is `recomputed`, that of the same events.
+    #[must_use]
+    pub fn agrees_with(&self, recomputed: &BeliefState) -> bool {
+        self.claim().agrees_with(recomputed)
+    }
+}
+
+/// The state of a checkpoint, as far as it takes to compare it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimedState {
+    /// As [`Checkpoint::state_hash`].
+    pub hash: Digest,
+    /// Whether the state stands in the strict canonical form.
+    strict: bool,
+}
+
+impl ClaimedState {
     /// Whether the state is `recomputed`, that of the same events. A checkpoint in the strict form,
     /// whose numbers do not tell `1` from `1.0`, is compared in that form.
     #[must_use]
     pub fn agrees_with(&self, recomputed: &BeliefState) -> bool {
-        if self.state_hash() == recomputed.state_hash {
+        if self.hash == recomputed.state_hash {
             return true;
         }
         let text = recomputed.checkpoint_state();
-        let Ok(recomputed) = json::parse_nested(&text, MAX_DEPTH + EXTRA_DEPTH) else {
-            return false;
-        };
-        let (Ok(stated), Ok(recomputed)) = (jcs(self.state()), jcs(&recomputed)) else {
-            return false;
-        };
-        stated == token_preserving(self.state()) && stated == recomputed
+        let strict = json::parse_nested(&text, MAX_DEPTH + EXTRA_DEPTH).map(|state| jcs(&state));
+        self.strict && matches!(strict, Ok(Ok(strict)) if Digest::of(&strict) == self.hash)
     }
 }
 

@@ -23,13 +23,10 @@ use provara_core::verify::files::{DiskEntry, KEYS, REQUIRED, SealFiles, check_ke
 use crate::error::{Context, VaultError};
 use crate::layout;
 use crate::lock::{Shared, is_at, try_lock_shared};
-use crate::seal::hash_file;
+use crate::seal::{MAX_TEXT, TOO_LARGE, hash_file, read_text};
 use crate::snapshot::LogSnapshot;
 use crate::vault::{Vault, is_absence};
 use crate::walk::{Kind, walk};
-
-/// The largest seal, key list or policy that is read, in bytes: some 400,000 files in a manifest.
-const MAX_TEXT: u64 = 64 << 20;
 
 /// How long a verification tries to find a moment between two writers.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -127,7 +124,10 @@ impl Capture {
                 Kind::File | Kind::Link => {
                     let path = vault.path().join(&found.path);
                     match unless_absent(fs::metadata(&path)).context("read", &path)? {
-                        Some(metadata) => Standing::File(metadata.len()),
+                        Some(there) if there.len() > MAX_TEXT && is_read(&found.path) => {
+                            Standing::Other(TOO_LARGE)
+                        }
+                        Some(there) => Standing::File(there.len()),
                         None => continue,
                     }
                 }
@@ -144,13 +144,7 @@ impl Capture {
         let mut texts = BTreeMap::new();
         for name in SEAL_FILES.into_iter().chain(REQUIRED) {
             if matches!(standing.get(name), Some(Standing::File(_))) {
-                let path = vault.path().join(name);
-                if matches!(standing.get(name), Some(Standing::File(size)) if *size > MAX_TEXT) {
-                    standing.insert(
-                        name.to_owned(),
-                        Standing::Other("a file larger than 64 MiB"),
-                    );
-                } else if let Some(text) = unless_absent(fs::read(&path)).context("read", &path)? {
+                if let Some(text) = read_text(vault.path(), name)? {
                     texts.insert(name, text);
                 }
             }
@@ -203,12 +197,7 @@ impl Capture {
 
     /// The checkpoints, in the order of their names.
     pub(crate) fn checkpoints(&self) -> impl Iterator<Item = &str> {
-        let checkpoint = |path: &&str| {
-            path.strip_prefix(layout::CHECKPOINTS)
-                .and_then(|rest| rest.strip_prefix('/'))
-                .is_some_and(|name| name.ends_with(".chk"))
-        };
-        self.files().filter(checkpoint)
+        self.files().filter(|path| is_checkpoint(path))
     }
 
     /// The bytes of the seal.
@@ -292,6 +281,17 @@ impl Capture {
             && findings.is_empty()
             && self.log.as_ref().is_some_and(|log| log.tail.is_empty())
     }
+}
+
+fn is_checkpoint(path: &str) -> bool {
+    path.strip_prefix(layout::CHECKPOINTS)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .is_some_and(|name| name.ends_with(".chk"))
+}
+
+/// Whether a verification reads the file as a whole.
+fn is_read(path: &str) -> bool {
+    SEAL_FILES.contains(&path) || REQUIRED.contains(&path) || is_checkpoint(path)
 }
 
 fn entry_of(text: &[u8]) -> DiskEntry {

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::clock;
 use crate::error::{Context, VaultError};
 use crate::layout;
+use crate::seal::{MAX_TEXT, read_text};
 use crate::vault::{Vault, is_absence};
 use crate::writer::LogWriter;
 
@@ -70,15 +71,11 @@ impl LogWriter<'_> {
         let relative = layout::checkpoint_path(state.event_count());
         let path = self.vault().path().join(&relative);
         let root = self.root_before();
-        match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            there => {
-                let text = there.context("read", &path)?;
-                let same = same_checkpoint(&text, &state, self.registry());
-                let key_id = same.ok_or(VaultError::CheckpointExists { path: path.clone() })?;
-                if self.lists(&relative, &text) {
-                    return Ok(receipt(path, &log, &state, key_id, root, self.take_notes()));
-                }
+        if let Some(text) = read_text(self.vault().path(), &relative)? {
+            let same = same_checkpoint(&text, &state, self.registry());
+            let key_id = same.ok_or(VaultError::CheckpointExists { path: path.clone() })?;
+            if self.lists(&relative, &text) {
+                return Ok(receipt(path, &log, &state, key_id, root, self.take_notes()));
             }
         }
         let text = build(&state, Some(root), key, clock::now()?);
@@ -126,7 +123,13 @@ pub(crate) fn unsealed_checkpoints(
         if !is_file || !name.ends_with(".chk") || entries.iter().any(|entry| entry.path == path) {
             continue;
         }
-        let text = fs::read(there.path()).context("read", &there.path())?;
+        let metadata = there.metadata().context("read", &there.path())?;
+        if metadata.len() > MAX_TEXT {
+            continue;
+        }
+        let Some(text) = read_text(vault.path(), &path)? else {
+            continue;
+        };
         let ours = Checkpoint::parse(&text).is_ok_and(|checkpoint| {
             checkpoint.event_count <= events
                 && layout::checkpoint_path(checkpoint.event_count) == path

@@ -1,10 +1,10 @@
 //! Checkpoints held against the log that they claim to be the state of.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::io;
 
 use provara_core::beliefs::BeliefReducer;
-use provara_core::checkpoint::{Checkpoint, CheckpointError};
+use provara_core::checkpoint::{Checkpoint, CheckpointError, ClaimedState};
 use provara_core::finding::{Code, Finding};
 use provara_core::id::KeyId;
 use provara_core::json::Value;
@@ -15,12 +15,14 @@ use crate::capture::Capture;
 use crate::derive::each_event;
 use crate::error::{Context, VaultError};
 use crate::layout;
+use crate::seal::read_text;
 use crate::vault::Vault;
 
 /// What one checkpoint says and the log must confirm.
 struct Claim<'t> {
     path: &'t str,
-    checkpoint: Checkpoint<'t>,
+    key_id: KeyId,
+    state: ClaimedState,
 }
 
 /// Checks every checkpoint's form and signature, and its state if the log is `sound`.
@@ -33,18 +35,18 @@ pub(crate) fn check_checkpoints(
     notes: &mut Vec<String>,
 ) -> Result<Vec<Finding>, VaultError> {
     let mut findings = Vec::new();
-    let mut texts = Vec::new();
-    for path in capture.checkpoints() {
-        let file = vault.path().join(path);
-        texts.push((path, fs::read(&file).context("read", &file)?));
-    }
-    // By the number of events that they cover; the reducer passes once.
+    // By the number of events that they cover; the reducer passes once. One text is held at a time.
     let mut claims: BTreeMap<u64, Vec<Claim<'_>>> = BTreeMap::new();
-    for (path, text) in &texts {
-        let checkpoint = match Checkpoint::parse(text) {
+    for path in capture.checkpoints() {
+        // A merge takes away those of a prefix that it does not keep.
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        let file = vault.path().join(path);
+        let text = read_text(vault.path(), path)?.ok_or_else(gone);
+        let text = text.context("read", &file)?;
+        let checkpoint = match Checkpoint::parse(&text) {
             Ok(checkpoint) => checkpoint,
             Err(error) => {
-                findings.push(Finding::new(code_of(&error), *path, error.to_string()));
+                findings.push(Finding::new(code_of(&error), path, error.to_string()));
                 continue;
             }
         };
@@ -53,14 +55,18 @@ pub(crate) fn check_checkpoints(
             continue;
         }
         let expected = layout::checkpoint_path(checkpoint.event_count);
-        if expected != *path {
+        if expected != path {
             let message = "the name is not that of the number of events it covers";
-            findings.push(Finding::new(Code::E302, *path, message).compare(&expected, path));
+            findings.push(Finding::new(Code::E302, path, message).compare(&expected, path));
         }
         claims
             .entry(checkpoint.event_count)
             .or_default()
-            .push(Claim { path, checkpoint });
+            .push(Claim {
+                path,
+                key_id: checkpoint.key_id,
+                state: checkpoint.claim(),
+            });
     }
     if claims.is_empty() {
         return Ok(findings);
@@ -100,15 +106,18 @@ fn compare(
             return Ok(());
         };
         let state = reducer.state();
-        for Claim { path, checkpoint } in here {
-            if let Some(at) = revoked.get(&checkpoint.key_id) {
-                let message = format!(
-                    "signed by key {}, which line {at} of the log had revoked",
-                    checkpoint.key_id
-                );
+        for Claim {
+            path,
+            key_id,
+            state: claimed,
+        } in here
+        {
+            if let Some(at) = revoked.get(key_id) {
+                let message =
+                    format!("signed by key {key_id}, which line {at} of the log had revoked");
                 findings.push(Finding::new(Code::E202, *path, message));
             }
-            if checkpoint.agrees_with(&state) {
+            if claimed.agrees_with(&state) {
                 continue;
             }
             if first_redacted <= number {
@@ -120,7 +129,7 @@ fn compare(
                 let message = format!("the state is not that of the log's first {number} events");
                 findings.push(
                     Finding::new(Code::E009, *path, message)
-                        .compare(state.state_hash, checkpoint.state_hash()),
+                        .compare(state.state_hash, claimed.hash),
                 );
             }
         }

@@ -43,7 +43,7 @@ use crate::layout;
 use crate::lock::{is_at, lock_log};
 use crate::parallel::available_threads;
 use crate::rotation::{Keys, read_registry};
-use crate::seal::{leftovers, read_entries, remove_leftover, set_entry, sync_directory};
+use crate::seal::{leftovers, read_entries, read_text, remove_leftover, set_entry, sync_directory};
 use crate::snapshot::LogSnapshot;
 use crate::state_dir::{keep, keep_tail};
 use crate::vault::Vault;
@@ -349,8 +349,8 @@ fn joined_policy(vault: &Vault, other: &Other<'_>) -> Result<Option<Vec<u8>>, Va
     let Some(theirs) = &other.safety_policy else {
         return Ok(None);
     };
-    let path = vault.inner_file(layout::SAFETY_POLICY)?;
-    let text = fs::read(&path).context("read", &path)?;
+    vault.inner_file(layout::SAFETY_POLICY)?;
+    let text = read_text(vault.path(), layout::SAFETY_POLICY)?.unwrap_or_default();
     let listed = read_entries(vault.path())?;
     let listed = listed
         .iter()

@@ -4,8 +4,7 @@
 //! merge are what a crash leaves of an honest writer. A break inside the log, a seal that is ahead of
 //! the log and bytes that differ from what was sealed are evidence: they are reported, and stay.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs::File;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,7 +23,9 @@ use crate::layout;
 use crate::lock::{Shared, is_at, lock_log, try_lock_shared};
 use crate::merge::intent::{interrupted, settle};
 use crate::rotation::Keys;
-use crate::seal::{Staged, leftovers, read_entries, remove_leftover, set_entry, signature_note};
+use crate::seal::{
+    Staged, leftovers, read_entries, read_text, remove_leftover, set_entry, signature_note,
+};
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 use crate::writer::{recover_tail, sealed_prefix};
@@ -305,11 +306,7 @@ fn diagnose(vault: &Vault, log: &File) -> Result<Diagnosis, VaultError> {
 
 /// The two small files of the seal that may lag behind the manifest.
 fn found_in_seal(vault: &Vault, root: Digest, found: &mut Diagnosis) -> Result<(), VaultError> {
-    let path = vault.path().join(layout::MERKLE_ROOT);
-    let text = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        text => text.context("read", &path)?,
-    };
+    let text = read_text(vault.path(), layout::MERKLE_ROOT)?.unwrap_or_default();
     if text != write_merkle_root(root) {
         let text = format!("{} does not hold the manifest's root", layout::MERKLE_ROOT);
         found.add(Damage::LaggingSeal, text);

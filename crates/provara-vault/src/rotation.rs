@@ -1,16 +1,15 @@
 //! Keys that change: what `keys.json` must say when the log revokes or promotes one.
 
-use std::fs;
-
 use provara_core::event_type::{CoreType, EventType};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::Value;
 use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, PublicKey};
 use provara_core::manifest::FileEntry;
 
-use crate::error::{Context, VaultError};
+use crate::error::VaultError;
 use crate::index::LogIndex;
 use crate::layout;
+use crate::seal::read_text;
 use crate::vault::Vault;
 
 /// What a key event changes in `keys.json`.
@@ -203,12 +202,13 @@ impl Keys {
 
 /// `keys.json` and the digest of its bytes.
 pub(crate) fn read_registry(vault: &Vault) -> Result<(KeyRegistry, Digest), VaultError> {
-    let path = vault.inner_file(layout::KEYS)?;
-    let text = fs::read(&path).context("read", &path)?;
+    vault.inner_file(layout::KEYS)?;
     let structure = |reason: String| VaultError::Structure {
         file: layout::KEYS.to_owned(),
         reason,
     };
+    let text = read_text(vault.path(), layout::KEYS)?
+        .ok_or_else(|| structure("it is missing".to_owned()))?;
     let registry = KeyRegistry::parse(&text).map_err(|error| structure(error.to_string()))?;
     if let Some(problem) = registry.problems.first() {
         return Err(structure(problem.to_string()));

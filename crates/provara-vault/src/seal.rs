@@ -33,19 +33,43 @@ pub struct SealReceipt {
     pub notes: Vec<String>,
 }
 
+/// The largest file of the vault that is read as a whole, in bytes: some 400,000 files in a manifest.
+/// The log is not among them.
+pub(crate) const MAX_TEXT: u64 = 64 << 20;
+
+/// Why a larger one is not.
+pub(crate) const TOO_LARGE: &str = "a file larger than 64 MiB";
+
+/// The bytes of a file of the vault, if it is there.
+///
+/// # Errors
+/// [`VaultError::Structure`] for one that is larger than [`MAX_TEXT`], or [`VaultError::Io`].
+pub(crate) fn read_text(root: &Path, relative: &str) -> Result<Option<Vec<u8>>, VaultError> {
+    let path = root.join(relative);
+    let file = match File::open(&path) {
+        Err(error) if is_absence(&error) => return Ok(None),
+        file => file.context("read", &path)?,
+    };
+    let mut text = Vec::new();
+    // A hole costs no disk, and would cost memory.
+    let length = file.take(MAX_TEXT + 1).read_to_end(&mut text);
+    if length.context("read", &path)? as u64 > MAX_TEXT {
+        return Err(VaultError::Structure {
+            file: relative.to_owned(),
+            reason: format!("it is {TOO_LARGE}"),
+        });
+    }
+    Ok(Some(text))
+}
+
 /// The entries of `manifest.json`, in its order.
 pub(crate) fn read_entries(root: &Path) -> Result<Vec<FileEntry>, VaultError> {
     let structure = |reason: String| VaultError::Structure {
         file: layout::MANIFEST.to_owned(),
         reason,
     };
-    let path = root.join(layout::MANIFEST);
-    let text = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(structure("it is missing".to_owned()));
-        }
-        read => read.context("read", &path)?,
-    };
+    let text =
+        read_text(root, layout::MANIFEST)?.ok_or_else(|| structure("it is missing".to_owned()))?;
     let manifest = Manifest::parse(&text).map_err(|error| structure(error.to_string()))?;
     manifest
         .files
@@ -73,15 +97,9 @@ pub(crate) fn signature_note(
     entries: &[FileEntry],
     registry: &KeyRegistry,
 ) -> Result<Option<String>, VaultError> {
-    let path = vault.path().join(layout::MANIFEST_SIG);
-    let text = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Some(format!(
-                "{} was missing; it was made",
-                layout::MANIFEST_SIG
-            )));
-        }
-        read => read.context("read", &path)?,
+    let Some(text) = read_text(vault.path(), layout::MANIFEST_SIG)? else {
+        let file = layout::MANIFEST_SIG;
+        return Ok(Some(format!("{file} was missing; it was made")));
     };
     let wrong = |reason: String| VaultError::SealContradiction {
         file: layout::MANIFEST_SIG.to_owned(),

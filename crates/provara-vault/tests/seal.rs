@@ -183,6 +183,54 @@ fn without_a_seal_only_the_last_line_is_torn() {
     assert_eq!(strict_codes(&fixture), Vec::<String>::new());
 }
 
+/// Makes a file of `size` bytes that takes no room, and gives what it was.
+fn blow_up(path: &std::path::Path, size: u64) -> Vec<u8> {
+    let before = fs::read(path).unwrap_or_default();
+    let file = fs::File::options()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(path);
+    file.unwrap().set_len(size).unwrap();
+    before
+}
+
+#[test]
+fn files_of_any_size_are_found_and_not_read() {
+    let fixture = Fixture::new();
+    // As a whole, neither would fit into memory, nor end in time.
+    let huge = 1 << 43;
+    for file in ["manifest.json", "identity/keys.json", "manifest.sig"] {
+        let path = fixture.file(file);
+        let before = blow_up(&path, huge);
+        let error = fixture
+            .vault
+            .append(&note("a", "x"), &fixture.keyfile)
+            .unwrap_err();
+        let refused = matches!(&error, VaultError::Structure { file: found, .. } if found == file);
+        assert!(refused, "{error}");
+        let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
+        let found = |finding: &provara_core::finding::Finding| {
+            finding.file == file && finding.code.to_string() == "PROVARA_E302"
+        };
+        assert!(
+            report.findings().iter().any(found),
+            "{:?}",
+            report.findings()
+        );
+        fs::write(&path, before).unwrap();
+    }
+    let checkpoint = fixture.file("checkpoints/0000000001.chk");
+    fs::create_dir_all(checkpoint.parent().unwrap()).unwrap();
+    blow_up(&checkpoint, huge);
+    assert_eq!(strict_codes(&fixture), ["PROVARA_E302"]);
+    fixture
+        .vault
+        .append(&note("a", "x"), &fixture.keyfile)
+        .unwrap();
+    assert_eq!(strict_codes(&fixture), ["PROVARA_E302"]);
+}
+
 #[test]
 fn a_log_reached_through_a_link_is_not_written() {
     let fixture = Fixture::new();

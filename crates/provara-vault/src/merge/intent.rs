@@ -10,7 +10,7 @@
 //! A reader that meets the intent finds a file that no manifest lists, and waits until the writer is
 //! done, as it does for any phantom file.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 
 use provara_core::id::Digest;
@@ -23,9 +23,9 @@ use crate::error::{Context, VaultError};
 use crate::layout;
 use crate::parallel::available_threads;
 use crate::rotation::read_registry;
-use crate::seal::{Staged, sync_directory};
+use crate::seal::{Staged, read_text, sync_directory};
 use crate::snapshot::LogSnapshot;
-use crate::vault::{Vault, is_absence};
+use crate::vault::Vault;
 use crate::writer::sealed_prefix;
 
 /// The `type` of the intent.
@@ -49,10 +49,8 @@ pub(crate) struct Prepared<'l> {
 impl Intent {
     /// The intent that stands in the vault.
     pub(crate) fn read(vault: &Vault) -> Result<Option<Self>, VaultError> {
-        let path = vault.path().join(layout::MERGE_INTENT);
-        let text = match fs::read(&path) {
-            Err(error) if is_absence(&error) => return Ok(None),
-            text => text.context("read", &path)?,
+        let Some(text) = read_text(vault.path(), layout::MERGE_INTENT)? else {
+            return Ok(None);
         };
         Self::parse(&text).map(Some).ok_or(VaultError::Structure {
             file: layout::MERGE_INTENT.to_owned(),
