@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
-from support import Outcome, Provara
+from support import ROOT, Outcome, Provara
 
 TELLING = """
 import json, os
@@ -110,6 +111,14 @@ def test_the_variables(plugins: Provara, vault: Path, tmp_path: Path) -> None:
     assert states["reducer"] is None
     assert states["event"] == states["export"]
     assert output.read_text() == "by the event type"
+
+
+def test_the_contract_names_them() -> None:
+    lines = (ROOT / "spec" / "PLUGIN_API.md").read_text(encoding="utf-8").splitlines()
+    (row,) = [line for line in lines if line.startswith("| environment |")]
+    of_the_user = {"HOME", "PYTHONPATH", "VIRTUAL_ENV", "PROVARA_PLUGINS"}
+    of_a_run = {"PROVARA_PLUGIN_STATE", "PROVARA_HOST_MARK", "PYTHONMALLOC"}
+    assert set(re.findall(r"`([A-Z][A-Z_0-9]*)[=`]", row)) == {*FIXED, *of_the_user, *of_a_run}
 
 
 def test_a_second_run_is_another(plugins: Provara, vault: Path) -> None:
