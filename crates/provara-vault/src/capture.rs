@@ -143,10 +143,10 @@ impl Capture {
         let mut replaced = fs::symlink_metadata(intent).is_ok();
         let mut texts = BTreeMap::new();
         for name in SEAL_FILES.into_iter().chain(REQUIRED) {
-            if matches!(standing.get(name), Some(Standing::File(_))) {
-                if let Some(text) = read_text(vault.path(), name)? {
-                    texts.insert(name, text);
-                }
+            if matches!(standing.get(name), Some(Standing::File(_)))
+                && let Some(text) = read_text(vault.path(), name)?
+            {
+                texts.insert(name, text);
             }
         }
         let sealed = texts

@@ -58,7 +58,7 @@ pub(crate) fn candidate(log: &[u8], line: &[u8], registry: &KeyRegistry) -> Resu
         Some(finding) => Err(VaultError::WouldNotVerify {
             code: finding.code.as_str(),
             reason: match finding.line {
-                Some(number) if number < verdict.event_count => {
+                Some(number) if finding.offset.is_some_and(|at| at < log.len() as u64) => {
                     format!(
                         "line {number} of the log would not verify: {}",
                         finding.message

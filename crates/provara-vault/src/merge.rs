@@ -351,11 +351,10 @@ fn joined_policy(vault: &Vault, other: &Other<'_>) -> Result<Option<Vec<u8>>, Va
     };
     vault.inner_file(layout::SAFETY_POLICY)?;
     let text = read_text(vault.path(), layout::SAFETY_POLICY)?.unwrap_or_default();
-    let listed = read_entries(vault.path())?;
-    let listed = listed
-        .iter()
-        .find(|entry| entry.path == layout::SAFETY_POLICY);
-    if listed.is_some_and(|entry| entry.sha256 != Digest::of(&text)) {
+    let sealed = Digest::of(&text);
+    let contradicts =
+        |entry: &FileEntry| entry.path == layout::SAFETY_POLICY && entry.sha256 != sealed;
+    if read_entries(vault.path())?.iter().any(contradicts) {
         // The ratchet would start from a policy that nobody sealed, and the merge would seal it.
         return Err(VaultError::SealContradiction {
             file: layout::SAFETY_POLICY.to_owned(),

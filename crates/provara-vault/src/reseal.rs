@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::check;
 use crate::error::{Context, VaultError};
-use crate::index::LogIndex;
+use crate::index::{KeyEvent, LogIndex};
 use crate::keyfile;
 use crate::layout;
 use crate::lock::lock_log;
@@ -59,12 +59,15 @@ impl Vault {
         let (registry, keys_digest) = read_registry(self)?;
         let mut keys = registry.clone();
         let mut end = length;
+        let mut revoked = Vec::new();
         let event_count = match LogIndex::read(&bytes, sealed.unwrap_or_else(|| last_line(&bytes)))
         {
             Ok((index, torn)) => {
                 end = torn.unwrap_or(length);
                 let whole = &bytes[..end as usize];
                 keys = self.keys_after(&index, whole, sealed.unwrap_or(0), &registry);
+                let events = index.key_events.iter().filter(|event| event.revokes);
+                revoked.extend(events.filter_map(KeyEvent::subject));
                 index.lines
             }
             Err(error) if sealed.is_some_and(|sealed| breaks_from(&error, sealed)) => {
@@ -77,7 +80,12 @@ impl Vault {
         };
         let signer = match keyfile {
             None => None,
-            Some(keyfile) => Some(keyfile::choose(keyfile, &keys, |_| false, None)?),
+            Some(keyfile) => Some(keyfile::choose(
+                keyfile,
+                &keys,
+                |key| revoked.contains(key),
+                None,
+            )?),
         };
 
         for name in leftovers(self.path(), listed)? {

@@ -317,7 +317,14 @@ fn rotations_by_hand_keep_the_rules() {
         let error = append(event_type, data, key).unwrap_err();
         assert_eq!(picture(fixture.vault.path()), before);
         match error {
-            VaultError::WouldNotVerify { code, .. } => code,
+            VaultError::WouldNotVerify { code, reason } => {
+                let of_another = reason.starts_with("line 2 of the log would not verify");
+                assert_eq!(
+                    of_another,
+                    data.contains(&fixture.receipt.genesis_event_id.to_string())
+                );
+                code
+            }
             other => panic!("{other}"),
         }
     };

@@ -9,7 +9,7 @@ use common::disk::{EIO, Failing};
 use common::{Fixture, copy, note, picture, rotation, verifies};
 use provara_core::canonical::jcs;
 use provara_core::json::{self, Value};
-use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
+use provara_core::keys::{KeyRegistry, KeyStatus, Keyfile, SigningKey};
 use provara_vault::{InitOptions, MergeOptions, MergeRefusal, Vault, VaultError};
 
 const KEYS: &str = "identity/keys.json";
@@ -170,6 +170,25 @@ fn a_list_of_keys_in_another_form_is_kept_unless_a_rotation_was_torn_in_two() {
     assert!(notes.contains("identity/keys.json has changed"), "{notes}");
     assert_eq!(read(&fixture.vault, &[KEYS]), rotated);
     assert_eq!(verifies(&fixture.vault), 3);
+}
+
+#[test]
+fn a_seal_is_not_signed_with_a_key_that_the_log_revokes() {
+    let fixture = with_quorum();
+    let (root, quorum) = (
+        fixture.receipt.root_key_id,
+        fixture.receipt.quorum_key_id.unwrap(),
+    );
+    let [revocation, _] = rotation(root, &SigningKey::from_seed(&[5; 32]), quorum);
+    fixture.vault.append(&revocation, &fixture.keyfile).unwrap();
+    edit_keys(&fixture.vault, |registry| {
+        registry.keys[0].status = KeyStatus::Active;
+    });
+    let only_root = Keyfile::new(vec![fixture.keyfile.get(&root).unwrap().clone()]);
+    let error = fixture.vault.manifest(Some(&only_root)).unwrap_err();
+    assert!(matches!(error, VaultError::KeyRevoked { .. }), "{error}");
+    let receipt = fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    assert_eq!(receipt.signed_by, Some(quorum));
 }
 
 /// What a merge that makes `vault` what `merged` is would leave when it is interrupted after it
