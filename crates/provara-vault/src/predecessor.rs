@@ -1,104 +1,138 @@
 //! The vault that another one continues: found in a folder, verified, and held against what the
 //! successor says of it (spec/VAULT_FORMAT, sections 1 and 8).
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use provara_core::finding::{Code, Finding};
+use provara_core::id::Digest;
 use provara_core::scan::{Field, scan_line};
 use provara_core::verify::files::{GENESIS, Predecessor};
+use provara_core::verify::{LogVerdict, report};
 
 use crate::error::{Context, VaultError};
 use crate::vault::Vault;
-use crate::verify::VerifyOptions;
+use crate::verify::{Alone, VerifyOptions};
 
-/// How many entries of a folder are looked at in search of a predecessor.
+/// How many entries of a folder are looked at in search of predecessors.
 const SEARCHED: usize = 10_000;
 
-/// What following a chain of predecessors has found, and the vaults that it has been to.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Trail {
-    pub(crate) visited: Vec<PathBuf>,
-    pub(crate) findings: Vec<Finding>,
-    pub(crate) notes: Vec<String>,
-}
-
-/// Looks for `predecessor` in `options.predecessors`, verifies it and its own predecessors, and adds
-/// what is found to `trail`.
+/// Looks for `predecessor` of `vault` in `options.predecessors`, verifies it and those before it, and
+/// gives what is to be said of them: findings of `vault`, and notes.
+///
+/// A chain may be as long as the folder has vaults. It is walked to its far end first, keeping of each
+/// what it takes to judge it, and judged on the way back.
 pub(crate) fn follow(
-    predecessor: &Predecessor,
+    vault: &Vault,
+    predecessor: Predecessor,
     options: &VerifyOptions,
-    trail: &mut Trail,
-) -> Result<(), VaultError> {
+) -> Result<(Vec<Finding>, Vec<String>), VaultError> {
+    let finding = |code, message: String| Finding::new(code, GENESIS, message);
     let Some(folder) = &options.predecessors else {
         let message = "the vault names a predecessor, which was not looked for";
-        trail
-            .findings
-            .push(Finding::new(Code::W008, GENESIS, message));
-        return Ok(());
+        return Ok((vec![finding(Code::W008, message.to_owned())], Vec::new()));
     };
-    let seal = predecessor.seal_event_id.as_deref().unwrap_or_default();
-    let Some(vault) = find(folder, seal)? else {
-        let message = format!("the predecessor, closed by {seal}, is not in the folder searched");
-        trail
-            .findings
-            .push(Finding::new(Code::W008, GENESIS, message));
-        return Ok(());
-    };
-    if trail.visited.iter().any(|visited| visited == vault.path()) {
-        let message = "the chain of predecessors comes back to a vault that it started from";
-        trail
-            .findings
-            .push(Finding::new(Code::E302, GENESIS, message));
-        return Ok(());
+    let closed = closed_vaults(folder)?;
+    let mut visited = HashSet::from([vault.path().to_owned()]);
+    let mut chain = Vec::new();
+    let mut findings = Vec::new();
+    let mut next = Some(predecessor);
+    while let Some(said) = next.take() {
+        let seal = said.seal_event_id.as_deref().unwrap_or_default();
+        let Some(vault) = closed.get(seal) else {
+            let message =
+                format!("the predecessor, closed by {seal}, is not in the folder searched");
+            findings.push(finding(Code::W008, message));
+            break;
+        };
+        if !visited.insert(vault.path().to_owned()) {
+            let message = "the chain of predecessors comes back to a vault that it started from";
+            findings.push(finding(Code::E302, message.to_owned()));
+            break;
+        }
+        let mut alone = vault.examine_alone(options)?;
+        next = alone.predecessor.take();
+        chain.push(Link::new(vault, said, alone));
     }
-    let name = vault
-        .path()
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let examined = vault.examine_along(options, trail)?;
-    if !examined.report().is_valid() {
-        let message = format!(
-            "the predecessor '{name}' does not verify: {} findings; verify it by itself to see them",
-            examined.report().findings().len()
-        );
-        trail
-            .findings
-            .push(Finding::new(Code::E302, GENESIS, message));
-        return Ok(());
+    let mut notes = Vec::new();
+    for link in chain.into_iter().rev() {
+        findings = link.judge(findings, options.strict, &mut notes);
     }
-    if examined.sealed_by().map(|id| id.to_string()).as_deref() != Some(seal) {
-        let message = format!("the predecessor '{name}' is not closed by {seal}");
-        trail
-            .findings
-            .push(Finding::new(Code::E302, GENESIS, message));
-    }
-    let count = examined.report().event_count();
-    let root = examined.merkle_root();
-    if let Ok(log) = examined.verified() {
-        let last = log.lines().last().unwrap_or_default();
-        trail.findings.extend(predecessor.check(count, last, root));
-    }
-    trail.notes.push(format!(
-        "the predecessor '{name}' verifies: {count} events, closed by {seal}"
-    ));
-    Ok(())
+    Ok((findings, notes))
 }
 
-/// The vault in `folder`, or directly below it, whose log ends with the event `seal`.
-fn find(folder: &Path, seal: &str) -> Result<Option<Vault>, VaultError> {
+/// A vault of the chain.
+struct Link {
+    name: String,
+    /// What the vault after it says of it.
+    said: Predecessor,
+    verdict: LogVerdict,
+    findings: Vec<Finding>,
+    merkle_root: Option<Digest>,
+    last_line: Vec<u8>,
+}
+
+impl Link {
+    fn new(vault: &Vault, said: Predecessor, alone: Alone) -> Self {
+        let name = vault.path().file_name().unwrap_or_default();
+        let last_line = alone.log.as_ref().and_then(|log| log.lines().last());
+        Self {
+            name: name.to_string_lossy().into_owned(),
+            said,
+            last_line: last_line.unwrap_or_default().to_owned(),
+            verdict: alone.verdict,
+            findings: alone.findings,
+            merkle_root: alone.merkle_root,
+        }
+    }
+
+    /// What is to be said of it in the vault after it, given what was found of those `before` it.
+    fn judge(self, before: Vec<Finding>, strict: bool, notes: &mut Vec<String>) -> Vec<Finding> {
+        let finding = |message: String| Finding::new(Code::E302, GENESIS, message);
+        let (name, said) = (self.name, self.said);
+        let sealed_by = self.verdict.sealed_by.map(|id| id.to_string());
+        let mut findings = self.findings;
+        findings.extend(before);
+        let report = report(self.verdict, findings, Vec::new(), strict);
+        if !report.is_valid() {
+            return vec![finding(format!(
+                "the predecessor '{name}' does not verify: {} findings; verify it by itself to see them",
+                report.findings().len()
+            ))];
+        }
+        let seal = said.seal_event_id.as_deref().unwrap_or_default();
+        let mut findings = Vec::new();
+        if sealed_by.as_deref() != Some(seal) {
+            findings.push(finding(format!(
+                "the predecessor '{name}' is not closed by {seal}"
+            )));
+        }
+        let count = report.event_count();
+        findings.extend(said.check(count, &self.last_line, self.merkle_root));
+        notes.push(format!(
+            "the predecessor '{name}' verifies: {count} events, closed by {seal}"
+        ));
+        findings
+    }
+}
+
+/// The vaults in `folder`, or directly below it, by the id of the last event of each.
+fn closed_vaults(folder: &Path) -> Result<HashMap<String, Vault>, VaultError> {
     let entries = fs::read_dir(folder).context("read", folder)?.take(SEARCHED);
     let mut places: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    // The order of a directory is no order; the same folder gives the same answer.
+    // The order of a directory is no order; of two with one last event, the first is always the same.
     places.sort_unstable();
-    let ends_with_seal = |place: PathBuf| {
+    let last_event = |place: PathBuf| {
         let vault = Vault::open(&place).ok()?;
         let log = vault.snapshot().ok()?;
         let last = scan_line(log.lines().last()?).ok()?;
-        (last.text(Field::EventId)? == seal).then_some(vault)
+        Some((last.text(Field::EventId)?.into_owned(), vault))
     };
-    let mut places = std::iter::once(folder.to_owned()).chain(places);
-    Ok(places.find_map(ends_with_seal))
+    let places = std::iter::once(folder.to_owned()).chain(places);
+    let mut found = HashMap::new();
+    for (id, vault) in places.filter_map(last_event) {
+        found.entry(id).or_insert(vault);
+    }
+    Ok(found)
 }

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use provara_core::finding::{Report, Severity};
-use provara_core::id::{Digest, EventId};
+use provara_core::finding::{Finding, Report, Severity};
+use provara_core::id::Digest;
 use provara_core::keys::KeyRegistry;
 use provara_core::manifest::Manifest;
 use provara_core::verify::files::{
-    GENESIS, KEYS, check_genesis, check_identity, check_keys, check_policies, check_seal,
-    sealer_note,
+    GENESIS, KEYS, Predecessor, check_genesis, check_identity, check_keys, check_policies,
+    check_seal, sealer_note,
 };
 use provara_core::verify::{KeyDirectory, LogVerdict, Sequencer, check_lines, report};
 use sha2::{Digest as _, Sha256};
@@ -22,7 +22,7 @@ use crate::check::{self, check_log};
 use crate::checkpoint_check::check_checkpoints;
 use crate::error::VaultError;
 use crate::parallel::available_threads;
-use crate::predecessor::{Trail, follow};
+use crate::predecessor::follow;
 use crate::record::Record;
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
@@ -65,37 +65,34 @@ impl Vault {
     /// # Errors
     /// As [`Vault::verify`].
     pub fn examine(&self, options: &VerifyOptions) -> Result<Examination, VaultError> {
-        self.examine_along(options, &mut Trail::default())
+        let mut alone = self.examine_alone(options)?;
+        if let Some(predecessor) = alone.predecessor.take() {
+            let (findings, notes) = follow(self, predecessor, options)?;
+            alone.findings.extend(findings);
+            alone.notes.extend(notes);
+        }
+        Ok(Examination {
+            report: report(alone.verdict, alone.findings, alone.notes, options.strict),
+            log: alone.log,
+        })
     }
 
-    /// As [`Vault::examine`], after the vaults that `trail` has been to.
-    pub(crate) fn examine_along(
-        &self,
-        options: &VerifyOptions,
-        trail: &mut Trail,
-    ) -> Result<Examination, VaultError> {
+    /// As [`Vault::examine`], without the vaults that this one continues.
+    pub(crate) fn examine_alone(&self, options: &VerifyOptions) -> Result<Alone, VaultError> {
         let mut left = ATTEMPTS;
         loop {
             left -= 1;
-            let mut along = trail.clone();
-            match self.examine_once(options, &mut along) {
+            match self.examine_once(options) {
                 // A writer took the file away meanwhile: a leftover, or a checkpoint that a merge
                 // retired. The state that had it is no more; another one is taken.
                 Err(VaultError::Io { source, .. })
                     if source.kind() == io::ErrorKind::NotFound && left > 0 => {}
-                result => {
-                    *trail = along;
-                    return result;
-                }
+                result => return result,
             }
         }
     }
 
-    fn examine_once(
-        &self,
-        options: &VerifyOptions,
-        trail: &mut Trail,
-    ) -> Result<Examination, VaultError> {
+    fn examine_once(&self, options: &VerifyOptions) -> Result<Alone, VaultError> {
         let capture = Capture::take(self)?;
         let threads = options.threads.unwrap_or_else(available_threads).max(1);
         let (registry, keys_findings) = check_keys(capture.text(KEYS));
@@ -108,16 +105,6 @@ impl Vault {
         findings.extend(check_policies(|file| capture.text(file)));
         let mut notes = Vec::from_iter(recorded);
         notes.extend(sealer_note(capture.seal().signature, &log));
-        if let Some(predecessor) = &genesis.predecessor {
-            let first = trail.visited.is_empty();
-            trail.visited.push(self.path().to_owned());
-            follow(predecessor, options, trail)?;
-            findings.append(&mut trail.findings);
-            if first {
-                // What is told of the whole chain belongs to the vault that was asked about.
-                notes.append(&mut trail.notes);
-            }
-        }
         let sound = log
             .findings
             .iter()
@@ -148,13 +135,27 @@ impl Vault {
             .seal()
             .manifest
             .and_then(|text| Manifest::parse(text).ok());
-        Ok(Examination {
-            sealed_by: log.sealed_by,
+        Ok(Alone {
+            predecessor: genesis.predecessor,
             merkle_root: manifest.map(|manifest| manifest.merkle_root()),
-            report: report(log, findings, notes, options.strict),
+            verdict: log,
+            findings,
+            notes,
             log: capture.log.map(|log| log.lines.with_open_end(&log.tail)),
         })
     }
+}
+
+/// What was found of one vault, before it is told of those that it continues.
+pub(crate) struct Alone {
+    pub(crate) verdict: LogVerdict,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) notes: Vec<String>,
+    /// The vault that it continues.
+    pub(crate) predecessor: Option<Predecessor>,
+    /// The Merkle root of its manifest.
+    pub(crate) merkle_root: Option<Digest>,
+    pub(crate) log: Option<LogSnapshot>,
 }
 
 /// A verification and the log that it was of.
@@ -162,8 +163,6 @@ impl Vault {
 pub struct Examination {
     report: Report,
     log: Option<LogSnapshot>,
-    sealed_by: Option<EventId>,
-    merkle_root: Option<Digest>,
 }
 
 impl Examination {
@@ -171,16 +170,6 @@ impl Examination {
     #[must_use]
     pub fn report(&self) -> &Report {
         &self.report
-    }
-
-    /// The event that closes the vault.
-    pub(crate) fn sealed_by(&self) -> Option<EventId> {
-        self.sealed_by
-    }
-
-    /// The Merkle root of its manifest.
-    pub(crate) fn merkle_root(&self) -> Option<Digest> {
-        self.merkle_root
     }
 
     /// The log, if the vault is valid.

@@ -102,6 +102,33 @@ fn a_chain_of_predecessors_is_followed() {
 }
 
 #[test]
+fn a_chain_may_be_long() {
+    const LENGTH: usize = 200;
+    let home = tempfile::tempdir().unwrap();
+    let mut latest = closed();
+    let mut count = latest.log.lines.len();
+    for number in 0..LENGTH {
+        latest.write_to(&home.path().join(format!("{number:03}")));
+        let mut next = successor(&latest, count);
+        let data = format!(r#"{{"n":{number}}}"#);
+        next.log.add("genesis", 1, "com.provara.vault.seal", &data);
+        next.seal();
+        (latest, count) = (next, 2);
+    }
+    let last = home.path().join("last");
+    latest.write_to(&last);
+    let home = home.path().to_owned();
+    // A stack that holds some of them, not all.
+    let verified = std::thread::Builder::new()
+        .stack_size(512 << 10)
+        .spawn(move || verify(&last, Some(&home)));
+    let report = verified.unwrap().join().unwrap();
+    assert_eq!(report.findings(), []);
+    let told = |note: &&String| note.starts_with("the predecessor");
+    assert_eq!(report.notes().iter().filter(told).count(), LENGTH);
+}
+
+#[test]
 fn what_is_said_of_a_predecessor_must_be_so() {
     let home = tempfile::tempdir().unwrap();
     let path = |name: &str| home.path().join(name);
