@@ -4,10 +4,12 @@
 //! is a name that is not ours (DNS rebinding), or whose `Origin` is a page of somebody else. A token,
 //! where there is one, is compared in constant time.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::BoxBody;
@@ -17,12 +19,15 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
-use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use rmcp::transport::streamable_http_server::{
+    SessionId, SessionManager, StreamableHttpServerConfig, StreamableHttpService,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::config::HttpSettings;
 use crate::hub::Hub;
+use crate::patience::Patience;
 use crate::session::Session;
 use crate::{MAX_MESSAGE, ServeError};
 
@@ -32,8 +37,23 @@ const ENDPOINT: &str = "/mcp";
 /// The most connections at a time; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 256;
 
-/// The most sessions at a time.
+/// The most sessions at a time. One more takes the place of that which was silent for longest.
 const MAX_SESSIONS: usize = 256;
+
+/// How long a session must have been silent to lose its place.
+const SILENT: Duration = Duration::from_secs(300);
+
+/// How long a session is kept that nobody asks for: an agent may think for long.
+const SESSION_LIMIT: Duration = Duration::from_secs(24 * 3600);
+
+/// What all requests in hand may weigh, in KiB, whether their clients still wait or not.
+const MAX_LOAD: usize = 32 << 10;
+
+/// What a request weighs besides its body, in KiB.
+const REQUEST_LOAD: usize = 16;
+
+/// How long a client may read nothing of what it is sent.
+const READ_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a client may take to send its headers.
 const HEADERS_LIMIT: Duration = Duration::from_secs(10);
@@ -50,6 +70,9 @@ struct Door {
     /// The address that is listened on.
     address: SocketAddr,
     sessions: Arc<LocalSessionManager>,
+    /// When each session was last asked for.
+    seen: Mutex<HashMap<SessionId, Instant>>,
+    load: Arc<Semaphore>,
     protocol: Protocol,
 }
 
@@ -61,7 +84,9 @@ pub(crate) async fn serve(hub: &Arc<Hub>, settings: &HttpSettings) -> Result<(),
     };
     let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let sessions = Arc::new(LocalSessionManager::default());
+    let mut sessions = LocalSessionManager::default();
+    sessions.session_config.keep_alive = Some(SESSION_LIMIT);
+    let sessions = Arc::new(sessions);
     // Hosts and origins are judged here, where a refusal is logged.
     let config = StreamableHttpServerConfig::default()
         .disable_allowed_hosts()
@@ -78,6 +103,8 @@ pub(crate) async fn serve(hub: &Arc<Hub>, settings: &HttpSettings) -> Result<(),
         settings: settings.clone(),
         address,
         sessions,
+        seen: Mutex::default(),
+        load: Arc::new(Semaphore::new(MAX_LOAD)),
         protocol,
     });
     eprintln!("provara mcp: listening on http://{address}{ENDPOINT}");
@@ -116,32 +143,107 @@ async fn connection(door: Arc<Door>, stream: TcpStream, peer: SocketAddr) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_LIMIT)
         .max_buf_size(64 << 10)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patience::new(stream, READ_LIMIT)), service);
     // Whoever hangs up in the middle, or sends what is no HTTP, has ended their connection.
-    let _ = served.await;
+    if let Err(error) = served.await
+        && is_timeout(&error)
+    {
+        eprintln!("provara mcp: ended the connection of {peer}: it reads nothing");
+    }
+}
+
+/// Whether a connection ended because its client read nothing.
+fn is_timeout(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+}
+
+/// The session that a request is for, or that an answer opens.
+fn session_of(headers: &HeaderMap) -> Option<SessionId> {
+    let session = headers.get("mcp-session-id")?.to_str().ok()?;
+    Some(session.into())
+}
+
+/// What a request weighs, in KiB. One that does not say how long it is may have any length.
+fn weight(headers: &HeaderMap) -> u32 {
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    let length = length.map_or(MAX_MESSAGE, |length: usize| length.min(MAX_MESSAGE));
+    u32::try_from(REQUEST_LOAD + (length >> 10)).unwrap_or(u32::MAX)
 }
 
 impl Door {
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
-        if let Err((status, reason)) = self.judge(&request) {
+    async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Answer {
+        if let Err((status, reason)) = self.admit(&mut request).await {
             let method = request.method();
             eprintln!("provara mcp: refused {method} from {peer}: {reason}");
             return refused(status, &reason);
         }
-        let opens = !request.headers().contains_key("mcp-session-id");
-        if opens
-            && request.method() == Method::POST
-            && self.sessions.sessions.read().await.len() >= MAX_SESSIONS
-        {
-            let reason = format!("{MAX_SESSIONS} sessions are open");
-            eprintln!("provara mcp: refused POST from {peer}: {reason}");
-            return refused(StatusCode::SERVICE_UNAVAILABLE, &reason);
-        }
         let answer = tokio::time::timeout(ANSWER_LIMIT, self.protocol.handle(request)).await;
         match answer {
-            Ok(answer) => answer,
+            Ok(answer) => {
+                if let Some(session) = session_of(answer.headers()) {
+                    self.seen().insert(session, Instant::now());
+                }
+                answer
+            }
             Err(_) => refused(StatusCode::REQUEST_TIMEOUT, "the request took too long"),
         }
+    }
+
+    /// Lets a request in, if it may come and there is room.
+    async fn admit<B>(&self, request: &mut Request<B>) -> Result<(), (StatusCode, String)> {
+        self.judge(request)?;
+        match session_of(request.headers()) {
+            Some(session) => {
+                if let Some(seen) = self.seen().get_mut(&session) {
+                    *seen = Instant::now();
+                }
+            }
+            None if request.method() == Method::POST => self.make_room().await?,
+            None => {}
+        }
+        if request.method() == Method::POST {
+            let load = Arc::clone(&self.load).try_acquire_many_owned(weight(request.headers()));
+            let load = load.map_err(|_| {
+                let reason = "too many requests are in hand".to_owned();
+                (StatusCode::SERVICE_UNAVAILABLE, reason)
+            })?;
+            // Whoever handles the request gets what is attached, and drops it when it is done.
+            request.extensions_mut().insert(Arc::new(load));
+        }
+        Ok(())
+    }
+
+    /// Makes room for one more session.
+    async fn make_room(&self) -> Result<(), (StatusCode, String)> {
+        let open = self.sessions.sessions.read().await;
+        if open.len() < MAX_SESSIONS {
+            return Ok(());
+        }
+        let silent = {
+            let mut seen = self.seen();
+            seen.retain(|session, _| open.contains_key(session));
+            let oldest = seen.iter().min_by_key(|(_, seen)| **seen);
+            oldest
+                .filter(|(_, seen)| seen.elapsed() >= SILENT)
+                .map(|(session, _)| Arc::clone(session))
+        };
+        drop(open);
+        let Some(silent) = silent else {
+            let reason = format!("{MAX_SESSIONS} sessions are open");
+            return Err((StatusCode::SERVICE_UNAVAILABLE, reason));
+        };
+        // One that has ended by itself meanwhile has made room, too.
+        let _ = self.sessions.close_session(&silent).await;
+        Ok(())
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<SessionId, Instant>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a request may come in.

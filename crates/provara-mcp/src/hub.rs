@@ -23,6 +23,9 @@ use crate::words::{Trouble, Words};
 /// How many blocking jobs run at a time. More wait for their turn.
 const JOBS: usize = 16;
 
+/// The most subscriptions that are requests of their own.
+const MAX_LISTENERS: usize = 256;
+
 /// How long one client may take to accept a notification that goes to all.
 const NOTIFY_LIMIT: Duration = Duration::from_secs(5);
 
@@ -38,6 +41,8 @@ pub(crate) struct Hub {
     pub(crate) stopping: CancellationToken,
     /// Told when this process has appended.
     pub(crate) appended: Notify,
+    /// The logs that somebody wants to hear of.
+    pub(crate) marks: watching::Marks,
     vaults: Arc<RwLock<Vec<Arc<Served>>>>,
     keeper: Option<Keeper>,
     discovery: std::sync::Once,
@@ -75,6 +80,7 @@ impl Hub {
             jobs: Arc::new(Semaphore::new(JOBS)),
             stopping: CancellationToken::new(),
             appended: Notify::new(),
+            marks: watching::Marks::default(),
             vaults,
             keeper,
             discovery: std::sync::Once::new(),
@@ -232,12 +238,17 @@ impl Hub {
         clients.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Remembers a subscription until its request ends.
-    pub(crate) fn add_listener(&self, sink: SubscriptionSink) {
-        self.listeners
+    /// Remembers a subscription until its request ends, if there are not too many.
+    pub(crate) fn add_listener(&self, sink: SubscriptionSink) -> bool {
+        let mut listeners = self
+            .listeners
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(sink);
+            .unwrap_or_else(PoisonError::into_inner);
+        let room = listeners.len() < MAX_LISTENERS;
+        if room {
+            listeners.push(sink);
+        }
+        room
     }
 
     /// Forgets a subscription. Its sink is told apart by the request and by what it accepts.
@@ -328,6 +339,13 @@ impl Hub {
                 };
                 let _ = tokio::time::timeout(NOTIFY_LIMIT, told).await;
             });
+        }
+    }
+
+    /// From now on, a change of this vault's log is noticed.
+    pub(crate) fn watch(&self, vault: Option<&Served>) {
+        if let Some(vault) = vault {
+            self.marks.begin(vault);
         }
     }
 

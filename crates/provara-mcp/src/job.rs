@@ -93,7 +93,7 @@ impl Handle {
             .cancelled
     }
 
-    fn cancel(&self) {
+    pub(crate) fn cancel(&self) {
         let mut kill = self.kill.lock().unwrap_or_else(PoisonError::into_inner);
         kill.cancelled = true;
         if let Some(killer) = &kill.killer {

@@ -26,7 +26,7 @@
 //! | `resources`, `prompts`, `complete` | what can be read, and what helps a person to ask |
 //! | `keeper`, `watch` | the warm plugin host; what changes behind the server's back |
 //! | `pipe` | stdio: a client that does not read is not read |
-//! | `http` | the door: tokens, hosts, origins, limits |
+//! | `http`, `patience` | the door: tokens, hosts, origins, limits; clients that do not read |
 //! | `install` | configurations of clients |
 
 mod args;
@@ -40,6 +40,7 @@ pub mod install;
 mod job;
 mod keeper;
 mod naming;
+mod patience;
 mod pipe;
 mod prompts;
 mod resources;

@@ -1,5 +1,7 @@
 //! What can be read by its address: a vault's status, events, beliefs and report.
 
+use std::sync::Arc;
+
 use provara_vault::VerifyOptions;
 use rmcp::model::{ErrorData, ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
 
@@ -94,14 +96,14 @@ pub(crate) fn templates() -> Vec<ResourceTemplate> {
     templates
 }
 
-/// Whether an address names something here.
-pub(crate) fn known(hub: &Hub, uri: &str) -> Result<(), ErrorData> {
+/// The vault that an address is about, if it names something here; a fixture is about none.
+pub(crate) fn known(hub: &Hub, uri: &str) -> Result<Option<Arc<Served>>, ErrorData> {
     #[cfg(feature = "conformance-fixtures")]
     if crate::fixtures::read(uri).is_some() {
-        return Ok(());
+        return Ok(None);
     }
-    let found = uri::parse(uri).filter(|(vault, _)| hub.vault(vault).is_ok());
-    found.map(drop).ok_or_else(|| absent(uri))
+    let found = uri::parse(uri).and_then(|(vault, _)| hub.vault(vault).ok());
+    found.map(Some).ok_or_else(|| absent(uri))
 }
 
 fn absent(uri: &str) -> ErrorData {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use provara_core::finding::Report;
@@ -35,15 +35,24 @@ impl Refusal {
     }
 }
 
+/// What tells that a file has changed: inode, length and times.
+pub(crate) type Mark = [i64; 6];
+
 /// The state of every file of a vault: what a verdict holds for.
 #[derive(Debug, PartialEq, Eq)]
-struct State {
-    files: Vec<(PathBuf, [i64; 6])>,
+pub(crate) struct State {
+    files: Vec<(PathBuf, Mark)>,
     newest: SystemTime,
 }
 
+/// A verdict, and the log that it is about if the vault is valid.
+pub(crate) struct Examined {
+    pub(crate) report: Report,
+    pub(crate) log: Option<Arc<LogSnapshot>>,
+}
+
 /// A verdict that holds as long as no file changes.
-type Kept = (State, Arc<LogSnapshot>);
+type Kept = (State, Arc<Examined>);
 
 /// A vault that clients may use.
 pub(crate) struct Served {
@@ -83,36 +92,57 @@ impl Served {
             .with_progress(Arc::new(move |done, total| job.went(done, total))))
     }
 
+    /// The turn to verify. A verification takes all cores and holds the log, so that several at a time
+    /// would only take more memory.
+    pub(crate) fn turn(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The verdict on the vault as it is, and its log if it verifies.
+    pub(crate) fn examined(
+        &self,
+        vault: &Vault,
+        words: &dyn Words,
+    ) -> Result<Arc<Examined>, Refusal> {
+        // Of several callers one verifies.
+        let mut kept = self.turn();
+        let began = SystemTime::now();
+        let state = State::of(vault.path());
+        if let (Some((known, examined)), Some(state)) = (&*kept, &state)
+            && known == state
+        {
+            return Ok(Arc::clone(examined));
+        }
+        *kept = None;
+        let examination = vault
+            .examine(&VerifyOptions::default())
+            .map_err(|error| self.told(words, error))?;
+        let report = examination.report().clone();
+        let log = examination.verified().ok();
+        let examined = Arc::new(Examined {
+            report,
+            log: log.map(|log| Arc::new(log.into_snapshot())),
+        });
+        let settled = |state: &State| {
+            began
+                .duration_since(state.newest)
+                .is_ok_and(|age| age >= SETTLED)
+        };
+        *kept = state
+            .filter(settled)
+            .map(|state| (state, Arc::clone(&examined)));
+        Ok(examined)
+    }
+
     /// The log, if the vault verifies.
     pub(crate) fn verified(
         &self,
         vault: &Vault,
         words: &dyn Words,
     ) -> Result<Arc<LogSnapshot>, Refusal> {
-        // Held while verifying: of several callers one verifies.
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let began = SystemTime::now();
-        let state = State::of(vault.path());
-        if let (Some((known, log)), Some(state)) = (&*kept, &state)
-            && known == state
-        {
-            return Ok(Arc::clone(log));
-        }
-        *kept = None;
-        let examination = vault
-            .examine(&VerifyOptions::default())
-            .map_err(|error| self.told(words, error))?;
-        let log = match examination.verified() {
-            Ok(log) => Arc::new(log.into_snapshot()),
-            Err(report) => return Err(self.unverified(words, &report)),
-        };
-        let settled = |state: &State| {
-            began
-                .duration_since(state.newest)
-                .is_ok_and(|age| age >= SETTLED)
-        };
-        *kept = state.filter(settled).map(|state| (state, Arc::clone(&log)));
-        Ok(log)
+        let examined = self.examined(vault, words)?;
+        let log = examined.log.clone();
+        log.ok_or_else(|| self.unverified(words, &examined.report))
     }
 
     fn unverified(&self, words: &dyn Words, report: &Report) -> Refusal {
@@ -131,15 +161,15 @@ impl Served {
         provara_vault::read_keyfile(&self.keyfile_path()).map_err(|error| self.told(words, error))
     }
 
-    /// What tells that the log has changed: length, inode and times.
-    pub(crate) fn log_mark(&self) -> Option<[i64; 6]> {
+    /// What tells that the log has changed.
+    pub(crate) fn log_mark(&self) -> Option<Mark> {
         fs::metadata(self.path.join("events/events.ndjson"))
             .ok()
             .map(|data| mark(&data))
     }
 }
 
-fn mark(data: &fs::Metadata) -> [i64; 6] {
+fn mark(data: &fs::Metadata) -> Mark {
     let number = |value: u64| i64::from_ne_bytes(value.to_ne_bytes());
     [
         number(data.ino()),
@@ -215,6 +245,22 @@ mod tests {
         assert!(served.verified(&vault, &Plain).is_ok());
         fs::write(path.join("phantom"), "x").unwrap();
         assert!(served.verified(&vault, &Plain).is_err());
+    }
+
+    #[test]
+    fn a_verification_that_is_not_wanted_gives_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("v");
+        provara_vault::init(&path, &InitOptions::default()).unwrap();
+        let served = Served::new("v".parse().unwrap(), path, None);
+        let job = Handle::unheard();
+        let vault = served.open(&Plain, &job).unwrap();
+        assert!(served.verified(&vault, &Plain).is_ok());
+        // Whatever was kept does not hold for other bytes.
+        fs::write(served.path.join("phantom"), "x").unwrap();
+        job.cancel();
+        let refusal = served.verified(&vault, &Plain).unwrap_err();
+        assert!(refusal.0.contains("Cancelled"), "{}", refusal.0);
     }
 
     #[test]

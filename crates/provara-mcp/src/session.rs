@@ -356,13 +356,15 @@ impl ServerHandler for Session {
         request: SubscribeRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        resources::known(&self.hub, &request.uri)?;
+        let vault = resources::known(&self.hub, &request.uri)?;
         let mut subscriptions = self.client.subscriptions();
         if subscriptions.len() >= MAX_SUBSCRIPTIONS {
             let text = format!("At most {MAX_SUBSCRIPTIONS} subscriptions");
             return Err(ErrorData::invalid_request(text, None));
         }
         subscriptions.insert(request.uri);
+        drop(subscriptions);
+        self.hub.watch(vault.as_deref());
         Ok(())
     }
 
@@ -382,14 +384,20 @@ impl ServerHandler for Session {
         let mut accepted = requested.clone();
         accepted.prompts_list_changed = None;
         if let Some(uris) = &mut accepted.resource_subscriptions {
-            uris.retain(|uri| resources::known(&self.hub, uri).is_ok());
             uris.truncate(MAX_SUBSCRIPTIONS);
+            uris.retain(|uri| {
+                let known = resources::known(&self.hub, uri);
+                known.map(|vault| self.hub.watch(vault.as_deref())).is_ok()
+            });
         }
         Some(accepted)
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        self.hub.add_listener(context.sink().clone());
+        if !self.hub.add_listener(context.sink().clone()) {
+            let text = "Too many subscriptions are open";
+            return Err(ErrorData::invalid_request(text, None));
+        }
         let stopping = self.hub.stopping.clone();
         tokio::select! {
             () = context.cancelled() => {}

@@ -1,14 +1,17 @@
 //! What changes behind the server's back: packages, and logs that other processes append to.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use provara_plugins::interpreter;
 use provara_plugins::launch::Environment;
 
+use crate::config::VaultName;
 use crate::hub::Hub;
 use crate::keeper::Installed;
+use crate::served::{Mark, Served};
 use crate::session::Level;
 
 /// How often the directories of packages are looked at: a handful of `stat` calls.
@@ -88,30 +91,56 @@ fn take(hub: &Hub, found: &Installed) {
     }
 }
 
+/// The logs that somebody wants to hear of, as they were when they were last looked at.
+#[derive(Default)]
+pub(crate) struct Marks(Mutex<BTreeMap<VaultName, Option<Mark>>>);
+
+impl Marks {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<VaultName, Option<Mark>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at a log now, so that a change from now on is noticed.
+    pub(crate) fn begin(&self, vault: &Served) {
+        let mut marks = self.lock();
+        marks
+            .entry(vault.name.clone())
+            .or_insert_with(|| vault.log_mark());
+    }
+
+    /// Whether a log has changed since it was last looked at.
+    fn changed(&self, vault: &Served) -> bool {
+        let now = vault.log_mark();
+        let before = self.lock().insert(vault.name.clone(), now);
+        before.is_some_and(|before| before != now)
+    }
+}
+
 /// Notices appends, whoever made them.
 pub(crate) async fn logs(hub: Arc<Hub>) {
-    let mut known = Vec::new();
+    let mut unwanted = 0;
     loop {
         tokio::select! {
             () = hub.stopping.cancelled() => return,
             () = hub.appended.notified() => {}
             () = tokio::time::sleep(LOGS) => {}
         }
-        let vaults = hub.vaults();
-        if !hub.has_subscribers() {
-            known.clear();
-            continue;
-        }
-        let marks: Vec<_> = vaults
-            .iter()
-            .map(|vault| (vault.name.clone(), vault.log_mark()))
-            .collect();
-        for (vault, mark) in vaults.iter().zip(&marks) {
-            let before = known.iter().find(|(name, _)| *name == vault.name);
-            if before.is_some_and(|before| before != mark) {
-                hub.log_changed(vault);
+        if hub.has_subscribers() {
+            unwanted = 0;
+            for vault in hub.vaults() {
+                if hub.marks.changed(&vault) {
+                    hub.log_changed(&vault);
+                }
+            }
+        } else {
+            unwanted += 1;
+            // The first time it may be that somebody subscribes just now.
+            if unwanted == 2 {
+                let mut marks = hub.marks.lock();
+                if !hub.has_subscribers() {
+                    marks.clear();
+                }
             }
         }
-        known = marks;
     }
 }

@@ -42,9 +42,10 @@ pub(crate) fn report(
     job: &Handle,
 ) -> Result<Answer, Refusal> {
     let vault = served.open(&*hub.words, job)?;
-    let report = vault
-        .verify(options)
-        .map_err(|error| served.told(&*hub.words, error))?;
+    let turn = served.turn();
+    let report = vault.verify(options);
+    drop(turn);
+    let report = report.map_err(|error| served.told(&*hub.words, error))?;
     let findings = report.findings();
     let page: Vec<_> = findings.iter().skip(skip).take(limit).collect();
     let (errors, warnings) = weigh(&report);
@@ -91,10 +92,8 @@ struct Head {
 /// What a vault holds, also of one that does not verify: then only the verdict.
 pub(crate) fn vault_status(hub: &Hub, served: &Served, job: &Handle) -> Result<Answer, Refusal> {
     let vault = served.open(&*hub.words, job)?;
-    let examination = vault
-        .examine(&VerifyOptions::default())
-        .map_err(|error| served.told(&*hub.words, error))?;
-    let report = examination.report();
+    let examined = served.examined(&vault, &*hub.words)?;
+    let report = &examined.report;
     let (errors, warnings) = weigh(report);
     let mut answer = Answer::new()
         .with("vault", served.name.as_str())
@@ -103,7 +102,7 @@ pub(crate) fn vault_status(hub: &Hub, served: &Served, job: &Handle) -> Result<A
         .with("errors", &errors)
         .with("warnings", &warnings)
         .with("read_only", &hub.config.read_only);
-    if let Ok(log) = examination.verified() {
+    if let Some(log) = &examined.log {
         let summary = log
             .summary_watched(&|done, total| job.went(done, total))
             .map_err(|error| served.told(&*hub.words, error))?;
