@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{self, Write};
 use std::process::Command;
 
 use crate::yard::{Yard, ids, receipts};
@@ -83,8 +84,25 @@ fn a_file_that_may_not_grow_is_left_as_it_was() {
 fn a_full_disk_loses_nothing() {
     let mut yard = Yard::new();
     fs::create_dir(yard.path("small")).unwrap();
+    let probe = Command::new("unshare")
+        .args(["-rm", "mount", "-t", "tmpfs", "tmpfs"])
+        .arg(yard.path("small"))
+        .output();
+    let refused = match probe {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).into_owned()),
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(reason) = refused {
+        // What then stands for this test: tests/faults.rs of provara-vault, with a layer that fails.
+        // The macros' output is captured where a test passes.
+        let text = format!(
+            "SKIPPED (2026-11-22) a_full_disk_loses_nothing: no file system of its own: {reason}\n"
+        );
+        return io::stderr().write_all(text.as_bytes()).unwrap();
+    }
     let text = r#"
-mount -t tmpfs -o size=400k tmpfs small || exit 77
+mount -t tmpfs -o size=400k tmpfs small || exit 1
 "$provara" init small/vault --uid small > init.txt || exit 1
 cp -r small/vault other
 "$provara" append other --type OBSERVATION --set value=1 --actor other > other.txt || exit 1
@@ -103,7 +121,7 @@ dd if=/dev/zero of=small/filler bs=1k 2> /dev/null
 "$provara" verify small/vault > verify.out 2>&1; echo $? > full.code
 rm small/filler
 [ -z "$(ls small/vault/.provara* 2> /dev/null)" ] || "$provara" repair small/vault > /dev/null
-mount -o remount,size=4m small || exit 77
+mount -o remount,size=4m small || exit 1
 "$provara" append small/vault --type OBSERVATION --set value=1 --json >> receipts || exit 1
 "$provara" merge small/vault other > merge.out || exit 1
 "$provara" verify small/vault --strict > verify.out || exit 1
@@ -111,13 +129,7 @@ cp -r small/vault after
 "#;
     let output = script(&yard, &["unshare", "-rm"], text);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    match output.status.code() {
-        Some(0) => {}
-        // What then stands for this test: tests/faults.rs of provara-vault, with a layer that fails.
-        Some(77) => return println!("no file system could be mounted here: {stderr}"),
-        _ if stderr.contains("unshare") => return println!("no name space here: {stderr}"),
-        code => panic!("{code:?}: {stderr}"),
-    }
+    assert!(output.status.success(), "{:?}: {stderr}", output.status);
     let read = |name: &str| fs::read_to_string(yard.path(name)).unwrap();
     explained(&read("append.code"), &read("append.err"));
     explained(&read("merge.code"), &read("merge.err"));
