@@ -65,6 +65,10 @@ pub(crate) fn explain(
     tried: Option<&str>,
 ) -> Option<Violation> {
     let message = message.unwrap_or_default();
+    // No wall stands between an export with network access and a name server.
+    if network && is_lookup(exception, tried) {
+        return None;
+    }
     let limit = matches!(exception, Some("MemoryError"))
         || tried.is_some_and(|tried| LIMITS.iter().any(|words| tried.starts_with(words)));
     // The number of EPERM, EACCES and EXDEV is the same wherever there are walls.
@@ -92,9 +96,17 @@ pub(crate) fn explain(
     };
     Some(Violation {
         tried: shown,
-        rule: rule(wall, role),
+        rule: rule(wall, role, network),
         allow: allow(wall, role, network),
     })
+}
+
+/// Whether a failure is that of looking up a name.
+fn is_lookup(exception: Option<&str>, tried: Option<&str>) -> bool {
+    exception == Some("gaierror")
+        || tried.is_some_and(|tried| {
+            tried.starts_with("socket.getaddrinfo") || tried.starts_with("socket.gethostby")
+        })
 }
 
 /// Which wall a call meets; reading is what remains.
@@ -145,7 +157,7 @@ fn wall(exception: Option<&str>, tried: &str) -> Wall {
     }
 }
 
-fn rule(wall: Wall, role: Role) -> &'static str {
+fn rule(wall: Wall, role: Role, network: bool) -> &'static str {
     match (wall, role) {
         (Wall::Reading, Role::Listing | Role::EventType) => {
             "an event type may read nothing but Python, its packages and its state directory"
@@ -168,6 +180,7 @@ fn rule(wall: Wall, role: Role) -> &'static str {
             "a plugin may make no links and locks, and change no mode, owner, time or attribute of \
              a file"
         }
+        (Wall::Network, _) if network => "a plugin may use no sockets but those of the Internet",
         (Wall::Network, _) => "a plugin may not use the network or any other socket",
         (Wall::Processes, _) => {
             "a plugin may start no process or program, and may not reach another one"
@@ -231,6 +244,27 @@ mod tests {
                 None
             );
         }
+    }
+
+    #[test]
+    fn a_name_that_is_not_found_is_no_violation_with_the_network() {
+        let said = |network, exception, tried| {
+            let message = "[Errno -3] Temporary failure in name resolution";
+            explain(Role::Export, network, Some(exception), Some(message), tried)
+                .map(|violation| violation.rule)
+        };
+        let lookup = Some("socket.getaddrinfo('example.com', 443, 0, 1, 0)");
+        for (exception, tried) in [
+            ("gaierror", None),
+            ("gaierror", lookup),
+            ("URLError", lookup),
+        ] {
+            assert!(said(false, exception, tried).is_some_and(|rule| rule.contains("network")));
+            assert_eq!(said(true, exception, tried), None);
+        }
+        let socket = Some("socket.socket(1, 1, 0)");
+        let rule = said(true, "PermissionError", socket).unwrap();
+        assert!(rule.contains("but those of the Internet"), "{rule}");
     }
 
     #[test]
