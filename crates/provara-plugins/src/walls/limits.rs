@@ -14,6 +14,9 @@ const MAX_MEMORY: u64 = 4 * GIB;
 /// The least, however small the machine: numpy alone maps several hundred MiB.
 const MIN_MEMORY: u64 = GIB;
 
+/// How many processes and threads a plugin may add to all that its user has.
+const MORE_TASKS: u64 = 512;
+
 /// The most open descriptors.
 const MAX_DESCRIPTORS: u64 = 512;
 
@@ -59,6 +62,7 @@ fn physical_memory() -> u64 {
 pub(super) fn apply(limits: &Limits) -> io::Result<()> {
     set(Resource::Core, 0)?;
     set(Resource::Nofile, MAX_DESCRIPTORS)?;
+    limit_tasks(MORE_TASKS)?;
     if let Some(bytes) = limits.memory {
         set(Resource::As, bytes)?;
     }
@@ -69,6 +73,36 @@ pub(super) fn apply(limits: &Limits) -> io::Result<()> {
         set(Resource::Cpu, seconds)?;
     }
     Ok(())
+}
+
+/// Lets the user of this process have `more` tasks (processes and threads) than now, or up to twice as
+/// many, as far as this process starts them.
+///
+/// The kernel counts all tasks of the user, also those that cannot be seen from a container. So it is
+/// asked for the count: a limit under which a thread starts is above it. Root has no such limit: for
+/// root a thread starts under any.
+fn limit_tasks(more: u64) -> io::Result<()> {
+    let old = getrlimit(Resource::Nproc);
+    let starts_under = |limit| {
+        let limits = Rlimit {
+            current: Some(limit),
+            ..old
+        };
+        setrlimit(Resource::Nproc, limits)?;
+        let started = std::thread::Builder::new().spawn(|| ());
+        io::Result::Ok(started.is_ok_and(|thread| thread.join().is_ok()))
+    };
+    let mut count = 0;
+    if !starts_under(count)? {
+        count = 16;
+        while old.current.is_none_or(|most| count < most) {
+            if starts_under(count)? {
+                return set(Resource::Nproc, count + more);
+            }
+            count *= 2;
+        }
+    }
+    Ok(setrlimit(Resource::Nproc, old)?)
 }
 
 fn set(resource: Resource, limit: u64) -> io::Result<()> {
