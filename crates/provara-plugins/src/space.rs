@@ -1,19 +1,22 @@
 //! Disk space while a plugin writes.
 //!
-//! A limit on the size of one file does not stop a plugin from filling a disk with many. While a
-//! host works, its directories' file systems are looked at from time to time, and a host that
-//! leaves too little of them is ended.
+//! A limit on the size of one file does not stop a plugin from filling a disk with many, or from using
+//! up the number of files that a disk can have. While a host works, its directories' file systems are
+//! looked at from time to time, and a host that leaves too little of them is ended.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::fs::statvfs;
+use rustix::fs::{StatVfs, statvfs};
 
 /// How often to look.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(200);
 
 /// The space that is left to everybody else, in bytes, if there is as much.
 const RESERVE: u64 = 512 << 20;
+
+/// The number of files that is left to everybody else, if there are as many.
+const RESERVED_FILES: u64 = 20_000;
 
 /// The part of a smaller file system that is left, as a divisor.
 const SHARE: u64 = 10;
@@ -25,8 +28,33 @@ pub(crate) struct Watch(Vec<Place>);
 #[derive(Debug)]
 struct Place {
     path: PathBuf,
-    /// The free space, in bytes, below which the host is ended.
-    floor: u64,
+    /// What is free below which the host is ended.
+    floor: Free,
+}
+
+/// What is free on a file system for an ordinary user.
+#[derive(Debug, Clone, Copy)]
+struct Free {
+    bytes: u64,
+    /// 0 where the file system does not count (Btrfs).
+    files: u64,
+}
+
+impl Free {
+    fn of(stat: &StatVfs) -> Free {
+        Free {
+            bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            files: stat.f_favail,
+        }
+    }
+
+    /// What has to stay free.
+    fn floor(stat: &StatVfs) -> Free {
+        let (free, size) = (Free::of(stat), stat.f_blocks.saturating_mul(stat.f_frsize));
+        let bytes = RESERVE.min(size / SHARE).min(free.bytes / 2);
+        let files = RESERVED_FILES.min(stat.f_files / SHARE).min(free.files / 2);
+        Free { bytes, files }
+    }
 }
 
 impl Watch {
@@ -35,10 +63,7 @@ impl Watch {
     pub(crate) fn new(directories: impl IntoIterator<Item = PathBuf>) -> Watch {
         let place = |path: PathBuf| {
             let stat = statvfs(&path).ok()?;
-            let unit = stat.f_frsize;
-            let size = stat.f_blocks.saturating_mul(unit);
-            let free = stat.f_bavail.saturating_mul(unit);
-            let floor = RESERVE.min(size / SHARE).min(free / 2);
+            let floor = Free::floor(&stat);
             Some(Place { path, floor })
         };
         Watch(directories.into_iter().filter_map(place).collect())
@@ -52,8 +77,10 @@ impl Watch {
     /// A directory whose file system has become too full.
     pub(crate) fn exhausted(&self) -> Option<&PathBuf> {
         let full = |place: &&Place| {
-            statvfs(&place.path)
-                .is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < place.floor)
+            statvfs(&place.path).is_ok_and(|stat| {
+                let free = Free::of(&stat);
+                free.bytes < place.floor.bytes || free.files < place.floor.files
+            })
         };
         self.0.iter().find(full).map(|place| &place.path)
     }
@@ -70,7 +97,32 @@ mod tests {
         let mut watch = Watch::new([dir.path().to_path_buf(), dir.path().join("absent")]);
         assert_eq!(watch.0.len(), 1);
         assert_eq!(watch.exhausted(), None);
-        watch.0[0].floor = u64::MAX;
-        assert_eq!(watch.exhausted().map(PathBuf::as_path), Some(dir.path()));
+        for (bytes, files) in [(u64::MAX, 0), (0, u64::MAX)] {
+            watch.0[0].floor = Free { bytes, files };
+            assert_eq!(watch.exhausted().map(PathBuf::as_path), Some(dir.path()));
+        }
+    }
+
+    #[test]
+    fn a_floor_leaves_some_to_everybody() {
+        let floor = |blocks, available, files, free| {
+            let stat = StatVfs {
+                f_frsize: 4096,
+                f_blocks: blocks,
+                f_bavail: available,
+                f_files: files,
+                f_favail: free,
+                ..statvfs("/").unwrap()
+            };
+            let floor = Free::floor(&stat);
+            (floor.bytes, floor.files)
+        };
+        assert_eq!(
+            floor(1 << 30, 1 << 30, 1 << 30, 1 << 30),
+            (RESERVE, RESERVED_FILES)
+        );
+        assert_eq!(floor(1000, 1000, 1000, 1000), (409_600, 100));
+        assert_eq!(floor(1 << 30, 100, 1 << 30, 100), (204_800, 50));
+        assert_eq!(floor(1000, 1000, 0, 0), (409_600, 0));
     }
 }
