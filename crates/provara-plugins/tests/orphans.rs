@@ -6,6 +6,8 @@
 mod common;
 
 use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::options;
@@ -66,8 +68,17 @@ fn leaves_nothing(mode: &str) {
 }
 
 #[test]
-fn no_child_outlives_its_host() {
+fn no_child_outlives_its_host_and_no_other_is_harmed() {
+    // As a shell's job, of a group of its own, when the shell becomes this program.
+    let mut job = Command::new("sleep")
+        .arg("60")
+        .process_group(0)
+        .spawn()
+        .unwrap();
     for mode in ["child", "daemon", "bare daemon"] {
         leaves_nothing(mode);
     }
+    assert_eq!(job.try_wait().unwrap(), None, "the job still runs");
+    job.kill().unwrap();
+    job.wait().unwrap();
 }

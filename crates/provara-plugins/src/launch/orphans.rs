@@ -20,8 +20,20 @@ pub(super) const VARIABLE: &str = "PROVARA_HOST_MARK";
 /// Rounds of looking and killing; a process that forks faster than this ends with its memory.
 const ROUNDS: usize = 50;
 
-/// The hosts that live now: they are children of ours too.
-static HOSTS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+/// The children of this process, as far as it matters whose they are.
+#[derive(Default)]
+struct Children {
+    /// The hosts that live now.
+    hosts: BTreeSet<u32>,
+    /// Those that were there before the first of them. A shell that becomes `provara` (`exec`) leaves
+    /// its jobs behind.
+    before: BTreeSet<u32>,
+}
+
+static CHILDREN: Mutex<Children> = Mutex::new(Children {
+    hosts: BTreeSet::new(),
+    before: BTreeSet::new(),
+});
 
 /// Ends what a host leaves behind.
 #[derive(Debug)]
@@ -41,9 +53,12 @@ struct Process {
 pub(super) fn registered(
     start: impl FnOnce() -> std::io::Result<std::process::Child>,
 ) -> std::io::Result<std::process::Child> {
-    let mut hosts = HOSTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut children = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
+    if children.hosts.is_empty() {
+        children.before = own_children();
+    }
     let child = start()?;
-    hosts.insert(child.id());
+    children.hosts.insert(child.id());
     Ok(child)
 }
 
@@ -92,7 +107,7 @@ impl Sweeper {
         let own = std::process::id();
         let own_group = u32::try_from(rustix::process::getpgrp().as_raw_nonzero().get());
         // Held while looking: no host may start between one look and the other.
-        let hosts = HOSTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let children = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
         let all = processes();
         let descends = |mut pid: u32| {
             // A chain of parents is as long as there are processes, at most.
@@ -110,9 +125,10 @@ impl Sweeper {
         let orphaned = |pid: u32, process: &Process| {
             // Without its mark nobody can tell whose it is while several hosts live; the last one
             // to end takes it along.
-            hosts.len() == 1
+            children.hosts.len() == 1
                 && process.parent == own
-                && !hosts.contains(&pid)
+                && !children.hosts.contains(&pid)
+                && !children.before.contains(&pid)
                 && own_group.is_ok_and(|group| process.group != group)
                 && process.group != self.host
         };
@@ -138,10 +154,36 @@ impl Sweeper {
 
 impl Drop for Sweeper {
     fn drop(&mut self) {
-        HOSTS
+        CHILDREN
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+            .hosts
             .remove(&self.host);
+    }
+}
+
+/// The children of this process: by its threads' own lists, or where the kernel keeps none, by looking
+/// at every process.
+fn own_children() -> BTreeSet<u32> {
+    let lists = fs::read_dir("/proc/self/task").map(|threads| {
+        threads
+            .flatten()
+            .map(|thread| fs::read_to_string(thread.path().join("children")))
+            .collect::<Result<Vec<String>, _>>()
+    });
+    match lists {
+        Ok(Ok(lists)) => lists
+            .iter()
+            .flat_map(|list| list.split_ascii_whitespace())
+            .filter_map(|pid| pid.parse().ok())
+            .collect(),
+        _ => {
+            let own = std::process::id();
+            let all = processes().into_iter();
+            all.filter(|(_, process)| process.parent == own)
+                .map(|(pid, _)| pid)
+                .collect()
+        }
     }
 }
 
