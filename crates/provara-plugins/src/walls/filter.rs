@@ -6,10 +6,13 @@
 //! cover), links, io_uring, ptrace, keyrings, mounts and namespaces, and every call that is not
 //! known to be needed.
 //!
-//! Two points need care:
+//! Three points need care:
 //!
 //! * **Threads** are `clone` with `CLONE_THREAD`. `clone3` takes its flags in memory, where a filter
 //!   cannot look; it fails with `ENOSYS`, after which the C library uses `clone`.
+//! * **Other processes** cannot be looked at: where a call names a process, it may name the own one
+//!   only. A thread's number cannot be known beforehand; the C library asks for the processors of a
+//!   thread, and goes on without an answer if that is `ENOSYS`.
 //! * **The one `execve`** that makes the launcher the interpreter happens after the filter is in
 //!   place. It is let through by a key of 192 random bits in the three registers that the call
 //!   does not use; the key is gone with the launcher's memory.
@@ -98,23 +101,17 @@ const PLAIN: &[libc::c_long] = &[
     libc::SYS_futex,
     libc::SYS_futex_waitv,
     libc::SYS_set_robust_list,
-    libc::SYS_get_robust_list,
     libc::SYS_set_tid_address,
     libc::SYS_rseq,
     libc::SYS_sched_yield,
     libc::SYS_sched_getaffinity,
-    libc::SYS_sched_getscheduler,
-    libc::SYS_sched_getparam,
     libc::SYS_sched_get_priority_max,
     libc::SYS_sched_get_priority_min,
-    libc::SYS_getpriority,
     libc::SYS_getcpu,
     // Who and when.
     libc::SYS_getpid,
     libc::SYS_getppid,
     libc::SYS_gettid,
-    libc::SYS_getpgid,
-    libc::SYS_getsid,
     libc::SYS_getuid,
     libc::SYS_geteuid,
     libc::SYS_getgid,
@@ -126,8 +123,6 @@ const PLAIN: &[libc::c_long] = &[
     libc::SYS_times,
     libc::SYS_uname,
     libc::SYS_sysinfo,
-    libc::SYS_clock_gettime,
-    libc::SYS_clock_getres,
     libc::SYS_gettimeofday,
     libc::SYS_getrandom,
     libc::SYS_getrlimit,
@@ -243,6 +238,19 @@ const CLONE_MASK: libc::c_int = libc::CLONE_THREAD
     | libc::CLONE_NEWCGROUP
     | libc::CLONE_VFORK;
 
+/// Calls whose first argument is a process, or 0 for the own one.
+const OF_PROCESS: &[libc::c_long] = &[
+    libc::SYS_getpgid,
+    libc::SYS_getsid,
+    libc::SYS_get_robust_list,
+    libc::SYS_sched_getparam,
+    libc::SYS_sched_getscheduler,
+    libc::SYS_prlimit64,
+];
+
+/// The clocks that have a number of their own. The others are those of processes and threads.
+const CLOCKS: u64 = 16;
+
 /// The bits of a socket's type that say what it is; the others are flags.
 const SOCKET_TYPE: u64 = 0xf;
 
@@ -271,11 +279,21 @@ fn programs(
     };
     let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    let newer = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    let first = build(newer, SeccompAction::Allow, absent)?;
+    let hidden = missing(process).map_err(|error| error.to_string())?;
+    let first = build(hidden, SeccompAction::Allow, absent)?;
     let rules = allowed(network, key, process).map_err(|error| error.to_string())?;
     let second = build(rules, denied, SeccompAction::Allow)?;
     Ok((first, second))
+}
+
+/// What is as if the kernel did not have it.
+fn missing(process: u32) -> Result<Rules, seccompiler::BackendError> {
+    let is_not = |value| SeccompCondition::new(0, Len::Dword, Op::Ne, value);
+    let of_another = SeccompRule::new(vec![is_not(0)?, is_not(u64::from(process))?])?;
+    Ok(BTreeMap::from([
+        (libc::SYS_clone3, Vec::new()),
+        (libc::SYS_sched_getaffinity, vec![of_another]),
+    ]))
 }
 
 fn allowed(network: bool, key: &ExecKey, process: u32) -> Result<Rules, seccompiler::BackendError> {
@@ -321,7 +339,15 @@ fn allowed(network: bool, key: &ExecKey, process: u32) -> Result<Rules, seccompi
         allow(call, vec![is(0, u64::from(process))?])?;
     }
     for itself in [0, u64::from(process)] {
-        allow(libc::SYS_prlimit64, vec![is(0, itself)?])?;
+        for call in OF_PROCESS {
+            allow(*call, vec![is(0, itself)?])?;
+        }
+        let of_process = is(0, u64::from(libc::PRIO_PROCESS))?;
+        allow(libc::SYS_getpriority, vec![of_process, is(1, itself)?])?;
+    }
+    for call in [libc::SYS_clock_gettime, libc::SYS_clock_getres] {
+        let own = SeccompCondition::new(0, Len::Dword, Op::Lt, CLOCKS)?;
+        allow(call, vec![own])?;
     }
     // A stream pair is connected for good; a datagram pair could be pointed at another socket.
     allow(
@@ -362,7 +388,7 @@ mod tests {
             let (first, second) = programs(network, &ExecKey([1, 2, 3]), 42).unwrap();
             // The kernel takes 4096 instructions.
             assert!(
-                first.len() < 16 && second.len() < 2000,
+                first.len() < 32 && second.len() < 2000,
                 "{} {}",
                 first.len(),
                 second.len()
