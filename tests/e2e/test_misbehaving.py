@@ -155,6 +155,24 @@ def test_a_module_that_fails_at_import(plugins: Provara, vault: Path, module: st
     nothing_changed(vault, before, outcome)
     assert module in outcome.stderr and AT_IMPORT[module] in outcome.stderr, str(outcome)
     assert "Fix: " in outcome.stderr and "ERROR: " in outcome.stderr, str(outcome)
+    if module == "killed_at_import":
+        assert "The plugin 'killed_at_import' ended its process" in outcome.stderr, str(outcome)
+
+
+def test_a_module_that_hangs_at_import_is_named(plugins: Provara) -> None:
+    outcome = chosen(plugins, "good,hangs_at_import").run(
+        "plugins", "list", "--timeout=3", expect=4
+    )
+    error = assert_one_error(outcome)
+    assert "The plugin 'hangs_at_import' did not finish within 3 s" in error, error
+
+
+def test_the_users_time_limit_is_the_users(provara: Provara) -> None:
+    """Too short for any plugin: that is what it says, not that the installation is broken."""
+    outcome = provara.run("plugins", "list", "--timeout=0.0001", expect=4)
+    error = assert_one_error(outcome)
+    assert "An installed plugin did not finish within 0.0001 s" in error, error
+    assert "--timeout" in error, error
 
 
 CLASSES = {

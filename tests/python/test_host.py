@@ -106,6 +106,7 @@ class Host:
         ours, theirs = socket.socketpair()
         self.socket = ours
         self.next_id = 0
+        self.loading: list[str] = []
         environment = {
             "PATH": os.defpath,
             "PYTHONPATH": str(site),
@@ -146,6 +147,10 @@ class Host:
         self.next_id += 1
         self.send(json.dumps({"id": self.next_id, "op": op, **members}).encode())
         reply = self.receive()
+        while op == "discover" and set(reply) == {"id", "loading"}:
+            assert reply["id"] == self.next_id
+            self.loading.append(reply["loading"])
+            reply = self.receive()
         assert reply.pop("id") == self.next_id
         return reply
 
@@ -222,7 +227,9 @@ def test_discover(host: Host) -> None:
     assert plugins["reducer"]["kind"] == "reducer"
     assert plugins["reducer"]["schema_json"] is None
     assert found["problems"] == []
+    assert host.loading == ["hostmod"]
     assert host.result("discover") == found
+    assert host.loading == ["hostmod"]
 
 
 def test_discovery_reports_and_goes_on(start: Start, make_module: MakeModule, site: Path) -> None:

@@ -11,7 +11,7 @@ use provara_core::canonical::CanonicalError;
 use provara_core::json::Value;
 use provara_plugins::builtin::ExportError;
 use provara_plugins::catalog::EventTypeInfo;
-use provara_plugins::host::{HostError, PluginFailure};
+use provara_plugins::host::{HostError, NO_PLUGIN, PluginFailure};
 use provara_plugins::interpreter::InterpreterError;
 use provara_plugins::interrupt::Guard;
 use provara_plugins::launch::LaunchError;
@@ -371,15 +371,24 @@ pub(crate) fn refused_by_plugin(plugin: &EventTypeInfo, reason: &str) -> Failure
         .fix("Correct the payload to satisfy the plugin.")
 }
 
-/// The host failed while it loaded the plugins, so that no plugin is named by it.
+/// The host failed while it loaded the plugins.
 pub(crate) fn discovery_failure(error: HostError) -> Failure {
-    let loading = matches!(
-        error,
-        HostError::Died { .. } | HostError::TimedOut { .. } | HostError::Protocol { .. }
-    );
+    let named = match &error {
+        HostError::Died { plugin, .. }
+        | HostError::TimedOut { plugin, .. }
+        | HostError::Protocol { plugin, .. } => Some(plugin != NO_PLUGIN),
+        _ => None,
+    };
     let failure = host_failure(error);
-    if !loading {
-        return failure;
+    match named {
+        None => return failure,
+        Some(true) => {
+            return failure.detail("It happened while it was being loaded.").fix(
+                "Uninstall its package, or take it out of PROVARA_PLUGINS; then report it to the \
+                 plugin's author.",
+            );
+        }
+        Some(false) => {}
     }
     let failure = failure.detail("It happened while the installed plugins were being loaded.");
     match environment("PROVARA_PLUGINS") {

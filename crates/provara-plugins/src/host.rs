@@ -23,6 +23,7 @@ use crate::interpreter::Interpreter;
 use crate::interrupt::Guard;
 use crate::launch::orphans::Sweeper;
 use crate::launch::{self, Launch, LaunchError};
+pub use crate::output::NO_PLUGIN;
 use crate::output::Pumps;
 use crate::protocol::{
     self, Discovered, Exported, FailureKind, Hello, Reduced, Request, Validated, Violation,
@@ -189,6 +190,10 @@ impl Host {
             Ok(frame) => launch::read_report(&frame),
             Err(Stop::Io(error)) => Err(LaunchError::Silent(error)),
             Err(Stop::Signal(signal)) => return Err(HostError::Interrupted(signal)),
+            // The user's limit, not ours.
+            Err(Stop::Deadline) if deadline == Some(first) => {
+                return Err(host.stopped(Stop::Deadline));
+            }
             Err(stop) => {
                 host.end();
                 Err(LaunchError::Silent(io::Error::other(match stop {
@@ -247,6 +252,7 @@ impl Host {
     pub fn discover(&mut self) -> Result<Catalog, HostError> {
         let request = self.request("discover");
         let found: Discovered = self.ask(request)?;
+        self.pumps.set_label(NO_PLUGIN);
         // Loading plugins ran their code, which may have answered in the host's place. Then the
         // host's own answer comes on top, and before the answer to one more question.
         let again = self.request("hello");
@@ -428,10 +434,14 @@ impl Host {
     fn ask<T: DeserializeOwned>(&mut self, request: Request) -> Result<T, HostError> {
         let (op, id) = (request.op, self.next_id - 1);
         let frame = request.into_frame().map_err(HostError::TooLarge)?;
+        let pumps = &self.pumps;
         let exchange = |channel: &mut Channel| {
             channel.expect_quiet()?;
             channel.send(&frame)?;
-            let body = channel.receive()?;
+            let mut body = channel.receive()?;
+            if op == "discover" {
+                body = next_reply(channel, pumps, body, id)?;
+            }
             let reply = protocol::parse_reply(&body, id, op)?;
             // Exactly one reply: what arrives on top of it was not asked for.
             channel.expect_quiet()?;
@@ -549,6 +559,23 @@ impl Drop for Host {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Takes the frames that name the plugins being loaded, up to the first other one.
+fn next_reply(
+    channel: &mut Channel,
+    pumps: &Pumps,
+    mut body: Vec<u8>,
+    id: u64,
+) -> Result<Vec<u8>, Stop> {
+    for _ in 0..protocol::MAX_NAMED {
+        let Some(plugin) = protocol::parse_loading(&body, id) else {
+            return Ok(body);
+        };
+        pumps.set_label(&plugin);
+        body = channel.receive()?;
+    }
+    Err(Violation::Endless.into())
 }
 
 /// Whether a process has ended, without waiting for it: its number stays its own.

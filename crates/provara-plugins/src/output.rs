@@ -29,6 +29,12 @@ const KEPT_LINES: usize = 12;
 /// How long a change of the label waits for what was printed under the old one.
 const SETTLE_LIMIT: Duration = Duration::from_millis(200);
 
+/// What an error or a line of output names while no plugin is known to be in hand.
+pub const NO_PLUGIN: &str = "plugins";
+
+/// The longest label, in characters.
+const MAX_LABEL: usize = 200;
+
 /// Takes finished lines, each with its line feed.
 pub type Sink = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -70,7 +76,7 @@ impl Pumps {
     pub(crate) fn new(sink: Sink) -> Pumps {
         let (finished, done) = channel();
         let shared = Arc::new(Mutex::new(Shared {
-            label: "plugins".to_owned(),
+            label: NO_PLUGIN.to_owned(),
             ..Shared::default()
         }));
         Pumps {
@@ -123,7 +129,8 @@ impl Pumps {
     /// Names the plugin in hand. What was printed before still belongs to the one before.
     pub(crate) fn set_label(&self, label: &str) {
         self.settle(SETTLE_LIMIT);
-        lock(&self.shared).label = inline(label).into_owned();
+        let label: String = label.chars().take(MAX_LABEL).collect();
+        lock(&self.shared).label = inline(&label).into_owned();
     }
 
     /// The plugin in hand.

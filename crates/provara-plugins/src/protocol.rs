@@ -2,7 +2,9 @@
 //!
 //! A frame is a length of four bytes, big-endian, and that many bytes of UTF-8 JSON. The core
 //! sends one request at a time, `{"id": n, "op": …}`, and expects exactly one reply with the same
-//! id, either `{"id": n, "ok": true, "result": {…}}` or `{"id": n, "ok": false, "error": {…}}`.
+//! id, either `{"id": n, "ok": true, "result": {…}}` or `{"id": n, "ok": false, "error": {…}}`. Before
+//! the reply to `discover` the host names each plugin that it is about to load, `{"id": n, "loading":
+//! "…"}`, so that one which never returns can be named.
 //! Anything else is a [`Violation`]: the host runs plugins, so nothing that it says is believed
 //! before it is checked. The version is the protocol's own and moves only when the protocol does.
 
@@ -14,6 +16,9 @@ pub const VERSION: u32 = 1;
 
 /// The largest frame, in bytes, in either direction.
 pub const MAX_FRAME: usize = 64 * 1024 * 1024;
+
+/// The most plugins that a host may name before its reply.
+pub(crate) const MAX_NAMED: usize = 10_000;
 
 /// What a host did that the protocol does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +37,9 @@ pub enum Violation {
         /// The id in the reply.
         found: u64,
     },
+    /// The host names plugins and comes to no end.
+    #[error("named more than {MAX_NAMED} plugins before its reply")]
+    Endless,
     /// Bytes arrived while no request was open.
     #[error("sent a reply that nobody had asked for")]
     Unsolicited,
@@ -202,6 +210,18 @@ struct Envelope<'a> {
     #[serde(borrow)]
     result: Option<&'a serde_json::value::RawValue>,
     error: Option<WireError>,
+}
+
+/// The plugin that a frame names as being loaded for the request `id`; none if it is another frame.
+pub(crate) fn parse_loading(body: &[u8], id: u64) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Loading {
+        id: u64,
+        loading: String,
+    }
+    let frame: Loading = serde_json::from_slice(body).ok()?;
+    (frame.id == id).then_some(frame.loading)
 }
 
 /// A reply: the operation's result, or how the plugin failed.
@@ -399,6 +419,20 @@ mod tests {
             Err(Violation::Oversized(u64::from(u32::MAX)))
         );
         assert_eq!(frame(&vec![0; MAX_FRAME + 1]), Err(MAX_FRAME + 1));
+    }
+
+    #[test]
+    fn a_plugin_is_named_by_one_frame_only() {
+        let named = |body: &str| parse_loading(body.as_bytes(), 3);
+        assert_eq!(named(r#"{"id":3,"loading":"a (b)"}"#).unwrap(), "a (b)");
+        for other in [
+            r#"{"id":2,"loading":"a"}"#,
+            r#"{"id":3,"loading":"a","ok":true,"result":{}}"#,
+            r#"{"id":3,"loading":1}"#,
+            r#"{"id":3,"ok":true,"result":{}}"#,
+        ] {
+            assert_eq!(named(other), None, "{other}");
+        }
     }
 
     #[test]

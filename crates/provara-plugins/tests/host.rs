@@ -261,6 +261,45 @@ fn a_plugin_that_never_answers_is_ended() {
 }
 
 #[test]
+fn a_plugin_that_is_being_loaded_is_named() {
+    let discover = |mode: &str| {
+        let (mut options, _) = options(mode, Purpose::Discover);
+        options.timeout = Some(Duration::from_secs(5));
+        Host::start(options).unwrap().discover()
+    };
+    assert!(discover("loading").unwrap().problems.is_empty());
+    let error = discover("loading dies").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the plugin 'two\\u{1b} (pkg)' ended its process (exit code 3)"
+    );
+    let error = discover("loading hangs").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the plugin 'two\\u{1b} (pkg)' did not finish within 5 s"
+    );
+    let error = discover("dies").unwrap_err().to_string();
+    assert_eq!(error, "an installed plugin ended its process (exit code 3)");
+    assert!(matches!(
+        discover("loading endless"),
+        Err(HostError::Protocol {
+            violation: Violation::Endless,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn the_callers_limit_holds_from_the_first_moment() {
+    let (mut options, _) = options("good", Purpose::Discover);
+    options.timeout = Some(Duration::from_micros(1));
+    assert!(matches!(
+        Host::start(options),
+        Err(HostError::TimedOut { limit, .. }) if limit == Duration::from_micros(1)
+    ));
+}
+
+#[test]
 fn what_met_the_walls_is_explained() {
     let HostError::Plugin(failure) = failing("refused") else {
         panic!()

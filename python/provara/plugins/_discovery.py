@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 GROUP = "provara.plugins"
 VARIABLE = "PROVARA_PLUGINS"
+
+#: Told what is loaded next: an entry point with its distribution, or an item of the variable.
+on_load: Callable[[str], None] | None = None
 
 
 def discover(registry: PluginRegistry) -> None:
@@ -214,6 +217,9 @@ def _load_environment_item(registry: PluginRegistry, item: str) -> None:
 
 def _load(registry: PluginRegistry, origin: Origin, module: str | None, load: Any) -> None:
     """Load one object and register what it gives; report whatever goes wrong."""
+    if on_load is not None:
+        label = origin.label or "?"
+        on_load(f"{label} ({origin.distribution})" if origin.distribution else label)
     known = frozenset(sys.modules)
     count = registration_count()
     try:

@@ -3,7 +3,8 @@
 The ``provara`` executable starts this process, already confined, and asks it one question
 at a time over the inherited descriptor ``N``.  A frame is a length (four bytes, big-endian)
 and that many bytes of UTF-8 JSON, at most 64 MiB; each request gets exactly one reply with
-the same ``id``.  The end of the stream ends the host.
+the same ``id``.  Before the reply to ``discover``, frames with ``loading`` name each plugin that
+is loaded next.  The end of the stream ends the host.
 
 Whatever a plugin raises becomes a reply.  What a plugin prints goes to stdout and stderr as
 usual, which are not part of the protocol.  The executable trusts nothing of what is said here.
@@ -14,10 +15,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from provara import __version__, _native
-from provara.plugins import _attempts, registry
+from provara.plugins import _attempts, _discovery, registry
 from provara.plugins._records import KINDS, Record
 
 PROTOCOL = 1
@@ -279,7 +281,18 @@ def serve(fd: int) -> None:
         request = _read_frame(fd)
         if request is None:
             return
-        _write_frame(fd, _answer(request))
+        if request.get("op") == "discover":
+            # One that never returns can then be named.
+            _discovery.on_load = partial(_name, fd, request.get("id"))
+        reply = _answer(request)
+        _discovery.on_load = None
+        _write_frame(fd, reply)
+
+
+def _name(fd: int, request_id: object, plugin: str) -> None:
+    """Say which plugin is loaded next."""
+    _flush()  # what was printed so far is not its doing
+    _write_frame(fd, {"id": request_id, "loading": _text(plugin)})
 
 
 def _take_descriptor(arguments: list[str]) -> int:

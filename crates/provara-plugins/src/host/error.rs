@@ -9,6 +9,7 @@ use provara_core::canonical::CanonicalError;
 use provara_core::json;
 
 use crate::launch::LaunchError;
+use crate::output::NO_PLUGIN;
 use crate::protocol::{FailureKind, Violation};
 use crate::violation::Violation as Attempt;
 use crate::walls::PathsError;
@@ -60,33 +61,33 @@ pub enum HostError {
         found: String,
     },
     /// The host broke the protocol; a plugin did it.
-    #[error("the plugin '{plugin}' broke the host protocol: the host {violation}")]
+    #[error("{} broke the host protocol: the host {violation}", who(.plugin))]
     Protocol {
-        /// The plugin in hand, or `plugins` during discovery.
+        /// The plugin in hand, or `plugins` if none is known to be.
         plugin: String,
         /// What was wrong.
         violation: Violation,
     },
     /// The host ended while it was to answer.
-    #[error("the plugin '{plugin}' ended its process ({ending})")]
+    #[error("{} ended its process ({ending})", who(.plugin))]
     Died {
-        /// The plugin in hand, or `plugins` during discovery.
+        /// The plugin in hand, or `plugins` if none is known to be.
         plugin: String,
         /// How it ended.
         ending: Ending,
     },
     /// No answer came in time.
-    #[error("the plugin '{plugin}' did not finish within {} s", .limit.as_secs_f64())]
+    #[error("{} did not finish within {} s", who(.plugin), .limit.as_secs_f64())]
     TimedOut {
-        /// The plugin in hand, or `plugins` during discovery.
+        /// The plugin in hand, or `plugins` if none is known to be.
         plugin: String,
         /// The limit.
         limit: Duration,
     },
     /// A plugin left too little room on a disk.
-    #[error("the plugin '{plugin}' was ended because it left too little space in {}", .directory.display())]
+    #[error("{} was ended because it left too little space in {}", who(.plugin), .directory.display())]
     Exhausted {
-        /// The plugin in hand, or `plugins` during discovery.
+        /// The plugin in hand, or `plugins` if none is known to be.
         plugin: String,
         /// A directory on the disk.
         directory: PathBuf,
@@ -112,6 +113,14 @@ pub enum HostError {
     /// The system failed.
     #[error("the connection to the plugin host failed: {0}")]
     Io(#[from] io::Error),
+}
+
+/// The plugin in hand, for a sentence.
+fn who(plugin: &str) -> String {
+    match plugin {
+        NO_PLUGIN => "an installed plugin".to_owned(),
+        plugin => format!("the plugin '{plugin}'"),
+    }
 }
 
 /// What is wrong with a reducer's result.

@@ -149,6 +149,16 @@ while True:
             "executable": sys.executable,
         }
     elif op == "discover":
+        if MODE.startswith("loading"):
+            names = ["one", "two\x1b (pkg)"] * (10_000 if MODE == "loading endless" else 1)
+            for name in names:
+                os.write(FD, frame({"id": request["id"], "loading": name}))
+        if MODE == "loading dies":
+            os._exit(3)
+        if MODE == "loading hangs":
+            time.sleep(60)
+        if MODE == "dies":
+            os._exit(3)
         if MODE == "early":
             os.write(FD, frame({"id": request["id"] + 1, "ok": True, "result": {"valid": True}}))
         if MODE == "forged":
