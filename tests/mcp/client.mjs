@@ -22,7 +22,6 @@ seen.server = client.getServerVersion();
 const { tools } = await client.listTools();
 seen.tools = tools.map((tool) => tool.name);
 await client.subscribeResource({ uri: "provara://v/status" });
-await new Promise((resolve) => setTimeout(resolve, 500));
 
 const door = { subject: "door", predicate: "state", value: "open" };
 const login = { user_id: "alice", success: false, ip_address: "192.168.1.1" };

@@ -14,7 +14,7 @@ import pytest
 from conftest import Make
 from support_mcp import TOKEN, Server
 from test_client import CORE
-from test_plugins import TYPED
+from test_plugins import SLOW, TYPED, with_modules
 
 HERE = Path(__file__).resolve().parent
 MODULES = HERE / "node_modules"
@@ -41,38 +41,24 @@ def node(script: str | Path, *arguments: str) -> str:
     return done.stdout
 
 
-SLOW = """
-import time
-class SlowReducer:
-    name = "com.example.slow"
-    def reduce(self, events):
-        time.sleep(600)
-        return {}
-"""
-
-
 def test_typescript_client(acme: Make, vault: Path, tmp_path: Path, transport: str) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "slow.py").write_text(SLOW)
     server = acme("--vault", f"v={vault}", "--export-dir", tmp_path / "out")
-    server.environment["PYTHONPATH"] = str(tmp_path / "modules")
-    server.environment["PROVARA_PLUGINS"] = "slow"
-    slow = "reduce_com_example_slow"
+    with_modules(server, HERE / "modules", "slow")
     if transport == "http":
         with server.http(token=TOKEN) as running:
-            told: dict[str, Any] = {"url": running.url, "token": TOKEN, "slow": slow}
+            told: dict[str, Any] = {"url": running.url, "token": TOKEN, "slow": SLOW[1]}
             seen = json.loads(node("client.mjs", json.dumps(told)))
     else:
         told = {
             "command": str(server.executable),
             "args": server.arguments,
             "env": server.environment,
-            "slow": slow,
+            "slow": SLOW[1],
         }
         seen = json.loads(node("client.mjs", json.dumps(told)))
     assert seen["server"]["name"] == "provara"
-    assert sorted(seen["tools"]) == sorted([*CORE, "export_vault", *TYPED, slow])
+    assert sorted(seen["tools"]) == sorted([*CORE, "export_vault", *TYPED, *SLOW])
     failed = {name: call["text"] for name, call in seen["calls"].items() if call["isError"]}
     assert failed == {}
     assert seen["refused"]["isError"]

@@ -25,6 +25,9 @@ TYPED = [
     "export_siem_splunk",
 ]
 MISBEHAVING = ROOT / "tests" / "e2e" / "misbehaving"
+MODULES = ROOT / "tests" / "mcp" / "modules"
+# The tools of modules/slow.py.
+SLOW = ["append_com_example_slow_event", "reduce_com_example_slow"]
 
 
 def test_typed_tools(acme: Make, vault: Path, tmp_path: Path, transport: str) -> None:
@@ -111,37 +114,78 @@ def test_several_vaults_wrap_the_schema(acme: Make, vault: Path, tmp_path: Path)
     anyio.run(run)
 
 
-def with_modules(server: Server, *modules: str) -> Server:
-    server.environment["PYTHONPATH"] = str(MISBEHAVING)
+def with_modules(server: Server, directory: Path, *modules: str) -> Server:
+    server.environment["PYTHONPATH"] = str(directory)
     server.environment["PROVARA_PLUGINS"] = ",".join(modules)
     return server
 
 
-@pytest.mark.parametrize("module", ["raises", "exits", "killed", "not_json", "prints", "refuses"])
-def test_a_misbehaving_plugin_breaks_nothing(acme: Make, vault: Path, module: str) -> None:
-    server = with_modules(acme("--vault", vault), module, "good")
+BROKEN = "the plugin is broken"
+EXITED = "tried to exit the process"
+# What each tool of a module answers: a part of the error, or nothing where it succeeds.
+ANSWERS: dict[str, dict[str, str | None]] = {
+    "raises": {
+        "append_com_example_raises_event": BROKEN,
+        "reduce_com_example_raises_reducer": BROKEN,
+        "export_raises": BROKEN,
+    },
+    "exits": {
+        "append_com_example_exits_event": EXITED,
+        "reduce_com_example_exits_reducer": EXITED,
+        "export_exits": EXITED,
+    },
+    "killed": {
+        "append_com_example_killed_event": "SIGKILL",
+        "reduce_com_example_killed_reducer": "SIGKILL",
+        "export_killed": "SIGKILL",
+    },
+    "not_json": {
+        f"reduce_com_example_not_json_{kind}": "com.example.not_json."
+        for kind in ("set", "nan", "infinity", "key", "cycle", "surrogate", "date", "integer")
+    },
+    "prints": {
+        "append_com_example_prints_event": None,
+        "reduce_com_example_prints_reducer": None,
+        "export_prints": None,
+    },
+    "refuses": {
+        "append_com_example_refuses_with_false": "False",
+        "append_com_example_refuses_with_exception": "the amount is above the limit",
+    },
+}
+
+
+@pytest.mark.parametrize("module", ANSWERS)
+def test_a_misbehaving_plugin_breaks_nothing(
+    acme: Make, vault: Path, tmp_path: Path, module: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    server = acme("--vault", vault, "--export-dir", out)
+    with_modules(server, MISBEHAVING, module, "good")
 
     async def run() -> None:
         async with connected(server, "stdio") as session:
-            listed = (await session.list_tools()).tools
-            for tool in listed:
-                if tool.name.startswith("append_") and tool.name not in (*CORE, *TYPED):
-                    result = await session.call_tool(tool.name, {})
-                    assert result.is_error or result.structured_content
-                    if result.is_error:
-                        assert text(result).startswith("ERROR: ")
-                elif tool.name.startswith("reduce_") and tool.name not in (*CORE, *TYPED):
-                    result = await session.call_tool(tool.name, {})
-                    if result.is_error:
-                        assert tool.title
-                        name = tool.title.removeprefix("Reduce with ")
-                        told = server.run("reduce", vault, "--plugin", name)
-                        errors = told.stderr.split("ERROR: ", 1)[1]
-                        assert text(result) == "ERROR: " + errors.strip()
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            brought = {name for name in tools if f"{module}" in name}
+            assert brought == set(ANSWERS[module])
+            for name, words in ANSWERS[module].items():
+                arguments = {"name": "x"} if name.startswith("export_") else {}
+                result = await session.call_tool(name, arguments)
+                assert result.is_error == (words is not None), text(result)
+                if words is None:
+                    continue
+                assert text(result).startswith("ERROR: ") and words in text(result), text(result)
+                if name.startswith("reduce_"):
+                    plugin = str(tools[name].title).removeprefix("Reduce with ")
+                    told = server.run("reduce", vault, "--plugin", plugin)
+                    errors = told.stderr.split("ERROR: ", 1)[1]
+                    assert text(result) == "ERROR: " + errors.strip()
             receipt = await call(session, TYPED[0], **LOGIN)
             assert receipt["event_type"] == "com.acme.audit.login"
 
     anyio.run(run)
+    assert [path.name for path in out.iterdir()] == (["x"] if module == "prints" else [])
     assert server.run("verify", vault).returncode == 0
 
 
@@ -166,20 +210,8 @@ def test_the_host_is_kept_warm_and_restarted(acme: Make, vault: Path) -> None:
     anyio.run(run)
 
 
-def test_a_call_can_be_cancelled(acme: Make, vault: Path, tmp_path: Path) -> None:
-    modules = tmp_path / "modules"
-    modules.mkdir()
-    (modules / "slow.py").write_text(
-        "import time\n"
-        "class SlowReducer:\n"
-        "    name = 'com.example.slow'\n"
-        "    def reduce(self, events):\n"
-        "        time.sleep(600)\n"
-        "        return {}\n"
-    )
-    server = acme("--vault", vault)
-    server.environment["PYTHONPATH"] = str(modules)
-    server.environment["PROVARA_PLUGINS"] = "slow"
+def test_a_call_can_be_cancelled(acme: Make, vault: Path) -> None:
+    server = with_modules(acme("--vault", vault), MODULES, "slow")
 
     async def run() -> None:
         from support_mcp import over_http
@@ -194,7 +226,7 @@ def test_a_call_can_be_cancelled(acme: Make, vault: Path, tmp_path: Path) -> Non
                     heard.append(progress)
 
                 with anyio.move_on_after(3) as scope:
-                    await session.call_tool("reduce_com_example_slow", {}, progress_callback=hear)
+                    await session.call_tool(SLOW[1], {}, progress_callback=hear)
                 assert scope.cancelled_caught
                 # It went on telling that it works, ever further.
                 assert len(heard) >= 3 and heard == sorted(set(heard))
@@ -204,27 +236,12 @@ def test_a_call_can_be_cancelled(acme: Make, vault: Path, tmp_path: Path) -> Non
     anyio.run(run)
 
 
-def test_a_slow_plugin_is_ended(acme: Make, vault: Path, tmp_path: Path) -> None:
-    modules = tmp_path / "modules"
-    modules.mkdir()
-    (modules / "slow.py").write_text(
-        "import time\n"
-        "class SlowEvent:\n"
-        "    name = 'com.example.slow.event'\n"
-        "    schema = {'type': 'object'}\n"
-        "    def validate(self, data):\n"
-        "        time.sleep(600)\n"
-        "        return True\n"
-        "    def cli_command(self):\n"
-        "        return None\n"
-    )
-    server = acme("--vault", vault, "--timeout", "2")
-    server.environment["PYTHONPATH"] = str(modules)
-    server.environment["PROVARA_PLUGINS"] = "slow"
+def test_a_slow_plugin_is_ended(acme: Make, vault: Path) -> None:
+    server = with_modules(acme("--vault", vault, "--timeout", "2"), MODULES, "slow")
 
     async def run() -> None:
         async with connected(server, "stdio") as session:
-            words = await refused(session, "append_com_example_slow_event")
+            words = await refused(session, SLOW[0])
             assert "did not finish within 2 s" in words
             await call(session, TYPED[0], **LOGIN)
 

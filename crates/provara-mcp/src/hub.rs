@@ -20,8 +20,9 @@ use crate::tools::Toolbox;
 use crate::watch as watching;
 use crate::words::{Trouble, Words};
 
-/// How many blocking jobs run at a time. More wait for their turn.
-const JOBS: usize = 16;
+/// How many blocking jobs run at a time that may wait for a plugin or for the disk. More wait for their
+/// turn.
+const WAITING_JOBS: usize = 16;
 
 /// The most subscriptions that are requests of their own.
 const MAX_LISTENERS: usize = 256;
@@ -36,7 +37,11 @@ const DISCOVERY_LIMIT: Duration = Duration::from_secs(30);
 pub(crate) struct Hub {
     pub(crate) config: Config,
     pub(crate) words: Arc<dyn Words>,
-    pub(crate) jobs: Arc<Semaphore>,
+    /// Places for jobs that compute: as many as there are cores. More at a time would be no faster, and
+    /// each holds a log or what was derived from it.
+    pub(crate) computing: Arc<Semaphore>,
+    /// Places for jobs that may wait for a plugin or for the disk.
+    pub(crate) waiting: Arc<Semaphore>,
     /// Cancelled when the server ends.
     pub(crate) stopping: CancellationToken,
     /// Told when this process has appended.
@@ -73,11 +78,13 @@ impl Hub {
                 None
             }
         };
+        let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
         let hub = Arc::new(Self {
             toolbox: Mutex::default(),
             announced: Mutex::default(),
             words,
-            jobs: Arc::new(Semaphore::new(JOBS)),
+            computing: Arc::new(Semaphore::new(cores)),
+            waiting: Arc::new(Semaphore::new(WAITING_JOBS)),
             stopping: CancellationToken::new(),
             appended: Notify::new(),
             marks: watching::Marks::default(),

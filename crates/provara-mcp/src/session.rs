@@ -213,7 +213,11 @@ impl Session {
                 let _ = tokio::time::timeout(PROGRESS_LIMIT, sent).await;
             }
         };
-        job::run(&self.hub.jobs, cancelled, progress, move |job| {
+        let jobs = match call.waits() {
+            true => &self.hub.waiting,
+            false => &self.hub.computing,
+        };
+        job::run(jobs, cancelled, progress, move |job| {
             // Held until the work ends, also when nobody waits for it any more.
             let _turn = turn;
             call.run(job)
@@ -345,7 +349,7 @@ impl ServerHandler for Session {
         let hub = Arc::clone(&self.hub);
         let uri = request.uri;
         let read = move |job: &job::Handle| Ok(resources::read(&hub, &uri, job));
-        let outcome = job::run(&self.hub.jobs, &context.ct, |_, _| async {}, read).await;
+        let outcome = job::run(&self.hub.computing, &context.ct, |_, _| async {}, read).await;
         let result =
             outcome.map_err(|stop| ErrorData::internal_error(tools::refusal(stop).0, None))?;
         result.map(ReadResourceResponse::Complete)
@@ -441,7 +445,7 @@ impl ServerHandler for Session {
     ) -> Result<CompleteResult, ErrorData> {
         let hub = Arc::clone(&self.hub);
         let find = move |job: &job::Handle| Ok(complete::complete(&hub, &request, job));
-        let outcome = job::run(&self.hub.jobs, &context.ct, |_, _| async {}, find).await;
+        let outcome = job::run(&self.hub.computing, &context.ct, |_, _| async {}, find).await;
         outcome.map_err(|stop| ErrorData::internal_error(tools::refusal(stop).0, None))
     }
 }

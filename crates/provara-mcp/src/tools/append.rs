@@ -38,6 +38,13 @@ pub(super) fn typed(
     job: &Handle,
 ) -> Result<Answer, Refusal> {
     let data = if wrapped {
+        let stranger = |name: &&String| !matches!(name.as_str(), "vault" | "data");
+        if let Some(name) = call.arguments.keys().find(stranger) {
+            return Err(Refusal::new(
+                &format!("'{name}' is no argument of this tool."),
+                "Give 'vault' and 'data'; members of the event belong into 'data'.",
+            ));
+        }
         match call.arguments.get("data") {
             Some(data @ Value::Object(_)) => args::evidence(data),
             _ => {

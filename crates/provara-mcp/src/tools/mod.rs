@@ -239,6 +239,22 @@ impl Call {
         matches!(self.tool.action, Action::AppendEvent | Action::Append(_))
     }
 
+    /// Whether the call may wait for a plugin, or for the disk, rather than compute.
+    pub(crate) fn waits(&self) -> bool {
+        let given = |name| args::text(&self.arguments, name);
+        let catalog = &self.installed.catalog;
+        match self.tool.action {
+            Action::AppendEvent
+            | Action::Append(_)
+            | Action::Reduce(_)
+            | Action::Export(_)
+            | Action::InitVault => true,
+            Action::ReduceVault => given("reducer").is_some_and(|n| catalog.reducer(n).is_some()),
+            Action::ExportVault => given("format").is_some_and(|n| catalog.export(n).is_some()),
+            _ => false,
+        }
+    }
+
     /// The vault that the call means.
     pub(crate) fn vault(&self) -> Result<Arc<Served>, Refusal> {
         if let Some(name) = args::text(&self.arguments, "vault")
