@@ -19,8 +19,8 @@ pub(crate) fn available_threads() -> usize {
 }
 
 /// Calls `work` with every range of `log` and its offset, on `threads` threads, and `take` with the
-/// results in the order of the log, until it breaks, and gives whether it did. What `take` sees does not depend on the number
-/// of threads.
+/// results in the order of the log, until it breaks, and gives whether it did. What `take` sees does
+/// not depend on the number of threads.
 pub(crate) fn in_order<'l, T: Send>(
     log: &'l [u8],
     threads: usize,
@@ -42,19 +42,22 @@ pub(crate) fn in_order<'l, T: Send>(
             .map(|first| {
                 let (sender, receiver) = sync_channel::<T>(WAITING);
                 let (ranges, work) = (&ranges, &work);
-                scope.spawn(move || {
+                let spawned = thread::Builder::new().spawn_scoped(scope, move || {
                     for (offset, range) in ranges.iter().skip(first).step_by(threads) {
                         if sender.send(work(range, *offset)).is_err() {
                             return;
                         }
                     }
                 });
-                receiver
+                // Where the system has no thread to give, the caller's own does its share.
+                spawned.ok().map(|_| receiver)
             })
             .collect();
-        for index in 0..ranges.len() {
-            let result = results[index % threads].recv();
-            take(result.expect("a result for every range"))?;
+        for (index, (offset, range)) in ranges.iter().enumerate() {
+            take(match &results[index % threads] {
+                Some(results) => results.recv().expect("a result for every range"),
+                None => work(range, *offset),
+            })?;
         }
         ControlFlow::Continue(())
     })

@@ -231,7 +231,7 @@ impl Vault {
             });
         let recorded = record.as_ref().map_or(0, |record| record.length as usize);
         let (sender, prefix) = sync_channel(1);
-        let hash = move || {
+        let hash = || {
             let mut hasher = Sha256::new_with_prefix(&lines[..recorded]);
             let _ = sender.send(Digest(hasher.clone().finalize().into()));
             hasher.update(&lines[recorded..]);
@@ -262,15 +262,17 @@ impl Vault {
             }
             ControlFlow::Continue((sequencer.finish(registry), state, from))
         };
-        let (checked, (whole, digest)) = if threads == 1 {
-            let digests = hash();
-            (check(), digests)
-        } else {
-            thread::scope(|scope| {
-                let digests = scope.spawn(hash);
-                (check(), digests.join().expect("hashing does not panic"))
-            })
-        };
+        let (checked, (whole, digest)) = thread::scope(|scope| {
+            let hashing = (threads > 1).then(|| thread::Builder::new().spawn_scoped(scope, &hash));
+            match hashing {
+                Some(Ok(digests)) => (check(), digests.join().expect("hashing does not panic")),
+                // One thread is enough, or all that the system has to give.
+                _ => {
+                    let digests = hash();
+                    (check(), digests)
+                }
+            }
+        });
         let ControlFlow::Continue((verdict, state, from)) = checked else {
             return Err(VaultError::Cancelled);
         };

@@ -1,5 +1,5 @@
 //! A process that has used up its descriptors or can have no thread: what a batch acknowledges is in
-//! the log, and the seal never leads.
+//! the log, the seal never leads, and what is read is the same.
 
 mod common;
 
@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Fixture, note, verifies};
-use provara_vault::{AppendRequest, BatchOptions, LogWriter, VaultError};
+use provara_vault::{AppendRequest, BatchOptions, LogWriter, VaultError, VerifyOptions};
 
 /// Set for a process of its own.
 const ALONE: &str = "PROVARA_TEST_ALONE";
@@ -97,4 +97,31 @@ fn without_a_thread_the_batch_is_written_all_the_same() {
         let line = log.lines().nth(receipt.line as usize - 1);
         assert_eq!(line, Some(receipt.event_json.as_str()));
     }
+}
+
+#[test]
+fn without_a_thread_a_vault_is_verified_and_replayed_all_the_same() {
+    let test = "without_a_thread_a_vault_is_verified_and_replayed_all_the_same";
+    if !alone(test, "export RUST_MIN_STACK=1125899906842624") {
+        return;
+    }
+    assert!(thread::Builder::new().spawn(|| ()).is_err());
+    let fixture = Fixture::new();
+    let many = (0..1500).map(|_| note("a", &"x".repeat(600))).collect();
+    fixture
+        .vault
+        .append_many(many, &fixture.keyfile, BatchOptions::default())
+        .unwrap();
+    let events = 1502;
+    assert!(fixture.log().len() > 4 * (256 << 10), "several ranges");
+    let options = VerifyOptions {
+        threads: Some(3),
+        ..VerifyOptions::default()
+    };
+    let examination = fixture.vault.examine(&options).unwrap();
+    assert!(examination.report().is_valid());
+    assert_eq!(examination.report().event_count(), events);
+    let log = examination.verified().unwrap();
+    assert_eq!(log.beliefs().unwrap().event_count(), events);
+    assert_eq!(log.summary().unwrap().event_count, events);
 }
