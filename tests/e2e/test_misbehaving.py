@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from support import (
     Provara,
     Running,
     assert_one_error,
+    descendants,
     fingerprint,
     wait_until_gone,
 )
@@ -315,6 +317,35 @@ def test_a_killed_command_leaves_no_orphan(
         running.signal(signal.SIGKILL)
         running.finish()
         assert wait_until_gone(running.children) == set()
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_schema_that_takes_for_ever_is_ended(
+    plugins: Provara, vault: Path, tmp_path: Path, batch: bool
+) -> None:
+    """Whether data fits is found out by a process that can be killed."""
+    before = fingerprint(vault)
+    name = "com.example.explodes.event"
+    lines = tmp_path / "lines"
+    lines.write_text(json.dumps({"type": name, "data": {"this": 1}}) + "\n")
+    words = ["--batch", lines] if batch else ["--type", name, "--data", '{"this":1}']
+    exploding = chosen(plugins, "explodes")
+    outcome = exploding.run("append", vault, *words, "--timeout", "3", expect=4)
+    assert f"The plugin '{name}' did not finish within 3 s" in outcome.stderr, outcome.stderr
+    if not batch:
+        nothing_changed(vault, before, outcome)
+    with Running(exploding, "append", vault, *words) as running:
+        running.wait_for("the plugin has begun")
+        # The plugin's host, and the process that applies schemas.
+        limit = time.monotonic() + 20
+        while len(descendants(running.process.pid)) < 2 and time.monotonic() < limit:
+            time.sleep(0.02)
+        time.sleep(0.2)
+        family = descendants(running.process.pid)
+        assert len(family) == 2
+        running.signal(signal.SIGINT)
+        assert running.finish() == 128 + signal.SIGINT, running.stderr
+        assert wait_until_gone(family) == set()
 
 
 def test_an_interruption_while_it_is_imported(

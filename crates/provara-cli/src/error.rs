@@ -16,6 +16,7 @@ use provara_plugins::interpreter::InterpreterError;
 use provara_plugins::interrupt::Guard;
 use provara_plugins::launch::LaunchError;
 use provara_plugins::protocol::FailureKind;
+use provara_plugins::schema::SchemaViolations;
 use provara_plugins::set_option::SetError;
 use provara_plugins::staging::StagingError;
 use provara_plugins::walls::PathsError;
@@ -253,6 +254,9 @@ pub(crate) fn host_failure(error: HostError) -> Failure {
         } => Failure::new(Exit::CouldNot, text).fix(install(&shell(interpreter))),
         HostError::TooLarge(_) => Failure::new(Exit::Usage, text)
             .fix("Keep the bytes in a file, and put the file's name and SHA-256 into the event."),
+        HostError::Schema { .. } => Failure::new(Exit::Plugin, text).fix(
+            "Report it to the plugin's author: for this data the schema needs too much memory.",
+        ),
         HostError::TimedOut { .. } => Failure::new(Exit::Plugin, text)
             .fix("Give it more time with --timeout SECONDS, or report it to the plugin's author."),
         HostError::Exhausted { directory, .. } => Failure::new(Exit::Plugin, text).fix(format!(
@@ -274,6 +278,11 @@ fn install(interpreter: &str) -> String {
         "Run '{interpreter} -m pip install provara-protocol=={VERSION}', or set PROVARA_PYTHON to an \
          interpreter that has it."
     )
+}
+
+/// The data does not fit the schema of its type: the words of the plugin contract.
+pub(crate) fn unfit(violations: &SchemaViolations) -> Failure {
+    Failure::verbatim(Exit::Usage, vec![violations.to_string()])
 }
 
 /// A plugin raised, exited, or returned what it must not.

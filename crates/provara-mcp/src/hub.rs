@@ -209,7 +209,7 @@ impl Hub {
         changed
     }
 
-    /// Asks a plugin's own `validate`; blocks.
+    /// Holds data against a plugin's schema, and asks its own `validate`; blocks.
     pub(crate) fn validate(
         &self,
         plugin: &EventTypeInfo,
@@ -222,7 +222,7 @@ impl Hub {
                 "Restart the server.",
             ));
         };
-        match keeper.validate(&plugin.event_type, data, job)? {
+        match keeper.validate(plugin, data, job)? {
             Verdict::Accepted => Ok(()),
             Verdict::Refused(reason) => {
                 let reason = &reason;

@@ -11,9 +11,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use provara_core::event_type::CustomType;
 use provara_core::json::Value;
-use provara_plugins::catalog::Catalog;
+use provara_plugins::catalog::{Catalog, EventTypeInfo};
 use provara_plugins::host::{Host, HostError, HostOptions, Purpose, Verdict};
 use provara_plugins::interpreter::{self, Interpreter};
 use tokio::sync::{oneshot, watch};
@@ -40,7 +39,7 @@ pub(crate) struct Installed {
 enum Ask {
     Discover,
     Validate {
-        event_type: CustomType,
+        plugin: Box<EventTypeInfo>,
         data: Value<'static>,
         job: Handle,
         answer: oneshot::Sender<Result<Verdict, Refusal>>,
@@ -81,16 +80,16 @@ impl Keeper {
         let _ = self.asks.send(Ask::Discover);
     }
 
-    /// Asks an event type's `validate`; blocks.
+    /// Holds data against an event type's schema, and asks its `validate`; blocks.
     pub(crate) fn validate(
         &self,
-        event_type: &CustomType,
+        plugin: &EventTypeInfo,
         data: &Value<'static>,
         job: &Handle,
     ) -> Result<Verdict, Refusal> {
         let (answer, heard) = oneshot::channel();
         let ask = Ask::Validate {
-            event_type: event_type.clone(),
+            plugin: Box::new(plugin.clone()),
             data: data.clone(),
             job: job.clone(),
             answer,
@@ -127,12 +126,12 @@ impl Thread {
                     self.installed.send_replace(Some(Arc::new(found)));
                 }
                 Ask::Validate {
-                    event_type,
+                    plugin,
                     data,
                     job,
                     answer,
                 } => {
-                    let verdict = self.validate(&event_type, &data, &job);
+                    let verdict = self.validate(&plugin, &data, &job);
                     job.untie();
                     // The one who asked may have gone.
                     let _ = answer.send(verdict);
@@ -177,7 +176,7 @@ impl Thread {
 
     fn validate(
         &mut self,
-        event_type: &CustomType,
+        plugin: &EventTypeInfo,
         data: &Value<'static>,
         job: &Handle,
     ) -> Result<Verdict, Refusal> {
@@ -185,11 +184,11 @@ impl Thread {
             self.host = None;
         }
         let reused = self.host.is_some();
-        let verdict = self.ask(event_type, data, job)?;
+        let verdict = self.ask(plugin, data, job)?;
         // It may have died before it was asked, and be seen dead only now: a fresh host decides.
         if reused && !job.is_cancelled() && matches!(verdict, Err(HostError::Died { .. })) {
             return self
-                .ask(event_type, data, job)?
+                .ask(plugin, data, job)?
                 .map_err(|error| self.told(error));
         }
         verdict.map_err(|error| self.told(error))
@@ -201,7 +200,7 @@ impl Thread {
 
     fn ask(
         &mut self,
-        event_type: &CustomType,
+        plugin: &EventTypeInfo,
         data: &Value<'static>,
         job: &Handle,
     ) -> Result<Result<Verdict, HostError>, Refusal> {
@@ -215,7 +214,11 @@ impl Thread {
         job.tie(host.killer());
         host.limit_next(self.settings.timeout);
         let began = Instant::now();
-        let verdict = host.validate(event_type, data);
+        let verdict = match host.check(plugin, &[data]) {
+            Ok(Some((_, violations))) => return Err(Refusal(violations.to_string())),
+            Ok(None) => host.validate(&plugin.event_type, data),
+            Err(error) => Err(error),
+        };
         self.worked += began.elapsed();
         let unharmed = |error: &HostError| matches!(error, HostError::Plugin(_));
         if verdict.as_ref().is_err_and(|error| !unharmed(error)) {

@@ -11,8 +11,8 @@ use std::str::FromStr;
 use provara_core::event_type::{CustomType, TypeNameError, reserved_name};
 use serde::Serialize;
 
+use crate::judge::Schema;
 use crate::protocol::{Discovered, WireKind, WirePlugin, WireSource};
-use crate::schema::{CompiledSchema, SchemaError};
 use crate::text::{block, inline};
 
 /// The longest plugin name, in bytes.
@@ -109,8 +109,8 @@ impl fmt::Display for Origin {
     }
 }
 
-/// An event type that a plugin defines.
-#[derive(Debug)]
+/// An event type that a plugin defines. Its schema was compiled once, so it can be.
+#[derive(Debug, Clone)]
 pub struct EventTypeInfo {
     /// The type.
     pub event_type: CustomType,
@@ -122,8 +122,6 @@ pub struct EventTypeInfo {
     pub schema_version: String,
     /// The schema as JSON text, as the plugin gives it.
     pub schema_json: String,
-    /// The schema, checked against its meta-schema and compiled.
-    pub schema: CompiledSchema,
 }
 
 /// A reducer or an export format.
@@ -178,9 +176,11 @@ pub struct Catalog {
 
 impl Catalog {
     /// Checks a discovery's result. Of two plugins of one kind with one name (in any letter
-    /// case) the first stays.
-    #[must_use]
-    pub fn from_wire(found: Discovered) -> Catalog {
+    /// case) the first stays. `compile` says why a schema cannot be used.
+    pub(crate) fn from_wire(
+        found: Discovered,
+        mut compile: impl FnMut(Schema<'_>) -> Result<(), String>,
+    ) -> Catalog {
         let mut catalog = Catalog::default();
         for problem in found.problems {
             catalog.problems.push(Problem {
@@ -204,7 +204,7 @@ impl Catalog {
                 continue;
             }
             let class = plugin.class.clone();
-            match catalog.admit(plugin) {
+            match catalog.admit(plugin, &mut compile) {
                 Ok(()) => {
                     taken.insert(key, class);
                 }
@@ -252,7 +252,11 @@ impl Catalog {
             .find(|info| info.name.0.eq_ignore_ascii_case(name))
     }
 
-    fn admit(&mut self, plugin: WirePlugin) -> Result<(), Box<Problem>> {
+    fn admit(
+        &mut self,
+        plugin: WirePlugin,
+        compile: &mut impl FnMut(Schema<'_>) -> Result<(), String>,
+    ) -> Result<(), Box<Problem>> {
         let origin = Origin {
             class: safe(plugin.class),
             distribution: plugin.distribution.map(safe),
@@ -284,6 +288,7 @@ impl Catalog {
                     version,
                     plugin.cli_command,
                     &mut self.problems,
+                    compile,
                 )?;
                 self.event_types.push(info);
             }
@@ -323,6 +328,7 @@ fn event_type(
     schema_version: String,
     alias: Option<String>,
     problems: &mut Vec<Problem>,
+    compile: &mut impl FnMut(Schema<'_>) -> Result<(), String>,
 ) -> Result<EventTypeInfo, Box<Problem>> {
     let refuse = |kind: ProblemKind, what: &str, fix: &str| {
         Box::new(Problem {
@@ -351,16 +357,19 @@ fn event_type(
             "Provide a JSON Schema for the event's payload.",
         )
     })?;
-    let schema = CompiledSchema::new(name, &schema_version, &schema_json).map_err(
-        |error: SchemaError| {
-            let what = format!("The schema cannot be used: {error}");
-            refuse(
-                ProblemKind::Schema,
-                &what,
-                "Correct the plugin's JSON Schema.",
-            )
-        },
-    )?;
+    let schema = Schema {
+        event_type: event_type.as_str(),
+        version: &schema_version,
+        json: &schema_json,
+    };
+    compile(schema).map_err(|error| {
+        let what = format!("The schema cannot be used: {error}");
+        refuse(
+            ProblemKind::Schema,
+            &what,
+            "Correct the plugin's JSON Schema.",
+        )
+    })?;
     let alias = match alias.as_deref().map(PluginName::from_str) {
         None => None,
         Some(Ok(alias)) => Some(alias),
@@ -379,7 +388,6 @@ fn event_type(
         alias,
         schema_version,
         schema_json,
-        schema,
     })
 }
 
@@ -408,6 +416,7 @@ fn safe(text: String) -> String {
 mod tests {
     use super::*;
     use crate::protocol::WireProblem;
+    use crate::schema::CompiledSchema;
 
     fn plugin(kind: WireKind, name: &str, class: &str) -> WirePlugin {
         WirePlugin {
@@ -424,11 +433,18 @@ mod tests {
         }
     }
 
+    fn compile(schema: Schema<'_>) -> Result<(), String> {
+        CompiledSchema::new(schema.event_type, schema.version, schema.json)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
     fn catalog(plugins: Vec<WirePlugin>) -> Catalog {
-        Catalog::from_wire(Discovered {
+        let found = Discovered {
             plugins,
             problems: Vec::new(),
-        })
+        };
+        Catalog::from_wire(found, compile)
     }
 
     #[test]
@@ -547,14 +563,15 @@ mod tests {
 
     #[test]
     fn problems_of_the_host_are_escaped() {
-        let found = Catalog::from_wire(Discovered {
+        let wire = Discovered {
             plugins: Vec::new(),
             problems: vec![WireProblem {
                 kind: "load".to_owned(),
                 plugin: Some("x\x07".to_owned()),
                 text: "ERROR: \x1b]0;title\x07\nFix: …\n".to_owned(),
             }],
-        });
+        };
+        let found = Catalog::from_wire(wire, compile);
         assert_eq!(found.problems[0].kind, ProblemKind::Load);
         assert_eq!(
             found.problems[0].text,

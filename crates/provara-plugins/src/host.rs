@@ -1,12 +1,13 @@
 //! The plugin host: starting it, asking it, ending it.
 
 mod error;
+mod killer;
 mod options;
+mod schemas;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use provara_core::canonical;
@@ -15,14 +16,16 @@ use provara_core::json::{self, Value};
 use serde::de::DeserializeOwned;
 
 pub use error::{Ending, HostError, OutputFault, PluginFailure};
+pub use killer::Killer;
 pub use options::{HostOptions, Layout, Purpose};
 
 use crate::catalog::{Catalog, PluginName};
 use crate::channel::{Channel, Stop};
 use crate::interpreter::Interpreter;
 use crate::interrupt::Guard;
+use crate::judge::Judge;
 use crate::launch::orphans::Sweeper;
-use crate::launch::{self, Launch, LaunchError};
+use crate::launch::{self, Launch, LaunchError, Task};
 pub use crate::output::NO_PLUGIN;
 use crate::output::Pumps;
 use crate::protocol::{
@@ -53,27 +56,6 @@ pub enum Verdict {
     Refused(String),
 }
 
-/// Ends a host from another thread.
-///
-/// Killing is final: the host's pending and later requests fail.
-#[derive(Debug, Clone)]
-pub struct Killer(Arc<Mutex<Option<u32>>>);
-
-impl Killer {
-    /// Kills the host's process group. Does nothing when the host has ended.
-    pub fn kill(&self) {
-        // While the lock is held the leader is not waited for, so the number is still its own.
-        if let Some(leader) = *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            launch::kill_group(leader);
-        }
-    }
-
-    /// Marks the process as waited for.
-    fn disarm(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
-
 /// A running plugin host. Dropping it kills it with all its children.
 pub struct Host {
     child: Option<Child>,
@@ -85,6 +67,10 @@ pub struct Host {
     pumps: Pumps,
     confinement: Confinement,
     hello: Hello,
+    /// The process that applies schemas, once one was needed.
+    judge: Option<Judge>,
+    launcher: Option<PathBuf>,
+    interruptible: bool,
     /// The log's descriptor in the host, and the snapshot's length.
     log: Option<(i32, u64)>,
     vault: Option<PathBuf>,
@@ -152,19 +138,23 @@ impl Host {
         let space = space::Watch::new(written);
         let launched = launch::start(Launch {
             launcher: options.launcher.as_deref(),
-            program: &options.interpreter.program,
-            arguments: ["-m", "provara.plugins._host", "--protocol-fd"]
-                .map(Into::into)
-                .into(),
-            environment: options.environment.variables(options.layout, state),
+            task: Task::Interpreter {
+                program: options.interpreter.program.clone().into(),
+                arguments: ["-m", "provara.plugins._host", "--protocol-fd"]
+                    .map(Into::into)
+                    .into(),
+                environment: options.environment.variables(options.layout, state),
+            },
             log: log.map(|(file, _)| file),
             walls,
         })?;
         let deadline = options.timeout.map(|limit| started + limit);
         let first = started + LAUNCH_LIMIT;
         let first = deadline.map_or(first, |deadline| deadline.min(first));
+        let killer = Killer::default();
+        killer.arm(launched.child.id());
         let mut host = Host {
-            killer: Killer(Arc::new(Mutex::new(Some(launched.child.id())))),
+            killer,
             child: Some(launched.child),
             sweeper: launched.sweeper,
             role,
@@ -178,6 +168,9 @@ impl Host {
                 python: String::new(),
                 executable: String::new(),
             },
+            judge: None,
+            launcher: options.launcher,
+            interruptible: options.interruptible,
             log: None,
             vault,
             layout: options.layout,
@@ -257,7 +250,19 @@ impl Host {
         // host's own answer comes on top, and before the answer to one more question.
         let again = self.request("hello");
         let _: Hello = self.ask(again)?;
-        Ok(Catalog::from_wire(found))
+        let mut failed = None;
+        let catalog = Catalog::from_wire(found, |schema| {
+            // After a failure nothing counts.
+            let compiled = match failed {
+                None => self.compile(schema),
+                Some(_) => Ok(Ok(())),
+            };
+            compiled.unwrap_or_else(|error| {
+                failed = Some(error);
+                Ok(())
+            })
+        });
+        failed.map_or(Ok(catalog), Err)
     }
 
     /// Asks the event type's own `validate`. The data has already passed the schema.
@@ -548,7 +553,7 @@ impl Host {
             self.sweeper.sweep();
         }
         // From here on the leader's number may be given to another process.
-        self.killer.disarm();
+        self.killer.disarm(child.id());
         let status = launch::end(child);
         self.pumps.drain(DRAIN_LIMIT);
         status
@@ -579,7 +584,7 @@ fn next_reply(
 }
 
 /// Whether a process has ended, without waiting for it: its number stays its own.
-fn has_ended(child: &Child) -> bool {
+pub(crate) fn has_ended(child: &Child) -> bool {
     use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;

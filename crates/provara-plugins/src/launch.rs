@@ -110,19 +110,31 @@ impl<'de> Deserialize<'de> for Raw {
 pub struct Plan {
     /// The process id of the core: the launcher ends if that is no longer its parent.
     parent: i32,
-    /// The interpreter to become.
-    program: Raw,
-    /// Its arguments; the launcher appends the number of the protocol descriptor.
-    arguments: Vec<Raw>,
-    /// Its whole environment.
-    environment: Vec<(Raw, Raw)>,
+    /// What to become.
+    task: Task,
     /// Whether a log descriptor comes with the plan.
     log: bool,
     /// The walls to put up.
     walls: Walls,
 }
 
-/// What the launcher answers before it becomes the interpreter.
+/// What the launcher becomes when the walls stand.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// An interpreter.
+    Interpreter {
+        /// Its binary.
+        program: Raw,
+        /// Its arguments; the launcher appends the number of the protocol descriptor.
+        arguments: Vec<Raw>,
+        /// Its whole environment.
+        environment: Vec<(Raw, Raw)>,
+    },
+    /// The process that applies schemas: the launcher's own (see [`crate::judge`]).
+    Judge,
+}
+
+/// What the launcher answers before it becomes what it is to be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Report {
     /// Why it gave up, if it did.
@@ -156,9 +168,7 @@ pub enum LaunchError {
 pub(crate) struct Launch<'a> {
     /// The executable that becomes the launcher; `None` for the running one.
     pub(crate) launcher: Option<&'a Path>,
-    pub(crate) program: &'a Path,
-    pub(crate) arguments: Vec<Raw>,
-    pub(crate) environment: Vec<(Raw, Raw)>,
+    pub(crate) task: Task,
     /// A read-only descriptor that the process inherits.
     pub(crate) log: Option<&'a File>,
     pub(crate) walls: Walls,
@@ -206,8 +216,10 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
         return Err(spawn_error(io::Error::other("its output is not connected")));
     };
     let process = process_descriptor(&child);
-    let mut environment = launch.environment;
-    environment.push((orphans::VARIABLE.into(), mark.into()));
+    let mut task = launch.task;
+    if let Task::Interpreter { environment, .. } = &mut task {
+        environment.push((orphans::VARIABLE.into(), mark.into()));
+    }
     let launched = Launched {
         sweeper,
         child,
@@ -218,9 +230,7 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
     };
     let plan = Plan {
         parent: i32::try_from(std::process::id()).unwrap_or(0),
-        program: launch.program.into(),
-        arguments: launch.arguments,
-        environment,
+        task,
         log: launch.log.is_some(),
         walls: launch.walls,
     };

@@ -23,6 +23,7 @@ mod channel;
 pub mod host;
 pub mod interpreter;
 pub mod interrupt;
+mod judge;
 pub mod launch;
 pub mod output;
 pub mod protocol;

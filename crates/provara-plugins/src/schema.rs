@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use provara_core::json::{self, Value};
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Tree;
 
 use crate::text::inline;
@@ -87,7 +88,7 @@ impl fmt::Debug for CompiledSchema {
 }
 
 /// One problem of the data.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SchemaViolation {
     /// Path to the value, as `user.emails[0]`; `(payload)` for the data as a whole.
     pub field: String,
@@ -102,25 +103,22 @@ pub struct SchemaViolations {
     pub type_name: String,
     /// The version of the schema.
     pub version: String,
-    /// The problems, in the order of the document; never empty.
+    /// The problems, in the order of the document; never empty, and at most 100.
     pub violations: Vec<SchemaViolation>,
+    /// How many more there are.
+    pub more: usize,
 }
 
 impl fmt::Display for SchemaViolations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let type_name = inline(&self.type_name);
         writeln!(f, "ERROR: Event validation failed for type '{type_name}'.")?;
-        for violation in self.violations.iter().take(MAX_LISTED) {
+        for violation in &self.violations {
             writeln!(f, "  Field: '{}'", violation.field)?;
             writeln!(f, "  Error: {}", violation.error)?;
         }
-        if let Some(more) = self
-            .violations
-            .len()
-            .checked_sub(MAX_LISTED)
-            .filter(|n| *n > 0)
-        {
-            writeln!(f, "  … and {more} more")?;
+        if self.more > 0 {
+            writeln!(f, "  … and {} more", self.more)?;
         }
         writeln!(f, "  Schema: {type_name} v{}", inline(&self.version))?;
         f.write_str("Fix: Correct the payload to match the schema.")
@@ -183,8 +181,11 @@ impl CompiledSchema {
 
     /// Checks data.
     ///
+    /// A schema can take all the time and memory there is: see [`crate::host::Host::check`] for one
+    /// that is not trusted.
+    ///
     /// # Errors
-    /// Every problem found, in the order of the document.
+    /// The problems found, in the order of the document.
     pub fn validate(&self, data: &Value<'_>) -> Result<(), SchemaViolations> {
         let tree = to_tree(data);
         if self.validator.is_valid(&tree) {
@@ -211,10 +212,13 @@ impl CompiledSchema {
                 error: "The data does not match the schema".to_owned(),
             });
         }
+        let more = violations.len().saturating_sub(MAX_LISTED);
+        violations.truncate(MAX_LISTED);
         Err(SchemaViolations {
             type_name: self.type_name.clone(),
             version: self.version.clone(),
             violations,
+            more,
         })
     }
 }

@@ -75,6 +75,51 @@ fn discovers_and_validates() {
 }
 
 #[test]
+fn schemas_are_applied_by_a_process_of_their_own() {
+    let mut host = Host::start(options("good", Purpose::Validate).0).unwrap();
+    let catalog = host.discover().unwrap();
+    let plugin = catalog.event_type("login").unwrap();
+    let data = ["{\"ok\":1.0}", "{\"ok\":\"\\n\"}", "{\"x\":1}", "[]"];
+    let data = data.map(|text| json::parse(text.as_bytes()).unwrap());
+    assert_eq!(host.check(plugin, &[&data[0], &data[1]]).unwrap(), None);
+    assert_eq!(host.check(plugin, &[]).unwrap(), None);
+    let (at, found) = host.check(plugin, &data.each_ref()).unwrap().unwrap();
+    assert_eq!(at, 2);
+    assert_eq!(found.violations[0].error, "Missing required field 'ok'");
+    assert_eq!(validate(&mut host).unwrap(), Verdict::Accepted);
+    // Killing is final, also for what is started when it is needed.
+    host.killer().kill();
+    for _ in 0..2 {
+        let failed = host.check(plugin, &[&data[0]]).unwrap_err();
+        assert!(
+            matches!(&failed, HostError::Schema { plugin, .. } if plugin == "com.acme.audit.login"),
+            "{failed:?}"
+        );
+    }
+}
+
+#[test]
+fn a_schema_that_takes_for_ever_is_ended() {
+    let mut host = Host::start(options("explosive", Purpose::Validate).0).unwrap();
+    let catalog = host.discover().unwrap();
+    let plugin = catalog.event_type("login").unwrap();
+    let start = Instant::now();
+    host.limit_next(Duration::from_millis(300));
+    let data = json::parse(br#"{"ok":true}"#).unwrap();
+    match host.check(plugin, &[&data]).unwrap_err() {
+        HostError::TimedOut { plugin, limit } => {
+            assert_eq!(plugin, "com.acme.audit.login");
+            assert_eq!(limit, Duration::from_millis(300));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(start.elapsed() < Duration::from_secs(10));
+    // The plugin's own process is unharmed.
+    host.limit_next(Duration::from_secs(20));
+    assert_eq!(validate(&mut host).unwrap(), Verdict::Accepted);
+}
+
+#[test]
 fn a_reducer_sees_the_snapshot_and_nothing_else() {
     // A variable and a descriptor that must not arrive.
     let open = File::open("/dev/null").unwrap();

@@ -241,10 +241,10 @@ fn custom(
     }
     let data = with_options(args, Some(plugin), given)?;
     canonical::jcs(&data).map_err(|error| error::canonical_failure(&error))?;
-    plugin
-        .schema
-        .validate(&data)
-        .map_err(|violations| Failure::verbatim(Exit::Usage, vec![violations.to_string()]))?;
+    let unfit = session.host.check(plugin, &[&data]);
+    if let Some((_, violations)) = unfit.map_err(error::host_failure)? {
+        return Err(error::unfit(&violations));
+    }
     let verdict = session
         .host
         .validate(&plugin.event_type, &data)

@@ -92,10 +92,6 @@ fn accepted(
     data: &Json<'static>,
     job: &Handle,
 ) -> Result<(), Refusal> {
-    plugin
-        .schema
-        .validate(data)
-        .map_err(|violations| Refusal(violations.to_string()))?;
     call.hub.validate(plugin, data, job)?;
     // A call that was cancelled while the plugin thought leaves no event.
     going(job)

@@ -76,6 +76,16 @@ pub enum HostError {
         /// How it ended.
         ending: Ending,
     },
+    /// Applying a schema ended the process that does it, most often for want of memory.
+    #[error(
+        "the schema of '{plugin}' could not be applied: the process that does it ended ({ending})"
+    )]
+    Schema {
+        /// The event type.
+        plugin: String,
+        /// How it ended.
+        ending: Ending,
+    },
     /// No answer came in time.
     #[error("{} did not finish within {} s", who(.plugin), .limit.as_secs_f64())]
     TimedOut {

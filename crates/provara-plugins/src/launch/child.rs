@@ -14,7 +14,7 @@ use std::os::unix::net::UnixStream;
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::getppid;
 
-use super::{Plan, Raw, Report};
+use super::{Plan, Raw, Report, Task};
 use crate::protocol::{self, FrameReader};
 use crate::walls::{self, Confinement, ExecKey};
 
@@ -73,7 +73,17 @@ fn launch(socket: &mut UnixStream) -> io::Result<std::convert::Infallible> {
     mark_descriptors()?;
     let null = std::fs::OpenOptions::new().read(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
-    let executable = Executable::new(&plan, socket.as_raw_fd())?;
+    let executable = match &plan.task {
+        Task::Interpreter {
+            program,
+            arguments,
+            environment,
+        } => {
+            let socket = socket.as_raw_fd();
+            Some(Executable::new(program, arguments, environment, socket)?)
+        }
+        Task::Judge => None,
+    };
     // Nothing after this line opens a file.
     let (confinement, key) = walls::put_up(&plan.walls).map_err(io::Error::other)?;
     let log_fd = log.as_ref().map(AsRawFd::as_raw_fd);
@@ -85,6 +95,9 @@ fn launch(socket: &mut UnixStream) -> io::Result<std::convert::Infallible> {
             log_fd,
         },
     )?;
+    let Some(executable) = executable else {
+        crate::judge::serve(socket);
+    };
     fcntl_setfd(socket.as_fd(), FdFlags::empty())?;
     if let Some(log) = &log {
         fcntl_setfd(log, FdFlags::empty())?;
@@ -199,10 +212,15 @@ struct Executable {
 }
 
 impl Executable {
-    fn new(plan: &Plan, protocol_fd: i32) -> io::Result<Executable> {
-        let program = c_string(plan.program.as_os_str())?;
+    fn new(
+        program: &Raw,
+        given: &[Raw],
+        environment: &[(Raw, Raw)],
+        protocol_fd: i32,
+    ) -> io::Result<Executable> {
+        let program = c_string(program.as_os_str())?;
         let mut arguments = vec![program.clone()];
-        for argument in &plan.arguments {
+        for argument in given {
             arguments.push(c_string(argument.as_os_str())?);
         }
         arguments.push(c_string(OsStr::new(&protocol_fd.to_string()))?);
@@ -212,11 +230,7 @@ impl Executable {
             bytes.extend_from_slice(value.as_os_str().as_bytes());
             c_string(OsStr::from_bytes(&bytes))
         };
-        let environment = plan
-            .environment
-            .iter()
-            .map(pair)
-            .collect::<io::Result<_>>()?;
+        let environment = environment.iter().map(pair).collect::<io::Result<_>>()?;
         Ok(Executable {
             program,
             arguments,

@@ -1,7 +1,7 @@
 //! `provara append --batch`: many events from NDJSON.
 //!
-//! Lines are taken in groups. A group is parsed and checked against schemas on all cores, its plugins'
-//! own `validate` is asked in one warm host, and then it is handed to the vault's batch writer.
+//! Lines are taken in groups. A group is parsed on all cores, checked against schemas, its plugins' own
+//! `validate` is asked in one warm host, and then it is handed to the vault's batch writer.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,7 +13,6 @@ use provara_core::canonical;
 use provara_core::event::Namespace;
 use provara_core::event_type::{CustomType, EventType};
 use provara_core::json::{self, Value};
-use provara_plugins::catalog::EventTypeInfo;
 use provara_plugins::host::Verdict;
 use provara_vault::{AppendRequest, BatchOptions, LogWriter, Vault, parallel_map};
 
@@ -98,7 +97,11 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
             "Line {number} of the batch was refused, and nothing was appended (--atomic)"
         )));
     }
-    types.finish()?;
+    let ended = types.finish();
+    if refused.is_none() {
+        // A host that failed before has ended already; what it failed with stands in `refused`.
+        ended?;
+    }
     // A disk that refused has stopped the writer; its own words are the better ones.
     let receipt = match (batch.finish(), refused.as_ref()) {
         (Ok(receipt), _) => receipt,
@@ -329,11 +332,15 @@ impl<'a> Types<'a> {
                 }
             }
         }
-        let (known, plugins) = (&self.known, self.plugins());
-        let judged = parallel_map(good, threads, |parsed| judge(parsed, known, plugins));
-        let mut items = Vec::with_capacity(judged.len());
-        for (at, judged) in judged.into_iter().enumerate() {
-            let accepted = judged.and_then(|(item, plugin)| {
+        let known = &self.known;
+        let made = parallel_map(good, threads, |parsed| item(parsed, known));
+        let mut unfit = self.unfit(&made);
+        let mut items = Vec::with_capacity(made.len());
+        for (at, made) in made.into_iter().enumerate() {
+            let accepted = made.and_then(|(item, plugin)| {
+                if let Some((_, failure)) = unfit.take_if(|(first, _)| *first == at) {
+                    return Err(failure);
+                }
                 plugin.map_or(Ok(()), |plugin| self.ask(plugin, &item.data))?;
                 Ok(item)
             });
@@ -348,10 +355,37 @@ impl<'a> Types<'a> {
         Ok((items, bad))
     }
 
-    fn plugins(&self) -> &[EventTypeInfo] {
-        self.session
-            .as_ref()
-            .map_or(&[], |session| &session.catalog.event_types)
+    /// Holds the data against the schemas of the plugins that define its types; gives the first that
+    /// does not fit.
+    fn unfit(
+        &mut self,
+        made: &[Result<(Item, Option<usize>), Failure>],
+    ) -> Option<(usize, Failure)> {
+        let session = self.session.as_mut()?;
+        let mut by_plugin: HashMap<usize, Vec<(usize, &Value<'_>)>> = HashMap::new();
+        for (at, made) in made.iter().enumerate() {
+            // What comes after a bad line is not appended.
+            let Ok((item, plugin)) = made else { break };
+            if let Some(plugin) = plugin {
+                by_plugin.entry(*plugin).or_default().push((at, &item.data));
+            }
+        }
+        let mut first: Option<(usize, Failure)> = None;
+        for (plugin, lines) in by_plugin {
+            let (at, data): (Vec<_>, Vec<_>) = lines.into_iter().unzip();
+            let (line, failure) = match session
+                .host
+                .check(&session.catalog.event_types[plugin], &data)
+            {
+                Ok(None) => continue,
+                Ok(Some((index, violations))) => (at[index], error::unfit(&violations)),
+                Err(error) => (at[0], error::host_failure(error)),
+            };
+            if first.as_ref().is_none_or(|(first, _)| line < *first) {
+                first = Some((line, failure));
+            }
+        }
+        first
     }
 
     /// Makes sure that the name is known.
@@ -427,23 +461,12 @@ fn not_a_type(name: &str) -> Failure {
         .fix("Use a core type, or a reverse-domain name such as com.example.audit.login.")
 }
 
-/// Holds the data against the schema of the plugin that defines its type, and gives the plugin, whose
-/// own `validate` comes next.
-fn judge(
-    parsed: Parsed,
-    known: &HashMap<String, Kind>,
-    plugins: &[EventTypeInfo],
-) -> Result<(Item, Option<usize>), Failure> {
+/// Makes an item of a line, and gives the plugin that has to judge its data.
+fn item(parsed: Parsed, known: &HashMap<String, Kind>) -> Result<(Item, Option<usize>), Failure> {
     let (event_type, plugin) = match &known[&parsed.type_name] {
         Kind::Free(event_type) => (event_type.clone(), None),
         Kind::Plugin(event_type, plugin) => {
             canonical::jcs(&parsed.data).map_err(|error| error::canonical_failure(&error))?;
-            plugins[*plugin]
-                .schema
-                .validate(&parsed.data)
-                .map_err(|violations| {
-                    Failure::verbatim(Exit::Usage, vec![violations.to_string()])
-                })?;
             (event_type.clone(), Some(*plugin))
         }
     };

@@ -44,6 +44,18 @@ def descriptors():
 OPEN = descriptors()
 
 
+# Each level applies the next one twice: a billion steps for one document.
+EXPLOSIVE = json.dumps(
+    {
+        "$ref": "#/$defs/d0",
+        "$defs": {
+            **{f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(30)},
+            "d30": {"required": ["ok"]},
+        },
+    }
+)
+
+
 def discover():
     plugin = {
         "kind": "event_type",
@@ -53,7 +65,7 @@ def discover():
         "version": "1.0",
         "source": "entry_point",
         "entry_point": "login",
-        "schema_json": '{"type":"object"}',
+        "schema_json": EXPLOSIVE if MODE == "explosive" else '{"type":"object","required":["ok"]}',
         "schema_version": "1.0",
         "cli_command": "login",
     }

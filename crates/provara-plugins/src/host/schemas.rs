@@ -1,0 +1,107 @@
+//! The schemas of event types, which a second process applies (see [`crate::judge`]).
+
+use std::time::{Duration, Instant};
+
+use provara_core::json::Value;
+
+use super::{Host, HostError};
+use crate::catalog::EventTypeInfo;
+use crate::channel::Stop;
+use crate::interrupt::Guard;
+use crate::judge::{Judge, Schema, StartError};
+use crate::protocol::Violation;
+use crate::schema::SchemaViolations;
+
+/// How long a plugin's schema may take to compile before the plugin is left out. An ordinary one
+/// takes less than a millisecond.
+const COMPILE_LIMIT: Duration = Duration::from_secs(5);
+
+impl Host {
+    /// Holds data against the schema of its event type, and gives the first that does not fit, with
+    /// its place among the data.
+    ///
+    /// # Errors
+    /// [`HostError::TimedOut`], [`HostError::Interrupted`], or [`HostError::Schema`] if applying
+    /// the schema ended the process that does it.
+    pub fn check(
+        &mut self,
+        plugin: &EventTypeInfo,
+        data: &[&Value<'_>],
+    ) -> Result<Option<(usize, SchemaViolations)>, HostError> {
+        let schema = Schema {
+            event_type: plugin.event_type.as_str(),
+            version: &plugin.schema_version,
+            json: &plugin.schema_json,
+        };
+        let deadline = self.channel.deadline;
+        let judge = self.judge(schema.event_type)?;
+        let checked = (|| {
+            if !judge.knows(schema.event_type) {
+                // It was compiled before, by a process that is gone.
+                judge.compile(schema, deadline)?.ok();
+            }
+            judge.check(schema, data, deadline)
+        })();
+        checked.map_err(|stop| self.judge_stopped(schema.event_type, stop))
+    }
+
+    /// Compiles a schema. The inner error says why it cannot be used.
+    pub(super) fn compile(&mut self, schema: Schema<'_>) -> Result<Result<(), String>, HostError> {
+        let limit = Instant::now() + COMPILE_LIMIT;
+        let own = self.channel.deadline.filter(|deadline| *deadline < limit);
+        let judge = self.judge(schema.event_type)?;
+        let compiled = judge.compile(schema, own.or(Some(limit)));
+        match compiled.map_err(|stop| self.judge_stopped(schema.event_type, stop)) {
+            Err(HostError::TimedOut { .. }) if own.is_none() => Ok(Err(format!(
+                "it takes more than {} s to compile",
+                COMPILE_LIMIT.as_secs()
+            ))),
+            Err(HostError::Schema { ending, .. }) => Ok(Err(format!(
+                "compiling it ended the process that does it ({ending})"
+            ))),
+            other => other,
+        }
+    }
+
+    /// The process that applies schemas, started when it is first needed, for `plugin`.
+    fn judge(&mut self, plugin: &str) -> Result<&mut Judge, HostError> {
+        if self.judge.is_none() {
+            let guard = self.interruptible.then(Guard::new).transpose()?;
+            let launcher = self.launcher.as_deref();
+            let deadline = self.channel.deadline;
+            let started = Judge::start(launcher, &self.killer, guard, deadline);
+            self.judge = Some(started.map_err(|error| match error {
+                StartError::Launch(error) => error.into(),
+                StartError::Stop(stop) => self.judge_stopped(plugin, stop),
+            })?);
+        }
+        // It was put there just now, if it was not there.
+        self.judge
+            .as_mut()
+            .ok_or_else(|| std::io::Error::other("no process applies schemas").into())
+    }
+
+    /// Ends the process for a reason, and says it.
+    fn judge_stopped(&mut self, plugin: &str, stop: Stop) -> HostError {
+        let judge = self.judge.take();
+        let plugin = plugin.to_owned();
+        match stop {
+            Stop::Closed => HostError::Schema {
+                plugin,
+                ending: judge.map_or(super::Ending::Unknown, Judge::ending),
+            },
+            Stop::Deadline => HostError::TimedOut {
+                plugin,
+                limit: self.timeout.unwrap_or_default(),
+            },
+            Stop::Signal(signal) => HostError::Interrupted(signal),
+            Stop::Violation(Violation::Oversized(length)) => {
+                HostError::TooLarge(usize::try_from(length).unwrap_or(usize::MAX))
+            }
+            Stop::Violation(violation) => std::io::Error::other(violation).into(),
+            Stop::Io(error) => error.into(),
+            // It writes nothing.
+            Stop::Exhausted(directory) => HostError::Exhausted { plugin, directory },
+        }
+    }
+}
