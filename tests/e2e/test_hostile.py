@@ -371,6 +371,41 @@ def test_what_cannot_be_searched_is_refused(prying: Prying) -> None:
     assert_refused(prying.run("list"), "too many to make sure")
 
 
+# --------------------------------------------------------------------- with the network
+
+LOOKUP = """
+import socket, urllib.request
+
+class Lookup:
+    name = "lookup"
+    def export(self, vault_path, output_path):
+        socket.getaddrinfo("name.invalid", 443)
+
+class Fetch:
+    name = "fetch"
+    def export(self, vault_path, output_path):
+        urllib.request.urlopen("http://name.invalid/")
+"""
+
+
+@needs_walls
+@pytest.mark.parametrize("name", ["lookup", "fetch"])
+def test_a_name_that_is_not_found_is_no_violation(
+    provara: Provara, vault: Path, tmp_path: Path, name: str
+) -> None:
+    """With the network, no wall is in the way; without it, one is."""
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    (modules / "lookup.py").write_text(LOOKUP)
+    there = provara.with_environment(PYTHONPATH=str(modules), PROVARA_PLUGINS="lookup")
+    words = ["export", str(vault), "--format", name, "--output", str(tmp_path / "out")]
+    error = assert_one_error(there.run(*words, "--allow-net", expect=4))
+    assert "walls" not in error and "--sandbox" not in error, error
+    assert f"The plugin '{name}' failed" in error, error
+    error = assert_one_error(there.run(*words, expect=4))
+    assert "may not use the network" in error and "--allow-net" in error, error
+
+
 # ------------------------------------------------------------------- editable installs
 
 PROJECT = """

@@ -71,9 +71,9 @@ pub(crate) fn explain(
     }
     let limit = matches!(exception, Some("MemoryError"))
         || tried.is_some_and(|tried| LIMITS.iter().any(|words| tried.starts_with(words)));
-    // The number of EPERM, EACCES and EXDEV is the same wherever there are walls.
+    // The numbers of EPERM, EACCES, EXDEV and ENOSYS are the same wherever there are walls.
     let refused = matches!(exception, Some("PermissionError" | "gaierror"))
-        || ["[Errno 1]", "[Errno 13]", "[Errno 18]"]
+        || ["[Errno 1]", "[Errno 13]", "[Errno 18]", "[Errno 38]"]
             .iter()
             .any(|code| message.contains(code));
     if !limit && !refused && tried.is_none() {
@@ -227,6 +227,7 @@ mod tests {
         assert!(denied(Role::Reducer, "subprocess.Popen(('true'))").contains("no process"));
         assert!(denied(Role::Reducer, "socket.socket(2, 1, 0)").contains("network"));
         assert!(rule_of(Role::Export, "gaierror", "[Errno -3] …", None).contains("network"));
+        assert!(rule_of(Role::Export, "OSError", "[Errno 38] …", None).contains("may read"));
         assert!(rule_of(Role::Export, "MemoryError", "", None).contains("memory"));
         let limit = Some("to write a larger file than it may");
         assert!(rule_of(Role::Export, "OSError", "[Errno 27] …", limit).contains("size"));

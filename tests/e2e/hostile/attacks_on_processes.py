@@ -137,6 +137,12 @@ def limit_the_parent(_: World) -> Any:
 
 
 @attack()
+def look_at_the_parent(_: World) -> Any:
+    """Which session and group it is in, and how urgent it is."""
+    return os.getsid(PARENT), os.getpgid(PARENT), os.getpriority(os.PRIO_PROCESS, PARENT)
+
+
+@attack()
 def pin_the_parent(_: World) -> Any:
     """To one processor."""
     os.sched_setaffinity(PARENT, os.sched_getaffinity(PARENT))
