@@ -192,15 +192,21 @@ pub(crate) fn rules(subject: &Subject<'_>) -> Result<Rules, PathsError> {
             grants.open(Path::new(path))?;
         }
     }
+    let home = subject.environment.home.as_deref();
     for prefix in BTreeSet::from([&python.prefix, &python.base_prefix]) {
-        for part in OF_PREFIX {
-            grants.open(&prefix.join(part))?;
+        // An interpreter in `~/bin` has the home for its prefix, where `lib` is anybody's.
+        let is_home = home.is_some_and(|home| home.starts_with(prefix));
+        for part in OF_PREFIX.map(|part| prefix.join(part)) {
+            if is_home {
+                grants.open_searched(&part, Tree::Path)?;
+            } else {
+                grants.open(&part)?;
+            }
         }
     }
     for path in &subject.environment.python_path {
         grants.open_searched(path, Tree::Path)?;
     }
-    let home = subject.environment.home.as_deref();
     let mut sites = site::site_directories(&python.prefix);
     if let Some(home) = home {
         let user = site::site_directories(&home.join(".local"));

@@ -149,6 +149,31 @@ fn secrets_that_nobody_named_are_found() {
 }
 
 #[test]
+fn a_home_that_is_a_prefix_is_searched() {
+    let world = World::new();
+    let home = world.dir.path().join("venv");
+    fs::write(home.join("lib/k"), KEYFILE).unwrap();
+    let open = |home: &Path| {
+        let rules = rules(&Subject {
+            interpreter: &world.interpreter,
+            environment: &Environment {
+                home: Some(home.to_owned()),
+                ..Environment::default()
+            },
+            purpose: &Purpose::Discover,
+            state: None,
+            protect: &[],
+            network: false,
+            timeout: None,
+        });
+        world.inside(&rules.unwrap().read)
+    };
+    assert_eq!(open(&home), ["venv/lib/python3.11"]);
+    assert_eq!(open(&home.join("u")), ["venv/lib/python3.11"]);
+    assert_eq!(open(&world.dir.path().join("home")), ["venv/lib"]);
+}
+
+#[test]
 fn a_directory_that_cannot_be_searched_is_refused() {
     let world = World::new();
     let code = world.dir.path().join("code");
