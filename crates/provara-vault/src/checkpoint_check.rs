@@ -6,7 +6,7 @@ use std::io;
 use provara_core::beliefs::BeliefReducer;
 use provara_core::checkpoint::{Checkpoint, CheckpointError, ClaimedState};
 use provara_core::finding::{Code, Finding};
-use provara_core::id::KeyId;
+use provara_core::id::{Digest, KeyId};
 use provara_core::json::Value;
 use provara_core::keys::{KeyRegistry, PublicKey};
 use provara_core::verify::LogVerdict;
@@ -16,25 +16,40 @@ use crate::derive::each_event;
 use crate::error::{Context, VaultError};
 use crate::layout;
 use crate::seal::read_text;
+use crate::shortcut::Confirmed;
 use crate::vault::Vault;
 
 /// What one checkpoint says and the log must confirm.
 struct Claim<'t> {
     path: &'t str,
+    sha256: Digest,
     key_id: KeyId,
     state: ClaimedState,
 }
 
-/// Checks every checkpoint's form and signature, and its state if the log is `sound`.
+/// What was found of the checkpoints.
+#[derive(Default)]
+pub(crate) struct Checkpoints {
+    pub(crate) findings: Vec<Finding>,
+    /// Those whose states are known to be the log's, in the order of what they cover.
+    pub(crate) confirmed: Vec<Confirmed>,
+    /// The reducer after the whole log, if it was replayed.
+    pub(crate) replayed: Option<BeliefReducer>,
+}
+
+/// Checks every checkpoint's form and signature, and its state if the log is `sound`, unless it is one
+/// of those that were `confirmed` for what the log begins with.
 pub(crate) fn check_checkpoints(
     vault: &Vault,
     capture: &Capture,
     registry: &KeyRegistry,
     log: &LogVerdict,
     sound: bool,
+    confirmed: &[Confirmed],
     notes: &mut Vec<String>,
-) -> Result<Vec<Finding>, VaultError> {
-    let mut findings = Vec::new();
+) -> Result<Checkpoints, VaultError> {
+    let mut found = Checkpoints::default();
+    let findings = &mut found.findings;
     // By the number of events that they cover; the reducer passes once. One text is held at a time.
     let mut claims: BTreeMap<u64, Vec<Claim<'_>>> = BTreeMap::new();
     for path in capture.checkpoints() {
@@ -59,27 +74,32 @@ pub(crate) fn check_checkpoints(
             let message = "the name is not that of the number of events it covers";
             findings.push(Finding::new(Code::E302, path, message).compare(&expected, path));
         }
+        let sha256 = Digest::of(&text);
+        let same = |known: &&Confirmed| known.path == path && known.sha256 == sha256;
+        if sound && let Some(known) = confirmed.iter().find(same) {
+            found.confirmed.push(known.clone());
+            continue;
+        }
         claims
             .entry(checkpoint.event_count)
             .or_default()
             .push(Claim {
                 path,
+                sha256,
                 key_id: checkpoint.key_id,
                 state: checkpoint.claim(),
             });
     }
-    if claims.is_empty() {
-        return Ok(findings);
-    }
-    if !sound {
+    if !sound && !claims.is_empty() {
         notes.push(
             "the states of the checkpoints were not compared, as the log does not verify"
                 .to_owned(),
         );
-        return Ok(findings);
+    } else if !claims.is_empty() {
+        compare(&claims, capture, log, notes, &mut found)?;
     }
-    findings.extend(compare(&claims, capture, log, notes)?);
-    Ok(findings)
+    found.confirmed.sort_by_key(|checkpoint| checkpoint.events);
+    Ok(found)
 }
 
 /// Replays the log once and compares each state on the way.
@@ -88,13 +108,14 @@ fn compare(
     capture: &Capture,
     verdict: &LogVerdict,
     notes: &mut Vec<String>,
-) -> Result<Vec<Finding>, VaultError> {
+    found: &mut Checkpoints,
+) -> Result<(), VaultError> {
     let first_redacted = verdict.redacted_lines.first().copied().unwrap_or(u64::MAX);
-    let mut findings = Vec::new();
+    let findings = &mut found.findings;
     let mut reducer = BeliefReducer::new();
     let mut revoked: BTreeMap<KeyId, u64> = BTreeMap::new();
     let mut count = 0;
-    let mut take = |number: u64, event: Option<&Value<'_>>| {
+    let mut take = |number: u64, length: u64, event: Option<&Value<'_>>| {
         if let Some(event) = event {
             reducer.apply(event);
             count = number;
@@ -108,16 +129,27 @@ fn compare(
         let state = reducer.state();
         for Claim {
             path,
+            sha256,
             key_id,
             state: claimed,
         } in here
         {
-            if let Some(at) = revoked.get(key_id) {
+            let revoked_at = revoked.get(key_id);
+            if let Some(at) = revoked_at {
                 let message =
                     format!("signed by key {key_id}, which line {at} of the log had revoked");
                 findings.push(Finding::new(Code::E202, *path, message));
             }
             if claimed.agrees_with(&state) {
+                // One in the strict form does not tell 1 from 1.0, so that nothing goes on from it.
+                if claimed.hash == state.state_hash && revoked_at.is_none() {
+                    found.confirmed.push(Confirmed {
+                        path: (*path).to_owned(),
+                        sha256: *sha256,
+                        events: number,
+                        length,
+                    });
+                }
                 continue;
             }
             if first_redacted <= number {
@@ -136,9 +168,11 @@ fn compare(
         Ok(())
     };
     // A checkpoint may be of no events.
-    take(0, None)?;
+    take(0, 0, None)?;
     if let Some(log) = &capture.log {
-        each_event(&log.lines, |number, event| take(number, Some(event)))?;
+        each_event(&log.lines, |number, end, event| {
+            take(number, end, Some(event))
+        })?;
         if !log.tail.is_empty() {
             // The log is sound, so this is a whole event that only lacks its line end.
             let event =
@@ -148,7 +182,8 @@ fn compare(
                     reason: error.to_string(),
                 })?;
             let number = log.lines.lines().count() as u64 + 1;
-            take(number, Some(&event))?;
+            let end = log.lines.len() + log.tail.len() as u64;
+            take(number, end, Some(&event))?;
         }
     }
     for (covered, claims) in claims.range(count + 1..) {
@@ -157,7 +192,8 @@ fn compare(
             findings.push(Finding::new(Code::E009, claim.path, message).compare(covered, count));
         }
     }
-    Ok(findings)
+    found.replayed = Some(reducer);
+    Ok(())
 }
 
 fn revoked_key(event: &Value<'_>) -> Option<KeyId> {

@@ -1,13 +1,15 @@
 //! What follows from the events: beliefs and the summary.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
-use provara_core::beliefs::{self, BeliefReducer, BeliefState};
+use provara_core::beliefs::{self, BeliefReducer, BeliefState, ResumedReducer};
 use provara_core::json::{self, Value};
 use provara_core::summary::Summary;
 
 use crate::error::VaultError;
 use crate::parallel::{available_threads, in_order};
+use crate::shortcut::{Confirmed, Shortcut};
 use crate::snapshot::{LogSnapshot, lines_of};
 
 /// Who hears how many bytes of the log are done, and of how many, and breaks to end the work.
@@ -15,7 +17,8 @@ type Watch<'w> = &'w dyn Fn(u64, u64) -> ControlFlow<()>;
 
 impl LogSnapshot {
     /// The state of the built-in reducer after every whole line of the log (spec/VAULT_FORMAT,
-    /// section 6). Whether the events verify is not asked here.
+    /// section 6). Whether the events verify is not asked here. A log that was verified may know a
+    /// checkpoint to go on from; the state is the same.
     ///
     /// # Errors
     /// [`VaultError::BrokenLog`] for a line that is no JSON object.
@@ -28,36 +31,77 @@ impl LogSnapshot {
     /// # Errors
     /// As there, and [`VaultError::Cancelled`] once `watch` breaks.
     pub fn beliefs_watched(&self, watch: Watch<'_>) -> Result<BeliefState, VaultError> {
-        let mut reducer = BeliefReducer::new();
-        let mut read = 0;
-        let mut broken = None;
-        let total = self.len();
-        // Parsing is most of the work and needs no order; reducing does.
-        let view = |range, offset| events_of(range, offset);
-        let whole = in_order(
-            self.bytes(),
-            available_threads(),
-            view,
-            |(events, end, fault)| {
-                for event in &events {
-                    reducer.apply(event);
+        match self.shortcut() {
+            Some(Shortcut::State(state)) => return Ok(state.clone()),
+            Some(Shortcut::From(vault, checkpoint)) => {
+                // It may not suffice: what it did counts for nothing until then.
+                let watch = |_, total| watch(0, total);
+                if let Some(state) = self.resumed(vault, checkpoint, &watch)? {
+                    return Ok(state);
                 }
-                read += events.len() as u64;
-                if let Some(reason) = fault {
-                    broken = Some(VaultError::BrokenLog {
-                        line: read + 1,
-                        offset: end,
-                        reason,
-                    });
-                    return ControlFlow::Break(());
-                }
-                watch(end, total)
-            },
-        );
-        match whole {
-            ControlFlow::Continue(()) => Ok(reducer.finish()),
-            ControlFlow::Break(()) => Err(broken.unwrap_or(VaultError::Cancelled)),
+            }
+            None => {}
         }
+        let mut reducer = BeliefReducer::new();
+        self.each_view(0, 0, watch, |event| {
+            reducer.apply(event);
+            ControlFlow::Continue(())
+        })?;
+        Ok(reducer.finish())
+    }
+
+    /// The state, from a checkpoint and what follows it; `None` where that does not suffice.
+    fn resumed(
+        &self,
+        vault: &Path,
+        checkpoint: &Confirmed,
+        watch: Watch<'_>,
+    ) -> Result<Option<BeliefState>, VaultError> {
+        let mut reducer = checkpoint.resume(vault);
+        if reducer.is_some() {
+            let from = checkpoint.length as usize;
+            self.each_view(from, checkpoint.events, watch, |event| {
+                reducer = reducer.take().and_then(|it| it.apply(event).ok());
+                match reducer {
+                    Some(_) => ControlFlow::Continue(()),
+                    None => ControlFlow::Break(()),
+                }
+            })?;
+        }
+        Ok(reducer.map(ResumedReducer::finish))
+    }
+
+    /// Calls `take` with what the reducer reads of each event from byte `from` on, which `read` events
+    /// precede, until it breaks.
+    fn each_view(
+        &self,
+        from: usize,
+        mut read: u64,
+        watch: Watch<'_>,
+        mut take: impl FnMut(&Value<'_>) -> ControlFlow<()>,
+    ) -> Result<(), VaultError> {
+        let mut result = Ok(());
+        // Parsing is most of the work and needs no order; reducing does.
+        let view = |range, offset| events_of(range, from as u64 + offset);
+        let rest = &self.bytes()[from..];
+        let _ = in_order(rest, available_threads(), view, |(events, end, fault)| {
+            events.iter().try_for_each(&mut take)?;
+            read += events.len() as u64;
+            if let Some(reason) = fault {
+                result = Err(VaultError::BrokenLog {
+                    line: read + 1,
+                    offset: end,
+                    reason,
+                });
+                return ControlFlow::Break(());
+            }
+            let heard = watch(end, self.len());
+            if heard.is_break() {
+                result = Err(VaultError::Cancelled);
+            }
+            heard
+        });
+        result
     }
 
     /// How many events the log's whole lines are, by whom, of which types, and where the chains
@@ -124,12 +168,13 @@ fn events_of(range: &[u8], offset: u64) -> (Vec<Value<'_>>, u64, Option<String>)
     (events, at, None)
 }
 
-/// Calls `take` with the line number, from 1, and the event of every line of `log`.
+/// Calls `take` with the line number, from 1, the offset of the line's end and the event of every line
+/// of `log`.
 pub(crate) fn each_event(
     log: &[u8],
-    mut take: impl FnMut(u64, &Value<'_>) -> Result<(), VaultError>,
+    mut take: impl FnMut(u64, u64, &Value<'_>) -> Result<(), VaultError>,
 ) -> Result<(), VaultError> {
-    let mut offset = 0;
+    let mut offset: u64 = 0;
     for (number, line) in (1..).zip(log.split_inclusive(|byte| *byte == b'\n')) {
         let broken = |reason: String| VaultError::BrokenLog {
             line: number,
@@ -141,8 +186,8 @@ pub(crate) fn each_event(
         if event.as_object().is_none() {
             return Err(broken(format!("{} is no event", event.kind_name())));
         }
-        take(number, &event)?;
         offset += line.len() as u64;
+        take(number, offset, &event)?;
     }
     Ok(())
 }

@@ -37,6 +37,7 @@ mod repair;
 mod reseal;
 mod rotation;
 mod seal;
+mod shortcut;
 mod snapshot;
 mod state_dir;
 mod tail;

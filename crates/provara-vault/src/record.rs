@@ -3,9 +3,11 @@
 //! It says: the log's first N bytes, which have this SHA-256, verified under this `keys.json` with this
 //! version of the verifier, and this is what the verifier knew at their end. A later verification hashes
 //! those bytes again; only if they are the same does it go on from there, and it checks signatures only
-//! beyond. Everything else (the seal, the other files, the checkpoints) is checked as ever. The verdict is
-//! that of a verification from the start, as the sequencer's state is restored without loss; a vault with
-//! findings or redactions in its log is not recorded.
+//! beyond. It also names the checkpoints whose states were those of these bytes, so that a later
+//! verification need not replay the log to compare them again, and a replay can go on from the last one
+//! ([`crate::shortcut`]). Everything else (the seal, the other files, the checkpoints' signatures) is
+//! checked as ever. The verdict is that of a verification from the start, as the sequencer's state is
+//! restored without loss; a vault with findings or redactions in its log is not recorded.
 //!
 //! What is trusted: the user's own account. The record lies outside the vault, is taken only if it
 //! belongs to the user and nobody else may write it, and holds nothing that a vault could supply. Whoever
@@ -18,9 +20,10 @@ use std::path::Path;
 use provara_core::id::Digest;
 
 use crate::cache::{Decoder, Encoder, place, read, write};
+use crate::shortcut::Confirmed;
 
 /// What a record begins with. The number changes with the content, and with every change of a rule.
-const DOMAIN: &[u8] = b"provara verified 3 ";
+const DOMAIN: &[u8] = b"provara verified 4 ";
 
 /// The largest record, in bytes: some 60 million events.
 const LIMIT: u64 = 2 << 30;
@@ -34,6 +37,10 @@ pub(crate) struct Record {
     pub(crate) digest: Digest,
     /// The sequencer at their end.
     pub(crate) state: Vec<u8>,
+    /// The checkpoints whose states were compared, in the order of what they cover.
+    pub(crate) checkpoints: Vec<Confirmed>,
+    /// Whether it was read and is as it stands there.
+    kept: bool,
 }
 
 impl Record {
@@ -46,16 +53,49 @@ impl Record {
             return None;
         }
         let mut from = Decoder(content);
-        let record = Self {
-            length: from.u64()?,
-            digest: Digest(from.array()?),
-            state: from.sized()?.to_vec(),
+        let (length, digest) = (from.u64()?, Digest(from.array()?));
+        let mut record = Self {
+            kept: true,
+            ..Self::new(length, digest, from.sized()?.to_vec())
         };
-        from.ended().then_some(record)
+        while !from.ended() {
+            record.checkpoints.push(Confirmed {
+                path: String::from_utf8(from.sized()?.to_vec()).ok()?,
+                sha256: Digest(from.array()?),
+                events: from.u64()?,
+                length: from.u64()?,
+            });
+        }
+        let within = |it: &Confirmed| it.length <= record.length;
+        record.checkpoints.iter().all(within).then_some(record)
     }
 
-    /// Keeps the record. Failing to costs the next verification its time, and nothing else.
-    pub(crate) fn keep(&self, directory: &Path, vault: &Path, keys: Digest) {
+    /// A record that is not kept yet.
+    pub(crate) fn new(length: u64, digest: Digest, state: Vec<u8>) -> Self {
+        Self {
+            length,
+            digest,
+            state,
+            checkpoints: Vec::new(),
+            kept: false,
+        }
+    }
+
+    /// Keeps the record with these checkpoints, those that it covers, unless it stands there so.
+    /// Failing to costs the next verification its time, and nothing else.
+    pub(crate) fn keep_with(
+        mut self,
+        checkpoints: &[Confirmed],
+        directory: &Path,
+        vault: &Path,
+        keys: Digest,
+    ) {
+        let covered = checkpoints.iter().filter(|it| it.length <= self.length);
+        let covered: Vec<_> = covered.cloned().collect();
+        if self.kept && self.checkpoints == covered {
+            return;
+        }
+        self.checkpoints = covered;
         let Some(path) = place(directory, vault, "verified") else {
             return;
         };
@@ -63,6 +103,12 @@ impl Record {
         content.u64(self.length);
         content.raw(&self.digest.0);
         content.sized(&self.state);
+        for checkpoint in &self.checkpoints {
+            content.sized(checkpoint.path.as_bytes());
+            content.raw(&checkpoint.sha256.0);
+            content.u64(checkpoint.events);
+            content.u64(checkpoint.length);
+        }
         let checksum = Digest::of(&content.0);
         let _ = write(&path, &[&content.0, &checksum.0]);
     }

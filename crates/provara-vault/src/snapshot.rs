@@ -10,6 +10,7 @@ use memmap2::Mmap;
 
 use crate::error::{Context, VaultError};
 use crate::map::map_prefix;
+use crate::shortcut::Shortcut;
 
 /// Logs up to this size are read, larger ones mapped: a copy of a small file cannot be cut under
 /// its reader, a copy of a large one costs memory.
@@ -25,6 +26,7 @@ enum Bytes {
 pub struct LogSnapshot {
     bytes: Bytes,
     torn: u64,
+    shortcut: Option<Shortcut>,
 }
 
 impl LogSnapshot {
@@ -67,6 +69,7 @@ impl LogSnapshot {
         Ok(Self {
             bytes: load(file, whole, path)?,
             torn: length - whole,
+            shortcut: None,
         })
     }
 
@@ -79,6 +82,7 @@ impl LogSnapshot {
         Self {
             bytes: Bytes::Read([self.bytes(), tail].concat()),
             torn: 0,
+            shortcut: None,
         }
     }
 
@@ -87,7 +91,17 @@ impl LogSnapshot {
         Ok(Self {
             bytes: load(file, len, path)?,
             torn: 0,
+            shortcut: None,
         })
+    }
+
+    /// The same log, with what the verification of these very bytes knows of the beliefs.
+    pub(crate) fn with_shortcut(self, shortcut: Option<Shortcut>) -> Self {
+        Self { shortcut, ..self }
+    }
+
+    pub(crate) fn shortcut(&self) -> Option<&Shortcut> {
+        self.shortcut.as_ref()
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
+use provara_core::beliefs::BeliefReducer;
 use provara_core::finding::{Finding, Report, Severity};
 use provara_core::id::Digest;
 use provara_core::keys::KeyRegistry;
@@ -24,6 +25,7 @@ use crate::error::VaultError;
 use crate::parallel::available_threads;
 use crate::predecessor::follow;
 use crate::record::Record;
+use crate::shortcut::{Confirmed, Shortcut};
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 
@@ -74,6 +76,8 @@ impl Vault {
         Ok(Examination {
             report: report(alone.verdict, alone.findings, alone.notes, options.strict),
             log: alone.log,
+            replayed: alone.replayed,
+            start: alone.start,
         })
     }
 
@@ -97,21 +101,27 @@ impl Vault {
         let threads = options.threads.unwrap_or_else(available_threads).max(1);
         let (registry, keys_findings) = check_keys(capture.text(KEYS));
         let directory = self.cache_directory().filter(|_| !options.no_cache);
-        let (log, digest, recorded) =
-            self.check_captured_log(&capture, &registry, threads, directory)?;
+        let checked = self.check_captured_log(&capture, &registry, threads, directory)?;
+        let (log, digest) = (checked.verdict, checked.digest);
         let (genesis, mut findings) = check_genesis(capture.text(GENESIS));
         findings.extend(check_identity(&genesis, &log, &registry));
         findings.extend(keys_findings);
         findings.extend(check_policies(|file| capture.text(file)));
-        let mut notes = Vec::from_iter(recorded);
+        let mut notes = Vec::from_iter(checked.note);
         notes.extend(sealer_note(capture.seal().signature, &log));
         let sound = log
             .findings
             .iter()
             .all(|finding| finding.severity != Severity::Error);
-        findings.extend(check_checkpoints(
-            self, &capture, &registry, &log, sound, &mut notes,
-        )?);
+        let known = &checked.confirmed;
+        let checkpoints =
+            check_checkpoints(self, &capture, &registry, &log, sound, known, &mut notes)?;
+        findings.extend(checkpoints.findings);
+        if sound && let (Some(directory), Some(record)) = (directory, checked.record) {
+            let keys = Digest::of(capture.text(KEYS).unwrap_or_default());
+            record.keep_with(&checkpoints.confirmed, directory, self.path(), keys);
+        }
+        let start = checkpoints.confirmed.into_iter().next_back();
         let disk = capture.disk(self, digest)?;
         findings.extend(check_seal(capture.seal(), &disk, &registry, &log));
         if let Some(beyond) = capture
@@ -142,6 +152,8 @@ impl Vault {
             findings,
             notes,
             log: capture.log.map(|log| log.lines.with_open_end(&log.tail)),
+            replayed: checkpoints.replayed,
+            start: start.map(|it| Shortcut::From(self.path().to_owned(), it)),
         })
     }
 }
@@ -156,6 +168,10 @@ pub(crate) struct Alone {
     /// The Merkle root of its manifest.
     pub(crate) merkle_root: Option<Digest>,
     pub(crate) log: Option<LogSnapshot>,
+    /// The reducer after the whole log, if its checkpoints had to be compared.
+    replayed: Option<BeliefReducer>,
+    /// Where a replay may begin.
+    start: Option<Shortcut>,
 }
 
 /// A verification and the log that it was of.
@@ -163,6 +179,8 @@ pub(crate) struct Alone {
 pub struct Examination {
     report: Report,
     log: Option<LogSnapshot>,
+    replayed: Option<BeliefReducer>,
+    start: Option<Shortcut>,
 }
 
 impl Examination {
@@ -178,7 +196,10 @@ impl Examination {
     /// The report of a vault that is not.
     pub fn verified(self) -> Result<VerifiedLog, Report> {
         match self.log {
-            Some(log) if self.report.is_valid() => Ok(VerifiedLog(log)),
+            Some(log) if self.report.is_valid() => {
+                let state = self.replayed.map(|it| Shortcut::State(it.finish()));
+                Ok(VerifiedLog(log.with_shortcut(state.or(self.start))))
+            }
             _ => Err(self.report),
         }
     }
@@ -204,9 +225,21 @@ impl std::ops::Deref for VerifiedLog {
     }
 }
 
+/// A log that was held against the rules.
+struct CheckedLog {
+    verdict: LogVerdict,
+    /// The SHA-256 of its bytes.
+    digest: Digest,
+    /// What was taken from the record of an earlier verification.
+    note: Option<String>,
+    /// The checkpoints that the record names.
+    confirmed: Vec<Confirmed>,
+    /// What a later verification may go on from.
+    record: Option<Record>,
+}
+
 impl Vault {
-    /// The verdict on the log, the digest of its bytes, and what was taken from the record of an earlier
-    /// verification.
+    /// Checks the log, from where the record of an earlier verification ends if its bytes are the same.
     ///
     /// # Errors
     /// [`VaultError::Cancelled`].
@@ -216,9 +249,15 @@ impl Vault {
         registry: &KeyRegistry,
         threads: usize,
         directory: Option<&Path>,
-    ) -> Result<(LogVerdict, Digest, Option<String>), VaultError> {
+    ) -> Result<CheckedLog, VaultError> {
         let Some(log) = &capture.log else {
-            return Ok((check_log(b"", b"", registry, 1), Digest::of(b""), None));
+            return Ok(CheckedLog {
+                verdict: check_log(b"", b"", registry, 1),
+                digest: Digest::of(b""),
+                note: None,
+                confirmed: Vec::new(),
+                record: None,
+            });
         };
         let lines = log.lines.bytes();
         let directory = directory.filter(|_| lines.len() as u64 >= self.record_from());
@@ -263,7 +302,7 @@ impl Vault {
             ControlFlow::Continue((sequencer.finish(registry), state, from))
         };
         let (checked, (whole, digest)) = thread::scope(|scope| {
-            let hashing = (threads > 1).then(|| thread::Builder::new().spawn_scoped(scope, &hash));
+            let hashing = (threads > 1).then(|| thread::Builder::new().spawn_scoped(scope, hash));
             match hashing {
                 Some(Ok(digests)) => (check(), digests.join().expect("hashing does not panic")),
                 // One thread is enough, or all that the system has to give.
@@ -276,21 +315,28 @@ impl Vault {
         let ControlFlow::Continue((verdict, state, from)) = checked else {
             return Err(VaultError::Cancelled);
         };
-        if let (Some(directory), Some(state)) = (directory, state) {
-            let record = Record {
-                length: lines.len() as u64,
-                digest: whole,
-                state,
-            };
-            record.keep(directory, self.path(), keys);
-        }
+        let earlier = record.filter(|_| from > 0);
+        let confirmed = earlier
+            .as_ref()
+            .map_or_else(Vec::new, |record| record.checkpoints.clone());
+        let record = match state {
+            Some(state) => Some(Record::new(lines.len() as u64, whole, state)),
+            None => earlier.filter(|_| from == lines.len()),
+        };
         let note = (from > 0).then(|| {
             format!(
                 "the log's first {from} of {} bytes are those that verified earlier on this machine: \
-                 their SHA-256 was computed again, their signatures were not (--no-cache checks all)",
+                 their SHA-256 was computed again, their signatures and the states of checkpoints that \
+                 were compared with them were not (--no-cache checks all)",
                 lines.len() + log.tail.len()
             )
         });
-        Ok((verdict, digest, note))
+        Ok(CheckedLog {
+            verdict,
+            digest,
+            note,
+            confirmed,
+            record,
+        })
     }
 }

@@ -15,7 +15,7 @@ use provara_core::keys::KeyRegistry;
 use provara_core::verify::{KeyDirectory, Sequencer, check_lines};
 use provara_vault::{AppendRequest, BatchOptions, InitOptions, Vault, VerifyOptions};
 
-/// A vault with several actors and a rotation, whose verifications are recorded.
+/// A vault with several actors, a rotation and a checkpoint, whose verifications are recorded.
 fn recorded() -> (Fixture, Vault) {
     let fixture = Fixture::with(&InitOptions {
         quorum: true,
@@ -40,6 +40,9 @@ fn recorded() -> (Fixture, Vault) {
     });
     vault
         .append_many(requests, &fixture.keyfile, BatchOptions::default())
+        .unwrap();
+    vault
+        .checkpoint(&fixture.keyfile, fixture.receipt.quorum_key_id)
         .unwrap();
     (fixture, vault)
 }
