@@ -62,6 +62,10 @@ test-python: $(VENV)/.installed ## Run the tests of the Python package, from the
 test-e2e: $(VENV)/.installed ## Run the tests of the installed executable
 	$(VENV)/bin/python -m pytest tests/e2e
 
+.PHONY: test-as-user
+test-as-user: $(VENV)/.installed ## Run the tests of the walls as an ordinary user (for whom works as root)
+	bash scripts/test_as_user.sh $(WHEELS) $(VENV)/bin/python
+
 .PHONY: test-mcp
 test-mcp: $(VENV)/.mcp node-packages build/mcp/provara-conformance ## Run the tests of the MCP server, with the official clients
 	PROVARA_CONFORMANCE_EXECUTABLE=$(CURDIR)/build/mcp/provara-conformance \
