@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use provara_core::json::{self, Value};
+use provara_core::json::{self, ParseErrorKind, Value};
 
 use crate::text::inline;
 
@@ -296,7 +296,7 @@ fn typed(key: &str, text: &str, types: &BTreeSet<String>) -> Result<Value<'stati
     let literal = match json::parse(text.as_bytes()) {
         Ok(value) => Some(value.into_owned()),
         // It was meant as JSON: taking it for a string would sign something else than was meant.
-        Err(error) if !types.contains("string") && error.kind.is_strictness() => {
+        Err(error) if !types.contains("string") && meant_as_json(text, &error.kind) => {
             return Err(SetError::BadJson {
                 key: inline(key).into_owned(),
                 error,
@@ -327,6 +327,18 @@ fn typed(key: &str, text: &str, types: &BTreeSet<String>) -> Result<Value<'stati
         value: inline(text).into_owned(),
         wanted: wanted(types),
     })
+}
+
+/// Whether a text that is not strict JSON is hardly anything else. A name may begin like `NaN` and a
+/// postal code with a zero, but not so a value in an array or an object.
+fn meant_as_json(text: &str, error: &ParseErrorKind) -> bool {
+    let number = matches!(
+        error,
+        ParseErrorKind::NotANumber | ParseErrorKind::BadNumber
+    );
+    let nested = text.trim_start().starts_with(['{', '[']);
+    let no_number = matches!(text.trim(), "NaN" | "Infinity" | "-Infinity");
+    error.is_strictness() || no_number || (number && nested)
 }
 
 fn wanted(types: &BTreeSet<String>) -> String {
@@ -509,6 +521,19 @@ mod tests {
         assert!(set(&["a=1"], Some(&schema)).is_ok());
         let taken = started.elapsed();
         assert!(taken.as_secs() < 20, "{taken:?}");
+    }
+
+    #[test]
+    fn what_was_meant_as_json_is_not_signed_as_text() {
+        for text in ["NaN", "-Infinity", "{\"x\":NaN}", "[1,-Infinity]", "[01]"] {
+            let refused = set(&[&format!("a={text}")], None);
+            assert!(matches!(refused, Err(SetError::BadJson { .. })), "{text}");
+            let schema = r#"{"properties":{"a":{"type":"string"}}}"#;
+            assert!(set(&[&format!("a={text}")], Some(schema)).is_ok(), "{text}");
+        }
+        for text in ["Nora", "Inf", "01067", "1.2.3", "[draft"] {
+            assert!(set(&[&format!("a={text}")], None).is_ok(), "{text}");
+        }
     }
 
     #[test]
