@@ -99,14 +99,35 @@ fn fix(error: &Error) -> String {
 fn command_of(words: impl Iterator<Item = OsString>) -> String {
     let mut command = Cli::command();
     let mut name = "provara".to_owned();
-    for word in words.skip(1) {
+    let mut words = words.skip(1);
+    while let Some(word) = words.next() {
         let Some(word) = word.to_str() else { continue };
-        if let Some(below) = command.find_subcommand(word).cloned() {
+        if takes_the_next_word(&command, word) {
+            words.next();
+        } else if let Some(below) = command.find_subcommand(word).cloned() {
             command = below;
             name = format!("{name} {word}");
         }
     }
     name
+}
+
+/// Whether a word is an option whose value is the word after it.
+fn takes_the_next_word(command: &clap::Command, word: &str) -> bool {
+    let is_it = |arg: &clap::Arg| match word.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long),
+        None => {
+            let mut letters = word.strip_prefix('-').unwrap_or_default().chars();
+            let short = letters.next();
+            short.is_some() && letters.next().is_none() && arg.get_short() == short
+        }
+    };
+    // Those of the top level stand for every command.
+    let top = Cli::command();
+    let known = command.get_arguments().chain(top.get_arguments());
+    known
+        .filter(|arg| arg.get_action().takes_values())
+        .any(is_it)
 }
 
 fn capital(text: &str) -> String {
@@ -134,6 +155,14 @@ mod tests {
             "provara plugins list"
         );
         assert_eq!(command(&["p", "append", "v", "--type"]), "provara append");
+        // A value is no command, whatever it is called.
+        for words in [
+            ["p", "--color", "verify", "append", "x"],
+            ["p", "append", "--type", "verify", "x"],
+            ["p", "append", "v", "--color=verify", "x"],
+        ] {
+            assert_eq!(command(&words), "provara append", "{words:?}");
+        }
     }
 
     #[test]
