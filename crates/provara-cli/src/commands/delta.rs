@@ -119,11 +119,12 @@ fn export(args: &ExportArgs) -> Result<(), Failure> {
     };
     if to_stdout {
         let mut stdout = io::stdout().lock();
-        return stdout
-            .write_all(&header)
-            .and_then(|()| stdout.write_all(events))
-            .and_then(|()| stdout.flush())
-            .map_err(|error| io_failure("write", Path::new("stdout"), &error));
+        return out::written(
+            stdout
+                .write_all(&header)
+                .and_then(|()| stdout.write_all(events))
+                .and_then(|()| stdout.flush()),
+        );
     }
     let staged = output::prepare(&args.output, args.force, &vault)?;
     output::write(
