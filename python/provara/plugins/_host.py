@@ -95,6 +95,10 @@ def _text(value: object) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
 def _refusal(request_id: object, error: BaseException, plugin: str | None = None) -> Reply:
     """Build the reply for an exception."""
     kind = "raised"
@@ -172,15 +176,16 @@ def _discover(_: Request) -> Reply:
         plugins.append(
             {
                 "kind": info["type"],
-                "name": info["name"],
-                "class": info["plugin_class"],
-                "distribution": info["distribution"],
-                "version": info["version"],
+                "name": _text(info["name"]),
+                # What a package says of itself may be no text that UTF-8 can carry.
+                "class": _text(info["plugin_class"]),
+                "distribution": _text_or_none(info["distribution"]),
+                "version": _text_or_none(info["version"]),
                 "source": info["source"],
-                "entry_point": info["entry_point"],
+                "entry_point": _text_or_none(info["entry_point"]),
                 "schema_json": record.schema_json,
-                "schema_version": info["schema_version"],
-                "cli_command": info["cli_command"],
+                "schema_version": _text_or_none(info["schema_version"]),
+                "cli_command": _text_or_none(info["cli_command"]),
             }
         )
     problems = [
