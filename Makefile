@@ -105,6 +105,7 @@ fmt-check: ## Check that the Rust is formatted
 .PHONY: clippy
 clippy: $(VENV)/.created ## Lint the Rust, warnings denied
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --package provara-mcp --all-targets --features conformance-fixtures --locked -- -D warnings
 
 # One room at a time: some have modules of the same name.
 .PHONY: mypy
