@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use anstream::{AutoStream, ColorChoice};
@@ -78,6 +78,16 @@ pub(crate) fn result_bytes(bytes: &[u8]) -> Result<(), Failure> {
     written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
 }
 
+/// Writes JSON to stdout: as it is, but to a terminal without characters that it would act upon.
+pub(crate) fn result_json_text(bytes: &[u8]) -> Result<(), Failure> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if io::stdout().is_terminal() => {
+            result_bytes(provara_plugins::text::json(text).as_bytes())
+        }
+        _ => result_bytes(bytes),
+    }
+}
+
 /// Writes a value to stdout as one line of JSON.
 pub(crate) fn result_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
     let mut line = serde_json::to_vec(value).map_err(|error| {
@@ -87,7 +97,7 @@ pub(crate) fn result_json<T: serde::Serialize>(value: &T) -> Result<(), Failure>
         )
     })?;
     line.push(b'\n');
-    result_bytes(&line)
+    result_json_text(&line)
 }
 
 /// Judges the writing of a result: a reader that went away is no failure.
@@ -136,7 +146,8 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     provara_plugins::text::inline(text)
 }
 
-/// Canonical JSON, indented by two spaces for people. Strings and number tokens stay as they are.
+/// Canonical JSON, indented by two spaces for people. Number tokens stay as they are, and strings but
+/// for what a terminal would act upon, which is written as `\uXXXX`.
 pub(crate) fn indented(canonical: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(canonical.len() * 2);
     let mut depth = 0;
@@ -180,7 +191,10 @@ pub(crate) fn indented(canonical: &[u8]) -> Vec<u8> {
             _ => text.push(byte),
         }
     }
-    text
+    match String::from_utf8(text) {
+        Ok(text) => provara_plugins::text::json(&text).into_owned().into_bytes(),
+        Err(error) => error.into_bytes(),
+    }
 }
 
 /// A path as it can be pasted into a POSIX shell.
@@ -208,6 +222,13 @@ mod tests {
         assert_eq!(quote("it's"), r"'it'\''s'");
         assert_eq!(quote("~root"), "'~root'");
         assert_eq!(quote(""), "''");
+    }
+
+    #[test]
+    fn indented_json_does_nothing_to_a_terminal() {
+        let raw = "{\"a\":\"\u{9b}2J\u{202e}\"}";
+        let shown = String::from_utf8(indented(raw.as_bytes())).unwrap();
+        assert_eq!(shown, "{\n  \"a\": \"\\u009b2J\\u202e\"\n}");
     }
 
     #[test]

@@ -32,6 +32,27 @@ pub fn block(text: &str) -> Cow<'_, str> {
     escape(text, true)
 }
 
+/// Escapes within JSON, as `\uXXXX`, so that the value stays the same. Line feeds, which canonical
+/// JSON has only between values, stay.
+pub fn json(text: &str) -> Cow<'_, str> {
+    let bad = |c: char| is_unsafe(c) && c != '\n';
+    if !text.contains(bad) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if bad(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 fn escape(text: &str, keep_lines: bool) -> Cow<'_, str> {
     let bad = |c: char| is_unsafe(c) && !(keep_lines && c == '\n');
     if !text.contains(bad) {
@@ -72,6 +93,19 @@ mod tests {
         assert_eq!(block("a\nb\x07"), "a\nb\\u{7}");
         assert_eq!(inline("ali\u{200b}ce\u{ad}"), "ali\\u{200b}ce\\u{ad}");
         assert!(matches!(inline("plain – ünïcode"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn escaped_json_says_the_same() {
+        let text = "{\"a\":\"\u{9b}31m\u{7f}\u{202e}\u{e0041}é\"}\n";
+        let escaped = json(text);
+        assert_eq!(
+            escaped,
+            "{\"a\":\"\\u009b31m\\u007f\\u202e\\udb40\\udc41é\"}\n"
+        );
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&escaped), value(text));
+        assert!(matches!(json("{\"a\":\"é\"}"), Cow::Borrowed(_)));
     }
 
     #[test]

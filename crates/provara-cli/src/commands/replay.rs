@@ -39,5 +39,5 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
         text = out::indented(&text);
     }
     text.push(b'\n');
-    out::result_bytes(&text)
+    out::result_json_text(&text)
 }
