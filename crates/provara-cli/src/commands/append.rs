@@ -218,7 +218,7 @@ fn custom(
                 out::note(&format!("no plugin was asked about '{name}': {reason}"));
                 return Ok((EventType::Custom(custom), with_options(args, None, given)?));
             }
-            _ => return Err(unusable.into_failure(&format!("the event type '{name}'"))),
+            _ => return Err(not_looked_up(unusable, name)),
         },
     };
     let Some(plugin) = session.catalog.event_type(name) else {
@@ -262,6 +262,17 @@ fn start_session(args: &AppendArgs, vault: &Vault) -> Result<Session, Unusable> 
         .protecting(vault.path())
         .protecting(vault::keyfile_path(vault, args.key.keyfile.as_deref()));
     Session::start(&args.host, job)
+}
+
+/// No plugin can be asked about the name, which may be no type at all.
+fn not_looked_up(unusable: Unusable, name: &str) -> Failure {
+    let failure = unusable.into_failure(&format!("the event type '{name}'"));
+    if name.parse::<CustomType>().is_ok() {
+        return failure;
+    }
+    failure.detail(format!(
+        "'{name}' is no core type and no reverse-domain name: at most it is a plugin's alias."
+    ))
 }
 
 /// No plugin knows the name: what was tried, what is near, what to do.

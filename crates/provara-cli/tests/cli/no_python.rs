@@ -31,11 +31,16 @@ fn a_custom_type_cannot_be_checked() {
         "{}",
         answer.stderr
     );
-    without_python(
+    let alias = without_python(
         &world,
         &["append", "vault", "--type", "login", "--data", "{}"],
-    )
-    .refused(3, "login");
+    );
+    alias.refused(3, "login");
+    assert!(
+        alias.stderr.contains("'login' is no core type"),
+        "{}",
+        alias.stderr
+    );
     // Not even with --allow-unregistered: the name is no type, so it could only be an alias.
     let arguments = [
         "append",

@@ -16,7 +16,7 @@ use provara_core::json::{self, Value};
 use provara_plugins::host::Verdict;
 use provara_vault::{AppendRequest, BatchOptions, LogWriter, Vault, parallel_map};
 
-use super::{AppendArgs, core_type, refuse_unknown, start_session};
+use super::{AppendArgs, core_type, not_looked_up, refuse_unknown, start_session};
 use crate::data::MAX_DATA_BYTES;
 use crate::error::{self, vault_failure};
 use crate::failure::{Exit, Failure};
@@ -149,7 +149,7 @@ fn print_receipts(receipts: Vec<provara_vault::AppendReceipt>) -> Result<(), Fai
     if text.is_empty() {
         return Ok(());
     }
-    out::result_bytes(&text)
+    out::result_json_text(&text)
 }
 
 /// The lines of the batch.
@@ -415,7 +415,7 @@ impl<'a> Types<'a> {
                         out::note(&format!("no plugin was asked about '{name}': {reason}"));
                         self.alone = true;
                     }
-                    _ => return Err(unusable.into_failure(&format!("the event type '{name}'"))),
+                    _ => return Err(not_looked_up(unusable, name)),
                 },
             }
         }
