@@ -75,8 +75,8 @@ pub(super) fn apply(limits: &Limits) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets the user of this process have `more` tasks (processes and threads) than now, or up to twice as
-/// many, as far as this process starts them.
+/// Lets this process start tasks (processes and threads) until its user has `more` than now; what there
+/// are now is rounded up to a power of two.
 ///
 /// The kernel counts all tasks of the user, also those that cannot be seen from a container. So it is
 /// asked for the count: a limit under which a thread starts is above it. Root has no such limit: for

@@ -487,9 +487,8 @@ impl Grants {
     fn keep_apart(&self, state: &Path) -> Result<(), PathsError> {
         let mut within = Grants::default();
         within.open_searched(state, Tree::Path)?;
-        let apart = |closed: &&PathBuf| !closed.starts_with(state) && !state.starts_with(closed);
-        let all = self.closed.iter().chain(&within.closed);
-        match all.into_iter().find(|closed| !apart(closed)) {
+        let mut closed = self.closed.iter().chain(&within.closed);
+        match closed.find(|closed| closed.starts_with(state) || state.starts_with(closed)) {
             None => Ok(()),
             Some(closed) => Err(PathsError::State {
                 state: state.to_path_buf(),
