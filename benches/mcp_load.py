@@ -78,6 +78,12 @@ class Client:
                     return dict(message["result"])
         return dict(json.loads(body)["result"])
 
+    def close(self) -> None:
+        """Ends the session, as the official clients do."""
+        self.connection.request("DELETE", "/mcp", headers=self.headers)
+        assert self.connection.getresponse().status < 300
+        self.connection.close()
+
     def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         result = self.ask("tools/call", {"name": tool, "arguments": arguments})
         assert not result.get("isError"), result
@@ -94,6 +100,7 @@ def work(port: int, calls: int, seed: int, weights: list[int], out: Any) -> None
         began = time.perf_counter()
         client.call(tool, **arguments)
         figures.setdefault(tool, []).append(time.perf_counter() - began)
+    client.close()
     out.put(figures)
 
 

@@ -225,6 +225,37 @@ def test_answers_that_nobody_reads(plain: Make, vault: Path) -> None:
             healthy(running)
 
 
+def test_more_sessions_than_there_are_places(plain: Make, vault: Path) -> None:
+    body = json.dumps(INITIALIZE).encode()
+    with plain("--vault", vault).http() as running:
+        session = opened(running)
+        for _ in range(255):
+            assert post(running, body) == 200
+        assert post(running, body) == 503
+        logged(running, "256 sessions are open")
+        # One that ends makes room.
+        end = f"DELETE /mcp HTTP/1.1\r\nHost: localhost\r\nmcp-session-id: {session}\r\n\r\n"
+        assert raw(running, end.encode()).split()[1].startswith(b"2")
+        healthy(running)
+
+
+def test_sessions_and_calls_leave_nothing_behind(plain: Make, vault: Path) -> None:
+    async def sessions(running: Http, count: int) -> None:
+        for _ in range(count):
+            async with over_http(running) as session:
+                await session.list_tools()
+                await call(session, "get_vault_status")
+                await call(session, "query_events")
+                await call(session, "append_event", type="OBSERVATION", data=DOOR)
+
+    with plain("--vault", vault).http() as running:
+        anyio.run(sessions, running, 20)
+        before = running.memory()
+        anyio.run(sessions, running, 60)
+        # A session costs about 180 KiB while it lives: all of them together would be seen.
+        assert running.memory() - before < 4 << 10
+
+
 # ------------------------------------------------------------------------------ stdio
 
 
