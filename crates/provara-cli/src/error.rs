@@ -20,7 +20,7 @@ use provara_plugins::schema::SchemaViolations;
 use provara_plugins::set_option::SetError;
 use provara_plugins::staging::StagingError;
 use provara_plugins::walls::PathsError;
-use provara_vault::{ErrorClass, VaultError};
+use provara_vault::{ErrorClass, VaultError, layout};
 
 use crate::determinism::Difference;
 use crate::failure::{Exit, Failure};
@@ -89,6 +89,10 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         VaultError::Locked { .. } => {
             "Wait until the other writer is done, then try again.".to_owned()
         }
+        VaultError::SealContradiction { file, .. } if file == layout::KEYS => format!(
+            "Look at {file}. If a rotation of your own was interrupted, run 'provara manifest {vault}'; \
+             else restore the vault from a copy that verifies."
+        ),
         VaultError::BrokenLog { .. }
         | VaultError::SealContradiction { .. }
         | VaultError::Structure { .. } => format!(
@@ -117,8 +121,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
                 .to_owned()
         }
         VaultError::WouldNotVerify { .. } => {
-            "Sign with a surviving key that is neither revoked nor promoted: --keyfile FILE --key-id \
-             ID."
+            "Sign with a surviving key that is neither revoked nor promoted: --keyfile FILE --key-id ID."
                 .to_owned()
         }
         VaultError::InsideVault { .. } => {
@@ -140,8 +143,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
              {vault}/identity/keys.json."
         ),
         VaultError::NoSigningKey { .. } => {
-            "Give a keyfile with an active key that has the role root or attestation: --keyfile \
-             FILE."
+            "Give a keyfile with an active key that has the role root or attestation: --keyfile FILE."
                 .to_owned()
         }
         VaultError::KeyUnknown { .. } => format!(

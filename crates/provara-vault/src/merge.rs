@@ -60,7 +60,7 @@ pub struct MergeOptions {
     /// appended to it.
     pub keep_forks: bool,
     /// Take these keys of the other side into `keys.json`, though no promotion in the log brings
-    /// them. The merge itself is signed with a key that was trusted before.
+    /// them. The merge is not signed with one of them.
     pub trust_keys: Vec<KeyId>,
     /// Sign the seal with this key of the keyfile.
     pub key_id: Option<KeyId>,

@@ -56,7 +56,8 @@ pub(crate) struct HowArgs {
     #[arg(long)]
     keep_forks: bool,
 
-    /// Trust this key of the other side, though no promotion in the log brings it (repeatable)
+    /// Trust this key of the other side, though no promotion in the log brings it (repeatable). A
+    /// merge is not signed with a key that it only begins to trust
     #[arg(long, value_name = "ID", value_parser = key_id)]
     trust_key: Vec<KeyId>,
 }
