@@ -417,12 +417,17 @@ pub(crate) fn discovery_failure(error: HostError) -> Failure {
 
 /// A signal asked the command to end, and it has cleaned up.
 pub(crate) fn interrupted(signal: i32) -> Failure {
+    interrupted_after(signal, "nothing was changed")
+}
+
+/// The same where something was done before.
+pub(crate) fn interrupted_after(signal: i32, done: &str) -> Failure {
     // Never dropped: the last guard would let the signal end the process at once, and the exit code
     // would depend on who waits for it.
     std::mem::forget(Guard::new());
     Failure::new(
         Exit::Interrupted(u8::try_from(signal).unwrap_or_default()),
-        "Interrupted; nothing was changed.",
+        format!("Interrupted; {done}."),
     )
 }
 

@@ -32,7 +32,7 @@ pub(crate) const HEADING: &str = "Plugin options";
 pub(crate) struct HostArgs {
     /// End a plugin that takes longer than this many seconds [default: no limit]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = HEADING)]
-    timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
 
     /// The walls around plugins: require (all of them, or no plugin), auto (the best that the system
     /// has) or off (a separate process only) [env: PROVARA_SANDBOX] [default: auto]

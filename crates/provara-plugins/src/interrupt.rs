@@ -11,7 +11,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
@@ -97,6 +100,24 @@ impl Guard {
     #[must_use]
     pub fn received(&self) -> Option<i32> {
         received()
+    }
+
+    /// Waits until `source` can be read, a signal has arrived or `limit` has passed; says whether it
+    /// can be read.
+    ///
+    /// # Errors
+    /// If the system refuses to wait.
+    pub fn wait_for(&self, source: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<bool> {
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let mut fds = [
+            PollFd::from_borrowed_fd(source, PollFlags::IN),
+            PollFd::from_borrowed_fd(self.wake(), PollFlags::IN),
+        ];
+        match poll(&mut fds, limit.as_ref()) {
+            Ok(_) => Ok(!fds[0].revents().is_empty()),
+            Err(Errno::INTR) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// A descriptor that is readable once a signal has arrived, for `poll`.

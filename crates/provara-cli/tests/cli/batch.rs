@@ -161,3 +161,53 @@ fn a_batch_is_no_single_append() {
     assert_eq!(world.run(&["append", "vault", "--batch", "absent"]).code, 3);
     assert_eq!(events(&world), 2);
 }
+
+/// A source that pauses: what it wrote is sealed, half a line waits, and a signal ends it well.
+#[test]
+fn events_are_sealed_while_the_next_line_is_awaited() {
+    use std::io::Write as _;
+    let world = World::with_vault();
+    let before = events(&world);
+    let mut command = std::process::Command::new(world.command().get_program());
+    command
+        .args(["append", "vault", "--batch", "-"])
+        .env("HOME", world.path("home"))
+        .current_dir(world.path("."))
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut source = child.stdin.take().unwrap();
+    let second = line("a", 2);
+    let (half, rest) = second.split_at(20);
+    let seal = || std::fs::read_to_string(world.path("vault/merkle_root.txt")).unwrap();
+    let sealed = |count: usize, old: &str| {
+        let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while events(&world) < count || seal() == old {
+            assert!(
+                std::time::Instant::now() < limit,
+                "{} events",
+                events(&world)
+            );
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        verifies(&world);
+    };
+    let old = seal();
+    source
+        .write_all(format!("{}{half}", line("a", 1)).as_bytes())
+        .unwrap();
+    sealed(before + 1, &old);
+    let old = seal();
+    source.write_all(rest.as_bytes()).unwrap();
+    sealed(before + 2, &old);
+    let killed = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("2 events of the batch are in"), "{stderr}");
+    verifies(&world);
+    drop(source);
+}

@@ -241,6 +241,19 @@ impl BatchWriter<'_> {
         Ok(())
     }
 
+    /// Writes and seals what was taken so far, because the next events may be long in coming. An atomic
+    /// batch waits for its end.
+    ///
+    /// # Errors
+    /// [`VaultError`] where the disk refuses, which ends the batch.
+    pub fn pause(&mut self) -> Result<(), VaultError> {
+        if self.options.atomic {
+            return Ok(());
+        }
+        self.flush()?;
+        self.seal()
+    }
+
     fn append_run(&mut self, requests: Vec<AppendRequest>) -> Result<(), Rejected> {
         let (writer, keyfile) = (&self.writer, self.keyfile);
         let prepared = parallel::map(requests, self.threads, |request| {

@@ -5,15 +5,18 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::num::NonZero;
+use std::os::fd::AsFd;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use provara_core::canonical;
 use provara_core::event::Namespace;
 use provara_core::event_type::{CustomType, EventType};
 use provara_core::json::{self, Value};
 use provara_plugins::host::Verdict;
+use provara_plugins::interrupt::Guard;
 use provara_vault::{AppendRequest, BatchOptions, LogWriter, Vault, parallel_map};
 
 use super::{AppendArgs, core_type, not_looked_up, refuse_unknown, start_session};
@@ -32,6 +35,9 @@ const GROUP_BYTES: usize = 8 << 20;
 
 /// The longest line: as much data as one event may have, and its other members.
 const MAX_LINE: u64 = MAX_DATA_BYTES + (64 << 10);
+
+/// How long events that were taken wait for the next line before they are sealed.
+const SEAL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A line of the input that was read as an event.
 struct Item {
@@ -62,14 +68,25 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
     };
     let mut batch = writer.batch(&keyfile, options);
     let mut refused: Option<(u64, Failure)> = None;
-    while refused.is_none() {
-        let (group, unreadable) = match lines.group() {
-            Ok(group) => (group, None),
+    let mut ended = false;
+    // What was taken and is not sealed yet does not wait for the next line longer than this.
+    let mut idle = None;
+    while refused.is_none() && !ended {
+        let (group, unreadable) = match lines.group(idle) {
+            Ok(group) => {
+                ended = group.ended;
+                (group.lines, None)
+            }
             Err((group, number, failure)) => (group, Some((number, failure))),
         };
-        if group.is_empty() && unreadable.is_none() {
-            break;
+        if group.is_empty() && unreadable.is_none() && !ended {
+            if idle.take().is_some() {
+                batch.pause().map_err(failed)?;
+                print_receipts(batch.take_receipts())?;
+            }
+            continue;
         }
+        idle = Some(SEAL_INTERVAL);
         let numbers: Vec<u64> = group.iter().map(|(number, _)| *number).collect();
         let parsed = parallel_map(group, threads, |(_, line)| parse(&line));
         let (items, bad) = types.check(parsed, threads)?;
@@ -120,6 +137,10 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
     };
     print_receipts(batch.take_receipts())?;
     receipt.notes.iter().for_each(|note| out::note(note));
+    if let (Some(signal), true) = (lines.guard.received(), refused.is_some()) {
+        let done = format!("{} events of the batch are in and sealed", receipt.events);
+        return Err(error::interrupted_after(signal, &done));
+    }
     if let Some((number, failure)) = refused {
         return Err(failure.within(&format!(
             "Line {number} of the batch was refused; the {} events before it are in and sealed",
@@ -154,62 +175,110 @@ fn print_receipts(receipts: Vec<provara_vault::AppendReceipt>) -> Result<(), Fai
 
 /// The lines of the batch.
 struct Lines {
-    reader: Box<dyn BufRead>,
+    reader: BufReader<File>,
     source: String,
+    /// The beginning of a line whose end has not arrived.
+    partial: Vec<u8>,
     number: u64,
+    /// A signal ends the reading, and what was read before is sealed.
+    guard: Guard,
 }
 
 impl Lines {
     fn open(source: &str) -> Result<Self, Failure> {
-        let (reader, source): (Box<dyn BufRead>, _) = match source {
-            "-" => (Box::new(io::stdin().lock()), "standard input".to_owned()),
-            path => {
-                let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-                (
-                    Box::new(BufReader::with_capacity(1 << 20, file)),
-                    path.to_owned(),
-                )
-            }
+        let (file, source) = match source {
+            "-" => (
+                io::stdin().as_fd().try_clone_to_owned().map(File::from),
+                "standard input",
+            ),
+            path => (File::open(path), path),
         };
+        let file = file.map_err(|error| unreadable(source, &error))?;
         Ok(Self {
-            reader,
-            source,
+            reader: BufReader::with_capacity(1 << 20, file),
+            source: source.to_owned(),
+            partial: Vec::new(),
             number: 0,
+            guard: Guard::new().map_err(|error| error::signals_failure(&error))?,
         })
     }
 
-    /// The next lines, without their ends; none at the end of the input. The error has the lines
-    /// before the one that could not be read, its number, and why.
-    fn group(&mut self) -> Result<Vec<Numbered>, (Vec<Numbered>, u64, Failure)> {
-        let mut group = Vec::with_capacity(GROUP);
-        let mut bytes = 0;
-        while group.len() < GROUP && bytes < GROUP_BYTES {
-            let mut line = Vec::with_capacity(512);
-            let read = (&mut self.reader)
-                .take(MAX_LINE + 1)
-                .read_until(b'\n', &mut line);
-            let number = self.number + 1;
-            match read {
-                Err(error) => return Err((group, number, unreadable(&self.source, &error))),
-                Ok(0) => break,
-                Ok(length) if length as u64 > MAX_LINE => {
-                    let failure = Failure::new(
-                        Exit::Usage,
-                        format!("The line is longer than {} bytes.", MAX_LINE),
-                    )
-                    .fix("Keep the bytes in a file, and put its name and SHA-256 into the event.");
-                    return Err((group, number, failure));
-                }
-                Ok(length) => bytes += length,
-            }
-            if line.last() == Some(&b'\n') {
-                line.pop();
-            }
-            self.number = number;
-            group.push((number, line));
+    /// Whether there is something to read, or the end of it, within a time.
+    fn ready(&self, limit: Option<Duration>) -> Result<bool, Failure> {
+        if !self.reader.buffer().is_empty() {
+            return Ok(true);
         }
-        Ok(group)
+        let ready = self.guard.wait_for(self.reader.get_ref().as_fd(), limit);
+        match self.guard.received() {
+            Some(signal) => Err(error::interrupted(signal)),
+            None => ready.map_err(|error| unreadable(&self.source, &error)),
+        }
     }
+
+    /// The next lines that are there, without their ends; none at the end of the input, or if none
+    /// comes for as long as `limit`. The error has the lines before the one that could not be read,
+    /// its number, and why.
+    fn group(&mut self, limit: Option<Duration>) -> Result<Group, (Vec<Numbered>, u64, Failure)> {
+        let mut lines = Vec::with_capacity(GROUP);
+        let mut bytes = 0;
+        while lines.len() < GROUP && bytes < GROUP_BYTES {
+            let number = self.number + 1;
+            let limit = if lines.is_empty() {
+                limit
+            } else {
+                Some(Duration::ZERO)
+            };
+            match self.ready(limit) {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Ok(Group {
+                        lines,
+                        ended: false,
+                    });
+                }
+                Err(failure) => return Err((lines, number, failure)),
+            }
+            let available = match self.reader.fill_buf() {
+                Ok(available) => available,
+                Err(error) => return Err((lines, number, unreadable(&self.source, &error))),
+            };
+            let end = available.iter().position(|byte| *byte == b'\n');
+            let ended = available.is_empty();
+            let (line, used) = match end {
+                Some(end) => (&available[..end], end + 1),
+                None => (available, available.len()),
+            };
+            self.partial.extend_from_slice(line);
+            self.reader.consume(used);
+            if self.partial.len() as u64 > MAX_LINE {
+                let failure = Failure::new(
+                    Exit::Usage,
+                    format!("The line is longer than {MAX_LINE} bytes."),
+                )
+                .fix("Keep the bytes in a file, and put its name and SHA-256 into the event.");
+                return Err((lines, number, failure));
+            }
+            if end.is_some() || (ended && !self.partial.is_empty()) {
+                bytes += self.partial.len();
+                self.number = number;
+                lines.push((number, std::mem::take(&mut self.partial)));
+            }
+            if ended {
+                return Ok(Group { lines, ended });
+            }
+        }
+        Ok(Group {
+            lines,
+            ended: false,
+        })
+    }
+}
+
+/// Lines that are taken together.
+struct Group {
+    lines: Vec<Numbered>,
+    /// Whether the input ended.
+    ended: bool,
 }
 
 fn unreadable(source: &str, error: &io::Error) -> Failure {
@@ -361,6 +430,7 @@ impl<'a> Types<'a> {
         &mut self,
         made: &[Result<(Item, Option<usize>), Failure>],
     ) -> Option<(usize, Failure)> {
+        let limit = self.args.host.timeout;
         let session = self.session.as_mut()?;
         let mut by_plugin: HashMap<usize, Vec<(usize, &Value<'_>)>> = HashMap::new();
         for (at, made) in made.iter().enumerate() {
@@ -372,6 +442,10 @@ impl<'a> Types<'a> {
         }
         let mut first: Option<(usize, Failure)> = None;
         for (plugin, lines) in by_plugin {
+            // Not for the whole batch: a plugin is not late because the next line is.
+            if let Some(limit) = limit {
+                session.host.limit_next(limit);
+            }
             let (at, data): (Vec<_>, Vec<_>) = lines.into_iter().unzip();
             let (line, failure) = match session
                 .host
@@ -442,7 +516,11 @@ impl<'a> Types<'a> {
 
     /// Asks the plugin's own `validate`.
     fn ask(&mut self, plugin: usize, data: &Value<'_>) -> Result<(), Failure> {
+        let limit = self.args.host.timeout;
         let session = self.session.as_mut().expect("a plugin was found in it");
+        if let Some(limit) = limit {
+            session.host.limit_next(limit);
+        }
         let plugin = &session.catalog.event_types[plugin];
         match session.host.validate(&plugin.event_type, data) {
             Ok(Verdict::Refused(reason)) => Err(error::refused_by_plugin(plugin, &reason)),
@@ -452,7 +530,13 @@ impl<'a> Types<'a> {
     }
 
     fn finish(&mut self) -> Result<(), Failure> {
-        self.session.take().map_or(Ok(()), Session::finish)
+        let limit = self.args.host.timeout;
+        self.session.take().map_or(Ok(()), |mut session| {
+            if let Some(limit) = limit {
+                session.host.limit_next(limit);
+            }
+            session.finish()
+        })
     }
 }
 
