@@ -46,16 +46,17 @@ pub(crate) fn examine(
         strict,
         ..VerifyOptions::default()
     };
-    let (examination, path) = run(py, || {
+    let (report, log) = run(py, || {
         let vault = open(&path)?;
-        Ok((vault.examine(&options)?, vault.log_path()))
+        let examination = vault.examine(&options)?;
+        let report = examination.report().clone();
+        let log = examination.verified().ok().map(|log| Log {
+            snapshot: Arc::new(log.into_snapshot()),
+            path: vault.log_path(),
+        });
+        Ok((report, log))
     })?;
-    let report = to_python(py, examination.report())?;
-    let log = examination.verified().ok().map(|log| Log {
-        snapshot: Arc::new(log.into_snapshot()),
-        path,
-    });
-    Ok((report, log))
+    Ok((to_python(py, &report)?, log))
 }
 
 #[pymethods]
