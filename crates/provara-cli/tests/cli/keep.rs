@@ -196,6 +196,23 @@ fn a_repair_asks_for_a_key_only_where_it_signs() {
     done(&world.run(&["verify", "vault", "--strict"]));
 }
 
+/// What an interrupted rotation leaves in a vault whose `keys.json` another tool had laid out cannot be
+/// told from a key that somebody added: the user looks, and seals it.
+#[test]
+fn keys_that_differ_from_their_seal_are_the_users_to_judge() {
+    let world = World::with_vault();
+    let path = world.path("vault/identity/keys.json");
+    let keys = fs::read_to_string(&path).unwrap();
+    fs::write(&path, keys + "\n").unwrap();
+    let arguments = ["append", "vault", "--type", "OBSERVATION", "--data", "{}"];
+    let refused = world.run(&arguments);
+    refused.refused(1, "keys.json");
+    let fix = "Look at identity/keys.json. If a rotation of your own was interrupted, run 'provara manifest";
+    assert!(refused.stderr.contains(fix), "{}", refused.stderr);
+    done(&world.run(&["manifest", "vault"]));
+    done(&world.run(&arguments));
+}
+
 #[test]
 fn evidence_is_not_repaired() {
     let world = World::with_vault();
