@@ -98,11 +98,7 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
         .fold(query, Query::condition);
     let mut printer = Printer {
         out: io::BufWriter::new(io::stdout().lock()),
-        format: if args.json {
-            Format::Json
-        } else {
-            args.format
-        },
+        format: if args.json { Format::Json } else { args.format },
         printed: 0,
     };
     out::written(print(
