@@ -324,10 +324,14 @@ impl Vault {
             None => earlier.filter(|_| from == lines.len()),
         };
         let note = (from > 0).then(|| {
+            let states = match confirmed.len() {
+                0 => String::new(),
+                count => format!(" and the states of the checkpoints ({count})"),
+            };
             format!(
                 "the log's first {from} of {} bytes are those that verified earlier on this machine: \
-                 their SHA-256 was computed again, their signatures and the states of checkpoints that \
-                 were compared with them were not (--no-cache checks all)",
+                 their SHA-256 was computed again, their signatures{states} were not (--no-cache \
+                 checks all)",
                 lines.len() + log.tail.len()
             )
         });

@@ -107,7 +107,7 @@ fn events() -> impl Strategy<Value = Vec<AppendRequest>> {
 #[test]
 fn from_whatever_checkpoint_the_state_is_that_of_a_replay() {
     let ways = Cell::new((0, 0));
-    let mut runner = TestRunner::new(Config::with_cases(16));
+    let mut runner = TestRunner::new(Config::with_cases(32));
     runner
         .run(&events(), |events| {
             for position in 0..=events.len() {
@@ -212,4 +212,6 @@ fn a_checkpoint_in_the_place_of_a_confirmed_one_is_compared() {
     fs::write(&path, honest).unwrap();
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
     assert!(verify().is_valid());
+    let told = "and the states of the checkpoints (1) were not";
+    assert!(verify().notes().iter().any(|note| note.contains(told)));
 }
