@@ -11,8 +11,11 @@ use common::{Fixture, request};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use provara_core::canonical::jcs;
 use provara_core::checkpoint::build;
 use provara_core::finding::Report;
+use provara_core::json::{self, Object, Value};
+use provara_core::keys::signature_to_base64;
 use provara_vault::{AppendRequest, BatchOptions, LogSnapshot, Vault, VerifyOptions};
 
 fn keeping(fixture: &Fixture) -> Vault {
@@ -180,6 +183,34 @@ fn a_replay_goes_on_from_the_latest_checkpoint() {
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("\"door", "\"gate")).unwrap();
     assert_eq!(beliefs(&log), (expected, Way::Replayed));
+}
+
+/// The strict form does not tell 1 from 1.0: such a checkpoint is sound, and nothing goes on from it.
+#[test]
+fn a_checkpoint_in_the_strict_form_is_compared_each_time() {
+    let fixture = Fixture::new();
+    let vault = keeping(&fixture);
+    append(&fixture, &[observation("1.0")]);
+    checkpoint(&fixture);
+    let path = fixture.file("checkpoints/0000000003.chk");
+    let honest = fs::read(&path).unwrap();
+    let parsed = json::parse(&honest).unwrap();
+    let mut members = parsed.as_object().unwrap().clone();
+    members.retain(|(name, _)| name != "sig");
+    let strict = |members: &Object<'_>| jcs(&Value::Object(members.clone())).unwrap();
+    let signature = fixture.keyfile.keys()[0].sign(&strict(&members));
+    let signature = Value::String(signature_to_base64(&signature).into());
+    members.push(("sig".into(), signature));
+    let text = strict(&members);
+    assert_ne!(text.len(), honest.len());
+    fs::write(&path, text).unwrap();
+    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    append(&fixture, &[common::note("a", "x")]);
+    let expected = beliefs(&vault.snapshot().unwrap()).0;
+    for _ in 0..2 {
+        let log = verified(&vault, false);
+        assert_eq!(beliefs(&log), (expected.clone(), Way::Known));
+    }
 }
 
 #[test]
