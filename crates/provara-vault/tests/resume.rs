@@ -110,7 +110,7 @@ fn events() -> impl Strategy<Value = Vec<AppendRequest>> {
 #[test]
 fn from_whatever_checkpoint_the_state_is_that_of_a_replay() {
     let ways = Cell::new((0, 0));
-    let mut runner = TestRunner::new(Config::with_cases(32));
+    let mut runner = TestRunner::new(Config::with_cases(16));
     runner
         .run(&events(), |events| {
             for position in 0..=events.len() {
