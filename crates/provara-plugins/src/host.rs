@@ -203,6 +203,8 @@ impl Host {
         host.confinement = confinement;
         host.log = log_fd.zip(log.map(|(_, len)| len));
         host.channel.deadline = deadline;
+        // While the interpreter starts. Where it fails, whoever needs a schema applied hears why.
+        host.judge(NO_PLUGIN).ok();
         host.greet(&options.interpreter)?;
         Ok(host)
     }

@@ -63,8 +63,8 @@ impl Host {
         }
     }
 
-    /// The process that applies schemas, started when it is first needed, for `plugin`.
-    fn judge(&mut self, plugin: &str) -> Result<&mut Judge, HostError> {
+    /// The process that applies schemas, started where there is none, for `plugin`.
+    pub(super) fn judge(&mut self, plugin: &str) -> Result<&mut Judge, HostError> {
         if self.judge.is_none() {
             let guard = self.interruptible.then(Guard::new).transpose()?;
             let launcher = self.launcher.as_deref();
