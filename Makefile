@@ -178,8 +178,8 @@ $(VENV)/.ready: $(VENV)/.created tests/requirements.txt
 $(WHEELS)/.built: $(VENV)/.created $(sources)
 	@echo "Building the wheel (a few minutes the first time)"
 	@rm -rf build/new build/lib build/lib.* build/bdist.*
-	@$(PIP) wheel --prefer-binary --find-links $(WHEELS) --wheel-dir build/new 'setuptools>=68' .
 	@mkdir -p $(WHEELS)
+	@$(PIP) wheel --prefer-binary --find-links $(WHEELS) --wheel-dir build/new 'setuptools>=68' .
 	@rm -f $(WHEELS)/provara_protocol-*.whl
 	@mv -f build/new/*.whl $(WHEELS)
 	@rmdir build/new

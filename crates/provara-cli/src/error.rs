@@ -574,40 +574,4 @@ pub(crate) fn sentence(message: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_system_refused_has_its_own_fix() {
-        use io::ErrorKind as Kind;
-        for (kind, fix) in [
-            (Kind::NotFound, "Check that '/v a' exists."),
-            (
-                Kind::PermissionDenied,
-                "Check who may read and write it: ls -ld '/v a'",
-            ),
-            (
-                Kind::ReadOnlyFilesystem,
-                "Work on a copy on a writable disk; 'provara verify' needs none.",
-            ),
-            (Kind::StorageFull, "Free some space: df -h '/v a'"),
-            (Kind::QuotaExceeded, "Free some space: df -h '/v a'"),
-            (Kind::IsADirectory, "Check the path: ls -ld '/v a'"),
-            (Kind::Other, "Check the disk and the path: ls -ld '/v a'"),
-        ] {
-            assert_eq!(io_fix(&kind.into(), Path::new("/v a")), fix);
-        }
-    }
-
-    #[test]
-    fn sentences_keep_names_as_they_are() {
-        assert_eq!(sentence("there is no vault"), "There is no vault.");
-        assert_eq!(sentence("manifest.json: torn"), "manifest.json: torn.");
-        assert_eq!(
-            sentence("evt_0123 is in the log."),
-            "evt_0123 is in the log."
-        );
-        assert_eq!(sentence("'x' is locked"), "'x' is locked.");
-        assert_eq!(sentence(""), ".");
-    }
-}
+mod tests;
