@@ -106,6 +106,8 @@ def test_pages(plain: Make, vault: Path, transport: str) -> None:
             assert lines == [3, 4, 5, 6, 7, 8, 9]
             some = await call(session, "query_events", where=["payload.value=4"])
             assert [event["line"] for event in some["events"]] == [7]
+            none = await call(session, "query_events", type="observation")
+            assert not none["events"] and "did you mean 'OBSERVATION'?" in none["notes"][0]
             await refused(session, "query_events", cursor="-1")
             await refused(session, "query_events", after="yesterday")
             with pytest.raises(MCPError):

@@ -100,6 +100,16 @@ impl FromStr for Condition {
 }
 
 impl Condition {
+    /// The member of the event, at its top level, where the path begins.
+    #[must_use]
+    pub fn member(&self) -> &str {
+        match self.path.0.first() {
+            Some(Step::Key(key)) => key,
+            // A path begins with a key.
+            _ => "",
+        }
+    }
+
     fn holds(&self, event: &Value<'_>) -> bool {
         let Some(found) = self.path.find(event) else {
             return false;
@@ -199,6 +209,18 @@ impl Query {
     pub fn condition(mut self, condition: Condition) -> Self {
         self.conditions.push(condition);
         self
+    }
+
+    /// The type that is asked for.
+    #[must_use]
+    pub fn wanted_type(&self) -> Option<&str> {
+        self.event_type.as_ref().map(|wanted| wanted.text.as_str())
+    }
+
+    /// The conditions that are asked for.
+    #[must_use]
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
     }
 
     /// Whether a line of the log, given without its LF, is an event to choose. A line that is not

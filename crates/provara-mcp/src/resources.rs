@@ -153,7 +153,7 @@ pub(crate) fn read(hub: &Hub, uri: &str, job: &Handle) -> Result<ReadResourceRes
             .map_err(wrong)?;
             let vault = served.open(&*hub.words, job).map_err(refused)?;
             let log = served.verified(&vault, &*hub.words).map_err(refused)?;
-            finished(read::page(&served, &log, &query, limit, skip)).map_err(refused)?
+            finished(read::page(hub, &served, &log, &query, limit, skip)).map_err(refused)?
         }
     };
     let contents = ResourceContents::text(text, uri).with_mime_type(JSON);

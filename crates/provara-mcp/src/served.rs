@@ -211,6 +211,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use provara_core::query::Query;
     use provara_vault::InitOptions;
 
     struct Plain;
@@ -218,6 +219,10 @@ mod tests {
     impl Words for Plain {
         fn tell(&self, trouble: Trouble<'_>) -> String {
             format!("{trouble:?}")
+        }
+
+        fn nothing_chosen(&self, _: &Query, _: &LogSnapshot) -> Vec<String> {
+            Vec::new()
         }
     }
 

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use provara_core::canonical::CanonicalError;
 use provara_core::finding::Report;
+use provara_core::query::Query;
 use provara_plugins::builtin::ExportError;
 use provara_plugins::catalog::EventTypeInfo;
 use provara_plugins::host::HostError;
 use provara_plugins::interpreter::InterpreterError;
 use provara_plugins::staging::StagingError;
-use provara_vault::VaultError;
+use provara_vault::{LogSnapshot, VaultError};
 
 /// An error of the libraries that an agent is to be told of.
 #[derive(Debug)]
@@ -60,4 +61,8 @@ pub enum Trouble<'a> {
 pub trait Words: Send + Sync {
     /// The whole text, of several lines.
     fn tell(&self, trouble: Trouble<'_>) -> String;
+
+    /// Why a query that chose no event of the log may have been meant otherwise: a sentence for each
+    /// reason.
+    fn nothing_chosen(&self, query: &Query, log: &LogSnapshot) -> Vec<String>;
 }

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use provara_core::query::Query;
 use provara_mcp::install::{Client, Entry};
 use provara_mcp::{
     Config, HttpSettings, PluginSettings, ServeError, Transport, Trouble, VaultSpec, Words,
 };
 use provara_plugins::walls::Sandbox;
+use provara_vault::LogSnapshot;
 
 use crate::cli::KeyArgs;
 use crate::failure::{Exit, Failure};
@@ -299,6 +301,10 @@ impl Words for CommandLine {
             _ => Failure::new(Exit::CouldNot, "The call failed.").fix("Call again."),
         };
         failure.text()
+    }
+
+    fn nothing_chosen(&self, query: &Query, log: &LogSnapshot) -> Vec<String> {
+        super::query::nothing_chosen(query, log)
     }
 }
 

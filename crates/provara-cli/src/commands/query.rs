@@ -11,10 +11,14 @@ use provara_vault::LogSnapshot;
 
 use crate::cli::{GateArgs, VaultArg};
 use crate::failure::Failure;
+use crate::plugins::nearest;
 use crate::{gate, out, vault};
 
 /// How much of a payload a table shows, in characters.
 const PAYLOAD_WIDTH: usize = 60;
+
+/// How many of a log's types are named where a query asks for none of them.
+const SHOWN_TYPES: usize = 10;
 
 /// Print the events that meet every given condition, in the order of the log
 ///
@@ -101,12 +105,69 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
         format: if args.json { Format::Json } else { args.format },
         printed: 0,
     };
-    out::written(print(
-        &log,
-        &query,
-        args.limit.unwrap_or(u64::MAX),
-        &mut printer,
+    let limit = args.limit.unwrap_or(u64::MAX);
+    out::written(print(&log, &query, limit, &mut printer))?;
+    if printer.printed == 0 && limit > 0 {
+        let notes = nothing_chosen(&query, &log);
+        notes.iter().for_each(|text| out::note(text));
+    }
+    Ok(())
+}
+
+/// Why a query that chose no event of the log may have been meant otherwise: a sentence for each
+/// reason.
+pub(crate) fn nothing_chosen(query: &Query, log: &LogSnapshot) -> Vec<String> {
+    let absent = query.wanted_type().and_then(|name| absent_type(name, log));
+    let members = query.conditions().iter().map(Condition::member);
+    let absent_members = members.filter(|name| !has_member(name, log)).map(|name| {
+        format!(
+            "no event has '{name}' at its top level; what was recorded stands in the payload, as \
+                 in payload.{name}=VALUE."
+        )
+    });
+    absent.into_iter().chain(absent_members).collect()
+}
+
+/// Says that no event has this type, if so, and which type may have been meant.
+fn absent_type(name: &str, log: &LogSnapshot) -> Option<String> {
+    // A log that cannot be summed up was not verified, and the user said that it need not be.
+    let types = log.summary().ok()?.types;
+    if types.contains_key(name) {
+        return None;
+    }
+    let known = || types.keys().map(String::as_str);
+    let last_label = |known: &&str| {
+        let label = known.rsplit('.').next().unwrap_or(known);
+        label.eq_ignore_ascii_case(name)
+    };
+    let help = match nearest(name, known()).or_else(|| known().find(last_label)) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => {
+            let shown: Vec<_> = known().take(SHOWN_TYPES).collect();
+            let more = if types.len() > SHOWN_TYPES {
+                ", …"
+            } else {
+                ""
+            };
+            format!("it holds {}{more}.", shown.join(", "))
+        }
+    };
+    Some(format!(
+        "no event of type '{name}' stands in this log (aliases of plugins are not known here); {help}"
     ))
+}
+
+/// Whether an event has this member at its top level.
+fn has_member(name: &str, log: &LogSnapshot) -> bool {
+    let mut found = false;
+    log.query(&Query::default(), |_, line| {
+        found = json::parse(line).is_ok_and(|event| event.get(name).is_some());
+        match found {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    });
+    found
 }
 
 fn print(
@@ -142,7 +203,7 @@ impl<W: Write> Printer<W> {
             Format::Json => self.out.write_all(b"["),
             Format::Table => writeln!(
                 self.out,
-                "{:>8}  {:27}  {:16}  {:28}  PAYLOAD",
+                "{:>8}  {:27}  {:17}  {:28}  PAYLOAD",
                 "LINE", "TIME", "ACTOR", "TYPE"
             ),
             Format::Ndjson => Ok(()),
@@ -182,7 +243,7 @@ impl<W: Write> Printer<W> {
         };
         writeln!(
             self.out,
-            "{number:>8}  {:27}  {:16}  {:28}  {}",
+            "{number:>8}  {:27}  {:17}  {:28}  {}",
             text("timestamp_utc"),
             text("actor"),
             text("type"),

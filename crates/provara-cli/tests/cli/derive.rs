@@ -134,3 +134,49 @@ fn a_query_finds_events_by_every_filter() {
         .run(&["query", "vault", "--after", "yesterday"])
         .refused(2, "RFC 3339");
 }
+
+#[test]
+fn a_query_for_what_the_log_never_held_says_so() {
+    let world = World::with_vault();
+    world.observe("door", "1");
+    world.run(&[
+        "append",
+        "vault",
+        "--type",
+        "com.acme.audit.login",
+        "--data",
+        "{}",
+        "--allow-unregistered",
+    ]);
+    // The append asked for plugins; a query does not.
+    fs::remove_file(world.path("trap/python-was-started")).unwrap();
+    let notes = |arguments: &[&str]| {
+        let answer = world.run(&[&["query", "vault", "--json"], arguments].concat());
+        assert_eq!((answer.code, answer.stdout.as_str()), (0, "[]\n"));
+        answer.stderr
+    };
+    for (name, meant) in [
+        ("observation", "did you mean 'OBSERVATION'?"),
+        ("OBSERVATON", "did you mean 'OBSERVATION'?"),
+        ("Login", "did you mean 'com.acme.audit.login'?"),
+        (
+            "hive",
+            "it holds GENESIS, OBSERVATION, com.acme.audit.login.",
+        ),
+    ] {
+        assert_eq!(
+            notes(&["--type", name]),
+            format!(
+                "note: no event of type '{name}' stands in this log (aliases of plugins are not known \
+                 here); {meant}\n"
+            )
+        );
+    }
+    let stderr = notes(&["--where", "subject=door"]);
+    assert!(stderr.contains("payload.subject=VALUE"), "{stderr}");
+    // The names are right; there is nothing of the kind.
+    assert_eq!(notes(&["--type", "OBSERVATION", "--actor", "nobody"]), "");
+    assert_eq!(notes(&["--where", "payload.subject=window"]), "");
+    assert_eq!(notes(&["--type", "observation", "--limit", "0"]), "");
+    assert!(!world.python_was_started());
+}

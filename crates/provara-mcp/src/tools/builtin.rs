@@ -226,6 +226,7 @@ pub(super) fn tools(config: &Config, choice: &Choice<'_>) -> Vec<Tool> {
                 "properties": {
                     "vault": {"type": "string"},
                     "events": {"type": "array", "items": event()},
+                    "notes": {"type": "array", "items": {"type": "string"}, "description": "Why nothing was found, where a name may be mistaken."},
                     "next_cursor": {"type": "string", "description": "There is more: pass it as 'cursor'."}
                 }
             }),

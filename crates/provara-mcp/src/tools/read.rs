@@ -155,7 +155,7 @@ pub(super) fn query_events(call: &Call, job: &Handle) -> Result<Answer, Refusal>
     job.stage("verifying");
     let vault = served.open(&*call.hub.words, job)?;
     let log = served.verified(&vault, &*call.hub.words)?;
-    Ok(page(&served, &log, &query, limit, skip))
+    Ok(page(&call.hub, &served, &log, &query, limit, skip))
 }
 
 /// The query for these filters.
@@ -201,6 +201,7 @@ pub(crate) fn query<'a>(
 
 /// A page of events, after line `skip`, as far as an answer can carry them.
 pub(crate) fn page(
+    hub: &Hub,
     served: &Served,
     log: &LogSnapshot,
     query: &Query,
@@ -226,9 +227,15 @@ pub(crate) fn page(
         ControlFlow::Continue(())
     });
     events.push(']');
-    let answer = Answer::new()
+    let mut answer = Answer::new()
         .with("vault", served.name.as_str())
         .with_json("events", &events);
+    if found == 0 && skip == 0 {
+        let notes = hub.words.nothing_chosen(query, log);
+        if !notes.is_empty() {
+            answer = answer.with("notes", &notes);
+        }
+    }
     match more {
         true => answer.with("next_cursor", &last.to_string()),
         false => answer,
