@@ -3,7 +3,8 @@
 //!
 //! `limits FILE DIRECTORY` prints one JSON object: single Ed25519 verifications and signatures a second
 //! on all cores (over messages as long as the lines of FILE on average), SHA-256 over FILE on one core
-//! in bytes a second, and the median seconds of a bare write and sync in DIRECTORY.
+//! in bytes a second, and the median seconds of a bare write and sync in DIRECTORY. `limits --once
+//! BYTES DIRECTORY` does that write and sync once, for a line of so many bytes: to be timed as a process.
 
 use std::env;
 use std::fs::{self, File, OpenOptions};
@@ -22,12 +23,19 @@ const SPAN: Duration = Duration::from_secs(2);
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [file, directory] = arguments.as_slice() else {
-        eprintln!("usage: limits FILE DIRECTORY");
-        exit(2);
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match (words.as_slice(), words.get(1).map(|word| word.parse())) {
+        (["--once", _, directory], Some(Ok(line))) => {
+            write_and_sync(Path::new(directory), line).map(|()| String::new())
+        }
+        ([file, directory], _) => measure(Path::new(file), Path::new(directory)),
+        _ => {
+            eprintln!("usage: limits FILE DIRECTORY | limits --once BYTES DIRECTORY");
+            exit(2);
+        }
     };
-    match measure(Path::new(file), Path::new(directory)) {
-        Ok(text) => println!("{text}"),
+    match done {
+        Ok(text) => print!("{text}"),
         Err(error) => {
             eprintln!("limits: {error}");
             exit(1);
@@ -58,7 +66,7 @@ fn measure(file: &Path, directory: &Path) -> std::io::Result<String> {
     let sync = median(30, || write_and_sync(directory, message.len()))?;
     Ok(format!(
         "{{\"cores\":{cores},\"message_bytes\":{},\"verify_per_s\":{verify:.0},\"sign_per_s\":{sign:.0},\
-         \"sha256_bytes_per_s\":{sha256:.0},\"write_sync_s\":{sync:.6}}}",
+         \"sha256_bytes_per_s\":{sha256:.0},\"write_sync_s\":{sync:.6}}}\n",
         message.len()
     ))
 }

@@ -30,9 +30,17 @@ pub fn read_keyfile(path: &Path) -> Result<Keyfile, VaultError> {
         }
         file => file.context("read the keyfile", path)?,
     };
+    let data = file.metadata().context("read the keyfile", path)?;
+    // What is no file has no length to know beforehand.
+    let length = if data.is_file() {
+        data.len()
+    } else {
+        MAX_KEYFILE
+    };
+    let most = length.min(MAX_KEYFILE) + 1;
     // As long as it may become, so that no copy of a part is left behind in memory.
-    let mut text = Zeroizing::new(Vec::with_capacity(MAX_KEYFILE as usize + 1));
-    file.take(MAX_KEYFILE + 1)
+    let mut text = Zeroizing::new(Vec::with_capacity(most as usize));
+    file.take(most)
         .read_to_end(&mut text)
         .context("read the keyfile", path)?;
     Keyfile::parse(&text).map_err(|source| VaultError::KeyfileInvalid {

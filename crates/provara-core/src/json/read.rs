@@ -156,7 +156,6 @@ pub(super) fn read<'a, B: Build<'a>>(
         text,
         bytes: text.as_bytes(),
         at: 0,
-        controls: text.bytes().any(|byte| byte < 0x20),
         max_depth,
         builder,
     };
@@ -173,9 +172,6 @@ struct Parser<'a, 'b, B> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
-    /// Whether there is any control character, in a string or between tokens: a line of a log has none,
-    /// and the end of its strings is then found without looking for them.
-    controls: bool,
     max_depth: usize,
     builder: &'b mut B,
 }
@@ -252,12 +248,7 @@ impl<'a, B: Build<'a>> Parser<'a, '_, B> {
     fn string(&mut self) -> Result<Cow<'a, str>, ParseError> {
         self.at += 1;
         let start = self.at;
-        let rest = &self.bytes[start..];
-        let plain = if self.controls {
-            plain_run(rest)
-        } else {
-            memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len())
-        };
+        let plain = plain_run(&self.bytes[start..]);
         self.at += plain;
         if self.bytes.get(self.at) == Some(&b'"') {
             self.at += 1;
