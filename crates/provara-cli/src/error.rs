@@ -202,9 +202,24 @@ pub(crate) fn interpreter_failure(error: &InterpreterError) -> Failure {
 /// can be installed for it, rather than that a plugin failed.
 pub(crate) fn is_no_python(error: &HostError) -> bool {
     match error {
-        HostError::NoHost { output, .. } => output.contains("No module named 'provara"),
+        HostError::NoHost { output, .. } => lacks(output).is_some(),
         HostError::Version { .. } => true,
         _ => false,
+    }
+}
+
+/// What an interpreter lacks that could not find the module of the host, as it said in `output`.
+fn lacks(output: &str) -> Option<String> {
+    // Python names the first part of the module's name that it did not find, or that is no package.
+    let of_another = ["No module named 'provara.", "not found on 'provara"];
+    if output.contains("No module named 'provara'") {
+        Some("has no 'provara' module".to_owned())
+    } else if of_another.iter().any(|words| output.contains(words)) {
+        Some(format!(
+            "has another version of 'provara'; {VERSION} is needed"
+        ))
+    } else {
+        None
     }
 }
 
@@ -239,15 +254,14 @@ pub(crate) fn host_failure(error: HostError) -> Failure {
             ..
         } => {
             let interpreter = shell(interpreter);
-            let failure = if is_no_python(&error) {
-                Failure::new(
+            let failure = match lacks(output) {
+                Some(lack) => Failure::new(
                     Exit::CouldNot,
-                    format!("The Python interpreter {interpreter} has no 'provara' module."),
-                )
-            } else {
-                output
+                    format!("The Python interpreter {interpreter} {lack}."),
+                ),
+                None => output
                     .lines()
-                    .fold(Failure::new(Exit::CouldNot, text), |f, line| f.detail(line))
+                    .fold(Failure::new(Exit::CouldNot, text), |f, line| f.detail(line)),
             };
             failure.fix(install(&interpreter))
         }
@@ -277,8 +291,8 @@ pub(crate) fn host_failure(error: HostError) -> Failure {
 
 fn install(interpreter: &str) -> String {
     format!(
-        "Run '{interpreter} -m pip install provara-protocol=={VERSION}', or set PROVARA_PYTHON to an \
-         interpreter that has it."
+        "Install the wheel of provara-protocol {VERSION}, or its source directory, into that \
+         interpreter: {interpreter} -m pip install PATH; or set PROVARA_PYTHON to one that has it."
     )
 }
 

@@ -205,7 +205,12 @@ impl Host {
         host.channel.deadline = deadline;
         // While the interpreter starts. Where it fails, whoever needs a schema applied hears why.
         host.judge(NO_PLUGIN).ok();
-        host.greet(&options.interpreter)?;
+        let greeted = host.greet(&options.interpreter);
+        // The error that there is no host carries what was printed.
+        if !matches!(greeted, Err(HostError::NoHost { .. })) {
+            host.pumps.release();
+        }
+        greeted?;
         Ok(host)
     }
 

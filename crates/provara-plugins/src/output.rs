@@ -51,6 +51,8 @@ pub fn stderr_sink() -> Sink {
 struct Shared {
     label: String,
     tail: VecDeque<String>,
+    /// Lines that wait until it is known whether there is a host; none once that is known.
+    held: Option<Vec<String>>,
 }
 
 /// A stream that is being copied.
@@ -62,7 +64,8 @@ struct Stream {
     busy: Arc<AtomicBool>,
 }
 
-/// Copies the streams of one host.
+/// Copies the streams of one host. Until [`Pumps::release`] they are kept back: where no host comes
+/// to be, the error says what was printed.
 pub(crate) struct Pumps {
     streams: Vec<Stream>,
     shared: Arc<Mutex<Shared>>,
@@ -77,6 +80,7 @@ impl Pumps {
         let (finished, done) = channel();
         let shared = Arc::new(Mutex::new(Shared {
             label: NO_PLUGIN.to_owned(),
+            held: Some(Vec::new()),
             ..Shared::default()
         }));
         Pumps {
@@ -136,6 +140,15 @@ impl Pumps {
     /// The plugin in hand.
     pub(crate) fn label(&self) -> String {
         lock(&self.shared).label.clone()
+    }
+
+    /// Hands on what was held back, and from now on every line as it comes.
+    pub(crate) fn release(&self) {
+        // The lock stays, so that no later line goes first.
+        let mut shared = lock(&self.shared);
+        for line in shared.held.take().into_iter().flatten() {
+            (self.sink)(&line);
+        }
     }
 
     /// The last lines that the host printed, for a message.
@@ -208,15 +221,19 @@ fn pump(mut stream: impl Read + AsFd, shared: &Mutex<Shared>, sink: &Sink, busy:
 fn emit(line: &[u8], shared: &Mutex<Shared>, sink: &Sink) {
     let text = String::from_utf8_lossy(line);
     let text = inline(text.strip_suffix('\r').unwrap_or(&text)).into_owned();
-    let label = {
+    let line = {
         let mut shared = lock(shared);
         if shared.tail.len() == KEPT_LINES {
             shared.tail.pop_front();
         }
         shared.tail.push_back(text.clone());
-        shared.label.clone()
+        let line = format!("[{}] {text}\n", shared.label);
+        match &mut shared.held {
+            Some(held) => return held.push(line),
+            None => line,
+        }
     };
-    sink(&format!("[{label}] {text}\n"));
+    sink(&line);
 }
 
 #[cfg(test)]
@@ -230,6 +247,7 @@ mod tests {
             taken.lock().unwrap().push(line.to_owned());
         }));
         pumps.set_label("csv");
+        pumps.release();
         let (reader, mut writer) = std::io::pipe().unwrap();
         let writing = thread::spawn(move || writer.write_all(&input).unwrap());
         pumps.copy(reader).unwrap();
@@ -261,6 +279,7 @@ mod tests {
             thread::sleep(Duration::from_millis(2));
             taken.lock().unwrap().push(line.to_owned());
         }));
+        pumps.release();
         let (reader, mut writer) = std::io::pipe().unwrap();
         pumps.copy(reader).unwrap();
         for number in 0..20 {
@@ -273,6 +292,21 @@ mod tests {
             .map(|number| format!("[{number}] {number}\n"))
             .collect();
         assert_eq!(*lines.lock().unwrap(), expected);
+    }
+
+    #[test]
+    fn lines_wait_until_there_is_a_host() {
+        let (sender, lines) = channel();
+        let mut pumps = Pumps::new(Arc::new(move |line| sender.send(line.to_owned()).unwrap()));
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        pumps.copy(reader).unwrap();
+        writeln!(writer, "early").unwrap();
+        drop(writer);
+        pumps.drain(Duration::from_secs(10));
+        assert!(lines.try_recv().is_err());
+        assert_eq!(pumps.tail(), "early");
+        pumps.release();
+        assert_eq!(lines.try_recv().unwrap(), "[plugins] early\n");
     }
 
     #[test]

@@ -23,6 +23,29 @@ fn what_the_system_refused_has_its_own_fix() {
 }
 
 #[test]
+fn what_an_interpreter_lacks_is_told_from_what_python_says() {
+    let said = |reason: &str| {
+        lacks(&format!(
+            "python3: Error while finding module specification for 'provara.plugins._host' \
+             (ModuleNotFoundError: {reason})"
+        ))
+    };
+    assert_eq!(
+        said("No module named 'provara'").unwrap(),
+        "has no 'provara' module"
+    );
+    for reason in [
+        "No module named 'provara.plugins'",
+        "__path__ attribute not found on 'provara.plugins' while trying to find 'provara.plugins._host'",
+        "__path__ attribute not found on 'provara' while trying to find 'provara.plugins'",
+    ] {
+        let lack = said(reason).unwrap();
+        assert!(lack.starts_with("has another version"), "{lack}");
+    }
+    assert_eq!(said("No module named 'yaml'"), None);
+}
+
+#[test]
 fn sentences_keep_names_as_they_are() {
     assert_eq!(sentence("there is no vault"), "There is no vault.");
     assert_eq!(sentence("manifest.json: torn"), "manifest.json: torn.");
