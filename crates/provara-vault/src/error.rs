@@ -49,7 +49,7 @@ pub enum VaultError {
         reason: &'static str,
     },
     /// A file that must not be replaced is there already.
-    #[error("'{}' exists already and is never overwritten", path.display())]
+    #[error("'{}' exists already", path.display())]
     Exists {
         /// The file.
         path: PathBuf,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use provara_vault::{BackupOptions, RestoreOptions, restore as restore_archive};
+use provara_vault::{BackupOptions, RestoreOptions, VaultError, restore as restore_archive};
 
 use crate::cli::{JsonArg, VaultArg};
 use crate::error::vault_failure;
@@ -50,7 +50,11 @@ pub(crate) fn run(args: &BackupArgs) -> Result<(), Failure> {
     };
     let receipt = vault
         .backup(&args.target, options)
-        .map_err(|error| vault_failure(error, path))?;
+        .map_err(|error| match error {
+            VaultError::Exists { .. } => vault_failure(error, path)
+                .fix("Name another archive, or add --force to replace this one."),
+            error => vault_failure(error, path),
+        })?;
     if receipt.private_keys {
         out::warn("the archive holds private keys: whoever has it can sign as this vault.");
     }

@@ -272,6 +272,9 @@ fn a_backup_comes_back() {
     );
     assert!(with.stderr.contains("private keys"), "{}", with.stderr);
     world
+        .run(&["backup", "vault", "keys.tar"])
+        .refused(3, "add --force to replace");
+    world
         .run(&["backup", "vault", "backup.zip"])
         .refused(2, "does not end with");
     world
