@@ -108,9 +108,26 @@ impl Guard {
     /// # Errors
     /// If the system refuses to wait.
     pub fn wait_for(&self, source: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<bool> {
+        self.wait(source, PollFlags::IN, limit)
+    }
+
+    /// Waits until `sink` can be written or a signal has arrived; says whether it can be written.
+    ///
+    /// # Errors
+    /// If the system refuses to wait.
+    pub fn wait_to_write(&self, sink: BorrowedFd<'_>) -> io::Result<bool> {
+        self.wait(sink, PollFlags::OUT, None)
+    }
+
+    fn wait(
+        &self,
+        on: BorrowedFd<'_>,
+        what: PollFlags,
+        limit: Option<Duration>,
+    ) -> io::Result<bool> {
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
         let mut fds = [
-            PollFd::from_borrowed_fd(source, PollFlags::IN),
+            PollFd::from_borrowed_fd(on, what),
             PollFd::from_borrowed_fd(self.wake(), PollFlags::IN),
         ];
         match poll(&mut fds, limit.as_ref()) {

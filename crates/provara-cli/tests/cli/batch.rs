@@ -168,13 +168,7 @@ fn events_are_sealed_while_the_next_line_is_awaited() {
     use std::io::Write as _;
     let world = World::with_vault();
     let before = events(&world);
-    let mut command = std::process::Command::new(world.command().get_program());
-    command
-        .args(["append", "vault", "--batch", "-"])
-        .env("HOME", world.path("home"))
-        .current_dir(world.path("."))
-        .stdin(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped());
+    let mut command = batch(&world, "-");
     let mut child = command.spawn().unwrap();
     let mut source = child.stdin.take().unwrap();
     let second = line("a", 2);
@@ -200,14 +194,91 @@ fn events_are_sealed_while_the_next_line_is_awaited() {
     let old = seal();
     source.write_all(rest.as_bytes()).unwrap();
     sealed(before + 2, &old);
-    let killed = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(killed.unwrap().success());
+    signal(&child, "-INT");
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     assert!(stderr.contains("2 events of the batch are in"), "{stderr}");
     verifies(&world);
     drop(source);
+}
+
+/// A source that is slow and never silent for long: what it wrote is sealed all the same.
+#[test]
+fn events_are_sealed_while_lines_keep_coming() {
+    use std::io::Write as _;
+    let world = World::with_vault();
+    let before = events(&world);
+    let mut child = batch(&world, "-").spawn().unwrap();
+    let mut source = child.stdin.take().unwrap();
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    for value in 0.. {
+        assert!(std::time::Instant::now() < limit, "nothing is sealed");
+        source.write_all(line("a", value).as_bytes()).unwrap();
+        if events(&world) > before {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    drop(source);
+    assert!(child.wait().unwrap().success());
+    verifies(&world);
+}
+
+/// Nobody reads the receipts: a signal ends the batch, and what is in is sealed.
+#[test]
+fn a_signal_ends_a_batch_whose_receipts_nobody_reads() {
+    let world = World::with_vault();
+    let before = events(&world);
+    let text: String = (0..3000).map(|n| line("a", n)).collect();
+    std::fs::write(world.path("lines"), text).unwrap();
+    let mut command = batch(&world, "lines");
+    let mut child = command
+        .arg("--json")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The receipts are printed once their events are in.
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while events(&world) < before + 3000 {
+        assert!(
+            std::time::Instant::now() < limit,
+            "{} events",
+            events(&world)
+        );
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    signal(&child, "-TERM");
+    while child.try_wait().unwrap().is_none() {
+        assert!(std::time::Instant::now() < limit, "it goes on");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(143), "{stderr}");
+    assert!(
+        stderr.contains("3000 events of the batch are in"),
+        "{stderr}"
+    );
+    verifies(&world);
+}
+
+/// The command that appends a batch, its input and stderr piped.
+fn batch(world: &World, source: &str) -> std::process::Command {
+    let mut command = std::process::Command::new(world.command().get_program());
+    command
+        .args(["append", "vault", "--batch", source])
+        .env("HOME", world.path("home"))
+        .current_dir(world.path("."))
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    command
+}
+
+fn signal(child: &std::process::Child, name: &str) {
+    let sent = std::process::Command::new("kill")
+        .args([name, &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
 }

@@ -3,13 +3,14 @@
 //! Lines are taken in groups. A group is parsed on all cores, checked against schemas, its plugins' own
 //! `validate` is asked in one warm host, and then it is handed to the vault's batch writer.
 
+mod lines;
+
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, IsTerminal as _};
 use std::num::NonZero;
 use std::os::fd::AsFd;
 use std::thread::available_parallelism;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use provara_core::canonical;
 use provara_core::event::Namespace;
@@ -19,24 +20,16 @@ use provara_plugins::host::Verdict;
 use provara_plugins::interrupt::Guard;
 use provara_vault::{AppendRequest, BatchOptions, LogWriter, Vault, parallel_map};
 
+use lines::{Lines, Source};
+
 use super::{AppendArgs, core_type, not_looked_up, refuse_unknown, start_session};
-use crate::data::MAX_DATA_BYTES;
 use crate::error::{self, vault_failure};
 use crate::failure::{Exit, Failure};
 use crate::out::{self, GOOD};
 use crate::plugins::Session;
 use crate::vault;
 
-/// How many lines are taken together.
-const GROUP: usize = 4096;
-
-/// How many bytes of lines are taken together, at most (but for one long line).
-const GROUP_BYTES: usize = 8 << 20;
-
-/// The longest line: as much data as one event may have, and its other members.
-const MAX_LINE: u64 = MAX_DATA_BYTES + (64 << 10);
-
-/// How long events that were taken wait for the next line before they are sealed.
+/// How long events that were taken wait until they are sealed.
 const SEAL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A line of the input that was read as an event.
@@ -47,15 +40,12 @@ struct Item {
     namespace: Option<Namespace>,
 }
 
-/// A line with its number, from 1.
-type Numbered = (u64, Vec<u8>);
-
 pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let actor = vault::actor(args.actor.as_deref())?;
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
-    let mut lines = Lines::open(source)?;
+    let source = Source::open(source)?;
     let mut types = Types::new(args, &vault);
     let threads = available_parallelism().map_or(1, NonZero::get);
 
@@ -67,26 +57,25 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
         ..BatchOptions::default()
     };
     let mut batch = writer.batch(&keyfile, options);
+    // From here on a signal ends the reading, and what was read before is sealed. Who waits for the
+    // lock of another writer is ended by it at once.
+    let mut lines = Lines::of(source)?;
     let mut refused: Option<(u64, Failure)> = None;
+    // Why the receipts cannot be printed on.
+    let mut unprinted: Option<Failure> = None;
     let mut ended = false;
-    // What was taken and is not sealed yet does not wait for the next line longer than this.
-    let mut idle = None;
-    while refused.is_none() && !ended {
-        let (group, unreadable) = match lines.group(idle) {
+    // When the first event was taken that may not be sealed yet.
+    let mut since: Option<Instant> = None;
+    while refused.is_none() && unprinted.is_none() && !ended {
+        let limit = since.map(|since| SEAL_INTERVAL.saturating_sub(since.elapsed()));
+        let (group, unreadable) = match lines.group(limit) {
             Ok(group) => {
                 ended = group.ended;
                 (group.lines, None)
             }
             Err((group, number, failure)) => (group, Some((number, failure))),
         };
-        if group.is_empty() && unreadable.is_none() && !ended {
-            if idle.take().is_some() {
-                batch.pause().map_err(failed)?;
-                print_receipts(batch.take_receipts())?;
-            }
-            continue;
-        }
-        idle = Some(SEAL_INTERVAL);
+        since.get_or_insert_with(Instant::now);
         let numbers: Vec<u64> = group.iter().map(|(number, _)| *number).collect();
         let parsed = parallel_map(group, threads, |(_, line)| parse(&line));
         let (items, bad) = types.check(parsed, threads)?;
@@ -106,8 +95,11 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
             .collect();
         if let Err(rejected) = batch.append(requests) {
             refused = Some((numbers[rejected.index], vault_failure(rejected.error, path)));
+        } else if since.is_some_and(|since| since.elapsed() >= SEAL_INTERVAL) {
+            batch.pause().map_err(failed)?;
+            since = None;
         }
-        print_receipts(batch.take_receipts())?;
+        unprinted = print_receipts(batch.take_receipts(), &lines.guard).err();
     }
     if let (Some((number, failure)), true) = (&refused, args.atomic) {
         return Err(failure.within(&format!(
@@ -115,7 +107,7 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
         )));
     }
     let ended = types.finish();
-    if refused.is_none() {
+    if refused.is_none() && unprinted.is_none() {
         // A host that failed before has ended already; what it failed with stands in `refused`.
         ended?;
     }
@@ -135,11 +127,18 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
             )));
         }
     };
-    print_receipts(batch.take_receipts())?;
+    unprinted = unprinted.or_else(|| print_receipts(batch.take_receipts(), &lines.guard).err());
     receipt.notes.iter().for_each(|note| out::note(note));
-    if let (Some(signal), true) = (lines.guard.received(), refused.is_some()) {
+    let stopped = refused.is_some() || unprinted.is_some();
+    if let (Some(signal), true) = (lines.guard.received(), stopped) {
         let done = format!("{} events of the batch are in and sealed", receipt.events);
         return Err(error::interrupted_after(signal, &done));
+    }
+    if let Some(failure) = unprinted {
+        return Err(failure.within(&format!(
+            "The batch ended with {} events in and sealed, whose receipts were not all printed",
+            receipt.events
+        )));
     }
     if let Some((number, failure)) = refused {
         return Err(failure.within(&format!(
@@ -160,133 +159,32 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
     })
 }
 
-fn print_receipts(receipts: Vec<provara_vault::AppendReceipt>) -> Result<(), Failure> {
+/// Prints receipts for as long as somebody reads them and no signal arrives.
+fn print_receipts(
+    receipts: Vec<provara_vault::AppendReceipt>,
+    guard: &Guard,
+) -> Result<(), Failure> {
+    /// What a pipe that can be written takes without waiting (PIPE_BUF; POSIX promises 512).
+    const PIECE: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
+
     let mut text = Vec::with_capacity(receipts.len() * 1024);
     for receipt in receipts {
         if serde_json::to_writer(&mut text, &receipt).is_ok() {
             text.push(b'\n');
         }
     }
-    if text.is_empty() {
-        return Ok(());
+    if io::stdout().is_terminal() {
+        return out::result_json_text(&text);
     }
-    out::result_json_text(&text)
-}
-
-/// The lines of the batch.
-struct Lines {
-    reader: BufReader<File>,
-    source: String,
-    /// The beginning of a line whose end has not arrived.
-    partial: Vec<u8>,
-    number: u64,
-    /// A signal ends the reading, and what was read before is sealed.
-    guard: Guard,
-}
-
-impl Lines {
-    fn open(source: &str) -> Result<Self, Failure> {
-        let (file, source) = match source {
-            "-" => (
-                io::stdin().as_fd().try_clone_to_owned().map(File::from),
-                "standard input",
-            ),
-            path => (File::open(path), path),
-        };
-        let file = file.map_err(|error| unreadable(source, &error))?;
-        Ok(Self {
-            reader: BufReader::with_capacity(1 << 20, file),
-            source: source.to_owned(),
-            partial: Vec::new(),
-            number: 0,
-            guard: Guard::new().map_err(|error| error::signals_failure(&error))?,
-        })
-    }
-
-    /// Whether there is something to read, or the end of it, within a time.
-    fn ready(&self, limit: Option<Duration>) -> Result<bool, Failure> {
-        if !self.reader.buffer().is_empty() {
-            return Ok(true);
+    for piece in text.chunks(PIECE) {
+        let free = guard.wait_to_write(io::stdout().as_fd());
+        if let Some(signal) = guard.received() {
+            return Err(error::interrupted(signal));
         }
-        let ready = self.guard.wait_for(self.reader.get_ref().as_fd(), limit);
-        match self.guard.received() {
-            Some(signal) => Err(error::interrupted(signal)),
-            None => ready.map_err(|error| unreadable(&self.source, &error)),
-        }
+        out::written(free.map(drop))?;
+        out::result_bytes(piece)?;
     }
-
-    /// The next lines that are there, without their ends; none at the end of the input, or if none
-    /// comes for as long as `limit`. The error has the lines before the one that could not be read,
-    /// its number, and why.
-    fn group(&mut self, limit: Option<Duration>) -> Result<Group, (Vec<Numbered>, u64, Failure)> {
-        let mut lines = Vec::with_capacity(GROUP);
-        let mut bytes = 0;
-        while lines.len() < GROUP && bytes < GROUP_BYTES {
-            let number = self.number + 1;
-            let limit = if lines.is_empty() {
-                limit
-            } else {
-                Some(Duration::ZERO)
-            };
-            match self.ready(limit) {
-                Ok(true) => {}
-                Ok(false) => {
-                    return Ok(Group {
-                        lines,
-                        ended: false,
-                    });
-                }
-                Err(failure) => return Err((lines, number, failure)),
-            }
-            let available = match self.reader.fill_buf() {
-                Ok(available) => available,
-                Err(error) => return Err((lines, number, unreadable(&self.source, &error))),
-            };
-            let end = available.iter().position(|byte| *byte == b'\n');
-            let ended = available.is_empty();
-            let (line, used) = match end {
-                Some(end) => (&available[..end], end + 1),
-                None => (available, available.len()),
-            };
-            self.partial.extend_from_slice(line);
-            self.reader.consume(used);
-            if self.partial.len() as u64 > MAX_LINE {
-                let failure = Failure::new(
-                    Exit::Usage,
-                    format!("The line is longer than {MAX_LINE} bytes."),
-                )
-                .fix("Keep the bytes in a file, and put its name and SHA-256 into the event.");
-                return Err((lines, number, failure));
-            }
-            if end.is_some() || (ended && !self.partial.is_empty()) {
-                bytes += self.partial.len();
-                self.number = number;
-                lines.push((number, std::mem::take(&mut self.partial)));
-            }
-            if ended {
-                return Ok(Group { lines, ended });
-            }
-        }
-        Ok(Group {
-            lines,
-            ended: false,
-        })
-    }
-}
-
-/// Lines that are taken together.
-struct Group {
-    lines: Vec<Numbered>,
-    /// Whether the input ended.
-    ended: bool,
-}
-
-fn unreadable(source: &str, error: &io::Error) -> Failure {
-    Failure::new(
-        Exit::CouldNot,
-        format!("The batch could not be read from '{source}': {error}."),
-    )
-    .fix("Check the path; '-' reads standard input.")
+    Ok(())
 }
 
 /// What a line says, with the name of its type still to be resolved.
