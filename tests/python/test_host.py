@@ -260,7 +260,7 @@ def test_a_plugin_cannot_interrupt_discovery(start: Start, make_module: MakeModu
         ("True", {"valid": True}),
         ("1", {"valid": True}),
         ("False", {"valid": False, "reason": "validate() returned False"}),
-        ("None", {"valid": False, "reason": "validate() returned None"}),
+        ("None", {"valid": False, "reason": "validate() returned None: is a return missing?"}),
         ("[]", {"valid": False, "reason": "validate() returned a false value of type list"}),
         ("fail(ValueError('not so'))", {"valid": False, "reason": "not so"}),
         ("fail(AssertionError())", {"valid": False, "reason": "AssertionError"}),

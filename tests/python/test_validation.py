@@ -84,8 +84,9 @@ def test_the_plugin_is_not_asked_about_what_the_schema_refuses(
     [
         (lambda self, data: False, "validate() returned False"),
         (lambda self, data: 0, "validate() returned a false value of type int"),
-        (lambda self, data: 1 / 0, "division by zero"),
-        (lambda self, data: data["absent"], "'absent'"),
+        (lambda self, data: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda self, data: data["absent"], "KeyError: 'absent'"),
+        (lambda self, data: None, "validate() returned None: is a return missing?"),
     ],
 )
 def test_the_plugins_refusal(

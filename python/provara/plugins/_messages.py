@@ -34,6 +34,19 @@ def exception_text(error: BaseException) -> str:
         return "(the exception cannot be printed)"
 
 
+def refusal(error: BaseException) -> str:
+    """Word why ``validate`` refuses, from what it raised.
+
+    A ``ValueError``, a failed assertion and exceptions of packages are meant to be read as they
+    are.  Python's others say little without their names, as ``KeyError: 'user'``.
+    """
+    name, text = type(error).__name__, exception_text(error)
+    meant = isinstance(error, (ValueError, AssertionError)) or type(error) is Exception
+    if text and not meant and type(error).__module__ == "builtins":
+        return f"{name}: {text}"
+    return text or name
+
+
 def invalid_plugin(
     label: str, methods: Sequence[str], attributes: Sequence[str], class_name: str, source: str
 ) -> str:

@@ -63,7 +63,9 @@ def run_validate(
     except Exception as error:
         if on_error is not None:
             on_error(error)
-        return _messages.exception_text(error) or type(error).__name__
-    if accepted is False or accepted is None:
-        return f"validate() returned {accepted}"
+        return _messages.refusal(error)
+    if accepted is None:
+        return "validate() returned None: is a return missing?"
+    if accepted is False:
+        return "validate() returned False"
     return f"validate() returned a false value of type {type(accepted).__name__}"
