@@ -408,6 +408,11 @@ fn a_logical_clock_is_an_integer_of_any_length() {
         let found: Vec<_> = log.found().into_iter().map(|(code, _)| code).collect();
         let expected: Vec<_> = code.into_iter().chain([Code::W007]).collect();
         assert_eq!(found, expected, "{token}");
+        let older = log.verdict().findings.pop().unwrap().message;
+        assert!(
+            older.ends_with("(events in token-preserving JSON: 1)"),
+            "{older}"
+        );
     }
 }
 

@@ -122,6 +122,8 @@ fn whole_events_beyond_the_seal_are_kept() {
     extend(&fixture, &line);
     let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
     assert_eq!(codes(&report), ["PROVARA_E011"], "a seal that lags at rest");
+    let message = &report.findings()[0].message;
+    assert!(message.contains("longer than when"), "{message}");
     let receipt = fixture
         .vault
         .append(&note("a", "next"), &fixture.keyfile)
@@ -129,6 +131,21 @@ fn whole_events_beyond_the_seal_are_kept() {
     assert_eq!((receipt.line, receipt.ts_logical), (4, 2));
     assert!(receipt.notes[0].contains("lagged"), "{:?}", receipt.notes);
     assert_eq!(verifies(&fixture.vault), 4);
+}
+
+#[test]
+fn a_log_that_lost_its_end_is_told_as_shorter() {
+    let fixture = Fixture::new();
+    let sealed = fixture.log();
+    fixture
+        .vault
+        .append(&note("a", "lost"), &fixture.keyfile)
+        .unwrap();
+    fs::write(fixture.vault.log_path(), sealed).unwrap();
+    let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
+    assert_eq!(codes(&report), ["PROVARA_E011"]);
+    let message = &report.findings()[0].message;
+    assert!(message.contains("shorter than when"), "{message}");
 }
 
 #[test]

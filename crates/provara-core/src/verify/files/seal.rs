@@ -11,7 +11,7 @@ use crate::manifest::{
     Manifest, ManifestError, RootSignature, RootSignatureError, SEAL_FILES, safe_path,
 };
 use crate::time::Timestamp;
-use crate::verify::LogVerdict;
+use crate::verify::{LOG, LogVerdict};
 
 /// What stands on the disk at a path below the vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +139,21 @@ fn check_listing(manifest: &Manifest, findings: &mut Vec<Finding>) {
     }
 }
 
+/// What it means that a file has another size. A log only grows, so its size tells more.
+fn other_size(path: &str, listed: u64, found: u64) -> &'static str {
+    match path {
+        LOG if found < listed => {
+            "the log is shorter than when it was sealed: if no other finding explains it, events at \
+             its end are missing"
+        }
+        LOG => {
+            "the log is longer than when it was sealed: if no other finding explains it, events were \
+             added at its end"
+        }
+        _ => "the size is not that of the manifest",
+    }
+}
+
 /// The list against the disk, and the disk against the list.
 fn check_disk(
     manifest: &Manifest,
@@ -160,7 +175,7 @@ fn check_disk(
             )),
             Some(DiskEntry::Other(_)) => {}
             Some(DiskEntry::File { size, .. }) if *size != file.size => findings.push(
-                Finding::new(Code::E011, path, "the size is not that of the manifest")
+                Finding::new(Code::E011, path, other_size(path, file.size, *size))
                     .compare(file.size, size),
             ),
             Some(DiskEntry::File { sha256, .. }) => {

@@ -161,11 +161,18 @@ impl Sequencer {
             finding.line = Some(self.lines);
             self.findings.push(finding);
         }
-        if self.token_form + self.without_key_id > 0 {
+        let older: Vec<String> = [
+            ("events in token-preserving JSON", self.token_form),
+            ("ids derived without actor_key_id", self.without_key_id),
+        ]
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(form, count)| format!("{form}: {count}"))
+        .collect();
+        if !older.is_empty() {
             let message = format!(
-                "older forms that are read and no longer written (events in token-preserving JSON: \
-                 {}, ids derived without actor_key_id: {})",
-                self.token_form, self.without_key_id
+                "older forms that are read and no longer written ({})",
+                older.join(", ")
             );
             self.findings.push(Finding::new(Code::W007, LOG, message));
         }
