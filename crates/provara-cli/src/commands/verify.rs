@@ -73,7 +73,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     if args.json.json {
         out::result_json(&report)?;
     } else {
-        out::result(&text(&report, &path.to_string_lossy()))?;
+        out::result(&text(&report, &path.to_string_lossy(), args.strict))?;
     }
     Ok(if report.is_valid() {
         ExitCode::SUCCESS
@@ -102,7 +102,7 @@ pub(crate) fn one_line(finding: &Finding) -> String {
 
 /// The report for people: every finding, the notes, and last, where a terminal shows it, the
 /// verdict.
-fn text(report: &Report, vault: &str) -> String {
+fn text(report: &Report, vault: &str, strict: bool) -> String {
     let mut text = String::new();
     for finding in report.findings() {
         write_finding(&mut text, finding);
@@ -115,14 +115,15 @@ fn text(report: &Report, vault: &str) -> String {
         }
         text.push('\n');
     }
-    let count = |severity| {
-        report
-            .findings()
-            .iter()
-            .filter(|f| f.severity == severity)
-            .count()
+    // By the codes: a strict report counts each warning as an error, and its severity says so.
+    let all = report.findings().len() as u64;
+    let warnings = report.findings().iter().filter(|f| f.code.is_warning());
+    let warnings = warnings.count() as u64;
+    let counted_as = match (strict, warnings) {
+        (false, _) | (_, 0) => "",
+        (true, 1) => " counted as an error (--strict)",
+        (true, _) => " counted as errors (--strict)",
     };
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let (style, verdict) = match (report.is_valid(), warnings) {
         (true, 0) => (GOOD, "VALID"),
         (true, _) => (WARNING, "VALID, WITH WARNINGS"),
@@ -130,11 +131,11 @@ fn text(report: &Report, vault: &str) -> String {
     };
     let _ = writeln!(
         text,
-        "{style}{verdict}{style:#}  {}: {}, {}, {}",
+        "{style}{verdict}{style:#}  {}: {}, {}, {}{counted_as}",
         out::clean(vault),
         counted(report.event_count(), "event"),
-        counted(errors as u64, "error"),
-        counted(warnings as u64, "warning"),
+        counted(all - warnings, "error"),
+        counted(warnings, "warning"),
     );
     text
 }
