@@ -173,9 +173,9 @@ pub fn payload_for(
     data: Value<'static>,
     confidence: Option<f64>,
 ) -> Result<Value<'static>, PayloadError> {
-    let Value::Object(members) = &data else {
+    if data.as_object().is_none() {
         return Err(PayloadError::NotAnObject(data.kind_name()));
-    };
+    }
     if confidence.is_some_and(|value| !(0.0..=1.0).contains(&value)) {
         return Err(PayloadError::ConfidenceRange);
     }
@@ -186,15 +186,14 @@ pub fn payload_for(
             Ok(data)
         };
     };
-    let has = |field: &str| members.iter().any(|(key, _)| key == field);
     match core {
         CoreType::Genesis => Err(PayloadError::Genesis),
         CoreType::Observation | CoreType::Assertion => {
-            if !has("subject") || !has("predicate") {
+            if is_wrapped(event_type, &data) {
                 return Ok(wrap(*core, data, confidence));
             }
             match confidence {
-                Some(_) if has("confidence") => Err(PayloadError::Confidence),
+                Some(_) if data.get("confidence").is_some() => Err(PayloadError::Confidence),
                 Some(value) => {
                     let mut data = data;
                     push(&mut data, "confidence", number(value));
@@ -218,6 +217,19 @@ pub fn payload_for(
             Ok(data)
         }
     }
+}
+
+/// Whether the payload of such an event is not `data` itself but has it as its `value`: an
+/// `OBSERVATION` or an `ASSERTION` that does not have both a `subject` and a `predicate`
+/// (spec/VAULT_FORMAT, section 3).
+#[must_use]
+pub fn is_wrapped(event_type: &EventType, data: &Value<'_>) -> bool {
+    matches!(
+        event_type,
+        EventType::Core(CoreType::Observation | CoreType::Assertion)
+    ) && ["subject", "predicate"]
+        .iter()
+        .any(|field| data.get(field).is_none())
 }
 
 fn wrap(core: CoreType, data: Value<'static>, confidence: Option<f64>) -> Value<'static> {

@@ -6,7 +6,7 @@ use std::iter;
 
 use clap::{ArgGroup, Args};
 use provara_core::canonical;
-use provara_core::event::Namespace;
+use provara_core::event::{Namespace, is_wrapped};
 use provara_core::event_type::{CoreType, CustomType, EventType, reserved_name};
 use provara_core::json::Value;
 use provara_plugins::catalog::{EventTypeInfo, PluginName};
@@ -64,6 +64,9 @@ pub(crate) struct AppendArgs {
     event_type: Option<String>,
 
     /// The event's data: a JSON object, @FILE to read one from a file, or - for standard input
+    ///
+    /// OBSERVATION and ASSERTION data without both "subject" and "predicate" becomes the "value" of a
+    /// payload that has them: what is absent is "provara_cli" and the type.
     #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
     data: Option<String>,
 
@@ -140,6 +143,7 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Failure> {
         Some(core) => (EventType::Core(core), with_options(args, None, given)?),
         None => custom(args, &vault, type_name, given)?,
     };
+    let wrapped = is_wrapped(&event_type, &data);
     let receipt = vault
         .append(
             &AppendRequest {
@@ -154,6 +158,12 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Failure> {
         )
         .map_err(|error| vault_failure(error, path))?;
     receipt.notes.iter().for_each(|text| out::note(text));
+    if wrapped {
+        out::note(
+            "the data does not have both 'subject' and 'predicate', so it became the 'value' of the \
+             payload, and what is absent was filled in.",
+        );
+    }
     if args.json.json {
         return out::result_json(&receipt);
     }
