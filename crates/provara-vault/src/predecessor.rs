@@ -69,6 +69,7 @@ struct Link {
     said: Predecessor,
     verdict: LogVerdict,
     findings: Vec<Finding>,
+    notes: Vec<String>,
     merkle_root: Option<Digest>,
     last_line: Vec<u8>,
 }
@@ -83,26 +84,35 @@ impl Link {
             last_line: last_line.unwrap_or_default().to_owned(),
             verdict: alone.verdict,
             findings: alone.findings,
+            notes: alone.notes,
             merkle_root: alone.merkle_root,
         }
     }
 
-    /// What is to be said of it in the vault after it, given what was found of those `before` it.
+    /// What is to be said of it in the vault after it, given what was found of those `before` it: that
+    /// it does not verify, or its warnings and notes, which whoever trusts the vault after it must know.
     fn judge(self, before: Vec<Finding>, strict: bool, notes: &mut Vec<String>) -> Vec<Finding> {
         let finding = |message: String| Finding::new(Code::E302, GENESIS, message);
         let (name, said) = (self.name, self.said);
         let sealed_by = self.verdict.sealed_by.map(|id| id.to_string());
-        let mut findings = self.findings;
-        findings.extend(before);
-        let report = report(self.verdict, findings, Vec::new(), strict);
-        if !report.is_valid() {
+        let report = report(self.verdict, self.findings, self.notes, strict);
+        let all = || report.findings().iter().chain(&before);
+        if !all().all(|finding| finding.code.is_warning()) {
             return vec![finding(format!(
                 "the predecessor '{name}' does not verify: {} findings; verify it by itself to see them",
-                report.findings().len()
+                all().count()
             ))];
         }
         let seal = said.seal_event_id.as_deref().unwrap_or_default();
-        let mut findings = Vec::new();
+        let mut findings = before;
+        findings.extend(report.findings().iter().map(|found| {
+            let line = found.line.map_or_else(String::new, |line| format!(":{line}"));
+            let message = format!(
+                "in the predecessor '{name}', {}{line}: {}",
+                found.file, found.message
+            );
+            Finding::new(found.code, GENESIS, message)
+        }));
         if sealed_by.as_deref() != Some(seal) {
             findings.push(finding(format!(
                 "the predecessor '{name}' is not closed by {seal}"
@@ -113,6 +123,8 @@ impl Link {
         notes.push(format!(
             "the predecessor '{name}' verifies: {count} events, closed by {seal}"
         ));
+        let told = report.notes().iter();
+        notes.extend(told.map(|note| format!("in the predecessor '{name}': {note}")));
         findings
     }
 }

@@ -173,3 +173,34 @@ fn what_is_said_of_a_predecessor_must_be_so() {
         [Code::E302]
     );
 }
+
+#[test]
+fn what_is_said_of_a_predecessor_by_itself_is_said_after_it_too() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let mut first = closed();
+    let count = first.log.lines.len();
+    let next = successor(&first, count);
+    first.files.remove("manifest.sig");
+    first.write_to(&path("first"));
+    next.write_to(&path("second"));
+
+    let report = verify(&path("second"), Some(home.path()));
+    assert_eq!(codes(&report), [Code::W002]);
+    assert!(report.is_valid());
+    let message = &report.findings()[0].message;
+    assert!(message.contains("'first', manifest.sig"), "{message}");
+    let told = "in the predecessor 'first': keys that signed and that keys.json alone vouches for";
+    let notes = report.notes();
+    assert!(notes.iter().any(|note| note.starts_with(told)), "{notes:?}");
+
+    let options = VerifyOptions {
+        strict: true,
+        predecessors: Some(home.path().to_owned()),
+        ..VerifyOptions::default()
+    };
+    let report = Vault::open(&path("second")).unwrap().verify(&options);
+    let report = report.unwrap();
+    assert!(!report.is_valid());
+    assert_eq!(codes(&report), [Code::W002]);
+}
