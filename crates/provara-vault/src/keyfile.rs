@@ -9,6 +9,8 @@ use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, Keyfile, SigningKey};
 use zeroize::Zeroizing;
 
 use crate::error::{Context, VaultError};
+use crate::layout;
+use crate::seal::open_regular;
 
 /// The roles whose keys sign events.
 const SIGNING_ROLES: [&str; 2] = ["root", "attestation"];
@@ -16,13 +18,20 @@ const SIGNING_ROLES: [&str; 2] = ["root", "attestation"];
 /// The longest keyfile that is read, in bytes: a device in its place would never end.
 const MAX_KEYFILE: u64 = 1 << 20;
 
-/// Reads a keyfile in either of its forms (spec/VAULT_FORMAT, section 1).
+/// Reads a keyfile in either of its forms (spec/VAULT_FORMAT, section 1). It may be a pipe, as a shell
+/// makes one of `<(…)`, but where a vault has its own keyfile.
 ///
 /// # Errors
-/// [`VaultError::KeyfileMissing`], [`VaultError::KeyfileInvalid`], or [`VaultError::Io`] where the
-/// system refuses.
+/// [`VaultError::KeyfileMissing`], [`VaultError::KeyfileInvalid`], [`VaultError::Structure`] for a
+/// vault's own that is no regular file, or [`VaultError::Io`] where the system refuses.
 pub fn read_keyfile(path: &Path) -> Result<Keyfile, VaultError> {
-    let file = match File::open(path) {
+    // What stands in a vault may come from anywhere; any other place was named by the user.
+    let opened = if path.ends_with(layout::PRIVATE_KEYS) {
+        open_regular(path)
+    } else {
+        File::open(path).map(Some)
+    };
+    let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(VaultError::KeyfileMissing {
                 path: path.to_owned(),
@@ -30,6 +39,10 @@ pub fn read_keyfile(path: &Path) -> Result<Keyfile, VaultError> {
         }
         file => file.context("read the keyfile", path)?,
     };
+    let file = file.ok_or_else(|| VaultError::Structure {
+        file: layout::PRIVATE_KEYS.to_owned(),
+        reason: "it is not a regular file".to_owned(),
+    })?;
     let data = file.metadata().context("read the keyfile", path)?;
     // What is no file has no length to know beforehand.
     let length = if data.is_file() {
@@ -116,6 +129,8 @@ pub(crate) fn choose<'k>(
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use rustix::fs::FileType;
 
     use super::*;
 
@@ -204,5 +219,28 @@ mod tests {
             read_keyfile(&path),
             Err(VaultError::KeyfileInvalid { .. })
         ));
+    }
+
+    #[test]
+    fn a_pipe_is_read_where_it_was_named_and_not_where_a_vault_has_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let own = directory.path().join(layout::PRIVATE_KEYS);
+        fs::create_dir(own.parent().unwrap()).unwrap();
+        let named = directory.path().join("keys");
+        for pipe in [&own, &named] {
+            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+            rustix::fs::mknodat(rustix::fs::CWD, pipe, FileType::Fifo, mode, 0).unwrap();
+        }
+        let error = read_keyfile(&own).unwrap_err();
+        assert!(matches!(error, VaultError::Structure { .. }), "{error}");
+        // The writer waits for the reader, and the reader for the writer's end.
+        let text = Keyfile::new(vec![key(1)]).to_json();
+        let writer = {
+            let named = named.clone();
+            std::thread::spawn(move || fs::write(named, &*text).unwrap())
+        };
+        let read = read_keyfile(&named).unwrap();
+        writer.join().unwrap();
+        assert_eq!(read.keys()[0].key_id(), key(1).key_id());
     }
 }

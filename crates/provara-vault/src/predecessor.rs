@@ -106,7 +106,9 @@ impl Link {
         let seal = said.seal_event_id.as_deref().unwrap_or_default();
         let mut findings = before;
         findings.extend(report.findings().iter().map(|found| {
-            let line = found.line.map_or_else(String::new, |line| format!(":{line}"));
+            let line = found
+                .line
+                .map_or_else(String::new, |line| format!(":{line}"));
             let message = format!(
                 "in the predecessor '{name}', {}{line}: {}",
                 found.file, found.message

@@ -1,7 +1,8 @@
 //! The seal on disk: reading it, and renewing it without a moment at which it leads the log.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use provara_core::id::{Digest, KeyId};
@@ -40,24 +41,36 @@ pub(crate) const MAX_TEXT: u64 = 64 << 20;
 /// Why a larger one is not.
 pub(crate) const TOO_LARGE: &str = "a file larger than 64 MiB";
 
+/// Opens a file for reading, if it is a regular one: on a pipe in its place one would wait for ever.
+pub(crate) fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+        .open(path)?;
+    Ok(file.metadata()?.is_file().then_some(file))
+}
+
 /// The bytes of a file of the vault, if it is there.
 ///
 /// # Errors
-/// [`VaultError::Structure`] for one that is larger than [`MAX_TEXT`], or [`VaultError::Io`].
+/// [`VaultError::Structure`] for one that is larger than [`MAX_TEXT`] or no regular file, or
+/// [`VaultError::Io`].
 pub(crate) fn read_text(root: &Path, relative: &str) -> Result<Option<Vec<u8>>, VaultError> {
     let path = root.join(relative);
-    let file = match File::open(&path) {
+    let structure = |reason: String| VaultError::Structure {
+        file: relative.to_owned(),
+        reason,
+    };
+    let file = match open_regular(&path) {
         Err(error) if is_absence(&error) => return Ok(None),
         file => file.context("read", &path)?,
     };
+    let file = file.ok_or_else(|| structure("it is not a regular file".to_owned()))?;
     let mut text = Vec::new();
     // A hole costs no disk, and would cost memory.
     let length = file.take(MAX_TEXT + 1).read_to_end(&mut text);
     if length.context("read", &path)? as u64 > MAX_TEXT {
-        return Err(VaultError::Structure {
-            file: relative.to_owned(),
-            reason: format!("it is {TOO_LARGE}"),
-        });
+        return Err(structure(format!("it is {TOO_LARGE}")));
     }
     Ok(Some(text))
 }

@@ -232,6 +232,38 @@ fn files_of_any_size_are_found_and_not_read() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
+    let fixture = Fixture::new();
+    let files = ["manifest.json", "manifest.sig", ".provara-merge.json"];
+    for file in files.into_iter().chain(["identity/keys.json"]) {
+        let path = fixture.file(file);
+        let before = fs::read(&path).ok();
+        let _ = fs::remove_file(&path);
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
+        let refused = |error: VaultError| {
+            let refused =
+                matches!(&error, VaultError::Structure { file: found, .. } if found == file);
+            assert!(refused, "{file}: {error}");
+        };
+        let key = &fixture.keyfile;
+        refused(fixture.vault.append(&note("a", "x"), key).unwrap_err());
+        refused(fixture.vault.repair(Some(key), false).unwrap_err());
+        match fixture.vault.manifest(Some(key)) {
+            Err(error) => refused(error),
+            // What it makes anew goes into the pipe's place.
+            Ok(_) => assert!(["manifest.json", "manifest.sig"].contains(&file)),
+        }
+        fs::remove_file(&path).unwrap();
+        if let Some(text) = before {
+            fs::write(&path, text).unwrap();
+        }
+    }
+    assert_eq!(strict_codes(&fixture), Vec::<String>::new());
+}
+
+#[test]
 fn a_log_reached_through_a_link_is_not_written() {
     let fixture = Fixture::new();
     let outside = fixture.outside().join("log");
