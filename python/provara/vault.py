@@ -174,7 +174,7 @@ class Vault:
                 defines the type.
             provara.errors.VaultError: the event could not be written.
         """
-        payload = dict(data)
+        payload = _payload(data)
         event_type = self._resolve(type, payload, allow_unregistered)
         receipt = _native.append_event(
             str(self._path),
@@ -336,10 +336,11 @@ class Vault:
         return self._log(unverified).beliefs()
 
     def reduce(self, plugin: str | None = None, *, unverified: bool = False) -> Any:
-        """Run a reducer plugin over the events, or return the summary if none is named.
+        """Run a reducer over the events, or return the summary if none is named.
 
         Args:
-            plugin: the name of the reducer.
+            plugin: the name of a reducer plugin, or ``beliefs`` or ``summary``, which are built
+                in and give way to plugins of these names.
             unverified: go on although the vault does not verify.
 
         Returns:
@@ -354,8 +355,13 @@ class Vault:
             return self._log(unverified).summary()
         reducer = self._registry().get_reducer(plugin)
         if reducer is None:
+            match plugin.casefold():
+                case "beliefs":
+                    return self._log(unverified).beliefs()
+                case "summary":
+                    return self._log(unverified).summary()
             names = [known.name for known in self._registry().list_reducers()]
-            raise UsageError(_unknown("reducer", plugin, names))
+            raise UsageError(_unknown("reducer", plugin, sorted({*names, "beliefs", "summary"})))
         log = self._log(unverified)
         try:
             result: object = reducer.reduce(log.events())
@@ -523,7 +529,7 @@ class VaultWriter:
             provara.errors.UsageError: the event is refused, and no other.
             provara.errors.BatchError: an event that was taken before is refused.
         """
-        payload = dict(data)
+        payload = _payload(data)
         event_type = self._vault._resolve(type, payload, self._allow_unregistered)
         self._batch.add(
             event_type, payload, actor=actor, namespace=namespace, confidence=confidence
@@ -562,6 +568,13 @@ class VaultWriter:
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         if error is None or not self._atomic:
             self.flush()
+
+
+def _payload(data: object) -> dict[str, Any]:
+    """Return a copy of an event's data, which a caller without a type checker may get wrong."""
+    if not isinstance(data, Mapping):
+        raise UsageError(f"the data of an event is a dict, not of type {type(data).__name__}")
+    return dict(data)
 
 
 def _before(appended: int) -> str:

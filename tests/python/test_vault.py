@@ -307,8 +307,28 @@ def test_reduce_without_a_plugin_is_the_summary(vault: Vault) -> None:
 def test_reduce(vault: Vault, registry: PluginRegistry) -> None:
     registry.register_reducer(CountReducer())
     assert vault.reduce("com.acme.count") == {"events": 2}
-    with pytest.raises(UsageError, match=r"no reducer 'x' \(there is: com.acme.count\)"):
+    with pytest.raises(UsageError, match=r"'x' \(there is: beliefs, com.acme.count, summary\)"):
         vault.reduce("x")
+
+
+def test_the_built_in_reducers_give_way_to_plugins(vault: Vault, registry: PluginRegistry) -> None:
+    assert vault.reduce("summary") == vault.summary()
+    assert vault.reduce("Beliefs") == vault.beliefs()
+
+    class Summary(CountReducer):
+        name = "summary"
+
+    registry.register_reducer(Summary())
+    assert vault.reduce("summary") == {"events": 2}
+
+
+@pytest.mark.parametrize("data", [[1], [("a", 1)], "text", None, 7])
+def test_data_that_is_no_dict_is_refused(vault: Vault, data: Any) -> None:
+    with pytest.raises(UsageError, match="the data of an event is a dict"):
+        vault.append("OBSERVATION", data)
+    with vault.writer() as writer, pytest.raises(UsageError, match="a dict, not of type"):
+        writer.append("OBSERVATION", data)
+    assert len(list(vault.events())) == 2
 
 
 @pytest.mark.parametrize(
