@@ -31,7 +31,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`VaultError::Locked`], [`VaultError::SealContradiction`] for a log that does not begin with what
-    /// was sealed, [`VaultError::BrokenLog`] for a break beyond it, [`VaultError::Structure`] for what a
+    /// was sealed, or a seal that lacks its manifest, [`VaultError::BrokenLog`] for a break beyond it, [`VaultError::Structure`] for what a
     /// vault cannot hold, such as a link that leaves it, the errors of a keyfile, or [`VaultError::Io`].
     pub fn manifest(&self, keyfile: Option<&Keyfile>) -> Result<SealReceipt, VaultError> {
         let path = self.inner_file(layout::LOG)?;
@@ -40,6 +40,7 @@ impl Vault {
         let before = match read_entries(self.path()) {
             Ok(entries) => Some(entries),
             Err(VaultError::Structure { reason, .. }) => {
+                self.refuse_rest_of_seal(&reason)?;
                 notes.push(format!(
                     "{} could not be compared: {reason}",
                     layout::MANIFEST
@@ -153,6 +154,26 @@ impl Vault {
             event_count,
             signed_by: signer.map(|key| key.key_id()),
             notes,
+        })
+    }
+
+    /// Refuses a vault whose seal has lost its manifest, for `reason`: how far the log was sealed is then
+    /// unknown, and no interruption leaves that, as the manifest is replaced first and in one step.
+    fn refuse_rest_of_seal(&self, reason: &str) -> Result<(), VaultError> {
+        let rest: Vec<_> = [layout::MANIFEST_SIG, layout::MERKLE_ROOT]
+            .into_iter()
+            .filter(|file| fs::symlink_metadata(self.path().join(file)).is_ok())
+            .collect();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        Err(VaultError::SealContradiction {
+            file: layout::MANIFEST.to_owned(),
+            reason: format!(
+                "{reason}, but a seal was there, as {} shows; restore the manifest from a copy, or, if \
+                 it is known why it is gone, remove what is left of the seal too",
+                rest.join(" and ")
+            ),
         })
     }
 

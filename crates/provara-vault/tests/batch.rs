@@ -3,11 +3,11 @@
 
 mod common;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::time::Duration;
 
 use common::disk::{EIO, Failing};
-use common::{Fixture, note, picture, request, strict, verifies};
+use common::{Fixture, note, picture, remove_seal, request, strict, verifies};
 use provara_vault::{
     AppendRequest, BatchOptions, ErrorClass, InitOptions, LogWriter, VaultError, VerifyOptions,
 };
@@ -191,7 +191,7 @@ fn a_last_line_without_its_end_gets_it() {
     log.set_len(log.metadata().unwrap().len() - 1).unwrap();
     // A log that is shorter than its seal is not sealed anew; without the old seal it can be.
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
-    fs::remove_file(fixture.vault.path().join("manifest.json")).unwrap();
+    remove_seal(&fixture.vault);
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
     let receipts = fixture
         .vault

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use common::{Fixture, codes, note, picture, request, strict};
+use common::{Fixture, codes, note, picture, remove_seal, request, strict};
 use provara_vault::{InitOptions, VaultError, VerifyOptions};
 
 fn strict_codes(fixture: &Fixture) -> Vec<String> {
@@ -158,7 +158,7 @@ fn without_a_seal_only_the_last_line_is_torn() {
     let noted = fixture.vault.append(&note("a", "one"), &fixture.keyfile);
     noted.unwrap();
     let sealed = fixture.log();
-    fs::remove_file(fixture.file("manifest.json")).unwrap();
+    remove_seal(&fixture.vault);
     let hole = String::from_utf8(sealed.clone())
         .unwrap()
         .replace("initialized", "init\0alized");
@@ -172,7 +172,7 @@ fn without_a_seal_only_the_last_line_is_torn() {
     assert_eq!(fixture.log(), hole.as_bytes());
     assert!(!fixture.state().exists());
     // Room that the system had made for a line, and its end.
-    fs::remove_file(fixture.file("manifest.json")).unwrap();
+    remove_seal(&fixture.vault);
     fs::write(
         fixture.vault.log_path(),
         [&*sealed, &[0; 40], b"\n"].concat(),
@@ -180,6 +180,35 @@ fn without_a_seal_only_the_last_line_is_torn() {
     .unwrap();
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
     assert_eq!(fixture.log(), sealed);
+    assert_eq!(strict_codes(&fixture), Vec::<String>::new());
+}
+
+#[test]
+fn a_seal_that_lacks_its_manifest_is_not_made_anew() {
+    let fixture = Fixture::new();
+    let short = fixture.log();
+    let noted = fixture.vault.append(&note("a", "x"), &fixture.keyfile);
+    noted.unwrap();
+    let manifest = fs::read(fixture.file("manifest.json")).unwrap();
+    fs::write(fixture.vault.log_path(), short).unwrap();
+    let refused = |rest: &str| {
+        let before = picture(fixture.vault.path());
+        let error = fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
+        assert!(
+            matches!(&error, VaultError::SealContradiction { file, reason }
+                if file == "manifest.json" && reason.contains(rest)),
+            "{error}"
+        );
+        assert_eq!(picture(fixture.vault.path()), before);
+    };
+    fs::write(fixture.file("manifest.json"), &manifest[1..]).unwrap();
+    refused("manifest.sig and merkle_root.txt");
+    fs::remove_file(fixture.file("manifest.json")).unwrap();
+    refused("manifest.sig and merkle_root.txt");
+    fs::remove_file(fixture.file("manifest.sig")).unwrap();
+    refused("merkle_root.txt");
+    fs::remove_file(fixture.file("merkle_root.txt")).unwrap();
+    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
     assert_eq!(strict_codes(&fixture), Vec::<String>::new());
 }
 
@@ -251,9 +280,10 @@ fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
         refused(fixture.vault.append(&note("a", "x"), key).unwrap_err());
         refused(fixture.vault.repair(Some(key), false).unwrap_err());
         match fixture.vault.manifest(Some(key)) {
+            Err(VaultError::SealContradiction { .. }) => assert_eq!(file, "manifest.json"),
             Err(error) => refused(error),
-            // What it makes anew goes into the pipe's place.
-            Ok(_) => assert!(["manifest.json", "manifest.sig"].contains(&file)),
+            // The new signature goes into the pipe's place.
+            Ok(_) => assert_eq!(file, "manifest.sig"),
         }
         fs::remove_file(&path).unwrap();
         if let Some(text) = before {
@@ -337,7 +367,7 @@ fn a_checkpoint_of_a_longer_log_shows_that_events_are_gone() {
     fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
     fs::write(fixture.vault.log_path(), short).unwrap();
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
-    fs::remove_file(fixture.vault.path().join("manifest.json")).unwrap();
+    remove_seal(&fixture.vault);
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
     assert_eq!(strict_codes(&fixture), ["PROVARA_E009"]);
 }
@@ -353,7 +383,7 @@ fn a_checkpoint_is_not_made_of_a_log_that_does_not_verify() {
     .unwrap();
     // A log that is not the one that was sealed is not sealed anew; without the old seal it can be.
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
-    fs::remove_file(fixture.file("manifest.json")).unwrap();
+    remove_seal(&fixture.vault);
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
     let before = picture(fixture.vault.path());
     let error = fixture

@@ -13,7 +13,7 @@ use provara_core::id::KeyId;
 use provara_core::json;
 use provara_core::keys::{Keyfile, SigningKey};
 use provara_vault::{
-    AppendRequest, InitOptions, InitReceipt, Vault, VerifyOptions, init, read_keyfile,
+    AppendRequest, InitOptions, InitReceipt, Vault, VerifyOptions, init, layout, read_keyfile,
 };
 
 /// A fresh vault; removed when dropped.
@@ -59,6 +59,13 @@ impl Fixture {
 
     pub fn file(&self, path: &str) -> PathBuf {
         self.vault.path().join(path)
+    }
+}
+
+/// Removes the seal as a whole, as an owner does who knows why the log is another one.
+pub fn remove_seal(vault: &Vault) {
+    for file in layout::SEAL {
+        fs::remove_file(vault.path().join(file)).unwrap();
     }
 }
 
