@@ -2,6 +2,7 @@
 
 mod archive;
 mod merge;
+mod staging;
 
 use std::ffi::OsStr;
 use std::io;
@@ -18,7 +19,6 @@ use provara_plugins::launch::LaunchError;
 use provara_plugins::protocol::FailureKind;
 use provara_plugins::schema::SchemaViolations;
 use provara_plugins::set_option::SetError;
-use provara_plugins::staging::StagingError;
 use provara_plugins::walls::PathsError;
 use provara_vault::{ErrorClass, VaultError, layout};
 
@@ -26,6 +26,8 @@ use crate::determinism::Difference;
 use crate::failure::{Exit, Failure};
 use crate::out::{quote, shell};
 use crate::vault::environment;
+
+pub(crate) use staging::{export_staging_failure, staging_failure};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -498,38 +500,6 @@ pub(crate) fn export_failure(error: &ExportError, vault: &Path) -> Failure {
             Failure::new(Exit::CouldNot, text).fix(io_fix(error, Path::new(".")))
         }
     }
-}
-
-/// An output cannot be staged or moved into place.
-pub(crate) fn staging_failure(error: &StagingError) -> Failure {
-    let (exit, fix) = match error {
-        StagingError::NoName(_) => (
-            Exit::Usage,
-            "Name the file or directory to write, for example --output export.csv.".to_owned(),
-        ),
-        StagingError::Exists(_) => (
-            Exit::CouldNot,
-            "Name another place, or add --force to replace it.".to_owned(),
-        ),
-        StagingError::NotReplaceable { .. } => (
-            Exit::CouldNot,
-            "Name another place; what stands there is not replaced, with --force either.".to_owned(),
-        ),
-        StagingError::Forbidden { .. } => {
-            (Exit::Usage, "Name a place outside the vault, where every file is evidence.".to_owned())
-        }
-        StagingError::Directory { directory, source } => {
-            (Exit::CouldNot, io_fix(source, directory))
-        }
-        StagingError::Io { path, source } => (Exit::CouldNot, io_fix(source, path)),
-        StagingError::Nothing | StagingError::Foreign { .. } => (
-            Exit::Plugin,
-            "Report it to the plugin's author: an export writes files and directories of its own to \
-             the path that it is given."
-                .to_owned(),
-        ),
-    };
-    Failure::new(exit, sentence(&error.to_string())).fix(fix)
 }
 
 /// The handlers of signals could not be installed.

@@ -46,6 +46,11 @@ pub(crate) fn commit(output: Staging) -> Result<(), Failure> {
         .map_err(|error| error::staging_failure(&error))
 }
 
+/// Whether the output is to be standard output.
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
 /// Writes a staged output that is one file. A signal ends the writing; what is staged is removed
 /// when the staging is dropped.
 pub(crate) fn write<E>(

@@ -52,8 +52,13 @@ pub enum Trouble<'a> {
         /// The vault, as it was named.
         vault: &'a Path,
     },
-    /// An output could not be staged or moved into its place.
-    Staging(StagingError),
+    /// An export's output could not be staged or moved into its place.
+    Staging {
+        /// The error.
+        error: StagingError,
+        /// The name of the export format.
+        format: &'a str,
+    },
 }
 
 /// Turns errors into texts for people: `ERROR: …`, details, `Fix: …`. The command line implements

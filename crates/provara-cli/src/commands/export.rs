@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::cli::{GateArgs, JsonArg, VaultArg};
 use crate::error;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::out;
 use crate::plugins::{EXPORTS, HostArgs, Job, Purpose, Session, nearest};
 use crate::{gate, output, plugins, vault};
@@ -66,13 +66,23 @@ struct Receipt<'a> {
 }
 
 pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
+    if output::is_stdout(&args.output) {
+        return Err(
+            Failure::new(Exit::Usage, "An export is not written to standard output.").fix(
+                "Name a file or a directory; './-' is one of that name. 'provara query --format \
+                 ndjson' prints events.",
+            ),
+        );
+    }
     let vault = vault::open(&args.vault.vault)?;
     output::check(&args.output, args.force, &vault)?;
     let log = gate::verify_first(&vault, &args.vault.vault, args.gate)?;
     let staging = output::prepare(&args.output, args.force, &vault)?;
     let by = write(args, &vault, &log, &staging)?;
     let target = staging.target().to_string_lossy().into_owned();
-    output::commit(staging)?;
+    staging
+        .commit()
+        .map_err(|error| error::export_staging_failure(&args.format, &error))?;
     let receipt = Receipt {
         format: &args.format,
         output: target,

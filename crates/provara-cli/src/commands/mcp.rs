@@ -297,7 +297,7 @@ impl Words for CommandLine {
             Trouble::Refused { plugin, reason } => error::refused_by_plugin(plugin, reason),
             Trouble::Canonical(error) => error::canonical_failure(&error),
             Trouble::Export { error, vault } => error::export_failure(&error, vault),
-            Trouble::Staging(error) => error::staging_failure(&error),
+            Trouble::Staging { error, format } => error::export_staging_failure(format, &error),
             _ => Failure::new(Exit::CouldNot, "The call failed.").fix("Call again."),
         };
         failure.text()

@@ -39,7 +39,7 @@ pub(crate) struct ReduceArgs {
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
 
-    /// Write the result to this file, whole or not at all
+    /// Write the result to this file, whole or not at all; '-' is standard output
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     output: Option<PathBuf>,
 
@@ -65,7 +65,11 @@ pub(crate) struct ReduceArgs {
 pub(crate) fn run(args: &ReduceArgs) -> Result<(), Failure> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
-    if let Some(output) = &args.output {
+    let file = args
+        .output
+        .as_deref()
+        .filter(|path| !output::is_stdout(path));
+    if let Some(output) = file {
         output::check(output, args.force, &vault)?;
     }
     let log = gate::verify_first(&vault, path, args.gate)?;
@@ -80,7 +84,7 @@ pub(crate) fn run(args: &ReduceArgs) -> Result<(), Failure> {
         }
     };
     text.push(b'\n');
-    let Some(output) = &args.output else {
+    let Some(output) = file else {
         return out::result_json_text(&text);
     };
     let staging = output::prepare(output, args.force, &vault)?;

@@ -85,7 +85,13 @@ fn a_summary_in_a_file() {
     );
     let again = world.run(&["reduce", "vault", "--output", "summary.json", "--force"]);
     assert_eq!(again.code, 0, "{}", again.stderr);
-    // No debris beside it.
+    let printed = world.run(&["reduce", "vault", "--output", "-"]);
+    let json = world.run(&["reduce", "vault", "--json"]);
+    assert_eq!((printed.code, printed.stdout), (0, json.stdout));
+    world
+        .run(&["export", "vault", "--format", "csv", "--output", "-"])
+        .refused(2, "standard output");
+    // No debris beside it, and no file '-'.
     let names: Vec<_> = fs::read_dir(world.path("."))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -21,7 +21,7 @@ use crate::words::Trouble;
 pub(super) fn export(call: &Call, format: &str, job: &Handle) -> Result<Answer, Refusal> {
     let hub = &call.hub;
     let words = &*hub.words;
-    let staged = |error| Refusal(words.tell(Trouble::Staging(error)));
+    let staged = |error| Refusal(words.tell(Trouble::Staging { error, format }));
     let served = call.vault()?;
     let Some(directory) = &hub.config.export_dir else {
         return Err(Refusal::new(
