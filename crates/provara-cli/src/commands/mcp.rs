@@ -154,9 +154,28 @@ struct InstallArgs {
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
 
+    #[command(flatten)]
+    key: KeyArgs,
+
+    /// Offer only tools whose name fits; * stands for any text (repeatable)
+    #[arg(long = "allow-tool", value_name = "PATTERN")]
+    allow_tools: Vec<String>,
+
     /// Let exports be written into this directory
     #[arg(long, value_name = "DIR")]
     export_dir: Option<PathBuf>,
+
+    /// Let new vaults be created in this directory
+    #[arg(long, value_name = "DIR")]
+    init_dir: Option<PathBuf>,
+
+    /// End a call of a plugin that takes longer than this many seconds [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = plugins::seconds, help_heading = HEADING)]
+    timeout: Option<Duration>,
+
+    /// The walls around plugins: require, auto or off [env: PROVARA_SANDBOX] [default: auto]
+    #[arg(long, value_name = "WALLS", value_parser = plugins::sandbox, help_heading = HEADING)]
+    sandbox: Option<Sandbox>,
 
     /// The server's name in the client
     #[arg(long, value_name = "NAME", default_value = "provara")]
@@ -360,19 +379,52 @@ fn entry(args: &InstallArgs) -> Result<Entry, Failure> {
         })
     };
     let mut arguments = vec!["mcp".to_owned()];
+    // The client starts the server in an environment of its own.
+    let keyfile = args.key.keyfile.clone();
+    let keyfile = keyfile.or_else(|| vault::environment("PROVARA_KEYFILE").map(PathBuf::from));
     for spec in &args.vaults {
-        vault::open(&spec.path)?;
+        let vault = vault::open(&spec.path)?;
+        if keyfile.is_none() && !args.read_only && !vault.default_keyfile().exists() {
+            out::warn(&format!(
+                "the vault '{}' has no keyfile of its own, so that nothing can be appended to it; \
+                 --keyfile FILE names one.",
+                spec.name
+            ));
+        }
         let path = absolute(&spec.path)?;
         arguments.extend(["--vault".to_owned(), format!("{}={path}", spec.name)]);
     }
     if let Some(actor) = &args.actor {
         arguments.extend(["--actor".to_owned(), actor.clone()]);
     }
+    if let Some(keyfile) = &keyfile {
+        arguments.extend(["--keyfile".to_owned(), absolute(keyfile)?]);
+    }
+    if let Some(key_id) = args.key.key_id {
+        arguments.extend(["--key-id".to_owned(), key_id.to_string()]);
+    }
     if args.read_only {
         arguments.push("--read-only".to_owned());
     }
+    for pattern in &args.allow_tools {
+        arguments.extend(["--allow-tool".to_owned(), pattern.clone()]);
+    }
     if let Some(directory) = &args.export_dir {
         arguments.extend(["--export-dir".to_owned(), absolute(directory)?]);
+    }
+    if let Some(directory) = &args.init_dir {
+        arguments.extend(["--init-dir".to_owned(), absolute(directory)?]);
+    }
+    if let Some(timeout) = args.timeout {
+        arguments.extend(["--timeout".to_owned(), timeout.as_secs_f64().to_string()]);
+    }
+    if args.sandbox.is_some() || vault::environment("PROVARA_SANDBOX").is_some() {
+        let walls = match plugins::walls(args.sandbox)? {
+            Sandbox::Require => "require",
+            Sandbox::Auto => "auto",
+            Sandbox::Off => "off",
+        };
+        arguments.extend(["--sandbox".to_owned(), walls.to_owned()]);
     }
     let command = std::env::current_exe()
         .map_err(|error| error::io_failure("find", "provara".as_ref(), &error))?;

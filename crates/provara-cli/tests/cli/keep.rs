@@ -234,6 +234,61 @@ fn evidence_is_not_repaired() {
 }
 
 #[test]
+fn a_client_starts_the_server_with_what_was_given() {
+    let world = World::with_vault();
+    let install = |more: &[&str]| {
+        let given = ["mcp", "install", "--client", "cursor", "--vault", "vault"];
+        world.run_with(&[&given[..], more].concat(), |command| {
+            command.env("PROVARA_KEYFILE", "away.json")
+        })
+    };
+    let answer = install(&[
+        "--allow-tool",
+        "get_*",
+        "--init-dir",
+        "new",
+        "--timeout",
+        "5",
+        "--sandbox",
+        "require",
+    ]);
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    let printed: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
+    let expected = serde_json::json!([
+        "mcp",
+        "--vault",
+        "vault=<here>/vault",
+        "--keyfile",
+        "<here>/away.json",
+        "--allow-tool",
+        "get_*",
+        "--init-dir",
+        "<here>/new",
+        "--timeout",
+        "5",
+        "--sandbox",
+        "require"
+    ]);
+    assert_eq!(printed["mcpServers"]["provara"]["args"], expected);
+    let other = install(&["--keyfile", "mine.json"]);
+    assert!(
+        other.stdout.contains("<here>/mine.json"),
+        "{}",
+        other.stdout
+    );
+
+    fs::remove_file(world.path("vault/identity/private_keys.json")).unwrap();
+    assert!(!install(&[]).stderr.contains("WARNING"));
+    let without = world.run(&["mcp", "install", "--client", "cursor", "--vault", "vault"]);
+    assert_eq!(without.code, 0);
+    assert!(
+        without.stderr.contains("no keyfile of its own"),
+        "{}",
+        without.stderr
+    );
+}
+
+#[test]
 fn a_backup_comes_back() {
     let world = World::with_vault();
     world.observe("door", "\"open\"");
