@@ -114,7 +114,11 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
              the event."
                 .to_owned()
         }
-        VaultError::Payload(_) => "Correct the data; 'provara append --help' has examples.".to_owned(),
+        VaultError::Payload(_) => {
+            "Correct the data; spec/VAULT_FORMAT.md, sections 3 and 4, names the members that each \
+             type needs."
+                .to_owned()
+        }
         VaultError::Canonical(error) => canonical_fix(error).to_owned(),
         VaultError::LogicalClock { .. } => "Append as another actor: --actor NAME.".to_owned(),
         VaultError::WouldNotVerify { code, .. } if !matches!(*code, "PROVARA_E200" | "PROVARA_E202") => {
@@ -155,7 +159,9 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
             "Use one of the keyfile's keys, or give another with --keyfile FILE.".to_owned()
         }
         VaultError::KeyRevoked { .. } => {
-            "Sign with an active key: leave --key-id out, or name another.".to_owned()
+            "Sign with an active key: name another with --key-id ID, or a keyfile that holds one with \
+             --keyfile FILE."
+                .to_owned()
         }
         VaultError::SealLags { .. } => format!(
             "Do not append the event again. Run 'provara manifest {vault}' once the cause is gone."
