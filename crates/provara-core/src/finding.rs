@@ -90,7 +90,7 @@ codes! {
     E303 = "E303" "SPEC_VERSION_MISMATCH",
     /// A merge would loosen a safety tier.
     E400 = "E400" "SAFETY_TIER_LOOSENING",
-    /// `manifest.sig` signs an earlier seal.
+    /// `manifest.sig` signs another seal, an earlier or a later one.
     W001 = "W001" "MANIFEST_SIGNATURE_STALE",
     /// There is no `manifest.sig`.
     W002 = "W002" "MANIFEST_SIGNATURE_ABSENT",

@@ -24,7 +24,7 @@ use crate::lock::{Shared, is_at, lock_log, try_lock_shared};
 use crate::merge::intent::{interrupted, settle};
 use crate::rotation::Keys;
 use crate::seal::{
-    Staged, leftovers, read_entries, read_text, remove_leftover, set_entry, signature_note,
+    Staged, leftovers, read_entries, read_text, remove_leftover, set_entry, signature_lag,
 };
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
@@ -313,7 +313,7 @@ fn found_in_seal(vault: &Vault, root: Digest, found: &mut Diagnosis) -> Result<(
     }
     // Held against the manifest as it is on the disk; a wrong signature is an error, not a lag.
     let entries = read_entries(vault.path())?;
-    if signature_note(vault, &entries, &found.registry)?.is_some() {
+    if signature_lag(vault, &entries, &found.registry)?.is_some() {
         let text = format!("{} is not of this seal", layout::MANIFEST_SIG);
         found.add(Damage::LaggingSeal, text);
     }

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::error::{Context, VaultError};
 use crate::layer::{FileLayer, Temporary, is_fresh_name};
 use crate::layout;
+use crate::state_dir;
 use crate::vault::{Vault, is_absence};
 
 /// A seal that was renewed.
@@ -103,16 +104,43 @@ pub(crate) fn read_entries(root: &Path) -> Result<Vec<FileEntry>, VaultError> {
         .collect()
 }
 
-/// A note where `manifest.sig` signs another root than that of the manifest on disk, as other tools
-/// leave it. A signature that is wrong is not papered over with a fresh one.
-pub(crate) fn signature_note(
+/// What is amiss with a `manifest.sig` that is not wrong.
+#[derive(Debug)]
+pub(crate) enum SignatureLag {
+    /// It is not there.
+    Missing,
+    /// It signs another root than that of the manifest on disk, as other tools and interrupted writers
+    /// leave it, and whoever takes events away without a key.
+    Stale { root: Digest, text: Vec<u8> },
+}
+
+impl SignatureLag {
+    /// Keeps the signature outside the vault before another one takes its place, as it may prove that
+    /// the log was longer; gives the note that says so.
+    pub(crate) fn keep(&self, vault: &Vault) -> Result<String, VaultError> {
+        let file = layout::MANIFEST_SIG;
+        let Self::Stale { root, text } = self else {
+            return Ok(format!("{file} was missing; it was made"));
+        };
+        let (directory, path) = (vault.state_directory(), vault.path());
+        let kept = state_dir::keep(directory, path, "manifest", "sig", text)?;
+        Ok(format!(
+            "{file} was of another seal (root {root}) and was kept as '{}': if no other tool wrote to \
+             the vault and no writer was interrupted, events may have been removed",
+            kept.display()
+        ))
+    }
+}
+
+/// Holds `manifest.sig` against the manifest on disk. A signature that is wrong is an error: it is not
+/// papered over with a fresh one.
+pub(crate) fn signature_lag(
     vault: &Vault,
     entries: &[FileEntry],
     registry: &KeyRegistry,
-) -> Result<Option<String>, VaultError> {
+) -> Result<Option<SignatureLag>, VaultError> {
     let Some(text) = read_text(vault.path(), layout::MANIFEST_SIG)? else {
-        let file = layout::MANIFEST_SIG;
-        return Ok(Some(format!("{file} was missing; it was made")));
+        return Ok(Some(SignatureLag::Missing));
     };
     let wrong = |reason: String| VaultError::SealContradiction {
         file: layout::MANIFEST_SIG.to_owned(),
@@ -128,14 +156,9 @@ pub(crate) fn signature_note(
     key.public_key
         .verify(&signature.signed, &signature.signature)
         .map_err(|error| wrong(error.to_string()))?;
-    let root = merkle_root(entries.iter().map(FileEntry::leaf));
-    Ok((signature.merkle_root != root).then(|| {
-        format!(
-            "{} was stale: it signed the root {}",
-            layout::MANIFEST_SIG,
-            signature.merkle_root
-        )
-    }))
+    let root = signature.merkle_root;
+    let is_of_this = root == merkle_root(entries.iter().map(FileEntry::leaf));
+    Ok((!is_of_this).then_some(SignatureLag::Stale { root, text }))
 }
 
 /// The size and SHA-256 of a file, read in pieces.

@@ -1,4 +1,5 @@
-//! The user's directory for what a writer keeps outside the vault: recovered torn tails.
+//! The user's directory for what a writer keeps outside the vault: recovered torn tails, and what its
+//! new files replace.
 
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -54,7 +55,7 @@ pub(crate) fn keep(
         .is_some_and(|a| a.starts_with(vault))
     {
         return Err(io::Error::other("it lies inside the vault"))
-            .context("keep a torn tail in", &directory);
+            .context("keep what is recovered in", &directory);
     }
     DirBuilder::new()
         .recursive(true)

@@ -109,8 +109,8 @@ impl Vault {
         self
     }
 
-    /// The same vault, whose recovered torn tails are kept below `directory` instead of the user's
-    /// state directory (`$XDG_STATE_HOME/provara`).
+    /// The same vault, whose recovered torn tails and replaced signatures of other seals are kept below
+    /// `directory` instead of the user's state directory (`$XDG_STATE_HOME/provara`).
     #[must_use]
     pub fn with_state_directory(mut self, directory: PathBuf) -> Self {
         self.state_directory = directory;

@@ -47,7 +47,7 @@ use crate::layout;
 use crate::lock::lock_log;
 use crate::merge::intent::settle;
 use crate::rotation::{Change, Keys};
-use crate::seal::{Staged, leftovers, read_entries, remove_leftover, set_entry, signature_note};
+use crate::seal::{SignatureLag, Staged, leftovers, read_entries, remove_leftover, set_entry};
 use crate::snapshot::LogSnapshot;
 use crate::state_dir::keep_tail;
 use crate::tail::TailCache;
@@ -72,6 +72,8 @@ pub struct LogWriter<'v> {
     torn: Option<(u64, u64)>,
     /// Temporary files of an interrupted writer.
     leftovers: Vec<String>,
+    /// What the next seal's signature replaces.
+    lag: Option<SignatureLag>,
     /// What was found, for the next receipt.
     notes: Vec<String>,
     stopped: bool,
@@ -104,7 +106,6 @@ impl<'v> LogWriter<'v> {
         let mut notes = settle(vault, &log)?;
         let mut entries = read_entries(vault.path())?;
         let leftovers = leftovers(vault.path(), &entries)?;
-
         let recalled = keyfile
             .zip(vault.cache_directory())
             .and_then(|(keyfile, directory)| {
@@ -125,7 +126,7 @@ impl<'v> LogWriter<'v> {
             None => read_log(vault, &log, &path, &entries, &mut notes)?,
         };
         notes.extend(keys.note());
-        notes.extend(signature_note(vault, &entries, &keys.registry)?);
+        let lag = crate::seal::signature_lag(vault, &entries, &keys.registry)?;
         for found in unsealed_checkpoints(vault, &entries, &keys.registry, index.lines)? {
             notes.push(format!("{} was not in the seal yet; it now is", found.path));
             set_entry(&mut entries, found);
@@ -133,6 +134,7 @@ impl<'v> LogWriter<'v> {
         Ok(Self {
             torn,
             leftovers,
+            lag,
             vault,
             log: Arc::new(log),
             path,
@@ -438,11 +440,15 @@ impl<'v> LogWriter<'v> {
         std::mem::take(&mut self.notes)
     }
 
-    /// Clears what an interrupted writer left: its temporary files, and a torn tail.
+    /// Clears what an interrupted writer left; a signature of another seal may be evidence, and is kept.
     fn recover(&mut self) -> Result<(), VaultError> {
         while let Some(name) = self.leftovers.last() {
             self.notes.push(remove_leftover(self.vault, name)?);
             self.leftovers.pop();
+        }
+        if let Some(lag) = &self.lag {
+            self.notes.push(lag.keep(self.vault)?);
+            self.lag = None;
         }
         if let Some((offset, length)) = self.torn {
             let note = recover_tail(self.vault, &self.log, &self.path, offset, length)?;

@@ -306,6 +306,35 @@ fn a_vault_of_another_tool_is_continued_with_a_note() {
 }
 
 #[test]
+fn the_signature_of_a_longer_log_is_kept_when_another_one_takes_its_place() {
+    let fixture = Fixture::new();
+    let append = || fixture.vault.append(&note("a", "x"), &fixture.keyfile);
+    let append = || append().unwrap();
+    let seal = ["manifest.json", "merkle_root.txt", "events/events.ndjson"];
+    let shorter = seal.map(|file| fs::read(fixture.file(file)).unwrap());
+    append();
+    let signature = fs::read(fixture.file("manifest.sig")).unwrap();
+    for (file, text) in seal.iter().zip(shorter) {
+        fs::write(fixture.file(file), text).unwrap();
+    }
+    let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
+    assert_eq!(codes(&report), ["PROVARA_W001"]);
+
+    let receipt = append();
+    let kept: Vec<_> = fs::read_dir(fixture.state().join("recovered"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(fs::read(&kept[0]).unwrap(), signature);
+    let told = receipt.notes.join("\n");
+    assert!(told.contains("events may have been removed"), "{told}");
+    assert!(told.contains(&kept[0].display().to_string()), "{told}");
+    assert_eq!(append().notes, Vec::<String>::new(), "told once");
+    assert_eq!(verifies(&fixture.vault), 4);
+}
+
+#[test]
 fn the_lock_is_waited_for_and_its_holder_named() {
     let fixture = Fixture::new();
     let log = File::options()

@@ -62,7 +62,11 @@ fn without_a_key_the_signature_goes_stale() {
         .vault
         .append(&note("a", "x"), &fixture.keyfile)
         .unwrap();
-    assert!(receipt.notes[0].contains("stale"), "{:?}", receipt.notes);
+    assert!(
+        receipt.notes[0].contains("of another seal"),
+        "{:?}",
+        receipt.notes
+    );
     assert_eq!(strict_codes(&fixture), Vec::<String>::new());
 }
 

@@ -300,8 +300,12 @@ fn check_root_signature(
         );
     } else if signature.merkle_root != root {
         findings.push(
-            Finding::new(Code::W001, FILE, "the signature is of an earlier seal")
-                .compare(root, signature.merkle_root),
+            Finding::new(
+                Code::W001,
+                FILE,
+                "the signature is of another seal, an earlier or a later one",
+            )
+            .compare(root, signature.merkle_root),
         );
     } else if log.revoked_keys.contains(&id) {
         report(
