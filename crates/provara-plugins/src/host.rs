@@ -556,6 +556,8 @@ impl Host {
     fn end(&mut self) -> Option<ExitStatus> {
         let child = self.child.take()?;
         self.killer.kill();
+        // It counts as a host: what hides its origin is found by the last one to end.
+        self.judge = None;
         if self.confinement.level < Level::Full {
             self.sweeper.sweep();
         }
