@@ -43,7 +43,6 @@ class EventTypePlugin(Protocol):
             ``True`` to accept the event.  A false result or an exception refuses it;
             the text of the exception is shown to the user.
         """
-        raise NotImplementedError
 
 
 @runtime_checkable
@@ -53,7 +52,6 @@ class SupportsCliCommand(Protocol):
     @abstractmethod
     def cli_command(self) -> str | None:
         """Return an alias for ``provara append --type``, or ``None`` for no alias."""
-        raise NotImplementedError
 
 
 @runtime_checkable
@@ -75,7 +73,6 @@ class ReducerPlugin(Protocol):
             What is JSON: dicts with string keys, lists, strings, finite numbers,
             booleans and ``None``.
         """
-        raise NotImplementedError
 
 
 @runtime_checkable
@@ -93,4 +90,3 @@ class ExportPlugin(Protocol):
             vault_path: the directory of the vault, which must be left as it is.
             output_path: the file (or directory) to create.
         """
-        raise NotImplementedError
