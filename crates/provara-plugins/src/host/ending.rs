@@ -1,0 +1,135 @@
+//! Ending a host: when its work is done, for a reason, or because nobody wants it any more.
+
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+use super::{Ending, Host, HostError};
+use crate::channel::Stop;
+use crate::launch;
+use crate::walls::Level;
+
+/// How long a host may take to end after its last answer. What remains then is killed.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long to wait for the rest of a dead host's output.
+const DRAIN_LIMIT: Duration = Duration::from_millis(500);
+
+impl Host {
+    /// Ends the host and makes sure that it ended well: nothing was sent after the last answer
+    /// and the exit code is 0. A result counts only once this has succeeded.
+    ///
+    /// # Errors
+    /// [`HostError::Protocol`], [`HostError::Died`] or [`HostError::TimedOut`].
+    pub fn finish(mut self) -> Result<(), HostError> {
+        let limit = Instant::now() + END_LIMIT;
+        self.channel.deadline = Some(
+            self.channel
+                .deadline
+                .map_or(limit, |deadline| deadline.min(limit)),
+        );
+        let closed = self.channel.close();
+        let plugin = self.pumps.label();
+        if let Err(stop) = closed {
+            let timeout = self.timeout;
+            self.timeout = Some(timeout.map_or(END_LIMIT, |limit| limit.min(END_LIMIT)));
+            return Err(self.stopped(stop));
+        }
+        // The socket is closed: the process is about to end, or hangs on the way.
+        let ending = self.wait(limit);
+        self.pumps.drain(DRAIN_LIMIT);
+        match ending {
+            Some(Ending::Code(0)) => Ok(()),
+            Some(ending) => Err(HostError::Died { plugin, ending }),
+            None => Err(HostError::TimedOut {
+                plugin,
+                limit: END_LIMIT,
+            }),
+        }
+    }
+
+    /// Ends the host for a reason, and says it.
+    pub(super) fn stopped(&mut self, stop: Stop) -> HostError {
+        let plugin = self.pumps.label();
+        match stop {
+            Stop::Closed => {
+                // Give the process the moment that it needs to end by itself: its own exit code
+                // says more than our signal.
+                let ending = self
+                    .wait(Instant::now() + DRAIN_LIMIT)
+                    .unwrap_or(Ending::Unknown);
+                self.pumps.drain(DRAIN_LIMIT);
+                HostError::Died { plugin, ending }
+            }
+            Stop::Deadline => {
+                self.end();
+                HostError::TimedOut {
+                    plugin,
+                    limit: self.timeout.unwrap_or_default(),
+                }
+            }
+            Stop::Violation(violation) => {
+                self.end();
+                HostError::Protocol { plugin, violation }
+            }
+            Stop::Exhausted(directory) => {
+                self.end();
+                HostError::Exhausted { plugin, directory }
+            }
+            Stop::Signal(signal) => {
+                self.end();
+                HostError::Interrupted(signal)
+            }
+            Stop::Io(error) => {
+                self.end();
+                HostError::Io(error)
+            }
+        }
+    }
+
+    /// Waits for the process to end by itself; kills what is left of its group in any case.
+    fn wait(&mut self, limit: Instant) -> Option<Ending> {
+        let mut pause = Duration::from_micros(200);
+        let ended = loop {
+            if self.child.as_ref().is_none_or(has_ended) {
+                break true;
+            }
+            if Instant::now() >= limit {
+                break false;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        };
+        let status = self.end();
+        ended.then(|| status.into())
+    }
+
+    /// Kills the process group and waits for its leader.
+    pub(super) fn end(&mut self) -> Option<ExitStatus> {
+        let child = self.child.take()?;
+        self.killer.kill();
+        // It counts as a host: what hides its origin is found by the last one to end.
+        self.judge = None;
+        if self.confinement.level < Level::Full {
+            self.sweeper.sweep();
+        }
+        // From here on the leader's number may be given to another process.
+        self.killer.disarm(child.id());
+        let status = launch::end(child);
+        self.pumps.drain(DRAIN_LIMIT);
+        status
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Whether a process has ended, without waiting for it: its number stays its own.
+pub(crate) fn has_ended(child: &Child) -> bool {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    pid.is_none_or(|pid| !matches!(waitid(WaitId::Pid(pid), options), Ok(None)))
+}

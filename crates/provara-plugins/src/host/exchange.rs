@@ -1,0 +1,90 @@
+//! One question and its one answer.
+
+use serde::de::DeserializeOwned;
+
+use super::{Host, HostError, PluginFailure};
+use crate::channel::{Channel, Stop};
+use crate::output::Pumps;
+use crate::protocol::{self, Request, Violation, WireError};
+use crate::text::{block, inline};
+use crate::violation::{self, Violation as Attempt};
+use crate::walls::Level;
+
+impl Host {
+    pub(super) fn request(&mut self, op: &'static str) -> Request {
+        let id = self.next_id;
+        self.next_id += 1;
+        Request::new(id, op)
+    }
+
+    /// Sends a request and reads its one reply.
+    pub(super) fn ask<T: DeserializeOwned>(&mut self, request: Request) -> Result<T, HostError> {
+        let (op, id) = (request.op, self.next_id - 1);
+        let frame = request.into_frame().map_err(HostError::TooLarge)?;
+        let pumps = &self.pumps;
+        let exchange = |channel: &mut Channel| {
+            channel.expect_quiet()?;
+            channel.send(&frame)?;
+            let mut body = channel.receive()?;
+            if op == "discover" {
+                body = next_reply(channel, pumps, body, id)?;
+            }
+            let reply = protocol::parse_reply(&body, id, op)?;
+            // Exactly one reply: what arrives on top of it was not asked for.
+            channel.expect_quiet()?;
+            Ok(reply)
+        };
+        match exchange(&mut self.channel).map_err(|stop| self.stopped(stop))? {
+            Ok(result) => Ok(result),
+            Err(failure) => Err(HostError::Plugin(Box::new(self.failure(failure)))),
+        }
+    }
+
+    fn failure(&self, failure: WireError) -> PluginFailure {
+        let violation = self.explain(
+            failure.exception.as_deref(),
+            failure.message.as_deref(),
+            failure.tried.as_deref(),
+        );
+        let one = |text: String| inline(&text).into_owned();
+        let many = |text: String| block(text.trim_end()).into_owned();
+        let filled = |text: &String| !text.is_empty();
+        PluginFailure {
+            kind: failure.kind,
+            plugin: failure.plugin.map_or_else(|| self.pumps.label(), one),
+            exception: failure.exception.filter(filled).map(one),
+            message: failure.message.filter(filled).map(many),
+            traceback: failure.traceback.filter(filled).map(many),
+            violation,
+        }
+    }
+
+    /// What a failure has to do with the walls. Where none stand, nothing.
+    pub(super) fn explain(
+        &self,
+        exception: Option<&str>,
+        message: Option<&str>,
+        tried: Option<&str>,
+    ) -> Option<Attempt> {
+        let walls = self.confinement.level > Level::Process;
+        let explained = || violation::explain(self.role, self.network, exception, message, tried);
+        walls.then(explained).flatten()
+    }
+}
+
+/// Takes the frames that name the plugins being loaded, up to the first other one.
+fn next_reply(
+    channel: &mut Channel,
+    pumps: &Pumps,
+    mut body: Vec<u8>,
+    id: u64,
+) -> Result<Vec<u8>, Stop> {
+    for _ in 0..protocol::MAX_NAMED {
+        let Some(plugin) = protocol::parse_loading(&body, id) else {
+            return Ok(body);
+        };
+        pumps.set_label(&plugin);
+        body = channel.receive()?;
+    }
+    Err(Violation::Endless.into())
+}

@@ -1,0 +1,181 @@
+//! Starting a host: the walls worked out, the launcher's report, the greeting.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::{Host, HostError, HostOptions, Killer, NO_PLUGIN, Purpose};
+use crate::channel::{Channel, Stop};
+use crate::interpreter::Interpreter;
+use crate::interrupt::Guard;
+use crate::launch::orphans::Sweeper;
+use crate::launch::{self, Launch, LaunchError, Task};
+use crate::output::Pumps;
+use crate::protocol::{self, Hello, Violation};
+use crate::space;
+use crate::text::inline;
+use crate::violation::Role;
+use crate::walls::{Confinement, Level, Sandbox, Walls, paths};
+
+/// How long the launcher may take to report, at most.
+const LAUNCH_LIMIT: Duration = Duration::from_secs(20);
+
+impl Host {
+    /// Starts a host and makes sure that it is one of this version.
+    ///
+    /// On Linux the host's life is tied to that of the calling *thread*: it is killed when the
+    /// thread ends. Start it from the thread that uses it.
+    ///
+    /// # Errors
+    /// [`HostError`]; no process remains.
+    pub fn start(options: HostOptions) -> Result<Host, HostError> {
+        let started = Instant::now();
+        let (role, log, vault) = match &options.purpose {
+            Purpose::Reduce { log, len } => (Role::Reducer, Some((log, *len)), None),
+            Purpose::Export { vault, .. } => (Role::Export, None, Some(vault.clone())),
+            Purpose::Discover => (Role::Listing, None, None),
+            Purpose::Validate => (Role::EventType, None, None),
+        };
+        let network = options.allow_network && vault.is_some();
+        let staging = match &options.purpose {
+            Purpose::Export { staging, .. } => Some(staging.clone()),
+            _ => None,
+        };
+        // A reducer keeps no state: its result depends on the events alone.
+        let state = match options.purpose {
+            Purpose::Reduce { .. } => None,
+            _ => options.state_dir.as_deref(),
+        };
+        let walls = match options.sandbox {
+            Sandbox::Off => Walls::Off,
+            sandbox => Walls::Up {
+                require: sandbox == Sandbox::Require,
+                rules: paths::rules(&paths::Subject {
+                    interpreter: &options.interpreter,
+                    environment: &options.environment,
+                    purpose: &options.purpose,
+                    state,
+                    protect: &options.protect,
+                    network,
+                    timeout: options.timeout,
+                })?,
+            },
+        };
+        // Before there is anything to clean up.
+        let guard = options.interruptible.then(Guard::new).transpose()?;
+        if options.sandbox == Sandbox::Off {
+            Sweeper::adopt();
+        }
+        let written = staging.into_iter().chain(state.map(Path::to_path_buf));
+        let space = space::Watch::new(written);
+        let launched = launch::start(Launch {
+            launcher: options.launcher.as_deref(),
+            task: Task::Interpreter {
+                program: options.interpreter.program.clone().into(),
+                arguments: ["-m", "provara.plugins._host", "--protocol-fd"]
+                    .map(Into::into)
+                    .into(),
+                environment: options.environment.variables(options.layout, state),
+            },
+            log: log.map(|(file, _)| file),
+            walls,
+        })?;
+        let deadline = options.timeout.map(|limit| started + limit);
+        let first = started + LAUNCH_LIMIT;
+        let first = deadline.map_or(first, |deadline| deadline.min(first));
+        let killer = Killer::default();
+        killer.arm(launched.child.id());
+        let mut host = Host {
+            killer,
+            child: Some(launched.child),
+            sweeper: launched.sweeper,
+            role,
+            network,
+            channel: Channel::new(launched.socket, launched.process, guard, space, Some(first))?,
+            pumps: Pumps::new(options.output),
+            confinement: Confinement::default(),
+            hello: Hello {
+                protocol: 0,
+                version: String::new(),
+                python: String::new(),
+                executable: String::new(),
+            },
+            judge: None,
+            launcher: options.launcher,
+            interruptible: options.interruptible,
+            log: None,
+            vault,
+            layout: options.layout,
+            timeout: options.timeout,
+            next_id: 1,
+        };
+        host.pumps.copy(launched.stdout)?;
+        host.pumps.copy(launched.stderr)?;
+        let report = match host.channel.receive() {
+            Ok(frame) => launch::read_report(&frame),
+            Err(Stop::Io(error)) => Err(LaunchError::Silent(error)),
+            Err(Stop::Signal(signal)) => return Err(HostError::Interrupted(signal)),
+            // The user's limit, not ours.
+            Err(Stop::Deadline) if deadline == Some(first) => {
+                return Err(host.stopped(Stop::Deadline));
+            }
+            Err(stop) => {
+                host.end();
+                Err(LaunchError::Silent(io::Error::other(match stop {
+                    Stop::Deadline => "no report in time".to_owned(),
+                    Stop::Violation(violation) => format!("it {violation}"),
+                    _ => format!("it ended: {}", host.pumps.tail()),
+                })))
+            }
+        };
+        let (confinement, log_fd) = report?;
+        if confinement.level < Level::Full {
+            Sweeper::adopt();
+        }
+        host.confinement = confinement;
+        host.log = log_fd.zip(log.map(|(_, len)| len));
+        host.channel.deadline = deadline;
+        // While the interpreter starts. Where it fails, whoever needs a schema applied hears why.
+        host.judge(NO_PLUGIN).ok();
+        let greeted = host.greet(&options.interpreter);
+        // The error that there is no host carries what was printed.
+        if !matches!(greeted, Err(HostError::NoHost { .. })) {
+            host.pumps.release();
+        }
+        greeted?;
+        Ok(host)
+    }
+
+    fn greet(&mut self, interpreter: &Interpreter) -> Result<(), HostError> {
+        let request = self.request("hello");
+        let hello: Hello = match self.ask(request) {
+            Ok(hello) => hello,
+            Err(HostError::Died { ending, .. }) => {
+                return Err(HostError::NoHost {
+                    interpreter: interpreter.program.clone(),
+                    ending,
+                    output: self.pumps.tail(),
+                });
+            }
+            Err(error) => return Err(error),
+        };
+        let expected = env!("CARGO_PKG_VERSION");
+        if hello.version != expected {
+            return Err(HostError::Version {
+                interpreter: interpreter.program.clone(),
+                expected,
+                found: inline(&hello.version).into_owned(),
+            });
+        }
+        if hello.protocol != protocol::VERSION {
+            let stop = Stop::Violation(Violation::Version(hello.protocol));
+            return Err(self.stopped(stop));
+        }
+        self.hello = Hello {
+            python: inline(&hello.python).into_owned(),
+            executable: inline(&hello.executable).into_owned(),
+            ..hello
+        };
+        Ok(())
+    }
+}
