@@ -11,6 +11,7 @@ use std::path::Path;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
+pub(crate) use provara_plugins::stdout::stdout;
 
 use crate::failure::{Exit, Failure};
 
@@ -64,52 +65,95 @@ pub(crate) fn choose_colour_before_parsing(arguments: impl Iterator<Item = OsStr
 /// Writes styled text to stdout. A reader that went away (`| head`) is no failure: the command's
 /// verdict stands all the same.
 pub(crate) fn result(text: &str) -> Result<(), Failure> {
-    let mut stdout = AutoStream::new(io::stdout().lock(), ColorChoice::global());
-    written(
-        stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush()),
-    )
+    written(put_styled(text))
 }
 
 /// Writes bytes to stdout as they are.
 pub(crate) fn result_bytes(bytes: &[u8]) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+    written(put(bytes))
+}
+
+/// Writes styled text to stdout that tells what was `done`, a clause without a full stop. What was done
+/// stands, whether anybody reads of it or not: where nobody does, the failure tells it.
+pub(crate) fn receipt(done: &str, text: &str) -> Result<(), Failure> {
+    told(done, put_styled(text))
+}
+
+/// The same as one line of JSON.
+pub(crate) fn receipt_json<T: serde::Serialize>(done: &str, value: &T) -> Result<(), Failure> {
+    told(done, json_line(value).and_then(|line| put_json(&line)))
+}
+
+fn told(done: &str, outcome: io::Result<()>) -> Result<(), Failure> {
+    outcome.map_err(|error| {
+        let mut done = done.to_owned();
+        if let Some(first) = done.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        Failure::new(
+            Exit::CouldNot,
+            format!("{done}, but that could not be written to standard output: {error}."),
+        )
+        .fix(format!("Do not do it again: it is done. {WHERE_TO}"))
+    })
+}
+
+/// What helps where standard output takes nothing.
+const WHERE_TO: &str = "Check where the output goes: a full disk, a reader that went away, a closed descriptor or a quota.";
+
+/// Writes bytes to stdout as they are.
+pub(crate) fn put(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = stdout()?;
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
+fn put_styled(text: &str) -> io::Result<()> {
+    let mut stdout = AutoStream::new(stdout()?, ColorChoice::global());
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
 }
 
 /// Writes JSON to stdout: as it is, but to a terminal without characters that it would act upon.
 pub(crate) fn result_json_text(bytes: &[u8]) -> Result<(), Failure> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if io::stdout().is_terminal() => {
-            result_bytes(provara_plugins::text::json(text).as_bytes())
-        }
-        _ => result_bytes(bytes),
-    }
+    written(put_json(bytes))
 }
 
 /// Writes a value to stdout as one line of JSON.
 pub(crate) fn result_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
-    let mut line = serde_json::to_vec(value).map_err(|error| {
-        Failure::new(
-            Exit::CouldNot,
-            format!("The result could not be written as JSON: {error}"),
-        )
-    })?;
+    written(json_line(value).and_then(|line| put_json(&line)))
+}
+
+fn json_line<T: serde::Serialize>(value: &T) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
-    result_json_text(&line)
+    Ok(line)
+}
+
+pub(crate) fn put_json(bytes: &[u8]) -> io::Result<()> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if io::stdout().is_terminal() => put(provara_plugins::text::json(text).as_bytes()),
+        _ => put(bytes),
+    }
 }
 
 /// Judges the writing of a result: a reader that went away is no failure.
 pub(crate) fn written(outcome: io::Result<()>) -> Result<(), Failure> {
     match outcome {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
-            Exit::CouldNot,
-            format!("The result could not be written to standard output: {error}"),
-        )
-        .fix("Check where the output goes: a full disk, a closed descriptor or a quota.")),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => taken(outcome),
     }
+}
+
+/// Judges the writing of a result that somebody has to read.
+pub(crate) fn taken(outcome: io::Result<()>) -> Result<(), Failure> {
+    outcome.map_err(|error| {
+        Failure::new(
+            Exit::CouldNot,
+            format!("The result could not be written to standard output: {error}."),
+        )
+        .fix(WHERE_TO)
+    })
 }
 
 /// Prints a text for people to stderr and colours its leading words.

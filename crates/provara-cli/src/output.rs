@@ -94,6 +94,11 @@ impl<W: Write> Write for Interruptible<W> {
     }
 }
 
+/// What was done when an output was written, for somebody who could not be told.
+pub(crate) fn done(path: &Path) -> String {
+    format!("'{}' was written", path.display())
+}
+
 /// Tells a person that an output was written.
 pub(crate) fn told(path: &Path) -> String {
     format!(

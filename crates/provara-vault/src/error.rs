@@ -244,6 +244,17 @@ pub enum VaultError {
         /// Why.
         source: Box<VaultError>,
     },
+    /// The disk ended a batch before its end. The next append, or a re-made manifest, seals what is in the
+    /// log and durable; nothing else of the batch was acknowledged.
+    #[error("the batch ended early; {}: {source}", standing(*durable, *sealed))]
+    BatchEnded {
+        /// How many events of the batch are in the log and durable; they are its first.
+        durable: u64,
+        /// How many of those are sealed.
+        sealed: u64,
+        /// What the disk refused.
+        source: Box<VaultError>,
+    },
     /// An earlier failure stopped this writer for good.
     #[error(
         "this writer stopped after an earlier failure to make data durable; open the vault anew"
@@ -278,6 +289,21 @@ fn list(ids: &[KeyId]) -> String {
     }
     let ids: Vec<String> = ids.iter().map(KeyId::to_string).collect();
     ids.join(", ")
+}
+
+/// How far a batch came.
+fn standing(durable: u64, sealed: u64) -> String {
+    let first = match durable {
+        0 => return "none of its events is in the log".to_owned(),
+        1 => "its first event is".to_owned(),
+        durable => format!("its first {durable} events are"),
+    };
+    let sealed = match sealed {
+        0 => "durable, and not sealed yet".to_owned(),
+        sealed if sealed == durable => "sealed".to_owned(),
+        sealed => format!("durable, the first {sealed} of them sealed"),
+    };
+    format!("{first} in the log and {sealed}")
 }
 
 impl VaultError {
@@ -320,6 +346,7 @@ impl VaultError {
             | Self::KeyfileMissing { .. }
             | Self::Sync { .. }
             | Self::SealLags { .. }
+            | Self::BatchEnded { .. }
             | Self::Stopped
             | Self::Cancelled => ErrorClass::CouldNot,
         }

@@ -6,7 +6,7 @@ mod common;
 use std::fs::File;
 use std::time::Duration;
 
-use common::disk::{EIO, Failing};
+use common::disk::{EIO, ENOSPC, Failing};
 use common::{Fixture, note, picture, remove_seal, request, strict, verifies};
 use provara_vault::{
     AppendRequest, BatchOptions, ErrorClass, InitOptions, LogWriter, VaultError, VerifyOptions,
@@ -204,12 +204,13 @@ fn a_last_line_without_its_end_gets_it() {
 #[test]
 fn whatever_the_disk_refuses_what_was_acknowledged_is_there() {
     let mut failed = 0;
+    let mut ahead = 0;
     for at in 0.. {
         let fixture = Fixture::new();
         let failing = fixture
             .vault
             .clone()
-            .with_layer(Failing::once(at, EIO))
+            .with_layer(Failing::once(at, if at % 2 == 0 { EIO } else { ENOSPC }))
             .with_cache_directory(Some(fixture.outside().join("cache")));
         let options = BatchOptions {
             group: 4,
@@ -228,6 +229,23 @@ fn whatever_the_disk_refuses_what_was_acknowledged_is_there() {
             break;
         }
         failed += 1;
+        // Whatever it was doing, it says how far it came.
+        let ended = taken.map_or_else(|rejected| rejected.error, |()| finished.unwrap_err());
+        let VaultError::BatchEnded {
+            durable, sealed, ..
+        } = ended
+        else {
+            panic!("step {at}: {ended}")
+        };
+        let text = fixture.log();
+        let lines = text.iter().filter(|byte| **byte == b'\n').count() as u64;
+        assert_eq!(
+            (lines - 2, text.last()),
+            (durable, Some(&b'\n')),
+            "step {at}"
+        );
+        assert_eq!(sealed, receipts.len() as u64, "step {at}");
+        ahead += durable - sealed;
         let again = fixture
             .vault
             .clone()
@@ -246,4 +264,5 @@ fn whatever_the_disk_refuses_what_was_acknowledged_is_there() {
         failed > 30,
         "three groups, each with a seal: {failed} steps"
     );
+    assert!(ahead > 0, "what is durable is not always sealed");
 }

@@ -59,7 +59,14 @@ fn without_a_descriptor_the_seal_lags_and_never_leads() {
     batch.append(requests(10)).unwrap();
     let error = batch.finish().unwrap_err();
     assert!(
-        matches!(error, VaultError::SealLags { line: 12, .. }),
+        matches!(
+            error,
+            VaultError::BatchEnded {
+                durable: 10,
+                sealed: 0,
+                ..
+            }
+        ),
         "{error}"
     );
     assert!(batch.take_receipts().is_empty());

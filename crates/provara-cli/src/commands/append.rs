@@ -164,17 +164,24 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Failure> {
              payload, and what is absent was filled in.",
         );
     }
+    let done = format!(
+        "the event {} is in the vault, on line {}, durable and sealed",
+        receipt.event_id, receipt.line
+    );
     if args.json.json {
-        return out::result_json(&receipt);
+        return out::receipt_json(&done, &receipt);
     }
-    out::result(&format!(
-        "{GOOD}Appended{GOOD:#} {}\n  type       {}\n  actor      {}\n  line       {}\n  signed by  {}\n",
-        receipt.event_id,
-        out::clean(&receipt.event_type),
-        out::clean(&receipt.actor),
-        receipt.line,
-        receipt.key_id,
-    ))
+    out::receipt(
+        &done,
+        &format!(
+            "{GOOD}Appended{GOOD:#} {}\n  type       {}\n  actor      {}\n  line       {}\n  signed by  {}\n",
+            receipt.event_id,
+            out::clean(&receipt.event_type),
+            out::clean(&receipt.actor),
+            receipt.line,
+            receipt.key_id,
+        ),
+    )
 }
 
 /// The core type that the option names, or `None` where a plugin has to know it.

@@ -58,17 +58,21 @@ pub(crate) fn run(args: &BackupArgs) -> Result<(), Failure> {
     if receipt.private_keys {
         out::warn("the archive holds private keys: whoever has it can sign as this vault.");
     }
+    let done = format!("the archive '{}' was written", args.target.display());
     if args.json.json {
-        return out::result_json(&receipt);
+        return out::receipt_json(&done, &receipt);
     }
-    out::result(&format!(
-        "{GOOD}Wrote{GOOD:#} {}\n  events       {}\n  files        {}\n  bytes        {}\n  Merkle root  {}\n",
-        out::clean(&args.target.to_string_lossy()),
-        receipt.event_count,
-        receipt.file_count,
-        receipt.size,
-        receipt.merkle_root,
-    ))
+    out::receipt(
+        &done,
+        &format!(
+            "{GOOD}Wrote{GOOD:#} {}\n  events       {}\n  files        {}\n  bytes        {}\n  Merkle root  {}\n",
+            out::clean(&args.target.to_string_lossy()),
+            receipt.event_count,
+            receipt.file_count,
+            receipt.size,
+            receipt.merkle_root,
+        ),
+    )
 }
 
 /// Unpack an archive into a new vault, after checking it
@@ -105,18 +109,22 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
     let receipt = restore_archive(&args.archive, &args.vault, options)
         .map_err(|error| vault_failure(error, &args.vault))?;
     receipt.notes.iter().for_each(|text| out::note(text));
+    let done = format!("the vault '{}' was restored", args.vault.display());
     if args.json.json {
-        return out::result_json(&receipt);
+        return out::receipt_json(&done, &receipt);
     }
     let keys = match receipt.private_keys {
         true => "restored",
         false => "not in the archive",
     };
-    out::result(&format!(
-        "{GOOD}Restored{GOOD:#} {}\n  events        {}\n  files         {}\n  Merkle root   {}\n  private keys  {keys}\n",
-        out::clean(&args.vault.to_string_lossy()),
-        receipt.event_count,
-        receipt.file_count,
-        receipt.merkle_root,
-    ))
+    out::receipt(
+        &done,
+        &format!(
+            "{GOOD}Restored{GOOD:#} {}\n  events        {}\n  files         {}\n  Merkle root   {}\n  private keys  {keys}\n",
+            out::clean(&args.vault.to_string_lossy()),
+            receipt.event_count,
+            receipt.file_count,
+            receipt.merkle_root,
+        ),
+    )
 }

@@ -59,15 +59,22 @@ pub(crate) fn run(args: &CheckpointArgs) -> Result<(), Failure> {
         merkle_root: made.merkle_root.to_string(),
         key_id: made.key_id.to_string(),
     };
+    let done = format!(
+        "the checkpoint '{}' is in the vault and sealed",
+        receipt.path
+    );
     if args.json.json {
-        return out::result_json(&receipt);
+        return out::receipt_json(&done, &receipt);
     }
-    out::result(&format!(
-        "{GOOD}Wrote{GOOD:#} {}\n  events      {}\n  last event  {}\n  state hash  {}\n  signed by   {}\n",
-        out::clean(&receipt.path),
-        receipt.event_count,
-        receipt.last_event_id.as_deref().unwrap_or("none"),
-        receipt.state_hash,
-        receipt.key_id,
-    ))
+    out::receipt(
+        &done,
+        &format!(
+            "{GOOD}Wrote{GOOD:#} {}\n  events      {}\n  last event  {}\n  state hash  {}\n  signed by   {}\n",
+            out::clean(&receipt.path),
+            receipt.event_count,
+            receipt.last_event_id.as_deref().unwrap_or("none"),
+            receipt.state_hash,
+            receipt.key_id,
+        ),
+    )
 }

@@ -2,7 +2,7 @@
 //! directory.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -118,13 +118,7 @@ fn export(args: &ExportArgs) -> Result<(), Failure> {
         );
     };
     if to_stdout {
-        let mut stdout = io::stdout().lock();
-        return out::written(
-            stdout
-                .write_all(&header)
-                .and_then(|()| stdout.write_all(events))
-                .and_then(|()| stdout.flush()),
-        );
+        return out::taken(out::put(&header).and_then(|()| out::put(events)));
     }
     let staged = output::prepare(&args.output, args.force, &vault)?;
     output::write(
@@ -136,7 +130,7 @@ fn export(args: &ExportArgs) -> Result<(), Failure> {
         |error| io_failure("write", &args.output, &error),
     )?;
     output::commit(staged)?;
-    out::result(&output::told(&args.output))
+    out::receipt(&output::done(&args.output), &output::told(&args.output))
 }
 
 fn import(args: &ImportArgs) -> Result<(), Failure> {

@@ -89,12 +89,13 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
         verified: !args.gate.unverified,
         by,
     };
+    let done = output::done(&args.output);
     if args.json.json {
-        return out::result_json(&receipt);
+        return out::receipt_json(&done, &receipt);
     }
     let told = output::told(&args.output);
     let (format, by) = (out::clean(receipt.format), out::clean(&receipt.by));
-    out::result(&format!("{told}  format  {format} ({by})\n"))
+    out::receipt(&done, &format!("{told}  format  {format} ({by})\n"))
 }
 
 /// Writes the export into its staging directory; says by whom.

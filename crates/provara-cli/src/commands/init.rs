@@ -81,8 +81,9 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
         genesis_event_id: made.genesis_event_id.to_string(),
         merkle_root: made.merkle_root.to_string(),
     };
+    let done = format!("the vault '{}' was made", receipt.vault);
     if args.json.json {
-        return out::result_json(&receipt);
+        return out::receipt_json(&done, &receipt);
     }
     let mut text = format!(
         "{GOOD}Created{GOOD:#} {}\n  uid          {}\n  root key     {}\n",
@@ -99,5 +100,5 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
         receipt.merkle_root,
         out::clean(&receipt.keyfile),
     ));
-    out::result(&text)
+    out::receipt(&done, &text)
 }

@@ -50,17 +50,21 @@ pub(crate) fn run(args: &ManifestArgs) -> Result<(), Failure> {
         .manifest(keyfile.as_ref())
         .map_err(|error| vault_failure(error, path))?;
     receipt.notes.iter().for_each(|text| out::note(text));
+    let done = format!("the seal of '{}' was made anew", path.display());
     if args.json.json {
-        return out::result_json(&receipt);
+        return out::receipt_json(&done, &receipt);
     }
     let signed_by = receipt
         .signed_by
         .map_or_else(|| "nobody".to_owned(), |key| key.to_string());
-    out::result(&format!(
-        "{GOOD}Sealed{GOOD:#} {}\n  files        {}\n  events       {}\n  Merkle root  {}\n  signed by    {signed_by}\n",
-        out::clean(&path.to_string_lossy()),
-        receipt.file_count,
-        receipt.event_count,
-        receipt.merkle_root,
-    ))
+    out::receipt(
+        &done,
+        &format!(
+            "{GOOD}Sealed{GOOD:#} {}\n  files        {}\n  events       {}\n  Merkle root  {}\n  signed by    {signed_by}\n",
+            out::clean(&path.to_string_lossy()),
+            receipt.file_count,
+            receipt.event_count,
+            receipt.merkle_root,
+        ),
+    )
 }

@@ -17,7 +17,7 @@ use crate::cli::KeyArgs;
 use crate::failure::{Exit, Failure};
 use crate::out::{self, GOOD};
 use crate::plugins::{self, HEADING};
-use crate::{error, gate, vault};
+use crate::{error, gate, output, vault};
 
 /// The address that is listened on where none is given.
 const ADDRESS: &str = "127.0.0.1:8765";
@@ -362,7 +362,7 @@ fn install(args: &InstallArgs) -> Result<(), Failure> {
         text.push_str(&format!("  before  {}\n", out::clean(&backup)));
     }
     text.push_str("  Restart the client to use it.\n");
-    out::result(&text)
+    out::receipt(&output::done(&path), &text)
 }
 
 /// How the client starts the server, by absolute paths: its working directory is its own.

@@ -7,6 +7,7 @@ use provara_core::id::KeyId;
 use provara_vault::{MergeOptions, MergeOrder, MergeReceipt};
 
 use crate::cli::{JsonArg, KeyArgs, VaultArg, key_id};
+use crate::commands::verify::counted;
 use crate::error::vault_failure;
 use crate::failure::Failure;
 use crate::out::{self, GOOD};
@@ -95,8 +96,15 @@ pub(crate) fn report(receipt: &MergeReceipt, path: &Path, json: JsonArg) -> Resu
             fork.events[1].event_id
         ));
     }
+    let done = match receipt.order {
+        MergeOrder::Unchanged => "there was nothing to merge".to_owned(),
+        _ => format!(
+            "the merge is in the vault, with {}, durable and sealed",
+            counted(receipt.imported, "new event")
+        ),
+    };
     if json.json {
-        return out::result_json(receipt);
+        return out::receipt_json(&done, receipt);
     }
     let (verb, order) = match receipt.order {
         MergeOrder::Unchanged => (
@@ -118,11 +126,14 @@ pub(crate) fn report(receipt: &MergeReceipt, path: &Path, json: JsonArg) -> Resu
     let signed = receipt
         .signed_by
         .map_or_else(String::new, |key| format!("  signed by    {key}\n"));
-    out::result(&format!(
-        "{GOOD}{verb}{GOOD:#} {}\n  new events   {}\n  events       {}\n  order        {order}\n  Merkle root  {}\n{signed}",
-        out::clean(&path.to_string_lossy()),
-        receipt.imported,
-        receipt.event_count,
-        receipt.merkle_root,
-    ))
+    out::receipt(
+        &done,
+        &format!(
+            "{GOOD}{verb}{GOOD:#} {}\n  new events   {}\n  events       {}\n  order        {order}\n  Merkle root  {}\n{signed}",
+            out::clean(&path.to_string_lossy()),
+            receipt.imported,
+            receipt.event_count,
+            receipt.merkle_root,
+        ),
+    )
 }

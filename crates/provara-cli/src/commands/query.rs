@@ -100,8 +100,12 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
         .iter()
         .cloned()
         .fold(query, Query::condition);
+    let stdout = match out::stdout() {
+        Ok(stdout) => stdout,
+        Err(error) => return out::written(Err(error)),
+    };
     let mut printer = Printer {
-        out: io::BufWriter::new(io::stdout().lock()),
+        out: io::BufWriter::new(stdout),
         format: if args.json { Format::Json } else { args.format },
         printed: 0,
     };

@@ -94,7 +94,7 @@ pub(crate) fn run(args: &ReduceArgs) -> Result<(), Failure> {
         |error| error::io_failure("write", output, &error),
     )?;
     output::commit(staging)?;
-    out::result(&output::told(output))
+    out::receipt(&output::done(output), &output::told(output))
 }
 
 /// Runs a reducer, one of a plugin or a built-in one.

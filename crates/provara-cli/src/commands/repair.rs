@@ -64,10 +64,15 @@ pub(crate) fn run(args: &RepairArgs) -> Result<(), Failure> {
     let receipt = vault
         .repair(keyfile.as_ref(), args.dry_run)
         .map_err(failed)?;
+    let done = match receipt.steps.len() {
+        _ if args.dry_run => "nothing was changed",
+        0 => "there was nothing to repair",
+        _ => "the vault was repaired",
+    };
     if args.json.json {
-        out::result_json(&receipt)?;
+        out::receipt_json(done, &receipt)?;
     } else {
-        out::result(&text(&receipt, &path.to_string_lossy()))?;
+        out::receipt(done, &text(&receipt, &path.to_string_lossy()))?;
     }
     if args.dry_run && !receipt.steps.is_empty() {
         return Ok(());

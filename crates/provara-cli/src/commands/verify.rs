@@ -172,6 +172,7 @@ fn write_finding(text: &mut String, finding: &Finding) {
     }
 }
 
-fn counted(count: u64, thing: &str) -> String {
+/// A number of things, in words.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }

@@ -63,7 +63,7 @@ fn a_file_of_lines_becomes_a_run_of_events() {
     assert!(
         answer
             .stdout
-            .starts_with("Appended 2 events\n  lines      24 to 25\n"),
+            .starts_with("Appended 2 events\n  lines        24 to 25\n  Merkle root  "),
         "{}",
         answer.stdout
     );
@@ -105,7 +105,7 @@ fn the_first_bad_line_is_named_and_those_before_are_in() {
         assert!(
             answer
                 .stderr
-                .contains("Line 3 of the batch was refused, and nothing was appended"),
+                .contains("Line 3 of the batch was refused; nothing was appended"),
             "{}",
             answer.stderr
         );
@@ -114,7 +114,7 @@ fn the_first_bad_line_is_named_and_those_before_are_in() {
         assert_eq!(answer.code, 2, "{bad}: {}", answer.stderr);
         assert!(
             answer.stderr.contains(
-                "Line 3 of the batch was refused; the 2 events before it are in and sealed"
+                "Line 3 of the batch was refused; 2 events of the batch are in and sealed, the last of them evt_"
             ),
             "{}",
             answer.stderr

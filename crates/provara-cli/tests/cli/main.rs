@@ -10,5 +10,6 @@ mod derive;
 mod help;
 mod keep;
 mod no_python;
+mod unheard;
 mod vault;
 mod world;

@@ -211,28 +211,6 @@ fn a_broken_pipe_is_quiet() {
     }
 }
 
-#[test]
-#[cfg(target_os = "linux")]
-fn a_full_disk_under_stdout_is_told() {
-    let world = World::with_vault();
-    let full = fs::OpenOptions::new()
-        .write(true)
-        .open("/dev/full")
-        .unwrap();
-    let output = std::process::Command::new(assert_cmd::cargo::cargo_bin("provara"))
-        .args(["verify", "vault"])
-        .current_dir(world.path("."))
-        .stdout(full)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(3));
-    assert!(
-        String::from_utf8(output.stderr)
-            .unwrap()
-            .starts_with("ERROR: The result could not")
-    );
-}
-
 /// Nothing that was signed by somebody else moves the reader's cursor.
 #[test]
 fn control_characters_of_events_are_shown_not_obeyed() {

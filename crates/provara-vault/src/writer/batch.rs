@@ -105,6 +105,7 @@ pub struct BatchWriter<'v> {
     lags: bool,
     started: bool,
     events: u64,
+    durable_events: u64,
     sealed_events: u64,
     last: Option<(EventId, KeyId)>,
 }
@@ -132,6 +133,8 @@ struct Prepared {
 #[derive(Debug)]
 struct InFlight {
     from: u64,
+    /// The events of the batch up to its end.
+    events: u64,
     thread: JoinHandle<Result<(), Refused>>,
 }
 
@@ -171,6 +174,7 @@ impl<'v> LogWriter<'v> {
             lags: false,
             started: false,
             events: 0,
+            durable_events: 0,
             sealed_events: 0,
             last: None,
         }
@@ -217,8 +221,15 @@ impl BatchWriter<'_> {
     /// # Errors
     /// The first request that cannot be appended, and why; those before it are taken and
     /// [`BatchWriter::finish`] writes them (but for an atomic batch, which is then over). A disk that
-    /// refuses ends the batch: [`VaultError::Io`], [`VaultError::Sync`], [`VaultError::SealLags`].
+    /// refuses ends the batch with [`VaultError::BatchEnded`], whichever request it met.
     pub fn append(&mut self, requests: Vec<AppendRequest>) -> Result<(), Rejected> {
+        self.take(requests).map_err(|rejected| Rejected {
+            index: rejected.index,
+            error: self.ended(rejected.error),
+        })
+    }
+
+    fn take(&mut self, requests: Vec<AppendRequest>) -> Result<(), Rejected> {
         let mut from = 0;
         let mut rest = requests.into_iter().peekable();
         while rest.peek().is_some() {
@@ -245,13 +256,35 @@ impl BatchWriter<'_> {
     /// batch waits for its end.
     ///
     /// # Errors
-    /// [`VaultError`] where the disk refuses, which ends the batch.
+    /// [`VaultError::BatchEnded`] where the disk refuses, and [`VaultError::Stopped`] if it did before.
     pub fn pause(&mut self) -> Result<(), VaultError> {
         if self.options.atomic {
             return Ok(());
         }
+        self.put_down().map_err(|error| self.ended(error))
+    }
+
+    /// Writes and seals what was taken.
+    fn put_down(&mut self) -> Result<(), VaultError> {
+        self.writer.refuse_if_stopped()?;
         self.flush()?;
         self.seal()
+    }
+
+    /// How the batch stands where a disk has ended it by `error`; any other error is what it was.
+    fn ended(&self, error: VaultError) -> VaultError {
+        let source = match error {
+            VaultError::SealLags { source, .. } => source,
+            error if self.writer.stopped && !matches!(error, VaultError::Stopped) => {
+                Box::new(error)
+            }
+            error => return error,
+        };
+        VaultError::BatchEnded {
+            durable: self.durable_events,
+            sealed: self.sealed_events,
+            source,
+        }
     }
 
     fn append_run(&mut self, requests: Vec<AppendRequest>) -> Result<(), Rejected> {
@@ -276,9 +309,18 @@ impl BatchWriter<'_> {
         }
         self.flush()?;
         self.settle()?;
-        let receipt = self.writer.append(request, self.keyfile)?;
+        let appended = self.writer.append(request, self.keyfile);
+        match &appended {
+            Ok(_) | Err(VaultError::SealLags { .. }) => {
+                self.events += 1;
+                self.durable_events = self.events;
+            }
+            // The log is as it was; yet what is refused here is no fault of the request.
+            Err(VaultError::Io { .. }) => self.writer.stopped = true,
+            Err(_) => {}
+        }
+        let receipt = appended?;
         self.handed = self.writer.index.len;
-        self.events += 1;
         self.last = Some((receipt.event_id, receipt.key_id));
         self.writer.notes.extend(receipt.notes.iter().cloned());
         self.acknowledge(receipt.merkle_root);
@@ -384,7 +426,7 @@ impl BatchWriter<'_> {
             .inspect_err(|_| self.writer.stopped = true)?;
         self.writer.hasher.update(&bytes);
         self.lags = true;
-        let from = self.handed;
+        let (from, events) = (self.handed, self.events);
         self.handed += bytes.len() as u64;
         debug_assert_eq!(self.handed, self.writer.index.len);
         let layer = self.writer.vault.shared_layer();
@@ -394,7 +436,11 @@ impl BatchWriter<'_> {
         let write = move || write_durably(&*layer, &log, &path, &theirs);
         match thread::Builder::new().spawn(write) {
             Ok(thread) => {
-                self.in_flight = Some(InFlight { from, thread });
+                self.in_flight = Some(InFlight {
+                    from,
+                    events,
+                    thread,
+                });
                 Ok(())
             }
             // The system has no thread to give: this one does it.
@@ -402,7 +448,7 @@ impl BatchWriter<'_> {
                 let writer = &self.writer;
                 let layer = writer.vault.layer();
                 let written = write_durably(layer, &writer.log, &writer.path, &group);
-                self.landed(from, written)
+                self.landed(from, events, written)
             }
         }
     }
@@ -411,17 +457,27 @@ impl BatchWriter<'_> {
     fn settle(&mut self) -> Result<(), VaultError> {
         match self.in_flight.take() {
             None => Ok(()),
-            Some(InFlight { from, thread }) => {
+            Some(InFlight {
+                from,
+                events,
+                thread,
+            }) => {
                 let written = thread.join().expect("writing does not panic");
-                self.landed(from, written)
+                self.landed(from, events, written)
             }
         }
     }
 
     /// Takes back what the disk refused of the group that begins at byte `from`, and stops the writer
     /// then: the events after it chain to what is not there.
-    fn landed(&mut self, from: u64, written: Result<(), Refused>) -> Result<(), VaultError> {
+    fn landed(
+        &mut self,
+        from: u64,
+        events: u64,
+        written: Result<(), Refused>,
+    ) -> Result<(), VaultError> {
         let Err(refused) = written else {
+            self.durable_events = events;
             return Ok(());
         };
         let writer = &mut self.writer;
@@ -495,20 +551,12 @@ impl BatchWriter<'_> {
         std::mem::take(&mut self.receipts)
     }
 
-    /// How many events of the batch are durable and sealed.
-    #[must_use]
-    pub fn sealed_events(&self) -> u64 {
-        self.sealed_events
-    }
-
     /// Writes, syncs and seals everything that was taken. Further events may follow.
     ///
     /// # Errors
-    /// What the disk refused, and [`VaultError::Stopped`] if it did so before.
+    /// [`VaultError::BatchEnded`] where the disk refuses, and [`VaultError::Stopped`] if it did before.
     pub fn finish(&mut self) -> Result<BatchReceipt, VaultError> {
-        self.writer.refuse_if_stopped()?;
-        self.flush()?;
-        self.seal()?;
+        self.put_down().map_err(|error| self.ended(error))?;
         self.writer.remember(self.keyfile);
         Ok(BatchReceipt {
             events: self.events,

@@ -18,11 +18,14 @@ use provara_core::event_type::{CustomType, EventType};
 use provara_core::json::{self, Value};
 use provara_plugins::host::Verdict;
 use provara_plugins::interrupt::Guard;
-use provara_vault::{AppendRequest, BatchOptions, LogWriter, Vault, parallel_map};
+use provara_vault::{
+    AppendRequest, BatchOptions, BatchWriter, LogWriter, Vault, VaultError, parallel_map,
+};
 
 use lines::{Lines, Source};
 
 use super::{AppendArgs, core_type, not_looked_up, refuse_unknown, start_session};
+use crate::commands::verify::counted;
 use crate::error::{self, vault_failure};
 use crate::failure::{Exit, Failure};
 use crate::out::{self, GOOD};
@@ -47,7 +50,6 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
     let source = Source::open(source)?;
     let mut types = Types::new(args, &vault);
-    let threads = available_parallelism().map_or(1, NonZero::get);
 
     let failed = |error| vault_failure(error, path);
     let writer = LogWriter::open_with(&vault, &keyfile).map_err(failed)?;
@@ -60,103 +62,138 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
     // From here on a signal ends the reading, and what was read before is sealed. Who waits for the
     // lock of another writer is ended by it at once.
     let mut lines = Lines::of(source)?;
-    let mut refused: Option<(u64, Failure)> = None;
-    // Why the receipts cannot be printed on.
-    let mut unprinted: Option<Failure> = None;
-    let mut ended = false;
+    let fed = feed(args, &actor, &mut batch, &mut lines, &mut types);
+    // A host that failed before has ended already; what it failed with is the reason that counts.
+    let ended = types.finish().map_err(End::Host);
+    let end = match fed.and(ended) {
+        Err(End::Disk(failure)) => {
+            // What is sealed has its receipt all the same.
+            let _ = print_receipts(batch.take_receipts(), &lines.guard);
+            return Err(failure);
+        }
+        Err(end) if args.atomic => {
+            return Err(end.after("nothing was appended (--atomic)", &lines.guard));
+        }
+        fed => fed,
+    };
+    let finished = batch.finish();
+    let printed = print_receipts(batch.take_receipts(), &lines.guard).map_err(End::Unprinted);
+    let receipt = finished.map_err(failed)?;
+    receipt.notes.iter().for_each(|note| out::note(note));
+    let done = match (receipt.events, receipt.last_event_id) {
+        (events, Some(id)) => format!(
+            "{} of the batch {} in and sealed, the last of them {id}",
+            counted(events, "event"),
+            if events == 1 { "is" } else { "are" },
+        ),
+        (_, None) => "nothing was appended".to_owned(),
+    };
+    end.and(printed)
+        .map_err(|end| end.after(&done, &lines.guard))?;
+    if args.json.json {
+        return Ok(());
+    }
+    let events = counted(receipt.events, "event");
+    let appended = match receipt.events {
+        0 => "nothing: the batch is empty\n".to_owned(),
+        1 => format!("{events}\n  line         {}\n", receipt.last_line),
+        more => format!(
+            "{events}\n  lines        {} to {}\n",
+            receipt.last_line + 1 - more,
+            receipt.last_line
+        ),
+    };
+    out::receipt(
+        &done,
+        &format!(
+            "{GOOD}Appended{GOOD:#} {appended}  Merkle root  {}\n",
+            receipt.merkle_root
+        ),
+    )
+}
+
+/// Hands the lines of the input to the writer, up to the first that cannot be appended.
+fn feed(
+    args: &AppendArgs,
+    actor: &str,
+    batch: &mut BatchWriter<'_>,
+    lines: &mut Lines,
+    types: &mut Types<'_>,
+) -> Result<(), End> {
+    let failed = |error| vault_failure(error, &args.vault.vault);
+    let threads = available_parallelism().map_or(1, NonZero::get);
     // When the first event was taken that may not be sealed yet.
     let mut since: Option<Instant> = None;
-    while refused.is_none() && unprinted.is_none() && !ended {
+    loop {
         let limit = since.map(|since| SEAL_INTERVAL.saturating_sub(since.elapsed()));
-        let (group, unreadable) = match lines.group(limit) {
-            Ok(group) => {
-                ended = group.ended;
-                (group.lines, None)
-            }
-            Err((group, number, failure)) => (group, Some((number, failure))),
+        let (group, ended, unreadable) = match lines.group(limit) {
+            Ok(group) => (group.lines, group.ended, None),
+            Err((group, number, failure)) => (group, true, Some(End::Line(number, failure))),
         };
         since.get_or_insert_with(Instant::now);
         let numbers: Vec<u64> = group.iter().map(|(number, _)| *number).collect();
         let parsed = parallel_map(group, threads, |(_, line)| parse(&line));
-        let (items, bad) = types.check(parsed, threads)?;
-        refused = bad
-            .map(|(at, failure)| (numbers[at], failure))
-            .or(unreadable);
+        let (items, bad) = types.check(parsed, threads);
+        let bad = bad.map(|(at, failure)| End::Line(numbers[at], failure));
         let requests = items
             .into_iter()
             .map(|item| AppendRequest {
                 event_type: item.event_type,
                 data: item.data,
-                actor: item.actor.unwrap_or_else(|| actor.clone()),
+                actor: item.actor.unwrap_or_else(|| actor.to_owned()),
                 namespace: item.namespace.or(args.namespace),
                 confidence: None,
                 key_id: args.key.key_id,
             })
             .collect();
-        if let Err(rejected) = batch.append(requests) {
-            refused = Some((numbers[rejected.index], vault_failure(rejected.error, path)));
-        } else if since.is_some_and(|since| since.elapsed() >= SEAL_INTERVAL) {
-            batch.pause().map_err(failed)?;
+        batch
+            .append(requests)
+            .map_err(|rejected| match rejected.error {
+                error @ VaultError::BatchEnded { .. } => End::Disk(failed(error)),
+                error => End::Line(numbers[rejected.index], failed(error)),
+            })?;
+        if since.is_some_and(|since| since.elapsed() >= SEAL_INTERVAL) {
+            let paused = batch.pause();
+            paused.map_err(|error| End::Disk(failed(error)))?;
             since = None;
         }
-        unprinted = print_receipts(batch.take_receipts(), &lines.guard).err();
-    }
-    if let (Some((number, failure)), true) = (&refused, args.atomic) {
-        return Err(failure.within(&format!(
-            "Line {number} of the batch was refused, and nothing was appended (--atomic)"
-        )));
-    }
-    let ended = types.finish();
-    if refused.is_none() && unprinted.is_none() {
-        // A host that failed before has ended already; what it failed with stands in `refused`.
-        ended?;
-    }
-    // A disk that refused has stopped the writer; its own words are the better ones.
-    let receipt = match (batch.finish(), refused.as_ref()) {
-        (Ok(receipt), _) => receipt,
-        (Err(provara_vault::VaultError::Stopped), Some((number, failure))) => {
-            return Err(failure.within(&format!(
-                "The batch ended at line {number}: {} events before it are in the log and sealed",
-                batch.sealed_events()
-            )));
+        print_receipts(batch.take_receipts(), &lines.guard).map_err(End::Unprinted)?;
+        match bad.or(unreadable) {
+            Some(end) => return Err(end),
+            None if ended => return Ok(()),
+            None => {}
         }
-        (Err(error), _) => {
-            let sealed = batch.sealed_events();
-            return Err(vault_failure(error, path).detail(format!(
-                "{sealed} events of the batch are in the log and sealed."
-            )));
+    }
+}
+
+/// Why a batch ends before its input does, or without having said all.
+enum End {
+    /// A line, by its number, cannot be appended.
+    Line(u64, Failure),
+    /// The disk refused. The failure says how far the batch came.
+    Disk(Failure),
+    /// The plugin host did not end well.
+    Host(Failure),
+    /// Nobody takes the receipts.
+    Unprinted(Failure),
+}
+
+impl End {
+    /// The end in words, and what was `done` before it.
+    fn after(self, done: &str, guard: &Guard) -> Failure {
+        if let Some(signal) = guard.received() {
+            return error::interrupted_after(signal, done);
         }
-    };
-    unprinted = unprinted.or_else(|| print_receipts(batch.take_receipts(), &lines.guard).err());
-    receipt.notes.iter().for_each(|note| out::note(note));
-    let stopped = refused.is_some() || unprinted.is_some();
-    if let (Some(signal), true) = (lines.guard.received(), stopped) {
-        let done = format!("{} events of the batch are in and sealed", receipt.events);
-        return Err(error::interrupted_after(signal, &done));
+        let (reason, failure) = match self {
+            Self::Line(number, failure) => {
+                (format!("Line {number} of the batch was refused"), failure)
+            }
+            Self::Disk(failure) => return failure,
+            Self::Host(failure) => ("The plugins did not end well".to_owned(), failure),
+            Self::Unprinted(failure) => ("Not every receipt was printed".to_owned(), failure),
+        };
+        failure.within(&format!("{reason}; {done}"))
     }
-    if let Some(failure) = unprinted {
-        return Err(failure.within(&format!(
-            "The batch ended with {} events in and sealed, whose receipts were not all printed",
-            receipt.events
-        )));
-    }
-    if let Some((number, failure)) = refused {
-        return Err(failure.within(&format!(
-            "Line {number} of the batch was refused; the {} events before it are in and sealed",
-            receipt.events
-        )));
-    }
-    if args.json.json {
-        return Ok(());
-    }
-    let first = receipt.last_line + 1 - receipt.events;
-    out::result(&match receipt.events {
-        0 => format!("{GOOD}Appended{GOOD:#} nothing: the batch is empty\n"),
-        events => format!(
-            "{GOOD}Appended{GOOD:#} {events} events\n  lines      {first} to {}\n  merkle root {}\n",
-            receipt.last_line, receipt.merkle_root
-        ),
-    })
 }
 
 /// Prints receipts for as long as somebody reads them and no signal arrives.
@@ -181,8 +218,7 @@ fn print_receipts(
         if let Some(signal) = guard.received() {
             return Err(error::interrupted(signal));
         }
-        out::written(free.map(drop))?;
-        out::result_bytes(piece)?;
+        out::taken(free.map(drop).and_then(|()| out::put(piece)))?;
     }
     Ok(())
 }
@@ -274,18 +310,11 @@ impl<'a> Types<'a> {
     }
 
     /// The items up to the first bad line, and what is wrong with that one.
-    ///
-    /// # Errors
-    /// A host that could not be started, or that died.
-    #[expect(
-        clippy::type_complexity,
-        reason = "a prefix and the failure that ended it"
-    )]
     fn check(
         &mut self,
         parsed: Vec<Result<Parsed, Failure>>,
         threads: usize,
-    ) -> Result<(Vec<Item>, Option<(usize, Failure)>), Failure> {
+    ) -> (Vec<Item>, Option<(usize, Failure)>) {
         let mut good = Vec::with_capacity(parsed.len());
         let mut bad = None;
         for (at, parsed) in parsed.into_iter().enumerate() {
@@ -319,7 +348,7 @@ impl<'a> Types<'a> {
                 }
             }
         }
-        Ok((items, bad))
+        (items, bad)
     }
 
     /// Holds the data against the schemas of the plugins that define its types; gives the first that
