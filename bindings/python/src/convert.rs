@@ -93,23 +93,23 @@ impl Strings {
     }
 }
 
-/// Why a text did not become a Python object.
+/// Why a text did not become a Python object; small, because every value is returned beside it.
 pub(crate) enum Unbuilt {
-    /// It is not the JSON that is accepted.
-    Text(ParseError),
+    /// It is not the JSON that is accepted; [`json::parse`] says why.
+    Text,
     /// Python failed.
-    Python(PyErr),
+    Python(Box<PyErr>),
 }
 
 impl From<ParseError> for Unbuilt {
-    fn from(error: ParseError) -> Self {
-        Self::Text(error)
+    fn from(_: ParseError) -> Self {
+        Self::Text
     }
 }
 
 impl From<PyErr> for Unbuilt {
     fn from(error: PyErr) -> Self {
-        Self::Python(error)
+        Self::Python(Box::new(error))
     }
 }
 
@@ -159,8 +159,8 @@ impl<'a, 'py> Build<'a> for Builder<'_, 'py> {
         (PyDict::new(self.py), 0)
     }
 
-    fn key(&mut self, _: &mut Self::Object, key: Cow<'a, str>) -> Result<Self::Key, Cow<'a, str>> {
-        Ok(self.strings.key(self.py, &key))
+    fn key(&mut self, _: &mut Self::Object, key: Cow<'a, str>) -> Option<Self::Key> {
+        Some(self.strings.key(self.py, &key))
     }
 
     fn member(
@@ -168,15 +168,18 @@ impl<'a, 'py> Build<'a> for Builder<'_, 'py> {
         (dict, members): &mut Self::Object,
         key: Self::Key,
         value: Self::Value,
-    ) -> Result<Option<String>, Unbuilt> {
+    ) -> Result<(), Unbuilt> {
         dict.set_item(&key, value)?;
         *members += 1;
-        // A dict that did not grow had the key already.
-        Ok((dict.len() < *members).then(|| key.to_string_lossy().into_owned()))
+        Ok(())
     }
 
-    fn end_object(&mut self, (dict, _): Self::Object) -> Self::Value {
-        dict.into_any()
+    fn end_object(&mut self, (dict, members): Self::Object) -> Result<Self::Value, Unbuilt> {
+        // Where two members had one key, the dict has fewer.
+        if dict.len() < members {
+            return Err(Unbuilt::Text);
+        }
+        Ok(dict.into_any())
     }
 }
 
@@ -389,7 +392,12 @@ pub(crate) fn write_compact(out: &mut Vec<u8>, value: &Value<'_>) {
 pub(crate) fn text_to_python<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let strings = &mut Strings::default();
     json::build(text, &mut Builder { py, strings }).map_err(|error| match error {
-        Unbuilt::Text(error) => errors::usage(py, error.to_string()),
-        Unbuilt::Python(error) => error,
+        Unbuilt::Text => errors::usage(py, not_json(text)),
+        Unbuilt::Python(error) => *error,
     })
+}
+
+/// What is wrong with a text that [`Builder`] refused.
+pub(crate) fn not_json(text: &[u8]) -> String {
+    json::parse(text).map_or_else(|error| error.to_string(), |_| "it is not JSON".to_owned())
 }

@@ -13,7 +13,7 @@ use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyModule};
 
-use crate::convert::{Builder, Strings, Unbuilt};
+use crate::convert::{Builder, Strings, Unbuilt, not_json};
 use crate::errors;
 
 /// How much is read at a time, unless the caller says otherwise.
@@ -104,9 +104,9 @@ impl EventReader {
                 },
                 // Bytes after the last line end that are no JSON are an append that was never
                 // acknowledged: not an event.
-                Err(Unbuilt::Text(_)) if !whole => return Ok(None),
-                Err(Unbuilt::Text(error)) => error.to_string(),
-                Err(Unbuilt::Python(error)) => return Err(error),
+                Err(Unbuilt::Text) if !whole => return Ok(None),
+                Err(Unbuilt::Text) => not_json(line),
+                Err(Unbuilt::Python(error)) => return Err(*error),
             };
             return Err(self.broken(py, &what));
         }

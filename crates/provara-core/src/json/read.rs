@@ -40,17 +40,9 @@ pub trait Build<'a> {
     fn end_array(&mut self, array: Self::Array) -> Self::Value;
     /// An object begins.
     fn object(&mut self) -> Self::Object;
-    /// The key of the object's next member; `Err` gives back one that the object has already.
-    ///
-    /// # Errors
-    /// The key as it was given.
-    fn key(
-        &mut self,
-        object: &mut Self::Object,
-        key: Cow<'a, str>,
-    ) -> Result<Self::Key, Cow<'a, str>>;
-    /// The member itself. A builder that did not tell by the key that the object has it already gives
-    /// the key back here.
+    /// The key of the object's next member; none if the object is known to have it already.
+    fn key(&mut self, object: &mut Self::Object, key: Cow<'a, str>) -> Option<Self::Key>;
+    /// The member itself.
     ///
     /// # Errors
     /// The builder's own.
@@ -59,9 +51,12 @@ pub trait Build<'a> {
         object: &mut Self::Object,
         key: Self::Key,
         value: Self::Value,
-    ) -> Result<Option<String>, Self::Error>;
-    /// The object ends.
-    fn end_object(&mut self, object: Self::Object) -> Self::Value;
+    ) -> Result<(), Self::Error>;
+    /// The object ends. A builder that tells only here that a key came twice refuses it here.
+    ///
+    /// # Errors
+    /// The builder's own.
+    fn end_object(&mut self, object: Self::Object) -> Result<Self::Value, Self::Error>;
 }
 
 /// Builds a [`Value`].
@@ -114,14 +109,14 @@ impl<'a> Build<'a> for Tree {
         &mut self,
         (members, seen): &mut Self::Object,
         key: Cow<'a, str>,
-    ) -> Result<Cow<'a, str>, Cow<'a, str>> {
+    ) -> Option<Cow<'a, str>> {
         if !seen.insert(members, &key) {
             if !self.last_wins {
-                return Err(key);
+                return None;
             }
             members.retain(|(name, _)| *name != key);
         }
-        Ok(key)
+        Some(key)
     }
 
     fn member(
@@ -129,13 +124,13 @@ impl<'a> Build<'a> for Tree {
         (members, _): &mut Self::Object,
         key: Cow<'a, str>,
         value: Value<'a>,
-    ) -> Result<Option<String>, ParseError> {
+    ) -> Result<(), ParseError> {
         members.push((key, value));
-        Ok(None)
+        Ok(())
     }
 
-    fn end_object(&mut self, (members, _): Self::Object) -> Value<'a> {
-        Value::Object(members)
+    fn end_object(&mut self, (members, _): Self::Object) -> Result<Value<'a>, ParseError> {
+        Ok(Value::Object(members))
     }
 }
 
@@ -234,33 +229,58 @@ impl<'a, B: Build<'a>> Parser<'a, '_, B> {
         }
     }
 
+    #[inline]
     fn number(&mut self) -> Result<&'a str, ParseError> {
-        let rest = &self.bytes[self.at..];
-        if rest.starts_with(b"-I") || rest.starts_with(b"-N") {
-            return Err(self.error(ParseErrorKind::NotANumber));
-        }
-        let length = number_token(rest).ok_or_else(|| self.error(ParseErrorKind::BadNumber))?;
-        let token = &self.text[self.at..self.at + length];
+        let start = self.at;
+        let Some(length) = number_token(&self.bytes[start..]) else {
+            return Err(self.no_number());
+        };
         self.at += length;
-        Ok(token)
+        Ok(&self.text[start..self.at])
     }
 
+    #[cold]
+    fn no_number(&self) -> ParseError {
+        let rest = &self.bytes[self.at..];
+        let named = rest.starts_with(b"-I") || rest.starts_with(b"-N");
+        self.error(if named {
+            ParseErrorKind::NotANumber
+        } else {
+            ParseErrorKind::BadNumber
+        })
+    }
+
+    #[inline]
     fn string(&mut self) -> Result<Cow<'a, str>, ParseError> {
-        self.at += 1;
-        let start = self.at;
-        let plain = plain_run(&self.bytes[start..]);
-        self.at += plain;
-        if self.bytes.get(self.at) == Some(&b'"') {
-            self.at += 1;
-            return Ok(Cow::Borrowed(&self.text[start..start + plain]));
+        match self.plain_string() {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => self.string_with_escapes().map(Cow::Owned),
         }
-        let mut out = String::from(&self.text[start..self.at]);
+    }
+
+    /// A string without escapes, if it is one. It is returned in registers: through memory, as a `Cow`
+    /// is, every string would cost the processor a stall (store forwarding).
+    #[inline(never)]
+    fn plain_string(&mut self) -> Option<&'a str> {
+        let start = self.at + 1;
+        let end = start + plain_run(&self.bytes[start..]);
+        let plain = self.bytes.get(end) == Some(&b'"');
+        plain.then(|| {
+            self.at = end + 1;
+            &self.text[start..end]
+        })
+    }
+
+    #[cold]
+    fn string_with_escapes(&mut self) -> Result<String, ParseError> {
+        self.at += 1;
+        let mut out = String::new();
         loop {
             match self.bytes.get(self.at) {
                 None => return Err(self.error(ParseErrorKind::UnexpectedEnd)),
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(Cow::Owned(out));
+                    return Ok(out);
                 }
                 Some(b'\\') => {
                     let (character, length) =
@@ -280,59 +300,55 @@ impl<'a, B: Build<'a>> Parser<'a, '_, B> {
         }
     }
 
-    fn array(&mut self, depth: usize) -> Result<B::Value, B::Error> {
+    /// Enters an array or object; gives whether it ends at once with `close`.
+    fn open(&mut self, depth: usize, close: u8) -> Result<bool, ParseError> {
         if depth >= self.max_depth {
-            return Err(self.error(ParseErrorKind::TooDeep).into());
+            return Err(self.error(ParseErrorKind::TooDeep));
         }
         self.at += 1;
-        let mut items = self.builder.array();
         self.skip_space();
-        if self.bytes.get(self.at) == Some(&b']') {
-            self.at += 1;
-            return Ok(self.builder.end_array(items));
-        }
-        loop {
-            self.skip_space();
+        let empty = self.bytes.get(self.at) == Some(&close);
+        self.at += usize::from(empty);
+        Ok(empty)
+    }
+
+    /// Behind an item or a member; gives whether another one follows.
+    #[inline]
+    fn another(&mut self, close: u8) -> Result<bool, ParseError> {
+        self.skip_space();
+        let more = match self.bytes.get(self.at) {
+            Some(b',') => true,
+            Some(b) if *b == close => false,
+            _ => return Err(self.unexpected()),
+        };
+        self.at += 1;
+        self.skip_space();
+        Ok(more)
+    }
+
+    fn array(&mut self, depth: usize) -> Result<B::Value, B::Error> {
+        let mut more = !self.open(depth, b']')?;
+        let mut items = self.builder.array();
+        while more {
             let item = self.value(depth + 1)?;
             self.builder.item(&mut items, item)?;
-            self.skip_space();
-            match self.bytes.get(self.at) {
-                Some(b',') => self.at += 1,
-                Some(b']') => {
-                    self.at += 1;
-                    return Ok(self.builder.end_array(items));
-                }
-                _ => return Err(self.unexpected().into()),
-            }
+            more = self.another(b']')?;
         }
+        Ok(self.builder.end_array(items))
     }
 
     fn object(&mut self, depth: usize) -> Result<B::Value, B::Error> {
-        if depth >= self.max_depth {
-            return Err(self.error(ParseErrorKind::TooDeep).into());
-        }
-        self.at += 1;
+        let mut more = !self.open(depth, b'}')?;
         let mut members = self.builder.object();
-        self.skip_space();
-        if self.bytes.get(self.at) == Some(&b'}') {
-            self.at += 1;
-            return Ok(self.builder.end_object(members));
-        }
-        loop {
-            self.skip_space();
-            if self.bytes.get(self.at) != Some(&b'"') {
+        while more {
+            let offset = self.at;
+            if self.bytes.get(offset) != Some(&b'"') {
                 return Err(self.unexpected().into());
             }
-            let offset = self.at;
-            let duplicate = |key| ParseError {
-                kind: ParseErrorKind::DuplicateKey(key),
-                offset,
-            };
             let key = self.string()?;
-            let key = self
-                .builder
-                .key(&mut members, key)
-                .map_err(|key| duplicate(key.into_owned()))?;
+            let Some(key) = self.builder.key(&mut members, key) else {
+                return Err(self.duplicate(offset).into());
+            };
             self.skip_space();
             if self.bytes.get(self.at) != Some(&b':') {
                 return Err(self.unexpected().into());
@@ -340,18 +356,22 @@ impl<'a, B: Build<'a>> Parser<'a, '_, B> {
             self.at += 1;
             self.skip_space();
             let value = self.value(depth + 1)?;
-            if let Some(key) = self.builder.member(&mut members, key, value)? {
-                return Err(duplicate(key).into());
-            }
-            self.skip_space();
-            match self.bytes.get(self.at) {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    return Ok(self.builder.end_object(members));
-                }
-                _ => return Err(self.unexpected().into()),
-            }
+            self.builder.member(&mut members, key, value)?;
+            more = self.another(b'}')?;
+        }
+        self.builder.end_object(members)
+    }
+
+    /// What is wrong with the key at `offset`, which was read before.
+    #[cold]
+    fn duplicate(&mut self, offset: usize) -> ParseError {
+        self.at = offset;
+        match self.string() {
+            Ok(key) => ParseError {
+                kind: ParseErrorKind::DuplicateKey(key.into_owned()),
+                offset,
+            },
+            Err(error) => error,
         }
     }
 }
