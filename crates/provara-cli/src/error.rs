@@ -170,13 +170,22 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
             durable: 0, source, ..
         } => vault_fix(source, vault),
         VaultError::BatchEnded {
-            durable, source, ..
-        } => format!(
-            "Append the rest, from event {} of the batch on, when the cause is gone: that seals what is \
-             in the log, and so does 'provara repair {vault}'. {}",
-            durable + 1,
-            vault_fix(source, vault)
-        ),
+            durable,
+            sealed,
+            source,
+        } => {
+            let seals = match sealed == durable {
+                true => String::new(),
+                false => format!(
+                    ": that seals what is in the log, and so does 'provara repair {vault}'"
+                ),
+            };
+            format!(
+                "Append the rest, from event {} of the batch on, when the cause is gone{seals}. {}",
+                durable + 1,
+                vault_fix(source, vault)
+            )
+        }
         VaultError::Stopped | VaultError::Cancelled => "Run the command again.".to_owned(),
         VaultError::Merge(refusal) => merge::fix(refusal, vault),
         VaultError::Archive(refusal) => archive::fix(refusal, vault),

@@ -15,6 +15,26 @@ fn script(yard: &Yard, program: &[&str], text: &str) -> std::process::Output {
     command.env("provara", Yard::executable()).output().unwrap()
 }
 
+/// Whether a file system in memory can be mounted at `small`, in a name space of its own; says that
+/// `test` is skipped where not.
+fn mounts(yard: &Yard, test: &str) -> bool {
+    fs::create_dir(yard.path("small")).unwrap();
+    let probe = Command::new("unshare")
+        .args(["-rm", "mount", "-t", "tmpfs", "tmpfs"])
+        .arg(yard.path("small"))
+        .output();
+    let reason = match probe {
+        Ok(output) if output.status.success() => return true,
+        Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+        Err(error) => error.to_string(),
+    };
+    // What then stands for the test: tests/faults.rs of provara-vault, with a layer that fails. The
+    // macros' output is captured where a test passes.
+    let text = format!("SKIPPED (2026-11-22) {test}: no file system of its own: {reason}\n");
+    io::stderr().write_all(text.as_bytes()).unwrap();
+    false
+}
+
 /// One failed command: exit code 3, one error with its fix.
 #[track_caller]
 fn explained(code: &str, stderr: &str) {
@@ -83,23 +103,8 @@ fn a_file_that_may_not_grow_is_left_as_it_was() {
 #[test]
 fn a_full_disk_loses_nothing() {
     let mut yard = Yard::new();
-    fs::create_dir(yard.path("small")).unwrap();
-    let probe = Command::new("unshare")
-        .args(["-rm", "mount", "-t", "tmpfs", "tmpfs"])
-        .arg(yard.path("small"))
-        .output();
-    let refused = match probe {
-        Ok(output) if output.status.success() => None,
-        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).into_owned()),
-        Err(error) => Some(error.to_string()),
-    };
-    if let Some(reason) = refused {
-        // What then stands for this test: tests/faults.rs of provara-vault, with a layer that fails.
-        // The macros' output is captured where a test passes.
-        let text = format!(
-            "SKIPPED (2026-11-22) a_full_disk_loses_nothing: no file system of its own: {reason}\n"
-        );
-        return io::stderr().write_all(text.as_bytes()).unwrap();
+    if !mounts(&yard, "a_full_disk_loses_nothing") {
+        return;
     }
     let text = r#"
 mount -t tmpfs -o size=400k tmpfs small || exit 1
@@ -142,4 +147,68 @@ cp -r small/vault after
     assert!(promised.is_subset(&present));
     yard.acknowledged = promised;
     yard.check("after");
+}
+
+/// A batch of which a part is durable, and a part of that sealed: it says which, and the rest can follow.
+fn a_batch_says_how_far_it_came(yard: &Yard, program: &[&str], before: &str) {
+    const EVENTS: usize = 12_000;
+    let lines: Vec<String> = (0..EVENTS)
+        .map(|n| format!("{{\"type\":\"OBSERVATION\",\"data\":{{\"n\":{n}}}}}\n"))
+        .collect();
+    fs::write(yard.path("batch"), lines.concat()).unwrap();
+    let text = format!(
+        "{before}\n\"$provara\" append small/vault --batch batch --json > receipts 2> batch.err\n\
+         echo $? > batch.code\ncp -r small/vault after\n"
+    );
+    let output = script(yard, program, &text);
+    assert!(output.status.success(), "{output:?}");
+    let read = |name: &str| fs::read_to_string(yard.path(name)).unwrap();
+    let stderr = read("batch.err");
+    explained(&read("batch.code"), &stderr);
+    let number = |before: &str| {
+        let (_, rest) = stderr.split_once(before).expect(&stderr);
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+        digits.parse::<usize>().expect(&stderr)
+    };
+    let durable = number("its first ");
+    assert_eq!(number("from event "), durable + 1, "{stderr}");
+    let log = read("after/events/events.ndjson");
+    assert_eq!(log.lines().count(), 2 + durable, "{stderr}");
+    assert!((4096..EVENTS).contains(&durable), "{stderr}");
+    let sealed = receipts(read("receipts").as_bytes()).count();
+    let words = match sealed {
+        0 => "in the log and durable, and not sealed yet".to_owned(),
+        sealed if sealed == durable => "in the log and sealed".to_owned(),
+        sealed => format!("in the log and durable, the first {sealed} of them sealed"),
+    };
+    assert!(stderr.contains(&words), "{sealed}: {stderr}");
+
+    fs::write(yard.path("rest"), lines[durable..].concat()).unwrap();
+    let output = script(
+        yard,
+        &["env"],
+        "exec \"$provara\" append after --batch rest",
+    );
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(ids(&yard.path("after")).count(), 2 + EVENTS);
+    yard.check("after");
+}
+
+#[test]
+fn a_batch_whose_log_may_not_grow_says_how_far_it_came() {
+    let yard = Yard::new();
+    // Room for two groups of events and a part of the third. Ignored, the signal leaves the error to
+    // the program.
+    let before = "mkdir small; cp -r vault small/vault; trap '' XFSZ; ulimit -f 9000";
+    a_batch_says_how_far_it_came(&yard, &["env"], before);
+}
+
+#[test]
+fn a_batch_on_a_full_disk_says_how_far_it_came() {
+    let yard = Yard::new();
+    if mounts(&yard, "a_batch_on_a_full_disk_says_how_far_it_came") {
+        let before =
+            "mount -t tmpfs -o size=4500k tmpfs small && cp -r vault small/vault || exit 1";
+        a_batch_says_how_far_it_came(&yard, &["unshare", "-rm"], before);
+    }
 }
