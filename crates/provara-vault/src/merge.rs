@@ -40,7 +40,7 @@ use crate::layout;
 use crate::lock::lock_log;
 use crate::parallel::available_threads;
 use crate::rotation::{Keys, read_registry};
-use crate::seal::{leftovers, read_entries, read_text, set_entry};
+use crate::seal::{SignatureLag, leftovers, read_entries, read_text, set_entry, signature_lag};
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 use crate::verify::VerifyOptions;
@@ -216,6 +216,8 @@ struct Ours {
     /// Whether the seal says what stands there.
     sealed: bool,
     leftovers: Vec<String>,
+    /// What the next seal's signature replaces.
+    lag: Option<SignatureLag>,
     notes: Vec<String>,
 }
 
@@ -248,6 +250,7 @@ impl Ours {
             }
             Err(error) => return Err(error),
         };
+        let lag = signature_lag(vault, &entries, &registry)?;
         for found in unsealed_checkpoints(vault, &entries, &registry, events)? {
             lags = true;
             set_entry(&mut entries, found);
@@ -264,6 +267,7 @@ impl Ours {
             registry,
             sealed: !lags,
             leftovers,
+            lag,
             notes,
         })
     }

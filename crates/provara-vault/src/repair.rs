@@ -24,7 +24,8 @@ use crate::lock::{Shared, is_at, lock_log, try_lock_shared};
 use crate::merge::intent::{interrupted, settle};
 use crate::rotation::Keys;
 use crate::seal::{
-    Staged, leftovers, read_entries, read_text, remove_leftover, set_entry, signature_lag,
+    SignatureLag, Staged, leftovers, read_entries, read_text, remove_leftover, set_entry,
+    signature_lag,
 };
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
@@ -44,6 +45,8 @@ pub enum Damage {
     LineEnd,
     /// The seal does not cover what stands in the vault.
     LaggingSeal,
+    /// `manifest.sig` is of another seal.
+    StaleSignature,
     /// `keys.json` does not say what the log says.
     LaggingKeys,
 }
@@ -82,12 +85,20 @@ struct Diagnosis {
     hasher: Sha256,
     torn: Option<(u64, u64)>,
     add_line_end: bool,
+    /// What a new signature replaces.
+    lag: Option<SignatureLag>,
 }
 
 impl Diagnosis {
     fn add(&mut self, damage: Damage, text: impl Into<String>) {
         let text = text.into();
         self.steps.push(RepairStep { damage, text });
+    }
+
+    /// Says what was done in the place of what was to be done.
+    fn done(&mut self, damage: Damage, text: String) {
+        self.steps.retain(|step| step.damage != damage);
+        self.add(damage, text);
     }
 
     /// Whether the seal has to be made anew.
@@ -165,8 +176,11 @@ impl Vault {
         }
         if let Some((offset, length)) = found.torn {
             let text = recover_tail(self, &log, &path, offset, length)?;
-            found.steps.retain(|step| step.damage != Damage::TornTail);
-            found.add(Damage::TornTail, text);
+            found.done(Damage::TornTail, text);
+        }
+        if let (Some(lag @ SignatureLag::Stale { .. }), Some(_)) = (&found.lag, key) {
+            let text = lag.keep(self)?;
+            found.done(Damage::StaleSignature, text);
         }
         if found.add_line_end {
             layer
@@ -259,6 +273,7 @@ fn diagnose(vault: &Vault, log: &File) -> Result<Diagnosis, VaultError> {
         steps: Vec::new(),
         leftovers: leftovers(vault.path(), &entries)?,
         add_line_end: index.unterminated && whole > sealed.length,
+        lag: None,
         torn: torn.map(|at| (at, length - at)),
         keys_lag: keys.lag,
         registry: keys.registry,
@@ -313,9 +328,18 @@ fn found_in_seal(vault: &Vault, root: Digest, found: &mut Diagnosis) -> Result<(
     }
     // Held against the manifest as it is on the disk; a wrong signature is an error, not a lag.
     let entries = read_entries(vault.path())?;
-    if signature_lag(vault, &entries, &found.registry)?.is_some() {
-        let text = format!("{} is not of this seal", layout::MANIFEST_SIG);
-        found.add(Damage::LaggingSeal, text);
+    found.lag = signature_lag(vault, &entries, &found.registry)?;
+    let file = layout::MANIFEST_SIG;
+    match &found.lag {
+        None => {}
+        Some(SignatureLag::Stale { root, .. }) => {
+            let text = format!(
+                "{file} is of another seal (root {root}); a new one takes its place, and it is kept \
+                 outside the vault"
+            );
+            found.add(Damage::StaleSignature, text);
+        }
+        Some(_) => found.add(Damage::LaggingSeal, format!("{file} is missing")),
     }
     Ok(())
 }

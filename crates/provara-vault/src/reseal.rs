@@ -15,7 +15,9 @@ use crate::layout;
 use crate::lock::lock_log;
 use crate::merge::intent::settle;
 use crate::rotation::{Change, read_registry};
-use crate::seal::{SealReceipt, Staged, hash_file, leftovers, read_entries, remove_leftover};
+use crate::seal::{
+    SealReceipt, Staged, hash_file, leftovers, read_entries, remove_leftover, replaced_signature,
+};
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 use crate::walk::{Kind, walk};
@@ -25,7 +27,8 @@ impl Vault {
     /// Makes the seal anew: every file of the vault as it is now. With a keyfile it is signed;
     /// without one `manifest.sig` stays as it is, and is then stale if anything changed.
     ///
-    /// A torn tail beyond the old seal is moved out first, as an append does. Nothing else is
+    /// A torn tail beyond the old seal is moved out first, as an append does, and a signature that is not
+    /// of the old seal is kept outside the vault before another one takes its place. Nothing else is
     /// mended: what does not verify still does not, and the notes name what differs from the seal
     /// before. Where no manifest says how far the log was sealed, only its last line can be torn.
     ///
@@ -89,6 +92,12 @@ impl Vault {
             )?),
         };
 
+        // Of a vault that has no seal nothing is replaced.
+        let replaced = match (signer, &before) {
+            (Some(_), Some(entries)) => replaced_signature(self, entries, &keys)?,
+            _ => None,
+        };
+
         for name in leftovers(self.path(), listed)? {
             notes.push(remove_leftover(self, &name)?);
         }
@@ -137,6 +146,9 @@ impl Vault {
         }
         let file_count = entries.len() as u64;
         let merkle_root = staged.add_seal(self.path(), entries, signer)?;
+        if let Some(lag) = replaced {
+            notes.push(lag.keep(self)?);
+        }
         if end < length {
             notes.push(recover_tail(self, &log, &path, end, length - end)?);
         }

@@ -104,7 +104,7 @@ pub(crate) fn read_entries(root: &Path) -> Result<Vec<FileEntry>, VaultError> {
         .collect()
 }
 
-/// What is amiss with a `manifest.sig` that is not wrong.
+/// What is amiss with a `manifest.sig`.
 #[derive(Debug)]
 pub(crate) enum SignatureLag {
     /// It is not there.
@@ -112,6 +112,8 @@ pub(crate) enum SignatureLag {
     /// It signs another root than that of the manifest on disk, as other tools and interrupted writers
     /// leave it, and whoever takes events away without a key.
     Stale { root: Digest, text: Vec<u8> },
+    /// It is no signature of a key of this vault.
+    Wrong { reason: String, text: Vec<u8> },
 }
 
 impl SignatureLag {
@@ -119,16 +121,22 @@ impl SignatureLag {
     /// the log was longer; gives the note that says so.
     pub(crate) fn keep(&self, vault: &Vault) -> Result<String, VaultError> {
         let file = layout::MANIFEST_SIG;
-        let Self::Stale { root, text } = self else {
-            return Ok(format!("{file} was missing; it was made"));
+        let keep = |text| {
+            let (directory, path) = (vault.state_directory(), vault.path());
+            state_dir::keep(directory, path, "manifest", "sig", text)
         };
-        let (directory, path) = (vault.state_directory(), vault.path());
-        let kept = state_dir::keep(directory, path, "manifest", "sig", text)?;
-        Ok(format!(
-            "{file} was of another seal (root {root}) and was kept as '{}': if no other tool wrote to \
-             the vault and no writer was interrupted, events may have been removed",
-            kept.display()
-        ))
+        Ok(match self {
+            Self::Missing => format!("{file} was missing; it was made"),
+            Self::Stale { root, text } => format!(
+                "{file} was of another seal (root {root}) and was kept as '{}': if no other tool wrote to \
+                 the vault and no writer was interrupted, events may have been removed",
+                keep(text)?.display()
+            ),
+            Self::Wrong { reason, text } => format!(
+                "{file} was wrong ({reason}) and was kept as '{}'",
+                keep(text)?.display()
+            ),
+        })
     }
 }
 
@@ -139,26 +147,42 @@ pub(crate) fn signature_lag(
     entries: &[FileEntry],
     registry: &KeyRegistry,
 ) -> Result<Option<SignatureLag>, VaultError> {
+    match replaced_signature(vault, entries, registry)? {
+        Some(SignatureLag::Wrong { reason, .. }) => Err(VaultError::SealContradiction {
+            file: layout::MANIFEST_SIG.to_owned(),
+            reason,
+        }),
+        lag => Ok(lag),
+    }
+}
+
+/// What a fresh signature would replace that is not that of the manifest on disk, wrong or not.
+pub(crate) fn replaced_signature(
+    vault: &Vault,
+    entries: &[FileEntry],
+    registry: &KeyRegistry,
+) -> Result<Option<SignatureLag>, VaultError> {
     let Some(text) = read_text(vault.path(), layout::MANIFEST_SIG)? else {
         return Ok(Some(SignatureLag::Missing));
     };
-    let wrong = |reason: String| VaultError::SealContradiction {
-        file: layout::MANIFEST_SIG.to_owned(),
-        reason,
+    let root = match signed_root(&text, registry) {
+        Ok(root) => root,
+        Err(reason) => return Ok(Some(SignatureLag::Wrong { reason, text })),
     };
-    let signature = RootSignature::parse(&text).map_err(|error| wrong(error.to_string()))?;
-    let key = registry.get(&signature.key_id).ok_or_else(|| {
-        wrong(format!(
-            "the vault does not know the key {}",
-            signature.key_id
-        ))
-    })?;
-    key.public_key
-        .verify(&signature.signed, &signature.signature)
-        .map_err(|error| wrong(error.to_string()))?;
-    let root = signature.merkle_root;
     let is_of_this = root == merkle_root(entries.iter().map(FileEntry::leaf));
     Ok((!is_of_this).then_some(SignatureLag::Stale { root, text }))
+}
+
+/// The root that a `manifest.sig` signs, or why it signs none.
+fn signed_root(text: &[u8], registry: &KeyRegistry) -> Result<Digest, String> {
+    let signature = RootSignature::parse(text).map_err(|error| error.to_string())?;
+    let key = registry
+        .get(&signature.key_id)
+        .ok_or_else(|| format!("the vault does not know the key {}", signature.key_id))?;
+    key.public_key
+        .verify(&signature.signed, &signature.signature)
+        .map_err(|error| error.to_string())?;
+    Ok(signature.merkle_root)
 }
 
 /// The size and SHA-256 of a file, read in pieces.

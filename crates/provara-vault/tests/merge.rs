@@ -159,6 +159,37 @@ fn a_fork_is_refused_with_both_events_and_kept_only_on_purpose() {
 }
 
 #[test]
+fn a_signature_of_another_seal_is_kept_and_a_wrong_one_refused() {
+    let (fixture, other) = diverged();
+    let signature = fixture.file("manifest.sig");
+    let merge = || {
+        fixture
+            .vault
+            .merge(&other, &fixture.keyfile, &MergeOptions::default())
+    };
+    let stale = fs::read(&signature).unwrap();
+    fixture
+        .vault
+        .append(&note("here", "x"), &fixture.keyfile)
+        .unwrap();
+    fs::write(&signature, b"{}").unwrap();
+    let before = picture(fixture.vault.path());
+    let error = merge().unwrap_err();
+    assert!(
+        matches!(&error, VaultError::SealContradiction { file, .. } if file == "manifest.sig"),
+        "{error}"
+    );
+    assert_eq!(before, picture(fixture.vault.path()));
+
+    fs::write(&signature, &stale).unwrap();
+    let notes = merge().unwrap().notes;
+    let told = |note: &String| note.starts_with("manifest.sig was of another seal (root ");
+    assert!(notes.iter().any(told), "{notes:?}");
+    assert_eq!(fixture.kept(), [stale]);
+    verifies(&fixture.vault);
+}
+
+#[test]
 fn checkpoints_of_a_prefix_that_is_no_more_go_and_a_copy_stays() {
     let (fixture, other) = diverged();
     fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();

@@ -71,6 +71,44 @@ fn without_a_key_the_signature_goes_stale() {
 }
 
 #[test]
+fn a_signature_that_is_not_of_the_seal_is_kept_before_it_is_replaced() {
+    let fixture = Fixture::new();
+    let signature = fixture.file("manifest.sig");
+    let current = fs::read(&signature).unwrap();
+    let manifest = || {
+        fixture
+            .vault
+            .manifest(Some(&fixture.keyfile))
+            .unwrap()
+            .notes
+    };
+    // That of the seal itself says nothing that the next one does not.
+    manifest();
+    assert!(!fixture.state().join("recovered").exists());
+    fixture
+        .vault
+        .append(&note("a", "x"), &fixture.keyfile)
+        .unwrap();
+    for (text, words) in [
+        (current, "manifest.sig was of another seal (root "),
+        (b"{}".to_vec(), "manifest.sig was wrong ("),
+    ] {
+        fs::write(&signature, &text).unwrap();
+        let notes = manifest();
+        assert!(
+            notes
+                .iter()
+                .any(|note| note.starts_with(words) && note.contains("kept as '")),
+            "{notes:?}"
+        );
+        assert!(fixture.kept().contains(&text));
+        assert_eq!(strict_codes(&fixture), Vec::<String>::new());
+    }
+    fs::remove_file(&signature).unwrap();
+    assert_eq!(manifest(), ["manifest.sig was missing; it was made"]);
+}
+
+#[test]
 fn a_seal_is_not_made_over_what_leaves_the_vault() {
     let fixture = Fixture::new();
     fs::write(fixture.outside().join("outside"), b"x").unwrap();

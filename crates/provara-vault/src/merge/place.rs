@@ -33,6 +33,9 @@ pub(super) fn carry_out(
     for name in &ours.leftovers {
         notes.push(remove_leftover(vault, name)?);
     }
+    if let Some(lag) = &ours.lag {
+        notes.push(lag.keep(vault)?);
+    }
     if ours.torn {
         let tail = &ours.bytes[ours.whole..];
         let kept = keep_tail(

@@ -53,6 +53,14 @@ impl Fixture {
         self.directory.path().join("state")
     }
 
+    /// What writers kept outside the vault.
+    pub fn kept(&self) -> Vec<Vec<u8>> {
+        let files = fs::read_dir(self.state().join("recovered")).unwrap();
+        files
+            .map(|file| fs::read(file.unwrap().path()).unwrap())
+            .collect()
+    }
+
     pub fn log(&self) -> Vec<u8> {
         fs::read(self.vault.log_path()).unwrap()
     }
