@@ -1,38 +1,39 @@
 //! Many events at once: signed on all cores, synced in groups, sealed at intervals and at the end.
 //!
-//! An event's content is written in canonical form, checked and, later, signed on all cores; between
-//! the two it is given its place by one thread, as ids chain. A group of signed lines goes to the disk
-//! in one write and one `fdatasync`, while the next group is being signed. Only what is durable *and*
-//! sealed is acknowledged with a receipt.
+//! An event's content is written in canonical form and checked on all cores, and is then given its place
+//! by one thread, as ids chain. Groups of such events are signed on all cores and go to the disk in one
+//! write and one `fdatasync`, while the next events are taken. Only what is durable *and* sealed is
+//! acknowledged with a receipt.
 //!
 //! The order of changes is that of single appends but for the seal, which is prepared after the
 //! groups that it covers are durable: it lags, never leads. A crash leaves whole events beyond the
 //! seal, and perhaps a torn tail, which the next writer takes up as it does after any other crash.
 
-use std::fs::File;
-use std::io;
-use std::path::Path;
+mod pipeline;
+
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use provara_core::canonical::write_string;
-use provara_core::content::{Content, UnsignedEvent};
+use provara_core::content::Content;
 use provara_core::event::payload_for;
 use provara_core::event_type::{CoreType, EventType};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::Keyfile;
 use provara_core::verify::REDACTION_TYPE;
-use sha2::Digest as _;
 
 use crate::append::{AppendReceipt, AppendRequest};
 use crate::error::{Context, VaultError};
 use crate::index::Actor;
-use crate::layer::FileLayer;
 use crate::layout::{self, CLOSING_TYPE};
 use crate::parallel::{self, available_threads};
 use crate::seal::{Staged, set_entry};
 use crate::writer::{LogWriter, entry, log_entry};
+
+use pipeline::{Group, LogEnd, MOST_WAITING, Pipeline, Queued, Refused};
+
+/// How long the lines of a group may get, in bytes (but for one long line).
+const GROUP_BYTES: u64 = 4 << 20;
 
 /// How a batch goes about its work.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +43,8 @@ pub struct BatchOptions {
     pub atomic: bool,
     /// Whether receipts are kept for [`BatchWriter::take_receipts`].
     pub receipts: bool,
-    /// The events of a group, at most: what is signed, written and synced together.
+    /// The events of a group, at most: what is handed on to be signed, written and synced. Groups that
+    /// wait for the disk are synced together.
     pub group: usize,
     /// How long events may be durable and not yet sealed.
     pub seal_interval: Duration,
@@ -85,7 +87,7 @@ pub struct Rejected {
 }
 
 /// Appends many events; made by [`LogWriter::batch`]. Events that were taken and not finished are
-/// lost when it is dropped, but for the groups that are on the disk already.
+/// lost when it is dropped, but for the groups that are on the disk or on their way to it.
 #[derive(Debug)]
 pub struct BatchWriter<'v> {
     writer: LogWriter<'v>,
@@ -97,8 +99,9 @@ pub struct BatchWriter<'v> {
     /// Written or on their way, and not sealed.
     unsealed: Vec<AppendReceipt>,
     receipts: Vec<AppendReceipt>,
-    in_flight: Option<InFlight>,
-    /// The log's length as far as it was handed to the disk.
+    /// Made anew after an event that was appended without it.
+    pipeline: Option<Pipeline>,
+    /// The log's length as far as it was handed to the pipeline.
     handed: u64,
     sealed_at: Instant,
     /// Whether the log has what the seal has not.
@@ -110,14 +113,6 @@ pub struct BatchWriter<'v> {
     last: Option<(EventId, KeyId)>,
 }
 
-/// An event that has its place.
-#[derive(Debug)]
-struct Queued {
-    event: UnsignedEvent,
-    key_id: KeyId,
-    receipt: Option<Box<AppendReceipt>>,
-}
-
 /// A request whose content is proven to be writable.
 #[derive(Debug)]
 struct Prepared {
@@ -127,33 +122,6 @@ struct Prepared {
     actor: String,
     /// The JSON text of the actor's name.
     actor_json: Vec<u8>,
-}
-
-/// A group that a thread is writing.
-#[derive(Debug)]
-struct InFlight {
-    from: u64,
-    /// The events of the batch up to its end.
-    events: u64,
-    thread: JoinHandle<Result<(), Refused>>,
-}
-
-/// Puts a group at the end of the log.
-fn write_durably(
-    layer: &dyn FileLayer,
-    log: &File,
-    path: &Path,
-    bytes: &[u8],
-) -> Result<(), Refused> {
-    layer.append(log, path, bytes).map_err(Refused::Write)?;
-    layer.sync_data(log, path).map_err(Refused::Sync)
-}
-
-/// What the disk refused.
-#[derive(Debug)]
-enum Refused {
-    Write(io::Error),
-    Sync(io::Error),
 }
 
 impl<'v> LogWriter<'v> {
@@ -169,7 +137,7 @@ impl<'v> LogWriter<'v> {
             queue: Vec::new(),
             unsealed: Vec::new(),
             receipts: Vec::new(),
-            in_flight: None,
+            pipeline: None,
             sealed_at: Instant::now(),
             lags: false,
             started: false,
@@ -309,6 +277,7 @@ impl BatchWriter<'_> {
         }
         self.flush()?;
         self.settle()?;
+        self.pipeline = None;
         let appended = self.writer.append(request, self.keyfile);
         match &appended {
             Ok(_) | Err(VaultError::SealLags { .. }) => {
@@ -382,7 +351,9 @@ impl BatchWriter<'_> {
         });
         self.events += 1;
         self.last = Some((id, prepared.key_id));
-        if self.queue.len() >= self.options.group && !self.options.atomic {
+        let queued = self.writer.index.len - self.handed;
+        let full = self.queue.len() >= self.options.group || queued >= GROUP_BYTES;
+        if full && !self.options.atomic {
             self.flush()?;
             if self.sealed_at.elapsed() >= self.options.seal_interval {
                 self.seal()?;
@@ -391,107 +362,66 @@ impl BatchWriter<'_> {
         Ok(())
     }
 
-    /// Signs what is queued and hands it to the disk.
+    /// Hands what is queued to the pipeline, and takes note of what has landed.
     fn flush(&mut self) -> Result<(), VaultError> {
         if self.queue.is_empty() {
             return Ok(());
         }
-        let (keyfile, with_receipts) = (self.keyfile, self.options.receipts);
-        let queue = std::mem::take(&mut self.queue);
-        let signed = parallel::map(queue, self.threads, |queued| {
-            let key = keyfile
-                .get(&queued.key_id)
-                .expect("chosen from the keyfile");
-            let line = queued.event.sign(key).line;
-            let receipt = queued.receipt.map(|mut receipt| {
-                receipt.event_json = String::from_utf8_lossy(&line[..line.len() - 1]).into_owned();
-                *receipt
-            });
-            (line, receipt)
-        });
-        let length: usize = signed.iter().map(|(line, _)| line.len()).sum();
-        let mut bytes = Vec::with_capacity(length + 1);
-        if self.handed + (length as u64) < self.writer.index.len {
-            bytes.push(b'\n');
-        }
-        for (line, receipt) in signed {
-            bytes.extend_from_slice(&line);
-            if with_receipts {
-                self.unsealed.extend(receipt);
-            }
-        }
-        self.settle()?;
-        self.writer
-            .recover()
-            .inspect_err(|_| self.writer.stopped = true)?;
-        self.writer.hasher.update(&bytes);
-        self.lags = true;
-        let (from, events) = (self.handed, self.events);
-        self.handed += bytes.len() as u64;
-        debug_assert_eq!(self.handed, self.writer.index.len);
-        let layer = self.writer.vault.shared_layer();
-        let (log, path) = (Arc::clone(&self.writer.log), self.writer.path.clone());
-        let group = Arc::new(bytes);
-        let theirs = Arc::clone(&group);
-        let write = move || write_durably(&*layer, &log, &path, &theirs);
-        match thread::Builder::new().spawn(write) {
-            Ok(thread) => {
-                self.in_flight = Some(InFlight {
-                    from,
-                    events,
-                    thread,
-                });
-                Ok(())
-            }
-            // The system has no thread to give: this one does it.
-            Err(_) => {
-                let writer = &self.writer;
-                let layer = writer.vault.layer();
-                let written = write_durably(layer, &writer.log, &writer.path, &group);
-                self.landed(from, events, written)
-            }
-        }
-    }
-
-    /// Waits until what was handed to the disk is durable.
-    fn settle(&mut self) -> Result<(), VaultError> {
-        match self.in_flight.take() {
-            None => Ok(()),
-            Some(InFlight {
-                from,
-                events,
-                thread,
-            }) => {
-                let written = thread.join().expect("writing does not panic");
-                self.landed(from, events, written)
-            }
-        }
-    }
-
-    /// Takes back what the disk refused of the group that begins at byte `from`, and stops the writer
-    /// then: the events after it chain to what is not there.
-    fn landed(
-        &mut self,
-        from: u64,
-        events: u64,
-        written: Result<(), Refused>,
-    ) -> Result<(), VaultError> {
-        let Err(refused) = written else {
-            self.durable_events = events;
-            return Ok(());
-        };
         let writer = &mut self.writer;
-        writer.stopped = true;
-        // Best effort: a torn tail that stays is recovered by the next writer.
-        let layer = writer.vault.layer();
-        let _ = layer.truncate(&writer.log, &writer.path, from);
-        match refused {
-            Refused::Write(source) => Err(source).context("write to", &writer.path),
-            Refused::Sync(source) => Err(VaultError::Sync {
-                path: writer.path.clone(),
-                source,
-            }),
+        let pipeline = match &mut self.pipeline {
+            Some(pipeline) => pipeline,
+            none => {
+                writer.recover().inspect_err(|_| writer.stopped = true)?;
+                none.insert(Pipeline::to(LogEnd {
+                    layer: writer.vault.shared_layer(),
+                    log: Arc::clone(&writer.log),
+                    path: writer.path.clone(),
+                    length: self.handed,
+                    hasher: writer.hasher.clone(),
+                    keyfile: self.keyfile.clone(),
+                    threads: self.threads,
+                }))
+            }
+        };
+        pipeline.push(Group {
+            events: std::mem::take(&mut self.queue),
+            length: writer.index.len - self.handed,
+        });
+        self.handed = writer.index.len;
+        self.lags = true;
+        self.collect(MOST_WAITING)
+    }
+
+    /// Waits until what was handed to the pipeline is durable.
+    fn settle(&mut self) -> Result<(), VaultError> {
+        self.collect(0)
+    }
+
+    /// Takes note of what is durable, and waits while more than `most` bytes are on their way to that. A
+    /// refusal stops the writer.
+    fn collect(&mut self, most: u64) -> Result<(), VaultError> {
+        while let Some(result) = self.pipeline.as_mut().and_then(|it| it.landed(most)) {
+            let refused = match result {
+                Ok(landed) => {
+                    self.durable_events += landed.events;
+                    self.writer.hasher = landed.hasher;
+                    self.unsealed.extend(landed.receipts);
+                    continue;
+                }
+                Err(refused) => refused,
+            };
+            self.pipeline = None;
+            self.writer.stopped = true;
+            let path = &self.writer.path;
+            return match refused {
+                Refused::Write(source) => Err(source).context("write to", path),
+                Refused::Sync(source) => Err(VaultError::Sync {
+                    path: path.clone(),
+                    source,
+                }),
+            };
         }
+        Ok(())
     }
 
     /// Renews the seal over all that was handed to the disk.
@@ -565,14 +495,5 @@ impl BatchWriter<'_> {
             merkle_root: self.writer.root_before(),
             notes: self.writer.take_notes(),
         })
-    }
-}
-
-impl Drop for BatchWriter<'_> {
-    fn drop(&mut self) {
-        // The thread holds the log open, and with it the lock.
-        if let Some(in_flight) = self.in_flight.take() {
-            let _ = in_flight.thread.join();
-        }
     }
 }
