@@ -268,8 +268,6 @@ pub(crate) fn host_failure(error: HostError) -> Failure {
             "Put the directory of the modules on PYTHONPATH and not one above it, or install the \
              project without --editable; --sandbox=off goes on without walls.",
         ),
-        HostError::Paths(PathsError::State { .. }) => Failure::new(Exit::CouldNot, text)
-            .fix("Keep vaults and keyfiles elsewhere, or set XDG_STATE_HOME to another directory."),
         HostError::Paths(_) => Failure::new(Exit::CouldNot, text).fix(
             "Keep vaults and keyfiles out of directories that Python reads, such as PYTHONPATH and \
              the source trees of editable installs; --sandbox=off goes on without walls.",

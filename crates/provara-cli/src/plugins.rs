@@ -160,6 +160,10 @@ impl Session {
                 ));
             });
         }
+        if let Some(withheld) = host.withheld() {
+            static TOLD: Once = Once::new();
+            TOLD.call_once(|| out::warn(&format!("{withheld}.")));
+        }
         let catalog = host
             .discover()
             .map_err(|error| Unusable::Failed(error::discovery_failure(error)))?;

@@ -32,6 +32,8 @@ pub(crate) struct Installed {
     pub(crate) catalog: Catalog,
     /// How far the host was confined, where there was one.
     pub(crate) confinement: Option<String>,
+    /// Why plugins have no state directory, if they were to have one.
+    pub(crate) withheld: Option<String>,
     /// Why nothing could be discovered.
     pub(crate) failure: Option<Refusal>,
 }
@@ -150,10 +152,12 @@ impl Thread {
         match found {
             Ok((host, catalog)) => {
                 let confinement = Some(host.confinement().to_string());
+                let withheld = host.withheld().map(ToString::to_string);
                 self.host = Some(host);
                 Installed {
                     catalog,
                     confinement,
+                    withheld,
                     failure: None,
                 }
             }

@@ -31,7 +31,7 @@ use crate::output::Pumps;
 use crate::protocol::{Discovered, Exported, FailureKind, Hello, Reduced, Validated};
 use crate::text::{block, inline};
 use crate::violation::Role;
-use crate::walls::Confinement;
+use crate::walls::{Confinement, Withheld};
 
 /// What an event type's own `validate` decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,7 @@ pub struct Host {
     channel: Channel,
     pumps: Pumps,
     confinement: Confinement,
+    withheld: Option<Withheld>,
     hello: Hello,
     /// The process that applies schemas, once one was needed.
     judge: Option<Judge>,
@@ -79,6 +80,12 @@ impl Host {
     #[must_use]
     pub fn confinement(&self) -> &Confinement {
         &self.confinement
+    }
+
+    /// Why plugins have no state directory, if they were to have one.
+    #[must_use]
+    pub fn withheld(&self) -> Option<&Withheld> {
+        self.withheld.as_ref()
     }
 
     /// What the host said of itself.

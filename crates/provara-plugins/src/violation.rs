@@ -124,6 +124,15 @@ fn wall(exception: Option<&str>, tried: &str) -> Wall {
         "os.spawn",
         "os.startfile",
         "os.posix_spawn",
+        "os.sched_set",
+        "os.setpriority",
+        "os.getpriority",
+        "os.getpgid",
+        "os.getsid",
+        "os.setsid",
+        "os.pidfd_open",
+        "os.memfd_create",
+        "os.nice",
         "resource.",
     ]) {
         Wall::Processes
@@ -147,6 +156,8 @@ fn wall(exception: Option<&str>, tried: &str) -> Wall {
         "os.remove",
         "os.rename",
         "os.rmdir",
+        "os.mkfifo",
+        "os.mknod",
         "os.truncate",
         "shutil.",
     ]) || (tried.starts_with("open(") && tried.contains(", '") && !tried.contains(", 'r"))
@@ -223,6 +234,7 @@ mod tests {
         assert!(denied(Role::Export, "open('/x', 'rb')").contains("vault without its keyfiles"));
         assert!(denied(Role::Export, "open('/x', 'a')").contains("but its output"));
         assert!(denied(Role::EventType, "os.mkdir('/x', 511)").contains("state directory"));
+        assert!(denied(Role::Reducer, "os.mkfifo(path)").contains("write nothing"));
         assert!(denied(Role::EventType, "os.chmod('/x', 511, -1)").contains("no mode"));
         assert!(denied(Role::Reducer, "subprocess.Popen(('true'))").contains("no process"));
         assert!(denied(Role::Reducer, "socket.socket(2, 1, 0)").contains("network"));

@@ -14,6 +14,7 @@ mod filter;
 mod limits;
 #[cfg(target_os = "linux")]
 mod linux;
+mod mounts;
 pub(crate) mod paths;
 mod secrets;
 pub(crate) mod site;
@@ -133,7 +134,7 @@ pub(crate) struct Rules {
 }
 
 pub(crate) use limits::Limits;
-pub use paths::PathsError;
+pub use paths::{PathsError, Withheld};
 
 /// The three words that must stand in the unused registers of the one `execve` that the filter
 /// lets through. They exist in the launcher's memory only, which that call replaces.

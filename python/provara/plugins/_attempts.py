@@ -9,6 +9,8 @@ nothing: a plugin that gets round it gets a poorer message, not a right.
 from __future__ import annotations
 
 import errno
+import itertools
+import re
 import sys
 from collections import deque
 
@@ -68,12 +70,44 @@ def tried(error: BaseException) -> str | None:
     refusal = _refusal(error)
     if refusal is None or isinstance(refusal, str):
         return refusal
-    name = refusal.filename
-    shown = None if name is None else _show(name)
-    for event, arguments in reversed(recent):
-        if shown is None or shown in arguments:
+    if refusal.filename is not None:
+        shown = _show(refusal.filename)
+        for event, arguments in reversed(recent):
+            if shown in arguments:
+                return _call(event, arguments)
+        return f"to reach {shown}"
+    # An error of `open` names the file, so it was another call.
+    unnamed = [(event, arguments) for event, arguments in recent if event != "open"]
+    written = _written_call(refusal)
+    if unnamed:
+        event, arguments = unnamed[-1]
+        if written is None or not written.startswith("os.") or written.startswith(f"{event}("):
             return _call(event, arguments)
-    return None if shown is None else f"to reach {shown}"
+    return written or f"something that the system refused ({refusal})"
+
+
+def _written_call(error: BaseException) -> str | None:
+    """Return the call that raised an error, as it stands in the source: some calls, such as
+    ``os.mkfifo``, raise no audit event.
+    """
+    import linecache
+
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return None
+    code, number = trace.tb_frame.f_code, trace.tb_lineno
+    line = linecache.getline(code.co_filename, number).encode()
+    start: int | None = None
+    end: int | None = None
+    if sys.version_info >= (3, 11):
+        places = itertools.islice(code.co_positions(), trace.tb_lasti // 2, None)
+        _, last, start, end = next(places, (None, None, None, None))
+        end = end if last == number else None
+    written = line[start:end].decode("utf-8", "replace").strip()
+    found = None if written.startswith("raise ") else re.search(r"[a-z][\w.]*\(", written)
+    return None if found is None else written[found.start() :][:_MAX_SHOWN]
 
 
 def _refusal(error: BaseException) -> OSError | str | None:

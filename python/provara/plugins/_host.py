@@ -71,11 +71,13 @@ def _read_frame(fd: int) -> Request | None:
     return request
 
 
-def _write_frame(fd: int, reply: Reply) -> None:
+def _write_frame(fd: int, reply: Reply, plugin: str | None = None) -> None:
     body = _native.to_json(reply).encode("utf-8", "replace")
     if len(body) > MAX_FRAME:
-        message = f"the answer has {len(body)} bytes; {MAX_FRAME} are allowed"
-        body = _native.to_json(_refusal(reply["id"], _HostError("internal", message))).encode()
+        # Nothing but what a plugin returned is as large.
+        message = f"it returned {len(body)} bytes of JSON; {MAX_FRAME} are allowed"
+        too_large = _refusal(reply["id"], _HostError("raised", message, plugin))
+        body = _native.to_json(too_large).encode()
     view = memoryview(len(body).to_bytes(4, "big") + body)
     while view:
         view = view[os.write(fd, view) :]
@@ -249,10 +251,13 @@ _OPERATIONS: dict[str, Callable[[Request], Reply]] = {
 }
 
 
+def _plugin_of(request: Request) -> str | None:
+    return request.get("name", request.get("type"))
+
+
 def _answer(request: Request) -> Reply:
     """Answer one request; raises nothing."""
     request_id = request.get("id")
-    plugin = request.get("name", request.get("type"))
     try:
         operation = _OPERATIONS.get(request.get("op", ""))
         if operation is None:
@@ -263,7 +268,7 @@ def _answer(request: Request) -> Reply:
             _attempts.watch()
         return {"id": request_id, "ok": True, "result": operation(request)}
     except BaseException as error:  # whatever a plugin raises is an answer
-        return _refusal(request_id, error, plugin)
+        return _refusal(request_id, error, _plugin_of(request))
     finally:
         _flush()
 
@@ -291,7 +296,7 @@ def serve(fd: int) -> None:
             _discovery.on_load = partial(_name, fd, request.get("id"))
         reply = _answer(request)
         _discovery.on_load = None
-        _write_frame(fd, reply)
+        _write_frame(fd, reply, _plugin_of(request))
 
 
 def _name(fd: int, request_id: object, plugin: str) -> None:

@@ -29,6 +29,9 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 
 _VERSION_LIMIT = 64
 
+#: The longest schema, in characters of JSON.
+_SCHEMA_LIMIT = 4 << 20
+
 
 class _Loading:
     """What is being imported right now, so that a registration made meanwhile knows its origin."""
@@ -454,6 +457,8 @@ def compile_schema(plugin: EventTypePlugin) -> tuple[str, str, Any]:
     if not isinstance(schema, dict):
         raise ValueError(f"a schema is a dict (a JSON object), not {type(schema).__name__}")
     schema_json = _native.to_json(schema)
+    if len(schema_json) > _SCHEMA_LIMIT:
+        raise ValueError(f"it has {len(schema_json)} characters; {_SCHEMA_LIMIT} are allowed")
     version = _version_of(getattr(plugin, "version", None))
     if version is None:
         version = _version_of(schema.get("version")) or "1.0"

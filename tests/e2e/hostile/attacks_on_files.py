@@ -5,12 +5,16 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import json
+import mmap
 import os
+import stat
+import struct
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from world import World, attack, system_call
+from world import World, attack, log_descriptor, system_call
 
 
 def read(path: str) -> str:
@@ -74,6 +78,25 @@ def read_the_key_by_a_system_call(world: World) -> Any:
 
 
 @attack()
+def read_the_key_by_a_newer_system_call(world: World) -> Any:
+    """With openat2."""
+    fd = system_call("openat2", -100, world.key.encode(), bytes(24), 24)
+    return os.read(fd, 4096)
+
+
+@attack(root_only=True)
+def read_the_key_by_its_handle(world: World) -> Any:
+    """Without a path, which is what the walls go by."""
+    handle = ctypes.create_string_buffer(struct.pack("Ii", 120, 0) + bytes(120), 128)
+    mount = ctypes.c_int()
+    key = world.key.encode()
+    system_call("name_to_handle_at", -100, key, handle, ctypes.byref(mount), 0)
+    directory = os.open(world.outside, os.O_RDONLY | os.O_DIRECTORY)
+    fd = system_call("open_by_handle_at", directory, handle, os.O_RDONLY)
+    return os.read(fd, 4096)
+
+
+@attack()
 def read_the_key_in_a_thread(world: World) -> Any:
     """In a thread, which must be as confined as the first."""
     got: list[Any] = []
@@ -99,8 +122,6 @@ def map_the_key(world: World) -> Any:
     fd = library.open(world.key.encode(), os.O_RDONLY)
     if fd < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    import mmap
-
     return mmap.mmap(fd, 0, access=mmap.ACCESS_READ)[:]
 
 
@@ -261,6 +282,69 @@ def lock_the_log(world: World) -> Any:
             continue
         return "locked"
     raise OSError("nothing to lock")
+
+
+@attack("reducer")
+def change_the_time_of_the_logs_descriptor(world: World) -> Any:
+    """The one thing that an open descriptor allows its owner, whatever it was opened for."""
+    os.utime(log_descriptor(world), (0, 0))
+    return "old"
+
+
+@attack("reducer")
+def change_the_mode_of_the_logs_descriptor(world: World) -> Any:
+    """So that everybody may write the log."""
+    os.fchmod(log_descriptor(world), 0o666)
+    return "public"
+
+
+@attack("reducer", always_stopped=True)
+def write_into_the_logs_descriptor(world: World) -> Any:
+    """In every way that there is. It is open for reading only."""
+    fd = log_descriptor(world)
+    ways: list[Callable[[], Any]] = [
+        lambda: os.write(fd, b"x"),
+        lambda: os.ftruncate(fd, 0),
+        lambda: os.posix_fallocate(fd, 0, 1 << 20),
+        lambda: mmap.mmap(fd, 0, mmap.MAP_SHARED, mmap.PROT_WRITE),
+        lambda: fcntl.fcntl(fd, 1033, 0xF),  # F_ADD_SEALS
+    ]
+    for way in ways:
+        try:
+            return way()
+        except OSError:
+            continue
+    raise OSError("the log cannot be written")
+
+
+@attack("export")
+def lease_the_log(world: World) -> Any:
+    """So that whoever opens it to write has to wait."""
+    fd = os.open(world.log, os.O_RDONLY)
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    return fd
+
+
+@attack("export")
+def lock_the_log_of_an_export(world: World) -> Any:
+    """With the lock that the writer takes."""
+    fd = os.open(world.log, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return fd
+
+
+@attack("event", "export")
+def make_a_pipe(world: World) -> Any:
+    """For whoever opens what looks like a file."""
+    os.mkfifo(world.in_state("pipe"))
+    return "made"
+
+
+@attack("event", "export")
+def make_a_socket(world: World) -> Any:
+    """With a name, by mknod."""
+    os.mknod(world.in_state("node"), stat.S_IFSOCK | 0o600)
+    return "made"
 
 
 @attack()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import mmap
 import multiprocessing
 import os
 import resource
+import struct
 import subprocess
 import threading
 from typing import Any
@@ -149,6 +151,33 @@ def pin_the_parent(_: World) -> Any:
     return PARENT
 
 
+@attack()
+def hurry_the_parent(_: World) -> Any:
+    """Or slow it: with its own priority, so that nothing changes."""
+    os.setpriority(os.PRIO_PROCESS, PARENT, os.getpriority(os.PRIO_PROCESS, 0))
+    return PARENT
+
+
+@attack()
+def signal_a_thread_of_the_parent(_: World) -> Any:
+    """By its number alone."""
+    return system_call("tkill", PARENT, 0)
+
+
+@attack(root_only=True)
+def compare_itself_with_the_parent(_: World) -> Any:
+    """With kcmp: whether two descriptors are one file."""
+    return system_call("kcmp", os.getpid(), PARENT, 0, 0, 0)
+
+
+@attack()
+def have_the_parent_told(_: World) -> Any:
+    """With F_SETOWN: it would get the signals of a pipe, which end it."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(reader, fcntl.F_SETOWN, PARENT)
+    return fcntl.fcntl(reader, fcntl.F_GETOWN)
+
+
 @attack(always_stopped=True)
 def leave_the_session(_: World) -> Any:
     """To get a new terminal. A group's leader cannot, even without the walls."""
@@ -165,6 +194,47 @@ def make_a_file_in_memory(_: World) -> Any:
 def keep_a_secret_in_the_kernel(_: World) -> Any:
     """In a keyring."""
     return system_call("add_key", b"user", b"provara", b"x", 1, -3)
+
+
+@attack()
+def share_memory(_: World) -> Any:
+    """With any process that asks for it by its number, and for as long as the machine runs."""
+    return system_call("shmget", 0x70726F76, 4096, 0o1600)
+
+
+@attack()
+def share_semaphores(_: World) -> Any:
+    """As above."""
+    return system_call("semget", 0x70726F76, 1, 0o1600)
+
+
+@attack()
+def leave_messages(_: World) -> Any:
+    """In a queue of System V."""
+    return system_call("msgget", 0x70726F76, 0o1600)
+
+
+@attack()
+def leave_messages_by_name(_: World) -> Any:
+    """In a queue of POSIX."""
+    return system_call("mq_open", b"provara-hostile", os.O_CREAT | os.O_RDWR, 0o600, 0)
+
+
+@attack(root_only=True)
+def program_the_kernel(_: World) -> Any:
+    """With bpf: an array of one number."""
+    attributes = struct.pack("IIII", 2, 4, 4, 1) + bytes(48)
+    return system_call("bpf", 0, attributes, len(attributes))
+
+
+@attack()
+def watch_the_vault(world: World) -> Any:
+    """With inotify, to learn when something is signed."""
+    fd = system_call("inotify_init1", 0)
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.inotify_add_watch(fd, world.vault.encode(), 0x2) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return fd
 
 
 @attack(root_only=True)

@@ -122,3 +122,12 @@ def hide_a_message_behind_escapes(_: World) -> Any:
     """In what it prints and in what it raises."""
     print("\x1b[2J\x1b[1;1Hall is well")
     raise OSError("\x1b[2K\r\u202eall is well")
+
+
+@attack(always_stopped=True)
+def drown_the_terminal(_: World) -> Any:
+    """In a gigabyte, so that nobody sees what went before."""
+    block = b"\x1b[2Jnothing happened\n" * 50_000
+    for _number in range(1024):
+        os.write(2, block)
+    raise OSError("it was all written")

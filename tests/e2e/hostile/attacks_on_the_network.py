@@ -70,3 +70,25 @@ def ask_for_a_name(_: World) -> Any:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.connect(("127.0.0.1", 53))
         return sender.getsockname()
+
+
+@attack()
+def talk_to_the_kernel(_: World) -> Any:
+    """Over a socket on which it tells of devices."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15) as listener:
+        listener.bind((0, 1))
+        return listener.getsockname()
+
+
+@attack(root_only=True)
+def listen_to_everybody(_: World) -> Any:
+    """To each packet that comes in."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as listener:
+        return listener.getsockname()
+
+
+@attack(root_only=True)
+def forge_packets(_: World) -> Any:
+    """With addresses of somebody else."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sender:
+        return sender.getsockname()

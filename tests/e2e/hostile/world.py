@@ -98,6 +98,18 @@ _NUMBERS = {
     "unshare": (272, 97),
     "userfaultfd": (323, 282),
     "perf_event_open": (298, 241),
+    "shmget": (29, 194),
+    "semget": (64, 190),
+    "msgget": (68, 186),
+    "mq_open": (240, 180),
+    "bpf": (321, 280),
+    "inotify_init1": (294, 26),
+    "rt_sigqueueinfo": (129, 138),
+    "tkill": (200, 130),
+    "kcmp": (312, 272),
+    "openat2": (437, 437),
+    "name_to_handle_at": (303, 264),
+    "open_by_handle_at": (304, 265),
 }
 
 
@@ -111,6 +123,18 @@ def system_call(name: str, *arguments: Any) -> int:
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
+
+
+def log_descriptor(world: World) -> int:
+    """The log that a reducer was given, found by what it is."""
+    wanted = os.stat(world.log)
+    for fd in range(3, 256):
+        try:
+            if os.path.samestat(os.fstat(fd), wanted):
+                return fd
+        except OSError:
+            continue
+    raise OSError("no descriptor of the log is open")
 
 
 def protocol_descriptor() -> int:

@@ -219,12 +219,17 @@ pub(super) fn list(call: &Call) -> Result<Answer, Refusal> {
         .iter()
         .map(|problem| problem.text.as_str())
         .collect();
+    let withheld = call.installed.withheld.as_deref();
     let failure = call
         .installed
         .failure
         .iter()
         .map(|failure| failure.0.as_str());
-    let problems: Vec<_> = problems.into_iter().chain(failure).collect();
+    let problems: Vec<_> = problems
+        .into_iter()
+        .chain(withheld)
+        .chain(failure)
+        .collect();
     let mut answer = Answer::new()
         .with("event_types", &event_types)
         .with("reducers", &reducers)

@@ -46,11 +46,10 @@ impl Host {
             Purpose::Reduce { .. } => None,
             _ => options.state_dir.as_deref(),
         };
-        let walls = match options.sandbox {
-            Sandbox::Off => Walls::Off,
-            sandbox => Walls::Up {
-                require: sandbox == Sandbox::Require,
-                rules: paths::rules(&paths::Subject {
+        let (walls, withheld) = match options.sandbox {
+            Sandbox::Off => (Walls::Off, None),
+            sandbox => {
+                let paths::Drawn { rules, withheld } = paths::draw(&paths::Subject {
                     interpreter: &options.interpreter,
                     environment: &options.environment,
                     purpose: &options.purpose,
@@ -58,9 +57,12 @@ impl Host {
                     protect: &options.protect,
                     network,
                     timeout: options.timeout,
-                })?,
-            },
+                })?;
+                let require = sandbox == Sandbox::Require;
+                (Walls::Up { require, rules }, withheld)
+            }
         };
+        let state = state.filter(|_| withheld.is_none());
         // Before there is anything to clean up.
         let guard = options.interruptible.then(Guard::new).transpose()?;
         if options.sandbox == Sandbox::Off {
@@ -94,6 +96,7 @@ impl Host {
             channel: Channel::new(launched.socket, launched.process, guard, space, Some(first))?,
             pumps: Pumps::new(options.output),
             confinement: Confinement::default(),
+            withheld,
             hello: Hello {
                 protocol: 0,
                 version: String::new(),

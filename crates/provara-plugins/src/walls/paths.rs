@@ -10,20 +10,26 @@
 //! may hold vaults and keyfiles that nobody named. It is searched for them each time. The libraries of
 //! the system and of the interpreter are not: that would take longer than starting Python.
 
+mod closed;
+mod grants;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, FileType};
+use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::secrets::{DEFAULT_KEYFILE, is_keyfile, is_vault, keyfiles};
+use super::secrets::keyfiles;
 use super::{Limits, Rules, site};
 use crate::host::Purpose;
 use crate::interpreter::Interpreter;
 use crate::launch::{Environment, Raw};
+use crate::text::inline;
+use closed::Closed;
+use grants::{Grants, Tree};
 
 /// Places of the system that hold libraries and public data, and no user's files. Some are here
 /// because a library reads them if `stat` says that they exist, and does not expect a refusal.
@@ -89,9 +95,8 @@ const MAX_EXPORT_FILE: u64 = 16 << 30;
 /// The most entries that are searched for secrets, or opened one by one around closed places.
 const MAX_ENTRIES: usize = 50_000;
 
-/// What lies in source trees, may be huge, and is nothing that Python imports: other environments,
-/// and what Cargo builds, each by a file that it has.
-const BULK: [&str; 2] = ["pyvenv.cfg", ".rustc_info.json"];
+/// How much of the state directory is read to see whether a key lies in it, in bytes.
+const MAX_STATE_READ: u64 = 64 << 20;
 
 /// Why no walls can be drawn that keep a secret in.
 #[derive(Debug, thiserror::Error)]
@@ -115,14 +120,6 @@ pub enum PathsError {
     /// A directory of the user's has too many entries to look for secrets in it.
     #[error("'{}' has more than {MAX_ENTRIES} entries, too many to make sure that no key lies among them", .0.display())]
     Unsearchable(PathBuf),
-    /// What plugins may write is in the way of what they may not.
-    #[error("the state directory of plugins, '{}', and '{}' lie within each other", .state.display(), .closed.display())]
-    State {
-        /// The state directory.
-        state: PathBuf,
-        /// A vault or a keyfile.
-        closed: PathBuf,
-    },
     /// A directory could not be read.
     #[error("'{}' could not be examined: {source}", .path.display())]
     Io {
@@ -131,6 +128,76 @@ pub enum PathsError {
         /// The system's error.
         source: io::Error,
     },
+}
+
+/// Why plugins get no state directory: what they may write must not hold, nor lie in, what they may not
+/// read. A plugin can write what looks like a keyfile, so this is no reason to run none.
+///
+/// The texts are safe for a terminal.
+#[derive(Debug, thiserror::Error)]
+pub enum Withheld {
+    /// A vault or a keyfile lies in it, or what may be one.
+    #[error(
+        "plugins have no state directory in this run, because '{}' lies in it and is a vault or a \
+         keyfile, or looks like one. Move it away if it is yours; remove it if a plugin left it",
+        shown(.0)
+    )]
+    Holds(PathBuf),
+    /// It lies in a vault.
+    #[error(
+        "plugins have no state directory in this run, because '{}' lies in the vault '{}'. \
+         Set XDG_STATE_HOME to another directory",
+        shown(.state), shown(.vault)
+    )]
+    Within {
+        /// The state directory.
+        state: PathBuf,
+        /// The vault.
+        vault: PathBuf,
+    },
+    /// There is too much in it to make sure.
+    #[error(
+        "plugins have no state directory in this run, because they left too much in '{}' to make \
+         sure that no key lies among it. It may be emptied",
+        shown(.0)
+    )]
+    TooMuch(PathBuf),
+    /// It could not be searched.
+    #[error("plugins have no state directory in this run: '{}' could not be searched ({source})", shown(.state))]
+    Unreadable {
+        /// The state directory.
+        state: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+}
+
+fn shown(path: &Path) -> String {
+    inline(&path.to_string_lossy()).into_owned()
+}
+
+impl Withheld {
+    /// The reason to withhold a state directory, if there is one.
+    fn reason(state: &Path, closed: &Closed) -> Option<Withheld> {
+        if let Some(secret) = closed.beneath(state) {
+            return Some(Withheld::Holds(secret.clone()));
+        }
+        if let Some(vault) = closed.around(state) {
+            return Some(Withheld::Within {
+                state: state.to_path_buf(),
+                vault: vault.clone(),
+            });
+        }
+        match Grants::find_secret(state, MAX_STATE_READ) {
+            Ok(secret) => secret.map(Withheld::Holds),
+            Err(PathsError::Io { source, .. }) => Some(Withheld::Unreadable {
+                state: state.to_path_buf(),
+                source,
+            }),
+            Err(PathsError::LinkedKeyfile { path, .. }) => Some(Withheld::Holds(path)),
+            Err(_) => Some(Withheld::TooMuch(state.to_path_buf())),
+        }
+    }
 }
 
 /// What the rules depend on.
@@ -146,31 +213,62 @@ pub(crate) struct Subject<'a> {
     pub(crate) timeout: Option<Duration>,
 }
 
+/// What a host may reach, and what it goes without.
+pub(crate) struct Drawn {
+    pub(crate) rules: Rules,
+    /// Why it has no state directory, if it was to have one.
+    pub(crate) withheld: Option<Withheld>,
+}
+
 /// Works out what a host may reach.
-pub(crate) fn rules(subject: &Subject<'_>) -> Result<Rules, PathsError> {
-    let mut closed = BTreeSet::new();
+pub(crate) fn draw(subject: &Subject<'_>) -> Result<Drawn, PathsError> {
+    let mut closed = Closed::new();
     for path in subject.protect {
-        close(path, &mut closed)?;
+        closed.add(path)?;
     }
-    let mut grants = Grants {
-        closed,
-        ..Grants::default()
-    };
+    let mut grants = grant(subject, closed)?;
+    while grants.leaks() {
+        // A search found what another mount shows in a place that is not searched.
+        grants = grant(subject, grants.closed)?;
+    }
     let mut write = Vec::new();
     if let Purpose::Export { vault, staging } = subject.purpose {
-        let vault = fs::canonicalize(vault).map_err(|source| PathsError::Io {
-            path: vault.clone(),
-            source,
-        })?;
-        for keyfile in keyfiles(&vault)? {
-            close(&keyfile, &mut grants.closed)?;
-        }
-        // The vault itself may be among what was to stay closed for everything else.
-        grants.closed.remove(&vault);
-        grants.open(&vault)?;
+        grants.closed.put(real(vault));
         write.push(real(staging).into());
-        grants.closed.insert(vault);
     }
+    let state = match subject.purpose {
+        Purpose::Reduce { .. } => None,
+        _ => subject.state.map(real),
+    };
+    let withheld = state
+        .as_ref()
+        .and_then(|state| Withheld::reason(state, &grants.closed));
+    write.extend(state.filter(|_| withheld.is_none()).map(Raw::from));
+    let file_size = match subject.purpose {
+        Purpose::Export { .. } => MAX_EXPORT_FILE,
+        Purpose::Reduce { .. } => 0,
+        Purpose::Discover | Purpose::Validate => MAX_STATE_FILE,
+    };
+    let raw = |paths: BTreeSet<PathBuf>| paths.into_iter().map(Raw::from).collect();
+    let rules = Rules {
+        read: raw(grants.read),
+        list: raw(grants.list),
+        write,
+        execute: executables(&subject.interpreter.binary),
+        network: subject.network,
+        limits: Limits::new(file_size, subject.timeout),
+    };
+    Ok(Drawn { rules, withheld })
+}
+
+/// Opens what a host may read, around what is closed. For an export, its vault is not among the closed
+/// places afterwards.
+fn grant(subject: &Subject<'_>, closed: Closed) -> Result<Grants, PathsError> {
+    let mut grants = Grants::around(closed);
+    let vault = match subject.purpose {
+        Purpose::Export { vault, .. } => Some(open_vault(&mut grants, vault)?),
+        _ => None,
+    };
     let python = subject.interpreter;
     for path in SYSTEM {
         grants.open(Path::new(path))?;
@@ -221,28 +319,26 @@ pub(crate) fn rules(subject: &Subject<'_>) -> Result<Rules, PathsError> {
             grants.open_searched(&project, Tree::Project)?;
         }
     }
-    let state = match subject.purpose {
-        Purpose::Reduce { .. } => None,
-        _ => subject.state,
-    };
-    if let Some(state) = state.map(real) {
-        grants.keep_apart(&state)?;
-        write.push(state.into());
+    if let Some(vault) = vault {
+        grants.closed.take(&vault);
     }
-    let file_size = match subject.purpose {
-        Purpose::Export { .. } => MAX_EXPORT_FILE,
-        Purpose::Reduce { .. } => 0,
-        Purpose::Discover | Purpose::Validate => MAX_STATE_FILE,
-    };
-    let raw = |paths: BTreeSet<PathBuf>| paths.into_iter().map(Raw::from).collect();
-    Ok(Rules {
-        read: raw(grants.read),
-        list: raw(grants.list),
-        write,
-        execute: executables(&python.binary),
-        network: subject.network,
-        limits: Limits::new(file_size, subject.timeout),
-    })
+    Ok(grants)
+}
+
+/// Opens a vault but for its keyfiles, and closes it to all that is opened after that.
+fn open_vault(grants: &mut Grants, vault: &Path) -> Result<PathBuf, PathsError> {
+    let vault = fs::canonicalize(vault).map_err(|source| PathsError::Io {
+        path: vault.to_path_buf(),
+        source,
+    })?;
+    for keyfile in keyfiles(&vault)? {
+        grants.closed.add(&keyfile)?;
+    }
+    // It may be among what was to stay closed for everything else.
+    grants.closed.take(&vault);
+    grants.open(&vault)?;
+    grants.closed.put(vault.clone());
+    Ok(vault)
 }
 
 /// The interpreter, and the dynamic loader that the kernel executes with it.
@@ -296,217 +392,8 @@ fn dynamic_loader(binary: &Path) -> Option<PathBuf> {
     None
 }
 
-/// Puts a place among those that stay closed. One that is not there needs no care.
-fn close(path: &Path, closed: &mut BTreeSet<PathBuf>) -> Result<(), PathsError> {
-    let Ok(path) = fs::canonicalize(path) else {
-        return Ok(());
-    };
-    let data = fs::metadata(&path).map_err(|source| PathsError::Io {
-        path: path.clone(),
-        source,
-    })?;
-    if data.is_file() && data.nlink() > 1 {
-        return Err(PathsError::LinkedKeyfile {
-            links: data.nlink(),
-            path,
-        });
-    }
-    if data.is_dir() {
-        // Closed with its vault, unless it has another name elsewhere.
-        close(&path.join(DEFAULT_KEYFILE), closed)?;
-    }
-    closed.insert(path);
-    Ok(())
-}
-
 fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
-}
-
-/// A directory that the user chose.
-#[derive(Clone, Copy, PartialEq)]
-enum Tree {
-    /// One to find modules in.
-    Path,
-    /// One in which a project is made. What is hidden there is not Python's (`.git`, `.env`), and
-    /// neither is what is in [`BULK`].
-    Project,
-}
-
-/// What is open and what stays closed, while it is worked out.
-#[derive(Default)]
-struct Grants {
-    closed: BTreeSet<PathBuf>,
-    read: BTreeSet<PathBuf>,
-    list: BTreeSet<PathBuf>,
-    /// How many entries were opened one by one.
-    entries: usize,
-    /// How many entries were searched.
-    searched: usize,
-}
-
-impl Grants {
-    /// Opens a file, or a directory with all that is beneath, except the closed places.
-    fn open(&mut self, path: &Path) -> Result<(), PathsError> {
-        match fs::canonicalize(path) {
-            Ok(path) => self.open_real(path.clone(), &path),
-            Err(_) => Ok(()),
-        }
-    }
-
-    fn open_real(&mut self, path: PathBuf, root: &Path) -> Result<(), PathsError> {
-        if self.is_closed(&path) {
-            return Ok(());
-        }
-        let Some(beneath) = self
-            .closed
-            .iter()
-            .find(|closed| closed.starts_with(&path))
-            .cloned()
-        else {
-            self.read.insert(path);
-            return Ok(());
-        };
-        for entry in fs::read_dir(&path)
-            .map_err(|source| PathsError::Io {
-                path: path.clone(),
-                source,
-            })?
-            .flatten()
-        {
-            self.entries += 1;
-            if self.entries > MAX_ENTRIES {
-                return Err(PathsError::TooMany {
-                    closed: beneath,
-                    open: root.to_path_buf(),
-                });
-            }
-            if entry.file_type().is_ok_and(|kind| !kind.is_symlink()) {
-                self.open_real(entry.path(), root)?;
-            }
-        }
-        self.list.insert(path);
-        Ok(())
-    }
-
-    /// Opens what the user chose, except the closed places and every vault and keyfile in it.
-    fn open_searched(&mut self, path: &Path, tree: Tree) -> Result<(), PathsError> {
-        let Ok(path) = fs::canonicalize(path) else {
-            return Ok(());
-        };
-        let opened = self.read.iter().any(|open| path.starts_with(open));
-        if opened || self.is_closed(&path) {
-            return Ok(());
-        }
-        let Ok(kind) = fs::metadata(&path).map(|data| data.file_type()) else {
-            return Ok(());
-        };
-        if self.opens(&path, kind, &path, tree)? {
-            self.read.insert(path);
-        }
-        Ok(())
-    }
-
-    /// Whether a file, or a directory with all that is beneath, may be opened. Of a directory that
-    /// may not as a whole, opens what may be. What proves to be a vault or a keyfile is closed from
-    /// now on.
-    fn opens(
-        &mut self,
-        path: &Path,
-        kind: FileType,
-        root: &Path,
-        tree: Tree,
-    ) -> Result<bool, PathsError> {
-        if self.read.contains(path) {
-            return Ok(true);
-        }
-        if self.closed.contains(path) {
-            return Ok(false);
-        }
-        if kind.is_dir() && is_vault(path) || kind.is_file() && is_keyfile(path) {
-            close(path, &mut self.closed)?;
-            return Ok(false);
-        }
-        if kind.is_dir() {
-            return self.search(path, root, tree);
-        }
-        Ok(true)
-    }
-
-    /// Opens what may be open in a directory. If that is all of it, says so instead, and the caller
-    /// opens it as a whole.
-    fn search(&mut self, path: &Path, root: &Path, tree: Tree) -> Result<bool, PathsError> {
-        let entries = match fs::read_dir(path) {
-            Ok(entries) => entries,
-            // Closed to us, and so to a plugin, or gone.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound
-                ) =>
-            {
-                return Ok(true);
-            }
-            Err(source) => {
-                return Err(PathsError::Io {
-                    path: path.to_path_buf(),
-                    source,
-                });
-            }
-        };
-        let mut whole = true;
-        let mut open = Vec::new();
-        for entry in entries.flatten() {
-            self.searched += 1;
-            if self.searched > MAX_ENTRIES {
-                return Err(PathsError::Unsearchable(root.to_path_buf()));
-            }
-            let Ok(kind) = entry.file_type() else {
-                continue;
-            };
-            // Opens nothing: what it leads to decides.
-            if kind.is_symlink() {
-                continue;
-            }
-            let child = entry.path();
-            let left_out = tree == Tree::Project && is_left_out(&child, kind.is_dir());
-            if !left_out && self.opens(&child, kind, root, tree)? {
-                open.push(child);
-            } else {
-                whole = false;
-            }
-        }
-        if !whole {
-            self.read.extend(open);
-            self.list.insert(path.to_path_buf());
-        }
-        Ok(whole)
-    }
-
-    /// Makes sure that a directory which plugins may write has nothing to do with what is closed.
-    fn keep_apart(&self, state: &Path) -> Result<(), PathsError> {
-        let mut within = Grants::default();
-        within.open_searched(state, Tree::Path)?;
-        let mut closed = self.closed.iter().chain(&within.closed);
-        match closed.find(|closed| closed.starts_with(state) || state.starts_with(closed)) {
-            None => Ok(()),
-            Some(closed) => Err(PathsError::State {
-                state: state.to_path_buf(),
-                closed: closed.clone(),
-            }),
-        }
-    }
-
-    fn is_closed(&self, path: &Path) -> bool {
-        self.closed.iter().any(|closed| path.starts_with(closed))
-    }
-}
-
-/// Whether something in a project is none of Python's business.
-fn is_left_out(path: &Path, is_dir: bool) -> bool {
-    let name = path.file_name().unwrap_or_default();
-    name.as_bytes().starts_with(b".")
-        || is_dir && (name == "node_modules" || BULK.iter().any(|file| path.join(file).is_file()))
 }
 
 #[cfg(test)]

@@ -1,29 +1,44 @@
 //! Keyfiles and vaults, told by what they are and not by what they are called.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use provara_core::keys::looks_like_keyfile;
+use flate2::read::GzDecoder;
+use memchr::memmem;
+use provara_core::id::KeyId;
+use provara_core::keys::{PublicKey, looks_like_keyfile};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::PathsError;
 
+/// How much of every file is looked at for a key, in bytes.
+const HEAD: usize = 64 << 10;
+
 /// The largest keyfile that is parsed as one, in bytes; it is what commands read.
 const MAX_KEYFILE: u64 = 1 << 20;
+
+/// How much of an archive is unpacked to see what it holds, in bytes.
+const MAX_UNPACKED: u64 = 1 << 20;
 
 /// Where every vault keeps its keys unless it was made otherwise.
 pub(super) const DEFAULT_KEYFILE: &str = "identity/private_keys.json";
 
+/// The log of a vault. What events say makes no keyfile of it.
+const LOG: &str = "events/events.ndjson";
+
 /// Whether a directory is a vault: it has a log, and somebody's identity.
 pub(super) fn is_vault(path: &Path) -> bool {
-    path.join("events/events.ndjson").is_file() && path.join("identity").is_dir()
+    path.join(LOG).is_file() && path.join("identity").is_dir()
 }
 
-/// Every file of a vault that is a keyfile: the default one by its name, the others by content.
+/// Every file of a vault that holds keys: the default keyfile by its name, the others by content.
 pub(super) fn keyfiles(vault: &Path) -> Result<Vec<PathBuf>, PathsError> {
     let mut found = vec![vault.join(DEFAULT_KEYFILE)];
+    let mut look = Look::default();
     let mut open = vec![vault.to_path_buf()];
     while let Some(directory) = open.pop() {
         let failed = |source| PathsError::Io {
@@ -36,7 +51,10 @@ pub(super) fn keyfiles(vault: &Path) -> Result<Vec<PathBuf>, PathsError> {
             let path = entry.path();
             if kind.is_dir() {
                 open.push(path);
-            } else if kind.is_file() && is_keyfile(&path) {
+            } else if kind.is_file()
+                && path != vault.join(LOG)
+                && File::open(&path).is_ok_and(|file| look.holds_keys(file))
+            {
                 found.push(path);
             }
         }
@@ -44,38 +62,170 @@ pub(super) fn keyfiles(vault: &Path) -> Result<Vec<PathBuf>, PathsError> {
     Ok(found)
 }
 
-/// Whether a file is a keyfile, or too large to tell. One that cannot be read is closed to us and
-/// stays closed.
-pub(super) fn is_keyfile(path: &Path) -> bool {
-    File::open(path)
-        .and_then(holds_keys)
-        .is_ok_and(|found| found)
+/// Looks for keys in files, one after the other.
+#[derive(Default)]
+pub(super) struct Look {
+    buffer: Vec<u8>,
+    /// How many bytes were read.
+    pub(super) read: u64,
 }
 
-/// As [`is_keyfile`]. Nearly every file is told by its first bytes.
-fn holds_keys(mut file: File) -> io::Result<bool> {
-    let mut head = [0; 64];
-    let mut blanks = 0;
-    loop {
-        let count = file.read(&mut head)?;
-        match head[..count].iter().find(|byte| !is_blank(**byte)) {
-            Some(b'{') => break,
-            None if count > 0 && blanks < MAX_KEYFILE => blanks += count as u64,
-            _ => return Ok(false),
+impl Look {
+    /// Whether a file is a keyfile or a vault's archive, names a key among its first [`HEAD`] bytes, or
+    /// is too large to tell. One that cannot be read is closed to us and stays closed.
+    pub(super) fn holds_keys(&mut self, file: File) -> bool {
+        self.examine(file).is_ok_and(|found| found)
+    }
+
+    fn examine(&mut self, mut file: File) -> io::Result<bool> {
+        self.buffer.clear();
+        let whole = self.read_on(&mut file, HEAD)? < HEAD;
+        if names_a_key(&self.buffer) {
+            return Ok(true);
         }
+        if may_be_archive(&self.buffer) {
+            return self.is_packed_vault(file);
+        }
+        while self.buffer.iter().copied().all(is_blank) {
+            let blank = self.buffer.len();
+            if self.read_on(&mut file, HEAD)? == 0 || blank as u64 > MAX_KEYFILE {
+                return Ok(false);
+            }
+        }
+        if after_mark(&self.buffer).trim_ascii_start().first() != Some(&b'{') {
+            return Ok(false);
+        }
+        if whole {
+            return Ok(looks_like_keyfile(after_mark(&self.buffer)));
+        }
+        let size = file.metadata()?.len();
+        if size > MAX_KEYFILE {
+            self.read += size;
+            let mark = self.buffer.len() - after_mark(&self.buffer).len();
+            file.seek(SeekFrom::Start(mark as u64))?;
+            return Ok(has_keys(&file));
+        }
+        self.read_on(&mut file, MAX_KEYFILE as usize)?;
+        Ok(looks_like_keyfile(after_mark(&self.buffer)))
     }
-    file.rewind()?;
-    if file.metadata()?.len() > MAX_KEYFILE {
-        return Ok(has_keys(&file));
+
+    /// Appends what comes next in a file, `most` bytes of it; gives their number.
+    fn read_on(&mut self, file: &mut File, most: usize) -> io::Result<usize> {
+        let start = self.buffer.len();
+        self.buffer.resize(start + most, 0);
+        let mut end = start;
+        while end < start + most {
+            match file.read(&mut self.buffer[end..start + most]) {
+                Ok(0) => break,
+                Ok(count) => end += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.buffer.truncate(end);
+        self.read += (end - start) as u64;
+        Ok(end - start)
     }
-    let mut text = Vec::new();
-    file.take(MAX_KEYFILE).read_to_end(&mut text)?;
-    Ok(looks_like_keyfile(&text))
+
+    /// Whether an archive, compressed or not, holds a vault.
+    fn is_packed_vault(&mut self, mut file: File) -> io::Result<bool> {
+        file.rewind()?;
+        let mut reader: Box<dyn Read> = if self.buffer.starts_with(GZIP) {
+            Box::new(GzDecoder::new(file))
+        } else {
+            Box::new(file)
+        };
+        let mut unpacked = Vec::new();
+        // What is damaged may begin well.
+        let mut unpack = |most| {
+            let _ = reader.by_ref().take(most).read_to_end(&mut unpacked);
+            is_tar(&unpacked)
+        };
+        let found = unpack(BLOCK as u64) && unpack(MAX_UNPACKED);
+        self.read += unpacked.len() as u64;
+        Ok(found && (names_a_key(&unpacked) || packs_a_vault(&unpacked)))
+    }
+}
+
+/// What is left of a text without the mark of its encoding, which some editors put before it.
+fn after_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// The blanks of JSON.
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// Whether a text, of whatever form, has the member of a keyfile and then 32 bytes in Base64, or a key's
+/// id and then 32 bytes that are not its public half.
+fn names_a_key(text: &[u8]) -> bool {
+    let member = b"private_key_b64";
+    let by_member = memmem::find_iter(text, member)
+        .any(|at| base64_after(&text[at + member.len()..]).is_some());
+    by_member
+        || memmem::find_iter(text, b"bp1_").any(|at| {
+            let id = text.get(at..at + ID).and_then(|id| str::from_utf8(id).ok());
+            let Some(id) = id.and_then(|id| id.parse::<KeyId>().ok()) else {
+                return false;
+            };
+            base64_after(&text[at + ID..]).is_some_and(|half| {
+                !PublicKey::from_base64(half).is_ok_and(|public| public.key_id() == id)
+            })
+        })
+}
+
+/// The length of a key's id.
+const ID: usize = "bp1_0123456789abcdef".len();
+
+/// The Base64 of 32 bytes that comes next but for quotes, blanks, and what stands between a name and its
+/// value.
+fn base64_after(text: &[u8]) -> Option<&str> {
+    let between = |byte: &u8| is_blank(*byte) || b"\"'\\:=".contains(byte);
+    let start = text.iter().take(64).position(|byte| !between(byte))?;
+    let (value, rest) = text[start..].split_at_checked(44)?;
+    let digits = |part: &[u8]| {
+        part.iter()
+            .all(|b| b.is_ascii_alphanumeric() || b"+/".contains(b))
+    };
+    let ends = rest.first().is_none_or(|next| *next != b'=');
+    (ends && digits(&value[..43]) && value[43] == b'=')
+        .then(|| str::from_utf8(value).ok())
+        .flatten()
+}
+
+/// How a compressed file begins.
+const GZIP: &[u8] = b"\x1f\x8b\x08";
+
+/// The size of a header in an archive, and what its contents are padded to.
+const BLOCK: usize = 512;
+
+fn may_be_archive(head: &[u8]) -> bool {
+    head.starts_with(GZIP) || is_tar(head)
+}
+
+fn is_tar(head: &[u8]) -> bool {
+    head.get(257..262) == Some(b"ustar")
+}
+
+/// Whether the beginning of an archive shows that a vault is in it: a directory of events beside one of
+/// identity, or a file that every vault has.
+fn packs_a_vault(mut archive: &[u8]) -> bool {
+    let (mut events, mut identity) = (false, false);
+    while let Some(header) = archive.get(..BLOCK).filter(|header| is_tar(header)) {
+        let name = header[..100].split(|byte| *byte == 0).next();
+        let name = Path::new(OsStr::from_bytes(name.unwrap_or_default()));
+        events |= name.ends_with("events") || name.ends_with(LOG);
+        identity |= name
+            .parent()
+            .is_some_and(|parent| parent.ends_with("identity"))
+            || name.ends_with("identity");
+        let size = str::from_utf8(&header[124..135]).unwrap_or_default();
+        let size = usize::from_str_radix(size.trim_matches([' ', '\0']), 8).unwrap_or_default();
+        let next = size.div_ceil(BLOCK).saturating_add(1).saturating_mul(BLOCK);
+        archive = archive.get(next..).unwrap_or_default();
+    }
+    events && identity
 }
 
 /// Whether the JSON object at the start of a large file has a member that keyfiles have. It is read
@@ -114,42 +264,4 @@ impl<'de> Visitor<'de> for Members {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::TempDir;
-    use crate::walls::paths::tests::KEYFILE;
-
-    fn told(text: impl AsRef<[u8]>) -> bool {
-        let dir = TempDir::new();
-        let path = dir.path().join("file");
-        fs::write(&path, text).unwrap();
-        is_keyfile(&path)
-    }
-
-    #[test]
-    fn a_keyfile_is_told_by_its_content() {
-        assert!(told(KEYFILE));
-        for blanks in [1, 63, 64, 65, 100_000] {
-            assert!(told(" \t\r\n".repeat(blanks) + KEYFILE), "{blanks}");
-        }
-        for other in ["", " ", "{}", "{", "x = {}", "[1]", r#"{"keys":[]}"#] {
-            assert!(!told(other), "{other}");
-        }
-        assert!(!is_keyfile(Path::new("/absent")));
-    }
-
-    #[test]
-    fn a_large_file_is_told_by_its_members() {
-        let filler = "x".repeat(2 << 20);
-        let with = |member: &str| format!(r#"{{"filler":"{filler}",{member}}}"#);
-        assert!(told(KEYFILE.to_owned() + &" ".repeat(2 << 20)));
-        assert!(told(with(r#""keys":[]"#)));
-        assert!(told(with(r#""\u006beys":[]"#)));
-        assert!(told(with(r#""bp1_0123456789abcdef":"AAAA""#)));
-        assert!(told(format!("{{{filler}")));
-        assert!(!told(with(r#""files":[]"#)));
-        // A log: its first line decides.
-        assert!(!told(with(r#""type":"GENESIS""#) + "\n" + KEYFILE));
-        assert!(!told(" ".repeat(2 << 20)));
-    }
-}
+mod tests;

@@ -60,11 +60,22 @@ impl World {
         python_path: &str,
         state: &str,
     ) -> Result<Rules, PathsError> {
+        let drawn = self.draw(purpose, protect, python_path, state);
+        drawn.map(|drawn| drawn.rules)
+    }
+
+    fn draw(
+        &self,
+        purpose: &Purpose,
+        protect: &[&str],
+        python_path: &str,
+        state: &str,
+    ) -> Result<Drawn, PathsError> {
         let protect: Vec<PathBuf> = protect
             .iter()
             .map(|path| self.dir.path().join(path))
             .collect();
-        rules(&Subject {
+        draw(&Subject {
             interpreter: &self.interpreter,
             environment: &Environment {
                 python_path: vec![self.dir.path().join(python_path)],
@@ -154,7 +165,7 @@ fn a_home_that_is_a_prefix_is_searched() {
     let home = world.dir.path().join("venv");
     fs::write(home.join("lib/k"), KEYFILE).unwrap();
     let open = |home: &Path| {
-        let rules = rules(&Subject {
+        let drawn = draw(&Subject {
             interpreter: &world.interpreter,
             environment: &Environment {
                 home: Some(home.to_owned()),
@@ -166,7 +177,7 @@ fn a_home_that_is_a_prefix_is_searched() {
             network: false,
             timeout: None,
         });
-        world.inside(&rules.unwrap().read)
+        world.inside(&drawn.unwrap().rules.read)
     };
     assert_eq!(open(&home), ["venv/lib/python3.11"]);
     assert_eq!(open(&home.join("u")), ["venv/lib/python3.11"]);
@@ -178,17 +189,15 @@ fn a_directory_that_cannot_be_searched_is_refused() {
     let world = World::new();
     let code = world.dir.path().join("code");
     let search = |searched| {
-        let mut grants = Grants {
-            searched,
-            ..Grants::default()
-        };
+        let mut grants = Grants::default();
+        grants.searched = searched;
         grants
             .open_searched(&code, Tree::Path)
             .map(|()| grants.searched)
     };
-    // A module, a directory, a link and a vault, which is not looked into.
+    // A module, a directory, a link and a vault, of which only the topmost names are seen.
     let count = search(0).unwrap();
-    assert_eq!(count, 4);
+    assert_eq!(count, 7);
     assert!(search(MAX_ENTRIES - count).is_ok());
     assert!(matches!(
         search(MAX_ENTRIES - count + 1),
@@ -222,26 +231,66 @@ fn a_projects_bulk_and_hidden_files_are_left_out() {
 #[test]
 fn what_plugins_write_is_apart_from_what_is_closed() {
     let world = World::new();
-    let refused = |protect: &[&str], state: &str| {
-        matches!(
-            world.rules_with(&Purpose::Discover, protect, "code", state),
-            Err(PathsError::State { .. })
-        )
+    let path = |path: &str| world.dir.path().join(path);
+    let withheld = |purpose: &Purpose, protect: &[&str], state: &str| {
+        let drawn = world.draw(purpose, protect, "code", state).unwrap();
+        let written = world.inside(&drawn.rules.write).contains(&state.to_owned());
+        assert_eq!(written, drawn.withheld.is_none(), "{state}");
+        drawn.withheld
+    };
+    let holds = |protect: &[&str], state: &str| {
+        let found = withheld(&Purpose::Discover, protect, state);
+        matches!(found, Some(Withheld::Holds(_)))
+    };
+    let within = |protect: &[&str], state: &str| {
+        let found = withheld(&Purpose::Discover, protect, state);
+        matches!(found, Some(Withheld::Within { .. }))
     };
     // It holds what was named, or lies in it; it holds what was not named.
-    assert!(refused(&["code/vault"], ""));
-    assert!(refused(&["code/vault"], "code/vault/artifacts"));
-    assert!(refused(&[], "code"));
-    assert!(refused(&[], "code/vault"));
-    assert!(refused(&[], "code/vault/artifacts"));
-    assert!(!refused(&["code/vault"], "state"));
+    assert!(holds(&["code/vault"], ""));
+    assert!(within(&["code/vault"], "code/vault/artifacts"));
+    assert!(holds(&[], "code"));
+    assert!(holds(&[], "code/vault"));
+    assert!(within(&[], "code/vault/artifacts"));
+    assert!(withheld(&Purpose::Discover, &["code/vault"], "state").is_none());
     let export = Purpose::Export {
-        vault: world.dir.path().join("code/vault"),
-        staging: world.dir.path().join("venv"),
+        vault: path("code/vault"),
+        staging: path("venv"),
     };
+    assert!(withheld(&export, &[], "code/vault/artifacts/cas").is_some());
+    // What a plugin can leave there.
+    let left = |name: &str, bytes: u64| {
+        let file = fs::File::create(path("state").join(name)).unwrap();
+        io::Write::write_all(&mut &file, b"{").unwrap();
+        file.set_len(bytes).unwrap();
+        withheld(&Purpose::Discover, &[], "state")
+    };
+    assert!(left("small", 1000).is_none());
+    assert!(matches!(left("large", 2 << 20), Some(Withheld::Holds(_))));
+    fs::write(path("state/large"), "[").unwrap();
+    let text = format!("{{\"a\":\"{}\"}}", "x".repeat(16 << 20));
+    for name in ["1", "2", "3"] {
+        fs::write(path("state").join(name), &text).unwrap();
+    }
+    assert!(withheld(&Purpose::Discover, &[], "state").is_none());
+    for name in ["4", "5"] {
+        fs::write(path("state").join(name), &text).unwrap();
+    }
     assert!(matches!(
-        world.rules_with(&export, &[], "code", "code/vault/artifacts/cas"),
-        Err(PathsError::State { .. })
+        withheld(&Purpose::Discover, &[], "state"),
+        Some(Withheld::TooMuch(_))
+    ));
+}
+
+#[test]
+fn a_search_has_an_end() {
+    let world = World::new();
+    let mut deep = world.dir.path().join("code/deep");
+    deep.extend(vec!["d"; 300]);
+    fs::create_dir_all(&deep).unwrap();
+    assert!(matches!(
+        world.rules(&Purpose::Discover, &[]),
+        Err(PathsError::Unsearchable(_))
     ));
 }
 
