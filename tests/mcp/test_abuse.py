@@ -37,8 +37,41 @@ INITIALIZE = {
 INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
 
-def raw(running: Http, request: bytes, wait: float = 5.0) -> bytes:
-    """Sends bytes and gives what comes back until the server is silent or hangs up."""
+# What is no message, with the code of the error that answers it, and the id in that.
+NONSENSE: dict[bytes, tuple[int, object]] = {
+    b"{": (-32700, None),
+    b"\xff\xfe\x00": (-32700, None),
+    b"[" * 200_000: (-32700, None),
+    b'{"jsonrpc":"2.0","id":1,"method":"x\xff"}': (-32700, None),
+    b"[]": (-32600, None),
+    b"null": (-32600, None),
+    b'"x"': (-32600, None),
+    b"7": (-32600, None),
+    b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]': (-32600, None),
+    b'{"jsonrpc":"1.0","id":31,"method":"ping"}': (-32600, 31),
+    b'{"id":32,"method":"ping"}': (-32600, 32),
+    b'{"jsonrpc":"2.0","id":33}': (-32600, 33),
+    b'{"jsonrpc":"2.0","id":34,"method":7}': (-32600, 34),
+    b'{"jsonrpc":"2.0","id":null,"method":"ping"}': (-32600, None),
+    b'{"jsonrpc":"2.0","id":35,"method":"ping","params":{"x":%s}}' % (b"[" * 500 + b"]" * 500): (
+        -32600,
+        35,
+    ),
+    b'{"jsonrpc":"2.0","id":36,"method":"tools/call","params":[1]}': (-32602, 36),
+}
+
+# Parameters that do not fit a call.
+MISFITS: tuple[dict[str, Any], ...] = (
+    {},
+    {"params": {}},
+    {"params": {"name": 7}},
+    {"params": {"name": "get_vault_status", "arguments": "text"}},
+    {"params": {"name": "no_such_tool", "arguments": {}}},
+)
+
+
+def raw(running: Http, request: bytes, wait: float = 5.0, until: bytes = b"\r\n\r\n") -> bytes:
+    """Sends bytes and gives what comes back, until that has come or the server hangs up."""
     with socket.create_connection(("127.0.0.1", running.port), timeout=wait) as connection:
         with contextlib.suppress(OSError):
             connection.sendall(request)
@@ -46,7 +79,7 @@ def raw(running: Http, request: bytes, wait: float = 5.0) -> bytes:
         with contextlib.suppress(OSError):
             while chunk := connection.recv(65536):
                 answer += chunk
-                if b"\r\n\r\n" in answer:
+                if until in answer:
                     break
         return answer
 
@@ -64,6 +97,15 @@ def post(running: Http, body: bytes, **headers: str) -> int:
     answer = raw(running, head(len(body), **headers) + body)
     assert answer.startswith(b"HTTP/1.1 "), answer
     return int(answer.split()[1])
+
+
+def refusal(running: Http, body: bytes, **headers: str) -> tuple[int, dict[str, Any]]:
+    """Posts what is refused, and gives the status and the error."""
+    sent = head(len(body), Connection="close", **headers) + body
+    answer = raw(running, sent, until=b"never\0")
+    start, _, error = answer.partition(b"\r\n\r\n")
+    assert b"application/json" in start, answer
+    return int(start.split()[1]), dict(json.loads(error))
 
 
 def opened(running: Http) -> str:
@@ -146,8 +188,27 @@ def test_sessions_are_checked(plain: Make, vault: Path) -> None:
 
 def test_malformed_requests(plain: Make, vault: Path) -> None:
     with plain("--vault", vault).http() as running:
-        for body in (b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"jsonrpc":"1.0"}', b"[" * 100_000):
-            assert 400 <= post(running, body) < 500, body[:20]
+        session = opened(running)
+        for body, (code, number) in NONSENSE.items():
+            status, error = refusal(running, body, mcp_session_id=session)
+            assert (status, error["error"]["code"], error["id"]) == (400, code, number), body[:80]
+        logged(running, "refused a message", len(NONSENSE))
+        for number, parameters in enumerate(MISFITS, 1):
+            body = json.dumps(
+                {"jsonrpc": "2.0", "id": number, "method": "tools/call"} | parameters
+            ).encode()
+            answer = raw(running, head(len(body), mcp_session_id=session) + body, until=b"-32602")
+            assert b"-32602" in answer, (parameters, answer)
+        # What the protocol's library refuses has the form of every other refusal.
+        for options in (
+            {"mcp_session_id": "no-such-session"},
+            {"Accept": "text/plain"},
+            {"Content_Type": "text/plain"},
+            {"MCP_Protocol_Version": "1999-01-01", "mcp_session_id": session},
+        ):
+            body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).encode()
+            status, error = refusal(running, body, **options)
+            assert 400 <= status < 500 and error["error"]["message"], options
         for request in (
             b"\x00" * 1000,
             b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -299,13 +360,14 @@ class Pipe:
 
 @contextlib.contextmanager
 def pipe(server: Server, greet: bool = True) -> Iterator[Pipe]:
-    process = subprocess.Popen(
-        [server.executable, *server.arguments],
-        env=server.environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
+    with server.log.open("wb") as log:
+        process = subprocess.Popen(
+            [server.executable, *server.arguments],
+            env=server.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
     try:
         opened = Pipe(process)
         if greet:
@@ -326,21 +388,48 @@ def pipe(server: Server, greet: bool = True) -> Iterator[Pipe]:
 
 
 def test_nonsense_over_stdio(plain: Make, vault: Path) -> None:
-    with pipe(plain("--vault", vault)) as opened:
-        for nonsense in (b"", b"{", b"\xff\xfe\x00", b"[]", b"null", b'"x"', b"[" * 200_000):
+    server = plain("--vault", vault)
+    with pipe(server) as opened:
+        assert opened.process.stdout is not None
+        opened.send(b"")
+        for nonsense, (code, number) in NONSENSE.items():
             opened.send(nonsense)
-        opened.send(b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"' + b"x" * (10 << 20))
-        answer = opened.ask(2, "no/such/method")
-        assert answer["error"]["code"] == -32601
-        answer = opened.ask(3, "tools/call", name="no_such_tool", arguments={})
-        assert answer["error"]["code"] == -32602
-        answer = opened.ask(4, "tools/call", name="get_vault_status", arguments="text")
-        assert "error" in answer
+            answer = json.loads(opened.process.stdout.readline())
+            assert (answer["error"]["code"], answer["id"]) == (code, number), nonsense[:80]
+        # Too long, the id before or behind what makes it so; nothing is answered to an answer.
+        long = b"x" * (10 << 20)
+        opened.send(b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"' + long)
+        assert opened.receive(1)["error"]["code"] == -32600
+        opened.send(b'{"method":"tools/call","params":{"x":"' + long + b'"},"id":"two"}')
+        answer = json.loads(opened.process.stdout.readline())
+        assert answer["id"] == "two" and "9 MiB" in answer["error"]["message"]
+        opened.send(b'{"jsonrpc":"1.0","id":1,"result":{}}')
+        assert opened.ask(2, "no/such/method")["error"]["code"] == -32601
+        for parameters in MISFITS:
+            opened.send({"jsonrpc": "2.0", "id": 3, "method": "tools/call"} | parameters)
+            assert opened.receive(3)["error"]["code"] == -32602, parameters
         # A second greeting does not bring the first client down.
         opened.send(INITIALIZE | {"id": 5})
         opened.receive(5)
         answer = opened.ask(6, "tools/call", name="get_vault_status", arguments={})
         assert answer["result"]["structuredContent"]["valid"]
+    log = server.log.read_text()
+    assert log.count("refused a message") == len(NONSENSE) + 3
+    assert log.count("refused a request") == len(MISFITS)
+
+
+def test_one_id_twice_over_stdio(plain: Make, vault: Path) -> None:
+    """Two requests of one id could not be told apart: the second is refused while the first runs."""
+    with pipe(plain("--vault", vault)) as opened:
+        assert opened.process.stdin is not None and opened.process.stdout is not None
+        one = request(7, "tools/call", name="verify_vault", arguments={})
+        opened.process.stdin.write(one * 20)
+        opened.process.stdin.flush()
+        answers = [json.loads(opened.process.stdout.readline()) for _ in range(20)]
+        assert any("result" in answer for answer in answers)
+        refused = [answer["error"]["message"] for answer in answers if "error" in answer]
+        assert refused and all("in hand" in message for message in refused)
+        assert "result" in opened.ask(7, "ping")
 
 
 def test_the_wrong_order_over_stdio(plain: Make, vault: Path) -> None:
@@ -358,6 +447,10 @@ def test_the_wrong_order_over_stdio(plain: Make, vault: Path) -> None:
         )
         # The first message has to open a session: this one is answered with an error.
         assert "error" in opened.receive(1)
+        # A notice of a session that is not open ends nothing.
+        opened.send(INITIALIZED)
+        opened.send(INITIALIZE)
+        assert "result" in opened.receive(0)
     assert log.read_bytes() == before
 
 
@@ -392,6 +485,24 @@ def test_a_reader_that_stalls_over_stdio(plain: Make, vault: Path) -> None:
         os.write(stdin, rest + request(number, "ping"))
         reader.join(60)
         assert not reader.is_alive()
+
+
+@pytest.mark.parametrize("requests", [1, 40, 5000])
+def test_a_client_that_closes_its_end_and_never_reads(
+    plain: Make, vault: Path, requests: int
+) -> None:
+    """Its answers fill the pipe; the server gives it some seconds and ends."""
+    with pipe(plain("--vault", vault)) as opened:
+        assert opened.process.stdin is not None
+        stdin = opened.process.stdin.fileno()
+        os.set_blocking(stdin, False)
+        with contextlib.suppress(BlockingIOError):
+            for number in range(requests):
+                os.write(stdin, request(number + 1, "tools/list"))
+        time.sleep(1)
+        opened.process.stdin.close()
+        until(lambda: opened.process.poll() is not None, 14)
+        assert opened.process.returncode == 0
 
 
 def test_a_client_that_vanishes_in_mid_call(plain: Make, vault: Path) -> None:

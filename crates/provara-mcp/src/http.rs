@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -27,6 +27,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::HttpSettings;
 use crate::hub::Hub;
+use crate::message;
 use crate::patience::Patience;
 use crate::session::Session;
 use crate::{MAX_MESSAGE, ServeError};
@@ -58,8 +59,13 @@ const READ_LIMIT: Duration = Duration::from_secs(30);
 /// How long a client may take to send its headers.
 const HEADERS_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a client may take to send a whole request.
+const BODY_LIMIT: Duration = Duration::from_secs(60);
+
 /// How long a request may take until its answer begins: the slowest plugin, and some more.
 const ANSWER_LIMIT: Duration = Duration::from_secs(180);
+
+const JSON: &str = "application/json";
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
 type Protocol = StreamableHttpService<Session, LocalSessionManager>;
@@ -144,11 +150,13 @@ async fn connection(door: Arc<Door>, stream: TcpStream, peer: SocketAddr) {
         .header_read_timeout(HEADERS_LIMIT)
         .max_buf_size(64 << 10)
         .serve_connection(TokioIo::new(Patience::new(stream, READ_LIMIT)), service);
-    // Whoever hangs up in the middle, or sends what is no HTTP, has ended their connection.
-    if let Err(error) = served.await
-        && is_timeout(&error)
-    {
-        eprintln!("provara mcp: ended the connection of {peer}: it reads nothing");
+    // Whoever hangs up in the middle has ended their connection.
+    if let Err(error) = served.await {
+        if is_timeout(&error) {
+            eprintln!("provara mcp: ended the connection of {peer}: it reads nothing");
+        } else if error.is_parse() || error.is_timeout() {
+            eprintln!("provara mcp: ended the connection of {peer}: {error}");
+        }
     }
 }
 
@@ -182,16 +190,36 @@ impl Door {
             eprintln!("provara mcp: refused {method} from {peer}: {reason}");
             return refused(status, &reason);
         }
-        let answer = tokio::time::timeout(ANSWER_LIMIT, self.protocol.handle(request)).await;
-        match answer {
-            Ok(answer) => {
-                if let Some(session) = session_of(answer.headers()) {
-                    self.seen().insert(session, Instant::now());
-                }
-                answer
+        let method = request.method().clone();
+        let log = |reason: &str| eprintln!("provara mcp: refused {method} from {peer}: {reason}");
+        let (head, body) = request.into_parts();
+        let body = match whole(body).await {
+            Ok(body) => body,
+            Err((status, reason)) => {
+                log(&reason);
+                return refused(status, &reason);
             }
-            Err(_) => refused(StatusCode::REQUEST_TIMEOUT, "the request took too long"),
+        };
+        let request = Request::from_parts(head, Full::new(body.clone()));
+        let answer = tokio::time::timeout(ANSWER_LIMIT, self.protocol.handle(request)).await;
+        let Ok(answer) = answer else {
+            let reason = "the request took too long";
+            log(reason);
+            return refused(StatusCode::REQUEST_TIMEOUT, reason);
+        };
+        if let Some(session) = session_of(answer.headers()) {
+            self.seen().insert(session, Instant::now());
         }
+        let status = answer.status();
+        if !status.is_client_error() && !status.is_server_error() {
+            return answer;
+        }
+        if let (StatusCode::UNSUPPORTED_MEDIA_TYPE, Err(wrong)) = (status, message::read(&body)) {
+            wrong.log();
+            let error = wrong.answer().unwrap_or_default();
+            return json(StatusCode::BAD_REQUEST, &error);
+        }
+        in_form(answer, log).await
     }
 
     /// Lets a request in, if it may come and there is room.
@@ -361,21 +389,64 @@ fn bears(headers: &HeaderMap, token: &str) -> bool {
     scheme.eq_ignore_ascii_case("bearer") & (std::hint::black_box(differ) == 0)
 }
 
+/// The whole body of a request.
+async fn whole(body: Incoming) -> Result<Bytes, (StatusCode, String)> {
+    let read = Limited::new(body, MAX_MESSAGE).collect();
+    let Ok(read) = tokio::time::timeout(BODY_LIMIT, read).await else {
+        let reason = "the request was not sent in time".to_owned();
+        return Err((StatusCode::REQUEST_TIMEOUT, reason));
+    };
+    read.map(Collected::to_bytes).map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            let reason = format!("a message has at most {} MiB", MAX_MESSAGE >> 20);
+            return (StatusCode::PAYLOAD_TOO_LARGE, reason);
+        }
+        let reason = format!("the request is not whole: {error}");
+        (StatusCode::BAD_REQUEST, reason)
+    })
+}
+
+/// A refusal of the protocol's library, in the form of every other.
+async fn in_form(answer: Answer, log: impl Fn(&str)) -> Answer {
+    let (mut head, body) = answer.into_parts();
+    let text = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(never) => match never {},
+    };
+    let reason = String::from_utf8_lossy(&text);
+    log(&provara_plugins::text::inline(&reason));
+    let is_json = head.headers.get(header::CONTENT_TYPE);
+    if is_json.is_some_and(|kind| kind.as_bytes().starts_with(JSON.as_bytes())) {
+        return Response::from_parts(head, Full::new(text).boxed());
+    }
+    let mut answer = refused(head.status, &reason);
+    let allowed = head.headers.remove(header::ALLOW);
+    answer
+        .headers_mut()
+        .extend(allowed.map(|methods| (header::ALLOW, methods)));
+    answer
+}
+
 fn refused(status: StatusCode, reason: &str) -> Answer {
     let error = serde_json::json!({
         "jsonrpc": "2.0",
         "id": null,
         "error": {"code": -32000, "message": format!("Refused: {reason}")}
     });
-    let body = Full::new(Bytes::from(error.to_string())).boxed();
-    let mut answer = Response::new(body);
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    let json = header::HeaderValue::from_static("application/json");
-    headers.insert(header::CONTENT_TYPE, json);
+    let mut answer = json(status, &error);
     if status == StatusCode::UNAUTHORIZED {
         let scheme = header::HeaderValue::from_static("Bearer");
-        headers.insert(header::WWW_AUTHENTICATE, scheme);
+        answer
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, scheme);
     }
+    answer
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body.to_string())).boxed());
+    *answer.status_mut() = status;
+    let kind = header::HeaderValue::from_static(JSON);
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer
 }

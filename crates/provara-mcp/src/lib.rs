@@ -25,6 +25,7 @@
 //! | `tools` | what can be called, and what it does |
 //! | `resources`, `prompts`, `complete` | what can be read, and what helps a person to ask |
 //! | `keeper`, `watch` | the warm plugin host; what changes behind the server's back |
+//! | `message`, `lines` | what is a message, and what is answered to what is none |
 //! | `pipe` | stdio: a client that does not read is not read |
 //! | `http`, `patience` | the door: tokens, hosts, origins, limits; clients that do not read |
 //! | `install` | configurations of clients |
@@ -39,6 +40,8 @@ mod hub;
 pub mod install;
 mod job;
 mod keeper;
+mod lines;
+mod message;
 mod naming;
 mod patience;
 mod pipe;
@@ -52,6 +55,7 @@ mod watch;
 mod words;
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 pub use config::{
@@ -126,7 +130,9 @@ async fn run(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
 
 async fn stdio(hub: &std::sync::Arc<Hub>) -> Result<(), ServeError> {
     let (read, write) = rmcp::transport::stdio();
-    let service = match Session::new(hub).serve(Pipe::new(read, write)).await {
+    let descriptor = io::stdin().as_fd().try_clone_to_owned().ok();
+    let pipe = Pipe::new(read, write, descriptor);
+    let service = match Session::new(hub).serve(pipe).await {
         Ok(service) => service,
         // A client that goes away before it says anything has not failed.
         Err(rmcp::service::ServerInitializeError::ConnectionClosed(_)) => return Ok(()),

@@ -4,25 +4,29 @@
 //! that asks and does not read would fill the memory. So requests wait here for their turn. When too
 //! many wait, nothing more is read, and the client's own pipe fills up. Notices are no requests: one
 //! that cancels gets past those that wait, as long as anything is read at all.
+//!
+//! What is no message is answered with an error and logged, one at a time: while an error is not read,
+//! nothing is.
 
-use std::collections::VecDeque;
-use std::io;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{HashSet, VecDeque};
+use std::convert::Infallible;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
 use rmcp::RoleServer;
 use rmcp::model::{
-    ClientNotification, ClientRequest, GetExtensions, JsonRpcMessage, JsonRpcRequest,
+    ClientNotification, ClientRequest, GetExtensions, GetMeta, JsonRpcMessage, JsonRpcRequest,
+    RequestId,
 };
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
-use rmcp::transport::async_rw::AsyncRwTransport;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
-use crate::{END_LIMIT, MAX_MESSAGE};
+use crate::END_LIMIT;
+use crate::lines::{Reader, Writer, hung_up};
+use crate::message::{Message, Refused};
 
 /// How many requests are worked on at a time.
 const RUNNING: usize = 32;
@@ -45,6 +49,8 @@ struct Load {
     running: usize,
     bytes: usize,
     writing: usize,
+    /// The requests that are neither answered nor cancelled.
+    open: HashSet<RequestId>,
 }
 
 #[derive(Debug, Default)]
@@ -101,12 +107,16 @@ impl Drop for Writing {
 }
 
 /// The transport over a pair of streams.
-pub(crate) struct Pipe<R: AsyncRead + Unpin, W: AsyncWrite> {
-    inner: AsyncRwTransport<RoleServer, Metered<R>, W>,
-    /// The bytes that were read, and how many of them belong to messages that have come.
-    read: Arc<AtomicUsize>,
-    weighed: usize,
+pub(crate) struct Pipe<R, W> {
+    reader: Reader<R>,
+    writer: Writer<W>,
+    /// The stream that is read, to see its end while it is not read.
+    read: Option<OwnedFd>,
     held: VecDeque<(JsonRpcRequest<ClientRequest>, Share)>,
+    /// An error that is being written.
+    refusing: Option<JoinHandle<()>>,
+    /// Whether a request has come that opens a session.
+    opened: bool,
     /// Whether the client has closed its end.
     ended: bool,
     room: Arc<Room>,
@@ -117,16 +127,15 @@ where
     R: AsyncRead + Send + Unpin,
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    pub(crate) fn new(read: R, write: W) -> Self {
-        let metered = Metered {
-            inner: read,
-            read: Arc::default(),
-        };
+    /// `descriptor` is another one of what is read, where it has one.
+    pub(crate) fn new(read: R, write: W, descriptor: Option<OwnedFd>) -> Self {
         Self {
-            read: Arc::clone(&metered.read),
-            inner: AsyncRwTransport::new_server(metered, write).with_max_line_length(MAX_MESSAGE),
-            weighed: 0,
+            reader: Reader::new(read),
+            writer: Writer::new(write, END_LIMIT),
+            read: descriptor,
             held: VecDeque::new(),
+            refusing: None,
+            opened: false,
             ended: false,
             room: Arc::default(),
         }
@@ -155,13 +164,37 @@ where
     }
 
     fn may_read(&self) -> bool {
-        self.held.len() < HELD && self.room.load().bytes < BYTES
+        self.held.len() < HELD && self.room.load().bytes < BYTES && self.refusing.is_none()
     }
 
-    fn hold(&mut self, request: JsonRpcRequest<ClientRequest>) {
-        let read = self.read.load(Ordering::Relaxed);
-        let bytes = read - std::mem::replace(&mut self.weighed, read);
-        self.room.load().bytes += bytes;
+    /// Takes what has been read. What need not wait goes on at once.
+    fn take(&mut self, bytes: usize, message: Message) -> Option<Message> {
+        match message {
+            JsonRpcMessage::Request(request) => {
+                self.hold(request, bytes);
+                None
+            }
+            JsonRpcMessage::Notification(notice) if self.cancels_held(&notice.notification) => None,
+            // The protocol's library would end with the first message that opens no session.
+            _ if !self.opened => {
+                eprintln!("provara mcp: passed over a message: no session is open");
+                None
+            }
+            other => Some(other),
+        }
+    }
+
+    fn hold(&mut self, request: JsonRpcRequest<ClientRequest>, bytes: usize) {
+        let mut load = self.room.load();
+        if !load.open.insert(request.id.clone()) {
+            drop(load);
+            let reason = "a request with this id is in hand";
+            return self.refuse(&Refused::request(request.id, reason));
+        }
+        load.bytes += bytes;
+        drop(load);
+        let greets = matches!(request.request, ClientRequest::InitializeRequest(_));
+        self.opened |= greets || request.request.get_meta().protocol_version().is_some();
         let share = Share {
             room: Arc::clone(&self.room),
             bytes,
@@ -175,12 +208,40 @@ where
         let ClientNotification::CancelledNotification(cancelled) = notice else {
             return false;
         };
-        let meant = |(request, _): &(JsonRpcRequest<_>, _)| {
-            Some(&request.id) == cancelled.params.request_id.as_ref()
+        let Some(id) = &cancelled.params.request_id else {
+            return false;
         };
-        let found = self.held.iter().position(meant);
+        // It is not answered any more.
+        self.room.load().open.remove(id);
+        let found = self.held.iter().position(|(request, _)| request.id == *id);
         found.and_then(|at| self.held.remove(at)).is_some()
     }
+
+    /// Logs that something is no message, and begins to answer it.
+    fn refuse(&mut self, refused: &Refused) {
+        refused.log();
+        if let Some(answer) = refused.answer() {
+            let written = self.writer.write(answer);
+            // A client that has gone needs no answer.
+            self.refusing = Some(tokio::spawn(async move { drop(written.await) }));
+        }
+    }
+
+    /// Nothing more will be read.
+    fn end(&mut self) {
+        self.ended = true;
+        self.writer.end();
+    }
+}
+
+/// Notices that nothing more will be asked, while nothing is read.
+async fn no_more<W>(read: Option<&OwnedFd>, writer: &Writer<W>) -> Infallible
+where
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    hung_up(read).await;
+    writer.end();
+    std::future::pending().await
 }
 
 impl<R, W> Transport<RoleServer> for Pipe<R, W>
@@ -188,18 +249,24 @@ where
     R: AsyncRead + Send + Unpin,
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    type Error = io::Error;
+    type Error = std::io::Error;
 
     fn send(
         &mut self,
         item: TxJsonRpcMessage<RoleServer>,
-    ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
-        let most = match item {
-            JsonRpcMessage::Notification(_) => NOTICES,
-            _ => usize::MAX,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        let (most, answered) = match &item {
+            JsonRpcMessage::Notification(_) => (NOTICES, None),
+            JsonRpcMessage::Response(answer) => (usize::MAX, Some(&answer.id)),
+            JsonRpcMessage::Error(answer) => (usize::MAX, answer.id.as_ref()),
+            JsonRpcMessage::Request(_) => (usize::MAX, None),
         };
+        if let Some(id) = answered {
+            self.room.load().open.remove(id);
+        }
         // A client that does not read misses notices.
-        let sent = Writing::begin(&self.room, most).map(|writing| (writing, self.inner.send(item)));
+        let writing = Writing::begin(&self.room, most);
+        let sent = writing.map(|writing| (writing, self.writer.write(item)));
         async move {
             match sent {
                 Some((_writing, sent)) => sent.await,
@@ -211,59 +278,60 @@ where
     // Dropped and called again whenever something else happens: no message may live across an await.
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
+            if self.writer.is_over() {
+                // Nobody is there any more to take an answer.
+                return None;
+            }
             if let Some(request) = self.begin() {
                 return Some(JsonRpcMessage::Request(request));
+            }
+            if let Some(refusing) = &mut self.refusing {
+                tokio::select! {
+                    _ = refusing => self.refusing = None,
+                    () = self.room.less.notified() => {}
+                    never = no_more(self.read.as_ref(), &self.writer) => match never {},
+                }
+                continue;
             }
             if self.ended {
                 if self.held.is_empty() {
                     return None;
                 }
-                // Nobody may be there any more to take an answer.
                 let less = self.room.less.notified();
                 tokio::time::timeout(END_LIMIT, less).await.ok()?;
                 continue;
             }
             if !self.may_read() {
-                self.room.less.notified().await;
+                tokio::select! {
+                    () = self.room.less.notified() => {}
+                    never = no_more(self.read.as_ref(), &self.writer) => match never {},
+                }
                 continue;
             }
-            let message = tokio::select! {
-                message = self.inner.receive() => message,
+            let read = tokio::select! {
+                read = self.reader.next() => read,
                 () = self.room.less.notified() => continue,
             };
-            match message {
-                None => self.ended = true,
-                Some(JsonRpcMessage::Request(request)) => self.hold(request),
-                Some(JsonRpcMessage::Notification(notice))
-                    if self.cancels_held(&notice.notification) => {}
-                other => return other,
+            match read {
+                Ok(Some((bytes, Ok(message)))) => {
+                    if let Some(message) = self.take(bytes, message) {
+                        return Some(message);
+                    }
+                }
+                Ok(Some((_, Err(refused)))) => self.refuse(&refused),
+                Ok(None) => self.end(),
+                Err(error) => {
+                    eprintln!("provara mcp: could not read on: {error}");
+                    self.end();
+                }
             }
         }
     }
 
-    async fn close(&mut self) -> Result<(), io::Error> {
+    async fn close(&mut self) -> Result<(), Self::Error> {
         self.held.clear();
-        self.inner.close().await
-    }
-}
-
-/// A stream that counts what is read of it.
-struct Metered<R> {
-    inner: R,
-    read: Arc<AtomicUsize>,
-}
-
-impl<R: AsyncRead + Unpin> AsyncRead for Metered<R> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.inner).poll_read(context, buffer);
-        let read = buffer.filled().len() - before;
-        self.read.fetch_add(read, Ordering::Relaxed);
-        polled
+        self.writer.close().await;
+        Ok(())
     }
 }
 
@@ -289,7 +357,9 @@ mod tests {
     fn pipe() -> (Pipe<DuplexStream, DuplexStream>, DuplexStream, DuplexStream) {
         let (asks, read) = tokio::io::duplex(64 << 20);
         let (write, answers) = tokio::io::duplex(1 << 10);
-        (Pipe::new(read, write), asks, answers)
+        let mut pipe = Pipe::new(read, write, None);
+        pipe.opened = true;
+        (pipe, asks, answers)
     }
 
     async fn ask(asks: &mut DuplexStream, id: usize, padding: usize) {
@@ -407,6 +477,51 @@ mod tests {
             let text = reads.await.unwrap();
             assert_eq!(text.lines().count(), 100);
             assert!(!text.contains("list_changed"));
+        });
+    }
+
+    #[test]
+    fn before_a_session_is_open_nothing_but_requests_goes_on() {
+        run(async {
+            let (mut pipe, mut asks, _answers) = pipe();
+            pipe.opened = false;
+            cancel(&mut asks, 1).await;
+            ask(&mut asks, 1, 0).await;
+            let come = all(&mut pipe).await;
+            assert_eq!(come.iter().filter_map(id).collect::<Vec<_>>(), ["1"]);
+            assert_eq!(come.len(), 1);
+        });
+    }
+
+    #[test]
+    fn what_is_no_message_is_answered_before_anything_else_is_read() {
+        run(async {
+            let (mut pipe, mut asks, mut answers) = pipe();
+            ask(&mut asks, 1, 0).await;
+            let first = all(&mut pipe).await;
+            // A second request of the same id, and what the client's end cannot take at once.
+            ask(&mut asks, 1, 0).await;
+            for _ in 0..20 {
+                asks.write_all(b"nonsense\n").await.unwrap();
+            }
+            ask(&mut asks, 2, 0).await;
+            assert!(all(&mut pipe).await.is_empty());
+            let reads = tokio::spawn(async move {
+                let mut text = String::new();
+                answers.read_to_string(&mut text).await.unwrap();
+                text
+            });
+            let second = all(&mut pipe).await;
+            assert_eq!(second.iter().filter_map(id).collect::<Vec<_>>(), ["2"]);
+            drop(first);
+            // Once the first is answered, its id is free.
+            pipe.send(answer(1)).await.unwrap();
+            ask(&mut asks, 1, 0).await;
+            assert_eq!(all(&mut pipe).await.len(), 1);
+            pipe.close().await.unwrap();
+            let text = reads.await.unwrap();
+            assert_eq!(text.matches("with this id is in hand").count(), 1);
+            assert_eq!(text.matches("-32700").count(), 20);
         });
     }
 

@@ -12,14 +12,15 @@ use std::time::Duration;
 use rmcp::ServerHandler;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
-    ContentBlock, ErrorData, GetPromptRequestParams, GetPromptResponse, Implementation,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-    LoggingLevel, LoggingMessageNotificationParam, PaginatedRequestParams,
-    ProgressNotificationParam, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
-    ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
-    UnsubscribeRequestParams,
+    ContentBlock, CustomRequest, CustomResult, ErrorCode, ErrorData, GetPromptRequestParams,
+    GetPromptResponse, Implementation, InitializeRequestParams, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel,
+    LoggingMessageNotificationParam, PaginatedRequestParams, ProgressNotificationParam,
+    ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
+    SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, UnsubscribeRequestParams,
 };
 use rmcp::service::{NotificationContext, Peer, RequestContext, RoleServer, SubscriptionContext};
+use serde::de::DeserializeOwned;
 
 use crate::hub::Hub;
 use crate::job::{self, Stop};
@@ -226,6 +227,36 @@ impl Session {
     }
 }
 
+/// Why a request is none of a method that is served here; nothing where the method is not.
+fn misfit(request: &CustomRequest) -> Option<String> {
+    fn why<T: DeserializeOwned>(parameters: &Option<serde_json::Value>) -> String {
+        let Some(given) = parameters else {
+            return "they are missing".to_owned();
+        };
+        let found = serde_json::from_value::<T>(given.clone());
+        found.map_or_else(
+            |error| error.to_string(),
+            |_| "they are not understood".to_owned(),
+        )
+    }
+    let given = &request.params;
+    Some(match request.method.as_str() {
+        "initialize" => why::<InitializeRequestParams>(given),
+        "completion/complete" => why::<CompleteRequestParams>(given),
+        "logging/setLevel" => why::<SetLevelRequestParams>(given),
+        "prompts/get" => why::<GetPromptRequestParams>(given),
+        "resources/read" => why::<ReadResourceRequestParams>(given),
+        "resources/subscribe" => why::<SubscribeRequestParams>(given),
+        "resources/unsubscribe" => why::<UnsubscribeRequestParams>(given),
+        "tools/call" => why::<CallToolRequestParams>(given),
+        "prompts/list" | "resources/list" | "resources/templates/list" | "tools/list" => {
+            why::<PaginatedRequestParams>(given)
+        }
+        "ping" | "server/discover" | "subscriptions/listen" => "they are not understood".to_owned(),
+        _ => return None,
+    })
+}
+
 /// A page of a list, and the cursor of the next.
 fn paged<T: Clone>(
     all: &[T],
@@ -313,6 +344,29 @@ impl ServerHandler for Session {
         self.call(request, context)
             .await
             .map(CallToolResponse::Complete)
+    }
+
+    /// What fits no request of the protocol: one that is not known, or that has other parameters.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let method = provara_plugins::text::inline(&request.method);
+        let method = provara_plugins::text::shorten(&method, 100);
+        let error = match misfit(&request) {
+            Some(reason) => {
+                let text = format!("The parameters of {method} do not fit: {reason}");
+                ErrorData::invalid_params(text, None)
+            }
+            None => {
+                let text = format!("Unknown method: {method}");
+                ErrorData::new(ErrorCode::METHOD_NOT_FOUND, text, None)
+            }
+        };
+        let told = provara_plugins::text::inline(&error.message);
+        eprintln!("provara mcp: refused a request: {told}");
+        Err(error)
     }
 
     async fn list_resources(

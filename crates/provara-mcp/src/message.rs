@@ -1,0 +1,299 @@
+//! One message out of bytes, and what is answered to bytes that are none (JSON-RPC 2.0, section 5.1).
+
+use rmcp::RoleServer;
+use rmcp::model::{ErrorCode, RequestId};
+use rmcp::service::RxJsonRpcMessage;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::MAX_MESSAGE;
+
+/// A message of a client.
+pub(crate) type Message = RxJsonRpcMessage<RoleServer>;
+
+/// Why bytes are no message of the protocol.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Refused {
+    code: ErrorCode,
+    reason: String,
+    /// The request that is answered, where that can be read: whoever sent it waits for an answer.
+    id: Option<RequestId>,
+    /// Whether it would be an answer itself. Such are never answered, or two peers that do not
+    /// understand each other would go on for ever.
+    is_answer: bool,
+}
+
+impl Refused {
+    fn new(code: ErrorCode, reason: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason: reason.into(),
+            id: None,
+            is_answer: false,
+        }
+    }
+
+    /// A request that is one, and is not taken all the same.
+    pub(crate) fn request(id: RequestId, reason: &str) -> Self {
+        Self {
+            id: Some(id),
+            ..Self::new(ErrorCode::INVALID_REQUEST, reason)
+        }
+    }
+
+    /// A message of more bytes than are read.
+    pub(crate) fn too_long(id: Option<RequestId>) -> Self {
+        let reason = format!("a message has at most {} MiB", MAX_MESSAGE >> 20);
+        Self {
+            id,
+            ..Self::new(ErrorCode::INVALID_REQUEST, reason)
+        }
+    }
+
+    /// Tells the operator.
+    pub(crate) fn log(&self) {
+        let reason = provara_plugins::text::inline(&self.reason);
+        eprintln!("provara mcp: refused a message: {reason}");
+    }
+
+    /// The answer, unless there is none to be given.
+    pub(crate) fn answer(&self) -> Option<Value> {
+        let name = match self.code {
+            ErrorCode::PARSE_ERROR => "Parse error",
+            ErrorCode::INVALID_PARAMS => "Invalid parameters",
+            _ => "Invalid request",
+        };
+        (!self.is_answer).then(|| {
+            json!({
+                "jsonrpc": "2.0",
+                "id": self.id,
+                "error": {"code": self.code, "message": format!("{name}: {}", self.reason)}
+            })
+        })
+    }
+}
+
+/// Reads one message.
+pub(crate) fn read(text: &[u8]) -> Result<Message, Refused> {
+    // A mark of the byte order may be passed over (RFC 8259, section 8.1).
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    serde_json::from_slice(text).map_err(|error| explain(text, &error))
+}
+
+/// The members that tell what a message is. All others are passed over, however deep they go.
+#[derive(Deserialize)]
+struct Envelope {
+    jsonrpc: Option<Value>,
+    id: Option<Value>,
+    method: Option<Value>,
+    result: Option<serde::de::IgnoredAny>,
+    error: Option<serde::de::IgnoredAny>,
+}
+
+fn explain(text: &[u8], error: &serde_json::Error) -> Refused {
+    let broken = |reason: String| Refused::new(ErrorCode::PARSE_ERROR, reason);
+    if let Err(error) = std::str::from_utf8(text) {
+        return broken(format!("{error}"));
+    }
+    let envelope: Envelope = match serde_json::from_slice(text) {
+        Ok(envelope) => envelope,
+        Err(error) if error.is_data() => {
+            // A batch is an array, which the present revisions of the protocol no longer have.
+            let reason = "a message is one JSON object, each member once";
+            return Refused::new(ErrorCode::INVALID_REQUEST, reason);
+        }
+        Err(error) => return broken(error.to_string()),
+    };
+    let id = envelope.id.as_ref();
+    let known: Option<RequestId> = id.and_then(|id| RequestId::deserialize(id).ok());
+    let invalid = ErrorCode::INVALID_REQUEST;
+    let (code, reason) = if envelope.jsonrpc != Some("2.0".into()) {
+        (invalid, "'jsonrpc' is not \"2.0\"".to_owned())
+    } else if id.is_some() && known.is_none() {
+        (
+            invalid,
+            "'id' is neither a text nor a whole number".to_owned(),
+        )
+    } else if !matches!(envelope.method, Some(Value::String(_))) {
+        (invalid, "'method' is missing, or is no text".to_owned())
+    } else if error.is_syntax() {
+        // Grammatical, and beyond what is read: 128 levels, a lone surrogate, a number of 400 digits.
+        (invalid, error.to_string())
+    } else if has_other_parameters(text) {
+        (
+            ErrorCode::INVALID_PARAMS,
+            "'params' is no object".to_owned(),
+        )
+    } else {
+        (invalid, "it is neither a request nor a notice".to_owned())
+    };
+    Refused {
+        id: known,
+        is_answer: envelope.method.is_none()
+            && (envelope.result.is_some() || envelope.error.is_some()),
+        ..Refused::new(code, reason)
+    }
+}
+
+/// Whether there are parameters, and they are no object.
+fn has_other_parameters(text: &[u8]) -> bool {
+    let message: Value = serde_json::from_slice(text).unwrap_or_default();
+    message
+        .get("params")
+        .is_some_and(|given| !given.is_object())
+}
+
+/// Finds the id of a request that is too long to be kept, wherever in it that stands.
+#[derive(Debug, Default)]
+pub(crate) struct IdFinder {
+    depth: u32,
+    in_string: bool,
+    escaped: bool,
+    /// The outermost object's member in hand: what of it lies at its own level.
+    token: Vec<u8>,
+    is_id: bool,
+    found: Option<RequestId>,
+}
+
+impl IdFinder {
+    /// The longest id, or name of a member, that is looked at, in bytes.
+    const TOKEN: usize = 256;
+
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.next(byte);
+        }
+    }
+
+    /// The id, if it has come.
+    pub(crate) fn found(self) -> Option<RequestId> {
+        self.found
+    }
+
+    fn next(&mut self, byte: u8) {
+        if self.in_string {
+            self.in_string = byte != b'"' || self.escaped;
+            self.escaped = byte == b'\\' && !self.escaped;
+        } else {
+            match byte {
+                b'"' => self.in_string = true,
+                b'{' | b'[' => {
+                    self.depth += 1;
+                    return;
+                }
+                b'}' | b']' => {
+                    self.end_of_member();
+                    self.depth = self.depth.saturating_sub(1);
+                    return;
+                }
+                b':' if self.depth == 1 => {
+                    self.is_id = self.token.trim_ascii() == b"\"id\"";
+                    self.token.clear();
+                    return;
+                }
+                b',' => {
+                    self.end_of_member();
+                    return;
+                }
+                _ => {}
+            }
+        }
+        if self.depth == 1 && self.token.len() <= Self::TOKEN {
+            self.token.push(byte);
+        }
+    }
+
+    fn end_of_member(&mut self) {
+        if self.depth != 1 {
+            return;
+        }
+        if self.is_id && self.token.len() <= Self::TOKEN {
+            self.found = serde_json::from_slice(&self.token).ok();
+        }
+        self.is_id = false;
+        self.token.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &[u8]) -> (i32, Value) {
+        let answer = read(text).unwrap_err().answer().unwrap();
+        (
+            i32::try_from(answer["error"]["code"].as_i64().unwrap()).unwrap(),
+            answer["id"].clone(),
+        )
+    }
+
+    #[test]
+    fn what_does_not_parse_and_what_is_no_request() {
+        for text in [&b"{"[..], b"\xff\xfe", b"x", b"{\"id\":1,}", b"[[["] {
+            assert_eq!(refused(text), (-32700, Value::Null), "{text:?}");
+        }
+        for text in [
+            "[]",
+            "null",
+            "7",
+            "\"x\"",
+            "{}",
+            r#"{"jsonrpc":"1.0","method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","method":7}"#,
+            r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":[1],"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#,
+            r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
+        ] {
+            assert_eq!(refused(text.as_bytes()), (-32600, Value::Null), "{text}");
+        }
+        for given in ["7", "[1]", "\"x\"", "false"] {
+            let text =
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{given}}}"#);
+            assert_eq!(refused(text.as_bytes()), (-32602, 1.into()), "{text}");
+        }
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        for rest in [
+            r#""method":"ping""#.to_owned(),
+            r#""jsonrpc":"2.0""#.to_owned(),
+            r#""jsonrpc":"2.0","method":"ping","result":1"#.to_owned(),
+            r#""jsonrpc":"2.0","method":"ping","params":{"x":"\ud800"}"#.to_owned(),
+            format!(r#""jsonrpc":"2.0","method":"ping","params":{deep}"#),
+        ] {
+            let text = format!(r#"{{"id":"a",{rest}}}"#);
+            assert_eq!(refused(text.as_bytes()), (-32600, "a".into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_none_is_not_answered() {
+        let text = br#"{"jsonrpc":"1.0","id":1,"result":{}}"#;
+        assert_eq!(read(text).unwrap_err().answer(), None);
+        assert!(read(br#"{"jsonrpc":"2.0","error":{"code":1,"message":"x"}}"#).is_ok());
+    }
+
+    #[test]
+    fn an_id_is_found_wherever_it_stands() {
+        let padding = "x\\\"{[,".repeat(100);
+        for (text, id) in [
+            (format!(r#"{{"id":7,"x":"{padding}"}}"#), json!(7)),
+            (format!(r#"{{"x":"{padding}","id":"a,b"}}"#), json!("a,b")),
+            (
+                format!(r#"{{"x":{{"id":1}},"id" : 8 ,"y":["{padding}"]}}"#),
+                json!(8),
+            ),
+            (r#"{"x":{"id":1},"y":["id",2]}"#.to_owned(), Value::Null),
+            (r#"{"x":"\"id\":3,","id":null}"#.to_owned(), Value::Null),
+            (format!(r#"{{"id":"{padding}{padding}"}}"#), Value::Null),
+            (r#"]]]{"id":9}"#.to_owned(), json!(9)),
+        ] {
+            let mut finder = IdFinder::default();
+            for part in text.as_bytes().chunks(3) {
+                finder.feed(part);
+            }
+            let found = finder.found().map(RequestId::into_json_value);
+            assert_eq!(found.unwrap_or_default(), id, "{text}");
+        }
+    }
+}
