@@ -505,6 +505,38 @@ def test_a_client_that_closes_its_end_and_never_reads(
         assert opened.process.returncode == 0
 
 
+READS = ("get_vault_status", "verify_vault", "query_events", "replay_beliefs", "reduce_vault")
+
+
+@pytest.mark.parametrize("path", ["events/events.ndjson", "identity/keys.json", "policies/extra"])
+@pytest.mark.parametrize("kind", ["pipe", "loop", "device"])
+def test_what_cannot_be_read_to_its_end_is_no_file_of_a_vault(
+    plain: Make, vault: Path, path: str, kind: str
+) -> None:
+    """A vault may come from anywhere: no call waits for it, and nothing is derived from it."""
+    with pipe(plain("--vault", vault)) as opened:
+        place = vault / path
+        place.parent.mkdir(exist_ok=True)
+        place.unlink(missing_ok=True)
+        if kind == "pipe":
+            os.mkfifo(place)
+        else:
+            place.symlink_to(place if kind == "loop" else "/dev/zero")
+        answers: list[Any] = []
+
+        def ask() -> None:
+            for number, tool in enumerate(READS, 1):
+                answer = opened.ask(number, "tools/call", name=tool, arguments={})
+                answers.append(answer["result"])
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(20)
+        assert len(answers) == len(READS)
+        assert [answer["structuredContent"]["valid"] for answer in answers[:2]] == [False, False]
+        assert all(answer["isError"] for answer in answers[2:])
+
+
 def test_a_client_that_vanishes_in_mid_call(plain: Make, vault: Path) -> None:
     server = plain("--vault", vault)
     with pipe(server) as opened:

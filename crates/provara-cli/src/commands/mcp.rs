@@ -1,5 +1,7 @@
 //! `provara mcp`: vaults and plugins for AI agents, and the configuration of their clients.
 
+mod words;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -319,7 +321,7 @@ impl Words for CommandLine {
             Trouble::Staging { error, format } => error::export_staging_failure(format, &error),
             _ => Failure::new(Exit::CouldNot, "The call failed.").fix("Call again."),
         };
-        failure.text()
+        words::for_agents(&failure.text())
     }
 
     fn nothing_chosen(&self, query: &Query, log: &LogSnapshot) -> Vec<String> {
