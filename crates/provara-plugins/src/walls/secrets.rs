@@ -19,7 +19,7 @@ use super::PathsError;
 const HEAD: usize = 64 << 10;
 
 /// The largest keyfile that is parsed as one, in bytes; it is what commands read.
-const MAX_KEYFILE: u64 = 1 << 20;
+const MAX_KEYFILE: usize = 1 << 20;
 
 /// How much of an archive is unpacked to see what it holds, in bytes.
 const MAX_UNPACKED: u64 = 1 << 20;
@@ -65,7 +65,10 @@ pub(super) fn keyfiles(vault: &Path) -> Result<Vec<PathBuf>, PathsError> {
 /// Looks for keys in files, one after the other.
 #[derive(Default)]
 pub(super) struct Look {
+    /// The beginning of the file, and after it what others left: it is not cleared for each.
     buffer: Vec<u8>,
+    /// How much of it is the file's.
+    length: usize,
     /// How many bytes were read.
     pub(super) read: u64,
 }
@@ -78,59 +81,63 @@ impl Look {
     }
 
     fn examine(&mut self, mut file: File) -> io::Result<bool> {
-        self.buffer.clear();
+        self.length = 0;
         let whole = self.read_on(&mut file, HEAD)? < HEAD;
-        if names_a_key(&self.buffer) {
+        if names_a_key(self.text()) {
             return Ok(true);
         }
-        if may_be_archive(&self.buffer) {
+        if may_be_archive(self.text()) {
             return self.is_packed_vault(file);
         }
-        while self.buffer.iter().copied().all(is_blank) {
-            let blank = self.buffer.len();
-            if self.read_on(&mut file, HEAD)? == 0 || blank as u64 > MAX_KEYFILE {
+        while self.text().iter().copied().all(is_blank) {
+            if self.length > MAX_KEYFILE || self.read_on(&mut file, HEAD)? == 0 {
                 return Ok(false);
             }
         }
-        if after_mark(&self.buffer).trim_ascii_start().first() != Some(&b'{') {
+        let text = after_mark(self.text());
+        if text.trim_ascii_start().first() != Some(&b'{') {
             return Ok(false);
         }
         if whole {
-            return Ok(looks_like_keyfile(after_mark(&self.buffer)));
+            return Ok(looks_like_keyfile(text));
         }
         let size = file.metadata()?.len();
-        if size > MAX_KEYFILE {
+        if size > MAX_KEYFILE as u64 {
+            file.seek(SeekFrom::Start((self.length - text.len()) as u64))?;
             self.read += size;
-            let mark = self.buffer.len() - after_mark(&self.buffer).len();
-            file.seek(SeekFrom::Start(mark as u64))?;
             return Ok(has_keys(&file));
         }
-        self.read_on(&mut file, MAX_KEYFILE as usize)?;
-        Ok(looks_like_keyfile(after_mark(&self.buffer)))
+        self.read_on(&mut file, MAX_KEYFILE)?;
+        Ok(looks_like_keyfile(after_mark(self.text())))
     }
 
-    /// Appends what comes next in a file, `most` bytes of it; gives their number.
+    fn text(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+
+    /// Reads what comes next in a file, up to `most` bytes; gives their number.
     fn read_on(&mut self, file: &mut File, most: usize) -> io::Result<usize> {
-        let start = self.buffer.len();
-        self.buffer.resize(start + most, 0);
-        let mut end = start;
-        while end < start + most {
-            match file.read(&mut self.buffer[end..start + most]) {
+        let start = self.length;
+        if self.buffer.len() < start + most {
+            self.buffer.resize(start + most, 0);
+        }
+        while self.length < start + most {
+            match file.read(&mut self.buffer[self.length..start + most]) {
                 Ok(0) => break,
-                Ok(count) => end += count,
+                Ok(count) => self.length += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        self.buffer.truncate(end);
-        self.read += (end - start) as u64;
-        Ok(end - start)
+        let count = self.length - start;
+        self.read += count as u64;
+        Ok(count)
     }
 
     /// Whether an archive, compressed or not, holds a vault.
     fn is_packed_vault(&mut self, mut file: File) -> io::Result<bool> {
         file.rewind()?;
-        let mut reader: Box<dyn Read> = if self.buffer.starts_with(GZIP) {
+        let mut reader: Box<dyn Read> = if self.text().starts_with(GZIP) {
             Box::new(GzDecoder::new(file))
         } else {
             Box::new(file)
