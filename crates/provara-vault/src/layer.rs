@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use crate::layout::TEMPORARY_PREFIX;
 
@@ -84,6 +85,16 @@ pub trait FileLayer: fmt::Debug + Send + Sync {
     /// The system's error; the file must then not be published.
     fn sync_temporary(&self, temporary: &Temporary) -> io::Result<()>;
 
+    /// As [`FileLayer::sync_temporary`], for several files; a system may do it at once, so that they share a
+    /// commit of its journal.
+    ///
+    /// # Errors
+    /// The system's error, and the index of the file; none of them must then be published.
+    fn sync_temporaries(&self, temporaries: &[&Temporary]) -> Result<(), (usize, io::Error)> {
+        let mut each = temporaries.iter().enumerate();
+        each.try_for_each(|(index, file)| self.sync_temporary(file).map_err(|error| (index, error)))
+    }
+
     /// Renames a temporary file to `target` in its own directory, in place of what is there.
     ///
     /// # Errors
@@ -148,6 +159,29 @@ impl FileLayer for SystemFiles {
 
     fn sync_temporary(&self, temporary: &Temporary) -> io::Result<()> {
         temporary.file.sync_all()
+    }
+
+    fn sync_temporaries(&self, temporaries: &[&Temporary]) -> Result<(), (usize, io::Error)> {
+        let synced = thread::scope(|scope| {
+            let others: Vec<_> = temporaries
+                .iter()
+                .skip(1)
+                .map(|file| {
+                    let spawned =
+                        thread::Builder::new().spawn_scoped(scope, || self.sync_temporary(file));
+                    // Where the system has no thread to give, this one does it.
+                    spawned.map_err(|_| self.sync_temporary(file))
+                })
+                .collect();
+            let first = temporaries.first().map(|file| self.sync_temporary(file));
+            let joined = others.into_iter().map(|other| match other {
+                Ok(thread) => thread.join().expect("syncing does not panic"),
+                Err(synced) => synced,
+            });
+            first.into_iter().chain(joined).collect::<Vec<_>>()
+        });
+        let mut each = synced.into_iter().enumerate();
+        each.try_for_each(|(index, synced)| synced.map_err(|error| (index, error)))
     }
 
     fn rename(&self, mut temporary: Temporary, target: &Path) -> io::Result<()> {

@@ -171,6 +171,7 @@ impl Vault {
             receipt.merkle_root = staged.add_seal(self.path(), found.entries.clone(), key)?;
             receipt.signed_by = key.map(|key| key.key_id());
         }
+        let seal = staged.sync()?;
         for name in &found.leftovers {
             remove_leftover(self, name)?;
         }
@@ -194,7 +195,7 @@ impl Vault {
                 path: path.clone(),
                 source,
             })?;
-        staged.publish()?;
+        seal.publish()?;
         steps.append(&mut found.steps);
         receipt.steps = steps;
         Ok(receipt)

@@ -146,6 +146,7 @@ impl Vault {
         }
         let file_count = entries.len() as u64;
         let merkle_root = staged.add_seal(self.path(), entries, signer)?;
+        let seal = staged.sync()?;
         if let Some(lag) = replaced {
             notes.push(lag.keep(self)?);
         }
@@ -159,7 +160,7 @@ impl Vault {
                 path: path.clone(),
                 source,
             })?;
-        staged.publish()?;
+        seal.publish()?;
         Ok(SealReceipt {
             merkle_root,
             file_count,

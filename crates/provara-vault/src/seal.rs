@@ -215,7 +215,7 @@ pub(crate) fn set_entry(entries: &mut Vec<FileEntry>, entry: FileEntry) {
     }
 }
 
-/// Files that are whole and durable, but not yet in their places.
+/// Files that are whole, but not yet durable, and not in their places.
 #[derive(Debug)]
 pub(crate) struct Staged<'l> {
     layer: &'l dyn FileLayer,
@@ -230,7 +230,7 @@ impl<'l> Staged<'l> {
         }
     }
 
-    /// Writes and syncs the future content of `target`. A file that is replaced keeps its mode.
+    /// Writes the future content of `target`. A file that is replaced keeps its mode.
     pub(crate) fn add(&mut self, target: PathBuf, bytes: &[u8]) -> Result<(), VaultError> {
         let directory = target.parent().expect("a file within the vault");
         let there = fs::symlink_metadata(&target)
@@ -249,12 +249,6 @@ impl<'l> Staged<'l> {
         self.layer
             .write_temporary(&temporary, bytes)
             .context("prepare a new version of", &target)?;
-        self.layer
-            .sync_temporary(&temporary)
-            .map_err(|source| VaultError::Sync {
-                path: target.clone(),
-                source,
-            })?;
         self.files.push((temporary, target));
         Ok(())
     }
@@ -283,21 +277,40 @@ impl<'l> Staged<'l> {
         Ok(merkle_root)
     }
 
+    /// Makes the files durable.
+    pub(crate) fn sync(self) -> Result<Durable<'l>, VaultError> {
+        let temporaries: Vec<_> = self.files.iter().map(|(file, _)| file).collect();
+        match self.layer.sync_temporaries(&temporaries) {
+            Ok(()) => Ok(Durable(self)),
+            Err((index, source)) => Err(VaultError::Sync {
+                path: self.files[index].1.clone(),
+                source,
+            }),
+        }
+    }
+}
+
+/// Files that are whole and durable, but not yet in their places; made by [`Staged::sync`] alone.
+#[derive(Debug)]
+pub(crate) struct Durable<'l>(Staged<'l>);
+
+impl Durable<'_> {
     /// Puts the files in their places, in the order in which they were added. Names are durable in
     /// one directory before a file is renamed in the next: what a manifest lists is there first.
     pub(crate) fn publish(self) -> Result<(), VaultError> {
+        let Staged { layer, files } = self.0;
         let mut unsynced: Option<PathBuf> = None;
-        for (temporary, target) in self.files {
+        for (temporary, target) in files {
             let directory = temporary.directory().to_owned();
             if let Some(before) = unsynced.take_if(|before| *before != directory) {
-                sync_directory(self.layer, &before)?;
+                sync_directory(layer, &before)?;
             }
-            self.layer
+            layer
                 .rename(temporary, &target)
                 .context("put in place", &target)?;
             unsynced = Some(directory);
         }
-        unsynced.map_or(Ok(()), |directory| sync_directory(self.layer, &directory))
+        unsynced.map_or(Ok(()), |directory| sync_directory(layer, &directory))
     }
 }
 

@@ -268,11 +268,12 @@ impl<'v> LogWriter<'v> {
         let length = bytes.len() as u64;
         set_entry(&mut entries, log_entry(&hasher, self.index.len + length));
         let merkle_root = staged.add_seal(self.vault.path(), entries.clone(), Some(key))?;
+        let seal = staged.sync()?;
 
         self.recover()?;
         self.write(&bytes)?;
         let lines = self.index.lines + 1;
-        if let Err(source) = staged.publish() {
+        if let Err(source) = seal.publish() {
             self.stopped = true;
             return Err(VaultError::SealLags {
                 event_id: event.id,
@@ -370,6 +371,7 @@ impl<'v> LogWriter<'v> {
         }
         set_entry(&mut entries, log_entry(&self.hasher, self.index.len));
         let merkle_root = staged.add_seal(self.vault.path(), entries.clone(), Some(key))?;
+        let seal = staged.sync()?;
         self.recover()?;
         // What an interrupted writer left may not be on the disk yet, and the seal must not lead.
         if let Err(source) = self.vault.layer().sync_data(&self.log, &self.path) {
@@ -379,7 +381,7 @@ impl<'v> LogWriter<'v> {
                 source,
             });
         }
-        if let Err(error) = staged.publish() {
+        if let Err(error) = seal.publish() {
             self.stopped = true;
             return Err(error);
         }

@@ -23,7 +23,7 @@ use crate::error::{Context, VaultError};
 use crate::layout;
 use crate::parallel::available_threads;
 use crate::rotation::read_registry;
-use crate::seal::{Staged, read_text, sync_directory};
+use crate::seal::{Durable, Staged, read_text, sync_directory};
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 use crate::writer::sealed_prefix;
@@ -42,8 +42,8 @@ pub(crate) struct Intent {
 
 /// The files of an intent, durable and not yet in their places.
 pub(crate) struct Prepared<'l> {
-    listed: Staged<'l>,
-    seal: Staged<'l>,
+    listed: Durable<'l>,
+    seal: Durable<'l>,
 }
 
 impl Intent {
@@ -148,7 +148,7 @@ impl Intent {
     pub(crate) fn declare(&self, vault: &Vault) -> Result<(), VaultError> {
         let mut staged = Staged::new(vault.layer());
         staged.add(vault.path().join(layout::MERGE_INTENT), &self.to_bytes())?;
-        staged.publish()
+        staged.sync()?.publish()
     }
 
     /// Writes the files beside their places, so that a full disk shows before anything has changed.
@@ -161,7 +161,10 @@ impl Intent {
             };
             part.add(vault.path().join(path), content)?;
         }
-        Ok(Prepared { listed, seal })
+        Ok(Prepared {
+            listed: listed.sync()?,
+            seal: seal.sync()?,
+        })
     }
 
     /// Puts the files in their places and takes the intent away. The log is in its place already.

@@ -458,7 +458,7 @@ impl BatchWriter<'_> {
         }
         set_entry(&mut entries, log_entry(&writer.hasher, self.handed));
         let root = staged.add_seal(writer.vault.path(), entries.clone(), Some(key))?;
-        staged.publish()?;
+        staged.sync()?.publish()?;
         writer.entries = entries;
         writer.keys_lag = false;
         Ok(root)
