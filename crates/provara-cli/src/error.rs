@@ -25,7 +25,7 @@ use provara_vault::{ErrorClass, VaultError, layout};
 use crate::determinism::Difference;
 use crate::failure::{Exit, Failure};
 use crate::out::{quote, shell};
-use crate::vault::environment;
+use crate::vault::{environment, vault_below};
 
 pub(crate) use staging::{export_staging_failure, staging_failure};
 
@@ -70,9 +70,13 @@ pub(crate) fn vault_failure(error: VaultError, vault: &Path) -> Failure {
 
 fn vault_fix(error: &VaultError, vault: &str) -> String {
     match error {
-        VaultError::NotFound { .. } | VaultError::NotAVault { .. } => {
+        VaultError::NotFound { .. } => {
             format!("Check the path, or create a vault there: provara init {vault}")
         }
+        VaultError::NotAVault { path, .. } => match vault_below(path) {
+            Some(found) => format!("Name the vault itself; there is one below: {}", shell(&found)),
+            None => "Name the directory of a vault: the one that holds events/events.ndjson.".to_owned(),
+        },
         VaultError::NotEmpty { .. } => {
             "Name a directory that does not exist yet, or empty it first.".to_owned()
         }
@@ -545,7 +549,13 @@ pub(crate) fn io_failure(action: &str, path: &Path, error: &io::Error) -> Failur
 }
 
 fn io_fix(error: &io::Error, path: &Path) -> String {
+    /// Too many open files, in the process and in the system.
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
     let shown = shell(path);
+    if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) {
+        return "Close what holds files open, or allow more of them: ulimit -n 1024".to_owned();
+    }
     match error.kind() {
         io::ErrorKind::NotFound => format!("Check that {shown} exists."),
         io::ErrorKind::PermissionDenied => {

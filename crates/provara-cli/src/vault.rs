@@ -1,5 +1,6 @@
 //! Opening a vault and finding the key to sign with.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use provara_core::keys::Keyfile;
@@ -15,6 +16,20 @@ pub(crate) fn open(path: &Path) -> Result<Vault, Failure> {
         .map_err(|error| vault_failure(error, path))
 }
 
+/// How many entries of a directory are looked at in search of a vault.
+const SEARCHED: usize = 1000;
+
+/// A vault directly below a directory; the first by name.
+pub(crate) fn vault_below(directory: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(directory).ok()?.take(SEARCHED).flatten();
+    let mut found: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| Vault::open(path).is_ok())
+        .collect();
+    found.sort_unstable();
+    found.into_iter().next()
+}
+
 /// Where the keyfile to sign with is: `--keyfile`, `PROVARA_KEYFILE`, the vault's own.
 pub(crate) fn keyfile_path(vault: &Vault, option: Option<&Path>) -> PathBuf {
     option
@@ -26,7 +41,13 @@ pub(crate) fn keyfile_path(vault: &Vault, option: Option<&Path>) -> PathBuf {
 /// Reads the keyfile to sign with.
 pub(crate) fn keyfile(vault: &Vault, option: Option<&Path>) -> Result<Keyfile, Failure> {
     let path = keyfile_path(vault, option);
-    provara_vault::read_keyfile(&path).map_err(|error| vault_failure(error, vault.path()))
+    provara_vault::read_keyfile(&path).map_err(|error| {
+        let failure = vault_failure(error, vault.path());
+        match option.is_none() && environment("PROVARA_KEYFILE").is_some() {
+            true => failure.detail("PROVARA_KEYFILE names it."),
+            false => failure,
+        }
+    })
 }
 
 /// Who makes the statements: `--actor`, `PROVARA_ACTOR`, or the default.

@@ -1,7 +1,7 @@
 //! Configurations of clients: printed, or added to the client's own file.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -53,6 +53,39 @@ pub enum InstallError {
     },
 }
 
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// The place where the file is kept as it was; none where there was no file, or nothing to change.
+    pub backup: Option<PathBuf>,
+    /// Whether another server of the same name stood there.
+    pub replaced: bool,
+}
+
+/// The longest configuration that is added to, in bytes.
+const MAX_CONFIGURATION: u64 = 64 << 20;
+
+/// The text of the client's file, if it is there; the inner error is why it is none.
+fn read(path: &Path) -> io::Result<Option<Result<String, String>>> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A pipe would be waited for, and a device has no end.
+        Ok(data) if !data.is_file() => {
+            return Ok(Some(Err("it is not a regular file".to_owned())));
+        }
+        found => found?,
+    };
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path)?;
+    file.take(MAX_CONFIGURATION + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_CONFIGURATION {
+        return Ok(Some(Err("it is larger than 64 MiB".to_owned())));
+    }
+    Ok(Some(
+        String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned()),
+    ))
+}
+
 impl Client {
     /// Where the client looks; `None` if there is no home to look in.
     #[must_use]
@@ -99,45 +132,48 @@ impl Client {
         indented(&json!({ self.table(): servers }))
     }
 
-    /// Adds the server to the client's file, which is replaced in one step. Gives the place where
-    /// the file is kept as it was.
+    /// Adds the server to the client's file, which is replaced in one step.
     ///
     /// # Errors
     /// [`InstallError`].
-    pub fn write(self, entry: &Entry, path: &Path) -> Result<Option<PathBuf>, InstallError> {
+    pub fn write(self, entry: &Entry, path: &Path) -> Result<Installed, InstallError> {
         // A link is followed: the file behind it is the one that the user keeps.
         let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let failed = |source| InstallError::Io {
             path: path.clone(),
             source,
         };
-        let before = match fs::read_to_string(path) {
-            Ok(text) => Some(text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(failed(error)),
+        let content = |reason| InstallError::Content {
+            path: path.clone(),
+            reason,
         };
+        let before = read(path).map_err(failed)?;
+        let before = before.transpose().map_err(content)?;
         let text = before.as_deref().unwrap_or_default();
-        let after = match self {
+        let (after, replaced) = match self {
             Self::Codex => with_toml(entry, text),
             _ => self.with_json(entry, text),
         }
-        .map_err(|reason| InstallError::Content {
-            path: path.clone(),
-            reason,
-        })?;
+        .map_err(content)?;
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(failed)?;
         }
         let backup = match &before {
-            Some(text) if *text == after => return Ok(None),
+            Some(text) if *text == after => {
+                return Ok(Installed {
+                    backup: None,
+                    replaced: false,
+                });
+            }
             Some(text) => Some(keep(path, text).map_err(failed)?),
             None => None,
         };
         replace(path, &after).map_err(failed)?;
-        Ok(backup)
+        Ok(Installed { backup, replaced })
     }
 
-    fn with_json(self, entry: &Entry, text: &str) -> Result<String, String> {
+    /// The file with the server, and whether another one of that name stood there.
+    fn with_json(self, entry: &Entry, text: &str) -> Result<(String, bool), String> {
         let mut file: Value = match text.trim() {
             "" => json!({}),
             text => {
@@ -149,8 +185,9 @@ impl Client {
         let servers = servers
             .as_object_mut()
             .ok_or_else(|| format!("'{}' in it is not an object", self.table()))?;
-        servers.insert(entry.name.clone(), self.value(entry));
-        Ok(indented(&file))
+        let value = self.value(entry);
+        let old = servers.insert(entry.name.clone(), value.clone());
+        Ok((indented(&file), old.is_some_and(|old| old != value)))
     }
 }
 
@@ -182,31 +219,29 @@ fn toml(entry: &Entry) -> String {
 }
 
 /// Replaces our own table, which is written in one known form, or adds it at the end. What others
-/// wrote is not parsed and not touched.
-fn with_toml(entry: &Entry, text: &str) -> Result<String, String> {
+/// wrote is not parsed and not touched. Gives the text, and whether another table stood there.
+fn with_toml(entry: &Entry, text: &str) -> Result<(String, bool), String> {
     let header = toml_header(entry);
     let bare = format!("[mcp_servers.{}]", entry.name);
-    let mut kept = String::new();
+    let (mut kept, mut old) = (String::new(), String::new());
     let mut ours = false;
     for line in text.lines() {
         let trimmed = line.trim();
         if trimmed.starts_with('[') {
             ours = trimmed == header || trimmed == bare;
         }
-        if !ours {
-            kept.push_str(line);
-            kept.push('\n');
-        }
+        let place = if ours { &mut old } else { &mut kept };
+        place.push_str(line);
+        place.push('\n');
     }
     if kept.contains("\"\"\"") || kept.contains("'''") {
         return Err("it has strings of several lines, which are not understood here".to_owned());
     }
     let gap = if kept.trim().is_empty() { "" } else { "\n" };
-    Ok(format!(
-        "{}{gap}{}",
-        kept.trim_end().to_owned() + gap,
-        toml(entry)
-    ))
+    let new = toml(entry);
+    let replaced = !old.is_empty() && old.trim_end() != new.trim_end();
+    let text = format!("{}{gap}{new}", kept.trim_end().to_owned() + gap);
+    Ok((text, replaced))
 }
 
 /// Keeps the old text under a new name beside the file, readable by the same users.
@@ -284,7 +319,12 @@ mod tests {
             Client::VsCode,
         ] {
             let path = dir.path().join(format!("{client:?}/config.json"));
-            assert_eq!(client.write(&entry(), &path).unwrap(), None);
+            let written = |entry: &Entry| client.write(entry, &path).unwrap();
+            let unchanged = Installed {
+                backup: None,
+                replaced: false,
+            };
+            assert_eq!(written(&entry()), unchanged);
             let mut file: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
             file["theme"] = json!("dark");
             file[client.table()]["other"] = json!({"command": "x"});
@@ -292,14 +332,17 @@ mod tests {
             fs::write(&path, &text).unwrap();
             let mut changed = entry();
             changed.arguments.push("--read-only".to_owned());
-            let backup = client.write(&changed, &path).unwrap().unwrap();
-            assert_eq!(fs::read_to_string(backup).unwrap(), text);
+            let Installed { backup, replaced } = written(&changed);
+            assert!(replaced);
+            assert_eq!(fs::read_to_string(backup.unwrap()).unwrap(), text);
             let file: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
             assert_eq!(file["theme"], "dark");
             assert_eq!(file[client.table()]["other"]["command"], "x");
             assert_eq!(file[client.table()]["provara"]["args"][3], "--read-only");
             // The same once more changes nothing.
-            assert_eq!(client.write(&changed, &path).unwrap(), None);
+            assert_eq!(written(&changed), unchanged);
+            changed.name = "second".to_owned();
+            assert!(!written(&changed).replaced);
         }
     }
 
@@ -312,19 +355,29 @@ mod tests {
             assert!(Client::Cursor.write(&entry(), &path).is_err(), "{text}");
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
+        fs::remove_file(&path).unwrap();
+        // Neither is waited for, nor read without end.
+        let status = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(status.unwrap().success());
+        for path in [path.as_path(), Path::new("/dev/zero"), dir.path()] {
+            let error = Client::Cursor.write(&entry(), path).unwrap_err();
+            assert!(error.to_string().contains("not a regular file"), "{error}");
+        }
     }
 
     #[test]
     fn toml_tables_are_replaced_or_added() {
         let before =
             "model = \"x\"\n\n[mcp_servers.provara]\ncommand = \"old\"\n\n[other]\na = 1\n";
-        let after = with_toml(&entry(), before).unwrap();
+        let (after, replaced) = with_toml(&entry(), before).unwrap();
+        assert!(replaced);
         assert_eq!(
             after,
             "model = \"x\"\n\n[other]\na = 1\n\n[mcp_servers.\"provara\"]\n\
              command = \"/opt/a b/provara\"\nargs = [\"mcp\", \"--vault\", \"v=/x\\\"y\"]\n"
         );
-        assert_eq!(with_toml(&entry(), &after).unwrap(), after);
-        assert_eq!(with_toml(&entry(), "").unwrap(), toml(&entry()));
+        assert_eq!(with_toml(&entry(), &after).unwrap(), (after, false));
+        let alone = (toml(&entry()), false);
+        assert_eq!(with_toml(&entry(), "").unwrap(), alone);
     }
 }

@@ -47,6 +47,14 @@ pub enum ArchiveError {
         /// Why.
         reason: String,
     },
+    /// The file begins as an archive and does not go on as one: it was cut short, or changed.
+    #[error("the archive '{}' is damaged: {reason}", path.display())]
+    Damaged {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// An entry that no backup has.
     #[error("the archive holds {entry:?}, which {reason}")]
     Entry {
@@ -88,6 +96,7 @@ impl ArchiveError {
             Self::Extension { .. } | Self::KeysInside { .. } => ErrorClass::Usage,
             Self::Unreadable { .. } => ErrorClass::CouldNot,
             Self::Unverified { .. }
+            | Self::Damaged { .. }
             | Self::Entry { .. }
             | Self::TooLarge { .. }
             | Self::NoVault

@@ -15,7 +15,7 @@ mod place;
 mod refusal;
 mod registry;
 
-use std::fs::{self, File};
+use std::fs::File;
 
 use provara_core::finding::{Code, Severity};
 use provara_core::id::{Digest, EventId, KeyId};
@@ -145,8 +145,7 @@ impl Vault {
             Ok(verified) => verified.into_snapshot(),
             Err(_) => other.snapshot()?,
         };
-        let path = other.path().join(layout::SAFETY_POLICY);
-        let policy = fs::read(&path).context("read", &path)?;
+        let policy = read_text(other.path(), layout::SAFETY_POLICY)?.unwrap_or_default();
         let (registry, _) = read_registry(other)?;
         let listed = read_entries(other.path())?.into_iter();
         let artifacts = listed.map(|entry| entry.path);

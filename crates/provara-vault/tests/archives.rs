@@ -8,7 +8,9 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{Fixture, note, picture, verifies};
-use provara_vault::{ArchiveError, BackupOptions, RestoreOptions, Vault, VaultError, restore};
+use provara_vault::{
+    ArchiveError, BackupOptions, ErrorClass, RestoreOptions, Vault, VaultError, restore,
+};
 
 fn vault_with_events() -> Fixture {
     let fixture = Fixture::new();
@@ -352,9 +354,20 @@ fn hostile_archives_are_refused_and_write_nothing() {
         ),
         "{error}"
     );
-    let cut = fs::read(&good).unwrap();
-    fs::write(&archive, &cut[..cut.len() / 2]).unwrap();
-    refused(restore(&archive, &target, RestoreOptions::default()));
+    // Cut short, it is a bad archive, and no fault of the disk.
+    let packed = fixture.outside().join("good.tar.gz");
+    fixture
+        .vault
+        .backup(&packed, BackupOptions::default())
+        .unwrap();
+    for good in [&good, &packed] {
+        let whole = fs::read(good).unwrap();
+        for length in (600..whole.len() * 2 / 3).step_by(173) {
+            fs::write(&archive, &whole[..length]).unwrap();
+            let error = refused(restore(&archive, &target, RestoreOptions::default()));
+            assert_eq!(error.class(), ErrorClass::Evidence, "{length}: {error}");
+        }
+    }
     assert!(!target.exists());
 }
 

@@ -95,7 +95,7 @@ pub(crate) struct RestoreArgs {
     vault: PathBuf,
 
     /// Unpack at most so many bytes [default: 100 times the archive's size and 64 MiB]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     max_size: Option<u64>,
 
     #[command(flatten)]

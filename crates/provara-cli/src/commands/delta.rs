@@ -2,11 +2,12 @@
 //! directory.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use provara_core::id::EventId;
+use provara_core::merge::delta::{self, DeltaError};
 use provara_vault::VaultError;
 
 use super::merge::{HowArgs, report};
@@ -144,14 +145,50 @@ fn import(args: &ImportArgs) -> Result<(), Failure> {
     report(&receipt, path, args.json)
 }
 
+/// The longest line of a bundle that is read, in bytes: more than any event has.
+const MAX_LINE: u64 = 64 << 20;
+
+/// The longest bundle that is read, in bytes: some five million events.
+const MAX_BUNDLE: u64 = 4 << 30;
+
+/// Reads a bundle: a header, and no more lines than it announces and one. A device, or a stream that is
+/// no bundle, would have no end; what was read of it is for the import to refuse.
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |error| io_failure("read", path, &error);
+    let source: Box<dyn Read> = match path == Path::new("-") {
+        true => Box::new(io::stdin().lock()),
+        false => Box::new(File::open(path).map_err(failed)?),
+    };
+    let mut source = BufReader::with_capacity(1 << 20, source.take(MAX_BUNDLE + 1));
     let mut bytes = Vec::new();
-    if path == Path::new("-") {
-        io::stdin().lock().read_to_end(&mut bytes)
-    } else {
-        File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
+    let mut line = |bytes: &mut Vec<u8>| {
+        let before = bytes.len();
+        let mut bounded = source.by_ref().take(MAX_LINE + 1);
+        bounded.read_until(b'\n', bytes).map_err(failed)?;
+        let length = bytes.len() - before;
+        if length as u64 > MAX_LINE || bytes.len() as u64 > MAX_BUNDLE {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!(
+                    "'{}' is no bundle that can be read: more than {} GiB, or a line of more than {} MiB.",
+                    path.display(),
+                    MAX_BUNDLE >> 30,
+                    MAX_LINE >> 20
+                ),
+            )
+            .fix("Give a bundle that 'provara delta export' wrote; --since makes a shorter one."));
+        }
+        Ok(length > 0)
+    };
+    line(&mut bytes)?;
+    let mut more = match delta::parse(&bytes) {
+        Err(DeltaError::Count { announced, .. }) => announced.saturating_add(1),
+        Ok(_) => 1,
+        Err(_) => 0,
+    };
+    while more > 0 && line(&mut bytes)? {
+        more -= 1;
     }
-    .map_err(|error| io_failure("read", path, &error))?;
     Ok(bytes)
 }
 

@@ -9,6 +9,7 @@ use provara_plugins::walls::Confinement;
 use serde::Serialize;
 
 use crate::cli::JsonArg;
+use crate::commands::verify::counted;
 use crate::failure::Failure;
 use crate::out::{self, ERROR, GOOD, STRONG, WARNING};
 use crate::plugins::{HostArgs, Job, Purpose, Session};
@@ -143,8 +144,11 @@ fn text(report: &Report) -> String {
         line(
             "plugins",
             &format!(
-                "{} event types, {} reducers, {} export formats; {} with problems",
-                plugins.event_types, plugins.reducers, plugins.exports, plugins.problems
+                "{}, {}, {}; {} with problems",
+                counted(plugins.event_types as u64, "event type"),
+                counted(plugins.reducers as u64, "reducer"),
+                counted(plugins.exports as u64, "export format"),
+                plugins.problems
             ),
         );
     }

@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use crate::cli::JsonArg;
 use crate::error::vault_failure;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::out::{self, GOOD};
+use crate::output;
 
 /// Create a vault: its identity, its first key, its genesis event and a signed seal
 ///
@@ -64,6 +65,13 @@ struct Receipt<'a> {
 }
 
 pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
+    if args.private_keys.as_deref().is_some_and(output::is_stdout) {
+        return Err(Failure::new(
+            Exit::Usage,
+            "Private keys are not written to standard output.",
+        )
+        .fix("Name a file outside the vault; './-' is one of that name."));
+    }
     let options = InitOptions {
         uid: args.uid.clone(),
         actor: args.actor.clone(),

@@ -12,7 +12,10 @@ use crate::vault;
 ///
 /// Every append does this by itself. It is needed after a file was added by hand, for example below
 /// artifacts/, or after an interrupted append. It changes no event. A log that does not begin with what
-/// was sealed, or is broken beyond it, is evidence: it is refused, and not sealed anew.
+/// was sealed, or is broken beyond it, is evidence: it is refused, and not sealed anew. So is a vault
+/// that has a Merkle root or a signature and no manifest. A signature of another seal, which may show that
+/// the log was longer, is kept outside the vault before another one takes its place, and a note names
+/// the file.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:

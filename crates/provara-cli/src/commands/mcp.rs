@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use provara_core::query::Query;
-use provara_mcp::install::{Client, Entry};
+use provara_mcp::install::{Client, Entry, InstallError, Installed};
 use provara_mcp::{
     Config, HttpSettings, PluginSettings, ServeError, Transport, Trouble, VaultSpec, Words,
 };
@@ -353,15 +353,21 @@ fn install(args: &InstallArgs) -> Result<(), Failure> {
         ));
         return out::result(&client.snippet(&entry));
     }
-    let failed = |error: provara_mcp::install::InstallError| {
+    let failed = |error: InstallError| {
         Failure::new(Exit::CouldNot, error::sentence(&error.to_string()))
             .fix("Leave --write out and put what is printed into the file by hand.")
     };
-    let backup = client.write(&entry, &path).map_err(failed)?;
+    let Installed { backup, replaced } = client.write(&entry, &path).map_err(failed)?;
     let mut text = format!("{GOOD}Wrote{GOOD:#} {shown}\n");
     if let Some(backup) = backup {
         let backup = backup.to_string_lossy().into_owned();
         text.push_str(&format!("  before  {}\n", out::clean(&backup)));
+    }
+    if replaced {
+        out::note(&format!(
+            "another server of the name '{}' stood there and was replaced; --name gives this one another.",
+            out::clean(&entry.name)
+        ));
     }
     text.push_str("  Restart the client to use it.\n");
     out::receipt(&output::done(&path), &text)

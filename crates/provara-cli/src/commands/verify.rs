@@ -52,6 +52,18 @@ pub(crate) struct VerifyArgs {
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let path = &args.vault.vault;
+    if let Some(folder) = args.follow_predecessors.as_deref()
+        && !folder.is_dir()
+    {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "'{}' is no directory to look for predecessors in.",
+                folder.display()
+            ),
+        )
+        .fix("Name the folder that holds the vaults which this one continues."));
+    }
     let bar = progress_bar();
     let told = bar.clone();
     let vault = vault::open(path)?.with_progress(Arc::new(move |done, total| {

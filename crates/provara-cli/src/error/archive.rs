@@ -41,7 +41,8 @@ pub(super) fn fix(error: &ArchiveError, vault: &str) -> String {
         ArchiveError::TooLarge { .. } => {
             "If the archive is yours and that large, say so: --max-size BYTES.".to_owned()
         }
-        ArchiveError::Entry { .. }
+        ArchiveError::Damaged { .. }
+        | ArchiveError::Entry { .. }
         | ArchiveError::NoVault
         | ArchiveError::Contradiction { .. }
         | ArchiveError::Invalid { .. } => {

@@ -20,6 +20,10 @@ fn what_the_system_refused_has_its_own_fix() {
     ] {
         assert_eq!(io_fix(&kind.into(), Path::new("/v a")), fix);
     }
+    for number in [23, 24] {
+        let fix = io_fix(&io::Error::from_raw_os_error(number), Path::new("/v a"));
+        assert!(fix.contains("ulimit -n"), "{fix}");
+    }
 }
 
 #[test]

@@ -159,6 +159,11 @@ fn a_missing_keyfile() {
         command.env("PROVARA_KEYFILE", "gone.json")
     });
     answer.refused(3, "gone.json");
+    assert!(
+        answer.stderr.contains("PROVARA_KEYFILE names it"),
+        "{}",
+        answer.stderr
+    );
     assert!(world.tree("vault") == before);
 }
 
@@ -213,6 +218,50 @@ fn a_path_that_is_no_vault() {
         }
     }
     assert!(!world.path("out.csv").exists());
+    let answer = world.run(&["verify", "empty"]);
+    assert!(!answer.stderr.contains("provara init"), "{}", answer.stderr);
+    let answer = world.run(&["verify", "."]);
+    answer.refused(3, "is not a vault");
+    assert!(
+        answer
+            .stderr
+            .contains("Fix: Name the vault itself; there is one below: ./vault"),
+        "{}",
+        answer.stderr
+    );
+}
+
+#[test]
+fn places_that_cannot_be_meant() {
+    let world = World::with_vault();
+    fs::create_dir(world.path("folder")).unwrap();
+    refused(
+        &world,
+        &["append", "vault", "--batch", "folder"],
+        2,
+        "'folder' is a directory, not a batch",
+    );
+    for folder in ["absent", "vault/genesis.json"] {
+        refused(
+            &world,
+            &["verify", "vault", "--follow-predecessors", folder],
+            2,
+            folder,
+        );
+    }
+    refused(
+        &world,
+        &["init", "new", "--private-keys", "-"],
+        2,
+        "Private keys are not written to standard output",
+    );
+    assert!(!world.path("new").exists() && !world.path("-").exists());
+    refused(
+        &world,
+        &["restore", "a.tar", "new", "--max-size", "0"],
+        2,
+        "0",
+    );
 }
 
 #[test]

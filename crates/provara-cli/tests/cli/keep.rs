@@ -233,6 +233,36 @@ fn evidence_is_not_repaired() {
     assert!(answer.stderr.contains("phantom"), "{}", answer.stderr);
 }
 
+/// What has no end is not read to its end.
+#[test]
+fn an_endless_bundle_is_refused() {
+    let world = diverged();
+    let before = world.tree("vault");
+    for (script, code, words) in [
+        ("cat /dev/zero", 2, "a line of more than 64 MiB"),
+        ("yes", 2, "no delta bundle"),
+        // It begins as a bundle: what follows was added to it.
+        ("cat bundle; yes", 1, "the header announces"),
+    ] {
+        done(&world.run(&["delta", "export", "copy", "--output", "bundle", "--force"]));
+        let import = "\"$0\" delta import vault -";
+        let output = std::process::Command::new("bash")
+            .args(["-c", &format!("{{ {script}; }} 2> /dev/null | {import}")])
+            .arg(assert_cmd::cargo::cargo_bin("provara"))
+            .env("HOME", world.path("home"))
+            .current_dir(world.path("."))
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(words), "{script}: {stderr}");
+        assert_eq!(output.status.code(), Some(code), "{script}: {stderr}");
+    }
+    world
+        .run(&["delta", "import", "vault", "/dev/zero"])
+        .refused(2, "a line of more than 64 MiB");
+    assert!(world.tree("vault") == before);
+}
+
 #[test]
 fn a_client_starts_the_server_with_what_was_given() {
     let world = World::with_vault();
@@ -286,6 +316,23 @@ fn a_client_starts_the_server_with_what_was_given() {
         "{}",
         without.stderr
     );
+}
+
+#[test]
+fn a_client_s_file_is_added_to_and_what_is_replaced_is_told() {
+    let world = World::with_vault();
+    let install = |config: &str, more: &[&str]| {
+        let given = ["mcp", "install", "--client", "cursor", "--vault", "vault"];
+        let given = [&given[..], &["--write", "--config", config], more].concat();
+        world.run(&given)
+    };
+    install("/dev/zero", &[]).refused(3, "not a regular file");
+    let told = "another server of the name 'provara' stood there and was replaced";
+    for (more, expected) in [(&[][..], false), (&[], false), (&["--read-only"], true)] {
+        let answer = install("mcp.json", more);
+        assert_eq!(answer.code, 0, "{}", answer.stderr);
+        assert_eq!(answer.stderr.contains(told), expected, "{}", answer.stderr);
+    }
 }
 
 #[test]

@@ -158,19 +158,6 @@ fn each_entry(
     limit: u64,
     mut take: impl FnMut(String, bool, u64, &mut dyn Read) -> Result<(), VaultError>,
 ) -> Result<(), VaultError> {
-    let unreadable = |error: io::Error| {
-        // The tar reader quotes the bytes that it could not read, which may be anything.
-        let reason = match error.kind() {
-            io::ErrorKind::Other | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-                "its contents are damaged, or of another format".to_owned()
-            }
-            _ => error.to_string(),
-        };
-        VaultError::from(ArchiveError::Unreadable {
-            path: path.to_owned(),
-            reason,
-        })
-    };
     // Names and padding count as well: no part of the archive is read without end.
     let bounded = Bounded {
         inner: open(path)?,
@@ -178,12 +165,40 @@ fn each_entry(
     };
     let mut archive = tar::Archive::new(bounded);
     let mut total = 0u64;
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::FileTooLarge => ArchiveError::TooLarge { limit }.into(),
-        _ => unreadable(error),
+    // What the unpacking says is told in our words: it quotes bytes, which may be anything. What the
+    // system says, a disk that fails, is the system's own.
+    let failed = |source: io::Error, begun: bool| {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::FileTooLarge => ArchiveError::TooLarge { limit }.into(),
+            io::ErrorKind::UnexpectedEof => ArchiveError::Damaged {
+                path,
+                reason: "it ends before its contents do",
+            }
+            .into(),
+            io::ErrorKind::Other | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                match begun {
+                    true => ArchiveError::Damaged {
+                        path,
+                        reason: "its contents were changed or cut short",
+                    },
+                    false => ArchiveError::Unreadable {
+                        path,
+                        reason: "its contents are damaged, or of another format".to_owned(),
+                    },
+                }
+                .into()
+            }
+            _ => VaultError::Io {
+                action: "read",
+                path,
+                source,
+            },
+        }
     };
-    for (number, entry) in archive.entries().map_err(failed)?.enumerate() {
-        let mut entry = entry.map_err(failed)?;
+    let entries = archive.entries().map_err(|error| failed(error, false))?;
+    for (number, entry) in entries.enumerate() {
+        let mut entry = entry.map_err(|error| failed(error, number > 0))?;
         let shown = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let refuse = |reason| ArchiveError::Entry {
             entry: shown.clone(),
@@ -222,9 +237,9 @@ fn each_entry(
             return Err(ArchiveError::TooLarge { limit }.into());
         }
         take(name.to_owned(), is_directory, size, &mut entry).map_err(|error| match error {
-            VaultError::Io { source, .. } if source.kind() == io::ErrorKind::FileTooLarge => {
-                ArchiveError::TooLarge { limit }.into()
-            }
+            VaultError::Io {
+                source, path: of, ..
+            } if of == path => failed(source, true),
             error => error,
         })?;
     }

@@ -39,6 +39,13 @@ impl Source {
             path => (File::open(path), path),
         };
         let file = file.map_err(|error| unreadable(name, &error))?;
+        if file.metadata().is_ok_and(|data| data.is_dir()) {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("'{name}' is a directory, not a batch."),
+            )
+            .fix("Name a file of lines {\"type\":…,\"data\":{…}}; '-' reads standard input."));
+        }
         Ok(Self {
             reader: BufReader::with_capacity(1 << 20, file),
             name: name.to_owned(),
