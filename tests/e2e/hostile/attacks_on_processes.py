@@ -198,26 +198,31 @@ def keep_a_secret_in_the_kernel(_: World) -> Any:
 
 @attack()
 def share_memory(_: World) -> Any:
-    """With any process that asks for it by its number, and for as long as the machine runs."""
-    return system_call("shmget", 0x70726F76, 4096, 0o1600)
+    """With any process that is told its number, and for as long as the machine runs."""
+    made = system_call("shmget", 0, 4096, 0o1600)
+    return ctypes.CDLL(None).shmctl(made, 0, None)
 
 
 @attack()
 def share_semaphores(_: World) -> Any:
     """As above."""
-    return system_call("semget", 0x70726F76, 1, 0o1600)
+    made = system_call("semget", 0, 1, 0o1600)
+    return ctypes.CDLL(None).semctl(made, 0, 0)
 
 
 @attack()
 def leave_messages(_: World) -> Any:
     """In a queue of System V."""
-    return system_call("msgget", 0x70726F76, 0o1600)
+    made = system_call("msgget", 0, 0o1600)
+    return ctypes.CDLL(None).msgctl(made, 0, None)
 
 
 @attack()
 def leave_messages_by_name(_: World) -> Any:
     """In a queue of POSIX."""
-    return system_call("mq_open", b"provara-hostile", os.O_CREAT | os.O_RDWR, 0o600, 0)
+    name = f"provara-hostile-{os.getpid()}".encode()
+    system_call("mq_open", name, os.O_CREAT | os.O_RDWR, 0o600, 0)
+    return system_call("mq_unlink", name)
 
 
 @attack(root_only=True)

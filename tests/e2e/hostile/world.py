@@ -102,6 +102,7 @@ _NUMBERS = {
     "semget": (64, 190),
     "msgget": (68, 186),
     "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
     "bpf": (321, 280),
     "inotify_init1": (294, 26),
     "rt_sigqueueinfo": (129, 138),
