@@ -17,6 +17,7 @@ from provara.errors import (
     PluginError,
     UsageError,
     ValidationError,
+    VaultError,
 )
 from provara.report import Report
 
@@ -221,6 +222,10 @@ class Vault:
         )
         for index, event in enumerate(events):
             try:
+                if not isinstance(event, Mapping):
+                    raise UsageError(
+                        f"an event of a batch is a dict, not of type {type(event).__name__}"
+                    )
                 unknown = set(event) - {"type", "data", "actor", "namespace", "confidence"}
                 if unknown or not {"type", "data"} <= set(event):
                     raise UsageError(
@@ -548,7 +553,14 @@ class VaultWriter:
         count = len(self._batch)
         if not count:
             return []
-        receipts, refused = self._batch.commit(self._atomic)
+        try:
+            receipts, refused = self._batch.commit(self._atomic)
+        except VaultError as error:
+            if not self.receipts:
+                raise
+            raise VaultError(
+                f"after {len(self.receipts)} events that are in the log and sealed: {error}"
+            ) from error
         made = [AppendReceipt._from_native(receipt) for receipt in receipts]
         self.receipts.extend(made)
         if refused is not None:
@@ -578,7 +590,8 @@ def _payload(data: object) -> dict[str, Any]:
 
 
 def _before(appended: int) -> str:
-    return f"{appended} events before it are in the log and sealed"
+    events = "1 event before it is" if appended == 1 else f"{appended} events before it are"
+    return f"{events} in the log and sealed"
 
 
 def _unknown(kind: str, name: str, known: list[str]) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from provara import Vault
-from provara.errors import BatchError, UsageError
+from provara.errors import BatchError, UsageError, VaultError
 
 
 @pytest.fixture
@@ -45,17 +45,33 @@ def test_the_first_refused_event_is_named(vault: Vault) -> None:
         {"type": "OBSERVATION", "data": {}, "colour": "red"},
         {"type": "OBSERVATION", "data": {"n": 2**60}},
         {"type": "com.example.nobody.knows", "data": {}},
+        5,
+        None,
+        [["type", "OBSERVATION"]],
     ):
         before = vault.summary()["event_count"]
         with pytest.raises(BatchError, match="event 2 was refused") as raised:
-            vault.append_many([*events(2), bad, *events(1)])
+            vault.append_many([*events(2), cast("dict[str, Any]", bad), *events(1)])
         assert (raised.value.index, raised.value.appended) == (2, 2)
         assert vault.summary()["event_count"] == before + 2
         with pytest.raises(BatchError) as raised:
-            vault.append_many([*events(2), bad, *events(1)], atomic=True)
+            vault.append_many([*events(2), cast("dict[str, Any]", bad), *events(1)], atomic=True)
         assert (raised.value.index, raised.value.appended) == (2, 0)
         assert vault.summary()["event_count"] == before + 2
     assert vault.verify(strict=True).valid
+
+
+def test_what_fails_later_does_not_hide_what_is_in(vault: Vault) -> None:
+    writer = vault.writer()
+    for event in events(2):
+        writer.append(event["type"], event["data"])
+    writer.flush()
+    writer.append("OBSERVATION", {"value": 3})
+    away = vault.path.rename(vault.path.parent / "away")
+    with pytest.raises(VaultError, match="after 2 events that are in the log and sealed: "):
+        writer.flush()
+    away.rename(vault.path)
+    assert vault.verify(strict=True).event_count == 4
 
 
 def test_a_writer_keeps_what_it_took(vault: Vault) -> None:
