@@ -139,7 +139,23 @@ def test_hosts_and_origins(plain: Make, vault: Path) -> None:
         assert post(running, body) == 200
         assert post(running, body, Host="localhost") == 200
         assert post(running, body, Host=f"[::1]:{running.port}") == 200
-        for host in ("evil.example", "evil.example:80", "localhost.evil.example", "10.0.0.1", ""):
+        assert post(running, body, Host="LOCALHOST") == 200
+        for host in (
+            "evil.example",
+            "evil.example:80",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "",
+            "localhost.",
+            "localhost:port",
+            "localhost:99999",
+            "user@localhost",
+            "[::1",
+            "[::1].evil.example",
+            "[::1]80",
+            "[::ffff:10.0.0.1]",
+            "2130706433",
+        ):
             assert post(running, body, Host=host) in (400, 403), host
         assert post(running, body, Origin="http://localhost:6274") == 200
         for origin in (
@@ -147,6 +163,8 @@ def test_hosts_and_origins(plain: Make, vault: Path) -> None:
             "http://localhost.evil.example",
             "null",
             "http://127.0.0.1.evil.example",
+            "http://localhost@evil.example",
+            "http://[::1].evil.example",
             "file://",
         ):
             assert post(running, body, Origin=origin) == 403, origin

@@ -343,7 +343,11 @@ def test_nothing_is_derived_from_what_does_not_verify(
                 ("get_event", {"event_id": "evt_" + "0" * 24}),
                 ("export_vault", {"format": "csv", "name": "x.csv"}),
             ):
-                assert await refused(session, name, **arguments) == told.stderr.strip()
+                # What only the command line can do is no advice here.
+                option = "; --unverified goes on all the same"
+                assert option in told.stderr
+                words = told.stderr.strip().replace(option, "")
+                assert await refused(session, name, **arguments) == words
             await refused(session, "append_event", type="OBSERVATION", data=DOOR)
             with pytest.raises(MCPError):
                 await session.read_resource("provara://vault/beliefs")

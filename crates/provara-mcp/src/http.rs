@@ -362,14 +362,24 @@ impl Door {
     }
 }
 
-/// The host of `host:port`, without the brackets of an IPv6 address.
+/// The host of `host:port`, without the brackets of an IPv6 address; nothing, which is never ours, for
+/// what is no such pair.
 fn host_of(authority: &str) -> &str {
-    if let Some(rest) = authority.strip_prefix('[') {
-        return rest.split_once(']').map_or(rest, |(host, _)| host);
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((host, "")) => (host, None),
+            Some((host, rest)) => (host, Some(rest.strip_prefix(':').unwrap_or("no port"))),
+            None => ("", None),
+        },
+        None => match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    match port {
+        Some(port) if port.parse::<u16>().is_err() => "",
+        _ => host,
     }
-    authority
-        .split_once(':')
-        .map_or(authority, |(host, _)| host)
 }
 
 /// Whether the request carries the token. Takes as long for a wrong one as for the right one.

@@ -4,11 +4,12 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use provara_core::finding::Report;
 use provara_core::keys::Keyfile;
+use provara_core::summary::Summary;
 use provara_vault::{LogSnapshot, Vault, VaultError, VerifyOptions};
 
 use crate::config::VaultName;
@@ -49,6 +50,8 @@ pub(crate) struct State {
 pub(crate) struct Examined {
     pub(crate) report: Report,
     pub(crate) log: Option<Arc<LogSnapshot>>,
+    /// What the log sums up to, once somebody has asked.
+    pub(crate) summary: OnceLock<Summary>,
 }
 
 /// A verdict that holds as long as no file changes.
@@ -122,6 +125,7 @@ impl Served {
         let examined = Arc::new(Examined {
             report,
             log: log.map(|log| Arc::new(log.into_snapshot())),
+            summary: OnceLock::new(),
         });
         let settled = |state: &State| {
             began

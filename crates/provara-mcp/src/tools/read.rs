@@ -103,9 +103,15 @@ pub(crate) fn vault_status(hub: &Hub, served: &Served, job: &Handle) -> Result<A
         .with("warnings", &warnings)
         .with("read_only", &hub.config.read_only);
     if let Some(log) = &examined.log {
-        let summary = log
-            .summary_watched(&|done, total| job.went(done, total))
-            .map_err(|error| served.told(&*hub.words, error))?;
+        let summary = match examined.summary.get() {
+            Some(known) => known,
+            None => {
+                let made = log
+                    .summary_watched(&|done, total| job.went(done, total))
+                    .map_err(|error| served.told(&*hub.words, error))?;
+                examined.summary.get_or_init(|| made)
+            }
+        };
         let actors: std::collections::BTreeMap<_, _> = summary
             .actors
             .iter()
