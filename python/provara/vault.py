@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,55 +16,14 @@ from provara.errors import (
     PluginError,
     UsageError,
     ValidationError,
-    VaultError,
 )
 from provara.report import Report
+from provara.writer import DEFAULT_ACTOR, AppendReceipt, VaultWriter, events_before, payload_of
 
 if TYPE_CHECKING:
     from provara.plugins import PluginRegistry
 
 __all__ = ["AppendReceipt", "Vault", "VaultWriter"]
-
-#: The actor of an append that names none.
-DEFAULT_ACTOR = "provara_user"
-
-
-@dataclass(frozen=True)
-class AppendReceipt:
-    """What an append did: the event is in the log, durable, and under the seal.
-
-    Attributes:
-        event_id: the id of the new event.
-        event_type: its type, as it stands in the log.
-        actor: its actor.
-        key_id: the key that signed it.
-        prev_event_hash: the actor's event before it, or ``None`` for the first.
-        ts_logical: the actor's logical clock.
-        timestamp_utc: when it was written.
-        line: its line in the log, counted from 1.
-        merkle_root: the Merkle root of the renewed seal, in hex.
-        event: the event as it stands in the log.
-        notes: what the user should know, such as a torn tail that was set aside.
-    """
-
-    event_id: str
-    event_type: str
-    actor: str
-    key_id: str
-    prev_event_hash: str | None
-    ts_logical: int
-    timestamp_utc: str
-    line: int
-    merkle_root: str
-    event: dict[str, Any]
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def _from_native(cls, receipt: dict[str, Any]) -> AppendReceipt:
-        names = cls.__dataclass_fields__
-        known = {key: value for key, value in receipt.items() if key in names}
-        known["notes"] = tuple(known.get("notes", ()))
-        return cls(**known)
 
 
 class Vault:
@@ -175,7 +133,7 @@ class Vault:
                 defines the type.
             provara.errors.VaultError: the event could not be written.
         """
-        payload = _payload(data)
+        payload = payload_of(data)
         event_type = self._resolve(type, payload, allow_unregistered)
         receipt = _native.append_event(
             str(self._path),
@@ -246,7 +204,7 @@ class Vault:
                     writer.flush()
                 appended = len(writer.receipts)
                 raise BatchError(
-                    f"event {index} was refused: {error}\n{_before(appended)}", index, appended
+                    f"event {index} was refused: {error}\n{events_before(appended)}", index, appended
                 ) from error
         writer.flush()
         return writer.receipts
@@ -488,110 +446,6 @@ def _timestamp(name: str, value: str | datetime | None) -> str | None:
     if value.tzinfo is None:
         raise UsageError(f"'{name}' is a datetime without a time zone")
     return value.astimezone(timezone.utc).isoformat(timespec="microseconds")
-
-
-class VaultWriter:
-    """Appends events in groups; made by :meth:`Vault.writer`.
-
-    An event that was appended is in the log, durable and sealed after :meth:`flush`, at the
-    latest at the end of the ``with`` block, also one that ends with an exception.  Other writers
-    are kept out only while a group is written.
-    """
-
-    #: How many events are written together.
-    GROUP = 16384
-
-    def __init__(
-        self,
-        vault: Vault,
-        keyfile: str | os.PathLike[str] | None,
-        key_id: str | None,
-        allow_unregistered: bool,
-        atomic: bool,
-    ) -> None:
-        self._vault = vault
-        self._allow_unregistered = allow_unregistered
-        self._atomic = atomic
-        self._batch = _native.Batch(
-            str(vault.path), None if keyfile is None else os.fspath(keyfile), key_id
-        )
-        self._taken = 0
-        #: The receipts of the events that are durable and sealed.
-        self.receipts: list[AppendReceipt] = []
-
-    def append(
-        self,
-        type: str,  # noqa: A002 - the name of the field in an event
-        data: Mapping[str, Any],
-        *,
-        actor: str = DEFAULT_ACTOR,
-        namespace: str | None = None,
-        confidence: float | None = None,
-    ) -> None:
-        """Take an event; see :meth:`Vault.append`.
-
-        Raises:
-            provara.errors.UsageError: the event is refused, and no other.
-            provara.errors.BatchError: an event that was taken before is refused.
-        """
-        payload = _payload(data)
-        event_type = self._vault._resolve(type, payload, self._allow_unregistered)
-        self._batch.add(
-            event_type, payload, actor=actor, namespace=namespace, confidence=confidence
-        )
-        if len(self._batch) >= self.GROUP and not self._atomic:
-            self.flush()
-
-    def flush(self) -> list[AppendReceipt]:
-        """Write, sync and seal what was taken; return its receipts.
-
-        Raises:
-            provara.errors.BatchError: an event is refused; those before it are in the log and
-                sealed, those after it are not.
-            provara.errors.VaultError: the events could not be written.
-        """
-        count = len(self._batch)
-        if not count:
-            return []
-        try:
-            receipts, refused = self._batch.commit(self._atomic)
-        except VaultError as error:
-            if not self.receipts:
-                raise
-            raise VaultError(
-                f"after {len(self.receipts)} events that are in the log and sealed: {error}"
-            ) from error
-        made = [AppendReceipt._from_native(receipt) for receipt in receipts]
-        self.receipts.extend(made)
-        if refused is not None:
-            index, reason = refused
-            appended = len(self.receipts)
-            raise BatchError(
-                f"event {self._taken + index} was refused: {reason}\n{_before(appended)}",
-                self._taken + index,
-                appended,
-            )
-        self._taken += count
-        return made
-
-    def __enter__(self) -> VaultWriter:
-        return self
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        if error is None or not self._atomic:
-            self.flush()
-
-
-def _payload(data: object) -> dict[str, Any]:
-    """Return a copy of an event's data, which a caller without a type checker may get wrong."""
-    if not isinstance(data, Mapping):
-        raise UsageError(f"the data of an event is a dict, not of type {type(data).__name__}")
-    return dict(data)
-
-
-def _before(appended: int) -> str:
-    events = "1 event before it is" if appended == 1 else f"{appended} events before it are"
-    return f"{events} in the log and sealed"
 
 
 def _unknown(kind: str, name: str, known: list[str]) -> str:
