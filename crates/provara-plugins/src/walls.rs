@@ -26,6 +26,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::launch::Raw;
 
+pub(crate) use secrets::holds_keys;
+
 /// How far a plugin process is confined.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

@@ -119,12 +119,12 @@ fn force_spares_vaults_keys_and_full_directories() {
     assert!(refused(&deep), "a vault at any depth");
     let keyfile = dir.path().join("keys.json");
     let key = provara_core::keys::SigningKey::from_seed(&[1; 32]);
-    fs::write(
-        &keyfile,
-        provara_core::keys::Keyfile::new(vec![key]).to_json(),
-    )
-    .unwrap();
-    assert!(refused(&keyfile));
+    let text = provara_core::keys::Keyfile::new(vec![key]).to_json();
+    let padded = [b"\xEF\xBB\xBF// mine\n", text.as_slice(), &[b' '; 3 << 20]].concat();
+    for shape in [padded.as_slice(), text.as_slice()] {
+        fs::write(&keyfile, shape).unwrap();
+        assert!(refused(&keyfile));
+    }
     let full = dir.path().join("full");
     fs::create_dir_all(full.join("a/b")).unwrap();
     fs::write(full.join("a/b/report.json"), "{}").unwrap();

@@ -8,18 +8,14 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use provara_core::keys::looks_like_keyfile;
-
 use super::{StagingError, sync};
+use crate::walls::holds_keys;
 
 /// How many files and directories are looked at before a directory is replaced.
 pub(super) const MAX_LOOKED_AT: usize = 100_000;
 
 /// The deepest directory of an output.
 const MAX_DEPTH: usize = 128;
-
-/// A keyfile of this size, in bytes, would hold some 10,000 keys.
-const LARGEST_KEYFILE: u64 = 2 << 20;
 
 /// What must not be lost to an output, whatever was asked: replacing a link or a device by accident
 /// is worse than asking for another name, and a vault or a key cannot be made again. A directory
@@ -31,7 +27,7 @@ pub(super) fn precious(path: &Path, data: &fs::Metadata, limit: usize) -> Option
     if !data.is_file() {
         return Some("neither a file nor a directory");
     }
-    is_keyfile(path, data).then_some("a keyfile")
+    holds_keys(path).then_some("a file that holds keys")
 }
 
 fn precious_within(root: &Path, limit: usize) -> Option<&'static str> {
@@ -52,16 +48,12 @@ fn precious_within(root: &Path, limit: usize) -> Option<&'static str> {
             let Ok(data) = entry.metadata() else { continue };
             if data.is_dir() {
                 open.push(entry.path());
-            } else if data.is_file() && is_keyfile(&entry.path(), &data) {
-                return Some("a directory that holds a keyfile");
+            } else if data.is_file() && holds_keys(&entry.path()) {
+                return Some("a directory that holds keys");
             }
         }
     }
     None
-}
-
-fn is_keyfile(path: &Path, data: &fs::Metadata) -> bool {
-    data.len() <= LARGEST_KEYFILE && fs::read(path).is_ok_and(|text| looks_like_keyfile(&text))
 }
 
 /// Checks that an output consists of files and directories of its own, and writes it through to

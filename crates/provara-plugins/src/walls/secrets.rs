@@ -62,6 +62,11 @@ pub(super) fn keyfiles(vault: &Path) -> Result<Vec<PathBuf>, PathsError> {
     Ok(found)
 }
 
+/// Whether a regular file holds keys; see [`Look::holds_keys`].
+pub(crate) fn holds_keys(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| Look::default().holds_keys(file))
+}
+
 /// Looks for keys in files, one after the other.
 #[derive(Default)]
 pub(super) struct Look {
