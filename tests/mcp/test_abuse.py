@@ -1,23 +1,19 @@
-"""What a hostile or broken client may try: each is refused, and the server lives on."""
+"""What a hostile or broken client may try over HTTP: each is refused, and the server lives on."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import socket
-import subprocess
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from conftest import Make
-from support_mcp import TOKEN, Http, Server, over_http, until
+from support_mcp import TOKEN, Http, over_http, until
 from test_client import DOOR, call
 
 HEADERS = {
@@ -122,6 +118,12 @@ def logged(running: Http, words: str, times: int = 1) -> None:
     until(lambda: sum(words in line for line in running.lines) >= times, 10)
 
 
+def request(number: int, method: str, **parameters: Any) -> bytes:
+    """A request as a line."""
+    message = {"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}
+    return json.dumps(message).encode() + b"\n"
+
+
 def healthy(running: Http) -> None:
     """The server lives and serves a client from beginning to end."""
     assert running.alive()
@@ -202,6 +204,59 @@ def test_sessions_are_checked(plain: Make, vault: Path) -> None:
         # The wrong order: a request of an older revision before there is a session.
         assert post(running, listing) >= 400
         healthy(running)
+
+
+def ending(session: str) -> bytes:
+    """The request that ends a session."""
+    start = "DELETE /mcp HTTP/1.1\r\nHost: localhost"
+    return f"{start}\r\nmcp-session-id: {session}\r\n\r\n".encode()
+
+
+def test_a_session_ends_once(plain: Make, vault: Path) -> None:
+    with plain("--vault", vault).http() as running:
+        session = opened(running)
+        statuses = [raw(running, ending(id)).split()[1] for id in ("nothing", session, session)]
+        assert statuses == [b"404", b"202", b"404"]
+        logged(running, "the session is not open", 2)
+
+
+def test_one_id_twice_over_http(plain: Make, vault: Path) -> None:
+    """As over stdio: every request of one id is answered, and all but one with an error."""
+    with plain("--vault", vault).http() as running:
+        session, other = opened(running), opened(running)
+        answers: list[bytes] = []
+
+        def ask(body: bytes, session: str) -> None:
+            sent = head(len(body), mcp_session_id=session, Connection="close") + body
+            answers.append(raw(running, sent, wait=20, until=b"never\0"))
+
+        body = request(7, "tools/call", name="verify_vault", arguments={})
+        refused = 0
+        for _ in range(5):
+            asking = [threading.Thread(target=ask, args=(body, session)) for _ in range(20)]
+            # In another session the id is another request's.
+            asking.append(threading.Thread(target=ask, args=(request(7, "ping"), other)))
+            for thread in asking:
+                thread.start()
+            for thread in asking:
+                thread.join()
+            assert all(b'"id":7' in answer for answer in answers), answers
+            assert any(b"structuredContent" in answer for answer in answers)
+            assert b"error" not in next(a for a in answers if b'"result":{}' in a)
+            refused += sum(b"a request with this id is in hand" in answer for answer in answers)
+            answers.clear()
+        assert refused
+        logged(running, "with this id is in hand", refused)
+        # Whoever hangs up in the middle leaves the id to the next once its handler has ended.
+        sent = head(len(body), mcp_session_id=session) + body
+        with socket.create_connection(("127.0.0.1", running.port)) as connection:
+            connection.sendall(sent)
+
+        def free() -> bool:
+            ask(request(7, "ping"), session)
+            return b'"result"' in answers[-1]
+
+        until(free, 10)
 
 
 def test_malformed_requests(plain: Make, vault: Path) -> None:
@@ -313,8 +368,7 @@ def test_more_sessions_than_there_are_places(plain: Make, vault: Path) -> None:
         assert post(running, body) == 503
         logged(running, "256 sessions are open")
         # One that ends makes room.
-        end = f"DELETE /mcp HTTP/1.1\r\nHost: localhost\r\nmcp-session-id: {session}\r\n\r\n"
-        assert raw(running, end.encode()).split()[1].startswith(b"2")
+        assert raw(running, ending(session)).split()[1].startswith(b"2")
         healthy(running)
 
 
@@ -333,243 +387,3 @@ def test_sessions_and_calls_leave_nothing_behind(plain: Make, vault: Path) -> No
         anyio.run(sessions, running, 60)
         # A session costs about 180 KiB while it lives: all of them together would be seen.
         assert running.memory() - before < 4 << 10
-
-
-# ------------------------------------------------------------------------------ stdio
-
-
-def request(number: int, method: str, **parameters: Any) -> bytes:
-    """A request as a line."""
-    message = {"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}
-    return json.dumps(message).encode() + b"\n"
-
-
-def resident(process: int) -> int:
-    """Resident memory in KiB."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return int(next(line for line in status.splitlines() if "VmRSS" in line).split()[1])
-
-
-class Pipe:
-    """A server over stdio, spoken to by hand."""
-
-    def __init__(self, process: subprocess.Popen[bytes]):
-        self.process = process
-
-    def send(self, message: object) -> None:
-        data = message if isinstance(message, bytes) else json.dumps(message).encode()
-        assert self.process.stdin is not None
-        self.process.stdin.write(data + b"\n")
-        self.process.stdin.flush()
-
-    def receive(self, request: int) -> dict[str, Any]:
-        """The answer to a request; what comes before it is of no interest here."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            message = json.loads(line)
-            if message.get("id") == request:
-                return dict(message)
-        raise AssertionError("the server ended")
-
-    def ask(self, request: int, method: str, **parameters: Any) -> dict[str, Any]:
-        self.send({"jsonrpc": "2.0", "id": request, "method": method, "params": parameters})
-        return self.receive(request)
-
-
-@contextlib.contextmanager
-def pipe(server: Server, greet: bool = True) -> Iterator[Pipe]:
-    with server.log.open("wb") as log:
-        process = subprocess.Popen(
-            [server.executable, *server.arguments],
-            env=server.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-        )
-    try:
-        opened = Pipe(process)
-        if greet:
-            opened.send(INITIALIZE)
-            opened.receive(0)
-            opened.send(INITIALIZED)
-        yield opened
-    finally:
-        assert process.stdin is not None and process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        try:
-            process.wait(15)
-        finally:
-            process.kill()
-            process.wait()
-            process.stdout.close()
-
-
-def test_nonsense_over_stdio(plain: Make, vault: Path) -> None:
-    server = plain("--vault", vault)
-    with pipe(server) as opened:
-        assert opened.process.stdout is not None
-        opened.send(b"")
-        for nonsense, (code, number) in NONSENSE.items():
-            opened.send(nonsense)
-            answer = json.loads(opened.process.stdout.readline())
-            assert (answer["error"]["code"], answer["id"]) == (code, number), nonsense[:80]
-        # Too long, the id before or behind what makes it so; nothing is answered to an answer.
-        long = b"x" * (10 << 20)
-        opened.send(b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"' + long)
-        assert opened.receive(1)["error"]["code"] == -32600
-        opened.send(b'{"method":"tools/call","params":{"x":"' + long + b'"},"id":"two"}')
-        answer = json.loads(opened.process.stdout.readline())
-        assert answer["id"] == "two" and "9 MiB" in answer["error"]["message"]
-        opened.send(b'{"jsonrpc":"1.0","id":1,"result":{}}')
-        assert opened.ask(2, "no/such/method")["error"]["code"] == -32601
-        for parameters in MISFITS:
-            opened.send({"jsonrpc": "2.0", "id": 3, "method": "tools/call"} | parameters)
-            assert opened.receive(3)["error"]["code"] == -32602, parameters
-        # A second greeting does not bring the first client down.
-        opened.send(INITIALIZE | {"id": 5})
-        opened.receive(5)
-        answer = opened.ask(6, "tools/call", name="get_vault_status", arguments={})
-        assert answer["result"]["structuredContent"]["valid"]
-    log = server.log.read_text()
-    assert log.count("refused a message") == len(NONSENSE) + 3
-    assert log.count("refused a request") == len(MISFITS)
-
-
-def test_one_id_twice_over_stdio(plain: Make, vault: Path) -> None:
-    """Two requests of one id could not be told apart: the second is refused while the first runs."""
-    with pipe(plain("--vault", vault)) as opened:
-        assert opened.process.stdin is not None and opened.process.stdout is not None
-        one = request(7, "tools/call", name="verify_vault", arguments={})
-        opened.process.stdin.write(one * 20)
-        opened.process.stdin.flush()
-        answers = [json.loads(opened.process.stdout.readline()) for _ in range(20)]
-        assert any("result" in answer for answer in answers)
-        refused = [answer["error"]["message"] for answer in answers if "error" in answer]
-        assert refused and all("in hand" in message for message in refused)
-        assert "result" in opened.ask(7, "ping")
-
-
-def test_the_wrong_order_over_stdio(plain: Make, vault: Path) -> None:
-    log = vault / "events" / "events.ndjson"
-    before = log.read_bytes()
-    with pipe(plain("--vault", vault), greet=False) as opened:
-        arguments = {"type": "OBSERVATION", "data": DOOR}
-        opened.send(
-            {
-                "jsonrpc": "2.0",
-                "id": 1,
-                "method": "tools/call",
-                "params": {"name": "append_event", "arguments": arguments},
-            }
-        )
-        # The first message has to open a session: this one is answered with an error.
-        assert "error" in opened.receive(1)
-        # A notice of a session that is not open ends nothing.
-        opened.send(INITIALIZED)
-        opened.send(INITIALIZE)
-        assert "result" in opened.receive(0)
-    assert log.read_bytes() == before
-
-
-def test_a_reader_that_stalls_over_stdio(plain: Make, vault: Path) -> None:
-    """A client that asks and never reads: it is not read either, and the server does not grow."""
-    server = plain("--vault", vault)
-    with pipe(server) as opened:
-        opened.ask(1, "tools/list")
-        before = resident(opened.process.pid)
-        assert opened.process.stdin is not None
-        stdin = opened.process.stdin.fileno()
-        os.set_blocking(stdin, False)
-        number = 2
-        rest = b""
-        taken = 0.0
-        # Until nothing more is taken for a second.
-        while time.monotonic() - taken < 1 or not taken:
-            if not rest:
-                rest = request(number, "tools/list")
-                number += 1
-            with contextlib.suppress(BlockingIOError):
-                rest = rest[os.write(stdin, rest) :]
-                taken = time.monotonic()
-        assert opened.process.poll() is None
-        # What waits in the server, and what the two pipes hold.
-        assert 256 < number < 4096
-        assert resident(opened.process.pid) - before < 16 << 10
-        # Every request that was taken whole is answered once the client reads.
-        os.set_blocking(stdin, True)
-        reader = threading.Thread(target=lambda: opened.receive(number))
-        reader.start()
-        os.write(stdin, rest + request(number, "ping"))
-        reader.join(60)
-        assert not reader.is_alive()
-
-
-@pytest.mark.parametrize("requests", [1, 40, 5000])
-def test_a_client_that_closes_its_end_and_never_reads(
-    plain: Make, vault: Path, requests: int
-) -> None:
-    """Its answers fill the pipe; the server gives it some seconds and ends."""
-    with pipe(plain("--vault", vault)) as opened:
-        assert opened.process.stdin is not None
-        stdin = opened.process.stdin.fileno()
-        os.set_blocking(stdin, False)
-        with contextlib.suppress(BlockingIOError):
-            for number in range(requests):
-                os.write(stdin, request(number + 1, "tools/list"))
-        time.sleep(1)
-        opened.process.stdin.close()
-        until(lambda: opened.process.poll() is not None, 14)
-        assert opened.process.returncode == 0
-
-
-READS = ("get_vault_status", "verify_vault", "query_events", "replay_beliefs", "reduce_vault")
-
-
-@pytest.mark.parametrize("path", ["events/events.ndjson", "identity/keys.json", "policies/extra"])
-@pytest.mark.parametrize("kind", ["pipe", "loop", "device"])
-def test_what_cannot_be_read_to_its_end_is_no_file_of_a_vault(
-    plain: Make, vault: Path, path: str, kind: str
-) -> None:
-    """A vault may come from anywhere: no call waits for it, and nothing is derived from it."""
-    with pipe(plain("--vault", vault)) as opened:
-        place = vault / path
-        place.parent.mkdir(exist_ok=True)
-        place.unlink(missing_ok=True)
-        if kind == "pipe":
-            os.mkfifo(place)
-        else:
-            place.symlink_to(place if kind == "loop" else "/dev/zero")
-        answers: list[Any] = []
-
-        def ask() -> None:
-            for number, tool in enumerate(READS, 1):
-                answer = opened.ask(number, "tools/call", name=tool, arguments={})
-                answers.append(answer["result"])
-
-        asking = threading.Thread(target=ask, daemon=True)
-        asking.start()
-        asking.join(20)
-        assert len(answers) == len(READS)
-        assert [answer["structuredContent"]["valid"] for answer in answers[:2]] == [False, False]
-        assert all(answer["isError"] for answer in answers[2:])
-
-
-def test_a_client_that_vanishes_in_mid_call(plain: Make, vault: Path) -> None:
-    server = plain("--vault", vault)
-    with pipe(server) as opened:
-        for number in range(1, 6):
-            arguments = {"type": "OBSERVATION", "data": DOOR | {"value": number}}
-            opened.send(
-                {
-                    "jsonrpc": "2.0",
-                    "id": number,
-                    "method": "tools/call",
-                    "params": {"name": "append_event", "arguments": arguments},
-                }
-            )
-        opened.process.stdin.close()  # type: ignore[union-attr]
-        opened.process.stdout.close()  # type: ignore[union-attr]
-        until(lambda: opened.process.poll() is not None, 15)
-    done = server.run("verify", vault)
-    assert done.returncode == 0, done.stdout

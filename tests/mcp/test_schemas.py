@@ -143,7 +143,7 @@ def test_inputs_from_schemas(acme: Make, vault: Path, tmp_path: Path, vaults: st
                 before = log.read_bytes(), sorted(out.iterdir()), sorted(made.iterdir())
                 for arguments in invalid(schema, dice):
                     if not isinstance(arguments, dict):
-                        # Arguments are an object; another type is no call, which test_abuse.py sends.
+                        # Arguments are an object; another type is no call, which test_abuse*.py send.
                         continue
                     with pytest.raises(jsonschema.ValidationError):
                         jsonschema.validate(arguments, schema, format_checker=checker)

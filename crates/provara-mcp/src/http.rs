@@ -4,12 +4,11 @@
 //! is a name that is not ours (DNS rebinding), or whose `Origin` is a page of somebody else. A token,
 //! where there is one, is compared in constant time.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::BoxBody;
@@ -18,9 +17,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{
-    SessionId, SessionManager, StreamableHttpServerConfig, StreamableHttpService,
+    SessionId, StreamableHttpServerConfig, StreamableHttpService,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -30,6 +28,7 @@ use crate::hub::Hub;
 use crate::message;
 use crate::patience::Patience;
 use crate::session::Session;
+use crate::sessions::Sessions;
 use crate::{MAX_MESSAGE, ServeError};
 
 /// The path of the one endpoint.
@@ -37,15 +36,6 @@ const ENDPOINT: &str = "/mcp";
 
 /// The most connections at a time; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 256;
-
-/// The most sessions at a time. One more takes the place of that which was silent for longest.
-const MAX_SESSIONS: usize = 256;
-
-/// How long a session must have been silent to lose its place.
-const SILENT: Duration = Duration::from_secs(300);
-
-/// How long a session is kept that nobody asks for: an agent may think for long.
-const SESSION_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 /// What all requests in hand may weigh, in KiB, whether their clients still wait or not.
 const MAX_LOAD: usize = 32 << 10;
@@ -68,16 +58,14 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(180);
 const JSON: &str = "application/json";
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
-type Protocol = StreamableHttpService<Session, LocalSessionManager>;
+type Protocol = StreamableHttpService<Session, Sessions>;
 
 /// What every connection needs.
 struct Door {
     settings: HttpSettings,
     /// The address that is listened on.
     address: SocketAddr,
-    sessions: Arc<LocalSessionManager>,
-    /// When each session was last asked for.
-    seen: Mutex<HashMap<SessionId, Instant>>,
+    sessions: Arc<Sessions>,
     load: Arc<Semaphore>,
     protocol: Protocol,
 }
@@ -90,9 +78,7 @@ pub(crate) async fn serve(hub: &Arc<Hub>, settings: &HttpSettings) -> Result<(),
     };
     let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let mut sessions = LocalSessionManager::default();
-    sessions.session_config.keep_alive = Some(SESSION_LIMIT);
-    let sessions = Arc::new(sessions);
+    let sessions = Arc::new(Sessions::new());
     // Hosts and origins are judged here, where a refusal is logged.
     let config = StreamableHttpServerConfig::default()
         .disable_allowed_hosts()
@@ -109,7 +95,6 @@ pub(crate) async fn serve(hub: &Arc<Hub>, settings: &HttpSettings) -> Result<(),
         settings: settings.clone(),
         address,
         sessions,
-        seen: Mutex::default(),
         load: Arc::new(Semaphore::new(MAX_LOAD)),
         protocol,
     });
@@ -168,7 +153,7 @@ fn is_timeout(error: &hyper::Error) -> bool {
         .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
-/// The session that a request is for, or that an answer opens.
+/// The session that a request is for.
 fn session_of(headers: &HeaderMap) -> Option<SessionId> {
     let session = headers.get("mcp-session-id")?.to_str().ok()?;
     Some(session.into())
@@ -207,9 +192,6 @@ impl Door {
             log(reason);
             return refused(StatusCode::REQUEST_TIMEOUT, reason);
         };
-        if let Some(session) = session_of(answer.headers()) {
-            self.seen().insert(session, Instant::now());
-        }
         let status = answer.status();
         if !status.is_client_error() && !status.is_server_error() {
             return answer;
@@ -226,12 +208,17 @@ impl Door {
     async fn admit<B>(&self, request: &mut Request<B>) -> Result<(), (StatusCode, String)> {
         self.judge(request)?;
         match session_of(request.headers()) {
-            Some(session) => {
-                if let Some(seen) = self.seen().get_mut(&session) {
-                    *seen = Instant::now();
-                }
+            // The protocol's library would call the end of what never began a success.
+            Some(session)
+                if !self.sessions.touch(&session) && request.method() == Method::DELETE =>
+            {
+                return Err((StatusCode::NOT_FOUND, "the session is not open".to_owned()));
             }
-            None if request.method() == Method::POST => self.make_room().await?,
+            Some(_) => {}
+            None if request.method() == Method::POST => {
+                let full = |reason| (StatusCode::SERVICE_UNAVAILABLE, reason);
+                self.sessions.make_room().await.map_err(full)?;
+            }
             None => {}
         }
         if request.method() == Method::POST {
@@ -244,34 +231,6 @@ impl Door {
             request.extensions_mut().insert(Arc::new(load));
         }
         Ok(())
-    }
-
-    /// Makes room for one more session.
-    async fn make_room(&self) -> Result<(), (StatusCode, String)> {
-        let open = self.sessions.sessions.read().await;
-        if open.len() < MAX_SESSIONS {
-            return Ok(());
-        }
-        let silent = {
-            let mut seen = self.seen();
-            seen.retain(|session, _| open.contains_key(session));
-            let oldest = seen.iter().min_by_key(|(_, seen)| **seen);
-            oldest
-                .filter(|(_, seen)| seen.elapsed() >= SILENT)
-                .map(|(session, _)| Arc::clone(session))
-        };
-        drop(open);
-        let Some(silent) = silent else {
-            let reason = format!("{MAX_SESSIONS} sessions are open");
-            return Err((StatusCode::SERVICE_UNAVAILABLE, reason));
-        };
-        // One that has ended by itself meanwhile has made room, too.
-        let _ = self.sessions.close_session(&silent).await;
-        Ok(())
-    }
-
-    fn seen(&self) -> MutexGuard<'_, HashMap<SessionId, Instant>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a request may come in.

@@ -28,6 +28,7 @@
 //! | `message`, `lines` | what is a message, and what is answered to what is none |
 //! | `pipe` | stdio: a client that does not read is not read |
 //! | `http`, `patience` | the door: tokens, hosts, origins, limits; clients that do not read |
+//! | `sessions` | over HTTP: how many sessions, how long, and what each has in hand |
 //! | `install` | configurations of clients |
 
 mod args;
@@ -49,6 +50,7 @@ mod prompts;
 mod resources;
 mod served;
 mod session;
+mod sessions;
 mod tools;
 mod uri;
 mod watch;

@@ -1,7 +1,7 @@
 //! One message out of bytes, and what is answered to bytes that are none (JSON-RPC 2.0, section 5.1).
 
 use rmcp::RoleServer;
-use rmcp::model::{ErrorCode, RequestId};
+use rmcp::model::{ErrorCode, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage};
 use rmcp::service::RxJsonRpcMessage;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -33,8 +33,9 @@ impl Refused {
         }
     }
 
-    /// A request that is one, and is not taken all the same.
-    pub(crate) fn request(id: RequestId, reason: &str) -> Self {
+    /// A request whose id is that of one that is not answered yet.
+    pub(crate) fn in_hand(id: RequestId) -> Self {
+        let reason = "a request with this id is in hand";
         Self {
             id: Some(id),
             ..Self::new(ErrorCode::INVALID_REQUEST, reason)
@@ -58,18 +59,28 @@ impl Refused {
 
     /// The answer, unless there is none to be given.
     pub(crate) fn answer(&self) -> Option<Value> {
+        (!self.is_answer).then(|| {
+            json!({
+                "jsonrpc": "2.0",
+                "id": self.id,
+                "error": {"code": self.code, "message": self.text()}
+            })
+        })
+    }
+
+    /// The answer as a message, for what has an id and so cannot be an answer itself.
+    pub(crate) fn error(self) -> ServerJsonRpcMessage {
+        let error = ErrorData::new(self.code, self.text(), None);
+        JsonRpcMessage::error(error, self.id)
+    }
+
+    fn text(&self) -> String {
         let name = match self.code {
             ErrorCode::PARSE_ERROR => "Parse error",
             ErrorCode::INVALID_PARAMS => "Invalid parameters",
             _ => "Invalid request",
         };
-        (!self.is_answer).then(|| {
-            json!({
-                "jsonrpc": "2.0",
-                "id": self.id,
-                "error": {"code": self.code, "message": format!("{name}: {}", self.reason)}
-            })
-        })
+        format!("{name}: {}", self.reason)
     }
 }
 

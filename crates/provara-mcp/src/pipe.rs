@@ -188,8 +188,7 @@ where
         let mut load = self.room.load();
         if !load.open.insert(request.id.clone()) {
             drop(load);
-            let reason = "a request with this id is in hand";
-            return self.refuse(&Refused::request(request.id, reason));
+            return self.refuse(&Refused::in_hand(request.id));
         }
         load.bytes += bytes;
         drop(load);
