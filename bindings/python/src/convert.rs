@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use provara_core::canonical::write_string;
 use provara_core::json::{self, Build, MAX_DEPTH, Object, ParseError, Value, is_integer_token};
 use provara_core::number::python_float;
 use pyo3::prelude::*;
@@ -353,39 +352,6 @@ fn type_name(value: &Bound<'_, PyAny>) -> String {
         |_| "?".to_owned(),
         |name| name.to_string_lossy().into_owned(),
     )
-}
-
-/// Writes a value as compact JSON, members in their order, number tokens as they stand.
-pub(crate) fn write_compact(out: &mut Vec<u8>, value: &Value<'_>) {
-    match value {
-        Value::Null => out.extend_from_slice(b"null"),
-        Value::Bool(true) => out.extend_from_slice(b"true"),
-        Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Number(token) => out.extend_from_slice(token.as_bytes()),
-        Value::String(text) => write_string(out, text),
-        Value::Array(items) => {
-            out.push(b'[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write_compact(out, item);
-            }
-            out.push(b']');
-        }
-        Value::Object(members) => {
-            out.push(b'{');
-            for (index, (key, value)) in members.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write_string(out, key);
-                out.push(b':');
-                write_compact(out, value);
-            }
-            out.push(b'}');
-        }
-    }
 }
 
 /// Builds the Python object of strict JSON text that this program wrote itself.

@@ -42,9 +42,8 @@ fn parse_json<'py>(py: Python<'py>, text: &Bound<'py, PyAny>) -> PyResult<Bound<
 /// Writes an object as compact JSON, members in their order.
 #[pyfunction]
 fn to_json(value: &Bound<'_, PyAny>) -> PyResult<String> {
-    let mut out = Vec::new();
-    convert::write_compact(&mut out, &convert::from_python(value)?);
-    Ok(String::from_utf8(out)?)
+    let text = canonical::compact(&convert::from_python(value)?);
+    Ok(String::from_utf8(text)?)
 }
 
 /// Writes an object as canonical JSON (RFC 8785).

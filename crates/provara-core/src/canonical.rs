@@ -3,6 +3,7 @@
 //! [`jcs`] is RFC 8785, the form that is written. [`token_preserving`] is the form of older
 //! vaults, which is only read: keys by code point, number tokens as they stand.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::json::{self, Object, Value, is_integer_token};
@@ -75,7 +76,15 @@ pub fn jcs_of<T: serde::Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Canoni
 #[must_use]
 pub fn token_preserving(value: &Value<'_>) -> Vec<u8> {
     let mut out = Vec::new();
-    write_tokens(&mut out, value);
+    write_tokens(&mut out, value, by_code_point);
+    out
+}
+
+/// Compact JSON with every member in its place and every number as it was written: no canonical form.
+#[must_use]
+pub fn compact(value: &Value<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_tokens(&mut out, value, as_it_stands);
     out
 }
 
@@ -147,7 +156,7 @@ fn write_jcs<'a>(
             }
             out.push(b'}');
         }
-        scalar => write_tokens(out, scalar),
+        scalar => write_tokens(out, scalar, as_it_stands),
     }
     Ok(())
 }
@@ -171,7 +180,22 @@ fn write_jcs_number(
     Ok(())
 }
 
-fn write_tokens(out: &mut Vec<u8>, value: &Value<'_>) {
+/// The members of an object, in the order in which they are written.
+type Members<'m, 'a> = Vec<&'m (Cow<'a, str>, Value<'a>)>;
+
+fn as_it_stands<'m, 'a>(members: &'m Object<'a>) -> Members<'m, 'a> {
+    members.iter().collect()
+}
+
+fn by_code_point<'m, 'a>(members: &'m Object<'a>) -> Members<'m, 'a> {
+    sorted(members, str::cmp)
+}
+
+fn write_tokens<'a>(
+    out: &mut Vec<u8>,
+    value: &Value<'a>,
+    order: for<'m> fn(&'m Object<'a>) -> Members<'m, 'a>,
+) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
@@ -184,20 +208,19 @@ fn write_tokens(out: &mut Vec<u8>, value: &Value<'_>) {
                 if index > 0 {
                     out.push(b',');
                 }
-                write_tokens(out, item);
+                write_tokens(out, item, order);
             }
             out.push(b']');
         }
         Value::Object(members) => {
             out.push(b'{');
-            let by_code_point = |a: &str, b: &str| a.cmp(b);
-            for (index, (key, item)) in sorted(members, by_code_point).into_iter().enumerate() {
+            for (index, (key, item)) in order(members).into_iter().enumerate() {
                 if index > 0 {
                     out.push(b',');
                 }
                 write_string(out, key);
                 out.push(b':');
-                write_tokens(out, item);
+                write_tokens(out, item, order);
             }
             out.push(b'}');
         }
@@ -207,9 +230,9 @@ fn write_tokens(out: &mut Vec<u8>, value: &Value<'_>) {
 fn sorted<'m, 'a>(
     members: &'m Object<'a>,
     order: impl Fn(&str, &str) -> Ordering,
-) -> Vec<(&'m str, &'m Value<'a>)> {
-    let mut list: Vec<_> = members.iter().map(|(key, value)| (&**key, value)).collect();
-    list.sort_unstable_by(|a, b| order(a.0, b.0));
+) -> Members<'m, 'a> {
+    let mut list: Members<'m, 'a> = members.iter().collect();
+    list.sort_unstable_by(|(a, _), (b, _)| order(a, b));
     list
 }
 
