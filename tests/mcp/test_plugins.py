@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -189,6 +190,60 @@ def test_a_misbehaving_plugin_breaks_nothing(
     assert server.run("verify", vault).returncode == 0
 
 
+def texts(value: Any) -> list[str]:
+    """Every text in a JSON value, the names of members among them."""
+    if isinstance(value, dict):
+        return [*value, *(text for item in value.values() for text in texts(item))]
+    if isinstance(value, list):
+        return [text for item in value for text in texts(item)]
+    return [value] if isinstance(value, str) else []
+
+
+UNSAFE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+@pytest.mark.parametrize("vaults", ["one", "several"])
+def test_a_hostile_plugin_harms_no_client(
+    acme: Make, vault: Path, tmp_path: Path, vaults: str
+) -> None:
+    """What its schemas say is safe to show and bounded; those that go in circles can be applied."""
+    (tmp_path / "made").mkdir()
+    options = ["--init-dir", tmp_path / "made"] if vaults == "several" else []
+    server = with_modules(acme("--vault", f"v={vault}", *options), MODULES, "hostile")
+
+    async def run() -> None:
+        async with connected(server, "stdio") as session:
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            kinds = ("cycle", "itself", "long", "texts", "wide")
+            names = {kind: f"append_com_example_hostile_{kind}" for kind in kinds}
+            assert set(names.values()) <= set(tools)
+            for tool in tools.values():
+                told = tool.model_dump(mode="json")
+                assert not [text for text in texts(told) if UNSAFE.search(text)], tool.name
+                assert len(json.dumps(told)) < 16 << 10, tool.name
+
+            def sent(data: dict[str, Any]) -> dict[str, Any]:
+                return {"vault": "v", "data": data} if vaults == "several" else data
+
+            for name in names.values():
+                words = await refused(session, name, **sent({"refuse": True}))
+                assert "evil" in words and not UNSAFE.search(words)
+                await call(session, name, **sent({}))
+            # What is too long to be shown is applied all the same.
+            for kind in ("wide", "long", "texts"):
+                await refused(session, names[kind], **sent({"p7" if kind == "wide" else "a": 7}))
+            await refused(session, names["itself"], **sent({"a": {"a": 7}}))
+            await call(session, names["itself"], **sent({"a": {"a": {}}}))
+            await session.call_tool(names["cycle"], sent({"a": {"a": 7}}))
+            given = {"vault": "v"} if vaults == "several" else {}
+            result = await session.call_tool("reduce_com_example_hostile_state", given)
+            assert "evil" in text(result) and not UNSAFE.search(text(result))
+            assert json.loads(text(result)) == result.structured_content
+
+    anyio.run(run)
+    assert server.run("verify", vault).returncode == 0
+
+
 def hosts(server: int) -> set[int]:
     """The interpreters among a server's descendants; the process that applies schemas is none."""
     return {
@@ -258,6 +313,22 @@ def test_a_slow_plugin_is_ended(acme: Make, vault: Path) -> None:
     anyio.run(run)
 
 
+def upgraded(directory: Path) -> Path:
+    """The example package's next version, whose schema says more."""
+    package = ROOT / "examples" / "acme-provara-plugins"
+    copy = directory / package.name
+    leave = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+    shutil.copytree(package, copy, ignore=leave)
+    for name, before, after in (
+        ("pyproject.toml", 'version = "1.0.0"', 'version = "1.0.1"'),
+        ("acme_provara_plugins/login_event.py", '"description": "From where"', '"description": "A"'),
+    ):
+        text = (copy / name).read_text()
+        assert before in text
+        (copy / name).write_text(text.replace(before, after, 1))
+    return copy
+
+
 def test_installs_are_noticed(executable: Path, vault: Path, tmp_path: Path) -> None:
     environment = Environment(tmp_path / "venv", "setuptools", "wheel")
     server = Server(executable, tmp_path / "home", environment.python, "--vault", vault)
@@ -276,6 +347,13 @@ def test_installs_are_noticed(executable: Path, vault: Path, tmp_path: Path) -> 
             names = [tool.name for tool in (await session.list_tools()).tools]
             assert names == [*CORE, *(name for name in TYPED if "export" not in name)]
             await call(session, TYPED[0], **LOGIN)
+            heard.notifications.clear()
+            await anyio.to_thread.run_sync(environment.install_package, upgraded(tmp_path))
+            await eventually(lambda: changes() >= 1, 30)
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            assert "v1.0.1" in str(tools[TYPED[0]].description)
+            address = tools[TYPED[0]].input_schema["properties"]["ip_address"]
+            assert address["description"] == "A"
             heard.notifications.clear()
             await anyio.to_thread.run_sync(
                 lambda: environment.pip("uninstall", "--yes", "acme-provara-plugins")

@@ -4,7 +4,7 @@
 //! longer and has dots. So a tool is called `append_`, `reduce_` or `export_` and the plugin's name
 //! with `_` for everything but letters and digits. Where that is too long, or two plugins would get
 //! one name, or the name is a built-in tool's, the end gives way to `_` and eight digits of the
-//! SHA-256 of the plugin's full name. The digits depend on that name alone: whichever plugin comes
+//! SHA-256 of the plugin's full name; likewise where the name ends as if it had such digits already. The digits depend on that name alone: whichever plugin comes
 //! first, each tool is always called the same.
 
 use std::collections::BTreeMap;
@@ -28,6 +28,14 @@ fn hashed(prefix: &str, name: &str) -> String {
     format!("{tool}_{}", &digest[..8])
 }
 
+/// Whether a name ends like one with digits of a hash, which it could then be taken for.
+fn looks_hashed(tool: &str) -> bool {
+    let digit =
+        |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte.to_ascii_lowercase());
+    tool.rsplit_once('_')
+        .is_some_and(|(_, end)| end.len() == 8 && end.bytes().all(digit))
+}
+
 /// The names of the tools for plugins of all kinds, given as prefix and name, in their order.
 /// `taken` are the names of built-in tools.
 pub(crate) fn tool_names(plugins: &[(&str, &str)], taken: &[&str]) -> Vec<String> {
@@ -45,7 +53,8 @@ pub(crate) fn tool_names(plugins: &[(&str, &str)], taken: &[&str]) -> Vec<String
         .iter()
         .map(|(prefix, name)| {
             let plain = plain(prefix, name);
-            if plain.len() <= MAX && wanted[&plain.to_ascii_lowercase()] == 1 {
+            let alone = wanted[&plain.to_ascii_lowercase()] == 1;
+            if plain.len() <= MAX && alone && !looks_hashed(&plain) {
                 plain
             } else {
                 hashed(prefix, name)
@@ -97,6 +106,16 @@ mod tests {
         let names = tool_names(&[("export_", "vault")], &["export_vault"]);
         assert_eq!(names.len(), 1);
         assert!(names[0].starts_with("export_vault_"), "{names:?}");
+    }
+
+    #[test]
+    fn no_name_is_chosen_to_be_another_tools() {
+        let (a, b) = (("append_", "com.acme.a-b"), ("append_", "com.acme.a_b"));
+        let taken = tool_names(&[a, b], &[]);
+        let like = taken[0].strip_prefix("append_").unwrap();
+        let names = tool_names(&[a, b, ("append_", like)], &[]);
+        assert_eq!(names[..2], taken);
+        assert!(!taken.contains(&names[2]), "{names:?}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What a tool gives back: one JSON object, as text to the letter and as structured content.
+//! What a tool gives back: one JSON object, as text and as structured content. In the text, what a
+//! terminal might act on is escaped, as JSON allows: the value is the same.
 
 use serde::Serialize;
 
@@ -49,7 +50,7 @@ impl Answer {
 
     /// The text, and the same as a tree.
     pub(crate) fn finish(self) -> Result<(String, serde_json::Value), Refusal> {
-        let text = self.text();
+        let text = provara_plugins::text::json(&self.text()).into_owned();
         if text.len() > MAX_ANSWER {
             return Err(Refusal::new(
                 &format!(
@@ -89,6 +90,16 @@ mod tests {
                 .text(),
             r#"{"a":1,"b":2}"#
         );
+    }
+
+    #[test]
+    fn what_a_terminal_might_act_on_is_escaped_and_means_the_same() {
+        let (text, tree) = Answer::new()
+            .with("a", "\u{1b}\u{9b}\u{202e}")
+            .finish()
+            .unwrap();
+        assert_eq!(text, r#"{"a":"\u001b\u009b\u202e"}"#);
+        assert_eq!(tree["a"], "\u{1b}\u{9b}\u{202e}");
     }
 
     #[test]

@@ -13,8 +13,11 @@ use crate::config::Config;
 use crate::naming::tool_names;
 use crate::served::Refusal;
 
-/// The most characters that a schema's own description may bring into a tool's.
+/// The most characters of a text in a plugin's schema.
 const MAX_DESCRIPTION: usize = 1000;
+
+/// The longest schema that is shown, in bytes: a client keeps the schemas of all tools in mind.
+const MAX_SCHEMA: usize = 256 << 10;
 
 pub(super) fn tools(config: &Config, choice: &Choice<'_>, catalog: &Catalog) -> Vec<Tool> {
     let actions = actions(catalog);
@@ -70,8 +73,6 @@ fn tool(
                 .get("description")
                 .and_then(Value::as_str)
                 .unwrap_or_default();
-            let about = provara_plugins::text::inline(about);
-            let about = provara_plugins::text::shorten(&about, MAX_DESCRIPTION);
             let text = format!(
                 "Append one signed event of the type {name}, for ever. The data is checked against the \
                  type's schema and by its plugin ({}), and refused with reasons if it does not fit. {about}",
@@ -119,15 +120,47 @@ fn tool(
 }
 
 /// The plugin's own schema. A tool's input is an object, which a schema need not say; an event's
-/// data is one in any case.
+/// data is one in any case. Of one that is too long only that is shown; it is applied all the same.
 fn schema_of(info: &EventTypeInfo) -> Option<JsonObject> {
-    let Ok(Value::Object(mut schema)) = serde_json::from_str(&info.schema_json) else {
+    let mut schema: Value = serde_json::from_str(&info.schema_json).ok()?;
+    make_safe(&mut schema);
+    if schema.to_string().len() > MAX_SCHEMA {
+        let text = "The schema is too long to be shown.";
+        schema = json!({"description": text});
+    }
+    let Value::Object(mut schema) = schema else {
         return None;
     };
     if schema.get("type") != Some(&json!("object")) {
         schema.insert("type".to_owned(), json!("object"));
     }
     Some(schema)
+}
+
+/// Escapes and shortens what a schema says to people, at every level: a client may show it as it is.
+/// What decides which data fits, names of members and values, stays to the letter.
+fn make_safe(schema: &mut Value) {
+    match schema {
+        Value::Array(schemas) => schemas.iter_mut().for_each(make_safe),
+        Value::Object(keywords) => {
+            for (keyword, value) in keywords {
+                match (keyword.as_str(), value) {
+                    ("title" | "description" | "$comment", Value::String(text)) => {
+                        let safe = provara_plugins::text::inline(text);
+                        *text = provara_plugins::text::shorten(&safe, MAX_DESCRIPTION).into_owned();
+                    }
+                    ("enum" | "const" | "default" | "examples", _) => {}
+                    (
+                        "properties" | "patternProperties" | "dependentSchemas" | "$defs"
+                        | "definitions",
+                        Value::Object(named),
+                    ) => named.values_mut().for_each(make_safe),
+                    (_, inner) => make_safe(inner),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The schema below `data`, beside the vault's name. With an `$id` of its own it stays the root of
@@ -239,4 +272,39 @@ pub(super) fn list(call: &Call) -> Result<Answer, Refusal> {
         answer = answer.with("confinement", confinement);
     }
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_schema_says_is_made_safe_and_what_it_means_stays() {
+        let (bad, safe) = ("\u{1b}[2J\u{202e}", "\\u{1b}[2J\\u{202e}");
+        let inner = |text: &str| {
+            json!({
+                "title": text,
+                "enum": [{"title": bad}, bad],
+                "const": {"description": bad},
+                "default": bad
+            })
+        };
+        let outer = |text: &str| {
+            json!({
+                "$comment": text,
+                "properties": {"title": inner(text), "enum": inner(text), bad: {}},
+                "anyOf": [inner(text), true],
+                "items": {"not": inner(text)},
+                "required": [bad],
+                "pattern": bad
+            })
+        };
+        let mut schema = outer(bad);
+        make_safe(&mut schema);
+        assert_eq!(schema, outer(safe));
+        let mut long = json!({"description": "x".repeat(2 * MAX_DESCRIPTION)});
+        make_safe(&mut long);
+        let text = long["description"].as_str().unwrap();
+        assert_eq!(text.chars().count(), MAX_DESCRIPTION + 1);
+    }
 }
