@@ -25,6 +25,9 @@ def resident(process: int) -> int:
     return int(next(line for line in status.splitlines() if "VmRSS" in line).split()[1])
 
 
+READS = ("get_vault_status", "verify_vault", "query_events", "replay_beliefs", "reduce_vault")
+
+
 class Pipe:
     """A server over stdio, spoken to by hand."""
 
@@ -180,6 +183,30 @@ def test_a_reader_that_stalls_over_stdio(plain: Make, vault: Path) -> None:
         assert not reader.is_alive()
 
 
+def test_ten_thousand_requests_at_once_over_stdio(plain: Make, vault: Path) -> None:
+    """A client that asks faster than it is answered, and reads: every request has one answer."""
+    count = 10_000
+    with pipe(plain("--vault", vault)) as opened:
+        opened.ask(count + 1, "tools/call", name=READS[0], arguments={})
+        before = resident(opened.process.pid)
+        stdout = opened.process.stdout
+        assert stdout is not None
+        calls = [
+            request(number, "tools/call", name=READS[number % len(READS)], arguments={})
+            for number in range(count)
+        ]
+        asking = threading.Thread(target=opened.send, args=(b"".join(calls),))
+        asking.start()
+        answered = []
+        for _ in range(count):
+            answer = json.loads(stdout.readline())
+            assert not answer["result"].get("isError"), answer
+            answered.append(answer["id"])
+        asking.join()
+        assert sorted(answered) == list(range(count))
+        assert resident(opened.process.pid) - before < 32 << 10
+
+
 @pytest.mark.parametrize("requests", [1, 40, 5000])
 def test_a_client_that_closes_its_end_and_never_reads(
     plain: Make, vault: Path, requests: int
@@ -196,9 +223,6 @@ def test_a_client_that_closes_its_end_and_never_reads(
         opened.process.stdin.close()
         until(lambda: opened.process.poll() is not None, 14)
         assert opened.process.returncode == 0
-
-
-READS = ("get_vault_status", "verify_vault", "query_events", "replay_beliefs", "reduce_vault")
 
 
 @pytest.mark.parametrize("path", ["events/events.ndjson", "identity/keys.json", "policies/extra"])
