@@ -174,39 +174,44 @@ class Vault:
             provara.errors.BatchError: an event was refused; those before it are in the log
                 and sealed, unless ``atomic``.
             provara.errors.VaultError: the events could not be written.
+
+        What the iterable raises comes through; the events before it are then in the log and
+        sealed, unless ``atomic``.
         """
         writer = self.writer(
             keyfile=keyfile, key_id=key_id, allow_unregistered=allow_unregistered, atomic=atomic
         )
-        for index, event in enumerate(events):
-            try:
-                if not isinstance(event, Mapping):
-                    raise UsageError(
-                        f"an event of a batch is a dict, not of type {type(event).__name__}"
+        with writer:
+            for index, event in enumerate(events):
+                try:
+                    if not isinstance(event, Mapping):
+                        raise UsageError(
+                            f"an event of a batch is a dict, not of type {type(event).__name__}"
+                        )
+                    unknown = set(event) - {"type", "data", "actor", "namespace", "confidence"}
+                    if unknown or not {"type", "data"} <= set(event):
+                        raise UsageError(
+                            "an event of a batch has 'type' and 'data', and perhaps 'actor', "
+                            f"'namespace' and 'confidence', not {sorted(map(str, event))}"
+                        )
+                    writer.append(
+                        event["type"],
+                        event["data"],
+                        actor=event.get("actor", actor),
+                        namespace=event.get("namespace"),
+                        confidence=event.get("confidence"),
                     )
-                unknown = set(event) - {"type", "data", "actor", "namespace", "confidence"}
-                if unknown or not {"type", "data"} <= set(event):
-                    raise UsageError(
-                        "an event of a batch has 'type' and 'data', and perhaps 'actor', "
-                        f"'namespace' and 'confidence', not {sorted(map(str, event))}"
-                    )
-                writer.append(
-                    event["type"],
-                    event["data"],
-                    actor=event.get("actor", actor),
-                    namespace=event.get("namespace"),
-                    confidence=event.get("confidence"),
-                )
-            except BatchError:
-                raise
-            except (UsageError, PluginError) as error:
-                if not atomic:
-                    writer.flush()
-                appended = len(writer.receipts)
-                raise BatchError(
-                    f"event {index} was refused: {error}\n{events_before(appended)}", index, appended
-                ) from error
-        writer.flush()
+                except BatchError:
+                    raise
+                except (UsageError, PluginError) as error:
+                    if not atomic:
+                        writer.flush()
+                    appended = len(writer.receipts)
+                    raise BatchError(
+                        f"event {index} was refused: {error}\n{events_before(appended)}",
+                        index,
+                        appended,
+                    ) from error
         return writer.receipts
 
     def writer(

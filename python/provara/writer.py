@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -61,8 +62,9 @@ class VaultWriter:
     """Appends events in groups; made by :meth:`Vault.writer`.
 
     An event that was appended is in the log, durable and sealed after :meth:`flush`, at the
-    latest at the end of the ``with`` block, also one that ends with an exception.  Other writers
-    are kept out only while a group is written.
+    latest at the end of the ``with`` block, also one that ends with an exception (but nothing is
+    of an ``atomic`` one).  What was taken and never flushed is not in the log, and its loss is a
+    :class:`ResourceWarning`.  Other writers are kept out only while a group is written.
     """
 
     #: How many events are written together.
@@ -83,6 +85,7 @@ class VaultWriter:
             str(vault.path), None if keyfile is None else os.fspath(keyfile), key_id
         )
         self._taken = 0
+        self._closed = False
         #: The receipts of the events that are durable and sealed.
         self.receipts: list[AppendReceipt] = []
 
@@ -98,9 +101,12 @@ class VaultWriter:
         """Take an event; see :meth:`Vault.append`.
 
         Raises:
-            provara.errors.UsageError: the event is refused, and no other.
+            provara.errors.UsageError: the event is refused, and no other; or the ``with`` block
+                of the writer has ended.
             provara.errors.BatchError: an event that was taken before is refused.
         """
+        if self._closed:
+            raise UsageError("the writer's 'with' block has ended; make another writer")
         payload = payload_of(data)
         event_type = self._vault._resolve(type, payload, self._allow_unregistered)
         self._batch.add(
@@ -145,8 +151,20 @@ class VaultWriter:
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        self._closed = True
         if error is None or not self._atomic:
             self.flush()
+
+    def __del__(self) -> None:
+        # Where __init__ failed, there is no batch.
+        waiting = 0 if getattr(self, "_closed", True) else len(self._batch)
+        if waiting:
+            warnings.warn(
+                f"events of a writer that was never flushed are not in the log: {waiting}",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
 
 
 def payload_of(data: object) -> dict[str, Any]:
@@ -158,5 +176,7 @@ def payload_of(data: object) -> dict[str, Any]:
 
 def events_before(appended: int) -> str:
     """Say what became of the events before one that was refused."""
+    if not appended:
+        return "nothing was appended"
     events = "1 event before it is" if appended == 1 else f"{appended} events before it are"
     return f"{events} in the log and sealed"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -91,3 +93,39 @@ def test_a_writer_keeps_what_it_took(vault: Vault) -> None:
         raise RuntimeError("in the block")
     assert vault.summary()["event_count"] == 5
     assert vault.verify(strict=True).valid
+
+
+def test_what_was_never_flushed_is_told(vault: Vault) -> None:
+    before = vault.summary()["event_count"]
+    with vault.writer() as writer:
+        writer.append("OBSERVATION", events(1)[0]["data"])
+    with pytest.raises(UsageError, match="has ended"):
+        writer.append("OBSERVATION", events(1)[0]["data"])
+    forgotten = vault.writer()
+    forgotten.append("OBSERVATION", events(1)[0]["data"])
+    with pytest.warns(ResourceWarning, match="not in the log: 1"):
+        del forgotten
+        gc.collect()
+    assert vault.summary()["event_count"] == before + 1
+
+
+def test_what_the_iterable_raises_comes_through(vault: Vault) -> None:
+    def broken() -> Iterator[dict[str, Any]]:
+        yield from events(3)
+        raise KeyError("mine")
+
+    before = vault.summary()["event_count"]
+    with pytest.raises(KeyError, match="mine"):
+        vault.append_many(broken(), atomic=True)
+    assert vault.summary()["event_count"] == before
+    with pytest.raises(KeyError, match="mine"):
+        vault.append_many(broken())
+    assert vault.summary()["event_count"] == before + 3
+
+
+def test_receipts_tell_of_data_that_was_wrapped(vault: Vault) -> None:
+    note = "became the 'value' of the payload"
+    assert note in vault.append("OBSERVATION", {"weight": 3}).notes[0]
+    receipts = vault.append_many([{"type": "ASSERTION", "data": {"weight": 3}}, *events(1)])
+    assert note in receipts[0].notes[0]
+    assert receipts[1].notes == ()

@@ -94,12 +94,22 @@ pub(crate) fn explain(
         None if limit => format!("to use more than it may ({said})"),
         None => format!("something that the system refused ({said})"),
     };
+    let allow = match shown.contains(KEYS) {
+        true => Some(
+            "Signing keys are kept there: no plugin needs one. Uninstall its package unless you know why it \
+             asks.",
+        ),
+        false => allow(wall, role, network),
+    };
     Some(Violation {
         tried: shown,
         rule: rule(wall, role, network),
-        allow: allow(wall, role, network),
+        allow,
     })
 }
+
+/// What the files are called that hold a vault's signing keys.
+const KEYS: &str = "private_keys";
 
 /// Whether a failure is that of looking up a name.
 fn is_lookup(exception: Option<&str>, tried: Option<&str>) -> bool {
@@ -294,6 +304,9 @@ mod tests {
             .allow
             .unwrap()
         };
+        let key = Some("open('v/identity/private_keys.json')");
+        let advice = explain(Role::Export, false, Some("PermissionError"), None, key).unwrap();
+        assert!(advice.allow.unwrap().contains("Uninstall"));
         assert!(allow(Role::Export, false).contains("--allow-net"));
         assert!(!allow(Role::Reducer, false).contains("--allow-net"));
         let shown = explain(

@@ -48,9 +48,14 @@ pub struct AppendReceipt {
     /// The line of the log, without its line end. For programs it is the member `event`, an object.
     #[serde(rename = "event", serialize_with = "as_json")]
     pub event_json: String,
-    /// What was found and put right on the way: a torn tail, a seal that lagged.
+    /// What was found and put right on the way (a torn tail, a seal that lagged), and what became of data
+    /// that does not say what it is about.
     pub notes: Vec<String>,
 }
+
+/// What a receipt notes of wrapped data ([`provara_core::event::is_wrapped`]).
+pub(crate) const WRAPPED: &str = "the data does not have both 'subject' and 'predicate', so it became \
+    the 'value' of the payload, and what is absent was filled in";
 
 /// Writes a line of the log as the JSON that it is, to the byte.
 fn as_json<S: serde::Serializer>(line: &str, serializer: S) -> Result<S::Ok, S::Error> {

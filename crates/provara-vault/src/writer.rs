@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use provara_core::canonical::{MAX_SAFE_INTEGER, write_string};
 use provara_core::content::Place;
-use provara_core::event::{Draft, payload_for};
+use provara_core::event::{Draft, is_wrapped, payload_for};
 use provara_core::event_type::{CoreType, EventType};
 use provara_core::id::{Digest, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
@@ -37,7 +37,7 @@ use provara_core::manifest::{FileEntry, merkle_root};
 use provara_core::verify::REDACTION_TYPE;
 use sha2::{Digest as _, Sha256};
 
-use crate::append::{AppendReceipt, AppendRequest};
+use crate::append::{AppendReceipt, AppendRequest, WRAPPED};
 use crate::check;
 use crate::checkpoint::unsealed_checkpoints;
 use crate::clock;
@@ -195,6 +195,7 @@ impl<'v> LogWriter<'v> {
     ) -> Result<AppendReceipt, VaultError> {
         self.refuse_if_stopped()?;
         self.refuse_request(request)?;
+        let wrapped = is_wrapped(&request.event_type, &request.data);
         let payload = payload_for(
             &request.event_type,
             request.data.clone(),
@@ -289,6 +290,7 @@ impl<'v> LogWriter<'v> {
                 .push("the last event lacked its line end; it was added".to_owned());
         }
         self.notes.extend(clock_note);
+        self.notes.extend(wrapped.then(|| WRAPPED.to_owned()));
         self.index.take(step, length);
         self.hasher = hasher;
         self.entries = entries;

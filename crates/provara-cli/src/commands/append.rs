@@ -6,7 +6,7 @@ use std::iter;
 
 use clap::{ArgGroup, Args};
 use provara_core::canonical;
-use provara_core::event::{Namespace, is_wrapped};
+use provara_core::event::Namespace;
 use provara_core::event_type::{CoreType, CustomType, EventType, reserved_name};
 use provara_core::json::Value;
 use provara_plugins::catalog::{EventTypeInfo, PluginName};
@@ -143,7 +143,6 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Failure> {
         Some(core) => (EventType::Core(core), with_options(args, None, given)?),
         None => custom(args, &vault, type_name, given)?,
     };
-    let wrapped = is_wrapped(&event_type, &data);
     let receipt = vault
         .append(
             &AppendRequest {
@@ -158,12 +157,6 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Failure> {
         )
         .map_err(|error| vault_failure(error, path))?;
     receipt.notes.iter().for_each(|text| out::note(text));
-    if wrapped {
-        out::note(
-            "the data does not have both 'subject' and 'predicate', so it became the 'value' of the \
-             payload, and what is absent was filled in.",
-        );
-    }
     let done = format!(
         "the event {} is in the vault, on line {}, durable and sealed",
         receipt.event_id, receipt.line

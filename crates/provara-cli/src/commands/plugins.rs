@@ -33,7 +33,8 @@ enum PluginsCommand {
 ///
 /// Plugins are found among the packages of the Python environment that provara is installed in (or
 /// that PROVARA_PYTHON names) and in PROVARA_PLUGINS. A plugin that cannot be used is reported on
-/// stderr; it hinders no other.
+/// stderr; it hinders no other, unless it ends or blocks the process that loads it: then it is named, and
+/// the command ends (see --timeout).
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -94,8 +95,8 @@ fn table(session: &Session, all: bool) -> String {
     );
     if catalog.event_types.is_empty() && catalog.reducers.is_empty() && catalog.exports.is_empty() {
         text.push_str(
-            "\nNo plugins are installed. A package that provides some is installed like any other:\n\
-             \x20 pip install acme-provara-plugins\n",
+            "\nNo plugins are installed. A package that provides some is installed like any other, with pip, into \
+             the environment of the interpreter that 'provara doctor' names.\n",
         );
     }
     if all {

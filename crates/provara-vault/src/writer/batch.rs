@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 
 use provara_core::canonical::write_string;
 use provara_core::content::Content;
-use provara_core::event::payload_for;
+use provara_core::event::{is_wrapped, payload_for};
 use provara_core::event_type::{CoreType, EventType};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::Keyfile;
 use provara_core::verify::REDACTION_TYPE;
 
-use crate::append::{AppendReceipt, AppendRequest};
+use crate::append::{AppendReceipt, AppendRequest, WRAPPED};
 use crate::error::{Context, VaultError};
 use crate::index::Actor;
 use crate::layout::{self, CLOSING_TYPE};
@@ -108,6 +108,8 @@ pub struct BatchWriter<'v> {
     lags: bool,
     started: bool,
     events: u64,
+    /// How many of them had their data wrapped.
+    wrapped: u64,
     durable_events: u64,
     sealed_events: u64,
     last: Option<(EventId, KeyId)>,
@@ -122,6 +124,7 @@ struct Prepared {
     actor: String,
     /// The JSON text of the actor's name.
     actor_json: Vec<u8>,
+    wrapped: bool,
 }
 
 impl<'v> LogWriter<'v> {
@@ -142,6 +145,7 @@ impl<'v> LogWriter<'v> {
             lags: false,
             started: false,
             events: 0,
+            wrapped: 0,
             durable_events: 0,
             sealed_events: 0,
             last: None,
@@ -150,6 +154,7 @@ impl<'v> LogWriter<'v> {
 
     fn prepare(&self, request: AppendRequest, keyfile: &Keyfile) -> Result<Prepared, VaultError> {
         self.refuse_request(&request)?;
+        let wrapped = is_wrapped(&request.event_type, &request.data);
         let payload = payload_for(&request.event_type, request.data, request.confidence)?;
         let key_id = self.signing_key(keyfile, request.key_id)?.key_id();
         let content = Content::new(
@@ -171,6 +176,7 @@ impl<'v> LogWriter<'v> {
             event_type: request.event_type,
             actor: request.actor,
             actor_json,
+            wrapped,
         })
     }
 }
@@ -341,7 +347,11 @@ impl BatchWriter<'_> {
                 line: self.writer.index.lines,
                 merkle_root: Digest([0; 32]),
                 event_json: String::new(),
-                notes: Vec::new(),
+                notes: prepared
+                    .wrapped
+                    .then(|| WRAPPED.to_owned())
+                    .into_iter()
+                    .collect(),
             })
         });
         self.queue.push(Queued {
@@ -350,6 +360,7 @@ impl BatchWriter<'_> {
             receipt,
         });
         self.events += 1;
+        self.wrapped += u64::from(prepared.wrapped);
         self.last = Some((id, prepared.key_id));
         let queued = self.writer.index.len - self.handed;
         let full = self.queue.len() >= self.options.group || queued >= GROUP_BYTES;
@@ -488,6 +499,17 @@ impl BatchWriter<'_> {
     pub fn finish(&mut self) -> Result<BatchReceipt, VaultError> {
         self.put_down().map_err(|error| self.ended(error))?;
         self.writer.remember(self.keyfile);
+        let wrapped = match std::mem::take(&mut self.wrapped) {
+            0 => None,
+            1 => Some("1 event".to_owned()),
+            more => Some(format!("{more} events")),
+        };
+        self.writer.notes.extend(wrapped.map(|events| {
+            format!(
+                "the data of {events} does not have both 'subject' and 'predicate', so it became the \
+                 'value' of the payload, and what is absent was filled in"
+            )
+        }));
         Ok(BatchReceipt {
             events: self.events,
             last_event_id: self.last.map(|(id, _)| id),
