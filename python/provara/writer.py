@@ -137,12 +137,11 @@ class VaultWriter:
         made = [AppendReceipt._from_native(receipt) for receipt in receipts]
         self.receipts.extend(made)
         if refused is not None:
-            index, reason = refused
+            index, reason = self._taken + refused[0], refused[1]
+            self._taken += count
             appended = len(self.receipts)
             raise BatchError(
-                f"event {self._taken + index} was refused: {reason}\n{events_before(appended)}",
-                self._taken + index,
-                appended,
+                f"event {index} was refused: {reason}\n{events_before(appended)}", index, appended
             )
         self._taken += count
         return made

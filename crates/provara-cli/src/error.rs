@@ -193,6 +193,9 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         VaultError::Stopped | VaultError::Cancelled => "Run the command again.".to_owned(),
         VaultError::Merge(refusal) => merge::fix(refusal, vault),
         VaultError::Archive(refusal) => archive::fix(refusal, vault),
+        VaultError::CheckpointTooLarge { .. } => {
+            "Do without: a replay reads the log itself, and a checkpoint only spares it that.".to_owned()
+        }
         VaultError::CheckpointExists { path } => format!(
             "Move {} away if it is not wanted, then run 'provara manifest {vault}'.",
             shell(path)

@@ -27,6 +27,9 @@ fn main() -> ExitCode {
     // before anything else happens in the process: no thread, no allocation of note, no output.
     provara_plugins::launch::maybe_become_launcher();
 
+    // Where that fails, a limit ends the command as it would have anyway.
+    let _ = provara_plugins::interrupt::outlive_file_limits();
+
     out::choose_colour_before_parsing(std::env::args_os());
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,

@@ -15,8 +15,17 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::{flag, low_level};
+
+/// Makes a write beyond the limit for the size of files (RLIMIT_FSIZE) fail with an error that can be told,
+/// where the signal would end the process without a word. A program that this one starts is not affected.
+///
+/// # Errors
+/// The system's error.
+pub fn outlive_file_limits() -> io::Result<()> {
+    flag::register(SIGXFSZ, Arc::default()).map(drop)
+}
 
 struct State {
     /// Readable from the first signal on; never drained, because the process is to end.

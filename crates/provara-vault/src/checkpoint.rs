@@ -79,6 +79,7 @@ impl LogWriter<'_> {
             }
         }
         let text = build(&state, Some(root), key, clock::now()?);
+        refuse_oversized(text.len() as u64)?;
         let directory = self.vault().path().join(layout::CHECKPOINTS);
         match fs::create_dir(&directory) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -96,6 +97,17 @@ impl LogWriter<'_> {
             merkle_root,
             self.take_notes(),
         ))
+    }
+}
+
+/// Refuses a checkpoint that no reader would take.
+fn refuse_oversized(size: u64) -> Result<(), VaultError> {
+    match size > MAX_TEXT {
+        true => Err(VaultError::CheckpointTooLarge {
+            size,
+            most: MAX_TEXT,
+        }),
+        false => Ok(()),
     }
 }
 
@@ -178,4 +190,16 @@ fn same_checkpoint(text: &[u8], state: &BeliefState, registry: &KeyRegistry) -> 
     let key = registry.get(&checkpoint.key_id)?;
     checkpoint.verify(&key.public_key).ok()?;
     checkpoint.agrees_with(state).then_some(checkpoint.key_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_reader_takes_is_not_written() {
+        assert!(refuse_oversized(MAX_TEXT).is_ok());
+        let error = refuse_oversized(MAX_TEXT + 1).unwrap_err();
+        assert!(matches!(error, VaultError::CheckpointTooLarge { .. }));
+    }
 }

@@ -269,6 +269,14 @@ pub enum VaultError {
         /// The checkpoint.
         path: PathBuf,
     },
+    /// A checkpoint would be larger than a reader takes, and so make the vault one that does not verify.
+    #[error("the checkpoint would have {size} bytes, and readers take at most {most}")]
+    CheckpointTooLarge {
+        /// The size of the checkpoint, in bytes.
+        size: u64,
+        /// The limit, in bytes.
+        most: u64,
+    },
     /// A backup or a restoration was refused.
     #[error(transparent)]
     Archive(Box<ArchiveError>),
@@ -335,7 +343,8 @@ impl VaultError {
             | Self::KeyUnknown { .. }
             | Self::KeyNotInKeyfile { .. }
             | Self::KeyRevoked { .. }
-            | Self::CheckpointExists { .. } => ErrorClass::Usage,
+            | Self::CheckpointExists { .. }
+            | Self::CheckpointTooLarge { .. } => ErrorClass::Usage,
             Self::NotFound { .. }
             | Self::NotAVault { .. }
             | Self::Io { .. }

@@ -515,7 +515,11 @@ impl BatchWriter<'_> {
             last_event_id: self.last.map(|(id, _)| id),
             last_line: self.writer.index.lines,
             merkle_root: self.writer.root_before(),
-            notes: self.writer.take_notes(),
+            // Where there was nothing to write, nothing of what was found was put right.
+            notes: match self.events {
+                0 => Vec::new(),
+                _ => self.writer.take_notes(),
+            },
         })
     }
 }
