@@ -13,6 +13,8 @@ use crate::append::{AppendReceipt, AppendRequest};
 use crate::error::{Context, VaultError};
 use crate::layer::{FileLayer, SystemFiles};
 use crate::layout;
+use crate::lock::{Shared, try_lock_shared};
+use crate::seal::read_entries;
 use crate::snapshot::{LogSnapshot, whole_lines};
 use crate::state_dir;
 use crate::writer::{BatchOptions, LogWriter, Rejected};
@@ -175,13 +177,25 @@ impl Vault {
         self.root.join(layout::PRIVATE_KEYS)
     }
 
-    /// The log's whole lines as they stand now. Never waits for a writer.
+    /// The log's whole lines as they stand now; while a writer is at work, as far as the seal covers them:
+    /// what a disk then refuses of the rest is taken back. Never waits for a writer.
     ///
     /// # Errors
     /// [`VaultError::Structure`] where the log is missing or leads out of the vault, or
     /// [`VaultError::Io`].
     pub fn snapshot(&self) -> Result<LogSnapshot, VaultError> {
-        LogSnapshot::of_lines(&self.open_log_file()?, &self.log_path())
+        let (log, path) = (self.open_log_file()?, self.log_path());
+        // The lock goes with the file.
+        if try_lock_shared(&log).context("lock", &path)? == Shared::Busy {
+            let length = log.metadata().context("read", &path)?.len();
+            let entries = read_entries(&self.root).unwrap_or_default();
+            let entry = entries.iter().find(|entry| entry.path == layout::LOG);
+            if let Some(entry) = entry.filter(|entry| entry.size <= length) {
+                let whole = whole_lines(&log, entry.size).context("read", &path)?;
+                return LogSnapshot::of_prefix(&log, whole, &path);
+            }
+        }
+        LogSnapshot::of_lines(&log, &path)
     }
 
     /// The log open for reading, and the length of its whole lines: what a plugin host is given.

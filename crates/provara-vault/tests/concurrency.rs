@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -227,4 +227,17 @@ fn a_file_that_goes_while_it_is_read_is_no_failure_to_read() {
             assert!(report.is_valid() || codes(&report).contains(&"PROVARA_E302".to_owned()));
         }
     });
+}
+
+#[test]
+fn a_reader_beside_a_writer_takes_what_is_sealed() {
+    let fixture = Fixture::new();
+    let sealed = fixture.log().len() as u64;
+    let path = fixture.file("events/events.ndjson");
+    let writer = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    writer.lock().unwrap();
+    (&writer).write_all(b"{\"in\":\"flight\"}\n").unwrap();
+    assert_eq!(fixture.vault.snapshot().unwrap().len(), sealed);
+    drop(writer);
+    assert!(fixture.vault.snapshot().unwrap().len() > sealed);
 }
