@@ -194,10 +194,10 @@ fn events_are_sealed_while_the_next_line_is_awaited() {
     let old = seal();
     source.write_all(rest.as_bytes()).unwrap();
     sealed(before + 2, &old);
-    signal(&child, "-INT");
+    signal(&child, "-TERM");
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert_eq!(output.status.code(), Some(143), "{stderr}");
     assert!(stderr.contains("2 events of the batch are in"), "{stderr}");
     verifies(&world);
     drop(source);
