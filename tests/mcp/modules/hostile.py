@@ -36,8 +36,8 @@ class Long(Event):
     name = "com.example.hostile.long"
     schema = {
         "type": "object",
-        "description": "x" * 5_000_000,
-        "properties": {"a": {"type": "string", "description": "y" * 3_000_000}},
+        "description": "x" * 2_000_000,
+        "properties": {"a": {"type": "string", "description": "y" * 1_000_000}},
     }
 
 
