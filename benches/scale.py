@@ -32,16 +32,19 @@ PATIENCE = 60.0
 
 READER = """
 import sys, time
-begin = time.perf_counter()
 if sys.argv[1] == "orjson":
     import orjson
+    begin = time.perf_counter()
     count = 0
     for line in open(sys.argv[2], "rb"):
         orjson.loads(line)
         count += 1
 else:
     from provara import Vault
-    count = sum(1 for _ in Vault(sys.argv[2]).events())
+    begin = time.perf_counter()
+    count = 0
+    for _ in Vault(sys.argv[2]).events():
+        count += 1
 print(count / (time.perf_counter() - begin))
 """
 
