@@ -71,4 +71,5 @@ run=("${as_user[@]}" -i "HOME=$place/home" "TMPDIR=$place/home" PATH=/usr/local/
 cd "$place"
 "${run[@]}" target/deps/walls
 "${run[@]}" target/deps/orphans
-"${run[@]}" venv/bin/python -m pytest -p no:cacheprovider tests/e2e/test_hostile.py "$@"
+"${run[@]}" venv/bin/python -m pytest -p no:cacheprovider \
+    tests/e2e/test_hostile.py tests/e2e/test_secrets.py "$@"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
+import sys
 import tarfile
 from pathlib import Path
 
@@ -64,3 +66,25 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copied_corpus(corpus: Path, tmp_path: Path) -> Path:
     """A private copy of the judged vaults."""
     return Path(shutil.copytree(corpus, tmp_path / "corpus"))
+
+
+#: The version of Landlock that has the last of the walls, rules for the network (Linux 6.7).
+FULL_LANDLOCK = 4
+
+
+def landlock() -> int:
+    """The version of Landlock that the kernel itself states; 0 without Landlock."""
+    create_ruleset, ask_for_version = 444, 1
+    call = ctypes.CDLL(None).syscall
+    return max(0, int(call(create_ruleset, None, ctypes.c_size_t(0), ask_for_version)))
+
+
+@pytest.fixture
+def walled(provara: Provara) -> None:
+    """Leaves a test out where the system lacks a wall; where it has all, they must be up."""
+    if sys.platform != "linux":
+        pytest.skip("the walls are Linux's (2026-11-22)")
+    confinement = provara.run("doctor", "--json").json()["confinement"]
+    if confinement["level"] != "full":
+        assert landlock() < FULL_LANDLOCK, confinement
+        pytest.skip(f"this kernel lacks a wall (2026-11-22): {confinement}")

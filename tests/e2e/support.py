@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 MISBEHAVING = HERE / "misbehaving"
@@ -380,3 +382,7 @@ def assert_one_error(outcome: Outcome) -> str:
     end = outcome.stderr.index(fixes[0]) + len(fixes[0])
     assert begin < end, str(outcome)
     return outcome.stderr[begin:end]
+
+
+#: For tests that are about the walls: left out where the system lacks one (see the fixture).
+needs_walls = pytest.mark.usefixtures("walled")
