@@ -22,7 +22,7 @@ pub(crate) struct Batch {
     path: PathBuf,
     keyfile: Option<PathBuf>,
     key_id: Option<KeyId>,
-    requests: Vec<AppendRequest>,
+    requests: Vec<AppendRequest<'static>>,
 }
 
 #[pymethods]

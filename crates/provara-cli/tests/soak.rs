@@ -36,7 +36,7 @@ fn held() -> (u64, usize) {
     (memory, fs::read_dir("/proc/self/fd").unwrap().count())
 }
 
-fn note(actor: &str, number: u64) -> AppendRequest {
+fn note(actor: &str, number: u64) -> AppendRequest<'static> {
     let data = format!(r#"{{"number":{number}}}"#);
     AppendRequest {
         event_type: "com.example.soak.note".parse().unwrap(),

@@ -12,20 +12,28 @@ use crate::event::{Namespace, SignedEvent};
 use crate::event_type::EventType;
 use crate::id::{Digest, EventId, KeyId};
 use crate::json::Value;
-use crate::keys::{SigningKey, signature_to_base64};
+use crate::keys::{SIGNATURE_TEXT, SigningKey, write_signature};
 use crate::scan::{LineError, scan_line};
 use crate::time::Timestamp;
 
 /// What an event says, in canonical form, before it has a place in the log.
 #[derive(Debug, Clone)]
 pub struct Content {
-    /// `{"actor":…,"actor_key_id":…`
-    head: Vec<u8>,
-    /// `"namespace":…,"payload":…,"prev_event_hash":`
-    middle: Vec<u8>,
-    /// `,"type":…}`
-    tail: Vec<u8>,
+    /// `{"actor":…,"actor_key_id":…,"namespace":…,"payload":…,"prev_event_hash":null,"type":…}`
+    event: Vec<u8>,
+    /// Where the actor's name ends in it.
+    actor_end: usize,
+    /// Where `,"namespace":…` begins in it, and where `event_id` belongs.
+    head: usize,
+    /// Where the [`NO_PLACE`] begins that stands for all that the place says.
+    place: usize,
 }
+
+/// What an event begins with: `actor` is the first of its members.
+const ACTOR: &[u8] = b"{\"actor\":";
+
+/// What stands for the place of an event that has none yet.
+const NO_PLACE: &[u8] = b"null";
 
 /// Where an event stands in its actor's chain, and when.
 #[derive(Debug, Clone, Copy)]
@@ -49,8 +57,8 @@ pub struct UnsignedEvent {
     sig_at: usize,
 }
 
-/// The bytes that a signature and the LF add to an event: `"sig":"…",` with 88 characters of Base64.
-const SIGNATURE_MEMBER: u64 = 9 + 88 + 1;
+/// What stands before the text of a signature, and behind it.
+const SIGNATURE_MEMBER: [&[u8]; 2] = [b"\"sig\":\"", b"\","];
 
 impl Content {
     /// Writes what is said in canonical form: by whom, under which key, of which type.
@@ -64,37 +72,44 @@ impl Content {
         payload: &Value<'_>,
         key_id: KeyId,
     ) -> Result<Self, CanonicalError> {
-        let mut head = Vec::with_capacity(64 + actor.len());
-        head.extend_from_slice(b"{\"actor\":");
-        write_string(&mut head, actor);
-        let _ = write!(head, ",\"actor_key_id\":\"{key_id}\"");
-        let mut middle = Vec::with_capacity(256);
+        let mut event = Vec::with_capacity(256 + actor.len());
+        event.extend_from_slice(ACTOR);
+        write_string(&mut event, actor);
+        let actor_end = event.len();
+        let _ = write!(event, ",\"actor_key_id\":\"{key_id}\"");
+        let head = event.len();
         if let Some(namespace) = namespace {
-            let _ = write!(middle, "\"namespace\":\"{}\",", namespace.as_str());
+            let _ = write!(event, ",\"namespace\":\"{}\"", namespace.as_str());
         }
-        middle.extend_from_slice(b"\"payload\":");
-        write_jcs_member(&mut middle, "payload", payload)?;
-        middle.extend_from_slice(b",\"prev_event_hash\":");
-        let mut tail = Vec::with_capacity(64);
-        tail.extend_from_slice(b",\"type\":");
-        write_string(&mut tail, event_type.as_str());
-        tail.push(b'}');
-        Ok(Self { head, middle, tail })
+        event.extend_from_slice(b",\"payload\":");
+        write_jcs_member(&mut event, "payload", payload)?;
+        event.extend_from_slice(b",\"prev_event_hash\":");
+        let place = event.len();
+        event.extend_from_slice(NO_PLACE);
+        event.extend_from_slice(b",\"type\":");
+        write_string(&mut event, event_type.as_str());
+        event.push(b'}');
+        Ok(Self {
+            event,
+            actor_end,
+            head,
+            place,
+        })
     }
 
-    /// Whether a reader would take an event with this content for a canonical line: what the caller
-    /// gave is scanned as it will stand in the event, without a place and a signature, whose shape is
-    /// always the same.
+    /// The JSON text of the actor's name.
+    #[must_use]
+    pub fn actor(&self) -> &[u8] {
+        &self.event[ACTOR.len()..self.actor_end]
+    }
+
+    /// Whether a reader would take an event with this content for a canonical line. A place and a
+    /// signature are not looked at: their shape is always the same.
     ///
     /// # Errors
     /// The scanner's objection, such as a payload that is nested too deep.
     pub fn check(&self) -> Result<(), LineError> {
-        let mut line =
-            Vec::with_capacity(self.head.len() + self.middle.len() + self.tail.len() + 5);
-        for part in [&self.head[..], b",", &self.middle, b"null", &self.tail] {
-            line.extend_from_slice(part);
-        }
-        scan_line(&line).map(|_| ())
+        scan_line(&self.event).map(|_| ())
     }
 
     /// Gives the event its place, and with it its id.
@@ -111,13 +126,14 @@ impl Content {
                 token: place.ts_logical.to_string(),
             });
         }
-        const ID: &[u8] = b",\"event_id\":\"evt_000000000000000000000000\",";
-        let room = self.head.len() + ID.len() + self.middle.len() + self.tail.len();
-        let mut signed = Vec::with_capacity(room + 160);
-        signed.extend_from_slice(&self.head);
+        const ID: &[u8] = b",\"event_id\":\"evt_000000000000000000000000\"";
+        let (head, rest) = self.event.split_at(self.head);
+        let (middle, tail) = rest.split_at(self.place - self.head);
+        let mut signed = Vec::with_capacity(self.event.len() + ID.len() + 160);
+        signed.extend_from_slice(head);
         signed.extend_from_slice(ID);
         let rest = signed.len();
-        signed.extend_from_slice(&self.middle);
+        signed.extend_from_slice(middle);
         let _ = match place.prev {
             None => signed.write_all(b"null,"),
             Some(prev) => write!(signed, "\"{prev}\","),
@@ -128,12 +144,10 @@ impl Content {
             "\"timestamp_utc\":\"{}\",\"ts_logical\":{}",
             place.timestamp, place.ts_logical
         );
-        signed.extend_from_slice(&self.tail);
-        let hash = Sha256::new_with_prefix(&self.head)
-            .chain_update(b",")
-            .chain_update(&signed[rest..]);
+        signed.extend_from_slice(&tail[NO_PLACE.len()..]);
+        let hash = Sha256::new_with_prefix(head).chain_update(&signed[rest..]);
         let id = EventId::from_digest(Digest(hash.finalize().into()));
-        let at = self.head.len() + b",\"event_id\":\"".len();
+        let at = head.len() + b",\"event_id\":\"".len();
         let _ = write!(&mut signed[at..], "{id}");
         Ok(UnsignedEvent { id, signed, sig_at })
     }
@@ -143,25 +157,28 @@ impl UnsignedEvent {
     /// Signs the RFC 8785 bytes of the event with both ids and without `sig`.
     #[must_use]
     pub fn sign(&self, key: &SigningKey) -> SignedEvent {
-        let mut line = self.with_signature(&key.sign(&self.signed));
-        line.push(b'\n');
+        let mut line = Vec::with_capacity(self.line_length());
+        self.sign_into(&mut line, key);
         SignedEvent { id: self.id, line }
+    }
+
+    /// As [`UnsignedEvent::sign`]; the line with its LF goes to the end of `out`.
+    pub fn sign_into(&self, out: &mut Vec<u8>, key: &SigningKey) {
+        let [before, after] = SIGNATURE_MEMBER;
+        let signature = key.sign(&self.signed);
+        out.extend_from_slice(&self.signed[..self.sig_at]);
+        out.extend_from_slice(before);
+        write_signature(out, &signature);
+        out.extend_from_slice(after);
+        out.extend_from_slice(&self.signed[self.sig_at..]);
+        out.push(b'\n');
     }
 
     /// The bytes of the signed line with its LF.
     #[must_use]
-    pub fn line_length(&self) -> u64 {
-        self.signed.len() as u64 + SIGNATURE_MEMBER
-    }
-
-    fn with_signature(&self, signature: &[u8; 64]) -> Vec<u8> {
-        let mut line = Vec::with_capacity(self.signed.len() + 100);
-        line.extend_from_slice(&self.signed[..self.sig_at]);
-        line.extend_from_slice(b"\"sig\":\"");
-        line.extend_from_slice(signature_to_base64(signature).as_bytes());
-        line.extend_from_slice(b"\",");
-        line.extend_from_slice(&self.signed[self.sig_at..]);
-        line
+    pub fn line_length(&self) -> usize {
+        let [before, after] = SIGNATURE_MEMBER;
+        self.signed.len() + before.len() + SIGNATURE_TEXT + after.len() + 1
     }
 }
 
@@ -203,9 +220,11 @@ mod tests {
             };
             let content = content(actor, namespace, payload);
             content.check().unwrap();
+            let name = parse(content.actor()).unwrap();
+            assert_eq!(name.as_str(), Some(actor));
             let placed = content.place(&place).unwrap();
             let event = placed.sign(&key);
-            assert_eq!(placed.line_length(), event.line.len() as u64);
+            assert_eq!(placed.line_length(), event.line.len());
             let line = event.line.strip_suffix(b"\n").unwrap();
             let tree = parse(line).unwrap();
             assert_eq!(jcs(&tree).unwrap(), line);

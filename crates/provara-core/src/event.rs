@@ -168,11 +168,11 @@ pub enum PayloadError {
 ///
 /// # Errors
 /// As [`PayloadError`] says.
-pub fn payload_for(
+pub fn payload_for<'a>(
     event_type: &EventType,
-    data: Value<'static>,
+    data: Value<'a>,
     confidence: Option<f64>,
-) -> Result<Value<'static>, PayloadError> {
+) -> Result<Value<'a>, PayloadError> {
     if data.as_object().is_none() {
         return Err(PayloadError::NotAnObject(data.kind_name()));
     }
@@ -232,7 +232,7 @@ pub fn is_wrapped(event_type: &EventType, data: &Value<'_>) -> bool {
         .any(|field| data.get(field).is_none())
 }
 
-fn wrap(core: CoreType, data: Value<'static>, confidence: Option<f64>) -> Value<'static> {
+fn wrap(core: CoreType, data: Value<'_>, confidence: Option<f64>) -> Value<'_> {
     let member = |field: &str, default: &'static str| match data.get(field) {
         None | Some(Value::Null) => default.into(),
         Some(value) => value.clone(),

@@ -163,19 +163,29 @@ impl fmt::Debug for SigningKey {
     }
 }
 
+/// The length of a signature's Base64 in characters.
+pub const SIGNATURE_TEXT: usize = 88;
+
 /// Encodes a signature as an event and a seal carry it: standard, padded Base64.
 #[must_use]
 pub fn signature_to_base64(signature: &[u8; SIGNATURE_LENGTH]) -> String {
     STANDARD.encode(signature)
 }
 
+/// Writes a signature's Base64 to the end of `out`.
+pub(crate) fn write_signature(out: &mut Vec<u8>, signature: &[u8; SIGNATURE_LENGTH]) {
+    let mut text = [0; SIGNATURE_TEXT];
+    let length = STANDARD.encode_slice(signature, &mut text);
+    out.extend_from_slice(&text[..length.expect("64 bytes are 88 characters")]);
+}
+
 /// Decodes the Base64 of a signature: standard alphabet, padded, 64 bytes; `None` for anything
 /// else.
 #[must_use]
 pub fn signature_from_base64(text: &[u8]) -> Option<[u8; SIGNATURE_LENGTH]> {
-    // 64 bytes are 88 characters; the decoder wants room for whole groups of three.
+    // The decoder wants room for whole groups of three.
     let mut bytes = [0; 66];
-    if text.len() != 88 {
+    if text.len() != SIGNATURE_TEXT {
         return None;
     }
     let length = STANDARD.decode_slice(text, &mut bytes).ok()?;

@@ -9,11 +9,11 @@ use serde::Serialize;
 /// An event to be appended. Whether a custom type is known to anybody, and whether its data keeps
 /// to a schema, is for the caller to decide.
 #[derive(Debug, Clone)]
-pub struct AppendRequest {
+pub struct AppendRequest<'a> {
     /// The type. `GENESIS` is refused.
     pub event_type: EventType,
     /// The data, an object; what becomes of it is in spec/VAULT_FORMAT, section 3.
-    pub data: Value<'static>,
+    pub data: Value<'a>,
     /// Who says it; not empty.
     pub actor: String,
     /// Where a belief from it belongs.

@@ -63,7 +63,7 @@ pub(crate) fn in_order<'l, T: Send>(
     })
 }
 
-/// How many items one thread takes at a time in [`map`].
+/// How many items one thread takes at a time in [`map_pieces`].
 const PIECE: usize = 128;
 
 /// Gives `work` of every item, in their order, on as many threads as the machine has or as there is
@@ -73,40 +73,47 @@ pub fn map<T: Send, R: Send>(
     threads: usize,
     work: impl Fn(T) -> R + Sync,
 ) -> Vec<R> {
-    let threads = threads.min(items.len().div_ceil(PIECE));
-    if threads <= 1 {
-        return items.into_iter().map(work).collect();
-    }
     let count = items.len();
+    let pieces = map_pieces(items, threads, |piece| {
+        piece.into_iter().map(&work).collect::<Vec<R>>()
+    });
+    let mut results = Vec::with_capacity(count);
+    pieces.into_iter().for_each(|piece| results.extend(piece));
+    results
+}
+
+/// As [`map`], for items that follow each other: some are given to `work` together.
+pub(crate) fn map_pieces<T: Send, R: Send>(
+    items: Vec<T>,
+    threads: usize,
+    work: impl Fn(Vec<T>) -> R + Sync,
+) -> Vec<R> {
+    let mut pieces = Vec::with_capacity(items.len().div_ceil(PIECE));
     let mut items = items.into_iter();
-    let mut pieces = Vec::with_capacity(count.div_ceil(PIECE));
-    loop {
+    while items.len() > 0 {
         let piece: Vec<T> = items.by_ref().take(PIECE).collect();
-        if piece.is_empty() {
-            break;
-        }
-        pieces.push(Mutex::new((Some(piece), Vec::new())));
+        pieces.push(Mutex::new((Some(piece), None)));
     }
     let next = AtomicUsize::new(0);
     let run = || {
         while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
             let mut piece = piece.lock().unwrap_or_else(PoisonError::into_inner);
             let items = piece.0.take().expect("each piece is taken once");
-            piece.1 = items.into_iter().map(&work).collect();
+            piece.1 = Some(work(items));
         }
     };
     thread::scope(|scope| {
-        for _ in 1..threads {
+        for _ in 1..threads.min(pieces.len()) {
             // Where the system has no thread to give, there are fewer.
             let _ = thread::Builder::new().spawn_scoped(scope, run);
         }
         run();
     });
-    let mut results = Vec::with_capacity(count);
-    for piece in pieces {
-        results.extend(piece.into_inner().unwrap_or_else(PoisonError::into_inner).1);
-    }
-    results
+    let done = pieces.into_iter().map(|piece| {
+        let (_, result) = piece.into_inner().unwrap_or_else(PoisonError::into_inner);
+        result.expect("each piece is worked on")
+    });
+    done.collect()
 }
 
 /// Cuts the log at line ends into pieces of about [`RANGE`] bytes, each with its offset.

@@ -215,7 +215,7 @@ impl Vault {
     /// Any [`VaultError`] of a writer. The vault is then as it was, but for [`VaultError::SealLags`].
     pub fn append(
         &self,
-        request: &AppendRequest,
+        request: &AppendRequest<'_>,
         keyfile: &Keyfile,
     ) -> Result<AppendReceipt, VaultError> {
         let mut writer = LogWriter::open_with(self, keyfile)?;
@@ -231,7 +231,7 @@ impl Vault {
     /// sealed, unless the options say `atomic`. A disk that refuses is reported as index 0.
     pub fn append_many(
         &self,
-        requests: Vec<AppendRequest>,
+        requests: Vec<AppendRequest<'_>>,
         keyfile: &Keyfile,
         options: BatchOptions,
     ) -> Result<Vec<AppendReceipt>, Rejected> {

@@ -190,7 +190,7 @@ impl<'v> LogWriter<'v> {
     /// after which this writer answers [`VaultError::Stopped`].
     pub fn append(
         &mut self,
-        request: &AppendRequest,
+        request: &AppendRequest<'_>,
         keyfile: &Keyfile,
     ) -> Result<AppendReceipt, VaultError> {
         self.refuse_if_stopped()?;
@@ -314,7 +314,7 @@ impl<'v> LogWriter<'v> {
     }
 
     /// Refuses what no event may be, whatever its data.
-    fn refuse_request(&self, request: &AppendRequest) -> Result<(), VaultError> {
+    fn refuse_request(&self, request: &AppendRequest<'_>) -> Result<(), VaultError> {
         if request.event_type == EventType::Core(CoreType::Genesis) {
             return Err(VaultError::GenesisByHand);
         }

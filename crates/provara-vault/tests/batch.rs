@@ -12,7 +12,7 @@ use provara_vault::{
     AppendRequest, BatchOptions, ErrorClass, InitOptions, LogWriter, VaultError, VerifyOptions,
 };
 
-fn requests(count: usize) -> Vec<AppendRequest> {
+fn requests(count: usize) -> Vec<AppendRequest<'static>> {
     (0..count)
         .map(|number| match number % 3 {
             0 => note("alice", &format!("{number}")),

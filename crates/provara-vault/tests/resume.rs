@@ -72,13 +72,13 @@ fn beliefs(log: &LogSnapshot) -> (Vec<u8>, Way) {
     (state.unwrap().to_json(), way.into_inner())
 }
 
-fn observation(value: &str) -> AppendRequest {
+fn observation(value: &str) -> AppendRequest<'static> {
     let data = format!(r#"{{"subject":"door","predicate":"is","value":{value},"confidence":0.9}}"#);
     request("OBSERVATION", "a", &data)
 }
 
 /// Events that support, contest, settle and take back what is said of two doors.
-fn events() -> impl Strategy<Value = Vec<AppendRequest>> {
+fn events() -> impl Strategy<Value = Vec<AppendRequest<'static>>> {
     let kind = prop_oneof![
         4 => Just("OBSERVATION"),
         2 => Just("ASSERTION"),

@@ -33,7 +33,7 @@ fn alone(test: &str, limit: &str) -> bool {
     false
 }
 
-fn requests(count: usize) -> Vec<AppendRequest> {
+fn requests(count: usize) -> Vec<AppendRequest<'static>> {
     (0..count)
         .map(|number| note("a", &number.to_string()))
         .collect()

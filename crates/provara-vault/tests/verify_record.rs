@@ -28,7 +28,7 @@ fn recorded() -> (Fixture, Vault) {
         .with_record_from(0);
     // After the revocation others speak: a key that is new to an actor would be a warning.
     let actors = ["alice", "b\"ö", "carol", "dave", "eve", "frank"];
-    let mut requests: Vec<AppendRequest> = (0..30)
+    let mut requests: Vec<AppendRequest<'static>> = (0..30)
         .map(|number| note(actors[number % 3 + 3 * (number / 20)], &format!("{number}")))
         .collect();
     requests.insert(20, AppendRequest {

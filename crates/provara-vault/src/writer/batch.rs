@@ -1,9 +1,9 @@
 //! Many events at once: signed on all cores, synced in groups, sealed at intervals and at the end.
 //!
 //! An event's content is written in canonical form and checked on all cores, and is then given its place
-//! by one thread, as ids chain. Groups of such events are signed on all cores and go to the disk in one
-//! write and one `fdatasync`, while the next events are taken. Only what is durable *and* sealed is
-//! acknowledged with a receipt.
+//! by one thread, as ids chain. While the next events are taken, groups of such events are signed on all
+//! cores; while the next group is signed, those before it are written and synced. Only what is durable
+//! *and* sealed is acknowledged with a receipt.
 //!
 //! The order of changes is that of single appends but for the seal, which is prepared after the
 //! groups that it covers are durable: it lags, never leads. A crash leaves whole events beyond the
@@ -14,7 +14,6 @@ mod pipeline;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use provara_core::canonical::write_string;
 use provara_core::content::Content;
 use provara_core::event::{is_wrapped, payload_for};
 use provara_core::event_type::{CoreType, EventType};
@@ -30,7 +29,7 @@ use crate::parallel::{self, available_threads};
 use crate::seal::{Staged, set_entry};
 use crate::writer::{LogWriter, entry, log_entry};
 
-use pipeline::{Group, LogEnd, MOST_WAITING, Pipeline, Queued, Refused};
+use pipeline::{Group, LogEnd, MOST_WAITING, Pipeline, Queued, Refused, Signers};
 
 /// How long the lines of a group may get, in bytes (but for one long line).
 const GROUP_BYTES: u64 = 4 << 20;
@@ -122,8 +121,6 @@ struct Prepared {
     key_id: KeyId,
     event_type: EventType,
     actor: String,
-    /// The JSON text of the actor's name.
-    actor_json: Vec<u8>,
     wrapped: bool,
 }
 
@@ -152,7 +149,11 @@ impl<'v> LogWriter<'v> {
         }
     }
 
-    fn prepare(&self, request: AppendRequest, keyfile: &Keyfile) -> Result<Prepared, VaultError> {
+    fn prepare(
+        &self,
+        request: AppendRequest<'_>,
+        keyfile: &Keyfile,
+    ) -> Result<Prepared, VaultError> {
         self.refuse_request(&request)?;
         let wrapped = is_wrapped(&request.event_type, &request.data);
         let payload = payload_for(&request.event_type, request.data, request.confidence)?;
@@ -168,14 +169,11 @@ impl<'v> LogWriter<'v> {
         content.check().map_err(|reason| VaultError::Unwritable {
             reason: reason.to_string(),
         })?;
-        let mut actor_json = Vec::with_capacity(request.actor.len() + 2);
-        write_string(&mut actor_json, &request.actor);
         Ok(Prepared {
             content,
             key_id,
             event_type: request.event_type,
             actor: request.actor,
-            actor_json,
             wrapped,
         })
     }
@@ -196,14 +194,14 @@ impl BatchWriter<'_> {
     /// The first request that cannot be appended, and why; those before it are taken and
     /// [`BatchWriter::finish`] writes them (but for an atomic batch, which is then over). A disk that
     /// refuses ends the batch with [`VaultError::BatchEnded`], whichever request it met.
-    pub fn append(&mut self, requests: Vec<AppendRequest>) -> Result<(), Rejected> {
+    pub fn append(&mut self, requests: Vec<AppendRequest<'_>>) -> Result<(), Rejected> {
         self.take(requests).map_err(|rejected| Rejected {
             index: rejected.index,
             error: self.ended(rejected.error),
         })
     }
 
-    fn take(&mut self, requests: Vec<AppendRequest>) -> Result<(), Rejected> {
+    fn take(&mut self, requests: Vec<AppendRequest<'_>>) -> Result<(), Rejected> {
         let mut from = 0;
         let mut rest = requests.into_iter().peekable();
         while rest.peek().is_some() {
@@ -261,7 +259,7 @@ impl BatchWriter<'_> {
         }
     }
 
-    fn append_run(&mut self, requests: Vec<AppendRequest>) -> Result<(), Rejected> {
+    fn append_run(&mut self, requests: Vec<AppendRequest<'_>>) -> Result<(), Rejected> {
         let (writer, keyfile) = (&self.writer, self.keyfile);
         let prepared = parallel::map(requests, self.threads, |request| {
             writer.prepare(request, keyfile)
@@ -275,7 +273,7 @@ impl BatchWriter<'_> {
     }
 
     /// Appends an event that needs all before it in the log.
-    fn append_alone(&mut self, request: &AppendRequest) -> Result<(), VaultError> {
+    fn append_alone(&mut self, request: &AppendRequest<'_>) -> Result<(), VaultError> {
         if self.options.atomic {
             return Err(VaultError::NotInAtomicBatch {
                 event_type: request.event_type.as_str().to_owned(),
@@ -312,7 +310,7 @@ impl BatchWriter<'_> {
         if let Some(event_id) = writer.index.closed {
             return Err(VaultError::Closed { event_id });
         }
-        let (place, note) = writer.next_place(&prepared.actor, &prepared.actor_json)?;
+        let (place, note) = writer.next_place(&prepared.actor, prepared.content.actor())?;
         writer.notes.extend(note);
         if !self.started {
             self.started = true;
@@ -332,9 +330,9 @@ impl BatchWriter<'_> {
             timestamp: Some(place.timestamp),
         };
         let closes = prepared.event_type.as_str() == CLOSING_TYPE;
-        writer
-            .index
-            .advance(&prepared.actor_json, state, closes, event.line_length());
+        let length = event.line_length() as u64;
+        let actor = prepared.content.actor();
+        writer.index.advance(actor, state, closes, length);
         let receipt = self.options.receipts.then(|| {
             Box::new(AppendReceipt {
                 event_id: id,
@@ -383,15 +381,18 @@ impl BatchWriter<'_> {
             Some(pipeline) => pipeline,
             none => {
                 writer.recover().inspect_err(|_| writer.stopped = true)?;
-                none.insert(Pipeline::to(LogEnd {
+                let signers = Signers {
+                    keyfile: self.keyfile.clone(),
+                    threads: self.threads,
+                };
+                let end = LogEnd {
                     layer: writer.vault.shared_layer(),
                     log: Arc::clone(&writer.log),
                     path: writer.path.clone(),
                     length: self.handed,
                     hasher: writer.hasher.clone(),
-                    keyfile: self.keyfile.clone(),
-                    threads: self.threads,
-                }))
+                };
+                none.insert(Pipeline::to(signers, end))
             }
         };
         pipeline.push(Group {

@@ -78,7 +78,7 @@ pub fn remove_seal(vault: &Vault) {
 }
 
 /// An event of a custom type by `actor`.
-pub fn note(actor: &str, text: &str) -> AppendRequest {
+pub fn note(actor: &str, text: &str) -> AppendRequest<'static> {
     request(
         "com.example.test.note",
         actor,
@@ -86,7 +86,7 @@ pub fn note(actor: &str, text: &str) -> AppendRequest {
     )
 }
 
-pub fn request(event_type: &str, actor: &str, data: &str) -> AppendRequest {
+pub fn request(event_type: &str, actor: &str, data: &str) -> AppendRequest<'static> {
     AppendRequest {
         event_type: event_type.parse().unwrap(),
         data: json::parse(data.as_bytes()).unwrap().into_owned(),
@@ -140,7 +140,7 @@ pub fn copy(vault: &Vault, to: &Path) -> Vault {
 }
 
 /// The revocation of `old` and the promotion of `new` in its place, signed by the key `by`.
-pub fn rotation(old: KeyId, new: &SigningKey, by: KeyId) -> [AppendRequest; 2] {
+pub fn rotation(old: KeyId, new: &SigningKey, by: KeyId) -> [AppendRequest<'static>; 2] {
     let at = "2026-01-01T00:00:00Z";
     let revocation = format!(
         r#"{{"revoked_key_id":"{old}","reason":"lost","trust_boundary_event_id":null,"revoked_at_utc":"{at}"}}"#

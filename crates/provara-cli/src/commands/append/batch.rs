@@ -5,6 +5,7 @@
 
 mod lines;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, IsTerminal as _};
 use std::num::NonZero;
@@ -36,10 +37,10 @@ use crate::vault;
 const SEAL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A line of the input that was read as an event.
-struct Item {
+struct Item<'a> {
     event_type: EventType,
-    data: Value<'static>,
-    actor: Option<String>,
+    data: Value<'a>,
+    actor: Option<Cow<'a, str>>,
     namespace: Option<Namespace>,
 }
 
@@ -131,16 +132,15 @@ fn feed(
             Err((group, number, failure)) => (group, true, Some(End::Line(number, failure))),
         };
         since.get_or_insert_with(Instant::now);
-        let numbers: Vec<u64> = group.iter().map(|(number, _)| *number).collect();
-        let parsed = parallel_map(group, threads, |(_, line)| parse(&line));
+        let parsed = parallel_map(group.iter().collect(), threads, |(_, line)| parse(line));
         let (items, bad) = types.check(parsed, threads);
-        let bad = bad.map(|(at, failure)| End::Line(numbers[at], failure));
+        let bad = bad.map(|(at, failure)| End::Line(group[at].0, failure));
         let requests = items
             .into_iter()
             .map(|item| AppendRequest {
                 event_type: item.event_type,
                 data: item.data,
-                actor: item.actor.unwrap_or_else(|| actor.to_owned()),
+                actor: item.actor.map_or_else(|| actor.to_owned(), Cow::into_owned),
                 namespace: item.namespace.or(args.namespace),
                 confidence: None,
                 key_id: args.key.key_id,
@@ -150,7 +150,7 @@ fn feed(
             .append(requests)
             .map_err(|rejected| match rejected.error {
                 error @ VaultError::BatchEnded { .. } => End::Disk(failed(error)),
-                error => End::Line(numbers[rejected.index], failed(error)),
+                error => End::Line(group[rejected.index].0, failed(error)),
             })?;
         if since.is_some_and(|since| since.elapsed() >= SEAL_INTERVAL) {
             let paused = batch.pause();
@@ -224,14 +224,14 @@ fn print_receipts(
 }
 
 /// What a line says, with the name of its type still to be resolved.
-struct Parsed {
-    type_name: String,
-    data: Value<'static>,
-    actor: Option<String>,
+struct Parsed<'a> {
+    type_name: Cow<'a, str>,
+    data: Value<'a>,
+    actor: Option<Cow<'a, str>>,
     namespace: Option<Namespace>,
 }
 
-fn parse(line: &[u8]) -> Result<Parsed, Failure> {
+fn parse(line: &[u8]) -> Result<Parsed<'_>, Failure> {
     let wrong = |headline: String| {
         Failure::new(Exit::Usage, headline).fix(
             "Write one JSON object a line: {\"type\":…,\"data\":{…}}, with \"actor\" and \"namespace\" \
@@ -250,9 +250,9 @@ fn parse(line: &[u8]) -> Result<Parsed, Failure> {
     let (mut type_name, mut data, mut actor, mut namespace) = (None, None, None, None);
     for (name, value) in members {
         match (&*name, value) {
-            ("type", Value::String(text)) => type_name = Some(text.into_owned()),
-            ("data", value @ Value::Object(_)) => data = Some(value.into_owned()),
-            ("actor", Value::String(text)) => actor = Some(text.into_owned()),
+            ("type", Value::String(text)) => type_name = Some(text),
+            ("data", value @ Value::Object(_)) => data = Some(value),
+            ("actor", Value::String(text)) => actor = Some(text),
             ("namespace", Value::String(text)) => {
                 let parsed = super::namespace(&text);
                 namespace = Some(parsed.map_err(|fix| {
@@ -310,11 +310,11 @@ impl<'a> Types<'a> {
     }
 
     /// The items up to the first bad line, and what is wrong with that one.
-    fn check(
+    fn check<'l>(
         &mut self,
-        parsed: Vec<Result<Parsed, Failure>>,
+        parsed: Vec<Result<Parsed<'l>, Failure>>,
         threads: usize,
-    ) -> (Vec<Item>, Option<(usize, Failure)>) {
+    ) -> (Vec<Item<'l>>, Option<(usize, Failure)>) {
         let mut good = Vec::with_capacity(parsed.len());
         let mut bad = None;
         for (at, parsed) in parsed.into_iter().enumerate() {
@@ -355,7 +355,7 @@ impl<'a> Types<'a> {
     /// does not fit.
     fn unfit(
         &mut self,
-        made: &[Result<(Item, Option<usize>), Failure>],
+        made: &[Result<(Item<'_>, Option<usize>), Failure>],
     ) -> Option<(usize, Failure)> {
         let limit = self.args.host.timeout;
         let session = self.session.as_mut()?;
@@ -473,8 +473,11 @@ fn not_a_type(name: &str) -> Failure {
 }
 
 /// Makes an item of a line, and gives the plugin that has to judge its data.
-fn item(parsed: Parsed, known: &HashMap<String, Kind>) -> Result<(Item, Option<usize>), Failure> {
-    let (event_type, plugin) = match &known[&parsed.type_name] {
+fn item<'l>(
+    parsed: Parsed<'l>,
+    known: &HashMap<String, Kind>,
+) -> Result<(Item<'l>, Option<usize>), Failure> {
+    let (event_type, plugin) = match &known[&*parsed.type_name] {
         Kind::Free(event_type) => (event_type.clone(), None),
         Kind::Plugin(event_type, plugin) => {
             canonical::jcs(&parsed.data).map_err(|error| error::canonical_failure(&error))?;

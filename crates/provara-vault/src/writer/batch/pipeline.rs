@@ -1,8 +1,8 @@
 //! Signs the groups of a batch and puts them at the log's end, in their order, beside the thread that
-//! takes the events.
+//! takes the events: the next groups are signed while the disk makes those before them durable.
 //!
-//! Groups that wait are taken together: while a disk is slow to sync, they gather, and the next write
-//! and sync are for all of them.
+//! Signed groups that wait are taken together: while a disk is slow to sync, they gather, and the next
+//! sync is for all of them.
 
 use std::fs::File;
 use std::io;
@@ -39,6 +39,16 @@ pub(super) struct Group {
     pub(super) length: u64,
 }
 
+/// A group that can be written.
+#[derive(Debug)]
+struct Signed {
+    events: u64,
+    /// Their lines, with a line end before them that the log lacks.
+    bytes: Vec<u8>,
+    /// Of those of the events that have one.
+    receipts: Vec<AppendReceipt>,
+}
+
 /// Groups that are durable.
 #[derive(Debug)]
 pub(super) struct Landed {
@@ -67,46 +77,71 @@ pub(super) struct LogEnd {
     pub(super) length: u64,
     /// Over those bytes.
     pub(super) hasher: Sha256,
+}
+
+/// What signs them.
+#[derive(Debug, Clone)]
+pub(super) struct Signers {
     /// Holds the key of every event.
     pub(super) keyfile: Keyfile,
     pub(super) threads: usize,
 }
 
-impl LogEnd {
-    /// Signs groups on all cores, and writes and syncs them at once. What the disk refused is taken
-    /// back: the events after it chain to what is not there.
-    fn put(&mut self, groups: Vec<Group>) -> Result<Landed, Refused> {
-        let length: u64 = groups.iter().map(|group| group.length).sum();
-        let queued: Vec<_> = groups.into_iter().flat_map(|group| group.events).collect();
-        let events = queued.len() as u64;
-        let keyfile = &self.keyfile;
-        let signed = parallel::map(queued, self.threads, |queued| {
-            let key = keyfile
-                .get(&queued.key_id)
-                .expect("chosen from the keyfile");
-            let line = queued.event.sign(key).line;
-            let receipt = queued.receipt.map(|mut receipt| {
-                receipt.event_json = String::from_utf8_lossy(&line[..line.len() - 1]).into_owned();
-                *receipt
-            });
-            (line, receipt)
+impl Signers {
+    /// Signs a group on all cores.
+    fn sign(&self, group: Group) -> Signed {
+        let events = group.events.len() as u64;
+        let pieces = parallel::map_pieces(group.events, self.threads, |piece| {
+            let room = piece.iter().map(|queued| queued.event.line_length()).sum();
+            let (mut lines, mut receipts) = (Vec::with_capacity(room), Vec::new());
+            for queued in piece {
+                let key = self.keyfile.get(&queued.key_id);
+                let start = lines.len();
+                queued
+                    .event
+                    .sign_into(&mut lines, key.expect("chosen from the keyfile"));
+                receipts.extend(queued.receipt.map(|mut receipt| {
+                    let line = &lines[start..lines.len() - 1];
+                    receipt.event_json = String::from_utf8_lossy(line).into_owned();
+                    *receipt
+                }));
+            }
+            (lines, receipts)
         });
-        let lines: usize = signed.iter().map(|(line, _)| line.len()).sum();
-        let mut bytes = Vec::with_capacity(lines + 1);
-        if (lines as u64) < length {
+        let lines: u64 = pieces.iter().map(|(lines, _)| lines.len() as u64).sum();
+        let mut bytes = Vec::with_capacity(lines as usize + 1);
+        if lines < group.length {
             bytes.push(b'\n');
         }
         let mut receipts = Vec::new();
-        for (line, receipt) in signed {
-            bytes.extend_from_slice(&line);
-            receipts.extend(receipt);
+        for (lines, of_lines) in pieces {
+            bytes.extend_from_slice(&lines);
+            receipts.extend(of_lines);
         }
-        debug_assert_eq!(bytes.len() as u64, length);
-        self.write_durably(&bytes).inspect_err(|_| {
+        debug_assert_eq!(bytes.len() as u64, group.length);
+        Signed {
+            events,
+            bytes,
+            receipts,
+        }
+    }
+}
+
+impl LogEnd {
+    /// Writes signed groups and syncs them at once. What the disk refused is taken back: the events after
+    /// it chain to what is not there.
+    fn put(&mut self, groups: Vec<Signed>) -> Result<Landed, Refused> {
+        self.write_durably(&groups).inspect_err(|_| {
             // Best effort: a torn tail that stays is recovered by the next writer.
             let _ = self.layer.truncate(&self.log, &self.path, self.length);
         })?;
-        self.hasher.update(&bytes);
+        let (mut events, mut length, mut receipts) = (0, 0, Vec::new());
+        for group in groups {
+            self.hasher.update(&group.bytes);
+            events += group.events;
+            length += group.bytes.len() as u64;
+            receipts.extend(group.receipts);
+        }
         self.length += length;
         Ok(Landed {
             events,
@@ -116,9 +151,13 @@ impl LogEnd {
         })
     }
 
-    fn write_durably(&self, bytes: &[u8]) -> Result<(), Refused> {
+    fn write_durably(&self, groups: &[Signed]) -> Result<(), Refused> {
         let (layer, log, path) = (&self.layer, &self.log, &self.path);
-        layer.append(log, path, bytes).map_err(Refused::Write)?;
+        for group in groups {
+            layer
+                .append(log, path, &group.bytes)
+                .map_err(Refused::Write)?;
+        }
         layer.sync_data(log, path).map_err(Refused::Sync)
     }
 }
@@ -134,40 +173,60 @@ pub(super) struct Pipeline {
 
 #[derive(Debug)]
 enum Road {
-    Beside(Worker),
-    /// The system has no thread to give: the caller's own does it.
-    Here(Box<LogEnd>, Option<Result<Landed, Refused>>),
+    Beside(Workers),
+    /// The system has no threads to give: the caller's own does it.
+    Here(Box<(Signers, LogEnd)>, Option<Result<Landed, Refused>>),
 }
 
+/// One thread that signs, with more of its own, and one that writes.
 #[derive(Debug)]
-struct Worker {
+struct Workers {
     /// Taken when nothing more comes.
     groups: Option<Sender<Group>>,
     landed: Receiver<Result<Landed, Refused>>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
-impl Pipeline {
-    pub(super) fn to(end: LogEnd) -> Self {
-        let (groups, work) = channel::<Group>();
+impl Workers {
+    /// `None` where the system has no threads to give.
+    fn start(signers: &Signers, end: &LogEnd) -> Option<Self> {
+        let (groups, unsigned) = channel();
+        let (signed, unwritten) = channel::<Signed>();
         let (results, landed) = channel();
-        let mut theirs = end.clone();
-        let run = move || {
-            while let Ok(first) = work.recv() {
-                let result = theirs.put([first].into_iter().chain(work.try_iter()).collect());
+        let (signers, mut end) = (signers.clone(), end.clone());
+        let write = move || {
+            while let Ok(first) = unwritten.recv() {
+                let result = end.put([first].into_iter().chain(unwritten.try_iter()).collect());
                 let refused = result.is_err();
                 if results.send(result).is_err() || refused {
                     return;
                 }
             }
         };
-        let road = match thread::Builder::new().spawn(run) {
-            Ok(thread) => Road::Beside(Worker {
-                groups: Some(groups),
-                landed,
-                thread: Some(thread),
-            }),
-            Err(_) => Road::Here(Box::new(end), None),
+        let sign = move || {
+            // Nobody takes what is signed after a refusal.
+            while let Ok(group) = unsigned.recv() {
+                if signed.send(signers.sign(group)).is_err() {
+                    return;
+                }
+            }
+        };
+        // A writer that stands alone ends at once: what signs for it is dropped here.
+        let writing = thread::Builder::new().spawn(write).ok()?;
+        let signing = thread::Builder::new().spawn(sign).ok()?;
+        Some(Self {
+            groups: Some(groups),
+            landed,
+            threads: vec![signing, writing],
+        })
+    }
+}
+
+impl Pipeline {
+    pub(super) fn to(signers: Signers, end: LogEnd) -> Self {
+        let road = match Workers::start(&signers, &end) {
+            Some(workers) => Road::Beside(workers),
+            None => Road::Here(Box::new((signers, end)), None),
         };
         Self { road, waiting: 0 }
     }
@@ -175,10 +234,13 @@ impl Pipeline {
     pub(super) fn push(&mut self, group: Group) {
         self.waiting += group.length;
         match &mut self.road {
-            Road::Here(end, landed) => *landed = Some(end.put(vec![group])),
-            // A worker that has ended told why, which is still to be taken.
-            Road::Beside(worker) => {
-                let _ = worker.groups.as_ref().map(|groups| groups.send(group));
+            Road::Here(here, landed) => {
+                let (signers, end) = &mut **here;
+                *landed = Some(end.put(vec![signers.sign(group)]));
+            }
+            // Workers that have ended told why, which is still to be taken.
+            Road::Beside(workers) => {
+                let _ = workers.groups.as_ref().map(|groups| groups.send(group));
             }
         }
     }
@@ -188,11 +250,11 @@ impl Pipeline {
     pub(super) fn landed(&mut self, most: u64) -> Option<Result<Landed, Refused>> {
         let result = match &mut self.road {
             Road::Here(_, landed) => landed.take()?,
-            Road::Beside(worker) if self.waiting > most => {
-                let landed = worker.landed.recv();
+            Road::Beside(workers) if self.waiting > most => {
+                let landed = workers.landed.recv();
                 landed.expect("signing and writing do not panic")
             }
-            Road::Beside(worker) => worker.landed.try_recv().ok()?,
+            Road::Beside(workers) => workers.landed.try_recv().ok()?,
         };
         if let Ok(landed) = &result {
             self.waiting -= landed.length;
@@ -201,10 +263,12 @@ impl Pipeline {
     }
 }
 
-impl Drop for Worker {
+impl Drop for Workers {
     fn drop(&mut self) {
         drop(self.groups.take());
-        // The thread holds the log open, and with it the lock.
-        let _ = self.thread.take().map(JoinHandle::join);
+        // The one that writes holds the log open, and with it the lock.
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
     }
 }

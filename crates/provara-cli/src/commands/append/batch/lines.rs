@@ -116,7 +116,7 @@ impl Lines {
                 Ok(available) => available,
                 Err(error) => return Err((lines, number, unreadable(&self.source.name, &error))),
             };
-            let end = available.iter().position(|byte| *byte == b'\n');
+            let end = memchr::memchr(b'\n', available);
             let ended = available.is_empty();
             let (line, used) = match end {
                 Some(end) => (&available[..end], end + 1),
