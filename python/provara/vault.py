@@ -231,14 +231,20 @@ class Vault:
         """
         return VaultWriter(self, keyfile, key_id, allow_unregistered, atomic)
 
-    def manifest(self, *, keyfile: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+    def manifest(
+        self, *, keyfile: str | os.PathLike[str] | None = None, new_seal: bool = False
+    ) -> dict[str, Any]:
         """Make the seal anew: the manifest, its Merkle root and its signature.
+
+        Arguments:
+            new_seal: Also where the vault has no seal at all. Whoever removed it may have cut or
+                changed the log before, and then nothing tells.
 
         Returns:
             What was sealed: ``merkle_root``, ``file_count``, ``event_count``, ``signed_by``.
         """
         return _native.make_manifest(
-            str(self._path), None if keyfile is None else os.fspath(keyfile)
+            str(self._path), None if keyfile is None else os.fspath(keyfile), new_seal
         )
 
     def checkpoint(

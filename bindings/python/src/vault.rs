@@ -129,13 +129,14 @@ pub(crate) fn append_event<'py>(
     to_python(py, &receipt)
 }
 
-/// Makes the seal anew; signed if there is a keyfile.
+/// Makes the seal anew; signed if there is a keyfile, and with `new_seal` also where there was none.
 #[pyfunction]
-#[pyo3(signature = (path, keyfile=None))]
+#[pyo3(signature = (path, keyfile=None, new_seal=false))]
 pub(crate) fn make_manifest<'py>(
     py: Python<'py>,
     path: PathBuf,
     keyfile: Option<PathBuf>,
+    new_seal: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let receipt = run(py, || {
         let vault = Vault::open(&path)?;
@@ -143,7 +144,10 @@ pub(crate) fn make_manifest<'py>(
             Err(VaultError::KeyfileMissing { .. }) if keyfile.is_none() => None,
             found => Some(found?),
         };
-        vault.manifest(keyfile.as_ref())
+        match new_seal {
+            true => vault.new_seal(keyfile.as_ref()),
+            false => vault.manifest(keyfile.as_ref()),
+        }
     })?;
     to_python(py, &receipt)
 }

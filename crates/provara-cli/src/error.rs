@@ -99,6 +99,11 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
             "Look at {file}. If a rotation of your own was interrupted, run 'provara manifest {vault}'; \
              else restore the vault from a copy that verifies."
         ),
+        VaultError::NoSeal { .. } => format!(
+            "Restore the vault, or its seal, from a copy. If you know why the seal is gone, 'provara \
+             manifest {vault} --new-seal' seals what stands there: a log that was cut or changed before is \
+             then not told from an honest one."
+        ),
         VaultError::BrokenLog { .. }
         | VaultError::SealContradiction { .. }
         | VaultError::Structure { .. } => format!(

@@ -5,7 +5,7 @@
 //! are told apart by the writers' own lock: a reader's lock, held only while the seal, the small
 //! files and the log's length are read, proves that no writer is at work, and what is found then
 //! stands. Where a writer holds the lock all the time, the log is taken as far as the seal covers
-//! it, which is consistent by construction.
+//! it, which is consistent by construction; what lies beyond is checked by itself.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -20,6 +20,7 @@ use provara_core::manifest::{Manifest, SEAL_FILES};
 use provara_core::verify::LogVerdict;
 use provara_core::verify::files::{DiskEntry, KEYS, REQUIRED, SealFiles, check_keys, check_seal};
 
+use crate::beyond::Beyond;
 use crate::error::{Context, VaultError};
 use crate::layout;
 use crate::lock::{Shared, is_at, try_lock_shared};
@@ -38,8 +39,8 @@ pub(crate) struct CapturedLog {
     pub(crate) lines: LogSnapshot,
     /// What follows the last line end.
     pub(crate) tail: Vec<u8>,
-    /// How much of it a writer had appended beyond its seal, and is left out.
-    pub(crate) beyond: u64,
+    /// What a writer had appended beyond its seal: no part of the bytes that were taken.
+    pub(crate) beyond: Option<Beyond>,
 }
 
 impl CapturedLog {
@@ -111,7 +112,7 @@ impl Capture {
     }
 
     /// Looks once. The seal is read before the log's length, so that the log has at least what it
-    /// covers. `cut` leaves out what the log has beyond it.
+    /// covers. `cut` takes what the log has beyond it apart.
     ///
     /// A merge replaces log and seal one after the other, with its intent there from before until
     /// after. The log is opened first: if the intent is not there then, and the same file is still the
@@ -315,10 +316,15 @@ fn capture_log(file: &File, sealed: Option<u64>, vault: &Vault) -> Result<Captur
     let path = vault.log_path();
     let length = file.metadata().context("read", &path)?.len();
     if let Some(sealed) = sealed.filter(|sealed| *sealed <= length) {
+        let lines = LogSnapshot::of_prefix(file, sealed, &path)?;
+        let beyond = (length > sealed)
+            .then(|| Beyond::of(file, sealed, lines.ends_with(b"\n"), length))
+            .transpose()
+            .context("read", &path)?;
         return Ok(CapturedLog {
-            lines: LogSnapshot::of_prefix(file, sealed, &path)?,
+            lines,
             tail: Vec::new(),
-            beyond: length - sealed,
+            beyond,
         });
     }
     let lines = LogSnapshot::of_lines(file, &path)?;
@@ -331,7 +337,7 @@ fn capture_log(file: &File, sealed: Option<u64>, vault: &Vault) -> Result<Captur
     Ok(CapturedLog {
         lines,
         tail,
-        beyond: 0,
+        beyond: None,
     })
 }
 

@@ -28,22 +28,25 @@ pub(crate) fn check_log(
     sequencer.finish(registry)
 }
 
-/// Gives `sequencer` the lines of `log` from byte `from` on, until `told`, which hears how far it has
-/// come, in bytes, breaks.
+/// Gives `sequencer` the next `lines`, which stand at byte `from` of the log, until `told`, which hears how
+/// far of the log it has come, in bytes, breaks.
 pub(crate) fn feed<'l>(
     sequencer: &mut Sequencer,
-    log: &'l [u8],
-    from: usize,
+    lines: &'l [u8],
+    from: u64,
     registry: &KeyRegistry,
     threads: usize,
     told: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     let keys = KeyDirectory::new(registry);
     let check = |range: &'l [u8], offset: u64| {
-        let end = from as u64 + offset + range.len() as u64;
-        (check_lines(range, from as u64 + offset, &keys), end)
+        let offset = from + offset;
+        (
+            check_lines(range, offset, &keys),
+            offset + range.len() as u64,
+        )
     };
-    in_order(&log[from..], threads, check, |(lines, end)| {
+    in_order(lines, threads, check, |(lines, end)| {
         sequencer.feed(lines);
         told(end)
     })

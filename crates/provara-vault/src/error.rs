@@ -116,6 +116,15 @@ pub enum VaultError {
         /// How they differ.
         reason: String,
     },
+    /// Nothing of a seal is left that could be compared with the vault: how far its log was sealed is
+    /// unknown.
+    #[error(
+        "the vault has no seal ({reason}): nothing tells whether its log is whole and unchanged"
+    )]
+    NoSeal {
+        /// What is missing or unreadable.
+        reason: String,
+    },
     /// A file of the vault is missing, malformed, or leads out of the vault.
     #[error("{file}: {reason}")]
     Structure {
@@ -321,9 +330,10 @@ impl VaultError {
         match self {
             Self::Merge(refusal) => refusal.class(),
             Self::Archive(error) => error.class(),
-            Self::BrokenLog { .. } | Self::SealContradiction { .. } | Self::Structure { .. } => {
-                ErrorClass::Evidence
-            }
+            Self::BrokenLog { .. }
+            | Self::SealContradiction { .. }
+            | Self::NoSeal { .. }
+            | Self::Structure { .. } => ErrorClass::Evidence,
             Self::NotEmpty { .. }
             | Self::InsideVault { .. }
             | Self::Exists { .. }

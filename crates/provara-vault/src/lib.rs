@@ -13,6 +13,7 @@
 
 mod append;
 mod archive;
+mod beyond;
 mod cache;
 mod capture;
 mod check;

@@ -30,13 +30,33 @@ impl Vault {
     /// A torn tail beyond the old seal is moved out first, as an append does, and a signature that is not
     /// of the old seal is kept outside the vault before another one takes its place. Nothing else is
     /// mended: what does not verify still does not, and the notes name what differs from the seal
-    /// before. Where no manifest says how far the log was sealed, only its last line can be torn.
+    /// before.
     ///
     /// # Errors
-    /// [`VaultError::Locked`], [`VaultError::SealContradiction`] for a log that does not begin with what
-    /// was sealed, or a seal that lacks its manifest, [`VaultError::BrokenLog`] for a break beyond it, [`VaultError::Structure`] for what a
-    /// vault cannot hold, such as a link that leaves it, the errors of a keyfile, or [`VaultError::Io`].
+    /// [`VaultError::Locked`], [`VaultError::NoSeal`], [`VaultError::SealContradiction`] for a log that
+    /// does not begin with what was sealed, or a seal that lacks its manifest, [`VaultError::BrokenLog`]
+    /// for a break beyond it, [`VaultError::Structure`] for what a vault cannot hold, such as a link that
+    /// leaves it, the errors of a keyfile, or [`VaultError::Io`].
     pub fn manifest(&self, keyfile: Option<&Keyfile>) -> Result<SealReceipt, VaultError> {
+        self.make_seal(keyfile, false)
+    }
+
+    /// As [`Vault::manifest`], and makes a first seal where there is none. A log that was cut or changed
+    /// by whoever removed the seal is then not told from an honest one: this is for whoever knows why
+    /// the seal is gone. Without a manifest that says how far the log was sealed, only its last line can
+    /// be torn.
+    ///
+    /// # Errors
+    /// As [`Vault::manifest`], but for [`VaultError::NoSeal`].
+    pub fn new_seal(&self, keyfile: Option<&Keyfile>) -> Result<SealReceipt, VaultError> {
+        self.make_seal(keyfile, true)
+    }
+
+    fn make_seal(
+        &self,
+        keyfile: Option<&Keyfile>,
+        without_seal: bool,
+    ) -> Result<SealReceipt, VaultError> {
         let path = self.inner_file(layout::LOG)?;
         let log = lock_log(&path, self.lock_timeout())?;
         let mut notes = settle(self, &log)?;
@@ -44,10 +64,11 @@ impl Vault {
             Ok(entries) => Some(entries),
             Err(VaultError::Structure { reason, .. }) => {
                 self.refuse_rest_of_seal(&reason)?;
-                notes.push(format!(
-                    "{} could not be compared: {reason}",
-                    layout::MANIFEST
-                ));
+                let reason = format!("{}: {reason}", layout::MANIFEST);
+                if !without_seal {
+                    return Err(VaultError::NoSeal { reason });
+                }
+                notes.push(format!("there was no seal to compare with ({reason})"));
                 None
             }
             Err(error) => return Err(error),
@@ -184,7 +205,7 @@ impl Vault {
             file: layout::MANIFEST.to_owned(),
             reason: format!(
                 "{reason}, but a seal was there, as {} shows; restore the manifest from a copy, or, if \
-                 it is known why it is gone, remove what is left of the seal too",
+                 it is known why it is gone, remove what is left of the seal too and make a new one",
                 rest.join(" and ")
             ),
         })

@@ -18,10 +18,11 @@ use provara_core::verify::files::{
 use provara_core::verify::{KeyDirectory, LogVerdict, Sequencer, check_lines, report};
 use sha2::{Digest as _, Sha256};
 
+use crate::beyond::Judged;
 use crate::capture::Capture;
 use crate::check::{self, check_log};
 use crate::checkpoint_check::check_checkpoints;
-use crate::error::VaultError;
+use crate::error::{Context, VaultError};
 use crate::parallel::available_threads;
 use crate::predecessor::follow;
 use crate::record::Record;
@@ -124,21 +125,17 @@ impl Vault {
         let start = checkpoints.confirmed.into_iter().next_back();
         let disk = capture.disk(self, digest)?;
         findings.extend(check_seal(capture.seal(), &disk, &registry, &log));
-        if let Some(beyond) = capture
-            .log
-            .as_ref()
-            .map(|log| log.beyond)
-            .filter(|beyond| *beyond > 0)
-        {
+        findings.extend(checked.beyond.findings);
+        if let Some(beyond) = capture.log.as_ref().and_then(|log| log.beyond.as_ref()) {
+            let (length, whole) = (beyond.len(), checked.beyond.checked);
             notes.push(format!(
-                "a writer was at work: the log was verified as far as the seal covers it, without the \
-                 {beyond} bytes appended since"
+                "a writer was at work: the log was verified as far as the seal covers it; of the {length} \
+                 bytes beyond, {whole} are of whole events, which were checked and are not counted"
             ));
         }
         if capture.holds_intent() {
             notes.push(
-                "a merge was interrupted; 'provara repair' completes it or removes its traces"
-                    .to_owned(),
+                "a merge was interrupted; a repair completes it or removes its traces".to_owned(),
             );
         }
         let manifest = capture
@@ -236,13 +233,15 @@ struct CheckedLog {
     confirmed: Vec<Confirmed>,
     /// What a later verification may go on from.
     record: Option<Record>,
+    /// What a writer at work has put beyond the seal.
+    beyond: Judged,
 }
 
 impl Vault {
     /// Checks the log, from where the record of an earlier verification ends if its bytes are the same.
     ///
     /// # Errors
-    /// [`VaultError::Cancelled`].
+    /// [`VaultError::Cancelled`], or [`VaultError::Io`].
     fn check_captured_log(
         &self,
         capture: &Capture,
@@ -257,6 +256,7 @@ impl Vault {
                 note: None,
                 confirmed: Vec::new(),
                 record: None,
+                beyond: Judged::default(),
             });
         };
         let lines = log.lines.bytes();
@@ -291,7 +291,15 @@ impl Vault {
             let total = lines.len() as u64;
             let mut told = |done| self.tell_progress(done, total);
             told(from as u64)?;
-            check::feed(&mut sequencer, lines, from, registry, threads, &mut told)?;
+            let rest = &lines[from..];
+            check::feed(
+                &mut sequencer,
+                rest,
+                from as u64,
+                registry,
+                threads,
+                &mut told,
+            )?;
             let state = (directory.is_some() && from < lines.len())
                 .then(|| sequencer.save())
                 .flatten();
@@ -299,7 +307,17 @@ impl Vault {
                 let keys = KeyDirectory::new(registry);
                 sequencer.feed(check_lines(&log.tail, total, &keys));
             }
-            ControlFlow::Continue((sequencer.finish(registry), state, from))
+            let beyond = match &log.beyond {
+                None => Ok(Judged::default()),
+                Some(beyond) => {
+                    let mut told = |_| self.tell_progress(total, total);
+                    match beyond.judge(sequencer.clone(), registry, threads, &mut told) {
+                        Ok(judged) => Ok(judged?),
+                        Err(error) => Err(error),
+                    }
+                }
+            };
+            ControlFlow::Continue((sequencer.finish(registry), state, from, beyond))
         };
         let (checked, (whole, digest)) = thread::scope(|scope| {
             let hashing = (threads > 1).then(|| thread::Builder::new().spawn_scoped(scope, hash));
@@ -312,9 +330,10 @@ impl Vault {
                 }
             }
         });
-        let ControlFlow::Continue((verdict, state, from)) = checked else {
+        let ControlFlow::Continue((verdict, state, from, beyond)) = checked else {
             return Err(VaultError::Cancelled);
         };
+        let beyond = beyond.context("read", &self.log_path())?;
         let earlier = record.filter(|_| from > 0);
         let confirmed = earlier
             .as_ref()
@@ -330,8 +349,8 @@ impl Vault {
             };
             format!(
                 "the log's first {from} of {} bytes are those that verified earlier on this machine: \
-                 their SHA-256 was computed again, their signatures{states} were not (--no-cache \
-                 checks all)",
+                 their SHA-256 was computed again, their signatures{states} were not (without the cache \
+                 all is checked)",
                 lines.len() + log.tail.len()
             )
         });
@@ -341,6 +360,7 @@ impl Vault {
             note,
             confirmed,
             record,
+            beyond,
         })
     }
 }

@@ -192,7 +192,7 @@ fn a_last_line_without_its_end_gets_it() {
     // A log that is shorter than its seal is not sealed anew; without the old seal it can be.
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
     remove_seal(&fixture.vault);
-    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    fixture.vault.new_seal(Some(&fixture.keyfile)).unwrap();
     let receipts = fixture
         .vault
         .append_many(requests(5), &fixture.keyfile, BatchOptions::default())

@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{Fixture, codes, note, strict};
+use common::{Fixture, codes, note, remove_seal, rotation, strict};
 use provara_core::json;
-use provara_vault::{Vault, VerifyOptions, read_keyfile};
+use provara_core::keys::{Keyfile, SigningKey};
+use provara_vault::{InitOptions, Vault, VerifyOptions, read_keyfile};
 
 /// Makes this test program a writer: the vault, the actor, and how many events.
 const WRITER: &str = "PROVARA_TEST_WRITER";
@@ -120,39 +121,144 @@ fn processes_append_at_once_while_readers_verify() {
     assert_eq!(assert_holds(&fixture, receipts), 98);
 }
 
-#[test]
-fn a_reader_amid_an_append_verifies_what_is_sealed() {
-    let fixture = Fixture::new();
-    let sealed = fixture.log();
+/// A vault whose log is longer than its seal by what `write` does to it, with the lock held, as it
+/// stands between the write of a log and the renames.
+fn amid(fixture: &Fixture, write: impl FnOnce()) -> File {
     let seal = ["manifest.json", "merkle_root.txt", "manifest.sig"]
         .map(|file| (fixture.file(file), fs::read(fixture.file(file)).unwrap()));
-    fixture
-        .vault
-        .append(&note("a", "x"), &fixture.keyfile)
-        .unwrap();
-    // As it stands between the write of the log and the renames, with the lock held.
+    let keys = fs::read(fixture.file("identity/keys.json")).unwrap();
+    write();
     for (path, bytes) in seal {
         fs::write(path, bytes).unwrap();
     }
+    fs::write(fixture.file("identity/keys.json"), keys).unwrap();
     let writer = File::options()
         .append(true)
         .open(fixture.vault.log_path())
         .unwrap();
     writer.lock().unwrap();
+    writer
+}
+
+/// What a strict report says of the bytes beyond the seal.
+fn of_beyond(fixture: &Fixture, events: u64) -> String {
     let report = fixture.vault.verify(&strict()).unwrap();
     assert!(report.is_valid(), "{:?}", report.findings());
-    assert_eq!(report.event_count(), 2);
-    let beyond = fixture.log().len() - sealed.len();
+    assert_eq!(report.event_count(), events);
+    let mut notes = report.notes().iter();
+    notes
+        .find(|note| note.contains("a writer was at work"))
+        .unwrap()
+        .clone()
+}
+
+#[test]
+fn a_reader_amid_an_append_verifies_what_is_sealed() {
+    let fixture = Fixture::new();
+    let sealed = fixture.log().len();
+    let mut writer = amid(&fixture, || {
+        let noted = fixture.vault.append(&note("a", "x"), &fixture.keyfile);
+        noted.unwrap();
+    });
+    let whole = fixture.log().len() - sealed;
+    let said = of_beyond(&fixture, 2);
     assert!(
-        report
-            .notes()
-            .iter()
-            .any(|note| note.contains(&format!("{beyond} bytes")))
+        said.contains(&format!("{whole} bytes beyond, {whole} are")),
+        "{said}"
     );
+    // The beginning of the next event, and room for it that was not filled.
+    for more in [&b"{\"actor\":"[..], b"\0\0\0\n", b"{}\n"] {
+        writer.write_all(more).unwrap();
+        let beyond = fixture.log().len() - sealed;
+        let said = of_beyond(&fixture, 2);
+        let expected = format!("{beyond} bytes beyond, {whole} are");
+        assert!(said.contains(&expected), "{said}");
+    }
     // The same with nobody at work is a seal that does not fit.
+    writer.set_len((sealed + whole) as u64).unwrap();
     writer.unlock().unwrap();
     let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
     assert_eq!(codes(&report), ["PROVARA_E011"]);
+}
+
+#[test]
+fn a_line_end_that_a_writer_adds_is_no_blank_line() {
+    let fixture = Fixture::new();
+    let length = fixture.log().len() as u64;
+    let log = File::options().write(true).open(fixture.vault.log_path());
+    log.unwrap().set_len(length - 1).unwrap();
+    remove_seal(&fixture.vault);
+    fixture.vault.new_seal(Some(&fixture.keyfile)).unwrap();
+    let _writer = amid(&fixture, || {
+        let noted = fixture.vault.append(&note("a", "x"), &fixture.keyfile);
+        noted.unwrap();
+    });
+    let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
+    assert_eq!(codes(&report), ["PROVARA_W006"]);
+    let whole = fixture.log().len() as u64 - length;
+    let expected = format!("{whole} bytes beyond, {whole} are");
+    assert!(report.notes().iter().any(|note| note.contains(&expected)));
+}
+
+#[test]
+fn a_rotation_amid_its_append_is_no_fault() {
+    let fixture = Fixture::with(&InitOptions {
+        quorum: true,
+        ..InitOptions::default()
+    });
+    let (root, quorum) = (
+        fixture.receipt.root_key_id,
+        fixture.receipt.quorum_key_id.unwrap(),
+    );
+    let new = SigningKey::from_seed(&[5; 32]);
+    let _writer = amid(&fixture, || {
+        for request in rotation(root, &new, quorum) {
+            fixture.vault.append(&request, &fixture.keyfile).unwrap();
+        }
+        let keyfile = Keyfile::new(vec![new.clone()]);
+        let noted = fixture.vault.append(&note("new", "x"), &keyfile);
+        noted.unwrap();
+    });
+    let said = of_beyond(&fixture, 2);
+    assert!(!said.contains(", 0 are"), "{said}");
+}
+
+#[test]
+fn a_lock_hides_no_forged_event() {
+    let fixture = Fixture::new();
+    let sealed = fixture.log();
+    let writer = amid(&fixture, || {
+        for text in ["one", "two", "three"] {
+            let noted = fixture.vault.append(&note("a", text), &fixture.keyfile);
+            noted.unwrap();
+        }
+    });
+    let honest = fixture.log();
+    assert!(!of_beyond(&fixture, 2).contains(", 0 are"));
+    let text = String::from_utf8(honest.clone()).unwrap();
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
+    for (log, expected, line) in [
+        (text.replace("\"two\"", "\"2wo\""), "PROVARA_E004", 4),
+        (text.replace(lines[3], ""), "PROVARA_E006", 4),
+        (text.replace(lines[3], "\n"), "PROVARA_E104", 4),
+        (format!("{text}{{}}\n"), "PROVARA_E300", 6),
+    ] {
+        fs::write(fixture.vault.log_path(), log).unwrap();
+        let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
+        let found = |finding: &provara_core::finding::Finding| {
+            finding.code.as_str() == expected && finding.line == Some(line)
+        };
+        assert!(
+            !report.is_valid() && report.findings().iter().any(found),
+            "{expected}: {:?}",
+            report.findings()
+        );
+        let seal = |finding: &provara_core::finding::Finding| finding.file == "manifest.json";
+        assert!(!report.findings().iter().any(seal), "the lag is excused");
+    }
+    fs::write(fixture.vault.log_path(), &honest).unwrap();
+    assert!(of_beyond(&fixture, 2).contains(&format!("{} bytes", honest.len() - sealed.len())));
+    drop(writer);
 }
 
 #[test]

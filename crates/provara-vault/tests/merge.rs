@@ -233,7 +233,7 @@ fn nothing_comes_from_a_vault_that_does_not_verify_or_is_another() {
     )
     .unwrap();
     remove_seal(&other);
-    other.manifest(Some(&fixture.keyfile)).unwrap();
+    other.new_seal(Some(&fixture.keyfile)).unwrap();
     let refusal = refused(
         fixture
             .vault

@@ -125,14 +125,35 @@ fn a_seal_is_not_made_over_what_leaves_the_vault() {
 }
 
 #[test]
-fn a_vault_without_a_manifest_gets_one() {
+fn a_vault_without_a_seal_gets_one_on_request_alone() {
     let fixture = Fixture::new();
-    for file in ["manifest.json", "manifest.sig", "merkle_root.txt"] {
-        fs::remove_file(fixture.file(file)).unwrap();
-    }
+    remove_seal(&fixture.vault);
     let torn = [fixture.log(), b"{\"torn".to_vec()].concat();
     fs::write(fixture.vault.log_path(), torn).unwrap();
-    let receipt = fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    let before = picture(fixture.vault.path());
+    for keyfile in [Some(&fixture.keyfile), None] {
+        let error = fixture.vault.manifest(keyfile).unwrap_err();
+        assert!(matches!(error, VaultError::NoSeal { .. }), "{error}");
+    }
+    // What is no manifest says no more than none.
+    fs::write(fixture.file("manifest.json"), b"{}").unwrap();
+    let error = fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
+    assert!(matches!(error, VaultError::NoSeal { .. }), "{error}");
+    fs::remove_file(fixture.file("manifest.json")).unwrap();
+    for error in [
+        fixture
+            .vault
+            .append(&note("a", "x"), &fixture.keyfile)
+            .unwrap_err(),
+        fixture
+            .vault
+            .repair(Some(&fixture.keyfile), false)
+            .unwrap_err(),
+    ] {
+        assert!(matches!(error, VaultError::Structure { .. }), "{error}");
+    }
+    assert_eq!(picture(fixture.vault.path()), before);
+    let receipt = fixture.vault.new_seal(Some(&fixture.keyfile)).unwrap();
     assert!(
         receipt
             .notes
@@ -205,7 +226,7 @@ fn without_a_seal_only_the_last_line_is_torn() {
         .unwrap()
         .replace("initialized", "init\0alized");
     fs::write(fixture.vault.log_path(), &hole).unwrap();
-    let receipt = fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    let receipt = fixture.vault.new_seal(Some(&fixture.keyfile)).unwrap();
     assert!(
         receipt.notes[1].contains("broken at line 2"),
         "{:?}",
@@ -220,7 +241,7 @@ fn without_a_seal_only_the_last_line_is_torn() {
         [&*sealed, &[0; 40], b"\n"].concat(),
     )
     .unwrap();
-    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    fixture.vault.new_seal(Some(&fixture.keyfile)).unwrap();
     assert_eq!(fixture.log(), sealed);
     assert_eq!(strict_codes(&fixture), Vec::<String>::new());
 }
@@ -250,7 +271,7 @@ fn a_seal_that_lacks_its_manifest_is_not_made_anew() {
     fs::remove_file(fixture.file("manifest.sig")).unwrap();
     refused("merkle_root.txt");
     fs::remove_file(fixture.file("merkle_root.txt")).unwrap();
-    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    fixture.vault.new_seal(Some(&fixture.keyfile)).unwrap();
     assert_eq!(strict_codes(&fixture), Vec::<String>::new());
 }
 
@@ -410,7 +431,7 @@ fn a_checkpoint_of_a_longer_log_shows_that_events_are_gone() {
     fs::write(fixture.vault.log_path(), short).unwrap();
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
     remove_seal(&fixture.vault);
-    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    fixture.vault.new_seal(Some(&fixture.keyfile)).unwrap();
     assert_eq!(strict_codes(&fixture), ["PROVARA_E009"]);
 }
 
@@ -426,7 +447,7 @@ fn a_checkpoint_is_not_made_of_a_log_that_does_not_verify() {
     // A log that is not the one that was sealed is not sealed anew; without the old seal it can be.
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
     remove_seal(&fixture.vault);
-    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    fixture.vault.new_seal(Some(&fixture.keyfile)).unwrap();
     let before = picture(fixture.vault.path());
     let error = fixture
         .vault

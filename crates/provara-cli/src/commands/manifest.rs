@@ -13,9 +13,9 @@ use crate::vault;
 /// Every append does this by itself. It is needed after a file was added by hand, for example below
 /// artifacts/, or after an interrupted append. It changes no event. A log that does not begin with what
 /// was sealed, or is broken beyond it, is evidence: it is refused, and not sealed anew. So is a vault
-/// that has a Merkle root or a signature and no manifest. A signature of another seal, which may show that
-/// the log was longer, is kept outside the vault before another one takes its place, and a note names
-/// the file.
+/// that has a Merkle root or a signature and no manifest, and one that has no seal at all, unless
+/// --new-seal is given. A signature of another seal, which may show that the log was longer, is kept
+/// outside the vault before another one takes its place, and a note names the file.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -37,6 +37,11 @@ pub(crate) struct ManifestArgs {
     #[arg(long, conflicts_with = "keyfile")]
     unsigned: bool,
 
+    /// Make a seal for a vault that has none: whoever removed it may have cut or changed the log
+    /// before, and then nothing tells
+    #[arg(long)]
+    new_seal: bool,
+
     #[command(flatten)]
     json: JsonArg,
 }
@@ -49,9 +54,11 @@ pub(crate) fn run(args: &ManifestArgs) -> Result<(), Failure> {
     } else {
         Some(vault::keyfile(&vault, args.keyfile.as_deref())?)
     };
-    let receipt = vault
-        .manifest(keyfile.as_ref())
-        .map_err(|error| vault_failure(error, path))?;
+    let sealed = match args.new_seal {
+        true => vault.new_seal(keyfile.as_ref()),
+        false => vault.manifest(keyfile.as_ref()),
+    };
+    let receipt = sealed.map_err(|error| vault_failure(error, path))?;
     receipt.notes.iter().for_each(|text| out::note(text));
     let done = format!("the seal of '{}' was made anew", path.display());
     if args.json.json {

@@ -388,3 +388,33 @@ fn a_backup_comes_back() {
         .refused(3, "no archive");
     assert!(!world.path("other").exists());
 }
+
+#[test]
+fn a_vault_that_lost_its_seal_is_sealed_anew_only_when_told_to() {
+    let world = World::with_vault();
+    world.observe("door", "\"open\"");
+    for file in ["manifest.json", "manifest.sig", "merkle_root.txt"] {
+        fs::remove_file(world.path("vault").join(file)).unwrap();
+    }
+    let before = world.tree("vault");
+    for more in [&[][..], &["--unsigned"], &["--json"]] {
+        let answer = world.run(&[&["manifest", "vault"], more].concat());
+        answer.refused(1, "The vault has no seal (manifest.json: it is missing)");
+        assert!(
+            answer
+                .stderr
+                .contains("'provara manifest vault --new-seal'")
+        );
+    }
+    for words in [
+        &["repair", "vault"][..],
+        &crate::world::append(&["--set", "value=1"]),
+    ] {
+        world.run(words).refused(1, "manifest.json: it is missing");
+    }
+    assert_eq!(before, world.tree("vault"));
+    let answer = world.run(&["manifest", "vault", "--new-seal"]);
+    done(&answer);
+    assert!(answer.stderr.contains("no seal to compare with"));
+    done(&world.run(&["verify", "vault", "--strict"]));
+}

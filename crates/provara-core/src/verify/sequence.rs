@@ -67,7 +67,7 @@ struct Seen {
 }
 
 /// Where an actor stands.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Head {
     last: EventId,
     ts_logical: Option<i64>,
@@ -97,7 +97,7 @@ struct Place {
     id: Option<EventId>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Tombstone {
     place: Place,
     redaction: Option<EventId>,
@@ -105,8 +105,8 @@ struct Tombstone {
     permitted: bool,
 }
 
-/// Takes the checked lines in the order of the log.
-#[derive(Debug)]
+/// Takes the checked lines in the order of the log. A clone goes on by itself.
+#[derive(Debug, Clone)]
 pub struct Sequencer {
     timeline: Timeline,
     findings: Vec<Finding>,

@@ -37,7 +37,7 @@ pub(super) struct Revocation {
 }
 
 /// The keys as the log unfolds.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Timeline {
     keys: HashMap<KeyId, KeyState>,
 }
