@@ -1,7 +1,9 @@
-//! `kill -9` at random moments of appends, batches, seals, merges, exports, bundles and backups.
+//! `kill -9` at random moments of everything that writes: appends, batches, seals, checkpoints, repairs,
+//! merges, bundles, exports, backups and restorations.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::thread;
@@ -9,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::yard::{Random, Yard, extent};
 
-const JOBS: [(&str, &[&str]); 9] = [
+const JOBS: [(&str, &[&str]); 12] = [
     (
         "append",
         &[
@@ -27,6 +29,8 @@ const JOBS: [(&str, &[&str]); 9] = [
         &["append", "vault", "--batch", "batch.ndjson", "--json"],
     ),
     ("seal", &["manifest", "vault"]),
+    ("checkpoint", &["checkpoint", "vault"]),
+    ("repair", &["repair", "vault"]),
     ("merge", &["merge", "vault", "other"]),
     (
         "merge at the end",
@@ -42,6 +46,7 @@ const JOBS: [(&str, &[&str]); 9] = [
         &["delta", "export", "vault", "--output", "out"],
     ),
     ("backup", &["backup", "vault", "out.tar"]),
+    ("restore", &["restore", "archive.tar", "restored"]),
 ];
 
 /// A vault is used for so many kills: a long log makes no new moments, only slow ones.
@@ -72,34 +77,69 @@ fn copy(yard: &Yard, from: &str, to: &str) {
     assert!(status.success());
 }
 
-/// What a job needs that was not there before: something to merge, and a free place for its output.
+/// What a job needs that was not there before: something to write, and a free place for its output.
 fn prepare(yard: &mut Yard, job: &str) {
-    for output in ["out", "out.tar"] {
+    for output in ["out", "out.tar", "archive.tar"] {
         let _ = fs::remove_file(yard.path(output));
     }
-    if matches!(job, "merge" | "merge at the end" | "bundle") {
-        yard.succeed(&[
-            "append",
-            "other",
-            "--type",
-            "OBSERVATION",
-            "--actor",
-            "other",
-            "--set",
-            "value=1",
-        ]);
-        let _ = fs::remove_file(yard.path("delta.ndjson"));
-        yard.succeed(&["delta", "export", "other", "--output", "delta.ndjson"]);
+    let _ = fs::remove_dir_all(yard.path("restored"));
+    match job {
+        "merge" | "merge at the end" | "bundle" => {
+            yard.succeed(&[
+                "append",
+                "other",
+                "--type",
+                "OBSERVATION",
+                "--actor",
+                "other",
+                "--set",
+                "value=1",
+            ]);
+            let _ = fs::remove_file(yard.path("delta.ndjson"));
+            yard.succeed(&["delta", "export", "other", "--output", "delta.ndjson"]);
+        }
+        // Of a state that has one already no other is written.
+        "checkpoint" => {
+            let output = yard.succeed(JOBS[0].1);
+            yard.acknowledge(&output.stdout);
+        }
+        "repair" => interrupt(yard),
+        "restore" => {
+            yard.succeed(&["backup", "vault", "archive.tar"]);
+        }
+        _ => {}
     }
+}
+
+/// Leaves what a killed writer may leave: a whole event that is not sealed, a torn one, and a temporary
+/// file.
+fn interrupt(yard: &mut Yard) {
+    let seal = ["manifest.json", "merkle_root.txt", "manifest.sig"];
+    let seal = seal.map(|file| yard.path("vault").join(file));
+    let before = seal.each_ref().map(|file| fs::read(file).unwrap());
+    let output = yard.succeed(JOBS[0].1);
+    yard.acknowledge(&output.stdout);
+    for (file, bytes) in seal.iter().zip(before) {
+        fs::write(file, bytes).unwrap();
+    }
+    let log = yard.path("vault/events/events.ndjson");
+    let mut log = fs::File::options().append(true).open(log).unwrap();
+    log.write_all(b"{\"actor\":\"torn").unwrap();
+    let left = yard.path("vault/.provara-tmp-0123456789abcdef01234567");
+    fs::write(left, b"{\"back").unwrap();
 }
 
 /// An output is whole, or not there.
 #[track_caller]
 fn outputs(yard: &Yard, job: &str) {
-    if job == "backup" {
-        if yard.path("out.tar").exists() {
-            let _ = fs::remove_dir_all(yard.path("restored"));
+    if matches!(job, "backup" | "restore") {
+        if job == "backup" && yard.path("out.tar").exists() {
             yard.succeed(&["restore", "out.tar", "restored"]);
+        }
+        if yard.path("restored").exists() {
+            yard.succeed(&["verify", "restored", "--strict"]);
+            let of = |vault: &str| fs::read(yard.path(vault).join("events/events.ndjson"));
+            assert!(of("restored").unwrap() == of("vault").unwrap(), "{job}");
         }
         return;
     }
@@ -170,7 +210,7 @@ fn nothing_acknowledged_is_lost_to_a_kill() {
         if matches!(name, "append" | "batch") {
             yard.acknowledge(&output.stdout);
         }
-        if matches!(name, "export" | "delta export" | "backup") {
+        if matches!(name, "export" | "delta export" | "backup" | "restore") {
             let after = fs::read(yard.path("vault/manifest.json")).unwrap();
             assert_eq!(before, after, "{name} wrote to the vault");
             outputs(&yard, name);
