@@ -87,6 +87,19 @@ impl Failure {
         self
     }
 
+    /// Who must act.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Says what can be done in other words, for somebody who has other means.
+    pub(crate) fn reword_fix(mut self, reword: impl FnOnce(&str) -> String) -> Self {
+        if let Words::Parts { fix: Some(fix), .. } = &mut self.words {
+            *fix = reword(fix);
+        }
+        self
+    }
+
     /// The same failure, as the reason for a larger one: `context: headline`.
     pub(crate) fn within(&self, context: &str) -> Self {
         let words = match &self.words {

@@ -172,7 +172,8 @@ where
                     Ok(result) => Ok(result?),
                     Err(error) => Err(Stop::Refused(Refusal::new(
                         &format!("The server failed: {error}."),
-                        "Report it; the vault is as it was.",
+                        "Report it to the operator. If the call was to write something, look first \
+                         whether it did.",
                     ))),
                 };
             }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use provara_core::json::Value;
 use provara_plugins::catalog::{Catalog, EventTypeInfo};
-use provara_plugins::host::{Host, HostError, HostOptions, Purpose, Verdict};
+use provara_plugins::host::{Host, HostError, HostOptions, LeftOut, Purpose, Verdict};
 use provara_plugins::interpreter::{self, Interpreter};
 use tokio::sync::{oneshot, watch};
 
@@ -30,6 +30,8 @@ const WORN: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(crate) struct Installed {
     pub(crate) catalog: Catalog,
+    /// The plugins that every host goes on without, until packages change.
+    pub(crate) left_out: Vec<LeftOut>,
     /// How far the host was confined, where there was one.
     pub(crate) confinement: Option<String>,
     /// Why plugins have no state directory, if they were to have one.
@@ -67,6 +69,7 @@ impl Keeper {
             protect,
             words,
             installed,
+            left_out: Vec::new(),
             host: None,
             worked: Duration::ZERO,
         };
@@ -96,7 +99,7 @@ impl Keeper {
             job: job.clone(),
             answer,
         };
-        let gone = || Refusal::new("The server ends.", "Start it again.");
+        let gone = || Refusal::new("The server ends.", "Ask the operator to start it again.");
         self.asks.send(ask).map_err(|_| gone())?;
         heard.blocking_recv().unwrap_or_else(|_| Err(gone()))
     }
@@ -110,6 +113,7 @@ struct Thread {
     protect: Protected,
     words: Arc<dyn Words>,
     installed: watch::Sender<Option<Arc<Installed>>>,
+    left_out: Vec<LeftOut>,
     host: Option<Host>,
     /// How long the host has worked.
     worked: Duration,
@@ -144,18 +148,20 @@ impl Thread {
 
     fn discover(&mut self) -> Installed {
         self.host = None;
+        self.left_out.clear();
         let found = self.start().and_then(|mut host| {
-            let told = |error| Refusal(self.words.tell(Trouble::Discovery(error)));
-            let catalog = host.discover().map_err(told)?;
+            let catalog = load(&mut host, &*self.words)?;
             Ok((host, catalog))
         });
         match found {
             Ok((host, catalog)) => {
                 let confinement = Some(host.confinement().to_string());
                 let withheld = host.withheld().map(ToString::to_string);
+                self.left_out = host.left_out().to_vec();
                 self.host = Some(host);
                 Installed {
                     catalog,
+                    left_out: self.left_out.clone(),
                     confinement,
                     withheld,
                     failure: None,
@@ -174,6 +180,7 @@ impl Thread {
             &self.settings,
             Purpose::Validate,
             (self.protect)(),
+            &self.left_out,
             &*self.words,
         )
     }
@@ -209,13 +216,17 @@ impl Thread {
         job: &Handle,
     ) -> Result<Result<Verdict, HostError>, Refusal> {
         let host = match &mut self.host {
-            Some(host) => host,
+            Some(host) => {
+                job.tie(host.killer());
+                host
+            }
             None => {
-                let host = self.start()?;
+                let mut host = self.start()?;
+                job.tie(host.killer());
+                load(&mut host, &*self.words)?;
                 self.host.insert(host)
             }
         };
-        job.tie(host.killer());
         host.limit_next(self.settings.timeout);
         let began = Instant::now();
         let verdict = match host.check(plugin, &[data]) {
@@ -232,17 +243,25 @@ impl Thread {
     }
 }
 
-/// Starts a host for the server.
+/// Starts a host for the server, which goes on without some plugins.
 pub(crate) fn start(
     settings: &PluginSettings,
     purpose: Purpose,
     protect: Vec<PathBuf>,
+    left_out: &[LeftOut],
     words: &dyn Words,
 ) -> Result<Host, Refusal> {
     let told = |trouble| Refusal(words.tell(trouble));
     let interpreter = interpreter::find().map_err(|error| told(Trouble::Interpreter(error)))?;
-    let options = options(settings, interpreter, purpose, protect);
+    let mut options = options(settings, interpreter, purpose, protect);
+    options.left_out = left_out.to_vec();
     Host::start(options).map_err(|error| told(Trouble::Host(error)))
+}
+
+/// Lets a host load the plugins, before it is asked for one of them.
+pub(crate) fn load(host: &mut Host, words: &dyn Words) -> Result<Catalog, Refusal> {
+    host.discover()
+        .map_err(|error| Refusal(words.tell(Trouble::Discovery(error))))
 }
 
 fn options(

@@ -172,7 +172,7 @@ fn beliefs(hub: &Hub, served: &Served, job: &Handle) -> Result<String, Refusal> 
         .beliefs_watched(&|done, total| job.went(done, total))
         .map_err(|error| served.told(&*hub.words, error))?;
     let text = String::from_utf8(state.to_json())
-        .map_err(|_| Refusal::new("The state is not UTF-8.", "Report it."))?;
+        .map_err(|_| Refusal::new("The state is not UTF-8.", "Report it to the operator."))?;
     if text.len() > MAX_ANSWER {
         return Err(Refusal::new(
             &format!(

@@ -61,8 +61,9 @@ pub enum Trouble<'a> {
     },
 }
 
-/// Turns errors into texts for people: `ERROR: …`, details, `Fix: …`. The command line implements
-/// it, so that an agent reads exactly what a person reads.
+/// Turns errors into texts: `ERROR: …`, details, `Fix: …`. The command line implements it, so that an
+/// agent reads what a person reads; where the advice to a person is a command or an option, an agent's is
+/// a tool, or to ask the operator.
 pub trait Words: Send + Sync {
     /// The whole text, of several lines.
     fn tell(&self, trouble: Trouble<'_>) -> String;

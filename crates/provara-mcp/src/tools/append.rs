@@ -126,10 +126,16 @@ fn unknown(call: &Call, name: &str) -> Refusal {
             text.push_str(line);
         }
     }
-    text.push_str(
-        "\nFix: Use a core type or an installed plugin's type or alias ('list_plugins'). A type that no \
-         plugin defines is not appended.",
-    );
+    text.push_str(match call.hub.config.allow_unregistered {
+        true => {
+            "\nFix: Use a core type, an installed plugin's type or alias ('list_plugins'), or a \
+             reverse-domain name such as com.example.audit.login."
+        }
+        false => {
+            "\nFix: Use a core type or an installed plugin's type or alias ('list_plugins'). A type that no \
+             plugin defines is not appended."
+        }
+    });
     Refusal(text)
 }
 
@@ -204,7 +210,10 @@ pub(super) fn init(call: &Call) -> Result<Answer, Refusal> {
         .parse()
         .map_err(|_| refused("That is no name for a vault."))?;
     let Some(directory) = &hub.config.init_dir else {
-        return Err(refused("The operator allowed no new vaults."));
+        return Err(Refusal::new(
+            "The operator allowed no new vaults.",
+            "Ask the operator to name a directory for them: --init-dir DIR.",
+        ));
     };
     let taken = |vault: &Arc<Served>| vault.name.as_str().eq_ignore_ascii_case(name.as_str());
     if hub.vaults().iter().any(taken) {

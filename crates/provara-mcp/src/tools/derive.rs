@@ -28,7 +28,7 @@ pub(super) fn beliefs(call: &Call, job: &Handle) -> Result<Answer, Refusal> {
         .beliefs_watched(&|done, total| job.went(done, total))
         .map_err(|error| served.told(words, error))?;
     let text = state.to_json();
-    let broken = || Refusal::new("The state could not be read.", "Report it.");
+    let broken = || Refusal::new("The state could not be read.", "Report it to the operator.");
     let tree = json::parse(&text).map_err(|_| broken())?;
     let prefix = args::text(&call.arguments, "key_prefix").unwrap_or_default();
     let chosen = MAPS.iter().map(|map| {
@@ -117,8 +117,11 @@ fn in_host(
         log: file,
         len: log.len(),
     };
-    let mut host = keeper::start(&hub.config.plugins, purpose, hub.protected(), &*hub.words)?;
+    let left_out = &call.installed.left_out;
+    let (plugins, protect) = (&hub.config.plugins, hub.protected());
+    let mut host = keeper::start(plugins, purpose, protect, left_out, &*hub.words)?;
     job.tie(host.killer());
+    keeper::load(&mut host, &*hub.words)?;
     let result = host.reduce(name).map_err(told)?;
     host.finish().map_err(told)?;
     Ok(result)

@@ -26,7 +26,7 @@ pub(super) fn export(call: &Call, format: &str, job: &Handle) -> Result<Answer, 
     let Some(directory) = &hub.config.export_dir else {
         return Err(Refusal::new(
             "The operator allowed no exports.",
-            "Ask for --export-dir.",
+            "Ask the operator to name a directory for them: --export-dir DIR.",
         ));
     };
     let name = args::text(&call.arguments, "name").unwrap_or_default();
@@ -95,8 +95,11 @@ fn in_host(
         staging: output.directory().to_owned(),
     };
     // The vault in hand is among what is protected; for its export it is readable all the same.
-    let mut host = keeper::start(&hub.config.plugins, purpose, hub.protected(), &*hub.words)?;
+    let left_out = &call.installed.left_out;
+    let (plugins, protect) = (&hub.config.plugins, hub.protected());
+    let mut host = keeper::start(plugins, purpose, protect, left_out, &*hub.words)?;
     job.tie(host.killer());
+    keeper::load(&mut host, &*hub.words)?;
     host.export(name, output.output()).map_err(told)?;
     host.finish().map_err(told)
 }

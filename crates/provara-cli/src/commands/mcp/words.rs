@@ -1,51 +1,265 @@
-//! The command line's words, for agents: what is an option there is an argument here, or the
-//! operator's.
+//! The command line's words, for agents, who have tools where a person has commands. What happened is
+//! said in the same words; what can be done names the tool that does it, or says that it is the
+//! operator's to do.
 
-/// What a tool calls otherwise than the command line does.
-const ARGUMENTS: [(&str, &str); 4] = [
-    ("add --force to replace it", "set 'overwrite' to replace it"),
-    ("with --force either", "with 'overwrite' either"),
-    ("--format ndjson takes", "the format ndjson takes"),
-    ("; --unverified goes on all the same", ""),
-];
+use provara_mcp::Trouble;
+use provara_plugins::builtin::ExportError;
+use provara_plugins::host::HostError;
+use provara_plugins::staging::StagingError;
+use provara_vault::{VaultError, layout};
 
-/// A refusal of the command line as an agent reads it. Any option that is left in its advice is one
-/// of the server's, which no call can give.
-pub(super) fn for_agents(text: &str) -> String {
-    // What comes before the advice may quote a vault, whose text stays as it is.
-    let Some((found, fix)) = text.rsplit_once("\nFix: ") else {
-        return text.to_owned();
+use crate::failure::{Exit, Failure};
+use crate::out::shell;
+use crate::{error, gate};
+
+/// What can be done about a vault that does not verify.
+const EXAMINE: &str = "Call 'verify_vault' to see every finding, and show them to the operator: only a copy \
+                       of the vault that verifies can take its place.";
+
+/// What an agent can do about a failure.
+enum Advice {
+    /// What a person can: it takes no command and no option.
+    AsItIs,
+    /// Something of its own.
+    Agent(String),
+    /// Ask the operator, who can do what a person can.
+    Operator,
+}
+
+impl From<&str> for Advice {
+    fn from(text: &str) -> Self {
+        Self::Agent(text.to_owned())
+    }
+}
+
+/// The whole text for an agent.
+pub(super) fn tell(trouble: Trouble<'_>) -> String {
+    let advice = advice(&trouble);
+    let failure = failure(trouble);
+    // A plugin's author reads the same words, whoever called the plugin.
+    if failure.exit() == Exit::Plugin {
+        return failure.text();
+    }
+    let told = match advice {
+        Advice::AsItIs => failure,
+        Advice::Agent(fix) => failure.fix(fix),
+        Advice::Operator => failure.reword_fix(|fix| format!("Ask the operator to do this: {fix}")),
     };
-    let mut fix = fix.to_owned();
-    for (option, argument) in ARGUMENTS {
-        fix = fix.replace(option, argument);
+    told.text()
+}
+
+/// The same for a person.
+fn failure(trouble: Trouble<'_>) -> Failure {
+    match trouble {
+        Trouble::Vault { error, vault } => error::vault_failure(error, vault),
+        Trouble::Unverified { vault, report } => gate::refusal(vault, report),
+        Trouble::Interpreter(error) => error::interpreter_failure(&error),
+        Trouble::Discovery(error) => error::discovery_failure(error),
+        Trouble::Host(error) => error::host_failure(error),
+        Trouble::Refused { plugin, reason } => error::refused_by_plugin(plugin, reason),
+        Trouble::Canonical(error) => error::canonical_failure(&error),
+        Trouble::Export { error, vault } => error::export_failure(&error, vault),
+        Trouble::Staging { error, format } => error::export_staging_failure(format, &error),
+        _ => Failure::new(Exit::CouldNot, "The call failed.").fix("Look at the server's log."),
     }
-    if fix.split_whitespace().any(|word| word.starts_with("--")) {
-        fix.push_str(" Options are the operator's to give: ask for them.");
+}
+
+/// What is not named here is the operator's.
+fn advice(trouble: &Trouble<'_>) -> Advice {
+    match trouble {
+        Trouble::Unverified { .. } => EXAMINE.into(),
+        Trouble::Refused { .. } | Trouble::Canonical(_) | Trouble::Host(HostError::TooLarge(_)) => {
+            Advice::AsItIs
+        }
+        Trouble::Export {
+            error: ExportError::Line { .. },
+            ..
+        } => "Call 'verify_vault' to see every finding; the format ndjson takes the log as it is."
+            .into(),
+        Trouble::Staging { error, .. } => of_an_output(error),
+        Trouble::Vault { error, vault } => match error {
+            VaultError::SealLags { .. } => Advice::Agent(format!(
+                "Do not append the event again: it is in the log. Ask the operator to run 'provara \
+                 manifest {}' once the cause is gone.",
+                shell(vault)
+            )),
+            error => of_a_vault(error),
+        },
+        _ => Advice::Operator,
     }
-    format!("{found}\nFix: {fix}")
+}
+
+fn of_a_vault(error: &VaultError) -> Advice {
+    match error {
+        VaultError::Locked { .. }
+        | VaultError::Closed { .. }
+        | VaultError::Payload(_)
+        | VaultError::Canonical(_)
+        | VaultError::Unwritable { .. } => Advice::AsItIs,
+        // Against these another key helps, which is the operator's to give.
+        VaultError::WouldNotVerify { code, .. }
+            if !matches!(*code, "PROVARA_E200" | "PROVARA_E202") =>
+        {
+            Advice::AsItIs
+        }
+        VaultError::BrokenLog { .. } | VaultError::Structure { .. } => EXAMINE.into(),
+        VaultError::SealContradiction { file, .. } if file != layout::KEYS => EXAMINE.into(),
+        VaultError::GenesisByHand => {
+            "Use OBSERVATION or a custom type; a vault gets its genesis event when it is made."
+                .into()
+        }
+        VaultError::NotEmpty { .. } | VaultError::Exists { .. } => "Choose another name.".into(),
+        VaultError::Stopped | VaultError::Cancelled => "Call again.".into(),
+        _ => Advice::Operator,
+    }
+}
+
+fn of_an_output(error: &StagingError) -> Advice {
+    match error {
+        StagingError::NoName(_) => "Give a name such as audit.csv.".into(),
+        StagingError::Exists(_) => {
+            "Give another name, or set 'overwrite' to replace what is there.".into()
+        }
+        StagingError::NotReplaceable { .. } => {
+            "Give another name; what stands there is not replaced, with 'overwrite' either.".into()
+        }
+        StagingError::Forbidden { .. } => {
+            "Give another name: in a vault every file is evidence.".into()
+        }
+        _ => Advice::Operator,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::path::{Path, PathBuf};
+
+    use provara_core::canonical::CanonicalError;
+    use provara_plugins::builtin::{self, Format};
+    use provara_plugins::interpreter::InterpreterError;
+    use provara_plugins::launch::LaunchError;
+
     use super::*;
-    use crate::error;
-    use provara_plugins::staging::StagingError;
-    use provara_vault::VaultError;
+
+    fn vault(error: VaultError) -> Trouble<'static> {
+        Trouble::Vault {
+            error,
+            vault: Path::new("v"),
+        }
+    }
+
+    fn staging(error: StagingError) -> Trouble<'static> {
+        Trouble::Staging {
+            error,
+            format: "csv",
+        }
+    }
+
+    fn fix(trouble: Trouble<'_>) -> String {
+        let text = tell(trouble);
+        text.rsplit_once("\nFix: ").unwrap().1.to_owned()
+    }
+
+    fn refused() -> io::Error {
+        io::ErrorKind::PermissionDenied.into()
+    }
+
+    /// Whether a text names what only a shell has.
+    fn is_for_a_shell(text: &str) -> bool {
+        text.contains("provara ") || text.contains("--")
+    }
 
     #[test]
-    fn options_are_arguments_or_the_operators() {
-        let exists = error::export_staging_failure("csv", &StagingError::Exists("a.csv".into()));
-        let text = for_agents(&exists.text());
-        assert!(
-            text.contains("set 'overwrite'") && !text.contains("--"),
-            "{text}"
-        );
-        let actor = error::vault_failure(VaultError::EmptyActor, "v".as_ref());
-        let text = for_agents(&actor.text());
-        assert!(text.ends_with("--actor NAME. Options are the operator's to give: ask for them."));
-        for text in ["ERROR: x --force.\nFix: Write it.", "no advice --force"] {
-            assert_eq!(for_agents(text), text);
+    fn what_an_agent_can_do_names_no_command_and_no_option() {
+        let path = PathBuf::from("a.csv");
+        let file = "identity/genesis.json".to_owned();
+        let line = builtin::export(Format::Csv, [&b"x"[..]].into_iter(), &mut Vec::new());
+        for (trouble, names) in [
+            (vault(VaultError::GenesisByHand), "OBSERVATION"),
+            (vault(VaultError::Cancelled), "Call again"),
+            (
+                vault(VaultError::Structure {
+                    file: file.clone(),
+                    reason: String::new(),
+                }),
+                "'verify_vault'",
+            ),
+            (
+                vault(VaultError::SealContradiction {
+                    file,
+                    reason: String::new(),
+                }),
+                "'verify_vault'",
+            ),
+            (
+                Trouble::Export {
+                    error: line.unwrap_err(),
+                    vault: Path::new("v"),
+                },
+                "'verify_vault'",
+            ),
+            (staging(StagingError::Exists(path.clone())), "'overwrite'"),
+            (
+                staging(StagingError::NotReplaceable { path, what: "x" }),
+                "'overwrite'",
+            ),
+            (
+                Trouble::Canonical(CanonicalError::OutOfRange {
+                    path: "$".to_owned(),
+                    token: "1e999".to_owned(),
+                }),
+                "as a string",
+            ),
+        ] {
+            let fix = fix(trouble);
+            assert!(fix.contains(names) && !is_for_a_shell(&fix), "{fix}");
         }
+    }
+
+    #[test]
+    fn what_takes_a_shell_is_the_operators() {
+        let keyfile = VaultError::KeyfileMissing { path: "k".into() };
+        let invalid = VaultError::WouldNotVerify {
+            code: "PROVARA_E202",
+            reason: String::new(),
+        };
+        for trouble in [
+            vault(VaultError::EmptyActor),
+            vault(keyfile),
+            vault(invalid),
+            staging(StagingError::Io {
+                path: "a.csv".into(),
+                source: refused(),
+            }),
+            Trouble::Interpreter(InterpreterError::NotFound { tried: Vec::new() }),
+            Trouble::Host(HostError::Launch(LaunchError::Refused("x".to_owned()))),
+            Trouble::Discovery(HostError::Io(refused())),
+        ] {
+            let fix = fix(trouble);
+            assert!(fix.starts_with("Ask the operator to do this: "), "{fix}");
+        }
+        let lags = VaultError::SealLags {
+            event_id: "evt_0123456789abcdef01234567".parse().unwrap(),
+            line: 3,
+            source: Box::new(VaultError::Stopped),
+        };
+        let fix = fix(vault(lags));
+        assert!(fix.starts_with("Do not append the event again"), "{fix}");
+        assert!(fix.contains("Ask the operator to run 'provara manifest v'"));
+    }
+
+    #[test]
+    fn a_plugins_failure_is_told_in_the_same_words() {
+        let nothing = || StagingError::Nothing;
+        let told = error::export_staging_failure("csv", &nothing()).text();
+        assert_eq!(tell(staging(nothing())), told);
+        let late = || HostError::TimedOut {
+            plugin: "com.example.slow".to_owned(),
+            limit: std::time::Duration::from_secs(2),
+        };
+        let told = error::host_failure(late()).text();
+        assert_eq!(tell(Trouble::Host(late())), told);
+        assert!(is_for_a_shell(&told));
     }
 }
