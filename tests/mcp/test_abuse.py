@@ -54,6 +54,9 @@ NONSENSE: dict[bytes, tuple[int, object]] = {
         35,
     ),
     b'{"jsonrpc":"2.0","id":36,"method":"tools/call","params":[1]}': (-32602, 36),
+    b'{"jsonrpc":"2.0","id":37,"method":"tools/list","params":{"cursor":5}}': (-32602, 37),
+    b'{"jsonrpc":"2.0","id":38,"method":"resources/list","params":{"cursor":{}}}': (-32602, 38),
+    b'{"jsonrpc":"2.0","id":39,"method":"prompts/list","params":{"_meta":[]}}': (-32602, 39),
 }
 
 # Parameters that do not fit a call.
@@ -310,18 +313,12 @@ def test_clients_that_vanish_and_readers_that_stall(plain: Make, vault: Path) ->
     body = json.dumps(INITIALIZE).encode()
     with plain("--vault", vault).http() as running:
         for _ in range(50):
-            head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
             with socket.create_connection(("127.0.0.1", running.port)) as connection:
-                connection.sendall(head.encode() + body[: len(body) // 2])
+                connection.sendall(head(len(body)) + body[: len(body) // 2])
         stalled = []
         for _ in range(50):
             connection = socket.create_connection(("127.0.0.1", running.port))
-            headers = "\r\n".join(f"{name}: {value}" for name, value in HEADERS.items())
-            connection.sendall(
-                f"POST /mcp HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n".encode()
-                + body
-            )
+            connection.sendall(head(len(body)) + body)
             stalled.append(connection)
         healthy(running)
         for connection in stalled:
@@ -367,6 +364,9 @@ def test_more_sessions_than_there_are_places(plain: Make, vault: Path) -> None:
             assert post(running, body) == 200
         assert post(running, body) == 503
         logged(running, "256 sessions are open")
+        # Who asks without a session takes no place.
+        asked = request(1, "server/discover").strip()
+        assert post(running, asked, MCP_Protocol_Version="2026-07-28") != 503
         # One that ends makes room.
         assert raw(running, ending(session)).split()[1].startswith(b"2")
         healthy(running)

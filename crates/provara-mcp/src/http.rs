@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::HttpSettings;
 use crate::hub::Hub;
-use crate::message;
+use crate::message::{self, Refused};
 use crate::patience::Patience;
 use crate::session::Session;
 use crate::sessions::Sessions;
@@ -170,7 +170,7 @@ fn weight(headers: &HeaderMap) -> u32 {
 
 impl Door {
     async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Answer {
-        if let Err((status, reason)) = self.admit(&mut request).await {
+        if let Err((status, reason)) = self.admit(&mut request) {
             let method = request.method();
             eprintln!("provara mcp: refused {method} from {peer}: {reason}");
             return refused(status, &reason);
@@ -185,6 +185,16 @@ impl Door {
                 return refused(status, &reason);
             }
         };
+        if let Some(misread) = message::misread(&body) {
+            return no_message(&misread);
+        }
+        if session_of(&head.headers).is_none()
+            && message::greets(&body)
+            && let Err(reason) = self.sessions.make_room().await
+        {
+            log(&reason);
+            return refused(StatusCode::SERVICE_UNAVAILABLE, &reason);
+        }
         let request = Request::from_parts(head, Full::new(body.clone()));
         let answer = tokio::time::timeout(ANSWER_LIMIT, self.protocol.handle(request)).await;
         let Ok(answer) = answer else {
@@ -197,29 +207,20 @@ impl Door {
             return answer;
         }
         if let (StatusCode::UNSUPPORTED_MEDIA_TYPE, Err(wrong)) = (status, message::read(&body)) {
-            wrong.log();
-            let error = wrong.answer().unwrap_or_default();
-            return json(StatusCode::BAD_REQUEST, &error);
+            return no_message(&wrong);
         }
         in_form(answer, log).await
     }
 
     /// Lets a request in, if it may come and there is room.
-    async fn admit<B>(&self, request: &mut Request<B>) -> Result<(), (StatusCode, String)> {
+    fn admit<B>(&self, request: &mut Request<B>) -> Result<(), (StatusCode, String)> {
         self.judge(request)?;
-        match session_of(request.headers()) {
-            // The protocol's library would call the end of what never began a success.
-            Some(session)
-                if !self.sessions.touch(&session) && request.method() == Method::DELETE =>
-            {
-                return Err((StatusCode::NOT_FOUND, "the session is not open".to_owned()));
-            }
-            Some(_) => {}
-            None if request.method() == Method::POST => {
-                let full = |reason| (StatusCode::SERVICE_UNAVAILABLE, reason);
-                self.sessions.make_room().await.map_err(full)?;
-            }
-            None => {}
+        // The protocol's library would call the end of what never began a success.
+        if let Some(session) = session_of(request.headers())
+            && !self.sessions.touch(&session)
+            && request.method() == Method::DELETE
+        {
+            return Err((StatusCode::NOT_FOUND, "the session is not open".to_owned()));
         }
         if request.method() == Method::POST {
             let load = Arc::clone(&self.load).try_acquire_many_owned(weight(request.headers()));
@@ -373,6 +374,13 @@ async fn whole(body: Incoming) -> Result<Bytes, (StatusCode, String)> {
         let reason = format!("the request is not whole: {error}");
         (StatusCode::BAD_REQUEST, reason)
     })
+}
+
+/// Logs that what was sent is no message, and answers it.
+fn no_message(wrong: &Refused) -> Answer {
+    wrong.log();
+    let error = wrong.answer().unwrap_or_default();
+    json(StatusCode::BAD_REQUEST, &error)
 }
 
 /// A refusal of the protocol's library, in the form of every other.

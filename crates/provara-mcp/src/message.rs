@@ -1,9 +1,15 @@
 //! One message out of bytes, and what is answered to bytes that are none (JSON-RPC 2.0, section 5.1).
 
+use std::collections::HashMap;
+
 use rmcp::RoleServer;
-use rmcp::model::{ErrorCode, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage};
+use rmcp::model::{
+    ErrorCode, ErrorData, JsonRpcMessage, PaginatedRequestParams, RequestId, ServerJsonRpcMessage,
+};
 use rmcp::service::RxJsonRpcMessage;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::MAX_MESSAGE;
@@ -84,21 +90,75 @@ impl Refused {
     }
 }
 
+/// The methods that list something, a page at a time.
+const LISTS: [&str; 4] = [
+    "prompts/list",
+    "resources/list",
+    "resources/templates/list",
+    "tools/list",
+];
+
 /// Reads one message.
 pub(crate) fn read(text: &[u8]) -> Result<Message, Refused> {
     // A mark of the byte order may be passed over (RFC 8259, section 8.1).
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    serde_json::from_slice(text).map_err(|error| explain(text, &error))
+    let message = serde_json::from_slice(text).map_err(|error| explain(text, &error))?;
+    misread(text).map_or(Ok(message), Err)
+}
+
+/// What the protocol's library would take for something else: to it, parameters of a list that do not
+/// fit are none at all, and a client that turns pages would get the first one for ever.
+pub(crate) fn misread(text: &[u8]) -> Option<Refused> {
+    let envelope: Envelope<'_> = serde_json::from_slice(text).ok()?;
+    let method = envelope.method.as_ref()?.as_str()?;
+    let params = envelope.params.filter(|_| LISTS.contains(&method))?;
+    let error = serde_json::from_str::<PaginatedRequestParams>(params.get()).err()?;
+    let reason = format!("those of {method} do not fit: {error}");
+    Some(Refused {
+        id: envelope.known_id(),
+        ..Refused::new(ErrorCode::INVALID_PARAMS, reason)
+    })
+}
+
+/// Whether a message asks for a session.
+pub(crate) fn greets(text: &[u8]) -> bool {
+    let envelope: Option<Envelope<'_>> = serde_json::from_slice(text).ok();
+    envelope.is_some_and(|envelope| envelope.method == Some("initialize".into()))
 }
 
 /// The members that tell what a message is. All others are passed over, however deep they go.
 #[derive(Deserialize)]
-struct Envelope {
+struct Envelope<'a> {
     jsonrpc: Option<Value>,
     id: Option<Value>,
     method: Option<Value>,
-    result: Option<serde::de::IgnoredAny>,
-    error: Option<serde::de::IgnoredAny>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    result: Option<IgnoredAny>,
+    error: Option<IgnoredAny>,
+}
+
+impl Envelope<'_> {
+    /// The id, if it is one.
+    fn known_id(&self) -> Option<RequestId> {
+        let id = self.id.as_ref()?;
+        RequestId::deserialize(id).ok()
+    }
+
+    /// Why the parameters are none that any method could have.
+    fn misfit(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Parameters {
+            #[serde(rename = "_meta")]
+            _meta: Option<HashMap<String, IgnoredAny>>,
+        }
+        let params = self.params?.get();
+        if !params.starts_with('{') {
+            return Some("'params' is no object".to_owned());
+        }
+        let wrong = serde_json::from_str::<Parameters>(params).err()?;
+        Some(format!("'_meta' does not fit: {wrong}"))
+    }
 }
 
 fn explain(text: &[u8], error: &serde_json::Error) -> Refused {
@@ -106,7 +166,7 @@ fn explain(text: &[u8], error: &serde_json::Error) -> Refused {
     if let Err(error) = std::str::from_utf8(text) {
         return broken(format!("{error}"));
     }
-    let envelope: Envelope = match serde_json::from_slice(text) {
+    let envelope: Envelope<'_> = match serde_json::from_slice(text) {
         Ok(envelope) => envelope,
         Err(error) if error.is_data() => {
             // A batch is an array, which the present revisions of the protocol no longer have.
@@ -115,12 +175,11 @@ fn explain(text: &[u8], error: &serde_json::Error) -> Refused {
         }
         Err(error) => return broken(error.to_string()),
     };
-    let id = envelope.id.as_ref();
-    let known: Option<RequestId> = id.and_then(|id| RequestId::deserialize(id).ok());
+    let known = envelope.known_id();
     let invalid = ErrorCode::INVALID_REQUEST;
     let (code, reason) = if envelope.jsonrpc != Some("2.0".into()) {
         (invalid, "'jsonrpc' is not \"2.0\"".to_owned())
-    } else if id.is_some() && known.is_none() {
+    } else if envelope.id.is_some() && known.is_none() {
         (
             invalid,
             "'id' is neither a text nor a whole number".to_owned(),
@@ -130,11 +189,8 @@ fn explain(text: &[u8], error: &serde_json::Error) -> Refused {
     } else if error.is_syntax() {
         // Grammatical, and beyond what is read: 128 levels, a lone surrogate, a number of 400 digits.
         (invalid, error.to_string())
-    } else if has_other_parameters(text) {
-        (
-            ErrorCode::INVALID_PARAMS,
-            "'params' is no object".to_owned(),
-        )
+    } else if let Some(reason) = envelope.misfit() {
+        (ErrorCode::INVALID_PARAMS, reason)
     } else {
         (invalid, "it is neither a request nor a notice".to_owned())
     };
@@ -144,14 +200,6 @@ fn explain(text: &[u8], error: &serde_json::Error) -> Refused {
             && (envelope.result.is_some() || envelope.error.is_some()),
         ..Refused::new(code, reason)
     }
-}
-
-/// Whether there are parameters, and they are no object.
-fn has_other_parameters(text: &[u8]) -> bool {
-    let message: Value = serde_json::from_slice(text).unwrap_or_default();
-    message
-        .get("params")
-        .is_some_and(|given| !given.is_object())
 }
 
 /// Finds the id of a request that is too long to be kept, wherever in it that stands.
@@ -259,7 +307,7 @@ mod tests {
         ] {
             assert_eq!(refused(text.as_bytes()), (-32600, Value::Null), "{text}");
         }
-        for given in ["7", "[1]", "\"x\"", "false"] {
+        for given in ["7", "[1]", "\"x\"", "false", "{\"_meta\":7}"] {
             let text =
                 format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{given}}}"#);
             assert_eq!(refused(text.as_bytes()), (-32602, 1.into()), "{text}");
@@ -274,6 +322,27 @@ mod tests {
         ] {
             let text = format!(r#"{{"id":"a",{rest}}}"#);
             assert_eq!(refused(text.as_bytes()), (-32600, "a".into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_that_is_no_text_is_not_taken_for_none() {
+        for method in LISTS {
+            for given in ["{\"cursor\":5}", "{\"cursor\":[\"1\"]}", "{\"_meta\":7}"] {
+                let text =
+                    format!(r#"{{"params":{given},"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
+                assert_eq!(refused(text.as_bytes()), (-32602, 1.into()), "{text}");
+            }
+            for given in [
+                "null",
+                "{}",
+                "{\"cursor\":null}",
+                "{\"cursor\":\"5\",\"x\":1}",
+            ] {
+                let text =
+                    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{given}}}"#);
+                assert!(read(text.as_bytes()).is_ok(), "{text}");
+            }
         }
     }
 

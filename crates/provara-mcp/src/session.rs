@@ -249,10 +249,13 @@ fn misfit(request: &CustomRequest) -> Option<String> {
         "resources/subscribe" => why::<SubscribeRequestParams>(given),
         "resources/unsubscribe" => why::<UnsubscribeRequestParams>(given),
         "tools/call" => why::<CallToolRequestParams>(given),
-        "prompts/list" | "resources/list" | "resources/templates/list" | "tools/list" => {
-            why::<PaginatedRequestParams>(given)
-        }
-        "ping" | "server/discover" | "subscriptions/listen" => "they are not understood".to_owned(),
+        "ping"
+        | "prompts/list"
+        | "resources/list"
+        | "resources/templates/list"
+        | "server/discover"
+        | "subscriptions/listen"
+        | "tools/list" => "they are not understood".to_owned(),
         _ => return None,
     })
 }
