@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import mcp_types as types
 import pytest
 from conftest import Make
 from mcp import MCPError
-from support_mcp import Heard, connected, eventually, text
+from support_mcp import Heard, connected, eventually, over_http, text
 
 CORE = [
     "append_event",
@@ -292,7 +294,9 @@ def test_refusals_in_the_words_of_the_command_line(
             assert words == told.stderr.strip()
             words = await refused(session, "append_event", type="GENESIS", data={})
             told = server.run("append", vault, "--type", "GENESIS", "--data", "{}")
-            assert words == told.stderr.strip()
+            headline, fix = told.stderr.strip().split("\nFix: ")
+            assert words.startswith(f"{headline}\n") and "provara init" in fix
+            assert "provara init" not in words
             for bad in (
                 {"type": "OBSERVATION"},
                 {"type": "OBSERVATION", "data": [1]},
@@ -308,7 +312,8 @@ def test_refusals_in_the_words_of_the_command_line(
             await refused(session, "export_vault", format="csv", name="vault")
             await refused(session, "export_vault", format="nothing", name="a.csv")
             (tmp_path / "taken.csv").write_text("mine")
-            await refused(session, "export_vault", format="csv", name="taken.csv")
+            words = await refused(session, "export_vault", format="csv", name="taken.csv")
+            assert "'overwrite'" in words and "--force" not in words
             assert (tmp_path / "taken.csv").read_text() == "mine"
             (tmp_path / "link.csv").symlink_to(vault / "manifest.json")
             await refused(session, "export_vault", format="csv", name="link.csv", overwrite=True)
@@ -343,12 +348,14 @@ def test_nothing_is_derived_from_what_does_not_verify(
                 ("get_event", {"event_id": "evt_" + "0" * 24}),
                 ("export_vault", {"format": "csv", "name": "x.csv"}),
             ):
-                # What only the command line can do is no advice here.
-                option = "; --unverified goes on all the same"
-                assert option in told.stderr
-                words = told.stderr.strip().replace(option, "")
-                assert await refused(session, name, **arguments) == words
-            await refused(session, "append_event", type="OBSERVATION", data=DOOR)
+                # What happened is said in the same words; what can be done there is no advice here.
+                words = await refused(session, name, **arguments)
+                found, fix = words.split("\nFix: ")
+                assert found == told.stderr.strip().split("\nFix: ")[0]
+                assert "'verify_vault'" in fix
+                assert "provara " not in fix and "--" not in fix
+            words = await refused(session, "append_event", type="OBSERVATION", data=DOOR)
+            assert "Call 'verify_vault'" in words
             with pytest.raises(MCPError):
                 await session.read_resource("provara://vault/beliefs")
             report_text: Any = (await session.read_resource("provara://vault/report")).contents[0]
@@ -356,6 +363,82 @@ def test_nothing_is_derived_from_what_does_not_verify(
 
     anyio.run(run)
     assert not (tmp_path / "x.csv").exists()
+
+
+def test_what_only_the_operator_can_do_is_said_to_be_theirs(plain: Make, vault: Path) -> None:
+    (vault / "identity" / "private_keys.json").rename(vault.parent / "keys.json")
+    # Enough for the second verification to go on where the first one ended.
+    data = DOOR | {"value": "x" * 1000}
+    batch = vault.parent / "batch.ndjson"
+    line = json.dumps({"type": "OBSERVATION", "data": data})
+    batch.write_text(f"{line}\n" * 2000)
+    server = plain("--vault", vault)
+    keys = ("--keyfile", vault.parent / "keys.json")
+    done = server.run("append", vault, *keys, "--batch", batch)
+    assert done.returncode == 0, done.stderr
+
+    async def run() -> None:
+        async with connected(server, "stdio") as session:
+            words = await refused(session, "append_event", type="OBSERVATION", data=DOOR)
+            assert "\nFix: Ask the operator to do this: Give the keyfile" in words
+            await call(session, "verify_vault")
+            notes = (await call(session, "verify_vault"))["notes"]
+            assert any("verified earlier on this machine" in note for note in notes), notes
+            assert not any("--" in note or "provara " in note for note in notes), notes
+
+    anyio.run(run)
+
+
+def test_what_the_operator_got_wrong_is_told_at_the_start(plain: Make, vault: Path) -> None:
+    keys = vault / "identity" / "private_keys.json"
+    absent = vault.parent / "nofile"
+    no_keys = vault.parent / "no-keys"
+    no_keys.write_text("{}")
+    pipe = vault.parent / "pipe"
+    os.mkfifo(pipe)
+    other = "bp1_0123456789abcdef"
+    server = plain("--vault", vault)
+    for options, code, words in (
+        (["--keyfile", absent], 3, "There is no keyfile at"),
+        (["--keyfile", no_keys], 2, "is not a keyfile"),
+        (["--keyfile", pipe], 2, "is not a regular file"),
+        (["--keyfile", keys, "--key-id", other], 2, "does not hold the key"),
+        (["--actor", ""], 2, "actor's name is empty"),
+    ):
+        done = server.run(*server.arguments, *options, stdin=subprocess.DEVNULL)
+        assert done.returncode == code, (options, done.stderr)
+        assert words in done.stderr, done.stderr
+        # Who is to write nothing needs no key and no name.
+        done = server.run(*server.arguments, *options, "--read-only", stdin=subprocess.DEVNULL)
+        assert (done.returncode, done.stderr) == (0, ""), options
+    server.environment["PROVARA_KEYFILE"] = str(absent)
+    done = server.run(*server.arguments, stdin=subprocess.DEVNULL)
+    assert done.returncode == 3 and "PROVARA_KEYFILE names it" in done.stderr
+    del server.environment["PROVARA_KEYFILE"]
+    keys.rename(vault.parent / "keys.json")
+    done = server.run(*server.arguments, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0 and "has no keyfile of its own" in done.stderr
+
+
+def test_patterns_that_fit_no_tool_are_told(acme: Make, vault: Path) -> None:
+    patterns = ["get_*", "verify_vualt", "append_com_acme_*", "append_com_amce", "*_nothing"]
+    options = [word for pattern in patterns for word in ("--allow-tool", pattern)]
+
+    def told(lines: list[str]) -> list[str]:
+        return [line.split("'")[1] for line in lines if "fits no tool" in line]
+
+    async def run() -> None:
+        server = acme("--vault", vault, *options)
+        with server.http() as running:
+            # At once where no plugin can bring such a tool; of the others once plugins are known.
+            assert told(running.lines) == ["verify_vualt"]
+            async with over_http(running) as session:
+                names = [tool.name for tool in (await session.list_tools()).tools]
+                assert "get_event" in names and "append_com_acme_audit_login" in names
+                await eventually(lambda: len(told(running.lines)) == 3)
+            assert told(running.lines) == ["verify_vualt", "append_com_amce", "*_nothing"]
+
+    anyio.run(run)
 
 
 def test_two_vaults_must_be_told_apart(plain: Make, vault: Path, tmp_path: Path) -> None:
@@ -380,8 +463,6 @@ def test_many_sessions_append_in_turn(plain: Make, vault: Path) -> None:
     server = plain("--vault", vault)
 
     async def run() -> None:
-        from support_mcp import over_http
-
         with server.http() as running:
 
             async def one(number: int) -> None:

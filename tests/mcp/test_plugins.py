@@ -14,7 +14,7 @@ import anyio
 import pytest
 from conftest import Make
 from support import ROOT, Environment, descendants
-from support_mcp import Heard, Server, connected, eventually, text
+from support_mcp import Heard, Server, connected, eventually, over_http, text
 from test_client import CORE, call, refused
 
 LOGIN = {"user_id": "alice", "success": False, "ip_address": "192.168.1.1"}
@@ -258,8 +258,6 @@ def test_the_host_is_kept_warm_and_restarted(acme: Make, vault: Path) -> None:
 
     async def run() -> None:
         with server.http() as running:
-            from support_mcp import over_http
-
             async with over_http(running) as session:
                 await session.list_tools()
                 first = hosts(running.process.pid)
@@ -279,8 +277,6 @@ def test_a_call_can_be_cancelled(acme: Make, vault: Path) -> None:
     server = with_modules(acme("--vault", vault), MODULES, "slow")
 
     async def run() -> None:
-        from support_mcp import over_http
-
         with server.http() as running:
             async with over_http(running) as session:
                 await session.list_tools()

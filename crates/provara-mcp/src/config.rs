@@ -9,6 +9,8 @@ use std::time::Duration;
 use provara_core::id::KeyId;
 use provara_plugins::walls::Sandbox;
 
+use crate::naming::PREFIXES;
+
 /// The shortest bearer token that is taken, in bytes.
 const MIN_TOKEN: usize = 16;
 
@@ -240,6 +242,17 @@ impl Config {
     pub(crate) fn allows(&self, tool: &str) -> bool {
         self.allow_tools.is_empty() || self.allow_tools.iter().any(|p| matches(p, tool))
     }
+
+    /// The patterns of tools that none of these names fits.
+    pub(crate) fn idle<'a>(&self, tools: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
+        let is_idle = |pattern: &&String| !tools.clone().any(|tool| matches(pattern, tool));
+        self.allow_tools.iter().filter(is_idle).cloned().collect()
+    }
+}
+
+/// Whether a pattern may fit the tool of a plugin.
+pub(crate) fn may_fit_plugins(pattern: &str) -> bool {
+    pattern.contains('*') || PREFIXES.iter().any(|prefix| pattern.starts_with(prefix))
 }
 
 /// Whether `text` fits `pattern`, in which `*` stands for any text.
@@ -295,6 +308,17 @@ pub(crate) mod tests {
         ] {
             assert_eq!(matches(pattern, text), fits, "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn patterns_that_fit_nothing() {
+        let mut config = full();
+        let patterns = ["get_*", "verify_vualt", "append_com_acme", "*_acme"];
+        config.allow_tools = patterns.map(ToOwned::to_owned).to_vec();
+        let idle = config.idle(["get_event", "verify_vault"].into_iter());
+        assert_eq!(idle, patterns[1..]);
+        let now: Vec<_> = idle.iter().filter(|it| !may_fit_plugins(it)).collect();
+        assert_eq!(now, ["verify_vualt"]);
     }
 
     #[test]

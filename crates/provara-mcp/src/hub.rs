@@ -1,5 +1,6 @@
 //! What all sessions of a server share.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use rmcp::service::SubscriptionSink;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, may_fit_plugins};
 use crate::job::Handle;
 use crate::keeper::{Installed, Keeper, Protected};
 use crate::served::{Refusal, Served};
@@ -56,6 +57,8 @@ pub(crate) struct Hub {
     toolbox: Mutex<Option<(Arc<Installed>, Arc<Toolbox>)>>,
     /// The tools that clients were last told of.
     announced: Mutex<Option<Arc<Toolbox>>>,
+    /// The patterns of tools that the operator was told of.
+    told_idle: Mutex<BTreeSet<String>>,
     clients: Mutex<Vec<Weak<Client>>>,
     listeners: Mutex<Vec<SubscriptionSink>>,
 }
@@ -92,11 +95,13 @@ impl Hub {
             keeper,
             discovery: std::sync::Once::new(),
             installed,
+            told_idle: Mutex::default(),
             clients: Mutex::default(),
             listeners: Mutex::default(),
             config,
         });
         hub.tools_changed();
+        hub.warn_of_idle_patterns();
         tokio::spawn(watching::plugins(Arc::clone(&hub)));
         tokio::spawn(watching::logs(Arc::clone(&hub)));
         hub
@@ -126,10 +131,11 @@ impl Hub {
         let found = vaults.iter().find(|vault| vault.name.as_str() == name);
         found.cloned().ok_or_else(|| {
             let known: Vec<_> = vaults.iter().map(|vault| vault.name.as_str()).collect();
-            Refusal::new(
-                &format!("No vault here is called '{name}'."),
-                &format!("Name one of: {}.", known.join(", ")),
-            )
+            let fix = match known.is_empty() {
+                true => "There is none yet; make one with 'init_vault'.".to_owned(),
+                false => format!("Name one of: {}.", known.join(", ")),
+            };
+            Refusal::new(&format!("No vault here is called '{name}'."), &fix)
         })
     }
 
@@ -209,6 +215,25 @@ impl Hub {
         changed
     }
 
+    /// Tells the operator, once each, of patterns that fit no tool. Those that may fit a plugin's wait
+    /// until it is known what is installed.
+    pub(crate) fn warn_of_idle_patterns(&self) {
+        let known = self.installed_now().is_some();
+        let toolbox = self.toolbox();
+        let mut told = self
+            .told_idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for pattern in toolbox.idle() {
+            if (known || !may_fit_plugins(pattern)) && told.insert(pattern.clone()) {
+                let shown = provara_plugins::text::inline(pattern);
+                eprintln!(
+                    "provara mcp: warning: --allow-tool '{shown}' fits no tool that is here now"
+                );
+            }
+        }
+    }
+
     /// Holds data against a plugin's schema, and asks its own `validate`; blocks.
     pub(crate) fn validate(
         &self,
@@ -219,7 +244,7 @@ impl Hub {
         let Some(keeper) = &self.keeper else {
             return Err(Refusal::new(
                 "Plugins are not available.",
-                "Restart the server.",
+                "Ask the operator to restart the server.",
             ));
         };
         match keeper.validate(plugin, data, job)? {

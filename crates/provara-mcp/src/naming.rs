@@ -2,14 +2,26 @@
 //!
 //! A tool's name has 1 to 64 characters out of letters, digits, `_` and `-`; a plugin's name may be
 //! longer and has dots. So a tool is called `append_`, `reduce_` or `export_` and the plugin's name
-//! with `_` for everything but letters and digits. Where that is too long, or two plugins would get
-//! one name, or the name is a built-in tool's, the end gives way to `_` and eight digits of the
-//! SHA-256 of the plugin's full name; likewise where the name ends as if it had such digits already. The digits depend on that name alone: whichever plugin comes
-//! first, each tool is always called the same.
+//! with `_` for everything but letters and digits. The end gives way to `_` and eight digits of the
+//! SHA-256 of the plugin's full name where the tool's would be too long, or that of two plugins, or that
+//! of a built-in tool, or where it ends in what could be such digits. They depend on that name alone:
+//! whichever plugin comes first, each tool is always called the same.
 
 use std::collections::BTreeMap;
 
 use provara_core::id::Digest;
+
+/// What the names of plugins' tools begin with.
+pub(crate) const PREFIXES: [&str; 3] = [APPEND, REDUCE, EXPORT];
+
+/// An event type's.
+pub(crate) const APPEND: &str = "append_";
+
+/// A reducer's.
+pub(crate) const REDUCE: &str = "reduce_";
+
+/// An export's.
+pub(crate) const EXPORT: &str = "export_";
 
 /// The longest name of a tool.
 pub(crate) const MAX: usize = 64;

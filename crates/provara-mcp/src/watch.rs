@@ -85,6 +85,7 @@ fn take(hub: &Hub, found: &Installed) {
     if let Some(failure) = &found.failure {
         hub.log(Level::Warning, &failure.0);
     }
+    hub.warn_of_idle_patterns();
     if hub.tools_changed() {
         hub.log(Level::Info, "The installed plugins have changed.");
         hub.lists_changed(false);

@@ -2,8 +2,8 @@
 
 mod words;
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -13,16 +13,16 @@ use provara_mcp::{
     Config, HttpSettings, PluginSettings, ServeError, Transport, Trouble, VaultSpec, Words,
 };
 use provara_plugins::walls::Sandbox;
-use provara_vault::LogSnapshot;
+use provara_vault::{LogSnapshot, VaultError};
 
 use crate::cli::KeyArgs;
 use crate::failure::{Exit, Failure};
 use crate::out::{self, GOOD};
 use crate::plugins::{self, HEADING};
-use crate::{error, gate, output, vault};
+use crate::{error, output, vault};
 
 /// The address that is listened on where none is given.
-const ADDRESS: &str = "127.0.0.1:8765";
+const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8765);
 
 /// Serve vaults and installed plugins to AI agents (Model Context Protocol)
 ///
@@ -152,7 +152,7 @@ struct InstallArgs {
     #[arg(long)]
     read_only: bool,
 
-    /// Who appends
+    /// Who appends [env: PROVARA_ACTOR]
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
 
@@ -221,14 +221,15 @@ pub(crate) fn run(args: &McpArgs) -> Result<(), Failure> {
 }
 
 fn serve(args: &ServeArgs) -> Result<(), Failure> {
-    // A vault that is not there is the operator's mistake, not the agent's.
+    // What is not there, or not right, is the operator's mistake, not the agent's.
+    let keyfile = keyfile(&args.key, args.read_only)?;
     for spec in &args.vaults {
-        vault::open(&spec.path)?;
+        open(spec, keyfile.as_deref(), args.read_only)?;
     }
-    let listen = match args.listen {
-        Some(listen) => listen,
-        None => ADDRESS.parse().map_err(|_| never())?,
-    };
+    let actor = vault::actor(args.actor.as_deref())?;
+    if actor.is_empty() && !args.read_only {
+        return Err(error::vault_failure(VaultError::EmptyActor, Path::new("")));
+    }
     let token = vault::environment("PROVARA_MCP_TOKEN").map(std::ffi::OsString::into_string);
     let token = token.transpose().map_err(|_| {
         Failure::new(Exit::Usage, "PROVARA_MCP_TOKEN is not UTF-8.")
@@ -240,12 +241,10 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
                 .fix("Add --transport http, or leave --listen out."),
         );
     }
-    let keyfile = args.key.keyfile.clone();
-    let keyfile = keyfile.or_else(|| vault::environment("PROVARA_KEYFILE").map(PathBuf::from));
     let config = Config {
         vaults: args.vaults.clone(),
         read_only: args.read_only,
-        actor: vault::actor(args.actor.as_deref())?,
+        actor,
         keyfile,
         key_id: args.key.key_id,
         allow_unregistered: args.allow_unregistered,
@@ -260,7 +259,7 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
         transport: match args.transport {
             Kind::Stdio => Transport::Stdio,
             Kind::Http => Transport::Http(HttpSettings {
-                listen,
+                listen: args.listen.unwrap_or(ADDRESS),
                 token,
                 hosts: args.hosts.clone(),
                 origins: args.origins.clone(),
@@ -270,8 +269,49 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
     provara_mcp::serve(config, Box::new(CommandLine)).map_err(|error| serve_failure(&error))
 }
 
-fn never() -> Failure {
-    Failure::new(Exit::CouldNot, "The default address is not understood.").fix("Give --listen.")
+/// Opens a vault that is to be served, and warns where nothing could be appended to it.
+fn open(spec: &VaultSpec, keyfile: Option<&Path>, read_only: bool) -> Result<(), Failure> {
+    let vault = vault::open(&spec.path)?;
+    if keyfile.is_none() && !read_only && !vault.default_keyfile().exists() {
+        out::warn(&format!(
+            "the vault '{}' has no keyfile of its own, so that nothing can be appended to it; \
+             --keyfile FILE names one.",
+            spec.name
+        ));
+    }
+    Ok(())
+}
+
+/// The keyfile that signs in all vaults, if one is named. A server that could never append with it is
+/// not started, and not configured, unless it is to append nothing.
+fn keyfile(key: &KeyArgs, read_only: bool) -> Result<Option<PathBuf>, Failure> {
+    let option = key.keyfile.clone();
+    let Some(path) = option.or_else(|| vault::environment("PROVARA_KEYFILE").map(PathBuf::from))
+    else {
+        return Ok(None);
+    };
+    if read_only {
+        return Ok(Some(path));
+    }
+    let failed = |failure: Failure| match key.keyfile {
+        Some(_) => failure,
+        None => failure.detail("PROVARA_KEYFILE names it."),
+    };
+    if std::fs::metadata(&path).is_ok_and(|data| !data.is_file()) {
+        let text = format!("The keyfile '{}' is not a regular file.", path.display());
+        return Err(failed(Failure::new(Exit::Usage, text).fix(
+            "Name a file: the server reads it anew for each event, which a pipe does not allow.",
+        )));
+    }
+    let told = |error| failed(error::vault_failure(error, &path));
+    let keys = provara_vault::read_keyfile(&path).map_err(told)?;
+    if let Some(key_id) = key.key_id
+        && keys.get(&key_id).is_none()
+    {
+        let held = keys.key_ids().collect();
+        return Err(told(VaultError::KeyNotInKeyfile { key_id, held }));
+    }
+    Ok(Some(path))
 }
 
 fn serve_failure(error: &ServeError) -> Failure {
@@ -309,19 +349,7 @@ struct CommandLine;
 
 impl Words for CommandLine {
     fn tell(&self, trouble: Trouble<'_>) -> String {
-        let failure = match trouble {
-            Trouble::Vault { error, vault } => error::vault_failure(error, vault),
-            Trouble::Unverified { vault, report } => gate::refusal(vault, report),
-            Trouble::Interpreter(error) => error::interpreter_failure(&error),
-            Trouble::Discovery(error) => error::discovery_failure(error),
-            Trouble::Host(error) => error::host_failure(error),
-            Trouble::Refused { plugin, reason } => error::refused_by_plugin(plugin, reason),
-            Trouble::Canonical(error) => error::canonical_failure(&error),
-            Trouble::Export { error, vault } => error::export_failure(&error, vault),
-            Trouble::Staging { error, format } => error::export_staging_failure(format, &error),
-            _ => Failure::new(Exit::CouldNot, "The call failed.").fix("Call again."),
-        };
-        words::for_agents(&failure.text())
+        words::tell(trouble)
     }
 
     fn nothing_chosen(&self, query: &Query, log: &LogSnapshot) -> Vec<String> {
@@ -375,7 +403,7 @@ fn install(args: &InstallArgs) -> Result<(), Failure> {
 
 /// How the client starts the server, by absolute paths: its working directory is its own.
 fn entry(args: &InstallArgs) -> Result<Entry, Failure> {
-    let absolute = |path: &std::path::Path| {
+    let absolute = |path: &Path| {
         let failed = |error| error::io_failure("find", path, &error);
         let path = std::path::absolute(path).map_err(failed)?;
         path.into_os_string().into_string().map_err(|path| {
@@ -388,22 +416,15 @@ fn entry(args: &InstallArgs) -> Result<Entry, Failure> {
     };
     let mut arguments = vec!["mcp".to_owned()];
     // The client starts the server in an environment of its own.
-    let keyfile = args.key.keyfile.clone();
-    let keyfile = keyfile.or_else(|| vault::environment("PROVARA_KEYFILE").map(PathBuf::from));
+    let keyfile = keyfile(&args.key, args.read_only)?;
     for spec in &args.vaults {
-        let vault = vault::open(&spec.path)?;
-        if keyfile.is_none() && !args.read_only && !vault.default_keyfile().exists() {
-            out::warn(&format!(
-                "the vault '{}' has no keyfile of its own, so that nothing can be appended to it; \
-                 --keyfile FILE names one.",
-                spec.name
-            ));
-        }
+        open(spec, keyfile.as_deref(), args.read_only)?;
         let path = absolute(&spec.path)?;
         arguments.extend(["--vault".to_owned(), format!("{}={path}", spec.name)]);
     }
-    if let Some(actor) = &args.actor {
-        arguments.extend(["--actor".to_owned(), actor.clone()]);
+    if args.actor.is_some() || vault::environment("PROVARA_ACTOR").is_some() {
+        let actor = vault::actor(args.actor.as_deref())?;
+        arguments.extend(["--actor".to_owned(), actor]);
     }
     if let Some(keyfile) = &keyfile {
         arguments.extend(["--keyfile".to_owned(), absolute(keyfile)?]);

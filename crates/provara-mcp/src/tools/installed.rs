@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::builtin::{NAMES, export_properties, exported, receipt, reduced, writes_outside};
 use super::{Action, Answer, Call, Choice, Tool, appends, described, reads};
 use crate::config::Config;
-use crate::naming::tool_names;
+use crate::naming::{APPEND, EXPORT, REDUCE, tool_names};
 use crate::served::Refusal;
 
 /// The most characters of a text in a plugin's schema.
@@ -49,9 +49,9 @@ fn names(actions: &[Action]) -> Vec<String> {
     let plugins: Vec<_> = actions
         .iter()
         .map(|action| match action {
-            Action::Append(name) => ("append_", name.as_str()),
-            Action::Reduce(name) => ("reduce_", name.as_str()),
-            Action::Export(name) => ("export_", name.as_str()),
+            Action::Append(name) => (APPEND, name.as_str()),
+            Action::Reduce(name) => (REDUCE, name.as_str()),
+            Action::Export(name) => (EXPORT, name.as_str()),
             _ => ("", ""),
         })
         .collect();

@@ -92,6 +92,8 @@ impl Tool {
 #[derive(Default)]
 pub(crate) struct Toolbox {
     tools: Vec<Arc<Tool>>,
+    /// The operator's patterns that fit no tool.
+    idle: Vec<String>,
 }
 
 impl Toolbox {
@@ -104,7 +106,6 @@ impl Toolbox {
         };
         let mut tools = builtin::tools(config, &choice);
         tools.extend(installed::tools(config, &choice, &installed.catalog));
-        tools.retain(|tool| config.allows(&tool.described.name));
         if config.read_only {
             let reads = |tool: &Tool| {
                 let hints = tool.described.annotations.as_ref();
@@ -112,9 +113,17 @@ impl Toolbox {
             };
             tools.retain(reads);
         }
+        let idle = config.idle(tools.iter().map(|tool| &*tool.described.name));
+        tools.retain(|tool| config.allows(&tool.described.name));
         Self {
             tools: tools.into_iter().map(Arc::new).collect(),
+            idle,
         }
+    }
+
+    /// The operator's patterns that fit no tool.
+    pub(crate) fn idle(&self) -> &[String] {
+        &self.idle
     }
 
     /// Whether a client would see the same.
