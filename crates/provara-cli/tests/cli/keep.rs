@@ -269,9 +269,17 @@ fn a_client_starts_the_server_with_what_was_given() {
     let install = |more: &[&str]| {
         let given = ["mcp", "install", "--client", "cursor", "--vault", "vault"];
         world.run_with(&[&given[..], more].concat(), |command| {
-            command.env("PROVARA_KEYFILE", "away.json")
+            command
+                .env("PROVARA_KEYFILE", "away.json")
+                .env("PROVARA_ACTOR", "robot")
         })
     };
+    // The server would not start with it.
+    install(&[]).refused(3, "There is no keyfile at 'away.json'");
+    for name in ["away.json", "mine.json"] {
+        let own = world.path("vault/identity/private_keys.json");
+        fs::copy(own, world.path(name)).unwrap();
+    }
     let answer = install(&[
         "--allow-tool",
         "get_*",
@@ -288,6 +296,8 @@ fn a_client_starts_the_server_with_what_was_given() {
         "mcp",
         "--vault",
         "vault=<here>/vault",
+        "--actor",
+        "robot",
         "--keyfile",
         "<here>/away.json",
         "--allow-tool",
