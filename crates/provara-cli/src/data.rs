@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use provara_core::json::{self, ParseError, Value};
+use provara_plugins::stdio::stdin;
 
 use crate::error;
 use crate::failure::{Exit, Failure};
@@ -13,14 +14,19 @@ use crate::failure::{Exit, Failure};
 /// holds in memory; what is larger belongs into a file, with its hash in the event.
 pub(crate) const MAX_DATA_BYTES: u64 = 8 * 1024 * 1024;
 
+/// What errors call it.
+const STDIN: &str = "standard input";
+
 /// Reads the data of an event, which is a JSON object.
 ///
 /// `-` is standard input, `@FILE` a file, anything else the JSON itself.
 pub(crate) fn read(argument: &str) -> Result<Value<'static>, Failure> {
     let (source, text) = match argument {
         "-" => (
-            "standard input".to_owned(),
-            bounded(io::stdin().lock(), "standard input")?,
+            STDIN.to_owned(),
+            stdin()
+                .map_err(|error| unreadable(Path::new(STDIN), &error))
+                .and_then(|input| bounded(input, STDIN))?,
         ),
         _ => match argument.strip_prefix('@') {
             Some(path) => {

@@ -11,7 +11,7 @@ use std::path::Path;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-pub(crate) use provara_plugins::stdout::stdout;
+pub(crate) use provara_plugins::stdio::stdout;
 
 use crate::failure::{Exit, Failure};
 

@@ -13,10 +13,10 @@
 //! * [`output`] copies what plugins print, [`text`] makes untrusted text safe for a terminal.
 //! * [`set_option`] types `--set KEY=VALUE`, [`staging`] makes outputs that appear whole or not at
 //!   all, [`builtin`] has the exports that need no plugin, [`interrupt`] ends it all in good order;
-//!   [`stdout`] tells whether anybody can be told.
+//!   [`stdio`] tells whether there is anybody to be asked or told.
 //!
 //! The only unsafe code is in the launcher (`launch/child.rs`), where two system calls have no
-//! safe form, and in [`stdout`], which has to look before the standard library does.
+//! safe form, and in [`stdio`], which has to look before the standard library does.
 
 pub mod builtin;
 pub mod catalog;
@@ -32,7 +32,7 @@ pub mod schema;
 pub mod set_option;
 mod space;
 pub mod staging;
-pub mod stdout;
+pub mod stdio;
 pub mod text;
 pub mod violation;
 pub mod walls;

@@ -2,12 +2,13 @@
 //! directory.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use provara_core::id::EventId;
 use provara_core::merge::delta::{self, DeltaError};
+use provara_plugins::stdio::stdin;
 use provara_vault::VaultError;
 
 use super::merge::{HowArgs, report};
@@ -156,7 +157,7 @@ const MAX_BUNDLE: u64 = 4 << 30;
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |error| io_failure("read", path, &error);
     let source: Box<dyn Read> = match path == Path::new("-") {
-        true => Box::new(io::stdin().lock()),
+        true => Box::new(stdin().map_err(failed)?),
         false => Box::new(File::open(path).map_err(failed)?),
     };
     let mut source = BufReader::with_capacity(1 << 20, source.take(MAX_BUNDLE + 1));

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use crate::world::{Answer, World, append};
 
@@ -405,4 +406,35 @@ fn what_the_command_line_does_not_know() {
     refused(&world, &["verify", "vault", "--stict"], 2, "--strict");
     refused(&world, &["verify"], 2, "VAULT");
     refused(&world, &["completions", "tcsh"], 2, "bash");
+}
+
+#[test]
+fn a_closed_standard_input_is_no_empty_one() {
+    let world = World::with_vault();
+    let before = world.tree("vault");
+    let run = |words: &str, stdin: &str| {
+        let command = format!("exec \"$0\" {words} {stdin}");
+        let output = Command::new("sh")
+            .args(["-c", &command])
+            .arg(assert_cmd::cargo::cargo_bin("provara"))
+            .env("HOME", world.path("home"))
+            .current_dir(world.path("."))
+            .output();
+        let output = output.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), stderr)
+    };
+    for words in [
+        "append vault --batch -",
+        "append vault --batch - --json",
+        "append vault --type OBSERVATION --data -",
+        "delta import vault -",
+    ] {
+        let (code, stderr) = run(words, "<&-");
+        assert_eq!(code, Some(3), "{words}: {stderr}");
+        assert!(stderr.contains("Bad file descriptor"), "{words}: {stderr}");
+    }
+    assert_eq!(before, world.tree("vault"));
+    let (code, stderr) = run("append vault --batch -", "</dev/null");
+    assert_eq!(code, Some(0), "an empty batch: {stderr}");
 }

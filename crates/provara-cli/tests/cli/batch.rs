@@ -1,5 +1,9 @@
 //! `append --batch`: many events, the first bad line, all or nothing, receipts.
 
+use provara_core::event::Draft;
+use provara_core::json;
+use provara_vault::{Vault, read_keyfile};
+
 use crate::world::{World, append};
 
 fn line(subject: &str, value: u32) -> String {
@@ -281,4 +285,49 @@ fn signal(child: &std::process::Child, name: &str) {
         .args([name, &child.id().to_string()])
         .status();
     assert!(sent.unwrap().success());
+}
+
+/// Events of `actors` from a time to come, as a machine writes whose clock is ahead.
+fn append_from_the_future(world: &World, actors: &[&str]) {
+    let vault = Vault::open(&world.path("vault")).unwrap();
+    let keyfile = read_keyfile(&vault.default_keyfile()).unwrap();
+    let mut log = std::fs::read(vault.log_path()).unwrap();
+    for actor in actors {
+        let draft = Draft {
+            event_type: &"OBSERVATION".parse().unwrap(),
+            actor,
+            namespace: None,
+            payload: &json::parse(br#"{"subject":"s","predicate":"p","value":1}"#).unwrap(),
+            prev: None,
+            ts_logical: 1,
+            timestamp: "2126-01-01T00:00:00Z".parse().unwrap(),
+        };
+        let event = draft.sign(&keyfile.keys()[0]).unwrap();
+        log.extend_from_slice(&event.line);
+    }
+    std::fs::write(vault.log_path(), log).unwrap();
+    vault.repair(Some(&keyfile), false).unwrap();
+}
+
+#[test]
+fn a_note_that_many_events_give_is_told_once_with_their_number() {
+    let world = World::with_vault();
+    append_from_the_future(&world, &["a", "b", "c"]);
+    let text: String = ["a", "b", "c", "a"]
+        .map(|actor| line("s", 1).replacen('{', &format!("{{\"actor\":\"{actor}\","), 1))
+        .concat();
+    std::fs::write(world.path("batch"), text).unwrap();
+    let answer = world.run(&["append", "vault", "--batch", "batch", "--json"]);
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    assert_eq!(answer.stderr.matches("system clock").count(), 1);
+    let told = "this event's time goes backwards (3 events)\n";
+    assert!(answer.stderr.contains(told), "{}", answer.stderr);
+    assert_eq!(answer.stdout.lines().count(), 4);
+    // Of one event, as it is.
+    let world = World::with_vault();
+    append_from_the_future(&world, &["a"]);
+    std::fs::write(world.path("batch"), line("s", 1)).unwrap();
+    let answer = world.run(&["append", "vault", "--batch", "batch", "--actor", "a"]);
+    let told = "this event's time goes backwards\n";
+    assert!(answer.stderr.contains(told), "{}", answer.stderr);
 }

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use provara_plugins::interrupt::Guard;
+use provara_plugins::stdio::stdin;
 
 use crate::data::MAX_DATA_BYTES;
 use crate::error;
@@ -33,7 +34,7 @@ impl Source {
     pub(super) fn open(source: &str) -> Result<Self, Failure> {
         let (file, name) = match source {
             "-" => (
-                io::stdin().as_fd().try_clone_to_owned().map(File::from),
+                stdin().and_then(|input| input.as_fd().try_clone_to_owned().map(File::from)),
                 "standard input",
             ),
             path => (File::open(path), path),
