@@ -200,10 +200,6 @@ fn toml_string(text: &str) -> String {
     Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }
 
-fn toml_header(entry: &Entry) -> String {
-    format!("[mcp_servers.{}]", toml_string(&entry.name))
-}
-
 fn toml(entry: &Entry) -> String {
     let arguments: Vec<_> = entry
         .arguments
@@ -211,26 +207,84 @@ fn toml(entry: &Entry) -> String {
         .map(|text| toml_string(text))
         .collect();
     format!(
-        "{}\ncommand = {}\nargs = [{}]\n",
-        toml_header(entry),
+        "[mcp_servers.{}]\ncommand = {}\nargs = [{}]\n",
+        toml_string(&entry.name),
         toml_string(&entry.command),
         arguments.join(", ")
     )
 }
 
-/// Replaces our own table, which is written in one known form, or adds it at the end. What others
-/// wrote is not parsed and not touched. Gives the text, and whether another table stood there.
-fn with_toml(entry: &Entry, text: &str) -> Result<(String, bool), String> {
-    let header = toml_header(entry);
-    let bare = format!("[mcp_servers.{}]", entry.name);
-    let (mut kept, mut old) = (String::new(), String::new());
-    let mut ours = false;
-    for line in text.lines() {
-        let trimmed = line.trim();
-        if trimmed.starts_with('[') {
-            ours = trimmed == header || trimmed == bare;
+/// The parts of a dotted key of TOML, such as `a."b.c"`, and what stands behind it.
+fn dotted(text: &str) -> Option<(Vec<String>, &str)> {
+    let (mut parts, mut rest) = (Vec::new(), text.trim_start());
+    loop {
+        let (part, after) = match rest.chars().next()? {
+            '"' => {
+                // Its escapes are those of JSON, as far as a key has any.
+                let mut strings = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+                let part = strings.next()?.ok()?;
+                (part, &rest[strings.byte_offset()..])
+            }
+            '\'' => {
+                let (part, after) = rest[1..].split_once('\'')?;
+                (part.to_owned(), after)
+            }
+            _ => {
+                let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+                let end = rest.find(|c| !is_bare(c)).unwrap_or(rest.len());
+                let (part, after) = rest.split_at(end);
+                (
+                    Some(part).filter(|part| !part.is_empty())?.to_owned(),
+                    after,
+                )
+            }
+        };
+        parts.push(part);
+        rest = after.trim_start();
+        match rest.strip_prefix('.') {
+            Some(more) => rest = more.trim_start(),
+            None => return Some((parts, rest)),
         }
-        let place = if ours { &mut old } else { &mut kept };
+    }
+}
+
+/// The table that a line of TOML begins, if it begins one.
+fn table(line: &str) -> Option<Vec<String>> {
+    let (parts, rest) = dotted(line.trim_start().strip_prefix('[')?)?;
+    let rest = rest.strip_prefix(']')?.trim_start();
+    (rest.is_empty() || rest.starts_with('#')).then_some(parts)
+}
+
+/// Replaces our own table, or adds it at the end. What others wrote is not touched. Gives the text, and
+/// whether another table stood there.
+fn with_toml(entry: &Entry, text: &str) -> Result<(String, bool), String> {
+    let wanted = ["mcp_servers", &entry.name];
+    let (mut kept, mut old) = (String::new(), String::new());
+    let mut current = Vec::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("[[") {
+            // A table of a list, which is none of ours.
+            current.clear();
+            current.push(line.to_owned());
+        } else if let Some(table) = table(line) {
+            current = table;
+        } else if current.len() < 2
+            && let Some((key, rest)) = dotted(line)
+            && rest.starts_with('=')
+        {
+            let path = [&current[..], &key].concat();
+            if path == wanted[..1] || path.starts_with(&wanted.map(ToOwned::to_owned)) {
+                return Err(format!(
+                    "'{}' in it is not a table of its own, and not understood here",
+                    path.join(".")
+                ));
+            }
+        }
+        let place = if current == wanted {
+            &mut old
+        } else {
+            &mut kept
+        };
         place.push_str(line);
         place.push('\n');
     }
@@ -379,5 +433,38 @@ mod tests {
         assert_eq!(with_toml(&entry(), &after).unwrap(), (after, false));
         let alone = (toml(&entry()), false);
         assert_eq!(with_toml(&entry(), "").unwrap(), alone);
+    }
+
+    #[test]
+    fn a_toml_table_is_known_however_it_is_written_and_no_other_is_taken_for_it() {
+        for header in [
+            "[mcp_servers.provara]",
+            " [ mcp_servers . 'provara' ] # mine",
+            "[\"mcp_servers\".\"provara\"]",
+        ] {
+            let before = format!("{header}\ncommand = \"old\"\n");
+            let replaced = (toml(&entry()), true);
+            assert_eq!(with_toml(&entry(), &before).unwrap(), replaced, "{header}");
+        }
+        let mut dotted = entry();
+        dotted.name = "other.env".to_owned();
+        for kept in [
+            "[mcp_servers.other.env]\nA = \"1\"",
+            "[mcp_servers.\"other.env\".env]\nA = \"1\"",
+            "[[mcp_servers]]\nprovara = 1",
+            "[x]\nmcp_servers = [\n  \"--vault=x\",\n  [\"a\"],\n]",
+        ] {
+            let (after, replaced) = with_toml(&dotted, kept).unwrap();
+            assert!(!replaced && after.starts_with(kept), "{after}");
+        }
+        // To add a table beside these would make the file one that the client cannot read.
+        for other in [
+            "mcp_servers = {}",
+            "mcp_servers.provara.command = \"x\"",
+            "[mcp_servers]\n'provara' = {}",
+        ] {
+            assert!(with_toml(&entry(), other).is_err(), "{other}");
+        }
+        assert!(with_toml(&entry(), "[mcp_servers]\nother = {}").is_ok());
     }
 }
