@@ -52,8 +52,8 @@ const HEADERS_LIMIT: Duration = Duration::from_secs(10);
 /// How long a client may take to send a whole request.
 const BODY_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long a request may take until its answer begins: the slowest plugin, and some more.
-const ANSWER_LIMIT: Duration = Duration::from_secs(180);
+/// How long a request may take until its answer begins, besides the time that a plugin may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
 const JSON: &str = "application/json";
 
@@ -67,6 +67,8 @@ struct Door {
     address: SocketAddr,
     sessions: Arc<Sessions>,
     load: Arc<Semaphore>,
+    /// How long a request may take until its answer begins.
+    answer_limit: Duration,
     protocol: Protocol,
 }
 
@@ -96,6 +98,7 @@ pub(crate) async fn serve(hub: &Arc<Hub>, settings: &HttpSettings) -> Result<(),
         address,
         sessions,
         load: Arc::new(Semaphore::new(MAX_LOAD)),
+        answer_limit: ANSWER_LIMIT.saturating_add(hub.config.plugins.timeout),
         protocol,
     });
     eprintln!("provara mcp: listening on http://{address}{ENDPOINT}");
@@ -196,7 +199,7 @@ impl Door {
             return refused(StatusCode::SERVICE_UNAVAILABLE, &reason);
         }
         let request = Request::from_parts(head, Full::new(body.clone()));
-        let answer = tokio::time::timeout(ANSWER_LIMIT, self.protocol.handle(request)).await;
+        let answer = tokio::time::timeout(self.answer_limit, self.protocol.handle(request)).await;
         let Ok(answer) = answer else {
             let reason = "the request took too long";
             log(reason);

@@ -8,14 +8,8 @@ use rmcp::model::{ErrorData, ReadResourceResult, Resource, ResourceContents, Res
 use crate::hub::Hub;
 use crate::job::Handle;
 use crate::served::{Refusal, Served};
-use crate::tools::{MAX_ANSWER, read};
+use crate::tools::{EVENTS, MAX_ANSWER, MAX_EVENTS, MAX_FINDINGS, read};
 use crate::uri::{self, Place};
-
-/// How many findings a report as a resource holds; the tool has pages.
-const FINDINGS: usize = 500;
-
-/// How many events an address gives where it does not say.
-const EVENTS: usize = 50;
 
 const JSON: &str = "application/json";
 
@@ -121,9 +115,19 @@ pub(crate) fn read(hub: &Hub, uri: &str, job: &Handle) -> Result<ReadResourceRes
         Place::Status => read::vault_status(hub, &served, job)
             .and_then(finished)
             .map_err(refused)?,
-        Place::Report => read::report(hub, &served, &VerifyOptions::default(), FINDINGS, 0, job)
+        Place::Report => {
+            // One page; the tool has others.
+            read::report(
+                hub,
+                &served,
+                &VerifyOptions::default(),
+                MAX_FINDINGS,
+                0,
+                job,
+            )
             .and_then(finished)
-            .map_err(refused)?,
+            .map_err(refused)?
+        }
         Place::Beliefs => beliefs(hub, &served, job).map_err(refused)?,
         Place::Event(id) => {
             let found = read::find(hub, &served, &id.to_string(), job).map_err(refused)?;
@@ -141,7 +145,7 @@ pub(crate) fn read(hub: &Hub, uri: &str, job: &Handle) -> Result<ReadResourceRes
                     ErrorData::invalid_params(format!("'{name}' is no number"), None)
                 }),
             };
-            let limit = number("limit", EVENTS)?.clamp(1, 200);
+            let limit = number("limit", EVENTS)?.clamp(1, MAX_EVENTS);
             let skip = number("cursor", 0)?;
             let query = read::query(
                 given("type"),

@@ -127,13 +127,8 @@ impl Served {
             log: log.map(|log| Arc::new(log.into_snapshot())),
             summary: OnceLock::new(),
         });
-        let settled = |state: &State| {
-            began
-                .duration_since(state.newest)
-                .is_ok_and(|age| age >= SETTLED)
-        };
         *kept = state
-            .filter(settled)
+            .filter(|state| state.had_settled(began))
             .map(|state| (state, Arc::clone(&examined)));
         Ok(examined)
     }
@@ -210,6 +205,12 @@ impl State {
         files.sort();
         Some(Self { files, newest })
     }
+
+    /// Whether no file had changed for a while.
+    fn had_settled(&self, now: SystemTime) -> bool {
+        let age = now.duration_since(self.newest);
+        age.is_ok_and(|age| age >= SETTLED)
+    }
 }
 
 #[cfg(test)]
@@ -273,18 +274,19 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_verdict_is_not_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("v");
-        provara_vault::init(&path, &InitOptions::default()).unwrap();
-        let served = Served::new("v".parse().unwrap(), path, None);
-        let vault = served.open(&Plain, &Handle::unheard()).unwrap();
-        served.verified(&vault, &Plain).unwrap();
-        // On a machine so slow that the files have settled before the verification, there is nothing
-        // to see.
-        if served.kept.lock().unwrap().is_none() {
-            let again = served.verified(&vault, &Plain).unwrap();
-            assert!(!again.is_empty());
+    fn a_verdict_on_what_changed_just_before_is_not_kept() {
+        let state = State {
+            files: Vec::new(),
+            newest: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
+        };
+        for (later, holds) in [
+            (Duration::ZERO, false),
+            (SETTLED / 2, false),
+            (SETTLED, true),
+        ] {
+            assert_eq!(state.had_settled(state.newest + later), holds);
         }
+        // A clock that was set back tells nothing.
+        assert!(!state.had_settled(SystemTime::UNIX_EPOCH));
     }
 }

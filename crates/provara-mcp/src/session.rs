@@ -419,7 +419,7 @@ impl ServerHandler for Session {
     ) -> Result<(), ErrorData> {
         let vault = resources::known(&self.hub, &request.uri)?;
         let mut subscriptions = self.client.subscriptions();
-        if subscriptions.len() >= MAX_SUBSCRIPTIONS {
+        if subscriptions.len() >= MAX_SUBSCRIPTIONS && !subscriptions.contains(&request.uri) {
             let text = format!("At most {MAX_SUBSCRIPTIONS} subscriptions");
             return Err(ErrorData::invalid_request(text, None));
         }

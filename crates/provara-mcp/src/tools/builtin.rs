@@ -21,6 +21,12 @@ pub(crate) const NAMES: [&str; 10] = [
     "init_vault",
 ];
 
+/// The events of one page where a call does not say.
+pub(crate) const EVENTS: usize = 50;
+
+/// The findings of one page where a call does not say.
+pub(super) const FINDINGS: usize = 50;
+
 /// The most events of one page.
 pub(crate) const MAX_EVENTS: usize = 200;
 
@@ -163,7 +169,7 @@ pub(super) fn tools(config: &Config, choice: &Choice<'_>) -> Vec<Tool> {
                 json!({
                     "strict": {"type": "boolean", "default": false, "description": "Count warnings as errors."},
                     "no_cache": {"type": "boolean", "default": false, "description": "Check every signature again, whatever verified before on this machine."},
-                    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_FINDINGS, "default": 50},
+                    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_FINDINGS, "default": FINDINGS},
                     "cursor": {"type": "string", "maxLength": 40, "description": "next_cursor of the page before."}
                 }),
                 &[],
@@ -215,7 +221,7 @@ pub(super) fn tools(config: &Config, choice: &Choice<'_>) -> Vec<Tool> {
                         "type": "array", "maxItems": 16, "items": {"type": "string", "maxLength": 1000},
                         "description": "Conditions PATH=VALUE on the event, such as payload.success=false or payload.tags[0]=vpn."
                     },
-                    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_EVENTS, "default": 50},
+                    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_EVENTS, "default": EVENTS},
                     "cursor": {"type": "string", "maxLength": 40, "description": "next_cursor of the page before, with the same conditions."}
                 }),
                 &[],

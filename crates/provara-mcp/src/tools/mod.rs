@@ -15,6 +15,7 @@ use rmcp::model::{JsonObject, Tool as Described, ToolAnnotations};
 use serde_json::Value;
 
 pub(crate) use answer::{Answer, MAX_ANSWER};
+pub(crate) use builtin::{EVENTS, MAX_EVENTS, MAX_FINDINGS};
 
 use crate::args::{self, Arguments};
 use crate::config::Config;

@@ -9,6 +9,7 @@ use provara_core::time::Timestamp;
 use provara_vault::{LogSnapshot, VerifyOptions};
 use serde::Serialize;
 
+use super::builtin::{EVENTS, FINDINGS};
 use super::{Answer, Call, MAX_ANSWER};
 use crate::args::{self, Arguments};
 use crate::hub::Hub;
@@ -26,7 +27,7 @@ pub(super) fn verify(call: &Call, job: &Handle) -> Result<Answer, Refusal> {
         no_cache: args::flag(&call.arguments, "no_cache"),
         ..VerifyOptions::default()
     };
-    let limit = args::count(&call.arguments, "limit", 50);
+    let limit = args::count(&call.arguments, "limit", FINDINGS);
     let cursor = cursor(&call.arguments)?;
     job.stage("verifying");
     report(&call.hub, &served, &options, limit, cursor, job)
@@ -156,7 +157,7 @@ pub(super) fn query_events(call: &Call, job: &Handle) -> Result<Answer, Refusal>
         given("before"),
         conditions,
     )?;
-    let limit = args::count(&call.arguments, "limit", 50);
+    let limit = args::count(&call.arguments, "limit", EVENTS);
     let skip = cursor(&call.arguments)?;
     job.stage("verifying");
     let vault = served.open(&*call.hub.words, job)?;
