@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Error};
+use clap::{CommandFactory, Error, Parser};
 
 use crate::cli::Cli;
 use crate::failure::{Exit, Failure};
@@ -13,6 +13,8 @@ use crate::out;
 
 /// Prints help, a version or a usage error, and gives the exit code of the process.
 pub(crate) fn report(error: &Error) -> ExitCode {
+    let of_help = help_of_help(error);
+    let error = of_help.as_ref().unwrap_or(error);
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             match out::result(&error.render().ansi().to_string()) {
@@ -36,6 +38,16 @@ pub(crate) fn report(error: &Error) -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// `provara help COMMAND --help`, which asks for the help of the command a second time.
+fn help_of_help(error: &Error) -> Option<Error> {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let asks = matches!(word.as_str(), "--help" | "-h");
+    let command = asks.then(|| command_of(std::env::args_os()))?;
+    Cli::try_parse_from(command.split(' ').chain(["--help"])).err()
 }
 
 fn failure(error: &Error) -> Failure {
@@ -186,7 +198,7 @@ mod tests {
                 "For the options and examples run 'provara",
             ),
         ] {
-            let error = <Cli as clap::Parser>::try_parse_from(words).unwrap_err();
+            let error = Cli::try_parse_from(words).unwrap_err();
             assert!(fix(&error).contains(expected), "{}", fix(&error));
         }
     }

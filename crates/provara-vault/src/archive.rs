@@ -117,14 +117,13 @@ struct Workshop(PathBuf);
 
 impl Workshop {
     fn beside(target: &Path) -> Result<Self, VaultError> {
-        let path = parent(target).join(fresh_name().context("make a directory beside", target)?);
-        fs::DirBuilder::new()
-            .create(&path)
-            .context("make the directory", &path)?;
+        let beside = parent(target);
+        let path = beside.join(fresh_name().context("make a directory in", &beside)?);
+        fs::create_dir(&path).context("make a directory in", &beside)?;
         // Nobody else's business until it is verified; keys may be among it.
         use std::os::unix::fs::PermissionsExt;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
-            .context("make the directory", &path)?;
+            .context("make a directory in", &beside)?;
         Ok(Self(path))
     }
 }

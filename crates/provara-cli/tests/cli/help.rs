@@ -125,3 +125,21 @@ fn colours_are_asked_for_or_absent() {
     });
     assert!(!silenced.stderr.contains(escape));
 }
+
+#[test]
+fn help_of_help_is_the_help() {
+    let world = World::new();
+    for (words, same) in [
+        (&["help", "--help"][..], &["--help"][..]),
+        (&["help", "-h"], &["--help"]),
+        (&["help", "append", "--help"], &["append", "--help"]),
+        (&["plugins", "help", "--help"], &["plugins", "--help"]),
+    ] {
+        let (answer, expected) = (world.run(words), world.run(same));
+        assert_eq!(answer.code, 0, "{words:?}: {}", answer.stderr);
+        assert_eq!(answer.stdout, expected.stdout, "{words:?}");
+    }
+    world
+        .run(&["help", "apend"])
+        .refused(2, "Unrecognized subcommand 'apend'");
+}

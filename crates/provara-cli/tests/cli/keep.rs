@@ -428,3 +428,17 @@ fn a_vault_that_lost_its_seal_is_sealed_anew_only_when_told_to() {
     assert!(answer.stderr.contains("no seal to compare with"));
     done(&world.run(&["verify", "vault", "--strict"]));
 }
+
+#[test]
+fn a_place_that_is_not_there_is_named_and_no_temporary_one() {
+    let world = World::with_vault();
+    done(&world.run(&["backup", "vault", "a.tar"]));
+    for words in [
+        ["backup", "vault", "missing/a.tar"],
+        ["restore", "a.tar", "missing/vault"],
+    ] {
+        let answer = world.run(&words);
+        answer.refused(3, "Could not make a directory in 'missing': No such file");
+        assert!(answer.stderr.contains("Fix: Check that missing exists."));
+    }
+}
