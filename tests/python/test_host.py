@@ -106,7 +106,7 @@ class Host:
         ours, theirs = socket.socketpair()
         self.socket = ours
         self.next_id = 0
-        self.loading: list[str] = []
+        self.loading: list[dict[str, str | None] | None] = []
         environment = {
             "PATH": os.defpath,
             "PYTHONPATH": str(site),
@@ -227,9 +227,52 @@ def test_discover(host: Host) -> None:
     assert plugins["reducer"]["kind"] == "reducer"
     assert plugins["reducer"]["schema_json"] is None
     assert found["problems"] == []
-    assert host.loading == ["hostmod"]
+    own = {"plugin": "hostmod", "module": None}
+    # Its import, what it registers, the alias of its event type.
+    assert host.loading == [own | {"module": "hostmod"}, own, own, None]
     assert host.result("discover") == found
-    assert host.loading == ["hostmod"]
+    assert host.loading[4:] == [None]
+
+
+def test_whose_code_runs_is_said(start: Start, make_module: MakeModule) -> None:
+    """Also after the last was loaded: an alias is its own plugin's doing."""
+    event = "schema = {}\n  def validate(self, d): return True\n  def cli_command(self): return None"
+    make_module("hostmod.py", f"class AEvent:\n  name = 'com.host.a'\n  {event}")
+    make_module("other.py", f"class BEvent:\n  name = 'com.host.b'\n  {event}")
+    make_module("sitecustomize.py", "import os; os.environ['PROVARA_PLUGINS'] = 'hostmod,other'")
+    host = start()
+    host.result("discover")
+    names = [None if one is None else (one["plugin"], one["module"]) for one in host.loading]
+    first, second = ("hostmod", None), ("other", None)
+    assert names == [
+        ("hostmod", "hostmod"), first, ("other", "other"), second, first, second, None,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("skip", "left"),
+    [
+        ({"plugin": "hostmod:One", "module": None}, ["two", "three"]),
+        ({"plugin": "hostmod:One", "module": "hostmod"}, ["three"]),
+        ({"plugin": "absent", "module": "absent"}, ["one", "two", "three"]),
+        ({"plugin": "absent", "module": None}, ["one", "two", "three"]),
+    ],
+)
+def test_what_is_to_be_left_out_is_not_imported(
+    start: Start, make_module: MakeModule, skip: dict[str, str | None], left: list[str]
+) -> None:
+    reducer = "class {}:\n  name = '{}'\n  def reduce(self, events): return {{}}\n"
+    make_module("hostmod.py", reducer.format("One", "one") + reducer.format("Two", "two"))
+    make_module("other.py", reducer.format("Three", "three"))
+    variable = "hostmod:One,hostmod:Two,other:Three"
+    make_module("sitecustomize.py", f"import os; os.environ['PROVARA_PLUGINS'] = '{variable}'")
+    host = start()
+    found = host.result("discover", skip=[skip])
+    assert sorted(plugin["name"] for plugin in found["plugins"]) == sorted(left)
+    assert found["problems"] == []
+    assert {"plugin": "other:Three", "module": "other"} in host.loading
+    if "two" not in left:
+        assert not any(one and one["module"] == "hostmod" for one in host.loading)
 
 
 def test_discovery_reports_and_goes_on(start: Start, make_module: MakeModule, site: Path) -> None:

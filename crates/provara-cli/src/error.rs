@@ -12,7 +12,7 @@ use provara_core::canonical::CanonicalError;
 use provara_core::json::Value;
 use provara_plugins::builtin::ExportError;
 use provara_plugins::catalog::EventTypeInfo;
-use provara_plugins::host::{HostError, NO_PLUGIN, PluginFailure};
+use provara_plugins::host::{HostError, LeftOut, NO_PLUGIN, PluginFailure};
 use provara_plugins::interpreter::InterpreterError;
 use provara_plugins::interrupt::Guard;
 use provara_plugins::launch::LaunchError;
@@ -313,6 +313,7 @@ pub(crate) fn host_failure(error: HostError) -> Failure {
         ),
         HostError::TimedOut { .. } => Failure::new(Exit::Plugin, text)
             .fix("Give it more time with --timeout SECONDS, or report it to the plugin's author."),
+        HostError::Loading { error, .. } => host_failure(*error),
         HostError::Exhausted { directory, .. } => Failure::new(Exit::Plugin, text).fix(format!(
             "Free some space and try again: df -h {}",
             shell(&directory)
@@ -436,6 +437,12 @@ pub(crate) fn refused_by_plugin(plugin: &EventTypeInfo, reason: &str) -> Failure
 
 /// The host failed while it loaded the plugins.
 pub(crate) fn discovery_failure(error: HostError) -> Failure {
+    if let HostError::Loading { error, left_out } = error {
+        let names: Vec<_> = left_out.iter().map(LeftOut::plugin).collect();
+        let names = names.join("', '");
+        return discovery_failure(*error)
+            .detail(format!("Left out before, for the same: '{names}'."));
+    }
     let named = match &error {
         HostError::Died { plugin, .. }
         | HostError::TimedOut { plugin, .. }
@@ -446,10 +453,12 @@ pub(crate) fn discovery_failure(error: HostError) -> Failure {
     match named {
         None => return failure,
         Some(true) => {
-            return failure.detail("It happened while it was being loaded.").fix(
-                "Uninstall its package, or take it out of PROVARA_PLUGINS; then report it to the \
-                 plugin's author.",
-            );
+            return failure
+                .detail("The process named it as the one in hand while it loaded plugins; all share it.")
+                .fix(
+                    "Uninstall its package, or take it out of PROVARA_PLUGINS; then report it to the \
+                     plugin's author.",
+                );
         }
         Some(false) => {}
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use provara_plugins::catalog::{Catalog, ProblemKind};
 pub(crate) use provara_plugins::host::Purpose;
-use provara_plugins::host::{Host, HostOptions, Layout};
+use provara_plugins::host::{Host, HostOptions, Layout, LeftOut};
 use provara_plugins::interpreter;
 use provara_plugins::interrupt::Guard;
 use provara_plugins::walls::{Level, Sandbox};
@@ -46,6 +46,7 @@ pub(crate) struct Job {
     protect: Vec<PathBuf>,
     allow_network: bool,
     layout: Layout,
+    left_out: Vec<LeftOut>,
 }
 
 impl Job {
@@ -60,6 +61,7 @@ impl Job {
             protect,
             allow_network: false,
             layout: Layout::Usual,
+            left_out: Vec::new(),
         }
     }
 
@@ -72,6 +74,12 @@ impl Job {
     /// Lays the process out otherwise than usual, to find what depends on it.
     pub(crate) fn varied(mut self) -> Self {
         self.layout = Layout::Varied;
+        self
+    }
+
+    /// Goes on without the plugins that an earlier host of this command could not load.
+    pub(crate) fn without(mut self, left_out: Vec<LeftOut>) -> Self {
+        self.left_out = left_out;
         self
     }
 
@@ -139,6 +147,7 @@ impl Session {
         options.protect = job.protect;
         options.allow_network = job.allow_network;
         options.layout = job.layout;
+        options.left_out = job.left_out;
         options.timeout = args.timeout;
         // Held from before the start, so that an interrupted command ends with its exit code and not
         // by the signal itself, which would leave no word behind.
@@ -179,9 +188,16 @@ impl Session {
         self.host.finish().map_err(error::host_failure)
     }
 
-    /// One line about broken plugins that this command does not need.
+    /// A line for each plugin that was left out, and one about broken plugins, none of which this
+    /// command needs.
     pub(crate) fn warn_of_problems(&self) {
-        let count = self.catalog.problems.len();
+        let left_out = self.host.left_out();
+        for plugin in left_out.iter().map(LeftOut::plugin) {
+            out::warn(&format!(
+                "the plugin '{plugin}' was left out; 'provara plugins list' shows why."
+            ));
+        }
+        let count = self.catalog.problems.len() - left_out.len();
         if count > 0 {
             let (plugins, pronoun) = if count == 1 {
                 ("problem", "it")
@@ -194,16 +210,29 @@ impl Session {
         }
     }
 
-    /// A plugin that was asked for is not there. Where plugins are broken, one of them may be the
-    /// missing one: they are shown, and the failure is theirs.
-    pub(crate) fn not_found(&self, headline: impl Into<String>) -> Failure {
-        let mut hidden = false;
-        for problem in &self.catalog.problems {
+    /// What was asked for is not there. Where plugins are broken, it may be one of theirs: they are
+    /// shown, and the failure is theirs.
+    pub(crate) fn not_found(&self, wanted: &str, headline: impl Into<String>) -> Failure {
+        let problems = &self.catalog.problems;
+        for problem in problems {
             out::diagnostic(&problem.text);
-            // Of two plugins with one name the first is there.
-            hidden |= problem.kind != ProblemKind::Collision;
         }
-        Failure::new(if hidden { Exit::Plugin } else { Exit::Usage }, headline)
+        // Of two plugins with one name the first is there.
+        let broken = problems
+            .iter()
+            .filter(|problem| problem.kind != ProblemKind::Collision);
+        let mut names: Vec<_> = broken
+            .map(|problem| problem.plugin.as_deref().unwrap_or("?"))
+            .collect();
+        names.dedup();
+        if names.is_empty() {
+            return Failure::new(Exit::Usage, headline);
+        }
+        let headline = format!("No plugin that can be used provides {wanted}.");
+        Failure::new(Exit::Plugin, headline).detail(format!(
+            "It may be of one that cannot (see above): '{}'.",
+            names.join("', '")
+        ))
     }
 }
 

@@ -4,13 +4,15 @@ mod ending;
 mod error;
 mod exchange;
 mod killer;
+mod loading;
 mod options;
 mod schemas;
 mod start;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Child;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use provara_core::canonical;
@@ -20,15 +22,16 @@ use provara_core::json::{self, Value};
 pub(crate) use ending::has_ended;
 pub use error::{Ending, HostError, OutputFault, PluginFailure};
 pub use killer::Killer;
+pub use loading::LeftOut;
 pub use options::{HostOptions, Layout, Purpose};
 
-use crate::catalog::{Catalog, PluginName};
+use crate::catalog::PluginName;
 use crate::channel::Channel;
 use crate::judge::Judge;
 use crate::launch::orphans::Sweeper;
 pub use crate::output::NO_PLUGIN;
 use crate::output::Pumps;
-use crate::protocol::{Discovered, Exported, FailureKind, Hello, Reduced, Validated};
+use crate::protocol::{Exported, FailureKind, Hello, Loading, Reduced, Validated};
 use crate::text::{block, inline};
 use crate::violation::Role;
 use crate::walls::{Confinement, Withheld};
@@ -44,6 +47,11 @@ pub enum Verdict {
 
 /// A running plugin host. Dropping it kills it with all its children.
 pub struct Host {
+    /// How it was started, to start it again.
+    options: Arc<HostOptions>,
+    left_out: Vec<LeftOut>,
+    /// What the host says that it is loading.
+    loading: Option<Loading>,
     child: Option<Child>,
     sweeper: Sweeper,
     killer: Killer,
@@ -56,12 +64,8 @@ pub struct Host {
     hello: Hello,
     /// The process that applies schemas, once one was needed.
     judge: Option<Judge>,
-    launcher: Option<PathBuf>,
-    interruptible: bool,
     /// The log's descriptor in the host, and the snapshot's length.
     log: Option<(i32, u64)>,
-    vault: Option<PathBuf>,
-    layout: Layout,
     timeout: Option<Duration>,
     next_id: u64,
 }
@@ -98,7 +102,8 @@ impl Host {
     /// requests is told so before each of them.
     pub fn limit_next(&mut self, limit: Duration) {
         self.timeout = Some(limit);
-        self.channel.deadline = Some(Instant::now() + limit);
+        // A limit beyond all time is none.
+        self.channel.deadline = Instant::now().checked_add(limit);
     }
 
     /// Whether the process has ended, so that nothing can be asked any more.
@@ -107,37 +112,16 @@ impl Host {
         self.child.as_ref().is_none_or(has_ended)
     }
 
-    /// A handle that ends this host from another thread.
+    /// The plugins that it goes on without, because loading them ended or blocked a host.
+    #[must_use]
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// A handle that ends this host from another thread, also when [`Host::discover`] starts it again.
     #[must_use]
     pub fn killer(&self) -> Killer {
         self.killer.clone()
-    }
-
-    /// Lets the host discover plugins, and checks what it found.
-    ///
-    /// # Errors
-    /// [`HostError`]. A plugin that cannot be loaded is a problem in the catalogue, not an error.
-    pub fn discover(&mut self) -> Result<Catalog, HostError> {
-        let request = self.request("discover");
-        let found: Discovered = self.ask(request)?;
-        self.pumps.set_label(NO_PLUGIN);
-        // Loading plugins ran their code, which may have answered in the host's place. Then the
-        // host's own answer comes on top, and before the answer to one more question.
-        let again = self.request("hello");
-        let _: Hello = self.ask(again)?;
-        let mut failed = None;
-        let catalog = Catalog::from_wire(found, |schema| {
-            // After a failure nothing counts.
-            let compiled = match failed {
-                None => self.compile(schema),
-                Some(_) => Ok(Ok(())),
-            };
-            compiled.unwrap_or_else(|error| {
-                failed = Some(error);
-                Ok(())
-            })
-        });
-        failed.map_or(Ok(catalog), Err)
     }
 
     /// Asks the event type's own `validate`. The data has already passed the schema.
@@ -199,7 +183,7 @@ impl Host {
             .string("name", name.as_str())
             .number("log_fd", u64::try_from(log_fd).unwrap_or_default())
             .number("log_length", length)
-            .number("log_chunk", self.layout.log_chunk());
+            .number("log_chunk", self.options.layout.log_chunk());
         let answer: Reduced = self.ask(request)?;
         let fault = |reason: OutputFault| HostError::Output {
             plugin: name.as_str().to_owned(),
@@ -219,10 +203,9 @@ impl Host {
     /// # Panics
     /// If the host was not started for [`Purpose::Export`].
     pub fn export(&mut self, name: &PluginName, output: &Path) -> Result<(), HostError> {
-        let vault = self
-            .vault
-            .clone()
-            .expect("a host that exports is started with a vault");
+        let Purpose::Export { vault, .. } = &self.options.purpose else {
+            panic!("a host that exports is started with a vault");
+        };
         self.pumps.set_label(name.as_str());
         let text = |path: &Path| {
             path.to_str().map(str::to_owned).ok_or_else(|| {
@@ -230,7 +213,7 @@ impl Host {
                 HostError::Io(io::Error::other(format!("the path '{shown}' is not UTF-8")))
             })
         };
-        let (vault, output) = (text(&vault)?, text(output)?);
+        let (vault, output) = (text(vault)?, text(output)?);
         let request = self
             .request("export")
             .string("name", name.as_str())

@@ -3,13 +3,13 @@
 //! A frame is a length of four bytes, big-endian, and that many bytes of UTF-8 JSON. The core
 //! sends one request at a time, `{"id": n, "op": …}`, and expects exactly one reply with the same
 //! id, either `{"id": n, "ok": true, "result": {…}}` or `{"id": n, "ok": false, "error": {…}}`. Before
-//! the reply to `discover` the host names each plugin that it is about to load, `{"id": n, "loading":
-//! "…"}`, so that one which never returns can be named.
+//! the reply to `discover` the host says whose code it is about to run, `{"id": n, "loading": …}` with
+//! a [`Loading`] or null, so that one which never returns can be named, and left out the next time.
 //! Anything else is a [`Violation`]: the host runs plugins, so nothing that it says is believed
 //! before it is checked. The version is the protocol's own and moves only when the protocol does.
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// The version of the protocol that this crate speaks.
 pub const VERSION: u32 = 1;
@@ -17,7 +17,7 @@ pub const VERSION: u32 = 1;
 /// The largest frame, in bytes, in either direction.
 pub const MAX_FRAME: usize = 64 * 1024 * 1024;
 
-/// The most plugins that a host may name before its reply.
+/// How many times a host may say what it is loading before its reply.
 pub(crate) const MAX_NAMED: usize = 10_000;
 
 /// What a host did that the protocol does not allow.
@@ -38,7 +38,7 @@ pub enum Violation {
         found: u64,
     },
     /// The host names plugins and comes to no end.
-    #[error("named more than {MAX_NAMED} plugins before its reply")]
+    #[error("said more than {MAX_NAMED} times what it was loading")]
     Endless,
     /// Bytes arrived while no request was open.
     #[error("sent a reply that nobody had asked for")]
@@ -212,15 +212,29 @@ struct Envelope<'a> {
     error: Option<WireError>,
 }
 
-/// The plugin that a frame names as being loaded for the request `id`; none if it is another frame.
-pub(crate) fn parse_loading(body: &[u8], id: u64) -> Option<String> {
+/// Whose code the host is about to run while it loads plugins. The host's word, and so that of any
+/// plugin in it; it comes back as it is in `skip`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Loading {
+    /// The entry point with its distribution, or an item of `PROVARA_PLUGINS`.
+    pub(crate) plugin: String,
+    /// The module, while it is being imported: whatever else is in it cannot be loaded either.
+    pub(crate) module: Option<String>,
+}
+
+/// What a frame says that is being loaded for the request `id`, which may be nothing; none if it is
+/// another frame.
+pub(crate) fn parse_loading(body: &[u8], id: u64) -> Option<Option<Loading>> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Loading {
+    struct Frame {
         id: u64,
-        loading: String,
+        // As it is, so that a frame without it is another one.
+        #[serde(deserialize_with = "Option::deserialize")]
+        loading: Option<Loading>,
     }
-    let frame: Loading = serde_json::from_slice(body).ok()?;
+    let frame: Frame = serde_json::from_slice(body).ok()?;
     (frame.id == id).then_some(frame.loading)
 }
 
@@ -424,11 +438,19 @@ mod tests {
     #[test]
     fn a_plugin_is_named_by_one_frame_only() {
         let named = |body: &str| parse_loading(body.as_bytes(), 3);
-        assert_eq!(named(r#"{"id":3,"loading":"a (b)"}"#).unwrap(), "a (b)");
+        let loading = Loading {
+            plugin: "a (b)".to_owned(),
+            module: Some("m".to_owned()),
+        };
+        let body = r#"{"id":3,"loading":{"plugin":"a (b)","module":"m"}}"#;
+        assert_eq!(named(body), Some(Some(loading)));
+        assert_eq!(named(r#"{"id":3,"loading":null}"#), Some(None));
         for other in [
-            r#"{"id":2,"loading":"a"}"#,
-            r#"{"id":3,"loading":"a","ok":true,"result":{}}"#,
-            r#"{"id":3,"loading":1}"#,
+            r#"{"id":2,"loading":null}"#,
+            r#"{"id":3}"#,
+            r#"{"id":3,"loading":"a"}"#,
+            r#"{"id":3,"loading":{"module":"m"}}"#,
+            r#"{"id":3,"loading":null,"ok":true,"result":{}}"#,
             r#"{"id":3,"ok":true,"result":{}}"#,
         ] {
             assert_eq!(named(other), None, "{other}");

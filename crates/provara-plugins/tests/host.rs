@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::{TempDir, options};
 use provara_core::json;
-use provara_plugins::catalog::PluginName;
+use provara_plugins::catalog::{Catalog, PluginName, ProblemKind};
 use provara_plugins::host::{Ending, Host, HostError, OutputFault, Purpose, Verdict};
 use provara_plugins::protocol::{FailureKind, Violation};
 use provara_plugins::walls::Sandbox;
@@ -305,33 +305,124 @@ fn a_plugin_that_never_answers_is_ended() {
     assert!(start.elapsed() < Duration::from_secs(10));
 }
 
+/// Discovers in a mode, with some seconds for each attempt; gives also what was printed.
+fn loading(mode: &str, seconds: u64) -> (Result<Catalog, HostError>, String, Vec<String>) {
+    let (mut options, printed) = options(mode, Purpose::Discover);
+    options.timeout = Some(Duration::from_secs(seconds));
+    let mut host = Host::start(options).unwrap();
+    let found = host.discover();
+    let left_out = host.left_out().iter().map(|one| one.plugin().to_owned());
+    let left_out = left_out.collect();
+    if found.is_ok() {
+        host.finish().unwrap();
+    }
+    (found, printed.text(), left_out)
+}
+
 #[test]
-fn a_plugin_that_is_being_loaded_is_named() {
-    let discover = |mode: &str| {
-        let (mut options, _) = options(mode, Purpose::Discover);
-        options.timeout = Some(Duration::from_secs(5));
-        Host::start(options).unwrap().discover()
+fn a_plugin_that_ends_or_blocks_the_process_is_left_out() {
+    let (found, printed, left_out) = loading("loading", 5);
+    assert!(found.unwrap().problems.is_empty() && left_out.is_empty());
+    assert_eq!(
+        printed.matches("loads").count(),
+        5,
+        "one process: {printed}"
+    );
+    for (mode, what) in [
+        ("loading dies", "ended (exit code 3)"),
+        ("loading hangs", "was ended after 2 s"),
+    ] {
+        let (found, printed, left_out) = loading(mode, 2);
+        let catalog = found.unwrap();
+        assert!(catalog.event_type("login").is_some(), "{mode}");
+        assert_eq!(left_out, ["two\\u{1b} (pkg)"], "{mode}");
+        let [problem] = &catalog.problems[..] else {
+            panic!("{mode}: {:?}", catalog.problems);
+        };
+        assert_eq!(problem.kind, ProblemKind::Load);
+        assert_eq!(problem.plugin.as_deref(), Some("two\\u{1b} (pkg)"));
+        let said = format!("The process that loads plugins {what}. It had said that");
+        assert!(problem.text.contains(&said), "{}", problem.text);
+        assert!(
+            problem.text.contains("all that is in the module b;"),
+            "{}",
+            problem.text
+        );
+        // Once the one that fails, and never what else is in its module.
+        let loads = |name: &str| printed.matches(&format!("loads {name}")).count();
+        assert_eq!(
+            ["one", "two", "three", "four", "five"].map(loads),
+            [2, 1, 0, 1, 1],
+            "{printed}"
+        );
+    }
+}
+
+#[test]
+fn what_was_left_out_stays_out_of_the_next_host() {
+    let (options, _) = options("loading dies", Purpose::Discover);
+    let mut first = Host::start(options).unwrap();
+    first.discover().unwrap();
+    let (mut options, printed) = common::options("loading dies", Purpose::Discover);
+    options.left_out = first.left_out().to_vec();
+    let mut second = Host::start(options).unwrap();
+    let catalog = second.discover().unwrap();
+    second.finish().unwrap();
+    assert_eq!(catalog.problems.len(), 1);
+    assert!(!printed.text().contains("loads two"), "{}", printed.text());
+}
+
+#[test]
+fn leaving_out_has_an_end() {
+    let (found, printed, left_out) = loading("loading many", 5);
+    match found.unwrap_err() {
+        HostError::Loading { error, left_out } => {
+            let error = error.to_string();
+            assert_eq!(error, "the plugin 'p8' ended its process (exit code 3)");
+            assert_eq!(left_out.len(), 8);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!((left_out.len(), printed.matches("loads").count()), (8, 9));
+    // One that is loaded although it was to be left out.
+    let (found, printed, _) = loading("loading deaf", 5);
+    assert!(matches!(found, Err(HostError::Loading { .. })));
+    assert_eq!(printed.matches("loads two").count(), 2);
+}
+
+#[test]
+fn without_a_name_nobody_is_left_out() {
+    for mode in ["dies", "loading ends"] {
+        let (found, _, left_out) = loading(mode, 5);
+        let error = found.unwrap_err().to_string();
+        assert_eq!(
+            error, "an installed plugin ended its process (exit code 3)",
+            "{mode}"
+        );
+        assert!(left_out.is_empty());
+    }
+    let breach = |mode: &str| match loading(mode, 5).0.unwrap_err() {
+        HostError::Protocol { violation, .. } => violation,
+        other => panic!("{mode}: {other:?}"),
     };
-    assert!(discover("loading").unwrap().problems.is_empty());
-    let error = discover("loading dies").unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "the plugin 'two\\u{1b} (pkg)' ended its process (exit code 3)"
-    );
-    let error = discover("loading hangs").unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "the plugin 'two\\u{1b} (pkg)' did not finish within 5 s"
-    );
-    let error = discover("dies").unwrap_err().to_string();
-    assert_eq!(error, "an installed plugin ended its process (exit code 3)");
-    assert!(matches!(
-        discover("loading endless"),
-        Err(HostError::Protocol {
-            violation: Violation::Endless,
-            ..
-        })
-    ));
+    assert_eq!(breach("loading endless"), Violation::Endless);
+    assert!(matches!(breach("loading breaks"), Violation::Malformed(_)));
+}
+
+#[test]
+fn who_kills_a_host_kills_the_next_one_too() {
+    let (options, printed) = options("loading hangs", Purpose::Discover);
+    let mut host = Host::start(options).unwrap();
+    let killer = host.killer();
+    let killing = std::thread::spawn(move || {
+        while !printed.text().contains("loads two") {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        killer.kill();
+    });
+    assert!(matches!(host.discover(), Err(HostError::Died { .. })));
+    assert!(host.left_out().is_empty());
+    killing.join().unwrap();
 }
 
 #[test]
@@ -342,6 +433,13 @@ fn the_callers_limit_holds_from_the_first_moment() {
         Host::start(options),
         Err(HostError::TimedOut { limit, .. }) if limit == Duration::from_micros(1)
     ));
+    // One beyond all time is none.
+    let (mut options, _) = common::options("good", Purpose::Validate);
+    options.timeout = Some(Duration::MAX);
+    let mut host = Host::start(options).unwrap();
+    host.limit_next(Duration::MAX);
+    assert_eq!(validate(&mut host).unwrap(), Verdict::Accepted);
+    host.finish().unwrap();
 }
 
 #[test]

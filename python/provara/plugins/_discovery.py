@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 GROUP = "provara.plugins"
 VARIABLE = "PROVARA_PLUGINS"
 
-#: Told what is loaded next: an entry point with its distribution, or an item of the variable.
-on_load: Callable[[str], None] | None = None
+#: Told whose code runs next: an entry point with its distribution or an item of the variable, and
+#: the module while it is imported; nobody's if both are ``None``.  Says whether it may run.
+on_load: Callable[[str | None, str | None], bool] | None = None
 
 
 def discover(registry: PluginRegistry) -> None:
@@ -217,14 +218,14 @@ def _load_environment_item(registry: PluginRegistry, item: str) -> None:
 
 def _load(registry: PluginRegistry, origin: Origin, module: str | None, load: Any) -> None:
     """Load one object and register what it gives; report whatever goes wrong."""
-    if on_load is not None:
-        label = origin.label or "?"
-        on_load(f"{label} ({origin.distribution})" if origin.distribution else label)
+    if not announce(origin, module):
+        return  # the executable reports it
     known = frozenset(sys.modules)
     count = registration_count()
     try:
         with loading(origin):
             loaded = load()
+            announce(origin)
             if isinstance(loaded, ModuleType):
                 if registration_count() == count:
                     _register_module(registry, origin, loaded)
@@ -242,6 +243,17 @@ def _load(registry: PluginRegistry, origin: Origin, module: str | None, load: An
                 for name in sys.modules.keys() - known
                 if name == package or name.startswith(package + ".")
             )
+
+
+def announce(origin: Origin | None, module: str | None = None) -> bool:
+    """Tell :data:`on_load` whose code runs next; return whether it may."""
+    if on_load is None:
+        return True
+    if origin is None:
+        return on_load(None, None)
+    label = origin.label or "?"
+    name = f"{label} ({origin.distribution})" if origin.distribution else label
+    return on_load(name, module)
 
 
 def _in_host() -> bool:

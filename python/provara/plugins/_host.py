@@ -3,8 +3,8 @@
 The ``provara`` executable starts this process, already confined, and asks it one question
 at a time over the inherited descriptor ``N``.  A frame is a length (four bytes, big-endian)
 and that many bytes of UTF-8 JSON, at most 64 MiB; each request gets exactly one reply with
-the same ``id``.  Before the reply to ``discover``, frames with ``loading`` name each plugin that
-is loaded next.  The end of the stream ends the host.
+the same ``id``.  Before the reply to ``discover``, frames with ``loading`` say whose code runs next.
+The end of the stream ends the host.
 
 Whatever a plugin raises becomes a reply.  What a plugin prints goes to stdout and stderr as
 usual, which are not part of the protocol.  The executable trusts nothing of what is said here.
@@ -169,6 +169,7 @@ def _hello(_: Request) -> Reply:
 def _discover(_: Request) -> Reply:
     registry.discover_plugins()
     infos = registry.get_plugin_info()
+    _discovery.announce(None)
     records: dict[tuple[str, str], Record] = {
         (kind, record.name): record for kind in KINDS for record in registry._sorted(kind)
     }
@@ -292,17 +293,26 @@ def serve(fd: int) -> None:
         if request is None:
             return
         if request.get("op") == "discover":
-            # One that never returns can then be named.
-            _discovery.on_load = partial(_name, fd, request.get("id"))
+            # One that never returns can then be named, and left out the next time.
+            _discovery.on_load = partial(_name, fd, request)
         reply = _answer(request)
         _discovery.on_load = None
         _write_frame(fd, reply, _plugin_of(request))
 
 
-def _name(fd: int, request_id: object, plugin: str) -> None:
-    """Say which plugin is loaded next."""
+def _name(fd: int, request: Request, plugin: str | None, module: str | None) -> bool:
+    """Say whose code runs next, unless the executable goes on without it."""
+    loading = None
+    if plugin is not None:
+        loading = {"plugin": _text(plugin), "module": _text_or_none(module)}
+        for skipped in request.get("skip", []):
+            if loading["plugin"] == skipped["plugin"]:
+                return False
+            if module is not None and loading["module"] == skipped["module"]:
+                return False
     _flush()  # what was printed so far is not its doing
-    _write_frame(fd, {"id": request_id, "loading": _text(plugin)})
+    _write_frame(fd, {"id": request.get("id"), "loading": loading})
+    return True
 
 
 def _take_descriptor(arguments: list[str]) -> int:

@@ -115,6 +115,8 @@ class Record(NamedTuple):
     schema_json: str | None = None
     schema_version: str | None = None
     schema: Any = None
+    #: What discovery was loading when it was registered, if it was.
+    loaded: Origin | None = None
 
 
 def public_path(cls: type) -> str:

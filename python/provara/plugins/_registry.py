@@ -217,7 +217,7 @@ class PluginRegistry:
     def _register(self, kind: Kind, plugin: Any, origin: Origin | None = None) -> None:
         if origin is None:
             origin = _origin_of_explicit()
-        record = build_record(kind, plugin, origin)
+        record = build_record(kind, plugin, origin)._replace(loaded=_Loading.origin)
         with self._lock:
             existing = self._records[kind].get(record.name.casefold())
             if existing is not None:
@@ -304,6 +304,9 @@ class PluginRegistry:
     def _claim_alias(
         self, record: Record, aliases: dict[str, tuple[str, Record]]
     ) -> PluginProblem | None:
+        from provara.plugins import _discovery
+
+        _discovery.announce(record.loaded)
         method = getattr(record.plugin, "cli_command", None)
         if method is None:
             return None

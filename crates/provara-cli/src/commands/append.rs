@@ -297,8 +297,9 @@ fn refuse_unknown(name: &str, session: &Session, reverse_domain: bool) -> Failur
         }))
         .collect();
     let plugins = session.catalog.event_types.len();
+    let wanted = format!("the event type '{name}'");
     let headline = format!("The event type '{name}' is not known.");
-    let mut failure = session.not_found(headline).detail(format!(
+    let mut failure = session.not_found(&wanted, headline).detail(format!(
         "Tried: the {} core types; the types and aliases of {}.",
         CoreType::ALL.len(),
         match plugins {

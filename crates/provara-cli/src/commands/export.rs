@@ -144,9 +144,9 @@ fn write(
         .exports
         .iter()
         .map(|export| export.name.as_str());
-    let mut failure = session.not_found(format!(
-        "No installed plugin provides the export format '{name}'."
-    ));
+    let wanted = format!("the export format '{name}'");
+    let headline = format!("No installed plugin provides {wanted}.");
+    let mut failure = session.not_found(&wanted, headline);
     if let Some(near) = nearest(name, known.chain(EXPORTS.iter().copied())) {
         failure = failure.detail(format!("Did you mean '{near}'?"));
     }

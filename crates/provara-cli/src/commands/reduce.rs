@@ -133,9 +133,10 @@ fn plugin(
     };
     if session.catalog.reducer(name).is_some() {
         session.warn_of_problems();
+        let left_out = session.host.left_out().to_vec();
         let result = run_plugin(session, name)?;
         if args.check {
-            let second = Session::start(&args.host, job()?.varied())
+            let second = Session::start(&args.host, job()?.varied().without(left_out))
                 .map_err(|unusable| unusable.into_failure(&wanted))?;
             let second = run_plugin(second, name)?;
             if let Some(difference) = determinism::difference(&result, &second) {
@@ -154,9 +155,8 @@ fn plugin(
         .reducers
         .iter()
         .map(|reducer| reducer.name.as_str());
-    let mut failure = session.not_found(format!(
-        "No installed plugin provides the reducer '{name}'."
-    ));
+    let headline = format!("No installed plugin provides {wanted}.");
+    let mut failure = session.not_found(&wanted, headline);
     if let Some(near) = nearest(name, known.chain(REDUCERS.iter().copied())) {
         failure = failure.detail(format!("Did you mean '{near}'?"));
     }
@@ -198,7 +198,9 @@ fn descriptor(vault: &Vault, log: &LogSnapshot) -> Result<File, Failure> {
 fn run_plugin(mut session: Session, name: &str) -> Result<Vec<u8>, Failure> {
     let Some(reducer) = session.catalog.reducer(name) else {
         let headline = format!("The reducer '{name}' is not there any more.");
-        return Err(session.not_found(headline).fix("Run the command again."));
+        let wanted = format!("the reducer '{name}'");
+        let failure = session.not_found(&wanted, headline);
+        return Err(failure.fix("Run the command again."));
     };
     let result = session
         .host

@@ -106,7 +106,7 @@ impl Host {
     /// Kills the process group and waits for its leader.
     pub(super) fn end(&mut self) -> Option<ExitStatus> {
         let child = self.child.take()?;
-        self.killer.kill();
+        self.killer.end();
         // It counts as a host: what hides its origin is found by the last one to end.
         self.judge = None;
         if self.confinement.level < Level::Full {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use provara_core::canonical::CanonicalError;
 use provara_core::json;
 
+use super::LeftOut;
 use crate::launch::LaunchError;
 use crate::output::NO_PLUGIN;
 use crate::protocol::{FailureKind, Violation};
@@ -93,6 +94,14 @@ pub enum HostError {
         plugin: String,
         /// The limit.
         limit: Duration,
+    },
+    /// Loading a plugin failed after others had been left out for ending or blocking the process.
+    #[error("{error}")]
+    Loading {
+        /// The last failure.
+        error: Box<HostError>,
+        /// Who was left out before.
+        left_out: Vec<LeftOut>,
     },
     /// A plugin left too little room on a disk.
     #[error("{} was ended because it left too little space in {}", who(.plugin), .directory.display())]

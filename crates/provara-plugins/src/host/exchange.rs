@@ -2,10 +2,10 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{Host, HostError, PluginFailure};
+use super::{Host, HostError, NO_PLUGIN, PluginFailure};
 use crate::channel::{Channel, Stop};
 use crate::output::Pumps;
-use crate::protocol::{self, Request, Violation, WireError};
+use crate::protocol::{self, Loading, Request, Violation, WireError};
 use crate::text::{block, inline};
 use crate::violation::{self, Violation as Attempt};
 use crate::walls::Level;
@@ -21,13 +21,14 @@ impl Host {
     pub(super) fn ask<T: DeserializeOwned>(&mut self, request: Request) -> Result<T, HostError> {
         let (op, id) = (request.op, self.next_id - 1);
         let frame = request.into_frame().map_err(HostError::TooLarge)?;
-        let pumps = &self.pumps;
-        let exchange = |channel: &mut Channel| {
+        let (pumps, loading) = (&self.pumps, &mut self.loading);
+        *loading = None;
+        let mut exchange = |channel: &mut Channel| {
             channel.expect_quiet()?;
             channel.send(&frame)?;
             let mut body = channel.receive()?;
             if op == "discover" {
-                body = next_reply(channel, pumps, body, id)?;
+                body = next_reply(channel, pumps, loading, body, id)?;
             }
             let reply = protocol::parse_reply(&body, id, op)?;
             // Exactly one reply: what arrives on top of it was not asked for.
@@ -72,18 +73,21 @@ impl Host {
     }
 }
 
-/// Takes the frames that name the plugins being loaded, up to the first other one.
+/// Takes the frames that say what is being loaded, up to the first other one.
 fn next_reply(
     channel: &mut Channel,
     pumps: &Pumps,
+    loading: &mut Option<Loading>,
     mut body: Vec<u8>,
     id: u64,
 ) -> Result<Vec<u8>, Stop> {
     for _ in 0..protocol::MAX_NAMED {
-        let Some(plugin) = protocol::parse_loading(&body, id) else {
+        let Some(next) = protocol::parse_loading(&body, id) else {
             return Ok(body);
         };
-        pumps.set_label(&plugin);
+        let plugin = next.as_ref().map(|next| next.plugin.as_str());
+        pumps.set_label(plugin.unwrap_or(NO_PLUGIN));
+        *loading = next;
         body = channel.receive()?;
     }
     Err(Violation::Endless.into())

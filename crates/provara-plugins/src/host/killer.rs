@@ -1,6 +1,6 @@
 //! Ending a host from another thread.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::launch;
 
@@ -22,16 +22,25 @@ struct Targets {
 impl Killer {
     /// Kills the host's process group. Does nothing when the host has ended.
     pub fn kill(&self) {
-        let mut targets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        targets.killed = true;
-        for leader in &targets.leaders {
+        self.lock().killed = true;
+        self.end();
+    }
+
+    /// Kills what there is; what comes later lives.
+    pub(crate) fn end(&self) {
+        for leader in &self.lock().leaders {
             launch::kill_group(*leader);
         }
     }
 
+    /// Whether somebody killed the host.
+    pub(crate) fn was_used(&self) -> bool {
+        self.lock().killed
+    }
+
     /// Adds a process; one that comes too late is killed at once.
     pub(crate) fn arm(&self, leader: u32) {
-        let mut targets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut targets = self.lock();
         targets.leaders.push(leader);
         if targets.killed {
             launch::kill_group(leader);
@@ -40,7 +49,10 @@ impl Killer {
 
     /// Marks a process as waited for.
     pub(crate) fn disarm(&self, leader: u32) {
-        let mut targets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        targets.leaders.retain(|other| *other != leader);
+        self.lock().leaders.retain(|other| *other != leader);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Targets> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::LeftOut;
 use crate::interpreter::Interpreter;
 use crate::launch::Environment;
 use crate::output::{self, Sink};
@@ -75,6 +76,8 @@ pub struct HostOptions {
     pub environment: Environment,
     /// How the host's process is laid out.
     pub layout: Layout,
+    /// The plugins to go on without, as an earlier host of the same installation found them.
+    pub left_out: Vec<LeftOut>,
     /// Where the plugins' output goes.
     pub output: Sink,
     /// Whether SIGINT, SIGTERM and SIGHUP end the host and its command in good order (see
@@ -100,6 +103,7 @@ impl HostOptions {
             protect: Vec::new(),
             environment: Environment::from_process(),
             layout: Layout::Usual,
+            left_out: Vec::new(),
             output: output::stderr_sink(),
             interruptible: true,
             launcher: None,

@@ -66,8 +66,8 @@ impl Host {
     /// The process that applies schemas, started where there is none, for `plugin`.
     pub(super) fn judge(&mut self, plugin: &str) -> Result<&mut Judge, HostError> {
         if self.judge.is_none() {
-            let guard = self.interruptible.then(Guard::new).transpose()?;
-            let launcher = self.launcher.as_deref();
+            let guard = self.options.interruptible.then(Guard::new).transpose()?;
+            let launcher = self.options.launcher.as_deref();
             let deadline = self.channel.deadline;
             let started = Judge::start(launcher, &self.killer, guard, deadline);
             self.judge = Some(started.map_err(|error| match error {

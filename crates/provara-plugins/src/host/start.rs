@@ -2,11 +2,11 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Host, HostError, HostOptions, Killer, NO_PLUGIN, Purpose};
+use super::{Host, HostError, HostOptions, Killer, LeftOut, NO_PLUGIN, Purpose};
 use crate::channel::{Channel, Stop};
-use crate::interpreter::Interpreter;
 use crate::interrupt::Guard;
 use crate::launch::orphans::Sweeper;
 use crate::launch::{self, Launch, LaunchError, Task};
@@ -29,18 +29,24 @@ impl Host {
     /// # Errors
     /// [`HostError`]; no process remains.
     pub fn start(options: HostOptions) -> Result<Host, HostError> {
+        let left_out = options.left_out.clone();
+        Host::start_without(Arc::new(options), left_out, Killer::default())
+    }
+
+    /// Starts a host that goes on without some plugins, and that `killer` can end.
+    pub(super) fn start_without(
+        options: Arc<HostOptions>,
+        left_out: Vec<LeftOut>,
+        killer: Killer,
+    ) -> Result<Host, HostError> {
         let started = Instant::now();
-        let (role, log, vault) = match &options.purpose {
+        let (role, log, staging) = match &options.purpose {
             Purpose::Reduce { log, len } => (Role::Reducer, Some((log, *len)), None),
-            Purpose::Export { vault, .. } => (Role::Export, None, Some(vault.clone())),
+            Purpose::Export { staging, .. } => (Role::Export, None, Some(staging.clone())),
             Purpose::Discover => (Role::Listing, None, None),
             Purpose::Validate => (Role::EventType, None, None),
         };
-        let network = options.allow_network && vault.is_some();
-        let staging = match &options.purpose {
-            Purpose::Export { staging, .. } => Some(staging.clone()),
-            _ => None,
-        };
+        let network = options.allow_network && role == Role::Export;
         // A reducer keeps no state: its result depends on the events alone.
         let state = match options.purpose {
             Purpose::Reduce { .. } => None,
@@ -82,19 +88,21 @@ impl Host {
             log: log.map(|(file, _)| file),
             walls,
         })?;
-        let deadline = options.timeout.map(|limit| started + limit);
+        let deadline = options.timeout.and_then(|limit| started.checked_add(limit));
         let first = started + LAUNCH_LIMIT;
         let first = deadline.map_or(first, |deadline| deadline.min(first));
-        let killer = Killer::default();
         killer.arm(launched.child.id());
+        let log_len = log.map(|(_, len)| len);
         let mut host = Host {
+            left_out,
+            loading: None,
             killer,
             child: Some(launched.child),
             sweeper: launched.sweeper,
             role,
             network,
             channel: Channel::new(launched.socket, launched.process, guard, space, Some(first))?,
-            pumps: Pumps::new(options.output),
+            pumps: Pumps::new(Arc::clone(&options.output)),
             confinement: Confinement::default(),
             withheld,
             hello: Hello {
@@ -104,13 +112,10 @@ impl Host {
                 executable: String::new(),
             },
             judge: None,
-            launcher: options.launcher,
-            interruptible: options.interruptible,
             log: None,
-            vault,
-            layout: options.layout,
             timeout: options.timeout,
             next_id: 1,
+            options,
         };
         host.pumps.copy(launched.stdout)?;
         host.pumps.copy(launched.stderr)?;
@@ -136,11 +141,11 @@ impl Host {
             Sweeper::adopt();
         }
         host.confinement = confinement;
-        host.log = log_fd.zip(log.map(|(_, len)| len));
+        host.log = log_fd.zip(log_len);
         host.channel.deadline = deadline;
         // While the interpreter starts. Where it fails, whoever needs a schema applied hears why.
         host.judge(NO_PLUGIN).ok();
-        let greeted = host.greet(&options.interpreter);
+        let greeted = host.greet();
         // The error that there is no host carries what was printed.
         if !matches!(greeted, Err(HostError::NoHost { .. })) {
             host.pumps.release();
@@ -149,13 +154,13 @@ impl Host {
         Ok(host)
     }
 
-    fn greet(&mut self, interpreter: &Interpreter) -> Result<(), HostError> {
+    fn greet(&mut self) -> Result<(), HostError> {
         let request = self.request("hello");
         let hello: Hello = match self.ask(request) {
             Ok(hello) => hello,
             Err(HostError::Died { ending, .. }) => {
                 return Err(HostError::NoHost {
-                    interpreter: interpreter.program.clone(),
+                    interpreter: self.options.interpreter.program.clone(),
                     ending,
                     output: self.pumps.tail(),
                 });
@@ -165,7 +170,7 @@ impl Host {
         let expected = env!("CARGO_PKG_VERSION");
         if hello.version != expected {
             return Err(HostError::Version {
-                interpreter: interpreter.program.clone(),
+                interpreter: self.options.interpreter.program.clone(),
                 expected,
                 found: inline(&hello.version).into_owned(),
             });

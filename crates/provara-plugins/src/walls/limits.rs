@@ -37,7 +37,8 @@ impl Limits {
         // Half of the machine: the rest belongs to the core and to everything else.
         let memory = (physical_memory() / 2).clamp(MIN_MEMORY, MAX_MEMORY);
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-        let processor = timeout.map(|limit| (limit.as_secs() + 1) * cores + 1);
+        let seconds = |limit: Duration| limit.as_secs().saturating_add(1).saturating_mul(cores);
+        let processor = timeout.map(|limit| seconds(limit).saturating_add(1));
         Limits {
             memory: Some(memory),
             file_size: Some(file_size),

@@ -74,6 +74,34 @@ def discover():
     return {"plugins": [plugin, reducer, export], "problems": []}
 
 
+def load(request):
+    """Name plugins, each with its module, and do what the mode says that loading them does."""
+    plugins = [("one", "a"), ("two\x1b (pkg)", "b"), ("three", "b"), ("four", "c"), ("five", None)]
+    if MODE == "loading many":
+        plugins = [(f"p{number}", None) for number in range(20)]
+    if MODE == "loading endless":
+        plugins *= 10_000
+    skip = request["skip"]
+    for name, module in plugins:
+        if any(name == one["plugin"] or (module and module == one["module"]) for one in skip):
+            if MODE != "loading deaf":
+                continue
+        loading = {"plugin": name, "module": module}
+        os.write(FD, frame({"id": request["id"], "loading": loading}))
+        print("loads", name, flush=True)
+        if MODE in ("loading dies", "loading deaf") and name.startswith("two"):
+            os._exit(3)
+        if MODE == "loading hangs" and name.startswith("two"):
+            time.sleep(60)
+        if MODE == "loading breaks" and name.startswith("two"):
+            os.write(FD, frame(b"hello"))
+        if MODE == "loading many":
+            os._exit(3)
+    os.write(FD, frame({"id": request["id"], "loading": None}))
+    if MODE == "loading ends":
+        os._exit(3)
+
+
 def reduce(request):
     os.lseek(request["log_fd"], 0, os.SEEK_SET)
     data = os.read(request["log_fd"], request["log_length"])
@@ -162,13 +190,7 @@ while True:
         }
     elif op == "discover":
         if MODE.startswith("loading"):
-            names = ["one", "two\x1b (pkg)"] * (10_000 if MODE == "loading endless" else 1)
-            for name in names:
-                os.write(FD, frame({"id": request["id"], "loading": name}))
-        if MODE == "loading dies":
-            os._exit(3)
-        if MODE == "loading hangs":
-            time.sleep(60)
+            load(request)
         if MODE == "dies":
             os._exit(3)
         if MODE == "early":

@@ -1,0 +1,168 @@
+//! Loading the plugins: one that ends or blocks the process is left out, and the others are loaded
+//! in a new process.
+//!
+//! All plugins share the host, so it is a plugin's word which of them was in hand. That decides who
+//! is left out, never silently: whoever is stands among the catalogue's problems, and the text says
+//! whose word it is (docs/decisions/0017).
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Host, HostError, NO_PLUGIN};
+use crate::catalog::{Catalog, Problem, ProblemKind};
+use crate::protocol::{Discovered, Hello, Loading};
+use crate::text::inline;
+
+/// How many plugins are left out before the failure of the next one is everybody's.
+const MAX_LEFT_OUT: usize = 8;
+
+/// How many times the time limit all attempts together may take before a plugin that fails is
+/// everybody's failure.
+const MAX_LATE: u32 = 4;
+
+/// The longest name that a plugin is left out by, in bytes.
+const MAX_NAMED: usize = 4096;
+
+/// A plugin that hosts go on without, because one ended or had to be ended while it was loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    loading: Loading,
+    label: String,
+    /// What became of the process, after "the process that loads plugins".
+    ending: String,
+}
+
+impl LeftOut {
+    /// The plugin: its entry point with the distribution, or its item of `PROVARA_PLUGINS`. Safe for a
+    /// terminal.
+    #[must_use]
+    pub fn plugin(&self) -> &str {
+        &self.label
+    }
+
+    /// What the user is told.
+    fn problem(&self) -> Problem {
+        let LeftOut {
+            loading,
+            label,
+            ending,
+        } = self;
+        let module = loading
+            .module
+            .as_deref()
+            .map_or_else(String::new, |module| {
+                format!(", and with it all that is in the module {}", inline(module))
+            });
+        Problem {
+            kind: ProblemKind::Load,
+            plugin: Some(label.clone()),
+            text: format!(
+                "ERROR: Plugin '{label}' could not be loaded.\n  \
+                 The process that loads plugins {ending}. It had said that it was loading this one.\n  \
+                 It was left out{module}; the others were loaded in a new process.\n\
+                 Fix: Repair it, uninstall its package, or take it out of PROVARA_PLUGINS. If it loads \
+                 alone, another plugin ended the process: all share it."
+            ),
+        }
+    }
+}
+
+impl Host {
+    /// Lets the host discover plugins, and checks what it found. Where a plugin ends or blocks the
+    /// process while it is loaded, the host is started again without it (see [`Host::left_out`]); a
+    /// time limit counts anew for each.
+    ///
+    /// # Errors
+    /// [`HostError`]. A plugin that cannot be loaded is a problem in the catalogue, not an error,
+    /// unless too many of them end the process or it takes too long.
+    pub fn discover(&mut self) -> Result<Catalog, HostError> {
+        let began = Instant::now();
+        let found = loop {
+            match self.load() {
+                Ok(found) => break found,
+                Err(error) => self.leave_out(error, began)?,
+            }
+        };
+        let mut failed = None;
+        let mut catalog = Catalog::from_wire(found, |schema| {
+            // After a failure nothing counts.
+            let compiled = match failed {
+                None => self.compile(schema),
+                Some(_) => Ok(Ok(())),
+            };
+            compiled.unwrap_or_else(|error| {
+                failed = Some(error);
+                Ok(())
+            })
+        });
+        let left_out = self.left_out.iter().map(LeftOut::problem);
+        catalog.problems.extend(left_out);
+        failed.map_or(Ok(catalog), Err)
+    }
+
+    fn load(&mut self) -> Result<Discovered, HostError> {
+        let skip: Vec<&Loading> = self.left_out.iter().map(|plugin| &plugin.loading).collect();
+        let skip = serde_json::to_vec(&skip).map_err(io::Error::other)?;
+        let request = self.request("discover").json("skip", &skip);
+        let found = self.ask(request)?;
+        self.pumps.set_label(NO_PLUGIN);
+        // Loading plugins ran their code, which may have answered in the host's place. Then the
+        // host's own answer comes on top, and before the answer to one more question.
+        let again = self.request("hello");
+        let _: Hello = self.ask(again)?;
+        Ok(found)
+    }
+
+    /// Starts the host again without the plugin that it was loading, if that can help against the
+    /// error.
+    fn leave_out(&mut self, error: HostError, began: Instant) -> Result<(), HostError> {
+        let Some(culprit) = self.culprit(&error, began.elapsed()) else {
+            return Err(match error {
+                HostError::Died { .. } | HostError::TimedOut { .. }
+                    if !self.left_out.is_empty() =>
+                {
+                    HostError::Loading {
+                        error: Box::new(error),
+                        left_out: self.left_out.clone(),
+                    }
+                }
+                error => error,
+            });
+        };
+        self.left_out.push(culprit);
+        let (options, left_out) = (Arc::clone(&self.options), self.left_out.clone());
+        *self = Host::start_without(options, left_out, self.killer.clone())?;
+        Ok(())
+    }
+
+    fn culprit(&self, error: &HostError, spent: Duration) -> Option<LeftOut> {
+        let (label, ending) = match error {
+            HostError::Died { plugin, ending } => (plugin, format!("ended ({ending})")),
+            HostError::TimedOut { plugin, limit } => {
+                let ending = format!("was ended after {} s", limit.as_secs_f64());
+                (plugin, ending)
+            }
+            // What breaks the protocol or fills a disk is no accident of one plugin.
+            _ => return None,
+        };
+        let loading = self.loading.clone()?;
+        let known = |other: &LeftOut| other.loading.plugin == loading.plugin;
+        let length = loading.plugin.len() + loading.module.as_ref().map_or(0, String::len);
+        let limit = self
+            .options
+            .timeout
+            .map(|limit| limit.saturating_mul(MAX_LATE));
+        let hopeless = self.left_out.len() == MAX_LEFT_OUT
+            || limit.is_some_and(|limit| spent >= limit)
+            // The host did not do without it, or is not the one who speaks.
+            || self.left_out.iter().any(known)
+            || length > MAX_NAMED
+            || self.killer.was_used();
+        (!hopeless).then(|| LeftOut {
+            loading,
+            label: label.clone(),
+            ending,
+        })
+    }
+}
