@@ -111,11 +111,13 @@ pub(crate) fn read(text: &[u8]) -> Result<Message, Refused> {
 pub(crate) fn misread(text: &[u8]) -> Option<Refused> {
     let envelope: Envelope<'_> = serde_json::from_slice(text).ok()?;
     let method = envelope.method.as_ref()?.as_str()?;
+    // A notice of that name is none of the protocol, and not answered.
+    let id = envelope.known_id()?;
     let params = envelope.params.filter(|_| LISTS.contains(&method))?;
     let error = serde_json::from_str::<PaginatedRequestParams>(params.get()).err()?;
     let reason = format!("those of {method} do not fit: {error}");
     Some(Refused {
-        id: envelope.known_id(),
+        id: Some(id),
         ..Refused::new(ErrorCode::INVALID_PARAMS, reason)
     })
 }
@@ -333,6 +335,9 @@ mod tests {
                     format!(r#"{{"params":{given},"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
                 assert_eq!(refused(text.as_bytes()), (-32602, 1.into()), "{text}");
             }
+            let notice =
+                format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{{"cursor":5}}}}"#);
+            assert!(read(notice.as_bytes()).is_ok());
             for given in [
                 "null",
                 "{}",

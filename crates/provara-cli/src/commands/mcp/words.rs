@@ -174,7 +174,7 @@ mod tests {
     fn what_an_agent_can_do_names_no_command_and_no_option() {
         let path = PathBuf::from("a.csv");
         let file = "identity/genesis.json".to_owned();
-        let line = builtin::export(Format::Csv, [&b"x"[..]].into_iter(), &mut Vec::new());
+        let line = builtin::export(Format::Csv, [&b"x"[..]], &mut Vec::new());
         for (trouble, names) in [
             (vault(VaultError::GenesisByHand), "OBSERVATION"),
             (vault(VaultError::Cancelled), "Call again"),
