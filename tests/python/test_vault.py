@@ -275,6 +275,16 @@ def test_strict_turns_warnings_into_errors(vault: Vault) -> None:
     assert vault.verify(strict=True).valid
 
 
+def test_a_vault_without_a_seal_gets_one_on_request(vault: Vault) -> None:
+    for name in ("manifest.json", "manifest.sig", "merkle_root.txt"):
+        (vault.path / name).unlink()
+    with pytest.raises(InvalidEvidenceError, match="the vault has no seal"):
+        vault.manifest()
+    assert not (vault.path / "manifest.json").exists()
+    vault.manifest(new_seal=True)
+    assert vault.verify(strict=True).valid
+
+
 def test_nothing_is_derived_from_what_does_not_verify(
     vault: Vault, registry: PluginRegistry, tmp_path: Path
 ) -> None:

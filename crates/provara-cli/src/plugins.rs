@@ -253,6 +253,21 @@ impl Unusable {
             Self::Failed(failure) => failure,
         }
     }
+
+    /// As [`Unusable::into_failure`], where `name` was asked for, which may be a slip for one of `known`.
+    pub(crate) fn into_failure_of(
+        self,
+        wanted: &str,
+        name: &str,
+        known: impl Iterator<Item = &'static str>,
+    ) -> Failure {
+        let near = matches!(self, Self::NoPython(_)).then(|| nearest(name, known));
+        let failure = self.into_failure(wanted);
+        match near.flatten() {
+            Some(near) => failure.detail(format!("Did you mean '{near}'? That needs no Python.")),
+            None => failure,
+        }
+    }
 }
 
 /// The directory that plugins may keep state in: `provara/plugins` below `XDG_STATE_HOME`. A plugin

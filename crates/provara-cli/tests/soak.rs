@@ -25,6 +25,27 @@ use yard::{Random, Yard, extent, ids, receipts};
 /// How long one vault is used.
 const ROUND: Duration = Duration::from_secs(4);
 
+/// What is killed, and after how many milliseconds at most: as long as it may take beside the others.
+const KILLED: [(&[&str], u64); 4] = [
+    (
+        &[
+            "append",
+            "vault",
+            "--type",
+            "OBSERVATION",
+            "--actor",
+            "killed",
+            "--set",
+            "value=1",
+            "--json",
+        ],
+        60,
+    ),
+    (&["checkpoint", "vault"], 300),
+    (&["manifest", "vault"], 120),
+    (&["repair", "vault"], 120),
+];
+
 /// What this process holds: resident memory in KiB, open descriptors.
 fn held() -> (u64, usize) {
     let status = fs::read_to_string("/proc/self/status").unwrap();
@@ -124,25 +145,20 @@ fn round(random: &mut Random, until: Instant) -> u64 {
         scope.spawn(|| {
             let mut random = Random(seed);
             while running() {
+                let (arguments, most) = KILLED[random.below(KILLED.len() as u64) as usize];
                 let mut child = yard
                     .command()
-                    .args([
-                        "append",
-                        "vault",
-                        "--type",
-                        "OBSERVATION",
-                        "--actor",
-                        "killed",
-                    ])
-                    .args(["--set", "value=1", "--json"])
+                    .args(arguments)
                     .stdout(Stdio::piped())
                     .stderr(Stdio::null())
                     .spawn()
                     .unwrap();
-                thread::sleep(Duration::from_millis(random.below(60)));
+                thread::sleep(Duration::from_millis(random.below(most)));
                 let _ = child.kill();
                 let output = child.wait_with_output().unwrap();
-                promised.lock().unwrap().extend(receipts(&output.stdout));
+                if arguments.contains(&"append") {
+                    promised.lock().unwrap().extend(receipts(&output.stdout));
+                }
             }
         });
     });

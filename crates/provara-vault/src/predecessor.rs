@@ -98,9 +98,12 @@ impl Link {
         let report = report(self.verdict, self.findings, self.notes, strict);
         let all = || report.findings().iter().chain(&before);
         if !all().all(|finding| finding.code.is_warning()) {
+            let findings = match all().count() {
+                1 => "1 finding".to_owned(),
+                count => format!("{count} findings"),
+            };
             return vec![finding(format!(
-                "the predecessor '{name}' does not verify: {} findings; verify it by itself to see them",
-                all().count()
+                "the predecessor '{name}' does not verify ({findings}): verify it by itself to see more"
             ))];
         }
         let seal = said.seal_event_id.as_deref().unwrap_or_default();

@@ -274,9 +274,18 @@ fn start_session(args: &AppendArgs, vault: &Vault) -> Result<Session, Unusable> 
     Session::start(&args.host, job)
 }
 
+/// The core types that may be appended.
+fn core_names<'a>() -> impl Iterator<Item = &'a str> {
+    let cores = CoreType::ALL
+        .iter()
+        .filter(|core| **core != CoreType::Genesis);
+    cores.map(|core| core.as_str())
+}
+
 /// No plugin can be asked about the name, which may be no type at all.
 fn not_looked_up(unusable: Unusable, name: &str) -> Failure {
-    let failure = unusable.into_failure(&format!("the event type '{name}'"));
+    let wanted = format!("the event type '{name}'");
+    let failure = unusable.into_failure_of(&wanted, name, core_names());
     if name.parse::<CustomType>().is_ok() {
         return failure;
     }
@@ -287,10 +296,7 @@ fn not_looked_up(unusable: Unusable, name: &str) -> Failure {
 
 /// No plugin knows the name: what was tried, what is near, what to do.
 fn refuse_unknown(name: &str, session: &Session, reverse_domain: bool) -> Failure {
-    let known: Vec<&str> = CoreType::ALL
-        .iter()
-        .filter(|core| **core != CoreType::Genesis)
-        .map(|core| core.as_str())
+    let known: Vec<&str> = core_names()
         .chain(session.catalog.event_types.iter().flat_map(|plugin| {
             iter::once(plugin.event_type.as_str())
                 .chain(plugin.alias.as_ref().map(PluginName::as_str))

@@ -106,6 +106,7 @@ fn write(
     output: &Staging,
 ) -> Result<String, Failure> {
     let name = &args.format;
+    let wanted = format!("the export format '{name}'");
     let builtin: Option<Format> = name.parse().ok();
     let purpose = Purpose::Export {
         vault: vault.path().to_owned(),
@@ -121,7 +122,7 @@ fn write(
                 out::note(&format!("the built-in export '{format}' is used: {reason}"));
                 return write_builtin(format, vault, log, output);
             }
-            _ => return Err(unusable.into_failure(&format!("the export format '{name}'"))),
+            _ => return Err(unusable.into_failure_of(&wanted, name, EXPORTS.iter().copied())),
         },
     };
     if let Some(export) = session.catalog.export(name) {
@@ -144,7 +145,6 @@ fn write(
         .exports
         .iter()
         .map(|export| export.name.as_str());
-    let wanted = format!("the export format '{name}'");
     let headline = format!("No installed plugin provides {wanted}.");
     let mut failure = session.not_found(&wanted, headline);
     if let Some(near) = nearest(name, known.chain(EXPORTS.iter().copied())) {

@@ -128,7 +128,7 @@ fn plugin(
                 ));
                 return run_builtin(vault, log, builtin);
             }
-            _ => return Err(unusable.into_failure(&wanted)),
+            _ => return Err(unusable.into_failure_of(&wanted, name, REDUCERS.iter().copied())),
         },
     };
     if session.catalog.reducer(name).is_some() {

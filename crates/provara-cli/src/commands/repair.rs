@@ -65,14 +65,14 @@ pub(crate) fn run(args: &RepairArgs) -> Result<(), Failure> {
         .repair(keyfile.as_ref(), args.dry_run)
         .map_err(failed)?;
     let done = match receipt.steps.len() {
-        _ if args.dry_run => "nothing was changed",
         0 => "there was nothing to repair",
         _ => "the vault was repaired",
     };
-    if args.json.json {
-        out::receipt_json(done, &receipt)?;
-    } else {
-        out::receipt(done, &text(&receipt, &path.to_string_lossy()))?;
+    match (args.dry_run, args.json.json) {
+        (true, true) => out::result_json(&receipt)?,
+        (true, false) => out::result(&text(&receipt, &path.to_string_lossy()))?,
+        (false, true) => out::receipt_json(done, &receipt)?,
+        (false, false) => out::receipt(done, &text(&receipt, &path.to_string_lossy()))?,
     }
     if args.dry_run && !receipt.steps.is_empty() {
         return Ok(());

@@ -175,3 +175,31 @@ fn options_that_need_another() {
         .run(&["reduce", "vault", "--force"])
         .refused(2, "--output");
 }
+
+#[test]
+fn a_slip_for_what_needs_no_python_is_told() {
+    let world = World::with_vault();
+    for (arguments, near) in [
+        (&["reduce", "vault", "--plugin", "sumary"][..], "summary"),
+        (
+            &["export", "vault", "--format", "cvs", "--output", "out"],
+            "csv",
+        ),
+        (
+            &[
+                "append",
+                "vault",
+                "--type",
+                "OBSERVATON",
+                "--set",
+                "value=1",
+            ],
+            "OBSERVATION",
+        ),
+    ] {
+        let answer = without_python(&world, arguments);
+        answer.refused(3, &format!("Did you mean '{near}'? That needs no Python."));
+    }
+    let answer = without_python(&world, &["reduce", "vault", "--plugin", "acme_levels"]);
+    assert!(!answer.stderr.contains("Did you mean"), "{}", answer.stderr);
+}

@@ -85,6 +85,8 @@ fn a_result_that_cannot_be_printed_is_told() {
             &["verify", "vault"][..],
             &["query", "vault"],
             &["replay", "vault", "--json"],
+            &["repair", "vault", "--dry-run"],
+            &["repair", "vault", "--dry-run", "--json"],
             &["--help"],
         ] {
             let (code, stderr) = run(&world, deaf, arguments, "");
