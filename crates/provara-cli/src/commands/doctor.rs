@@ -20,8 +20,8 @@ use crate::plugins::{HostArgs, Job, Purpose, Session};
 /// are confined.
 ///
 /// Vaults need none of what is checked here: init, append of core types, verify and replay work
-/// without Python. Exit codes: 0 plugins can be used, 3 they cannot, 4 one of them ends the process that
-/// loads them.
+/// without Python. Exit codes: 0 plugins can be used, 3 they cannot, 4 they end the process that loads
+/// them, and leaving some of them out did not help.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:

@@ -33,8 +33,8 @@ enum PluginsCommand {
 ///
 /// Plugins are found among the packages of the Python environment that provara is installed in (or
 /// that PROVARA_PYTHON names) and in PROVARA_PLUGINS. A plugin that cannot be used is reported on
-/// stderr; it hinders no other, unless it ends or blocks the process that loads it: then it is named, and
-/// the command ends (see --timeout).
+/// stderr and hinders no other, also where it ends the process that loads it. One that blocks it is
+/// left out when --timeout is over.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
