@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,37 @@ def test_a_misbehaving_plugin_breaks_nothing(
     anyio.run(run)
     assert [path.name for path in out.iterdir()] == (["x"] if module == "prints" else [])
     assert server.run("verify", vault).returncode == 0
+
+
+@pytest.mark.parametrize("module", ["killed_at_import", "hangs_at_import"])
+def test_a_plugin_that_cannot_be_loaded_costs_itself(
+    acme: Make, vault: Path, tmp_path: Path, module: str
+) -> None:
+    """It is tried once, not by each call's host."""
+    limit = 4
+    out = tmp_path / "out"
+    out.mkdir()
+    server = acme("--vault", vault, "--export-dir", out, "--timeout", str(limit))
+    with_modules(server, MISBEHAVING, module, "good")
+
+    async def run() -> None:
+        async with connected(server, "stdio") as session:
+            (problem,) = (await call(session, "list_plugins"))["problems"]
+            assert problem.startswith(f"ERROR: Plugin '{module}' could not be loaded.\n")
+            assert "It had said that it was loading this one." in problem
+            begun = time.monotonic()
+            await call(session, "append_com_example_good_event", n=1)
+            reduced = await call(session, "reduce_com_example_good_reducer")
+            assert reduced["result"] == {"events": 3}
+            await call(session, "export_good", name="x")
+            assert time.monotonic() - begun < 3 * limit
+            words = await refused(session, "append_event", type="com.example.wanted", data={})
+            assert problem.splitlines()[0] in words
+            words = await refused(session, "reduce_vault", reducer="com.example.wanted")
+            assert problem.splitlines()[0] in words
+
+    anyio.run(run)
+    assert (out / "x").read_text() == "3 events\n"
 
 
 def texts(value: Any) -> list[str]:
