@@ -415,13 +415,15 @@ def test_what_the_operator_got_wrong_is_told_at_the_start(plain: Make, vault: Pa
     done = server.run(*server.arguments, stdin=subprocess.DEVNULL)
     assert done.returncode == 3 and "PROVARA_KEYFILE names it" in done.stderr
     del server.environment["PROVARA_KEYFILE"]
+    done = server.run(*server.arguments, "--key-id", other, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0 and "does not hold the key of --key-id" in done.stderr
     keys.rename(vault.parent / "keys.json")
     done = server.run(*server.arguments, stdin=subprocess.DEVNULL)
     assert done.returncode == 0 and "has no keyfile of its own" in done.stderr
 
 
 def test_patterns_that_fit_no_tool_are_told(acme: Make, vault: Path) -> None:
-    patterns = ["get_*", "verify_vualt", "append_com_acme_*", "append_com_amce", "*_nothing"]
+    patterns = ["get_*", "verify_vualt", "export_vault", "append_com_acme_*", "append_com_amce", "*_nothing"]
     options = [word for pattern in patterns for word in ("--allow-tool", pattern)]
 
     def told(lines: list[str]) -> list[str]:
@@ -431,12 +433,12 @@ def test_patterns_that_fit_no_tool_are_told(acme: Make, vault: Path) -> None:
         server = acme("--vault", vault, *options)
         with server.http() as running:
             # At once where no plugin can bring such a tool; of the others once plugins are known.
-            assert told(running.lines) == ["verify_vualt"]
+            assert told(running.lines) == ["verify_vualt", "export_vault"]
             async with over_http(running) as session:
                 names = [tool.name for tool in (await session.list_tools()).tools]
                 assert "get_event" in names and "append_com_acme_audit_login" in names
-                await eventually(lambda: len(told(running.lines)) == 3)
-            assert told(running.lines) == ["verify_vualt", "append_com_amce", "*_nothing"]
+                await eventually(lambda: len(told(running.lines)) == 4)
+            assert told(running.lines)[2:] == ["append_com_amce", "*_nothing"]
 
     anyio.run(run)
 

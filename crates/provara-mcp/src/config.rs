@@ -9,8 +9,6 @@ use std::time::Duration;
 use provara_core::id::KeyId;
 use provara_plugins::walls::Sandbox;
 
-use crate::naming::PREFIXES;
-
 /// The shortest bearer token that is taken, in bytes.
 const MIN_TOKEN: usize = 16;
 
@@ -250,11 +248,6 @@ impl Config {
     }
 }
 
-/// Whether a pattern may fit the tool of a plugin.
-pub(crate) fn may_fit_plugins(pattern: &str) -> bool {
-    pattern.contains('*') || PREFIXES.iter().any(|prefix| pattern.starts_with(prefix))
-}
-
 /// Whether `text` fits `pattern`, in which `*` stands for any text.
 fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
@@ -317,8 +310,6 @@ pub(crate) mod tests {
         config.allow_tools = patterns.map(ToOwned::to_owned).to_vec();
         let idle = config.idle(["get_event", "verify_vault"].into_iter());
         assert_eq!(idle, patterns[1..]);
-        let now: Vec<_> = idle.iter().filter(|it| !may_fit_plugins(it)).collect();
-        assert_eq!(now, ["verify_vualt"]);
     }
 
     #[test]

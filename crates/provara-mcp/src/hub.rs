@@ -12,12 +12,12 @@ use rmcp::service::SubscriptionSink;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, may_fit_plugins};
+use crate::config::Config;
 use crate::job::Handle;
 use crate::keeper::{Installed, Keeper, Protected};
 use crate::served::{Refusal, Served};
 use crate::session::{Client, Level};
-use crate::tools::Toolbox;
+use crate::tools::{Toolbox, may_fit_plugins};
 use crate::watch as watching;
 use crate::words::{Trouble, Words};
 

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use provara_core::id::KeyId;
 use provara_core::query::Query;
 use provara_mcp::install::{Client, Entry, InstallError, Installed};
 use provara_mcp::{
     Config, HttpSettings, PluginSettings, ServeError, Transport, Trouble, VaultSpec, Words,
 };
 use provara_plugins::walls::Sandbox;
-use provara_vault::{LogSnapshot, VaultError};
+use provara_vault::{LogSnapshot, Vault, VaultError};
 
 use crate::cli::KeyArgs;
 use crate::failure::{Exit, Failure};
@@ -222,10 +223,7 @@ pub(crate) fn run(args: &McpArgs) -> Result<(), Failure> {
 
 fn serve(args: &ServeArgs) -> Result<(), Failure> {
     // What is not there, or not right, is the operator's mistake, not the agent's.
-    let keyfile = keyfile(&args.key, args.read_only)?;
-    for spec in &args.vaults {
-        open(spec, keyfile.as_deref(), args.read_only)?;
-    }
+    let keyfile = look_at(&args.vaults, &args.key, args.read_only)?;
     let actor = vault::actor(args.actor.as_deref())?;
     if actor.is_empty() && !args.read_only {
         return Err(error::vault_failure(VaultError::EmptyActor, Path::new("")));
@@ -269,17 +267,37 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
     provara_mcp::serve(config, Box::new(CommandLine)).map_err(|error| serve_failure(&error))
 }
 
-/// Opens a vault that is to be served, and warns where nothing could be appended to it.
-fn open(spec: &VaultSpec, keyfile: Option<&Path>, read_only: bool) -> Result<(), Failure> {
-    let vault = vault::open(&spec.path)?;
-    if keyfile.is_none() && !read_only && !vault.default_keyfile().exists() {
-        out::warn(&format!(
-            "the vault '{}' has no keyfile of its own, so that nothing can be appended to it; \
-             --keyfile FILE names one.",
-            spec.name
-        ));
+/// Looks whether the vaults are there, and can be appended to if they are to be. Gives the keyfile that
+/// signs in all of them, if one is named.
+fn look_at(
+    specs: &[VaultSpec],
+    key: &KeyArgs,
+    read_only: bool,
+) -> Result<Option<PathBuf>, Failure> {
+    let keyfile = keyfile(key, read_only)?;
+    for spec in specs {
+        let vault = vault::open(&spec.path)?;
+        if keyfile.is_none() && !read_only {
+            warn_without_keys(spec, &vault, key.key_id);
+        }
     }
-    Ok(())
+    Ok(keyfile)
+}
+
+/// Warns of a vault that nothing can be appended to with its own keys.
+fn warn_without_keys(spec: &VaultSpec, vault: &Vault, key_id: Option<KeyId>) {
+    let lack = match provara_vault::read_keyfile(&vault.default_keyfile()) {
+        Err(VaultError::KeyfileMissing { .. }) => "no keyfile of its own",
+        Err(_) => "a keyfile of its own that cannot be used",
+        Ok(keys) if key_id.is_some_and(|id| keys.get(&id).is_none()) => {
+            "a keyfile of its own that does not hold the key of --key-id"
+        }
+        Ok(_) => return,
+    };
+    out::warn(&format!(
+        "the vault '{}' has {lack}, so that nothing can be appended to it; --keyfile FILE names one.",
+        spec.name
+    ));
 }
 
 /// The keyfile that signs in all vaults, if one is named. A server that could never append with it is
@@ -416,9 +434,8 @@ fn entry(args: &InstallArgs) -> Result<Entry, Failure> {
     };
     let mut arguments = vec!["mcp".to_owned()];
     // The client starts the server in an environment of its own.
-    let keyfile = keyfile(&args.key, args.read_only)?;
+    let keyfile = look_at(&args.vaults, &args.key, args.read_only)?;
     for spec in &args.vaults {
-        open(spec, keyfile.as_deref(), args.read_only)?;
         let path = absolute(&spec.path)?;
         arguments.extend(["--vault".to_owned(), format!("{}={path}", spec.name)]);
     }

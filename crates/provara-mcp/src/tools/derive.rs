@@ -109,9 +109,8 @@ fn in_host(
 ) -> Result<Vec<u8>, Refusal> {
     let hub = &call.hub;
     let told = |error| Refusal(hub.words.tell(Trouble::Host(error)));
-    // The log only grows: the file's first bytes are those that were verified.
-    let (file, _) = vault
-        .open_log()
+    let file = vault
+        .open_log(log)
         .map_err(|error| served.told(&*hub.words, error))?;
     let purpose = Purpose::Reduce {
         log: file,

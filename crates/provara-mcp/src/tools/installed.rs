@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::builtin::{NAMES, export_properties, exported, receipt, reduced, writes_outside};
 use super::{Action, Answer, Call, Choice, Tool, appends, described, reads};
 use crate::config::Config;
-use crate::naming::{APPEND, EXPORT, REDUCE, tool_names};
+use crate::naming::{APPEND, EXPORT, PREFIXES, REDUCE, tool_names};
 use crate::served::Refusal;
 
 /// The most characters of a text in a plugin's schema.
@@ -27,6 +27,12 @@ pub(super) fn tools(config: &Config, choice: &Choice<'_>, catalog: &Catalog) -> 
         tools.extend(tool(config, choice, catalog, action, &name));
     }
     tools
+}
+
+/// Whether a pattern may fit the tool of a plugin that is not here yet.
+pub(crate) fn may_fit_plugins(pattern: &str) -> bool {
+    let begins = PREFIXES.iter().any(|prefix| pattern.starts_with(prefix));
+    pattern.contains('*') || (begins && !NAMES.contains(&pattern))
 }
 
 fn actions(catalog: &Catalog) -> Vec<Action> {
@@ -277,6 +283,16 @@ pub(super) fn list(call: &Call) -> Result<Answer, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_may_wait_for_a_plugin() {
+        for pattern in ["append_com_acme", "*_acme", "export_siem"] {
+            assert!(may_fit_plugins(pattern), "{pattern}");
+        }
+        for pattern in ["", "verify_vualt", "append", "export_vault", "append_event"] {
+            assert!(!may_fit_plugins(pattern), "{pattern}");
+        }
+    }
 
     #[test]
     fn what_a_schema_says_is_made_safe_and_what_it_means_stays() {

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 pub(crate) use answer::{Answer, MAX_ANSWER};
 pub(crate) use builtin::{EVENTS, MAX_EVENTS, MAX_FINDINGS};
+pub(crate) use installed::may_fit_plugins;
 
 use crate::args::{self, Arguments};
 use crate::config::Config;
