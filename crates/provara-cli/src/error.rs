@@ -95,6 +95,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         VaultError::Locked { .. } => {
             "Wait until the other writer is done, then try again.".to_owned()
         }
+        VaultError::LogReplaced => "Run the command again, when no merge is at work.".to_owned(),
         VaultError::SealContradiction { file, .. } if file == layout::KEYS => format!(
             "Look at {file}. If a rotation of your own was interrupted, run 'provara manifest {vault}'; \
              else restore the vault from a copy that verifies."

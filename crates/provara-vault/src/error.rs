@@ -125,6 +125,9 @@ pub enum VaultError {
         /// What is missing or unreadable.
         reason: String,
     },
+    /// The log does not begin with what was verified: a merge put another one in its place.
+    #[error("the log was replaced by another one while it was verified")]
+    LogReplaced,
     /// A file of the vault is missing, malformed, or leads out of the vault.
     #[error("{file}: {reason}")]
     Structure {
@@ -361,6 +364,7 @@ impl VaultError {
             | Self::Randomness { .. }
             | Self::Clock
             | Self::Locked { .. }
+            | Self::LogReplaced
             | Self::LogicalClock { .. }
             | Self::KeyfileMissing { .. }
             | Self::Sync { .. }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -198,15 +199,27 @@ impl Vault {
         LogSnapshot::of_lines(&log, &path)
     }
 
-    /// The log open for reading, and the length of its whole lines: what a plugin host is given.
+    /// The log open for reading, if it still begins with what was `verified`: what a plugin host is given.
+    /// A merge puts another file in its place, whose events nobody has looked at.
     ///
     /// # Errors
-    /// As [`Vault::snapshot`].
-    pub fn open_log(&self) -> Result<(File, u64), VaultError> {
+    /// [`VaultError::LogReplaced`], and as [`Vault::snapshot`].
+    pub fn open_log(&self, verified: &LogSnapshot) -> Result<File, VaultError> {
         let (log, path) = (self.open_log_file()?, self.log_path());
-        let length = log.metadata().context("read", &path)?.len();
-        let whole = whole_lines(&log, length).context("read", &path)?;
-        Ok((log, whole))
+        let mut buffer = vec![0; 1 << 20];
+        let mut offset = 0;
+        for verified in verified.bytes().chunks(buffer.len()) {
+            let found = &mut buffer[..verified.len()];
+            match log.read_exact_at(found, offset) {
+                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                    return Err(error).context("read", &path);
+                }
+                Ok(()) if found == verified => {}
+                _ => return Err(VaultError::LogReplaced),
+            }
+            offset += verified.len() as u64;
+        }
+        Ok(log)
     }
 
     /// Appends one event: signed, durable and sealed when this returns.

@@ -190,6 +190,29 @@ fn a_signature_of_another_seal_is_kept_and_a_wrong_one_refused() {
 }
 
 #[test]
+fn a_log_that_a_merge_replaced_is_not_taken_for_the_one_that_was_verified() {
+    let (fixture, other) = diverged();
+    let verified = fixture.vault.snapshot().unwrap();
+    fixture
+        .vault
+        .append(&note("here", "x"), &fixture.keyfile)
+        .unwrap();
+    fixture.vault.open_log(&verified).unwrap();
+    let options = MergeOptions::default();
+    let merged = fixture.vault.merge(&other, &fixture.keyfile, &options);
+    assert_eq!(merged.unwrap().order, MergeOrder::Rewritten);
+    let beside = fixture.outside().join("another");
+    let mut changed = verified.bytes().to_vec();
+    changed[10] ^= 1;
+    for another in [&fixture.log()[..], &changed, &verified.bytes()[..100], b""] {
+        fs::write(&beside, another).unwrap();
+        fs::rename(&beside, fixture.vault.log_path()).unwrap();
+        let error = fixture.vault.open_log(&verified).unwrap_err();
+        assert!(matches!(error, VaultError::LogReplaced), "{error}");
+    }
+}
+
+#[test]
 fn checkpoints_of_a_prefix_that_is_no_more_go_and_a_copy_stays() {
     let (fixture, other) = diverged();
     fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();

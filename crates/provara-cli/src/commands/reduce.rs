@@ -1,9 +1,6 @@
 //! `provara reduce`: a state derived from the events.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -104,7 +101,9 @@ fn plugin(
     log: &LogSnapshot,
     name: &str,
 ) -> Result<Vec<u8>, Failure> {
-    let verified = descriptor(vault, log)?;
+    let verified = vault
+        .open_log(log)
+        .map_err(|error| vault_failure(error, vault.path()))?;
     let job = || {
         let purpose = Purpose::Reduce {
             log: verified
@@ -163,35 +162,6 @@ fn plugin(
     Err(failure.fix(
         "Install the package that provides it, or use one that 'provara plugins list --all' shows.",
     ))
-}
-
-/// A descriptor of the log that was verified. A merge puts another file in its place, whose events
-/// nobody has looked at.
-fn descriptor(vault: &Vault, log: &LogSnapshot) -> Result<File, Failure> {
-    let path = vault.log_path();
-    let (file, _) = vault
-        .open_log()
-        .map_err(|error| vault_failure(error, vault.path()))?;
-    let mut buffer = vec![0; 1 << 20];
-    let mut offset = 0;
-    for verified in log.bytes().chunks(buffer.len()) {
-        let found = &mut buffer[..verified.len()];
-        match file.read_exact_at(found, offset) {
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                return Err(error::io_failure("read", &path, &error));
-            }
-            Ok(()) if found == verified => {}
-            _ => {
-                return Err(Failure::new(
-                    Exit::CouldNot,
-                    "The log was replaced by another one while it was verified.",
-                )
-                .fix("Run the command again, when no merge is at work."));
-            }
-        }
-        offset += verified.len() as u64;
-    }
-    Ok(file)
 }
 
 /// Runs a reducer that the session's catalogue holds.
@@ -263,32 +233,4 @@ fn table(summary: &Summary) -> String {
         let _ = writeln!(text, "  {:wide$}  {count:>8}", out::clean(name));
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use provara_vault::{InitOptions, init};
-
-    #[test]
-    fn a_reducer_gets_the_log_that_was_verified() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("vault");
-        init(&path, &InitOptions::default()).unwrap();
-        let vault = Vault::open(&path).unwrap();
-        let log = vault.snapshot().unwrap();
-        // Appending does not change what is there.
-        let grown = [log.bytes(), b"{}\n"].concat();
-        std::fs::write(vault.log_path(), grown).unwrap();
-        assert!(descriptor(&vault, &log).is_ok());
-        let mut other = log.bytes().to_vec();
-        other[10] ^= 1;
-        let beside = dir.path().join("other");
-        for bytes in [&other[..], &other[..100], b""] {
-            std::fs::write(&beside, bytes).unwrap();
-            std::fs::rename(&beside, vault.log_path()).unwrap();
-            let refused = descriptor(&vault, &log).unwrap_err();
-            assert!(refused.headline().contains("replaced"), "{refused:?}");
-        }
-    }
 }
