@@ -236,8 +236,8 @@ class Vault:
     ) -> dict[str, Any]:
         """Make the seal anew: the manifest, its Merkle root and its signature.
 
-        Arguments:
-            new_seal: Also where the vault has no seal at all. Whoever removed it may have cut or
+        Args:
+            new_seal: also where the vault has no seal at all. Whoever removed it may have cut or
                 changed the log before, and then nothing tells.
 
         Returns:
