@@ -291,10 +291,14 @@ def test_malformed_requests(plain: Make, vault: Path) -> None:
             b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
             b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
             b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 200_000 + b"\r\n\r\n",
-            b"PUT /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n",
         ):
             answer = raw(running, request)
             assert not answer or answer.split()[1].startswith(b"4"), answer[:80]
+        # A method that is none is told before what comes with it.
+        for body in (b"", *NONSENSE):
+            sent = head(len(body), mcp_session_id=session).replace(b"POST", b"PUT", 1) + body
+            answer = raw(running, sent)
+            assert not answer or answer.split()[1] == b"405", answer[:80]
         healthy(running)
 
 
@@ -336,6 +340,12 @@ def test_more_is_sent_than_there_is_room_for(plain: Make, vault: Path) -> None:
             with contextlib.suppress(OSError):
                 connection.sendall(head(length) + b" " * (length // 2))
         logged(running, "too many requests are in hand", 10)
+        # Of another method nothing is kept, however much comes with it.
+        for _ in range(60):
+            connection = open_ones.enter_context(socket.create_connection(address))
+            with contextlib.suppress(OSError):
+                sent = head(length).replace(b"POST", b"PUT", 1)
+                connection.sendall(sent + b" " * (length // 2))
         assert running.memory() < 128 << 10
         healthy(running)
 

@@ -181,7 +181,12 @@ impl Door {
         let method = request.method().clone();
         let log = |reason: &str| eprintln!("provara mcp: refused {method} from {peer}: {reason}");
         let (head, body) = request.into_parts();
-        let body = match whole(body).await {
+        // No other method has anything to say; what comes with it is not read.
+        let body = match method == Method::POST {
+            true => whole(body).await,
+            false => Ok(Bytes::new()),
+        };
+        let body = match body {
             Ok(body) => body,
             Err((status, reason)) => {
                 log(&reason);
