@@ -1,3 +1,4 @@
+use super::host::lacks;
 use super::*;
 
 #[test]

@@ -1,0 +1,272 @@
+//! Why plugins could not be asked, or failed, in words.
+
+use provara_plugins::catalog::EventTypeInfo;
+use provara_plugins::host::{HostError, LeftOut, NO_PLUGIN, PluginFailure};
+use provara_plugins::interpreter::InterpreterError;
+use provara_plugins::launch::LaunchError;
+use provara_plugins::protocol::FailureKind;
+use provara_plugins::schema::SchemaViolations;
+use provara_plugins::walls::PathsError;
+
+use super::{interrupted, sentence};
+use crate::determinism::Difference;
+use crate::failure::{Exit, Failure};
+use crate::out::shell;
+use crate::vault::environment;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What helps where only the plugin's author can.
+const REPORT: &str = "Report it to the plugin's author; 'provara plugins list' names its package.";
+
+/// No Python was found that could run plugins.
+pub(crate) fn interpreter_failure(error: &InterpreterError) -> Failure {
+    let fix = match error {
+        InterpreterError::NotFound { .. } => format!(
+            "Install Python 3.10 or later with provara-protocol {VERSION}, or set PROVARA_PYTHON to \
+             such an interpreter."
+        ),
+        InterpreterError::Unusable { .. } => format!(
+            "Set PROVARA_PYTHON to a Python that has provara-protocol {VERSION}, or unset it."
+        ),
+    };
+    Failure::new(Exit::CouldNot, sentence(&error.to_string())).fix(fix)
+}
+
+/// Whether the error says that the interpreter has no `provara` of this version: that no plugin
+/// can be installed for it, rather than that a plugin failed.
+pub(crate) fn is_no_python(error: &HostError) -> bool {
+    match error {
+        HostError::NoHost { output, .. } => lacks(output).is_some(),
+        HostError::Version { .. } => true,
+        _ => false,
+    }
+}
+
+/// What an interpreter lacks that could not find the module of the host, as it said in `output`.
+pub(super) fn lacks(output: &str) -> Option<String> {
+    // Python names the first part of the module's name that it did not find, or that is no package.
+    let of_another = ["No module named 'provara.", "not found on 'provara"];
+    if output.contains("No module named 'provara'") {
+        Some("has no 'provara' module".to_owned())
+    } else if of_another.iter().any(|words| output.contains(words)) {
+        Some(format!(
+            "has another version of 'provara'; {VERSION} is needed"
+        ))
+    } else {
+        None
+    }
+}
+
+/// An error of the plugin host.
+pub(crate) fn host_failure(error: HostError) -> Failure {
+    let text = sentence(&error.to_string());
+    match error {
+        HostError::Interrupted(signal) => interrupted(signal),
+        HostError::Launch(LaunchError::Refused(_)) => Failure::new(Exit::CouldNot, text)
+            .fix("Run 'provara doctor' to see why; --sandbox=auto goes on with what there is."),
+        HostError::Paths(PathsError::LinkedKeyfile { path, .. }) => {
+            Failure::new(Exit::CouldNot, text).fix(format!(
+                "Give the keyfile one name again: cp {0} {0}.new && mv {0}.new {0}",
+                shell(&path)
+            ))
+        }
+        HostError::Paths(PathsError::Unsearchable(_)) => Failure::new(Exit::CouldNot, text).fix(
+            "Put the directory of the modules on PYTHONPATH and not one above it, or install the \
+             project without --editable; --sandbox=off goes on without walls.",
+        ),
+        HostError::Paths(_) => Failure::new(Exit::CouldNot, text).fix(
+            "Keep vaults and keyfiles out of directories that Python reads, such as PYTHONPATH and \
+             the source trees of editable installs; --sandbox=off goes on without walls.",
+        ),
+        HostError::Launch(_) | HostError::Io(_) => Failure::new(Exit::CouldNot, text)
+            .fix("Run 'provara doctor' to see what this installation can do."),
+        HostError::NoHost {
+            ref interpreter,
+            ref output,
+            ..
+        } => {
+            let interpreter = shell(interpreter);
+            let failure = match lacks(output) {
+                Some(lack) => Failure::new(
+                    Exit::CouldNot,
+                    format!("The Python interpreter {interpreter} {lack}."),
+                ),
+                None => output
+                    .lines()
+                    .fold(Failure::new(Exit::CouldNot, text), |f, line| f.detail(line)),
+            };
+            failure.fix(install(&interpreter))
+        }
+        HostError::Version {
+            ref interpreter, ..
+        } => Failure::new(Exit::CouldNot, text).fix(install(&shell(interpreter))),
+        HostError::TooLarge(_) => Failure::new(Exit::Usage, text)
+            .fix("Keep the bytes in a file, and put the file's name and SHA-256 into the event."),
+        HostError::Schema { .. } => Failure::new(Exit::Plugin, text).fix(
+            "Report it to the plugin's author: for this data the schema needs too much memory.",
+        ),
+        HostError::TimedOut { .. } => Failure::new(Exit::Plugin, text)
+            .fix("Give it more time with --timeout SECONDS, or report it to the plugin's author."),
+        HostError::Loading { error, .. } => host_failure(*error),
+        HostError::Exhausted { directory, .. } => Failure::new(Exit::Plugin, text).fix(format!(
+            "Free some space and try again: df -h {}",
+            shell(&directory)
+        )),
+        HostError::Plugin(failure) => plugin_failure(*failure),
+        HostError::Protocol { .. } | HostError::Died { .. } => {
+            Failure::new(Exit::Plugin, text).fix(REPORT)
+        }
+        HostError::Output { .. } => Failure::new(Exit::Plugin, text).fix(
+            "Return only what JSON can carry: no NaN, no integers beyond 2^53-1, string keys.",
+        ),
+    }
+}
+
+fn install(interpreter: &str) -> String {
+    format!(
+        "Install the wheel of provara-protocol {VERSION}, or its source directory, into that \
+         interpreter: {interpreter} -m pip install PATH; or set PROVARA_PYTHON to one that has it."
+    )
+}
+
+/// The data does not fit the schema of its type: the words of the plugin contract.
+pub(crate) fn unfit(violations: &SchemaViolations) -> Failure {
+    Failure::verbatim(Exit::Usage, vec![violations.to_string()])
+}
+
+/// A plugin raised, exited, or returned what it must not.
+fn plugin_failure(failure: PluginFailure) -> Failure {
+    let PluginFailure {
+        kind,
+        plugin,
+        exception,
+        message,
+        traceback,
+        violation,
+    } = failure;
+    let said = match (&exception, &message) {
+        (Some(exception), Some(message)) => format!("{exception}: {message}"),
+        (Some(text), None) | (None, Some(text)) => text.clone(),
+        (None, None) => String::new(),
+    };
+    if let Some(violation) = violation {
+        return Failure::new(
+            Exit::Plugin,
+            format!("The plugin '{plugin}' met the walls around it: {violation}."),
+        )
+        .detail(traceback.unwrap_or(said))
+        .fix(violation.allow.unwrap_or(REPORT));
+    }
+    let mut lines = said.lines();
+    let first = lines.next().unwrap_or("no reason given");
+    let (exit, headline, fix) = match kind {
+        FailureKind::Raised => (
+            Exit::Plugin,
+            format!("The plugin '{plugin}' failed: {first}"),
+            REPORT,
+        ),
+        FailureKind::NotJson => (
+            Exit::Plugin,
+            format!("The plugin '{plugin}' returned what is not JSON: {first}"),
+            "Return only what JSON can carry: no NaN, no objects of classes, string keys.",
+        ),
+        FailureKind::Exit => (
+            Exit::Plugin,
+            format!("The plugin '{plugin}' tried to exit the process: {first}"),
+            "Report it to the plugin's author: a plugin returns, or raises an exception.",
+        ),
+        FailureKind::NotFound => (
+            Exit::Plugin,
+            format!("The plugin '{plugin}' is not there any more: {first}"),
+            "Run 'provara plugins list' to see what is installed.",
+        ),
+        FailureKind::Internal => (
+            Exit::CouldNot,
+            format!("The plugin host failed: {first}"),
+            "Run 'provara doctor' to see what this installation can do.",
+        ),
+    };
+    let details = lines.chain(traceback.as_deref().unwrap_or_default().lines());
+    details
+        .fold(Failure::new(exit, sentence(&headline)), |f, line| {
+            f.detail(line)
+        })
+        .fix(fix)
+}
+
+/// Two runs of a reducer over the same events gave two results.
+pub(crate) fn not_deterministic(name: &str, difference: Difference) -> Failure {
+    let show = |value: Option<String>| value.unwrap_or_else(|| "nothing".to_owned());
+    let place = match difference.path.as_str() {
+        "" => "the whole result",
+        path => path,
+    };
+    Failure::new(
+        Exit::Plugin,
+        format!("The reducer '{name}' gave two results for the same events."),
+    )
+    .detail(format!("First difference: {place}"))
+    .detail(format!("One run:   {}", show(difference.first)))
+    .detail(format!("The other: {}", show(difference.second)))
+    .fix("Let the result depend on the events alone: sort sets, use no time and no randomness.")
+}
+
+/// An event type's own `validate` refused the data.
+pub(crate) fn refused_by_plugin(plugin: &EventTypeInfo, reason: &str) -> Failure {
+    let mut failure = Failure::new(
+        Exit::Usage,
+        format!("Event validation failed for type '{}'.", plugin.event_type),
+    );
+    for (index, line) in reason.lines().enumerate() {
+        failure = failure.detail(if index == 0 {
+            format!("Error: {line}")
+        } else {
+            line.to_owned()
+        });
+    }
+    failure
+        .detail(format!("Plugin: {}", plugin.origin.class))
+        .fix("Correct the payload to satisfy the plugin.")
+}
+
+/// The host failed while it loaded the plugins.
+pub(crate) fn discovery_failure(error: HostError) -> Failure {
+    if let HostError::Loading { error, left_out } = error {
+        let names: Vec<_> = left_out.iter().map(LeftOut::plugin).collect();
+        let names = names.join("', '");
+        return discovery_failure(*error)
+            .detail(format!("Left out before, for the same: '{names}'."));
+    }
+    let named = match &error {
+        HostError::Died { plugin, .. }
+        | HostError::TimedOut { plugin, .. }
+        | HostError::Protocol { plugin, .. } => Some(plugin != NO_PLUGIN),
+        _ => None,
+    };
+    let failure = host_failure(error);
+    match named {
+        None => return failure,
+        Some(true) => {
+            return failure
+                .detail("The process named it as the one in hand while it loaded plugins; all share it.")
+                .fix(
+                    "Uninstall its package, or take it out of PROVARA_PLUGINS; then report it to the \
+                     plugin's author.",
+                );
+        }
+        Some(false) => {}
+    }
+    let failure = failure.detail("It happened while the installed plugins were being loaded.");
+    match environment("PROVARA_PLUGINS") {
+        Some(plugins) => failure
+            .detail(format!(
+                "Among them is what PROVARA_PLUGINS names: {}",
+                plugins.display()
+            ))
+            .fix("Unset PROVARA_PLUGINS, or take the entries out one by one to find the culprit."),
+        None => failure.fix(
+            "Uninstall the packages with plugins one by one ('pip list') to find the culprit.",
+        ),
+    }
+}
