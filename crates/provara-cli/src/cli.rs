@@ -1,9 +1,10 @@
 //! The command line: what can be typed. The help texts are the doc comments of the arguments.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
 use crate::out::Colour;
@@ -54,6 +55,16 @@ Environment:
   NO_COLOR         no colours"
 )]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct CommonArgs {
     /// When to colour the output
     #[arg(
         long,
@@ -67,9 +78,33 @@ pub(crate) struct Cli {
         display_order = 900
     )]
     pub(crate) color: Colour,
+}
 
-    #[command(subcommand)]
-    pub(crate) command: Command,
+impl Cli {
+    /// What was typed.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the help or the version that was asked for.
+    pub(crate) fn of(typed: &[OsString]) -> Result<Self, clap::Error> {
+        match Self::of_one_command(typed) {
+            Some(cli) => Ok(cli),
+            None => Self::try_parse_from(typed),
+        }
+    }
+
+    /// As [`Cli::of`], for a command that is run once for every event or vault, where the time counts
+    /// that it takes to set up all the other commands. `None` leaves it to them, and so does whatever
+    /// has no plain meaning.
+    fn of_one_command(typed: &[OsString]) -> Option<Self> {
+        let name = typed.get(1)?.to_str()?;
+        let command = match name {
+            "append" => commands::append::AppendArgs::augment_args(clap::Command::new("append")),
+            "verify" => commands::verify::VerifyArgs::augment_args(clap::Command::new("verify")),
+            _ => return None,
+        };
+        let provara = CommonArgs::augment_args(clap::Command::new("provara")).subcommand(command);
+        Self::from_arg_matches(&provara.try_get_matches_from(typed).ok()?).ok()
+    }
 }
 
 /// The commands, in the order in which a person meets them.
@@ -135,4 +170,52 @@ pub(crate) struct JsonArg {
 pub(crate) fn key_id(text: &str) -> Result<provara_core::id::KeyId, String> {
     text.parse()
         .map_err(|_| "a key id is 'bp1_' and 16 lower-case hex digits".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(line: &str) -> Vec<OsString> {
+        let words = line.split_whitespace().map(OsString::from);
+        [OsString::from("provara")]
+            .into_iter()
+            .chain(words)
+            .collect()
+    }
+
+    #[test]
+    fn a_command_that_is_set_up_alone_understands_what_it_always_does() {
+        for line in [
+            "append v --type OBSERVATION --data {}",
+            "append v --color never --type=A.b.c --set a=1 --actor x --json --confidence 0.5",
+            "append --batch - v --atomic --allow-unregistered",
+            "verify v",
+            "verify v --strict --json --no-cache --color=always",
+        ] {
+            let line = typed(line);
+            let alone = Cli::of_one_command(&line).unwrap();
+            let whole = Cli::try_parse_from(&line).unwrap();
+            assert_eq!(format!("{alone:?}"), format!("{whole:?}"));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_or_asks_for_help_is_left_to_the_whole() {
+        for line in [
+            "",
+            "append",
+            "append --help",
+            "append -h",
+            "append v --type",
+            "verify v --frobnicate",
+            "verify v --color sometimes",
+            "verifi v",
+            "--color never verify v",
+            "help append",
+            "--version",
+        ] {
+            assert!(Cli::of_one_command(&typed(line)).is_none(), "{line}");
+        }
+    }
 }

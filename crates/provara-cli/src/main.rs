@@ -18,9 +18,8 @@ mod plugins;
 mod usage;
 mod vault;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
-
-use clap::Parser;
 
 fn main() -> ExitCode {
     // The confined child is this same executable in a hidden mode. It must become the launcher
@@ -30,12 +29,13 @@ fn main() -> ExitCode {
     // Where that fails, a limit ends the command as it would have anyway.
     let _ = provara_plugins::interrupt::outlive_file_limits();
 
-    out::choose_colour_before_parsing(std::env::args_os());
-    let cli = match cli::Cli::try_parse() {
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    out::choose_colour_before_parsing(&typed);
+    let cli = match cli::Cli::of(&typed) {
         Ok(cli) => cli,
         Err(error) => return usage::report(&error),
     };
-    out::choose_colour(cli.color);
+    out::choose_colour(cli.common.color);
     match commands::run(&cli.command) {
         Ok(code) => code,
         Err(failure) => {

@@ -46,17 +46,20 @@ pub(crate) fn choose_colour(colour: Colour) {
 
 /// Help and usage errors are printed before there are parsed arguments, so `--color` is looked for
 /// beforehand. Nothing is decided here but the colour of those texts.
-pub(crate) fn choose_colour_before_parsing(arguments: impl Iterator<Item = OsString>) {
+pub(crate) fn choose_colour_before_parsing(typed: &[OsString]) {
     let mut wanted = None;
-    let mut arguments = arguments.skip(1).take_while(|argument| argument != "--");
+    let mut arguments = typed
+        .iter()
+        .skip(1)
+        .take_while(|argument| *argument != "--");
     while let Some(argument) = arguments.next() {
         let value = match argument.to_str() {
-            Some("--color") => arguments.next().and_then(|value| value.into_string().ok()),
-            Some(text) => text.strip_prefix("--color=").map(str::to_owned),
+            Some("--color") => arguments.next().and_then(|value| value.to_str()),
+            Some(text) => text.strip_prefix("--color="),
             None => None,
         };
         wanted = value
-            .and_then(|value| Colour::from_str(&value, false).ok())
+            .and_then(|value| Colour::from_str(value, false).ok())
             .or(wanted);
     }
     choose_colour(wanted.unwrap_or_default());
@@ -302,7 +305,7 @@ mod tests {
             "--",
             "--color=never",
         ];
-        choose_colour_before_parsing(arguments.into_iter().map(OsString::from));
+        choose_colour_before_parsing(&arguments.map(OsString::from));
         assert_eq!(ColorChoice::global(), ColorChoice::Always);
         choose_colour(Colour::Auto);
     }

@@ -5,10 +5,10 @@
 //! vault cannot thereby write here. They are not synced: a crash costs the time to make them anew.
 
 use std::env;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use provara_core::id::Digest;
@@ -42,20 +42,25 @@ pub(crate) fn place(directory: &Path, vault: &Path, kind: &str) -> Option<PathBu
     Some(directory.join(format!("{}.{kind}", &name[..32])))
 }
 
-/// The content of a cache file of at most `limit` bytes that is the user's own and that nobody else
-/// may write.
-pub(crate) fn read(path: &Path, limit: u64) -> Option<Vec<u8>> {
-    let file = OpenOptions::new()
-        .read(true)
+/// Opens a cache file that is the user's own and that nobody else may write; gives its length.
+fn open_own(path: &Path, options: &mut OpenOptions) -> Option<(File, u64)> {
+    let file = options
         .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
         .open(path)
         .ok()?;
     let there = file.metadata().ok()?;
     let own = there.uid() == rustix::process::geteuid().as_raw() && there.mode() & 0o022 == 0;
-    if !there.is_file() || !own || there.len() > limit {
+    (there.is_file() && own).then_some((file, there.len()))
+}
+
+/// The content of a cache file of at most `limit` bytes that is the user's own and that nobody else
+/// may write.
+pub(crate) fn read(path: &Path, limit: u64) -> Option<Vec<u8>> {
+    let (file, length) = open_own(path, OpenOptions::new().read(true))?;
+    if length > limit {
         return None;
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(there.len()).ok()? + 1);
+    let mut bytes = Vec::with_capacity(usize::try_from(length).ok()? + 1);
     file.take(limit).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
@@ -79,6 +84,23 @@ pub(crate) fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+/// As [`write`], over what stands there if that is the user's own: a fraction of the time of a new file
+/// in its place. For a small file with a checksum that one process writes at a time; a crash may leave
+/// parts of both.
+pub(crate) fn overwrite(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    match open_own(path, OpenOptions::new().write(true)) {
+        None => write(path, parts),
+        Some((file, length)) => {
+            let content = parts.concat();
+            file.write_all_at(&content, 0)?;
+            if length > content.len() as u64 {
+                file.set_len(content.len() as u64)?;
+            }
+            Ok(())
+        }
+    }
 }
 
 /// Writes the fields of a cache file, little-endian.
@@ -170,9 +192,20 @@ mod tests {
         assert_eq!(read(&path, 5), None, "too large");
         write(&path, &[b"three"]).unwrap();
         assert_eq!(read(&path, 100).unwrap(), b"three");
+        for content in ["fo", "longer than before", "", "three"] {
+            overwrite(&path, &[content.as_bytes()]).unwrap();
+            assert_eq!(read(&path, 100).unwrap(), content.as_bytes());
+        }
+        overwrite(&other, &[b"new"]).unwrap();
+        assert_eq!(read(&other, 100).unwrap(), b"new");
+        fs::remove_file(&other).unwrap();
         assert_eq!(fs::read_dir(root.join("cache")).unwrap().count(), 1);
-        symlink(&path, root.join("cache/link")).unwrap();
-        assert_eq!(read(&root.join("cache/link"), 100), None);
+        let link = root.join("cache/link");
+        symlink(&path, &link).unwrap();
+        assert_eq!(read(&link, 100), None);
+        overwrite(&link, &[b"own"]).unwrap();
+        assert_eq!(read(&link, 100).unwrap(), b"own", "in the link's place");
+        assert_eq!(read(&path, 100).unwrap(), b"three", "not through it");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).unwrap();
         assert_eq!(read(&path, 100), None, "others may write it");
     }

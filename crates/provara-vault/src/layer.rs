@@ -9,7 +9,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use crate::layout::TEMPORARY_PREFIX;
 
@@ -85,8 +84,8 @@ pub trait FileLayer: fmt::Debug + Send + Sync {
     /// The system's error; the file must then not be published.
     fn sync_temporary(&self, temporary: &Temporary) -> io::Result<()>;
 
-    /// As [`FileLayer::sync_temporary`], for several files; a system may do it at once, so that they share a
-    /// commit of its journal.
+    /// As [`FileLayer::sync_temporary`], for several files, which may share a commit of the file system's
+    /// journal.
     ///
     /// # Errors
     /// The system's error, and the index of the file; none of them must then be published.
@@ -162,26 +161,12 @@ impl FileLayer for SystemFiles {
     }
 
     fn sync_temporaries(&self, temporaries: &[&Temporary]) -> Result<(), (usize, io::Error)> {
-        let synced = thread::scope(|scope| {
-            let others: Vec<_> = temporaries
-                .iter()
-                .skip(1)
-                .map(|file| {
-                    let spawned =
-                        thread::Builder::new().spawn_scoped(scope, || self.sync_temporary(file));
-                    // Where the system has no thread to give, this one does it.
-                    spawned.map_err(|_| self.sync_temporary(file))
-                })
-                .collect();
-            let first = temporaries.first().map(|file| self.sync_temporary(file));
-            let joined = others.into_iter().map(|other| match other {
-                Ok(thread) => thread.join().expect("syncing does not panic"),
-                Err(synced) => synced,
-            });
-            first.into_iter().chain(joined).collect::<Vec<_>>()
-        });
-        let mut each = synced.into_iter().enumerate();
-        each.try_for_each(|(index, synced)| synced.map_err(|error| (index, error)))
+        // All are on their way to the disk before the first is waited for.
+        for temporary in temporaries {
+            begin_writeback(&temporary.file);
+        }
+        let mut each = temporaries.iter().enumerate();
+        each.try_for_each(|(index, file)| self.sync_temporary(file).map_err(|error| (index, error)))
     }
 
     fn rename(&self, mut temporary: Temporary, target: &Path) -> io::Result<()> {
@@ -210,6 +195,20 @@ impl FileLayer for SystemFiles {
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         File::open(directory)?.sync_all()
     }
+}
+
+/// Lets the system write a file's pages to the disk without waiting for it; only a sync makes them durable.
+/// A hint: where it is not taken, the sync does all of the work.
+fn begin_writeback(file: &File) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{Advice, fadvise};
+
+        // Linux begins to write what it is told not to keep (mm/fadvise.c).
+        let _ = fadvise(file, 0, None, Advice::DontNeed);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
 }
 
 /// A name that no other file has.

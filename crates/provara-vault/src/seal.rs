@@ -67,7 +67,7 @@ pub(crate) fn read_text(root: &Path, relative: &str) -> Result<Option<Vec<u8>>, 
         file => file.context("read", &path)?,
     };
     let file = file.ok_or_else(|| structure("it is not a regular file".to_owned()))?;
-    let mut text = Vec::new();
+    let mut text = Vec::with_capacity(4096);
     // A hole costs no disk, and would cost memory.
     let length = file.take(MAX_TEXT + 1).read_to_end(&mut text);
     if length.context("read", &path)? as u64 > MAX_TEXT {

@@ -9,10 +9,10 @@
 //!   begins with [`DOMAIN`], which no canonical JSON does: it is no event's and no seal's signature;
 //! * it names this vault: the directory, the digest of `identity/genesis.json` in the manifest, and
 //!   the log's device and inode;
-//! * the log has the length, the times of change and the last 64 KiB that it had when the cache was
+//! * the log has the length, the times of change and the last 16 KiB that it had when the cache was
 //!   written, and the resumed SHA-256 is the one that the manifest states for exactly this length.
 //!
-//! What it cannot show is a log that was changed before its last 64 KiB, in place, with its inode's
+//! What it cannot show is a log that was changed before its last 16 KiB, in place, with its inode's
 //! time of change put back. An append then adds its line, and the seal covers the log as it was before
 //! that change: the seal never vouches for bytes that the writer did not see, and a verification finds
 //! the change (`PROVARA_E012`) as it did before.
@@ -31,7 +31,7 @@ use provara_core::time::Timestamp;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest as _, Sha256};
 
-use crate::cache::{Decoder, Encoder, place, read, write};
+use crate::cache::{Decoder, Encoder, overwrite, place, read};
 use crate::index::{Actor, KeyEvent, LogIndex};
 use crate::layout;
 
@@ -39,7 +39,7 @@ use crate::layout;
 const DOMAIN: &[u8] = b"provara tail cache 1\0";
 
 /// How much of the log's end is compared, in bytes.
-const COMPARED: u64 = 64 << 10;
+const COMPARED: usize = 16 << 10;
 
 /// The largest cache that is written or read, in bytes: some 200,000 actors.
 const LIMIT: u64 = 16 << 20;
@@ -84,7 +84,7 @@ impl TailCache<'_> {
             encode(&mut content, index, hasher);
             let signature = key.sign(&message(&content.0));
             (content.0.len() as u64 + 100 < LIMIT).then_some(())?;
-            write(&path, &[&content.0, &key.key_id().0, &signature]).ok()
+            overwrite(&path, &[&content.0, &key.key_id().0, &signature]).ok()
         });
         let _ = kept;
     }
@@ -96,11 +96,10 @@ impl TailCache<'_> {
     /// What tells this vault and this state of its log from any other.
     fn identity(&self) -> Option<Vec<u8>> {
         let log = self.log.metadata().ok()?;
-        let compared = log.len().min(COMPARED);
-        let mut end = vec![0; usize::try_from(compared).ok()?];
-        self.log
-            .read_exact_at(&mut end, log.len() - compared)
-            .ok()?;
+        let compared = log.len().min(COMPARED as u64);
+        let mut end = [0; COMPARED];
+        let end = &mut end[..compared as usize];
+        self.log.read_exact_at(end, log.len() - compared).ok()?;
         let mut identity = Encoder::default();
         identity.sized(self.vault.as_os_str().as_bytes());
         identity.raw(&self.entry(layout::GENESIS)?.sha256.0);
@@ -110,7 +109,7 @@ impl TailCache<'_> {
         for time in [log.mtime(), log.mtime_nsec(), log.ctime(), log.ctime_nsec()] {
             identity.i64(time);
         }
-        identity.raw(&Digest::of(&end).0);
+        identity.raw(&Digest::of(end).0);
         Some(identity.0)
     }
 }
