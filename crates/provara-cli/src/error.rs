@@ -123,7 +123,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         }
         VaultError::Canonical(error) => canonical_fix(error).to_owned(),
         VaultError::LogicalClock { .. } => "Append as another actor: --actor NAME.".to_owned(),
-        VaultError::WouldNotVerify { code, .. } if !matches!(*code, "PROVARA_E200" | "PROVARA_E202") => {
+        VaultError::WouldNotVerify { code, .. } if !wants_another_key(code) => {
             "Correct the data: name keys and events that stand in the log, in the order that \
              spec/VAULT_FORMAT.md, sections 4 and 8, asks for."
                 .to_owned()
@@ -199,6 +199,11 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
             shell(path)
         ),
     }
+}
+
+/// Whether an event of which a verification would find this is right but for the key that signs it.
+pub(crate) fn wants_another_key(code: &str) -> bool {
+    matches!(code, "PROVARA_E200" | "PROVARA_E202")
 }
 
 /// The data cannot be carried by canonical JSON.

@@ -96,10 +96,8 @@ fn of_a_vault(error: &VaultError) -> Advice {
         | VaultError::Payload(_)
         | VaultError::Canonical(_)
         | VaultError::Unwritable { .. } => Advice::AsItIs,
-        // Against these another key helps, which is the operator's to give.
-        VaultError::WouldNotVerify { code, .. }
-            if !matches!(*code, "PROVARA_E200" | "PROVARA_E202") =>
-        {
+        // A key is the operator's to give.
+        VaultError::WouldNotVerify { code, .. } if !error::wants_another_key(code) => {
             Advice::AsItIs
         }
         VaultError::BrokenLog { .. } | VaultError::Structure { .. } => EXAMINE.into(),
@@ -178,6 +176,27 @@ mod tests {
         for (trouble, names) in [
             (vault(VaultError::GenesisByHand), "OBSERVATION"),
             (vault(VaultError::Cancelled), "Call again"),
+            (
+                vault(VaultError::Unwritable {
+                    reason: String::new(),
+                }),
+                "smaller",
+            ),
+            (
+                vault(VaultError::Locked {
+                    path: "v/events/events.ndjson".into(),
+                    waited: std::time::Duration::from_secs(1),
+                    holder: "another writer".to_owned(),
+                }),
+                "Wait",
+            ),
+            (
+                vault(VaultError::WouldNotVerify {
+                    code: "PROVARA_E204",
+                    reason: String::new(),
+                }),
+                "Correct the data",
+            ),
             (
                 vault(VaultError::Structure {
                     file: file.clone(),
