@@ -199,7 +199,8 @@ def test_a_plugin_that_cannot_be_loaded_costs_itself(
     limit = 4
     out = tmp_path / "out"
     out.mkdir()
-    server = acme("--vault", vault, "--export-dir", out, "--timeout", str(limit))
+    options = ["--export-dir", out, "--timeout", str(limit), "--allow-unregistered"]
+    server = acme("--vault", vault, *options)
     with_modules(server, MISBEHAVING, module, "good")
 
     async def run() -> None:
@@ -213,13 +214,32 @@ def test_a_plugin_that_cannot_be_loaded_costs_itself(
             assert reduced["result"] == {"events": 3}
             await call(session, "export_good", name="x")
             assert time.monotonic() - begun < 3 * limit
-            words = await refused(session, "append_event", type="com.example.wanted", data={})
+            receipt = await call(session, "append_event", type="com.example.wanted", data={})
+            assert receipt["notes"] == [
+                "The data was not judged. The type may be of plugins that cannot be used: "
+                f"'{module}' ('list_plugins')."
+            ]
+            words = await refused(session, "append_event", type="wanted", data={})
             assert problem.splitlines()[0] in words
             words = await refused(session, "reduce_vault", reducer="com.example.wanted")
             assert problem.splitlines()[0] in words
 
     anyio.run(run)
     assert (out / "x").read_text() == "3 events\n"
+
+
+def test_where_no_plugin_can_be_used_nobody_judges(plain: Make, vault: Path) -> None:
+    server = plain("--vault", vault, "--allow-unregistered")
+
+    async def run(notes: list[str]) -> None:
+        async with connected(server, "stdio") as session:
+            receipt = await call(session, "append_event", type="com.example.wanted", data={})
+            assert receipt["notes"] == notes
+
+    anyio.run(run, [])
+    server.environment["PROVARA_PYTHON"] = "/nowhere/python3"
+    told = "The type may be of the plugins, none of which can be used ('list_plugins')."
+    anyio.run(run, [f"The data was not judged. {told}"])
 
 
 def texts(value: Any) -> list[str]:

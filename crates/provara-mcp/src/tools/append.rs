@@ -6,7 +6,7 @@ use provara_core::canonical;
 use provara_core::event::Namespace;
 use provara_core::event_type::{CoreType, CustomType, EventType, reserved_name};
 use provara_core::json::Value as Json;
-use provara_plugins::catalog::EventTypeInfo;
+use provara_plugins::catalog::{EventTypeInfo, ProblemKind};
 use provara_vault::{AppendRequest, InitOptions};
 use serde::Serialize;
 use serde_json::Value;
@@ -27,7 +27,7 @@ pub(super) fn any(call: &Call, job: &Handle) -> Result<Answer, Refusal> {
         _ => return custom(call, name, data, job),
     };
     canonical(call, &data)?;
-    append(call, event_type, data, job)
+    append(call, event_type, data, None, job)
 }
 
 /// The tool of one installed event type.
@@ -74,7 +74,7 @@ fn custom(call: &Call, name: &str, data: Json<'static>, job: &Handle) -> Result<
     let Some(plugin) = call.installed.catalog.event_type(name) else {
         return match custom {
             Some(custom) if call.hub.config.allow_unregistered => {
-                append(call, EventType::Custom(custom), data, job)
+                append(call, EventType::Custom(custom), data, unjudged(call), job)
             }
             _ => Err(unknown(call, name)),
         };
@@ -82,7 +82,27 @@ fn custom(call: &Call, name: &str, data: Json<'static>, job: &Handle) -> Result<
     accepted(call, plugin, &data, job)?;
     // An alias stands for the plugin's own name; any other name keeps its letters.
     let event_type = custom.unwrap_or_else(|| plugin.event_type.clone());
-    append(call, EventType::Custom(event_type), data, job)
+    append(call, EventType::Custom(event_type), data, None, job)
+}
+
+/// Why nobody may have judged a type that no plugin is known to define, where plugins could not be used.
+fn unjudged(call: &Call) -> Option<String> {
+    let problems = call.installed.catalog.problems.iter();
+    let broken = problems.filter(|problem| problem.kind != ProblemKind::Collision);
+    let mut names: Vec<_> = broken
+        .map(|problem| problem.plugin.as_deref().unwrap_or("?"))
+        .collect();
+    names.dedup();
+    let whose = if call.installed.failure.is_some() {
+        "the plugins, none of which can be used".to_owned()
+    } else if names.is_empty() {
+        return None;
+    } else {
+        format!("plugins that cannot be used: '{}'", names.join("', '"))
+    };
+    Some(format!(
+        "The data was not judged. The type may be of {whose} ('list_plugins')."
+    ))
 }
 
 /// The schema, then the plugin's own `validate`.
@@ -158,6 +178,7 @@ fn append(
     call: &Call,
     event_type: EventType,
     data: Json<'static>,
+    note: Option<String>,
     job: &Handle,
 ) -> Result<Answer, Refusal> {
     let hub = &call.hub;
@@ -186,6 +207,7 @@ fn append(
         .append(&request, &keyfile)
         .map_err(|error| served.told(&*hub.words, error))?;
     hub.appended.notify_one();
+    let notes: Vec<_> = receipt.notes.into_iter().chain(note).collect();
     Ok(Answer::of(&Receipt {
         vault: served.name.as_str(),
         event_id: receipt.event_id.to_string(),
@@ -197,7 +219,7 @@ fn append(
         timestamp_utc: &receipt.timestamp_utc,
         line: receipt.line,
         merkle_root: receipt.merkle_root.to_string(),
-        notes: &receipt.notes,
+        notes: &notes,
     }))
 }
 
