@@ -128,6 +128,26 @@ def test_one_id_twice_over_stdio(plain: Make, vault: Path) -> None:
         assert "result" in opened.ask(7, "ping")
 
 
+def test_a_session_that_is_opened_again_hears_of_everything_once(
+    plain: Make, vault: Path
+) -> None:
+    with pipe(plain("--vault", f"v={vault}")) as opened:
+        assert opened.process.stdout is not None
+        for _ in range(20):
+            opened.send(INITIALIZED)
+        opened.ask(1, "resources/subscribe", uri="provara://v/status")
+        arguments = {"type": "OBSERVATION", "data": DOOR}
+        opened.send(request(2, "tools/call", name="append_event", arguments=arguments).strip())
+        # What tells of the append comes before or after its answer, and is there within a second.
+        time.sleep(1)
+        opened.send({"jsonrpc": "2.0", "id": 3, "method": "ping"})
+        heard: list[dict[str, Any]] = []
+        while {2, 3} - {message.get("id") for message in heard}:
+            heard.append(json.loads(opened.process.stdout.readline()))
+        told = [message.get("method") for message in heard]
+        assert told.count("notifications/resources/updated") == 1, told
+
+
 def test_the_wrong_order_over_stdio(plain: Make, vault: Path) -> None:
     log = vault / "events" / "events.ndjson"
     before = log.read_bytes()

@@ -298,9 +298,11 @@ impl ServerHandler for Session {
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
-        // A second notice of the same session changes nothing.
-        let _ = self.client.peer.set(context.peer);
-        self.hub.welcome(&self.client);
+        // A second notice of the same session changes nothing: who were welcomed twice would hear of
+        // everything twice.
+        if self.client.peer.set(context.peer).is_ok() {
+            self.hub.welcome(&self.client);
+        }
         self.hub.begin_discovery();
     }
 
