@@ -148,6 +148,26 @@ def test_a_session_that_is_opened_again_hears_of_everything_once(
         assert told.count("notifications/resources/updated") == 1, told
 
 
+def test_vaults_made_at_the_same_time_are_told_apart(plain: Make, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    with pipe(plain("--init-dir", made)) as opened:
+        assert opened.process.stdout is not None
+        for vault in range(5):
+            names = [f"{letter}{vault}" for letter in "vVvV"]
+            for number, name in enumerate(names, 1):
+                arguments = {"name": name}
+                asked = request(number, "tools/call", name="init_vault", arguments=arguments)
+                opened.send(asked.strip())
+            failed = []
+            while len(failed) < len(names):
+                answer = json.loads(opened.process.stdout.readline())
+                if "result" in answer:
+                    failed.append(bool(answer["result"].get("isError")))
+            assert failed.count(False) == 1, failed
+    assert len(list(made.iterdir())) == 5
+
+
 def test_the_wrong_order_over_stdio(plain: Make, vault: Path) -> None:
     log = vault / "events" / "events.ndjson"
     before = log.read_bytes()

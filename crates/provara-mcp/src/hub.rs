@@ -50,6 +50,8 @@ pub(crate) struct Hub {
     /// The logs that somebody wants to hear of.
     pub(crate) marks: watching::Marks,
     vaults: Arc<RwLock<Vec<Arc<Served>>>>,
+    /// One vault is made at a time: no two may differ by letter case alone.
+    pub(crate) making: Mutex<()>,
     keeper: Option<Keeper>,
     discovery: std::sync::Once,
     installed: watch::Receiver<Option<Arc<Installed>>>,
@@ -92,6 +94,7 @@ impl Hub {
             appended: Notify::new(),
             marks: watching::Marks::default(),
             vaults,
+            making: Mutex::default(),
             keeper,
             discovery: std::sync::Once::new(),
             installed,

@@ -1,6 +1,6 @@
 //! What writes: events, and new vaults.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use provara_core::canonical;
 use provara_core::event::Namespace;
@@ -237,6 +237,7 @@ pub(super) fn init(call: &Call) -> Result<Answer, Refusal> {
             "Ask the operator to name a directory for them: --init-dir DIR.",
         ));
     };
+    let _turn = hub.making.lock().unwrap_or_else(PoisonError::into_inner);
     let taken = |vault: &Arc<Served>| vault.name.as_str().eq_ignore_ascii_case(name.as_str());
     if hub.vaults().iter().any(taken) {
         return Err(refused(&format!(
