@@ -159,7 +159,7 @@ def test_vaults_made_at_the_same_time_are_told_apart(plain: Make, tmp_path: Path
                 arguments = {"name": name}
                 asked = request(number, "tools/call", name="init_vault", arguments=arguments)
                 opened.send(asked.strip())
-            failed = []
+            failed: list[bool] = []
             while len(failed) < len(names):
                 answer = json.loads(opened.process.stdout.readline())
                 if "result" in answer:

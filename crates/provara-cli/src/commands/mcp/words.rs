@@ -13,8 +13,8 @@ use crate::out::shell;
 use crate::{error, gate};
 
 /// What can be done about a vault that does not verify.
-const EXAMINE: &str = "Call 'verify_vault' to see every finding, and show them to the operator: only a copy \
-                       of the vault that verifies can take its place.";
+const EXAMINE: &str = "Call 'verify_vault' to see every finding, and show them to the operator, who can \
+                       restore the vault from a copy that verifies.";
 
 /// What an agent can do about a failure.
 enum Advice {
