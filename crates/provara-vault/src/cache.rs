@@ -5,13 +5,14 @@
 //! vault cannot thereby write here. They are not synced: a crash costs the time to make them anew.
 
 use std::env;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use provara_core::id::Digest;
+use rustix::fs::OFlags;
 
 use crate::layer::fresh_name;
 
@@ -42,25 +43,23 @@ pub(crate) fn place(directory: &Path, vault: &Path, kind: &str) -> Option<PathBu
     Some(directory.join(format!("{}.{kind}", &name[..32])))
 }
 
-/// Opens a cache file that is the user's own and that nobody else may write; gives its length.
-fn open_own(path: &Path, options: &mut OpenOptions) -> Option<(File, u64)> {
-    let file = options
-        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
-        .open(path)
-        .ok()?;
+/// Opens a cache file that is the user's own and that nobody else may write.
+fn open_own(path: &Path, options: &mut OpenOptions) -> Option<(File, Metadata)> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = options.custom_flags(flags.bits() as i32).open(path).ok()?;
     let there = file.metadata().ok()?;
     let own = there.uid() == rustix::process::geteuid().as_raw() && there.mode() & 0o022 == 0;
-    (there.is_file() && own).then_some((file, there.len()))
+    (there.is_file() && own).then_some((file, there))
 }
 
 /// The content of a cache file of at most `limit` bytes that is the user's own and that nobody else
 /// may write.
 pub(crate) fn read(path: &Path, limit: u64) -> Option<Vec<u8>> {
-    let (file, length) = open_own(path, OpenOptions::new().read(true))?;
-    if length > limit {
+    let (file, there) = open_own(path, OpenOptions::new().read(true))?;
+    if there.len() > limit {
         return None;
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(length).ok()? + 1);
+    let mut bytes = Vec::with_capacity(usize::try_from(there.len()).ok()? + 1);
     file.take(limit).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
@@ -91,15 +90,16 @@ pub(crate) fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
 /// parts of both.
 pub(crate) fn overwrite(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     match open_own(path, OpenOptions::new().write(true)) {
-        None => write(path, parts),
-        Some((file, length)) => {
+        // A second name may be that of a copy.
+        Some((file, there)) if there.nlink() == 1 => {
             let content = parts.concat();
             file.write_all_at(&content, 0)?;
-            if length > content.len() as u64 {
+            if there.len() > content.len() as u64 {
                 file.set_len(content.len() as u64)?;
             }
             Ok(())
         }
+        _ => write(path, parts),
     }
 }
 
@@ -200,6 +200,11 @@ mod tests {
         assert_eq!(read(&other, 100).unwrap(), b"new");
         fs::remove_file(&other).unwrap();
         assert_eq!(fs::read_dir(root.join("cache")).unwrap().count(), 1);
+        let copy = root.join("copy");
+        fs::hard_link(&path, &copy).unwrap();
+        overwrite(&path, &[b"four"]).unwrap();
+        assert_eq!(fs::read(&copy).unwrap(), b"three", "a copy stays as it is");
+        overwrite(&path, &[b"three"]).unwrap();
         let link = root.join("cache/link");
         symlink(&path, &link).unwrap();
         assert_eq!(read(&link, 100), None);

@@ -34,6 +34,7 @@ use provara_core::event_type::{CoreType, EventType};
 use provara_core::id::{Digest, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
 use provara_core::manifest::{FileEntry, merkle_root};
+use provara_core::time::Timestamp;
 use provara_core::verify::REDACTION_TYPE;
 use sha2::{Digest as _, Sha256};
 
@@ -207,7 +208,7 @@ impl<'v> LogWriter<'v> {
         let key = self.signing_key(keyfile, request.key_id)?;
         let mut actor_json = Vec::with_capacity(request.actor.len() + 2);
         write_string(&mut actor_json, &request.actor);
-        let (place, clock_note) = self.next_place(&request.actor, &actor_json)?;
+        let (place, later) = self.next_place(&request.actor, &actor_json)?;
         let Place {
             prev,
             ts_logical,
@@ -289,7 +290,12 @@ impl<'v> LogWriter<'v> {
             self.notes
                 .push("the last event lacked its line end; it was added".to_owned());
         }
-        self.notes.extend(clock_note);
+        self.notes.extend(later.map(|before| {
+            format!(
+                "the system clock is behind the actor's last event ({before}): this event's time goes \
+                 backwards"
+            )
+        }));
         self.notes.extend(wrapped.then(|| WRAPPED.to_owned()));
         self.index.take(step, length);
         self.hasher = hasher;
@@ -324,13 +330,13 @@ impl<'v> LogWriter<'v> {
         Ok(())
     }
 
-    /// The place of the next event of `actor`, and a note if the clock went backwards. `actor_json`
-    /// is the JSON text of the name.
+    /// The place of the next event of `actor`, and the time of the one before if the clock went backwards
+    /// since. `actor_json` is the JSON text of the name.
     fn next_place(
         &self,
         actor: &str,
         actor_json: &[u8],
-    ) -> Result<(Place, Option<String>), VaultError> {
+    ) -> Result<(Place, Option<Timestamp>), VaultError> {
         let known = self.index.actor(actor_json);
         let ts_logical = match known.and_then(|known| known.ts_logical) {
             None => 1,
@@ -341,20 +347,15 @@ impl<'v> LogWriter<'v> {
             }
         };
         let timestamp = clock::now()?;
-        let note = known
+        let later = known
             .and_then(|known| known.timestamp)
-            .filter(|before| *before > timestamp)
-            .map(|before| {
-                format!(
-                    "the system clock is behind the actor's last event ({before}): this event's time goes backwards"
-                )
-            });
+            .filter(|before| *before > timestamp);
         let place = Place {
             prev: known.map(|known| known.head),
             ts_logical,
             timestamp,
         };
-        Ok((place, note))
+        Ok((place, later))
     }
 
     /// Adds a file of the vault, or replaces it, and renews the seal; gives the root.

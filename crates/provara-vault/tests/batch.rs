@@ -3,11 +3,13 @@
 
 mod common;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::time::Duration;
 
 use common::disk::{EIO, ENOSPC, Failing};
 use common::{Fixture, note, picture, remove_seal, request, strict, verifies};
+use provara_core::event::Draft;
+use provara_core::json::parse;
 use provara_vault::{
     AppendRequest, BatchOptions, ErrorClass, InitOptions, LogWriter, VaultError, VerifyOptions,
 };
@@ -265,4 +267,39 @@ fn whatever_the_disk_refuses_what_was_acknowledged_is_there() {
         "three groups, each with a seal: {failed} steps"
     );
     assert!(ahead > 0, "what is durable is not always sealed");
+}
+
+#[test]
+fn clocks_that_went_backwards_are_told_once() {
+    let fixture = Fixture::new();
+    let mut log = fixture.log();
+    for (actor, timestamp) in [
+        ("alice", "2098-01-01T00:00:00Z"),
+        ("bob", "2099-01-01T00:00:00Z"),
+    ] {
+        let early = Draft {
+            event_type: &"com.acme.audit.login".parse().unwrap(),
+            actor,
+            namespace: None,
+            payload: &parse(b"{}").unwrap(),
+            prev: None,
+            ts_logical: 1,
+            timestamp: timestamp.parse().unwrap(),
+        };
+        log.extend(early.sign(&fixture.keyfile.keys()[0]).unwrap().line);
+    }
+    fs::write(fixture.vault.log_path(), log).unwrap();
+    let writer = LogWriter::open(&fixture.vault).unwrap();
+    let mut batch = writer.batch(&fixture.keyfile, BatchOptions::default());
+    let next = ["alice", "bob", "alice", "carol"].map(|actor| note(actor, "x"));
+    batch.append(next.into()).unwrap();
+    let notes = batch.finish().unwrap().notes;
+    let told: Vec<_> = notes.iter().filter(|note| note.contains("clock")).collect();
+    assert_eq!(
+        told,
+        [
+            "the system clock is behind the last events of actors (as late as 2099-01-01T00:00:00.000000Z): the \
+             time of 2 events goes backwards"
+        ]
+    );
 }

@@ -19,6 +19,7 @@ use provara_core::event::{is_wrapped, payload_for};
 use provara_core::event_type::{CoreType, EventType};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::Keyfile;
+use provara_core::time::Timestamp;
 use provara_core::verify::REDACTION_TYPE;
 
 use crate::append::{AppendReceipt, AppendRequest, WRAPPED};
@@ -109,6 +110,8 @@ pub struct BatchWriter<'v> {
     events: u64,
     /// How many of them had their data wrapped.
     wrapped: u64,
+    /// How many of them have a time that goes backwards, and the latest time before one of those.
+    backwards: (u64, Option<Timestamp>),
     durable_events: u64,
     sealed_events: u64,
     last: Option<(EventId, KeyId)>,
@@ -143,6 +146,7 @@ impl<'v> LogWriter<'v> {
             started: false,
             events: 0,
             wrapped: 0,
+            backwards: (0, None),
             durable_events: 0,
             sealed_events: 0,
             last: None,
@@ -310,8 +314,10 @@ impl BatchWriter<'_> {
         if let Some(event_id) = writer.index.closed {
             return Err(VaultError::Closed { event_id });
         }
-        let (place, note) = writer.next_place(&prepared.actor, prepared.content.actor())?;
-        writer.notes.extend(note);
+        let (place, later) = writer.next_place(&prepared.actor, prepared.content.actor())?;
+        let (events, latest) = &mut self.backwards;
+        *events += u64::from(later.is_some());
+        *latest = later.max(*latest);
         if !self.started {
             self.started = true;
             if writer.index.unterminated {
@@ -500,17 +506,24 @@ impl BatchWriter<'_> {
     pub fn finish(&mut self) -> Result<BatchReceipt, VaultError> {
         self.put_down().map_err(|error| self.ended(error))?;
         self.writer.remember(self.keyfile);
-        let wrapped = match std::mem::take(&mut self.wrapped) {
-            0 => None,
-            1 => Some("1 event".to_owned()),
-            more => Some(format!("{more} events")),
+        let counted = |count: u64| match count {
+            1 => "1 event".to_owned(),
+            more => format!("{more} events"),
         };
-        self.writer.notes.extend(wrapped.map(|events| {
-            format!(
-                "the data of {events} does not have both 'subject' and 'predicate', so it became the \
-                 'value' of the payload, and what is absent was filled in"
-            )
-        }));
+        if let (events, Some(before)) = std::mem::take(&mut self.backwards) {
+            self.writer.notes.push(format!(
+                "the system clock is behind the last events of actors (as late as {before}): the time of \
+                 {} goes backwards",
+                counted(events)
+            ));
+        }
+        if self.wrapped > 0 {
+            self.writer.notes.push(format!(
+                "the data of {} does not have both 'subject' and 'predicate', so it became the 'value' of \
+                 the payload, and what is absent was filled in",
+                counted(std::mem::take(&mut self.wrapped))
+            ));
+        }
         Ok(BatchReceipt {
             events: self.events,
             last_event_id: self.last.map(|(id, _)| id),
