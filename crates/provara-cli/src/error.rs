@@ -94,7 +94,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         ),
         VaultError::NoSeal { .. } => format!(
             "Restore the vault, or its seal, from a copy. If you know why the seal is gone, 'provara \
-             manifest {vault} --new-seal' seals what stands there: a log that was cut or changed before is \
+             manifest {vault} --new-seal' seals what stands there, if it verifies: a log that was cut before is \
              then not told from an honest one."
         ),
         VaultError::BrokenLog { .. }

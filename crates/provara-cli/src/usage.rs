@@ -69,6 +69,17 @@ fn failure(error: &Error) -> Failure {
     failure.fix(fix(error))
 }
 
+/// What is missing, in words: alternatives come as `<--data <JSON>|--set <KEY=VALUE>>`.
+fn alternatives(missing: &str) -> String {
+    let inner = missing
+        .strip_prefix('<')
+        .filter(|text| text.starts_with("--"));
+    match inner.and_then(|text| text.strip_suffix('>')) {
+        Some(alternatives) => alternatives.replace(">|--", "> or --"),
+        None => missing.to_owned(),
+    }
+}
+
 fn fix(error: &Error) -> String {
     let command = command_of(std::env::args_os());
     let text = |kind| match error.get(kind) {
@@ -78,17 +89,10 @@ fn fix(error: &Error) -> String {
     };
     let help = format!("run '{command} --help'");
     if error.kind() == ErrorKind::MissingRequiredArgument
-        && let Some(missing) = text(ContextKind::InvalidArg)
+        && let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg)
     {
-        // Alternatives come as `<--data <JSON>|--set <KEY=VALUE>>`.
-        let alternatives = missing
-            .strip_prefix('<')
-            .filter(|text| text.starts_with("--"));
-        let missing = match alternatives.and_then(|text| text.strip_suffix('>')) {
-            Some(alternatives) => alternatives.replace(">|--", "> or --"),
-            None => missing,
-        };
-        return format!("Add {missing}; for examples {help}.");
+        let missing: Vec<_> = missing.iter().map(|text| alternatives(text)).collect();
+        return format!("Add {}; for examples {help}.", missing.join(", and "));
     }
     for kind in [
         ContextKind::SuggestedArg,
@@ -184,6 +188,10 @@ mod tests {
             (
                 &["p", "append", "v", "--type", "X"],
                 "Add --data <JSON|@FILE|-> or --set <KEY=VALUE> or --batch <FILE|->;",
+            ),
+            (
+                &["p", "append", "v"],
+                "Add --type <TYPE>, and --data <JSON|@FILE|-> or --set <KEY=VALUE> or --batch <FILE|->;",
             ),
             (
                 &["p", "export", "v", "--format", "csv"],

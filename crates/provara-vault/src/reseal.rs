@@ -5,6 +5,7 @@ use std::fs;
 use provara_core::id::Digest;
 use provara_core::keys::{KeyRegistry, Keyfile};
 use provara_core::manifest::FileEntry;
+use provara_core::verify::files::REQUIRED;
 use sha2::{Digest as _, Sha256};
 
 use crate::check;
@@ -19,7 +20,7 @@ use crate::seal::{
     SealReceipt, Staged, hash_file, leftovers, read_entries, remove_leftover, replaced_signature,
 };
 use crate::snapshot::LogSnapshot;
-use crate::vault::Vault;
+use crate::vault::{Vault, is_absence};
 use crate::walk::{Kind, walk};
 use crate::writer::{recover_tail, sealed_prefix};
 
@@ -41,8 +42,8 @@ impl Vault {
         self.make_seal(keyfile, false)
     }
 
-    /// As [`Vault::manifest`], and makes a first seal where there is none. A log that was cut or changed
-    /// by whoever removed the seal is then not told from an honest one: this is for whoever knows why
+    /// As [`Vault::manifest`], and makes a first seal where there is none, if the log verifies. One that was
+    /// cut by whoever removed the seal is then not told from an honest one: this is for whoever knows why
     /// the seal is gone. Without a manifest that says how far the log was sealed, only its last line can
     /// be torn.
     ///
@@ -60,6 +61,7 @@ impl Vault {
         let path = self.inner_file(layout::LOG)?;
         let log = lock_log(&path, self.lock_timeout())?;
         let mut notes = settle(self, &log)?;
+        self.refuse_missing_files()?;
         let before = match read_entries(self.path()) {
             Ok(entries) => Some(entries),
             Err(VaultError::Structure { reason, .. }) => {
@@ -91,11 +93,17 @@ impl Vault {
                 end = torn.unwrap_or(length);
                 let whole = &bytes[..end as usize];
                 keys = self.keys_after(&index, whole, sealed.unwrap_or(0), &registry);
+                if before.is_none() {
+                    // A first seal vouches for all of it.
+                    check::unsealed(whole, 0, &keys)?;
+                }
                 let events = index.key_events.iter().filter(|event| event.revokes);
                 revoked.extend(events.filter_map(KeyEvent::subject));
                 index.lines
             }
-            Err(error) if sealed.is_some_and(|sealed| breaks_from(&error, sealed)) => {
+            Err(error)
+                if before.is_none() || sealed.is_some_and(|sealed| breaks_from(&error, sealed)) =>
+            {
                 return Err(error);
             }
             Err(error) => {
@@ -189,6 +197,21 @@ impl Vault {
             signed_by: signer.map(|key| key.key_id()),
             notes,
         })
+    }
+
+    /// Refuses a vault that lacks a file that every vault has: sealed without it, it would not verify
+    /// either, and the digest that the seal has of it would be gone.
+    fn refuse_missing_files(&self) -> Result<(), VaultError> {
+        for file in REQUIRED {
+            let there = fs::symlink_metadata(self.path().join(file));
+            if there.is_err_and(|error| is_absence(&error)) {
+                return Err(VaultError::Structure {
+                    file: file.to_owned(),
+                    reason: "a file that every vault has is missing".to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Refuses a vault whose seal has lost its manifest, for `reason`: how far the log was sealed is then

@@ -88,10 +88,15 @@ impl Vault {
         loop {
             left -= 1;
             match self.examine_once(options) {
-                // A writer took the file away meanwhile: a leftover, or a checkpoint that a merge
-                // retired. The state that had it is no more; another one is taken.
+                // A writer took away meanwhile what was there: a leftover, a checkpoint that a merge
+                // retired, or the end of the log, which its disk refused to keep. The state that had it
+                // is no more; another one is taken.
                 Err(VaultError::Io { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound && left > 0 => {}
+                    if left > 0
+                        && matches!(
+                            source.kind(),
+                            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+                        ) => {}
                 result => return result,
             }
         }

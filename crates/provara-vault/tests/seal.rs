@@ -6,6 +6,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use common::{Fixture, codes, note, picture, remove_seal, request, strict};
+use provara_core::id::Digest;
+use provara_core::verify::files::REQUIRED;
 use provara_vault::{InitOptions, VaultError, VerifyOptions};
 
 fn strict_codes(fixture: &Fixture) -> Vec<String> {
@@ -17,34 +19,52 @@ fn strict_codes(fixture: &Fixture) -> Vec<String> {
 #[test]
 fn a_re_made_seal_covers_what_is_there_and_says_what_changed() {
     let fixture = Fixture::new();
-    fs::write(fixture.file("artifacts/cas/blob"), b"blob").unwrap();
-    fs::remove_file(fixture.file("policies/ontology/perception_ontology_v1.json")).unwrap();
+    let blob = fixture.file("artifacts/cas/blob");
+    let gone = fixture.file("artifacts/cas/gone");
+    fs::write(&gone, b"gone").unwrap();
+    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    fs::write(blob, b"blob").unwrap();
+    fs::remove_file(gone).unwrap();
     fs::write(
         fixture.file("policies/retention_policy.json"),
         b"{\"events\":\"permanent\"}\n",
     )
     .unwrap();
     let receipt = fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
-    assert_eq!((receipt.file_count, receipt.event_count), (7, 2));
+    assert_eq!((receipt.file_count, receipt.event_count), (8, 2));
     assert_eq!(receipt.signed_by, Some(fixture.receipt.root_key_id));
     let notes = receipt.notes.join("\n");
     for expected in [
         "artifacts/cas/blob is new",
-        "perception_ontology_v1.json is gone",
+        "artifacts/cas/gone is gone",
         "changed from 309 to 23",
     ] {
         assert!(notes.contains(expected), "{notes}");
     }
-    assert_eq!(
-        strict_codes(&fixture),
-        ["PROVARA_E302"],
-        "every vault has the ontology"
-    );
+    assert_eq!(strict_codes(&fixture), Vec::<String>::new());
     let again = fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
     assert_eq!(
         (again.merkle_root, again.notes),
         (receipt.merkle_root, Vec::new())
     );
+}
+
+#[test]
+fn what_no_seal_could_make_valid_is_not_sealed() {
+    let fixture = Fixture::new();
+    for file in REQUIRED {
+        let text = fs::read(fixture.file(file)).unwrap();
+        fs::remove_file(fixture.file(file)).unwrap();
+        let before = picture(fixture.vault.path());
+        let error = fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
+        assert!(
+            matches!(&error, VaultError::Structure { file: named, .. } if named == file),
+            "{error}"
+        );
+        assert_eq!(picture(fixture.vault.path()), before);
+        fs::write(fixture.file(file), text).unwrap();
+    }
+    assert_eq!(strict_codes(&fixture), Vec::<String>::new());
 }
 
 #[test]
@@ -226,13 +246,15 @@ fn without_a_seal_only_the_last_line_is_torn() {
         .unwrap()
         .replace("initialized", "init\0alized");
     fs::write(fixture.vault.log_path(), &hole).unwrap();
-    let receipt = fixture.vault.new_seal(Some(&fixture.keyfile)).unwrap();
-    assert!(
-        receipt.notes[1].contains("broken at line 2"),
-        "{:?}",
-        receipt.notes
-    );
+    let unreadable = fixture.vault.new_seal(Some(&fixture.keyfile));
+    assert!(matches!(
+        unreadable,
+        Err(VaultError::BrokenLog { line: 2, .. })
+    ));
     assert_eq!(fixture.log(), hole.as_bytes());
+    fs::write(fixture.vault.log_path(), hole.replace('\0', "i")).unwrap();
+    let forged = fixture.vault.new_seal(Some(&fixture.keyfile));
+    assert!(matches!(forged, Err(VaultError::BrokenLog { line: 2, .. })));
     assert!(!fixture.state().exists());
     // Room that the system had made for a line, and its end.
     remove_seal(&fixture.vault);
@@ -438,16 +460,17 @@ fn a_checkpoint_of_a_longer_log_shows_that_events_are_gone() {
 #[test]
 fn a_checkpoint_is_not_made_of_a_log_that_does_not_verify() {
     let fixture = Fixture::new();
-    let log = String::from_utf8(fixture.log()).unwrap();
-    fs::write(
-        fixture.vault.log_path(),
-        log.replace("initialized", "initialised"),
-    )
-    .unwrap();
-    // A log that is not the one that was sealed is not sealed anew; without the old seal it can be.
+    let log = fixture.log();
+    let other = String::from_utf8(log.clone())
+        .unwrap()
+        .replace("initialized", "initialised");
+    fs::write(fixture.vault.log_path(), &other).unwrap();
+    // No command seals such a log; whoever can write the vault's files can.
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
-    remove_seal(&fixture.vault);
-    fixture.vault.new_seal(Some(&fixture.keyfile)).unwrap();
+    let manifest = fs::read_to_string(fixture.file("manifest.json")).unwrap();
+    let [sealed, forged] = [&log[..], other.as_bytes()].map(|log| Digest::of(log).to_string());
+    let manifest = manifest.replace(&sealed, &forged);
+    fs::write(fixture.file("manifest.json"), manifest).unwrap();
     let before = picture(fixture.vault.path());
     let error = fixture
         .vault

@@ -13,8 +13,8 @@ use crate::vault;
 /// Every append does this by itself. It is needed after a file was added by hand, for example below
 /// artifacts/, or after an interrupted append. It changes no event. A log that does not begin with what
 /// was sealed, or is broken beyond it, is evidence: it is refused, and not sealed anew. So is a vault
-/// that has a Merkle root or a signature and no manifest, and one that has no seal at all, unless
-/// --new-seal is given. A signature of another seal, which may show that the log was longer, is kept
+/// that has a Merkle root or a signature and no manifest, one that has no seal at all, unless --new-seal
+/// is given, and one that lacks a file that every vault has. A signature of another seal, which may show that the log was longer, is kept
 /// outside the vault before another one takes its place, and a note names the file.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -37,8 +37,8 @@ pub(crate) struct ManifestArgs {
     #[arg(long, conflicts_with = "keyfile")]
     unsigned: bool,
 
-    /// Make a seal for a vault that has none: whoever removed it may have cut or changed the log
-    /// before, and then nothing tells
+    /// Make a seal for a vault that has none, if its log verifies: whoever removed it may have cut the
+    /// log before, and then nothing tells
     #[arg(long)]
     new_seal: bool,
 

@@ -320,7 +320,7 @@ fn a_note_that_many_events_give_is_told_once_with_their_number() {
     let answer = world.run(&["append", "vault", "--batch", "batch", "--json"]);
     assert_eq!(answer.code, 0, "{}", answer.stderr);
     assert_eq!(answer.stderr.matches("system clock").count(), 1);
-    let told = "this event's time goes backwards (3 events)\n";
+    let told = "the time of 3 events goes backwards\n";
     assert!(answer.stderr.contains(told), "{}", answer.stderr);
     assert_eq!(answer.stdout.lines().count(), 4);
     // Of one event, as it is.
@@ -328,6 +328,6 @@ fn a_note_that_many_events_give_is_told_once_with_their_number() {
     append_from_the_future(&world, &["a"]);
     std::fs::write(world.path("batch"), line("s", 1)).unwrap();
     let answer = world.run(&["append", "vault", "--batch", "batch", "--actor", "a"]);
-    let told = "this event's time goes backwards\n";
+    let told = "the time of 1 event goes backwards\n";
     assert!(answer.stderr.contains(told), "{}", answer.stderr);
 }

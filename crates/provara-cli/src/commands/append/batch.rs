@@ -80,9 +80,7 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
     let finished = batch.finish();
     let printed = print_receipts(batch.take_receipts(), &lines.guard).map_err(End::Unprinted);
     let receipt = finished.map_err(failed)?;
-    told_once(&receipt.notes)
-        .iter()
-        .for_each(|note| out::note(note));
+    receipt.notes.iter().for_each(|note| out::note(note));
     let done = match (receipt.events, receipt.last_event_id) {
         (events, Some(id)) => format!(
             "{} of the batch {} in and sealed, the last of them {id}",
@@ -113,21 +111,6 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
             receipt.merkle_root
         ),
     )
-}
-
-/// The notes in their order. One that several events gave is told once, with their number.
-fn told_once(notes: &[String]) -> Vec<String> {
-    let mut counts: HashMap<&str, u64> = HashMap::new();
-    for note in notes {
-        *counts.entry(note).or_default() += 1;
-    }
-    let first = notes.iter().filter_map(|note| {
-        Some(match counts.remove(note.as_str())? {
-            1 => note.clone(),
-            more => format!("{note} ({})", counted(more, "event")),
-        })
-    });
-    first.collect()
 }
 
 /// Hands the lines of the input to the writer, up to the first that cannot be appended.
