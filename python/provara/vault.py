@@ -203,7 +203,8 @@ class Vault:
                     )
                 except BatchError:
                     raise
-                except (UsageError, PluginError) as error:
+                # A TypeError is an actor or the like that is no str, from a caller without a type checker.
+                except (UsageError, PluginError, TypeError) as error:
                     if not atomic:
                         writer.flush()
                     appended = len(writer.receipts)
@@ -405,7 +406,9 @@ class Vault:
 
         return registry
 
-    def _resolve(self, name: str, payload: dict[str, Any], allow_unregistered: bool) -> str:
+    def _resolve(self, name: object, payload: dict[str, Any], allow_unregistered: bool) -> str:
+        if not isinstance(name, str):
+            raise UsageError(f"the type of an event is a str, not of type {type(name).__name__}")
         if name in RESERVED_CORE_TYPES:
             return name
         return self._judge(name, payload, allow_unregistered)
