@@ -57,6 +57,16 @@ NONSENSE: dict[bytes, tuple[int, object]] = {
     b'{"jsonrpc":"2.0","id":37,"method":"tools/list","params":{"cursor":5}}': (-32602, 37),
     b'{"jsonrpc":"2.0","id":38,"method":"resources/list","params":{"cursor":{}}}': (-32602, 38),
     b'{"jsonrpc":"2.0","id":39,"method":"prompts/list","params":{"_meta":[]}}': (-32602, 39),
+    **{
+        b'{"jsonrpc":"2.0","id":35,"method":"tools/call","params":{"name":"append_event","arguments":%s}}'
+        % arguments: (-32602, 35)
+        for arguments in (
+            b'{"type":"OBSERVATION","data":{"subject":"s","predicate":"p","value":1,"value":2}}',
+            b'{"type":"OBSERVATION","data":{"subject":"s","predicate":"p","value":[{"ok":1,"\\u006fk":2}]}}',
+            b'{"type":"OBSERVATION","type":"ASSERTION","data":{"subject":"s","predicate":"p","value":3}}',
+            b'{"type":"OBSERVATION","data":{},"data":{"subject":"s","predicate":"p","value":5}}',
+        )
+    },
 }
 
 # Parameters that do not fit a call.

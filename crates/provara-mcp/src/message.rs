@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use provara_core::json::ParseErrorKind;
+use provara_plugins::text::inline;
 use rmcp::RoleServer;
 use rmcp::model::{
     ErrorCode, ErrorData, JsonRpcMessage, PaginatedRequestParams, RequestId, ServerJsonRpcMessage,
@@ -59,7 +61,7 @@ impl Refused {
 
     /// Tells the operator.
     pub(crate) fn log(&self) {
-        let reason = provara_plugins::text::inline(&self.reason);
+        let reason = inline(&self.reason);
         eprintln!("provara mcp: refused a message: {reason}");
     }
 
@@ -90,6 +92,9 @@ impl Refused {
     }
 }
 
+/// The longest name of a member that is told whole, in characters.
+const LONGEST_NAME: usize = 100;
+
 /// The methods that list something, a page at a time.
 const LISTS: [&str; 4] = [
     "prompts/list",
@@ -102,14 +107,25 @@ const LISTS: [&str; 4] = [
 pub(crate) fn read(text: &[u8]) -> Result<Message, Refused> {
     // A mark of the byte order may be passed over (RFC 8259, section 8.1).
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let message = serde_json::from_slice(text).map_err(|error| explain(text, &error))?;
-    misread(text).map_or(Ok(message), Err)
+    if let Some(misread) = misread(text) {
+        return Err(misread);
+    }
+    serde_json::from_slice(text).map_err(|error| explain(text, &error))
 }
 
-/// What the protocol's library would take for something else: to it, parameters of a list that do not
-/// fit are none at all, and a client that turns pages would get the first one for ever.
+/// What the protocol's library would take for something else. Of two members of one name the last would
+/// count, and be signed. Parameters of a list that do not fit would be none at all, and a client that
+/// turns pages get the first one for ever.
 pub(crate) fn misread(text: &[u8]) -> Option<Refused> {
     let envelope: Envelope<'_> = serde_json::from_slice(text).ok()?;
+    if let Some(name) = twice(text) {
+        let reason = format!("an object has the member '{name}' twice");
+        return Some(Refused {
+            id: envelope.known_id(),
+            is_answer: envelope.is_answer(),
+            ..Refused::new(ErrorCode::INVALID_PARAMS, reason)
+        });
+    }
     let method = envelope.method.as_ref()?.as_str()?;
     // A notice of that name is none of the protocol, and not answered.
     let id = envelope.known_id()?;
@@ -120,6 +136,19 @@ pub(crate) fn misread(text: &[u8]) -> Option<Refused> {
         id: Some(id),
         ..Refused::new(ErrorCode::INVALID_PARAMS, reason)
     })
+}
+
+/// The name, or its start, of a member that an object anywhere in the text has twice. The library reads
+/// nothing in which this reader would stop earlier for another reason.
+fn twice(text: &[u8]) -> Option<String> {
+    match provara_core::json::parse(text).err()?.kind {
+        ParseErrorKind::DuplicateKey(name) if name.chars().nth(LONGEST_NAME).is_some() => {
+            let start: String = name.chars().take(LONGEST_NAME).collect();
+            Some(inline(&start).into_owned() + "…")
+        }
+        ParseErrorKind::DuplicateKey(name) => Some(inline(&name).into_owned()),
+        _ => None,
+    }
 }
 
 /// Whether a message asks for a session.
@@ -145,6 +174,11 @@ impl Envelope<'_> {
     fn known_id(&self) -> Option<RequestId> {
         let id = self.id.as_ref()?;
         RequestId::deserialize(id).ok()
+    }
+
+    /// Whether it would be an answer.
+    fn is_answer(&self) -> bool {
+        self.method.is_none() && (self.result.is_some() || self.error.is_some())
     }
 
     /// Why the parameters are none that any method could have.
@@ -198,8 +232,7 @@ fn explain(text: &[u8], error: &serde_json::Error) -> Refused {
     };
     Refused {
         id: known,
-        is_answer: envelope.method.is_none()
-            && (envelope.result.is_some() || envelope.error.is_some()),
+        is_answer: envelope.is_answer(),
         ..Refused::new(code, reason)
     }
 }
@@ -324,6 +357,46 @@ mod tests {
         ] {
             let text = format!(r#"{{"id":"a",{rest}}}"#);
             assert_eq!(refused(text.as_bytes()), (-32600, "a".into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_member_counts_that_stands_twice() {
+        let call = |rest: &str| {
+            let head = r#""jsonrpc":"2.0","id":1,"method":"tools/call","params""#;
+            format!(r#"{{{head}:{rest}}}"#)
+        };
+        for (params, name) in [
+            (r#"{"name":"a","name":"b"}"#, "name"),
+            (r#"{"name":"a","arguments":{"x":1,"x":1}}"#, "x"),
+            (
+                r#"{"name":"a","arguments":{"x":[0,{"ok":1,"\u006fk":2}]}}"#,
+                "ok",
+            ),
+            (
+                r#"{"name":"a","arguments":{"\u0007":1,"\u0007":2}}"#,
+                "\\u{7}",
+            ),
+            (r#"{"_meta":{"x":1,"x":2},"name":"a"}"#, "x"),
+        ] {
+            let text = call(params);
+            assert_eq!(refused(text.as_bytes()), (-32602, 1.into()), "{text}");
+            let told = read(text.as_bytes()).unwrap_err().text();
+            assert!(told.contains(&format!("'{name}' twice")), "{told}");
+        }
+        let long = "x".repeat(LONGEST_NAME);
+        let text = call(&format!(r#"{{"{long}y":1,"{long}y":2}}"#));
+        let told = read(text.as_bytes()).unwrap_err().text();
+        assert!(told.contains(&format!("'{long}…'")), "{told}");
+        // An answer is refused, and not answered.
+        let answer = br#"{"jsonrpc":"2.0","id":1,"result":{"x":1,"x":2}}"#;
+        assert_eq!(read(answer).unwrap_err().answer(), None);
+        // What is as deep as can be, and has numbers of every kind, is taken as before.
+        let deep = "[".repeat(124) + &"]".repeat(124);
+        let numbers = "[-0,1e-400,0.10000000000000000555,123456789012345678901234567890,1e308]";
+        for value in [deep.as_str(), numbers, r#"{"x":{"x":1},"X":2}"#] {
+            let text = call(&format!(r#"{{"name":"a","arguments":{{"x":{value}}}}}"#));
+            assert!(read(text.as_bytes()).is_ok(), "{text}");
         }
     }
 
