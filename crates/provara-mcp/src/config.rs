@@ -196,16 +196,7 @@ impl Config {
         if self.vaults.is_empty() && self.init_dir.is_none() {
             return Err(ConfigError::NoVault);
         }
-        for (at, vault) in self.vaults.iter().enumerate() {
-            // Names are told apart by more than letter case, as file systems may not.
-            let same = |other: &VaultSpec| other.name.0.eq_ignore_ascii_case(&vault.name.0);
-            if self.vaults[..at].iter().any(same) {
-                return Err(ConfigError::SameName(vault.name.clone()));
-            }
-        }
-        for path in self.export_dir.iter().chain(&self.init_dir) {
-            self.check_directory(path)?;
-        }
+        check_places(&self.vaults, self.export_dir.iter().chain(&self.init_dir))?;
         let Transport::Http(http) = &self.transport else {
             return Ok(());
         };
@@ -214,26 +205,6 @@ impl Config {
             None if !http.listen.ip().is_loopback() => Err(ConfigError::TokenNeeded(http.listen)),
             _ => Ok(()),
         }
-    }
-
-    /// A directory for outputs exists and lies in no vault.
-    fn check_directory(&self, path: &Path) -> Result<(), ConfigError> {
-        let refuse = |reason: String| ConfigError::Directory {
-            path: path.to_owned(),
-            reason,
-        };
-        let real = std::fs::canonicalize(path).map_err(|error| refuse(error.to_string()))?;
-        if !real.is_dir() {
-            return Err(refuse("it is not a directory".to_owned()));
-        }
-        for vault in &self.vaults {
-            let vault_path = std::fs::canonicalize(&vault.path);
-            if vault_path.is_ok_and(|vault| real.starts_with(vault)) {
-                let name = &vault.name;
-                return Err(refuse(format!("it lies in the vault '{name}'")));
-            }
-        }
-        Ok(())
     }
 
     /// Whether a tool of this name may be seen and called.
@@ -246,6 +217,46 @@ impl Config {
         let is_idle = |pattern: &&String| !tools.clone().any(|tool| matches(pattern, tool));
         self.allow_tools.iter().filter(is_idle).cloned().collect()
     }
+}
+
+/// Checks that no two vaults have one name, and that each of the directories for outputs exists and lies
+/// in no vault.
+///
+/// # Errors
+/// [`ConfigError::SameName`] and [`ConfigError::Directory`].
+pub fn check_places<'a>(
+    vaults: &[VaultSpec],
+    directories: impl IntoIterator<Item = &'a PathBuf>,
+) -> Result<(), ConfigError> {
+    for (at, vault) in vaults.iter().enumerate() {
+        // Names are told apart by more than letter case, as file systems may not.
+        let same = |other: &VaultSpec| other.name.0.eq_ignore_ascii_case(&vault.name.0);
+        if vaults[..at].iter().any(same) {
+            return Err(ConfigError::SameName(vault.name.clone()));
+        }
+    }
+    directories
+        .into_iter()
+        .try_for_each(|path| check_directory(vaults, path))
+}
+
+fn check_directory(vaults: &[VaultSpec], path: &Path) -> Result<(), ConfigError> {
+    let refuse = |reason: String| ConfigError::Directory {
+        path: path.to_owned(),
+        reason,
+    };
+    let real = std::fs::canonicalize(path).map_err(|error| refuse(error.to_string()))?;
+    if !real.is_dir() {
+        return Err(refuse("it is not a directory".to_owned()));
+    }
+    for vault in vaults {
+        let vault_path = std::fs::canonicalize(&vault.path);
+        if vault_path.is_ok_and(|vault| real.starts_with(vault)) {
+            let name = &vault.name;
+            return Err(refuse(format!("it lies in the vault '{name}'")));
+        }
+    }
+    Ok(())
 }
 
 /// Whether `text` fits `pattern`, in which `*` stands for any text.

@@ -30,6 +30,8 @@ pub struct Entry {
     pub command: String,
     /// Its arguments.
     pub arguments: Vec<String>,
+    /// The variables that it gets beside those of the client, by name.
+    pub environment: Vec<(String, String)>,
 }
 
 /// Why a configuration was not written. The file is as it was.
@@ -119,6 +121,13 @@ impl Client {
         }
         value.insert("command".to_owned(), json!(entry.command));
         value.insert("args".to_owned(), json!(entry.arguments));
+        if !entry.environment.is_empty() {
+            let variables = entry.environment.iter().cloned();
+            let variables: Map<_, _> = variables
+                .map(|(name, value)| (name, value.into()))
+                .collect();
+            value.insert("env".to_owned(), Value::Object(variables));
+        }
         Value::Object(value)
     }
 
@@ -206,12 +215,21 @@ fn toml(entry: &Entry) -> String {
         .iter()
         .map(|text| toml_string(text))
         .collect();
-    format!(
+    let mut table = format!(
         "[mcp_servers.{}]\ncommand = {}\nargs = [{}]\n",
         toml_string(&entry.name),
         toml_string(&entry.command),
         arguments.join(", ")
-    )
+    );
+    if !entry.environment.is_empty() {
+        let variables: Vec<_> = entry
+            .environment
+            .iter()
+            .map(|(name, value)| format!("{} = {}", toml_string(name), toml_string(value)))
+            .collect();
+        table.push_str(&format!("env = {{ {} }}\n", variables.join(", ")));
+    }
+    table
 }
 
 /// The parts of a dotted key of TOML, such as `a."b.c"`, and what stands behind it.
@@ -267,6 +285,16 @@ fn with_toml(entry: &Entry, text: &str) -> Result<(String, bool), String> {
             current.clear();
             current.push(line.to_owned());
         } else if let Some(table) = table(line) {
+            let [servers, name] = wanted;
+            // Beside a member of that name it would make the file one that the client cannot read.
+            if !entry.environment.is_empty()
+                && table.starts_with(&[servers, name, "env"].map(ToOwned::to_owned))
+            {
+                return Err(format!(
+                    "'{}' in it is a table of its own, and the server needs variables",
+                    table.join(".")
+                ));
+            }
             current = table;
         } else if current.len() < 2
             && let Some((key, rest)) = dotted(line)
@@ -360,7 +388,34 @@ mod tests {
             name: "provara".to_owned(),
             command: "/opt/a b/provara".to_owned(),
             arguments: vec!["mcp".to_owned(), "--vault".to_owned(), "v=/x\"y".to_owned()],
+            environment: Vec::new(),
         }
+    }
+
+    #[test]
+    fn variables_stand_where_the_client_looks_for_them() {
+        let mut entry = entry();
+        entry.environment = vec![
+            (
+                "PROVARA_PYTHON".to_owned(),
+                "/opt/a \"b\"/python3".to_owned(),
+            ),
+            ("PROVARA_PLUGINS".to_owned(), "a.b:C,d".to_owned()),
+        ];
+        let json: Value = serde_json::from_str(&Client::VsCode.snippet(&entry)).unwrap();
+        let expected =
+            json!({"PROVARA_PYTHON": "/opt/a \"b\"/python3", "PROVARA_PLUGINS": "a.b:C,d"});
+        assert_eq!(json["servers"]["provara"]["env"], expected);
+        let toml = Client::Codex.snippet(&entry);
+        let line =
+            r#"env = { "PROVARA_PYTHON" = "/opt/a \"b\"/python3", "PROVARA_PLUGINS" = "a.b:C,d" }"#;
+        assert!(toml.ends_with(&format!("]\n{line}\n")), "{toml}");
+        assert_eq!(with_toml(&entry, &toml).unwrap(), (toml, false));
+        // A table of that name stands beside a server without variables only.
+        let table = "[mcp_servers.provara.env]\nA = \"1\"\n";
+        assert!(with_toml(&entry, table).is_err());
+        entry.environment.clear();
+        assert!(with_toml(&entry, table).is_ok());
     }
 
     #[test]

@@ -62,7 +62,7 @@ use std::time::Duration;
 
 pub use config::{
     Config, ConfigError, HttpSettings, PluginSettings, Transport, VaultName, VaultNameError,
-    VaultSpec,
+    VaultSpec, check_places,
 };
 pub use words::{Trouble, Words};
 

@@ -224,10 +224,7 @@ pub(crate) fn run(args: &McpArgs) -> Result<(), Failure> {
 fn serve(args: &ServeArgs) -> Result<(), Failure> {
     // What is not there, or not right, is the operator's mistake, not the agent's.
     let keyfile = look_at(&args.vaults, &args.key, args.read_only)?;
-    let actor = vault::actor(args.actor.as_deref())?;
-    if actor.is_empty() && !args.read_only {
-        return Err(error::vault_failure(VaultError::EmptyActor, Path::new("")));
-    }
+    let actor = actor(args.actor.as_deref(), args.read_only)?;
     let token = vault::environment("PROVARA_MCP_TOKEN").map(std::ffi::OsString::into_string);
     let token = token.transpose().map_err(|_| {
         Failure::new(Exit::Usage, "PROVARA_MCP_TOKEN is not UTF-8.")
@@ -265,6 +262,15 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
         },
     };
     provara_mcp::serve(config, Box::new(CommandLine)).map_err(|error| serve_failure(&error))
+}
+
+/// Who appends. A server that appends for nobody is not started, and not configured.
+fn actor(option: Option<&str>, read_only: bool) -> Result<String, Failure> {
+    let actor = vault::actor(option)?;
+    if actor.is_empty() && !read_only {
+        return Err(error::vault_failure(VaultError::EmptyActor, Path::new("")));
+    }
+    Ok(actor)
 }
 
 /// Looks whether the vaults are there, and can be appended to if they are to be. Gives the keyfile that
@@ -435,12 +441,14 @@ fn entry(args: &InstallArgs) -> Result<Entry, Failure> {
     let mut arguments = vec!["mcp".to_owned()];
     // The client starts the server in an environment of its own.
     let keyfile = look_at(&args.vaults, &args.key, args.read_only)?;
+    provara_mcp::check_places(&args.vaults, args.export_dir.iter().chain(&args.init_dir))
+        .map_err(|error| serve_failure(&error.into()))?;
     for spec in &args.vaults {
         let path = absolute(&spec.path)?;
         arguments.extend(["--vault".to_owned(), format!("{}={path}", spec.name)]);
     }
     if args.actor.is_some() || vault::environment("PROVARA_ACTOR").is_some() {
-        let actor = vault::actor(args.actor.as_deref())?;
+        let actor = actor(args.actor.as_deref(), args.read_only)?;
         arguments.extend(["--actor".to_owned(), actor]);
     }
     if let Some(keyfile) = &keyfile {
@@ -478,5 +486,29 @@ fn entry(args: &InstallArgs) -> Result<Entry, Failure> {
         name: args.name.clone(),
         command: absolute(&command)?,
         arguments,
+        environment: environment(absolute)?,
     })
+}
+
+/// What finds plugins and has no option: the variables that are set here.
+fn environment(
+    absolute: impl Fn(&Path) -> Result<String, Failure>,
+) -> Result<Vec<(String, String)>, Failure> {
+    let mut environment = Vec::new();
+    for name in ["PROVARA_PYTHON", "PROVARA_PLUGINS"] {
+        let Some(value) = vault::environment(name) else {
+            continue;
+        };
+        // A name without a slash is looked up on PATH, and a list of modules is none of paths.
+        let is_path = name == "PROVARA_PYTHON" && Path::new(&value).components().count() > 1;
+        let value = match is_path {
+            true => absolute(Path::new(&value))?,
+            false => value.into_string().map_err(|_| {
+                Failure::new(Exit::Usage, format!("{name} is not UTF-8."))
+                    .fix("Clients take UTF-8 only: use another name.")
+            })?,
+        };
+        environment.push((name.to_owned(), value));
+    }
+    Ok(environment)
 }

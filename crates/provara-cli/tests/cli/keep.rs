@@ -272,8 +272,11 @@ fn a_client_starts_the_server_with_what_was_given() {
             command
                 .env("PROVARA_KEYFILE", "away.json")
                 .env("PROVARA_ACTOR", "robot")
+                .env("PROVARA_PYTHON", "trap/python3")
+                .env("PROVARA_PLUGINS", "a.b:C,d")
         })
     };
+    fs::create_dir(world.path("new")).unwrap();
     // The server would not start with it.
     install(&[]).refused(3, "There is no keyfile at 'away.json'");
     for name in ["away.json", "mine.json"] {
@@ -310,6 +313,9 @@ fn a_client_starts_the_server_with_what_was_given() {
         "require"
     ]);
     assert_eq!(printed["mcpServers"]["provara"]["args"], expected);
+    let expected =
+        serde_json::json!({"PROVARA_PYTHON": "<here>/trap/python3", "PROVARA_PLUGINS": "a.b:C,d"});
+    assert_eq!(printed["mcpServers"]["provara"]["env"], expected);
     let other = install(&["--keyfile", "mine.json"]);
     assert!(
         other.stdout.contains("<here>/mine.json"),
@@ -326,6 +332,37 @@ fn a_client_starts_the_server_with_what_was_given() {
         "{}",
         without.stderr
     );
+}
+
+#[test]
+fn what_the_server_would_not_start_with_is_not_written() {
+    let world = World::with_vault();
+    fs::write(world.path("file"), "").unwrap();
+    for (more, words) in [
+        (["--vault", "VAULT=vault"], "two vaults are called 'VAULT'"),
+        (["--export-dir", "gone"], "'gone' cannot be used"),
+        (["--init-dir", "gone"], "'gone' cannot be used"),
+        (["--export-dir", "file"], "it is not a directory"),
+        (
+            ["--init-dir", "vault/events"],
+            "it lies in the vault 'vault'",
+        ),
+        (["--actor", ""], "actor's name is empty"),
+    ] {
+        let install = [
+            "mcp", "install", "--client", "cursor", "--write", "--config", "c.json",
+        ];
+        let given = |command: &[&str]| world.run(&[command, &["--vault", "vault"], &more].concat());
+        let (served, written) = (given(&["mcp"]), given(&install));
+        assert_eq!(served.code, 2, "{}", served.stderr);
+        assert!(
+            served.stderr.to_lowercase().contains(&words.to_lowercase()),
+            "{}",
+            served.stderr
+        );
+        assert_eq!((written.code, &written.stderr), (2, &served.stderr));
+        assert!(!world.path("c.json").exists());
+    }
 }
 
 #[test]
