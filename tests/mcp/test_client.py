@@ -422,6 +422,19 @@ def test_what_the_operator_got_wrong_is_told_at_the_start(plain: Make, vault: Pa
     assert done.returncode == 0 and "has no keyfile of its own" in done.stderr
 
 
+def test_a_number_too_large_is_told_without_its_digits(plain: Make, vault: Path) -> None:
+    async def run() -> None:
+        async with connected(plain("--vault", vault), "stdio") as session:
+            for number in (6.022e23, -1e308, 2.0**53, 10**30):
+                data = DOOR | {"value": [number]}
+                words = await refused(session, "append_event", type="OBSERVATION", data=data)
+                headline, fix = words.splitlines()
+                assert "value[0]: the number is beyond ±(2^53-1), too large to be kept" in headline, words
+                assert len(headline) < 120 and fix.startswith("Fix: Write the number as a string"), words
+
+    anyio.run(run)
+
+
 def test_patterns_that_fit_no_tool_are_told(acme: Make, vault: Path) -> None:
     patterns = ["get_*", "verify_vualt", "export_vault", "append_com_acme_*", "append_com_amce", "*_nothing"]
     options = [word for pattern in patterns for word in ("--allow-tool", pattern)]

@@ -21,7 +21,7 @@ pub(crate) fn check(
 ) -> Result<(), Refusal> {
     let tree = Value::Object(arguments.clone());
     schema
-        .validate(&evidence(&tree))
+        .validate(&evidence(&tree)?)
         .map_err(|violations| told(tool, &violations))
 }
 
@@ -40,29 +40,51 @@ fn told(tool: &str, found: &SchemaViolations) -> Refusal {
 /// A value as it will be signed, with number tokens.
 ///
 /// A transport that has read a number as binary64 no longer knows whether it was written with more
-/// digits than fit. So every number that may have lost some is given as an integer beyond the safe
-/// range, which the canonical form refuses with the advice to write it as a string.
-pub(crate) fn evidence(value: &Value) -> Json<'static> {
-    match value {
+/// digits than fit. So every number that may have lost some is refused; integers that were kept whole are
+/// left to the canonical form.
+pub(crate) fn evidence(value: &Value) -> Result<Json<'static>, Refusal> {
+    exact(value).map_err(|path| {
+        let path = path.strip_prefix('.').unwrap_or(&path);
+        // Not which number: that is known no longer, or has 300 digits.
+        Refusal::new(
+            &format!("{path}: the number is beyond ±(2^53-1), too large to be kept exactly."),
+            "Write the number as a string, for example \"12345678901234567890\".",
+        )
+    })
+}
+
+/// As [`evidence`]; or where the first number stands that may have lost digits.
+fn exact(value: &Value) -> Result<Json<'static>, String> {
+    Ok(match value {
         Value::Null => Json::Null,
         Value::Bool(bool) => Json::Bool(*bool),
         Value::String(text) => Json::String(text.clone().into()),
         Value::Number(number) => {
             let token = match number.as_f64() {
                 Some(float) if number.is_f64() && float.abs() < SAFE => es_number(float),
-                Some(float) if number.is_f64() => format!("{float:.0}"),
+                Some(_) if number.is_f64() => return Err(String::new()),
                 _ => number.to_string(),
             };
             Json::Number(token.into())
         }
-        Value::Array(items) => Json::Array(items.iter().map(evidence).collect()),
-        Value::Object(members) => Json::Object(
-            members
-                .iter()
-                .map(|(name, value)| (name.clone().into(), evidence(value)))
-                .collect(),
-        ),
-    }
+        Value::Array(items) => {
+            let item = |(at, item)| exact(item).map_err(|path| format!("[{at}]{path}"));
+            Json::Array(
+                items
+                    .iter()
+                    .enumerate()
+                    .map(item)
+                    .collect::<Result<_, _>>()?,
+            )
+        }
+        Value::Object(members) => {
+            let member = |(name, value): (&String, &Value)| match exact(value) {
+                Ok(value) => Ok((name.clone().into(), value)),
+                Err(path) => Err(format!(".{name}{path}")),
+            };
+            Json::Object(members.iter().map(member).collect::<Result<_, _>>()?)
+        }
+    })
 }
 
 /// A text that the schema has let through, if it was given.
@@ -92,7 +114,7 @@ mod tests {
 
     fn canonical(text: &str) -> Option<String> {
         let value = serde_json::from_str(text).unwrap();
-        jcs(&evidence(&value))
+        jcs(&evidence(&value).ok()?)
             .ok()
             .map(|bytes| String::from_utf8(bytes).unwrap())
     }
@@ -115,5 +137,11 @@ mod tests {
         ] {
             assert_eq!(canonical(lost), None, "{lost}");
         }
+        let lost = serde_json::json!({"a": 1, "b": [0, {"c": -1e300}]});
+        let Refusal(told) = evidence(&lost).unwrap_err();
+        assert!(
+            told.starts_with("ERROR: b[1].c: the number is beyond ±(2^53-1), too large"),
+            "{told}"
+        );
     }
 }

@@ -21,7 +21,7 @@ use crate::words::Trouble;
 pub(super) fn any(call: &Call, job: &Handle) -> Result<Answer, Refusal> {
     let name = args::text(&call.arguments, "type").unwrap_or_default();
     let empty = Value::Object(serde_json::Map::new());
-    let data = args::evidence(call.arguments.get("data").unwrap_or(&empty));
+    let data = args::evidence(call.arguments.get("data").unwrap_or(&empty))?;
     let event_type = match name.parse() {
         Ok(EventType::Core(core)) => EventType::Core(core),
         _ => return custom(call, name, data, job),
@@ -46,7 +46,7 @@ pub(super) fn typed(
             ));
         }
         match call.arguments.get("data") {
-            Some(data @ Value::Object(_)) => args::evidence(data),
+            Some(data @ Value::Object(_)) => args::evidence(data)?,
             _ => {
                 return Err(Refusal::new(
                     "The event's data is missing, or is not an object.",
@@ -55,7 +55,7 @@ pub(super) fn typed(
             }
         }
     } else {
-        args::evidence(&Value::Object(call.arguments.clone()))
+        args::evidence(&Value::Object(call.arguments.clone()))?
     };
     custom(call, name, data, job)
 }
