@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::{Fixture, codes, note, picture, request, verifies};
 use provara_core::event::{Namespace, PayloadError};
 use provara_core::keys::{Keyfile, SigningKey};
-use provara_vault::{AppendRequest, ErrorClass, InitOptions, VaultError, VerifyOptions};
+use provara_vault::{AppendRequest, ErrorClass, VaultError, VerifyOptions};
 
 /// The append is refused, and not a byte of the vault is another.
 fn refused(fixture: &Fixture, request: &AppendRequest) -> VaultError {
@@ -188,10 +188,7 @@ fn a_redaction_of_an_event_verifies() {
 
 #[test]
 fn a_key_in_another_role_signs_when_it_is_asked_for() {
-    let fixture = Fixture::with(&InitOptions {
-        quorum: true,
-        ..InitOptions::default()
-    });
+    let fixture = Fixture::with_quorum();
     let quorum = fixture.receipt.quorum_key_id.unwrap();
     let by_quorum = AppendRequest {
         key_id: Some(quorum),

@@ -11,7 +11,7 @@ use common::{Fixture, note, picture, remove_seal, request, strict, verifies};
 use provara_core::event::Draft;
 use provara_core::json::parse;
 use provara_vault::{
-    AppendRequest, BatchOptions, ErrorClass, InitOptions, LogWriter, VaultError, VerifyOptions,
+    AppendRequest, BatchOptions, ErrorClass, LogWriter, VaultError, VerifyOptions,
 };
 
 fn requests(count: usize) -> Vec<AppendRequest<'static>> {
@@ -147,10 +147,7 @@ fn an_atomic_batch_is_all_or_nothing() {
 
 #[test]
 fn a_key_event_takes_effect_within_the_batch() {
-    let fixture = Fixture::with(&InitOptions {
-        quorum: true,
-        ..InitOptions::default()
-    });
+    let fixture = Fixture::with_quorum();
     let root = fixture.receipt.root_key_id;
     let quorum = fixture.receipt.quorum_key_id.unwrap();
     let revocation = AppendRequest {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use common::{Fixture, codes, note, remove_seal, rotation, strict};
 use provara_core::json;
 use provara_core::keys::{Keyfile, SigningKey};
-use provara_vault::{InitOptions, Vault, VerifyOptions, read_keyfile};
+use provara_vault::{Vault, VerifyOptions, read_keyfile};
 
 /// Makes this test program a writer: the vault, the actor, and how many events.
 const WRITER: &str = "PROVARA_TEST_WRITER";
@@ -202,14 +202,8 @@ fn a_line_end_that_a_writer_adds_is_no_blank_line() {
 
 #[test]
 fn a_rotation_amid_its_append_is_no_fault() {
-    let fixture = Fixture::with(&InitOptions {
-        quorum: true,
-        ..InitOptions::default()
-    });
-    let (root, quorum) = (
-        fixture.receipt.root_key_id,
-        fixture.receipt.quorum_key_id.unwrap(),
-    );
+    let fixture = Fixture::with_quorum();
+    let (root, quorum) = fixture.root_and_quorum();
     let new = SigningKey::from_seed(&[5; 32]);
     let _writer = amid(&fixture, || {
         for request in rotation(root, &new, quorum) {

@@ -24,9 +24,7 @@ use std::sync::{Arc, Mutex};
 use common::{Fixture, note, request};
 use provara_core::keys::{Keyfile, SigningKey};
 use provara_vault::layer::{FileLayer, SystemFiles, Temporary};
-use provara_vault::{
-    AppendRequest, BatchOptions, InitOptions, MergeOptions, MergeOrder, Vault, VerifyOptions,
-};
+use provara_vault::{AppendRequest, BatchOptions, MergeOptions, MergeOrder, Vault, VerifyOptions};
 
 const SECTOR: usize = 512;
 
@@ -300,17 +298,11 @@ fn files_of(vault: &Path) -> Files {
 
 /// Runs the workload; gives the files at its start and every change.
 fn record() -> (Files, Keyfile, Vec<Change>) {
-    let fixture = Fixture::with(&InitOptions {
-        quorum: true,
-        ..InitOptions::default()
-    });
+    let fixture = Fixture::with_quorum();
     let start = files_of(fixture.vault.path());
     let layer = Arc::new(Recording::default());
     let vault = fixture.vault.clone().with_layer(layer.clone());
-    let (root, quorum) = (
-        fixture.receipt.root_key_id,
-        fixture.receipt.quorum_key_id.unwrap(),
-    );
+    let (root, quorum) = fixture.root_and_quorum();
     let new = SigningKey::from_seed(&[5; 32]);
     let mut keys = fixture.keyfile.keys().to_vec();
     keys.push(new.clone());

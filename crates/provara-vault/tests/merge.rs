@@ -10,8 +10,7 @@ use provara_core::json::{self, Value};
 use provara_core::keys::{Keyfile, SigningKey};
 use provara_core::merge::delta;
 use provara_vault::{
-    InitOptions, MergeOptions, MergeOrder, MergeReceipt, MergeRefusal, Vault, VaultError,
-    VerifyOptions,
+    MergeOptions, MergeOrder, MergeReceipt, MergeRefusal, Vault, VaultError, VerifyOptions,
 };
 
 /// A vault with two events, and a copy of it; each then has events of its own.
@@ -311,19 +310,13 @@ fn a_key_that_the_other_side_wrote_into_its_list_is_not_trusted() {
 
 #[test]
 fn a_rotation_comes_with_its_keys_and_its_revoked_key_seals_no_more() {
-    let fixture = Fixture::with(&InitOptions {
-        quorum: true,
-        ..InitOptions::default()
-    });
+    let fixture = Fixture::with_quorum();
     let other = copy(&fixture.vault, &fixture.outside().join("copy"));
     fixture
         .vault
         .append(&note("here", "1"), &fixture.keyfile)
         .unwrap();
-    let (root, quorum) = (
-        fixture.receipt.root_key_id,
-        fixture.receipt.quorum_key_id.unwrap(),
-    );
+    let (root, quorum) = fixture.root_and_quorum();
     let new = SigningKey::from_seed(&[5; 32]);
     for event in rotation(root, &new, quorum) {
         other.append(&event, &fixture.keyfile).unwrap();

@@ -7,7 +7,7 @@ use std::io::Write;
 
 use common::{Fixture, codes, note, picture, request, verifies};
 use provara_core::keys::SigningKey;
-use provara_vault::{AppendRequest, InitOptions, VaultError, VerifyOptions};
+use provara_vault::{AppendRequest, VaultError, VerifyOptions};
 
 fn extend(fixture: &Fixture, bytes: &[u8]) {
     let mut log = OpenOptions::new()
@@ -242,10 +242,7 @@ fn temporary_files_of_an_interrupted_writer_are_cleared() {
 fn keys_are_brought_in_line_after_a_crash_in_a_rotation() {
     // The log has the revocation; of keys.json and the seal any part may be old.
     for new in 0..16 {
-        let fixture = Fixture::with(&InitOptions {
-            quorum: true,
-            ..InitOptions::default()
-        });
+        let fixture = Fixture::with_quorum();
         let files = [
             "identity/keys.json",
             "manifest.json",
@@ -253,10 +250,7 @@ fn keys_are_brought_in_line_after_a_crash_in_a_rotation() {
             "manifest.sig",
         ];
         let old = files.map(|file| fs::read(fixture.file(file)).unwrap());
-        let (root, quorum) = (
-            fixture.receipt.root_key_id,
-            fixture.receipt.quorum_key_id.unwrap(),
-        );
+        let (root, quorum) = fixture.root_and_quorum();
         let data = format!(
             r#"{{"revoked_key_id":"{root}","reason":"lost","trust_boundary_event_id":null,"revoked_at_utc":"2026-01-01T00:00:00Z"}}"#
         );
@@ -301,14 +295,8 @@ fn keys_are_brought_in_line_after_a_crash_in_a_rotation() {
 
 #[test]
 fn rotations_by_hand_keep_the_rules() {
-    let fixture = Fixture::with(&InitOptions {
-        quorum: true,
-        ..InitOptions::default()
-    });
-    let (root, quorum) = (
-        fixture.receipt.root_key_id,
-        fixture.receipt.quorum_key_id.unwrap(),
-    );
+    let fixture = Fixture::with_quorum();
+    let (root, quorum) = fixture.root_and_quorum();
     let new = SigningKey::from_seed(&[5; 32]);
     let revoke = |revoked: &str, boundary: &str| {
         format!(

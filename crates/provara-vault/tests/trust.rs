@@ -10,17 +10,10 @@ use common::{Fixture, copy, note, picture, rotation, verifies};
 use provara_core::canonical::jcs;
 use provara_core::json::{self, Value};
 use provara_core::keys::{KeyRegistry, KeyStatus, Keyfile, SigningKey};
-use provara_vault::{InitOptions, MergeOptions, MergeRefusal, Vault, VaultError};
+use provara_vault::{MergeOptions, MergeRefusal, Vault, VaultError};
 
 const KEYS: &str = "identity/keys.json";
 const SEAL: [&str; 3] = ["manifest.json", "merkle_root.txt", "manifest.sig"];
-
-fn with_quorum() -> Fixture {
-    Fixture::with(&InitOptions {
-        quorum: true,
-        ..InitOptions::default()
-    })
-}
 
 fn read(vault: &Vault, files: &[&str]) -> Vec<(String, Vec<u8>)> {
     let content = |file: &&str| fs::read(vault.path().join(file)).unwrap();
@@ -89,15 +82,12 @@ fn the_seal_from_before_a_rotation_lets_no_key_in() {
     // With `keys.json` from before the rotation too, or as the rotation left it.
     for old_keys in [true, false] {
         for edit in edits {
-            let fixture = with_quorum();
+            let fixture = Fixture::with_quorum();
             let before = match old_keys {
                 true => read(&fixture.vault, &[&SEAL[..], &[KEYS]].concat()),
                 false => read(&fixture.vault, &SEAL),
             };
-            let (root, quorum) = (
-                fixture.receipt.root_key_id,
-                fixture.receipt.quorum_key_id.unwrap(),
-            );
+            let (root, quorum) = fixture.root_and_quorum();
             for event in rotation(root, &new, quorum) {
                 fixture.vault.append(&event, &fixture.keyfile).unwrap();
             }
@@ -114,17 +104,14 @@ fn a_writer_goes_on_from_every_state_that_a_rotation_leaves() {
     // Whether the promoted key was listed before, by hand.
     for listed in [false, true] {
         for taken_in in 0..=2 {
-            let fixture = with_quorum();
+            let fixture = Fixture::with_quorum();
             if listed {
                 edit_keys(&fixture.vault, |registry| add_key(registry, &new));
                 fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
             }
             let seal = read(&fixture.vault, &SEAL);
             let mut keys = vec![read(&fixture.vault, &[KEYS])];
-            let (root, quorum) = (
-                fixture.receipt.root_key_id,
-                fixture.receipt.quorum_key_id.unwrap(),
-            );
+            let (root, quorum) = fixture.root_and_quorum();
             for event in rotation(root, &new, quorum) {
                 fixture.vault.append(&event, &fixture.keyfile).unwrap();
                 keys.push(read(&fixture.vault, &[KEYS]));
@@ -142,17 +129,14 @@ fn a_writer_goes_on_from_every_state_that_a_rotation_leaves() {
 
 #[test]
 fn a_list_of_keys_in_another_form_is_kept_unless_a_rotation_was_torn_in_two() {
-    let fixture = with_quorum();
+    let fixture = Fixture::with_quorum();
     let new = SigningKey::from_seed(&[5; 32]);
     let mut compact = read(&fixture.vault, &[KEYS]);
     compact[0].1 = jcs(&json::parse(&compact[0].1).unwrap()).unwrap();
     write(&fixture.vault, &compact);
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
     let seal = read(&fixture.vault, &SEAL);
-    let (root, quorum) = (
-        fixture.receipt.root_key_id,
-        fixture.receipt.quorum_key_id.unwrap(),
-    );
+    let (root, quorum) = fixture.root_and_quorum();
     let [revocation, _] = rotation(root, &new, quorum);
     fixture.vault.append(&revocation, &fixture.keyfile).unwrap();
     let rotated = read(&fixture.vault, &[KEYS]);
@@ -174,11 +158,8 @@ fn a_list_of_keys_in_another_form_is_kept_unless_a_rotation_was_torn_in_two() {
 
 #[test]
 fn a_seal_is_not_signed_with_a_key_that_the_log_revokes() {
-    let fixture = with_quorum();
-    let (root, quorum) = (
-        fixture.receipt.root_key_id,
-        fixture.receipt.quorum_key_id.unwrap(),
-    );
+    let fixture = Fixture::with_quorum();
+    let (root, quorum) = fixture.root_and_quorum();
     let [revocation, _] = rotation(root, &SigningKey::from_seed(&[5; 32]), quorum);
     fixture.vault.append(&revocation, &fixture.keyfile).unwrap();
     edit_keys(&fixture.vault, |registry| {
@@ -225,16 +206,7 @@ fn an_intent_lets_no_key_in() {
     let before = read(&fixture.vault, &[&SEAL[..], &[KEYS]].concat());
     interrupt(&fixture.vault, &forged);
     let log = fixture.log();
-    for error in [
-        fixture
-            .vault
-            .append(&note("a", "x"), &fixture.keyfile)
-            .unwrap_err(),
-        fixture
-            .vault
-            .repair(Some(&fixture.keyfile), false)
-            .unwrap_err(),
-    ] {
+    for error in fixture.refusals() {
         assert!(
             matches!(error, VaultError::BrokenLog { line: 3, .. }),
             "{error}"
@@ -262,12 +234,9 @@ fn a_merge_that_a_promoted_key_signs_is_completed_wherever_it_is_interrupted() {
     let renewed = Keyfile::new(vec![new.clone()]);
     let mut completed = 0;
     for at in 0.. {
-        let fixture = with_quorum();
+        let fixture = Fixture::with_quorum();
         let other = copy(&fixture.vault, &fixture.outside().join("other"));
-        let (root, quorum) = (
-            fixture.receipt.root_key_id,
-            fixture.receipt.quorum_key_id.unwrap(),
-        );
+        let (root, quorum) = fixture.root_and_quorum();
         for event in rotation(root, &new, quorum) {
             other.append(&event, &fixture.keyfile).unwrap();
         }

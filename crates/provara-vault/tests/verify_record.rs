@@ -13,14 +13,11 @@ use common::{Fixture, note, request};
 use provara_core::finding::Report;
 use provara_core::keys::KeyRegistry;
 use provara_core::verify::{KeyDirectory, Sequencer, check_lines};
-use provara_vault::{AppendRequest, BatchOptions, InitOptions, Vault, VerifyOptions};
+use provara_vault::{AppendRequest, BatchOptions, Vault, VerifyOptions};
 
 /// A vault with several actors, a rotation and a checkpoint, whose verifications are recorded.
 fn recorded() -> (Fixture, Vault) {
-    let fixture = Fixture::with(&InitOptions {
-        quorum: true,
-        ..InitOptions::default()
-    });
+    let fixture = Fixture::with_quorum();
     let vault = fixture
         .vault
         .clone()

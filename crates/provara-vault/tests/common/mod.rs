@@ -13,7 +13,8 @@ use provara_core::id::KeyId;
 use provara_core::json;
 use provara_core::keys::{Keyfile, SigningKey};
 use provara_vault::{
-    AppendRequest, InitOptions, InitReceipt, Vault, VerifyOptions, init, layout, read_keyfile,
+    AppendRequest, InitOptions, InitReceipt, Vault, VaultError, VerifyOptions, init, layout,
+    read_keyfile,
 };
 
 /// A fresh vault; removed when dropped.
@@ -42,6 +43,27 @@ impl Fixture {
             keyfile,
             receipt,
         }
+    }
+
+    /// With a quorum key.
+    pub fn with_quorum() -> Self {
+        Self::with(&InitOptions {
+            quorum: true,
+            ..InitOptions::default()
+        })
+    }
+
+    /// The ids of the root key and of the quorum key.
+    pub fn root_and_quorum(&self) -> (KeyId, KeyId) {
+        let quorum = self.receipt.quorum_key_id;
+        (self.receipt.root_key_id, quorum.unwrap())
+    }
+
+    /// Why nothing writes to the vault: neither an append nor a repair.
+    pub fn refusals(&self) -> [VaultError; 2] {
+        let appended = self.vault.append(&note("a", "x"), &self.keyfile);
+        let repaired = self.vault.repair(Some(&self.keyfile), false);
+        [appended.unwrap_err(), repaired.unwrap_err()]
     }
 
     /// The directory around the vault.
