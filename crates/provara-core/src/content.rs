@@ -13,6 +13,7 @@ use crate::event_type::EventType;
 use crate::id::{Digest, EventId, KeyId};
 use crate::json::Value;
 use crate::keys::{SIGNATURE_TEXT, SigningKey, write_signature};
+use crate::mark::SealName;
 use crate::scan::{LineError, scan_line};
 use crate::time::Timestamp;
 
@@ -44,6 +45,8 @@ pub struct Place {
     pub ts_logical: u64,
     /// When.
     pub timestamp: Timestamp,
+    /// The durable seal that the writer found, on an actor's first event after it.
+    pub seal: Option<SealName>,
 }
 
 /// An event that has its id and lacks its signature.
@@ -129,7 +132,7 @@ impl Content {
         const ID: &[u8] = b",\"event_id\":\"evt_000000000000000000000000\"";
         let (head, rest) = self.event.split_at(self.head);
         let (middle, tail) = rest.split_at(self.place - self.head);
-        let mut signed = Vec::with_capacity(self.event.len() + ID.len() + 160);
+        let mut signed = Vec::with_capacity(self.event.len() + ID.len() + 208);
         signed.extend_from_slice(head);
         signed.extend_from_slice(ID);
         let rest = signed.len();
@@ -138,6 +141,9 @@ impl Content {
             None => signed.write_all(b"null,"),
             Some(prev) => write!(signed, "\"{prev}\","),
         };
+        if let Some(seal) = place.seal {
+            let _ = write!(signed, "\"seal\":\"{seal}\",");
+        }
         let sig_at = signed.len();
         let _ = write!(
             signed,
@@ -203,6 +209,7 @@ mod tests {
             prev: Some(EventId([9; 12])),
             ts_logical: 12,
             timestamp: "2026-11-22T10:00:00Z".parse().unwrap(),
+            seal: None,
         };
         for (actor, namespace, payload, prev) in [
             ("alice", None, r#"{"z":1.0,"a":[null,true]}"#, true),
@@ -216,6 +223,7 @@ mod tests {
         ] {
             let place = Place {
                 prev: place.prev.filter(|_| prev),
+                seal: prev.then_some(SealName([7; 16])),
                 ..place
             };
             let content = content(actor, namespace, payload);
@@ -254,6 +262,7 @@ mod tests {
             prev: None,
             ts_logical: MAX_SAFE_INTEGER + 1,
             timestamp: Timestamp::from_unix_micros(0).unwrap(),
+            seal: None,
         };
         assert!(content("a", None, "{}").place(&late).is_err());
     }

@@ -12,6 +12,7 @@ use crate::event_type::{CoreType, EventType};
 use crate::id::EventId;
 use crate::json::{Value, object};
 use crate::keys::SigningKey;
+use crate::mark::SealName;
 use crate::time::Timestamp;
 
 /// Where a belief belongs. Readers take any other text as [`Namespace::Local`].
@@ -90,6 +91,8 @@ pub struct Draft<'a> {
     pub ts_logical: u64,
     /// When.
     pub timestamp: Timestamp,
+    /// The durable seal that the writer found, on an actor's first event after it.
+    pub seal: Option<SealName>,
 }
 
 /// An event that is ready for the log.
@@ -122,6 +125,7 @@ impl Draft<'_> {
             prev: self.prev,
             ts_logical: self.ts_logical,
             timestamp: self.timestamp,
+            seal: self.seal,
         };
         Ok(content.place(&place)?.sign(key))
     }
@@ -347,6 +351,7 @@ mod tests {
             prev: None,
             ts_logical: 1,
             timestamp: "2026-11-22T10:00:00Z".parse().unwrap(),
+            seal: None,
         }
         .sign(&key)
         .unwrap();

@@ -58,6 +58,12 @@ codes! {
     E012 = "E012" "MANIFEST_HASH_MISMATCH",
     /// An actor's first event points back.
     E013 = "E013" "FIRST_EVENT_PREV_NOT_NULL",
+    /// A marked vault has no `manifest.sig`.
+    E014 = "E014" "SEAL_ABSENT",
+    /// `manifest.sig` vouches for other content than that of the vault.
+    E015 = "E015" "SEAL_OF_OTHER_CONTENT",
+    /// A redacted event is not the one that the redaction named.
+    E016 = "E016" "TOMBSTONE_MISMATCH",
     /// Not 64 lower-case hex digits.
     E100 = "E100" "HASH_FORMAT",
     /// A malformed event id.
@@ -80,6 +86,10 @@ codes! {
     E203 = "E203" "KEY_ROTATION_BOUNDARY_MISSING",
     /// The signer's key is not known.
     E204 = "E204" "KEY_NOT_FOUND",
+    /// A key to which no signed event of a marked vault leads.
+    E205 = "E205" "KEY_NOT_INTRODUCED",
+    /// An event names a seal in a vault that has no mark.
+    E206 = "E206" "MARK_MISSING",
     /// A field that must be there is not, or is of the wrong kind.
     E300 = "E300" "REQUIRED_FIELD_MISSING",
     /// Neither a core type nor reverse-domain.
@@ -90,8 +100,8 @@ codes! {
     E303 = "E303" "SPEC_VERSION_MISMATCH",
     /// A merge would loosen a safety tier.
     E400 = "E400" "SAFETY_TIER_LOOSENING",
-    /// `manifest.sig` signs another seal, an earlier or a later one.
-    W001 = "W001" "MANIFEST_SIGNATURE_STALE",
+    /// The seal, or a file of it, is that of an earlier state.
+    W001 = "W001" "SEAL_LAGS",
     /// There is no `manifest.sig`.
     W002 = "W002" "MANIFEST_SIGNATURE_ABSENT",
     /// An actor signs with a key that never signed for it and that no rotation introduced.
@@ -106,6 +116,20 @@ codes! {
     W007 = "W007" "LEGACY_FORM",
     /// A predecessor vault is named but was not checked.
     W008 = "W008" "PREDECESSOR_NOT_CHECKED",
+    /// A key that signed and to which no signed event leads, in a vault without a mark.
+    W009 = "W009" "KEY_NOT_INTRODUCED",
+    /// The vault does not continue what this machine saw of it.
+    W010 = "W010" "NOT_A_CONTINUATION",
+    /// Another vault stands where this machine saw one.
+    W011 = "W011" "OTHER_VAULT_HERE",
+    /// A redaction that does not bind the event that it redacts.
+    W012 = "W012" "REDACTION_UNBOUND",
+    /// A redaction whose target still has its payload.
+    W013 = "W013" "REDACTION_NOT_CARRIED_OUT",
+    /// An event beyond the seal is its actor's first there and names no seal.
+    W014 = "W014" "SURPLUS_NAMES_NO_SEAL",
+    /// The sealed files are not those that the log states.
+    W015 = "W015" "FILES_NOT_STATED",
 }
 
 impl Code {

@@ -96,6 +96,8 @@ pub enum Field {
     Payload,
     /// The actor's event before.
     PrevEventHash,
+    /// The seal that its writer found.
+    Seal,
     /// The signature.
     Sig,
     /// When.
@@ -107,13 +109,14 @@ pub enum Field {
 }
 
 /// The names of [`Field`]s, in its order.
-const FIELDS: [&[u8]; 10] = [
+const FIELDS: [&[u8]; 11] = [
     b"actor",
     b"actor_key_id",
     b"event_id",
     b"namespace",
     b"payload",
     b"prev_event_hash",
+    b"seal",
     b"sig",
     b"timestamp_utc",
     b"ts_logical",

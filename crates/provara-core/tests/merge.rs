@@ -53,6 +53,7 @@ impl Copy {
             prev,
             ts_logical: logical + 1,
             timestamp: Timestamp::from_unix_micros(1_900_000_000_000_000 + at).unwrap(),
+            seal: None,
         }
         .sign(&key(1))
         .unwrap();

@@ -389,6 +389,7 @@ fn key_entry(key: &SigningKey, role: &str, born: Timestamp) -> KeyEntry {
         revoked_at_utc: None,
         revocation_event_id: None,
         promotion_event_id: None,
+        addition_event_id: None,
     }
 }
 
@@ -417,6 +418,7 @@ fn first_events(
         prev: None,
         ts_logical: 1,
         timestamp: clock::now()?,
+        seal: None,
     }
     .sign(root)?;
     let initialized = object([
@@ -433,6 +435,7 @@ fn first_events(
         prev: Some(genesis.id),
         ts_logical: 2,
         timestamp: clock::now()?,
+        seal: None,
     }
     .sign(root)?;
     Ok((genesis.id, [genesis.line, seed.line].concat()))

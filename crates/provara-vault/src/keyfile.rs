@@ -149,6 +149,7 @@ mod tests {
             revoked_at_utc: None,
             revocation_event_id: None,
             promotion_event_id: None,
+            addition_event_id: None,
         }
     }
 

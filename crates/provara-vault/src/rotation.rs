@@ -100,6 +100,7 @@ impl Change {
                         revoked_at_utc: None,
                         revocation_event_id: None,
                         promotion_event_id: Some(event),
+                        addition_event_id: None,
                     }),
                 }
             }

@@ -213,6 +213,7 @@ impl<'v> LogWriter<'v> {
             prev,
             ts_logical,
             timestamp,
+            seal,
         } = place;
         let event = Draft {
             event_type: &request.event_type,
@@ -222,6 +223,7 @@ impl<'v> LogWriter<'v> {
             prev,
             ts_logical,
             timestamp,
+            seal,
         }
         .sign(key)?;
 
@@ -354,6 +356,7 @@ impl<'v> LogWriter<'v> {
             prev: known.map(|known| known.head),
             ts_logical,
             timestamp,
+            seal: None,
         };
         Ok((place, later))
     }

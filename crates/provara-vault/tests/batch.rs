@@ -282,6 +282,7 @@ fn clocks_that_went_backwards_are_told_once() {
             prev: None,
             ts_logical: 1,
             timestamp: timestamp.parse().unwrap(),
+            seal: None,
         };
         log.extend(early.sign(&fixture.keyfile.keys()[0]).unwrap().line);
     }

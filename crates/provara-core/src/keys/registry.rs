@@ -39,6 +39,8 @@ pub struct KeyEntry {
     pub revocation_event_id: Option<EventId>,
     /// The `KEY_PROMOTION` event.
     pub promotion_event_id: Option<EventId>,
+    /// The event that added the key, where it replaced none.
+    pub addition_event_id: Option<EventId>,
 }
 
 /// What is wrong with one entry of `keys.json`.
@@ -207,6 +209,8 @@ struct WrittenEntry<'a> {
     revocation_event_id: Option<EventId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     promotion_event_id: Option<EventId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    addition_event_id: Option<EventId>,
 }
 
 impl<'a> From<&'a KeyEntry> for WrittenEntry<'a> {
@@ -222,6 +226,7 @@ impl<'a> From<&'a KeyEntry> for WrittenEntry<'a> {
             revoked_at_utc: entry.revoked_at_utc.as_deref(),
             revocation_event_id: entry.revocation_event_id,
             promotion_event_id: entry.promotion_event_id,
+            addition_event_id: entry.addition_event_id,
         }
     }
 }
@@ -265,6 +270,7 @@ fn read_entry(index: usize, entry: &Value<'_>) -> Result<KeyEntry, KeyEntryError
             .map(str::to_owned),
         revocation_event_id: event("revocation_event_id")?,
         promotion_event_id: event("promotion_event_id")?,
+        addition_event_id: event("addition_event_id")?,
     })
 }
 
@@ -319,6 +325,7 @@ mod tests {
             revoked_at_utc: None,
             revocation_event_id: None,
             promotion_event_id: None,
+            addition_event_id: None,
         };
         let registry = KeyRegistry {
             keys: vec![entry(1), entry(2)],

@@ -44,6 +44,7 @@ pub fn entry(seed: u8) -> KeyEntry {
         revoked_at_utc: None,
         revocation_event_id: None,
         promotion_event_id: None,
+        addition_event_id: None,
     }
 }
 
@@ -96,6 +97,7 @@ impl Log {
             prev,
             ts_logical: logical + 1,
             timestamp: Timestamp::from_unix_micros(self.clock).unwrap(),
+            seal: None,
         }
         .sign(&key(seed))
         .unwrap();
