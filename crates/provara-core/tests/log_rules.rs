@@ -212,6 +212,7 @@ fn rotations_that_follow_the_rules() {
     let codes: Vec<_> = found
         .findings
         .iter()
+        .filter(|finding| finding.code != Code::W009)
         .map(|finding| (finding.code, &*finding.file))
         .collect();
     assert!(
@@ -355,7 +356,7 @@ fn tombstones_need_their_redaction() {
     let mut log = Log::new();
     let target = log.ids[1];
     let redaction = redacted(&mut log, target);
-    assert_eq!(log.found(), [], "permitted, not yet carried out");
+    assert_eq!(log.found(), [(Code::W013, 4)], "not yet carried out");
     log.edit_text(
         1,
         r#""payload":{"n":1}"#,
@@ -369,7 +370,7 @@ fn tombstones_need_their_redaction() {
     other.edit_text(1, r#""payload":{"n":1}"#, &tombstone(&wrong.to_string()));
     assert_eq!(
         other.found(),
-        [(Code::E003, 2)],
+        [(Code::E003, 2), (Code::W013, 4)],
         "a redaction of another event"
     );
 

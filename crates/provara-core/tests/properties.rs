@@ -191,7 +191,7 @@ proptest! {
             }
         }
         let text = log.lines.concat();
-        let verdict = provara_core::verify::verify_log(&text, &log.registry);
+        let verdict = log.verdict();
         prop_assert!(verdict.findings.is_empty(), "{:?}", verdict.findings);
         prop_assert_eq!(verdict.event_count, log.lines.len() as u64);
 
@@ -199,7 +199,8 @@ proptest! {
             let at = at.index(text.len());
             let mut changed = text.clone();
             changed[at] ^= change;
-            let verdict = provara_core::verify::verify_log(&changed, &log.registry);
+            let mut verdict = provara_core::verify::verify_log(&changed, &log.registry);
+            verdict.findings.retain(|finding| finding.code != provara_core::finding::Code::W009);
             prop_assert!(!verdict.findings.is_empty(), "byte {at} ^ {change:#x}");
         }
     }

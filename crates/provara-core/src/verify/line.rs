@@ -7,8 +7,10 @@ use crate::finding::Code;
 use crate::id::{Digest, EventId, KeyId};
 use crate::json::{self, Value};
 use crate::keys::{SIGNATURE_LENGTH, signature_from_base64};
+use crate::mark::{ADOPTION_TYPE, FILES_TYPE, KEY_ADDED_TYPE, SealName};
 use crate::scan::{Field, Form, Line, LineFault, scan_line};
 use crate::time::Timestamp;
+use crate::tree::{Tombstone, leaf_over, tombstone};
 use crate::verify::KeyDirectory;
 
 /// The type of the event that closes a vault (spec/VAULT_FORMAT, section 8).
@@ -90,7 +92,40 @@ pub(super) enum Kind {
     Core(CoreType),
     Seal,
     Redaction,
+    Adoption,
+    Files,
+    KeyAdded,
     Other,
+}
+
+impl Kind {
+    fn of(custom: &str) -> Self {
+        match custom {
+            SEAL_TYPE => Self::Seal,
+            REDACTION_TYPE => Self::Redaction,
+            ADOPTION_TYPE => Self::Adoption,
+            FILES_TYPE => Self::Files,
+            KEY_ADDED_TYPE => Self::KeyAdded,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether the rules read the payload. Such an event cannot be redacted.
+    pub(super) fn is_read(self) -> bool {
+        match self {
+            Self::Core(core) => matches!(
+                core,
+                CoreType::Genesis | CoreType::KeyRevocation | CoreType::KeyPromotion
+            ),
+            Self::Redaction | Self::Adoption | Self::Files | Self::KeyAdded => true,
+            Self::Seal | Self::Other => false,
+        }
+    }
+
+    /// Whether a redaction may replace the payload.
+    pub(super) fn is_redactable(self) -> bool {
+        !self.is_read() && self != Self::Seal
+    }
 }
 
 /// A line that is an event, if not always a sound one.
@@ -110,8 +145,12 @@ pub(super) struct Event<'a> {
     pub(super) signature: Signature,
     /// The payload of the few types whose content the rules read.
     pub(super) payload: Option<Value<'static>>,
-    /// The redaction event that the payload names, if it is a tombstone.
-    pub(super) tombstone: Option<Option<EventId>>,
+    /// What stands in the place of the payload, if that was redacted.
+    pub(super) tombstone: Option<Tombstone>,
+    /// The seal that its writer found.
+    pub(super) seal: Option<SealName>,
+    /// Its leaf in the event tree.
+    pub(super) leaf: Digest,
 }
 
 /// One line of the log with all that it shows by itself.
@@ -265,15 +304,20 @@ fn check_event<'a>(
     let ts_logical = fields.ts_logical();
     fields.payload_is_object();
     let signature = fields.signature();
+    let seal = fields.seal();
     let tombstone = tombstone(line);
     let derivation = derivation(line, id, scratch);
-    if let (Some(stated), Derivation::None, None) = (id, derivation, tombstone) {
+    if let (Some(stated), Derivation::None, None) = (id, derivation, &tombstone) {
         line.id_preimage(scratch);
         let derived = EventId::from_digest(Digest::of(scratch));
         let problem = Problem::new(Code::E004, "the event id is not that of the content");
         problems.push(problem.compare(derived, stated));
     }
     let signature = check_signature(line, key_id, signature, keys, scratch);
+    let redacted = tombstone
+        .as_ref()
+        .filter(|_| derivation == Derivation::None);
+    let leaf = leaf_over(line, redacted.map(|tombstone| tombstone.original));
     Event {
         id,
         id_text: match id {
@@ -291,6 +335,8 @@ fn check_event<'a>(
         signature,
         payload: payload(line, kind),
         tombstone,
+        seal,
+        leaf,
     }
 }
 
@@ -316,42 +362,8 @@ fn check_signature(
 }
 
 fn payload(line: &Line<'_>, kind: Kind) -> Option<Value<'static>> {
-    let wanted = match kind {
-        Kind::Core(core) => matches!(
-            core,
-            CoreType::Genesis | CoreType::KeyRevocation | CoreType::KeyPromotion
-        ),
-        Kind::Redaction => true,
-        Kind::Seal | Kind::Other => false,
-    };
-    let raw = line.raw(Field::Payload).filter(|_| wanted)?;
+    let raw = line.raw(Field::Payload).filter(|_| kind.is_read())?;
     json::parse(raw).ok().map(Value::into_owned)
-}
-
-/// Whether the payload is a tombstone (`redacted: true` and what belongs to it), and which
-/// redaction event it names.
-fn tombstone(line: &Line<'_>) -> Option<Option<EventId>> {
-    let raw = line.raw(Field::Payload)?;
-    // The members of a canonical tombstone stand in this order.
-    if !raw.starts_with(b"{\"original_payload_hash\":") {
-        return None;
-    }
-    let payload = json::parse(raw).ok()?;
-    if payload.get("redacted")?.as_bool() != Some(true) {
-        return None;
-    }
-    let names = [
-        "original_payload_hash",
-        "redacted",
-        "redaction_event_id",
-        "redaction_reason",
-    ];
-    let exact = payload.as_object()?.iter().map(|(key, _)| &**key).eq(names);
-    let hash = payload.get("original_payload_hash")?.as_str()?;
-    if !exact || hash.parse::<Digest>().is_err() {
-        return None;
-    }
-    Some(payload.get("redaction_event_id")?.as_str()?.parse().ok())
 }
 
 /// Reads the fields of one event and notes what is wrong with them.
@@ -408,9 +420,7 @@ impl<'a> Fields<'_, 'a> {
         };
         match name.parse::<EventType>() {
             Ok(EventType::Core(core)) => Kind::Core(core),
-            Ok(EventType::Custom(_)) if name == SEAL_TYPE => Kind::Seal,
-            Ok(EventType::Custom(_)) if name == REDACTION_TYPE => Kind::Redaction,
-            Ok(EventType::Custom(_)) => Kind::Other,
+            Ok(EventType::Custom(_)) => Kind::of(&name),
             Err(error) => {
                 self.note(
                     Code::E301,
@@ -457,6 +467,18 @@ impl<'a> Fields<'_, 'a> {
         }
         let number = std::str::from_utf8(raw).ok()?.parse();
         Some(number.unwrap_or(if negative { i64::MIN } else { i64::MAX }))
+    }
+
+    fn seal(&mut self) -> Option<SealName> {
+        if !self.line.has(Field::Seal) {
+            return None;
+        }
+        let text = self.line.text(Field::Seal).unwrap_or_default();
+        let name = text.parse();
+        if let Err(error) = &name {
+            self.note(Code::E100, Field::Seal, &format!("is {error}"));
+        }
+        name.ok()
     }
 
     fn payload_is_object(&mut self) {

@@ -2,20 +2,24 @@
 
 mod finish;
 mod meaning;
+mod redaction;
 mod resume;
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::event_type::CoreType;
 use crate::finding::{Code, Finding};
-use crate::id::{EventId, KeyId};
+use crate::history::{KeyEvent, KeyHistory};
+use crate::id::{Digest, EventId, KeyId};
 use crate::keys::{KeyRegistry, PublicKey};
 use crate::scan::Form;
 use crate::time::Timestamp;
+use crate::tree::EventTree;
 use crate::verify::LOG;
 use crate::verify::files::Predecessor;
 use crate::verify::line::{CheckedLine, Derivation, Event, Kind, Prev, Problem, Signature};
 use crate::verify::timeline::{Position, Timeline};
+
+use redaction::{Redacted, Redaction};
 
 /// What the log says of itself once every line was read.
 #[derive(Debug, Default)]
@@ -41,6 +45,31 @@ pub struct LogVerdict {
     pub revoked_keys: Vec<KeyId>,
     /// The seal event that closes the log.
     pub sealed_by: Option<EventId>,
+    /// The events up to and with the one that closes the log; redactions alone may follow.
+    pub closed_at: Option<u64>,
+    /// The keys as signed events bring them; `None` in a vault without a mark.
+    pub history: Option<KeyHistory>,
+    /// Over every event of the log.
+    pub tree: EventTree,
+    /// The roots of the tree at the sizes that were [watched](Sequencer::watch), in order.
+    pub roots: Vec<(u64, Digest)>,
+    /// The statements of the files beside the log, in order.
+    pub files: Vec<FilesStatement>,
+    /// The first event of the log.
+    pub first_event: Option<EventId>,
+    /// The last event of the log.
+    pub last_event: Option<EventId>,
+}
+
+/// What a `com.provara.vault.files` event states (spec/VAULT_FORMAT, section 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FilesStatement {
+    /// Its line in the log, from 1.
+    pub line: u64,
+    /// The number of files beside the log, `keys.json` and the checkpoints.
+    pub count: u64,
+    /// The Merkle root over their entries.
+    pub root: Digest,
 }
 
 /// The identity that a `GENESIS` event states.
@@ -97,14 +126,6 @@ struct Place {
     id: Option<EventId>,
 }
 
-#[derive(Debug, Clone)]
-struct Tombstone {
-    place: Place,
-    redaction: Option<EventId>,
-    /// Rotations and redactions themselves cannot be redacted: the rules read their payload.
-    permitted: bool,
-}
-
 /// Takes the checked lines in the order of the log. A clone goes on by itself.
 #[derive(Debug, Clone)]
 pub struct Sequencer {
@@ -120,14 +141,27 @@ pub struct Sequencer {
     key_index: HashMap<KeyId, u32>,
     /// References that named no event so far; the event may follow.
     dangling: Vec<(Place, EventId)>,
-    tombstones: Vec<Tombstone>,
-    /// Sound redaction events: the event, its target, and where it stands.
-    redactions: HashMap<EventId, (Option<EventId>, Place)>,
+    tombstones: Vec<Redacted>,
+    /// The sound redaction events.
+    redactions: HashMap<EventId, Redaction>,
+    /// The events that no redaction may touch, as the rules read them.
+    unredactable: BTreeSet<EventId>,
     genesis: Option<Genesis>,
+    /// Whether the `GENESIS` event carries a seal policy, sound or not.
+    is_marked: bool,
+    /// The sound events that speak of keys, in order.
+    key_events: Vec<KeyEvent>,
+    files: Vec<FilesStatement>,
+    /// The first event that names a seal, and how many do.
+    naming: Option<(Place, u64)>,
+    tree: EventTree,
+    /// The sizes at which the root of the tree is asked for, and the roots so far.
+    watched: BTreeSet<u64>,
+    roots: Vec<(u64, Digest)>,
     introduced: BTreeSet<KeyId>,
     /// The lines of the rotations that took effect, by signers who are not introduced.
     unvouched_rotations: Vec<u64>,
-    sealed_by: Option<EventId>,
+    sealed_by: Option<(EventId, u64)>,
     unreadable: u64,
     token_form: u64,
     without_key_id: u64,
@@ -162,7 +196,15 @@ impl Sequencer {
             dangling: Vec::new(),
             tombstones: Vec::new(),
             redactions: HashMap::new(),
+            unredactable: BTreeSet::new(),
             genesis: None,
+            is_marked: false,
+            key_events: Vec::new(),
+            files: Vec::new(),
+            naming: None,
+            tree: EventTree::new(),
+            watched: BTreeSet::new(),
+            roots: Vec::new(),
             introduced: BTreeSet::new(),
             unvouched_rotations: Vec::new(),
             sealed_by: None,
@@ -173,6 +215,22 @@ impl Sequencer {
             open_end: false,
             unindexed: false,
         }
+    }
+
+    /// Asks for the root of the event tree at this size; `false` where the tree is beyond it.
+    pub fn watch(&mut self, size: u64) -> bool {
+        if size > self.tree.size() {
+            self.watched.insert(size);
+        } else if size == self.tree.size() {
+            self.roots.push((size, self.tree.root()));
+        }
+        size >= self.tree.size()
+    }
+
+    /// The event tree over the lines so far.
+    #[must_use]
+    pub fn tree(&self) -> &EventTree {
+        &self.tree
     }
 
     /// Takes the next lines.
@@ -248,8 +306,15 @@ impl Sequencer {
     fn event(&mut self, place: Place, event: Event<'_>, mut sound: bool) {
         self.token_form += u64::from(event.form == Form::TokenPreserving);
         self.without_key_id += u64::from(event.derivation == Derivation::WithoutKeyId);
-        if let Some(seal) = self.sealed_by {
-            let message = format!("the vault was closed by {seal}; no event may follow");
+        self.tree.push(event.leaf);
+        if self.watched.remove(&self.tree.size()) {
+            self.roots.push((self.tree.size(), self.tree.root()));
+        }
+        if event.seal.is_some() {
+            self.naming.get_or_insert((place, 0)).1 += 1;
+        }
+        if let Some((seal, _)) = self.sealed_by.filter(|_| event.kind != Kind::Redaction) {
+            let message = format!("the vault was closed by {seal}; only redactions may follow");
             self.report(place, Problem::new(Code::E302, message));
             sound = false;
         }
@@ -305,20 +370,13 @@ impl Sequencer {
             },
         };
         let consistent = valid && event.derivation != Derivation::None;
-        if let (Some(redaction), false) = (event.tombstone, consistent) {
+        if let (Some(tombstone), false) = (&event.tombstone, consistent) {
             *sound = false;
-            let permitted = !matches!(
-                event.kind,
-                Kind::Redaction
-                    | Kind::Seal
-                    | Kind::Core(
-                        CoreType::Genesis | CoreType::KeyRevocation | CoreType::KeyPromotion
-                    )
-            );
-            self.tombstones.push(Tombstone {
+            self.tombstones.push(Redacted {
                 place,
-                redaction,
-                permitted,
+                redaction: tombstone.redaction,
+                permitted: event.kind.is_redactable(),
+                leaf: event.leaf,
             });
             return Signer::Claimed(self.key(key_id));
         }

@@ -7,7 +7,8 @@ use crate::event_type::CoreType;
 use crate::finding::Code;
 use crate::id::{EventId, KeyId};
 use crate::json::Value;
-use crate::keys::{KeyEntry, KeyRegistry, KeyStatus, PublicKey};
+use crate::keys::{ALGORITHM, KeyEntry, KeyRegistry, KeyStatus, PublicKey};
+use crate::time::Timestamp;
 use crate::verify::line::Problem;
 
 /// Position of an event among the events of the log, from 0.
@@ -17,10 +18,14 @@ pub(super) type Position = u32;
 #[derive(Debug, Clone)]
 pub(super) struct KeyState {
     pub(super) public_key: PublicKey,
-    /// The promotion that `keys.json` names; until a promotion takes effect the key does not count.
+    /// The promotion or addition that `keys.json` names; until one takes effect the key does not count.
     pub(super) awaits: Option<EventId>,
     /// The first promotion that took effect.
     pub(super) promoted: Option<EventId>,
+    /// The addition that took effect.
+    pub(super) added: Option<EventId>,
+    /// Whether a seal policy introduces it.
+    pub(super) founding: bool,
     /// The key that a promotion put this one in the place of.
     pub(super) replaces: Option<KeyId>,
     pub(super) revoked: Option<Revocation>,
@@ -45,11 +50,8 @@ pub(super) struct Timeline {
 impl Timeline {
     pub(super) fn new(registry: &KeyRegistry) -> Self {
         let state = |entry: &KeyEntry| KeyState {
-            public_key: entry.public_key.clone(),
-            awaits: entry.promotion_event_id,
-            promoted: None,
-            replaces: None,
-            revoked: None,
+            awaits: entry.promotion_event_id.or(entry.addition_event_id),
+            ..KeyState::of(entry.public_key.clone())
         };
         Self {
             keys: registry
@@ -248,19 +250,99 @@ impl Timeline {
         if let (Some(promoted), Some(Ok(public_key)), true, []) =
             (promoted, public_key, sound, &problems[..])
         {
-            let state = self.keys.entry(promoted).or_insert(KeyState {
-                public_key,
-                awaits: None,
-                promoted: None,
-                replaces: None,
-                revoked: None,
-            });
+            let state = self.keys.entry(promoted);
+            let state = state.or_insert_with(|| KeyState::of(public_key));
             state.awaits = None;
             state.promoted.get_or_insert(event.id);
             state.replaces = replaced;
             affected = Some(promoted);
         }
         Ruling { problems, affected }
+    }
+
+    /// Takes in the keys of a seal policy, which count throughout.
+    pub(super) fn introduce<'k>(&mut self, keys: impl Iterator<Item = &'k PublicKey>) {
+        for key in keys {
+            let state = self.keys.entry(key.key_id());
+            let state = state.or_insert_with(|| KeyState::of(key.clone()));
+            state.founding = true;
+            state.awaits = None;
+        }
+    }
+
+    /// Holds a `com.provara.key.added` against the rules and lets it take effect if `sound` and nothing
+    /// is wrong.
+    pub(super) fn add(&mut self, event: &RotationEvent<'_>, sound: bool) -> Ruling {
+        let mut problems = Vec::new();
+        let text = |name| event.payload.get(name).and_then(Value::as_str);
+        let mut check = |name: &str, expected: &str, holds: bool| {
+            if !holds {
+                let message = format!("the payload needs '{name}' ({expected})");
+                problems.push(Problem::new(Code::E300, message));
+            }
+        };
+        let roles = event.payload.get("roles").and_then(Value::as_array);
+        let are_texts = |list: &[Value<'_>]| list.iter().all(|role| role.as_str().is_some());
+        check("roles", "a list of strings", roles.is_some_and(are_texts));
+        check(
+            "algorithm",
+            "\"Ed25519\"",
+            text("algorithm") == Some(ALGORITHM),
+        );
+        let at = text("added_at_utc").unwrap_or_default();
+        check("added_at_utc", TIMESTAMP, at.parse::<Timestamp>().is_ok());
+        let public_key = text("public_key_b64").map(PublicKey::from_base64);
+        let public_key = match public_key {
+            Some(Ok(key)) => Some(key),
+            Some(Err(error)) => {
+                let message = format!("'public_key_b64' is {error}");
+                problems.push(Problem::new(Code::E300, message));
+                None
+            }
+            None => {
+                check("public_key_b64", "the Base64 of 32 bytes", false);
+                None
+            }
+        };
+        let Some(public_key) = public_key else {
+            return Ruling {
+                problems,
+                affected: None,
+            };
+        };
+        let id = public_key.key_id();
+        let stated = text("key_id").unwrap_or("no text");
+        if stated != id.to_string() {
+            let message = "'key_id' is not the id of the added key";
+            problems.push(Problem::new(Code::E102, message).compare(id, stated));
+        }
+        if id == event.signer {
+            let message = format!("key {id} signs its own addition");
+            problems.push(Problem::new(Code::E200, message));
+        }
+        match self.keys.get(&id) {
+            Some(known) if known.revoked.is_some() => problems.push(Problem::new(
+                Code::E202,
+                format!("the added key {id} was revoked before"),
+            )),
+            Some(known) if known.founding || known.added.or(known.promoted).is_some() => problems
+                .push(Problem::new(
+                    Code::E201,
+                    format!("key {id} is a key of the vault already"),
+                )),
+            _ => {}
+        }
+        let takes_effect = sound && problems.is_empty();
+        if takes_effect {
+            let state = self.keys.entry(id);
+            let state = state.or_insert_with(|| KeyState::of(public_key));
+            state.awaits = None;
+            state.added = Some(event.id);
+        }
+        Ruling {
+            problems,
+            affected: takes_effect.then_some(id),
+        }
     }
 
     /// The public keys that the log promoted and `registry` does not list, by id.
@@ -283,7 +365,14 @@ impl Timeline {
         for entry in &registry.keys {
             if let Some(state) = self.keys.get(&entry.key_id) {
                 problems.extend(state.contradicted_revocation(entry));
-                problems.extend(state.contradicted_promotion(entry));
+                let (promoted, added) = (entry.promotion_event_id, entry.addition_event_id);
+                problems.extend(contradicted(
+                    entry.key_id,
+                    "promotion",
+                    state.promoted,
+                    promoted,
+                ));
+                problems.extend(contradicted(entry.key_id, "addition", state.added, added));
             }
         }
         for stated in &registry.revocations {
@@ -308,7 +397,7 @@ impl Timeline {
         problems.extend(absent.into_iter().map(|id| {
             Problem::new(
                 Code::E204,
-                format!("key {id}, which the log promotes, is not listed"),
+                format!("key {id}, which the log brings, is not listed"),
             )
         }));
         problems
@@ -316,6 +405,19 @@ impl Timeline {
 }
 
 impl KeyState {
+    /// A key of which the log has said nothing yet.
+    pub(super) fn of(public_key: PublicKey) -> Self {
+        Self {
+            public_key,
+            awaits: None,
+            promoted: None,
+            added: None,
+            founding: false,
+            replaces: None,
+            revoked: None,
+        }
+    }
+
     fn contradicted_revocation(&self, entry: &KeyEntry) -> Option<Problem> {
         let id = entry.key_id;
         let (status, event) = match self.revoked {
@@ -340,20 +442,25 @@ impl KeyState {
         let problem = Problem::new(Code::E302, message);
         Some(problem.compare(or_none(event), or_none(entry.revocation_event_id)))
     }
+}
 
-    fn contradicted_promotion(&self, entry: &KeyEntry) -> Option<Problem> {
-        let id = entry.key_id;
-        let message = match (self.promoted, entry.promotion_event_id) {
-            (event, stated) if event == stated => return None,
-            (None, Some(stated)) => {
-                format!("keys.json says that {stated} promoted key {id}; the log does not")
-            }
-            (_, None) => format!("keys.json does not name the promotion of key {id}"),
-            (Some(_), Some(_)) => format!("keys.json names another promotion of key {id}"),
-        };
-        let problem = Problem::new(Code::E302, message);
-        Some(problem.compare(or_none(self.promoted), or_none(entry.promotion_event_id)))
-    }
+/// Where `keys.json` names another event than the log has that brought a key.
+fn contradicted(
+    id: KeyId,
+    what: &str,
+    event: Option<EventId>,
+    stated: Option<EventId>,
+) -> Option<Problem> {
+    let message = match (event, stated) {
+        (event, stated) if event == stated => return None,
+        (None, Some(stated)) => {
+            format!("keys.json names {stated} as the {what} of key {id}; the log has none such")
+        }
+        (_, None) => format!("keys.json does not name the {what} of key {id}"),
+        (Some(_), Some(_)) => format!("keys.json names another {what} of key {id}"),
+    };
+    let problem = Problem::new(Code::E302, message);
+    Some(problem.compare(or_none(event), or_none(stated)))
 }
 
 fn or_none(event: Option<EventId>) -> String {

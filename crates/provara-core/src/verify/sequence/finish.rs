@@ -1,14 +1,28 @@
 //! The end of the log: what can only be decided with all of it, and the notes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::finding::{Code, Finding};
+use crate::history::{KeyHistory, Standing};
 use crate::id::KeyId;
 use crate::keys::KeyRegistry;
+use crate::mark::may_sign;
 use crate::verify::LOG;
 use crate::verify::line::Problem;
 
-use super::{LogVerdict, Place, Sequencer};
+use super::{LogVerdict, NO_KEY, Place, Seen, Sequencer};
+
+impl Seen {
+    /// Where it stands.
+    fn place(&self) -> Place {
+        Place {
+            line: u64::from(self.line),
+            offset: self.offset,
+            actor: (self.actor != u32::MAX).then_some(self.actor),
+            id: Some(self.id),
+        }
+    }
+}
 
 impl Sequencer {
     /// Ends the log: what could only be decided with all of it, and the counts.
@@ -17,11 +31,18 @@ impl Sequencer {
         self.finish_links();
         self.finish_boundaries();
         let accepted = self.finish_tombstones();
+        let history = KeyHistory::build(&self.key_events);
+        self.finish_keys(history.as_ref(), registry);
         let (redacted_lines, redactions): (Vec<_>, Vec<_>) = accepted.into_iter().unzip();
         // A stable sort: findings of one line stay in the order in which they were made.
         self.findings.sort_by_key(|finding| finding.line);
         self.finish_end();
-        for problem in self.timeline.contradictions(registry) {
+        // In a marked vault the whole file is held against what signed events say of it.
+        let contradictions = match history {
+            Some(_) => Vec::new(),
+            None => self.timeline.contradictions(registry),
+        };
+        for problem in contradictions {
             let mut finding = Finding::new(problem.code, "identity/keys.json", problem.message);
             finding.expected = problem.expected;
             finding.found = problem.found;
@@ -35,7 +56,14 @@ impl Sequencer {
             event_count: self.events.len() as u64,
             promoted_keys: self.timeline.promoted(registry),
             revoked_keys,
-            sealed_by: self.sealed_by,
+            sealed_by: self.sealed_by.map(|(id, _)| id),
+            closed_at: self.sealed_by.map(|(_, number)| number),
+            history,
+            first_event: self.events.first().map(|seen| seen.id),
+            last_event: self.events.last().map(|seen| seen.id),
+            tree: self.tree,
+            roots: self.roots,
+            files: self.files,
             findings: self.findings,
             redactions,
             redacted_lines,
@@ -89,12 +117,7 @@ impl Sequencer {
             if let Some((key, gap, event)) = gaps.get(&seen.key)
                 && gap.contains(&position)
             {
-                let place = Place {
-                    line: u64::from(seen.line),
-                    offset: seen.offset,
-                    actor: (seen.actor != u32::MAX).then_some(seen.actor),
-                    id: Some(seen.id),
-                };
+                let place = seen.place();
                 late.push((place, *key, *event));
             }
         }
@@ -105,49 +128,92 @@ impl Sequencer {
         }
     }
 
-    /// The accepted tombstones: the line, and a sentence.
-    fn finish_tombstones(&mut self) -> Vec<(u64, String)> {
-        let mut accepted = Vec::new();
-        for tombstone in std::mem::take(&mut self.tombstones) {
-            let target = tombstone.place.id;
-            let named = tombstone
-                .redaction
-                .and_then(|id| Some((id, self.redactions.get(&id)?)));
-            match named {
-                Some((redaction, (Some(named), by)))
-                    if tombstone.permitted
-                        && Some(*named) == target
-                        && by.line > tombstone.place.line =>
-                {
-                    let line = tombstone.place.line;
-                    let told = format!(
-                        "line {line}: the payload of {named} was redacted by {redaction} (line {})",
-                        by.line
-                    );
-                    accepted.push((line, told));
-                }
-                _ => {
-                    let message = if tombstone.permitted {
-                        "the payload was replaced, and no valid redaction event permits it"
-                    } else {
-                        "the payload was replaced; an event of this type cannot be redacted"
-                    };
-                    self.report(tombstone.place, Problem::new(Code::E003, message));
-                }
+    /// Keys that signed and may not have, once for each: at its first event, with how many there are.
+    fn finish_keys(&mut self, history: Option<&KeyHistory>, registry: &KeyRegistry) {
+        if let (None, Some((place, count))) = (history, self.naming)
+            && !self.is_marked
+        {
+            let message = format!(
+                "the event names a seal, as only events of a marked vault do, and no mark is in the log \
+                 (events that do: {count})"
+            );
+            self.report(place, Problem::new(Code::E206, message));
+        }
+        let mut signed: BTreeMap<u32, (Place, u64)> = BTreeMap::new();
+        let objects = |key: &KeyId| match history {
+            Some(history) => history.standing(key, u64::MAX),
+            None if !self.introduced.contains(key) => Standing::NotIntroduced,
+            None => Standing::Counts,
+        };
+        let has_role = |key: &KeyId| match registry.get(key) {
+            Some(entry) if history.is_none() => may_sign(&entry.roles),
+            _ => true,
+        };
+        // A redacted event names a key and proves nothing of it; yet in a marked vault it may name no
+        // other than one of the vault.
+        let heads = self.heads.values();
+        let proven: HashSet<u32> = heads.flat_map(|head| &head.keys).copied().collect();
+        let suspects: Vec<bool> = (0u32..)
+            .zip(&self.keys)
+            .map(|(number, key)| {
+                let may_not = matches!(objects(key), Standing::NotIntroduced | Standing::NoRole);
+                (may_not || !has_role(key)) && (history.is_some() || proven.contains(&number))
+            })
+            .collect();
+        if !suspects.contains(&true) {
+            return;
+        }
+        for seen in &self.events {
+            if seen.key != NO_KEY && suspects[seen.key as usize] {
+                let place = seen.place();
+                signed.entry(seen.key).or_insert((place, 0)).1 += 1;
             }
         }
-        let mut orphans: Vec<_> = self
-            .redactions
-            .values()
-            .filter(|(target, _)| target.is_some_and(|id| !self.index.contains_key(&id)))
-            .map(|(_, place)| *place)
+        let problems: Vec<_> = signed
+            .into_iter()
+            .flat_map(|(key, (place, count))| {
+                let id = self.keys[key as usize];
+                let many = format!("(events by it: {count})");
+                let introduced = match objects(&id) {
+                    Standing::NotIntroduced if history.is_some() => Some(Problem::new(
+                        Code::E205,
+                        format!("no signed event of the vault leads to key {id}, which signed {many}"),
+                    )),
+                    Standing::NotIntroduced => Some(Problem::new(
+                        Code::W009,
+                        format!(
+                            "keys.json alone vouches for key {id}, as no signed events lead to it from \
+                             the GENESIS event {many}"
+                        ),
+                    )),
+                    _ => None,
+                };
+                let role = (objects(&id) == Standing::NoRole || !has_role(&id)).then(|| {
+                    Problem::new(
+                        Code::E202,
+                        format!(
+                            "key {id} has neither the role 'root' nor 'attestation', and so signs \
+                             nothing {many}"
+                        ),
+                    )
+                });
+                introduced.into_iter().chain(role).map(move |it| (place, it))
+            })
             .collect();
-        orphans.sort_unstable_by_key(|place| place.line);
-        for place in orphans {
-            let message = "the redaction's target is no event of the log";
-            self.report(place, Problem::new(Code::E006, message));
+        for (place, problem) in problems {
+            self.report(place, problem);
         }
-        accepted
+        if let Some(key) = history.and_then(KeyHistory::unvouched)
+            && let Some(adoption) = self.key_events.iter().find(|it| it.signer == key)
+        {
+            let message = format!(
+                "the vault was adopted by key {key}, to which no signed events lead from the GENESIS event"
+            );
+            let at = adoption.number as usize - 1;
+            let seen = self.events[at];
+            let place = seen.place();
+            self.report(place, Problem::new(Code::W009, message));
+        }
     }
 
     /// What concerns the log as a whole.
@@ -203,25 +269,13 @@ impl Sequencer {
             "payloads redacted by valid redaction events, so that no signature proves anything of \
              those lines",
         );
-        let signed = self.heads.values().flat_map(|head| &head.keys);
-        let unvouched: BTreeSet<KeyId> = signed
-            .map(|key| self.keys[*key as usize])
-            .filter(|id| !self.introduced.contains(id))
-            .collect();
-        if !unvouched.is_empty() {
+        if !self.unvouched_rotations.is_empty() && !self.is_marked {
             notes.push(format!(
-                "keys that signed and that keys.json alone vouches for, as no signed events lead to \
-                 them from the GENESIS event: {}",
-                list(unvouched)
-            ));
-        }
-        if !self.unvouched_rotations.is_empty() {
-            notes.push(format!(
-                "key rotations that such keys signed, by line: {}",
+                "key rotations by keys to which no signed events lead, by line: {}",
                 list(&self.unvouched_rotations)
             ));
         }
-        if let Some(seal) = self.sealed_by {
+        if let Some((seal, _)) = self.sealed_by {
             notes.push(format!("the vault is closed by {seal}"));
         }
         notes

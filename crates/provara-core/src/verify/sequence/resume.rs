@@ -6,10 +6,14 @@
 
 use std::collections::HashMap;
 
-use crate::id::{EventId, KeyId};
+use crate::canonical::token_preserving;
+use crate::history::{KeyEvent, KeyEventKind};
+use crate::id::{Digest, EventId, KeyId};
+use crate::json;
 use crate::keys::PublicKey;
 use crate::time::Timestamp;
-use crate::verify::sequence::{Genesis, Head, NO_KEY, Seen, Sequencer};
+use crate::tree::EventTree;
+use crate::verify::sequence::{FilesStatement, Genesis, Head, NO_KEY, Place, Seen, Sequencer};
 use crate::verify::timeline::{KeyState, Revocation, Timeline};
 
 /// The bytes of a [`Seen`].
@@ -46,12 +50,16 @@ impl Sequencer {
         ] {
             out.u64(number);
         }
-        out.option(self.sealed_by.as_ref(), |out, id| out.raw(&id.0));
+        out.option(self.sealed_by.as_ref(), |out, (id, number)| {
+            out.raw(&id.0);
+            out.u64(*number);
+        });
         out.option(self.genesis.as_ref(), |out, genesis| {
             for text in [&genesis.uid, &genesis.root_key_id, &genesis.quorum_key_id] {
                 out.option(text.as_ref(), |out, text| out.text(text));
             }
         });
+        self.write_mark(out);
         out.u64(self.introduced.len() as u64);
         self.introduced.iter().for_each(|id| out.raw(&id.0));
         out.u64(self.unvouched_rotations.len() as u64);
@@ -81,6 +89,8 @@ impl Sequencer {
             out.raw(state.public_key.as_bytes());
             out.option(state.awaits.as_ref(), |out, id| out.raw(&id.0));
             out.option(state.promoted.as_ref(), |out, id| out.raw(&id.0));
+            out.option(state.added.as_ref(), |out, id| out.raw(&id.0));
+            out.raw(&[u8::from(state.founding)]);
             out.option(state.replaces.as_ref(), |out, id| out.raw(&id.0));
             out.option(state.revoked.as_ref(), |out, revocation| {
                 out.raw(&revocation.at.to_le_bytes());
@@ -107,7 +117,7 @@ impl Sequencer {
         restored.token_form = from.u64()?;
         restored.without_key_id = from.u64()?;
         restored.signatures = from.u64()?;
-        restored.sealed_by = from.option(|from| from.array().map(EventId))?;
+        restored.sealed_by = from.option(|from| Some((EventId(from.array()?), from.u64()?)))?;
         restored.genesis = from.option(|from| {
             Some(Genesis {
                 uid: from.option(Reader::text)?,
@@ -116,6 +126,7 @@ impl Sequencer {
                 predecessor: None,
             })
         })?;
+        restored.read_mark(&mut from)?;
         restored.introduced = from.list(|from| from.array().map(KeyId))?;
         restored.unvouched_rotations = from.list(Reader::u64)?;
         for number in 0..from.u64()? {
@@ -150,6 +161,8 @@ impl Sequencer {
                 public_key: PublicKey::from_bytes(&public_key).ok()?,
                 awaits: from.option(|from| from.array().map(EventId))?,
                 promoted: from.option(|from| from.array().map(EventId))?,
+                added: from.option(|from| from.array().map(EventId))?,
+                founding: from.array::<1>()? == [1],
                 replaces: from.option(|from| from.array().map(KeyId))?,
                 revoked: from.option(|from| {
                     Some(Revocation {
@@ -195,6 +208,72 @@ impl Sequencer {
         Some(restored)
     }
 
+    /// The mark, the key events, what is stated of files and seals, and the event tree.
+    fn write_mark(&self, out: &mut Writer) {
+        out.raw(&[u8::from(self.is_marked)]);
+        out.u64(self.key_events.len() as u64);
+        for event in &self.key_events {
+            out.u64(event.number);
+            out.raw(&event.id.0);
+            out.raw(&event.signer.0);
+            out.raw(&[kind_number(event.kind)]);
+            let payload = token_preserving(&event.payload);
+            out.u64(payload.len() as u64);
+            out.raw(&payload);
+        }
+        out.u64(self.unredactable.len() as u64);
+        self.unredactable.iter().for_each(|id| out.raw(&id.0));
+        out.u64(self.files.len() as u64);
+        for files in &self.files {
+            out.u64(files.line);
+            out.u64(files.count);
+            out.raw(&files.root.0);
+        }
+        out.option(self.naming.as_ref(), |out, (place, count)| {
+            out.u64(place.line);
+            out.u64(place.offset);
+            out.option(place.actor.as_ref(), |out, it| out.raw(&it.to_le_bytes()));
+            out.option(place.id.as_ref(), |out, id| out.raw(&id.0));
+            out.u64(*count);
+        });
+        let tree = self.tree.to_bytes();
+        out.u64(tree.len() as u64);
+        out.raw(&tree);
+    }
+
+    fn read_mark(&mut self, from: &mut Reader<'_>) -> Option<()> {
+        self.is_marked = from.array::<1>()? == [1];
+        self.key_events = from.list(|from| {
+            Some(KeyEvent {
+                number: from.u64()?,
+                id: EventId(from.array()?),
+                signer: KeyId(from.array()?),
+                kind: kind_of(from.array::<1>()?[0])?,
+                payload: json::parse(from.sized()?).ok()?.into_owned(),
+                proof: None,
+            })
+        })?;
+        self.unredactable = from.list(|from| from.array().map(EventId))?;
+        self.files = from.list(|from| {
+            Some(FilesStatement {
+                line: from.u64()?,
+                count: from.u64()?,
+                root: Digest(from.array()?),
+            })
+        })?;
+        self.naming = from.option(|from| {
+            let place = Place {
+                line: from.u64()?,
+                offset: from.u64()?,
+                actor: from.option(|from| from.array().map(u32::from_le_bytes))?,
+                id: from.option(|from| from.array().map(EventId))?,
+            };
+            Some((place, from.u64()?))
+        })?;
+        self.tree = EventTree::from_bytes(from.sized()?)?;
+        Some(())
+    }
+
     /// Makes the index of the events, which only the lines that follow need.
     pub(super) fn index_events(&mut self) {
         self.index.reserve(self.events.len());
@@ -203,6 +282,24 @@ impl Sequencer {
         }
         self.unindexed = false;
     }
+}
+
+/// The kinds of key events, by their numbers.
+const KINDS: [KeyEventKind; 5] = [
+    KeyEventKind::Genesis,
+    KeyEventKind::Adoption,
+    KeyEventKind::Promotion,
+    KeyEventKind::Addition,
+    KeyEventKind::Revocation,
+];
+
+fn kind_number(kind: KeyEventKind) -> u8 {
+    let number = KINDS.iter().position(|known| *known == kind);
+    number.expect("every kind is listed") as u8
+}
+
+fn kind_of(number: u8) -> Option<KeyEventKind> {
+    KINDS.get(usize::from(number)).copied()
 }
 
 /// Little-endian, lengths before texts, a byte before what may be absent.
@@ -248,9 +345,14 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn text(&mut self) -> Option<String> {
+    /// Bytes with their number before them.
+    fn sized(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.u64()?).ok()?;
-        String::from_utf8(self.raw(length)?.to_vec()).ok()
+        self.raw(length)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        String::from_utf8(self.sized()?.to_vec()).ok()
     }
 
     fn list<T, C: FromIterator<T>>(
