@@ -309,7 +309,58 @@ pub enum RootSignatureError {
     Version(String),
 }
 
+/// The exact forms in which a `manifest.sig` is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealForm {
+    /// Canonical JSON and LF, as this writer has it.
+    Canonical,
+    /// Indented by two, members in the order of the older tool.
+    Indented,
+}
+
 impl RootSignature {
+    /// The form that `text`, from which this was read, is in; `None` for any other.
+    #[must_use]
+    pub fn form(&self, text: &[u8]) -> Option<SealForm> {
+        let (root, key) = (self.merkle_root.to_string(), self.key_id.to_string());
+        let sig = signature_to_base64(&self.signature);
+        let member = |name: &'static str| {
+            let value = match name {
+                "merkle_root" => &root,
+                "key_id" => &key,
+                "signed_at_utc" => &self.signed_at_utc,
+                "spec_version" => SPEC_VERSION,
+                _ => &sig,
+            };
+            (name, Value::from(value))
+        };
+        let written = [
+            "key_id",
+            "merkle_root",
+            "sig",
+            "signed_at_utc",
+            "spec_version",
+        ];
+        let written = object(written.map(member));
+        if text.strip_suffix(b"\n") == Some(json_bytes(&written).as_slice()) {
+            return Some(SealForm::Canonical);
+        }
+        let older = [
+            "merkle_root",
+            "key_id",
+            "spec_version",
+            "signed_at_utc",
+            "sig",
+        ];
+        let mut lines = older.map(member).map(|(name, value)| {
+            let value = String::from_utf8_lossy(&json_bytes(&value)).into_owned();
+            format!("  \"{name}\": {value}")
+        });
+        let indented = format!("{{\n{}\n}}", lines.as_mut_slice().join(",\n"));
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        (text == indented.as_bytes()).then_some(SealForm::Indented)
+    }
+
     /// Reads `manifest.sig`. The signature is not checked here.
     ///
     /// # Errors

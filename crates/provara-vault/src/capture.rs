@@ -7,6 +7,7 @@
 //! stands. Where a writer holds the lock all the time, the log is taken as far as the seal covers
 //! it, which is consistent by construction; what lies beyond is checked by itself.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -17,8 +18,7 @@ use std::time::{Duration, Instant};
 use provara_core::finding::Finding;
 use provara_core::id::Digest;
 use provara_core::manifest::{Manifest, SEAL_FILES};
-use provara_core::verify::LogVerdict;
-use provara_core::verify::files::{DiskEntry, KEYS, REQUIRED, SealFiles, check_keys, check_seal};
+use provara_core::verify::files::{DiskEntry, REQUIRED, SealFiles, check_fit};
 
 use crate::beyond::Beyond;
 use crate::error::{Context, VaultError};
@@ -169,6 +169,15 @@ impl Capture {
         })
     }
 
+    /// The bytes of the log that were taken.
+    pub(crate) fn log_bytes(&self) -> Cow<'_, [u8]> {
+        match &self.log {
+            None => Cow::Borrowed(&[]),
+            Some(log) if log.tail.is_empty() => Cow::Borrowed(log.lines.bytes()),
+            Some(log) => Cow::Owned([log.lines.bytes(), &log.tail].concat()),
+        }
+    }
+
     /// The content of one of the files that every vault has.
     pub(crate) fn text(&self, name: &str) -> Option<&[u8]> {
         self.texts.get(name).map(Vec::as_slice)
@@ -275,9 +284,7 @@ impl Capture {
                 (path.clone(), entry)
             })
             .collect();
-        let (registry, _) = check_keys(self.text(KEYS));
-        let findings: Vec<Finding> =
-            check_seal(self.seal(), &disk, &registry, &LogVerdict::default());
+        let findings: Vec<Finding> = check_fit(self.seal(), &disk);
         !self.replaced
             && findings.is_empty()
             && self.log.as_ref().is_some_and(|log| log.tail.is_empty())

@@ -13,8 +13,8 @@ use provara_core::keys::KeyRegistry;
 use provara_core::manifest::Manifest;
 use provara_core::verify::files::{
     GENESIS, KEYS, Predecessor, check_genesis, check_identity, check_keys, check_policies,
-    check_seal, sealer_note,
 };
+use provara_core::verify::seal::{self, KeysOf, SealCase};
 use provara_core::verify::{KeyDirectory, LogVerdict, Sequencer, check_lines, report};
 use sha2::{Digest as _, Sha256};
 
@@ -114,7 +114,6 @@ impl Vault {
         findings.extend(keys_findings);
         findings.extend(check_policies(|file| capture.text(file)));
         let mut notes = Vec::from_iter(checked.note);
-        notes.extend(sealer_note(capture.seal().signature, &log));
         let sound = log
             .findings
             .iter()
@@ -129,7 +128,16 @@ impl Vault {
         }
         let start = checkpoints.confirmed.into_iter().next_back();
         let disk = capture.disk(self, digest)?;
-        findings.extend(check_seal(capture.seal(), &disk, &registry, &log));
+        let judgement = seal::judge(&SealCase {
+            log: &capture.log_bytes(),
+            events: log.lines,
+            seal: capture.seal(),
+            disk: &disk,
+            keys: KeysOf::verdict(&log, capture.text(KEYS).unwrap_or_default(), &registry),
+            files: &log.files,
+            threads,
+        });
+        findings.extend(judgement.findings);
         findings.extend(checked.beyond.findings);
         if let Some(beyond) = capture.log.as_ref().and_then(|log| log.beyond.as_ref()) {
             let (length, whole) = (beyond.len(), checked.beyond.checked);

@@ -10,7 +10,11 @@ use crate::keys::{KeyEntryError, KeyRegistry};
 use crate::scan::scan_line;
 use crate::verify::LogVerdict;
 
-pub use seal::{DiskEntry, SealFiles, check_seal, sealer_note};
+pub use seal::{DiskEntry, SealFiles, check_fit};
+pub(in crate::verify) use seal::{
+    check_listing, check_manifest_against_disk, check_root_file, is_unlisted, read_manifest,
+    read_root_file,
+};
 
 /// `identity/genesis.json`, relative to the vault.
 pub const GENESIS: &str = "identity/genesis.json";
@@ -26,6 +30,13 @@ pub const SYNC_CONTRACT: &str = "policies/sync_contract.json";
 pub const RETENTION_POLICY: &str = "policies/retention_policy.json";
 /// The perception ontology that `init` writes, relative to the vault.
 pub const ONTOLOGY: &str = "policies/ontology/perception_ontology_v1.json";
+
+/// The list of the files and their digests.
+pub const MANIFEST: &str = "manifest.json";
+/// The signature of the manifest's root.
+pub const MANIFEST_SIG: &str = "manifest.sig";
+/// The manifest's root.
+pub const MERKLE_ROOT: &str = "merkle_root.txt";
 
 /// The files that every vault has beside its log and its seal.
 pub const REQUIRED: [&str; 6] = [

@@ -7,6 +7,7 @@
 
 pub mod files;
 mod line;
+pub mod seal;
 mod sequence;
 mod timeline;
 

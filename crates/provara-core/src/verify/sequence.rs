@@ -28,6 +28,8 @@ pub struct LogVerdict {
     pub findings: Vec<Finding>,
     /// Lines that are events, sound or not; a line that is none is not counted.
     pub event_count: u64,
+    /// Lines, events or not.
+    pub lines: u64,
     /// Counts, and what was accepted with a reservation.
     pub notes: Vec<String>,
     /// The accepted redactions, one sentence each.

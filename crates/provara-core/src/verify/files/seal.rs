@@ -3,15 +3,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{PRIVATE_KEYS, missing};
+use super::{MANIFEST, MANIFEST_SIG, MERKLE_ROOT, PRIVATE_KEYS, missing};
 use crate::finding::{Code, Finding};
 use crate::id::Digest;
-use crate::keys::{KeyRegistry, PublicKey};
-use crate::manifest::{
-    Manifest, ManifestError, RootSignature, RootSignatureError, SEAL_FILES, safe_path,
-};
+use crate::manifest::{Manifest, ManifestError, RootSignature, SEAL_FILES, safe_path};
 use crate::time::Timestamp;
-use crate::verify::{LOG, LogVerdict};
+use crate::verify::LOG;
 
 /// What stands on the disk at a path below the vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,53 +35,64 @@ pub struct SealFiles<'a> {
     pub merkle_root: Option<&'a [u8]>,
 }
 
-/// Holds the seal against the disk.
+/// Holds the manifest and its root against the disk, as far as neither the log nor the keys are needed:
+/// whether what stands there fits together.
 ///
-/// `disk` has every entry below the vault that is not a directory, by its path relative to the
-/// vault. `keys` are those of `keys.json` and `log.promoted_keys`.
+/// `disk` has every entry below the vault that is not a directory, by its path relative to the vault.
 #[must_use]
-pub fn check_seal(
-    seal: SealFiles<'_>,
-    disk: &BTreeMap<String, DiskEntry>,
-    registry: &KeyRegistry,
-    log: &LogVerdict,
-) -> Vec<Finding> {
+pub fn check_fit(seal: SealFiles<'_>, disk: &BTreeMap<String, DiskEntry>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let Some(text) = seal.manifest else {
-        findings.push(missing("manifest.json"));
+    let Some(manifest) = read_manifest(seal.manifest, &mut findings) else {
         return findings;
     };
-    let manifest = match Manifest::parse(text) {
-        Ok(manifest) => manifest,
+    check_listing(&manifest, &mut findings);
+    check_manifest_against_disk(&manifest, disk, &mut findings);
+    let root = manifest.merkle_root();
+    check_root_file(seal.merkle_root, root, &mut findings);
+    let signed = seal.signature.map(RootSignature::parse);
+    if !matches!(&signed, Some(Ok(signature)) if signature.merkle_root == root) {
+        let message = "the signature is not of this seal";
+        findings.push(Finding::new(Code::W001, MANIFEST_SIG, message));
+    }
+    findings
+}
+
+/// Reads `manifest.json`, or says why it cannot be read.
+pub(in crate::verify) fn read_manifest(
+    text: Option<&[u8]>,
+    findings: &mut Vec<Finding>,
+) -> Option<Manifest> {
+    let Some(text) = text else {
+        findings.push(missing(MANIFEST));
+        return None;
+    };
+    match Manifest::parse(text) {
+        Ok(manifest) => {
+            if !manifest.canonical {
+                let message = "not in canonical form";
+                findings.push(Finding::new(Code::E104, MANIFEST, message));
+            }
+            Some(manifest)
+        }
         Err(error) => {
             let code = match error {
                 ManifestError::Json(_) => Code::E104,
                 ManifestError::Field(_) | ManifestError::EntryField { .. } => Code::E300,
                 ManifestError::Version { .. } => Code::E303,
             };
-            findings.push(Finding::new(code, "manifest.json", error.to_string()));
-            return findings;
+            findings.push(Finding::new(code, MANIFEST, error.to_string()));
+            None
         }
-    };
-    if !manifest.canonical {
-        let message = "not in canonical form";
-        findings.push(Finding::new(Code::E104, "manifest.json", message));
     }
-    check_listing(&manifest, &mut findings);
-    check_disk(&manifest, disk, &mut findings);
-    let root = manifest.merkle_root();
-    check_root_file(seal.merkle_root, root, &mut findings);
-    check_root_signature(seal.signature, root, registry, log, &mut findings);
-    findings
 }
 
 /// Whether a path has no place in a manifest: the seal itself and the default keyfile.
-fn unlisted(path: &str) -> bool {
+pub(in crate::verify) fn is_unlisted(path: &str) -> bool {
     SEAL_FILES.contains(&path) || path == PRIVATE_KEYS
 }
 
 /// What is wrong with the list by itself.
-fn check_listing(manifest: &Manifest, findings: &mut Vec<Finding>) {
+pub(in crate::verify) fn check_listing(manifest: &Manifest, findings: &mut Vec<Finding>) {
     let mut report = |code, message: String| {
         findings.push(Finding::new(code, "manifest.json", message));
     };
@@ -126,7 +134,7 @@ fn check_listing(manifest: &Manifest, findings: &mut Vec<Finding>) {
                 format!("the path '{}' leaves the vault or is not plain", file.path),
             );
         }
-        if unlisted(&file.path) {
+        if is_unlisted(&file.path) {
             report(Code::E302, format!("'{}' must not be listed", file.path));
         }
         if file.sha256.parse::<Digest>().is_err() {
@@ -155,7 +163,7 @@ fn other_size(path: &str, listed: u64, found: u64) -> &'static str {
 }
 
 /// The list against the disk, and the disk against the list.
-fn check_disk(
+pub(in crate::verify) fn check_manifest_against_disk(
     manifest: &Manifest,
     disk: &BTreeMap<String, DiskEntry>,
     findings: &mut Vec<Finding>,
@@ -163,7 +171,7 @@ fn check_disk(
     let mut listed = HashSet::new();
     for file in &manifest.files {
         listed.insert(file.path.as_str());
-        if !safe_path(&file.path) || unlisted(&file.path) {
+        if !safe_path(&file.path) || is_unlisted(&file.path) {
             continue;
         }
         let path = file.path.as_str();
@@ -199,7 +207,7 @@ fn check_disk(
                 let message = format!("{what}; a vault holds regular files only");
                 findings.push(Finding::new(Code::E302, path.as_str(), message));
             }
-            DiskEntry::File { .. } if unlisted(path) || listed.contains(path.as_str()) => {}
+            DiskEntry::File { .. } if is_unlisted(path) || listed.contains(path.as_str()) => {}
             DiskEntry::File { .. } => {
                 let message = "phantom file: it is not in the manifest";
                 findings.push(Finding::new(Code::E302, path.as_str(), message));
@@ -208,109 +216,30 @@ fn check_disk(
     }
 }
 
-fn check_root_file(text: Option<&[u8]>, root: Digest, findings: &mut Vec<Finding>) {
-    const FILE: &str = "merkle_root.txt";
-    let Some(text) = text else {
-        findings.push(missing(FILE));
-        return;
-    };
-    let stated = text
-        .strip_suffix(b"\n")
+/// The root that `merkle_root.txt` states, or why it states none.
+pub(in crate::verify) fn read_root_file(text: Option<&[u8]>) -> Result<Digest, Box<Finding>> {
+    let text = text.ok_or_else(|| Box::new(missing(MERKLE_ROOT)))?;
+    text.strip_suffix(b"\n")
         .and_then(|line| std::str::from_utf8(line).ok())
-        .and_then(|text| text.parse::<Digest>().ok());
-    match stated {
-        None => {
+        .and_then(|text| text.parse::<Digest>().ok())
+        .ok_or_else(|| {
             let message = "not 64 lower-case hex digits and LF";
-            findings.push(Finding::new(Code::E100, FILE, message));
-        }
-        Some(stated) if stated != root => findings.push(
-            Finding::new(
-                Code::E008,
-                FILE,
-                "the Merkle root is not that of the manifest",
-            )
-            .compare(root, stated),
-        ),
-        Some(_) => {}
-    }
+            Box::new(Finding::new(Code::E100, MERKLE_ROOT, message))
+        })
 }
 
-/// A note where `manifest.sig` is by a key to which no signed events lead from the `GENESIS` event:
-/// whoever can write the vault's files can list a key of their own and seal with it.
-#[must_use]
-pub fn sealer_note(manifest_sig: Option<&[u8]>, log: &LogVerdict) -> Option<String> {
-    let key = RootSignature::parse(manifest_sig?).ok()?.key_id;
-    (!log.introduced.contains(&key)).then(|| {
-        format!(
-            "the seal is signed by key {key}, which keys.json alone vouches for, as no signed events \
-             lead to it from the GENESIS event"
-        )
-    })
-}
-
-fn check_root_signature(
+pub(in crate::verify) fn check_root_file(
     text: Option<&[u8]>,
     root: Digest,
-    registry: &KeyRegistry,
-    log: &LogVerdict,
     findings: &mut Vec<Finding>,
 ) {
-    const FILE: &str = "manifest.sig";
-    let mut report = |code, message: String| findings.push(Finding::new(code, FILE, message));
-    let Some(text) = text else {
-        report(Code::W002, "the seal is not signed".into());
-        return;
-    };
-    let signature = match RootSignature::parse(text) {
-        Ok(signature) => signature,
-        Err(error) => {
-            let code = match error {
-                RootSignatureError::Json(_) => Code::E104,
-                RootSignatureError::Field(_) => Code::E300,
-                RootSignatureError::Unsigned(_) => Code::E302,
-                RootSignatureError::Root => Code::E100,
-                RootSignatureError::KeyId => Code::E102,
-                RootSignatureError::Signature => Code::E103,
-                RootSignatureError::Version(_) => Code::E303,
-            };
-            report(code, error.to_string());
-            return;
+    match read_root_file(text) {
+        Err(finding) => findings.push(*finding),
+        Ok(stated) if stated != root => {
+            let message = "the Merkle root is not that of the manifest";
+            let finding = Finding::new(Code::E008, MERKLE_ROOT, message);
+            findings.push(finding.compare(root, stated));
         }
-    };
-    if let Err(error) = signature.signed_at_utc.parse::<Timestamp>() {
-        report(Code::E105, format!("'signed_at_utc' is {error}"));
-    }
-    let id = signature.key_id;
-    let promoted = || log.promoted_keys.iter().find(|key| key.key_id() == id);
-    let key: Option<&PublicKey> = registry
-        .get(&id)
-        .map(|entry| &entry.public_key)
-        .or_else(promoted);
-    let Some(key) = key else {
-        report(
-            Code::E204,
-            format!("the signer's key {id} is not in keys.json"),
-        );
-        return;
-    };
-    if key.verify(&signature.signed, &signature.signature).is_err() {
-        report(
-            Code::E003,
-            format!("the signature does not verify under key {id}"),
-        );
-    } else if signature.merkle_root != root {
-        findings.push(
-            Finding::new(
-                Code::W001,
-                FILE,
-                "the signature is of another seal, an earlier or a later one",
-            )
-            .compare(root, signature.merkle_root),
-        );
-    } else if log.revoked_keys.contains(&id) {
-        report(
-            Code::E202,
-            format!("the seal is signed by key {id}, which the log revoked"),
-        );
+        Ok(_) => {}
     }
 }

@@ -54,6 +54,7 @@ impl Sequencer {
             notes: self.notes(redactions.len()),
             introduced: self.introduced,
             event_count: self.events.len() as u64,
+            lines: self.lines,
             promoted_keys: self.timeline.promoted(registry),
             revoked_keys,
             sealed_by: self.sealed_by.map(|(id, _)| id),

@@ -1,0 +1,201 @@
+//! Which files of a marked vault may be those of an earlier state, as an interrupted writer or an older tool
+//! leaves them, and which may not (spec/VAULT_FORMAT, section 5).
+
+use std::collections::HashSet;
+
+use super::naming::Naming;
+use super::sealed::SealedFiles;
+use super::{SealCase, SealStanding, is_checkpoint};
+use crate::finding::{Code, Finding};
+use crate::id::Digest;
+use crate::manifest::{ListedFile, Manifest, RootSignature};
+use crate::verify::LOG;
+use crate::verify::files::{
+    DiskEntry, KEYS, MANIFEST, MANIFEST_SIG, MERKLE_ROOT, check_manifest_against_disk,
+    check_root_file, read_root_file,
+};
+
+/// The files of a marked vault beside its log, held against its seal.
+pub(super) struct Lag<'a, 'c> {
+    pub(super) case: &'a SealCase<'c>,
+    pub(super) sealed: &'a SealedFiles,
+    pub(super) manifest: Option<&'a Manifest>,
+    pub(super) signature: Option<&'a RootSignature>,
+    pub(super) standing: &'a SealStanding,
+}
+
+impl Lag<'_, '_> {
+    pub(super) fn check(&self, naming: &mut Naming<'_>, findings: &mut Vec<Finding>) {
+        let vouched = matches!(
+            self.standing,
+            SealStanding::Current | SealStanding::Continued { .. }
+        );
+        let mut lagging: Vec<String> = Vec::new();
+        self.check_keys(vouched, &mut lagging, findings);
+        let Some(manifest) = self.manifest else {
+            return;
+        };
+        if !vouched {
+            check_manifest_against_disk(manifest, self.case.disk, findings);
+            check_root_file(self.case.seal.merkle_root, manifest.merkle_root(), findings);
+            return;
+        }
+        self.check_form(manifest, findings);
+        self.check_listed(manifest, &mut lagging, findings);
+        self.check_root(manifest, naming, &mut lagging, findings);
+        lagging.sort_unstable();
+        lagging.dedup();
+        let message = match *self.standing {
+            SealStanding::Continued { events, .. } => {
+                let beyond = self.case.events - events;
+                format!(
+                    "the seal covers the first {events} events; {beyond} more follow, which verify and \
+                     which the next writer seals{}",
+                    also(&lagging)
+                )
+            }
+            _ if lagging.is_empty() => return,
+            _ => {
+                format!(
+                    "the seal is of the vault as it is, and files of another state stand beside it, \
+                     which the next writer renews: {}",
+                    lagging.join(", ")
+                )
+            }
+        };
+        findings.push(Finding::new(Code::W001, MANIFEST_SIG, message));
+    }
+
+    /// `keys.json` against what signed events say.
+    fn check_keys(&self, vouched: bool, lagging: &mut Vec<String>, findings: &mut Vec<Finding>) {
+        let Some(DiskEntry::File { sha256, .. }) = self.case.disk.get(KEYS) else {
+            // Its absence has a finding of its own.
+            return;
+        };
+        let digests: Vec<_> = self.sealed.keys_digests().collect();
+        match digests.iter().rposition(|digest| digest == sha256) {
+            Some(at) if at + 1 == digests.len() => {}
+            Some(_) if vouched => lagging.push(KEYS.to_owned()),
+            Some(_) => {
+                let message = "it is as it was before the log's latest key events";
+                findings.push(Finding::new(Code::E302, KEYS, message));
+            }
+            None => {
+                let message = "it is not what the signed events of the log say of the keys";
+                let last = digests.last().copied().unwrap_or(Digest::of(b""));
+                let finding = Finding::new(Code::E302, KEYS, message);
+                findings.push(finding.compare(last, sha256));
+            }
+        }
+    }
+
+    /// What neither the root nor its signature covers: the form of `manifest.sig`, and the time in
+    /// `manifest.json`, which a writer makes the seal's.
+    fn check_form(&self, manifest: &Manifest, findings: &mut Vec<Finding>) {
+        let (Some(signature), Some(text)) = (self.signature, self.case.seal.signature) else {
+            return;
+        };
+        let form = signature.form(text);
+        if form.is_none() {
+            let message = "it is not in the form in which a seal is written";
+            findings.push(Finding::new(Code::E104, MANIFEST_SIG, message));
+        }
+        if form == Some(crate::manifest::SealForm::Canonical)
+            && manifest.merkle_root() == signature.merkle_root
+            && manifest.created_at_utc != signature.signed_at_utc
+        {
+            let message = "'created_at_utc' is not the time of the seal";
+            let finding = Finding::new(Code::E012, MANIFEST, message);
+            findings.push(finding.compare(&signature.signed_at_utc, &manifest.created_at_utc));
+        }
+    }
+
+    /// The entries of the manifest that are not those of the disk: of the log, of `keys.json` and of
+    /// checkpoints they may be of an earlier state; and checkpoints may not be listed yet.
+    fn check_listed(
+        &self,
+        manifest: &Manifest,
+        lagging: &mut Vec<String>,
+        findings: &mut Vec<Finding>,
+    ) {
+        let mut found = Vec::new();
+        check_manifest_against_disk(manifest, self.case.disk, &mut found);
+        let listed: HashSet<&str> = manifest.files.iter().map(|it| it.path.as_str()).collect();
+        for finding in found {
+            let path = finding.file.as_str();
+            let of_earlier = || {
+                let mut entries = manifest.files.iter();
+                entries
+                    .find(|entry| entry.path == path)
+                    .is_some_and(|entry| self.was_so(entry))
+            };
+            let stands = matches!(self.case.disk.get(path), Some(DiskEntry::File { .. }));
+            if is_checkpoint(path).is_some() && stands && !listed.contains(path) {
+                lagging.push(format!("{path} (not listed yet)"));
+            } else if matches!(finding.code, Code::E011 | Code::E012) && of_earlier() {
+                lagging.push(MANIFEST.to_owned());
+            } else {
+                findings.push(finding);
+            }
+        }
+    }
+
+    /// Whether an entry is of an earlier state of the log or of `keys.json`.
+    fn was_so(&self, entry: &ListedFile) -> bool {
+        let Ok(digest) = entry.sha256.parse::<Digest>() else {
+            return false;
+        };
+        match entry.path.as_str() {
+            LOG => usize::try_from(entry.size)
+                .ok()
+                .and_then(|end| self.case.log.get(..end))
+                .is_some_and(|prefix| prefix.ends_with(b"\n") && Digest::of(prefix) == digest),
+            KEYS => self.sealed.keys_digests().any(|known| known == digest),
+            _ => false,
+        }
+    }
+
+    /// `merkle_root.txt`: the root of the manifest, or of a seal that there was.
+    fn check_root(
+        &self,
+        manifest: &Manifest,
+        naming: &mut Naming<'_>,
+        lagging: &mut Vec<String>,
+        findings: &mut Vec<Finding>,
+    ) {
+        let root = manifest.merkle_root();
+        let sealed = self.signature.map(|signature| signature.merkle_root);
+        let stated = match read_root_file(self.case.seal.merkle_root) {
+            Ok(stated) => stated,
+            Err(finding) => return findings.push(*finding),
+        };
+        if stated == root {
+            if Some(root) != sealed {
+                lagging.push(MANIFEST.to_owned());
+            }
+            return;
+        }
+        let log = self.case.log;
+        let was_root = Some(stated) == sealed
+            || naming.names(stated)
+            || self
+                .sealed
+                .is_root(stated, self.case.events, Digest::of(log), log.len() as u64)
+            || self
+                .sealed
+                .find(stated, log, (0, 0), self.case.threads)
+                .is_some();
+        if was_root {
+            lagging.push(MERKLE_ROOT.to_owned());
+        } else {
+            check_root_file(self.case.seal.merkle_root, root, findings);
+        }
+    }
+}
+
+fn also(lagging: &[String]) -> String {
+    if lagging.is_empty() {
+        return String::new();
+    }
+    format!(" (files of another state: {})", lagging.join(", "))
+}

@@ -1,0 +1,336 @@
+//! Which states of a log a root is of: Sealed(N) of spec/VAULT_FORMAT, section 5, and the search for N.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{is_checkpoint, is_evidence_beside_log};
+use crate::id::Digest;
+use crate::manifest::FileEntry;
+use crate::verify::LOG;
+use crate::verify::files::{DiskEntry, KEYS};
+
+/// How many line ends one thread gives another at a time.
+const PIECE: usize = 4096;
+
+/// What a seal covers after each number of events: the files that are the same throughout, and those that
+/// change with the log.
+#[derive(Debug)]
+pub(super) struct SealedFiles {
+    /// All but the log, `keys.json` and the checkpoints.
+    rest: Vec<FileEntry>,
+    /// By the number of events that each is of.
+    checkpoints: BTreeMap<u64, FileEntry>,
+    /// `keys.json`, and from how many events on it says so; the first from the start.
+    keys: Vec<(u64, FileEntry)>,
+}
+
+impl SealedFiles {
+    /// `listed` are the manifest's entries, `disk` what stands in the vault: of checkpoints it is the disk
+    /// that counts.
+    pub(super) fn new(
+        listed: impl Iterator<Item = FileEntry>,
+        disk: &BTreeMap<String, DiskEntry>,
+        keys: impl Iterator<Item = (u64, Vec<u8>)>,
+    ) -> Self {
+        let entry = |path: &str, text: &[u8]| FileEntry {
+            path: path.to_owned(),
+            sha256: Digest::of(text),
+            size: text.len() as u64,
+        };
+        let checkpoints = disk.iter().filter_map(|(path, entry)| match entry {
+            DiskEntry::File { size, sha256 } => Some((
+                is_checkpoint(path)?,
+                FileEntry {
+                    path: path.clone(),
+                    sha256: *sha256,
+                    size: *size,
+                },
+            )),
+            DiskEntry::Other(_) => None,
+        });
+        Self {
+            rest: listed
+                .filter(|entry| is_evidence_beside_log(&entry.path))
+                .collect(),
+            checkpoints: checkpoints.collect(),
+            keys: keys
+                .map(|(from, text)| (from, entry(KEYS, &text)))
+                .collect(),
+        }
+    }
+
+    /// The digests that `keys.json` has over the log.
+    pub(super) fn keys_digests(&self) -> impl Iterator<Item = Digest> {
+        self.keys.iter().map(|(_, entry)| entry.sha256)
+    }
+
+    /// The Merkle root over the files beside the log, `keys.json` and the checkpoints, and their number.
+    pub(super) fn rest(&self) -> (u64, Digest) {
+        let mut rest: Vec<&FileEntry> = self.rest.iter().collect();
+        rest.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        let root = crate::manifest::merkle_root(rest.iter().map(|entry| entry.leaf()));
+        (rest.len() as u64, root)
+    }
+
+    /// The roots that a seal may have after `events` events: with every checkpoint up to there, and
+    /// without the one of exactly there, which may be younger.
+    fn stages(&self, events: u64) -> Vec<Stage> {
+        let keys = self.keys.iter().rev().find(|(from, _)| *from <= events);
+        let keys = keys.map(|(_, entry)| entry);
+        let until = |end: u64| {
+            let checkpoints = self.checkpoints.range(..=end).map(|(_, entry)| entry);
+            Stage::of(self.rest.iter().chain(keys).chain(checkpoints))
+        };
+        let mut stages = vec![until(events)];
+        if self.checkpoints.contains_key(&events) && events > 0 {
+            stages.push(until(events - 1));
+        }
+        stages
+    }
+
+    /// Where the stages change, after `events`.
+    fn next_change(&self, events: u64) -> u64 {
+        let keys = self.keys.iter().map(|(from, _)| *from);
+        // One with a checkpoint of exactly so many events differs from its neighbours on either side.
+        let checkpoints = self.checkpoints.keys().flat_map(|at| [*at, *at + 1]);
+        let changes = keys.chain(checkpoints).filter(|at| *at > events);
+        changes.min().unwrap_or(u64::MAX)
+    }
+
+    /// Whether a seal after `events` events, over a log of these bytes, has this root.
+    pub(super) fn is_root(&self, target: Digest, events: u64, log: Digest, length: u64) -> bool {
+        let mut stages = self.stages(events).into_iter();
+        stages.any(|stage| stage.root(log, length) == target)
+    }
+
+    /// The number of events, and the bytes of the log, after which a seal has the root `target`; looked
+    /// for from the line end at `from` on, which is after `first` events, up to the end of the log.
+    pub(super) fn find(
+        &self,
+        target: Digest,
+        log: &[u8],
+        (first, from): (u64, usize),
+        threads: usize,
+    ) -> Option<(u64, u64)> {
+        let whole = &log[..memchr::memrchr(b'\n', log).map_or(0, |end| end + 1)];
+        if from > whole.len() {
+            return None;
+        }
+        let mut hasher = Sha256::new_with_prefix(&whole[..from]);
+        if self.is_root(target, first, digest(&hasher), from as u64) {
+            return Some((first, from as u64));
+        }
+        let mut at = from;
+        let mut number = first;
+        let mut next_piece = || {
+            let mut piece = Vec::with_capacity(PIECE);
+            while piece.len() < PIECE
+                && let Some(length) = memchr::memchr(b'\n', &whole[at..])
+            {
+                let end = at + length + 1;
+                hasher.update(&whole[at..end]);
+                (at, number) = (end, number + 1);
+                piece.push((number, end as u64, hasher.clone()));
+            }
+            (!piece.is_empty()).then_some(piece)
+        };
+        if threads < 2 || whole.len() - from < 1 << 20 {
+            while let Some(piece) = next_piece() {
+                if let Some(found) = self.find_in(target, piece) {
+                    return Some(found);
+                }
+            }
+            return None;
+        }
+        // The hash goes on in one thread; what follows from it at each line end is up to another, and
+        // to the first where that falls behind.
+        thread::scope(|scope| {
+            let (pieces, taken) = sync_channel(8);
+            let (found, answers) = sync_channel(1);
+            scope.spawn(move || {
+                while let Ok(piece) = taken.recv() {
+                    if let Some(at) = self.find_in(target, piece) {
+                        let _ = found.send(at);
+                        return;
+                    }
+                }
+            });
+            while let Some(piece) = next_piece() {
+                if let Err(refused) = pieces.try_send(piece) {
+                    use std::sync::mpsc::TrySendError::{Disconnected, Full};
+                    match refused {
+                        Full(piece) => {
+                            if let Some(at) = self.find_in(target, piece) {
+                                return Some(at);
+                            }
+                        }
+                        Disconnected(_) => break,
+                    }
+                }
+            }
+            drop(pieces);
+            answers.recv().ok()
+        })
+    }
+
+    fn find_in(&self, target: Digest, piece: Vec<(u64, u64, Sha256)>) -> Option<(u64, u64)> {
+        let (mut stages, mut until) = (Vec::new(), 0);
+        for (number, length, hasher) in piece {
+            if number >= until {
+                stages = self.stages(number);
+                until = self.next_change(number);
+            }
+            let log = digest(&hasher);
+            if stages.iter().any(|stage| stage.root(log, length) == target) {
+                return Some((number, length));
+            }
+        }
+        None
+    }
+}
+
+fn digest(hasher: &Sha256) -> Digest {
+    Digest(hasher.clone().finalize().into())
+}
+
+/// The entries of a seal with a gap for that of the log: what stands beside its path to the root.
+#[derive(Debug)]
+struct Stage(Vec<Beside>);
+
+/// What a node on the path is hashed with.
+#[derive(Debug, Clone, Copy)]
+enum Beside {
+    Left(Digest),
+    Right(Digest),
+    /// An odd last node is paired with itself.
+    Itself,
+}
+
+impl Stage {
+    fn of<'a>(others: impl Iterator<Item = &'a FileEntry>) -> Self {
+        let mut others: Vec<_> = others.collect();
+        others.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        let mut at = others.partition_point(|entry| entry.path.as_str() < LOG);
+        let mut level: Vec<Digest> = others.iter().map(|entry| entry.leaf()).collect();
+        level.insert(at, Digest([0; 32]));
+        let mut path = Vec::new();
+        while level.len() > 1 {
+            path.push(match (at % 2, level.get(at + 1)) {
+                (1, _) => Beside::Left(level[at - 1]),
+                (_, Some(right)) => Beside::Right(*right),
+                (_, None) => Beside::Itself,
+            });
+            let node = |pair: &[Digest]| pair_hash(pair[0], *pair.last().expect("one or two"));
+            level = level.chunks(2).map(node).collect();
+            at /= 2;
+        }
+        Self(path)
+    }
+
+    fn root(&self, log: Digest, length: u64) -> Digest {
+        let leaf = format!("{{\"path\":\"{LOG}\",\"sha256\":\"{log}\",\"size\":{length}}}");
+        let leaf = Digest::of(leaf.as_bytes());
+        self.0.iter().fold(leaf, |node, beside| match *beside {
+            Beside::Left(left) => pair_hash(left, node),
+            Beside::Right(right) => pair_hash(node, right),
+            Beside::Itself => pair_hash(node, node),
+        })
+    }
+}
+
+/// The node of the manifest's Merkle tree (section 5): SHA-256 of the two, without a prefix.
+fn pair_hash(left: Digest, right: Digest) -> Digest {
+    let mut both = [0; 64];
+    both[..32].copy_from_slice(&left.0);
+    both[32..].copy_from_slice(&right.0);
+    Digest::of(&both)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::merkle_root;
+
+    fn entry(path: &str, text: &[u8]) -> FileEntry {
+        FileEntry {
+            path: path.into(),
+            sha256: Digest::of(text),
+            size: text.len() as u64,
+        }
+    }
+
+    fn files() -> SealedFiles {
+        let checkpoint = |n: u64| {
+            let path = format!("checkpoints/{n:010}.chk");
+            let file = DiskEntry::File {
+                size: n,
+                sha256: Digest([n as u8; 32]),
+            };
+            (path, file)
+        };
+        let disk = [checkpoint(2), checkpoint(5)].into();
+        let rest = ["a", "identity/genesis.json", "z/1", "z/2"].map(|path| entry(path, b"x"));
+        let keys = [(0, b"first".to_vec()), (4, b"second".to_vec())];
+        SealedFiles::new(rest.into_iter(), &disk, keys.into_iter())
+    }
+
+    fn expected(log: &[u8], keys: &[u8], checkpoints: &[u64]) -> Digest {
+        let mut all = ["a", "identity/genesis.json", "z/1", "z/2"]
+            .map(|path| entry(path, b"x"))
+            .to_vec();
+        all.push(entry(LOG, log));
+        all.push(entry(KEYS, keys));
+        all.extend(checkpoints.iter().map(|n| FileEntry {
+            path: format!("checkpoints/{n:010}.chk"),
+            sha256: Digest([*n as u8; 32]),
+            size: *n,
+        }));
+        all.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        merkle_root(all.iter().map(FileEntry::leaf))
+    }
+
+    #[test]
+    fn every_prefix_is_found_with_the_files_of_its_time() {
+        let files = files();
+        let lines: Vec<String> = (1..=7).map(|n| format!("line {n}\n")).collect();
+        let log = lines.concat();
+        for n in 1..=7u64 {
+            let prefix = lines[..n as usize].concat();
+            let keys: &[u8] = if n < 4 { b"first" } else { b"second" };
+            let until =
+                |end: u64| -> Vec<u64> { [2, 5].into_iter().filter(|at| *at <= end).collect() };
+            for checkpoints in [until(n), until(n - 1)] {
+                let target = expected(prefix.as_bytes(), keys, &checkpoints);
+                let found = files.find(target, log.as_bytes(), (0, 0), 1);
+                assert_eq!(found, Some((n, prefix.len() as u64)), "{n}");
+                // Not below the bound.
+                let bound = lines[..6].concat().len();
+                let found = files.find(target, log.as_bytes(), (6, bound), 1);
+                assert_eq!(found.is_some(), n >= 6, "{n}");
+            }
+        }
+        assert_eq!(files.find(Digest([1; 32]), log.as_bytes(), (0, 0), 1), None);
+        assert_eq!(files.rest().0, 4);
+    }
+
+    #[test]
+    fn threads_find_what_one_finds() {
+        let files = files();
+        let line = format!("{}\n", "x".repeat(100));
+        let log = line.repeat(30_000);
+        for n in [1u64, 9_999, 29_999, 30_000] {
+            let target = expected(
+                &log.as_bytes()[..line.len() * n as usize],
+                b"second",
+                &[2, 5],
+            );
+            let found = files.find(target, log.as_bytes(), (0, 0), 2);
+            assert_eq!(found.is_some(), n > 4);
+            assert!(found.is_none_or(|(number, _)| number == n));
+        }
+        assert_eq!(files.find(Digest([1; 32]), log.as_bytes(), (0, 0), 2), None);
+    }
+}
