@@ -44,7 +44,7 @@ for _row in table("CODES.tsv"):
         FAULT[_row["name"]] = _finding
 
 #: What most of these vaults have beside their fault: older forms, and a stale `manifest.sig`.
-COMMON = {"PROVARA_W001", "PROVARA_W007"}
+COMMON = {"PROVARA_W001", "PROVARA_W007", "PROVARA_W009"}
 
 
 def found(name: str, report: dict[str, Any]) -> list[Finding]:
