@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use provara_core::finding::{Code, Report};
+use provara_core::finding::{Code, Finding, Report};
 use provara_core::json;
 use provara_core::manifest::Manifest;
 use provara_vault::{Vault, VerifyOptions};
@@ -64,11 +64,13 @@ fn verify(vault: &Path, folder: Option<&Path>) -> Report {
 }
 
 fn codes(report: &Report) -> Vec<Code> {
-    report
-        .findings()
-        .iter()
-        .map(|finding| finding.code)
-        .collect()
+    findings(report).map(|finding| finding.code).collect()
+}
+
+/// What is found but for what every vault of this kind gets: it has no mark, and its GENESIS does not lead
+/// to the keys of its actors.
+fn findings(report: &Report) -> impl Iterator<Item = &Finding> {
+    report.findings().iter().filter(|it| it.code != Code::W009)
 }
 
 #[test]
@@ -88,7 +90,7 @@ fn a_chain_of_predecessors_is_followed() {
 
     assert_eq!(codes(&verify(&path("third"), None)), [Code::W008]);
     let report = verify(&path("third"), Some(home.path()));
-    assert_eq!(report.findings(), []);
+    assert_eq!(codes(&report), []);
     let told: Vec<_> = report
         .notes()
         .iter()
@@ -123,7 +125,7 @@ fn a_chain_may_be_long() {
         .stack_size(512 << 10)
         .spawn(move || verify(&last, Some(&home)));
     let report = verified.unwrap().join().unwrap();
-    assert_eq!(report.findings(), []);
+    assert_eq!(codes(&report), []);
     let told = |note: &&String| note.starts_with("the predecessor");
     assert_eq!(report.notes().iter().filter(told).count(), LENGTH);
 }
@@ -188,11 +190,12 @@ fn what_is_said_of_a_predecessor_by_itself_is_said_after_it_too() {
     let report = verify(&path("second"), Some(home.path()));
     assert_eq!(codes(&report), [Code::W002]);
     assert!(report.is_valid());
-    let message = &report.findings()[0].message;
+    let message = &findings(&report).next().unwrap().message;
     assert!(message.contains("'first', manifest.sig"), "{message}");
-    let told = "in the predecessor 'first': keys that signed and that keys.json alone vouches for";
-    let notes = report.notes();
-    assert!(notes.iter().any(|note| note.starts_with(told)), "{notes:?}");
+    let mut unvouched = report.findings().iter().filter(|it| it.code == Code::W009);
+    let told =
+        "in the predecessor 'first', events/events.ndjson:2: keys.json alone vouches for key";
+    assert!(unvouched.any(|it| it.message.starts_with(told)));
 
     let options = VerifyOptions {
         strict: true,

@@ -325,11 +325,12 @@ impl Timeline {
                 Code::E202,
                 format!("the added key {id} was revoked before"),
             )),
-            Some(known) if known.founding || known.added.or(known.promoted).is_some() => problems
-                .push(Problem::new(
+            Some(known) if known.founding || known.promoted.is_some() => {
+                problems.push(Problem::new(
                     Code::E201,
                     format!("key {id} is a key of the vault already"),
-                )),
+                ))
+            }
             _ => {}
         }
         let takes_effect = sound && problems.is_empty();
@@ -337,7 +338,8 @@ impl Timeline {
             let state = self.keys.entry(id);
             let state = state.or_insert_with(|| KeyState::of(public_key));
             state.awaits = None;
-            state.added = Some(event.id);
+            // Two copies of a vault may have added it before they were merged: the first one counts.
+            state.added.get_or_insert(event.id);
         }
         Ruling {
             problems,

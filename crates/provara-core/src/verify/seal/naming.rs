@@ -74,11 +74,6 @@ impl<'a> Naming<'a> {
         first
     }
 
-    /// Whether a line names a seal over this root.
-    pub(super) fn names(&mut self, root: Digest) -> bool {
-        self.first_naming(SealName::of(root)).is_some()
-    }
-
     /// Holds the lines beyond the first `length` bytes, which are `events` events, against the seal `this`
     /// and the files on the disk; gives the lines that are their actor's first there and name no seal.
     pub(super) fn beyond(

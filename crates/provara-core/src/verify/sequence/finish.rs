@@ -140,6 +140,17 @@ impl Sequencer {
             );
             self.report(place, Problem::new(Code::E206, message));
         }
+        if let Some(key) = history.and_then(KeyHistory::unvouched)
+            && let Some(adoption) = self.key_events.iter().find(|it| it.signer == key)
+        {
+            let message = format!(
+                "the vault was adopted by key {key}, to which no signed events lead from the GENESIS event"
+            );
+            let at = adoption.number as usize - 1;
+            let seen = self.events[at];
+            let place = seen.place();
+            self.report(place, Problem::new(Code::W009, message));
+        }
         let mut signed: BTreeMap<u32, (Place, u64)> = BTreeMap::new();
         let objects = |key: &KeyId| match history {
             Some(history) => history.standing(key, u64::MAX),
@@ -203,17 +214,6 @@ impl Sequencer {
             .collect();
         for (place, problem) in problems {
             self.report(place, problem);
-        }
-        if let Some(key) = history.and_then(KeyHistory::unvouched)
-            && let Some(adoption) = self.key_events.iter().find(|it| it.signer == key)
-        {
-            let message = format!(
-                "the vault was adopted by key {key}, to which no signed events lead from the GENESIS event"
-            );
-            let at = adoption.number as usize - 1;
-            let seen = self.events[at];
-            let place = seen.place();
-            self.report(place, Problem::new(Code::W009, message));
         }
     }
 
