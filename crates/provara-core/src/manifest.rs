@@ -314,7 +314,7 @@ pub enum RootSignatureError {
 pub enum SealForm {
     /// Canonical JSON and LF, as this writer has it.
     Canonical,
-    /// Indented by two, members in the order of the older tool.
+    /// Indented by two and LF, members in the order of the older tool.
     Indented,
 }
 
@@ -356,8 +356,7 @@ impl RootSignature {
             let value = String::from_utf8_lossy(&json_bytes(&value)).into_owned();
             format!("  \"{name}\": {value}")
         });
-        let indented = format!("{{\n{}\n}}", lines.as_mut_slice().join(",\n"));
-        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        let indented = format!("{{\n{}\n}}\n", lines.as_mut_slice().join(",\n"));
         (text == indented.as_bytes()).then_some(SealForm::Indented)
     }
 

@@ -326,10 +326,8 @@ impl Timeline {
                 format!("the added key {id} was revoked before"),
             )),
             Some(known) if known.founding || known.promoted.is_some() => {
-                problems.push(Problem::new(
-                    Code::E201,
-                    format!("key {id} is a key of the vault already"),
-                ))
+                let message = format!("key {id} is a key of the vault already");
+                problems.push(Problem::new(Code::E201, message));
             }
             _ => {}
         }

@@ -8,7 +8,7 @@ use super::sealed::SealedFiles;
 use super::{SealCase, SealStanding, is_checkpoint};
 use crate::finding::{Code, Finding};
 use crate::id::Digest;
-use crate::manifest::{ListedFile, Manifest, RootSignature};
+use crate::manifest::{ListedFile, Manifest, RootSignature, SealForm};
 use crate::mark::SealName;
 use crate::verify::LOG;
 use crate::verify::files::{
@@ -106,7 +106,8 @@ impl Lag<'_, '_> {
             let message = "it is not in the form in which a seal is written";
             findings.push(Finding::new(Code::E104, MANIFEST_SIG, message));
         }
-        if form == Some(crate::manifest::SealForm::Canonical)
+        if form == Some(SealForm::Canonical)
+            && *self.standing == SealStanding::Current
             && manifest.merkle_root() == signature.merkle_root
             && manifest.created_at_utc != signature.signed_at_utc
         {
@@ -186,11 +187,19 @@ impl Lag<'_, '_> {
             return;
         }
         let log = self.case.log;
+        // The line that first names it follows what it covered, as a rule directly.
+        let before = naming.first_naming(SealName::of(stated)).map(|end| {
+            let covered = memchr::memrchr(b'\n', &log[..end - 1]).map_or(0, |end| end + 1);
+            let events = memchr::memchr_iter(b'\n', &log[..covered]).count() as u64;
+            (events, covered)
+        });
+        let covered = |(events, end): (u64, usize)| {
+            let digest = Digest::of(&log[..end]);
+            self.sealed.is_root(stated, events, digest, end as u64)
+        };
         let was_root = Some(stated) == sealed
-            || naming.names(stated)
-            || self
-                .sealed
-                .is_root(stated, self.case.events, Digest::of(log), log.len() as u64)
+            || covered((self.case.events, log.len()))
+            || before.is_some_and(covered)
             || self
                 .sealed
                 .find(stated, log, (0, 0), self.case.threads)
