@@ -339,7 +339,9 @@ fn place(
     // Nearly always the manifest on the disk is the one that was sealed, and says where that ended.
     let hint = manifest.and_then(|manifest| {
         let log = manifest.files.iter().find(|file| file.path == LOG)?;
-        let end = usize::try_from(log.size).ok().filter(|end| *end >= low)?;
+        let end = usize::try_from(log.size)
+            .ok()
+            .filter(|end| *end >= low && *end < case.log.len())?;
         let prefix = case.log.get(..end).filter(|it| it.ends_with(b"\n"))?;
         let events = memchr::memchr_iter(b'\n', prefix).count() as u64;
         sealed

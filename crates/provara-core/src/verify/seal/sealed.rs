@@ -231,14 +231,40 @@ impl Stage {
     }
 
     fn root(&self, log: Digest, length: u64) -> Digest {
-        let leaf = format!("{{\"path\":\"{LOG}\",\"sha256\":\"{log}\",\"size\":{length}}}");
-        let leaf = Digest::of(leaf.as_bytes());
+        let leaf = log_leaf(log, length);
         self.0.iter().fold(leaf, |node, beside| match *beside {
             Beside::Left(left) => pair_hash(left, node),
             Beside::Right(right) => pair_hash(node, right),
             Beside::Itself => pair_hash(node, node),
         })
     }
+}
+
+/// The leaf of the log's entry, as [`FileEntry::leaf`] has it, without a tree: it is asked for at every line
+/// end of a search.
+fn log_leaf(log: Digest, length: u64) -> Digest {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    const BEFORE: &[u8] = b"{\"path\":\"events/events.ndjson\",\"sha256\":\"";
+    const BETWEEN: &[u8] = b"\",\"size\":";
+    let mut text = [0; BEFORE.len() + 64 + BETWEEN.len() + 20 + 1];
+    text[..BEFORE.len()].copy_from_slice(BEFORE);
+    let mut at = BEFORE.len();
+    for byte in log.0 {
+        text[at] = DIGITS[usize::from(byte >> 4)];
+        text[at + 1] = DIGITS[usize::from(byte & 15)];
+        at += 2;
+    }
+    text[at..at + BETWEEN.len()].copy_from_slice(BETWEEN);
+    at += BETWEEN.len();
+    let digits = length.checked_ilog10().unwrap_or(0) as usize + 1;
+    let mut rest = length;
+    for digit in text[at..at + digits].iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    at += digits;
+    text[at] = b'}';
+    Digest::of(&text[..=at])
 }
 
 /// The node of the manifest's Merkle tree (section 5): SHA-256 of the two, without a prefix.
@@ -314,6 +340,18 @@ mod tests {
         }
         assert_eq!(files.find(Digest([1; 32]), log.as_bytes(), (0, 0), 1), None);
         assert_eq!(files.rest().0, 4);
+    }
+
+    #[test]
+    fn the_leaf_of_the_log_is_that_of_its_entry() {
+        for size in [0, 9, 10, 4_199_999_580, u64::from(u32::MAX), (1 << 53) - 1] {
+            let entry = FileEntry {
+                path: LOG.into(),
+                sha256: Digest([0xa9; 32]),
+                size,
+            };
+            assert_eq!(log_leaf(entry.sha256, size), entry.leaf(), "{size}");
+        }
     }
 
     #[test]
