@@ -147,6 +147,15 @@ pub(crate) const FILES: &[Mutation] = &[
         &[E302],
     ),
     Mutation(
+        "link that leaves and comes back",
+        NOTHING,
+        |g| {
+            g.links
+                .push(("state/link", "../../vault/artifacts/cas/blob.bin"));
+        },
+        &[E302],
+    ),
+    Mutation(
         "path that leaves",
         NOTHING,
         |g| g.forge_manifest("artifacts/cas/blob.bin", "../cas/blob.bin"),
