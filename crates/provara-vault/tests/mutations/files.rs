@@ -195,6 +195,18 @@ pub(crate) const FILES: &[Mutation] = &[
         &[E104],
     ),
     Mutation(
+        "manifest with a line end",
+        NOTHING,
+        |g| g.files.get_mut("manifest.json").unwrap().push(b'\n'),
+        &[E104],
+    ),
+    Mutation(
+        "manifest with more after it",
+        NOTHING,
+        |g| g.files.get_mut("manifest.json").unwrap().extend(b"\n\n{}"),
+        &[E104],
+    ),
+    Mutation(
         "manifest no JSON",
         NOTHING,
         |g| g.edit("manifest.json", "{", "["),
