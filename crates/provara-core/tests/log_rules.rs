@@ -129,9 +129,17 @@ fn chains() {
     log.add("bob", 3, "com.acme.audit.login", "{}");
     log.lines.swap(2, 3);
     assert_eq!(
-        log.found()[0],
-        (Code::E013, 3),
+        log.found()[..2],
+        [(Code::E002, 3), (Code::E002, 4)],
         "bob's second event stands first"
+    );
+    let mut log = Log::new();
+    let later = log.add("alice", 2, "com.acme.audit.login", "{}");
+    log.edit_signed(2, 3, |members| set(members, "prev_event_hash", text(later)));
+    assert_eq!(
+        log.found(),
+        [(Code::E005, 3)],
+        "of another actor, and later"
     );
     let mut log = Log::new();
     log.lines.push(log.lines[2].clone());

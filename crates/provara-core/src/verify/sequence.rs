@@ -118,8 +118,9 @@ pub struct Sequencer {
     heads: HashMap<u32, Head>,
     keys: Vec<KeyId>,
     key_index: HashMap<KeyId, u32>,
-    /// References that named no event so far; the event may follow.
-    dangling: Vec<(Place, EventId)>,
+    /// References that named no event so far, which may follow, and whether they are of an actor's
+    /// first event.
+    dangling: Vec<(Place, EventId, bool)>,
     tombstones: Vec<Tombstone>,
     /// Sound redaction events: the event, its target, and where it stands.
     redactions: HashMap<EventId, (Option<EventId>, Place)>,
@@ -403,11 +404,8 @@ impl Sequencer {
                     target.line
                 ),
             ),
-            None if last.is_none() => {
-                Problem::new(Code::E013, "the actor's first event points back")
-            }
             None => {
-                self.dangling.push((place, prev));
+                self.dangling.push((place, prev, last.is_none()));
                 return;
             }
         };

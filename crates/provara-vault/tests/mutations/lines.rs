@@ -239,6 +239,18 @@ pub(crate) const LINES: &[Mutation] = &[
         &[E013],
     ),
     Mutation(
+        "first event points forward",
+        |g| {
+            no_checkpoint(g);
+            g.log.add("dave", 3, "RECEIPT", "{}");
+            g.log.add("dave", 3, "RECEIPT", "{}");
+            let at = g.log.lines.len() - 1;
+            g.log.lines.swap(at - 1, at);
+        },
+        NOTHING,
+        &[E002, W004, W005],
+    ),
+    Mutation(
         "event twice",
         |g| {
             let at = g.middle();

@@ -43,8 +43,9 @@ impl Sequencer {
         }
     }
 
+    /// Decides the references whose event could still have followed.
     fn finish_links(&mut self) {
-        for (place, prev) in std::mem::take(&mut self.dangling) {
+        for (place, prev, first) in std::mem::take(&mut self.dangling) {
             let later = self.index.get(&prev).map(|at| self.events[*at as usize]);
             let problem = match later {
                 Some(later) if Some(later.actor) == place.actor => Problem::new(
@@ -61,6 +62,10 @@ impl Sequencer {
                         later.line
                     ),
                 ),
+                None if first => Problem::new(
+                    Code::E013,
+                    "the actor's first event follows an event that is not in the log",
+                ),
                 None if self.unreadable > 0 => Problem::new(
                     Code::E006,
                     "'prev_event_hash' names no event that could be read",
@@ -68,6 +73,7 @@ impl Sequencer {
                 None => Problem::new(Code::E006, "'prev_event_hash' names no event of the log"),
             };
             let mut problem = problem;
+            problem.expected = first.then(|| "null".to_owned());
             problem.found = Some(prev.to_string());
             self.report(place, problem);
         }
