@@ -133,6 +133,7 @@ fn chains() {
         [(Code::E002, 3), (Code::E002, 4)],
         "bob's second event stands first"
     );
+    assert!(log.verdict().gaps.is_empty());
     let mut log = Log::new();
     let later = log.add("alice", 2, "com.acme.audit.login", "{}");
     log.edit_signed(2, 3, |members| set(members, "prev_event_hash", text(later)));
@@ -152,6 +153,7 @@ fn chains() {
         [(Code::E013, 3)],
         "an actor's first event was cut out"
     );
+    assert!(log.verdict().gaps.into_iter().eq(["bob".to_owned()]));
 }
 
 #[test]

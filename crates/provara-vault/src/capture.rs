@@ -20,6 +20,8 @@ use provara_core::manifest::{Manifest, SEAL_FILES};
 use provara_core::verify::LogVerdict;
 use provara_core::verify::files::{DiskEntry, KEYS, REQUIRED, SealFiles, check_keys, check_seal};
 
+use sha2::{Digest as _, Sha256};
+
 use crate::beyond::Beyond;
 use crate::error::{Context, VaultError};
 use crate::layout;
@@ -208,6 +210,23 @@ impl Capture {
             signature: self.text(layout::MANIFEST_SIG),
             merkle_root: self.text(layout::MERKLE_ROOT),
         }
+    }
+
+    /// The SHA-256 of the part of the log that the seal covers, where the log is longer.
+    pub(crate) fn sealed_prefix(&self) -> Option<Digest> {
+        let log = self.log.as_ref()?;
+        let sealed = self.text(layout::MANIFEST).and_then(sealed_size)?;
+        if sealed >= log.size() {
+            return None;
+        }
+        let lines = log.lines.bytes();
+        let sealed = usize::try_from(sealed).ok()?;
+        let (first, rest) = match sealed.checked_sub(lines.len()) {
+            None => (&lines[..sealed], &[][..]),
+            Some(rest) => (lines, &log.tail[..rest]),
+        };
+        let hasher = Sha256::new_with_prefix(first).chain_update(rest);
+        Some(Digest(hasher.finalize().into()))
     }
 
     /// Every file with its digest. `log` is that of the log; the files that were not read for the

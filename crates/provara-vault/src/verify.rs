@@ -108,7 +108,8 @@ impl Vault {
         let (registry, keys_findings) = check_keys(capture.text(KEYS));
         let directory = self.cache_directory().filter(|_| !options.no_cache);
         let checked = self.check_captured_log(&capture, &registry, threads, directory)?;
-        let (log, digest) = (checked.verdict, checked.digest);
+        let (mut log, digest) = (checked.verdict, checked.digest);
+        log.sealed_prefix = capture.sealed_prefix();
         let (genesis, mut findings) = check_genesis(capture.text(GENESIS));
         findings.extend(check_identity(&genesis, &log, &registry));
         findings.extend(keys_findings);

@@ -2,6 +2,7 @@
 //! (spec/VAULT_FORMAT, sections 1 and 5).
 
 mod seal;
+mod size;
 
 use crate::finding::{Code, Finding};
 use crate::id::{Digest, KeyId};

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::event_type::CoreType;
 use crate::finding::{Code, Finding};
-use crate::id::{EventId, KeyId};
+use crate::id::{Digest, EventId, KeyId};
 use crate::keys::{KeyRegistry, PublicKey};
 use crate::scan::Form;
 use crate::time::Timestamp;
@@ -41,6 +41,11 @@ pub struct LogVerdict {
     pub revoked_keys: Vec<KeyId>,
     /// The seal event that closes the log.
     pub sealed_by: Option<EventId>,
+    /// The actors whose chains have a gap: one of their events follows one that is not in the log.
+    pub gaps: BTreeSet<String>,
+    /// The SHA-256 of as many of the log's first bytes as its seal covers, where the log is longer.
+    /// Whoever has the bytes sets it.
+    pub sealed_prefix: Option<Digest>,
 }
 
 /// The identity that a `GENESIS` event states.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::size::other_size;
 use super::{PRIVATE_KEYS, missing};
 use crate::finding::{Code, Finding};
 use crate::id::Digest;
@@ -11,7 +12,7 @@ use crate::manifest::{
     Manifest, ManifestError, RootSignature, RootSignatureError, SEAL_FILES, safe_path,
 };
 use crate::time::Timestamp;
-use crate::verify::{LOG, LogVerdict};
+use crate::verify::LogVerdict;
 
 /// What stands on the disk at a path below the vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +72,7 @@ pub fn check_seal(
         findings.push(Finding::new(Code::E104, "manifest.json", message));
     }
     check_listing(&manifest, &mut findings);
-    check_disk(&manifest, disk, &mut findings);
+    check_disk(&manifest, disk, log, &mut findings);
     let root = manifest.merkle_root();
     check_root_file(seal.merkle_root, root, &mut findings);
     check_root_signature(seal.signature, root, registry, log, &mut findings);
@@ -139,25 +140,11 @@ fn check_listing(manifest: &Manifest, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What it means that a file has another size. A log only grows, so its size tells more.
-fn other_size(path: &str, listed: u64, found: u64) -> &'static str {
-    match path {
-        LOG if found < listed => {
-            "the log is shorter than when it was sealed: if no other finding explains it, events at \
-             its end are missing"
-        }
-        LOG => {
-            "the log is longer than when it was sealed: if no other finding explains it, events were \
-             added at its end"
-        }
-        _ => "the size is not that of the manifest",
-    }
-}
-
 /// The list against the disk, and the disk against the list.
 fn check_disk(
     manifest: &Manifest,
     disk: &BTreeMap<String, DiskEntry>,
+    log: &LogVerdict,
     findings: &mut Vec<Finding>,
 ) {
     let mut listed = HashSet::new();
@@ -175,7 +162,7 @@ fn check_disk(
             )),
             Some(DiskEntry::Other(_)) => {}
             Some(DiskEntry::File { size, .. }) if *size != file.size => findings.push(
-                Finding::new(Code::E011, path, other_size(path, file.size, *size))
+                Finding::new(Code::E011, path, other_size(file, *size, log))
                     .compare(file.size, size),
             ),
             Some(DiskEntry::File { sha256, .. }) => {

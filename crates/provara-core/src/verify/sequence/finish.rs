@@ -14,7 +14,7 @@ impl Sequencer {
     /// Ends the log: what could only be decided with all of it, and the counts.
     #[must_use]
     pub fn finish(mut self, registry: &KeyRegistry) -> LogVerdict {
-        self.finish_links();
+        let gaps = self.finish_links();
         self.finish_boundaries();
         let accepted = self.finish_tombstones();
         let (redacted_lines, redactions): (Vec<_>, Vec<_>) = accepted.into_iter().unzip();
@@ -36,6 +36,8 @@ impl Sequencer {
             promoted_keys: self.timeline.promoted(registry),
             revoked_keys,
             sealed_by: self.sealed_by,
+            gaps,
+            sealed_prefix: None,
             findings: self.findings,
             redactions,
             redacted_lines,
@@ -43,10 +45,16 @@ impl Sequencer {
         }
     }
 
-    /// Decides the references whose event could still have followed.
-    fn finish_links(&mut self) {
+    /// Decides the references whose event could still have followed; gives the actors whose chains have
+    /// a gap.
+    fn finish_links(&mut self) -> BTreeSet<String> {
+        let mut gaps = BTreeSet::new();
         for (place, prev, first) in std::mem::take(&mut self.dangling) {
             let later = self.index.get(&prev).map(|at| self.events[*at as usize]);
+            if later.is_none() {
+                let actor = place.actor.map(|actor| self.actors[actor as usize].clone());
+                gaps.extend(actor);
+            }
             let problem = match later {
                 Some(later) if Some(later.actor) == place.actor => Problem::new(
                     Code::E002,
@@ -77,6 +85,7 @@ impl Sequencer {
             problem.found = Some(prev.to_string());
             self.report(place, problem);
         }
+        gaps
     }
 
     /// What a revoked key signed between its trust boundary and its revocation does not count.
