@@ -405,25 +405,39 @@ fn tombstones_need_their_redaction() {
 }
 
 #[test]
-fn a_logical_clock_is_an_integer_of_any_length() {
-    let huge = "123456789012345678901234567890";
+fn a_logical_clock_is_an_integer_of_64_bits() {
     for (token, code) in [
-        (huge.to_owned(), None),
-        (format!("-{huge}"), None),
-        (format!("{huge}.0"), Some(Code::E300)),
-        ("1e999".to_owned(), Some(Code::E300)),
+        ("9223372036854775807", None),
+        ("-9223372036854775808", None),
+        ("-0", None),
+        ("9223372036854775808", Some(Code::E300)),
+        ("-9223372036854775809", Some(Code::E300)),
+        ("100000000000000000000", Some(Code::E300)),
+        ("123456789012345678901234567890.0", Some(Code::E300)),
+        ("1.0", Some(Code::E300)),
+        ("1e999", Some(Code::E300)),
+        ("[1]", Some(Code::E300)),
+        ("true", Some(Code::E300)),
+        ("\"1\"", Some(Code::E300)),
     ] {
         let mut log = Log::new();
         log.edit_tokens(2, 3, "\"ts_logical\":1", &format!("\"ts_logical\":{token}"));
-        let found: Vec<_> = log.found().into_iter().map(|(code, _)| code).collect();
-        let expected: Vec<_> = code.into_iter().chain([Code::W007]).collect();
-        assert_eq!(found, expected, "{token}");
-        let older = log.verdict().findings.pop().unwrap().message;
-        assert!(
-            older.ends_with("(events in token-preserving JSON: 1)"),
-            "{older}"
-        );
+        let mut found: Vec<_> = log.found().into_iter().map(|(code, _)| code).collect();
+        // Some of these tokens are none that the strict form has.
+        found.retain(|code| *code != Code::W007);
+        assert_eq!(found, Vec::from_iter(code), "{token}");
     }
+}
+
+#[test]
+fn a_logical_clock_that_is_null_is_none() {
+    let mut log = Log::new();
+    log.add("bob", 3, "com.acme.audit.login", "{}");
+    log.edit_signed(3, 3, |members| set(members, "ts_logical", Value::Null));
+    assert_eq!(log.found(), []);
+    log.add("bob", 3, "com.acme.audit.login", "{}");
+    log.edit_signed(4, 3, |members| set(members, "ts_logical", 0_u64.into()));
+    assert_eq!(log.found(), [(Code::W004, 5)], "it stands where it stood");
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::cache::{Decoder, Encoder, place, read, write};
 use crate::shortcut::Confirmed;
 
 /// What a record begins with. The number changes with the content, and with every change of a rule.
-const DOMAIN: &[u8] = b"provara verified 4 ";
+const DOMAIN: &[u8] = b"provara verified 5 ";
 
 /// The largest record, in bytes: some 60 million events.
 const LIMIT: u64 = 2 << 30;

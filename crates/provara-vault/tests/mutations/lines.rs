@@ -168,6 +168,18 @@ pub(crate) const LINES: &[Mutation] = &[
         &[E300],
     ),
     Mutation(
+        "ts_logical beyond 64 bits",
+        |g| {
+            no_checkpoint(g);
+            g.log.add("dave", 3, "RECEIPT", "{}");
+            let at = g.log.lines.len() - 1;
+            let beyond = "\"ts_logical\":100000000000000000000";
+            g.log.edit_tokens(at, 3, "\"ts_logical\":1", beyond);
+        },
+        NOTHING,
+        &[E300],
+    ),
+    Mutation(
         "ts_logical backwards",
         |g| resign(g, "ts_logical", Some(1_u64.into())),
         NOTHING,
