@@ -9,6 +9,7 @@ use provara_core::finding::Code;
 use provara_core::id::{Digest, EventId};
 use provara_core::json::Value;
 use provara_core::keys::{KeyRegistry, KeyStatus};
+use provara_core::verify::files::check_keys;
 use provara_core::verify::{REDACTION_TYPE, SEAL_TYPE, verify_log};
 
 #[test]
@@ -438,6 +439,43 @@ fn a_logical_clock_that_is_null_is_none() {
     log.add("bob", 3, "com.acme.audit.login", "{}");
     log.edit_signed(4, 3, |members| set(members, "ts_logical", 0_u64.into()));
     assert_eq!(log.found(), [(Code::W004, 5)], "it stands where it stood");
+}
+
+#[test]
+fn keys_json_is_an_object_whose_members_are_of_their_kind() {
+    let entry = String::from_utf8(Log::with_keys(&[1]).registry.to_json()).unwrap();
+    let found = |text: &str| {
+        let found = check_keys(Some(text.as_bytes())).1;
+        found.iter().map(|finding| finding.code).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&entry), []);
+    for other in ["[]", "5", "null", "\"keys\""] {
+        assert_eq!(found(other), [Code::E302], "{other}");
+    }
+    assert_eq!(found("{}"), [Code::E300]);
+    assert_eq!(found(r#"{"keys":{}}"#), [Code::E300]);
+    let revocations = |value: &str| entry.replace("\"revocations\": []", value);
+    assert_eq!(found(&revocations(r#""revocations": null"#)), []);
+    for value in ["{}", "\"none\"", "0"] {
+        let text = revocations(&format!("\"revocations\": {value}"));
+        assert_eq!(found(&text), [Code::E300], "{text}");
+    }
+    let listed = format!(
+        r#""revocations": [{{"key_id":"{}","revoked_at_utc":1}}]"#,
+        id(1)
+    );
+    assert_eq!(found(&revocations(&listed)), [Code::E300]);
+    for (value, codes) in [
+        ("null", &[][..]),
+        ("5", &[Code::E300]),
+        ("[]", &[Code::E300]),
+    ] {
+        let text = entry.replace(
+            "\"status\": \"active\"",
+            &format!("\"status\": \"active\", \"revoked_at_utc\": {value}"),
+        );
+        assert_eq!(found(&text), codes, "{text}");
+    }
 }
 
 #[test]

@@ -230,6 +230,7 @@ pub fn check_keys(text: Option<&[u8]>) -> (KeyRegistry, Vec<Finding>) {
         Err(error) => {
             let code = match error {
                 crate::keys::KeyRegistryError::Json(_) => Code::E104,
+                crate::keys::KeyRegistryError::NotAnObject => Code::E302,
                 crate::keys::KeyRegistryError::Shape => Code::E300,
             };
             (
@@ -240,7 +241,9 @@ pub fn check_keys(text: Option<&[u8]>) -> (KeyRegistry, Vec<Finding>) {
         Ok(registry) => {
             let finding = |problem: &KeyEntryError| {
                 let code = match problem {
-                    KeyEntryError::Field { .. } | KeyEntryError::Revocation { .. } => Code::E300,
+                    KeyEntryError::Field { .. }
+                    | KeyEntryError::Revocation { .. }
+                    | KeyEntryError::Revocations => Code::E300,
                     KeyEntryError::Id { .. } => Code::E102,
                     KeyEntryError::PublicKey { .. } | KeyEntryError::Duplicate { .. } => Code::E302,
                 };
