@@ -7,9 +7,9 @@ mod log_forge;
 use log_forge::{Log, id, set};
 use provara_core::finding::Code;
 use provara_core::id::{Digest, EventId};
-use provara_core::json::Value;
+use provara_core::json::{self, Value};
 use provara_core::keys::{KeyRegistry, KeyStatus};
-use provara_core::verify::files::check_keys;
+use provara_core::verify::files::{check_genesis, check_keys};
 use provara_core::verify::{REDACTION_TYPE, SEAL_TYPE, verify_log};
 
 #[test]
@@ -439,6 +439,53 @@ fn a_logical_clock_that_is_null_is_none() {
     log.add("bob", 3, "com.acme.audit.login", "{}");
     log.edit_signed(4, 3, |members| set(members, "ts_logical", 0_u64.into()));
     assert_eq!(log.found(), [(Code::W004, 5)], "it stands where it stood");
+}
+
+#[test]
+fn what_the_genesis_event_states_is_of_its_kind() {
+    let named = |member: &str| format!(r#"{{"predecessor_vault":{member}}}"#);
+    let seal = r#""seal_event_id":"evt_000000000000000000000000""#;
+    let with = |member: &str| named(&format!("{{{seal},{member}}}"));
+    let cases: [(String, &[Code]); 19] = [
+        (r#"{"uid":5}"#.into(), &[Code::E300]),
+        (r#"{"root_key_id":["x"]}"#.into(), &[Code::E300]),
+        (r#"{"quorum_key_id":{}}"#.into(), &[Code::E300]),
+        (r#"{"predecessor_vault":null,"uid":null}"#.into(), &[]),
+        (named("\"x\""), &[Code::E300]),
+        (named("[]"), &[Code::E300]),
+        (named("{}"), &[Code::E300]),
+        (named(r#"{"seal_event_id":7}"#), &[Code::E300]),
+        (named(r#"{"seal_event_id":"evt_1"}"#), &[Code::E101]),
+        (with("\"merkle_root\":null"), &[]),
+        (with("\"merkle_root\":5"), &[Code::E300]),
+        (with("\"merkle_root\":\"5\""), &[Code::E100]),
+        (with("\"seal_event_hash\":[\"x\"]"), &[Code::E300]),
+        (with("\"seal_event_hash\":\"x\""), &[Code::E100]),
+        (with("\"final_event_count\":5"), &[]),
+        (with("\"final_event_count\":\"5\""), &[Code::E300]),
+        (with("\"final_event_count\":-5"), &[Code::E300]),
+        (with("\"final_event_count\":5.5"), &[Code::E300]),
+        (with("\"final_event_count\":true"), &[Code::E300]),
+    ];
+    for (payload, codes) in cases {
+        let mut log = Log::with_keys(&[1]);
+        let value = json::parse(payload.as_bytes()).unwrap().into_owned();
+        log.edit_signed(0, 1, |members| set(members, "payload", value));
+        let expected: Vec<_> = codes.iter().map(|code| (*code, 1)).collect();
+        assert_eq!(log.found(), expected, "{payload}");
+
+        // genesis.json states the same, and the same is wrong with it.
+        let whole = format!(
+            r#"{{"birth_timestamp":"t","governance_model":"g","initial_ontology_versions":{{}},"root_key_id":"{}","uid":"u",{}"#,
+            id(1),
+            &payload[1..]
+        );
+        if payload.starts_with(r#"{"predecessor_vault":{"#) {
+            let found = check_genesis(Some(whole.as_bytes())).1;
+            let found: Vec<_> = found.iter().map(|finding| finding.code).collect();
+            assert_eq!(found, codes, "{whole}");
+        }
+    }
 }
 
 #[test]
