@@ -339,6 +339,8 @@ def check_fields(event: dict[str, Any], where: str, written: bool, result: Resul
     logical = event.get("ts_logical")
     if logical is not None and not re.fullmatch(r"-?\d+", str(logical)):
         result.error("E300", where, "ts_logical is not an integer")
+    elif logical is not None and not -(2**63) <= int(str(logical)) < 2**63:
+        result.error("E300", where, "ts_logical has more than 64 bits")
     if written and not isinstance(logical, Number):
         result.error("E300", where, "ts_logical is missing")
     return len(result.problems) == before

@@ -98,6 +98,7 @@ fn main() {
                 disk: &disk,
                 keys: KeysOf::History(&history),
                 files: &[],
+                verdict: None,
                 threads,
             });
             let seconds = start.elapsed().as_secs_f64();

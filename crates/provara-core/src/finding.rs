@@ -56,7 +56,7 @@ codes! {
     E011 = "E011" "MANIFEST_SIZE_MISMATCH",
     /// A listed file has another hash.
     E012 = "E012" "MANIFEST_HASH_MISMATCH",
-    /// An actor's first event points back.
+    /// An actor's first event follows an event that is not in the log.
     E013 = "E013" "FIRST_EVENT_PREV_NOT_NULL",
     /// A marked vault has no `manifest.sig`.
     E014 = "E014" "SEAL_ABSENT",

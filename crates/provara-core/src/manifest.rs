@@ -102,7 +102,7 @@ pub struct Manifest {
     pub file_count: u64,
     /// Members that the format does not name: they enter neither the root nor its signature.
     pub unsigned: Vec<String>,
-    /// Whether the text is in canonical form.
+    /// Whether the text is in canonical form, to its last byte: no tool ends it with a line end.
     pub canonical: bool,
 }
 
@@ -141,7 +141,6 @@ impl Manifest {
         let count = document.get("file_count").and_then(as_u64);
         let files = document.get("files").and_then(Value::as_array);
         let files = files.ok_or(ManifestError::Field("files"))?;
-        let trimmed = text.strip_suffix(b"\n").unwrap_or(text);
         Ok(Self {
             created_at_utc: created
                 .ok_or(ManifestError::Field("created_at_utc"))?
@@ -159,7 +158,7 @@ impl Manifest {
                 .filter(|(name, _)| !MEMBERS.contains(&&**name))
                 .map(|(name, _)| name.to_string())
                 .collect(),
-            canonical: jcs(&document).is_ok_and(|bytes| bytes == trimmed),
+            canonical: jcs(&document).is_ok_and(|bytes| bytes == text),
         })
     }
 

@@ -169,6 +169,13 @@ impl<'a> Line<'a> {
         Some(unescape(inner))
     }
 
+    /// The value of a member that is an integer of 64 bits.
+    #[must_use]
+    pub fn integer(&self, field: Field) -> Option<i64> {
+        // JSON writes an integer as Rust reads it.
+        std::str::from_utf8(self.raw(field)?).ok()?.parse().ok()
+    }
+
     /// Writes to `out` what the event id is the hash of: the line without `event_id` and `sig`.
     pub fn id_preimage(&self, out: &mut Vec<u8>) {
         self.without(&[Field::EventId, Field::Sig], out);

@@ -382,6 +382,7 @@ impl Vault {
             disk: &disk,
             keys: KeysOf::History(verdict.history.as_ref().unwrap()),
             files: &verdict.files,
+            verdict: Some(&verdict),
             threads: 1,
         });
         let codes = judgement.findings.iter().map(|finding| finding.code);

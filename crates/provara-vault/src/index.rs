@@ -17,7 +17,7 @@ pub(crate) struct Actor {
     /// The last event.
     pub(crate) head: EventId,
     /// The latest `ts_logical` that an event of the actor carries.
-    pub(crate) ts_logical: Option<u64>,
+    pub(crate) ts_logical: Option<i64>,
     /// The last event's time, where it is readable.
     pub(crate) timestamp: Option<Timestamp>,
 }
@@ -84,6 +84,9 @@ pub(crate) enum Break {
     /// A member that the chain needs is not there.
     #[error("'{0}' is missing or malformed")]
     Field(&'static str),
+    /// The logical clock cannot be read. Whoever went on as if there were none would start it again.
+    #[error("'ts_logical' is not an integer of 64 bits")]
+    Clock,
     /// It does not follow the actor's last event.
     #[error("prev_event_hash is not the event of '{actor}' before it ({head})")]
     Chain { actor: String, head: String },
@@ -152,9 +155,10 @@ impl LogIndex {
                 head: known.map_or("none".to_owned(), |known| known.head.to_string()),
             });
         }
-        let ts_logical = line
-            .raw(Field::TsLogical)
-            .and_then(|raw| std::str::from_utf8(raw).ok()?.parse().ok());
+        let ts_logical = line.integer(Field::TsLogical);
+        if ts_logical.is_none() && line.has(Field::TsLogical) {
+            return Err(Break::Clock);
+        }
         let mut key_event = None;
         if matches!(&*kind, "KEY_REVOCATION" | "KEY_PROMOTION") {
             let payload = line.raw(Field::Payload).ok_or(Break::Field("payload"))?;

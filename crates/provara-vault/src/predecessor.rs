@@ -1,12 +1,12 @@
 //! The vault that another one continues: found in a folder, verified, and held against what the
 //! successor says of it (spec/VAULT_FORMAT, sections 1 and 8).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use provara_core::finding::{Code, Finding};
-use provara_core::id::Digest;
+use provara_core::id::{Digest, EventId};
 use provara_core::scan::{Field, scan_line};
 use provara_core::verify::files::{GENESIS, Predecessor};
 use provara_core::verify::{LogVerdict, report};
@@ -21,52 +21,226 @@ const SEARCHED: usize = 10_000;
 /// Looks for `predecessor` of `vault` in `options.predecessors`, verifies it and those before it, and
 /// gives what is to be said of them: findings of `vault`, and notes.
 ///
-/// A chain may be as long as the folder has vaults. It is walked to its far end first, keeping of each
-/// what it takes to judge it, and judged on the way back.
+/// Copies of one vault may lie there, and some may be broken: each that ends with the event named is
+/// tried until one has no finding. Only if none verifies and is what was named, that is a finding. A
+/// chain may be as long as the folder has vaults, so the search keeps its own stack; a vault that was
+/// judged is not judged again, however many name it.
 pub(crate) fn follow(
     vault: &Vault,
     predecessor: Predecessor,
     options: &VerifyOptions,
 ) -> Result<(Vec<Finding>, Vec<String>), VaultError> {
-    let finding = |code, message: String| Finding::new(code, GENESIS, message);
     let Some(folder) = &options.predecessors else {
-        let message = "the vault names a predecessor, which was not looked for";
-        return Ok((vec![finding(Code::W008, message.to_owned())], Vec::new()));
+        let message = "the vault names a predecessor, which was not looked for".to_owned();
+        return Ok((vec![finding(Code::W008, message)], Vec::new()));
     };
     let closed = closed_vaults(folder)?;
-    let mut visited = HashSet::from([vault.path().to_owned()]);
-    let mut chain = Vec::new();
-    let mut findings = Vec::new();
-    let mut next = Some(predecessor);
-    while let Some(said) = next.take() {
-        let seal = said.seal_event_id.as_deref().unwrap_or_default();
-        let Some(vault) = closed.get(seal) else {
-            let message =
-                format!("the predecessor, closed by {seal}, is not in the folder searched");
-            findings.push(finding(Code::W008, message));
-            break;
+    let mut judged: Vec<Judged> = Vec::new();
+    let mut known: HashMap<&Path, usize> = HashMap::new();
+    let mut open = vec![Search::new(vault, None, predecessor, &closed)];
+    loop {
+        let search = open.last_mut().expect("the first is left by returning");
+        let finished = match search.next() {
+            Some(candidate) if open.iter().any(|it| it.vault.path() == candidate.path()) => {
+                let message =
+                    "the chain of predecessors comes back to a vault that it started from";
+                let told = Told::of(vec![finding(Code::E302, message.to_owned())]);
+                consider(&mut open, candidate, told);
+                continue;
+            }
+            Some(candidate) if known.contains_key(candidate.path()) => {
+                let at = known[candidate.path()];
+                let told = judged[at].against(at, &open.last().expect("at hand").said);
+                consider(&mut open, candidate, told);
+                continue;
+            }
+            Some(candidate) => match candidate.examine_alone(options) {
+                Err(VaultError::Cancelled) => return Err(VaultError::Cancelled),
+                Err(error) => {
+                    search_at_hand(&mut open).unreadable.get_or_insert(error);
+                    continue;
+                }
+                Ok(mut alone) => {
+                    let before = alone.predecessor.take();
+                    let link = Link::new(candidate, alone);
+                    match before {
+                        Some(before) if !link.is_broken() => {
+                            open.push(Search::new(candidate, Some(link), before, &closed));
+                            continue;
+                        }
+                        _ => (candidate, link, Told::default()),
+                    }
+                }
+            },
+            None => {
+                let search = open.pop().expect("it is the one at hand");
+                let vault = search.vault;
+                match search.end()? {
+                    (None, told) => return Ok(told.with_all_before(judged)),
+                    (Some(link), told) => (vault, link, told),
+                }
+            }
         };
-        if !visited.insert(vault.path().to_owned()) {
-            let message = "the chain of predecessors comes back to a vault that it started from";
-            findings.push(finding(Code::E302, message.to_owned()));
-            break;
-        }
-        let mut alone = vault.examine_alone(options)?;
-        next = alone.predecessor.take();
-        chain.push(Link::new(vault, said, alone));
+        let (candidate, link, before) = finished;
+        let at = judged.len();
+        judged.push(link.judge(before, options.strict));
+        known.insert(candidate.path(), at);
+        let told = judged[at].against(at, &search_at_hand(&mut open).said);
+        consider(&mut open, candidate, told);
     }
-    let mut notes = Vec::new();
-    for link in chain.into_iter().rev() {
-        findings = link.judge(findings, options.strict, &mut notes);
-    }
-    Ok((findings, notes))
 }
 
-/// A vault of the chain.
+fn finding(code: Code, message: String) -> Finding {
+    Finding::new(code, GENESIS, message)
+}
+
+/// What there is to say of a candidate.
+#[derive(Default)]
+struct Told {
+    findings: Vec<Finding>,
+    notes: Vec<String>,
+    /// How far all of it speaks against the candidate, with what was found of the vaults before it.
+    weight: u8,
+    /// Which of those that were judged it is of: what is to be said of the vaults before that one is
+    /// kept there.
+    of: Option<usize>,
+}
+
+impl Told {
+    fn of(findings: Vec<Finding>) -> Self {
+        Self {
+            weight: weight(&findings),
+            findings,
+            ..Self::default()
+        }
+    }
+
+    /// The findings and notes of the whole chain, from its far end.
+    fn with_all_before(self, mut judged: Vec<Judged>) -> (Vec<Finding>, Vec<String>) {
+        let mut chain = vec![self];
+        while let Some(at) = chain.last().and_then(|told| told.of) {
+            chain.push(std::mem::take(&mut judged[at].before));
+        }
+        let (mut findings, mut notes) = (Vec::new(), Vec::new());
+        for told in chain.into_iter().rev() {
+            findings.extend(told.findings);
+            notes.extend(told.notes);
+        }
+        (findings, notes)
+    }
+}
+
+/// 0 for no finding, 1 for warnings, 2 for more.
+fn weight(findings: &[Finding]) -> u8 {
+    match findings {
+        [] => 0,
+        found if found.iter().all(|finding| finding.code.is_warning()) => 1,
+        _ => 2,
+    }
+}
+
+/// The search for the predecessor of one vault.
+struct Search<'v> {
+    vault: &'v Vault,
+    /// What was found of the vault itself; none for the one that the chain starts from.
+    link: Option<Link>,
+    /// What it says of its predecessor.
+    said: Predecessor,
+    left: std::slice::Iter<'v, Vault>,
+    /// The best of those that were tried, the first of equals.
+    best: Option<(&'v Vault, Told)>,
+    /// Those that were tried and are no better.
+    passed_over: Vec<&'v Vault>,
+    /// Why one could not be looked at.
+    unreadable: Option<VaultError>,
+}
+
+impl<'v> Search<'v> {
+    fn new(
+        vault: &'v Vault,
+        link: Option<Link>,
+        said: Predecessor,
+        closed: &'v HashMap<EventId, Vec<Vault>>,
+    ) -> Self {
+        let candidates = said.seal_event_id.and_then(|id| closed.get(&id));
+        Self {
+            vault,
+            link,
+            said,
+            left: candidates.map_or(&[][..], Vec::as_slice).iter(),
+            best: None,
+            passed_over: Vec::new(),
+            unreadable: None,
+        }
+    }
+
+    /// The next vault to try, while there is reason to.
+    fn next(&mut self) -> Option<&'v Vault> {
+        if self.best.as_ref().is_some_and(|(_, told)| told.weight == 0) {
+            return None;
+        }
+        self.left.next()
+    }
+
+    /// What the search came to.
+    fn end(self) -> Result<(Option<Link>, Told), VaultError> {
+        let Some((_, mut told)) = self.best else {
+            if let Some(error) = self.unreadable {
+                return Err(error);
+            }
+            // One that names no event has its finding.
+            let absent = self.said.seal_event_id.map(|seal| {
+                let message =
+                    format!("the predecessor, closed by {seal}, is not in the folder searched");
+                finding(Code::W008, message)
+            });
+            return Ok((self.link, Told::of(Vec::from_iter(absent))));
+        };
+        if told.weight == 2
+            && let Some(error) = self.unreadable
+        {
+            return Err(error);
+        }
+        for vault in self.passed_over {
+            let name = name_of(vault);
+            told.notes.push(if told.weight == 2 {
+                format!("'{name}' has the last event of the predecessor too, and is not it either")
+            } else {
+                format!(
+                    "'{name}' has the last event of the predecessor too, and was passed over: more \
+                     was found of it, or it is not what was named"
+                )
+            });
+        }
+        Ok((self.link, told))
+    }
+}
+
+fn search_at_hand<'s, 'v>(open: &'s mut [Search<'v>]) -> &'s mut Search<'v> {
+    open.last_mut().expect("it is searched for somebody")
+}
+
+/// Takes what was found of a candidate into the search at hand.
+fn consider<'v>(open: &mut [Search<'v>], candidate: &'v Vault, told: Told) {
+    let search = search_at_hand(open);
+    let worse = match &search.best {
+        Some((_, best)) if best.weight <= told.weight => Some(candidate),
+        _ => search
+            .best
+            .replace((candidate, told))
+            .map(|(vault, _)| vault),
+    };
+    search.passed_over.extend(worse);
+}
+
+fn name_of(vault: &Vault) -> String {
+    let name = vault.path().file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// A vault of the chain, before those before it are known.
 struct Link {
     name: String,
-    /// What the vault after it says of it.
-    said: Predecessor,
     verdict: LogVerdict,
     findings: Vec<Finding>,
     notes: Vec<String>,
@@ -75,12 +249,10 @@ struct Link {
 }
 
 impl Link {
-    fn new(vault: &Vault, said: Predecessor, alone: Alone) -> Self {
-        let name = vault.path().file_name().unwrap_or_default();
+    fn new(vault: &Vault, alone: Alone) -> Self {
         let last_line = alone.log.as_ref().and_then(|log| log.lines().last());
         Self {
-            name: name.to_string_lossy().into_owned(),
-            said,
+            name: name_of(vault),
             last_line: last_line.unwrap_or_default().to_owned(),
             verdict: alone.verdict,
             findings: alone.findings,
@@ -89,67 +261,123 @@ impl Link {
         }
     }
 
-    /// What is to be said of it in the vault after it, given what was found of those `before` it: that
-    /// it does not verify, or its warnings and notes, which whoever trusts the vault after it must know.
-    fn judge(self, before: Vec<Finding>, strict: bool, notes: &mut Vec<String>) -> Vec<Finding> {
-        let finding = |message: String| Finding::new(Code::E302, GENESIS, message);
-        let (name, said) = (self.name, self.said);
-        let sealed_by = self.verdict.sealed_by.map(|id| id.to_string());
+    /// Whether it does not verify by itself.
+    fn is_broken(&self) -> bool {
+        weight(&self.findings) == 2 || weight(&self.verdict.findings) == 2
+    }
+
+    /// Judges it, given what is to be said of those `before` it.
+    fn judge(self, before: Told, strict: bool) -> Judged {
+        let name = self.name;
+        let sealed_by = self.verdict.sealed_by;
         let report = report(self.verdict, self.findings, self.notes, strict);
-        let all = || report.findings().iter().chain(&before);
-        if !all().all(|finding| finding.code.is_warning()) {
-            let findings = match all().count() {
+        let own = report.findings();
+        let sound = weight(own).max(before.weight) < 2;
+        let (findings, before) = if sound {
+            let tell = |found: &Finding| {
+                let line = found
+                    .line
+                    .map_or_else(String::new, |line| format!(":{line}"));
+                let message = format!(
+                    "in the predecessor '{name}', {}{line}: {}",
+                    found.file, found.message
+                );
+                finding(found.code, message)
+            };
+            (own.iter().map(tell).collect(), before)
+        } else {
+            let findings = match own.len() + before.findings.len() {
                 1 => "1 finding".to_owned(),
                 count => format!("{count} findings"),
             };
-            return vec![finding(format!(
-                "the predecessor '{name}' does not verify ({findings}): verify it by itself to see more"
-            ))];
-        }
-        let seal = said.seal_event_id.as_deref().unwrap_or_default();
-        let mut findings = before;
-        findings.extend(report.findings().iter().map(|found| {
-            let line = found
-                .line
-                .map_or_else(String::new, |line| format!(":{line}"));
             let message = format!(
-                "in the predecessor '{name}', {}{line}: {}",
-                found.file, found.message
+                "the predecessor '{name}' does not verify ({findings}): verify it by itself to see more"
             );
-            Finding::new(found.code, GENESIS, message)
-        }));
-        if sealed_by.as_deref() != Some(seal) {
-            findings.push(finding(format!(
-                "the predecessor '{name}' is not closed by {seal}"
-            )));
+            (vec![finding(Code::E302, message)], Told::default())
+        };
+        Judged {
+            events: report.event_count(),
+            notes: report.notes().to_vec(),
+            name,
+            sound,
+            findings,
+            before,
+            sealed_by,
+            merkle_root: self.merkle_root,
+            last_line: self.last_line,
         }
-        let count = report.event_count();
+    }
+}
+
+/// A vault of the chain that was judged.
+struct Judged {
+    name: String,
+    /// Whether it and all before it verify.
+    sound: bool,
+    /// What is to be said of it in the vault after it: that it does not verify, or its warnings, which
+    /// whoever trusts the vault after it must know.
+    findings: Vec<Finding>,
+    notes: Vec<String>,
+    /// What is to be said of the vaults before it.
+    before: Told,
+    events: u64,
+    sealed_by: Option<EventId>,
+    merkle_root: Option<Digest>,
+    last_line: Vec<u8>,
+}
+
+impl Judged {
+    /// What is to be said of it, the one `at` this place among those judged, where a vault says of it
+    /// what `said` has.
+    fn against(&self, at: usize, said: &Predecessor) -> Told {
+        let mut findings = self.findings.clone();
+        if !self.sound {
+            return Told::of(findings);
+        }
+        let (name, count) = (&self.name, self.events);
+        let seal = said
+            .seal_event_id
+            .map_or_else(String::new, |id| id.to_string());
+        if self.sealed_by != said.seal_event_id {
+            let message = format!("the predecessor '{name}' is not closed by {seal}");
+            findings.push(finding(Code::E302, message));
+        }
         findings.extend(said.check(count, &self.last_line, self.merkle_root));
-        notes.push(format!(
+        let mut notes = vec![format!(
             "the predecessor '{name}' verifies: {count} events, closed by {seal}"
-        ));
-        let told = report.notes().iter();
+        )];
+        let told = self.notes.iter();
         notes.extend(told.map(|note| format!("in the predecessor '{name}': {note}")));
-        findings
+        Told {
+            weight: weight(&findings).max(self.before.weight),
+            findings,
+            notes,
+            of: Some(at),
+        }
     }
 }
 
 /// The vaults in `folder`, or directly below it, by the id of the last event of each.
-fn closed_vaults(folder: &Path) -> Result<HashMap<String, Vault>, VaultError> {
+fn closed_vaults(folder: &Path) -> Result<HashMap<EventId, Vec<Vault>>, VaultError> {
     let entries = fs::read_dir(folder).context("read", folder)?.take(SEARCHED);
     let mut places: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    // The order of a directory is no order; of two with one last event, the first is always the same.
+    // The order of a directory is no order; of several with one last event, the order of their names
+    // is always the same.
     places.sort_unstable();
     let last_event = |place: PathBuf| {
         let vault = Vault::open(&place).ok()?;
         let log = vault.snapshot().ok()?;
         let last = scan_line(log.lines().last()?).ok()?;
-        Some((last.text(Field::EventId)?.into_owned(), vault))
+        Some((last.text(Field::EventId)?.parse().ok()?, vault))
     };
     let places = std::iter::once(folder.to_owned()).chain(places);
-    let mut found = HashMap::new();
+    let mut found: HashMap<EventId, Vec<Vault>> = HashMap::new();
     for (id, vault) in places.filter_map(last_event) {
-        found.entry(id).or_insert(vault);
+        let copies = found.entry(id).or_default();
+        // A link to it has its resolved path.
+        if copies.iter().all(|copy| copy.path() != vault.path()) {
+            copies.push(vault);
+        }
     }
     Ok(found)
 }

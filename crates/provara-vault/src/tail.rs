@@ -35,8 +35,9 @@ use crate::cache::{Decoder, Encoder, overwrite, place, read};
 use crate::index::{Actor, KeyEvent, LogIndex};
 use crate::layout;
 
-/// What the signed message begins with; the digest of the content follows.
-const DOMAIN: &[u8] = b"provara tail cache 1\0";
+/// What the signed message begins with; the digest of the content follows. The first kind left out a
+/// logical clock that it could not hold.
+const DOMAIN: &[u8] = b"provara tail cache 2\0";
 
 /// How much of the log's end is compared, in bytes.
 const COMPARED: usize = 16 << 10;
@@ -142,9 +143,9 @@ fn encode(out: &mut Encoder, index: &LogIndex, hasher: &Sha256) {
     for (name, actor) in actors {
         out.sized(name);
         out.raw(&actor.head.0);
-        // 2^53 - 1 is the largest that is written; a reader may have met more.
+        // 2^53 - 1 is the largest that is written; a reader may have met more, or less than none.
         out.u8(u8::from(actor.ts_logical.is_some()));
-        out.u64(actor.ts_logical.unwrap_or_default());
+        out.i64(actor.ts_logical.unwrap_or_default());
         out.u8(u8::from(actor.timestamp.is_some()));
         out.i64(actor.timestamp.map_or(0, Timestamp::unix_micros));
     }
@@ -172,7 +173,7 @@ fn decode(bytes: &[u8]) -> Option<(LogIndex, Sha256)> {
     for _ in 0..from.u64()? {
         let name = from.sized()?;
         let head = EventId(from.array()?);
-        let ts_logical = (from.u8()? != 0, from.u64()?);
+        let ts_logical = (from.u8()? != 0, from.i64()?);
         let timestamp = (from.u8()? != 0, from.i64()?);
         let actor = Actor {
             head,

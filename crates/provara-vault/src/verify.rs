@@ -135,6 +135,7 @@ impl Vault {
             disk: &disk,
             keys: KeysOf::verdict(&log, capture.text(KEYS).unwrap_or_default(), &registry),
             files: &log.files,
+            verdict: Some(&log),
             threads,
         });
         findings.extend(judgement.findings);

@@ -342,11 +342,15 @@ impl<'v> LogWriter<'v> {
         let known = self.index.actor(actor_json);
         let ts_logical = match known.and_then(|known| known.ts_logical) {
             None => 1,
-            Some(before) if before < MAX_SAFE_INTEGER => before + 1,
-            Some(_) => {
-                let actor = actor.to_owned();
-                return Err(VaultError::LogicalClock { actor });
-            }
+            // Ours are never below 1; after another tool's that is, 1 goes forward too.
+            Some(before) => match u64::try_from(before) {
+                Err(_) => 1,
+                Ok(before) if before < MAX_SAFE_INTEGER => before + 1,
+                Ok(_) => {
+                    let actor = actor.to_owned();
+                    return Err(VaultError::LogicalClock { actor });
+                }
+            },
         };
         let timestamp = clock::now()?;
         let later = known

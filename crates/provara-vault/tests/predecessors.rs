@@ -25,12 +25,20 @@ fn closed() -> Golden {
 
 /// A vault that names `before` as its predecessor, in its GENESIS event and in genesis.json.
 fn successor(before: &Golden, count: usize) -> Golden {
+    successor_that_says(&named(before, &count.to_string()))
+}
+
+/// What a vault says of its predecessor `before`.
+fn named(before: &Golden, count: &str) -> String {
     let manifest = Manifest::parse(&before.files["manifest.json"]).unwrap();
-    let named = format!(
+    format!(
         r#"{{"final_event_count":{count},"merkle_root":"{}","seal_event_id":"{}"}}"#,
         manifest.merkle_root(),
         before.log.ids.last().unwrap()
-    );
+    )
+}
+
+fn successor_that_says(named: &str) -> Golden {
     let mut golden = Golden::new();
     golden.files.retain(|path, _| !path.ends_with(".chk"));
     let mut log = golden::log_forge::Log::with_keys(&[1, 2, 3]);
@@ -206,4 +214,113 @@ fn what_is_said_of_a_predecessor_by_itself_is_said_after_it_too() {
     let report = report.unwrap();
     assert!(!report.is_valid());
     assert_eq!(codes(&report), [Code::W002]);
+}
+
+#[test]
+fn what_is_said_of_a_predecessor_is_of_its_kind() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let first = closed();
+    first.write_to(&path("first"));
+    let honest = named(&first, &first.log.lines.len().to_string());
+    let id = first.log.ids.last().unwrap().to_string();
+    let member = |added: &str| honest.replacen('{', &format!("{{{added},"), 1);
+    for (number, (said, code)) in [
+        (named(&first, "\"5\""), Code::E300),
+        (
+            format!(r#"{{"merkle_root":5,"seal_event_id":"{id}"}}"#),
+            Code::E300,
+        ),
+        (
+            format!(r#"{{"merkle_root":"5","seal_event_id":"{id}"}}"#),
+            Code::E100,
+        ),
+        (member(r#""seal_event_hash":["x"]"#), Code::E300),
+        (member(r#""seal_event_hash":"x""#), Code::E100),
+        (format!(r#"{{"seal_event_id":["{id}"]}}"#), Code::E300),
+        ("{}".to_owned(), Code::E300),
+        ("\"x\"".to_owned(), Code::E300),
+        ("[]".to_owned(), Code::E300),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("successor-{number}");
+        successor_that_says(&said).write_to(&path(&name));
+        let report = verify(&path(&name), Some(home.path()));
+        assert_eq!(codes(&report), [code, code], "{said}");
+        let files: Vec<_> = findings(&report).map(|it| &*it.file).collect();
+        assert_eq!(files, ["events/events.ndjson", "identity/genesis.json"]);
+    }
+    successor_that_says(&honest).write_to(&path("honest"));
+    assert_eq!(codes(&verify(&path("honest"), Some(home.path()))), []);
+}
+
+#[test]
+fn a_broken_copy_beside_the_predecessor_does_not_count() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let first = closed();
+    let count = first.log.lines.len();
+    // The names of the copies come before and after the name of the real one.
+    let mut broken = closed();
+    broken.log.edit_text(5, "\"n\":", "\"m\":");
+    broken.seal();
+    let mut unsigned = closed();
+    unsigned.files.remove("manifest.sig");
+    let mut other = closed();
+    let blob = "artifacts/cas/blob.bin";
+    other.files.insert(blob.into(), b"another".to_vec());
+    other.seal();
+    broken.write_to(&path("a"));
+    unsigned.write_to(&path("b"));
+    other.write_to(&path("c"));
+    first.write_to(&path("d"));
+    broken.write_to(&path("e"));
+    let mut second = successor(&first, count);
+    let data = r#"{"n":2}"#;
+    second.log.add("genesis", 1, "com.provara.vault.seal", data);
+    second.seal();
+    second.write_to(&path("second"));
+
+    let report = verify(&path("second"), Some(home.path()));
+    assert_eq!(codes(&report), []);
+    let passed = |note: &&String| note.contains("passed over");
+    assert_eq!(report.notes().iter().filter(passed).count(), 3);
+
+    std::fs::remove_dir_all(path("d")).unwrap();
+    let report = verify(&path("second"), Some(home.path()));
+    assert_eq!(
+        codes(&report),
+        [Code::W002],
+        "the best of those that are left"
+    );
+    std::fs::remove_dir_all(path("b")).unwrap();
+    let report = verify(&path("second"), Some(home.path()));
+    assert_eq!(codes(&report), [Code::E302], "none is it");
+    std::fs::remove_dir_all(path("a")).unwrap();
+    std::fs::remove_dir_all(path("e")).unwrap();
+    let report = verify(&path("second"), Some(home.path()));
+    assert_eq!(codes(&report), [Code::E008], "it verifies and is another");
+}
+
+#[test]
+fn a_broken_copy_in_the_middle_of_a_chain_does_not_count() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let first = closed();
+    first.write_to(&path("first"));
+    let mut second = successor(&first, first.log.lines.len());
+    let data = r#"{"n":2}"#;
+    second.log.add("genesis", 1, "com.provara.vault.seal", data);
+    second.seal();
+    second.write_to(&path("second"));
+    successor(&second, 2).write_to(&path("third"));
+    second.edit("identity/genesis.json", "golden", "g0lden");
+    second.seal_files();
+    second.write_to(&path("a-second"));
+    let report = verify(&path("third"), Some(home.path()));
+    assert_eq!(codes(&report), []);
+    let verifies = |note: &&String| note.starts_with("the predecessor '");
+    assert_eq!(report.notes().iter().filter(verifies).count(), 2);
 }

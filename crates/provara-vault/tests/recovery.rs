@@ -124,6 +124,7 @@ fn whole_events_beyond_the_seal_are_kept() {
     assert_eq!(codes(&report), ["PROVARA_E011"], "a seal that lags at rest");
     let message = &report.findings()[0].message;
     assert!(message.contains("longer than when"), "{message}");
+    assert!(message.contains("are what was sealed"), "{message}");
     let receipt = fixture
         .vault
         .append(&note("a", "next"), &fixture.keyfile)
@@ -146,6 +147,56 @@ fn a_log_that_lost_its_end_is_told_as_shorter() {
     assert_eq!(codes(&report), ["PROVARA_E011"]);
     let message = &report.findings()[0].message;
     assert!(message.contains("shorter than when"), "{message}");
+    assert!(message.contains("no chain has a gap"), "{message}");
+    assert!(message.contains("at the end of chains"), "{message}");
+}
+
+#[test]
+fn what_is_said_of_a_log_of_another_size_is_what_is_known() {
+    let fixture = Fixture::new();
+    for (actor, text) in [("a", "1"), ("b", "2"), ("a", "3"), ("a", "4"), ("b", "5")] {
+        fixture
+            .vault
+            .append(&note(actor, text), &fixture.keyfile)
+            .unwrap();
+    }
+    let sealed = fixture.log();
+    let lines: Vec<_> = sealed.split_inclusive(|byte| *byte == b'\n').collect();
+    let message = |log: &[u8]| {
+        fs::write(fixture.vault.log_path(), log).unwrap();
+        let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
+        let mut findings = report.findings().iter();
+        let size = findings.find(|finding| finding.code.to_string() == "PROVARA_E011");
+        size.unwrap().message.clone()
+    };
+    let without = |at: usize| {
+        let mut rest = lines.clone();
+        rest.remove(at);
+        rest.concat()
+    };
+    let told = message(&without(4));
+    assert!(told.ends_with("the chain of 'a' has a gap"), "{told}");
+    assert!(
+        told.contains("no prefix of it is what was sealed"),
+        "{told}"
+    );
+    let told = message(&without(5));
+    assert!(told.contains("no chain has a gap, so"), "its end: {told}");
+    let both = [&lines[..2], &lines[4..]].concat();
+    let told = message(&both.concat());
+    assert!(told.ends_with("the chains of 'a', 'b' have gaps"), "{told}");
+    let edited = String::from_utf8(without(5)).unwrap();
+    let told = message(
+        edited
+            .replace("\"text\":\"3\"", "\"text\":\"x\"")
+            .as_bytes(),
+    );
+    assert!(told.ends_with("no chain has a gap"), "{told}");
+
+    let told = message(&[&sealed[..], &sealed[..40]].concat());
+    assert!(told.contains("are what was sealed"), "{told}");
+    let told = message(&[&without(4)[..], lines[4], lines[4]].concat());
+    assert!(told.contains("are not what was sealed"), "{told}");
 }
 
 #[test]

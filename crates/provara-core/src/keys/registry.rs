@@ -80,6 +80,9 @@ pub enum KeyEntryError {
         /// The member.
         field: &'static str,
     },
+    /// `revocations` is there and is no list (`PROVARA_E300`).
+    #[error("'revocations' is not a list")]
+    Revocations,
     /// The same key twice.
     #[error("key entry {index}: {key_id} is listed twice")]
     Duplicate {
@@ -96,6 +99,9 @@ pub enum KeyRegistryError {
     /// It is not JSON.
     #[error("not JSON: {0}")]
     Json(#[from] ParseError),
+    /// It is JSON, but not an object.
+    #[error("not a JSON object")]
+    NotAnObject,
     /// It has no list `keys`.
     #[error("it has no list 'keys'")]
     Shape,
@@ -128,6 +134,9 @@ impl KeyRegistry {
     /// The whole file is unreadable.
     pub fn parse(text: &[u8]) -> Result<Self, KeyRegistryError> {
         let document = json::parse(text)?;
+        if document.as_object().is_none() {
+            return Err(KeyRegistryError::NotAnObject);
+        }
         let list = document.get("keys").and_then(Value::as_array);
         let mut registry = Self::default();
         let mut listed = HashSet::new();
@@ -143,8 +152,15 @@ impl KeyRegistry {
                 Err(problem) => registry.problems.push(problem),
             }
         }
-        let revocations = document.get("revocations").and_then(Value::as_array);
-        for (index, entry) in revocations.unwrap_or_default().iter().enumerate() {
+        let revocations = match document.get("revocations") {
+            None | Some(Value::Null) => &[],
+            Some(Value::Array(entries)) => entries.as_slice(),
+            Some(_) => {
+                registry.problems.push(KeyEntryError::Revocations);
+                &[]
+            }
+        };
+        for (index, entry) in revocations.iter().enumerate() {
             match read_revocation(index, entry) {
                 Ok(revocation) => registry.revocations.push(revocation),
                 Err(problem) => registry.problems.push(problem),
@@ -264,10 +280,8 @@ fn read_entry(index: usize, entry: &Value<'_>) -> Result<KeyEntry, KeyEntryError
             _ => return Err(wrong("status")),
         },
         created_at_utc: text("created_at_utc")?.to_owned(),
-        revoked_at_utc: entry
-            .get("revoked_at_utc")
-            .and_then(Value::as_str)
-            .map(str::to_owned),
+        revoked_at_utc: optional_text(entry, "revoked_at_utc")
+            .ok_or_else(|| wrong("revoked_at_utc"))?,
         revocation_event_id: event("revocation_event_id")?,
         promotion_event_id: event("promotion_event_id")?,
         addition_event_id: event("addition_event_id")?,
@@ -278,6 +292,8 @@ fn read_revocation(index: usize, entry: &Value<'_>) -> Result<ListedRevocation, 
     let wrong = |field| KeyEntryError::Revocation { index, field };
     let key_id = entry.get("key_id").and_then(Value::as_str);
     let field = "revocation_event_id";
+    // Nothing depends on the time, but it must be one that can be shown.
+    optional_text(entry, "revoked_at_utc").ok_or_else(|| wrong("revoked_at_utc"))?;
     Ok(ListedRevocation {
         key_id: key_id
             .and_then(|text| text.parse().ok())
@@ -292,6 +308,15 @@ fn optional_event(entry: &Value<'_>, field: &str) -> Option<Option<EventId>> {
     match entry.get(field) {
         None | Some(Value::Null) => Some(None),
         Some(value) => value.as_str()?.parse().ok().map(Some),
+    }
+}
+
+/// A member that is a text or absent; the outer `None` says that it is neither.
+#[expect(clippy::option_option, reason = "the two differ")]
+fn optional_text(entry: &Value<'_>, field: &str) -> Option<Option<String>> {
+    match entry.get(field) {
+        None | Some(Value::Null) => Some(None),
+        Some(value) => value.as_str().map(|text| Some(text.to_owned())),
     }
 }
 

@@ -1,20 +1,23 @@
 //! The files beside the log: identity, policies, the seal, and what must not be there
 //! (spec/VAULT_FORMAT, sections 1 and 5).
 
+mod predecessor;
 mod seal;
+mod size;
 
 use crate::finding::{Code, Finding};
-use crate::id::{Digest, KeyId};
+use crate::id::KeyId;
 use crate::json::{self, Value};
 use crate::keys::{KeyEntryError, KeyRegistry};
-use crate::scan::scan_line;
 use crate::verify::LogVerdict;
 
+pub use predecessor::Predecessor;
 pub use seal::{DiskEntry, SealFiles, check_fit};
 pub(in crate::verify) use seal::{
     check_listing, check_manifest_against_disk, check_root_file, is_unlisted, read_manifest,
     read_root_file,
 };
+pub(in crate::verify) use size::AboutLog;
 
 /// `identity/genesis.json`, relative to the vault.
 pub const GENESIS: &str = "identity/genesis.json";
@@ -89,69 +92,6 @@ pub struct GenesisFile {
     pub predecessor: Option<Predecessor>,
 }
 
-/// The vault that this one continues, as `predecessor_vault` of `genesis.json` and of the signed
-/// `GENESIS` event names it (spec/VAULT_FORMAT, sections 1 and 8).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Predecessor {
-    /// The Merkle root of its last seal, as written.
-    pub merkle_root: Option<String>,
-    /// The number of its events, the seal event included.
-    pub final_event_count: Option<i64>,
-    /// Its seal event.
-    pub seal_event_id: Option<String>,
-    /// A SHA-256 of its seal event, as written.
-    pub seal_event_hash: Option<String>,
-}
-
-impl Predecessor {
-    /// Reads the member `predecessor_vault` of a document, if it has one.
-    pub(super) fn read(document: &Value<'_>) -> Option<Self> {
-        let value = document
-            .get("predecessor_vault")
-            .filter(|value| **value != Value::Null)?;
-        let text = |name| value.get(name).and_then(Value::as_str).map(str::to_owned);
-        Some(Self {
-            merkle_root: text("merkle_root"),
-            final_event_count: value.get("final_event_count").and_then(Value::as_i64),
-            seal_event_id: text("seal_event_id"),
-            seal_event_hash: text("seal_event_hash"),
-        })
-    }
-
-    /// Holds what is named against the vault that was found and that verifies: the number of its
-    /// events, its last line (without the line end), and the root of its seal.
-    #[must_use]
-    pub fn check(&self, events: u64, last_line: &[u8], root: Option<Digest>) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        let mut differ = |code, name: &str, found: String, named: &dyn std::fmt::Display| {
-            let message = format!("'predecessor_vault.{name}' is not that of the predecessor");
-            findings.push(Finding::new(code, GENESIS, message).compare(found, named));
-        };
-        if let Some(named) = self.final_event_count
-            && u64::try_from(named) != Ok(events)
-        {
-            differ(Code::E302, "final_event_count", events.to_string(), &named);
-        }
-        if let (Some(named), Some(root)) = (&self.merkle_root, root)
-            && *named != root.to_string()
-        {
-            differ(Code::E008, "merkle_root", root.to_string(), named);
-        }
-        if let (Some(named), Ok(line)) = (&self.seal_event_hash, scan_line(last_line)) {
-            // The format does not say which form of the event is hashed: each of the three that a
-            // tool could mean is accepted.
-            let (mut signed, mut content) = (Vec::new(), Vec::new());
-            line.signed_bytes(&mut signed);
-            line.id_preimage(&mut content);
-            let hashes = [last_line, &signed, &content].map(|bytes| Digest::of(bytes).to_string());
-            if !hashes.contains(named) {
-                differ(Code::E001, "seal_event_hash", hashes[0].clone(), named);
-            }
-        }
-        findings
-    }
-}
-
 /// Checks `identity/genesis.json`.
 #[must_use]
 pub fn check_genesis(text: Option<&[u8]>) -> (GenesisFile, Vec<Finding>) {
@@ -183,10 +123,13 @@ pub fn check_genesis(text: Option<&[u8]>) -> (GenesisFile, Vec<Finding>) {
             "'root_key_id' is no key id",
         ));
     }
+    let (predecessor, faults) = Predecessor::read(&document);
+    let fault = |(code, message)| Finding::new(code, GENESIS, message);
+    findings.extend(faults.into_iter().map(fault));
     let file = GenesisFile {
         uid: text("uid").map(str::to_owned),
         root_key_id: text("root_key_id").map(str::to_owned),
-        predecessor: Predecessor::read(&document),
+        predecessor,
     };
     (file, findings)
 }
@@ -240,6 +183,7 @@ pub fn check_keys(text: Option<&[u8]>) -> (KeyRegistry, Vec<Finding>) {
         Err(error) => {
             let code = match error {
                 crate::keys::KeyRegistryError::Json(_) => Code::E104,
+                crate::keys::KeyRegistryError::NotAnObject => Code::E302,
                 crate::keys::KeyRegistryError::Shape => Code::E300,
             };
             (
@@ -250,7 +194,9 @@ pub fn check_keys(text: Option<&[u8]>) -> (KeyRegistry, Vec<Finding>) {
         Ok(registry) => {
             let finding = |problem: &KeyEntryError| {
                 let code = match problem {
-                    KeyEntryError::Field { .. } | KeyEntryError::Revocation { .. } => Code::E300,
+                    KeyEntryError::Field { .. }
+                    | KeyEntryError::Revocation { .. }
+                    | KeyEntryError::Revocations => Code::E300,
                     KeyEntryError::Id { .. } => Code::E102,
                     KeyEntryError::PublicKey { .. } | KeyEntryError::Duplicate { .. } => Code::E302,
                 };

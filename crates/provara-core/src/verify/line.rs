@@ -454,19 +454,15 @@ impl<'a> Fields<'_, 'a> {
         time.ok()
     }
 
-    /// An integer of any length; what is beyond 64 bits counts as their end, and so as no step back.
     fn ts_logical(&mut self) -> Option<i64> {
-        let raw = self.line.raw(Field::TsLogical)?;
-        let (negative, digits) = match raw.strip_prefix(b"-") {
-            Some(digits) => (true, digits),
-            None => (false, raw),
-        };
-        if !digits.iter().all(u8::is_ascii_digit) {
-            self.note(Code::E300, Field::TsLogical, "is not an integer");
+        if !self.line.has(Field::TsLogical) {
             return None;
         }
-        let number = std::str::from_utf8(raw).ok()?.parse();
-        Some(number.unwrap_or(if negative { i64::MIN } else { i64::MAX }))
+        let number = self.line.integer(Field::TsLogical);
+        if number.is_none() {
+            self.note(Code::E300, Field::TsLogical, "is not an integer of 64 bits");
+        }
+        number
     }
 
     fn seal(&mut self) -> Option<SealName> {

@@ -15,8 +15,8 @@ use crate::manifest::{FileEntry, Manifest, RootSignature, RootSignatureError};
 use crate::mark::SealName;
 use crate::time::Timestamp;
 use crate::verify::files::{
-    DiskEntry, KEYS, MANIFEST, MANIFEST_SIG, SealFiles, check_listing, check_manifest_against_disk,
-    check_root_file, is_unlisted, read_manifest,
+    AboutLog, DiskEntry, KEYS, MANIFEST, MANIFEST_SIG, SealFiles, check_listing,
+    check_manifest_against_disk, check_root_file, is_unlisted, read_manifest,
 };
 use crate::verify::{FilesStatement, LOG, LogVerdict};
 
@@ -69,6 +69,13 @@ pub enum KeysOf<'a> {
     },
 }
 
+impl<'a> SealCase<'a> {
+    fn about_log(&self) -> Option<AboutLog<'a>> {
+        let log = self.log;
+        self.verdict.map(|verdict| AboutLog { log, verdict })
+    }
+}
+
 impl<'a> KeysOf<'a> {
     /// The keys of a vault whose log came to this verdict; `text` and `registry` are its `keys.json`.
     #[must_use]
@@ -102,6 +109,8 @@ pub struct SealCase<'a> {
     pub keys: KeysOf<'a>,
     /// What the log states of the files beside it, in order.
     pub files: &'a [FilesStatement],
+    /// What the log came to, if it was verified: for the words of findings.
+    pub verdict: Option<&'a LogVerdict>,
     /// How many threads may look for the state that an earlier seal is of.
     pub threads: usize,
 }
@@ -472,7 +481,7 @@ fn check_unmarked(
     findings: &mut Vec<Finding>,
 ) {
     let Some(manifest) = manifest else { return };
-    check_manifest_against_disk(manifest, case.disk, findings);
+    check_manifest_against_disk(manifest, case.disk, case.about_log(), findings);
     let root = manifest.merkle_root();
     check_root_file(case.seal.merkle_root, root, findings);
     let Some(signature) = signature else {

@@ -61,6 +61,8 @@ pub struct LogVerdict {
     pub first_event: Option<EventId>,
     /// The last event of the log.
     pub last_event: Option<EventId>,
+    /// The actors whose chains have a gap: one of their events follows one that is not in the log.
+    pub gaps: BTreeSet<String>,
 }
 
 /// What a `com.provara.vault.files` event states (spec/VAULT_FORMAT, section 5).
@@ -141,8 +143,9 @@ pub struct Sequencer {
     heads: HashMap<u32, Head>,
     keys: Vec<KeyId>,
     key_index: HashMap<KeyId, u32>,
-    /// References that named no event so far; the event may follow.
-    dangling: Vec<(Place, EventId)>,
+    /// References that named no event so far, which may follow, and whether they are of an actor's
+    /// first event.
+    dangling: Vec<(Place, EventId, bool)>,
     tombstones: Vec<Redacted>,
     /// The sound redaction events.
     redactions: HashMap<EventId, Redaction>,
@@ -463,11 +466,8 @@ impl Sequencer {
                     target.line
                 ),
             ),
-            None if last.is_none() => {
-                Problem::new(Code::E013, "the actor's first event points back")
-            }
             None => {
-                self.dangling.push((place, prev));
+                self.dangling.push((place, prev, last.is_none()));
                 return;
             }
         };

@@ -332,7 +332,8 @@ impl BatchWriter<'_> {
         let id = event.id;
         let state = Actor {
             head: id,
-            ts_logical: Some(place.ts_logical),
+            // 2^53 - 1 at most, as the event could be placed.
+            ts_logical: i64::try_from(place.ts_logical).ok(),
             timestamp: Some(place.timestamp),
         };
         let closes = prepared.event_type.as_str() == CLOSING_TYPE;

@@ -147,6 +147,15 @@ pub(crate) const FILES: &[Mutation] = &[
         &[E302],
     ),
     Mutation(
+        "link that leaves and comes back",
+        NOTHING,
+        |g| {
+            g.links
+                .push(("state/link", "../../vault/artifacts/cas/blob.bin"));
+        },
+        &[E302],
+    ),
+    Mutation(
         "path that leaves",
         NOTHING,
         |g| g.forge_manifest("artifacts/cas/blob.bin", "../cas/blob.bin"),
@@ -183,6 +192,18 @@ pub(crate) const FILES: &[Mutation] = &[
         "manifest with white space",
         NOTHING,
         |g| g.forge_manifest(":", ": "),
+        &[E104],
+    ),
+    Mutation(
+        "manifest with a line end",
+        NOTHING,
+        |g| g.files.get_mut("manifest.json").unwrap().push(b'\n'),
+        &[E104],
+    ),
+    Mutation(
+        "manifest with more after it",
+        NOTHING,
+        |g| g.files.get_mut("manifest.json").unwrap().extend(b"\n\n{}"),
         &[E104],
     ),
     Mutation(

@@ -196,6 +196,14 @@ pub(crate) const KEYS: &[Mutation] = &[
         &[E300],
     ),
     Mutation(
+        "keys.json is a list",
+        |g| {
+            g.files.insert("identity/keys.json".into(), b"[]".to_vec());
+        },
+        NOTHING,
+        &[E204, E302],
+    ),
+    Mutation(
         "keys.json is no JSON",
         |g| {
             g.files.insert("identity/keys.json".into(), b"{".to_vec());

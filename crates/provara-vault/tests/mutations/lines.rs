@@ -168,6 +168,18 @@ pub(crate) const LINES: &[Mutation] = &[
         &[E300],
     ),
     Mutation(
+        "ts_logical beyond 64 bits",
+        |g| {
+            no_checkpoint(g);
+            g.log.add("dave", 3, "RECEIPT", "{}");
+            let at = g.log.lines.len() - 1;
+            let beyond = "\"ts_logical\":100000000000000000000";
+            g.log.edit_tokens(at, 3, "\"ts_logical\":1", beyond);
+        },
+        NOTHING,
+        &[E300],
+    ),
+    Mutation(
         "ts_logical backwards",
         |g| resign(g, "ts_logical", Some(1_u64.into())),
         NOTHING,
@@ -237,6 +249,18 @@ pub(crate) const LINES: &[Mutation] = &[
         },
         NOTHING,
         &[E013],
+    ),
+    Mutation(
+        "first event points forward",
+        |g| {
+            no_checkpoint(g);
+            g.log.add("dave", 3, "RECEIPT", "{}");
+            g.log.add("dave", 3, "RECEIPT", "{}");
+            let at = g.log.lines.len() - 1;
+            g.log.lines.swap(at - 1, at);
+        },
+        NOTHING,
+        &[E002, W004, W005],
     ),
     Mutation(
         "event twice",

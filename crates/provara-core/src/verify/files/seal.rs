@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::size::{AboutLog, other_size};
 use super::{MANIFEST, MANIFEST_SIG, MERKLE_ROOT, PRIVATE_KEYS, missing};
 use crate::finding::{Code, Finding};
 use crate::id::Digest;
 use crate::manifest::{Manifest, ManifestError, RootSignature, SEAL_FILES, safe_path};
 use crate::time::Timestamp;
-use crate::verify::LOG;
 
 /// What stands on the disk at a path below the vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub fn check_fit(seal: SealFiles<'_>, disk: &BTreeMap<String, DiskEntry>) -> Vec
         return findings;
     };
     check_listing(&manifest, &mut findings);
-    check_manifest_against_disk(&manifest, disk, &mut findings);
+    check_manifest_against_disk(&manifest, disk, None, &mut findings);
     let root = manifest.merkle_root();
     check_root_file(seal.merkle_root, root, &mut findings);
     let signed = seal.signature.map(RootSignature::parse);
@@ -147,25 +147,11 @@ pub(in crate::verify) fn check_listing(manifest: &Manifest, findings: &mut Vec<F
     }
 }
 
-/// What it means that a file has another size. A log only grows, so its size tells more.
-fn other_size(path: &str, listed: u64, found: u64) -> &'static str {
-    match path {
-        LOG if found < listed => {
-            "the log is shorter than when it was sealed: if no other finding explains it, events at \
-             its end are missing"
-        }
-        LOG => {
-            "the log is longer than when it was sealed: if no other finding explains it, events were \
-             added at its end"
-        }
-        _ => "the size is not that of the manifest",
-    }
-}
-
 /// The list against the disk, and the disk against the list.
 pub(in crate::verify) fn check_manifest_against_disk(
     manifest: &Manifest,
     disk: &BTreeMap<String, DiskEntry>,
+    about: Option<AboutLog<'_>>,
     findings: &mut Vec<Finding>,
 ) {
     let mut listed = HashSet::new();
@@ -183,7 +169,7 @@ pub(in crate::verify) fn check_manifest_against_disk(
             )),
             Some(DiskEntry::Other(_)) => {}
             Some(DiskEntry::File { size, .. }) if *size != file.size => findings.push(
-                Finding::new(Code::E011, path, other_size(path, file.size, *size))
+                Finding::new(Code::E011, path, other_size(file, *size, about))
                     .compare(file.size, size),
             ),
             Some(DiskEntry::File { sha256, .. }) => {

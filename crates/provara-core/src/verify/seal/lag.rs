@@ -37,7 +37,7 @@ impl Lag<'_, '_> {
             return;
         };
         if !vouched {
-            check_manifest_against_disk(manifest, self.case.disk, findings);
+            check_manifest_against_disk(manifest, self.case.disk, self.case.about_log(), findings);
             check_root_file(self.case.seal.merkle_root, manifest.merkle_root(), findings);
             return;
         }
@@ -130,7 +130,7 @@ impl Lag<'_, '_> {
         findings: &mut Vec<Finding>,
     ) {
         let mut found = Vec::new();
-        check_manifest_against_disk(manifest, self.case.disk, &mut found);
+        check_manifest_against_disk(manifest, self.case.disk, self.case.about_log(), &mut found);
         let listed: HashSet<&str> = manifest.files.iter().map(|it| it.path.as_str()).collect();
         for finding in found {
             let path = finding.file.as_str();

@@ -1,6 +1,6 @@
 //! The end of the log: what can only be decided with all of it, and the notes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::finding::{Code, Finding};
 use crate::history::{KeyHistory, Standing};
@@ -28,7 +28,7 @@ impl Sequencer {
     /// Ends the log: what could only be decided with all of it, and the counts.
     #[must_use]
     pub fn finish(mut self, registry: &KeyRegistry) -> LogVerdict {
-        self.finish_links();
+        let gaps = self.finish_links();
         self.finish_boundaries();
         let accepted = self.finish_tombstones();
         let history = KeyHistory::build(&self.key_events);
@@ -65,6 +65,7 @@ impl Sequencer {
             tree: self.tree,
             roots: self.roots,
             files: self.files,
+            gaps,
             findings: self.findings,
             redactions,
             redacted_lines,
@@ -72,9 +73,16 @@ impl Sequencer {
         }
     }
 
-    fn finish_links(&mut self) {
-        for (place, prev) in std::mem::take(&mut self.dangling) {
+    /// Decides the references whose event could still have followed; gives the actors whose chains have
+    /// a gap.
+    fn finish_links(&mut self) -> BTreeSet<String> {
+        let mut gaps = BTreeSet::new();
+        for (place, prev, first) in std::mem::take(&mut self.dangling) {
             let later = self.index.get(&prev).map(|at| self.events[*at as usize]);
+            if later.is_none() {
+                let actor = place.actor.map(|actor| self.actors[actor as usize].clone());
+                gaps.extend(actor);
+            }
             let problem = match later {
                 Some(later) if Some(later.actor) == place.actor => Problem::new(
                     Code::E002,
@@ -90,6 +98,10 @@ impl Sequencer {
                         later.line
                     ),
                 ),
+                None if first => Problem::new(
+                    Code::E013,
+                    "the actor's first event follows an event that is not in the log",
+                ),
                 None if self.unreadable > 0 => Problem::new(
                     Code::E006,
                     "'prev_event_hash' names no event that could be read",
@@ -97,9 +109,11 @@ impl Sequencer {
                 None => Problem::new(Code::E006, "'prev_event_hash' names no event of the log"),
             };
             let mut problem = problem;
+            problem.expected = first.then(|| "null".to_owned());
             problem.found = Some(prev.to_string());
             self.report(place, problem);
         }
+        gaps
     }
 
     /// What a revoked key signed between its trust boundary and its revocation does not count.

@@ -140,11 +140,23 @@ impl Sequencer {
     fn found(&mut self, place: Place, event: &RotationEvent<'_>, proven: Option<KeyId>) {
         let payload = event.payload;
         let text = |name| payload.get(name).and_then(Value::as_str).map(str::to_owned);
+        // What is stated and cannot be read would be held against nothing.
+        for name in ["uid", "root_key_id", "quorum_key_id"] {
+            let stated = payload.get(name).filter(|value| **value != Value::Null);
+            if stated.is_some_and(|value| value.as_str().is_none()) {
+                let message = format!("the payload's '{name}' is not a string");
+                self.report(place, Problem::new(Code::E300, message));
+            }
+        }
+        let (predecessor, faults) = Predecessor::read(payload);
+        for (code, message) in faults {
+            self.report(place, Problem::new(code, message));
+        }
         let genesis = Genesis {
             uid: text("uid"),
             root_key_id: text("root_key_id"),
             quorum_key_id: text("quorum_key_id"),
-            predecessor: Predecessor::read(payload),
+            predecessor,
         };
         let key = |text: &Option<String>| text.as_ref()?.parse::<KeyId>().ok();
         if let (Some(signer), Some(root)) = (proven, key(&genesis.root_key_id)) {

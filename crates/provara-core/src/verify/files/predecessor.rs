@@ -1,0 +1,137 @@
+//! The vault that another one continues, as the later one names it (spec/VAULT_FORMAT, sections 1
+//! and 8).
+
+use super::GENESIS;
+use crate::finding::{Code, Finding};
+use crate::id::{Digest, EventId};
+use crate::json::Value;
+use crate::scan::scan_line;
+
+/// The vault that this one continues, as `predecessor_vault` of `genesis.json` and of the signed
+/// `GENESIS` event names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Predecessor {
+    /// The Merkle root of its last seal.
+    pub merkle_root: Option<Digest>,
+    /// The number of its events, the seal event included.
+    pub final_event_count: Option<u64>,
+    /// Its seal event; none only where what is written is no event id, which is a fault.
+    pub seal_event_id: Option<EventId>,
+    /// A SHA-256 of its seal event.
+    pub seal_event_hash: Option<Digest>,
+}
+
+/// What is wrong with a member, before it is known in which file it stands.
+type Fault = (Code, String);
+
+impl Predecessor {
+    /// Reads the member `predecessor_vault` of a document, if it has one, and gives what is wrong with
+    /// it. A member of the wrong kind would otherwise be compared with nothing.
+    pub(in crate::verify) fn read(document: &Value<'_>) -> (Option<Self>, Vec<Fault>) {
+        const WHOLE: &str = "predecessor_vault";
+        let mut faults = Vec::new();
+        let value = match document.get(WHOLE) {
+            None | Some(Value::Null) => return (None, faults),
+            Some(value) => value,
+        };
+        if value.as_object().is_none() {
+            faults.push((Code::E300, format!("'{WHOLE}' is not an object")));
+        }
+        let mut members = Members {
+            value,
+            faults: &mut faults,
+        };
+        let read = Self {
+            merkle_root: members.digest("merkle_root"),
+            final_event_count: members.count("final_event_count"),
+            seal_event_id: members.text("seal_event_id", Code::E101),
+            seal_event_hash: members.digest("seal_event_hash"),
+        };
+        if value.as_object().is_some() && members.stated("seal_event_id").is_none() {
+            members.fault(Code::E300, "seal_event_id", "is missing");
+        }
+        (Some(read), faults)
+    }
+
+    /// Holds what is named against the vault that was found and that verifies: the number of its
+    /// events, its last line (without the line end), and the root of its seal.
+    #[must_use]
+    pub fn check(&self, events: u64, last_line: &[u8], root: Option<Digest>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut differ = |code, name: &str, found: String, named: &dyn std::fmt::Display| {
+            let message = format!("'predecessor_vault.{name}' is not that of the predecessor");
+            findings.push(Finding::new(code, GENESIS, message).compare(found, named));
+        };
+        if let Some(named) = self.final_event_count
+            && named != events
+        {
+            differ(Code::E302, "final_event_count", events.to_string(), &named);
+        }
+        if let (Some(named), Some(root)) = (&self.merkle_root, root)
+            && *named != root
+        {
+            differ(Code::E008, "merkle_root", root.to_string(), named);
+        }
+        if let (Some(named), Ok(line)) = (&self.seal_event_hash, scan_line(last_line)) {
+            // The format does not say which form of the event is hashed: each of the three that a
+            // tool could mean is accepted.
+            let (mut signed, mut content) = (Vec::new(), Vec::new());
+            line.signed_bytes(&mut signed);
+            line.id_preimage(&mut content);
+            let hashes = [last_line, &signed, &content].map(Digest::of);
+            if !hashes.contains(named) {
+                differ(Code::E001, "seal_event_hash", hashes[0].to_string(), named);
+            }
+        }
+        findings
+    }
+}
+
+/// Reads the members of the object one by one; one that is `null` counts as absent.
+struct Members<'v, 'f> {
+    value: &'v Value<'v>,
+    faults: &'f mut Vec<Fault>,
+}
+
+impl<'v> Members<'v, '_> {
+    fn stated(&self, name: &str) -> Option<&'v Value<'v>> {
+        self.value.get(name).filter(|value| **value != Value::Null)
+    }
+
+    fn fault(&mut self, code: Code, name: &str, what: impl std::fmt::Display) {
+        let message = format!("'predecessor_vault.{name}' {what}");
+        self.faults.push((code, message));
+    }
+
+    fn count(&mut self, name: &str) -> Option<u64> {
+        let value = self.stated(name)?;
+        let count = value.as_i64().and_then(|count| u64::try_from(count).ok());
+        if count.is_none() {
+            self.fault(Code::E300, name, "is not a count");
+        }
+        count
+    }
+
+    fn digest(&mut self, name: &str) -> Option<Digest> {
+        self.text(name, Code::E100)
+    }
+
+    /// A text of a fixed form, which has `code` where it is malformed.
+    fn text<T: std::str::FromStr<Err: std::fmt::Display>>(
+        &mut self,
+        name: &str,
+        code: Code,
+    ) -> Option<T> {
+        match self.stated(name)?.as_str().map(str::parse) {
+            Some(Ok(read)) => Some(read),
+            Some(Err(error)) => {
+                self.fault(code, name, format_args!("is {error}"));
+                None
+            }
+            None => {
+                self.fault(Code::E300, name, "is not a string");
+                None
+            }
+        }
+    }
+}
