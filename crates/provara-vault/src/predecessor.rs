@@ -100,7 +100,7 @@ struct Told {
     findings: Vec<Finding>,
     notes: Vec<String>,
     /// How far all of it speaks against the candidate, with what was found of the vaults before it.
-    weight: u8,
+    weight: usize,
     /// Which of those that were judged it is of: what is to be said of the vaults before that one is
     /// kept there.
     of: Option<usize>,
@@ -130,12 +130,15 @@ impl Told {
     }
 }
 
-/// 0 for no finding, 1 for warnings, 2 for more.
-fn weight(findings: &[Finding]) -> u8 {
-    match findings {
-        [] => 0,
-        found if found.iter().all(|finding| finding.code.is_warning()) => 1,
-        _ => 2,
+/// The weight of anything that is more than a warning.
+const BROKEN: usize = usize::MAX;
+
+/// The number of warnings, or [`BROKEN`].
+fn weight(findings: &[Finding]) -> usize {
+    if findings.iter().all(|finding| finding.code.is_warning()) {
+        findings.len()
+    } else {
+        BROKEN
     }
 }
 
@@ -196,14 +199,14 @@ impl<'v> Search<'v> {
             });
             return Ok((self.link, Told::of(Vec::from_iter(absent))));
         };
-        if told.weight == 2
+        if told.weight == BROKEN
             && let Some(error) = self.unreadable
         {
             return Err(error);
         }
         for vault in self.passed_over {
             let name = name_of(vault);
-            told.notes.push(if told.weight == 2 {
+            told.notes.push(if told.weight == BROKEN {
                 format!("'{name}' has the last event of the predecessor too, and is not it either")
             } else {
                 format!(
@@ -263,7 +266,7 @@ impl Link {
 
     /// Whether it does not verify by itself.
     fn is_broken(&self) -> bool {
-        weight(&self.findings) == 2 || weight(&self.verdict.findings) == 2
+        weight(&self.findings) == BROKEN || weight(&self.verdict.findings) == BROKEN
     }
 
     /// Judges it, given what is to be said of those `before` it.
@@ -272,7 +275,7 @@ impl Link {
         let sealed_by = self.verdict.sealed_by;
         let report = report(self.verdict, self.findings, self.notes, strict);
         let own = report.findings();
-        let sound = weight(own).max(before.weight) < 2;
+        let sound = weight(own).max(before.weight) < BROKEN;
         let (findings, before) = if sound {
             let tell = |found: &Finding| {
                 let line = found
