@@ -6,10 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use provara_core::finding::{Code, Finding};
-use provara_core::id::{Digest, EventId};
-use provara_core::scan::{Field, scan_line};
-use provara_core::verify::files::{GENESIS, Predecessor};
-use provara_core::verify::{LogVerdict, report};
+use provara_core::id::EventId;
+use provara_core::scan::{Field, Line, scan_line};
+use provara_core::tree::{self, EventTree};
+use provara_core::verify::files::{Closed, GENESIS, Predecessor};
+use provara_core::verify::{LogVerdict, REDACTION_TYPE, report};
 
 use crate::error::{Context, VaultError};
 use crate::vault::Vault;
@@ -247,20 +248,42 @@ struct Link {
     verdict: LogVerdict,
     findings: Vec<Finding>,
     notes: Vec<String>,
-    merkle_root: Option<Digest>,
-    last_line: Vec<u8>,
+    closed: Closed,
 }
 
 impl Link {
     fn new(vault: &Vault, alone: Alone) -> Self {
-        let last_line = alone.log.as_ref().and_then(|log| log.lines().last());
+        let verdict = alone.verdict;
+        let events = verdict.closed_at.unwrap_or(verdict.event_count);
+        let redacted = events < verdict.event_count;
+        let lines = || {
+            alone
+                .log
+                .iter()
+                .flat_map(|log| log.lines())
+                .take(events as usize)
+        };
+        let tree_root = if redacted {
+            let mut tree = EventTree::new();
+            for line in lines().filter_map(|line| scan_line(line).ok()) {
+                tree.push(tree::leaf(&line));
+            }
+            tree.root()
+        } else {
+            verdict.tree.root()
+        };
         Self {
             name: name_of(vault),
-            last_line: last_line.unwrap_or_default().to_owned(),
-            verdict: alone.verdict,
+            closed: Closed {
+                events,
+                line: lines().last().unwrap_or_default().to_owned(),
+                redacted,
+                merkle_root: alone.merkle_root,
+                tree_root,
+            },
+            verdict,
             findings: alone.findings,
             notes: alone.notes,
-            merkle_root: alone.merkle_root,
         }
     }
 
@@ -306,8 +329,7 @@ impl Link {
             findings,
             before,
             sealed_by,
-            merkle_root: self.merkle_root,
-            last_line: self.last_line,
+            closed: self.closed,
         }
     }
 }
@@ -325,8 +347,7 @@ struct Judged {
     before: Told,
     events: u64,
     sealed_by: Option<EventId>,
-    merkle_root: Option<Digest>,
-    last_line: Vec<u8>,
+    closed: Closed,
 }
 
 impl Judged {
@@ -345,7 +366,7 @@ impl Judged {
             let message = format!("the predecessor '{name}' is not closed by {seal}");
             findings.push(finding(Code::E302, message));
         }
-        findings.extend(said.check(count, &self.last_line, self.merkle_root));
+        findings.extend(said.check(&self.closed));
         let mut notes = vec![format!(
             "the predecessor '{name}' verifies: {count} events, closed by {seal}"
         )];
@@ -360,7 +381,7 @@ impl Judged {
     }
 }
 
-/// The vaults in `folder`, or directly below it, by the id of the last event of each.
+/// The vaults in `folder`, or directly below it, by the id of the last event of each that is no redaction.
 fn closed_vaults(folder: &Path) -> Result<HashMap<EventId, Vec<Vault>>, VaultError> {
     let entries = fs::read_dir(folder).context("read", folder)?.take(SEARCHED);
     let mut places: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -370,7 +391,13 @@ fn closed_vaults(folder: &Path) -> Result<HashMap<EventId, Vec<Vault>>, VaultErr
     let last_event = |place: PathBuf| {
         let vault = Vault::open(&place).ok()?;
         let log = vault.snapshot().ok()?;
-        let last = scan_line(log.lines().last()?).ok()?;
+        // Redactions may follow the event that closes a vault.
+        let lines = log.bytes().rsplit(|byte| *byte == b'\n');
+        let events = lines.filter(|line| !line.is_empty()).map(scan_line);
+        let is_redaction =
+            |line: &Line<'_>| line.text(Field::Type).as_deref() == Some(REDACTION_TYPE);
+        let mut events = events.skip_while(|line| line.as_ref().is_ok_and(is_redaction));
+        let last = events.next()?.ok()?;
         Some((last.text(Field::EventId)?.parse().ok()?, vault))
     };
     let places = std::iter::once(folder.to_owned()).chain(places);

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use provara_core::finding::{Code, Finding, Report};
+use provara_core::id::Digest;
 use provara_core::json;
 use provara_core::manifest::Manifest;
 use provara_vault::{Vault, VerifyOptions};
@@ -324,4 +325,33 @@ fn a_broken_copy_in_the_middle_of_a_chain_does_not_count() {
     assert_eq!(codes(&report), []);
     let verifies = |note: &&String| note.starts_with("the predecessor '");
     assert_eq!(report.notes().iter().filter(verifies).count(), 2);
+}
+
+#[test]
+fn a_redaction_after_the_closing_event_keeps_what_a_successor_names() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let mut first = closed();
+    let (events, closing) = (first.log.lines.len() as u64, *first.log.ids.last().unwrap());
+    let before = first.log.whole_verdict();
+    let target = first.log.ids[4];
+    let named = |tree_root: String| {
+        let said = format!(
+            r#"{{"final_event_count":{events},"merkle_root":"{}","seal_event_id":"{closing}","tree_root":"{tree_root}","tree_size":{events}}}"#,
+            Digest::of(b"the root before the redaction")
+        );
+        successor_that_says(&said)
+    };
+    let payload = format!(
+        r#"{{"authority":"a","reason":"r","reason_detail":"","redaction_method":"tombstone","target_event_id":"{target}"}}"#
+    );
+    first.log.add("alice", 2, "com.provara.redaction", &payload);
+    first.seal();
+    first.write_to(&path("first"));
+    named(before.tree.root().to_string()).write_to(&path("second"));
+    let report = verify(&path("second"), Some(home.path()));
+    assert_eq!(codes(&report), [Code::W013], "{:?}", report.findings());
+    named(Digest::of(b"another").to_string()).write_to(&path("third"));
+    let report = verify(&path("third"), Some(home.path()));
+    assert!(codes(&report).contains(&Code::E008));
 }

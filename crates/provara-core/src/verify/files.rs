@@ -11,7 +11,7 @@ use crate::json::{self, Value};
 use crate::keys::{KeyEntryError, KeyRegistry};
 use crate::verify::LogVerdict;
 
-pub use predecessor::Predecessor;
+pub use predecessor::{Closed, Predecessor};
 pub use seal::{DiskEntry, SealFiles, check_fit};
 pub(in crate::verify) use seal::{
     check_listing, check_manifest_against_disk, check_root_file, is_unlisted, read_manifest,

@@ -19,6 +19,25 @@ pub struct Predecessor {
     pub seal_event_id: Option<EventId>,
     /// A SHA-256 of its seal event.
     pub seal_event_hash: Option<Digest>,
+    /// The size of its event tree, the seal event included.
+    pub tree_size: Option<u64>,
+    /// The root of its event tree of that size, which no redaction changes.
+    pub tree_root: Option<Digest>,
+}
+
+/// A closed vault, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// Its events up to and with the one that closes it.
+    pub events: u64,
+    /// The line of that one, without its line end.
+    pub line: Vec<u8>,
+    /// Whether redactions follow it, which change the Merkle root.
+    pub redacted: bool,
+    /// The Merkle root of its manifest.
+    pub merkle_root: Option<Digest>,
+    /// The root of the event tree over those events.
+    pub tree_root: Digest,
 }
 
 /// What is wrong with a member, before it is known in which file it stands.
@@ -46,6 +65,8 @@ impl Predecessor {
             final_event_count: members.count("final_event_count"),
             seal_event_id: members.text("seal_event_id", Code::E101),
             seal_event_hash: members.digest("seal_event_hash"),
+            tree_size: members.count("tree_size"),
+            tree_root: members.digest("tree_root"),
         };
         if value.as_object().is_some() && members.stated("seal_event_id").is_none() {
             members.fault(Code::E300, "seal_event_id", "is missing");
@@ -53,25 +74,34 @@ impl Predecessor {
         (Some(read), faults)
     }
 
-    /// Holds what is named against the vault that was found and that verifies: the number of its
-    /// events, its last line (without the line end), and the root of its seal.
+    /// Holds what is named against the vault that was found and that verifies.
     #[must_use]
-    pub fn check(&self, events: u64, last_line: &[u8], root: Option<Digest>) -> Vec<Finding> {
+    pub fn check(&self, found: &Closed) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut differ = |code, name: &str, found: String, named: &dyn std::fmt::Display| {
             let message = format!("'predecessor_vault.{name}' is not that of the predecessor");
             findings.push(Finding::new(code, GENESIS, message).compare(found, named));
         };
-        if let Some(named) = self.final_event_count
-            && named != events
-        {
-            differ(Code::E302, "final_event_count", events.to_string(), &named);
+        for (name, named) in [
+            ("final_event_count", self.final_event_count),
+            ("tree_size", self.tree_size),
+        ] {
+            if let Some(named) = named.filter(|named| *named != found.events) {
+                differ(Code::E302, name, found.events.to_string(), &named);
+            }
         }
-        if let (Some(named), Some(root)) = (&self.merkle_root, root)
+        if let Some(named) = self.tree_root.filter(|named| *named != found.tree_root) {
+            differ(Code::E008, "tree_root", found.tree_root.to_string(), &named);
+        }
+        // A redaction keeps the event tree and no other root.
+        let is_compared = !(found.redacted && self.tree_root.is_some());
+        if let (Some(named), Some(root)) = (&self.merkle_root, found.merkle_root)
             && *named != root
+            && is_compared
         {
             differ(Code::E008, "merkle_root", root.to_string(), named);
         }
+        let last_line = found.line.as_slice();
         if let (Some(named), Ok(line)) = (&self.seal_event_hash, scan_line(last_line)) {
             // The format does not say which form of the event is hashed: each of the three that a
             // tool could mean is accepted.
