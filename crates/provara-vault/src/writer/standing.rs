@@ -18,10 +18,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::check;
 use crate::checkpoint::unsealed_checkpoints;
-use crate::error::{Context, OtherSeal, VaultError};
+use crate::error::{Context, VaultError};
 use crate::index::LogIndex;
 use crate::layout;
 use crate::parallel::available_threads;
+use crate::refusal::refused;
 use crate::rotation::Keys;
 use crate::seal::{Names, NewSeal, entries_of, read_text, set_entry};
 use crate::snapshot::LogSnapshot;
@@ -180,7 +181,10 @@ impl Standing {
                     index.lines,
                 ));
             }
-            _ => return Err(refusal(&judged, &index)),
+            _ => {
+                let refusal = refused(&judged, index.lines, index.last_event);
+                return Err(refusal.expect("it vouches for nothing"));
+            }
         }
         // Of a vault without a mark an interrupted writer leaves files that contradict each other.
         let is_marked = keys.history.is_some();
@@ -268,35 +272,6 @@ impl Case<'_> {
             judged.get_or_insert(found);
         }
         judged.expect("a keys.json has bytes")
-    }
-}
-
-/// Why a writer does not go on from a seal.
-fn refusal(judged: &SealJudgement, index: &LogIndex) -> VaultError {
-    let found = judged
-        .findings
-        .iter()
-        .find(|it| it.severity == Severity::Error && it.file == layout::MANIFEST_SIG);
-    let reason = found.map(|finding| finding.message.clone());
-    match judged.standing {
-        SealStanding::Absent => VaultError::SealAbsent {
-            events: index.lines,
-        },
-        SealStanding::NotCounting => VaultError::SealNotCounting {
-            reason: reason.unwrap_or_else(|| "its key may not sign".to_owned()),
-        },
-        SealStanding::Other => VaultError::SealOfOther(Box::new(OtherSeal {
-            events: index.lines,
-            last: index.last_event,
-            root: judged.root,
-            key_id: judged.key_id,
-            signed_at_utc: judged.signed_at_utc.clone().unwrap_or_default(),
-            reason,
-        })),
-        _ => VaultError::SealContradiction {
-            file: layout::MANIFEST_SIG.to_owned(),
-            reason: reason.unwrap_or_else(|| "it is no signature of a seal".to_owned()),
-        },
     }
 }
 
