@@ -1,12 +1,13 @@
 //! What can go wrong with a vault on disk, sorted by who has to act.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use provara_core::canonical::CanonicalError;
 use provara_core::event::PayloadError;
-use provara_core::id::{EventId, KeyId};
+use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::KeyfileError;
 
 use crate::archive::ArchiveError;
@@ -125,6 +126,23 @@ pub enum VaultError {
         /// What is missing or unreadable.
         reason: String,
     },
+    /// There is no `manifest.sig`, as there always is in a vault that a writer left.
+    #[error(
+        "the vault has no manifest.sig: its log holds {events} events, and no signature vouches for any of them"
+    )]
+    SealAbsent {
+        /// The events of the log.
+        events: u64,
+    },
+    /// A key signed the seal that does not count where the seal stands.
+    #[error("the vault's seal does not count: {reason}")]
+    SealNotCounting {
+        /// Which key, and why.
+        reason: String,
+    },
+    /// The seal is neither of the vault as it is nor of an earlier state that its log goes on from.
+    #[error(transparent)]
+    SealOfOther(Box<OtherSeal>),
     /// The log does not begin with what was verified: a merge put another one in its place.
     #[error("the log was replaced by another one while it was verified")]
     LogReplaced,
@@ -145,6 +163,20 @@ pub enum VaultError {
     /// A `GENESIS` event is written by `init` alone.
     #[error("a vault has one GENESIS event, written when it is made; it cannot be appended")]
     GenesisByHand,
+    /// An event that only the command for it writes, which knows what it must say.
+    #[error("a {event_type} event is written by '{command}' alone; it cannot be appended")]
+    ByCommand {
+        /// The type.
+        event_type: &'static str,
+        /// The command.
+        command: &'static str,
+    },
+    /// A redaction event does not fit the log.
+    #[error("the redaction cannot be appended: {reason}")]
+    RedactionTarget {
+        /// What is wrong with its target.
+        reason: String,
+    },
     /// The actor's name is empty.
     #[error("the actor's name is empty")]
     EmptyActor,
@@ -297,6 +329,53 @@ pub enum VaultError {
     Merge(Box<MergeRefusal>),
 }
 
+/// A seal beside a vault that it is not of: what is there, and what was sealed.
+#[derive(Debug)]
+pub struct OtherSeal {
+    /// The events of the log.
+    pub events: u64,
+    /// The last of them.
+    pub last: Option<EventId>,
+    /// The root that the seal signs.
+    pub root: Option<Digest>,
+    /// The key that signed it.
+    pub key_id: Option<KeyId>,
+    /// When, as written.
+    pub signed_at_utc: String,
+    /// What shows it, where it is more than that the root is none of the log's.
+    pub reason: Option<String>,
+}
+
+impl std::error::Error for OtherSeal {}
+
+impl fmt::Display for OtherSeal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the vault is not what was sealed: its log holds {} events",
+            self.events
+        )?;
+        if let Some(last) = self.last {
+            write!(f, ", the last of them {last}")?;
+        }
+        f.write_str("; the seal")?;
+        if let Some(root) = self.root {
+            write!(f, " (root {root})")?;
+        }
+        if !self.signed_at_utc.is_empty() {
+            write!(f, ", made at {}", self.signed_at_utc)?;
+        }
+        if let Some(key_id) = self.key_id {
+            write!(f, " by key {key_id},")?;
+        }
+        f.write_str(" is of no state that this log, with the files beside it, was in")?;
+        match &self.reason {
+            Some(reason) => write!(f, " ({reason})"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl From<MergeRefusal> for VaultError {
     fn from(refusal: MergeRefusal) -> Self {
         Self::Merge(Box::new(refusal))
@@ -336,6 +415,9 @@ impl VaultError {
             Self::BrokenLog { .. }
             | Self::SealContradiction { .. }
             | Self::NoSeal { .. }
+            | Self::SealAbsent { .. }
+            | Self::SealNotCounting { .. }
+            | Self::SealOfOther(_)
             | Self::Structure { .. } => ErrorClass::Evidence,
             Self::NotEmpty { .. }
             | Self::InsideVault { .. }
@@ -343,6 +425,8 @@ impl VaultError {
             | Self::KeyfilePlace { .. }
             | Self::Closed { .. }
             | Self::GenesisByHand
+            | Self::ByCommand { .. }
+            | Self::RedactionTarget { .. }
             | Self::EmptyActor
             | Self::EmptyUid
             | Self::Payload(_)

@@ -34,6 +34,7 @@ mod parallel;
 mod predecessor;
 mod query;
 mod record;
+mod refusal;
 mod repair;
 mod reseal;
 mod rotation;
@@ -53,7 +54,7 @@ pub use archive::{
 };
 pub use cache::default_cache_directory;
 pub use checkpoint::CheckpointReceipt;
-pub use error::{ErrorClass, VaultError};
+pub use error::{ErrorClass, OtherSeal, VaultError};
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
 pub use keyfile::read_keyfile;
 pub use merge::{

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use provara_core::history::{KeyEvent, KeyEventKind};
 use provara_core::id::Digest;
 use provara_core::keys::{KeyRegistry, Keyfile};
 use provara_core::manifest::FileEntry;
@@ -10,12 +11,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::check;
 use crate::error::{Context, VaultError};
-use crate::index::{KeyEvent, LogIndex};
+use crate::index::LogIndex;
 use crate::keyfile;
 use crate::layout;
 use crate::lock::lock_log;
 use crate::merge::intent::settle;
-use crate::rotation::{Change, read_registry};
+use crate::rotation::read_registry;
 use crate::seal::{
     SealReceipt, Staged, hash_file, leftovers, read_entries, remove_leftover, replaced_signature,
 };
@@ -97,7 +98,8 @@ impl Vault {
                     // A first seal vouches for all of it.
                     check::unsealed(whole, 0, &keys)?;
                 }
-                let events = index.key_events.iter().filter(|event| event.revokes);
+                let events = index.key_events.iter();
+                let events = events.filter(|event| event.kind == KeyEventKind::Revocation);
                 revoked.extend(events.filter_map(KeyEvent::subject));
                 index.lines
             }
@@ -243,14 +245,8 @@ impl Vault {
         registry: &KeyRegistry,
     ) -> KeyRegistry {
         let mut after = registry.clone();
-        for event in index
-            .key_events
-            .iter()
-            .filter(|event| event.offset >= sealed)
-        {
-            if let Some(change) = Change::read(event.revokes, &event.payload) {
-                change.apply(&mut after, event.id);
-            }
+        for event in index.key_events_from(sealed) {
+            event.apply(&mut after);
         }
         if after != *registry && check::unsealed(log, sealed, &after).is_err() {
             return registry.clone();

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use provara_core::history::{KeyEvent, KeyEventKind};
 use provara_core::id::KeyId;
 use provara_core::json;
 use provara_core::keys::{KeyRegistry, KeyStatus};
@@ -14,7 +15,6 @@ use provara_core::scan::{Field, scan_line};
 
 use super::{MergeOptions, MergeRefusal, Other};
 use crate::error::VaultError;
-use crate::rotation::Change;
 
 /// What `keys.json` says after the merge, in an order that does not depend on the side: the keys that
 /// no event brought, then those that were promoted, in the order of `log`.
@@ -37,8 +37,8 @@ pub(super) fn joined(
     // Without a change that is new, the file stays as it is, in whatever order and form.
     let mut registry = known.clone();
     let mut changed = false;
-    for (change, id) in &changes {
-        changed |= change.apply(&mut registry, *id);
+    for change in &changes {
+        changed |= change.apply(&mut registry);
     }
     if changed {
         registry = rebuilt(&known, &changes);
@@ -63,7 +63,7 @@ pub(super) fn joined(
     Ok(registry)
 }
 
-fn rebuilt(known: &KeyRegistry, changes: &[(Change, provara_core::id::EventId)]) -> KeyRegistry {
+fn rebuilt(known: &KeyRegistry, changes: &[KeyEvent]) -> KeyRegistry {
     let mut registry = KeyRegistry::default();
     for entry in &known.keys {
         if entry.promotion_event_id.is_none() {
@@ -74,16 +74,16 @@ fn rebuilt(known: &KeyRegistry, changes: &[(Change, provara_core::id::EventId)])
             registry.keys.push(entry);
         }
     }
-    for (change, id) in changes {
-        change.apply(&mut registry, *id);
+    for change in changes {
+        change.apply(&mut registry);
     }
     registry
 }
 
 /// The changes of keys that the log speaks of, in its order.
-fn changes(log: &[u8]) -> Vec<(Change, provara_core::id::EventId)> {
+fn changes(log: &[u8]) -> Vec<KeyEvent> {
     let mut found = Vec::new();
-    for piece in log.split_inclusive(|byte| *byte == b'\n') {
+    for (number, piece) in (1..).zip(log.split_inclusive(|byte| *byte == b'\n')) {
         // The two types have this in common, and few other events do.
         if memchr::memmem::find(piece, b"\"type\":\"KEY_").is_none() {
             continue;
@@ -91,17 +91,22 @@ fn changes(log: &[u8]) -> Vec<(Change, provara_core::id::EventId)> {
         let Ok(line) = scan_line(piece.strip_suffix(b"\n").unwrap_or(piece)) else {
             continue;
         };
-        let revokes = match line.text(Field::Type).as_deref() {
-            Some("KEY_REVOCATION") => true,
-            Some("KEY_PROMOTION") => false,
-            _ => continue,
+        let kind = line.text(Field::Type);
+        let Some(kind) = kind.and_then(|kind| KeyEventKind::of(&kind)) else {
+            continue;
         };
-        let payload = line
-            .raw(Field::Payload)
-            .and_then(|raw| json::parse(raw).ok());
-        let id = line.text(Field::EventId).and_then(|id| id.parse().ok());
-        let change = payload.and_then(|payload| Change::read(revokes, &payload));
-        found.extend(change.zip(id));
+        let read = || {
+            let payload = json::parse(line.raw(Field::Payload)?).ok()?;
+            Some(KeyEvent {
+                number,
+                id: line.text(Field::EventId)?.parse().ok()?,
+                signer: line.text(Field::ActorKeyId)?.parse().ok()?,
+                kind,
+                payload: payload.into_owned(),
+                proof: None,
+            })
+        };
+        found.extend(read());
     }
     found
 }
