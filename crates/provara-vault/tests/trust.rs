@@ -15,7 +15,10 @@ use provara_vault::{MergeOptions, MergeRefusal, Vault, VaultError, VerifyOptions
 const KEYS: &str = "identity/keys.json";
 const SEAL: [&str; 3] = ["manifest.json", "merkle_root.txt", "manifest.sig"];
 
-fn read(vault: &Vault, files: &[&str]) -> Vec<(String, Vec<u8>)> {
+/// Files of a vault and their content.
+type Contents = Vec<(String, Vec<u8>)>;
+
+fn read(vault: &Vault, files: &[&str]) -> Contents {
     let content = |file: &&str| fs::read(vault.path().join(file)).unwrap();
     files
         .iter()
@@ -99,7 +102,7 @@ fn the_seal_from_before_a_rotation_lets_no_key_in() {
 }
 
 /// A vault after a rotation: with the seals and the lists of keys before it and after each of its events.
-fn rotated(fixture: &Fixture, new: &SigningKey) -> [Vec<Vec<(String, Vec<u8>)>>; 2] {
+fn rotated(fixture: &Fixture, new: &SigningKey) -> [Vec<Contents>; 2] {
     let files = [&SEAL[..], &[KEYS]];
     let mut states = files.map(|files| vec![read(&fixture.vault, files)]);
     let (root, quorum) = fixture.root_and_quorum();
