@@ -150,7 +150,8 @@ fn a_log_that_lost_its_end_is_told_as_shorter() {
 
 #[test]
 fn what_is_said_of_a_log_of_another_size_is_what_is_known() {
-    let fixture = Fixture::new();
+    // In a marked vault a log that goes on from its seal has no such finding.
+    let fixture = Fixture::unmarked(false);
     for (actor, text) in [("a", "1"), ("b", "2"), ("a", "3"), ("a", "4"), ("b", "5")] {
         fixture
             .vault
