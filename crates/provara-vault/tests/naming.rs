@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::disk::{Step, Watched};
 use common::{Fixture, codes, note, picture, strict, verifies};
 use provara_core::json::{self, Value};
-use provara_core::keys::Keyfile;
+use provara_core::keys::{KeyRegistry, Keyfile};
 use provara_core::mark::SealPolicy;
 use provara_vault::{AppendRequest, BatchOptions, Vault, VaultError, VerifyOptions};
 
@@ -47,8 +47,10 @@ fn a_new_vault_says_which_keys_are_its_own() {
         .collect();
     let (root, quorum) = fixture.root_and_quorum();
     assert_eq!(ids, [root, quorum]);
-    let mut registry = provara_core::keys::KeyRegistry::default();
-    registry.keys = policy.keys.iter().map(|key| key.entry()).collect();
+    let registry = KeyRegistry {
+        keys: policy.keys.iter().map(|key| key.entry()).collect(),
+        ..KeyRegistry::default()
+    };
     let keys = fs::read(fixture.file("identity/keys.json")).unwrap();
     assert_eq!(registry.to_json(), keys);
     assert!(events.iter().all(|event| event.get("seal").is_none()));
@@ -123,11 +125,11 @@ fn states(start: Files, steps: &[Step]) -> Vec<Files> {
             Step::SyncLog => drop(disk.insert(log.clone(), written.clone())),
             Step::Rename(path, bytes) => renames.push((path, bytes)),
             Step::SyncDirectory(directory) => {
-                let (durable, pending) = std::mem::take(&mut renames)
+                let (durable, pending): (Vec<_>, Vec<_>) = std::mem::take(&mut renames)
                     .into_iter()
                     .partition(|(path, _)| path.parent() == Some(&directory));
                 renames = pending;
-                disk.extend(Vec::<_>::from(durable));
+                disk.extend(durable);
             }
         }
         let synced = disk[&log].len();
