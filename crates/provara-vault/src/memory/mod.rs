@@ -407,3 +407,6 @@ pub(crate) fn typed(path: &Path) -> PathBuf {
         Err(_) => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;
