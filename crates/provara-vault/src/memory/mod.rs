@@ -329,6 +329,7 @@ fn put(
         signed_at: seal.signed_at,
         seen_at,
         leaves: false,
+        number: 0,
     };
     let first = sealed.size.checked_sub(sealed.leaves.len() as u64);
     let leaves = first.and_then(|first| {

@@ -1,11 +1,25 @@
 //! What is remembered of one vault at one path, and its file.
+//!
+//! A file has two halves, each with a record that says its number and has a checksum. A new one goes into
+//! the half of the older: whatever becomes of it, the other is whole, and is of an earlier state. That
+//! takes a tenth of the time of a new file with its name.
 
+use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use provara_core::id::{Digest, EventId};
 use provara_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
+
+/// The bytes of a half: a path has at most 4096.
+pub(super) const HALF: usize = 8 << 10;
+
+/// How much of a path is kept where it would not fit: what is shown of it.
+const SHOWN: usize = 500;
+
+/// What the checksum stands after, at the end of the object.
+const CHECK: &[u8] = b",\"check\":\"";
 
 /// The only version of a record.
 const VERSION: u32 = 1;
@@ -30,13 +44,15 @@ pub(crate) struct Record {
     pub(crate) seen_at: Timestamp,
     /// Whether the leaves of all the events are kept beside it.
     pub(crate) leaves: bool,
+    /// How many records of this vault at this path there were before.
+    pub(crate) number: u64,
 }
 
 /// The file.
 #[derive(Serialize, Deserialize)]
 struct File<'a> {
     version: u32,
-    path: std::borrow::Cow<'a, str>,
+    path: Cow<'a, str>,
     path_sha256: String,
     identity: String,
     size: u64,
@@ -46,11 +62,20 @@ struct File<'a> {
     signed_at_utc: String,
     seen_at_utc: String,
     leaves: bool,
+    number: u64,
 }
 
 impl Record {
-    /// The record in a file of the memory; `None` for anything else.
-    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+    /// The latest record in a file of the memory; `None` for anything else.
+    pub(super) fn parse(file: &[u8]) -> Option<Self> {
+        let halves = file.chunks(HALF).take(2).filter_map(Self::parse_half);
+        halves.max_by_key(|record| record.number)
+    }
+
+    fn parse_half(half: &[u8]) -> Option<Self> {
+        let text = &half[..memchr::memchr(b'\n', half)?];
+        let at = memchr::memmem::rfind(text, CHECK)?;
+        (text[at..] == checksum(&text[..at])).then_some(())?;
         let file: File<'_> = serde_json::from_slice(text).ok()?;
         (file.version == VERSION).then_some(())?;
         Some(Self {
@@ -64,13 +89,29 @@ impl Record {
             signed_at: file.signed_at_utc.parse().ok()?,
             seen_at: file.seen_at_utc.parse().ok()?,
             leaves: file.leaves,
+            number: file.number,
         })
     }
 
-    pub(super) fn to_json(&self) -> Vec<u8> {
+    /// Where in the file it goes.
+    pub(super) fn offset(&self) -> u64 {
+        self.number % 2 * HALF as u64
+    }
+
+    /// Its bytes there.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let text = self.written(self.path.to_string_lossy());
+        if text.len() <= HALF {
+            return text;
+        }
+        let shown: String = self.path.to_string_lossy().chars().take(SHOWN).collect();
+        self.written(shown.into())
+    }
+
+    fn written(&self, path: Cow<'_, str>) -> Vec<u8> {
         let file = File {
             version: VERSION,
-            path: self.path.to_string_lossy(),
+            path,
             path_sha256: self.place.to_string(),
             identity: self.identity.to_string(),
             size: self.size,
@@ -80,11 +121,21 @@ impl Record {
             signed_at_utc: self.signed_at.to_string(),
             seen_at_utc: self.seen_at.to_string(),
             leaves: self.leaves,
+            number: self.number,
         };
         let mut text = serde_json::to_vec(&file).expect("texts and numbers");
+        text.pop();
+        let check = checksum(&text);
+        text.extend_from_slice(&check);
         text.push(b'\n');
         text
     }
+}
+
+/// The end of an object that begins with `text`: against accidents, a write that was cut short.
+fn checksum(text: &[u8]) -> Vec<u8> {
+    let digest = Digest::of(text).to_string();
+    [CHECK, &digest.as_bytes()[..16], b"\"}"].concat()
 }
 
 /// What a path is known by.

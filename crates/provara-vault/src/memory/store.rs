@@ -1,12 +1,12 @@
-//! The files of the memory: below the user's state directory, private, replaced as a whole.
+//! The files of the memory: below the user's state directory, private.
 //!
-//! `memory/paths/P` names the vault that was last seen at a path, `memory/vaults/ID/P.json` is the record
+//! `memory/paths/P` names the vault that was last seen at a path, `memory/vaults/ID/P.record` is the record
 //! of it there, and `memory/vaults/ID/P.leaves` the first halves of its leaves: P is 16 hexadecimal
 //! digits of the SHA-256 of the path, ID the id of the vault's `GENESIS` event.
 //!
 //! Nothing is synced: a record that a power cut takes back is one of an earlier state, which the vault
-//! continues. A file gets its name when it is whole, so that a reader needs no lock; who writes holds
-//! `memory/lock`, so that none replaces what it has not looked at.
+//! continues. A reader needs no lock: a record is replaced by writing another one beside it. Who writes
+//! holds `memory/lock`, so that none replaces what it has not looked at.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -18,12 +18,15 @@ use std::time::{Duration, Instant};
 use provara_core::id::{Digest, EventId};
 use rustix::fs::OFlags;
 
-use super::record::{Record, name_of, place_of};
+use super::record::{HALF, Record, name_of, place_of};
 use super::{LEAF, Leaf};
 use crate::vault::is_absence;
 
-/// The largest record, in bytes: a path has at most 4096.
-const LARGEST: u64 = 64 << 10;
+/// The largest file of a record, in bytes.
+const LARGEST: u64 = 2 * HALF as u64;
+
+/// How often a record is read that others write meanwhile.
+const ATTEMPTS: u32 = 4;
 
 /// How long a process waits for another one that writes.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -111,7 +114,7 @@ impl Store {
         let Some(identity) = identity else {
             return Err(Unusable::new(&pointer, "it is damaged"));
         };
-        let record = self.file(identity, place, "json");
+        let record = self.file(identity, place, "record");
         match self.read_record(&record)? {
             Some(found) if found.place == place && found.identity == identity => Ok(Some(found)),
             // Two paths of which the hashes begin alike.
@@ -143,7 +146,7 @@ impl Store {
     fn records_in(&self, vault: &Path) -> (Vec<Record>, Vec<Unusable>) {
         let (mut records, mut damaged) = (Vec::new(), Vec::new());
         let mut files = directory(vault);
-        files.retain(|path| path.extension().is_some_and(|end| end == "json"));
+        files.retain(|path| path.extension().is_some_and(|end| end == "record"));
         for file in files.into_iter().take(MOST) {
             match self.read_record(&file) {
                 Ok(record) => records.extend(record),
@@ -154,16 +157,23 @@ impl Store {
     }
 
     fn read_record(&self, path: &Path) -> Result<Option<Record>, Unusable> {
-        let text = read(path, LARGEST).map_err(|error| Unusable::new(path, error))?;
-        text.map(|text| Record::parse(&text).ok_or_else(|| Unusable::new(path, "it is damaged")))
-            .transpose()
+        for _ in 0..ATTEMPTS {
+            let file = read(path, LARGEST).map_err(|error| Unusable::new(path, error))?;
+            let Some(file) = file else {
+                return Ok(None);
+            };
+            if let Some(record) = Record::parse(&file) {
+                return Ok(Some(record));
+            }
+        }
+        Err(Unusable::new(path, "it is damaged"))
     }
 
     /// The leaves of every event of the record, if they are kept.
     pub(crate) fn leaves(&self, record: &Record, _lock: &Lock) -> Option<Vec<Leaf>> {
         let path = self.file(record.identity, record.place, "leaves");
         // Since it was read, somebody may have put another record in its place.
-        let now = self.read_record(&self.file(record.identity, record.place, "json"));
+        let now = self.read_record(&self.file(record.identity, record.place, "record"));
         if !record.leaves || now != Ok(Some(record.clone())) {
             return None;
         }
@@ -199,9 +209,14 @@ impl Store {
             written.is_ok() && from + leaves.len() as u64 == record.size
         });
         record.leaves = kept;
-        let file = self.file(record.identity, record.place, "json");
-        replace(&file, &record.to_json()).map_err(|error| Unusable::new(&file, error))?;
-        if !kept {
+        let file = self.file(record.identity, record.place, "record");
+        // What is damaged, or was another path's, gives its place up.
+        let before = self.read_record(&file).ok().flatten();
+        let before = before.filter(|before| before.place == record.place);
+        record.number = before.as_ref().map_or(0, |before| before.number + 1);
+        let fresh = before.is_none();
+        write_record(&file, record, fresh).map_err(|error| Unusable::new(&file, error))?;
+        if !kept && before.is_none_or(|before| before.leaves) {
             let _ = fs::remove_file(&path);
         }
         let pointer = self.pointer(record.place);
@@ -226,7 +241,7 @@ impl Store {
 
     /// Forgets a record.
     pub(crate) fn forget(&self, record: &Record, _lock: &Lock) -> Result<(), Unusable> {
-        let file = self.file(record.identity, record.place, "json");
+        let file = self.file(record.identity, record.place, "record");
         match fs::remove_file(&file) {
             Err(error) if !is_absence(&error) => return Err(Unusable::new(&file, error)),
             _ => self.remove(record.identity, record.place),
@@ -240,7 +255,7 @@ impl Store {
     }
 
     fn remove(&self, identity: EventId, place: Digest) {
-        for end in ["json", "leaves"] {
+        for end in ["record", "leaves"] {
             let _ = fs::remove_file(self.file(identity, place, end));
         }
         // Stays while it holds records of other paths.
@@ -319,6 +334,19 @@ fn read(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::with_capacity(there.len() as usize + 1);
     file.take(limit).read_to_end(&mut bytes)?;
     Ok(Some(bytes))
+}
+
+/// Writes a record beside the one before it, or, as the first one, into a new file.
+fn write_record(path: &Path, record: &mut Record, fresh: bool) -> io::Result<()> {
+    if !fresh {
+        let (file, there) = open_own(path, OpenOptions::new().write(true))?;
+        // A second name may be that of a copy.
+        if there.nlink() == 1 {
+            return file.write_all_at(&record.to_bytes(), record.offset());
+        }
+    }
+    record.number = 0;
+    replace(path, &record.to_bytes())
 }
 
 /// Puts a file in the place of what is there, as a whole. Under the lock, so that the name of the

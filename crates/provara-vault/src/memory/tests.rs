@@ -155,6 +155,7 @@ fn honest_changes_continue_and_losses_do_not() {
             signed_at: seal(seals[0]).signed_at,
             seen_at: seal(seals[0]).signed_at,
             leaves: true,
+            number: 0,
         };
         let present = Present {
             identity: EventId([1; 12]),
@@ -409,26 +410,26 @@ fn a_state_directory_that_cannot_be_used_costs_a_note() {
 fn a_damaged_record_is_told_and_replaced() {
     let home = Home::new();
     remember(&home.vault, 2);
-    let record = home.recall().unwrap();
-    let name = super::record::name_of(record.place);
-    let identity = record.identity.to_string();
-    let json = home
+    let kept = home.recall().unwrap();
+    let name = super::record::name_of(kept.place);
+    let identity = kept.identity.to_string();
+    let record = home
         .path("state/memory/vaults")
         .join(&identity)
-        .join(format!("{name}.json"));
+        .join(format!("{name}.record"));
     let pointer = home.path("state/memory/paths").join(&name);
-    let good = fs::read(&json).unwrap();
+    let good = fs::read(&record).unwrap();
     assert_eq!(
-        fs::metadata(&json).unwrap().permissions().mode() & 0o777,
+        fs::metadata(&record).unwrap().permissions().mode() & 0o777,
         0o600
     );
     let huge = vec![b'x'; 1 << 20];
     for (path, bytes) in [
-        (&json, b"".as_slice()),
-        (&json, b"{}"),
-        (&json, &good[..good.len() / 2]),
-        (&json, b"\xff\x00"),
-        (&json, &huge),
+        (&record, b"".as_slice()),
+        (&record, b"{}"),
+        (&record, &good[..good.len() / 2]),
+        (&record, b"\xff\x00"),
+        (&record, &huge),
         (&pointer, b"evt_"),
         (&pointer, &huge),
     ] {
@@ -438,15 +439,37 @@ fn a_damaged_record_is_told_and_replaced() {
         remember(&home.vault, 2);
         assert_eq!(check(&home.vault).unwrap(), Vec::<String>::new());
     }
+    // A write that was cut short leaves the record before it.
+    fs::remove_file(&record).unwrap();
+    remember(&home.vault, 2);
+    home.append("a");
+    remember(&home.vault, 1);
+    let whole = fs::read(&record).unwrap();
+    for cut in [1, 100, 500] {
+        let half = super::record::HALF;
+        let torn = [&whole[..half + cut], &vec![b'x'; 300][..]].concat();
+        fs::write(&record, torn).unwrap();
+        assert_eq!(home.recall().unwrap().size, 2);
+        assert!(check(&home.vault).unwrap().is_empty());
+    }
+    remember(&home.vault, 1);
+    assert_eq!(home.recall().unwrap().size, 3);
+    let copy = home.path("copy");
+    fs::hard_link(&record, &copy).unwrap();
+    let before = fs::read(&copy).unwrap();
+    home.append("b");
+    remember(&home.vault, 1);
+    assert_eq!(fs::read(&copy).unwrap(), before, "a copy stays as it is");
+    assert_eq!(home.recall().unwrap().size, 4);
     // Somebody else's is not taken.
-    fs::set_permissions(&json, Permissions::from_mode(0o666)).unwrap();
+    fs::set_permissions(&record, Permissions::from_mode(0o666)).unwrap();
     assert!(check(&home.vault).unwrap()[0].contains("others may write"));
-    fs::remove_file(&json).unwrap();
-    symlink(home.path("state/memory/lock"), &json).unwrap();
+    fs::remove_file(&record).unwrap();
+    symlink(home.path("state/memory/lock"), &record).unwrap();
     assert_eq!(check(&home.vault).unwrap().len(), 1);
     remember(&home.vault, 2);
     assert!(check(&home.vault).unwrap().is_empty());
-    assert!(fs::symlink_metadata(&json).unwrap().is_file());
+    assert!(fs::symlink_metadata(&record).unwrap().is_file());
 }
 
 #[test]
