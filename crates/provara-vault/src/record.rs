@@ -28,6 +28,9 @@ const DOMAIN: &[u8] = b"provara verified 6 ";
 /// The largest record, in bytes: some 60 million events.
 const LIMIT: u64 = 2 << 30;
 
+/// The most roots that a record keeps: those over the most events.
+const MOST_ROOTS: usize = 64;
+
 /// What an earlier verification came to.
 #[derive(Debug)]
 pub(crate) struct Record {
@@ -92,6 +95,7 @@ impl Record {
         let mut roots = roots.to_vec();
         roots.sort_unstable();
         roots.dedup();
+        roots.drain(..roots.len().saturating_sub(MOST_ROOTS));
         Self { roots, ..self }
     }
 
