@@ -56,6 +56,7 @@ impl Home {
             namespace: None,
             confidence: None,
             key_id: None,
+            blind: false,
         };
         let silent = self.vault.clone().with_memory(false);
         silent.append(&request, &self.keyfile).unwrap();
