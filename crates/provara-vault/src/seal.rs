@@ -290,6 +290,7 @@ impl<'l> Staged<'l> {
         Ok(NewSeal {
             root: merkle_root,
             signature: Digest::of(&signature),
+            signed_at: Some(now),
         })
     }
 
@@ -327,6 +328,8 @@ pub(crate) struct NewSeal {
     pub(crate) root: Digest,
     /// The SHA-256 of `manifest.sig`.
     pub(crate) signature: Digest,
+    /// When it was made, if that can be read.
+    pub(crate) signed_at: Option<Timestamp>,
 }
 
 /// What is known of names in directories that were synced.
@@ -401,8 +404,8 @@ pub(crate) fn sync_names(layer: &dyn FileLayer, path: &Path) -> Result<Names, Va
 /// Makes the names of everything that a seal covers and a writer renames durable, where the file system
 /// can: a seal that an event names must not be undone by a loss of power while that event stays.
 pub(crate) fn sync_all_names(vault: &Vault) -> Result<Names, VaultError> {
-    let mut names = Names::Durable;
-    for directory in ["", "identity", "events", layout::CHECKPOINTS] {
+    let mut names = sync_names(vault.layer(), vault.path())?;
+    for directory in ["identity", "events", layout::CHECKPOINTS] {
         let path = vault.path().join(directory);
         if directory != layout::CHECKPOINTS || path.is_dir() {
             names = names.and(sync_names(vault.layer(), &path)?);

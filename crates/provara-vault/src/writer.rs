@@ -1,24 +1,30 @@
 //! The writer: one per vault at a time, and the order in which it changes files.
 //!
-//! 1. Take the lock on the log. Compare log, keys and seal; refuse a log that is broken inside or
-//!    that is not the one that was sealed. *Nothing has changed yet.*
-//! 2. Build and sign the event. Write the new seal (and `keys.json`, if keys change) to temporary
-//!    files and sync them. A full or read-only disk shows here, before the log is touched. *A crash
-//!    leaves at most temporary files.*
+//! 1. Take the lock on the log. Judge the seal over log, keys and files; refuse a log that is broken
+//!    inside, one that the seal vouches for neither as it is nor as what it goes on from, and one that is
+//!    not what this machine remembers. In a marked vault sync the directories: the seal that stands there is going to be named. *Nothing has changed
+//!    yet, and no loss of power takes that seal away again.*
+//! 2. Build and sign the event, which names that seal. Write the new seal (and `keys.json`, if keys
+//!    change) to temporary files and sync them. A full or read-only disk shows here, before the log is
+//!    touched. *A crash leaves at most temporary files.*
 //! 3. Move a torn tail, if there is one, to a durable file outside the vault, and cut it off.
 //! 4. Write the line in one write and `fdatasync` the log. *A crash leaves the line whole, in part,
-//!    or not at all, and the seal as it was: it lags, never leads.* After a failed write or sync the
-//!    log is cut back: the pages of a failed sync count as clean and would never reach the disk.
+//!    or not at all, and the seal as it was: it lags, never leads, and the line names it.* After a failed
+//!    write or sync the log is cut back: the pages of a failed sync count as clean and would never reach
+//!    the disk.
 //! 5. Rename the temporary files into place: `keys.json`, sync of its directory, `manifest.json`,
-//!    `merkle_root.txt`, `manifest.sig`, sync of the vault's directory. *A crash leaves an old seal
-//!    that lags, or parts of both, which the next writer renews.*
-//! 6. Acknowledge.
+//!    `merkle_root.txt`, `manifest.sig`, sync of the vault's directory. *A crash leaves any of them old or
+//!    new. Whichever `manifest.sig` is there, the log goes on from what it covers, and the next writer
+//!    renews the rest.*
+//! 6. Remember outside the vault what is sealed, for whoever looks at it next, and acknowledge.
 //!
 //! A failed sync stops a writer for good: what is on the disk is then unknown to it. The next writer
-//! starts from what it reads.
+//! starts from what it reads. Where a file system syncs no directories at all, events name no seal: one
+//! that a loss of power undoes would leave a log that nothing vouches for.
 
 mod batch;
 mod payload;
+mod recollect;
 mod standing;
 
 pub use batch::{BatchOptions, BatchReceipt, BatchWriter, Rejected};
@@ -31,8 +37,8 @@ use std::sync::Arc;
 use provara_core::canonical::{MAX_SAFE_INTEGER, write_string};
 use provara_core::content::Place;
 use provara_core::event::Draft;
-use provara_core::history::{KeyEvent, KeyHistory, Standing as KeyStanding};
-use provara_core::id::{Digest, KeyId};
+use provara_core::history::{KeyEvent, KeyHistory};
+use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
 use provara_core::manifest::{FileEntry, merkle_root};
 use provara_core::mark::SealName;
@@ -77,6 +83,8 @@ pub struct LogWriter<'v> {
     keys_lag: bool,
     /// The seal in its place.
     seal: NewSeal,
+    /// How many events it covers.
+    sealed_events: u64,
     /// Whether the name of its signature is on the disk.
     names: Names,
     /// Where a torn tail begins, and how long it is.
@@ -87,15 +95,19 @@ pub struct LogWriter<'v> {
     notes: Vec<String>,
     stopped: bool,
     recalled: bool,
+    /// Whether it was told that what is sealed could not be remembered.
+    forgetful: bool,
 }
 
 impl<'v> LogWriter<'v> {
     /// Takes the lock and looks at the log, the keys and the seal.
     ///
     /// # Errors
-    /// [`VaultError::Locked`], [`VaultError::BrokenLog`], [`VaultError::SealContradiction`],
-    /// [`VaultError::Structure`], or [`VaultError::Io`]; the vault is unchanged, but for a merge that
-    /// was interrupted and is completed first.
+    /// [`VaultError::Locked`], [`VaultError::BrokenLog`]; [`VaultError::SealAbsent`],
+    /// [`VaultError::SealNotCounting`], [`VaultError::SealOfOther`] or [`VaultError::SealContradiction`]
+    /// for a seal from which nothing goes on; [`VaultError::Structure`], [`VaultError::Sync`] or
+    /// [`VaultError::Io`]; [`VaultError::NotAsRemembered`]. The vault is unchanged, but for a merge that was interrupted and is completed
+    /// first.
     pub fn open(vault: &'v Vault) -> Result<Self, VaultError> {
         Self::open_cached(vault, None)
     }
@@ -135,8 +147,7 @@ impl<'v> LogWriter<'v> {
             Some(found) => found,
             None => Standing::read(vault, &log, &texts, entries, &mut notes)?,
         };
-        // The first of a writer's lines name its seal in any case: 0 stands for none that was named.
-        found.index.epoch = 1;
+        notes.extend(recollect::check(vault, &found.index, &found.seal)?);
         if found.keys.history.is_some() && found.names == Names::Unknown {
             found.names = sync_all_names(vault)?;
             if found.names == Names::Unknown {
@@ -156,10 +167,12 @@ impl<'v> LogWriter<'v> {
             history: found.keys.history,
             keys_lag: found.keys.lag,
             seal: found.seal,
+            sealed_events: found.sealed,
             names: found.names,
             notes,
             stopped: false,
             recalled: found.recalled,
+            forgetful: false,
         })
     }
 
@@ -233,12 +246,13 @@ impl<'v> LogWriter<'v> {
         }
         let mut actor_json = Vec::with_capacity(request.actor.len() + 2);
         write_string(&mut actor_json, &request.actor);
-        let (place, later) = self.next_place(&request.actor, &actor_json, self.seal_name())?;
+        let (place, later) = self.next_place(&request.actor, &actor_json)?;
         let Place {
             prev,
             ts_logical,
             timestamp,
             seal,
+            after,
         } = place;
         let event = Draft {
             event_type: &request.event_type,
@@ -249,6 +263,7 @@ impl<'v> LogWriter<'v> {
             ts_logical,
             timestamp,
             seal,
+            after,
         }
         .sign(key)?;
 
@@ -275,9 +290,6 @@ impl<'v> LogWriter<'v> {
         if let Some(log) = &log {
             let registry = changed.as_ref().map_or(&self.registry, |keys| &keys.0);
             check::candidate(log, &event.line, registry)?;
-        }
-        if let Some((_, Some(history))) = &changed {
-            refuse_signer(history, key.key_id(), self.index.lines + 1)?;
         }
         let mut entries = self.entries.clone();
         let mut staged = Staged::new(self.vault.layer());
@@ -315,6 +327,7 @@ impl<'v> LogWriter<'v> {
             )
         }));
         self.notes.extend(wrapped.then(|| WRAPPED.to_owned()));
+        let leaf = step.leaf;
         self.index.take(step, length);
         self.hasher = hasher;
         if let Some((registry, history)) = changed {
@@ -322,6 +335,7 @@ impl<'v> LogWriter<'v> {
             self.history = history;
         }
         self.sealed(entries, seal, names);
+        self.recollect(&[leaf]);
         Ok(AppendReceipt {
             event_id: event.id,
             event_type: request.event_type.as_str().to_owned(),
@@ -351,11 +365,18 @@ impl<'v> LogWriter<'v> {
         (changed != self.registry).then_some((changed, Some(history)))
     }
 
-    /// The name of the seal in its place, which an event of a marked vault gives; none where a loss of power
-    /// might undo that seal and not the event.
-    fn seal_name(&self) -> Option<SealName> {
-        let durable = self.names == Names::Durable && self.history.is_some();
-        durable.then(|| SealName::of(self.seal.root))
+    /// What binds the next event of a marked vault to all before it, if that is not its `prev`: the name of the
+    /// seal in its place, if that covers all of the log and no loss of power can undo it; or else the event in
+    /// the line before.
+    fn binding(&self, prev: Option<EventId>) -> (Option<SealName>, Option<EventId>) {
+        if self.history.is_none() {
+            return (None, None);
+        }
+        if self.names == Names::Durable && self.sealed_events == self.index.lines {
+            return (Some(SealName::of(self.seal.root)), None);
+        }
+        let before = self.index.last_event;
+        (None, before.filter(|_| before != prev))
     }
 
     /// Takes note of a seal that was put in its place: what is placed from now on names it.
@@ -367,16 +388,15 @@ impl<'v> LogWriter<'v> {
         self.keys_lag = false;
         self.seal = seal;
         self.names = names;
-        self.index.epoch += 1;
+        self.sealed_events = self.index.lines;
     }
 
     /// The place of the next event of `actor`, and the time of the one before if the clock went backwards
-    /// since. `actor_json` is the JSON text of the name, `seal` what the event names as the seal before it.
+    /// since. `actor_json` is the JSON text of the name.
     fn next_place(
         &self,
         actor: &str,
         actor_json: &[u8],
-        seal: Option<SealName>,
     ) -> Result<(Place, Option<Timestamp>), VaultError> {
         let known = self.index.actor(actor_json);
         let ts_logical = match known.and_then(|known| known.ts_logical) {
@@ -395,11 +415,14 @@ impl<'v> LogWriter<'v> {
         let later = known
             .and_then(|known| known.timestamp)
             .filter(|before| *before > timestamp);
+        let prev = known.map(|known| known.head);
+        let (seal, after) = self.binding(prev);
         let place = Place {
-            prev: known.map(|known| known.head),
+            prev,
             ts_logical,
             timestamp,
             seal,
+            after,
         };
         Ok((place, later))
     }
@@ -434,6 +457,7 @@ impl<'v> LogWriter<'v> {
         }
         let names = files.publish_names().inspect_err(|_| self.stopped = true)?;
         self.sealed(entries, seal, names);
+        self.recollect(&[]);
         Ok(seal.root)
     }
 
@@ -528,18 +552,6 @@ impl<'v> LogWriter<'v> {
 const NAMELESS: &str = "the file system cannot make the names in a directory durable, so events name no \
     seal: who can write the vault's files can then take an actor's last events away before the next seal \
     (provara doctor tells more)";
-
-/// Refuses a key that may not seal what stands after `events` events.
-fn refuse_signer(history: &KeyHistory, key_id: KeyId, events: u64) -> Result<(), VaultError> {
-    match history.standing(&key_id, events) {
-        KeyStanding::Counts => Ok(()),
-        KeyStanding::Revoked => Err(VaultError::KeyRevoked { key_id }),
-        KeyStanding::NotIntroduced | KeyStanding::NotYet => Err(VaultError::KeyUnknown { key_id }),
-        KeyStanding::NoRole => Err(VaultError::NoSigningKey {
-            reasons: vec![format!("{key_id} has no role that signs")],
-        }),
-    }
-}
 
 /// The manifest's entry of a log of `size` bytes that went through `hasher`.
 fn log_entry(hasher: &Sha256, size: u64) -> FileEntry {

@@ -8,6 +8,10 @@
 //! The order of changes is that of single appends but for the seal, which is prepared after the
 //! groups that it covers are durable: it lags, never leads. A crash leaves whole events beyond the
 //! seal, and perhaps a torn tail, which the next writer takes up as it does after any other crash.
+//!
+//! What binds events to those before them: the first after a seal names that seal, and each of the others
+//! follows the event in the line before, as its actor's own (`prev_event_hash`) or by `after`. So of what
+//! lies beyond whichever `manifest.sig` a crash leaves, only the end can be missing.
 
 mod pipeline;
 
@@ -97,6 +101,8 @@ pub struct BatchWriter<'v> {
     queue: Vec<Queued>,
     /// Written or on their way, and not sealed.
     unsealed: Vec<AppendReceipt>,
+    /// The leaves of what is durable and not sealed.
+    leaves: Vec<Digest>,
     receipts: Vec<AppendReceipt>,
     /// Made anew after an event that was appended without it.
     pipeline: Option<Pipeline>,
@@ -138,6 +144,7 @@ impl<'v> LogWriter<'v> {
             threads: available_threads(),
             queue: Vec::new(),
             unsealed: Vec::new(),
+            leaves: Vec::new(),
             receipts: Vec::new(),
             pipeline: None,
             sealed_at: Instant::now(),
@@ -309,11 +316,7 @@ impl BatchWriter<'_> {
         if let Some(event_id) = writer.index.closed {
             return Err(VaultError::Closed { event_id });
         }
-        // One of each actor's events names the seal before it, and the others reach that one.
-        let known = writer.index.actor(prepared.content.actor());
-        let named = known.map_or(0, |known| known.named);
-        let seal = writer.seal_name().filter(|_| named != writer.index.epoch);
-        let (place, later) = writer.next_place(&prepared.actor, prepared.content.actor(), seal)?;
+        let (place, later) = writer.next_place(&prepared.actor, prepared.content.actor())?;
         let (events, latest) = &mut self.backwards;
         *events += u64::from(later.is_some());
         *latest = later.max(*latest);
@@ -334,7 +337,6 @@ impl BatchWriter<'_> {
             // 2^53 - 1 at most, as the event could be placed.
             ts_logical: i64::try_from(place.ts_logical).ok(),
             timestamp: Some(place.timestamp),
-            named: writer.index.epoch,
         };
         let closes = prepared.event_type.as_str() == CLOSING_TYPE;
         let length = event.line_length() as u64;
@@ -423,9 +425,10 @@ impl BatchWriter<'_> {
             let refused = match result {
                 Ok(landed) => {
                     self.durable_events += landed.events;
-                    for leaf in landed.leaves {
-                        self.writer.index.tree.push(leaf);
+                    for leaf in &landed.leaves {
+                        self.writer.index.tree.push(*leaf);
                     }
+                    self.leaves.extend(landed.leaves);
                     self.writer.hasher = landed.hasher;
                     self.unsealed.extend(landed.receipts);
                     continue;
@@ -470,6 +473,8 @@ impl BatchWriter<'_> {
 
     fn renew_seal(&mut self, key_id: KeyId) -> Result<Digest, VaultError> {
         let writer = &mut self.writer;
+        // The next event names this seal, as it covers all that was placed.
+        debug_assert!(self.queue.is_empty() && self.handed == writer.index.len);
         let key = self.keyfile.get(&key_id).expect("chosen from the keyfile");
         let mut entries = writer.entries.clone();
         let mut staged = Staged::new(writer.vault.layer());
@@ -482,6 +487,7 @@ impl BatchWriter<'_> {
         let seal = staged.add_signed_seal(writer.vault.path(), entries.clone(), key)?;
         let names = staged.sync()?.publish_names()?;
         writer.sealed(entries, seal, names);
+        writer.recollect(&std::mem::take(&mut self.leaves));
         Ok(seal.root)
     }
 
