@@ -11,6 +11,7 @@ use provara_core::keys::KeyfileError;
 
 use crate::archive::ArchiveError;
 use crate::merge::MergeRefusal;
+use crate::redact::RedactRefusal;
 
 /// Who has to act on a [`VaultError`]; a command line maps it to its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -289,9 +290,34 @@ pub enum VaultError {
         /// The limit, in bytes.
         most: u64,
     },
+    /// A command that changes several files was interrupted between its steps: the next command that writes,
+    /// or a repair, completes it.
+    #[error(
+        "{operation} was interrupted between its steps, and is completed by the next command that writes: {source}"
+    )]
+    Interrupted {
+        /// What, with its article.
+        operation: &'static str,
+        /// Why.
+        source: Box<VaultError>,
+    },
+    /// The seal does not vouch for what is there, and what no seal vouched for is not sealed unasked.
+    #[error("{code}: {reason}")]
+    SealRefused {
+        /// The code of the finding that a verification makes, as `PROVARA_E015`.
+        code: &'static str,
+        /// What is there, and what was sealed.
+        reason: String,
+    },
+    /// A seal that nobody signs was asked for, in a marked vault, where it would be none.
+    #[error("a seal that nobody signs vouches for nothing, and a marked vault needs one that does")]
+    Unsigned,
     /// A backup or a restoration was refused.
     #[error(transparent)]
     Archive(Box<ArchiveError>),
+    /// A redaction was refused.
+    #[error(transparent)]
+    Redaction(#[from] RedactRefusal),
     /// A merge or an import was refused.
     #[error(transparent)]
     Merge(Box<MergeRefusal>),
@@ -333,9 +359,11 @@ impl VaultError {
         match self {
             Self::Merge(refusal) => refusal.class(),
             Self::Archive(error) => error.class(),
+            Self::Redaction(refusal) => refusal.class(),
             Self::BrokenLog { .. }
             | Self::SealContradiction { .. }
             | Self::NoSeal { .. }
+            | Self::SealRefused { .. }
             | Self::Structure { .. } => ErrorClass::Evidence,
             Self::NotEmpty { .. }
             | Self::InsideVault { .. }
@@ -357,6 +385,7 @@ impl VaultError {
             | Self::KeyNotInKeyfile { .. }
             | Self::KeyRevoked { .. }
             | Self::CheckpointExists { .. }
+            | Self::Unsigned
             | Self::CheckpointTooLarge { .. } => ErrorClass::Usage,
             Self::NotFound { .. }
             | Self::NotAVault { .. }
@@ -369,6 +398,7 @@ impl VaultError {
             | Self::KeyfileMissing { .. }
             | Self::Sync { .. }
             | Self::SealLags { .. }
+            | Self::Interrupted { .. }
             | Self::BatchEnded { .. }
             | Self::Stopped
             | Self::Cancelled => ErrorClass::CouldNot,

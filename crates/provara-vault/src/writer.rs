@@ -44,10 +44,10 @@ use crate::checkpoint::unsealed_checkpoints;
 use crate::clock;
 use crate::error::{Context, VaultError};
 use crate::index::LogIndex;
+use crate::intent::settle;
 use crate::keyfile;
 use crate::layout;
 use crate::lock::lock_log;
-use crate::merge::intent::settle;
 use crate::rotation::{Change, Keys};
 use crate::seal::{SignatureLag, Staged, leftovers, read_entries, remove_leftover, set_entry};
 use crate::snapshot::LogSnapshot;
@@ -106,7 +106,7 @@ impl<'v> LogWriter<'v> {
     fn open_cached(vault: &'v Vault, keyfile: Option<&Keyfile>) -> Result<Self, VaultError> {
         let path = vault.inner_file(layout::LOG)?;
         let log = lock_log(&path, vault.lock_timeout())?;
-        let mut notes = settle(vault, &log)?;
+        let (log, mut notes) = settle(vault, log)?;
         let mut entries = read_entries(vault.path())?;
         let leftovers = leftovers(vault.path(), &entries)?;
         let recalled = keyfile

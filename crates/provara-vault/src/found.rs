@@ -1,0 +1,344 @@
+//! What a command of the owner finds: `manifest`, `adopt`, `redact` and a merge look at the whole vault under
+//! its lock, verify every line and judge the seal, before they change anything.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+
+use provara_core::finding::{Code, Finding, Severity};
+use provara_core::id::{Digest, KeyId};
+use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
+use provara_core::manifest::FileEntry;
+use provara_core::mark::SealName;
+use provara_core::verify::LogVerdict;
+use provara_core::verify::files::DiskEntry;
+use provara_core::verify::seal::{KeysOf, SealCase, SealJudgement, SealStanding, judge};
+
+use crate::capture::Capture;
+use crate::check::check_log;
+use crate::checkpoint::unsealed_checkpoints;
+use crate::error::{Context, VaultError};
+use crate::index::LogIndex;
+use crate::intent::settle;
+use crate::keyfile;
+use crate::layout;
+use crate::lock::lock_log;
+use crate::parallel::available_threads;
+use crate::rotation::read_registry;
+use crate::seal::{leftovers, read_entries, remove_leftover, set_entry, sync_directory};
+use crate::snapshot::LogSnapshot;
+use crate::vault::Vault;
+use crate::writer::recover_tail;
+
+/// A vault under its lock, looked at as a whole.
+pub(crate) struct Found<'v> {
+    pub(crate) vault: &'v Vault,
+    pub(crate) log: File,
+    pub(crate) bytes: LogSnapshot,
+    /// The length of the whole events, of which the last may lack its line end.
+    pub(crate) whole: usize,
+    /// What the log comes to; none where its chains do not join.
+    pub(crate) index: Option<LogIndex>,
+    pub(crate) verdict: LogVerdict,
+    /// What `keys.json` says.
+    pub(crate) listed: KeyRegistry,
+    /// What it must say.
+    pub(crate) registry: KeyRegistry,
+    /// The entries of `manifest.json`, and of sound checkpoints that it does not list yet.
+    pub(crate) entries: Result<Vec<FileEntry>, VaultError>,
+    /// The checkpoints that it lacks.
+    pub(crate) unlisted: Vec<String>,
+    /// Every file, with its digest.
+    pub(crate) disk: BTreeMap<String, DiskEntry>,
+    pub(crate) judgement: SealJudgement,
+    leftovers: Vec<String>,
+    pub(crate) notes: Vec<String>,
+}
+
+impl<'v> Found<'v> {
+    /// Takes the lock, settles what an interrupted command left, and looks.
+    pub(crate) fn open(vault: &'v Vault) -> Result<Self, VaultError> {
+        let path = vault.inner_file(layout::LOG)?;
+        let log = lock_log(&path, vault.lock_timeout())?;
+        let (log, notes) = settle(vault, log)?;
+        Self::look(vault, log, notes)
+    }
+
+    /// Looks at the vault whose lock is held on `log`.
+    pub(crate) fn look(
+        vault: &'v Vault,
+        log: File,
+        notes: Vec<String>,
+    ) -> Result<Self, VaultError> {
+        let path = vault.log_path();
+        let entries = read_entries(vault.path());
+        let known = entries.as_deref().unwrap_or_default();
+        let leftovers = leftovers(vault.path(), known)?;
+        let (listed, _) = read_registry(vault)?;
+        let capture = Capture::look(vault, false)?;
+        if let Some((file, reason)) = capture.unsafe_entry() {
+            return Err(VaultError::Structure {
+                file: file.to_owned(),
+                reason: reason.to_owned(),
+            });
+        }
+        let length = log.metadata().context("read", &path)?.len();
+        let bytes = LogSnapshot::of_prefix(&log, length, &path)?;
+        let sealed = known.iter().find(|entry| entry.path == layout::LOG);
+        let sealed = sealed.map_or_else(|| last_line(&bytes), |entry| entry.size.min(length));
+        let (index, whole) = match LogIndex::read(&bytes, sealed) {
+            Ok((index, torn)) => (Some(index), torn.unwrap_or(length)),
+            Err(VaultError::BrokenLog { .. }) => (None, length),
+            Err(error) => return Err(error),
+        };
+        let whole = usize::try_from(whole).expect("the log is in memory");
+        let threads = available_threads();
+        let verdict = check_log(&bytes[..whole], b"", &listed, threads);
+        let disk = capture.disk(vault, Digest::of(&bytes[..whole]))?;
+        let keys = capture.text(layout::KEYS).unwrap_or_default();
+        let judgement = judge(&SealCase {
+            log: &bytes[..whole],
+            events: verdict.lines,
+            seal: capture.seal(),
+            disk: &disk,
+            keys: KeysOf::verdict(&verdict, keys, &listed),
+            files: &verdict.files,
+            threads,
+        });
+        let registry = match &verdict.history {
+            Some(history) => history.registry_after(verdict.lines),
+            None => listed.clone(),
+        };
+        let mut unlisted = Vec::new();
+        let entries = match entries {
+            Err(error) => Err(error),
+            Ok(mut entries) => {
+                let found = unsealed_checkpoints(vault, &entries, &registry, verdict.lines)?;
+                for checkpoint in found {
+                    unlisted.push(checkpoint.path.clone());
+                    set_entry(&mut entries, checkpoint);
+                }
+                Ok(entries)
+            }
+        };
+        Ok(Self {
+            vault,
+            log,
+            bytes,
+            whole,
+            index,
+            verdict,
+            listed,
+            registry,
+            entries,
+            unlisted,
+            disk,
+            judgement,
+            leftovers,
+            notes,
+        })
+    }
+
+    /// The log's whole events.
+    pub(crate) fn log(&self) -> &[u8] {
+        &self.bytes[..self.whole]
+    }
+
+    /// The temporary files of interrupted writers.
+    pub(crate) fn leftovers(&self) -> &[String] {
+        &self.leftovers
+    }
+
+    /// Whether signed events alone say which keys are the vault's.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.verdict.history.is_some()
+    }
+
+    /// The first thing that is wrong with the log.
+    pub(crate) fn fault(&self) -> Option<&Finding> {
+        let mut findings = self.verdict.findings.iter();
+        findings.find(|finding| finding.severity == Severity::Error)
+    }
+
+    /// Whether the next writer has something to bring up to date, beside a torn tail and temporary files.
+    pub(crate) fn is_stale(&self) -> bool {
+        let lags = |finding: &Finding| finding.code == Code::W001;
+        self.judgement.standing != SealStanding::Current
+            || !self.unlisted.is_empty()
+            || self.judgement.findings.iter().any(lags)
+            || (self.is_marked() && self.listed != self.registry)
+    }
+
+    /// The files that stand there and that a manifest lists, but for what an interrupted writer left.
+    pub(crate) fn standing_entries(&self) -> Vec<FileEntry> {
+        let files = self.disk.iter().filter_map(|(path, entry)| match entry {
+            DiskEntry::File { size, sha256 } => Some(FileEntry {
+                path: path.clone(),
+                sha256: *sha256,
+                size: *size,
+            }),
+            DiskEntry::Other(_) => None,
+        });
+        files
+            .filter(|entry| !layout::is_unlisted(&entry.path))
+            .filter(|entry| !self.leftovers.contains(&entry.path))
+            .collect()
+    }
+
+    /// The keys.json that must be written, where it is not there yet.
+    pub(crate) fn keys_text(&self) -> Option<Vec<u8>> {
+        let text = self.registry.to_json();
+        let is_there = match self.disk.get(layout::KEYS) {
+            Some(DiskEntry::File { sha256, .. }) => *sha256 == Digest::of(&text),
+            _ => false,
+        };
+        (self.is_marked() && !is_there).then_some(text)
+    }
+
+    /// Refuses a log that does not verify.
+    pub(crate) fn refuse_fault(&self) -> Result<(), VaultError> {
+        self.fault()
+            .map_or(Ok(()), |finding| Err(refused_log(finding)))
+    }
+
+    /// Refuses a seal that does not vouch for what is there.
+    pub(crate) fn refuse_seal(&self) -> Result<(), VaultError> {
+        if let Some(error) = VaultError::of_seal(&self.judgement) {
+            return Err(error);
+        }
+        // Not an earlier state of it either, or the seal would not vouch for it.
+        let mut found = self.judgement.findings.iter();
+        let keys =
+            |found: &&Finding| found.file == layout::KEYS && found.severity == Severity::Error;
+        match found.find(keys).filter(|_| self.is_marked()) {
+            None => Ok(()),
+            Some(finding) => Err(VaultError::SealRefused {
+                code: finding.code.as_str(),
+                reason: format!("{}: {}", finding.file, finding.message),
+            }),
+        }
+    }
+
+    /// The seal that an event names: the one that is there, where it vouches for what is there.
+    pub(crate) fn seal_name(&self) -> Option<SealName> {
+        let vouches = VaultError::of_seal(&self.judgement).is_none();
+        self.judgement.root.filter(|_| vouches).map(SealName::of)
+    }
+
+    /// Chooses the key that signs.
+    pub(crate) fn signing_key<'k>(
+        &self,
+        keyfile: &'k Keyfile,
+        wanted: Option<KeyId>,
+    ) -> Result<&'k SigningKey, VaultError> {
+        let revoked = |key: &KeyId| self.verdict.revoked_keys.contains(key);
+        keyfile::choose(keyfile, &self.registry, revoked, wanted)
+    }
+
+    /// Clears what interrupted writers left, and makes durable what is there: a seal and events that are named
+    /// or sealed anew must not be lost later.
+    pub(crate) fn clear(&mut self) -> Result<(), VaultError> {
+        let (vault, path) = (self.vault, self.vault.log_path());
+        for name in self.leftovers.drain(..) {
+            self.notes.push(remove_leftover(vault, &name)?);
+        }
+        let length = self.bytes.len();
+        if (self.whole as u64) < length {
+            let (offset, rest) = (self.whole as u64, length - self.whole as u64);
+            let note = recover_tail(vault, &self.log, &path, offset, rest)?;
+            self.notes.push(note);
+        }
+        let layer = vault.layer();
+        let synced = layer.sync_data(&self.log, &path);
+        synced.map_err(|source| VaultError::Sync { path, source })?;
+        for directory in ["events", "identity", layout::CHECKPOINTS, ""] {
+            let directory = vault.path().join(directory);
+            if directory.is_dir() {
+                sync_directory(layer, &directory)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the last line begins, whether it has a line end or not.
+fn last_line(log: &[u8]) -> u64 {
+    let before = log.strip_suffix(b"\n").unwrap_or(log);
+    memchr::memrchr(b'\n', before).map_or(0, |at| at as u64 + 1)
+}
+
+/// A log with this finding is not gone on from.
+pub(crate) fn refused_log(finding: &Finding) -> VaultError {
+    match (finding.line, finding.offset) {
+        (Some(line), Some(offset)) => VaultError::BrokenLog {
+            line,
+            offset,
+            reason: finding.message.clone(),
+        },
+        _ => VaultError::Structure {
+            file: finding.file.clone(),
+            reason: finding.message.clone(),
+        },
+    }
+}
+
+impl VaultError {
+    /// Why a writer goes on from no such seal; `None` for one that vouches for what is there.
+    pub(crate) fn of_seal(judgement: &SealJudgement) -> Option<Self> {
+        let of_key = [Code::E202, Code::E204, Code::E205];
+        let said = |codes: &[Code]| {
+            let mut findings = judgement.findings.iter();
+            findings.find(|found| codes.contains(&found.code) && found.file == layout::MANIFEST_SIG)
+        };
+        let signed = || {
+            let at = judgement.signed_at_utc.as_deref().unwrap_or("unknown");
+            match judgement.root {
+                Some(root) => format!("manifest.sig (root {root}, made {at})"),
+                None => "manifest.sig".to_owned(),
+            }
+        };
+        let refused = |code: Code, reason: String| {
+            Some(Self::SealRefused {
+                code: code.as_str(),
+                reason,
+            })
+        };
+        match judgement.standing {
+            SealStanding::Current | SealStanding::Continued { .. } => None,
+            SealStanding::Absent => refused(
+                Code::E014,
+                "there is no manifest.sig: no key vouches for what is in the vault".to_owned(),
+            ),
+            SealStanding::Unreadable => {
+                let found = said(Code::ALL);
+                refused(
+                    found.map_or(Code::E104, |it| it.code),
+                    found.map_or_else(signed, |it| format!("manifest.sig: {}", it.message)),
+                )
+            }
+            SealStanding::Wrong => refused(
+                Code::E003,
+                format!("{} is signed by nobody: its signature is wrong", signed()),
+            ),
+            SealStanding::NotCounting => {
+                let found = said(&of_key);
+                refused(
+                    found.map_or(Code::E202, |it| it.code),
+                    found.map_or_else(signed, |it| it.message.clone()),
+                )
+            }
+            SealStanding::Other => {
+                let found = said(&[Code::E015]);
+                let reason = found.map_or_else(
+                    || {
+                        format!(
+                            "{} is neither of the vault as it is nor of an earlier state of it",
+                            signed()
+                        )
+                    },
+                    |it| it.message.clone(),
+                );
+                refused(Code::E015, reason)
+            }
+        }
+    }
+}
