@@ -48,7 +48,7 @@ impl Batch {
     }
 
     /// Adds an event to those that wait.
-    #[pyo3(signature = (event_type, data, *, actor, namespace=None, confidence=None))]
+    #[pyo3(signature = (event_type, data, *, actor, namespace=None, confidence=None, blind=false))]
     fn add(
         &mut self,
         event_type: &str,
@@ -56,6 +56,7 @@ impl Batch {
         actor: String,
         namespace: Option<&str>,
         confidence: Option<f64>,
+        blind: bool,
     ) -> PyResult<()> {
         let py = data.py();
         let request = AppendRequest {
@@ -72,6 +73,7 @@ impl Batch {
                 .transpose()?,
             confidence,
             key_id: self.key_id,
+            blind,
         };
         self.requests.push(request);
         Ok(())

@@ -92,7 +92,7 @@ pub(crate) fn open_vault(py: Python<'_>, path: PathBuf) -> PyResult<(PathBuf, Pa
 
 /// Appends one signed event.
 #[pyfunction]
-#[pyo3(signature = (path, event_type, data, *, actor, keyfile=None, key_id=None, namespace=None, confidence=None))]
+#[pyo3(signature = (path, event_type, data, *, actor, keyfile=None, key_id=None, namespace=None, confidence=None, blind=false))]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 pub(crate) fn append_event<'py>(
     py: Python<'py>,
@@ -104,6 +104,7 @@ pub(crate) fn append_event<'py>(
     key_id: Option<&str>,
     namespace: Option<&str>,
     confidence: Option<f64>,
+    blind: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let namespace = namespace
         .map(|text| {
@@ -120,6 +121,7 @@ pub(crate) fn append_event<'py>(
         namespace,
         confidence,
         key_id: key_id_of(py, key_id)?,
+        blind,
     };
     let receipt = run(py, || {
         let vault = open(&path)?;

@@ -88,14 +88,25 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
             "Wait until the other writer is done, then try again.".to_owned()
         }
         VaultError::LogReplaced => "Run the command again, when no merge is at work.".to_owned(),
-        VaultError::SealContradiction { file, .. } if file == layout::KEYS => format!(
-            "Look at {file}. If a rotation of your own was interrupted, run 'provara manifest {vault}'; \
-             else restore the vault from a copy that verifies."
-        ),
+        VaultError::SealContradiction { file, .. }
+            if [layout::KEYS, layout::MANIFEST_SIG].contains(&file.as_str()) =>
+        {
+            format!(
+                "Look at {file}, and restore the vault from a copy that verifies. An owner who has looked, \
+                 and knows that what the log says is right, says so with 'provara adopt {vault}'."
+            )
+        }
         VaultError::NoSeal { .. } => format!(
             "Restore the vault, or its seal, from a copy. If you know why the seal is gone, 'provara \
              manifest {vault} --new-seal' seals what stands there, if it verifies: a log that was cut before is \
              then not told from an honest one."
+        ),
+        VaultError::SealAbsent { .. }
+        | VaultError::SealNotCounting { .. }
+        | VaultError::SealOfOther(_) => format!(
+            "Run 'provara verify {vault}' to see every finding, and restore the vault from a copy that \
+             verifies. An owner who has looked, and knows that what stands there is right, says so with \
+             'provara adopt {vault}'."
         ),
         VaultError::BrokenLog { .. }
         | VaultError::SealContradiction { .. }
@@ -109,6 +120,10 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
                 .to_owned()
         }
         VaultError::GenesisByHand => NO_SECOND_GENESIS.to_owned(),
+        VaultError::ByCommand { command, .. } => format!("Run '{command} {vault}'."),
+        VaultError::RedactionTarget { .. } => {
+            format!("Name an event of the log, or let 'provara redact {vault}' do all of it.")
+        }
         VaultError::EmptyActor => "Give a name: --actor NAME.".to_owned(),
         VaultError::EmptyUid => "Give a name: --uid U, or leave it out.".to_owned(),
         VaultError::Unwritable { .. } => {

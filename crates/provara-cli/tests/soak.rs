@@ -66,6 +66,7 @@ fn note(actor: &str, number: u64) -> AppendRequest<'static> {
         namespace: None,
         confidence: None,
         key_id: None,
+        blind: false,
     }
 }
 

@@ -4,6 +4,7 @@
 //! signatures, so the first step and the last may run on all cores.
 
 use std::io::Write as _;
+use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
@@ -16,6 +17,7 @@ use crate::keys::{SIGNATURE_TEXT, SigningKey, write_signature};
 use crate::mark::SealName;
 use crate::scan::{LineError, scan_line};
 use crate::time::Timestamp;
+use crate::tree::leaf_at;
 
 /// What an event says, in canonical form, before it has a place in the log.
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub struct Content {
     actor_end: usize,
     /// Where `,"namespace":…` begins in it, and where `event_id` belongs.
     head: usize,
+    /// Where the payload stands in it.
+    payload: Range<usize>,
     /// Where the [`NO_PLACE`] begins that stands for all that the place says.
     place: usize,
 }
@@ -56,7 +60,9 @@ pub struct UnsignedEvent {
     pub id: EventId,
     /// The canonical bytes without `sig`.
     signed: Vec<u8>,
-    /// Where `sig` belongs in them.
+    /// Where the payload stands in them.
+    payload: Range<usize>,
+    /// Where `sig` belongs in them, behind the payload.
     sig_at: usize,
 }
 
@@ -85,7 +91,9 @@ impl Content {
             let _ = write!(event, ",\"namespace\":\"{}\"", namespace.as_str());
         }
         event.extend_from_slice(b",\"payload\":");
+        let start = event.len();
         write_jcs_member(&mut event, "payload", payload)?;
+        let payload = start..event.len();
         event.extend_from_slice(b",\"prev_event_hash\":");
         let place = event.len();
         event.extend_from_slice(NO_PLACE);
@@ -96,6 +104,7 @@ impl Content {
             event,
             actor_end,
             head,
+            payload,
             place,
         })
     }
@@ -155,7 +164,13 @@ impl Content {
         let id = EventId::from_digest(Digest(hash.finalize().into()));
         let at = head.len() + b",\"event_id\":\"".len();
         let _ = write!(&mut signed[at..], "{id}");
-        Ok(UnsignedEvent { id, signed, sig_at })
+        let moved = rest - head.len();
+        Ok(UnsignedEvent {
+            id,
+            payload: self.payload.start + moved..self.payload.end + moved,
+            signed,
+            sig_at,
+        })
     }
 }
 
@@ -178,6 +193,14 @@ impl UnsignedEvent {
         out.extend_from_slice(after);
         out.extend_from_slice(&self.signed[self.sig_at..]);
         out.push(b'\n');
+    }
+
+    /// The leaf in the event tree of `line`, which [`UnsignedEvent::sign_into`] made of this event: as
+    /// [`leaf`](crate::tree::leaf) finds it, without reading the line. The payload must not be a tombstone.
+    #[must_use]
+    pub fn leaf(&self, line: &[u8]) -> Digest {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        leaf_at(line, self.payload.clone(), None)
     }
 
     /// The bytes of the signed line with its LF.
@@ -233,6 +256,10 @@ mod tests {
             let placed = content.place(&place).unwrap();
             let event = placed.sign(&key);
             assert_eq!(placed.line_length(), event.line.len());
+            assert_eq!(placed.leaf(&event.line), {
+                let line = event.line.strip_suffix(b"\n").unwrap();
+                crate::tree::leaf(&scan_line(line).unwrap())
+            });
             let line = event.line.strip_suffix(b"\n").unwrap();
             let tree = parse(line).unwrap();
             assert_eq!(jcs(&tree).unwrap(), line);

@@ -6,6 +6,7 @@
 //! SHA-256(0x01 ‖ left ‖ right).
 
 use std::io::Write as _;
+use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
@@ -115,13 +116,18 @@ pub(crate) fn leaf_over(line: &Line<'_>, payload: Option<Digest>) -> Digest {
         );
     };
     let start = raw.as_ptr() as usize - bytes.as_ptr() as usize;
+    leaf_at(bytes, start..start + raw.len(), payload)
+}
+
+/// As [`leaf_over`], of a line whose payload stands at `at`.
+pub(crate) fn leaf_at(line: &[u8], at: Range<usize>, payload: Option<Digest>) -> Digest {
     let mut digest = [b'"'; 66];
-    let payload = payload.unwrap_or_else(|| Digest::of(raw));
+    let payload = payload.unwrap_or_else(|| Digest::of(&line[at.clone()]));
     let _ = write!(&mut digest[1..65], "{payload}");
     let hasher = Sha256::new_with_prefix(LEAF)
-        .chain_update(&bytes[..start])
+        .chain_update(&line[..at.start])
         .chain_update(digest)
-        .chain_update(&bytes[start + raw.len()..]);
+        .chain_update(&line[at.end..]);
     Digest(hasher.finalize().into())
 }
 

@@ -22,6 +22,9 @@ pub struct AppendRequest<'a> {
     pub confidence: Option<f64>,
     /// The key that signs; otherwise the keyfile's first that may.
     pub key_id: Option<KeyId>,
+    /// Whether 16 random bytes stand in the payload, as its member `blind`: what is left of a payload that
+    /// was erased then tells nobody who guesses at it whether it was this.
+    pub blind: bool,
 }
 
 /// An event that is in the log, durable and sealed.

@@ -1,14 +1,16 @@
 //! What can go wrong with a vault on disk, sorted by who has to act.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use provara_core::canonical::CanonicalError;
 use provara_core::event::PayloadError;
-use provara_core::id::{EventId, KeyId};
+use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::KeyfileError;
 
+use crate::adopt::AdoptRefusal;
 use crate::archive::ArchiveError;
 use crate::merge::MergeRefusal;
 use crate::redact::RedactRefusal;
@@ -126,6 +128,23 @@ pub enum VaultError {
         /// What is missing or unreadable.
         reason: String,
     },
+    /// There is no `manifest.sig`, as there always is in a vault that a writer left.
+    #[error(
+        "the vault has no manifest.sig: its log holds {events} events, and no signature vouches for any of them"
+    )]
+    SealAbsent {
+        /// The events of the log.
+        events: u64,
+    },
+    /// A key signed the seal that does not count where the seal stands.
+    #[error("the vault's seal does not count: {reason}")]
+    SealNotCounting {
+        /// Which key, and why.
+        reason: String,
+    },
+    /// The seal is neither of the vault as it is nor of an earlier state that its log goes on from.
+    #[error(transparent)]
+    SealOfOther(Box<OtherSeal>),
     /// The log does not begin with what was verified: a merge put another one in its place.
     #[error("the log was replaced by another one while it was verified")]
     LogReplaced,
@@ -146,6 +165,20 @@ pub enum VaultError {
     /// A `GENESIS` event is written by `init` alone.
     #[error("a vault has one GENESIS event, written when it is made; it cannot be appended")]
     GenesisByHand,
+    /// An event that only the command for it writes, which knows what it must say.
+    #[error("a {event_type} event is written by '{command}' alone; it cannot be appended")]
+    ByCommand {
+        /// The type.
+        event_type: &'static str,
+        /// The command.
+        command: &'static str,
+    },
+    /// A redaction event does not fit the log.
+    #[error("the redaction cannot be appended: {reason}")]
+    RedactionTarget {
+        /// What is wrong with its target.
+        reason: String,
+    },
     /// The actor's name is empty.
     #[error("the actor's name is empty")]
     EmptyActor,
@@ -301,26 +334,74 @@ pub enum VaultError {
         /// Why.
         source: Box<VaultError>,
     },
-    /// The seal does not vouch for what is there, and what no seal vouched for is not sealed unasked.
-    #[error("{code}: {reason}")]
-    SealRefused {
-        /// The code of the finding that a verification makes, as `PROVARA_E015`.
-        code: &'static str,
-        /// What is there, and what was sealed.
-        reason: String,
-    },
     /// A seal that nobody signs was asked for, in a marked vault, where it would be none.
     #[error("a seal that nobody signs vouches for nothing, and a marked vault needs one that does")]
     Unsigned,
     /// A backup or a restoration was refused.
     #[error(transparent)]
     Archive(Box<ArchiveError>),
+    /// A command that was interrupted has to be completed first.
+    #[error("{operation} was interrupted and has to be completed first")]
+    Pending {
+        /// What, with its article.
+        operation: &'static str,
+    },
+    /// An adoption was refused.
+    #[error(transparent)]
+    Adoption(#[from] AdoptRefusal),
     /// A redaction was refused.
     #[error(transparent)]
     Redaction(#[from] RedactRefusal),
     /// A merge or an import was refused.
     #[error(transparent)]
     Merge(Box<MergeRefusal>),
+}
+
+/// A seal beside a vault that it is not of: what is there, and what was sealed.
+#[derive(Debug)]
+pub struct OtherSeal {
+    /// The events of the log.
+    pub events: u64,
+    /// The last of them.
+    pub last: Option<EventId>,
+    /// The root that the seal signs.
+    pub root: Option<Digest>,
+    /// The key that signed it.
+    pub key_id: Option<KeyId>,
+    /// When, as written.
+    pub signed_at_utc: String,
+    /// What shows it, where it is more than that the root is none of the log's.
+    pub reason: Option<String>,
+}
+
+impl std::error::Error for OtherSeal {}
+
+impl fmt::Display for OtherSeal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the vault is not what was sealed: its log holds {} events",
+            self.events
+        )?;
+        if let Some(last) = self.last {
+            write!(f, ", the last of them {last}")?;
+        }
+        f.write_str("; the seal")?;
+        if let Some(root) = self.root {
+            write!(f, " (root {root})")?;
+        }
+        if !self.signed_at_utc.is_empty() {
+            write!(f, ", made at {}", self.signed_at_utc)?;
+        }
+        if let Some(key_id) = self.key_id {
+            write!(f, " by key {key_id},")?;
+        }
+        f.write_str(" is of no state that this log, with the files beside it, was in")?;
+        match &self.reason {
+            Some(reason) => write!(f, " ({reason})"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl From<MergeRefusal> for VaultError {
@@ -363,7 +444,9 @@ impl VaultError {
             Self::BrokenLog { .. }
             | Self::SealContradiction { .. }
             | Self::NoSeal { .. }
-            | Self::SealRefused { .. }
+            | Self::SealAbsent { .. }
+            | Self::SealNotCounting { .. }
+            | Self::SealOfOther(_)
             | Self::Structure { .. } => ErrorClass::Evidence,
             Self::NotEmpty { .. }
             | Self::InsideVault { .. }
@@ -371,6 +454,8 @@ impl VaultError {
             | Self::KeyfilePlace { .. }
             | Self::Closed { .. }
             | Self::GenesisByHand
+            | Self::ByCommand { .. }
+            | Self::RedactionTarget { .. }
             | Self::EmptyActor
             | Self::EmptyUid
             | Self::Payload(_)
@@ -386,6 +471,7 @@ impl VaultError {
             | Self::KeyRevoked { .. }
             | Self::CheckpointExists { .. }
             | Self::Unsigned
+            | Self::Adoption(_)
             | Self::CheckpointTooLarge { .. } => ErrorClass::Usage,
             Self::NotFound { .. }
             | Self::NotAVault { .. }
@@ -399,6 +485,7 @@ impl VaultError {
             | Self::Sync { .. }
             | Self::SealLags { .. }
             | Self::Interrupted { .. }
+            | Self::Pending { .. }
             | Self::BatchEnded { .. }
             | Self::Stopped
             | Self::Cancelled => ErrorClass::CouldNot,

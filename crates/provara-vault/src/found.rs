@@ -23,7 +23,8 @@ use crate::keyfile;
 use crate::layout;
 use crate::lock::lock_log;
 use crate::parallel::available_threads;
-use crate::rotation::read_registry;
+use crate::refusal::refused;
+use crate::rotation::{Keys, read_registry};
 use crate::seal::{leftovers, read_entries, remove_leftover, set_entry, sync_directory};
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
@@ -92,18 +93,41 @@ impl<'v> Found<'v> {
         };
         let whole = usize::try_from(whole).expect("the log is in memory");
         let threads = available_threads();
-        let verdict = check_log(&bytes[..whole], b"", &listed, threads);
+        let mut verdict = check_log(&bytes[..whole], b"", &listed, threads);
+        if let Some(history) = &verdict.history {
+            // Keys that signed events bring count, whatever the file says.
+            let both = both(&listed, &history.registry_after(verdict.lines));
+            if both != listed {
+                verdict = check_log(&bytes[..whole], b"", &both, threads);
+            }
+        }
         let disk = capture.disk(vault, Digest::of(&bytes[..whole]))?;
-        let keys = capture.text(layout::KEYS).unwrap_or_default();
-        let judgement = judge(&SealCase {
-            log: &bytes[..whole],
-            events: verdict.lines,
-            seal: capture.seal(),
-            disk: &disk,
-            keys: KeysOf::verdict(&verdict, keys, &listed),
-            files: &verdict.files,
-            threads,
-        });
+        let text = capture.text(layout::KEYS).unwrap_or_default();
+        // Of a vault without a mark a writer that was interrupted may have left the file of before.
+        let mut texts = vec![text.to_vec()];
+        if let (None, Some(index)) = (&verdict.history, &index)
+            && let Ok(keys) = Keys::read(vault, known, index, sealed)
+        {
+            texts = keys.texts;
+        }
+        let judge_with = |text: &[u8]| {
+            judge(&SealCase {
+                log: &bytes[..whole],
+                events: verdict.lines,
+                seal: capture.seal(),
+                disk: &disk,
+                keys: KeysOf::verdict(&verdict, text, &listed),
+                files: &verdict.files,
+                verdict: Some(&verdict),
+                threads,
+            })
+        };
+        let mut judgement = judge_with(&texts[0]);
+        for text in &texts[1..] {
+            if judgement.standing == SealStanding::Other {
+                judgement = judge_with(text);
+            }
+        }
         let registry = match &verdict.history {
             Some(history) => history.registry_after(verdict.lines),
             None => listed.clone(),
@@ -136,6 +160,11 @@ impl<'v> Found<'v> {
             leftovers,
             notes,
         })
+    }
+
+    /// The keys that either the file lists or signed events bring, to check signatures with.
+    pub(crate) fn either(&self) -> KeyRegistry {
+        both(&self.listed, &self.registry)
     }
 
     /// The log's whole events.
@@ -200,9 +229,15 @@ impl<'v> Found<'v> {
             .map_or(Ok(()), |finding| Err(refused_log(finding)))
     }
 
+    /// Why a writer does not go on from the seal, if it does not.
+    pub(crate) fn refusal(&self) -> Option<VaultError> {
+        let verdict = &self.verdict;
+        refused(&self.judgement, verdict.lines, verdict.last_event)
+    }
+
     /// Refuses a seal that does not vouch for what is there.
     pub(crate) fn refuse_seal(&self) -> Result<(), VaultError> {
-        if let Some(error) = VaultError::of_seal(&self.judgement) {
+        if let Some(error) = self.refusal() {
             return Err(error);
         }
         // Not an earlier state of it either, or the seal would not vouch for it.
@@ -211,16 +246,16 @@ impl<'v> Found<'v> {
             |found: &&Finding| found.file == layout::KEYS && found.severity == Severity::Error;
         match found.find(keys).filter(|_| self.is_marked()) {
             None => Ok(()),
-            Some(finding) => Err(VaultError::SealRefused {
-                code: finding.code.as_str(),
-                reason: format!("{}: {}", finding.file, finding.message),
+            Some(finding) => Err(VaultError::SealContradiction {
+                file: finding.file.clone(),
+                reason: finding.message.clone(),
             }),
         }
     }
 
     /// The seal that an event names: the one that is there, where it vouches for what is there.
     pub(crate) fn seal_name(&self) -> Option<SealName> {
-        let vouches = VaultError::of_seal(&self.judgement).is_none();
+        let vouches = self.refusal().is_none();
         self.judgement.root.filter(|_| vouches).map(SealName::of)
     }
 
@@ -260,6 +295,17 @@ impl<'v> Found<'v> {
     }
 }
 
+/// The entries of two registries; where both have one, that of `first` stands.
+pub(crate) fn both(second: &KeyRegistry, first: &KeyRegistry) -> KeyRegistry {
+    let mut both = first.clone();
+    for entry in &second.keys {
+        if both.get(&entry.key_id).is_none() {
+            both.keys.push(entry.clone());
+        }
+    }
+    both
+}
+
 /// Where the last line begins, whether it has a line end or not.
 fn last_line(log: &[u8]) -> u64 {
     let before = log.strip_suffix(b"\n").unwrap_or(log);
@@ -278,67 +324,5 @@ pub(crate) fn refused_log(finding: &Finding) -> VaultError {
             file: finding.file.clone(),
             reason: finding.message.clone(),
         },
-    }
-}
-
-impl VaultError {
-    /// Why a writer goes on from no such seal; `None` for one that vouches for what is there.
-    pub(crate) fn of_seal(judgement: &SealJudgement) -> Option<Self> {
-        let of_key = [Code::E202, Code::E204, Code::E205];
-        let said = |codes: &[Code]| {
-            let mut findings = judgement.findings.iter();
-            findings.find(|found| codes.contains(&found.code) && found.file == layout::MANIFEST_SIG)
-        };
-        let signed = || {
-            let at = judgement.signed_at_utc.as_deref().unwrap_or("unknown");
-            match judgement.root {
-                Some(root) => format!("manifest.sig (root {root}, made {at})"),
-                None => "manifest.sig".to_owned(),
-            }
-        };
-        let refused = |code: Code, reason: String| {
-            Some(Self::SealRefused {
-                code: code.as_str(),
-                reason,
-            })
-        };
-        match judgement.standing {
-            SealStanding::Current | SealStanding::Continued { .. } => None,
-            SealStanding::Absent => refused(
-                Code::E014,
-                "there is no manifest.sig: no key vouches for what is in the vault".to_owned(),
-            ),
-            SealStanding::Unreadable => {
-                let found = said(Code::ALL);
-                refused(
-                    found.map_or(Code::E104, |it| it.code),
-                    found.map_or_else(signed, |it| format!("manifest.sig: {}", it.message)),
-                )
-            }
-            SealStanding::Wrong => refused(
-                Code::E003,
-                format!("{} is signed by nobody: its signature is wrong", signed()),
-            ),
-            SealStanding::NotCounting => {
-                let found = said(&of_key);
-                refused(
-                    found.map_or(Code::E202, |it| it.code),
-                    found.map_or_else(signed, |it| it.message.clone()),
-                )
-            }
-            SealStanding::Other => {
-                let found = said(&[Code::E015]);
-                let reason = found.map_or_else(
-                    || {
-                        format!(
-                            "{} is neither of the vault as it is nor of an earlier state of it",
-                            signed()
-                        )
-                    },
-                    |it| it.message.clone(),
-                );
-                refused(Code::E015, reason)
-            }
-        }
     }
 }

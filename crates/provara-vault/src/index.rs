@@ -1,12 +1,17 @@
-//! What a writer must know of the log before it appends: where every actor's chain stands, which
-//! keys the log speaks of, and where the log ends.
+//! What a writer must know of the log before it appends: where every actor's chain stands, what the log
+//! says of keys, its event tree, and where it ends.
 
 use std::collections::HashMap;
 
-use provara_core::id::{EventId, KeyId};
-use provara_core::json::{self, Value};
+use provara_core::history::{KeyEvent, KeyEventKind, KeyHistory, Proof};
+use provara_core::id::{Digest, EventId, KeyId};
+use provara_core::json;
+use provara_core::keys::signature_from_base64;
+use provara_core::mark::SEAL_POLICY;
 use provara_core::scan::{Field, Line, LineError, scan_line};
 use provara_core::time::Timestamp;
+use provara_core::tree::{EventTree, leaf};
+use provara_core::verify::REDACTION_TYPE;
 
 use crate::error::VaultError;
 use crate::layout::CLOSING_TYPE;
@@ -20,32 +25,9 @@ pub(crate) struct Actor {
     pub(crate) ts_logical: Option<i64>,
     /// The last event's time, where it is readable.
     pub(crate) timestamp: Option<Timestamp>,
-}
-
-/// A `KEY_REVOCATION` or `KEY_PROMOTION` of the log.
-#[derive(Debug, Clone)]
-pub(crate) struct KeyEvent {
-    /// Offset of its line.
-    pub(crate) offset: u64,
-    /// The event.
-    pub(crate) id: EventId,
-    /// What it says.
-    pub(crate) payload: Value<'static>,
-    /// Whether it is a revocation.
-    pub(crate) revokes: bool,
-}
-
-impl KeyEvent {
-    /// The key that is revoked or promoted.
-    pub(crate) fn subject(&self) -> Option<KeyId> {
-        let fields: &[&str] = match self.revokes {
-            true => &["revoked_key_id"],
-            false => &["new_key_id", "promoted_key_id"],
-        };
-        fields
-            .iter()
-            .find_map(|field| self.payload.get(field)?.as_str()?.parse().ok())
-    }
+    /// The last [epoch](LogIndex::epoch) in which an event of the actor named the seal; 0 for none that
+    /// this writer wrote.
+    pub(crate) named: u32,
 }
 
 /// The state of a log after its last whole event.
@@ -57,10 +39,22 @@ pub(crate) struct LogIndex {
     pub(crate) lines: u64,
     /// Whether the last event lacks its line end.
     pub(crate) unterminated: bool,
-    /// The event that closed the vault.
+    /// The event that closed the vault; redactions alone may follow.
     pub(crate) closed: Option<EventId>,
-    /// The key events in order.
+    /// What the log says of keys, in order, with signatures that are still to be checked.
     pub(crate) key_events: Vec<KeyEvent>,
+    /// Where the lines of the key events begin.
+    pub(crate) key_offsets: Vec<u64>,
+    /// Whether a line names a seal, as only those of a marked vault do.
+    pub(crate) names_seals: bool,
+    /// Over every event.
+    pub(crate) tree: EventTree,
+    /// The first event.
+    pub(crate) first_event: Option<EventId>,
+    /// The last event.
+    pub(crate) last_event: Option<EventId>,
+    /// How many seals this writer has named so far.
+    pub(crate) epoch: u32,
     /// By the JSON text of the actor's name, which is one to one in canonical lines.
     actors: HashMap<Box<[u8]>, Actor>,
 }
@@ -71,8 +65,9 @@ pub(crate) struct Step {
     actor: Box<[u8]>,
     state: Actor,
     closes: bool,
-    /// Whether it revokes, and its payload.
-    key_event: Option<(bool, Value<'static>)>,
+    leaf: Digest,
+    names_seal: bool,
+    pub(crate) key_event: Option<KeyEvent>,
 }
 
 /// Why a line does not continue the log.
@@ -140,7 +135,9 @@ impl LogIndex {
             Some(raw) if raw.len() > 2 && raw[0] == b'"' => raw,
             _ => return Err(Break::Field("actor")),
         };
-        if let Some(closed) = self.closed {
+        if let Some(closed) = self.closed
+            && kind != REDACTION_TYPE
+        {
             return Err(Break::Closed(closed));
         }
         let prev = match line.raw(Field::PrevEventHash) {
@@ -159,12 +156,6 @@ impl LogIndex {
         if ts_logical.is_none() && line.has(Field::TsLogical) {
             return Err(Break::Clock);
         }
-        let mut key_event = None;
-        if matches!(&*kind, "KEY_REVOCATION" | "KEY_PROMOTION") {
-            let payload = line.raw(Field::Payload).ok_or(Break::Field("payload"))?;
-            let payload = json::parse(payload).map_err(|_| Break::Field("payload"))?;
-            key_event = Some((kind == "KEY_REVOCATION", payload.into_owned()));
-        }
         Ok(Step {
             actor: actor.into(),
             state: Actor {
@@ -173,24 +164,44 @@ impl LogIndex {
                 timestamp: line
                     .text(Field::TimestampUtc)
                     .and_then(|text| text.parse().ok()),
+                named: known.map_or(0, |known| known.named),
             },
             closes: kind == CLOSING_TYPE,
-            key_event,
+            leaf: leaf(&line),
+            names_seal: line.has(Field::Seal),
+            key_event: KeyEventKind::of(&kind).and_then(|kind| self.key_event(kind, id, &line)),
+        })
+    }
+
+    /// What the next line says of keys; nothing if nobody can have signed it.
+    fn key_event(&self, kind: KeyEventKind, id: EventId, line: &Line<'_>) -> Option<KeyEvent> {
+        let signature = line.text(Field::Sig)?;
+        let mut signed = Vec::new();
+        line.signed_bytes(&mut signed);
+        Some(KeyEvent {
+            number: self.lines + 1,
+            id,
+            signer: line.text(Field::ActorKeyId)?.parse().ok()?,
+            kind,
+            payload: json::parse(line.raw(Field::Payload)?).ok()?.into_owned(),
+            proof: Some(Proof {
+                signature: signature_from_base64(signature.as_bytes())?,
+                signed,
+            }),
         })
     }
 
     /// Makes the changes of a line that takes `length` bytes of the log.
     pub(crate) fn take(&mut self, step: Step, length: u64) {
         let id = step.state.head;
-        if let Some((revokes, payload)) = step.key_event {
-            let offset = self.len;
-            self.key_events.push(KeyEvent {
-                offset,
-                id,
-                payload,
-                revokes,
-            });
+        if let Some(event) = step.key_event {
+            self.key_offsets.push(self.len);
+            self.key_events.push(event);
         }
+        self.names_seals |= step.names_seal;
+        self.tree.push(step.leaf);
+        self.first_event.get_or_insert(id);
+        self.last_event = Some(id);
         if step.closes {
             self.closed = Some(id);
         }
@@ -201,11 +212,13 @@ impl LogIndex {
     }
 
     /// Makes the changes of an event that is known to continue the log: by `actor` (the JSON text of
-    /// its name), neither a key event nor out of its chain, `length` bytes long.
+    /// its name), neither a key event nor out of its chain, `length` bytes long. Its leaf follows, as
+    /// signatures are parts of leaves.
     pub(crate) fn advance(&mut self, actor: &[u8], state: Actor, closes: bool, length: u64) {
         if closes {
             self.closed = Some(state.head);
         }
+        self.last_event = Some(state.head);
         self.set_actor(actor, state);
         self.lines += 1;
         self.len += length;
@@ -233,9 +246,36 @@ impl LogIndex {
 
     /// Whether the log revokes the key.
     pub(crate) fn revokes(&self, key: &KeyId) -> bool {
-        self.key_events
-            .iter()
-            .any(|event| event.revokes && event.subject() == Some(*key))
+        let revoking = |event: &&KeyEvent| event.kind == KeyEventKind::Revocation;
+        let mut events = self.key_events.iter().filter(revoking);
+        events.any(|event| event.subject() == Some(*key))
+    }
+
+    /// The key events whose lines begin at byte `offset` of the log or beyond it.
+    pub(crate) fn key_events_from(&self, offset: u64) -> &[KeyEvent] {
+        let at = self.key_offsets.partition_point(|at| *at < offset);
+        &self.key_events[at..]
+    }
+
+    /// The keys as signed events bring them; `None` in a vault without a mark.
+    ///
+    /// # Errors
+    /// Why a log that bears traces of a mark has none.
+    pub(crate) fn history(&self) -> Result<Option<KeyHistory>, &'static str> {
+        let history = KeyHistory::build(&self.key_events);
+        let genesis = self.key_events.first();
+        if history.is_some() {
+            return Ok(history);
+        }
+        if genesis.is_some_and(|genesis| genesis.payload.get(SEAL_POLICY).is_some()) {
+            return Err("its GENESIS event brings keys, and none of them signed it");
+        }
+        if self.names_seals {
+            return Err(
+                "events in it name a seal, as only those of a marked vault do, and the mark is gone",
+            );
+        }
+        Ok(None)
     }
 }
 

@@ -12,6 +12,7 @@ use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::{Value, object};
 use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, Keyfile, SigningKey};
 use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
+use provara_core::mark::{PolicyKey, SEAL_POLICY, SealPolicy};
 use provara_core::time::Timestamp;
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -314,7 +315,11 @@ impl Content {
                 .collect(),
             ..KeyRegistry::default()
         };
-        let (genesis_event_id, log) = first_events(actor, &uid, &root, quorum_key_id, born)?;
+        let policy = SealPolicy {
+            keys: registry.keys.iter().map(PolicyKey::from).collect(),
+        };
+        let (genesis_event_id, log) =
+            first_events(actor, &uid, &root, quorum_key_id, &policy, born)?;
         let mut files = vec![
             (layout::LOG, log),
             (layout::GENESIS, genesis_file(&uid, born, root_key_id)),
@@ -341,12 +346,10 @@ impl Content {
                 size: bytes.len() as u64,
             })
             .collect();
-        let (manifest, merkle_root) = write_manifest(listed, clock::now()?);
+        let sealed = clock::now()?;
+        let (manifest, merkle_root) = write_manifest(listed, sealed);
         files.push((layout::MERKLE_ROOT, write_merkle_root(merkle_root)));
-        files.push((
-            layout::MANIFEST_SIG,
-            sign_root(merkle_root, &root, clock::now()?),
-        ));
+        files.push((layout::MANIFEST_SIG, sign_root(merkle_root, &root, sealed)));
         files.push((layout::MANIFEST, manifest));
         let keyfile = Keyfile::new([Some(root), quorum].into_iter().flatten().collect()).to_json();
         Ok(Self {
@@ -399,17 +402,19 @@ fn first_events(
     uid: &str,
     root: &SigningKey,
     quorum: Option<KeyId>,
+    policy: &SealPolicy,
     born: Timestamp,
 ) -> Result<(EventId, Vec<u8>), VaultError> {
-    let mut birth = vec![
-        ("birth_timestamp", born.to_string()),
-        ("root_key_id", root.key_id().to_string()),
-        ("spec_version", "1.0".to_owned()),
-        ("uid", uid.to_owned()),
-    ];
     // keys.json can be edited by whoever holds the files; what the root key signed cannot.
-    birth.extend(quorum.map(|id| ("quorum_key_id", id.to_string())));
-    let birth = object(birth.into_iter().map(|(name, text)| (name, text.into())));
+    let mut birth: Vec<(_, Value<'_>)> = vec![
+        ("birth_timestamp", born.to_string().into()),
+        ("root_key_id", root.key_id().to_string().into()),
+        (SEAL_POLICY, policy.to_value()),
+        ("spec_version", "1.0".into()),
+        ("uid", uid.into()),
+    ];
+    birth.extend(quorum.map(|id| ("quorum_key_id", id.to_string().into())));
+    let birth = object(birth);
     let genesis = Draft {
         event_type: &EventType::Core(CoreType::Genesis),
         actor,

@@ -117,8 +117,20 @@ pub trait FileLayer: fmt::Debug + Send + Sync {
     /// Makes the names in `directory` durable (`fsync` of the directory).
     ///
     /// # Errors
-    /// The system's error.
+    /// The system's error; [`is_unsupported`] tells a file system that cannot do it from a disk that failed.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+}
+
+/// Whether a directory could not be synced because its file system has no such thing: `EINVAL`,
+/// `EOPNOTSUPP`, `ENOSYS`. Any other error is one of the disk.
+pub(crate) fn is_unsupported(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+
+    let numbers = [Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS].map(Errno::raw_os_error);
+    match error.raw_os_error() {
+        Some(number) => numbers.contains(&number),
+        None => error.kind() == io::ErrorKind::Unsupported,
+    }
 }
 
 /// The operating system's files.
@@ -311,6 +323,19 @@ mod tests {
         layer.sync_directory(directory.path()).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
         assert_eq!(names(), 1);
+    }
+
+    #[test]
+    fn a_file_system_that_syncs_no_directories_is_no_broken_disk() {
+        use rustix::io::Errno;
+
+        let error = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+        for errno in [Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS] {
+            assert!(is_unsupported(&error(errno)));
+        }
+        assert!(is_unsupported(&io::ErrorKind::Unsupported.into()));
+        assert!(!is_unsupported(&error(Errno::IO)));
+        assert!(!is_unsupported(&io::ErrorKind::NotFound.into()));
     }
 
     #[test]

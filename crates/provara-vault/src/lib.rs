@@ -11,6 +11,7 @@
 //!   a writer would have to wait for longer than it takes to read the seal.
 //! * The one use of `unsafe` is the memory map of large logs, in `map.rs`.
 
+mod adopt;
 mod append;
 mod archive;
 mod beyond;
@@ -38,6 +39,7 @@ mod predecessor;
 mod query;
 mod record;
 mod redact;
+mod refusal;
 mod repair;
 mod reseal;
 mod rotation;
@@ -52,13 +54,16 @@ mod verify;
 mod walk;
 pub mod writer;
 
+pub use adopt::{
+    AdoptOptions, AdoptReceipt, AdoptRefusal, FoundKey, FoundSeal, FoundState, KeyOrigin,
+};
 pub use append::{AppendReceipt, AppendRequest};
 pub use archive::{
     ArchiveError, BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore,
 };
 pub use cache::default_cache_directory;
 pub use checkpoint::CheckpointReceipt;
-pub use error::{ErrorClass, VaultError};
+pub use error::{ErrorClass, OtherSeal, VaultError};
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
 pub use keyfile::read_keyfile;
 pub use merge::{

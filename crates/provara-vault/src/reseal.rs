@@ -285,7 +285,7 @@ pub(crate) fn retire(
 
 /// How the files differ from those of the seal before, one sentence each. That the log grew is no
 /// news.
-fn differences(before: &[FileEntry], after: &[FileEntry]) -> Vec<String> {
+pub(crate) fn differences(before: &[FileEntry], after: &[FileEntry]) -> Vec<String> {
     let find = |entries: &[FileEntry], path: &str| {
         entries.iter().find(|entry| entry.path == path).cloned()
     };

@@ -60,6 +60,7 @@ impl<'a> Scribe<'a> {
         write_string(&mut name, self.actor);
         let known = self.index.actor(&name);
         let before = known.and_then(|known| known.ts_logical).unwrap_or(0);
+        let before = u64::try_from(before).unwrap_or(0);
         if before >= MAX_SAFE_INTEGER {
             let actor = self.actor.to_owned();
             return Err(VaultError::LogicalClock { actor });

@@ -6,18 +6,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use provara_core::id::{Digest, KeyId};
-use provara_core::keys::{KeyRegistry, SigningKey};
-use provara_core::manifest::{
-    FileEntry, Manifest, RootSignature, merkle_root, sign_root, write_manifest, write_merkle_root,
-};
+use provara_core::keys::SigningKey;
+use provara_core::manifest::{FileEntry, Manifest, sign_root, write_manifest, write_merkle_root};
+use provara_core::time::Timestamp;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock;
 use crate::error::{Context, VaultError};
-use crate::layer::{FileLayer, Temporary, is_fresh_name};
+use crate::layer::{FileLayer, Temporary, is_fresh_name, is_unsupported};
 use crate::layout;
-use crate::state_dir;
 use crate::vault::{Vault, is_absence};
 
 /// A seal that was renewed.
@@ -84,7 +82,16 @@ pub(crate) fn read_entries(root: &Path) -> Result<Vec<FileEntry>, VaultError> {
     };
     let text =
         read_text(root, layout::MANIFEST)?.ok_or_else(|| structure("it is missing".to_owned()))?;
-    let manifest = Manifest::parse(&text).map_err(|error| structure(error.to_string()))?;
+    entries_of(&text)
+}
+
+/// The entries of a `manifest.json`, in its order.
+pub(crate) fn entries_of(text: &[u8]) -> Result<Vec<FileEntry>, VaultError> {
+    let structure = |reason: String| VaultError::Structure {
+        file: layout::MANIFEST.to_owned(),
+        reason,
+    };
+    let manifest = Manifest::parse(text).map_err(|error| structure(error.to_string()))?;
     manifest
         .files
         .into_iter()
@@ -102,87 +109,6 @@ pub(crate) fn read_entries(root: &Path) -> Result<Vec<FileEntry>, VaultError> {
             })
         })
         .collect()
-}
-
-/// What is amiss with a `manifest.sig`.
-#[derive(Debug)]
-pub(crate) enum SignatureLag {
-    /// It is not there.
-    Missing,
-    /// It signs another root than that of the manifest on disk, as other tools and interrupted writers
-    /// leave it, and whoever takes events away without a key.
-    Stale { root: Digest, text: Vec<u8> },
-    /// It is no signature of a key of this vault.
-    Wrong { reason: String, text: Vec<u8> },
-}
-
-impl SignatureLag {
-    /// Keeps the signature outside the vault before another one takes its place, as it may prove that
-    /// the log was longer; gives the note that says so.
-    pub(crate) fn keep(&self, vault: &Vault) -> Result<String, VaultError> {
-        let file = layout::MANIFEST_SIG;
-        let keep = |text| {
-            let (directory, path) = (vault.state_directory(), vault.path());
-            state_dir::keep(directory, path, "manifest", "sig", text)
-        };
-        Ok(match self {
-            Self::Missing => format!("{file} was missing; it was made"),
-            Self::Stale { root, text } => format!(
-                "{file} was of another seal (root {root}) and was kept as '{}': if no other tool wrote to \
-                 the vault and no writer was interrupted, events may have been removed",
-                keep(text)?.display()
-            ),
-            Self::Wrong { reason, text } => format!(
-                "{file} was wrong ({reason}) and was kept as '{}'",
-                keep(text)?.display()
-            ),
-        })
-    }
-}
-
-/// Holds `manifest.sig` against the manifest on disk. A signature that is wrong is an error: it is not
-/// papered over with a fresh one.
-pub(crate) fn signature_lag(
-    vault: &Vault,
-    entries: &[FileEntry],
-    registry: &KeyRegistry,
-) -> Result<Option<SignatureLag>, VaultError> {
-    match replaced_signature(vault, entries, registry)? {
-        Some(SignatureLag::Wrong { reason, .. }) => Err(VaultError::SealContradiction {
-            file: layout::MANIFEST_SIG.to_owned(),
-            reason,
-        }),
-        lag => Ok(lag),
-    }
-}
-
-/// What a fresh signature would replace that is not that of the manifest on disk, wrong or not.
-pub(crate) fn replaced_signature(
-    vault: &Vault,
-    entries: &[FileEntry],
-    registry: &KeyRegistry,
-) -> Result<Option<SignatureLag>, VaultError> {
-    let Some(text) = read_text(vault.path(), layout::MANIFEST_SIG)? else {
-        return Ok(Some(SignatureLag::Missing));
-    };
-    let root = match signed_root(&text, registry) {
-        Ok(root) => root,
-        Err(reason) => return Ok(Some(SignatureLag::Wrong { reason, text })),
-    };
-    let is_of_this = root == merkle_root(entries.iter().map(FileEntry::leaf));
-    Ok((!is_of_this).then_some(SignatureLag::Stale { root, text }))
-}
-
-/// The root that a `manifest.sig` signs, or why it signs none.
-fn signed_root(text: &[u8], registry: &KeyRegistry) -> Result<Digest, String> {
-    let signature = RootSignature::parse(text).map_err(|error| error.to_string())?;
-    let key = registry
-        .get(&signature.key_id)
-        .ok_or_else(|| format!("the vault does not know the key {}", signature.key_id))?;
-    key.public_key
-        .verify(&signature.signed, &signature.signature)
-        .map_err(|error| error.to_string())?;
-    Ok(signature.merkle_root)
 }
 
 /// The size and SHA-256 of a file, read in pieces.
@@ -261,20 +187,40 @@ impl<'l> Staged<'l> {
         entries: Vec<FileEntry>,
         key: Option<&SigningKey>,
     ) -> Result<Digest, VaultError> {
+        match key {
+            Some(key) => Ok(self.add_signed_seal(root, entries, key)?.root),
+            None => Ok(self.add_listing(root, entries)?.0),
+        }
+    }
+
+    /// Adds the three files of the seal over `entries`.
+    pub(crate) fn add_signed_seal(
+        &mut self,
+        root: &Path,
+        entries: Vec<FileEntry>,
+        key: &SigningKey,
+    ) -> Result<NewSeal, VaultError> {
+        let (merkle_root, now) = self.add_listing(root, entries)?;
+        let signature = sign_root(merkle_root, key, now);
+        self.add(root.join(layout::MANIFEST_SIG), &signature)?;
+        Ok(NewSeal {
+            root: merkle_root,
+            signature: Digest::of(&signature),
+        })
+    }
+
+    /// Adds the manifest of `entries` and its root; gives that and the time in it.
+    fn add_listing(
+        &mut self,
+        root: &Path,
+        entries: Vec<FileEntry>,
+    ) -> Result<(Digest, Timestamp), VaultError> {
         let now = clock::now()?;
         let (manifest, merkle_root) = write_manifest(entries, now);
         self.add(root.join(layout::MANIFEST), &manifest)?;
-        self.add(
-            root.join(layout::MERKLE_ROOT),
-            &write_merkle_root(merkle_root),
-        )?;
-        if let Some(key) = key {
-            self.add(
-                root.join(layout::MANIFEST_SIG),
-                &sign_root(merkle_root, key, now),
-            )?;
-        }
-        Ok(merkle_root)
+        let text = write_merkle_root(merkle_root);
+        self.add(root.join(layout::MERKLE_ROOT), &text)?;
+        Ok((merkle_root, now))
     }
 
     /// Makes the files durable.
@@ -290,6 +236,24 @@ impl<'l> Staged<'l> {
     }
 }
 
+/// A seal that is on its way to its place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewSeal {
+    /// What it signs.
+    pub(crate) root: Digest,
+    /// The SHA-256 of `manifest.sig`.
+    pub(crate) signature: Digest,
+}
+
+/// What is known of names in directories that were synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// They are on the disk.
+    Durable,
+    /// The file system cannot tell.
+    Unknown,
+}
+
 /// Files that are whole and durable, but not yet in their places; made by [`Staged::sync`] alone.
 #[derive(Debug)]
 pub(crate) struct Durable<'l>(Staged<'l>);
@@ -298,29 +262,69 @@ impl Durable<'_> {
     /// Puts the files in their places, in the order in which they were added. Names are durable in
     /// one directory before a file is renamed in the next: what a manifest lists is there first.
     pub(crate) fn publish(self) -> Result<(), VaultError> {
+        self.publish_names().map(|_| ())
+    }
+
+    /// As [`Durable::publish`]; tells whether the names are durable.
+    pub(crate) fn publish_names(self) -> Result<Names, VaultError> {
         let Staged { layer, files } = self.0;
         let mut unsynced: Option<PathBuf> = None;
+        let mut names = Names::Durable;
         for (temporary, target) in files {
             let directory = temporary.directory().to_owned();
             if let Some(before) = unsynced.take_if(|before| *before != directory) {
-                sync_directory(layer, &before)?;
+                names = names.and(sync_names(layer, &before)?);
             }
             layer
                 .rename(temporary, &target)
                 .context("put in place", &target)?;
             unsynced = Some(directory);
         }
-        unsynced.map_or(Ok(()), |directory| sync_directory(layer, &directory))
+        match unsynced {
+            Some(directory) => Ok(names.and(sync_names(layer, &directory)?)),
+            None => Ok(names),
+        }
     }
 }
 
+impl Names {
+    /// What is known of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match self {
+            Self::Durable => other,
+            Self::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// Makes the names in a directory durable, where the file system can.
 pub(crate) fn sync_directory(layer: &dyn FileLayer, path: &Path) -> Result<(), VaultError> {
-    layer
-        .sync_directory(path)
-        .map_err(|source| VaultError::Sync {
+    sync_names(layer, path).map(|_| ())
+}
+
+/// As [`sync_directory`]; tells whether they are.
+pub(crate) fn sync_names(layer: &dyn FileLayer, path: &Path) -> Result<Names, VaultError> {
+    match layer.sync_directory(path) {
+        Ok(()) => Ok(Names::Durable),
+        Err(error) if is_unsupported(&error) => Ok(Names::Unknown),
+        Err(source) => Err(VaultError::Sync {
             path: path.to_owned(),
             source,
-        })
+        }),
+    }
+}
+
+/// Makes the names of everything that a seal covers and a writer renames durable, where the file system
+/// can: a seal that an event names must not be undone by a loss of power while that event stays.
+pub(crate) fn sync_all_names(vault: &Vault) -> Result<Names, VaultError> {
+    let mut names = Names::Durable;
+    for directory in ["", "identity", "events", layout::CHECKPOINTS] {
+        let path = vault.path().join(directory);
+        if directory != layout::CHECKPOINTS || path.is_dir() {
+            names = names.and(sync_names(vault.layer(), &path)?);
+        }
+    }
+    Ok(names)
 }
 
 /// The files that an interrupted writer left under this crate's own temporary names. Only to be asked

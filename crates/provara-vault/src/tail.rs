@@ -1,8 +1,9 @@
 //! The tail cache: what a writer would read the whole log for, kept outside the vault.
 //!
-//! It holds the state of the log after its last event: the actors' heads, the key events, the number
-//! of lines, and the SHA-256 state to resume. It is taken only if all of this agrees, and the log is
-//! read from its start otherwise:
+//! It holds the state of the log after its last event: the actors' heads, what it says of keys, its event
+//! tree, the number of lines, and the SHA-256 state to resume; and the digest of the `manifest.sig` over
+//! it, with whether the directories were synced after that was put in its place. It is taken only if all of
+//! this agrees, and the log is read from its start otherwise:
 //!
 //! * it is signed by a key of the keyfile that the append was given. Whoever can forge it can sign
 //!   events; nobody else can. The signature covers every byte, so it is the checksum too. Its message
@@ -10,7 +11,8 @@
 //! * it names this vault: the directory, the digest of `identity/genesis.json` in the manifest, and
 //!   the log's device and inode;
 //! * the log has the length, the times of change and the last 16 KiB that it had when the cache was
-//!   written, and the resumed SHA-256 is the one that the manifest states for exactly this length.
+//!   written, and the resumed SHA-256 is the one that the manifest states for exactly this length;
+//! * `manifest.sig` is the one that the writer made over it, and of the manifest that stands there.
 //!
 //! What it cannot show is a log that was changed before its last 16 KiB, in place, with its inode's
 //! time of change put back. An append then adds its line, and the seal covers the log as it was before
@@ -23,17 +25,20 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use provara_core::canonical::token_preserving;
+use provara_core::history::{KeyEvent, KeyEventKind, Proof};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json;
 use provara_core::keys::{Keyfile, SIGNATURE_LENGTH, SigningKey};
 use provara_core::manifest::FileEntry;
 use provara_core::time::Timestamp;
+use provara_core::tree::EventTree;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest as _, Sha256};
 
 use crate::cache::{Decoder, Encoder, overwrite, place, read};
-use crate::index::{Actor, KeyEvent, LogIndex};
+use crate::index::{Actor, LogIndex};
 use crate::layout;
+use crate::seal::Names;
 
 /// What the signed message begins with; the digest of the content follows. The first kind left out a
 /// logical clock that it could not hold.
@@ -55,9 +60,33 @@ pub(crate) struct TailCache<'a> {
     pub(crate) entries: &'a [FileEntry],
 }
 
+/// What is to be kept.
+#[derive(Debug)]
+pub(crate) struct Kept<'a> {
+    pub(crate) index: &'a LogIndex,
+    /// Over the log.
+    pub(crate) hasher: &'a Sha256,
+    /// The SHA-256 of the `manifest.sig` over it.
+    pub(crate) signature: Digest,
+    /// Whether that file's name is known to be on the disk.
+    pub(crate) names: Names,
+}
+
+/// What the cache holds.
+#[derive(Debug, Clone)]
+pub(crate) struct Recalled {
+    pub(crate) index: LogIndex,
+    /// Over the log.
+    pub(crate) hasher: Sha256,
+    /// The SHA-256 of the `manifest.sig` over it.
+    pub(crate) signature: Digest,
+    /// Whether that file's name is known to be on the disk.
+    pub(crate) names: Names,
+}
+
 impl TailCache<'_> {
     /// The state of the log after its last event, if the cache can be trusted for it.
-    pub(crate) fn recall(&self, keyfile: &Keyfile) -> Option<(LogIndex, Sha256)> {
+    pub(crate) fn recall(&self, keyfile: &Keyfile) -> Option<Recalled> {
         let bytes = read(&place(self.directory, self.vault, "tail")?, LIMIT)?;
         let (content, seal) =
             bytes.split_at_checked(bytes.len().checked_sub(8 + SIGNATURE_LENGTH)?)?;
@@ -68,21 +97,22 @@ impl TailCache<'_> {
             .ok()?;
         let identity = self.identity()?;
         let rest = content.strip_prefix(identity.as_slice())?;
-        let (index, hasher) = decode(rest)?;
+        let recalled = decode(rest)?;
         let sealed = self.entry(layout::LOG)?;
-        let agrees = index.len == sealed.size
-            && index.len == self.log.metadata().ok()?.len()
-            && Digest(hasher.clone().finalize().into()) == sealed.sha256;
-        agrees.then_some((index, hasher))
+        let length = recalled.index.len;
+        let agrees = length == sealed.size
+            && length == self.log.metadata().ok()?.len()
+            && Digest(recalled.hasher.clone().finalize().into()) == sealed.sha256;
+        agrees.then_some(recalled)
     }
 
     /// Keeps the state of the log after its last event. The log must be as long as the state says and
     /// durable. Failing to keep it costs the next append its time, and nothing else.
-    pub(crate) fn keep(&self, index: &LogIndex, hasher: &Sha256, key: &SigningKey) {
+    pub(crate) fn keep(&self, state: &Kept<'_>, key: &SigningKey) {
         let kept = self.identity().and_then(|identity| {
             let path = place(self.directory, self.vault, "tail")?;
             let mut content = Encoder(identity);
-            encode(&mut content, index, hasher);
+            encode(&mut content, state);
             let signature = key.sign(&message(&content.0));
             (content.0.len() as u64 + 100 < LIMIT).then_some(())?;
             overwrite(&path, &[&content.0, &key.key_id().0, &signature]).ok()
@@ -120,23 +150,22 @@ fn message(content: &[u8]) -> Vec<u8> {
     [DOMAIN, &Digest::of(content).0].concat()
 }
 
-fn encode(out: &mut Encoder, index: &LogIndex, hasher: &Sha256) {
+fn encode(out: &mut Encoder, state: &Kept<'_>) {
+    let index = state.index;
+    out.raw(&state.signature.0);
+    out.u8(u8::from(state.names == Names::Durable));
     out.u64(index.len);
     out.u64(index.lines);
-    out.sized(hasher.serialize().as_slice());
-    match index.closed {
-        None => out.u8(0),
-        Some(id) => {
-            out.u8(1);
-            out.raw(&id.0);
-        }
+    out.sized(state.hasher.serialize().as_slice());
+    out.sized(&index.tree.to_bytes());
+    for id in [index.closed, index.first_event, index.last_event] {
+        out.u8(u8::from(id.is_some()));
+        out.raw(&id.map_or([0; 12], |id| id.0));
     }
+    out.u8(u8::from(index.names_seals));
     out.u64(index.key_events.len() as u64);
-    for event in &index.key_events {
-        out.u64(event.offset);
-        out.raw(&event.id.0);
-        out.u8(u8::from(event.revokes));
-        out.sized(&token_preserving(&event.payload));
+    for (event, offset) in index.key_events.iter().zip(&index.key_offsets) {
+        encode_key_event(out, event, *offset);
     }
     let actors = index.actors();
     out.u64(actors.len() as u64);
@@ -151,24 +180,77 @@ fn encode(out: &mut Encoder, index: &LogIndex, hasher: &Sha256) {
     }
 }
 
-fn decode(bytes: &[u8]) -> Option<(LogIndex, Sha256)> {
+/// The kinds of key events, by their numbers in the cache.
+const KINDS: [KeyEventKind; 5] = [
+    KeyEventKind::Genesis,
+    KeyEventKind::Adoption,
+    KeyEventKind::Promotion,
+    KeyEventKind::Addition,
+    KeyEventKind::Revocation,
+];
+
+fn encode_key_event(out: &mut Encoder, event: &KeyEvent, offset: u64) {
+    let kind = KINDS.iter().position(|kind| *kind == event.kind);
+    out.u64(offset);
+    out.u64(event.number);
+    out.raw(&event.id.0);
+    out.raw(&event.signer.0);
+    out.u8(kind.expect("every kind is there") as u8);
+    out.sized(&token_preserving(&event.payload));
+    // What nobody checked stays so.
+    let proof = event.proof.as_ref();
+    out.u8(u8::from(proof.is_some()));
+    out.sized(proof.map_or(&[], |proof| &proof.signed));
+    out.raw(&proof.map_or([0; SIGNATURE_LENGTH], |proof| proof.signature));
+}
+
+fn decode_key_event(from: &mut Decoder<'_>) -> Option<(KeyEvent, u64)> {
+    let offset = from.u64()?;
+    let number = from.u64()?;
+    let id = EventId(from.array()?);
+    let signer = KeyId(from.array()?);
+    let kind = *KINDS.get(usize::from(from.u8()?))?;
+    let payload = json::parse(from.sized()?).ok()?.into_owned();
+    let proven = from.u8()? != 0;
+    let signed = from.sized()?.to_vec();
+    let signature = from.array()?;
+    let event = KeyEvent {
+        number,
+        id,
+        signer,
+        kind,
+        payload,
+        proof: proven.then_some(Proof { signed, signature }),
+    };
+    Some((event, offset))
+}
+
+fn decode(bytes: &[u8]) -> Option<Recalled> {
     let mut from = Decoder(bytes);
+    let signature = Digest(from.array()?);
+    let names = match from.u8()? {
+        0 => Names::Unknown,
+        _ => Names::Durable,
+    };
     let mut index = LogIndex::default();
     index.len = from.u64()?;
     index.lines = from.u64()?;
     let state: SerializedState<Sha256> = from.sized()?.try_into().ok()?;
     let hasher = Sha256::deserialize(&state).ok()?;
-    index.closed = match from.u8()? {
-        0 => None,
-        _ => Some(EventId(from.array()?)),
-    };
+    index.tree = EventTree::from_bytes(from.sized()?)?;
+    for id in [
+        &mut index.closed,
+        &mut index.first_event,
+        &mut index.last_event,
+    ] {
+        let there = from.u8()? != 0;
+        *id = Some(EventId(from.array()?)).filter(|_| there);
+    }
+    index.names_seals = from.u8()? != 0;
     for _ in 0..from.u64()? {
-        index.key_events.push(KeyEvent {
-            offset: from.u64()?,
-            id: EventId(from.array()?),
-            revokes: from.u8()? != 0,
-            payload: json::parse(from.sized()?).ok()?.into_owned(),
-        });
+        let (event, offset) = decode_key_event(&mut from)?;
+        index.key_events.push(event);
+        index.key_offsets.push(offset);
     }
     for _ in 0..from.u64()? {
         let name = from.sized()?;
@@ -182,8 +264,14 @@ fn decode(bytes: &[u8]) -> Option<(LogIndex, Sha256)> {
                 (false, _) => None,
                 (true, micros) => Some(Timestamp::from_unix_micros(micros)?),
             },
+            named: 0,
         };
         index.set_actor(name, actor);
     }
-    from.ended().then_some((index, hasher))
+    from.ended().then_some(Recalled {
+        index,
+        hasher,
+        signature,
+        names,
+    })
 }

@@ -27,6 +27,7 @@ use crate::layout;
 use crate::parallel::available_threads;
 use crate::predecessor::follow;
 use crate::record::Record;
+use crate::refusal::refused;
 use crate::shortcut::{Confirmed, Shortcut};
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
@@ -140,7 +141,8 @@ impl Vault {
             verdict: Some(&log),
             threads,
         });
-        findings.extend(judgement.findings.iter().cloned());
+        let refusal = refused(&judgement, log.lines, log.last_event);
+        findings.extend(judgement.findings);
         findings.extend(checked.beyond.findings);
         if let Some(beyond) = capture.log.as_ref().and_then(|log| log.beyond.as_ref()) {
             let (length, whole) = (beyond.len(), checked.beyond.checked);
@@ -181,7 +183,7 @@ impl Vault {
             log: capture.log.map(|log| log.lines.with_open_end(&log.tail)),
             replayed: checkpoints.replayed,
             start: start.map(|it| Shortcut::From(self.path().to_owned(), it)),
-            refusal: VaultError::of_seal(&judgement),
+            refusal,
         })
     }
 }

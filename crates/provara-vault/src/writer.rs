@@ -18,6 +18,7 @@
 //! starts from what it reads.
 
 mod batch;
+mod payload;
 mod standing;
 
 pub use batch::{BatchOptions, BatchReceipt, BatchWriter, Rejected};
@@ -29,18 +30,18 @@ use std::sync::Arc;
 
 use provara_core::canonical::{MAX_SAFE_INTEGER, write_string};
 use provara_core::content::Place;
-use provara_core::event::{Draft, is_wrapped, payload_for};
-use provara_core::event_type::{CoreType, EventType};
+use provara_core::event::Draft;
+use provara_core::history::{KeyEvent, KeyHistory, Standing as KeyStanding};
 use provara_core::id::{Digest, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
 use provara_core::manifest::{FileEntry, merkle_root};
+use provara_core::mark::SealName;
 use provara_core::time::Timestamp;
 use provara_core::verify::REDACTION_TYPE;
 use sha2::{Digest as _, Sha256};
 
 use crate::append::{AppendReceipt, AppendRequest, WRAPPED};
 use crate::check;
-use crate::checkpoint::unsealed_checkpoints;
 use crate::clock;
 use crate::error::{Context, VaultError};
 use crate::index::LogIndex;
@@ -48,13 +49,13 @@ use crate::intent::settle;
 use crate::keyfile;
 use crate::layout;
 use crate::lock::lock_log;
-use crate::rotation::{Change, Keys};
-use crate::seal::{SignatureLag, Staged, leftovers, read_entries, remove_leftover, set_entry};
+use crate::seal::{Names, NewSeal, Staged, leftovers, remove_leftover, set_entry, sync_all_names};
 use crate::snapshot::LogSnapshot;
-use crate::tail::TailCache;
+use crate::tail::{Kept, TailCache};
 use crate::vault::Vault;
 
-use standing::read_log;
+use payload::{bind_redaction, payload_of, refuse_request, speaks_of_others};
+use standing::{SealTexts, Standing};
 
 /// Holds a vault's lock and appends to it. Other writers wait until it is dropped.
 #[derive(Debug)]
@@ -68,15 +69,20 @@ pub struct LogWriter<'v> {
     hasher: Sha256,
     /// The manifest's files.
     entries: Vec<FileEntry>,
+    /// What `keys.json` must say.
     registry: KeyRegistry,
+    /// How the keys came, in a marked vault.
+    history: Option<KeyHistory>,
     /// Whether `keys.json` must be written anew because the log says more than it does.
     keys_lag: bool,
+    /// The seal in its place.
+    seal: NewSeal,
+    /// Whether the name of its signature is on the disk.
+    names: Names,
     /// Where a torn tail begins, and how long it is.
     torn: Option<(u64, u64)>,
     /// Temporary files of an interrupted writer.
     leftovers: Vec<String>,
-    /// What the next seal's signature replaces.
-    lag: Option<SignatureLag>,
     /// What was found, for the next receipt.
     notes: Vec<String>,
     stopped: bool,
@@ -107,7 +113,8 @@ impl<'v> LogWriter<'v> {
         let path = vault.inner_file(layout::LOG)?;
         let log = lock_log(&path, vault.lock_timeout())?;
         let (log, mut notes) = settle(vault, log)?;
-        let mut entries = read_entries(vault.path())?;
+        let texts = SealTexts::read(vault)?;
+        let entries = texts.entries()?;
         let leftovers = leftovers(vault.path(), &entries)?;
         let recalled = keyfile
             .zip(vault.cache_directory())
@@ -120,35 +127,39 @@ impl<'v> LogWriter<'v> {
                 };
                 cache.recall(keyfile)
             });
-        let from_cache = recalled.is_some();
-        let (index, hasher, keys, torn) = match recalled {
-            Some((index, hasher)) => {
-                let keys = Keys::read(vault, &entries, &index, index.len)?;
-                (index, hasher, keys, None)
-            }
-            None => read_log(vault, &log, &path, &entries, &mut notes)?,
+        let recalled = match recalled {
+            Some(recalled) => Standing::recalled(vault, &texts, &entries, recalled)?,
+            None => None,
         };
-        notes.extend(keys.note());
-        let lag = crate::seal::signature_lag(vault, &entries, &keys.registry)?;
-        for found in unsealed_checkpoints(vault, &entries, &keys.registry, index.lines)? {
-            notes.push(format!("{} was not in the seal yet; it now is", found.path));
-            set_entry(&mut entries, found);
+        let mut found = match recalled {
+            Some(found) => found,
+            None => Standing::read(vault, &log, &texts, entries, &mut notes)?,
+        };
+        // The first of a writer's lines name its seal in any case: 0 stands for none that was named.
+        found.index.epoch = 1;
+        if found.keys.history.is_some() && found.names == Names::Unknown {
+            found.names = sync_all_names(vault)?;
+            if found.names == Names::Unknown {
+                notes.push(NAMELESS.to_owned());
+            }
         }
         Ok(Self {
-            torn,
+            torn: found.torn,
             leftovers,
-            lag,
             vault,
             log: Arc::new(log),
             path,
-            index,
-            hasher,
-            entries,
-            registry: keys.registry,
-            keys_lag: keys.lag,
+            index: found.index,
+            hasher: found.hasher,
+            entries: found.entries,
+            registry: found.keys.registry,
+            history: found.keys.history,
+            keys_lag: found.keys.lag,
+            seal: found.seal,
+            names: found.names,
             notes,
             stopped: false,
-            recalled: from_cache,
+            recalled: found.recalled,
         })
     }
 
@@ -168,7 +179,13 @@ impl<'v> LogWriter<'v> {
             log: &self.log,
             entries: &self.entries,
         };
-        cache.keep(&self.index, &self.hasher, key);
+        let state = Kept {
+            index: &self.index,
+            hasher: &self.hasher,
+            signature: self.seal.signature,
+            names: self.names,
+        };
+        cache.keep(&state, key);
     }
 
     /// Whether the state of the log came from the tail cache, and the log was not read.
@@ -195,20 +212,28 @@ impl<'v> LogWriter<'v> {
         keyfile: &Keyfile,
     ) -> Result<AppendReceipt, VaultError> {
         self.refuse_if_stopped()?;
-        self.refuse_request(request)?;
-        let wrapped = is_wrapped(&request.event_type, &request.data);
-        let payload = payload_for(
+        refuse_request(request)?;
+        let (mut payload, wrapped) = payload_of(
             &request.event_type,
             request.data.clone(),
             request.confidence,
+            request.blind,
         )?;
-        if let Some(event_id) = self.index.closed {
+        let redacts = request.event_type.as_str() == REDACTION_TYPE;
+        if let Some(event_id) = self.index.closed.filter(|_| !redacts) {
             return Err(VaultError::Closed { event_id });
         }
         let key = self.signing_key(keyfile, request.key_id)?;
+        // Key events and redactions speak of what stands before them.
+        let log = speaks_of_others(&request.event_type)
+            .then(|| LogSnapshot::of_prefix(&self.log, self.index.len, &self.path))
+            .transpose()?;
+        if let Some(log) = log.as_ref().filter(|_| redacts) {
+            bind_redaction(&mut payload, log)?;
+        }
         let mut actor_json = Vec::with_capacity(request.actor.len() + 2);
         write_string(&mut actor_json, &request.actor);
-        let (place, later) = self.next_place(&request.actor, &actor_json)?;
+        let (place, later) = self.next_place(&request.actor, &actor_json, self.seal_name())?;
         let Place {
             prev,
             ts_logical,
@@ -244,49 +269,40 @@ impl<'v> LogWriter<'v> {
         let mut hasher = self.hasher.clone();
         hasher.update(&bytes);
 
-        let mut registry = None;
-        if let Some(change) = Change::of(&request.event_type, &payload) {
-            let mut changed = self.registry.clone();
-            change.apply(&mut changed, event.id);
-            registry = Some(changed);
+        let change = step.key_event.as_ref();
+        let changed = change.and_then(|event| self.keys_after(event));
+        // The rules decide, over the whole log, before the event is written.
+        if let Some(log) = &log {
+            let registry = changed.as_ref().map_or(&self.registry, |keys| &keys.0);
+            check::candidate(log, &event.line, registry)?;
         }
-        // Key events and redactions speak of what stands before them: the rules decide, over the
-        // whole log, before the event is written.
-        let speaks_of_others = matches!(
-            &request.event_type,
-            EventType::Core(CoreType::KeyRevocation | CoreType::KeyPromotion)
-        ) || request.event_type.as_str() == REDACTION_TYPE;
-        if speaks_of_others {
-            let log = LogSnapshot::of_prefix(&self.log, self.index.len, &self.path)?;
-            check::candidate(
-                &log,
-                &event.line,
-                registry.as_ref().unwrap_or(&self.registry),
-            )?;
+        if let Some((_, Some(history))) = &changed {
+            refuse_signer(history, key.key_id(), self.index.lines + 1)?;
         }
         let mut entries = self.entries.clone();
         let mut staged = Staged::new(self.vault.layer());
-        if registry.is_some() || self.keys_lag {
-            let text = registry.as_ref().unwrap_or(&self.registry).to_json();
+        if changed.is_some() || self.keys_lag {
+            let registry = changed.as_ref().map_or(&self.registry, |keys| &keys.0);
+            let text = registry.to_json();
             staged.add(self.vault.path().join(layout::KEYS), &text)?;
             set_entry(&mut entries, entry(layout::KEYS, &text));
         }
         let length = bytes.len() as u64;
         set_entry(&mut entries, log_entry(&hasher, self.index.len + length));
-        let merkle_root = staged.add_seal(self.vault.path(), entries.clone(), Some(key))?;
-        let seal = staged.sync()?;
+        let seal = staged.add_signed_seal(self.vault.path(), entries.clone(), key)?;
+        let files = staged.sync()?;
 
         self.recover()?;
         self.write(&bytes)?;
         let lines = self.index.lines + 1;
-        if let Err(source) = seal.publish() {
+        let names = files.publish_names().map_err(|source| {
             self.stopped = true;
-            return Err(VaultError::SealLags {
+            VaultError::SealLags {
                 event_id: event.id,
                 line: lines,
                 source: Box::new(source),
-            });
-        }
+            }
+        })?;
 
         if self.index.unterminated {
             self.notes
@@ -301,11 +317,11 @@ impl<'v> LogWriter<'v> {
         self.notes.extend(wrapped.then(|| WRAPPED.to_owned()));
         self.index.take(step, length);
         self.hasher = hasher;
-        self.entries = entries;
-        self.keys_lag = false;
-        if let Some(registry) = registry {
+        if let Some((registry, history)) = changed {
             self.registry = registry;
+            self.history = history;
         }
+        self.sealed(entries, seal, names);
         Ok(AppendReceipt {
             event_id: event.id,
             event_type: request.event_type.as_str().to_owned(),
@@ -315,29 +331,52 @@ impl<'v> LogWriter<'v> {
             ts_logical,
             timestamp_utc: timestamp.to_string(),
             line: lines,
-            merkle_root,
+            merkle_root: seal.root,
             event_json: String::from_utf8(line.to_vec()).expect("canonical JSON is UTF-8"),
             notes: std::mem::take(&mut self.notes),
         })
     }
 
-    /// Refuses what no event may be, whatever its data.
-    fn refuse_request(&self, request: &AppendRequest<'_>) -> Result<(), VaultError> {
-        if request.event_type == EventType::Core(CoreType::Genesis) {
-            return Err(VaultError::GenesisByHand);
+    /// What `keys.json` must say after an event that the log is to go on with, and how it came to that;
+    /// nothing if it says the same as before.
+    fn keys_after(&self, event: &KeyEvent) -> Option<(KeyRegistry, Option<KeyHistory>)> {
+        if self.history.is_none() {
+            let mut changed = self.registry.clone();
+            return event.apply(&mut changed).then_some((changed, None));
         }
-        if request.actor.is_empty() {
-            return Err(VaultError::EmptyActor);
+        let mut events = self.index.key_events.clone();
+        events.push(event.clone());
+        let history = KeyHistory::build(&events)?;
+        let changed = history.registry_after(event.number);
+        (changed != self.registry).then_some((changed, Some(history)))
+    }
+
+    /// The name of the seal in its place, which an event of a marked vault gives; none where a loss of power
+    /// might undo that seal and not the event.
+    fn seal_name(&self) -> Option<SealName> {
+        let durable = self.names == Names::Durable && self.history.is_some();
+        durable.then(|| SealName::of(self.seal.root))
+    }
+
+    /// Takes note of a seal that was put in its place: what is placed from now on names it.
+    fn sealed(&mut self, entries: Vec<FileEntry>, seal: NewSeal, names: Names) {
+        if names == Names::Unknown && self.names == Names::Durable && self.history.is_some() {
+            self.notes.push(NAMELESS.to_owned());
         }
-        Ok(())
+        self.entries = entries;
+        self.keys_lag = false;
+        self.seal = seal;
+        self.names = names;
+        self.index.epoch += 1;
     }
 
     /// The place of the next event of `actor`, and the time of the one before if the clock went backwards
-    /// since. `actor_json` is the JSON text of the name.
+    /// since. `actor_json` is the JSON text of the name, `seal` what the event names as the seal before it.
     fn next_place(
         &self,
         actor: &str,
         actor_json: &[u8],
+        seal: Option<SealName>,
     ) -> Result<(Place, Option<Timestamp>), VaultError> {
         let known = self.index.actor(actor_json);
         let ts_logical = match known.and_then(|known| known.ts_logical) {
@@ -360,7 +399,7 @@ impl<'v> LogWriter<'v> {
             prev: known.map(|known| known.head),
             ts_logical,
             timestamp,
-            seal: None,
+            seal,
         };
         Ok((place, later))
     }
@@ -382,8 +421,8 @@ impl<'v> LogWriter<'v> {
             set_entry(&mut entries, entry(layout::KEYS, &text));
         }
         set_entry(&mut entries, log_entry(&self.hasher, self.index.len));
-        let merkle_root = staged.add_seal(self.vault.path(), entries.clone(), Some(key))?;
-        let seal = staged.sync()?;
+        let seal = staged.add_signed_seal(self.vault.path(), entries.clone(), key)?;
+        let files = staged.sync()?;
         self.recover()?;
         // What an interrupted writer left may not be on the disk yet, and the seal must not lead.
         if let Err(source) = self.vault.layer().sync_data(&self.log, &self.path) {
@@ -393,13 +432,9 @@ impl<'v> LogWriter<'v> {
                 source,
             });
         }
-        if let Err(error) = seal.publish() {
-            self.stopped = true;
-            return Err(error);
-        }
-        self.entries = entries;
-        self.keys_lag = false;
-        Ok(merkle_root)
+        let names = files.publish_names().inspect_err(|_| self.stopped = true)?;
+        self.sealed(entries, seal, names);
+        Ok(seal.root)
     }
 
     /// The log's whole events, if every one of them verifies.
@@ -454,15 +489,11 @@ impl<'v> LogWriter<'v> {
         std::mem::take(&mut self.notes)
     }
 
-    /// Clears what an interrupted writer left; a signature of another seal may be evidence, and is kept.
+    /// Clears what an interrupted writer left.
     fn recover(&mut self) -> Result<(), VaultError> {
         while let Some(name) = self.leftovers.last() {
             self.notes.push(remove_leftover(self.vault, name)?);
             self.leftovers.pop();
-        }
-        if let Some(lag) = &self.lag {
-            self.notes.push(lag.keep(self.vault)?);
-            self.lag = None;
         }
         if let Some((offset, length)) = self.torn {
             let note = recover_tail(self.vault, &self.log, &self.path, offset, length)?;
@@ -490,6 +521,23 @@ impl<'v> LogWriter<'v> {
             });
         }
         Ok(())
+    }
+}
+
+/// What the notes say where a file system makes no names durable.
+const NAMELESS: &str = "the file system cannot make the names in a directory durable, so events name no \
+    seal: who can write the vault's files can then take an actor's last events away before the next seal \
+    (provara doctor tells more)";
+
+/// Refuses a key that may not seal what stands after `events` events.
+fn refuse_signer(history: &KeyHistory, key_id: KeyId, events: u64) -> Result<(), VaultError> {
+    match history.standing(&key_id, events) {
+        KeyStanding::Counts => Ok(()),
+        KeyStanding::Revoked => Err(VaultError::KeyRevoked { key_id }),
+        KeyStanding::NotIntroduced | KeyStanding::NotYet => Err(VaultError::KeyUnknown { key_id }),
+        KeyStanding::NoRole => Err(VaultError::NoSigningKey {
+            reasons: vec![format!("{key_id} has no role that signs")],
+        }),
     }
 }
 

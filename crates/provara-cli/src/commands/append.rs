@@ -111,6 +111,12 @@ pub(crate) struct AppendArgs {
     #[arg(long, value_name = "C", value_parser = confidence, allow_negative_numbers = true)]
     confidence: Option<f64>,
 
+    /// Put 16 random bytes into the payload, as its member "blind", for data that may have to be erased
+    ///
+    /// What a redaction leaves of a short payload can be guessed at; with these bytes it cannot.
+    #[arg(long)]
+    blind: bool,
+
     /// Append a custom type that no installed plugin defines, without a schema
     #[arg(long)]
     allow_unregistered: bool,
@@ -152,6 +158,7 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Failure> {
                 namespace: args.namespace,
                 confidence: args.confidence,
                 key_id: args.key.key_id,
+                blind: args.blind,
             },
             &keyfile,
         )

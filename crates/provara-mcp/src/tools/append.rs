@@ -202,6 +202,7 @@ fn append(
         namespace: namespace.filter(|_| own),
         confidence: confidence.filter(|_| own),
         key_id: hub.config.key_id,
+        blind: false,
     };
     let receipt = vault
         .append(&request, &keyfile)

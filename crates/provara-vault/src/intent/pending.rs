@@ -218,6 +218,7 @@ fn evidence(vault: &Vault, intent: &Intent) -> Result<Option<String>, VaultError
         disk: &disk,
         keys: KeysOf::verdict(&verdict, keys, &registry),
         files: &verdict.files,
+        verdict: Some(&verdict),
         threads,
     });
     if judgement.standing != SealStanding::Current {

@@ -15,12 +15,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use provara_core::content::Content;
-use provara_core::event::{is_wrapped, payload_for};
-use provara_core::event_type::{CoreType, EventType};
+use provara_core::event_type::EventType;
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::Keyfile;
 use provara_core::time::Timestamp;
-use provara_core::verify::REDACTION_TYPE;
 
 use crate::append::{AppendReceipt, AppendRequest, WRAPPED};
 use crate::error::{Context, VaultError};
@@ -28,6 +26,7 @@ use crate::index::Actor;
 use crate::layout::{self, CLOSING_TYPE};
 use crate::parallel::{self, available_threads};
 use crate::seal::{Staged, set_entry};
+use crate::writer::payload::{payload_of, refuse_request, speaks_of_others};
 use crate::writer::{LogWriter, entry, log_entry};
 
 use pipeline::{Group, LogEnd, MOST_WAITING, Pipeline, Queued, Refused, Signers};
@@ -158,9 +157,13 @@ impl<'v> LogWriter<'v> {
         request: AppendRequest<'_>,
         keyfile: &Keyfile,
     ) -> Result<Prepared, VaultError> {
-        self.refuse_request(&request)?;
-        let wrapped = is_wrapped(&request.event_type, &request.data);
-        let payload = payload_for(&request.event_type, request.data, request.confidence)?;
+        refuse_request(&request)?;
+        let (payload, wrapped) = payload_of(
+            &request.event_type,
+            request.data,
+            request.confidence,
+            request.blind,
+        )?;
         let key_id = self.signing_key(keyfile, request.key_id)?.key_id();
         let content = Content::new(
             &request.event_type,
@@ -181,14 +184,6 @@ impl<'v> LogWriter<'v> {
             wrapped,
         })
     }
-}
-
-/// Key events and redactions speak of what stands before them, so the log before them must be there.
-fn speaks_of_others(event_type: &EventType) -> bool {
-    matches!(
-        event_type,
-        EventType::Core(CoreType::KeyRevocation | CoreType::KeyPromotion)
-    ) || event_type.as_str() == REDACTION_TYPE
 }
 
 impl BatchWriter<'_> {
@@ -314,7 +309,11 @@ impl BatchWriter<'_> {
         if let Some(event_id) = writer.index.closed {
             return Err(VaultError::Closed { event_id });
         }
-        let (place, later) = writer.next_place(&prepared.actor, prepared.content.actor())?;
+        // One of each actor's events names the seal before it, and the others reach that one.
+        let known = writer.index.actor(prepared.content.actor());
+        let named = known.map_or(0, |known| known.named);
+        let seal = writer.seal_name().filter(|_| named != writer.index.epoch);
+        let (place, later) = writer.next_place(&prepared.actor, prepared.content.actor(), seal)?;
         let (events, latest) = &mut self.backwards;
         *events += u64::from(later.is_some());
         *latest = later.max(*latest);
@@ -335,6 +334,7 @@ impl BatchWriter<'_> {
             // 2^53 - 1 at most, as the event could be placed.
             ts_logical: i64::try_from(place.ts_logical).ok(),
             timestamp: Some(place.timestamp),
+            named: writer.index.epoch,
         };
         let closes = prepared.event_type.as_str() == CLOSING_TYPE;
         let length = event.line_length() as u64;
@@ -423,6 +423,9 @@ impl BatchWriter<'_> {
             let refused = match result {
                 Ok(landed) => {
                     self.durable_events += landed.events;
+                    for leaf in landed.leaves {
+                        self.writer.index.tree.push(leaf);
+                    }
                     self.writer.hasher = landed.hasher;
                     self.unsealed.extend(landed.receipts);
                     continue;
@@ -476,11 +479,10 @@ impl BatchWriter<'_> {
             set_entry(&mut entries, entry(layout::KEYS, &text));
         }
         set_entry(&mut entries, log_entry(&writer.hasher, self.handed));
-        let root = staged.add_seal(writer.vault.path(), entries.clone(), Some(key))?;
-        staged.sync()?.publish()?;
-        writer.entries = entries;
-        writer.keys_lag = false;
-        Ok(root)
+        let seal = staged.add_signed_seal(writer.vault.path(), entries.clone(), key)?;
+        let names = staged.sync()?.publish_names()?;
+        writer.sealed(entries, seal, names);
+        Ok(seal.root)
     }
 
     /// What was written is sealed under `root`.

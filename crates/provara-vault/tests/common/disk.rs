@@ -85,6 +85,11 @@ impl FileLayer for Failing {
         SystemFiles.rename(temporary, target)
     }
 
+    fn rename_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.rename_file(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.step()?;
         SystemFiles.remove(path)

@@ -116,6 +116,7 @@ pub fn request(event_type: &str, actor: &str, data: &str) -> AppendRequest<'stat
         namespace: None,
         confidence: None,
         key_id: None,
+        blind: false,
     }
 }
 

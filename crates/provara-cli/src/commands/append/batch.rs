@@ -144,6 +144,7 @@ fn feed(
                 namespace: item.namespace.or(args.namespace),
                 confidence: None,
                 key_id: args.key.key_id,
+                blind: args.blind,
             })
             .collect();
         batch

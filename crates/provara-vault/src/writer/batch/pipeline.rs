@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use provara_core::content::UnsignedEvent;
-use provara_core::id::KeyId;
+use provara_core::id::{Digest, KeyId};
 use provara_core::keys::Keyfile;
 use sha2::{Digest as _, Sha256};
 
@@ -45,6 +45,8 @@ struct Signed {
     events: u64,
     /// Their lines, with a line end before them that the log lacks.
     bytes: Vec<u8>,
+    /// Of the event tree.
+    leaves: Vec<Digest>,
     /// Of those of the events that have one.
     receipts: Vec<AppendReceipt>,
 }
@@ -56,6 +58,8 @@ pub(super) struct Landed {
     pub(super) length: u64,
     /// Over the log up to their end.
     pub(super) hasher: Sha256,
+    /// Of the event tree.
+    pub(super) leaves: Vec<Digest>,
     /// Of those of their events that had one.
     pub(super) receipts: Vec<AppendReceipt>,
 }
@@ -94,34 +98,38 @@ impl Signers {
         let pieces = parallel::map_pieces(group.events, self.threads, |piece| {
             let room = piece.iter().map(|queued| queued.event.line_length()).sum();
             let (mut lines, mut receipts) = (Vec::with_capacity(room), Vec::new());
+            let mut leaves = Vec::with_capacity(piece.len());
             for queued in piece {
                 let key = self.keyfile.get(&queued.key_id);
                 let start = lines.len();
                 queued
                     .event
                     .sign_into(&mut lines, key.expect("chosen from the keyfile"));
+                leaves.push(queued.event.leaf(&lines[start..]));
                 receipts.extend(queued.receipt.map(|mut receipt| {
                     let line = &lines[start..lines.len() - 1];
                     receipt.event_json = String::from_utf8_lossy(line).into_owned();
                     *receipt
                 }));
             }
-            (lines, receipts)
+            (lines, leaves, receipts)
         });
-        let lines: u64 = pieces.iter().map(|(lines, _)| lines.len() as u64).sum();
+        let lines: u64 = pieces.iter().map(|(lines, ..)| lines.len() as u64).sum();
         let mut bytes = Vec::with_capacity(lines as usize + 1);
         if lines < group.length {
             bytes.push(b'\n');
         }
-        let mut receipts = Vec::new();
-        for (lines, of_lines) in pieces {
+        let (mut leaves, mut receipts) = (Vec::with_capacity(events as usize), Vec::new());
+        for (lines, of_tree, of_lines) in pieces {
             bytes.extend_from_slice(&lines);
+            leaves.extend(of_tree);
             receipts.extend(of_lines);
         }
         debug_assert_eq!(bytes.len() as u64, group.length);
         Signed {
             events,
             bytes,
+            leaves,
             receipts,
         }
     }
@@ -135,11 +143,13 @@ impl LogEnd {
             // Best effort: a torn tail that stays is recovered by the next writer.
             let _ = self.layer.truncate(&self.log, &self.path, self.length);
         })?;
-        let (mut events, mut length, mut receipts) = (0, 0, Vec::new());
+        let (mut events, mut length) = (0, 0);
+        let (mut leaves, mut receipts) = (Vec::new(), Vec::new());
         for group in groups {
             self.hasher.update(&group.bytes);
             events += group.events;
             length += group.bytes.len() as u64;
+            leaves.extend(group.leaves);
             receipts.extend(group.receipts);
         }
         self.length += length;
@@ -147,6 +157,7 @@ impl LogEnd {
             events,
             length,
             hasher: self.hasher.clone(),
+            leaves,
             receipts,
         })
     }
