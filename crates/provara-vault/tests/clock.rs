@@ -35,6 +35,7 @@ fn append(vault: &Vault, actor: &str) -> Result<u64, VaultError> {
         namespace: None,
         confidence: None,
         key_id: None,
+        blind: false,
     };
     let keyfile = Keyfile::new(vec![key(3)]);
     let receipt = vault.append(&request, &keyfile)?;
