@@ -24,6 +24,7 @@ use crate::layout;
 use crate::lock::lock_log;
 use crate::parallel::available_threads;
 use crate::refusal::refused;
+use crate::reseal::text_entry;
 use crate::rotation::{Keys, read_registry};
 use crate::seal::{leftovers, read_entries, remove_leftover, set_entry, sync_directory};
 use crate::snapshot::LogSnapshot;
@@ -44,7 +45,8 @@ pub(crate) struct Found<'v> {
     pub(crate) listed: KeyRegistry,
     /// What it must say.
     pub(crate) registry: KeyRegistry,
-    /// The entries of `manifest.json`, and of sound checkpoints that it does not list yet.
+    /// The entries of `manifest.json`, and of sound checkpoints that it does not list yet; of the log and of
+    /// `keys.json` as they stand there.
     pub(crate) entries: Result<Vec<FileEntry>, VaultError>,
     /// The checkpoints that it lacks.
     pub(crate) unlisted: Vec<String>,
@@ -141,6 +143,9 @@ impl<'v> Found<'v> {
                     unlisted.push(checkpoint.path.clone());
                     set_entry(&mut entries, checkpoint);
                 }
+                // The manifest may be of an earlier state; these two have been read.
+                set_entry(&mut entries, text_entry(layout::LOG, &bytes[..whole]));
+                set_entry(&mut entries, text_entry(layout::KEYS, text));
                 Ok(entries)
             }
         };

@@ -277,9 +277,17 @@ impl Intent {
         remove_intent(vault)
     }
 
-    /// Takes the intent away, and then what it staged: nothing of it was done.
+    /// Takes the intent away, and then what it staged: nothing of it was done. Where the removal cannot be
+    /// made durable, what is staged stays, as the intent may be back after a loss of power.
     fn withdraw(&self, vault: &Vault) -> Result<(), VaultError> {
-        remove_intent(vault)?;
+        let path = vault.path().join(layout::MERGE_INTENT);
+        match vault.layer().remove(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed.context("remove", &path)?,
+        }
+        if sync_directory(vault.layer(), vault.path()).is_err() {
+            return Ok(());
+        }
         if let Some(name) = self.staged() {
             let path = vault.path().join(name);
             match vault.layer().remove(&path) {
