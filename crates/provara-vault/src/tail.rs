@@ -42,7 +42,7 @@ use crate::seal::Names;
 
 /// What the signed message begins with; the digest of the content follows. The first kind left out a
 /// logical clock that it could not hold.
-const DOMAIN: &[u8] = b"provara tail cache 2\0";
+const DOMAIN: &[u8] = b"provara tail cache 3\0";
 
 /// How much of the log's end is compared, in bytes.
 const COMPARED: usize = 16 << 10;
