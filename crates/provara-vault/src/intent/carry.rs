@@ -11,7 +11,7 @@
 //!    synced once more.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -174,12 +174,8 @@ impl Prepared<'_> {
             // Nothing has changed but a log that may be longer.
             Err(error) => {
                 let path = vault.log_path();
-                let cut = match intent.step(layout::LOG).map(|step| &step.source) {
-                    Some(Source::Append { .. }) => {
-                        vault.layer().truncate(&log, &path, length).is_ok()
-                    }
-                    _ => true,
-                };
+                let grown = log.metadata().map_or(true, |now| now.len() > length);
+                let cut = !grown || vault.layer().truncate(&log, &path, length).is_ok();
                 return Err(match cut && intent.withdraw(vault).is_ok() {
                     true => error,
                     false => intent.interrupted(error),
@@ -281,19 +277,17 @@ impl Intent {
     /// made durable, what is staged stays, as the intent may be back after a loss of power.
     fn withdraw(&self, vault: &Vault) -> Result<(), VaultError> {
         let path = vault.path().join(layout::MERGE_INTENT);
-        match vault.layer().remove(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            removed => removed.context("remove", &path)?,
-        }
-        if sync_directory(vault.layer(), vault.path()).is_err() {
-            return Ok(());
+        // It may not have come so far.
+        if fs::symlink_metadata(&path).is_ok() {
+            vault.layer().remove(&path).context("remove", &path)?;
+            if sync_directory(vault.layer(), vault.path()).is_err() {
+                return Ok(());
+            }
         }
         if let Some(name) = self.staged() {
             let path = vault.path().join(name);
-            match vault.layer().remove(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                removed => removed.context("remove", &path)?,
-            }
+            // Best effort: the next writer removes it.
+            let _ = vault.layer().remove(&path);
         }
         Ok(())
     }
