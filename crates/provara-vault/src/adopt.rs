@@ -244,9 +244,8 @@ impl Vault {
         let event = scribe.write(ADOPTION_TYPE, &payload)?;
         // The files that were sealed may be others: what is there is adopted, and stated.
         let mut entries = found.standing_entries();
-        let before = std::mem::replace(&mut found.entries, Ok(Vec::new())).unwrap_or_default();
         let mut event_count = state.event_count + 1;
-        if !states(&found.verdict, &entries, &before) {
+        if !states(&found.verdict, &entries, &found.manifest) {
             scribe.state_files(entries.iter())?;
             event_count += 1;
         }
@@ -425,7 +424,6 @@ impl Keys {
         let mut lines = lines_of(found.log());
         let first = lines.next();
         let last = lines.last().or(first);
-        let listed = found.entries.as_deref().unwrap_or_default();
         let warnings = found.verdict.findings.iter();
         FoundState {
             marked: found.is_marked(),
@@ -444,7 +442,7 @@ impl Keys {
             refusal: found.refuse_seal().err().map(|error| error.to_string()),
             sealed_at: found.judgement.signed_at_utc.clone(),
             keys: keys.collect(),
-            differences: differences(listed, &found.standing_entries()),
+            differences: differences(&found.manifest, &found.standing_entries()),
             warnings: warnings.map(ToString::to_string).collect(),
         }
     }

@@ -45,9 +45,15 @@ pub(crate) struct Found<'v> {
     pub(crate) listed: KeyRegistry,
     /// What it must say.
     pub(crate) registry: KeyRegistry,
+    /// Whether it says what it said before the log's latest key events.
+    pub(crate) keys_lag: bool,
+    /// How it contradicts the seal, or signed events.
+    keys_fault: Option<(String, String)>,
     /// The entries of `manifest.json`, and of sound checkpoints that it does not list yet; of the log and of
     /// `keys.json` as they stand there.
     pub(crate) entries: Result<Vec<FileEntry>, VaultError>,
+    /// The entries of `manifest.json` as they stand there, if it can be read.
+    pub(crate) manifest: Vec<FileEntry>,
     /// The checkpoints that it lacks.
     pub(crate) unlisted: Vec<String>,
     /// Every file, with its digest.
@@ -106,12 +112,14 @@ impl<'v> Found<'v> {
         let disk = capture.disk(vault, Digest::of(&bytes[..whole]))?;
         let text = capture.text(layout::KEYS).unwrap_or_default();
         // Of a vault without a mark a writer that was interrupted may have left the file of before.
-        let mut texts = vec![text.to_vec()];
-        if let (None, Some(index)) = (&verdict.history, &index)
-            && let Ok(keys) = Keys::read(vault, known, index, sealed)
-        {
-            texts = keys.texts;
-        }
+        let keys = match &index {
+            Some(index) => Some(Keys::read(vault, known, index, sealed)),
+            None => None,
+        };
+        let texts = match &keys {
+            Some(Ok(keys)) => keys.texts.clone(),
+            _ => vec![text.to_vec()],
+        };
         let judge_with = |text: &[u8]| {
             judge(&SealCase {
                 log: &bytes[..whole],
@@ -130,10 +138,29 @@ impl<'v> Found<'v> {
                 judgement = judge_with(text);
             }
         }
-        let registry = match &verdict.history {
-            Some(history) => history.registry_after(verdict.lines),
-            None => listed.clone(),
+        let mut keys_lag = false;
+        let mut keys_fault = None;
+        let registry = match (&verdict.history, keys) {
+            (Some(history), keys) => {
+                keys_fault = keys.and_then(Result::err);
+                let registry = history.registry_after(verdict.lines);
+                keys_lag = registry.to_json() != text;
+                registry
+            }
+            (None, Some(Ok(keys))) => {
+                keys_lag = keys.lag;
+                keys.registry
+            }
+            (None, keys) => {
+                keys_fault = keys.and_then(Result::err);
+                listed.clone()
+            }
         };
+        let keys_fault = keys_fault.and_then(|error| match error {
+            VaultError::SealContradiction { file, reason } => Some((file, reason)),
+            _ => None,
+        });
+        let manifest = known.to_vec();
         let mut unlisted = Vec::new();
         let entries = match entries {
             Err(error) => Err(error),
@@ -158,7 +185,10 @@ impl<'v> Found<'v> {
             verdict,
             listed,
             registry,
+            keys_lag,
+            keys_fault,
             entries,
+            manifest,
             unlisted,
             disk,
             judgement,
@@ -199,7 +229,7 @@ impl<'v> Found<'v> {
         self.judgement.standing != SealStanding::Current
             || !self.unlisted.is_empty()
             || self.judgement.findings.iter().any(lags)
-            || (self.is_marked() && self.listed != self.registry)
+            || self.keys_lag
     }
 
     /// The files that stand there and that a manifest lists, but for what an interrupted writer left.
@@ -220,12 +250,7 @@ impl<'v> Found<'v> {
 
     /// The keys.json that must be written, where it is not there yet.
     pub(crate) fn keys_text(&self) -> Option<Vec<u8>> {
-        let text = self.registry.to_json();
-        let is_there = match self.disk.get(layout::KEYS) {
-            Some(DiskEntry::File { sha256, .. }) => *sha256 == Digest::of(&text),
-            _ => false,
-        };
-        (self.is_marked() && !is_there).then_some(text)
+        self.keys_lag.then(|| self.registry.to_json())
     }
 
     /// Refuses a log that does not verify.
@@ -242,20 +267,14 @@ impl<'v> Found<'v> {
 
     /// Refuses a seal that does not vouch for what is there.
     pub(crate) fn refuse_seal(&self) -> Result<(), VaultError> {
-        if let Some(error) = self.refusal() {
-            return Err(error);
+        // It says more than that the seal is another one.
+        if let Some((file, reason)) = &self.keys_fault {
+            return Err(VaultError::SealContradiction {
+                file: file.clone(),
+                reason: reason.clone(),
+            });
         }
-        // Not an earlier state of it either, or the seal would not vouch for it.
-        let mut found = self.judgement.findings.iter();
-        let keys =
-            |found: &&Finding| found.file == layout::KEYS && found.severity == Severity::Error;
-        match found.find(keys).filter(|_| self.is_marked()) {
-            None => Ok(()),
-            Some(finding) => Err(VaultError::SealContradiction {
-                file: finding.file.clone(),
-                reason: finding.message.clone(),
-            }),
-        }
+        self.refusal().map_or(Ok(()), Err)
     }
 
     /// The seal that an event names: the one that is there, where it vouches for what is there.

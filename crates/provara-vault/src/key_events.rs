@@ -56,12 +56,3 @@ pub(crate) fn before_all(registry: &KeyRegistry) -> KeyRegistry {
     }
     before
 }
-
-/// `registry` with the changes that the events of `log` make to it.
-pub(crate) fn apply_all(registry: &KeyRegistry, log: &[u8]) -> KeyRegistry {
-    let mut after = registry.clone();
-    for event in key_events(log) {
-        event.apply(&mut after);
-    }
-    after
-}

@@ -18,7 +18,6 @@ use serde::Serialize;
 use crate::error::{Context, VaultError};
 use crate::found::Found;
 use crate::intent;
-use crate::key_events::apply_all;
 use crate::layout;
 use crate::lock::{Shared, is_at, try_lock_shared};
 use crate::redact;
@@ -251,10 +250,7 @@ fn diagnose(found: &mut Found<'_>) -> Result<Diagnosis, VaultError> {
     let mut diagnosis = Diagnosis {
         steps: Vec::new(),
         entries,
-        registry: match found.is_marked() {
-            true => found.registry.clone(),
-            false => apply_all(&found.listed, found.log()),
-        },
+        registry: found.registry.clone(),
         add_line_end: index.unterminated && found.whole as u64 > sealed,
     };
     for name in found.leftovers() {
@@ -286,10 +282,7 @@ fn diagnose(found: &mut Found<'_>) -> Result<Diagnosis, VaultError> {
         diagnosis.add(Damage::LaggingSeal, text);
     }
     let keys = diagnosis.registry.to_json();
-    let keys_lag = match found.is_marked() {
-        true => found.keys_text().is_some(),
-        false => diagnosis.registry != found.listed,
-    };
+    let keys_lag = found.keys_lag;
     if keys_lag {
         let text = format!("{} is brought in line with the log", layout::KEYS);
         diagnosis.add(Damage::LaggingKeys, text);

@@ -128,7 +128,8 @@ impl Vault {
 fn signed(mut found: Found<'_>, keyfile: &Keyfile, actor: &str) -> Result<SealReceipt, VaultError> {
     found.refuse_fault()?;
     found.refuse_seal()?;
-    let before = std::mem::replace(&mut found.entries, Ok(Vec::new()))?;
+    std::mem::replace(&mut found.entries, Ok(Vec::new()))?;
+    let before = found.manifest.clone();
     let key = found.signing_key(keyfile, None)?;
     let mut entries = found.standing_entries();
     let mut files = Vec::new();

@@ -158,7 +158,10 @@ fn every_step_of_a_merge_may_fail() {
                 let log = String::from_utf8(fixture.log()).unwrap();
                 let expected = [&ours, &next].into_iter().chain(merged.then_some(&theirs));
                 for id in expected {
-                    assert!(log.contains(id.as_str()), "step {at} {errno} {forever} {append_only}: {id} is gone");
+                    assert!(
+                        log.contains(id.as_str()),
+                        "step {at} {errno} {forever} {append_only}: {id} is gone"
+                    );
                 }
                 assert_eq!(log.contains(&theirs), merged, "step {at}: half a merge");
             }

@@ -132,7 +132,10 @@ fn evidence_is_never_repaired() {
     };
     // Half an event at the end is told from a torn tail by the seal, which covers more.
     let differs = |error: &VaultError| {
-        matches!(error, VaultError::SealOfOther(_) | VaultError::BrokenLog { .. })
+        matches!(
+            error,
+            VaultError::SealOfOther(_) | VaultError::BrokenLog { .. }
+        )
     };
     let broken = |error: &VaultError| matches!(error, VaultError::BrokenLog { .. });
 
