@@ -357,7 +357,11 @@ fn place(
             .is_root(target, events, Digest::of(prefix), log.size)
             .then_some((events, log.size))
     });
-    let found = hint.or_else(|| {
+    let near = || {
+        let signed = signature.signed_at_utc.parse().ok()?;
+        sealed.find_near(target, case.log, low, signed)
+    };
+    let found = hint.or_else(near).or_else(|| {
         let first = memchr::memchr_iter(b'\n', &case.log[..low]).count() as u64;
         sealed.find(target, case.log, (first, low), case.threads)
     });
@@ -440,13 +444,19 @@ fn check_continuation(
                          than those that are there"
                     ));
                 }
-                Ok(nameless) => {
-                    if let Some(first) = nameless.first() {
-                        let count = nameless.len();
+                Err(Beyond::OtherLine { line }) => {
+                    return other(format!(
+                        "the seal covers the first {events} events, and line {line} follows another event \
+                         than the one in the line before it"
+                    ));
+                }
+                Ok(loose) => {
+                    if let Some(first) = loose.first() {
+                        let count = loose.len();
                         let message = format!(
-                            "beyond the seal events are the first of their actors and name no seal, as \
-                             those of older tools do (lines: {count}): who can write files can take such \
-                             an event away unseen"
+                            "beyond the seal events name neither a seal nor the line before them, as those \
+                             of older tools do (lines: {count}): who can write files can take such an event, \
+                             or one before it, away unseen"
                         );
                         let mut finding = Finding::new(Code::W014, LOG, message);
                         finding.line = Some(*first);

@@ -157,7 +157,7 @@ pub struct Sequencer {
     /// The sound events that speak of keys, in order.
     key_events: Vec<KeyEvent>,
     files: Vec<FilesStatement>,
-    /// The first event that names a seal, and how many do.
+    /// The first event that names a seal or the line before, and how many do.
     naming: Option<(Place, u64)>,
     tree: EventTree,
     /// The sizes at which the root of the tree is asked for, and the roots so far.
@@ -315,7 +315,7 @@ impl Sequencer {
         if self.watched.remove(&self.tree.size()) {
             self.roots.push((self.tree.size(), self.tree.root()));
         }
-        if event.seal.is_some() {
+        if event.names {
             self.naming.get_or_insert((place, 0)).1 += 1;
         }
         if let Some((seal, _)) = self.sealed_by.filter(|_| event.kind != Kind::Redaction) {
