@@ -28,6 +28,12 @@ def no_environment_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PROVARA_PLUGINS", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def own_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of these vaults is remembered in the user's own directory."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state-home"))
+
+
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A directory on ``sys.path``, whose modules are forgotten afterwards."""

@@ -32,10 +32,11 @@ pub(crate) fn to_python<'py, T: Serialize>(
     convert::text_to_python(py, &text)
 }
 
-/// Opens a vault, with the user's cache.
+/// Opens a vault, with the user's cache, and with what this machine remembers of it.
 pub(crate) fn open(path: &Path) -> Result<Vault, VaultError> {
     Vault::open(path)
         .map(|vault| vault.with_cache_directory(provara_vault::default_cache_directory()))
+        .map(|vault| vault.with_memory(true))
 }
 
 /// The keyfile named, or else the vault's own.
@@ -68,7 +69,12 @@ pub(crate) fn init_vault<'py>(
         quorum,
         private_keys,
     };
-    let made = run(py, || provara_vault::init(&path, &options))?;
+    let made = run(py, || {
+        let made = provara_vault::init(&path, &options)?;
+        // Whatever was there before: who makes a new vault knows.
+        let _ = open(&path)?.remember_as_made();
+        Ok(made)
+    })?;
     let receipt = PyDict::new(py);
     receipt.set_item("uid", made.uid)?;
     receipt.set_item("root_key_id", made.root_key_id.to_string())?;
@@ -141,7 +147,7 @@ pub(crate) fn make_manifest<'py>(
     new_seal: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let receipt = run(py, || {
-        let vault = Vault::open(&path)?;
+        let vault = open(&path)?;
         let keyfile = match keyfile_of(&vault, keyfile.as_deref()) {
             Err(VaultError::KeyfileMissing { .. }) if keyfile.is_none() => None,
             found => Some(found?),
@@ -165,7 +171,7 @@ pub(crate) fn make_checkpoint<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let key_id = key_id_of(py, key_id)?;
     let receipt = run(py, || {
-        let vault = Vault::open(&path)?;
+        let vault = open(&path)?;
         let keyfile = keyfile_of(&vault, keyfile.as_deref())?;
         vault.checkpoint(&keyfile, key_id)
     })?;

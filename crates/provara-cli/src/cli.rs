@@ -122,6 +122,8 @@ pub(crate) enum Command {
     Backup(commands::backup::BackupArgs),
     Restore(commands::backup::RestoreArgs),
     Repair(commands::repair::RepairArgs),
+    Accept(commands::accept::AcceptArgs),
+    Memory(commands::memory::MemoryArgs),
     Checkpoint(commands::checkpoint::CheckpointArgs),
     Manifest(commands::manifest::ManifestArgs),
     Plugins(commands::plugins::PluginsArgs),

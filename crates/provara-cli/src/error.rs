@@ -54,6 +54,13 @@ pub(crate) fn vault_failure(error: VaultError, vault: &Path) -> Failure {
     let fix = vault_fix(&error, &shell(vault));
     let failure = Failure::new(exit, sentence(&error.to_string())).fix(fix);
     match &error {
+        VaultError::NotAsRemembered { finding } => [
+            ("remembered", &finding.expected),
+            ("there now", &finding.found),
+        ]
+        .into_iter()
+        .filter_map(|(label, fact)| Some(format!("{label:10}  {}", fact.as_ref()?)))
+        .fold(failure, Failure::detail),
         VaultError::Merge(refusal) => merge::with_details(failure, refusal),
         VaultError::Archive(refusal) => archive::with_details(failure, refusal),
         _ => failure,
@@ -108,6 +115,12 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
              verifies. An owner who has looked, and knows that what stands there is right, says so with \
              'provara adopt {vault}'."
         ),
+        VaultError::NotAsRemembered { .. } => accept_fix(vault),
+        VaultError::Memory { .. } => {
+            "Look at provara/memory in your state directory, $XDG_STATE_HOME or ~/.local/state: it has to be \
+             yours alone, and outside the vault."
+                .to_owned()
+        }
         VaultError::BrokenLog { .. }
         | VaultError::SealContradiction { .. }
         | VaultError::Structure { .. } => format!(
@@ -214,6 +227,13 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
             shell(path)
         ),
     }
+}
+
+/// What helps where a vault is not what this machine remembers (`W010`, `W011`).
+pub(crate) fn accept_fix(vault: &str) -> String {
+    format!(
+        "Look for the later copy and put it back. If you put this one there yourself: provara accept {vault}"
+    )
 }
 
 /// Whether an event of which a verification would find this is right but for the key that signs it.

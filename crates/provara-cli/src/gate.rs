@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use provara_core::finding::{Report, Severity};
+use provara_core::finding::{Code, Report, Severity};
 use provara_vault::{LogSnapshot, Vault, VerifyOptions};
 
 use crate::cli::GateArgs;
@@ -26,6 +26,12 @@ pub(crate) fn verify_first(
         return vault.snapshot().map_err(failed);
     }
     let examination = vault.examine(&VerifyOptions::default()).map_err(failed)?;
+    // What is derived from an earlier state, or from another vault, looks like any other.
+    for finding in examination.report().findings() {
+        if matches!(finding.code, Code::W010 | Code::W011) {
+            out::warn(&commands::verify::one_line(finding));
+        }
+    }
     match examination.verified() {
         Ok(log) => Ok(log.into_snapshot()),
         Err(report) => Err(refusal(path, &report)),

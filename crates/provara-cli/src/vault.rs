@@ -13,7 +13,17 @@ use crate::failure::{Exit, Failure};
 pub(crate) fn open(path: &Path) -> Result<Vault, Failure> {
     Vault::open(path)
         .map(|vault| vault.with_cache_directory(provara_vault::default_cache_directory()))
+        .map(|vault| vault.with_memory(true))
         .map_err(|error| vault_failure(error, path))
+}
+
+/// Remembers the vault that was just made at `path`; gives what there is to tell of that.
+pub(crate) fn remember_as_made(path: &Path) -> Vec<String> {
+    Vault::open(path).map_or_else(
+        // Somebody took it away again.
+        |_| Vec::new(),
+        |vault| vault.with_memory(true).remember_as_made(),
+    )
 }
 
 /// How many entries of a directory are looked at in search of a vault.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use provara_core::finding::Report;
+use provara_core::finding::{Code, Finding, Report};
 use provara_core::keys::Keyfile;
 use provara_core::summary::Summary;
 use provara_vault::{LogSnapshot, Vault, VaultError, VerifyOptions};
@@ -65,6 +65,8 @@ pub(crate) struct Served {
     pub(crate) writing: Arc<tokio::sync::Mutex<()>>,
     /// The keyfile, where it is not the vault's own.
     keyfile: Option<PathBuf>,
+    /// Whether this machine remembers the vault.
+    memory: bool,
     kept: Mutex<Option<Kept>>,
 }
 
@@ -74,8 +76,18 @@ impl Served {
             name,
             path,
             keyfile,
+            memory: true,
             writing: Arc::default(),
             kept: Mutex::default(),
+        }
+    }
+
+    /// The same vault, of which nothing is remembered in the user's own directory.
+    #[cfg(test)]
+    pub(crate) fn without_memory(self) -> Self {
+        Self {
+            memory: false,
+            ..self
         }
     }
 
@@ -86,12 +98,13 @@ impl Served {
 
     /// Opens the vault for a piece of work, which hears how far a verification has come and can be
     /// cancelled in the middle of it. As for a command, what a writer would read the whole log for, and
-    /// what verified before, is kept in the user's cache.
+    /// what verified before, is kept in the user's cache, and how far the vault had come is remembered.
     pub(crate) fn open(&self, words: &dyn Words, job: &Handle) -> Result<Vault, Refusal> {
         let vault = Vault::open(&self.path).map_err(|error| self.told(words, error))?;
         let job = job.clone();
         Ok(vault
             .with_cache_directory(provara_vault::default_cache_directory())
+            .with_memory(self.memory)
             .with_progress(Arc::new(move |done, total| job.went(done, total))))
     }
 
@@ -127,8 +140,12 @@ impl Served {
             log: log.map(|log| Arc::new(log.into_snapshot())),
             summary: OnceLock::new(),
         });
+        // Of what this machine remembers, the state of the files says nothing.
+        let mut findings = examined.report.findings().iter();
+        let remembered = |finding: &Finding| matches!(finding.code, Code::W010 | Code::W011);
+        let settled = !findings.any(remembered);
         *kept = state
-            .filter(|state| state.had_settled(began))
+            .filter(|state| settled && state.had_settled(began))
             .map(|state| (state, Arc::clone(&examined)));
         Ok(examined)
     }
@@ -236,7 +253,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("v");
         provara_vault::init(&path, &InitOptions::default()).unwrap();
-        let served = Served::new("v".parse().unwrap(), path.clone(), None);
+        let served = Served::new("v".parse().unwrap(), path.clone(), None).without_memory();
         let vault = served.open(&Plain, &Handle::unheard()).unwrap();
         std::thread::sleep(2 * SETTLED);
         let first = served.verified(&vault, &Plain).unwrap();
@@ -262,7 +279,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("v");
         provara_vault::init(&path, &InitOptions::default()).unwrap();
-        let served = Served::new("v".parse().unwrap(), path, None);
+        let served = Served::new("v".parse().unwrap(), path, None).without_memory();
         let job = Handle::unheard();
         let vault = served.open(&Plain, &job).unwrap();
         assert!(served.verified(&vault, &Plain).is_ok());

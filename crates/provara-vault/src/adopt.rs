@@ -24,6 +24,7 @@ use crate::found::Found;
 use crate::intent::{NewLog, Operation, Plan};
 use crate::key_events::key_events;
 use crate::layout;
+use crate::memory;
 use crate::parallel::available_threads;
 use crate::reseal::{SealText, differences, states, text_entry};
 use crate::scribe::{OWNER, Scribe};
@@ -118,6 +119,8 @@ pub struct FoundState {
     pub seal: FoundSeal,
     /// Why a writer does not go on from it, if it does not.
     pub refusal: Option<String>,
+    /// What this machine remembers otherwise of the vault.
+    pub remembered: Option<String>,
     /// When the seal was made, as written.
     pub sealed_at: Option<String>,
     /// The keys.
@@ -277,7 +280,8 @@ impl Vault {
             found.notes.extend(note);
         }
         found.clear()?;
-        prepared.carry_out(found.log)?;
+        let _log = prepared.carry_out(found.log)?;
+        found.notes.extend(memory::set(self).notes());
         Ok(AdoptReceipt {
             event_id: event.id,
             found: state,
@@ -440,6 +444,7 @@ impl Keys {
                 _ => FoundSeal::Stale,
             },
             refusal: found.refuse_seal().err().map(|error| error.to_string()),
+            remembered: found.recollect().err().map(|error| error.to_string()),
             sealed_at: found.judgement.signed_at_utc.clone(),
             keys: keys.collect(),
             differences: differences(&found.manifest, &found.standing_entries()),

@@ -197,6 +197,36 @@ impl Capture {
         self.interrupted.as_ref()
     }
 
+    /// Takes a view while no writer is at work, after `first`, which belongs to the same moment. Where a
+    /// writer holds the lock all the time, it is one as [`Capture::take`] takes.
+    pub(crate) fn take_between_writers(
+        vault: &Vault,
+        mut first: impl FnMut(),
+    ) -> Result<Self, VaultError> {
+        let start = Instant::now();
+        loop {
+            let Ok(log) = vault.open_log_file() else {
+                first();
+                return Self::take(vault);
+            };
+            match try_lock_shared(&log).context("lock", &vault.log_path())? {
+                Shared::Held if !is_at(&log, &vault.log_path()).unwrap_or(false) => continue,
+                Shared::Held | Shared::Unsupported => {
+                    first();
+                    let seen = Self::look_forward(vault, &log);
+                    // A lock that is not released here goes with the file.
+                    let _ = log.unlock();
+                    return seen;
+                }
+                Shared::Busy if start.elapsed() > PATIENCE => {
+                    first();
+                    return Self::take(vault);
+                }
+                Shared::Busy => thread::sleep(Duration::from_millis(2)),
+            }
+        }
+    }
+
     /// Looks once. The seal is read before the log's length, so that the log has at least what it
     /// covers. `cut` takes what the log has beyond it apart.
     ///

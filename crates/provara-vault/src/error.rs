@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use provara_core::canonical::CanonicalError;
 use provara_core::event::PayloadError;
+use provara_core::finding::Finding;
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::KeyfileError;
 
@@ -145,6 +146,19 @@ pub enum VaultError {
     /// The seal is neither of the vault as it is nor of an earlier state that its log goes on from.
     #[error(transparent)]
     SealOfOther(Box<OtherSeal>),
+    /// The vault contradicts what this machine remembers of it: an earlier state, other events, or another
+    /// vault.
+    #[error("{} ({})", .finding.message, .finding.code)]
+    NotAsRemembered {
+        /// What a verification says of it: `W010` or `W011`.
+        finding: Box<Finding>,
+    },
+    /// What this machine remembers of vaults cannot be used.
+    #[error("what this machine remembers of vaults cannot be used: {reason}")]
+    Memory {
+        /// Why.
+        reason: String,
+    },
     /// The log does not begin with what was verified: a merge put another one in its place.
     #[error("the log was replaced by another one while it was verified")]
     LogReplaced,
@@ -447,6 +461,7 @@ impl VaultError {
             | Self::SealAbsent { .. }
             | Self::SealNotCounting { .. }
             | Self::SealOfOther(_)
+            | Self::NotAsRemembered { .. }
             | Self::Structure { .. } => ErrorClass::Evidence,
             Self::NotEmpty { .. }
             | Self::InsideVault { .. }
@@ -480,6 +495,7 @@ impl VaultError {
             | Self::Clock
             | Self::Locked { .. }
             | Self::LogReplaced
+            | Self::Memory { .. }
             | Self::LogicalClock { .. }
             | Self::KeyfileMissing { .. }
             | Self::Sync { .. }

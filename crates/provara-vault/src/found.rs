@@ -22,6 +22,7 @@ use crate::intent::settle;
 use crate::keyfile;
 use crate::layout;
 use crate::lock::lock_log;
+use crate::memory;
 use crate::parallel::available_threads;
 use crate::refusal::refused;
 use crate::reseal::text_entry;
@@ -277,10 +278,45 @@ impl<'v> Found<'v> {
         self.refusal().map_or(Ok(()), Err)
     }
 
-    /// The seal that an event names: the one that is there, where it vouches for what is there.
+    /// What this machine remembers of the vault, held against what is there.
+    ///
+    /// # Errors
+    /// [`VaultError::NotAsRemembered`].
+    pub(crate) fn recollect(&self) -> Result<Vec<String>, VaultError> {
+        let (Some(identity), Some(last_event)) =
+            (self.verdict.first_event, self.verdict.last_event)
+        else {
+            return Ok(Vec::new());
+        };
+        let signed_at = self.judgement.signed_at_utc.as_deref();
+        let seal = self
+            .judgement
+            .root
+            .zip(signed_at.and_then(|at| at.parse().ok()));
+        let standing = memory::Standing {
+            identity,
+            size: self.verdict.lines,
+            length: self.whole as u64,
+            tree_root: self.verdict.tree.root(),
+            last_event,
+            seal: seal.map(|(root, signed_at)| memory::SealSeen { root, signed_at }),
+            leaves: &[],
+        };
+        memory::check_writer(self.vault, &standing)
+    }
+
+    /// Refuses a seal that does not vouch for what is there, and a vault that is not as it is remembered.
+    pub(crate) fn refuse_unless_vouched(&mut self) -> Result<(), VaultError> {
+        self.refuse_seal()?;
+        let notes = self.recollect()?;
+        self.notes.extend(notes);
+        Ok(())
+    }
+
+    /// The seal that an event names: the one that is there, where it covers all that is before the event.
     pub(crate) fn seal_name(&self) -> Option<SealName> {
-        let vouches = self.refusal().is_none();
-        self.judgement.root.filter(|_| vouches).map(SealName::of)
+        let covers = self.judgement.standing == SealStanding::Current;
+        self.judgement.root.filter(|_| covers).map(SealName::of)
     }
 
     /// Chooses the key that signs.

@@ -33,6 +33,7 @@ pub mod layer;
 pub mod layout;
 mod lock;
 mod map;
+mod memory;
 mod merge;
 mod parallel;
 mod predecessor;
@@ -66,6 +67,9 @@ pub use checkpoint::CheckpointReceipt;
 pub use error::{ErrorClass, OtherSeal, VaultError};
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
 pub use keyfile::read_keyfile;
+pub use memory::{
+    Acceptance, GivenUp, Remembered, Which, default_state_directory, forget, remembered,
+};
 pub use merge::{
     DeltaParts, ForkedEvent, MergeOptions, MergeOrder, MergeReceipt, MergeRefusal, ShownFork,
 };

@@ -34,6 +34,7 @@ use crate::intent::{NewLog, Operation, Plan};
 use crate::key_events::key_events;
 use crate::keyfile;
 use crate::layout;
+use crate::memory;
 use crate::parallel::available_threads;
 use crate::reseal::{SealText, retire, states, text_entry};
 use crate::rotation::read_registry;
@@ -223,7 +224,7 @@ fn join(
     if let Some(finding) = ours.verdict.findings.iter().find(fault) {
         return Err(refused_log(finding));
     }
-    ours.refuse_seal()?;
+    ours.refuse_unless_vouched()?;
     let before = listed_entries(&mut ours)?;
     let stale = ours.is_stale();
 
@@ -301,7 +302,8 @@ fn join(
     if stated && forks.is_empty() {
         let key = keyfile::choose(keyfile, &signers, revoked, options.key_id)?;
         let (index, _) = LogIndex::read(&log, log.len() as u64)?;
-        let mut scribe = Scribe::new(index, &actor, key, ours.seal_name())?;
+        // The seal that was found covers nothing of what came.
+        let mut scribe = Scribe::new(index, &actor, key, None)?;
         scribe.state_files(entries.iter())?;
         log.extend(scribe.finish());
     }
@@ -356,7 +358,8 @@ fn join(
     ours.clear()?;
     receipt.notes.append(&mut ours.notes);
     receipt.notes.extend(retirement);
-    prepared.carry_out(ours.log)?;
+    let _log = prepared.carry_out(ours.log)?;
+    receipt.notes.extend(memory::set(vault).notes());
     receipt.merkle_root = seal.root;
     receipt.retired_checkpoints = removed;
     Ok(receipt)

@@ -23,10 +23,13 @@ use crate::cache::{Decoder, Encoder, place, read, write};
 use crate::shortcut::Confirmed;
 
 /// What a record begins with. The number changes with the content, and with every change of a rule.
-const DOMAIN: &[u8] = b"provara verified 5 ";
+const DOMAIN: &[u8] = b"provara verified 6 ";
 
 /// The largest record, in bytes: some 60 million events.
 const LIMIT: u64 = 2 << 30;
+
+/// The most roots that a record keeps: those over the most events.
+const MOST_ROOTS: usize = 64;
 
 /// What an earlier verification came to.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub(crate) struct Record {
     pub(crate) state: Vec<u8>,
     /// The checkpoints whose states were compared, in the order of what they cover.
     pub(crate) checkpoints: Vec<Confirmed>,
+    /// The roots of the event tree over fewer events that this machine remembers of the vault.
+    pub(crate) roots: Vec<(u64, Digest)>,
     /// Whether it was read and is as it stands there.
     kept: bool,
 }
@@ -58,6 +63,9 @@ impl Record {
             kept: true,
             ..Self::new(length, digest, from.sized()?.to_vec())
         };
+        for _ in 0..from.u64()? {
+            record.roots.push((from.u64()?, Digest(from.array()?)));
+        }
         while !from.ended() {
             record.checkpoints.push(Confirmed {
                 path: String::from_utf8(from.sized()?.to_vec()).ok()?,
@@ -77,8 +85,24 @@ impl Record {
             digest,
             state,
             checkpoints: Vec::new(),
+            roots: Vec::new(),
             kept: false,
         }
+    }
+
+    /// The same record, which knows these roots of the event tree.
+    pub(crate) fn with_roots(self, roots: &[(u64, Digest)]) -> Self {
+        let mut roots = roots.to_vec();
+        roots.sort_unstable();
+        roots.dedup();
+        roots.drain(..roots.len().saturating_sub(MOST_ROOTS));
+        Self { roots, ..self }
+    }
+
+    /// The root over the first `size` events, if it is one of those that are kept.
+    pub(crate) fn root_at(&self, size: u64) -> Option<Digest> {
+        let known = self.roots.iter().find(|(at, _)| *at == size);
+        known.map(|(_, root)| *root)
     }
 
     /// Keeps the record with these checkpoints, those that it covers, unless it stands there so.
@@ -103,6 +127,11 @@ impl Record {
         content.u64(self.length);
         content.raw(&self.digest.0);
         content.sized(&self.state);
+        content.u64(self.roots.len() as u64);
+        for (size, root) in &self.roots {
+            content.u64(*size);
+            content.raw(&root.0);
+        }
         for checkpoint in &self.checkpoints {
             content.sized(checkpoint.path.as_bytes());
             content.raw(&checkpoint.sha256.0);

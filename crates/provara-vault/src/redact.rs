@@ -26,6 +26,7 @@ use crate::error::{ErrorClass, VaultError};
 use crate::found::{Found, refused_log};
 use crate::intent::{NewLog, Operation, Plan};
 use crate::layout;
+use crate::memory;
 use crate::parallel::available_threads;
 use crate::reseal::{SealText, retire, text_entry};
 use crate::scribe::{OWNER, Scribe};
@@ -140,7 +141,7 @@ impl Vault {
         }
         let mut found = Found::open(self)?;
         found.refuse_fault()?;
-        found.refuse_seal()?;
+        found.refuse_unless_vouched()?;
         let carried = carry_out(found, keyfile)?;
         found = carried.0;
         found.notes.extend(carried.1);
@@ -206,9 +207,9 @@ pub(crate) fn carry_out_pending(
     log: File,
     keyfile: &Keyfile,
 ) -> Result<(File, Option<String>), VaultError> {
-    let found = Found::look(vault, log, Vec::new())?;
+    let mut found = Found::look(vault, log, Vec::new())?;
     found.refuse_fault()?;
-    found.refuse_seal()?;
+    found.refuse_unless_vouched()?;
     let (found, note) = carry_out(found, keyfile)?;
     Ok((found.log, note))
 }
@@ -319,8 +320,10 @@ fn publish(
     drop(plan);
     found.clear()?;
     found.notes.extend(retire(found.vault, &removed, false)?);
+    let log = prepared.carry_out(found.log)?;
+    found.notes.extend(memory::set(found.vault).notes());
     Ok(Done {
-        log: prepared.carry_out(found.log)?,
+        log,
         root: seal.root,
         removed,
         notes: found.notes,

@@ -16,6 +16,7 @@ use crate::error::{Context, VaultError};
 use crate::found::{Found, refused_log};
 use crate::intent::{NewLog, Operation, Plan};
 use crate::layout;
+use crate::memory;
 use crate::scribe::{OWNER, Scribe};
 use crate::seal::{SealReceipt, Staged, read_entries, set_entry};
 use crate::state_dir::keep;
@@ -127,7 +128,7 @@ impl Vault {
 /// A seal of all files as they are, signed.
 fn signed(mut found: Found<'_>, keyfile: &Keyfile, actor: &str) -> Result<SealReceipt, VaultError> {
     found.refuse_fault()?;
-    found.refuse_seal()?;
+    found.refuse_unless_vouched()?;
     std::mem::replace(&mut found.entries, Ok(Vec::new()))?;
     let before = found.manifest.clone();
     let key = found.signing_key(keyfile, None)?;
@@ -168,7 +169,8 @@ fn signed(mut found: Found<'_>, keyfile: &Keyfile, actor: &str) -> Result<SealRe
     let prepared = plan.prepare(found.vault, &found.log)?;
     drop(plan);
     found.clear()?;
-    prepared.carry_out(found.log)?;
+    let _log = prepared.carry_out(found.log)?;
+    found.notes.extend(memory::set(found.vault).notes());
     Ok(SealReceipt {
         merkle_root: seal.root,
         file_count,

@@ -20,14 +20,14 @@ pub(crate) struct Scribe<'a> {
     index: LogIndex,
     actor: &'a str,
     key: &'a SigningKey,
-    /// The durable seal that was found; the actor's first event names it.
+    /// The durable seal that was found, if it covers all that is before; the first event names it.
     seal: Option<SealName>,
     /// The lines that follow the log, with the line end that it may lack.
     text: Vec<u8>,
 }
 
 impl<'a> Scribe<'a> {
-    /// Behind a log that comes to `index`; its actor's first event names `seal`.
+    /// Behind a log that comes to `index`; the first event names `seal`, if that covers all of it.
     pub(crate) fn new(
         index: LogIndex,
         actor: &'a str,
@@ -65,15 +65,21 @@ impl<'a> Scribe<'a> {
             let actor = self.actor.to_owned();
             return Err(VaultError::LogicalClock { actor });
         }
+        let prev = known.map(|known| known.head);
+        // An event that neither names a seal nor follows the one before it by its chain is bound to that.
+        let seal = self.seal.take();
+        let last = self.index.last_event;
+        let after = last.filter(|_| seal.is_none() && prev != last);
         let event = Draft {
             event_type: &event_type.parse().expect("a type of the format's own"),
             actor: self.actor,
             namespace: None,
             payload,
-            prev: known.map(|known| known.head),
+            prev,
             ts_logical: before + 1,
             timestamp: clock::now()?,
-            seal: self.seal.take(),
+            seal,
+            after,
         }
         .sign(self.key)?;
         let line = event.line.strip_suffix(b"\n").expect("a line of the log");

@@ -11,7 +11,8 @@ use crate::error::{Context, VaultError};
 
 /// `$XDG_STATE_HOME/provara`, else `~/.local/state/provara`, else a directory of the user's own
 /// below the system's one for temporary files.
-pub(crate) fn default_directory() -> PathBuf {
+#[must_use]
+pub fn default_directory() -> PathBuf {
     let absolute = |name: &str| {
         env::var_os(name)
             .map(PathBuf::from)

@@ -15,6 +15,7 @@ use crate::error::{Context, VaultError};
 use crate::layer::{FileLayer, SystemFiles};
 use crate::layout;
 use crate::lock::{Shared, try_lock_shared};
+use crate::memory;
 use crate::seal::read_entries;
 use crate::snapshot::{LogSnapshot, whole_lines};
 use crate::state_dir;
@@ -27,6 +28,8 @@ pub const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct Vault {
     root: PathBuf,
+    typed: PathBuf,
+    memory: bool,
     layer: Arc<dyn FileLayer>,
     lock_timeout: Duration,
     state_directory: PathBuf,
@@ -89,6 +92,8 @@ impl Vault {
         }
         Ok(Self {
             root,
+            typed: memory::typed(path),
+            memory: false,
             layer: Arc::new(SystemFiles),
             lock_timeout: LOCK_TIMEOUT,
             state_directory: state_dir::default_directory(),
@@ -118,6 +123,24 @@ impl Vault {
     pub fn with_state_directory(mut self, directory: PathBuf) -> Self {
         self.state_directory = directory;
         self
+    }
+
+    /// The same vault, which is held against what this machine remembers of it, and remembered: by every
+    /// verification and every writer, in the state directory ([`Vault::with_state_directory`]). A vault is
+    /// opened without it: a program that works on copies of its own decides whether they are the user's.
+    #[must_use]
+    pub fn with_memory(mut self, memory: bool) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    pub(crate) fn has_memory(&self) -> bool {
+        self.memory
+    }
+
+    /// The path that the vault was opened by, absolute; symbolic links in it stay.
+    pub(crate) fn typed_path(&self) -> &Path {
+        &self.typed
     }
 
     /// The same vault, which keeps below `directory` what it would otherwise read the whole log for

@@ -24,6 +24,7 @@ use crate::check::{self, check_log};
 use crate::checkpoint_check::check_checkpoints;
 use crate::error::{Context, VaultError};
 use crate::layout;
+use crate::memory::{self, Judged as Compared, Recollection, Sealed};
 use crate::parallel::available_threads;
 use crate::predecessor::follow;
 use crate::record::Record;
@@ -71,6 +72,7 @@ impl Vault {
     /// As [`Vault::verify`].
     pub fn examine(&self, options: &VerifyOptions) -> Result<Examination, VaultError> {
         let mut alone = self.examine_alone(options)?;
+        alone.remember(self);
         if let Some(predecessor) = alone.predecessor.take() {
             let (findings, notes) = follow(self, predecessor, options)?;
             alone.findings.extend(findings);
@@ -88,9 +90,15 @@ impl Vault {
     /// As [`Vault::examine`], without the vaults that this one continues.
     pub(crate) fn examine_alone(&self, options: &VerifyOptions) -> Result<Alone, VaultError> {
         let mut left = ATTEMPTS;
+        let mut look = Look::Free;
         loop {
             left -= 1;
-            match self.examine_once(options) {
+            match self.examine_once(options, look) {
+                // Before anybody is warned: what is there and what is remembered at one moment, between
+                // two writers.
+                Ok(alone) if look == Look::Free && !alone.memory.judged.findings.is_empty() => {
+                    look = Look::BetweenWriters;
+                }
                 // A writer took away meanwhile what was there: a leftover, a checkpoint that a merge
                 // retired, or the end of the log, which its disk refused to keep. The state that had it
                 // is no more; another one is taken.
@@ -105,12 +113,20 @@ impl Vault {
         }
     }
 
-    fn examine_once(&self, options: &VerifyOptions) -> Result<Alone, VaultError> {
-        let capture = Capture::take(self)?;
+    fn examine_once(&self, options: &VerifyOptions, look: Look) -> Result<Alone, VaultError> {
+        // Before the vault: a writer seals first and remembers then.
+        let mut recollection = Recollection::of(self);
+        let capture = match look {
+            Look::Free => Capture::take(self)?,
+            Look::BetweenWriters => {
+                Capture::take_between_writers(self, || recollection = Recollection::of(self))?
+            }
+        };
         let threads = options.threads.unwrap_or_else(available_threads).max(1);
         let (registry, keys_findings) = check_keys(capture.text(KEYS));
         let directory = self.cache_directory().filter(|_| !options.no_cache);
-        let checked = self.check_captured_log(&capture, &registry, threads, directory)?;
+        let checked =
+            self.check_captured_log(&capture, &registry, threads, directory, &recollection)?;
         let (log, digest) = (checked.verdict, checked.digest);
         let (genesis, mut findings) = check_genesis(capture.text(GENESIS));
         findings.extend(check_identity(&genesis, &log, &registry));
@@ -131,8 +147,9 @@ impl Vault {
         }
         let start = checkpoints.confirmed.into_iter().next_back();
         let disk = capture.disk(self, digest)?;
+        let log_bytes = capture.log_bytes();
         let judgement = seal::judge(&SealCase {
-            log: &capture.log_bytes(),
+            log: &log_bytes,
             events: log.lines,
             seal: capture.seal(),
             disk: &disk,
@@ -142,6 +159,12 @@ impl Vault {
             threads,
         });
         let refusal = refused(&judgement, log.lines, log.last_event);
+        let sealed = memory::sealed(&log, &log_bytes, &judgement);
+        let judged = match self.has_memory() {
+            true => recollection.compare_verified(self, &log_bytes, &log, &judgement),
+            false => Compared::default(),
+        };
+        drop(log_bytes);
         findings.extend(judgement.findings);
         findings.extend(checked.beyond.findings);
         if let Some(beyond) = capture.log.as_ref().and_then(|log| log.beyond.as_ref()) {
@@ -170,6 +193,8 @@ impl Vault {
                 "a merge was interrupted; a repair completes it or removes its traces".to_owned(),
             );
         }
+        findings.extend(judged.findings.iter().cloned());
+        notes.extend(judged.notes.iter().cloned());
         let manifest = capture
             .seal()
             .manifest
@@ -184,8 +209,28 @@ impl Vault {
             replayed: checkpoints.replayed,
             start: start.map(|it| Shortcut::From(self.path().to_owned(), it)),
             refusal,
+            sealed,
+            memory: Sighting {
+                recollection,
+                judged,
+            },
         })
     }
+}
+
+/// When a vault is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// At once.
+    Free,
+    /// While no writer is at work, together with what is remembered of it.
+    BetweenWriters,
+}
+
+/// What was remembered of a vault, and what came of the comparison.
+pub(crate) struct Sighting {
+    recollection: Recollection,
+    judged: Compared,
 }
 
 /// What was found of one vault, before it is told of those that it continues.
@@ -204,6 +249,32 @@ pub(crate) struct Alone {
     start: Option<Shortcut>,
     /// Why a writer goes on from no such seal.
     refusal: Option<VaultError>,
+    /// What its seal covers.
+    pub(crate) sealed: Option<Sealed>,
+    memory: Sighting,
+}
+
+impl Alone {
+    /// Remembers what was found, if the vault is valid.
+    fn remember(&mut self, vault: &Vault) {
+        let error = |finding: &Finding| finding.severity == Severity::Error;
+        let findings = || self.verdict.findings.iter().chain(&self.findings);
+        let (Some(sealed), Some(log)) = (self.sealed, &self.log) else {
+            return;
+        };
+        if !vault.has_memory() || findings().any(error) {
+            return;
+        }
+        let Sighting {
+            recollection,
+            judged,
+        } = &self.memory;
+        let note = recollection.remember_verified(vault, log, &self.verdict, sealed, judged);
+        // The first note says that it cannot be used at all.
+        if judged.notes.is_empty() {
+            self.notes.extend(note);
+        }
+    }
 }
 
 /// A verification and the log that it was of.
@@ -289,6 +360,7 @@ impl Vault {
         registry: &KeyRegistry,
         threads: usize,
         directory: Option<&Path>,
+        recollection: &Recollection,
     ) -> Result<CheckedLog, VaultError> {
         let Some(log) = &capture.log else {
             return Ok(CheckedLog {
@@ -324,11 +396,25 @@ impl Vault {
         let check = || {
             let restored = record
                 .as_ref()
-                .and_then(|record| Some((Sequencer::restore(&record.state)?, record.digest)))
+                .and_then(|record| {
+                    let sequencer = Sequencer::restore(&record.state)?;
+                    // The tree has no way back to what is remembered of fewer events.
+                    let known = |size: &u64| {
+                        *size >= sequencer.tree().size() || record.root_at(*size).is_some()
+                    };
+                    let fits = recollection.sizes().iter().all(known);
+                    fits.then_some((sequencer, record.digest))
+                })
                 .filter(|(_, digest)| prefix.recv() == Ok(*digest));
             let from = if restored.is_some() { recorded } else { 0 };
             let mut sequencer =
                 restored.map_or_else(|| Sequencer::new(registry), |(sequencer, _)| sequencer);
+            for size in recollection.sizes() {
+                sequencer.watch(size);
+            }
+            if self.has_memory() {
+                sequencer.keep_leaves(recollection.leaves_from());
+            }
             let total = lines.len() as u64;
             let mut told = |done| self.tell_progress(done, total);
             told(from as u64)?;
@@ -371,16 +457,22 @@ impl Vault {
                 }
             }
         });
-        let ControlFlow::Continue((verdict, state, from, beyond)) = checked else {
+        let ControlFlow::Continue((mut verdict, state, from, beyond)) = checked else {
             return Err(VaultError::Cancelled);
         };
         let beyond = beyond.context("read", &self.log_path())?;
         let earlier = record.filter(|_| from > 0);
+        if let Some(earlier) = &earlier {
+            verdict.roots.extend(&earlier.roots);
+        }
         let confirmed = earlier
             .as_ref()
             .map_or_else(Vec::new, |record| record.checkpoints.clone());
         let record = match state {
-            Some(state) => Some(Record::new(lines.len() as u64, whole, state)),
+            Some(state) => {
+                let record = Record::new(lines.len() as u64, whole, state);
+                Some(record.with_roots(&verdict.roots))
+            }
             None => earlier.filter(|_| from == lines.len()),
         };
         let note = (from > 0).then(|| {

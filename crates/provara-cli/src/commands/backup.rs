@@ -106,8 +106,9 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
     let options = RestoreOptions {
         max_size: args.max_size,
     };
-    let receipt = restore_archive(&args.archive, &args.vault, options)
+    let mut receipt = restore_archive(&args.archive, &args.vault, options)
         .map_err(|error| vault_failure(error, &args.vault))?;
+    receipt.notes.extend(vault::remember_as_made(&args.vault));
     receipt.notes.iter().for_each(|text| out::note(text));
     let done = format!("the vault '{}' was restored", args.vault.display());
     if args.json.json {

@@ -11,6 +11,7 @@ use crate::error::vault_failure;
 use crate::failure::{Exit, Failure};
 use crate::out::{self, GOOD};
 use crate::output;
+use crate::vault;
 
 /// Create a vault: its identity, its first key, its genesis event and a signed seal
 ///
@@ -80,6 +81,8 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
     };
     let made = provara_vault::init(&args.vault, &options)
         .map_err(|error| vault_failure(error, &args.vault))?;
+    let given_up = vault::remember_as_made(&args.vault);
+    given_up.iter().for_each(|text| out::note(text));
     let receipt = Receipt {
         vault: args.vault.to_string_lossy().into_owned(),
         uid: &made.uid,

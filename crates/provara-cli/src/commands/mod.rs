@@ -1,6 +1,7 @@
 //! The commands. Each module holds one command: its arguments, whose doc comments are its help,
 //! and what it does.
 
+pub(crate) mod accept;
 pub(crate) mod append;
 pub(crate) mod backup;
 pub(crate) mod checkpoint;
@@ -11,6 +12,7 @@ pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod manifest;
 pub(crate) mod mcp;
+pub(crate) mod memory;
 pub(crate) mod merge;
 pub(crate) mod plugins;
 pub(crate) mod query;
@@ -39,6 +41,8 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Backup(args) => backup::run(args),
         Command::Restore(args) => backup::restore(args),
         Command::Repair(args) => repair::run(args),
+        Command::Accept(args) => return accept::run(args),
+        Command::Memory(args) => memory::run(args),
         Command::Checkpoint(args) => checkpoint::run(args),
         Command::Manifest(args) => manifest::run(args),
         Command::Plugins(args) => plugins::run(args),

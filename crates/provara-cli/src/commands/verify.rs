@@ -2,27 +2,29 @@
 
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use provara_core::finding::{Finding, Report, Severity};
+use provara_core::finding::{Code, Finding, Report, Severity};
 use provara_vault::VerifyOptions;
+use serde::Serialize;
 
 use crate::cli::{JsonArg, VaultArg};
-use crate::error::vault_failure;
+use crate::error::{accept_fix, vault_failure};
 use crate::failure::{Exit, Failure};
-use crate::out::{self, ERROR, GOOD, STRONG, WARNING};
+use crate::out::{self, ERROR, GOOD, HINT, STRONG, WARNING};
 use crate::vault;
 
 /// Verify a vault: every id, signature and chain, and the seal
 ///
 /// Needs no key, no network, no plugin and no Python, and writes nothing into the vault. Reports every
 /// finding, in the order of the log. What verified before on this machine is recorded in the user's
-/// cache directory: its bytes are hashed again, its signatures are not checked again. Exit codes: 0
-/// valid, 1 invalid, 3 could not check.
+/// cache directory: its bytes are hashed again, its signatures are not checked again. How far the vault
+/// had come is remembered in the user's state directory, and an earlier state in its place is a warning
+/// (PROVARA_W010). Exit codes: 0 valid, 1 invalid, 3 could not check.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -83,15 +85,52 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     let report = report.map_err(|error| vault_failure(error, path))?;
     if args.json.json {
-        out::result_json(&report)?;
+        out::result_json(&Shown::of(&report, path))?;
     } else {
-        out::result(&text(&report, &path.to_string_lossy(), args.strict))?;
+        out::result(&text(&report, path, args.strict))?;
     }
     Ok(if report.is_valid() {
         ExitCode::SUCCESS
     } else {
         Exit::Evidence.code()
     })
+}
+
+/// A report for programs, with what an owner can do where there is one command.
+#[derive(Serialize)]
+struct Shown<'r> {
+    valid: bool,
+    event_count: u64,
+    findings: Vec<ShownFinding<'r>>,
+    notes: &'r [String],
+}
+
+#[derive(Serialize)]
+struct ShownFinding<'r> {
+    #[serde(flatten)]
+    finding: &'r Finding,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+impl<'r> Shown<'r> {
+    fn of(report: &'r Report, vault: &Path) -> Self {
+        let findings = report.findings().iter().map(|finding| ShownFinding {
+            finding,
+            fix: fix(finding, vault),
+        });
+        Self {
+            valid: report.is_valid(),
+            event_count: report.event_count(),
+            findings: findings.collect(),
+            notes: report.notes(),
+        }
+    }
+}
+
+/// What an owner can do who has looked, where that is one command.
+fn fix(finding: &Finding, vault: &Path) -> Option<String> {
+    matches!(finding.code, Code::W010 | Code::W011).then(|| accept_fix(&out::shell(vault)))
 }
 
 /// The least log that is worth a progress bar, in bytes.
@@ -114,10 +153,13 @@ pub(crate) fn one_line(finding: &Finding) -> String {
 
 /// The report for people: every finding, the notes, and last, where a terminal shows it, the
 /// verdict.
-fn text(report: &Report, vault: &str, strict: bool) -> String {
+fn text(report: &Report, vault: &Path, strict: bool) -> String {
     let mut text = String::new();
     for finding in report.findings() {
         write_finding(&mut text, finding);
+        if let Some(fix) = fix(finding, vault) {
+            let _ = writeln!(text, "  {HINT}Fix:{HINT:#} {}", out::clean(&fix));
+        }
         text.push('\n');
     }
     if !report.notes().is_empty() {
@@ -144,7 +186,7 @@ fn text(report: &Report, vault: &str, strict: bool) -> String {
     let _ = writeln!(
         text,
         "{style}{verdict}{style:#}  {}: {}, {}, {}{counted_as}",
-        out::clean(vault),
+        out::clean(&vault.to_string_lossy()),
         counted(report.event_count(), "event"),
         counted(all - warnings, "error"),
         counted(warnings, "warning"),

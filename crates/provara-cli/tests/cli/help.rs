@@ -2,7 +2,7 @@
 
 use crate::world::World;
 
-const COMMANDS: [&[&str]; 23] = [
+const COMMANDS: [&[&str]; 27] = [
     &[],
     &["init"],
     &["append"],
@@ -18,6 +18,10 @@ const COMMANDS: [&[&str]; 23] = [
     &["backup"],
     &["restore"],
     &["repair"],
+    &["accept"],
+    &["memory"],
+    &["memory", "list"],
+    &["memory", "forget"],
     &["checkpoint"],
     &["manifest"],
     &["plugins"],
@@ -70,7 +74,7 @@ fn help_is_not_behind_in_commands() {
             "{name}"
         );
     }
-    assert_eq!(listed.len(), 18);
+    assert_eq!(listed.len(), 20);
 }
 
 #[test]

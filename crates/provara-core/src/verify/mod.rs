@@ -18,7 +18,7 @@ use crate::id::KeyId;
 use crate::keys::{KeyRegistry, PublicKey};
 
 pub use line::{CheckedLine, REDACTION_TYPE, SEAL_TYPE, check_lines};
-pub use sequence::{FilesStatement, Genesis, LogVerdict, Sequencer};
+pub use sequence::{FilesStatement, Genesis, KeptLeaves, LogVerdict, Sequencer};
 
 /// The log, relative to the vault.
 pub const LOG: &str = "events/events.ndjson";

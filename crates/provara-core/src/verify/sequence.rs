@@ -55,6 +55,8 @@ pub struct LogVerdict {
     pub tree: EventTree,
     /// The roots of the tree at the sizes that were [watched](Sequencer::watch), in order.
     pub roots: Vec<(u64, Digest)>,
+    /// The leaves that were [asked for](Sequencer::keep_leaves).
+    pub leaves: Option<KeptLeaves>,
     /// The statements of the files beside the log, in order.
     pub files: Vec<FilesStatement>,
     /// The first event of the log.
@@ -74,6 +76,15 @@ pub struct FilesStatement {
     pub count: u64,
     /// The Merkle root over their entries.
     pub root: Digest,
+}
+
+/// The first halves of the leaves of the event tree from one event on: enough to find a leaf again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeptLeaves {
+    /// How many events stand before the first of them.
+    pub from: u64,
+    /// The first 16 bytes of each leaf, in the order of the log.
+    pub leaves: Vec<[u8; 16]>,
 }
 
 /// The identity that a `GENESIS` event states.
@@ -163,6 +174,7 @@ pub struct Sequencer {
     /// The sizes at which the root of the tree is asked for, and the roots so far.
     watched: BTreeSet<u64>,
     roots: Vec<(u64, Digest)>,
+    leaves: Option<KeptLeaves>,
     introduced: BTreeSet<KeyId>,
     /// The lines of the rotations that took effect, by signers who are not introduced.
     unvouched_rotations: Vec<u64>,
@@ -210,6 +222,7 @@ impl Sequencer {
             tree: EventTree::new(),
             watched: BTreeSet::new(),
             roots: Vec::new(),
+            leaves: None,
             introduced: BTreeSet::new(),
             unvouched_rotations: Vec::new(),
             sealed_by: None,
@@ -230,6 +243,14 @@ impl Sequencer {
             self.roots.push((size, self.tree.root()));
         }
         size >= self.tree.size()
+    }
+
+    /// Keeps the leaves of the events after the first `from`, as far as they are still to come.
+    pub fn keep_leaves(&mut self, from: u64) {
+        self.leaves = Some(KeptLeaves {
+            from: from.max(self.tree.size()),
+            leaves: Vec::new(),
+        });
     }
 
     /// The event tree over the lines so far.
@@ -314,6 +335,12 @@ impl Sequencer {
         self.tree.push(event.leaf);
         if self.watched.remove(&self.tree.size()) {
             self.roots.push((self.tree.size(), self.tree.root()));
+        }
+        if let Some(kept) = &mut self.leaves
+            && self.tree.size() > kept.from
+        {
+            let half = event.leaf.0[..16].try_into().expect("16 of 32 bytes");
+            kept.leaves.push(half);
         }
         if event.names {
             self.naming.get_or_insert((place, 0)).1 += 1;

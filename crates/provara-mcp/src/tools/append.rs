@@ -7,7 +7,7 @@ use provara_core::event::Namespace;
 use provara_core::event_type::{CoreType, CustomType, EventType, reserved_name};
 use provara_core::json::Value as Json;
 use provara_plugins::catalog::{EventTypeInfo, ProblemKind};
-use provara_vault::{AppendRequest, InitOptions};
+use provara_vault::{AppendRequest, InitOptions, Vault};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -255,6 +255,10 @@ pub(super) fn init(call: &Call) -> Result<Answer, Refusal> {
     let served = Arc::new(Served::new(name, path, None));
     let made = provara_vault::init(&served.path, &InitOptions::default())
         .map_err(|error| served.told(&*hub.words, error))?;
+    if let Ok(vault) = Vault::open(&served.path) {
+        // Whatever was there before: nothing is, and the operator gave the directory for new ones.
+        let _ = vault.with_memory(true).remember_as_made();
+    }
     hub.add_vault(Arc::clone(&served));
     call.hub.tools_changed();
     call.hub.lists_changed(true);

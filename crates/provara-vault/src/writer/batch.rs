@@ -8,6 +8,11 @@
 //! The order of changes is that of single appends but for the seal, which is prepared after the
 //! groups that it covers are durable: it lags, never leads. A crash leaves whole events beyond the
 //! seal, and perhaps a torn tail, which the next writer takes up as it does after any other crash.
+//!
+//! Which seal events name: of each actor's events that are placed between two seals the first names the
+//! one before them, and the others reach it through their chain. A seal is made only when every event that
+//! has its place is in the log and durable, and no event is placed before that seal is. So whichever
+//! `manifest.sig` a crash leaves, the events that it does not cover name it and no other.
 
 mod pipeline;
 
@@ -97,6 +102,8 @@ pub struct BatchWriter<'v> {
     queue: Vec<Queued>,
     /// Written or on their way, and not sealed.
     unsealed: Vec<AppendReceipt>,
+    /// The leaves of what is durable and not sealed.
+    leaves: Vec<Digest>,
     receipts: Vec<AppendReceipt>,
     /// Made anew after an event that was appended without it.
     pipeline: Option<Pipeline>,
@@ -138,6 +145,7 @@ impl<'v> LogWriter<'v> {
             threads: available_threads(),
             queue: Vec::new(),
             unsealed: Vec::new(),
+            leaves: Vec::new(),
             receipts: Vec::new(),
             pipeline: None,
             sealed_at: Instant::now(),
@@ -423,9 +431,10 @@ impl BatchWriter<'_> {
             let refused = match result {
                 Ok(landed) => {
                     self.durable_events += landed.events;
-                    for leaf in landed.leaves {
-                        self.writer.index.tree.push(leaf);
+                    for leaf in &landed.leaves {
+                        self.writer.index.tree.push(*leaf);
                     }
+                    self.leaves.extend(landed.leaves);
                     self.writer.hasher = landed.hasher;
                     self.unsealed.extend(landed.receipts);
                     continue;
@@ -470,6 +479,8 @@ impl BatchWriter<'_> {
 
     fn renew_seal(&mut self, key_id: KeyId) -> Result<Digest, VaultError> {
         let writer = &mut self.writer;
+        // An event beyond this seal would name the one before it.
+        debug_assert!(self.queue.is_empty() && self.handed == writer.index.len);
         let key = self.keyfile.get(&key_id).expect("chosen from the keyfile");
         let mut entries = writer.entries.clone();
         let mut staged = Staged::new(writer.vault.layer());
@@ -482,6 +493,7 @@ impl BatchWriter<'_> {
         let seal = staged.add_signed_seal(writer.vault.path(), entries.clone(), key)?;
         let names = staged.sync()?.publish_names()?;
         writer.sealed(entries, seal, names);
+        writer.recollect(&std::mem::take(&mut self.leaves));
         Ok(seal.root)
     }
 

@@ -12,6 +12,7 @@ use provara_core::finding::{Code, Finding, Severity};
 use provara_core::history::KeyEventKind;
 use provara_core::id::{Digest, KeyId};
 use provara_core::manifest::{FileEntry, RootSignature, merkle_root};
+use provara_core::mark::may_sign;
 use provara_core::verify::files::{DiskEntry, SealFiles};
 use provara_core::verify::seal::{KeysOf, SealCase, SealJudgement, SealStanding, judge};
 use sha2::{Digest as _, Sha256};
@@ -91,10 +92,10 @@ impl Standing {
         let Some(signature) = texts.signature.as_deref() else {
             return Ok(None);
         };
-        let root = match RootSignature::parse(signature) {
-            Ok(signature) => signature.merkle_root,
-            Err(_) => return Ok(None),
+        let Ok(signed) = RootSignature::parse(signature) else {
+            return Ok(None);
         };
+        let root = signed.merkle_root;
         let listed: BTreeSet<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
         let is_checkpoint = |path: &&&str| layout::is_checkpoint(path);
         let on_disk = checkpoint_names(vault)?;
@@ -122,6 +123,7 @@ impl Standing {
             seal: NewSeal {
                 root,
                 signature: recalled.signature,
+                signed_at: signed.signed_at_utc.parse().ok(),
             },
             names: recalled.names,
             recalled: true,
@@ -186,8 +188,16 @@ impl Standing {
                 return Err(refusal.expect("it vouches for nothing"));
             }
         }
-        // Of a vault without a mark an interrupted writer leaves files that contradict each other.
         let is_marked = keys.history.is_some();
+        let signer = judged.key_id.and_then(|id| keys.registry.get(&id));
+        if let Some(entry) = signer.filter(|entry| !is_marked && !may_sign(&entry.roles)) {
+            let reason = format!(
+                "it is signed by key {}, which has neither the role 'root' nor 'attestation'",
+                entry.key_id
+            );
+            return Err(VaultError::SealNotCounting { reason });
+        }
+        // Of a vault without a mark an interrupted writer leaves files that contradict each other.
         let error = |finding: &&Finding| finding.severity == Severity::Error;
         if let Some(finding) = judged.findings.iter().find(error).filter(|_| is_marked) {
             return Err(VaultError::SealContradiction {
@@ -211,6 +221,7 @@ impl Standing {
             seal: NewSeal {
                 root: judged.root.expect("it is of something"),
                 signature: texts.signature_digest().expect("it was read"),
+                signed_at: judged.signed_at_utc.and_then(|text| text.parse().ok()),
             },
             names: Names::Unknown,
             recalled: false,

@@ -64,6 +64,7 @@ impl Sequencer {
             last_event: self.events.last().map(|seen| seen.id),
             tree: self.tree,
             roots: self.roots,
+            leaves: self.leaves,
             files: self.files,
             gaps,
             findings: self.findings,

@@ -1,0 +1,69 @@
+//! A state that somebody put in the place of a vault by hand, taken for what is there from now on.
+
+use provara_core::finding::Report;
+use provara_core::verify::report;
+
+use super::list::Remembered;
+use super::record::place_of;
+use super::set::{GivenUp, set_to};
+use super::store::{Store, Unusable};
+use crate::error::VaultError;
+use crate::vault::Vault;
+use crate::verify::VerifyOptions;
+
+/// What came of accepting a vault as it is.
+#[derive(Debug)]
+pub struct Acceptance {
+    /// The verification, which memory had no part in. What does not verify is not accepted.
+    pub report: Report,
+    /// What was remembered at the vault's paths.
+    pub before: Vec<Remembered>,
+    /// What is remembered there now; nothing, where the vault does not verify.
+    pub now: Option<Remembered>,
+    /// What of `before` is not continued by what is there.
+    pub given_up: Vec<GivenUp>,
+}
+
+impl Vault {
+    /// Verifies the vault and remembers it as it is, whatever this machine remembered of its path: for an
+    /// owner who has put it there, or has looked.
+    ///
+    /// # Errors
+    /// As [`Vault::verify`]; [`VaultError::Memory`] where nothing can be kept, or no seal covers anything.
+    pub fn accept(&self) -> Result<Acceptance, VaultError> {
+        let silent = self.clone().with_memory(false);
+        let mut alone = silent.examine_alone(&VerifyOptions::default())?;
+        let (log, sealed) = (alone.log.take(), alone.sealed);
+        let report = report(alone.verdict, alone.findings, alone.notes, false);
+        let remembered = || -> Result<Vec<Remembered>, Unusable> {
+            let store = Store::open(self.state_directory(), Some(self.path()))?;
+            let found = store.into_iter().flat_map(|store| {
+                let known = self.known_paths().into_iter();
+                known.filter_map(move |path| store.recall(&path).ok().flatten())
+            });
+            Ok(found.map(|record| Remembered::of(&record)).collect())
+        };
+        let mut acceptance = Acceptance {
+            report,
+            before: remembered()?,
+            now: None,
+            given_up: Vec::new(),
+        };
+        if acceptance.report.is_valid() {
+            let nothing = || VaultError::Memory {
+                reason: "no seal covers the vault, and only what a seal covers is remembered"
+                    .to_owned(),
+            };
+            let (seal, _, length) = sealed.ok_or_else(nothing)?;
+            let log = log.ok_or_else(nothing)?;
+            let length = usize::try_from(length)
+                .unwrap_or(usize::MAX)
+                .min(log.bytes().len());
+            acceptance.given_up = set_to(self, &log.bytes()[..length], seal)?.given_up;
+            let own = place_of(self.path());
+            let now = remembered()?;
+            acceptance.now = now.into_iter().find(|it| place_of(&it.path) == own);
+        }
+        Ok(acceptance)
+    }
+}
