@@ -297,6 +297,7 @@ fn clocks_that_went_backwards_are_told_once() {
             ts_logical: 1,
             timestamp: timestamp.parse().unwrap(),
             seal: None,
+            after: None,
         };
         log.extend(early.sign(&fixture.keyfile.keys()[0]).unwrap().line);
     }

@@ -161,6 +161,11 @@ impl FileLayer for Watched {
         SystemFiles.rename(temporary, target)
     }
 
+    fn rename_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.note(Step::Rename(to.to_owned(), std::fs::read(from)?));
+        SystemFiles.rename_file(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         SystemFiles.remove(path)
     }
