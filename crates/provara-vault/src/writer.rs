@@ -51,10 +51,10 @@ use crate::check;
 use crate::clock;
 use crate::error::{Context, VaultError};
 use crate::index::LogIndex;
+use crate::intent::settle;
 use crate::keyfile;
 use crate::layout;
 use crate::lock::lock_log;
-use crate::merge::intent::settle;
 use crate::seal::{Names, NewSeal, Staged, leftovers, remove_leftover, set_entry, sync_all_names};
 use crate::snapshot::LogSnapshot;
 use crate::tail::{Kept, TailCache};
@@ -124,7 +124,7 @@ impl<'v> LogWriter<'v> {
     fn open_cached(vault: &'v Vault, keyfile: Option<&Keyfile>) -> Result<Self, VaultError> {
         let path = vault.inner_file(layout::LOG)?;
         let log = lock_log(&path, vault.lock_timeout())?;
-        let mut notes = settle(vault, &log)?;
+        let (log, mut notes) = settle(vault, log)?;
         let texts = SealTexts::read(vault)?;
         let entries = texts.entries()?;
         let leftovers = leftovers(vault.path(), &entries)?;

@@ -42,7 +42,7 @@ use store::{Lock, Store, Unusable};
 pub use accept::Acceptance;
 pub use list::{Remembered, Which, default_state_directory, forget, remembered};
 pub use set::GivenUp;
-pub(crate) use set::{Set, set};
+pub(crate) use set::set;
 pub(crate) use sighting::{Sealed, sealed};
 
 /// How many bytes of a leaf are kept: enough to find it again.

@@ -211,6 +211,8 @@ impl Standing {
             });
         }
         notes.extend(keys.note());
+        // The manifest may be of an earlier state than the file.
+        set_entry(&mut entries, super::entry(layout::KEYS, &keys.texts[0]));
         for found in unlisted {
             notes.push(format!("{} was not in the seal yet; it now is", found.path));
             set_entry(&mut entries, found);
