@@ -4,7 +4,7 @@
 //! Only of a marked vault: there the keys follow from signed events alone and never from the file that lists
 //! them, which whoever can write the vault's files can change.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::id::{EventId, KeyId};
 use crate::json::Value;
@@ -200,7 +200,7 @@ pub struct KeyHistory {
     base: KeyRegistry,
     /// The events that took effect, in order.
     changes: Vec<KeyEvent>,
-    spans: HashMap<KeyId, Span>,
+    spans: BTreeMap<KeyId, Span>,
     unvouched: Option<KeyId>,
 }
 
@@ -348,7 +348,7 @@ fn first_adoption(events: &[KeyEvent], genesis: Option<&KeyEvent>) -> Option<(us
 
 /// The key events of a log in order, as far as they take effect.
 struct Walk {
-    spans: HashMap<KeyId, Span>,
+    spans: BTreeMap<KeyId, Span>,
     changes: Vec<KeyEvent>,
     /// The adoptions by a key that counted at their place.
     adoptions: Vec<usize>,

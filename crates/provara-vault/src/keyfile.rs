@@ -6,14 +6,15 @@ use std::path::Path;
 
 use provara_core::id::KeyId;
 use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, Keyfile, SigningKey};
+use provara_core::mark::may_sign;
 use zeroize::Zeroizing;
 
 use crate::error::{Context, VaultError};
 use crate::layout;
 use crate::seal::open_regular;
 
-/// The roles whose keys sign events.
-const SIGNING_ROLES: [&str; 2] = ["root", "attestation"];
+/// Why a key signs nothing that is neither unknown nor revoked.
+const NO_ROLE: &str = "has neither the role 'root' nor 'attestation'";
 
 /// The longest keyfile that is read, in bytes: a device in its place would never end.
 const MAX_KEYFILE: u64 = 1 << 20;
@@ -62,8 +63,8 @@ pub fn read_keyfile(path: &Path) -> Result<Keyfile, VaultError> {
     })
 }
 
-/// Chooses the key that signs: `wanted` if it is given, else the keyfile's first key that the vault
-/// knows as active in a role that signs. `revoked` tells what the log says beyond `keys.json`.
+/// Chooses the key that signs: `wanted` if it is given, else the keyfile's first key that may. A key may if
+/// the vault knows it as active in a role that signs. `revoked` tells what the log says beyond `keys.json`.
 pub(crate) fn choose<'k>(
     keyfile: &'k Keyfile,
     registry: &KeyRegistry,
@@ -77,6 +78,11 @@ pub(crate) fn choose<'k>(
             .ok_or(VaultError::KeyUnknown { key_id })?;
         if !active(entry) {
             return Err(VaultError::KeyRevoked { key_id });
+        }
+        if !may_sign(&entry.roles) {
+            return Err(VaultError::NoSigningKey {
+                reasons: vec![format!("{key_id} {NO_ROLE}")],
+            });
         }
         return keyfile
             .get(&key_id)
@@ -95,15 +101,9 @@ pub(crate) fn choose<'k>(
             key_ids: keyfile.key_ids().collect(),
         });
     }
-    let signs = |entry: &KeyEntry| {
-        entry
-            .roles
-            .iter()
-            .any(|role| SIGNING_ROLES.contains(&role.as_str()))
-    };
     if let Some((key, _)) = known
         .iter()
-        .find(|(_, entry)| active(entry) && signs(entry))
+        .find(|(_, entry)| active(entry) && may_sign(&entry.roles))
     {
         return Ok(key);
     }
@@ -115,11 +115,7 @@ pub(crate) fn choose<'k>(
     let reasons = known
         .iter()
         .map(|(_, entry)| {
-            let why = if active(entry) {
-                "has no role that signs"
-            } else {
-                "is revoked"
-            };
+            let why = if active(entry) { NO_ROLE } else { "is revoked" };
             format!("{} {why}", entry.key_id)
         })
         .collect();
@@ -176,7 +172,11 @@ mod tests {
             .map(SigningKey::key_id)
         };
         assert_eq!(pick(&[9, 1, 2, 3], None).unwrap(), key(3).key_id());
-        assert_eq!(pick(&[2, 3], Some(2)).unwrap(), key(2).key_id());
+        assert_eq!(pick(&[2, 3], Some(3)).unwrap(), key(3).key_id());
+        assert!(matches!(
+            pick(&[2, 3], Some(2)),
+            Err(VaultError::NoSigningKey { .. })
+        ));
         assert!(matches!(
             pick(&[9], None),
             Err(VaultError::KeyfileForeign { .. })

@@ -68,13 +68,18 @@ impl Keys {
             reason: reason.to_owned(),
         })?;
         match history {
-            Some(history) => Self::introduced(vault, history, index.lines),
+            Some(history) => Self::introduced(vault, entries, history, index.lines),
             None => Self::listed(vault, entries, index.key_events_from(sealed)),
         }
     }
 
     /// The keys that signed events introduce.
-    fn introduced(vault: &Vault, history: KeyHistory, events: u64) -> Result<Self, VaultError> {
+    fn introduced(
+        vault: &Vault,
+        entries: &[FileEntry],
+        history: KeyHistory,
+        events: u64,
+    ) -> Result<Self, VaultError> {
         let (listed, text) = read_registry_text(vault)?;
         if !history.texts().any(|(_, said)| said == text) {
             let is_new = |id| history.public_key(id).is_none();
@@ -92,8 +97,14 @@ impl Keys {
             });
         }
         let registry = history.registry_after(events);
+        let is_listed = entries.contains(&FileEntry {
+            path: layout::KEYS.to_owned(),
+            sha256: Digest::of(&text),
+            size: text.len() as u64,
+        });
         Ok(Self {
-            lag: registry.to_json() != text,
+            // The manifest may be of an earlier state, though the file is not.
+            lag: !is_listed || registry.to_json() != text,
             registry,
             history: Some(history),
             texts: vec![text],

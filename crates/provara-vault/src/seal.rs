@@ -401,8 +401,8 @@ pub(crate) fn sync_names(layer: &dyn FileLayer, path: &Path) -> Result<Names, Va
 /// Makes the names of everything that a seal covers and a writer renames durable, where the file system
 /// can: a seal that an event names must not be undone by a loss of power while that event stays.
 pub(crate) fn sync_all_names(vault: &Vault) -> Result<Names, VaultError> {
-    let mut names = Names::Durable;
-    for directory in ["", "identity", "events", layout::CHECKPOINTS] {
+    let mut names = sync_names(vault.layer(), vault.path())?;
+    for directory in ["identity", "events", layout::CHECKPOINTS] {
         let path = vault.path().join(directory);
         if directory != layout::CHECKPOINTS || path.is_dir() {
             names = names.and(sync_names(vault.layer(), &path)?);

@@ -1,21 +1,26 @@
 //! The writer: one per vault at a time, and the order in which it changes files.
 //!
-//! 1. Take the lock on the log. Compare log, keys and seal; refuse a log that is broken inside or
-//!    that is not the one that was sealed. *Nothing has changed yet.*
-//! 2. Build and sign the event. Write the new seal (and `keys.json`, if keys change) to temporary
-//!    files and sync them. A full or read-only disk shows here, before the log is touched. *A crash
-//!    leaves at most temporary files.*
+//! 1. Take the lock on the log. Judge the seal over log, keys and files; refuse a log that is broken
+//!    inside, and one that the seal vouches for neither as it is nor as what it goes on from. In a marked
+//!    vault sync the directories: the seal that stands there is going to be named. *Nothing has changed
+//!    yet, and no loss of power takes that seal away again.*
+//! 2. Build and sign the event, which names that seal. Write the new seal (and `keys.json`, if keys
+//!    change) to temporary files and sync them. A full or read-only disk shows here, before the log is
+//!    touched. *A crash leaves at most temporary files.*
 //! 3. Move a torn tail, if there is one, to a durable file outside the vault, and cut it off.
 //! 4. Write the line in one write and `fdatasync` the log. *A crash leaves the line whole, in part,
-//!    or not at all, and the seal as it was: it lags, never leads.* After a failed write or sync the
-//!    log is cut back: the pages of a failed sync count as clean and would never reach the disk.
+//!    or not at all, and the seal as it was: it lags, never leads, and the line names it.* After a failed
+//!    write or sync the log is cut back: the pages of a failed sync count as clean and would never reach
+//!    the disk.
 //! 5. Rename the temporary files into place: `keys.json`, sync of its directory, `manifest.json`,
-//!    `merkle_root.txt`, `manifest.sig`, sync of the vault's directory. *A crash leaves an old seal
-//!    that lags, or parts of both, which the next writer renews.*
+//!    `merkle_root.txt`, `manifest.sig`, sync of the vault's directory. *A crash leaves any of them old or
+//!    new. Whichever `manifest.sig` is there, the log goes on from what it covers, and the next writer
+//!    renews the rest.*
 //! 6. Acknowledge.
 //!
 //! A failed sync stops a writer for good: what is on the disk is then unknown to it. The next writer
-//! starts from what it reads.
+//! starts from what it reads. Where a file system syncs no directories at all, events name no seal: one
+//! that a loss of power undoes would leave a log that nothing vouches for.
 
 mod batch;
 mod payload;
@@ -31,7 +36,7 @@ use std::sync::Arc;
 use provara_core::canonical::{MAX_SAFE_INTEGER, write_string};
 use provara_core::content::Place;
 use provara_core::event::Draft;
-use provara_core::history::{KeyEvent, KeyHistory, Standing as KeyStanding};
+use provara_core::history::{KeyEvent, KeyHistory};
 use provara_core::id::{Digest, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
 use provara_core::manifest::{FileEntry, merkle_root};
@@ -93,9 +98,11 @@ impl<'v> LogWriter<'v> {
     /// Takes the lock and looks at the log, the keys and the seal.
     ///
     /// # Errors
-    /// [`VaultError::Locked`], [`VaultError::BrokenLog`], [`VaultError::SealContradiction`],
-    /// [`VaultError::Structure`], or [`VaultError::Io`]; the vault is unchanged, but for a merge that
-    /// was interrupted and is completed first.
+    /// [`VaultError::Locked`], [`VaultError::BrokenLog`]; [`VaultError::SealAbsent`],
+    /// [`VaultError::SealNotCounting`], [`VaultError::SealOfOther`] or [`VaultError::SealContradiction`]
+    /// for a seal from which nothing goes on; [`VaultError::Structure`], [`VaultError::Sync`] or
+    /// [`VaultError::Io`]. The vault is unchanged, but for a merge that was interrupted and is completed
+    /// first.
     pub fn open(vault: &'v Vault) -> Result<Self, VaultError> {
         Self::open_cached(vault, None)
     }
@@ -275,9 +282,6 @@ impl<'v> LogWriter<'v> {
         if let Some(log) = &log {
             let registry = changed.as_ref().map_or(&self.registry, |keys| &keys.0);
             check::candidate(log, &event.line, registry)?;
-        }
-        if let Some((_, Some(history))) = &changed {
-            refuse_signer(history, key.key_id(), self.index.lines + 1)?;
         }
         let mut entries = self.entries.clone();
         let mut staged = Staged::new(self.vault.layer());
@@ -528,18 +532,6 @@ impl<'v> LogWriter<'v> {
 const NAMELESS: &str = "the file system cannot make the names in a directory durable, so events name no \
     seal: who can write the vault's files can then take an actor's last events away before the next seal \
     (provara doctor tells more)";
-
-/// Refuses a key that may not seal what stands after `events` events.
-fn refuse_signer(history: &KeyHistory, key_id: KeyId, events: u64) -> Result<(), VaultError> {
-    match history.standing(&key_id, events) {
-        KeyStanding::Counts => Ok(()),
-        KeyStanding::Revoked => Err(VaultError::KeyRevoked { key_id }),
-        KeyStanding::NotIntroduced | KeyStanding::NotYet => Err(VaultError::KeyUnknown { key_id }),
-        KeyStanding::NoRole => Err(VaultError::NoSigningKey {
-            reasons: vec![format!("{key_id} has no role that signs")],
-        }),
-    }
-}
 
 /// The manifest's entry of a log of `size` bytes that went through `hasher`.
 fn log_entry(hasher: &Sha256, size: u64) -> FileEntry {

@@ -174,11 +174,11 @@ fn a_reader_amid_an_append_verifies_what_is_sealed() {
         let expected = format!("{beyond} bytes beyond, {whole} are");
         assert!(said.contains(&expected), "{said}");
     }
-    // The same with nobody at work is a seal that does not fit.
+    // The same with nobody at work is a seal that lags.
     writer.set_len((sealed + whole) as u64).unwrap();
     writer.unlock().unwrap();
     let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
-    assert_eq!(codes(&report), ["PROVARA_E011"]);
+    assert_eq!(codes(&report), ["PROVARA_W001"]);
 }
 
 #[test]

@@ -15,7 +15,10 @@ use provara_vault::{
 
 /// A vault with two events, and a copy of it; each then has events of its own.
 fn diverged() -> (Fixture, Vault) {
-    let fixture = Fixture::new();
+    diverged_from(Fixture::new())
+}
+
+fn diverged_from(fixture: Fixture) -> (Fixture, Vault) {
     let other = fixture.outside().join("copy");
     fixture
         .vault
@@ -282,7 +285,7 @@ fn with_own_key(vault: &Vault, keyfile: &Keyfile) -> (SigningKey, Keyfile) {
 
 #[test]
 fn a_key_that_the_other_side_wrote_into_its_list_is_not_trusted() {
-    let (fixture, other) = diverged();
+    let (fixture, other) = diverged_from(Fixture::unmarked(false));
     let (key, own) = with_own_key(&other, &fixture.keyfile);
     other.append(&note("intruder", "hello"), &own).unwrap();
     let report = other.verify(&VerifyOptions::default()).unwrap();

@@ -121,10 +121,7 @@ fn whole_events_beyond_the_seal_are_kept() {
     let line = next_line(&fixture, &note("a", "unsealed"));
     extend(&fixture, &line);
     let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
-    assert_eq!(codes(&report), ["PROVARA_E011"], "a seal that lags at rest");
-    let message = &report.findings()[0].message;
-    assert!(message.contains("longer than when"), "{message}");
-    assert!(message.contains("are what was sealed"), "{message}");
+    assert_eq!(codes(&report), ["PROVARA_W001"], "a seal that lags at rest");
     let receipt = fixture
         .vault
         .append(&note("a", "next"), &fixture.keyfile)
@@ -144,8 +141,8 @@ fn a_log_that_lost_its_end_is_told_as_shorter() {
         .unwrap();
     fs::write(fixture.vault.log_path(), sealed).unwrap();
     let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
-    assert_eq!(codes(&report), ["PROVARA_E011"]);
-    let message = &report.findings()[0].message;
+    assert_eq!(codes(&report), ["PROVARA_E015", "PROVARA_E011"]);
+    let message = &report.findings()[1].message;
     assert!(message.contains("shorter than when"), "{message}");
     assert!(message.contains("no chain has a gap"), "{message}");
     assert!(message.contains("at the end of chains"), "{message}");
@@ -153,7 +150,8 @@ fn a_log_that_lost_its_end_is_told_as_shorter() {
 
 #[test]
 fn what_is_said_of_a_log_of_another_size_is_what_is_known() {
-    let fixture = Fixture::new();
+    // In a marked vault a log that goes on from its seal has no such finding.
+    let fixture = Fixture::unmarked(false);
     for (actor, text) in [("a", "1"), ("b", "2"), ("a", "3"), ("a", "4"), ("b", "5")] {
         fixture
             .vault

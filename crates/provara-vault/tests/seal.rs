@@ -5,8 +5,7 @@ mod common;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use common::{Fixture, codes, note, picture, remove_seal, request, strict};
-use provara_core::id::Digest;
+use common::{Fixture, codes, note, picture, remove_seal, request, reseal, strict};
 use provara_core::verify::files::REQUIRED;
 use provara_vault::{InitOptions, VaultError, VerifyOptions};
 
@@ -68,8 +67,8 @@ fn what_no_seal_could_make_valid_is_not_sealed() {
 }
 
 #[test]
-fn without_a_key_the_signature_goes_stale() {
-    let fixture = Fixture::new();
+fn without_a_key_the_signature_goes_stale_and_writers_refuse_it() {
+    let fixture = Fixture::unmarked(false);
     let signature = fs::read(fixture.file("manifest.sig")).unwrap();
     fs::write(fixture.file("artifacts/cas/blob"), b"blob").unwrap();
     let receipt = fixture.vault.manifest(None).unwrap();
@@ -78,15 +77,18 @@ fn without_a_key_the_signature_goes_stale() {
     let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
     assert!(report.is_valid());
     assert_eq!(codes(&report), ["PROVARA_W001"]);
-    let receipt = fixture
+    let before = picture(fixture.vault.path());
+    let error = fixture
+        .vault
+        .append(&note("a", "x"), &fixture.keyfile)
+        .unwrap_err();
+    assert!(matches!(error, VaultError::SealOfOther(_)), "{error}");
+    assert_eq!(picture(fixture.vault.path()), before);
+    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    fixture
         .vault
         .append(&note("a", "x"), &fixture.keyfile)
         .unwrap();
-    assert!(
-        receipt.notes[0].contains("of another seal"),
-        "{:?}",
-        receipt.notes
-    );
     assert_eq!(strict_codes(&fixture), Vec::<String>::new());
 }
 
@@ -319,11 +321,16 @@ fn files_of_any_size_are_found_and_not_read() {
     fs::create_dir_all(checkpoint.parent().unwrap()).unwrap();
     blow_up(&checkpoint, huge);
     assert_eq!(strict_codes(&fixture), ["PROVARA_E302"]);
-    fixture
+    // A seal that does not list it would be of another state than the one with it.
+    let error = fixture
         .vault
         .append(&note("a", "x"), &fixture.keyfile)
-        .unwrap();
-    assert_eq!(strict_codes(&fixture), ["PROVARA_E302"]);
+        .unwrap_err();
+    let named = |file: &str| file == "checkpoints/0000000001.chk";
+    assert!(
+        matches!(&error, VaultError::SealContradiction { file, .. } if named(file)),
+        "{error}"
+    );
 }
 
 #[test]
@@ -435,7 +442,7 @@ fn a_checkpoint_of_a_longer_log_shows_that_events_are_gone() {
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
     remove_seal(&fixture.vault);
     fixture.vault.new_seal(Some(&fixture.keyfile)).unwrap();
-    assert_eq!(strict_codes(&fixture), ["PROVARA_E009"]);
+    assert_eq!(strict_codes(&fixture), ["PROVARA_E009", "PROVARA_E015"]);
 }
 
 #[test]
@@ -448,10 +455,7 @@ fn a_checkpoint_is_not_made_of_a_log_that_does_not_verify() {
     fs::write(fixture.vault.log_path(), &other).unwrap();
     // No command seals such a log; whoever can write the vault's files can.
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
-    let manifest = fs::read_to_string(fixture.file("manifest.json")).unwrap();
-    let [sealed, forged] = [&log[..], other.as_bytes()].map(|log| Digest::of(log).to_string());
-    let manifest = manifest.replace(&sealed, &forged);
-    fs::write(fixture.file("manifest.json"), manifest).unwrap();
+    reseal(&fixture.vault, &fixture.keyfile.keys()[0]);
     let before = picture(fixture.vault.path());
     let error = fixture
         .vault

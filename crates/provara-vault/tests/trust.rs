@@ -6,16 +6,19 @@ mod common;
 use std::fs;
 
 use common::disk::{EIO, Failing};
-use common::{Fixture, copy, note, picture, rotation, verifies};
+use common::{Fixture, codes, copy, note, picture, rotation, verifies};
 use provara_core::canonical::jcs;
 use provara_core::json::{self, Value};
 use provara_core::keys::{KeyRegistry, KeyStatus, Keyfile, SigningKey};
-use provara_vault::{MergeOptions, MergeRefusal, Vault, VaultError};
+use provara_vault::{MergeOptions, MergeRefusal, Vault, VaultError, VerifyOptions};
 
 const KEYS: &str = "identity/keys.json";
 const SEAL: [&str; 3] = ["manifest.json", "merkle_root.txt", "manifest.sig"];
 
-fn read(vault: &Vault, files: &[&str]) -> Vec<(String, Vec<u8>)> {
+/// Files of a vault and their content.
+type Contents = Vec<(String, Vec<u8>)>;
+
+fn read(vault: &Vault, files: &[&str]) -> Contents {
     let content = |file: &&str| fs::read(vault.path().join(file)).unwrap();
     files
         .iter()
@@ -98,25 +101,59 @@ fn the_seal_from_before_a_rotation_lets_no_key_in() {
     }
 }
 
+/// A vault after a rotation: with the seals and the lists of keys before it and after each of its events.
+fn rotated(fixture: &Fixture, new: &SigningKey) -> [Vec<Contents>; 2] {
+    let files = [&SEAL[..], &[KEYS]];
+    let mut states = files.map(|files| vec![read(&fixture.vault, files)]);
+    let (root, quorum) = fixture.root_and_quorum();
+    for event in rotation(root, new, quorum) {
+        fixture.vault.append(&event, &fixture.keyfile).unwrap();
+        for (states, files) in states.iter_mut().zip(files) {
+            states.push(read(&fixture.vault, files));
+        }
+    }
+    states
+}
+
 #[test]
 fn a_writer_goes_on_from_every_state_that_a_rotation_leaves() {
+    let new = SigningKey::from_seed(&[5; 32]);
+    let renewed = Keyfile::new(vec![new.clone()]);
+    for taken_in in 0..=2 {
+        let fixture = Fixture::with_quorum();
+        let [seals, keys] = rotated(&fixture, &new);
+        write(&fixture.vault, &seals[1]);
+        write(&fixture.vault, &keys[taken_in]);
+        let receipt = fixture.vault.append(&note("a", "x"), &renewed).unwrap();
+        assert_eq!(receipt.key_id, new.key_id());
+        assert_eq!(verifies(&fixture.vault), 5);
+        assert_eq!(read(&fixture.vault, &[KEYS]), keys[2]);
+
+        // The promotion names the seal over the revocation, so that no older one is under it.
+        let fixture = Fixture::with_quorum();
+        let [seals, keys] = rotated(&fixture, &new);
+        write(&fixture.vault, &seals[0]);
+        write(&fixture.vault, &keys[taken_in]);
+        let before = picture(fixture.vault.path());
+        let error = fixture.vault.append(&note("a", "x"), &renewed).unwrap_err();
+        assert!(matches!(error, VaultError::SealOfOther(_)), "{error}");
+        assert_eq!(picture(fixture.vault.path()), before);
+    }
+}
+
+#[test]
+fn without_a_mark_too_a_writer_goes_on_from_every_state_that_a_rotation_leaves() {
     let new = SigningKey::from_seed(&[5; 32]);
     // Whether the promoted key was listed before, by hand.
     for listed in [false, true] {
         for taken_in in 0..=2 {
-            let fixture = Fixture::with_quorum();
+            let fixture = Fixture::unmarked(true);
             if listed {
                 edit_keys(&fixture.vault, |registry| add_key(registry, &new));
                 fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
             }
-            let seal = read(&fixture.vault, &SEAL);
-            let mut keys = vec![read(&fixture.vault, &[KEYS])];
-            let (root, quorum) = fixture.root_and_quorum();
-            for event in rotation(root, &new, quorum) {
-                fixture.vault.append(&event, &fixture.keyfile).unwrap();
-                keys.push(read(&fixture.vault, &[KEYS]));
-            }
-            write(&fixture.vault, &seal);
+            let [seals, keys] = rotated(&fixture, &new);
+            write(&fixture.vault, &seals[0]);
             write(&fixture.vault, &keys[taken_in]);
             let renewed = Keyfile::new(vec![new.clone()]);
             let receipt = fixture.vault.append(&note("a", "x"), &renewed).unwrap();
@@ -129,7 +166,7 @@ fn a_writer_goes_on_from_every_state_that_a_rotation_leaves() {
 
 #[test]
 fn a_list_of_keys_in_another_form_is_kept_unless_a_rotation_was_torn_in_two() {
-    let fixture = Fixture::with_quorum();
+    let fixture = Fixture::unmarked(true);
     let new = SigningKey::from_seed(&[5; 32]);
     let mut compact = read(&fixture.vault, &[KEYS]);
     compact[0].1 = jcs(&json::parse(&compact[0].1).unwrap()).unwrap();
@@ -195,14 +232,15 @@ fn interrupt(vault: &Vault, merged: &Vault) {
 
 #[test]
 fn an_intent_lets_no_key_in() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::unmarked(false);
     let stranger = SigningKey::from_seed(&[77; 32]);
     let forged = copy(&fixture.vault, &fixture.outside().join("forged"));
     edit_keys(&forged, |registry| add_key(registry, &stranger));
     let own = Keyfile::new(vec![stranger]);
     forged.manifest(Some(&own)).unwrap();
     forged.append(&note("intruder", "hello"), &own).unwrap();
-    verifies(&forged);
+    let report = forged.verify(&VerifyOptions::default()).unwrap();
+    assert!(report.is_valid(), "{:?}", report.findings());
     let before = read(&fixture.vault, &[&SEAL[..], &[KEYS]].concat());
     interrupt(&fixture.vault, &forged);
     let log = fixture.log();
@@ -216,7 +254,7 @@ fn an_intent_lets_no_key_in() {
     assert_eq!(fixture.log(), log);
 
     // A seal of the vault's own key over the same is one that it let in itself.
-    let fixture = Fixture::new();
+    let fixture = Fixture::unmarked(false);
     let trusting = copy(&fixture.vault, &fixture.outside().join("trusting"));
     edit_keys(&trusting, |registry| add_key(registry, &own.keys()[0]));
     trusting.manifest(Some(&fixture.keyfile)).unwrap();
@@ -269,7 +307,7 @@ fn a_merge_that_a_promoted_key_signs_is_completed_wherever_it_is_interrupted() {
 
 #[test]
 fn a_merge_does_not_sign_with_a_key_that_it_only_begins_to_trust() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::unmarked(false);
     let other = copy(&fixture.vault, &fixture.outside().join("other"));
     let stranger = SigningKey::from_seed(&[77; 32]);
     edit_keys(&other, |registry| add_key(registry, &stranger));
@@ -290,5 +328,6 @@ fn a_merge_does_not_sign_with_a_key_that_it_only_begins_to_trust() {
     let both = Keyfile::new(vec![stranger, fixture.keyfile.keys()[0].clone()]);
     let receipt = fixture.vault.merge(&other, &both, &options).unwrap();
     assert_eq!(receipt.signed_by, Some(fixture.receipt.root_key_id));
-    verifies(&fixture.vault);
+    let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
+    assert_eq!(codes(&report), ["PROVARA_W009"], "for good");
 }

@@ -8,6 +8,11 @@
 //! The order of changes is that of single appends but for the seal, which is prepared after the
 //! groups that it covers are durable: it lags, never leads. A crash leaves whole events beyond the
 //! seal, and perhaps a torn tail, which the next writer takes up as it does after any other crash.
+//!
+//! Which seal events name: of each actor's events that are placed between two seals the first names the
+//! one before them, and the others reach it through their chain. A seal is made only when every event that
+//! has its place is in the log and durable, and no event is placed before that seal is. So whichever
+//! `manifest.sig` a crash leaves, the events that it does not cover name it and no other.
 
 mod pipeline;
 
@@ -470,6 +475,8 @@ impl BatchWriter<'_> {
 
     fn renew_seal(&mut self, key_id: KeyId) -> Result<Digest, VaultError> {
         let writer = &mut self.writer;
+        // An event beyond this seal would name the one before it.
+        debug_assert!(self.queue.is_empty() && self.handed == writer.index.len);
         let key = self.keyfile.get(&key_id).expect("chosen from the keyfile");
         let mut entries = writer.entries.clone();
         let mut staged = Staged::new(writer.vault.layer());

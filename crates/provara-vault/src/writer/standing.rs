@@ -12,6 +12,7 @@ use provara_core::finding::{Code, Finding, Severity};
 use provara_core::history::KeyEventKind;
 use provara_core::id::{Digest, KeyId};
 use provara_core::manifest::{FileEntry, RootSignature, merkle_root};
+use provara_core::mark::may_sign;
 use provara_core::verify::files::{DiskEntry, SealFiles};
 use provara_core::verify::seal::{KeysOf, SealCase, SealJudgement, SealStanding, judge};
 use sha2::{Digest as _, Sha256};
@@ -186,8 +187,16 @@ impl Standing {
                 return Err(refusal.expect("it vouches for nothing"));
             }
         }
-        // Of a vault without a mark an interrupted writer leaves files that contradict each other.
         let is_marked = keys.history.is_some();
+        let signer = judged.key_id.and_then(|id| keys.registry.get(&id));
+        if let Some(entry) = signer.filter(|entry| !is_marked && !may_sign(&entry.roles)) {
+            let reason = format!(
+                "it is signed by key {}, which has neither the role 'root' nor 'attestation'",
+                entry.key_id
+            );
+            return Err(VaultError::SealNotCounting { reason });
+        }
+        // Of a vault without a mark an interrupted writer leaves files that contradict each other.
         let error = |finding: &&Finding| finding.severity == Severity::Error;
         if let Some(finding) = judged.findings.iter().find(error).filter(|_| is_marked) {
             return Err(VaultError::SealContradiction {

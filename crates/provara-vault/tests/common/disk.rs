@@ -1,13 +1,15 @@
-//! A disk that fails.
+//! Disks that fail, that cannot do everything, and that tell what was done to them.
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use provara_vault::layer::{FileLayer, SystemFiles, Temporary};
 
+pub const EINVAL: i32 = 22;
 pub const ENOSPC: i32 = 28;
 pub const EIO: i32 = 5;
 
@@ -93,5 +95,76 @@ impl FileLayer for Failing {
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         self.step()?;
         SystemFiles.sync_directory(directory)
+    }
+}
+
+/// A change that reached the files, or the order to make changes durable.
+#[derive(Debug, Clone)]
+pub enum Step {
+    Append(Vec<u8>),
+    SyncLog,
+    Rename(PathBuf, Vec<u8>),
+    SyncDirectory(PathBuf),
+}
+
+/// The system's files, with a record of what a writer does that takes nothing back; perhaps without
+/// directories that can be synced.
+#[derive(Debug, Default)]
+pub struct Watched {
+    pub steps: Mutex<Vec<Step>>,
+    pub no_directories: bool,
+}
+
+impl Watched {
+    fn note(&self, step: Step) {
+        self.steps.lock().unwrap().push(step);
+    }
+}
+
+impl FileLayer for Watched {
+    fn append(&self, log: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.note(Step::Append(bytes.to_vec()));
+        SystemFiles.append(log, path, bytes)
+    }
+
+    fn truncate(&self, log: &File, path: &Path, len: u64) -> io::Result<()> {
+        SystemFiles.truncate(log, path, len)
+    }
+
+    fn sync_data(&self, _: &File, _: &Path) -> io::Result<()> {
+        self.note(Step::SyncLog);
+        Ok(())
+    }
+
+    fn create_temporary(&self, directory: &Path, mode: u32) -> io::Result<Temporary> {
+        SystemFiles.create_temporary(directory, mode)
+    }
+
+    fn write_temporary(&self, temporary: &Temporary, bytes: &[u8]) -> io::Result<()> {
+        SystemFiles.write_temporary(temporary, bytes)
+    }
+
+    fn sync_temporary(&self, _: &Temporary) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn rename(&self, temporary: Temporary, target: &Path) -> io::Result<()> {
+        let file = temporary.file();
+        let mut bytes = vec![0; file.metadata()?.len() as usize];
+        file.read_exact_at(&mut bytes, 0)?;
+        self.note(Step::Rename(target.to_owned(), bytes));
+        SystemFiles.rename(temporary, target)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        SystemFiles.remove(path)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        if self.no_directories {
+            return Err(io::Error::from_raw_os_error(EINVAL));
+        }
+        self.note(Step::SyncDirectory(directory.to_owned()));
+        Ok(())
     }
 }

@@ -8,10 +8,12 @@ pub mod disk;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use provara_core::event::Draft;
 use provara_core::finding::Report;
-use provara_core::id::KeyId;
+use provara_core::id::{Digest, KeyId};
 use provara_core::json;
 use provara_core::keys::{Keyfile, SigningKey};
+use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
 use provara_vault::{
     AppendRequest, InitOptions, InitReceipt, Vault, VaultError, VerifyOptions, init, layout,
     read_keyfile,
@@ -53,6 +55,47 @@ impl Fixture {
         })
     }
 
+    /// A vault as version 1.1.0 made it: no event says which keys are the vault's own, and no event names
+    /// a seal.
+    pub fn unmarked(quorum: bool) -> Self {
+        let fixture = Self::with(&InitOptions {
+            quorum,
+            ..InitOptions::default()
+        });
+        let key = fixture.keyfile.keys()[0].clone();
+        let mut prev = None;
+        let mut log = Vec::new();
+        for line in fixture.log().split_inclusive(|byte| *byte == b'\n') {
+            let mut event = json::parse(line.trim_ascii_end()).unwrap().into_owned();
+            let json::Value::Object(members) = &mut event else {
+                panic!("an event is an object")
+            };
+            for (name, value) in members {
+                if let ("payload", json::Value::Object(said)) = (&**name, value) {
+                    said.retain(|(name, _)| name != "seal_policy");
+                }
+            }
+            let text = |name| event.get(name).and_then(json::Value::as_str);
+            let signed = Draft {
+                event_type: &text("type").unwrap().parse().unwrap(),
+                actor: text("actor").unwrap(),
+                namespace: text("namespace").map(|it| it.parse().unwrap()),
+                payload: event.get("payload").unwrap(),
+                prev,
+                ts_logical: event.get("ts_logical").unwrap().as_i64().unwrap() as u64,
+                timestamp: text("timestamp_utc").unwrap().parse().unwrap(),
+                seal: None,
+            }
+            .sign(&key)
+            .unwrap();
+            prev = Some(signed.id);
+            log.extend(signed.line);
+        }
+        fs::write(fixture.vault.log_path(), log).unwrap();
+        reseal(&fixture.vault, &key);
+        fixture
+    }
+
     /// The ids of the root key and of the quorum key.
     pub fn root_and_quorum(&self) -> (KeyId, KeyId) {
         let quorum = self.receipt.quorum_key_id;
@@ -90,6 +133,27 @@ impl Fixture {
     pub fn file(&self, path: &str) -> PathBuf {
         self.vault.path().join(path)
     }
+}
+
+/// Makes the seal anew over whatever stands there, by any key: what nobody but an attacker, or another tool,
+/// does by hand.
+pub fn reseal(vault: &Vault, key: &SigningKey) {
+    let files = picture(vault.path()).into_iter();
+    let files = files.filter(|(path, _, _)| path.is_file());
+    let entries = files.filter_map(|(path, _, bytes)| {
+        let path = path.strip_prefix(vault.path()).unwrap().to_str().unwrap();
+        (!layout::is_unlisted(path)).then(|| FileEntry {
+            path: path.to_owned(),
+            sha256: Digest::of(&bytes),
+            size: bytes.len() as u64,
+        })
+    });
+    let now = "2026-11-28T12:00:00Z".parse().unwrap();
+    let (manifest, root) = write_manifest(entries.collect(), now);
+    let write = |file: &str, text: &[u8]| fs::write(vault.path().join(file), text).unwrap();
+    write(layout::MANIFEST, &manifest);
+    write(layout::MERKLE_ROOT, &write_merkle_root(root));
+    write(layout::MANIFEST_SIG, &sign_root(root, key, now));
 }
 
 /// Removes the seal as a whole, as an owner does who knows why the log is another one.
