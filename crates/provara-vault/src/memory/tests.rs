@@ -55,6 +55,7 @@ impl Home {
             actor: text.to_owned(),
             namespace: None,
             confidence: None,
+            blind: false,
             key_id: None,
         };
         let silent = self.vault.clone().with_memory(false);
