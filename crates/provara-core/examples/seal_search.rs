@@ -13,9 +13,15 @@ use provara_core::json::object;
 use provara_core::keys::SigningKey;
 use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
 use provara_core::mark::{PolicyKey, SealPolicy};
+use provara_core::time::Timestamp;
 use provara_core::verify::LOG;
 use provara_core::verify::files::{DiskEntry, KEYS, SealFiles};
 use provara_core::verify::seal::{KeysOf, SealCase, judge};
+
+/// The time of a line: ten microseconds after the one before.
+fn time_of(number: usize) -> Timestamp {
+    Timestamp::from_unix_micros(1_800_000_000_000_000 + number as i64 * 10).expect("a time")
+}
 
 fn main() {
     let lines: usize = std::env::args()
@@ -42,8 +48,9 @@ fn main() {
     let mut log = Vec::with_capacity(lines * 425);
     for number in 0..lines {
         let line = format!(
-            "{{\"actor\":\"sensor\",\"n\":{number:012},\"payload\":{{\"text\":\"{}\"}},\"type\":\"com.acme.a.b\"}}\n",
-            "x".repeat(340)
+            "{{\"actor\":\"sensor\",\"n\":1{number:012},\"payload\":{{\"text\":\"{}\"}},\"timestamp_utc\":\"{}\",\"type\":\"com.acme.a.b\"}}\n",
+            "x".repeat(293),
+            time_of(number)
         );
         log.extend_from_slice(line.as_bytes());
     }
@@ -79,11 +86,20 @@ fn main() {
             (entry.path, file)
         })
         .collect();
-    let last = sealed(lines - 1).1;
-    for (what, root) in [
-        ("of the log as it is", whole),
-        ("of all but the last line", last),
-        ("of none of its states", Digest([7; 32])),
+    for (what, root, time) in [
+        ("of the log as it is", whole, time),
+        ("of its first half", sealed(lines / 2).1, time_of(lines / 2)),
+        (
+            "of its first half, with another time",
+            sealed(lines / 2).1,
+            time,
+        ),
+        (
+            "of all but the last line",
+            sealed(lines - 1).1,
+            time_of(lines),
+        ),
+        ("of none of its states", Digest([7; 32]), time),
     ] {
         for threads in [1, 2] {
             let start = Instant::now();

@@ -65,7 +65,7 @@ pub(crate) struct Step {
     actor: Box<[u8]>,
     state: Actor,
     closes: bool,
-    leaf: Digest,
+    pub(crate) leaf: Digest,
     names_seal: bool,
     pub(crate) key_event: Option<KeyEvent>,
 }

@@ -290,6 +290,7 @@ impl<'l> Staged<'l> {
         Ok(NewSeal {
             root: merkle_root,
             signature: Digest::of(&signature),
+            signed_at: Some(now),
         })
     }
 
@@ -327,6 +328,8 @@ pub(crate) struct NewSeal {
     pub(crate) root: Digest,
     /// The SHA-256 of `manifest.sig`.
     pub(crate) signature: Digest,
+    /// When it was made, if that can be read.
+    pub(crate) signed_at: Option<Timestamp>,
 }
 
 /// What is known of names in directories that were synced.

@@ -1,8 +1,8 @@
 //! The writer: one per vault at a time, and the order in which it changes files.
 //!
 //! 1. Take the lock on the log. Judge the seal over log, keys and files; refuse a log that is broken
-//!    inside, and one that the seal vouches for neither as it is nor as what it goes on from. In a marked
-//!    vault sync the directories: the seal that stands there is going to be named. *Nothing has changed
+//!    inside, one that the seal vouches for neither as it is nor as what it goes on from, and one that is
+//!    not what this machine remembers. In a marked vault sync the directories: the seal that stands there is going to be named. *Nothing has changed
 //!    yet, and no loss of power takes that seal away again.*
 //! 2. Build and sign the event, which names that seal. Write the new seal (and `keys.json`, if keys
 //!    change) to temporary files and sync them. A full or read-only disk shows here, before the log is
@@ -16,7 +16,7 @@
 //!    `merkle_root.txt`, `manifest.sig`, sync of the vault's directory. *A crash leaves any of them old or
 //!    new. Whichever `manifest.sig` is there, the log goes on from what it covers, and the next writer
 //!    renews the rest.*
-//! 6. Acknowledge.
+//! 6. Remember outside the vault what is sealed, for whoever looks at it next, and acknowledge.
 //!
 //! A failed sync stops a writer for good: what is on the disk is then unknown to it. The next writer
 //! starts from what it reads. Where a file system syncs no directories at all, events name no seal: one
@@ -24,6 +24,7 @@
 
 mod batch;
 mod payload;
+mod recollect;
 mod standing;
 
 pub use batch::{BatchOptions, BatchReceipt, BatchWriter, Rejected};
@@ -92,6 +93,8 @@ pub struct LogWriter<'v> {
     notes: Vec<String>,
     stopped: bool,
     recalled: bool,
+    /// Whether it was told that what is sealed could not be remembered.
+    forgetful: bool,
 }
 
 impl<'v> LogWriter<'v> {
@@ -101,7 +104,7 @@ impl<'v> LogWriter<'v> {
     /// [`VaultError::Locked`], [`VaultError::BrokenLog`]; [`VaultError::SealAbsent`],
     /// [`VaultError::SealNotCounting`], [`VaultError::SealOfOther`] or [`VaultError::SealContradiction`]
     /// for a seal from which nothing goes on; [`VaultError::Structure`], [`VaultError::Sync`] or
-    /// [`VaultError::Io`]. The vault is unchanged, but for a merge that was interrupted and is completed
+    /// [`VaultError::Io`]; [`VaultError::NotAsRemembered`]. The vault is unchanged, but for a merge that was interrupted and is completed
     /// first.
     pub fn open(vault: &'v Vault) -> Result<Self, VaultError> {
         Self::open_cached(vault, None)
@@ -142,6 +145,7 @@ impl<'v> LogWriter<'v> {
             Some(found) => found,
             None => Standing::read(vault, &log, &texts, entries, &mut notes)?,
         };
+        notes.extend(recollect::check(vault, &found.index, &found.seal)?);
         // The first of a writer's lines name its seal in any case: 0 stands for none that was named.
         found.index.epoch = 1;
         if found.keys.history.is_some() && found.names == Names::Unknown {
@@ -167,6 +171,7 @@ impl<'v> LogWriter<'v> {
             notes,
             stopped: false,
             recalled: found.recalled,
+            forgetful: false,
         })
     }
 
@@ -319,6 +324,7 @@ impl<'v> LogWriter<'v> {
             )
         }));
         self.notes.extend(wrapped.then(|| WRAPPED.to_owned()));
+        let leaf = step.leaf;
         self.index.take(step, length);
         self.hasher = hasher;
         if let Some((registry, history)) = changed {
@@ -326,6 +332,7 @@ impl<'v> LogWriter<'v> {
             self.history = history;
         }
         self.sealed(entries, seal, names);
+        self.recollect(&[leaf]);
         Ok(AppendReceipt {
             event_id: event.id,
             event_type: request.event_type.as_str().to_owned(),
@@ -438,6 +445,7 @@ impl<'v> LogWriter<'v> {
         }
         let names = files.publish_names().inspect_err(|_| self.stopped = true)?;
         self.sealed(entries, seal, names);
+        self.recollect(&[]);
         Ok(seal.root)
     }
 

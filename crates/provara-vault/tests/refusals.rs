@@ -414,3 +414,59 @@ fn a_key_that_is_added_counts_from_there_on() {
         );
     }
 }
+
+#[test]
+fn an_earlier_state_than_the_one_that_this_machine_wrote() {
+    for at_once in [false, true] {
+        let fixture = Fixture::new();
+        let vault = fixture.vault.clone().with_memory(true);
+        let append = |vault: &Vault| match at_once {
+            false => vault.append(&note("a", "x"), &fixture.keyfile).map(drop),
+            true => vault
+                .append_many(
+                    vec![note("a", "x"); 3],
+                    &fixture.keyfile,
+                    BatchOptions::default(),
+                )
+                .map(drop)
+                .map_err(|rejected| rejected.error),
+        };
+        append(&vault).unwrap();
+        let earlier = picture(vault.path());
+        append(&vault).unwrap();
+        let newest = picture(vault.path());
+        let put = |files: &[(std::path::PathBuf, u32, Vec<u8>)]| {
+            let files = files.iter().filter(|(path, _, _)| path.is_file());
+            files.for_each(|(path, _, bytes)| fs::write(path, bytes).unwrap());
+        };
+        put(&earlier);
+        let error = refused(&vault, &fixture.keyfile);
+        assert!(
+            matches!(error, VaultError::NotAsRemembered { .. }),
+            "{error}"
+        );
+        put(&newest);
+        append(&vault).unwrap();
+        verifies(&vault);
+        // Nothing in a vault shows that it is a whole earlier state of itself.
+        put(&earlier);
+        let elsewhere = vault.with_state_directory(fixture.outside().join("another"));
+        append(&elsewhere).unwrap();
+    }
+}
+
+#[test]
+fn what_cannot_be_remembered_is_told_once_and_stops_nobody() {
+    let fixture = Fixture::new();
+    fs::write(fixture.outside().join("file"), "").unwrap();
+    let vault = fixture
+        .vault
+        .clone()
+        .with_memory(true)
+        .with_state_directory(fixture.outside().join("file"));
+    let mut writer = LogWriter::open(&vault).unwrap();
+    let first = writer.append(&note("a", "x"), &fixture.keyfile).unwrap();
+    assert!(first.notes.iter().any(|it| it.contains("remembers")));
+    let second = writer.append(&note("a", "x"), &fixture.keyfile).unwrap();
+    assert_eq!(second.notes, Vec::<String>::new());
+}

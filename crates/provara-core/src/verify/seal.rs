@@ -357,7 +357,11 @@ fn place(
             .is_root(target, events, Digest::of(prefix), log.size)
             .then_some((events, log.size))
     });
-    let found = hint.or_else(|| {
+    let near = || {
+        let signed = signature.signed_at_utc.parse().ok()?;
+        sealed.find_near(target, case.log, low, signed)
+    };
+    let found = hint.or_else(near).or_else(|| {
         let first = memchr::memchr_iter(b'\n', &case.log[..low]).count() as u64;
         sealed.find(target, case.log, (first, low), case.threads)
     });

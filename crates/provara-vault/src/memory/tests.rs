@@ -57,6 +57,7 @@ impl Home {
             confidence: None,
             blind: false,
             key_id: None,
+            blind: false,
         };
         let silent = self.vault.clone().with_memory(false);
         silent.append(&request, &self.keyfile).unwrap();

@@ -102,6 +102,8 @@ pub struct BatchWriter<'v> {
     queue: Vec<Queued>,
     /// Written or on their way, and not sealed.
     unsealed: Vec<AppendReceipt>,
+    /// The leaves of what is durable and not sealed.
+    leaves: Vec<Digest>,
     receipts: Vec<AppendReceipt>,
     /// Made anew after an event that was appended without it.
     pipeline: Option<Pipeline>,
@@ -143,6 +145,7 @@ impl<'v> LogWriter<'v> {
             threads: available_threads(),
             queue: Vec::new(),
             unsealed: Vec::new(),
+            leaves: Vec::new(),
             receipts: Vec::new(),
             pipeline: None,
             sealed_at: Instant::now(),
@@ -428,9 +431,10 @@ impl BatchWriter<'_> {
             let refused = match result {
                 Ok(landed) => {
                     self.durable_events += landed.events;
-                    for leaf in landed.leaves {
-                        self.writer.index.tree.push(leaf);
+                    for leaf in &landed.leaves {
+                        self.writer.index.tree.push(*leaf);
                     }
+                    self.leaves.extend(landed.leaves);
                     self.writer.hasher = landed.hasher;
                     self.unsealed.extend(landed.receipts);
                     continue;
@@ -489,6 +493,7 @@ impl BatchWriter<'_> {
         let seal = staged.add_signed_seal(writer.vault.path(), entries.clone(), key)?;
         let names = staged.sync()?.publish_names()?;
         writer.sealed(entries, seal, names);
+        writer.recollect(&std::mem::take(&mut self.leaves));
         Ok(seal.root)
     }
 

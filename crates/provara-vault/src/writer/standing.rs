@@ -92,10 +92,10 @@ impl Standing {
         let Some(signature) = texts.signature.as_deref() else {
             return Ok(None);
         };
-        let root = match RootSignature::parse(signature) {
-            Ok(signature) => signature.merkle_root,
-            Err(_) => return Ok(None),
+        let Ok(signed) = RootSignature::parse(signature) else {
+            return Ok(None);
         };
+        let root = signed.merkle_root;
         let listed: BTreeSet<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
         let is_checkpoint = |path: &&&str| layout::is_checkpoint(path);
         let on_disk = checkpoint_names(vault)?;
@@ -123,6 +123,7 @@ impl Standing {
             seal: NewSeal {
                 root,
                 signature: recalled.signature,
+                signed_at: signed.signed_at_utc.parse().ok(),
             },
             names: recalled.names,
             recalled: true,
@@ -218,6 +219,7 @@ impl Standing {
             seal: NewSeal {
                 root: judged.root.expect("it is of something"),
                 signature: texts.signature_digest().expect("it was read"),
+                signed_at: judged.signed_at_utc.and_then(|text| text.parse().ok()),
             },
             names: Names::Unknown,
             recalled: false,
