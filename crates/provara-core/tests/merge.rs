@@ -54,6 +54,7 @@ impl Copy {
             ts_logical: logical + 1,
             timestamp: Timestamp::from_unix_micros(1_900_000_000_000_000 + at).unwrap(),
             seal: None,
+            after: None,
         }
         .sign(&key(1))
         .unwrap();
