@@ -274,6 +274,7 @@ fn batch(world: &World, source: &str) -> std::process::Command {
     command
         .args(["append", "vault", "--batch", source])
         .env("HOME", world.path("home"))
+        .env_remove("XDG_STATE_HOME")
         .current_dir(world.path("."))
         .stdin(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped());
