@@ -1,5 +1,6 @@
 //! Every error of the libraries, in words, with a `Fix:` line and an exit code. The one place.
 
+mod adoption;
 mod archive;
 mod host;
 mod merge;
@@ -104,9 +105,9 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
             )
         }
         VaultError::NoSeal { .. } => format!(
-            "Restore the vault, or its seal, from a copy. If you know why the seal is gone, 'provara \
-             manifest {vault} --new-seal' seals what stands there, if it verifies: a log that was cut before is \
-             then not told from an honest one."
+            "Restore the vault, or its seal, from a copy. If you know why the seal is gone, 'provara adopt \
+             {vault}' takes what stands there as yours, if it verifies: a log that was cut before is then not \
+             told from an honest one."
         ),
         VaultError::SealAbsent { .. }
         | VaultError::SealNotCounting { .. }
@@ -121,6 +122,10 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
              yours alone, and outside the vault."
                 .to_owned()
         }
+        VaultError::Structure { file, .. } if file == layout::MERGE_INTENT => format!(
+            "Look at {file}: a command that was interrupted left one that can be completed, and this is not \
+             such a one. If nobody knows of it, remove it, and run 'provara verify {vault}'."
+        ),
         VaultError::BrokenLog { .. }
         | VaultError::SealContradiction { .. }
         | VaultError::Structure { .. } => format!(
@@ -194,7 +199,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
                 .to_owned()
         }
         VaultError::SealLags { .. } => format!(
-            "Do not append the event again. Run 'provara manifest {vault}' once the cause is gone."
+            "Do not append the event again. Run 'provara repair {vault}' once the cause is gone."
         ),
         VaultError::BatchEnded {
             durable: 0, source, ..
@@ -217,6 +222,15 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
             )
         }
         VaultError::Stopped | VaultError::Cancelled => "Run the command again.".to_owned(),
+        VaultError::Interrupted { source, .. } => {
+            format!("{} Then run: provara repair {vault}", vault_fix(source, vault))
+        }
+        VaultError::Pending { .. } => format!("Run 'provara repair {vault}' first."),
+        VaultError::Unsigned => {
+            "Give the keyfile with --keyfile FILE, and leave --unsigned out.".to_owned()
+        }
+        VaultError::Adoption(refusal) => adoption::adopt_fix(refusal, vault),
+        VaultError::Redaction(refusal) => adoption::redact_fix(refusal, vault),
         VaultError::Merge(refusal) => merge::fix(refusal, vault),
         VaultError::Archive(refusal) => archive::fix(refusal, vault),
         VaultError::CheckpointTooLarge { .. } => {

@@ -188,6 +188,33 @@ pub(crate) fn note(text: &str) {
     diagnostic(&format!("note: {text}"));
 }
 
+/// Asks before something is done that a person has to want; `yes` answers for them.
+///
+/// # Errors
+/// The request is wrong where nobody can be asked; nothing is done where the answer is not yes.
+pub(crate) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(Failure::new(
+            Exit::Usage,
+            "The command asks before it does this, and there is no terminal to ask at.",
+        )
+        .detail(question)
+        .fix("Look at what is there, then add --yes."));
+    }
+    let mut stderr = anstream::stderr();
+    let asked = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+    let mut answer = String::new();
+    let answered = asked.and_then(|()| io::stdin().read_line(&mut answer));
+    match answered.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes") {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::CouldNot, "Nothing was changed.")
+            .fix("Answer y to go on, or give --yes.")),
+    }
+}
+
 /// Escapes what a terminal would act upon, for a text that stands within one line.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     provara_plugins::text::inline(text)

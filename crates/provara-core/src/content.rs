@@ -49,8 +49,11 @@ pub struct Place {
     pub ts_logical: u64,
     /// When.
     pub timestamp: Timestamp,
-    /// The durable seal that the writer found, on an actor's first event after it.
+    /// The durable seal that the writer found, on the first event after it.
     pub seal: Option<SealName>,
+    /// The event in the line before, on one that names no seal and does not follow an event of its own
+    /// actor there.
+    pub after: Option<EventId>,
 }
 
 /// An event that has its id and lacks its signature.
@@ -141,8 +144,12 @@ impl Content {
         const ID: &[u8] = b",\"event_id\":\"evt_000000000000000000000000\"";
         let (head, rest) = self.event.split_at(self.head);
         let (middle, tail) = rest.split_at(self.place - self.head);
-        let mut signed = Vec::with_capacity(self.event.len() + ID.len() + 208);
+        let mut signed = Vec::with_capacity(self.event.len() + ID.len() + 248);
         signed.extend_from_slice(head);
+        if let Some(after) = place.after {
+            let _ = write!(signed, ",\"after\":\"{after}\"");
+        }
+        let id_at = signed.len();
         signed.extend_from_slice(ID);
         let rest = signed.len();
         signed.extend_from_slice(middle);
@@ -160,9 +167,9 @@ impl Content {
             place.timestamp, place.ts_logical
         );
         signed.extend_from_slice(&tail[NO_PLACE.len()..]);
-        let hash = Sha256::new_with_prefix(head).chain_update(&signed[rest..]);
+        let hash = Sha256::new_with_prefix(&signed[..id_at]).chain_update(&signed[rest..]);
         let id = EventId::from_digest(Digest(hash.finalize().into()));
-        let at = head.len() + b",\"event_id\":\"".len();
+        let at = id_at + b",\"event_id\":\"".len();
         let _ = write!(&mut signed[at..], "{id}");
         let moved = rest - head.len();
         Ok(UnsignedEvent {
@@ -233,6 +240,7 @@ mod tests {
             ts_logical: 12,
             timestamp: "2026-11-22T10:00:00Z".parse().unwrap(),
             seal: None,
+            after: None,
         };
         for (actor, namespace, payload, prev) in [
             ("alice", None, r#"{"z":1.0,"a":[null,true]}"#, true),
@@ -247,6 +255,7 @@ mod tests {
             let place = Place {
                 prev: place.prev.filter(|_| prev),
                 seal: prev.then_some(SealName([7; 16])),
+                after: namespace.map(|_| EventId([3; 12])),
                 ..place
             };
             let content = content(actor, namespace, payload);
@@ -290,6 +299,7 @@ mod tests {
             ts_logical: MAX_SAFE_INTEGER + 1,
             timestamp: Timestamp::from_unix_micros(0).unwrap(),
             seal: None,
+            after: None,
         };
         assert!(content("a", None, "{}").place(&late).is_err());
     }

@@ -91,8 +91,11 @@ pub struct Draft<'a> {
     pub ts_logical: u64,
     /// When.
     pub timestamp: Timestamp,
-    /// The durable seal that the writer found, on an actor's first event after it.
+    /// The durable seal that the writer found, on the first event after it.
     pub seal: Option<SealName>,
+    /// The event in the line before, on one that names no seal and does not follow an event of its own
+    /// actor there.
+    pub after: Option<EventId>,
 }
 
 /// An event that is ready for the log.
@@ -126,6 +129,7 @@ impl Draft<'_> {
             ts_logical: self.ts_logical,
             timestamp: self.timestamp,
             seal: self.seal,
+            after: self.after,
         };
         Ok(content.place(&place)?.sign(key))
     }
@@ -352,6 +356,7 @@ mod tests {
             ts_logical: 1,
             timestamp: "2026-11-22T10:00:00Z".parse().unwrap(),
             seal: None,
+            after: None,
         }
         .sign(&key)
         .unwrap();

@@ -5,24 +5,30 @@
 //! with the least (`timestamp_utc`, `event_id`), both compared as the bytes of their text; the `GENESIS`
 //! event goes before all others, whatever their clocks say, as a log that does not start with it does
 //! not verify. An actor's chain therefore always comes before its clock, and the result is the same whichever side is asked
-//! to merge the other: merging is commutative, associative and idempotent, to the byte.
+//! to merge the other: merging is commutative, associative and idempotent, to the byte. What an event
+//! needs before it beside its chain, it waits for too ([`waits`]): clocks of two machines differ.
 //!
 //! *The append-only order.* The log as it is, then what is new in the order above: what was said of
-//! an earlier prefix stays true.
+//! an earlier prefix stays true. Of its own lines only those change whose payload the other side redacted,
+//! and those keep their leaf in the event tree.
 //!
 //! Nothing here checks a signature: the caller verifies both sides, and then the result.
 
 pub mod delta;
 pub mod safety;
+mod waits;
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
 use crate::event_type::CoreType;
-use crate::id::EventId;
+use crate::id::{EventId, KeyId};
 use crate::json;
-use crate::scan::{Field, Line, scan_line};
+use crate::scan::{Field, scan_line};
+use crate::tree;
+
+use waits::{Need, Waiting};
 
 /// One of the two logs that are merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,6 +140,14 @@ pub struct Variant<'a> {
     pub theirs_redacted: bool,
 }
 
+impl Variant<'_> {
+    /// Whether the other log has redacted a payload that this one still has.
+    #[must_use]
+    pub fn redacts_ours(&self) -> bool {
+        self.theirs_redacted && self.kept == Side::Theirs
+    }
+}
+
 /// One event of the union.
 #[derive(Debug)]
 struct Entry<'a> {
@@ -145,6 +159,10 @@ struct Entry<'a> {
     line: &'a [u8],
     side: Side,
     is_genesis: bool,
+    /// The key that signed it, as it says.
+    signer: Option<KeyId>,
+    /// What it needs before it, and what it brings.
+    need: Need,
 }
 
 impl Entry<'_> {
@@ -268,10 +286,23 @@ impl<'a> Merge<'a> {
         log
     }
 
-    /// This log as it is, and what is new after it.
+    /// This log as it is, but for payloads that the other side redacted, and what is new after it.
     #[must_use]
     pub fn appended(&self) -> Vec<u8> {
-        let mut log = self.ours.to_vec();
+        let redacted: HashMap<&[u8], &[u8]> = self
+            .variants
+            .iter()
+            .filter(|variant| variant.redacts_ours())
+            .map(|variant| (variant.ours, variant.theirs))
+            .collect();
+        let mut log = Vec::with_capacity(self.ours.len() + 1);
+        match redacted.is_empty() {
+            true => log.extend_from_slice(self.ours),
+            false => lines(self.ours).for_each(|line| {
+                log.extend_from_slice(redacted.get(line).copied().unwrap_or(line));
+                log.push(b'\n');
+            }),
+        }
         if log.last().is_some_and(|last| *last != b'\n') {
             log.push(b'\n');
         }
@@ -302,8 +333,11 @@ fn read(bytes: &[u8], side: Side) -> Result<Entry<'_>, String> {
         Some(b"null") => None,
         _ => Some(id(Field::PrevEventHash).ok_or_else(|| missing(Field::PrevEventHash))?),
     };
-    let is_genesis = line.text(Field::Type).as_deref() == Some(CoreType::Genesis.as_str());
+    let kind = line.text(Field::Type).unwrap_or_default();
+    let signer = line.text(Field::ActorKeyId);
     Ok(Entry {
+        signer: signer.and_then(|text| text.parse().ok()),
+        need: Need::of(&kind, &line),
         id: id(Field::EventId).ok_or_else(|| missing(Field::EventId))?,
         // One to one with the name, as the line is canonical.
         actor: line
@@ -316,7 +350,7 @@ fn read(bytes: &[u8], side: Side) -> Result<Entry<'_>, String> {
             .ok_or_else(|| missing(Field::TimestampUtc))?,
         line: bytes,
         side,
-        is_genesis,
+        is_genesis: kind == CoreType::Genesis.as_str(),
     })
 }
 
@@ -340,21 +374,19 @@ fn compare<'a>(id: EventId, ours: &'a [u8], theirs: &'a [u8]) -> Variant<'a> {
 
 /// Whether the payload of an event was replaced (spec/VAULT_FORMAT, section 8).
 fn is_tombstone(line: &[u8]) -> bool {
-    let payload = scan_line(line)
-        .ok()
-        .and_then(|line: Line<'_>| json::parse(line.raw(Field::Payload)?).ok());
-    payload.is_some_and(|payload| {
-        payload.get("redacted").and_then(json::Value::as_bool) == Some(true)
-            && payload.get("redaction_event_id").is_some()
-    })
+    scan_line(line).is_ok_and(|line| tree::tombstone(&line).is_some())
 }
 
 /// The order of section 7.
 fn order(entries: &[Entry<'_>], index: &HashMap<EventId, u32>) -> Result<Vec<u32>, MergeError> {
+    let mut waiting = Waiting::of(entries, index);
     let mut followers: HashMap<EventId, Vec<u32>> = HashMap::new();
     let mut ready = BinaryHeap::new();
+    // Those whose predecessor has been taken and that wait for something else.
+    let mut held = BTreeSet::new();
     for (at, entry) in (0u32..).zip(entries) {
         match entry.prev {
+            None if waiting.is_waiting(at) => drop(held.insert((entry.rank(), at))),
             None => ready.push(Reverse((entry.rank(), at))),
             Some(prev) if index.contains_key(&prev) => followers.entry(prev).or_default().push(at),
             Some(prev) => {
@@ -369,11 +401,29 @@ fn order(entries: &[Entry<'_>], index: &HashMap<EventId, u32>) -> Result<Vec<u32
         }
     }
     let mut order = Vec::with_capacity(entries.len());
-    while let Some(Reverse(((_, _, id), at))) = ready.pop() {
+    loop {
+        // Where all that is left waits in a circle, as no honest log has it, the least one waits no more.
+        let at = match ready.pop() {
+            Some(Reverse((_, at))) => at,
+            None => match held.pop_first() {
+                Some((_, at)) => at,
+                None => break,
+            },
+        };
         order.push(at);
-        for next in followers.remove(&id).unwrap_or_default() {
-            let entry = &entries[next as usize];
-            ready.push(Reverse((entry.rank(), next)));
+        let entry = &entries[at as usize];
+        for free in waiting.take(at, entry) {
+            let rank = entries[free as usize].rank();
+            if held.remove(&(rank, free)) {
+                ready.push(Reverse((rank, free)));
+            }
+        }
+        for next in followers.remove(&entry.id).unwrap_or_default() {
+            let rank = entries[next as usize].rank();
+            match waiting.is_waiting(next) {
+                true => drop(held.insert((rank, next))),
+                false => ready.push(Reverse((rank, next))),
+            }
         }
     }
     // Ids are hashes over what they follow, so that no circle can leave an event untaken unless

@@ -88,6 +88,8 @@ pub enum Field {
     Actor,
     /// With which key.
     ActorKeyId,
+    /// The event in the line before, where that is another actor's.
+    After,
     /// The id.
     EventId,
     /// Where a belief belongs.
@@ -109,9 +111,10 @@ pub enum Field {
 }
 
 /// The names of [`Field`]s, in its order.
-const FIELDS: [&[u8]; 11] = [
+const FIELDS: [&[u8]; 12] = [
     b"actor",
     b"actor_key_id",
+    b"after",
     b"event_id",
     b"namespace",
     b"payload",

@@ -429,6 +429,60 @@ fn a_seal_is_current_continued_or_neither() {
 }
 
 #[test]
+fn nothing_is_cut_out_of_what_one_batch_put_beyond_a_seal() {
+    let mut vault = Vault::new();
+    vault.append("carol", 2, LOGIN, "{}");
+    for actor in ["dora", "dora", "alice"] {
+        let before = *vault.log.ids.last().unwrap();
+        let follows = vault
+            .log
+            .heads
+            .iter()
+            .any(|(name, head, _)| name == actor && *head == before);
+        vault.log.add(actor, 2, LOGIN, "{}");
+        if !follows {
+            let at = vault.log.lines.len() - 1;
+            vault.log.edit_signed(at, 2, |members| {
+                set(members, "after", before.to_string().into());
+            });
+        }
+    }
+    assert_eq!(vault.judged(), (continued(&vault, 2), vec![Code::W001]));
+    let whole = vault.log.lines.clone();
+    // From the end lines may be missing, as a crash leaves it.
+    for end in 3..=whole.len() {
+        vault.log.lines = whole[..end].to_vec();
+        assert_eq!(vault.judged().0, continued(&vault, 2), "{end}");
+    }
+    // Dora's second event, all that is dora's, carol's, or the order.
+    for kept in [
+        &[0, 1, 2, 3, 5][..],
+        &[0, 1, 2, 5],
+        &[0, 1, 3, 4, 5],
+        &[0, 1, 2, 5, 3, 4],
+    ] {
+        vault.log.lines = kept.iter().map(|at| whole[*at].clone()).collect();
+        assert!(
+            vault
+                .verdict()
+                .findings
+                .iter()
+                .all(|it| it.code.is_warning())
+        );
+        let (standing, codes) = vault.judged();
+        assert_eq!(
+            (standing, codes[0]),
+            (SealStanding::Other, Code::E015),
+            "{kept:?}"
+        );
+    }
+    // Where nothing binds a line to the one before it, that is told.
+    vault.log.lines = whole;
+    vault.log.add("erin", 2, LOGIN, "{}");
+    assert_eq!(vault.judged().1, [Code::W014, Code::W001]);
+}
+
+#[test]
 fn a_seal_is_signed_by_a_key_that_counts_where_it_stands() {
     let mut vault = Vault::new();
     vault.seal(7);

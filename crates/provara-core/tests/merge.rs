@@ -10,7 +10,7 @@ use log_forge::{Log, entry, key};
 use proptest::prelude::*;
 use provara_core::event::Draft;
 use provara_core::event_type::EventType;
-use provara_core::finding::Code;
+use provara_core::finding::{Code, Finding};
 use provara_core::id::EventId;
 use provara_core::json;
 use provara_core::keys::{KeyRegistry, signature_to_base64};
@@ -40,7 +40,19 @@ impl Copy {
 
     /// Appends an event of `actor`; `text` makes events of equal place and time differ.
     fn add(&mut self, actor: &str, at: i64, text: &str) -> EventId {
-        let event_type: EventType = "com.example.test.note".parse().unwrap();
+        let payload = json::object([("text", text.into())]);
+        self.add_event(actor, 1, at, "com.example.test.note", &payload)
+    }
+
+    fn add_event(
+        &mut self,
+        actor: &str,
+        seed: u8,
+        at: i64,
+        event_type: &str,
+        payload: &json::Value<'_>,
+    ) -> EventId {
+        let event_type: EventType = event_type.parse().unwrap();
         let (prev, logical) = self
             .heads
             .get(actor)
@@ -49,13 +61,14 @@ impl Copy {
             event_type: &event_type,
             actor,
             namespace: None,
-            payload: &json::object([("text", text.into())]),
+            payload,
             prev,
             ts_logical: logical + 1,
             timestamp: Timestamp::from_unix_micros(1_900_000_000_000_000 + at).unwrap(),
             seal: None,
+            after: None,
         }
-        .sign(&key(1))
+        .sign(&key(seed))
         .unwrap();
         self.heads.insert(actor.to_owned(), (event.id, logical + 1));
         self.lines.push(event.line);
@@ -70,9 +83,52 @@ impl Copy {
         self
     }
 
+    /// The same, with events that need others before them.
+    fn live_wildly(mut self, name: &str, deeds: &[Deed]) -> Self {
+        for (number, (actor, at, seed, what)) in deeds.iter().enumerate() {
+            let actor = format!("{name}{actor}");
+            let [seed, kind] = [2 + seed % 2, what % 4];
+            let known: Vec<EventId> = self.lines.iter().map(|line| id_of(line)).collect();
+            let some = known[usize::from(*what) % known.len()];
+            match kind {
+                0 => drop(self.add(&actor, *at, &format!("{name} {number}"))),
+                1 => {
+                    let payload = json::object([("target_event_id", some.to_string().into())]);
+                    self.add_event(&actor, 1, *at, "com.provara.redaction", &payload);
+                }
+                2 => {
+                    let payload = json::object([
+                        ("key_id", key(seed).key_id().to_string().into()),
+                        ("public_key_b64", key(seed).public().to_base64().into()),
+                    ]);
+                    self.add_event(&actor, 1, *at, "com.provara.key.added", &payload);
+                }
+                _ => {
+                    let payload = json::object([("text", name.to_owned().into())]);
+                    self.add_event(&actor, seed, *at, "com.example.test.note", &payload);
+                }
+            }
+        }
+        self
+    }
+
     fn log(&self) -> Vec<u8> {
         self.lines.concat()
     }
+}
+
+/// An event to come: actor, time, key, and what it is.
+type Deed = (u8, i64, u8, u8);
+
+fn id_of(line: &[u8]) -> EventId {
+    let event = json::parse(line.trim_ascii_end()).unwrap();
+    event
+        .get("event_id")
+        .unwrap()
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 fn registry() -> KeyRegistry {
@@ -103,13 +159,40 @@ fn as_the_section_reads(logs: &[&[u8]]) -> Vec<u8> {
         .filter(|line| !line.is_empty())
         .collect();
     let mut left: Vec<&[u8]> = lines.into_iter().collect();
+    let said = |line: &[u8], name: &str| {
+        let event = json::parse(line).unwrap();
+        let payload = event.get("payload").unwrap();
+        payload
+            .get(name)
+            .and_then(|value| value.as_str())
+            .map(str::to_owned)
+    };
+    let brought = |line: &[u8]| match text(line, "type").as_deref() {
+        Some("com.provara.key.added") => said(line, "key_id"),
+        _ => None,
+    };
+    let known: BTreeSet<_> = left.iter().map(|line| text(line, "event_id")).collect();
+    let late: BTreeSet<_> = left.iter().filter_map(|line| brought(line)).collect();
+    let mut there = BTreeSet::new();
     let mut taken: BTreeSet<Option<String>> = BTreeSet::from([None]);
     let mut out = Vec::new();
     while !left.is_empty() {
+        let follows = |line: &[u8]| taken.contains(&text(line, "prev_event_hash"));
+        let waits = |line: &[u8]| {
+            let target = match text(line, "type").as_deref() {
+                Some("com.provara.redaction") => said(line, "target_event_id"),
+                _ => None,
+            };
+            let signer = text(line, "actor_key_id").unwrap();
+            (target.is_some() && known.contains(&target) && !taken.contains(&target))
+                || (late.contains(&signer) && !there.contains(&signer))
+        };
+        // Where all wait in a circle, the least one waits no more.
+        let free = left.iter().any(|line| follows(line) && !waits(line));
         let (at, _) = left
             .iter()
             .enumerate()
-            .filter(|(_, line)| taken.contains(&text(line, "prev_event_hash")))
+            .filter(|(_, line)| follows(line) && !(free && waits(line)))
             .min_by_key(|(_, line)| {
                 let first = text(line, "type").as_deref() != Some("GENESIS");
                 (first, text(line, "timestamp_utc"), text(line, "event_id"))
@@ -117,6 +200,7 @@ fn as_the_section_reads(logs: &[&[u8]]) -> Vec<u8> {
             .unwrap();
         let line = left.remove(at);
         taken.insert(text(line, "event_id"));
+        there.extend(brought(line));
         out.extend_from_slice(line);
         out.push(b'\n');
     }
@@ -125,6 +209,10 @@ fn as_the_section_reads(logs: &[&[u8]]) -> Vec<u8> {
 
 fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec((0u8..3, 0i64..6), 0..most)
+}
+
+fn deeds(most: usize) -> impl Strategy<Value = Vec<Deed>> {
+    prop::collection::vec((0u8..3, 0i64..6, 0u8..2, any::<u8>()), 0..most)
 }
 
 proptest! {
@@ -147,6 +235,21 @@ proptest! {
         let verdict = verify_log(&ab, &registry());
         let errors: Vec<_> = verdict.findings.iter().filter(|finding| !finding.code.is_warning()).collect();
         prop_assert!(errors.is_empty(), "{:?}", errors);
+    }
+
+    #[test]
+    fn what_events_wait_for_leaves_merging_commutative_associative_and_idempotent(
+        common in deeds(6), a in deeds(8), b in deeds(8), c in deeds(5)
+    ) {
+        let common = Copy::born().live_wildly("common", &common);
+        let [a, b, c] = [("a", &a), ("b", &b), ("c", &c)].map(|(name, deeds)| common.clone().live_wildly(name, deeds).log());
+        let ab = rewritten(&a, &b);
+        prop_assert_eq!(&ab, &rewritten(&b, &a));
+        prop_assert_eq!(&ab, &as_the_section_reads(&[&a, &b]));
+        prop_assert_eq!(&ab, &rewritten(&ab, &ab));
+        prop_assert_eq!(rewritten(&ab, &c), rewritten(&a, &rewritten(&b, &c)));
+        let appended = merge(&a, &b).unwrap().appended();
+        prop_assert_eq!(rewritten(&appended, &b), ab);
     }
 
     #[test]
@@ -220,6 +323,73 @@ fn a_chain_comes_before_its_clock() {
         })
         .collect();
     assert_eq!(actors, ["genesis", "b", "a", "a"]);
+}
+
+/// A copy whose clock is behind, merged with one whose clock is not: what needs another event stands after
+/// it, and the result verifies.
+#[test]
+fn an_event_stands_behind_what_it_needs_whatever_the_clocks_say() {
+    let mut common = Copy::born();
+    let target = common.add("a", 1_000, "to be redacted");
+    let leaf = {
+        let line = common.lines.last().unwrap().trim_ascii_end();
+        provara_core::tree::leaf(&provara_core::scan::scan_line(line).unwrap())
+    };
+    let mut slow = common.clone();
+    let payload = json::object([
+        ("reason", "asked".into()),
+        ("target_event_id", target.to_string().into()),
+        ("target_leaf_hash", leaf.to_string().into()),
+    ]);
+    let redaction = slow.add_event("b", 1, 5, "com.provara.redaction", &payload);
+    slow.lines[1] = tombstoned(&slow.lines[1], redaction);
+    // Key 2 comes on the slow clock's word, and signs on a clock that is slower still.
+    let payload = json::object([
+        ("added_at_utc", "2026-01-01T00:00:00.000000Z".into()),
+        ("algorithm", "Ed25519".into()),
+        ("key_id", key(2).key_id().to_string().into()),
+        ("public_key_b64", key(2).public().to_base64().into()),
+        ("roles", json::Value::Array(vec!["attestation".into()])),
+    ]);
+    slow.add_event("b", 1, 20, "com.provara.key.added", &payload);
+    let note = json::object([("text", "by the new key".into())]);
+    slow.add_event("c", 2, 3, "com.example.test.note", &note);
+    let boundary = slow.add("d", 1_100, "the last one that counts");
+    let payload = json::object([
+        ("reason", "lost".into()),
+        ("revoked_at_utc", "2026-01-01T00:00:00.000000Z".into()),
+        ("revoked_key_id", key(2).key_id().to_string().into()),
+        ("trust_boundary_event_id", boundary.to_string().into()),
+    ]);
+    slow.add_event("e", 1, 4, "KEY_REVOCATION", &payload);
+
+    let other = common.clone().live("other", &[(0, 2), (1, 950)]).log();
+    let (merged, back) = (
+        rewritten(&slow.log(), &other),
+        rewritten(&other, &slow.log()),
+    );
+    assert_eq!(merged, back);
+    let sound = |log: &[u8]| {
+        let verdict = verify_log(log, &registry());
+        let of_log = |found: &&Finding| !found.code.is_warning() && found.line.is_some();
+        let errors: Vec<_> = verdict.findings.iter().filter(of_log).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        verdict
+    };
+    let verdict = sound(&merged);
+    assert_eq!(verdict.redacted_lines.len(), 1);
+
+    // Added after the log of the other, the tombstone comes with its redaction, and nothing else changes.
+    let slow_log = slow.log();
+    let union = merge(&other, &slow_log).unwrap();
+    let appended = union.appended();
+    let changed: Vec<_> = other
+        .split_inclusive(|byte| *byte == b'\n')
+        .zip(appended.split_inclusive(|byte| *byte == b'\n'))
+        .filter(|(before, after)| before != after)
+        .collect();
+    assert_eq!(changed, [(&common.lines[1][..], &slow.lines[1][..])]);
+    sound(&appended);
 }
 
 #[test]
@@ -314,7 +484,17 @@ fn logs_without_a_union_say_why() {
     ));
 }
 
-/// Replaces the payload of the event at `at` as a redaction by `redaction` permits.
+/// Replaces the payload, saying what it was.
+fn tombstoned(line: &[u8], redaction: EventId) -> Vec<u8> {
+    let scanned = provara_core::scan::scan_line(line.trim_ascii_end()).unwrap();
+    let payload = scanned.raw(provara_core::scan::Field::Payload).unwrap();
+    let original = provara_core::id::Digest::of(payload).to_string();
+    let line = redact(line, redaction);
+    let text = String::from_utf8(line).unwrap();
+    text.replace(&"0".repeat(64), &original).into_bytes()
+}
+
+/// Replaces the payload of an event as a redaction by `redaction` permits.
 fn redact(line: &[u8], redaction: EventId) -> Vec<u8> {
     let mut event = json::parse(line.trim_ascii_end()).unwrap().into_owned();
     let json::Value::Object(members) = &mut event else {
@@ -363,7 +543,10 @@ fn a_redacted_payload_stays_redacted_from_either_side() {
         panic!()
     };
     assert!(variant.theirs_redacted && variant.kept == Side::Theirs);
-    assert!(merged.appended().starts_with(&whole));
+    // Its own redacted payload is the one thing that an append-only merge changes in this log.
+    let appended = merged.appended();
+    assert!(appended.starts_with(&log.lines[..3].concat()));
+    assert_eq!(appended, redacted);
 }
 
 #[test]

@@ -6,6 +6,8 @@
 //! files and the log's length are read, proves that no writer is at work, and what is found then
 //! stands. Where a writer holds the lock all the time, the log is taken as far as the seal covers
 //! it, which is consistent by construction; what lies beyond is checked by itself.
+//!
+//! Where a command that leaves an intent was interrupted, the view is of the state that going forward gives.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,6 +24,7 @@ use provara_core::verify::files::{DiskEntry, REQUIRED, SealFiles, check_fit};
 
 use crate::beyond::Beyond;
 use crate::error::{Context, VaultError};
+use crate::intent::{self, Intent, State};
 use crate::layout;
 use crate::lock::{Shared, is_at, try_lock_shared};
 use crate::seal::{MAX_TEXT, TOO_LARGE, hash_file, read_text};
@@ -66,6 +69,17 @@ pub(crate) struct Capture {
     texts: BTreeMap<&'static str, Vec<u8>>,
     /// Whether a merge replaced the log meanwhile: seal and log may then be of different times.
     replaced: bool,
+    /// What an interrupted command left.
+    interrupted: Option<Interrupted>,
+}
+
+/// An intent that stood in the vault and is no part of the view.
+#[derive(Debug)]
+pub(crate) enum Interrupted {
+    /// What a writer will do about it, and what the view supposes done.
+    Settled(String),
+    /// It cannot be settled, and the view is of what is there.
+    Broken(String),
 }
 
 impl Capture {
@@ -92,7 +106,7 @@ impl Capture {
                     }
                 }
                 Shared::Held | Shared::Unsupported => {
-                    let seen = Self::look(vault, false);
+                    let seen = Self::look_forward(vault, &log);
                     // A lock that is not released here goes with the file.
                     let _ = log.unlock();
                     return seen;
@@ -111,6 +125,78 @@ impl Capture {
         }
     }
 
+    /// Looks while no writer is at work, at the state that an interrupted command comes to.
+    fn look_forward(vault: &Vault, log: &File) -> Result<Self, VaultError> {
+        match intent::find(vault, log) {
+            Ok(None) => Self::look(vault, false),
+            Ok(Some(pending)) => {
+                let mut seen = match pending.state {
+                    State::Forward => Self::after(vault, &pending.intent)?,
+                    State::Done | State::NotBegun => {
+                        let mut seen = Self::look(vault, false)?;
+                        seen.forget(&pending.intent);
+                        seen
+                    }
+                };
+                seen.interrupted = Some(Interrupted::Settled(pending.note()));
+                Ok(seen)
+            }
+            Err(VaultError::Structure { file, reason }) if file == layout::MERGE_INTENT => {
+                let mut seen = Self::look(vault, false)?;
+                seen.standing.remove(layout::MERGE_INTENT);
+                seen.interrupted = Some(Interrupted::Broken(reason));
+                Ok(seen)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The vault as it is once an intent is carried out. Only while no writer is at work.
+    pub(crate) fn after(vault: &Vault, intent: &Intent) -> Result<Self, VaultError> {
+        let mut seen = Self::look(vault, false)?;
+        seen.forget(intent);
+        for name in SEAL_FILES.into_iter().chain(REQUIRED) {
+            let text = match name {
+                layout::MANIFEST_SIG => Some(intent.seal.as_slice()),
+                name => intent.content(name),
+            };
+            if let Some(text) = text {
+                let size = text.len() as u64;
+                seen.standing.insert(name.to_owned(), Standing::File(size));
+                seen.texts.insert(name, text.to_vec());
+            }
+        }
+        for removal in &intent.removed {
+            seen.standing.remove(&removal.path);
+        }
+        if let Some(log) = intent::log_after(vault, intent)? {
+            let whole = memchr::memrchr(b'\n', &log).map_or(0, |end| end + 1);
+            let log = CapturedLog {
+                tail: log[whole..].to_vec(),
+                lines: log.cut(whole),
+                beyond: None,
+            };
+            seen.standing
+                .insert(layout::LOG.to_owned(), Standing::File(log.size()));
+            seen.log = Some(log);
+        }
+        Ok(seen)
+    }
+
+    /// Takes an intent, and what it staged, out of the view.
+    fn forget(&mut self, intent: &Intent) {
+        self.standing.remove(layout::MERGE_INTENT);
+        if let Some(staged) = intent.staged() {
+            self.standing.remove(staged);
+        }
+        self.replaced = false;
+    }
+
+    /// What an interrupted command left.
+    pub(crate) fn interrupted(&self) -> Option<&Interrupted> {
+        self.interrupted.as_ref()
+    }
+
     /// Takes a view while no writer is at work, after `first`, which belongs to the same moment. Where a
     /// writer holds the lock all the time, it is one as [`Capture::take`] takes.
     pub(crate) fn take_between_writers(
@@ -127,7 +213,7 @@ impl Capture {
                 Shared::Held if !is_at(&log, &vault.log_path()).unwrap_or(false) => continue,
                 Shared::Held | Shared::Unsupported => {
                     first();
-                    let seen = Self::look(vault, false);
+                    let seen = Self::look_forward(vault, &log);
                     // A lock that is not released here goes with the file.
                     let _ = log.unlock();
                     return seen;
@@ -147,7 +233,7 @@ impl Capture {
     /// A merge replaces log and seal one after the other, with its intent there from before until
     /// after. The log is opened first: if the intent is not there then, and the same file is still the
     /// log when the seal was read, then the two belong together.
-    fn look(vault: &Vault, cut: bool) -> Result<Self, VaultError> {
+    pub(crate) fn look(vault: &Vault, cut: bool) -> Result<Self, VaultError> {
         let mut standing = BTreeMap::new();
         for found in walk(vault.path())? {
             let entry = match found.kind {
@@ -196,6 +282,7 @@ impl Capture {
             standing,
             texts,
             replaced,
+            interrupted: None,
         })
     }
 
@@ -230,7 +317,7 @@ impl Capture {
         })
     }
 
-    /// Whether an interrupted merge left its intent.
+    /// Whether a merge of version 1.1.0 was interrupted and left its intent.
     pub(crate) fn holds_intent(&self) -> bool {
         self.standing.contains_key(layout::MERGE_INTENT)
     }

@@ -11,8 +11,10 @@ use provara_core::finding::Finding;
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::KeyfileError;
 
+use crate::adopt::AdoptRefusal;
 use crate::archive::ArchiveError;
 use crate::merge::MergeRefusal;
+use crate::redact::RedactRefusal;
 
 /// Who has to act on a [`VaultError`]; a command line maps it to its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -335,9 +337,35 @@ pub enum VaultError {
         /// The limit, in bytes.
         most: u64,
     },
+    /// A command that changes several files was interrupted between its steps: the next command that writes,
+    /// or a repair, completes it.
+    #[error(
+        "{operation} was interrupted between its steps, and is completed by the next command that writes: {source}"
+    )]
+    Interrupted {
+        /// What, with its article.
+        operation: &'static str,
+        /// Why.
+        source: Box<VaultError>,
+    },
+    /// A seal that nobody signs was asked for, in a marked vault, where it would be none.
+    #[error("a seal that nobody signs vouches for nothing, and a marked vault needs one that does")]
+    Unsigned,
     /// A backup or a restoration was refused.
     #[error(transparent)]
     Archive(Box<ArchiveError>),
+    /// A command that was interrupted has to be completed first.
+    #[error("{operation} was interrupted and has to be completed first")]
+    Pending {
+        /// What, with its article.
+        operation: &'static str,
+    },
+    /// An adoption was refused.
+    #[error(transparent)]
+    Adoption(#[from] AdoptRefusal),
+    /// A redaction was refused.
+    #[error(transparent)]
+    Redaction(#[from] RedactRefusal),
     /// A merge or an import was refused.
     #[error(transparent)]
     Merge(Box<MergeRefusal>),
@@ -426,6 +454,7 @@ impl VaultError {
         match self {
             Self::Merge(refusal) => refusal.class(),
             Self::Archive(error) => error.class(),
+            Self::Redaction(refusal) => refusal.class(),
             Self::BrokenLog { .. }
             | Self::SealContradiction { .. }
             | Self::NoSeal { .. }
@@ -456,6 +485,8 @@ impl VaultError {
             | Self::KeyNotInKeyfile { .. }
             | Self::KeyRevoked { .. }
             | Self::CheckpointExists { .. }
+            | Self::Unsigned
+            | Self::Adoption(_)
             | Self::CheckpointTooLarge { .. } => ErrorClass::Usage,
             Self::NotFound { .. }
             | Self::NotAVault { .. }
@@ -469,6 +500,8 @@ impl VaultError {
             | Self::KeyfileMissing { .. }
             | Self::Sync { .. }
             | Self::SealLags { .. }
+            | Self::Interrupted { .. }
+            | Self::Pending { .. }
             | Self::BatchEnded { .. }
             | Self::Stopped
             | Self::Cancelled => ErrorClass::CouldNot,

@@ -28,9 +28,6 @@ pub(crate) struct Actor {
     pub(crate) ts_logical: Option<i64>,
     /// The last event's time, where it is readable.
     pub(crate) timestamp: Option<Timestamp>,
-    /// The last [epoch](LogIndex::epoch) in which an event of the actor named the seal; 0 for none that
-    /// this writer wrote.
-    pub(crate) named: u32,
 }
 
 /// The state of a log after its last whole event.
@@ -48,7 +45,7 @@ pub(crate) struct LogIndex {
     pub(crate) key_events: Vec<KeyEvent>,
     /// Where the lines of the key events begin.
     pub(crate) key_offsets: Vec<u64>,
-    /// Whether a line names a seal, as only those of a marked vault do.
+    /// Whether a line names a seal or the line before it, as only those of a marked vault do.
     pub(crate) names_seals: bool,
     /// Over every event.
     pub(crate) tree: EventTree,
@@ -56,8 +53,6 @@ pub(crate) struct LogIndex {
     pub(crate) first_event: Option<EventId>,
     /// The last event.
     pub(crate) last_event: Option<EventId>,
-    /// How many seals this writer has named so far.
-    pub(crate) epoch: u32,
     /// By the JSON text of the actor's name, which is one to one in canonical lines.
     actors: HashMap<Box<[u8]>, Actor>,
 }
@@ -218,11 +213,10 @@ impl LogIndex {
                 timestamp: line
                     .text(Field::TimestampUtc)
                     .and_then(|text| text.parse().ok()),
-                named: known.map_or(0, |known| known.named),
             },
             closes: kind == CLOSING_TYPE,
             leaf: (leaves == Leaves::Here).then(|| leaf(&line)),
-            names_seal: line.has(Field::Seal),
+            names_seal: line.has(Field::Seal) || line.has(Field::After),
             key_event: KeyEventKind::of(&kind).and_then(|kind| self.key_event(kind, id, &line)),
         })
     }
@@ -337,4 +331,37 @@ fn parsed<T: std::str::FromStr>(line: &Line<'_>, field: Field) -> Result<T, Brea
     line.text(field)
         .and_then(|text| text.parse().ok())
         .ok_or(Break::Field(field.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_that_is_built_beside_the_index_is_that_of_the_whole_events() {
+        let line = |number: u64, prev: Option<u64>| {
+            let id = |number: u64| format!("\"evt_{number:024x}\"");
+            format!(
+                "{{\"actor\":\"a\",\"event_id\":{},\"payload\":{{\"text\":\"{}\"}},\"prev_event_hash\":{},\
+                 \"type\":\"com.acme.a.b\"}}\n",
+                id(number),
+                "x".repeat(300),
+                prev.map_or("null".to_owned(), id),
+            )
+        };
+        let log: String = (0..3000)
+            .map(|number| line(number, number.checked_sub(1)))
+            .collect();
+        assert!(log.len() > BESIDE);
+        // A torn tail that is an event by itself, one that is none, and none.
+        let torn = line(9000, Some(8999));
+        for tail in [torn.trim_end(), "{\"actor\":", ""] {
+            let bytes = [log.as_bytes(), tail.as_bytes()].concat();
+            let (index, at) = LogIndex::read(&bytes, 0).unwrap();
+            let (serial, _) = LogIndex::read_lines(&bytes, 0, Leaves::Here).unwrap();
+            assert_eq!(at, (!tail.is_empty()).then_some(log.len() as u64));
+            assert_eq!((index.lines, index.tree.size()), (3000, 3000));
+            assert_eq!(index.tree, serial.tree);
+        }
+    }
 }

@@ -424,6 +424,7 @@ fn first_events(
         ts_logical: 1,
         timestamp: clock::now()?,
         seal: None,
+        after: None,
     }
     .sign(root)?;
     let initialized = object([
@@ -441,6 +442,7 @@ fn first_events(
         ts_logical: 2,
         timestamp: clock::now()?,
         seal: None,
+        after: None,
     }
     .sign(root)?;
     Ok((genesis.id, [genesis.line, seed.line].concat()))

@@ -100,6 +100,14 @@ pub trait FileLayer: fmt::Debug + Send + Sync {
     /// The system's error; the target is then unchanged.
     fn rename(&self, temporary: Temporary, target: &Path) -> io::Result<()>;
 
+    /// Renames a file that is whole and durable, with its name, to `to` in the same directory, in place of
+    /// what is there: at every moment the one or the other stands there, and the new bytes under one of
+    /// the two names.
+    ///
+    /// # Errors
+    /// The system's error; nothing is then changed.
+    fn rename_file(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// Removes a file.
     ///
     /// # Errors
@@ -198,6 +206,10 @@ impl FileLayer for SystemFiles {
         fs::rename(temporary.directory.join(name), target)?;
         temporary.name = None;
         Ok(())
+    }
+
+    fn rename_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

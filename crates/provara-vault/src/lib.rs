@@ -11,6 +11,7 @@
 //!   a writer would have to wait for longer than it takes to read the seal.
 //! * The one use of `unsafe` is the memory map of large logs, in `map.rs`.
 
+mod adopt;
 mod append;
 mod archive;
 mod beyond;
@@ -22,8 +23,11 @@ mod checkpoint_check;
 mod clock;
 mod derive;
 mod error;
+mod found;
 mod index;
 mod init;
+mod intent;
+mod key_events;
 mod keyfile;
 pub mod layer;
 pub mod layout;
@@ -35,10 +39,12 @@ mod parallel;
 mod predecessor;
 mod query;
 mod record;
+mod redact;
 mod refusal;
 mod repair;
 mod reseal;
 mod rotation;
+mod scribe;
 mod seal;
 mod shortcut;
 mod snapshot;
@@ -49,6 +55,9 @@ mod verify;
 mod walk;
 pub mod writer;
 
+pub use adopt::{
+    AdoptOptions, AdoptReceipt, AdoptRefusal, FoundKey, FoundSeal, FoundState, KeyOrigin,
+};
 pub use append::{AppendReceipt, AppendRequest};
 pub use archive::{
     ArchiveError, BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore,
@@ -65,6 +74,7 @@ pub use merge::{
     DeltaParts, ForkedEvent, MergeOptions, MergeOrder, MergeReceipt, MergeRefusal, ShownFork,
 };
 pub use parallel::map as parallel_map;
+pub use redact::{RedactOptions, RedactReceipt, RedactRefusal};
 pub use repair::{Damage, RepairReceipt, RepairStep};
 pub use seal::SealReceipt;
 pub use snapshot::LogSnapshot;

@@ -2,54 +2,49 @@
 //!
 //! 1. Verify the other side, take the lock, join the logs, verify the result under the keys that the
 //!    vault trusts. *Nothing has changed yet.*
-//! 2. Write the whole merged log to a temporary file and sync it; lock it, so that writers who meet it
-//!    wait. Move a torn tail and the checkpoints of prefixes that are no more to files outside.
-//! 3. Write the intent ([`intent`]) and the new small files, and sync them. *A crash up to here leaves
-//!    the old vault.*
-//! 4. Rename the merged log into place and sync its directory. *From here on, a crash leaves the merged
-//!    vault, once the next writer has completed the intent.*
-//! 5. Rename the small files, remove the intent, acknowledge.
+//! 2. Stage what is new, and move a torn tail and the checkpoints of prefixes that are no more to files
+//!    outside. *A crash up to here leaves the old vault.*
+//! 3. Declare it and carry it out, with an [intent](crate::intent). *From here on, a crash leaves the merged
+//!    vault, once the next writer has settled that.*
 
 pub(crate) mod intent;
-mod place;
 mod refusal;
 mod registry;
 
-use std::fs::File;
-
-use provara_core::finding::{Code, Severity};
+use provara_core::finding::{Code, Finding, Severity};
+use provara_core::history::{KeyHistory, Standing};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::{self, Value};
-use provara_core::keys::{KeyRegistry, Keyfile};
-use provara_core::manifest::{
-    FileEntry, merkle_root, sign_root, write_manifest, write_merkle_root,
-};
+use provara_core::keys::{KeyEntry, KeyRegistry, Keyfile};
+use provara_core::manifest::{FileEntry, merkle_root};
+use provara_core::mark::KEY_ADDED_TYPE;
 use provara_core::merge::delta;
 use provara_core::merge::safety::{Ratchet, ratchet};
-use provara_core::merge::{Merge, Side, merge};
-use provara_core::verify::{KeyDirectory, check_lines};
+use provara_core::merge::{Merge, Side, Variant, merge};
+use provara_core::verify::seal::is_checkpoint;
+use provara_core::verify::{KeyDirectory, LogVerdict, check_lines};
 use serde::Serialize;
 
 use crate::check::check_log;
-use crate::checkpoint::unsealed_checkpoints;
 use crate::clock;
-use crate::error::{Context, VaultError};
+use crate::error::VaultError;
+use crate::found::{Found, refused_log};
 use crate::index::LogIndex;
+use crate::intent::{NewLog, Operation, Plan};
+use crate::key_events::key_events;
 use crate::keyfile;
 use crate::layout;
-use crate::lock::lock_log;
+use crate::memory;
 use crate::parallel::available_threads;
-use crate::rotation::{Keys, read_registry};
-use crate::seal::{SignatureLag, leftovers, read_entries, read_text, set_entry, signature_lag};
+use crate::reseal::{SealText, retire, states, text_entry};
+use crate::rotation::read_registry;
+use crate::scribe::Scribe;
+use crate::seal::{read_entries, read_text, set_entry};
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 use crate::verify::VerifyOptions;
-use crate::writer::sealed_prefix;
 
-use intent::{Intent, settle};
-use place::carry_out;
 pub use refusal::{ForkedEvent, MergeRefusal, ShownFork};
-use registry::joined;
 
 /// How a merge is done.
 #[derive(Debug, Clone, Default)]
@@ -59,9 +54,13 @@ pub struct MergeOptions {
     /// Keep both events of a fork. The result does not verify (`PROVARA_E002`), and no event is
     /// appended to it.
     pub keep_forks: bool,
-    /// Take these keys of the other side into `keys.json`, though no promotion in the log brings
-    /// them. The merge is not signed with one of them.
+    /// Trust these keys of the other side, though no event in the log brings them: a marked vault gets an
+    /// event that adds each, and one without a mark lists them in `keys.json`. The merge is not signed
+    /// with one of them.
     pub trust_keys: Vec<KeyId>,
+    /// Who says what the merge itself has to say; somebody whom nobody is where it is not said, so that
+    /// two copies that merge at the same time do not fork a chain.
+    pub actor: Option<String>,
     /// Sign the seal with this key of the keyfile.
     pub key_id: Option<KeyId>,
 }
@@ -126,7 +125,7 @@ impl Vault {
         keyfile: &Keyfile,
         options: &MergeOptions,
     ) -> Result<MergeReceipt, VaultError> {
-        let examination = other.examine(&VerifyOptions::default())?;
+        let mut examination = other.examine(&VerifyOptions::default())?;
         let is_fork = |code: Code| options.keep_forks && code == Code::E002;
         let report = examination.report();
         let sound = report
@@ -137,6 +136,13 @@ impl Vault {
             return Err(MergeRefusal::OtherInvalid {
                 path: other.path().to_owned(),
                 report: Box::new(report.clone()),
+            }
+            .into());
+        }
+        if let Some(source) = examination.take_refusal() {
+            return Err(MergeRefusal::OtherUnsealed {
+                path: other.path().to_owned(),
+                source: Box::new(source),
             }
             .into());
         }
@@ -203,102 +209,63 @@ impl Vault {
     }
 }
 
-/// The vault that is merged into, under its lock.
-struct Ours {
-    log: File,
-    bytes: LogSnapshot,
-    /// The length of the whole events.
-    whole: usize,
-    torn: bool,
-    entries: Vec<FileEntry>,
-    registry: KeyRegistry,
-    /// Whether the seal says what stands there.
-    sealed: bool,
-    leftovers: Vec<String>,
-    /// What the next seal's signature replaces.
-    lag: Option<SignatureLag>,
-    notes: Vec<String>,
-}
-
-impl Ours {
-    fn open(vault: &Vault, keep_forks: bool) -> Result<Self, VaultError> {
-        let path = vault.inner_file(layout::LOG)?;
-        let log = lock_log(&path, vault.lock_timeout())?;
-        let mut notes = settle(vault, &log)?;
-        let mut entries = read_entries(vault.path())?;
-        let leftovers = leftovers(vault.path(), &entries)?;
-        let length = log.metadata().context("read", &path)?.len();
-        let bytes = LogSnapshot::of_prefix(&log, length, &path)?;
-        let sealed = sealed_prefix(&entries, &bytes)?.length;
-        let (whole, registry, mut lags, events) = match LogIndex::read(&bytes, sealed) {
-            Ok((index, torn)) => {
-                let keys = Keys::read(vault, &entries, &index, sealed)?;
-                let whole = torn.unwrap_or(length);
-                (
-                    whole,
-                    keys.registry,
-                    keys.lag || whole != sealed,
-                    index.lines,
-                )
-            }
-            // A log with forks that were kept: it is sealed as a whole, or somebody else broke it.
-            Err(VaultError::BrokenLog { .. }) if keep_forks && sealed == length => {
-                let lines = memchr::memchr_iter(b'\n', &bytes).count() as u64;
-                let keys = Keys::read(vault, &entries, &LogIndex::default(), sealed)?;
-                (length, keys.registry, false, lines)
-            }
-            Err(error) => return Err(error),
-        };
-        let lag = signature_lag(vault, &entries, &registry)?;
-        for found in unsealed_checkpoints(vault, &entries, &registry, events)? {
-            lags = true;
-            set_entry(&mut entries, found);
-        }
-        if lags {
-            notes.push("the seal lagged behind the log; it now covers it".to_owned());
-        }
-        Ok(Self {
-            whole: usize::try_from(whole).expect("the log is in memory"),
-            torn: whole < length,
-            log,
-            bytes,
-            entries,
-            registry,
-            sealed: !lags,
-            leftovers,
-            lag,
-            notes,
-        })
-    }
-
-    fn log(&self) -> &[u8] {
-        &self.bytes[..self.whole]
-    }
-}
-
 fn join(
     vault: &Vault,
     other: &Other<'_>,
     keyfile: &Keyfile,
     options: &MergeOptions,
 ) -> Result<MergeReceipt, VaultError> {
-    let ours = Ours::open(vault, options.keep_forks)?;
-    let merged = merge(ours.log(), other.log).map_err(MergeRefusal::Logs)?;
+    let mut ours = Found::open(vault)?;
+    // A log with forks that were kept on purpose is merged on; any other fault is evidence.
+    let fault = |finding: &&Finding| {
+        let kept = options.keep_forks && finding.code == Code::E002;
+        finding.severity == Severity::Error && !kept
+    };
+    if let Some(finding) = ours.verdict.findings.iter().find(fault) {
+        return Err(refused_log(finding));
+    }
+    ours.refuse_unless_vouched()?;
+    let before = listed_entries(&mut ours)?;
+    let stale = ours.is_stale();
+
+    let trusted = registry::trusted(other, options)?;
+    let actor = options.actor.clone().map_or_else(fresh_actor, Ok)?;
+    let plain = merge(ours.log(), other.log).map_err(MergeRefusal::Logs)?;
+    let is_marked = ours.is_marked() || {
+        let rewritten = plain.rewritten();
+        KeyHistory::build(&key_events(&rewritten)).is_some()
+    };
+    // In a marked vault a key comes by an event, and before what it signed.
+    let additions = match is_marked {
+        true => additions(&ours, &trusted, &actor, keyfile, options)?,
+        false => Vec::new(),
+    };
+    let base = [ours.log(), &additions].concat();
+    let merged = match additions.is_empty() {
+        true => plain,
+        false => merge(&base, other.log).map_err(MergeRefusal::Logs)?,
+    };
     let forks: Vec<ShownFork> = merged.forks().iter().map(ShownFork::from).collect();
     if !options.keep_forks && !forks.is_empty() {
         return Err(MergeRefusal::Forks { forks }.into());
     }
     let policy = joined_policy(vault, other)?;
-    let log = match options.append_only {
+    let mut log = match options.append_only {
         true => merged.appended(),
         false => merged.rewritten(),
     };
-    let registry = joined(&ours.registry, other, &merged, &log, options)?;
-    verify(&log, &merged, &registry, options)?;
+    let Verified {
+        verdict,
+        registry,
+        signers,
+    } = verify(&ours, other, &log, &merged, &trusted, options)?;
 
     let mut notes = ours.notes.clone();
-    notes.extend(variant_notes(&merged, options.append_only));
-    let here = |path: &String| ours.entries.iter().any(|entry| entry.path == *path);
+    if stale {
+        notes.push("the seal lagged behind the log; it now covers it".to_owned());
+    }
+    notes.extend(variant_notes(&merged));
+    let here = |path: &String| before.iter().any(|entry| entry.path == *path);
     let absent = other.artifacts.iter().filter(|path| !here(path)).count();
     if absent > 0 {
         notes.push(format!(
@@ -311,37 +278,135 @@ fn join(
         true => MergeOrder::Appended,
         false => MergeOrder::Rewritten,
     };
-    let mut receipt = MergeReceipt {
-        order,
-        imported: merged.imported().count() as u64,
-        event_count: merged.event_count(),
-        kept_prefix: kept_prefix as u64,
-        merkle_root: merkle_root(ours.entries.iter().map(FileEntry::leaf)),
-        signed_by: None,
-        forks,
-        retired_checkpoints: Vec::new(),
-        notes,
+    let lines = memchr::memchr_iter(b'\n', &log[..kept_prefix]).count() as u64;
+    let keys = registry.to_json();
+    let same_keys = match is_marked {
+        true => read_text(vault.path(), layout::KEYS)?.as_ref() == Some(&keys),
+        false => registry == ours.listed,
     };
-    let same_files = registry == ours.registry && policy.is_none();
-    if order == MergeOrder::Unchanged && same_files && ours.sealed {
-        return Ok(receipt);
+    let mut entries = before.clone();
+    let mut files = Vec::new();
+    if !same_keys {
+        files.push((layout::KEYS, keys));
+    }
+    files.extend(policy.map(|text| (layout::SAFETY_POLICY, text)));
+    for (path, text) in &files {
+        set_entry(&mut entries, text_entry(path, text));
     }
 
     let revoked = |key: &KeyId| {
         let entry = registry.get(key);
         entry.is_some_and(|entry| entry.revocation_event_id.is_some())
     };
-    let signers = intent::signers(&registry, &ours.registry, &log);
+    let stated = is_marked && !states(&verdict, &entries, &before);
+    if stated && forks.is_empty() {
+        let key = keyfile::choose(keyfile, &signers, revoked, options.key_id)?;
+        let (index, _) = LogIndex::read(&log, log.len() as u64)?;
+        // The seal that was found covers nothing of what came.
+        let mut scribe = Scribe::new(index, &actor, key, None)?;
+        scribe.state_files(entries.iter())?;
+        log.extend(scribe.finish());
+    }
+    let mut receipt = MergeReceipt {
+        order,
+        imported: merged.imported().count() as u64,
+        event_count: memchr::memchr_iter(b'\n', &log).count() as u64,
+        kept_prefix: kept_prefix as u64,
+        merkle_root: merkle_root(before.iter().map(FileEntry::leaf)),
+        signed_by: None,
+        forks,
+        retired_checkpoints: Vec::new(),
+        notes,
+    };
+    if log.len() == ours.whole && order == MergeOrder::Unchanged && files.is_empty() && !stale {
+        return Ok(receipt);
+    }
+
     let key = keyfile::choose(keyfile, &signers, revoked, options.key_id)?;
-    let lines = memchr::memchr_iter(b'\n', &log[..kept_prefix]).count() as u64;
-    let intent = plan(vault, &ours, &log, lines, &registry, policy, |root, now| {
-        sign_root(root, key, now)
-    })?;
-    receipt.merkle_root = intent.1;
     receipt.signed_by = Some(key.key_id());
-    receipt.retired_checkpoints.clone_from(&intent.0.removed);
-    carry_out(vault, &ours, &log, &intent.0, &mut receipt.notes)?;
+    set_entry(&mut entries, text_entry(layout::LOG, &log));
+    let retired = |path: &str| is_checkpoint(path).is_some_and(|count| count > lines);
+    let (removed, entries): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|entry| retired(&entry.path));
+    let removed: Vec<String> = removed.into_iter().map(|entry| entry.path).collect();
+    let seal = SealText::write(entries, key)?;
+    files.extend(seal.files);
+    let log = match log.strip_prefix(ours.log()) {
+        Some([]) => NewLog::Same,
+        Some(text) => NewLog::Appended {
+            before: ours.log(),
+            text: text.to_vec(),
+        },
+        None => NewLog::Other {
+            before: ours.log(),
+            log: &log,
+        },
+    };
+    let plan = Plan {
+        operation: Operation::Merge,
+        log,
+        files,
+        removed: removed.clone(),
+        seal: seal.signature,
+    };
+    let prepared = plan.prepare(vault, &ours.log)?;
+    drop(plan);
+    // A payload that goes from the log must not stay elsewhere.
+    let erases = merged.variants().iter().any(Variant::redacts_ours);
+    let retirement = retire(vault, &removed, !erases)?;
+    ours.notes.clear();
+    ours.clear()?;
+    receipt.notes.append(&mut ours.notes);
+    receipt.notes.extend(retirement);
+    let _log = prepared.carry_out(ours.log)?;
+    receipt.notes.extend(memory::set(vault).notes());
+    receipt.merkle_root = seal.root;
+    receipt.retired_checkpoints = removed;
     Ok(receipt)
+}
+
+/// What the manifest lists, as far as it is not to be written anew. Without it nothing is merged.
+fn listed_entries(ours: &mut Found<'_>) -> Result<Vec<FileEntry>, VaultError> {
+    std::mem::replace(&mut ours.entries, Ok(Vec::new()))
+}
+
+/// An actor that nobody is: what a merge says is in nobody's chain, so that two copies that merge at the
+/// same time do not fork one.
+fn fresh_actor() -> Result<String, VaultError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| VaultError::Randomness {
+        reason: error.to_string(),
+    })?;
+    Ok(format!("provara_merge_{:016x}", u64::from_le_bytes(bytes)))
+}
+
+/// The events that add the keys which the user trusts, behind our log.
+fn additions(
+    ours: &Found<'_>,
+    trusted: &[KeyEntry],
+    actor: &str,
+    keyfile: &Keyfile,
+    options: &MergeOptions,
+) -> Result<Vec<u8>, VaultError> {
+    let new: Vec<_> = trusted
+        .iter()
+        .filter(|entry| ours.registry.get(&entry.key_id).is_none() || !ours.is_marked())
+        .collect();
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
+    let index = match &ours.index {
+        Some(index) => index.clone(),
+        // Of a log whose chains fork nothing is gone on from.
+        None => return Err(refused_log(ours.fault().expect("it does not join"))),
+    };
+    let key = ours.signing_key(keyfile, options.key_id)?;
+    let mut scribe = Scribe::new(index, actor, key, ours.seal_name())?;
+    for entry in new {
+        let payload = registry::addition(entry, clock::now()?);
+        scribe.write(KEY_ADDED_TYPE, &payload)?;
+    }
+    Ok(scribe.finish())
 }
 
 /// What becomes of the safety policy; `None` where it stays.
@@ -376,14 +441,59 @@ fn joined_policy(vault: &Vault, other: &Other<'_>) -> Result<Option<Vec<u8>>, Va
     }
 }
 
+/// A merged log that verifies.
+struct Verified {
+    verdict: LogVerdict,
+    /// What `keys.json` must say.
+    registry: KeyRegistry,
+    /// The keys that may sign the seal: none that the merge only begins to trust.
+    signers: KeyRegistry,
+}
+
 /// Refuses a result that would not verify, and versions of events that do not.
 fn verify(
+    ours: &Found<'_>,
+    other: &Other<'_>,
     log: &[u8],
     merged: &Merge<'_>,
-    registry: &KeyRegistry,
+    trusted: &[KeyEntry],
     options: &MergeOptions,
-) -> Result<(), VaultError> {
-    let verdict = check_log(log, b"", registry, available_threads());
+) -> Result<Verified, VaultError> {
+    let threads = available_threads();
+    let (registry, signers, verdict);
+    // The keys that either side lists give the signatures to check; whether they count, the log says.
+    let mut either = ours.listed.clone();
+    for entry in &other.registry.keys {
+        if either.get(&entry.key_id).is_none() {
+            either.keys.push(entry.clone());
+        }
+    }
+    match KeyHistory::build(&key_events(log)) {
+        Some(history) => {
+            let introduced =
+                |key: &KeyId| history.standing(key, u64::MAX) != Standing::NotIntroduced;
+            registry::refuse_unknown(merged, introduced)?;
+            registry = history.registry_after(u64::MAX);
+            for entry in &registry.keys {
+                either.keys.retain(|known| known.key_id != entry.key_id);
+                either.keys.push(entry.clone());
+            }
+            verdict = check_log(log, b"", &either, threads);
+            let mut trustworthy = registry.clone();
+            let is_new = |key: &KeyId| trusted.iter().any(|entry| entry.key_id == *key);
+            trustworthy.keys.retain(|entry| {
+                ours.registry.get(&entry.key_id).is_some() || !is_new(&entry.key_id)
+            });
+            signers = trustworthy;
+        }
+        None => {
+            registry = registry::joined(&ours.listed, trusted.to_vec(), log);
+            registry::refuse_unknown(merged, |key| registry.get(key).is_some())?;
+            let promoted = check_log(log, b"", &ours.listed, threads).promoted_keys;
+            verdict = check_log(log, b"", &registry, threads);
+            signers = intent::signers(&registry, &ours.listed, &promoted);
+        }
+    }
     let forked = |actor: Option<&str>| merged.forks().iter().any(|f| Some(&*f.actor) == actor);
     let wrong = verdict.findings.iter().find(|finding| {
         let kept = finding.code == Code::E002 && forked(finding.actor.as_deref());
@@ -399,14 +509,21 @@ fn verify(
         .into());
     }
     // A version that is not kept is not in the result, and still has to be an event.
-    let keys = KeyDirectory::new(registry);
+    let keys = KeyDirectory::new(&registry);
     for variant in merged.variants() {
-        let dropped = match (options.append_only, variant.kept) {
-            (false, Side::Theirs) => variant.ours,
-            _ => variant.theirs,
+        let takes_theirs = match options.append_only {
+            true => variant.redacts_ours(),
+            false => variant.kept == Side::Theirs,
+        };
+        let dropped = match takes_theirs {
+            true => variant.ours,
+            false => variant.theirs,
         };
         let redacted = variant.theirs_redacted && dropped == variant.theirs;
+        // What was redacted before is no event by itself, and its redaction permits it.
+        let tombstone = takes_theirs && variant.theirs_redacted;
         if !redacted
+            && !tombstone
             && !check_lines(dropped, 0, &keys)
                 .iter()
                 .all(|line| line.is_sound())
@@ -420,21 +537,24 @@ fn verify(
             .into());
         }
     }
-    Ok(())
+    Ok(Verified {
+        verdict,
+        registry,
+        signers,
+    })
 }
 
-fn variant_notes(merged: &Merge<'_>, append_only: bool) -> Vec<String> {
+fn variant_notes(merged: &Merge<'_>) -> Vec<String> {
     let (redacted, signed): (Vec<_>, Vec<_>) = merged
         .variants()
         .iter()
         .partition(|variant| variant.theirs_redacted);
     let mut notes = Vec::new();
     if !redacted.is_empty() {
-        let what = match append_only {
-            true => "were redacted in the other log and stay in this one, which keeps its lines",
-            false => "were redacted in the other log, and now are in this one",
-        };
-        notes.push(format!("{} payloads {what}", redacted.len()));
+        notes.push(format!(
+            "{} payloads were redacted in the other log, and now are in this one",
+            redacted.len()
+        ));
     }
     if !signed.is_empty() {
         notes.push(format!(
@@ -452,49 +572,4 @@ fn common_lines(before: &[u8], after: &[u8]) -> usize {
         return same;
     }
     memchr::memrchr(b'\n', &before[..same]).map_or(0, |at| at + 1)
-}
-
-/// Lays out the small files of the merged vault. `lines` whole lines at the log's start are as they
-/// were.
-fn plan(
-    vault: &Vault,
-    ours: &Ours,
-    log: &[u8],
-    lines: u64,
-    registry: &KeyRegistry,
-    policy: Option<Vec<u8>>,
-    sign: impl Fn(Digest, provara_core::time::Timestamp) -> Vec<u8>,
-) -> Result<(Intent, Digest), VaultError> {
-    let mut entries = ours.entries.clone();
-    let listed = |path: &str, text: &[u8]| FileEntry {
-        path: path.to_owned(),
-        sha256: Digest::of(text),
-        size: text.len() as u64,
-    };
-    let mut files = Vec::new();
-    if *registry != read_registry(vault)?.0 {
-        files.push((layout::KEYS.to_owned(), registry.to_json()));
-    }
-    files.extend(policy.map(|text| (layout::SAFETY_POLICY.to_owned(), text)));
-    for (path, text) in &files {
-        set_entry(&mut entries, listed(path, text));
-    }
-    set_entry(&mut entries, listed(layout::LOG, log));
-    let retired = |path: &str| {
-        let name = path.strip_prefix(layout::CHECKPOINTS);
-        let count = name.and_then(|name| name.trim_matches('/').strip_suffix(".chk"));
-        layout::is_checkpoint(path)
-            && count
-                .and_then(|count| count.parse().ok())
-                .is_none_or(|count: u64| count > lines)
-    };
-    let (removed, entries): (Vec<_>, Vec<_>) =
-        entries.into_iter().partition(|entry| retired(&entry.path));
-    let now = clock::now()?;
-    let (manifest, root) = write_manifest(entries, now);
-    files.push((layout::MANIFEST.to_owned(), manifest));
-    files.push((layout::MERKLE_ROOT.to_owned(), write_merkle_root(root)));
-    files.push((layout::MANIFEST_SIG.to_owned(), sign(root, now)));
-    let removed = removed.into_iter().map(|entry| entry.path).collect();
-    Ok((Intent { files, removed }, root))
 }

@@ -1,8 +1,9 @@
 //! Putting right what an interruption left, and nothing else.
 //!
-//! A torn tail, a seal that lags behind whole and valid events, temporary files and an interrupted
-//! merge are what a crash leaves of an honest writer. A break inside the log, a seal that is ahead of
-//! the log and bytes that differ from what was sealed are evidence: they are reported, and stay.
+//! A torn tail, a seal that lags behind whole and valid events, temporary files, a command that was
+//! interrupted between its steps and a redaction that was not carried out are what honest writers leave.
+//! A break inside the log, a seal that does not vouch for what is there and bytes that differ from what was
+//! sealed are evidence: they are reported, and stay.
 
 use std::fs::File;
 use std::thread;
@@ -11,32 +12,25 @@ use std::time::{Duration, Instant};
 use provara_core::id::{Digest, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile};
 use provara_core::manifest::{FileEntry, merkle_root, write_merkle_root};
+use provara_core::verify::seal::SealStanding;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
-use crate::check;
-use crate::checkpoint::unsealed_checkpoints;
 use crate::error::{Context, VaultError};
-use crate::index::LogIndex;
-use crate::keyfile;
+use crate::found::Found;
+use crate::intent;
 use crate::layout;
-use crate::lock::{Shared, is_at, lock_log, try_lock_shared};
-use crate::merge::intent::{interrupted, settle};
-use crate::rotation::Keys;
-use crate::seal::{
-    SignatureLag, Staged, leftovers, read_entries, read_text, remove_leftover, set_entry,
-    signature_lag,
-};
-use crate::snapshot::LogSnapshot;
+use crate::lock::{Shared, is_at, try_lock_shared};
+use crate::redact;
+use crate::reseal::text_entry;
+use crate::seal::{Staged, read_entries, read_text, set_entry};
 use crate::vault::Vault;
-use crate::writer::{recover_tail, sealed_prefix};
 
 /// What an interruption left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Damage {
-    /// A merge that ended between its steps.
-    InterruptedMerge,
+    /// A command that changes several files ended between its steps.
+    Interrupted,
     /// A temporary file.
     Leftover,
     /// The beginning of an event after the last whole one.
@@ -45,10 +39,10 @@ pub enum Damage {
     LineEnd,
     /// The seal does not cover what stands in the vault.
     LaggingSeal,
-    /// `manifest.sig` is of another seal.
-    StaleSignature,
     /// `keys.json` does not say what the log says.
     LaggingKeys,
+    /// The target of a redaction still has its payload.
+    OpenRedaction,
 }
 
 /// One thing that is put right, or would be.
@@ -58,6 +52,22 @@ pub struct RepairStep {
     pub damage: Damage,
     /// What was found and what becomes of it, as a sentence without a full stop.
     pub text: String,
+}
+
+impl RepairStep {
+    fn new(damage: Damage, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { damage, text }
+    }
+
+    /// Whether it is put right without a new seal, and so without a key.
+    #[must_use]
+    pub fn needs_no_key(&self) -> bool {
+        matches!(
+            self.damage,
+            Damage::Interrupted | Damage::Leftover | Damage::TornTail
+        )
+    }
 }
 
 /// What a repair found and did.
@@ -73,49 +83,24 @@ pub struct RepairReceipt {
     pub signed_by: Option<KeyId>,
 }
 
-/// What stands there, and what is wrong with it.
+/// What is wrong with what stands there, and what the seal must be over.
 struct Diagnosis {
     steps: Vec<RepairStep>,
+    /// With the log and `keys.json` as they must be.
     entries: Vec<FileEntry>,
-    leftovers: Vec<String>,
     registry: KeyRegistry,
-    keys_lag: bool,
-    index: LogIndex,
-    /// Over the log's whole events.
-    hasher: Sha256,
-    torn: Option<(u64, u64)>,
     add_line_end: bool,
-    /// What a new signature replaces.
-    lag: Option<SignatureLag>,
-}
-
-impl Diagnosis {
-    fn add(&mut self, damage: Damage, text: impl Into<String>) {
-        let text = text.into();
-        self.steps.push(RepairStep { damage, text });
-    }
-
-    /// Says what was done in the place of what was to be done.
-    fn done(&mut self, damage: Damage, text: String) {
-        self.steps.retain(|step| step.damage != damage);
-        self.add(damage, text);
-    }
-
-    /// Whether the seal has to be made anew.
-    fn reseals(&self) -> bool {
-        let seals = |step: &RepairStep| !matches!(step.damage, Damage::Leftover | Damage::TornTail);
-        self.steps.iter().any(seals)
-    }
 }
 
 impl Vault {
     /// Puts right what an interrupted writer left; with `dry_run`, only says what that would be. With a
-    /// keyfile a new seal is signed; without one `manifest.sig` stays as it is, and is then stale.
+    /// keyfile a new seal is signed; without one, in a vault that has no mark, `manifest.sig` stays as it is.
     ///
     /// # Errors
-    /// [`VaultError::BrokenLog`] for a break inside the log and [`VaultError::SealContradiction`] for a
-    /// seal that is ahead of the log or differs from it: evidence, which is never repaired. The errors
-    /// of a keyfile and of a writer. The vault is then as it was.
+    /// [`VaultError::BrokenLog`] for a log that does not verify and [`VaultError::SealRefused`] for a
+    /// seal that does not vouch for it: evidence, which is never repaired. [`VaultError::Unsigned`] where a
+    /// marked vault needs a new seal and there is no key. The errors of a keyfile and of a writer. The
+    /// vault is then as it was, but for a command that was interrupted and is settled first.
     pub fn repair(
         &self,
         keyfile: Option<&Keyfile>,
@@ -123,86 +108,74 @@ impl Vault {
     ) -> Result<RepairReceipt, VaultError> {
         if dry_run {
             let log = self.lock_for_reading()?;
-            return diagnose_all(self, &log);
+            return diagnose_all(self, log);
         }
-        let path = self.inner_file(layout::LOG)?;
-        let log = lock_log(&path, self.lock_timeout())?;
-        let settled = settle(self, &log)?;
-        let mut found = diagnose(self, &log)?;
-        let mut steps: Vec<_> = settled
-            .into_iter()
-            .map(|text| RepairStep {
-                damage: Damage::InterruptedMerge,
-                text,
-            })
-            .collect();
-        let mut receipt = RepairReceipt {
-            dry_run,
-            steps: Vec::new(),
-            merkle_root: merkle_root(found.entries.iter().map(FileEntry::leaf)),
-            signed_by: None,
-        };
-        let key = match keyfile.filter(|_| found.reseals()) {
+        let mut found = Found::open(self)?;
+        let mut steps = settled(&mut found);
+        let open = redact::open_redactions(found.log());
+        if let (Some(keyfile), false) = (keyfile, open.is_empty()) {
+            found.refuse_fault()?;
+            found.refuse_unless_vouched()?;
+            let (log, note) = redact::carry_out_pending(self, found.log, keyfile)?;
+            steps.extend(note.map(|note| RepairStep::new(Damage::OpenRedaction, note)));
+            found = Found::look(self, log, Vec::new())?;
+        }
+        let mut diagnosis = diagnose(&mut found)?;
+        diagnosis
+            .steps
+            .retain(|step| step.damage != Damage::OpenRedaction);
+        let reseals = !diagnosis.steps.iter().all(RepairStep::needs_no_key);
+        let key = match keyfile.filter(|_| reseals) {
+            None if reseals && found.is_marked() => return Err(VaultError::Unsigned),
             None => None,
-            Some(keyfile) => {
-                let revoked = |key: &KeyId| found.index.revokes(key);
-                Some(keyfile::choose(keyfile, &found.registry, revoked, None)?)
-            }
+            Some(keyfile) => Some(found.signing_key(keyfile, None)?),
         };
-        let layer = self.layer();
-        let mut staged = Staged::new(layer);
-        if found.reseals() {
-            if found.keys_lag {
-                let text = found.registry.to_json();
-                staged.add(self.path().join(layout::KEYS), &text)?;
-                set_entry(&mut found.entries, entry(layout::KEYS, &text));
+        let mut root = merkle_root(read_entries(self.path())?.iter().map(FileEntry::leaf));
+        let mut staged = Staged::new(self.layer());
+        if reseals {
+            let keys = diagnosis.registry.to_json();
+            if diagnosis.has(Damage::LaggingKeys) {
+                staged.add(self.path().join(layout::KEYS), &keys)?;
             }
-            let (mut hasher, mut size) = (found.hasher.clone(), found.index.len);
-            if found.add_line_end {
-                hasher.update(b"\n");
-                size += 1;
-            }
-            let sealed = FileEntry {
-                path: layout::LOG.to_owned(),
-                sha256: Digest(hasher.finalize().into()),
-                size,
-            };
-            set_entry(&mut found.entries, sealed);
-            receipt.merkle_root = staged.add_seal(self.path(), found.entries.clone(), key)?;
-            receipt.signed_by = key.map(|key| key.key_id());
+            root = staged.add_seal(self.path(), diagnosis.entries.clone(), key)?;
         }
         let seal = staged.sync()?;
-        for name in &found.leftovers {
-            remove_leftover(self, name)?;
+        found.clear()?;
+        // What was done, in the place of what was to be.
+        for text in std::mem::take(&mut found.notes) {
+            let damage = match text.contains("interrupted append") {
+                true => Damage::TornTail,
+                false => Damage::Leftover,
+            };
+            steps.push(RepairStep::new(damage, text));
         }
-        if let Some((offset, length)) = found.torn {
-            let text = recover_tail(self, &log, &path, offset, length)?;
-            found.done(Damage::TornTail, text);
-        }
-        if let (Some(lag @ SignatureLag::Stale { .. }), Some(_)) = (&found.lag, key) {
-            let text = lag.keep(self)?;
-            found.done(Damage::StaleSignature, text);
-        }
-        if found.add_line_end {
+        if diagnosis.add_line_end {
+            let path = self.log_path();
+            let layer = self.layer();
             layer
-                .append(&log, &path, b"\n")
+                .append(&found.log, &path, b"\n")
                 .context("write to", &path)?;
+            layer
+                .sync_data(&found.log, &path)
+                .map_err(|source| VaultError::Sync { path, source })?;
         }
-        // What an interrupted writer left may not be on the disk yet, and the seal must not lead.
-        layer
-            .sync_data(&log, &path)
-            .map_err(|source| VaultError::Sync {
-                path: path.clone(),
-                source,
-            })?;
         seal.publish()?;
-        steps.append(&mut found.steps);
-        receipt.steps = steps;
-        Ok(receipt)
+        steps.extend(
+            diagnosis
+                .steps
+                .into_iter()
+                .filter(|step| !matches!(step.damage, Damage::TornTail | Damage::Leftover)),
+        );
+        Ok(RepairReceipt {
+            dry_run,
+            steps,
+            merkle_root: root,
+            signed_by: key.map(|key| key.key_id()),
+        })
     }
 
     /// The log, while no writer is at work.
-    fn lock_for_reading(&self) -> Result<File, VaultError> {
+    pub(crate) fn lock_for_reading(&self) -> Result<File, VaultError> {
         let path = self.inner_file(layout::LOG)?;
         let start = Instant::now();
         loop {
@@ -226,21 +199,37 @@ impl Vault {
     }
 }
 
+impl Diagnosis {
+    fn add(&mut self, damage: Damage, text: impl Into<String>) {
+        self.steps.push(RepairStep::new(damage, text));
+    }
+
+    fn has(&self, damage: Damage) -> bool {
+        self.steps.iter().any(|step| step.damage == damage)
+    }
+}
+
+/// What was settled on the way.
+fn settled(found: &mut Found<'_>) -> Vec<RepairStep> {
+    let notes = std::mem::take(&mut found.notes).into_iter();
+    notes
+        .map(|text| RepairStep::new(Damage::Interrupted, text))
+        .collect()
+}
+
 /// What a repair would do.
-fn diagnose_all(vault: &Vault, log: &File) -> Result<RepairReceipt, VaultError> {
-    let interrupted = interrupted(vault, log)?;
-    let merge = interrupted.map(|(_, state)| RepairStep {
-        damage: Damage::InterruptedMerge,
-        text: state.note(),
-    });
-    let (steps, entries) = match merge {
-        // What else there is shows once that is settled.
-        Some(step) => (vec![step], read_entries(vault.path())?),
-        None => {
-            let found = diagnose(vault, log)?;
-            (found.steps, found.entries)
-        }
+fn diagnose_all(vault: &Vault, log: File) -> Result<RepairReceipt, VaultError> {
+    let of_old_version = crate::merge::intent::interrupted(vault, &log)?;
+    let interrupted = match of_old_version {
+        Some((_, state)) => Some(state.note()),
+        None => intent::find(vault, &log)?.map(|pending| pending.note()),
     };
+    let steps = match interrupted {
+        // What else there is shows once that is settled.
+        Some(text) => vec![RepairStep::new(Damage::Interrupted, text)],
+        None => diagnose(&mut Found::look(vault, log, Vec::new())?)?.steps,
+    };
+    let entries = read_entries(vault.path())?;
     Ok(RepairReceipt {
         dry_run: true,
         steps,
@@ -249,106 +238,88 @@ fn diagnose_all(vault: &Vault, log: &File) -> Result<RepairReceipt, VaultError> 
     })
 }
 
-fn diagnose(vault: &Vault, log: &File) -> Result<Diagnosis, VaultError> {
-    let path = vault.log_path();
-    let entries = read_entries(vault.path())?;
-    let sealed_root = merkle_root(entries.iter().map(FileEntry::leaf));
-    let length = log.metadata().context("read", &path)?.len();
-    let bytes = LogSnapshot::of_prefix(log, length, &path)?;
-    let sealed = sealed_prefix(&entries, &bytes)?;
-    let (index, torn) = LogIndex::read(&bytes, sealed.length)?;
-    if index.lines == 0 {
-        return Err(VaultError::Structure {
-            file: layout::LOG.to_owned(),
-            reason: "it holds no event; a vault starts with a GENESIS event".to_owned(),
-        });
-    }
-    let whole = index.len;
-    let keys = Keys::read(vault, &entries, &index, sealed.length)?;
-    let mut hasher = sealed.hasher;
-    if whole > sealed.length {
-        check::unsealed(&bytes[..whole as usize], sealed.length, &keys.registry)?;
-        hasher.update(&bytes[sealed.length as usize..whole as usize]);
-    }
-    let mut found = Diagnosis {
-        steps: Vec::new(),
-        leftovers: leftovers(vault.path(), &entries)?,
-        add_line_end: index.unterminated && whole > sealed.length,
-        lag: None,
-        torn: torn.map(|at| (at, length - at)),
-        keys_lag: keys.lag,
-        registry: keys.registry,
-        entries,
-        index,
-        hasher,
+fn diagnose(found: &mut Found<'_>) -> Result<Diagnosis, VaultError> {
+    found.refuse_fault()?;
+    found.refuse_unless_vouched()?;
+    let entries = std::mem::replace(&mut found.entries, Ok(Vec::new()))?;
+    let sealed = match found.judgement.standing {
+        SealStanding::Continued { length, .. } => length,
+        _ => found.whole as u64,
     };
-    for name in found.leftovers.clone() {
-        found.add(
+    let index = found.index.as_ref().expect("a log that verifies");
+    let mut diagnosis = Diagnosis {
+        steps: Vec::new(),
+        entries,
+        registry: found.registry.clone(),
+        add_line_end: index.unterminated && found.whole as u64 > sealed,
+    };
+    for name in found.leftovers() {
+        diagnosis.add(
             Damage::Leftover,
             format!("{name}, which an interrupted writer left, is removed"),
         );
     }
-    if let Some((offset, length)) = found.torn {
-        found.add(
+    let torn = found.bytes.len() - found.whole as u64;
+    if torn > 0 {
+        diagnosis.add(
             Damage::TornTail,
             format!(
-                "the log ends with {length} bytes of an interrupted append (from byte {offset}); they are \
-                 moved to a file outside the vault"
+                "the log ends with {torn} bytes of an interrupted append (from byte {}); they are \
+                 moved to a file outside the vault",
+                found.whole
             ),
         );
     }
-    if found.add_line_end {
+    let mut log = found.log().to_vec();
+    if diagnosis.add_line_end {
+        log.push(b'\n');
         let text = "the last event lacks its line end; it is added";
-        found.add(Damage::LineEnd, text);
+        diagnosis.add(Damage::LineEnd, text);
     }
-    if whole > sealed.length {
-        let bytes = whole - sealed.length;
+    if found.whole as u64 > sealed {
+        let bytes = found.whole as u64 - sealed;
         let text = format!("the seal lags behind the log by {bytes} bytes of whole, valid events");
-        found.add(Damage::LaggingSeal, text);
+        diagnosis.add(Damage::LaggingSeal, text);
     }
-    if found.keys_lag {
+    let keys = diagnosis.registry.to_json();
+    let keys_lag = found.keys_lag;
+    if keys_lag {
         let text = format!("{} is brought in line with the log", layout::KEYS);
-        found.add(Damage::LaggingKeys, text);
+        diagnosis.add(Damage::LaggingKeys, text);
+        set_entry(&mut diagnosis.entries, text_entry(layout::KEYS, &keys));
     }
-    let (registry, events) = (found.registry.clone(), found.index.lines);
-    for checkpoint in unsealed_checkpoints(vault, &found.entries, &registry, events)? {
-        let text = format!("{} is not in the seal yet", checkpoint.path);
-        found.add(Damage::LaggingSeal, text);
-        set_entry(&mut found.entries, checkpoint);
+    for path in &found.unlisted {
+        let text = format!("{path} is not in the seal yet");
+        diagnosis.add(Damage::LaggingSeal, text);
     }
-    found_in_seal(vault, sealed_root, &mut found)?;
-    Ok(found)
+    set_entry(&mut diagnosis.entries, text_entry(layout::LOG, &log));
+    if !diagnosis.has(Damage::LaggingSeal) && !keys_lag {
+        stale_files(found, &mut diagnosis)?;
+    }
+    let open = redact::open_redactions(found.log());
+    for redaction in open {
+        let text = format!("the payload that {redaction} redacts is still there; it is replaced");
+        diagnosis.add(Damage::OpenRedaction, text);
+    }
+    Ok(diagnosis)
 }
 
-/// The two small files of the seal that may lag behind the manifest.
-fn found_in_seal(vault: &Vault, root: Digest, found: &mut Diagnosis) -> Result<(), VaultError> {
-    let text = read_text(vault.path(), layout::MERKLE_ROOT)?.unwrap_or_default();
-    if text != write_merkle_root(root) {
-        let text = format!("{} does not hold the manifest's root", layout::MERKLE_ROOT);
-        found.add(Damage::LaggingSeal, text);
-    }
-    // Held against the manifest as it is on the disk; a wrong signature is an error, not a lag.
-    let entries = read_entries(vault.path())?;
-    found.lag = signature_lag(vault, &entries, &found.registry)?;
-    let file = layout::MANIFEST_SIG;
-    match &found.lag {
-        None => {}
-        Some(SignatureLag::Stale { root, .. }) => {
-            let text = format!(
-                "{file} is of another seal (root {root}); a new one takes its place, and it is kept \
-                 outside the vault"
-            );
-            found.add(Damage::StaleSignature, text);
-        }
-        Some(_) => found.add(Damage::LaggingSeal, format!("{file} is missing")),
+/// The files of the seal that are of another state than its signature.
+fn stale_files(found: &Found<'_>, diagnosis: &mut Diagnosis) -> Result<(), VaultError> {
+    let root = merkle_root(diagnosis.entries.iter().map(FileEntry::leaf));
+    let listed = read_entries(found.vault.path())?;
+    let stated = read_text(found.vault.path(), layout::MERKLE_ROOT)?;
+    let stale = [
+        (
+            layout::MANIFEST,
+            merkle_root(listed.iter().map(FileEntry::leaf)) != root,
+        ),
+        (layout::MERKLE_ROOT, stated != Some(write_merkle_root(root))),
+        (layout::MANIFEST_SIG, found.judgement.root != Some(root)),
+    ];
+    for (file, _) in stale.into_iter().filter(|(_, stale)| *stale) {
+        let text = format!("{file} is of another state than the vault");
+        diagnosis.add(Damage::LaggingSeal, text);
     }
     Ok(())
-}
-
-fn entry(path: &str, bytes: &[u8]) -> FileEntry {
-    FileEntry {
-        path: path.to_owned(),
-        sha256: Digest::of(bytes),
-        size: bytes.len() as u64,
-    }
 }

@@ -2,208 +2,89 @@
 
 use std::fs;
 
-use provara_core::history::{KeyEvent, KeyEventKind};
+use provara_core::finding::Severity;
 use provara_core::id::Digest;
-use provara_core::keys::{KeyRegistry, Keyfile};
-use provara_core::manifest::FileEntry;
+use provara_core::keys::{Keyfile, SigningKey};
+use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
+use provara_core::verify::LogVerdict;
 use provara_core::verify::files::REQUIRED;
-use sha2::{Digest as _, Sha256};
+use provara_core::verify::seal::files_beside_log;
 
-use crate::check;
+use crate::adopt::AdoptOptions;
+use crate::clock;
 use crate::error::{Context, VaultError};
-use crate::index::LogIndex;
-use crate::keyfile;
+use crate::found::{Found, refused_log};
+use crate::intent::{NewLog, Operation, Plan};
 use crate::layout;
-use crate::lock::lock_log;
-use crate::merge::intent::settle;
-use crate::rotation::read_registry;
-use crate::seal::{
-    SealReceipt, Staged, hash_file, leftovers, read_entries, remove_leftover, replaced_signature,
-};
-use crate::snapshot::LogSnapshot;
+use crate::memory;
+use crate::scribe::{OWNER, Scribe};
+use crate::seal::{SealReceipt, Staged, read_entries, set_entry};
+use crate::state_dir::keep;
 use crate::vault::{Vault, is_absence};
 use crate::walk::{Kind, walk};
-use crate::writer::{recover_tail, sealed_prefix};
+use crate::writer::sealed_prefix;
 
 impl Vault {
-    /// Makes the seal anew: every file of the vault as it is now. With a keyfile it is signed;
-    /// without one `manifest.sig` stays as it is, and is then stale if anything changed.
+    /// Makes the seal anew: every file of the vault as it is now, artifacts and policies that were changed
+    /// by hand among them. In a marked vault an event states those files, so that the log speaks of them.
+    /// The notes name what differs from the seal before.
     ///
-    /// A torn tail beyond the old seal is moved out first, as an append does, and a signature that is not
-    /// of the old seal is kept outside the vault before another one takes its place. Nothing else is
-    /// mended: what does not verify still does not, and the notes name what differs from the seal
-    /// before.
+    /// Without a keyfile, in a vault that has no mark, the list and its root are written, and `manifest.sig`
+    /// stays as it is: nobody vouches for the result.
+    ///
+    /// A torn tail is moved out first, as an append does. Nothing else is mended.
     ///
     /// # Errors
-    /// [`VaultError::Locked`], [`VaultError::NoSeal`], [`VaultError::SealContradiction`] for a log that
-    /// does not begin with what was sealed, or a seal that lacks its manifest, [`VaultError::BrokenLog`]
-    /// for a break beyond it, [`VaultError::Structure`] for what a vault cannot hold, such as a link that
-    /// leaves it, the errors of a keyfile, or [`VaultError::Io`].
+    /// [`VaultError::Locked`]; [`VaultError::BrokenLog`] for a log that does not verify, and
+    /// [`VaultError::SealRefused`] for a seal that does not vouch for it: an owner who has looked
+    /// [adopts](Vault::adopt) such a state; [`VaultError::Unsigned`] where a marked vault was to be sealed
+    /// by nobody; [`VaultError::Structure`] for what a vault cannot hold, such as a link that leaves it; the
+    /// errors of a keyfile, or [`VaultError::Io`].
     pub fn manifest(&self, keyfile: Option<&Keyfile>) -> Result<SealReceipt, VaultError> {
-        self.make_seal(keyfile, false)
+        self.manifest_by(keyfile, OWNER)
     }
 
-    /// As [`Vault::manifest`], and makes a first seal where there is none, if the log verifies. One that was
-    /// cut by whoever removed the seal is then not told from an honest one: this is for whoever knows why
-    /// the seal is gone. Without a manifest that says how far the log was sealed, only its last line can
-    /// be torn.
+    /// As [`Vault::manifest`], where `actor` states the files.
     ///
     /// # Errors
-    /// As [`Vault::manifest`], but for [`VaultError::NoSeal`].
-    pub fn new_seal(&self, keyfile: Option<&Keyfile>) -> Result<SealReceipt, VaultError> {
-        self.make_seal(keyfile, true)
-    }
-
-    fn make_seal(
+    /// As [`Vault::manifest`].
+    pub fn manifest_by(
         &self,
         keyfile: Option<&Keyfile>,
-        without_seal: bool,
+        actor: &str,
     ) -> Result<SealReceipt, VaultError> {
-        let path = self.inner_file(layout::LOG)?;
-        let log = lock_log(&path, self.lock_timeout())?;
-        let mut notes = settle(self, &log)?;
+        let found = Found::open(self)?;
         self.refuse_missing_files()?;
-        let before = match read_entries(self.path()) {
-            Ok(entries) => Some(entries),
-            Err(VaultError::Structure { reason, .. }) => {
-                self.refuse_rest_of_seal(&reason)?;
-                let reason = format!("{}: {reason}", layout::MANIFEST);
-                if !without_seal {
-                    return Err(VaultError::NoSeal { reason });
-                }
-                notes.push(format!("there was no seal to compare with ({reason})"));
-                None
-            }
-            Err(error) => return Err(error),
-        };
-        let listed = before.as_deref().unwrap_or_default();
-        let length = log.metadata().context("read", &path)?.len();
-        let bytes = LogSnapshot::of_prefix(&log, length, &path)?;
-        // Sealed anew, a log that was changed or lost its end would be what the vault vouches for.
-        let is_listed = listed.iter().any(|entry| entry.path == layout::LOG);
-        let sealed = is_listed
-            .then(|| sealed_prefix(listed, &bytes).map(|sealed| sealed.length))
-            .transpose()?;
-        let (registry, keys_digest) = read_registry(self)?;
-        let mut keys = registry.clone();
-        let mut end = length;
-        let mut revoked = Vec::new();
-        let event_count = match LogIndex::read(&bytes, sealed.unwrap_or_else(|| last_line(&bytes)))
-        {
-            Ok((index, torn)) => {
-                end = torn.unwrap_or(length);
-                let whole = &bytes[..end as usize];
-                keys = self.keys_after(&index, whole, sealed.unwrap_or(0), &registry);
-                if before.is_none() {
-                    // A first seal vouches for all of it.
-                    check::unsealed(whole, 0, &keys)?;
-                }
-                let events = index.key_events.iter();
-                let events = events.filter(|event| event.kind == KeyEventKind::Revocation);
-                revoked.extend(events.filter_map(KeyEvent::subject));
-                index.lines
-            }
-            Err(error)
-                if before.is_none() || sealed.is_some_and(|sealed| breaks_from(&error, sealed)) =>
-            {
-                return Err(error);
-            }
-            Err(error) => {
-                notes.push(format!("{error}; the seal covers it as it is"));
-                bytes.iter().filter(|byte| **byte == b'\n').count() as u64
-            }
-        };
-        let signer = match keyfile {
-            None => None,
-            Some(keyfile) => Some(keyfile::choose(
-                keyfile,
-                &keys,
-                |key| revoked.contains(key),
-                None,
-            )?),
-        };
+        match keyfile {
+            Some(keyfile) => signed(found, keyfile, actor),
+            None if found.is_marked() => Err(VaultError::Unsigned),
+            None => unsigned(found),
+        }
+    }
 
-        // Of a vault that has no seal nothing is replaced.
-        let replaced = match (signer, &before) {
-            (Some(_), Some(entries)) => replaced_signature(self, entries, &keys)?,
-            _ => None,
-        };
-
-        for name in leftovers(self.path(), listed)? {
-            notes.push(remove_leftover(self, &name)?);
-        }
-        let mut staged = Staged::new(self.layer());
-        let mut entries = Vec::new();
-        let log_digest = Digest(Sha256::digest(&bytes[..end as usize]).into());
-        drop(bytes);
-        let keys_text = (keys != registry).then(|| keys.to_json());
-        if let Some(text) = &keys_text {
-            staged.add(self.path().join(layout::KEYS), text)?;
-            notes.push(format!("{} was brought in line with the log", layout::KEYS));
-        }
-        for found in walk(self.path())? {
-            if layout::is_unlisted(&found.path) {
-                continue;
-            }
-            if let Kind::Unsafe(reason) = found.kind {
-                return Err(VaultError::Structure {
-                    file: found.path,
-                    reason: reason.to_owned(),
-                });
-            }
-            let (size, sha256) = match (found.path.as_str(), &keys_text) {
-                (layout::LOG, _) => (end, log_digest),
-                (layout::KEYS, Some(text)) => (text.len() as u64, Digest::of(text)),
-                (relative, _) => {
-                    let path = self.path().join(relative);
-                    let (size, sha256) = hash_file(&path).context("read", &path)?;
-                    if relative == layout::KEYS && sha256 != keys_digest {
-                        return Err(VaultError::SealContradiction {
-                            file: relative.to_owned(),
-                            reason: "it changed while the seal was made".to_owned(),
-                        });
-                    }
-                    (size, sha256)
-                }
-            };
-            entries.push(FileEntry {
-                path: found.path,
-                sha256,
-                size,
-            });
-        }
-        if let Some(before) = &before {
-            notes.extend(differences(before, &entries));
-        }
-        let file_count = entries.len() as u64;
-        let merkle_root = staged.add_seal(self.path(), entries, signer)?;
-        let seal = staged.sync()?;
-        if let Some(lag) = replaced {
-            notes.push(lag.keep(self)?);
-        }
-        if end < length {
-            notes.push(recover_tail(self, &log, &path, end, length - end)?);
-        }
-        // An event that an interrupted writer left may not be on the disk yet.
-        self.layer()
-            .sync_data(&log, &path)
-            .map_err(|source| VaultError::Sync {
-                path: path.clone(),
-                source,
-            })?;
-        seal.publish()?;
+    /// Makes a first seal where there is none, or one in the place of a seal that does not vouch for what is
+    /// there: an [adoption](Vault::adopt) that trusts no further key.
+    ///
+    /// # Errors
+    /// As [`Vault::adopt`], and [`VaultError::Unsigned`] without a keyfile.
+    pub fn new_seal(&self, keyfile: Option<&Keyfile>) -> Result<SealReceipt, VaultError> {
+        let keyfile = keyfile.ok_or(VaultError::Unsigned)?;
+        let adopted = self.adopt(keyfile, &AdoptOptions::default())?;
+        let listed = read_entries(self.path())?;
+        let mut notes = adopted.notes;
+        notes.extend(adopted.found.differences);
         Ok(SealReceipt {
-            merkle_root,
-            file_count,
-            event_count,
-            signed_by: signer.map(|key| key.key_id()),
+            merkle_root: adopted.merkle_root,
+            file_count: listed.len() as u64,
+            event_count: adopted.event_count,
+            signed_by: Some(adopted.key_id),
             notes,
         })
     }
 
     /// Refuses a vault that lacks a file that every vault has: sealed without it, it would not verify
     /// either, and the digest that the seal has of it would be gone.
-    fn refuse_missing_files(&self) -> Result<(), VaultError> {
+    pub(crate) fn refuse_missing_files(&self) -> Result<(), VaultError> {
         for file in REQUIRED {
             let there = fs::symlink_metadata(self.path().join(file));
             if there.is_err_and(|error| is_absence(&error)) {
@@ -214,44 +95,6 @@ impl Vault {
             }
         }
         Ok(())
-    }
-
-    /// Refuses a vault whose seal has lost its manifest, for `reason`: how far the log was sealed is then
-    /// unknown, and no interruption leaves that, as the manifest is replaced first and in one step.
-    fn refuse_rest_of_seal(&self, reason: &str) -> Result<(), VaultError> {
-        let rest: Vec<_> = [layout::MANIFEST_SIG, layout::MERKLE_ROOT]
-            .into_iter()
-            .filter(|file| fs::symlink_metadata(self.path().join(file)).is_ok())
-            .collect();
-        if rest.is_empty() {
-            return Ok(());
-        }
-        Err(VaultError::SealContradiction {
-            file: layout::MANIFEST.to_owned(),
-            reason: format!(
-                "{reason}, but a seal was there, as {} shows; restore the manifest from a copy, or, if \
-                 it is known why it is gone, remove what is left of the seal too and make a new one",
-                rest.join(" and ")
-            ),
-        })
-    }
-
-    /// What `keys.json` must say after the key events beyond the seal, if those events verify.
-    fn keys_after(
-        &self,
-        index: &LogIndex,
-        log: &[u8],
-        sealed: u64,
-        registry: &KeyRegistry,
-    ) -> KeyRegistry {
-        let mut after = registry.clone();
-        for event in index.key_events_from(sealed) {
-            event.apply(&mut after);
-        }
-        if after != *registry && check::unsealed(log, sealed, &after).is_err() {
-            return registry.clone();
-        }
-        after
     }
 
     /// The files below the vault that hold private keys, absolute, sorted: the default keyfile and
@@ -282,20 +125,191 @@ impl Vault {
     }
 }
 
-/// Whether a log breaks at `offset` or beyond it.
-fn breaks_from(error: &VaultError, offset: u64) -> bool {
-    matches!(error, VaultError::BrokenLog { offset: at, .. } if *at >= offset)
+/// A seal of all files as they are, signed.
+fn signed(mut found: Found<'_>, keyfile: &Keyfile, actor: &str) -> Result<SealReceipt, VaultError> {
+    found.refuse_fault()?;
+    found.refuse_unless_vouched()?;
+    std::mem::replace(&mut found.entries, Ok(Vec::new()))?;
+    let before = found.manifest.clone();
+    let key = found.signing_key(keyfile, None)?;
+    let mut entries = found.standing_entries();
+    let mut files = Vec::new();
+    if let Some(text) = found.keys_text() {
+        set_entry(&mut entries, text_entry(layout::KEYS, &text));
+        files.push((layout::KEYS, text));
+        let note = format!("{} was brought in line with the log", layout::KEYS);
+        found.notes.push(note);
+    }
+    let mut text = Vec::new();
+    if found.is_marked() && !states(&found.verdict, &entries, &before) {
+        text = statement(&found, &entries, key, actor)?;
+        let note = "the log states the files beside it".to_owned();
+        found.notes.push(note);
+    }
+    let log = [found.log(), &text].concat();
+    set_entry(&mut entries, text_entry(layout::LOG, &log));
+    found.notes.extend(differences(&before, &entries));
+    let file_count = entries.len() as u64;
+    let seal = SealText::write(entries, key)?;
+    files.extend(seal.files);
+    let events = u64::from(!text.is_empty());
+    let plan = Plan {
+        operation: Operation::Manifest,
+        log: match text.is_empty() {
+            true => NewLog::Same,
+            false => NewLog::Appended {
+                before: found.log(),
+                text,
+            },
+        },
+        files,
+        removed: Vec::new(),
+        seal: seal.signature,
+    };
+    let prepared = plan.prepare(found.vault, &found.log)?;
+    drop(plan);
+    found.clear()?;
+    let _log = prepared.carry_out(found.log)?;
+    found.notes.extend(memory::set(found.vault).notes());
+    Ok(SealReceipt {
+        merkle_root: seal.root,
+        file_count,
+        event_count: found.verdict.lines + events,
+        signed_by: Some(key.key_id()),
+        notes: found.notes,
+    })
 }
 
-/// Where the last line begins, whether it has a line end or not.
-fn last_line(log: &[u8]) -> u64 {
-    let before = log.strip_suffix(b"\n").unwrap_or(log);
-    memchr::memrchr(b'\n', before).map_or(0, |at| at as u64 + 1)
+/// The list and its root, which nobody signs: of a vault without a mark.
+fn unsigned(mut found: Found<'_>) -> Result<SealReceipt, VaultError> {
+    let before = match std::mem::replace(&mut found.entries, Ok(Vec::new())) {
+        Err(VaultError::Structure { reason, .. }) => {
+            let reason = format!("{}: {reason}", layout::MANIFEST);
+            return Err(VaultError::NoSeal { reason });
+        }
+        before => before?,
+    };
+    // Listed anew, a log that was changed or lost its end would look whole.
+    let sealed = sealed_prefix(&before, &found.bytes)?.length;
+    let mut faults = found.verdict.findings.iter();
+    let fault = |severity| severity == Severity::Error;
+    if let Some(finding) = faults.find(|finding| fault(finding.severity)) {
+        let error = refused_log(finding);
+        if finding.offset.is_some_and(|offset| offset >= sealed) {
+            return Err(error);
+        }
+        found
+            .notes
+            .push(format!("{error}; the list covers it as it is"));
+    }
+    let entries = found.standing_entries();
+    found.notes.extend(differences(&before, &entries));
+    let file_count = entries.len() as u64;
+    let mut staged = Staged::new(found.vault.layer());
+    let merkle_root = staged.add_seal(found.vault.path(), entries, None)?;
+    let seal = staged.sync()?;
+    found.clear()?;
+    seal.publish()?;
+    Ok(SealReceipt {
+        merkle_root,
+        file_count,
+        event_count: found.verdict.lines,
+        signed_by: None,
+        notes: found.notes,
+    })
+}
+
+/// What follows the log once it states the files of a seal over `entries`.
+pub(crate) fn statement(
+    found: &Found<'_>,
+    entries: &[FileEntry],
+    key: &SigningKey,
+    actor: &str,
+) -> Result<Vec<u8>, VaultError> {
+    let index = found.index.clone().expect("a log that verifies");
+    if let Some(event_id) = index.closed {
+        return Err(VaultError::Closed { event_id });
+    }
+    let mut scribe = Scribe::new(index, actor, key, found.seal_name())?;
+    scribe.state_files(entries.iter())?;
+    Ok(scribe.finish())
+}
+
+/// Whether the log states the files beside it that `entries` list. Where it states none, those `before` need
+/// no statement.
+pub(crate) fn states(verdict: &LogVerdict, entries: &[FileEntry], before: &[FileEntry]) -> bool {
+    let files = files_beside_log(entries.iter());
+    match verdict.files.last() {
+        Some(stated) => (stated.count, stated.root) == files,
+        None => files_beside_log(before.iter()) == files,
+    }
+}
+
+/// The files of a signed seal, as texts.
+pub(crate) struct SealText {
+    /// `manifest.json` and `merkle_root.txt`.
+    pub(crate) files: [(&'static str, Vec<u8>); 2],
+    /// `manifest.sig`.
+    pub(crate) signature: Vec<u8>,
+    pub(crate) root: Digest,
+}
+
+impl SealText {
+    /// A seal over `entries`; one time stands in the list and in its signature.
+    pub(crate) fn write(entries: Vec<FileEntry>, key: &SigningKey) -> Result<Self, VaultError> {
+        let now = clock::now()?;
+        let (manifest, root) = write_manifest(entries, now);
+        Ok(Self {
+            files: [
+                (layout::MANIFEST, manifest),
+                (layout::MERKLE_ROOT, write_merkle_root(root)),
+            ],
+            signature: sign_root(root, key, now),
+            root,
+        })
+    }
+}
+
+/// The entry of a file with this content.
+pub(crate) fn text_entry(path: &str, text: &[u8]) -> FileEntry {
+    FileEntry {
+        path: path.to_owned(),
+        sha256: Digest::of(text),
+        size: text.len() as u64,
+    }
+}
+
+/// What becomes of checkpoints that go: copies stay outside the vault, unless a payload that is to be gone
+/// may stand in them.
+pub(crate) fn retire(
+    vault: &Vault,
+    checkpoints: &[String],
+    keep_copies: bool,
+) -> Result<Vec<String>, VaultError> {
+    let mut notes = Vec::new();
+    for relative in checkpoints {
+        if !keep_copies {
+            notes.push(format!(
+                "{relative} held what the redacted event said, or could; it was removed, and no copy is kept"
+            ));
+            continue;
+        }
+        let file = vault.path().join(relative);
+        let text = fs::read(&file).context("read", &file)?;
+        let name = relative.replace('/', "-");
+        let name = name.trim_end_matches(".chk");
+        let kept = keep(vault.state_directory(), vault.path(), name, "chk", &text)?;
+        notes.push(format!(
+            "{relative} was of a prefix that the log no longer has; it was moved to '{}'",
+            kept.display()
+        ));
+    }
+    Ok(notes)
 }
 
 /// How the files differ from those of the seal before, one sentence each. That the log grew is no
 /// news.
-fn differences(before: &[FileEntry], after: &[FileEntry]) -> Vec<String> {
+pub(crate) fn differences(before: &[FileEntry], after: &[FileEntry]) -> Vec<String> {
     let find = |entries: &[FileEntry], path: &str| {
         entries.iter().find(|entry| entry.path == path).cloned()
     };

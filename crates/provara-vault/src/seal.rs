@@ -6,10 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use provara_core::id::{Digest, KeyId};
-use provara_core::keys::{KeyRegistry, SigningKey};
-use provara_core::manifest::{
-    FileEntry, Manifest, RootSignature, merkle_root, sign_root, write_manifest, write_merkle_root,
-};
+use provara_core::keys::SigningKey;
+use provara_core::manifest::{FileEntry, Manifest, sign_root, write_manifest, write_merkle_root};
 use provara_core::time::Timestamp;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -18,7 +16,6 @@ use crate::clock;
 use crate::error::{Context, VaultError};
 use crate::layer::{FileLayer, Temporary, is_fresh_name, is_unsupported};
 use crate::layout;
-use crate::state_dir;
 use crate::vault::{Vault, is_absence};
 
 /// A seal that was renewed.
@@ -112,87 +109,6 @@ pub(crate) fn entries_of(text: &[u8]) -> Result<Vec<FileEntry>, VaultError> {
             })
         })
         .collect()
-}
-
-/// What is amiss with a `manifest.sig`.
-#[derive(Debug)]
-pub(crate) enum SignatureLag {
-    /// It is not there.
-    Missing,
-    /// It signs another root than that of the manifest on disk, as other tools and interrupted writers
-    /// leave it, and whoever takes events away without a key.
-    Stale { root: Digest, text: Vec<u8> },
-    /// It is no signature of a key of this vault.
-    Wrong { reason: String, text: Vec<u8> },
-}
-
-impl SignatureLag {
-    /// Keeps the signature outside the vault before another one takes its place, as it may prove that
-    /// the log was longer; gives the note that says so.
-    pub(crate) fn keep(&self, vault: &Vault) -> Result<String, VaultError> {
-        let file = layout::MANIFEST_SIG;
-        let keep = |text| {
-            let (directory, path) = (vault.state_directory(), vault.path());
-            state_dir::keep(directory, path, "manifest", "sig", text)
-        };
-        Ok(match self {
-            Self::Missing => format!("{file} was missing; it was made"),
-            Self::Stale { root, text } => format!(
-                "{file} was of another seal (root {root}) and was kept as '{}': if no other tool wrote to \
-                 the vault and no writer was interrupted, events may have been removed",
-                keep(text)?.display()
-            ),
-            Self::Wrong { reason, text } => format!(
-                "{file} was wrong ({reason}) and was kept as '{}'",
-                keep(text)?.display()
-            ),
-        })
-    }
-}
-
-/// Holds `manifest.sig` against the manifest on disk. A signature that is wrong is an error: it is not
-/// papered over with a fresh one.
-pub(crate) fn signature_lag(
-    vault: &Vault,
-    entries: &[FileEntry],
-    registry: &KeyRegistry,
-) -> Result<Option<SignatureLag>, VaultError> {
-    match replaced_signature(vault, entries, registry)? {
-        Some(SignatureLag::Wrong { reason, .. }) => Err(VaultError::SealContradiction {
-            file: layout::MANIFEST_SIG.to_owned(),
-            reason,
-        }),
-        lag => Ok(lag),
-    }
-}
-
-/// What a fresh signature would replace that is not that of the manifest on disk, wrong or not.
-pub(crate) fn replaced_signature(
-    vault: &Vault,
-    entries: &[FileEntry],
-    registry: &KeyRegistry,
-) -> Result<Option<SignatureLag>, VaultError> {
-    let Some(text) = read_text(vault.path(), layout::MANIFEST_SIG)? else {
-        return Ok(Some(SignatureLag::Missing));
-    };
-    let root = match signed_root(&text, registry) {
-        Ok(root) => root,
-        Err(reason) => return Ok(Some(SignatureLag::Wrong { reason, text })),
-    };
-    let is_of_this = root == merkle_root(entries.iter().map(FileEntry::leaf));
-    Ok((!is_of_this).then_some(SignatureLag::Stale { root, text }))
-}
-
-/// The root that a `manifest.sig` signs, or why it signs none.
-fn signed_root(text: &[u8], registry: &KeyRegistry) -> Result<Digest, String> {
-    let signature = RootSignature::parse(text).map_err(|error| error.to_string())?;
-    let key = registry
-        .get(&signature.key_id)
-        .ok_or_else(|| format!("the vault does not know the key {}", signature.key_id))?;
-    key.public_key
-        .verify(&signature.signed, &signature.signature)
-        .map_err(|error| error.to_string())?;
-    Ok(signature.merkle_root)
 }
 
 /// The size and SHA-256 of a file, read in pieces.

@@ -95,6 +95,19 @@ impl LogSnapshot {
         })
     }
 
+    /// The first `len` bytes of this log. Copies them where that is not all of it: such a log was
+    /// interrupted while it was changed.
+    pub(crate) fn cut(self, len: usize) -> Self {
+        if len == self.bytes().len() {
+            return self;
+        }
+        Self {
+            bytes: Bytes::Read(self.bytes()[..len].to_vec()),
+            torn: 0,
+            shortcut: None,
+        }
+    }
+
     /// The same log, with what the verification of these very bytes knows of the beliefs.
     pub(crate) fn with_shortcut(self, shortcut: Option<Shortcut>) -> Self {
         Self { shortcut, ..self }

@@ -7,7 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use provara_core::beliefs::BeliefReducer;
-use provara_core::finding::{Finding, Report, Severity};
+use provara_core::finding::{Code, Finding, Report, Severity};
 use provara_core::id::Digest;
 use provara_core::keys::KeyRegistry;
 use provara_core::manifest::Manifest;
@@ -19,14 +19,16 @@ use provara_core::verify::{KeyDirectory, LogVerdict, Sequencer, check_lines, rep
 use sha2::{Digest as _, Sha256};
 
 use crate::beyond::Judged;
-use crate::capture::Capture;
+use crate::capture::{Capture, Interrupted};
 use crate::check::{self, check_log};
 use crate::checkpoint_check::check_checkpoints;
 use crate::error::{Context, VaultError};
+use crate::layout;
 use crate::memory::{self, Judged as Compared, Recollection, Sealed};
 use crate::parallel::available_threads;
 use crate::predecessor::follow;
 use crate::record::Record;
+use crate::refusal::refused;
 use crate::shortcut::{Confirmed, Shortcut};
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
@@ -81,6 +83,7 @@ impl Vault {
             log: alone.log,
             replayed: alone.replayed,
             start: alone.start,
+            refusal: alone.refusal,
         })
     }
 
@@ -155,6 +158,7 @@ impl Vault {
             verdict: Some(&log),
             threads,
         });
+        let refusal = refused(&judgement, log.lines, log.last_event);
         let sealed = memory::sealed(&log, &log_bytes, &judgement);
         let judged = match self.has_memory() {
             true => recollection.compare_verified(self, &log_bytes, &log, &judgement),
@@ -169,6 +173,20 @@ impl Vault {
                 "a writer was at work: the log was verified as far as the seal covers it; of the {length} \
                  bytes beyond, {whole} are of whole events, which were checked and are not counted"
             ));
+        }
+        match capture.interrupted() {
+            None => {}
+            Some(Interrupted::Settled(what)) => {
+                let message = format!(
+                    "a command was interrupted; the next writer, or a repair, settles it, and this is \
+                     the state that it comes to ({what})"
+                );
+                findings.push(Finding::new(Code::W001, layout::MERGE_INTENT, message));
+            }
+            Some(Interrupted::Broken(reason)) => {
+                let message = format!("an intent that cannot be settled: {reason}");
+                findings.push(Finding::new(Code::E302, layout::MERGE_INTENT, message));
+            }
         }
         if capture.holds_intent() {
             notes.push(
@@ -190,6 +208,7 @@ impl Vault {
             log: capture.log.map(|log| log.lines.with_open_end(&log.tail)),
             replayed: checkpoints.replayed,
             start: start.map(|it| Shortcut::From(self.path().to_owned(), it)),
+            refusal,
             sealed,
             memory: Sighting {
                 recollection,
@@ -228,6 +247,8 @@ pub(crate) struct Alone {
     replayed: Option<BeliefReducer>,
     /// Where a replay may begin.
     start: Option<Shortcut>,
+    /// Why a writer goes on from no such seal.
+    refusal: Option<VaultError>,
     /// What its seal covers.
     pub(crate) sealed: Option<Sealed>,
     memory: Sighting,
@@ -263,9 +284,15 @@ pub struct Examination {
     log: Option<LogSnapshot>,
     replayed: Option<BeliefReducer>,
     start: Option<Shortcut>,
+    refusal: Option<VaultError>,
 }
 
 impl Examination {
+    /// Why a writer goes on from no such seal, if it does not.
+    pub(crate) fn take_refusal(&mut self) -> Option<VaultError> {
+        self.refusal.take()
+    }
+
     /// What was found.
     #[must_use]
     pub fn report(&self) -> &Report {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{Fixture, codes, note, remove_seal, rotation, strict};
+use common::{Fixture, codes, note, reseal, rotation, strict};
 use provara_core::json;
 use provara_core::keys::{Keyfile, SigningKey};
 use provara_vault::{Vault, VerifyOptions, read_keyfile};
@@ -187,8 +187,7 @@ fn a_line_end_that_a_writer_adds_is_no_blank_line() {
     let length = fixture.log().len() as u64;
     let log = File::options().write(true).open(fixture.vault.log_path());
     log.unwrap().set_len(length - 1).unwrap();
-    remove_seal(&fixture.vault);
-    fixture.vault.new_seal(Some(&fixture.keyfile)).unwrap();
+    reseal(&fixture.vault, &fixture.keyfile.keys()[0]);
     let _writer = amid(&fixture, || {
         let noted = fixture.vault.append(&note("a", "x"), &fixture.keyfile);
         noted.unwrap();

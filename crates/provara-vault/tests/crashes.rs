@@ -35,6 +35,8 @@ enum Change {
     SyncLog,
     /// A durable temporary file took this name.
     Rename(PathBuf, Vec<u8>),
+    /// A durable file with a name took another one's place, in one step.
+    Move(PathBuf, PathBuf, Vec<u8>),
     Remove(PathBuf),
     SyncDirectory(PathBuf),
     /// From here on these events are promised.
@@ -123,6 +125,12 @@ impl FileLayer for Recording {
         SystemFiles.rename(temporary, target)
     }
 
+    fn rename_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let bytes = fs::read(from)?;
+        self.push(Change::Move(from.to_owned(), to.to_owned(), bytes));
+        SystemFiles.rename_file(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.push(Change::Remove(path.to_owned()));
         SystemFiles.remove(path)
@@ -157,8 +165,8 @@ struct Disk {
     /// The log as it was when it was last synced, and since.
     synced: Vec<u8>,
     written: Vec<u8>,
-    /// New contents of names, or that they go.
-    renames: Vec<(PathBuf, Option<Vec<u8>>)>,
+    /// New contents of names, or that they go; each happens as a whole.
+    renames: Vec<Vec<(PathBuf, Option<Vec<u8>>)>>,
     promised: Vec<String>,
 }
 
@@ -173,15 +181,19 @@ impl Disk {
                     *path == self.log || self.synced == self.written,
                     "a name changes before the log is durable"
                 );
-                self.renames.push((path.clone(), Some(bytes.clone())));
+                self.renames.push(vec![(path.clone(), Some(bytes.clone()))]);
             }
-            Change::Remove(path) => self.renames.push((path.clone(), None)),
+            Change::Move(from, to, bytes) => {
+                let there = (to.clone(), Some(bytes.clone()));
+                self.renames.push(vec![(from.clone(), None), there]);
+            }
+            Change::Remove(path) => self.renames.push(vec![(path.clone(), None)]),
             Change::SyncDirectory(directory) => {
                 let (durable, pending): (Vec<_>, Vec<_>) = std::mem::take(&mut self.renames)
                     .into_iter()
-                    .partition(|(path, _)| path.parent() == Some(directory));
+                    .partition(|step| step[0].0.parent() == Some(directory));
                 self.renames = pending;
-                for (path, bytes) in durable {
+                for (path, bytes) in durable.into_iter().flatten() {
                     match bytes {
                         Some(bytes) if path == self.log => {
                             self.synced.clone_from(&bytes);
@@ -202,9 +214,11 @@ impl Disk {
     fn crash(&self, random: &mut Random) -> Files {
         let mut files = self.files.clone();
         files.insert(self.log.clone(), self.log_after(random));
-        for (path, bytes) in &self.renames {
+        for step in &self.renames {
             if random.below(2) == 0 {
-                put(&mut files, path, bytes.as_deref());
+                for (path, bytes) in step {
+                    put(&mut files, path, bytes.as_deref());
+                }
             }
         }
         if random.below(4) == 0 {
@@ -386,6 +400,7 @@ fn record() -> (Files, Keyfile, Vec<Change>) {
         .into_iter()
         .map(|change| match change {
             Change::Rename(path, bytes) => Change::Rename(strip(&path), bytes),
+            Change::Move(from, to, bytes) => Change::Move(strip(&from), strip(&to), bytes),
             Change::Remove(path) => Change::Remove(strip(&path)),
             Change::SyncDirectory(path) => Change::SyncDirectory(strip(&path)),
             other => other,
@@ -470,7 +485,9 @@ fn after_any_crash_the_next_append_finds_a_whole_vault() {
     };
     let each = states.div_ceil(changes.len() + 1);
     let name = |change: Option<&Change>| match change {
-        Some(Change::Rename(path, _)) => format!("the rename of {}", path.display()),
+        Some(Change::Rename(path, _) | Change::Move(_, path, _)) => {
+            format!("the rename of {}", path.display())
+        }
         other => format!("{other:?}").chars().take(80).collect(),
     };
     // What the disk surely holds at each point, and then every point by itself, on all cores.

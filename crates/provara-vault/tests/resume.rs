@@ -204,7 +204,7 @@ fn a_checkpoint_in_the_strict_form_is_compared_each_time() {
     let text = strict(&members);
     assert_ne!(text.len(), honest.len());
     fs::write(&path, text).unwrap();
-    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    common::reseal(&fixture.vault, &fixture.keyfile.keys()[0]);
     append(&fixture, &[common::note("a", "x")]);
     let expected = beliefs(&vault.snapshot().unwrap()).0;
     for _ in 0..2 {
@@ -229,7 +229,7 @@ fn a_checkpoint_in_the_place_of_a_confirmed_one_is_compared() {
     let path = fixture.file("checkpoints/0000000003.chk");
     let honest = fs::read(&path).unwrap();
     fs::write(&path, build(&state, None, key, now)).unwrap();
-    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    common::reseal(&fixture.vault, &fixture.keyfile.keys()[0]);
     let verify = || -> Report { vault.verify(&VerifyOptions::default()).unwrap() };
     for _ in 0..2 {
         let report = verify();
@@ -241,7 +241,7 @@ fn a_checkpoint_in_the_place_of_a_confirmed_one_is_compared() {
         assert_eq!(codes, ["PROVARA_E009"]);
     }
     fs::write(&path, honest).unwrap();
-    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    common::reseal(&fixture.vault, &fixture.keyfile.keys()[0]);
     assert!(verify().is_valid());
     let told = "and the states of the checkpoints (1) were not";
     assert!(verify().notes().iter().any(|note| note.contains(told)));

@@ -10,7 +10,7 @@ use common::{Fixture, codes, copy, note, picture, rotation, verifies};
 use provara_core::canonical::jcs;
 use provara_core::json::{self, Value};
 use provara_core::keys::{KeyRegistry, KeyStatus, Keyfile, SigningKey};
-use provara_vault::{MergeOptions, MergeRefusal, Vault, VaultError, VerifyOptions};
+use provara_vault::{AdoptOptions, MergeOptions, MergeRefusal, Vault, VaultError, VerifyOptions};
 
 const KEYS: &str = "identity/keys.json";
 const SEAL: [&str; 3] = ["manifest.json", "merkle_root.txt", "manifest.sig"];
@@ -150,7 +150,7 @@ fn without_a_mark_too_a_writer_goes_on_from_every_state_that_a_rotation_leaves()
             let fixture = Fixture::unmarked(true);
             if listed {
                 edit_keys(&fixture.vault, |registry| add_key(registry, &new));
-                fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+                common::reseal(&fixture.vault, &fixture.keyfile.keys()[0]);
             }
             let [seals, keys] = rotated(&fixture, &new);
             write(&fixture.vault, &seals[0]);
@@ -171,7 +171,7 @@ fn a_list_of_keys_in_another_form_is_kept_unless_a_rotation_was_torn_in_two() {
     let mut compact = read(&fixture.vault, &[KEYS]);
     compact[0].1 = jcs(&json::parse(&compact[0].1).unwrap()).unwrap();
     write(&fixture.vault, &compact);
-    fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    common::reseal(&fixture.vault, &fixture.keyfile.keys()[0]);
     let seal = read(&fixture.vault, &SEAL);
     let (root, quorum) = fixture.root_and_quorum();
     let [revocation, _] = rotation(root, &new, quorum);
@@ -186,11 +186,19 @@ fn a_list_of_keys_in_another_form_is_kept_unless_a_rotation_was_torn_in_two() {
     // Between the renames: nothing shows that this is all that changed, and a person has to look.
     write(&fixture.vault, &seal);
     every_writer_refuses(&fixture.vault, &fixture.keyfile, KEYS);
-    let receipt = fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
-    let notes = receipt.notes.join("\n");
-    assert!(notes.contains("identity/keys.json has changed"), "{notes}");
+    let found = fixture.vault.look().unwrap();
+    let changed = found.differences.join("\n");
+    assert!(
+        changed.contains("identity/keys.json has changed"),
+        "{changed}"
+    );
+    let quorum = Keyfile::new(vec![fixture.keyfile.get(&quorum).unwrap().clone()]);
+    fixture
+        .vault
+        .adopt(&quorum, &AdoptOptions::default())
+        .unwrap();
     assert_eq!(read(&fixture.vault, &[KEYS]), rotated);
-    assert_eq!(verifies(&fixture.vault), 3);
+    assert_eq!(verifies(&fixture.vault), 4);
 }
 
 #[test]
@@ -204,9 +212,15 @@ fn a_seal_is_not_signed_with_a_key_that_the_log_revokes() {
     });
     let only_root = Keyfile::new(vec![fixture.keyfile.get(&root).unwrap().clone()]);
     let error = fixture.vault.manifest(Some(&only_root)).unwrap_err();
+    assert!(
+        matches!(&error, VaultError::SealContradiction { file, .. } if file == KEYS),
+        "{error}"
+    );
+    let error = fixture.vault.new_seal(Some(&only_root)).unwrap_err();
     assert!(matches!(error, VaultError::KeyRevoked { .. }), "{error}");
-    let receipt = fixture.vault.manifest(Some(&fixture.keyfile)).unwrap();
+    let receipt = fixture.vault.new_seal(Some(&fixture.keyfile)).unwrap();
     assert_eq!(receipt.signed_by, Some(quorum));
+    verifies(&fixture.vault);
 }
 
 /// What a merge that makes `vault` what `merged` is would leave when it is interrupted after it
@@ -237,7 +251,7 @@ fn an_intent_lets_no_key_in() {
     let forged = copy(&fixture.vault, &fixture.outside().join("forged"));
     edit_keys(&forged, |registry| add_key(registry, &stranger));
     let own = Keyfile::new(vec![stranger]);
-    forged.manifest(Some(&own)).unwrap();
+    common::reseal(&forged, &own.keys()[0]);
     forged.append(&note("intruder", "hello"), &own).unwrap();
     let report = forged.verify(&VerifyOptions::default()).unwrap();
     assert!(report.is_valid(), "{:?}", report.findings());
@@ -257,7 +271,7 @@ fn an_intent_lets_no_key_in() {
     let fixture = Fixture::unmarked(false);
     let trusting = copy(&fixture.vault, &fixture.outside().join("trusting"));
     edit_keys(&trusting, |registry| add_key(registry, &own.keys()[0]));
-    trusting.manifest(Some(&fixture.keyfile)).unwrap();
+    common::reseal(&trusting, &fixture.keyfile.keys()[0]);
     interrupt(&fixture.vault, &trusting);
     fixture
         .vault
@@ -288,7 +302,7 @@ fn a_merge_that_a_promoted_key_signs_is_completed_wherever_it_is_interrupted() {
                 assert_eq!(receipt.signed_by, Some(new.key_id()));
                 break;
             }
-            Err(VaultError::Merge(_)) => {
+            Err(VaultError::Interrupted { .. }) => {
                 fixture.vault.append(&note("a", "x"), &renewed).unwrap();
                 assert_eq!(verifies(&fixture.vault), 5);
                 completed += 1;
@@ -311,7 +325,7 @@ fn a_merge_does_not_sign_with_a_key_that_it_only_begins_to_trust() {
     let other = copy(&fixture.vault, &fixture.outside().join("other"));
     let stranger = SigningKey::from_seed(&[77; 32]);
     edit_keys(&other, |registry| add_key(registry, &stranger));
-    other.manifest(Some(&fixture.keyfile)).unwrap();
+    common::reseal(&other, &fixture.keyfile.keys()[0]);
     let own = Keyfile::new(vec![stranger.clone()]);
     other.append(&note("there", "1"), &own).unwrap();
     let options = MergeOptions {

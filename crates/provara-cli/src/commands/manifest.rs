@@ -4,25 +4,24 @@ use clap::Args;
 
 use crate::cli::{JsonArg, VaultArg};
 use crate::error::vault_failure;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::out::{self, GOOD};
 use crate::vault;
 
 /// Make the seal anew: the list of files, their Merkle root, its signature
 ///
-/// Every append does this by itself. It is needed after a file was added by hand, for example below
-/// artifacts/, or after an interrupted append. It changes no event. A log that does not begin with what
-/// was sealed, or is broken beyond it, is evidence: it is refused, and not sealed anew. So is a vault
-/// that has a Merkle root or a signature and no manifest, one that has no seal at all, unless --new-seal
-/// is given, and one that lacks a file that every vault has. A signature of another seal, which may show that the log was longer, is kept
-/// outside the vault before another one takes its place, and a note names the file.
+/// Every append does this by itself. It is needed after a file was added or changed by hand, for example
+/// below artifacts/ or policies/. In a vault that has its mark an event states the files, so that the log
+/// speaks of them. A log that does not verify, and a seal that does not vouch for it, are evidence: they are
+/// refused, and 'provara adopt' is for an owner who has looked at them. So is a vault that lacks a file that
+/// every vault has.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   provara manifest my-vault
   provara manifest my-vault --keyfile ~/.keys/my-vault.json --json
 
-  Without a key at hand; 'provara verify' then warns that the seal is unsigned:
+  Without a key at hand, in a vault without a mark; nobody then vouches for what is listed:
     provara manifest my-vault --unsigned")]
 pub(crate) struct ManifestArgs {
     #[command(flatten)]
@@ -33,13 +32,16 @@ pub(crate) struct ManifestArgs {
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     keyfile: Option<std::path::PathBuf>,
 
-    /// Write the manifest and the Merkle root, and no signature
+    /// Write the manifest and the Merkle root, and no signature; not in a vault that has its mark
     #[arg(long, conflicts_with = "keyfile")]
     unsigned: bool,
 
-    /// Make a seal for a vault that has none, if its log verifies: whoever removed it may have cut the
-    /// log before, and then nothing tells
-    #[arg(long)]
+    /// Who states the files [env: PROVARA_ACTOR] [default: provara_user]
+    #[arg(long, value_name = "NAME")]
+    actor: Option<String>,
+
+    /// Replaced by 'provara adopt', which shows what it finds and asks
+    #[arg(long, hide = true)]
     new_seal: bool,
 
     #[command(flatten)]
@@ -48,17 +50,26 @@ pub(crate) struct ManifestArgs {
 
 pub(crate) fn run(args: &ManifestArgs) -> Result<(), Failure> {
     let path = &args.vault.vault;
+    if args.new_seal {
+        return Err(Failure::new(
+            Exit::Usage,
+            "'provara adopt' has taken the place of 'provara manifest --new-seal'.",
+        )
+        .fix(format!(
+            "Look at what it finds, and say that it is yours: provara adopt {}",
+            out::shell(path)
+        )));
+    }
     let vault = vault::open(path)?;
     let keyfile = if args.unsigned {
         None
     } else {
         Some(vault::keyfile(&vault, args.keyfile.as_deref())?)
     };
-    let sealed = match args.new_seal {
-        true => vault.new_seal(keyfile.as_ref()),
-        false => vault.manifest(keyfile.as_ref()),
-    };
-    let receipt = sealed.map_err(|error| vault_failure(error, path))?;
+    let actor = vault::actor(args.actor.as_deref())?;
+    let receipt = vault
+        .manifest_by(keyfile.as_ref(), &actor)
+        .map_err(|error| vault_failure(error, path))?;
     receipt.notes.iter().for_each(|text| out::note(text));
     let done = format!("the seal of '{}' was made anew", path.display());
     if args.json.json {

@@ -18,7 +18,8 @@ use crate::vault;
 /// The other copy must verify, and so must the result; otherwise nothing changes. By default the
 /// merged log has the order of the format (each actor's chain, then time), which is the same whichever
 /// copy merges the other. Statements about an earlier prefix of this log then no longer hold;
-/// --append-only keeps the log as it is and puts what is new after it. The command says which it did.
+/// --append-only keeps the log as it is, but for payloads that the other copy redacted, and puts what is new
+/// after it. The command says which it did. Both copies must have a seal that vouches for them.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -57,8 +58,8 @@ pub(crate) struct HowArgs {
     #[arg(long)]
     keep_forks: bool,
 
-    /// Trust this key of the other side, though no promotion in the log brings it (repeatable). A
-    /// merge is not signed with a key that it only begins to trust
+    /// Trust this key of the other side, though no event in the log brings it (repeatable): an event adds
+    /// it. A merge is not signed with a key that it only begins to trust
     #[arg(long, value_name = "ID", value_parser = key_id)]
     trust_key: Vec<KeyId>,
 }
@@ -70,6 +71,7 @@ impl HowArgs {
             keep_forks: self.keep_forks,
             trust_keys: self.trust_key.clone(),
             key_id: key.key_id,
+            actor: None,
         }
     }
 }

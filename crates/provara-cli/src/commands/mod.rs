@@ -2,6 +2,7 @@
 //! and what it does.
 
 pub(crate) mod accept;
+pub(crate) mod adopt;
 pub(crate) mod append;
 pub(crate) mod backup;
 pub(crate) mod checkpoint;
@@ -16,6 +17,7 @@ pub(crate) mod memory;
 pub(crate) mod merge;
 pub(crate) mod plugins;
 pub(crate) mod query;
+pub(crate) mod redact;
 pub(crate) mod reduce;
 pub(crate) mod repair;
 pub(crate) mod replay;
@@ -36,11 +38,13 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Replay(args) => replay::run(args),
         Command::Reduce(args) => reduce::run(args),
         Command::Export(args) => export::run(args),
+        Command::Redact(args) => redact::run(args),
         Command::Merge(args) => merge::run(args),
         Command::Delta(args) => delta::run(args),
         Command::Backup(args) => backup::run(args),
         Command::Restore(args) => backup::restore(args),
         Command::Repair(args) => repair::run(args),
+        Command::Adopt(args) => adopt::run(args),
         Command::Accept(args) => return accept::run(args),
         Command::Memory(args) => memory::run(args),
         Command::Checkpoint(args) => checkpoint::run(args),

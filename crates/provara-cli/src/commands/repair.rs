@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use provara_core::finding::Severity;
-use provara_vault::{Damage, RepairReceipt, VerifyOptions};
+use provara_vault::{RepairReceipt, RepairStep, VerifyOptions};
 
 use crate::cli::{JsonArg, VaultArg};
 use crate::commands::verify::one_line;
@@ -16,8 +16,9 @@ use crate::vault;
 /// Put right what an interrupted command left, and nothing else
 ///
 /// A torn tail after the last whole event is moved to a file outside the vault, a seal that lags behind
-/// whole and valid events is brought up to date, temporary files are removed, and a merge that was
-/// interrupted is completed. A break inside the log, a seal that is ahead of the log and a changed
+/// whole and valid events is brought up to date, temporary files are removed, and a merge, an adoption, a
+/// redaction or a new seal that was interrupted is completed. A payload that a redaction of the log names
+/// and that is still there goes. A break inside the log, a seal that does not vouch for it and a changed
 /// file are evidence: they are reported (exit code 1) and stay as they are.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -25,7 +26,7 @@ Examples:
   provara repair my-vault --dry-run
   provara repair my-vault
 
-  Without a key at hand; 'provara verify' then warns that the signature of the seal is stale:
+  Without a key at hand, in a vault without a mark; writers then refuse its seal:
     provara repair my-vault --unsigned")]
 pub(crate) struct RepairArgs {
     #[command(flatten)]
@@ -40,7 +41,7 @@ pub(crate) struct RepairArgs {
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     keyfile: Option<PathBuf>,
 
-    /// Renew the manifest and the Merkle root, and no signature
+    /// Renew the manifest and the Merkle root, and no signature; not in a vault that has its mark
     #[arg(long, conflicts_with = "keyfile")]
     unsigned: bool,
 
@@ -53,10 +54,7 @@ pub(crate) fn run(args: &RepairArgs) -> Result<(), Failure> {
     let vault = vault::open(path)?;
     let failed = |error| vault_failure(error, path);
     let planned = vault.repair(None, true).map_err(failed)?;
-    let signs = planned
-        .steps
-        .iter()
-        .any(|step| !matches!(step.damage, Damage::Leftover | Damage::TornTail));
+    let signs = !planned.steps.iter().all(RepairStep::needs_no_key);
     let keyfile = match args.dry_run || args.unsigned || !(signs || args.keyfile.is_some()) {
         true => None,
         false => Some(vault::keyfile(&vault, args.keyfile.as_deref())?),

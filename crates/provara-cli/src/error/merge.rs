@@ -91,9 +91,6 @@ pub(super) fn fix(refusal: &MergeRefusal, vault: &str) -> String {
         MergeRefusal::ResultInvalid { .. } => {
             "Nothing of the other side was taken; run 'provara verify' on it.".to_owned()
         }
-        MergeRefusal::Interrupted { source } => format!(
-            "{} Then run: provara repair {vault}",
-            super::vault_fix(source, vault)
-        ),
+        MergeRefusal::OtherUnsealed { path, source } => super::vault_fix(source, &shell(path)),
     }
 }

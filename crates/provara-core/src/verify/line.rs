@@ -147,8 +147,8 @@ pub(super) struct Event<'a> {
     pub(super) payload: Option<Value<'static>>,
     /// What stands in the place of the payload, if that was redacted.
     pub(super) tombstone: Option<Tombstone>,
-    /// The seal that its writer found.
-    pub(super) seal: Option<SealName>,
+    /// Whether it names the seal that its writer found, or the event in the line before.
+    pub(super) names: bool,
     /// Its leaf in the event tree.
     pub(super) leaf: Digest,
 }
@@ -304,7 +304,7 @@ fn check_event<'a>(
     let ts_logical = fields.ts_logical();
     fields.payload_is_object();
     let signature = fields.signature();
-    let seal = fields.seal();
+    let names = fields.names();
     let tombstone = tombstone(line);
     let derivation = derivation(line, id, scratch);
     if let (Some(stated), Derivation::None, None) = (id, derivation, &tombstone) {
@@ -335,7 +335,7 @@ fn check_event<'a>(
         signature,
         payload: payload(line, kind),
         tombstone,
-        seal,
+        names,
         leaf,
     }
 }
@@ -465,16 +465,16 @@ impl<'a> Fields<'_, 'a> {
         number
     }
 
-    fn seal(&mut self) -> Option<SealName> {
-        if !self.line.has(Field::Seal) {
-            return None;
+    /// What only the writer of a marked vault writes: the seal that it found, or the event in the line before.
+    fn names(&mut self) -> bool {
+        let (seal, after) = (self.line.has(Field::Seal), self.line.has(Field::After));
+        if seal {
+            let _: Option<SealName> = self.identifier(Field::Seal, Code::E100);
         }
-        let text = self.line.text(Field::Seal).unwrap_or_default();
-        let name = text.parse();
-        if let Err(error) = &name {
-            self.note(Code::E100, Field::Seal, &format!("is {error}"));
+        if after {
+            let _: Option<EventId> = self.identifier(Field::After, Code::E101);
         }
-        name.ok()
+        seal || after
     }
 
     fn payload_is_object(&mut self) {

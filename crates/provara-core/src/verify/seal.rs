@@ -444,13 +444,19 @@ fn check_continuation(
                          than those that are there"
                     ));
                 }
-                Ok(nameless) => {
-                    if let Some(first) = nameless.first() {
-                        let count = nameless.len();
+                Err(Beyond::OtherLine { line }) => {
+                    return other(format!(
+                        "the seal covers the first {events} events, and line {line} follows another event \
+                         than the one in the line before it"
+                    ));
+                }
+                Ok(loose) => {
+                    if let Some(first) = loose.first() {
+                        let count = loose.len();
                         let message = format!(
-                            "beyond the seal events are the first of their actors and name no seal, as \
-                             those of older tools do (lines: {count}): who can write files can take such \
-                             an event away unseen"
+                            "beyond the seal events name neither a seal nor the line before them, as those \
+                             of older tools do (lines: {count}): who can write files can take such an event, \
+                             or one before it, away unseen"
                         );
                         let mut finding = Finding::new(Code::W014, LOG, message);
                         finding.line = Some(*first);

@@ -168,7 +168,7 @@ pub struct Sequencer {
     /// The sound events that speak of keys, in order.
     key_events: Vec<KeyEvent>,
     files: Vec<FilesStatement>,
-    /// The first event that names a seal, and how many do.
+    /// The first event that names a seal or the line before, and how many do.
     naming: Option<(Place, u64)>,
     tree: EventTree,
     /// The sizes at which the root of the tree is asked for, and the roots so far.
@@ -342,7 +342,7 @@ impl Sequencer {
             let half = event.leaf.0[..16].try_into().expect("16 of 32 bytes");
             kept.leaves.push(half);
         }
-        if event.seal.is_some() {
+        if event.names {
             self.naming.get_or_insert((place, 0)).1 += 1;
         }
         if let Some((seal, _)) = self.sealed_by.filter(|_| event.kind != Kind::Redaction) {

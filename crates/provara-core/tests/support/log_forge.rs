@@ -98,6 +98,7 @@ impl Log {
             ts_logical: logical + 1,
             timestamp: Timestamp::from_unix_micros(self.clock).unwrap(),
             seal: None,
+            after: None,
         }
         .sign(&key(seed))
         .unwrap();

@@ -1,21 +1,19 @@
-//! What a merge is about to do, durable before it does it.
+//! The intent that a merge of version 1.1.0 left; this version leaves [those of version 2](crate::intent).
 //!
-//! A rewritten log and its seal are several files, and no system renames them at once. So the new
-//! small files, the seal among them, are first written into one file of the vault, the intent; only
-//! then is the log replaced. A crash before that leaves the old vault and an intent that nothing
-//! follows; a crash after it leaves the new log, and the next writer (or `repair`) puts the small
-//! files in their places. The intent can do no more than the seal that it holds: that is signed by a
-//! key of the vault, over exactly the log that stands there, or nothing is done.
+//! It holds the small files, the seal among them, and not the log. A crash before the log was replaced leaves
+//! the old vault and an intent that nothing follows; a crash after it leaves the new log, and the next writer
+//! (or `repair`) puts the small files in their places. The intent can do no more than the seal that it
+//! holds: that is signed by a key of the vault, over exactly the log that stands there, or nothing is done.
 //!
-//! A reader that meets the intent finds a file that no manifest lists, and waits until the writer is
-//! done, as it does for any phantom file.
+//! A reader that meets it finds a file that no manifest lists.
 
 use std::fs::File;
 use std::io;
 
+use provara_core::history::Standing;
 use provara_core::id::Digest;
-use provara_core::json::{self, Value};
-use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus};
+use provara_core::json;
+use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, PublicKey};
 use provara_core::manifest::{Manifest, RootSignature, safe_path, write_merkle_root};
 
 use crate::check::check_log;
@@ -52,13 +50,11 @@ impl Intent {
         let Some(text) = read_text(vault.path(), layout::MERGE_INTENT)? else {
             return Ok(None);
         };
-        Self::parse(&text).map(Some).ok_or(VaultError::Structure {
-            file: layout::MERGE_INTENT.to_owned(),
-            reason: "it is not what an interrupted merge leaves".to_owned(),
-        })
+        // Whatever it is otherwise, it is for [`crate::intent`] to say.
+        Ok(Self::parse(&text))
     }
 
-    fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let document = json::parse(text).ok()?;
         if document.get("type")?.as_str()? != INTENT_TYPE {
             return None;
@@ -81,23 +77,6 @@ impl Intent {
             removed.push(path.to_owned());
         }
         Some(Self { files, removed })
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let files = self.files.iter().map(|(path, content)| {
-            json::object([
-                ("path", path.clone().into()),
-                ("text", text(content).into()),
-            ])
-        });
-        let removed = self.removed.iter().map(|path| path.clone().into());
-        let document = json::object([
-            ("type", INTENT_TYPE.into()),
-            ("files", Value::Array(files.collect())),
-            ("removed", Value::Array(removed.collect())),
-        ]);
-        provara_core::canonical::jcs(&document).expect("texts alone")
     }
 
     fn content(&self, path: &str) -> Option<&[u8]> {
@@ -132,11 +111,17 @@ impl Intent {
             return None;
         }
         let (registry, _) = read_registry(vault).ok()?;
+        // In a marked vault the signer is one that signed events bring, whatever any file lists.
+        let verdict = check_log(log, b"", &registry, available_threads());
+        if let Some(history) = &verdict.history {
+            let standing = history.standing(&signature.key_id, u64::MAX);
+            (standing == Standing::Counts).then_some(())?;
+        }
         let promised = match self.content(layout::KEYS) {
             Some(text) => KeyRegistry::parse(text).ok()?,
             None => registry.clone(),
         };
-        let signers = signers(&promised, &registry, log);
+        let signers = signers(&promised, &registry, &verdict.promoted_keys);
         let key = signers.get(&signature.key_id)?;
         (key.status == KeyStatus::Active).then_some(())?;
         key.public_key
@@ -144,15 +129,8 @@ impl Intent {
             .ok()
     }
 
-    /// Makes the intent durable. *A crash after this leaves an intent beside the old log.*
-    pub(crate) fn declare(&self, vault: &Vault) -> Result<(), VaultError> {
-        let mut staged = Staged::new(vault.layer());
-        staged.add(vault.path().join(layout::MERGE_INTENT), &self.to_bytes())?;
-        staged.sync()?.publish()
-    }
-
     /// Writes the files beside their places, so that a full disk shows before anything has changed.
-    pub(crate) fn prepare<'l>(&self, vault: &'l Vault) -> Result<Prepared<'l>, VaultError> {
+    fn prepare<'l>(&self, vault: &'l Vault) -> Result<Prepared<'l>, VaultError> {
         let (mut listed, mut seal) = (Staged::new(vault.layer()), Staged::new(vault.layer()));
         for (path, content) in &self.files {
             let part = match layout::SEAL.contains(&path.as_str()) {
@@ -168,7 +146,7 @@ impl Intent {
     }
 
     /// Puts the files in their places and takes the intent away. The log is in its place already.
-    pub(crate) fn complete(&self, vault: &Vault, prepared: Prepared<'_>) -> Result<(), VaultError> {
+    fn complete(&self, vault: &Vault, prepared: Prepared<'_>) -> Result<(), VaultError> {
         prepared.listed.publish()?;
         for path in &self.removed {
             let path = vault.path().join(path);
@@ -186,22 +164,23 @@ impl Intent {
     }
 }
 
-/// The keys of `registry` that may sign the seal of a merge that makes `log`: those that `before` lists,
-/// which is the vault's `keys.json` until then, and those that the log promotes under them.
-pub(super) fn signers(registry: &KeyRegistry, before: &KeyRegistry, log: &[u8]) -> KeyRegistry {
+/// The keys of `registry` that may sign the seal of a merge: those that `before` lists, which is the vault's
+/// `keys.json` until then, and those that the merged log promotes under them.
+pub(super) fn signers(
+    registry: &KeyRegistry,
+    before: &KeyRegistry,
+    promoted: &[PublicKey],
+) -> KeyRegistry {
     let mut signers = registry.clone();
     let is_new = |entry: &KeyEntry| before.get(&entry.key_id).is_none();
-    if signers.keys.iter().any(is_new) {
-        let promoted = check_log(log, b"", before, available_threads()).promoted_keys;
-        signers
-            .keys
-            .retain(|entry| !is_new(entry) || promoted.contains(&entry.public_key));
-    }
+    signers
+        .keys
+        .retain(|entry| !is_new(entry) || promoted.contains(&entry.public_key));
     signers
 }
 
 /// Takes the intent away, durably.
-pub(crate) fn withdraw(vault: &Vault) -> Result<(), VaultError> {
+fn withdraw(vault: &Vault) -> Result<(), VaultError> {
     let path = vault.path().join(layout::MERGE_INTENT);
     match vault.layer().remove(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -284,28 +263,20 @@ mod tests {
 
     #[test]
     fn an_intent_reads_back_and_names_nothing_else() {
-        let intent = Intent {
-            files: vec![
-                (layout::KEYS.to_owned(), b"{\"keys\":[]}\n".to_vec()),
-                (layout::MANIFEST.to_owned(), b"{}".to_vec()),
-            ],
-            removed: vec!["checkpoints/0000000007.chk".to_owned()],
-        };
-        let text = String::from_utf8(intent.to_bytes()).unwrap();
-        assert_eq!(Intent::parse(text.as_bytes()), Some(intent));
+        let text = r#"{"files":[{"path":"identity/keys.json","text":"{}"},{"path":"manifest.json","text":"{}"}],"removed":["checkpoints/0000000007.chk"],"type":"provara_merge_intent_v1"}"#;
+        let intent = Intent::parse(text.as_bytes()).unwrap();
+        assert_eq!(intent.content("identity/keys.json"), Some(&b"{}"[..]));
+        assert_eq!(intent.removed, ["checkpoints/0000000007.chk"]);
         for (from, to) in [
             ("identity/keys.json", "identity/private_keys.json"),
             ("identity/keys.json", "../elsewhere"),
             ("checkpoints/0000000007.chk", "events/events.ndjson"),
             ("checkpoints/0000000007.chk", "checkpoints/../../x.chk"),
-            (INTENT_TYPE, "provara_merge_intent_v2"),
+            (INTENT_TYPE, "provara_intent_v2"),
         ] {
             assert!(text.contains(from));
-            assert_eq!(
-                Intent::parse(text.replace(from, to).as_bytes()),
-                None,
-                "{to}"
-            );
+            let changed = text.replace(from, to);
+            assert_eq!(Intent::parse(changed.as_bytes()), None, "{to}");
         }
         assert_eq!(Intent::parse(b""), None);
     }

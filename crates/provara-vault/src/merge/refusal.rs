@@ -47,7 +47,7 @@ impl From<&Fork<'_>> for ShownFork {
     }
 }
 
-/// A merge was refused. The vault is as it was, but for [`MergeRefusal::Interrupted`].
+/// A merge was refused. The vault is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeRefusal {
     /// The logs have no union.
@@ -74,7 +74,15 @@ pub enum MergeRefusal {
         /// Each with both its events.
         forks: Vec<ShownFork>,
     },
-    /// Events are signed with keys that neither `keys.json` nor a promotion in the log knows.
+    /// The other vault's seal does not vouch for what it holds.
+    #[error("the vault '{}' is not merged from: {source}", path.display())]
+    OtherUnsealed {
+        /// The vault.
+        path: PathBuf,
+        /// Why a writer would refuse it.
+        source: Box<VaultError>,
+    },
+    /// Events are signed with keys that neither `keys.json` nor an event of the log knows.
     #[error(
         "{}: the other side has events by keys that this vault does not trust: {}",
         Code::E204,
@@ -111,13 +119,6 @@ pub enum MergeRefusal {
         /// Whether the order was the append-only one.
         append_only: bool,
     },
-    /// The merged log is in place and durable; the seal is not. The next command that writes, or a
-    /// repair, completes it.
-    #[error("the merged log is in its place, but its seal could not be put there: {source}")]
-    Interrupted {
-        /// Why.
-        source: Box<VaultError>,
-    },
 }
 
 impl MergeRefusal {
@@ -131,11 +132,11 @@ impl MergeRefusal {
             Self::Logs(_)
             | Self::Delta(_)
             | Self::OtherInvalid { .. }
+            | Self::OtherUnsealed { .. }
             | Self::Forks { .. }
             | Self::UntrustedKeys { .. }
             | Self::SafetyLoosened { .. }
             | Self::ResultInvalid { .. } => ErrorClass::Evidence,
-            Self::Interrupted { .. } => ErrorClass::CouldNot,
         }
     }
 }

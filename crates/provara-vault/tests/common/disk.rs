@@ -87,6 +87,11 @@ impl FileLayer for Failing {
         SystemFiles.rename(temporary, target)
     }
 
+    fn rename_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        SystemFiles.rename_file(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.step()?;
         SystemFiles.remove(path)
@@ -154,6 +159,11 @@ impl FileLayer for Watched {
         file.read_exact_at(&mut bytes, 0)?;
         self.note(Step::Rename(target.to_owned(), bytes));
         SystemFiles.rename(temporary, target)
+    }
+
+    fn rename_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.note(Step::Rename(to.to_owned(), std::fs::read(from)?));
+        SystemFiles.rename_file(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

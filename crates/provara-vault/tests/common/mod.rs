@@ -85,6 +85,7 @@ impl Fixture {
                 ts_logical: event.get("ts_logical").unwrap().as_i64().unwrap() as u64,
                 timestamp: text("timestamp_utc").unwrap().parse().unwrap(),
                 seal: None,
+                after: None,
             }
             .sign(&key)
             .unwrap();

@@ -1,10 +1,10 @@
 //! The seals that events name, and what that tells of where a seal may lie (spec/VAULT_FORMAT, section 5).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use memchr::memmem::{Finder, FinderRev};
 
-use crate::id::Digest;
+use crate::id::{Digest, EventId};
 use crate::json::{self, Value};
 use crate::mark::{FILES_TYPE, SealName};
 use crate::scan::{Field, Line, scan_line};
@@ -27,6 +27,8 @@ pub(super) enum Beyond {
     OtherSeal { line: u64, name: SealName },
     /// A line states other files than those on the disk.
     OtherFiles { line: u64 },
+    /// A line follows another event than the one in the line before it.
+    OtherLine { line: u64 },
 }
 
 impl<'a> Naming<'a> {
@@ -75,15 +77,17 @@ impl<'a> Naming<'a> {
     }
 
     /// Holds the lines beyond the first `length` bytes, which are `events` events, against the seal `this`
-    /// and the files on the disk; gives the lines that are their actor's first there and name no seal.
+    /// and the files on the disk; gives the lines that neither name a seal nor are bound to the line before.
     pub(super) fn beyond(
         &mut self,
         (events, length): (u64, usize),
         this: SealName,
         files: Digest,
     ) -> Result<Vec<u64>, Beyond> {
-        let mut seen = HashSet::new();
-        let mut nameless = Vec::new();
+        let mut loose = Vec::new();
+        let sealed = self.log[..length].strip_suffix(b"\n");
+        let last = sealed.map(|sealed| line_at(self.log, line_start(self.log, sealed.len())));
+        let mut before = last.and_then(|line| id_in(&scan_line(line).ok()?, Field::EventId));
         let lines = self.log[length..].split_inclusive(|byte| *byte == b'\n');
         for (number, bytes) in (events + 1..).zip(lines) {
             let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
@@ -100,12 +104,22 @@ impl<'a> Naming<'a> {
             {
                 return Err(Beyond::OtherFiles { line: number });
             }
-            if seen.insert(line.raw(Field::Actor).unwrap_or_default()) && name.is_none() {
-                nameless.push(number);
+            let after = id_in(&line, Field::After);
+            if after.is_some() && after != before {
+                return Err(Beyond::OtherLine { line: number });
             }
+            let follows = before.is_some() && id_in(&line, Field::PrevEventHash) == before;
+            if name.is_none() && after.is_none() && !follows {
+                loose.push(number);
+            }
+            before = id_in(&line, Field::EventId);
         }
-        Ok(nameless)
+        Ok(loose)
     }
+}
+
+fn id_in(line: &Line<'_>, field: Field) -> Option<EventId> {
+    line.text(field)?.parse().ok()
 }
 
 fn line_start(log: &[u8], at: usize) -> usize {
@@ -143,6 +157,7 @@ mod tests {
         SealName([byte; 16])
     }
 
+    /// An event of which nothing but the actor and the seal matters: its id is that of its actor.
     fn line(actor: &str, seal: Option<u8>) -> String {
         let seal = seal.map_or(String::new(), |byte| {
             format!(",\"seal\":\"{}\"", name(byte))

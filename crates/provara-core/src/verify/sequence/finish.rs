@@ -150,8 +150,8 @@ impl Sequencer {
             && !self.is_marked
         {
             let message = format!(
-                "the event names a seal, as only events of a marked vault do, and no mark is in the log \
-                 (events that do: {count})"
+                "the event names a seal or the line before it, as only events of a marked vault do, and no \
+                 mark is in the log (events that do: {count})"
             );
             self.report(place, Problem::new(Code::E206, message));
         }

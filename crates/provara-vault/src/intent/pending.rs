@@ -1,0 +1,307 @@
+//! What an intent that stands in a vault comes to.
+
+use std::fs::{self, File};
+
+use provara_core::finding::Severity;
+use provara_core::id::Digest;
+use provara_core::manifest::{
+    FileEntry, Manifest, RootSignature, write_manifest, write_merkle_root,
+};
+use provara_core::verify::files::check_keys;
+use provara_core::verify::seal::{KeysOf, SealCase, SealStanding, judge};
+
+use super::{Intent, Source};
+use crate::capture::Capture;
+use crate::check::check_log;
+use crate::error::{Context, VaultError};
+use crate::layout;
+use crate::parallel::available_threads;
+use crate::seal::{hash_file, open_regular, read_text};
+use crate::snapshot::LogSnapshot;
+use crate::vault::{Vault, is_absence};
+
+/// What is to be done about an intent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Everything is as it says: it goes.
+    Done,
+    /// Some of it is done: the rest follows.
+    Forward,
+    /// Nothing of it is done, and it cannot be: it goes.
+    NotBegun,
+}
+
+/// An intent that can be settled.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) intent: Intent,
+    pub(crate) state: State,
+}
+
+impl Pending {
+    /// What a writer does about it, for the user.
+    pub(crate) fn note(&self) -> String {
+        let what = self.intent.operation.words();
+        match self.state {
+            State::Done => {
+                format!("{what} had been interrupted at its very end; its traces were removed")
+            }
+            State::Forward => format!("{what} had been interrupted; it was completed"),
+            State::NotBegun => {
+                format!(
+                    "{what} had been interrupted before it changed anything; its traces were removed"
+                )
+            }
+        }
+    }
+}
+
+/// How a file stands to an intent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Old,
+    New,
+    Neither,
+}
+
+fn broken(reason: impl Into<String>) -> VaultError {
+    VaultError::Structure {
+        file: layout::MERGE_INTENT.to_owned(),
+        reason: reason.into(),
+    }
+}
+
+/// Whether the text is an intent of version 1.1.0, which [`crate::merge::intent`] settles.
+pub(crate) fn is_of_old_version(text: &[u8]) -> bool {
+    crate::merge::intent::Intent::parse(text).is_some()
+}
+
+/// The intent that stands in the vault, and what is to be done about it. Only to be asked while no writer is
+/// at work, with the log open.
+///
+/// # Errors
+/// [`VaultError::Structure`] for one that cannot be settled.
+pub(crate) fn find(vault: &Vault, log: &File) -> Result<Option<Pending>, VaultError> {
+    let Some(text) = read_text(vault.path(), layout::MERGE_INTENT)? else {
+        return Ok(None);
+    };
+    if is_of_old_version(&text) {
+        return Ok(None);
+    }
+    let intent = Intent::parse(&text).map_err(broken)?;
+    let state = state(vault, log, &intent)?;
+    Ok(Some(Pending { intent, state }))
+}
+
+fn state(vault: &Vault, log: &File, intent: &Intent) -> Result<State, VaultError> {
+    let mut sides = Vec::new();
+    let mut at_hand = true;
+    for step in &intent.files {
+        let side = match step.path.as_str() {
+            layout::LOG => side_of_log(vault, log, intent)?,
+            path => {
+                let there = read_text(vault.path(), path)?.map(|text| Digest::of(&text));
+                side(there, step.was, Some(step.sha256))
+            }
+        };
+        if let (Source::Staged(name), Side::Old) = (&step.source, side) {
+            at_hand &= digest_of(vault, name)? == Some(step.sha256);
+        }
+        sides.push((side, step.path.as_str()));
+    }
+    for removal in &intent.removed {
+        let there = digest_of(vault, &removal.path)?;
+        sides.push((side(there, Some(removal.was), None), &removal.path));
+    }
+    let seal = read_text(vault.path(), layout::MANIFEST_SIG)?;
+    let stated = seal
+        .as_deref()
+        .and_then(|text| RootSignature::parse(text).ok());
+    let sealed = match seal.as_deref() {
+        Some(text) if text == intent.seal => Side::New,
+        _ if stated.map(|it| it.merkle_root) == intent.from => Side::Old,
+        _ => Side::Neither,
+    };
+    sides.push((sealed, layout::MANIFEST_SIG));
+    if let Some((_, path)) = sides.iter().find(|(side, _)| *side == Side::Neither) {
+        return Err(broken(format!(
+            "{path} is neither what it was before {} was interrupted nor what it was to become",
+            intent.operation.words()
+        )));
+    }
+    let all = |wanted| sides.iter().all(|(side, _)| *side == wanted);
+    if all(Side::New) {
+        return Ok(State::Done);
+    }
+    if !at_hand {
+        return match all(Side::Old) {
+            true => Ok(State::NotBegun),
+            false => Err(broken("the log that it was to bring is not there")),
+        };
+    }
+    match evidence(vault, intent)? {
+        None => Ok(State::Forward),
+        Some(reason) => Err(broken(format!(
+            "no key of the vault vouches for what it would do: {reason}"
+        ))),
+    }
+}
+
+fn side(there: Option<Digest>, old: Option<Digest>, new: Option<Digest>) -> Side {
+    match there {
+        there if there == new => Side::New,
+        there if there == old => Side::Old,
+        _ => Side::Neither,
+    }
+}
+
+/// The digest of a regular file of the vault, if it is there.
+fn digest_of(vault: &Vault, relative: &str) -> Result<Option<Digest>, VaultError> {
+    let path = vault.path().join(relative);
+    match fs::symlink_metadata(&path) {
+        Err(error) if is_absence(&error) => return Ok(None),
+        there if there.as_ref().is_ok_and(|there| !there.is_file()) => return Ok(None),
+        there => there.context("read", &path)?,
+    };
+    let (_, digest) = hash_file(&path).context("read", &path)?;
+    Ok(Some(digest))
+}
+
+fn side_of_log(vault: &Vault, log: &File, intent: &Intent) -> Result<Side, VaultError> {
+    let path = vault.log_path();
+    let step = intent.step(layout::LOG).expect("it is asked for");
+    let length = log.metadata().context("read", &path)?.len();
+    let bytes = LogSnapshot::of_prefix(log, length, &path)?;
+    let Source::Append { after, text } = &step.source else {
+        return Ok(side(Some(Digest::of(&bytes)), step.was, Some(step.sha256)));
+    };
+    let Some((before, tail)) = split(&bytes, *after) else {
+        return Ok(Side::Neither);
+    };
+    // The end may be there in part, or the room for it alone.
+    let is_part = tail.len() <= text.len()
+        && tail
+            .iter()
+            .zip(text)
+            .all(|(there, new)| there == new || *there == 0);
+    Ok(match is_part && Some(Digest::of(before)) == step.was {
+        true if tail == text => Side::New,
+        true => Side::Old,
+        false => Side::Neither,
+    })
+}
+
+fn split(bytes: &[u8], at: u64) -> Option<(&[u8], &[u8])> {
+    bytes.split_at_checked(usize::try_from(at).ok()?)
+}
+
+/// Why nothing vouches for the state that going forward gives; `None` where the seal of the intent is
+/// the current one of that state, by a key that counts.
+fn evidence(vault: &Vault, intent: &Intent) -> Result<Option<String>, VaultError> {
+    let capture = Capture::after(vault, intent)?;
+    let log = capture.log_bytes();
+    if intent
+        .step(layout::LOG)
+        .is_some_and(|step| Digest::of(&log) != step.sha256)
+    {
+        return Ok(Some("the log would be another one".to_owned()));
+    }
+    let (registry, _) = check_keys(capture.text(layout::KEYS));
+    let threads = available_threads();
+    let verdict = check_log(&log, b"", &registry, threads);
+    let disk = capture.disk(vault, Digest::of(&log))?;
+    let keys = capture.text(layout::KEYS).unwrap_or_default();
+    let judgement = judge(&SealCase {
+        log: &log,
+        events: verdict.lines,
+        seal: capture.seal(),
+        disk: &disk,
+        keys: KeysOf::verdict(&verdict, keys, &registry),
+        files: &verdict.files,
+        verdict: Some(&verdict),
+        threads,
+    });
+    if judgement.standing != SealStanding::Current {
+        let mut errors = judgement.findings.iter();
+        let why = errors.find(|found| found.severity == Severity::Error);
+        return Ok(Some(why.map_or_else(
+            || "its seal is of another state".to_owned(),
+            |found| format!("{} {}", found.file, found.message),
+        )));
+    }
+    // In a vault without a mark keys.json is believed as it stands, and not as it would become.
+    if verdict.history.is_none()
+        && let Some(signer) = judgement.key_id
+        && !verdict.introduced.contains(&signer)
+    {
+        let (now, _) = check_keys(read_text(vault.path(), layout::KEYS)?.as_deref());
+        if now.get(&signer).is_none() {
+            return Ok(Some(format!(
+                "its seal is by key {signer}, which it would list itself"
+            )));
+        }
+    }
+    Ok(unwritten(&capture).map(|file| format!("{file} would not be what a writer makes")))
+}
+
+/// The file of the seal that is not what the writer of that seal wrote. Its root covers neither of them.
+fn unwritten(capture: &Capture) -> Option<&'static str> {
+    let seal = capture.seal();
+    let expected = || -> Option<(Vec<u8>, Digest)> {
+        let signature = RootSignature::parse(seal.signature?).ok()?;
+        let manifest = Manifest::parse(seal.manifest?).ok()?;
+        let entries = manifest.files.into_iter().map(|file| {
+            Some(FileEntry {
+                path: file.path,
+                sha256: file.sha256.parse().ok()?,
+                size: file.size,
+            })
+        });
+        let entries: Vec<_> = entries.collect::<Option<_>>()?;
+        let (text, root) = write_manifest(entries, signature.signed_at_utc.parse().ok()?);
+        (root == signature.merkle_root).then_some((text, root))
+    };
+    match expected() {
+        Some((manifest, _)) if seal.manifest != Some(&manifest) => Some(layout::MANIFEST),
+        Some((_, root)) if seal.merkle_root != Some(&write_merkle_root(root)) => {
+            Some(layout::MERKLE_ROOT)
+        }
+        Some(_) => None,
+        None => Some(layout::MANIFEST),
+    }
+}
+
+/// The log as an intent leaves it.
+pub(crate) fn log_after(vault: &Vault, intent: &Intent) -> Result<Option<LogSnapshot>, VaultError> {
+    let path = vault.log_path();
+    let Some(step) = intent.step(layout::LOG) else {
+        return Ok(None);
+    };
+    let open = |path: &std::path::Path| match open_regular(path) {
+        Err(error) if is_absence(&error) => Ok(None),
+        file => file.context("read", path),
+    };
+    let Some(log) = open(&path)? else {
+        return Ok(None);
+    };
+    let length = log.metadata().context("read", &path)?.len();
+    match &step.source {
+        Source::Staged(name) => {
+            let there = LogSnapshot::of_prefix(&log, length, &path)?;
+            if Digest::of(&there) == step.sha256 {
+                return Ok(Some(there));
+            }
+            let staged = vault.path().join(name);
+            let Some(file) = open(&staged)? else {
+                return Ok(Some(there));
+            };
+            let length = file.metadata().context("read", &staged)?.len();
+            LogSnapshot::of_prefix(&file, length, &staged).map(Some)
+        }
+        Source::Append { after, text } => {
+            let before = LogSnapshot::of_prefix(&log, length.min(*after), &path)?;
+            Ok(Some(before.with_open_end(text)))
+        }
+        Source::Content(_) => Ok(None),
+    }
+}
