@@ -147,7 +147,7 @@ impl LogIndex {
         while !rest.is_empty() {
             let end = memchr::memchr(b'\n', rest);
             let line = &rest[..end.unwrap_or(rest.len())];
-            if let Err(reason) = index.add(line, end.is_some(), leaves) {
+            if let Err(reason) = index.add_with(line, end.is_some(), leaves) {
                 let interrupted = end.is_none() || memchr::memchr(0, line).is_some();
                 if interrupted && index.len >= sealed {
                     return Ok((index.clone(), Some(index.len)));
@@ -164,7 +164,11 @@ impl LogIndex {
     }
 
     /// Takes in the next line, given without its line end.
-    fn add(&mut self, bytes: &[u8], terminated: bool, leaves: Leaves) -> Result<(), Break> {
+    pub(crate) fn add(&mut self, bytes: &[u8], terminated: bool) -> Result<(), Break> {
+        self.add_with(bytes, terminated, Leaves::Here)
+    }
+
+    fn add_with(&mut self, bytes: &[u8], terminated: bool, leaves: Leaves) -> Result<(), Break> {
         let step = self.step_with(bytes, leaves)?;
         self.take(step, bytes.len() as u64 + u64::from(terminated));
         self.unterminated = !terminated;
