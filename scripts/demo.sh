@@ -44,6 +44,8 @@ rm -rf "$demo"
 mkdir -p "$demo"
 cd "$demo"
 unset PYTHONPATH PYTHONHOME VIRTUAL_ENV ${!PROVARA_@}
+# What is remembered of its vaults goes with them.
+export XDG_STATE_HOME="$PWD/state-home"
 export PIP_NO_INDEX=1 PIP_FIND_LINKS="$root/build/wheels" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_QUIET=1
 cp -R "$root/examples/acme-provara-plugins" "$root/examples/git-history-plugins" .
 

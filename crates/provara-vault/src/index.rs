@@ -25,9 +25,6 @@ pub(crate) struct Actor {
     pub(crate) ts_logical: Option<i64>,
     /// The last event's time, where it is readable.
     pub(crate) timestamp: Option<Timestamp>,
-    /// The last [epoch](LogIndex::epoch) in which an event of the actor named the seal; 0 for none that
-    /// this writer wrote.
-    pub(crate) named: u32,
 }
 
 /// The state of a log after its last whole event.
@@ -45,7 +42,7 @@ pub(crate) struct LogIndex {
     pub(crate) key_events: Vec<KeyEvent>,
     /// Where the lines of the key events begin.
     pub(crate) key_offsets: Vec<u64>,
-    /// Whether a line names a seal, as only those of a marked vault do.
+    /// Whether a line names a seal or the line before it, as only those of a marked vault do.
     pub(crate) names_seals: bool,
     /// Over every event.
     pub(crate) tree: EventTree,
@@ -53,8 +50,6 @@ pub(crate) struct LogIndex {
     pub(crate) first_event: Option<EventId>,
     /// The last event.
     pub(crate) last_event: Option<EventId>,
-    /// How many seals this writer has named so far.
-    pub(crate) epoch: u32,
     /// By the JSON text of the actor's name, which is one to one in canonical lines.
     actors: HashMap<Box<[u8]>, Actor>,
 }
@@ -164,11 +159,10 @@ impl LogIndex {
                 timestamp: line
                     .text(Field::TimestampUtc)
                     .and_then(|text| text.parse().ok()),
-                named: known.map_or(0, |known| known.named),
             },
             closes: kind == CLOSING_TYPE,
             leaf: leaf(&line),
-            names_seal: line.has(Field::Seal),
+            names_seal: line.has(Field::Seal) || line.has(Field::After),
             key_event: KeyEventKind::of(&kind).and_then(|kind| self.key_event(kind, id, &line)),
         })
     }

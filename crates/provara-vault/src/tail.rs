@@ -264,7 +264,6 @@ fn decode(bytes: &[u8]) -> Option<Recalled> {
                 (false, _) => None,
                 (true, micros) => Some(Timestamp::from_unix_micros(micros)?),
             },
-            named: 0,
         };
         index.set_actor(name, actor);
     }

@@ -38,7 +38,7 @@ use provara_core::canonical::{MAX_SAFE_INTEGER, write_string};
 use provara_core::content::Place;
 use provara_core::event::Draft;
 use provara_core::history::{KeyEvent, KeyHistory};
-use provara_core::id::{Digest, KeyId};
+use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
 use provara_core::manifest::{FileEntry, merkle_root};
 use provara_core::mark::SealName;
@@ -83,6 +83,8 @@ pub struct LogWriter<'v> {
     keys_lag: bool,
     /// The seal in its place.
     seal: NewSeal,
+    /// How many events it covers.
+    sealed_events: u64,
     /// Whether the name of its signature is on the disk.
     names: Names,
     /// Where a torn tail begins, and how long it is.
@@ -146,8 +148,6 @@ impl<'v> LogWriter<'v> {
             None => Standing::read(vault, &log, &texts, entries, &mut notes)?,
         };
         notes.extend(recollect::check(vault, &found.index, &found.seal)?);
-        // The first of a writer's lines name its seal in any case: 0 stands for none that was named.
-        found.index.epoch = 1;
         if found.keys.history.is_some() && found.names == Names::Unknown {
             found.names = sync_all_names(vault)?;
             if found.names == Names::Unknown {
@@ -167,6 +167,7 @@ impl<'v> LogWriter<'v> {
             history: found.keys.history,
             keys_lag: found.keys.lag,
             seal: found.seal,
+            sealed_events: found.sealed,
             names: found.names,
             notes,
             stopped: false,
@@ -245,7 +246,7 @@ impl<'v> LogWriter<'v> {
         }
         let mut actor_json = Vec::with_capacity(request.actor.len() + 2);
         write_string(&mut actor_json, &request.actor);
-        let (place, later) = self.next_place(&request.actor, &actor_json, self.seal_name())?;
+        let (place, later) = self.next_place(&request.actor, &actor_json)?;
         let Place {
             prev,
             ts_logical,
@@ -364,11 +365,18 @@ impl<'v> LogWriter<'v> {
         (changed != self.registry).then_some((changed, Some(history)))
     }
 
-    /// The name of the seal in its place, which an event of a marked vault gives; none where a loss of power
-    /// might undo that seal and not the event.
-    fn seal_name(&self) -> Option<SealName> {
-        let durable = self.names == Names::Durable && self.history.is_some();
-        durable.then(|| SealName::of(self.seal.root))
+    /// What binds the next event of a marked vault to all before it, if that is not its `prev`: the name of the
+    /// seal in its place, if that covers all of the log and no loss of power can undo it; or else the event in
+    /// the line before.
+    fn binding(&self, prev: Option<EventId>) -> (Option<SealName>, Option<EventId>) {
+        if self.history.is_none() {
+            return (None, None);
+        }
+        if self.names == Names::Durable && self.sealed_events == self.index.lines {
+            return (Some(SealName::of(self.seal.root)), None);
+        }
+        let before = self.index.last_event;
+        (None, before.filter(|_| before != prev))
     }
 
     /// Takes note of a seal that was put in its place: what is placed from now on names it.
@@ -380,16 +388,15 @@ impl<'v> LogWriter<'v> {
         self.keys_lag = false;
         self.seal = seal;
         self.names = names;
-        self.index.epoch += 1;
+        self.sealed_events = self.index.lines;
     }
 
     /// The place of the next event of `actor`, and the time of the one before if the clock went backwards
-    /// since. `actor_json` is the JSON text of the name, `seal` what the event names as the seal before it.
+    /// since. `actor_json` is the JSON text of the name.
     fn next_place(
         &self,
         actor: &str,
         actor_json: &[u8],
-        seal: Option<SealName>,
     ) -> Result<(Place, Option<Timestamp>), VaultError> {
         let known = self.index.actor(actor_json);
         let ts_logical = match known.and_then(|known| known.ts_logical) {
@@ -408,12 +415,14 @@ impl<'v> LogWriter<'v> {
         let later = known
             .and_then(|known| known.timestamp)
             .filter(|before| *before > timestamp);
+        let prev = known.map(|known| known.head);
+        let (seal, after) = self.binding(prev);
         let place = Place {
-            prev: known.map(|known| known.head),
+            prev,
             ts_logical,
             timestamp,
             seal,
-            after: None,
+            after,
         };
         Ok((place, later))
     }

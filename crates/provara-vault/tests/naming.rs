@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,7 +80,7 @@ fn many(count: usize) -> Vec<AppendRequest<'static>> {
 }
 
 #[test]
-fn of_each_actor_one_event_of_a_batch_names_each_seal() {
+fn the_first_event_after_a_seal_names_it_and_the_others_the_line_before() {
     let fixture = Fixture::new();
     let options = BatchOptions {
         group: 5,
@@ -96,15 +96,18 @@ fn of_each_actor_one_event_of_a_batch_names_each_seal() {
     seals.extend(receipts.iter().map(|receipt| receipt.merkle_root));
     seals.dedup();
     assert_eq!(seals.len(), 6);
-    let mut named: HashMap<(String, usize), u32> = HashMap::new();
-    for (event, receipt) in events(&fixture.log())[2..].iter().zip(&receipts) {
+    let events = events(&fixture.log());
+    let mut last = 0;
+    for (at, receipt) in receipts.iter().enumerate() {
+        let event = &events[at + 2];
         let covered = seals.iter().position(|root| *root == receipt.merkle_root);
-        let before = covered.unwrap() - 1;
-        let times = named.entry((receipt.actor.clone(), before)).or_default();
-        let name = seals[before].to_string()[..32].to_owned();
-        let expected = (*times == 0).then_some(&*name);
-        assert_eq!(text(event, "seal"), expected);
-        *times += 1;
+        let covered = covered.expect("one of the seals");
+        let is_first = covered != std::mem::replace(&mut last, covered);
+        let name = seals[covered - 1].to_string()[..32].to_owned();
+        assert_eq!(text(event, "seal"), is_first.then_some(&*name), "{at}");
+        let before = text(&events[at + 1], "event_id");
+        let bound = is_first || text(event, "prev_event_hash") == before;
+        assert_eq!(text(event, "after"), before.filter(|_| !bound), "{at}");
     }
     assert_eq!(verifies(&fixture.vault), 25);
 }

@@ -1,6 +1,6 @@
 //! `provara accept`: what stands there is what is to stand there.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -106,7 +106,7 @@ fn text(receipt: &Receipt<'_>) -> String {
 }
 
 /// What does not verify is not accepted.
-fn refusal(path: &PathBuf, accepted: &Acceptance) -> Failure {
+fn refusal(path: &Path, accepted: &Acceptance) -> Failure {
     let mut failure = Failure::new(
         Exit::Evidence,
         format!(

@@ -319,6 +319,7 @@ fn a_vault_that_cannot_be_written() {
         .args(arguments)
         .env_clear()
         .env("HOME", world.path("home"))
+        .env_remove("XDG_STATE_HOME")
         .current_dir(world.path("."));
     if root {
         command.uid(65534).gid(65534);
@@ -418,6 +419,7 @@ fn a_closed_standard_input_is_no_empty_one() {
             .args(["-c", &command])
             .arg(assert_cmd::cargo::cargo_bin("provara"))
             .env("HOME", world.path("home"))
+            .env_remove("XDG_STATE_HOME")
             .current_dir(world.path("."))
             .output();
         let output = output.unwrap();

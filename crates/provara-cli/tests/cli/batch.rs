@@ -274,6 +274,7 @@ fn batch(world: &World, source: &str) -> std::process::Command {
     command
         .args(["append", "vault", "--batch", source])
         .env("HOME", world.path("home"))
+        .env_remove("XDG_STATE_HOME")
         .current_dir(world.path("."))
         .stdin(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped());
@@ -302,6 +303,7 @@ fn append_from_the_future(world: &World, actors: &[&str]) {
             ts_logical: 1,
             timestamp: "2126-01-01T00:00:00Z".parse().unwrap(),
             seal: None,
+            after: None,
         };
         let event = draft.sign(&keyfile.keys()[0]).unwrap();
         log.extend_from_slice(&event.line);

@@ -250,6 +250,7 @@ fn an_endless_bundle_is_refused() {
             .args(["-c", &format!("{{ {script}; }} 2> /dev/null | {import}")])
             .arg(assert_cmd::cargo::cargo_bin("provara"))
             .env("HOME", world.path("home"))
+            .env_remove("XDG_STATE_HOME")
             .current_dir(world.path("."))
             .output()
             .unwrap();

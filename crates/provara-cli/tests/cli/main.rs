@@ -10,6 +10,7 @@ mod derive;
 mod help;
 mod keep;
 mod no_python;
+mod remembered;
 mod unheard;
 mod vault;
 mod world;

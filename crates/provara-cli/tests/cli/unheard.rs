@@ -42,6 +42,7 @@ fn run(world: &World, deaf: Deaf, arguments: &[&str], input: &str) -> (Option<i3
     let output = command
         .args(arguments)
         .env("HOME", world.path("home"))
+        .env_remove("XDG_STATE_HOME")
         .current_dir(world.path("."))
         .stdin(fs::File::open(world.path("input")).unwrap())
         .stderr(Stdio::piped())

@@ -189,6 +189,8 @@ fn a_broken_pipe_is_quiet() {
     ] {
         let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("provara"))
             .args(arguments)
+            .env("HOME", world.path("home"))
+            .env_remove("XDG_STATE_HOME")
             .current_dir(world.path("."))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

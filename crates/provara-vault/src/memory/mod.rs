@@ -390,6 +390,14 @@ fn damaged(path: &Path, reason: &Unusable) -> String {
 }
 
 impl Vault {
+    /// Remembers the vault as it is, whatever this machine remembered of its path, and gives what there is
+    /// to tell of that: for a program that has just made it there. A vault that somebody else put there is
+    /// to be [accepted](Vault::accept). Nothing, unless the vault is one [with memory](Vault::with_memory).
+    #[must_use]
+    pub fn remember_as_made(&self) -> Vec<String> {
+        set(self).notes()
+    }
+
     /// The paths by which the vault is remembered: resolved, and as typed.
     pub(crate) fn known_paths(&self) -> Vec<PathBuf> {
         let mut paths = vec![self.path().to_owned()];

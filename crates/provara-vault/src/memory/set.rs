@@ -97,16 +97,6 @@ pub(crate) fn set(vault: &Vault) -> Set {
     })
 }
 
-impl Vault {
-    /// Remembers the vault as it is, whatever this machine remembered of its path, and gives what there is
-    /// to tell of that: for a program that has just made it there. A vault that somebody else put there is
-    /// to be [accepted](Vault::accept). Nothing, unless the vault is one [with memory](Vault::with_memory).
-    #[must_use]
-    pub fn remember_as_made(&self) -> Vec<String> {
-        set(self).notes()
-    }
-}
-
 /// As [`set`], to a log that is sealed by `seal`.
 pub(super) fn set_to(vault: &Vault, log: &[u8], seal: SealSeen) -> Result<Set, Unusable> {
     let id = |line| scan_line(line).ok()?.text(Field::EventId)?.parse().ok();

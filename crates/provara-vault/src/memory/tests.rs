@@ -55,8 +55,8 @@ impl Home {
             actor: text.to_owned(),
             namespace: None,
             confidence: None,
-            key_id: None,
             blind: false,
+            key_id: None,
         };
         let silent = self.vault.clone().with_memory(false);
         silent.append(&request, &self.keyfile).unwrap();
@@ -339,7 +339,7 @@ fn what_is_set_through_one_name_counts_for_all() {
     assert_eq!(code(check(&home.open("link"))), "");
 }
 
-fn set_to_first(vault: &Vault, log: &[u8], seal: SealSeen) -> Set {
+fn set_to_first(vault: &Vault, log: &[u8], seal: SealSeen) -> super::set::Set {
     super::set::set_to(vault, log, seal).unwrap()
 }
 

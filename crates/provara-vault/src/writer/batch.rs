@@ -9,10 +9,9 @@
 //! groups that it covers are durable: it lags, never leads. A crash leaves whole events beyond the
 //! seal, and perhaps a torn tail, which the next writer takes up as it does after any other crash.
 //!
-//! Which seal events name: of each actor's events that are placed between two seals the first names the
-//! one before them, and the others reach it through their chain. A seal is made only when every event that
-//! has its place is in the log and durable, and no event is placed before that seal is. So whichever
-//! `manifest.sig` a crash leaves, the events that it does not cover name it and no other.
+//! What binds events to those before them: the first after a seal names that seal, and each of the others
+//! follows the event in the line before, as its actor's own (`prev_event_hash`) or by `after`. So of what
+//! lies beyond whichever `manifest.sig` a crash leaves, only the end can be missing.
 
 mod pipeline;
 
@@ -317,11 +316,7 @@ impl BatchWriter<'_> {
         if let Some(event_id) = writer.index.closed {
             return Err(VaultError::Closed { event_id });
         }
-        // One of each actor's events names the seal before it, and the others reach that one.
-        let known = writer.index.actor(prepared.content.actor());
-        let named = known.map_or(0, |known| known.named);
-        let seal = writer.seal_name().filter(|_| named != writer.index.epoch);
-        let (place, later) = writer.next_place(&prepared.actor, prepared.content.actor(), seal)?;
+        let (place, later) = writer.next_place(&prepared.actor, prepared.content.actor())?;
         let (events, latest) = &mut self.backwards;
         *events += u64::from(later.is_some());
         *latest = later.max(*latest);
@@ -342,7 +337,6 @@ impl BatchWriter<'_> {
             // 2^53 - 1 at most, as the event could be placed.
             ts_logical: i64::try_from(place.ts_logical).ok(),
             timestamp: Some(place.timestamp),
-            named: writer.index.epoch,
         };
         let closes = prepared.event_type.as_str() == CLOSING_TYPE;
         let length = event.line_length() as u64;
@@ -479,7 +473,7 @@ impl BatchWriter<'_> {
 
     fn renew_seal(&mut self, key_id: KeyId) -> Result<Digest, VaultError> {
         let writer = &mut self.writer;
-        // An event beyond this seal would name the one before it.
+        // The next event names this seal, as it covers all that was placed.
         debug_assert!(self.queue.is_empty() && self.handed == writer.index.len);
         let key = self.keyfile.get(&key_id).expect("chosen from the keyfile");
         let mut entries = writer.entries.clone();

@@ -75,6 +75,8 @@ pub(super) struct Standing {
     /// The manifest's files, with those that are not listed yet.
     pub(super) entries: Vec<FileEntry>,
     pub(super) seal: NewSeal,
+    /// How many events the seal covers.
+    pub(super) sealed: u64,
     /// Whether the name of `manifest.sig` is known to be on the disk.
     pub(super) names: Names,
     pub(super) recalled: bool,
@@ -115,6 +117,7 @@ impl Standing {
             return Ok(None);
         }
         Ok(Some(Self {
+            sealed: index.lines,
             index,
             hasher: recalled.hasher,
             keys,
@@ -163,6 +166,7 @@ impl Standing {
             disk: disk(vault, &entries, &unlisted, &keys)?,
         };
         let judged = case.judge();
+        let mut covered = index.lines;
         match judged.standing {
             SealStanding::Current => {
                 if judged.findings.iter().any(|it| it.code == Code::W001) {
@@ -175,6 +179,7 @@ impl Standing {
             }
             SealStanding::Continued { events, length } => {
                 check::unsealed(whole, length, &keys.registry)?;
+                covered = events;
                 notes.push(format!(
                     "the seal lagged behind the log by {} bytes of whole events (lines {} to {}); it now \
                      covers them",
@@ -214,6 +219,7 @@ impl Standing {
         }
         Ok(Self {
             torn: torn.map(|at| (at, length - at)),
+            sealed: covered,
             index,
             hasher,
             keys,
