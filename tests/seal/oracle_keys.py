@@ -151,7 +151,7 @@ def policy_of(payload: Mapping[str, Any]) -> tuple[list[Key], str | None]:
 
 
 def brought(line: Line) -> tuple[Key | None, str | None]:
-    """The key that a promotion or an addition brings, or the code of what is wrong with the payload."""
+    """The key that a promotion or an addition brings, or the code of what is wrong with it."""
     payload = line.payload
     promotion = line.kind == "KEY_PROMOTION"
     name = "new_public_key_b64" if promotion else "public_key_b64"
@@ -328,7 +328,7 @@ class KeyJudge:
         return None
 
     def counts_with(self, keys: list[Key], at: int) -> bool:
-        """Whether an adoption's signer counts at its place, with the keys of its policy introduced."""
+        """Whether an adoption's signer counts at its place, with its own keys introduced."""
         marked, self.out.marked = self.out.marked, True
         self.walk_keys(keys)
         counts = self.standing(self.lines[at].get("actor_key_id"), at) == "counts"
@@ -343,7 +343,7 @@ class KeyJudge:
             for at, line in enumerate(self.lines):
                 if line.kind != ADOPTION or at in taken or not self.sound(at):
                     continue
-                keys, problem = policy_of(line.payload)
+                _, problem = policy_of(line.payload)
                 signer = line.get("actor_key_id")
                 known = self.keys_at.get(signer)
                 if problem or known is None or not signed_by(line, known):

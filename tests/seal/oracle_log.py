@@ -265,7 +265,7 @@ class Judge(KeyJudge):
     def accepts(
         self, line: Line, at: int, named: list[int], sound: Mapping[int, bool], where: str
     ) -> bool:
-        """Whether a line is a tombstone that its redaction permits; E016 where it is not that one."""
+        """Whether a line is a tombstone that its redaction permits; E016 where it is another."""
         payload = line.payload
         if set(payload) != TOMBSTONE or payload["redacted"] is not True or line.kind in KEPT:
             return False
@@ -502,7 +502,7 @@ def digest(data: bytes | None) -> str | None:
 def file_state(
     entry: Mapping[str, Any], now: bytes | None, files: Mapping[str, bytes]
 ) -> tuple[str, bytes | None]:
-    """Whether a file of an intent is new, old or other; and the new bytes, where they are at hand."""
+    """Whether a file of an intent is new, old or other; and the new bytes, if at hand."""
     new: bytes | None = None
     if "content" in entry:
         new = entry["content"].encode()

@@ -21,6 +21,7 @@ import pytest
 import tree
 import writing
 from forge import Signer
+from oracle_log import Judge
 from writing import Files, Writer
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -86,8 +87,6 @@ def test_leaves_and_roots_of_the_vectors() -> None:
 
 def test_the_oracle_finds_the_leaves_of_the_vectors() -> None:
     """The lines of the vectors are a log: which of them is a tombstone follows from them."""
-    from oracle_log import Judge
-
     judged = Judge({writing.LOG: writing.joined(line.encode() for line in VECTORS["lines"])})
     judged.judge()
     assert [leaf.hex() for leaf in judged.leaves()] == VECTORS["leaves"]

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 def span(line: bytes) -> tuple[int, int]:
     """Where the value of the top-level member `payload` stands in a line; bytes from and to.
 
-    The line is one object in a canonical form: no white space, so a member's value begins right after
-    the colon. Names and values are skipped whole, so that a `payload` further inside is none.
+    The line is one object in a canonical form: no white space, so a value begins right after the colon. Names and values are skipped whole, so that a `payload` further inside is none.
     """
     text = line.decode("utf-8")
     decoder = json.JSONDecoder()
@@ -65,7 +64,7 @@ def root(leaves: Sequence[bytes]) -> bytes:
 
 
 def grown(leaves: Sequence[bytes]) -> list[bytes]:
-    """The roots of sizes 1, 2, …, kept as a stack of whole subtrees: another way to the same trees."""
+    """The roots of sizes 1, 2, … over a stack of whole subtrees: another way to the same trees."""
     stack: list[tuple[int, bytes]] = []
     roots = []
     for each in leaves:

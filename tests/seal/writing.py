@@ -1,7 +1,7 @@
-"""Writes marked vaults in memory, after the page alone: for vaults that the product would not write.
+"""Writes marked vaults in memory, after the page alone: also what the product would not write.
 
 A vault is a dictionary from relative path to bytes. Nothing here imports the project. The attackers
-use its parts with keys of their own; the oracle is tried on what it writes before it judges anything.
+use its parts with keys of their own; the oracle is tried on what it writes.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def sync_contract(root: Signer, quorum: Signer | None) -> dict[str, Any]:
 
 @dataclass
 class Writer:
-    """One vault in the making. Each method is one command of the owner, and ends with a new seal."""
+    """One vault in the making. Each command of the owner is a method, and ends with a new seal."""
 
     root: Signer
     quorum: Signer | None = None
