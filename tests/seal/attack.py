@@ -203,7 +203,7 @@ def scene_of(
         (place / "home").mkdir()
         if adopted:
             drafted = PaperOwner(rng)
-            start = paper.begin(marked=False)
+            start = drafted.begin(marked=False)
             owner.begin(start.current, start.keys)
         else:
             owner.begin()

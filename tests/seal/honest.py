@@ -5,7 +5,6 @@ A history keeps every state that the vault was in, so that whatever verifies lat
 
 from __future__ import annotations
 
-import base64
 import json
 import random
 import shutil
@@ -181,11 +180,6 @@ class Executable:
         return done
 
 
-def read_keyfile(path: Path) -> list[Signer]:
-    document = json.loads(path.read_text())
-    return [Signer(seed=base64.b64decode(key["private_key_b64"])) for key in document["keys"]]
-
-
 class Owner:
     """Works on one vault through the executable."""
 
@@ -201,7 +195,7 @@ class Owner:
         """A new vault; or one that stands there already, whose keys are these."""
         if start is None or keys is None:
             self.run("init", self.vault, "--quorum", "--private-keys", self.keyfile)
-            keys = read_keyfile(self.keyfile)
+            keys = writing.read_keyfile(self.keyfile.read_bytes())
         else:
             writing.write_to(start, self.vault)
             self.keyfile.write_text(writing.keyfile_text(*keys))

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 def span(line: bytes) -> tuple[int, int]:
     """Where the value of the top-level member `payload` stands in a line; bytes from and to.
 
-    The line is one object in a canonical form: no white space, so a value begins right after the colon. Names and values are skipped whole, so that a `payload` further inside is none.
+    The line is one object in a canonical form: no white space, so a value begins right after the
+    colon. Names and values are skipped whole, so that a `payload` further inside is none.
     """
     text = line.decode("utf-8")
     decoder = json.JSONDecoder()

@@ -479,3 +479,9 @@ def keyfile_text(*signers: Signer) -> str:
         for signer in signers
     ]
     return json.dumps({"keys": halves})
+
+
+def read_keyfile(text: bytes) -> list[Signer]:
+    return [
+        Signer(seed=base64.b64decode(key["private_key_b64"])) for key in json.loads(text)["keys"]
+    ]
