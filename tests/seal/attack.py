@@ -170,17 +170,18 @@ def classify(scene: Scene, files: Files, report: Report, judged: Verdict) -> str
             return "other-vault"
         # A vault that the attacker founded, with keys of his own throughout.
         return "other-vault" if b'"GENESIS"' in genesis else "FORGED"
+    if scene.group != "current" and shown in history.rest:
+        return "earlier"
     if history.adopted and not judged.marked:
         return "cut-adoption" if report.warnings else "UNSEEN"
-    allowed = {evidence(history.current)} if scene.group == "current" else scene.known
-    stolen = scene.group.startswith("revoked")
-    if stolen and history.revocation.encode() not in files[LOG]:
+    if scene.group.startswith("revoked") and history.revocation.encode() not in files[LOG]:
         return "cut-revocation"
+    allowed = {evidence(history.current)} if scene.group == "current" else scene.known
     if now not in allowed:
         return "FORGED"
-    if not report.warnings and shown not in history.rest:
+    if not report.warnings:
         return "UNSEEN"
-    return "earlier" if now != evidence(history.current) or shown in history.rest else "lagging"
+    return "lagging" if now == evidence(history.current) else "earlier"
 
 
 def rotation_of(group: str) -> str:

@@ -438,6 +438,12 @@ class Attacker:
         except (ValueError, KeyError, TypeError):
             self.files[path] = data + b"!"
 
+    def retime(self) -> None:
+        """The manifest is of another time, and otherwise as it was."""
+        manifest = json.loads(self.files[MANIFEST])
+        manifest["created_at_utc"] = LATER.now()
+        self.files[MANIFEST] = writing.canonical(manifest)
+
     def remove_file(self) -> None:
         self.files.pop(self.rng.choice(self.beside()), None)
 
@@ -582,7 +588,7 @@ class Attacker:
 
     def finish(self) -> None:
         rng = self.rng
-        if rng.random() < 0.08:
+        if rng.random() < 0.12:
             return
         if rng.random() < 0.8:
             self.fix_keys()
@@ -609,7 +615,7 @@ class Attacker:
         self.files[KEYS] = written(self.rng.choice([folds[-1], folds[-1], self.rng.choice(folds)]))
 
     def relist(self) -> None:
-        times = [LATER.now()]
+        times = [LATER.now(), LATER.now().replace("Z", "+00:00")]
         with contextlib.suppress(KeyError, ValueError, TypeError):
             times.append(str(json.loads(self.files[SIGNATURE])["signed_at_utc"]))
         writing.relist(self.files, self.rng.choice(times))
@@ -734,6 +740,7 @@ STEPS: list[Callable[[Attacker], None]] = [
     Attacker.flip_byte,
     Attacker.insert_bytes,
     Attacker.edit_file,
+    Attacker.retime,
     Attacker.remove_file,
     Attacker.add_file,
     Attacker.swap_files,

@@ -102,6 +102,8 @@ def steps_between(before: Files, after: Files) -> list[Files]:
     for line in lines_of(new[len(old) :]):
         at += line + b"\n"
         found.append({**before, LOG: at})
+    # The last byte of a line may be missing.
+    found += [{**files, LOG: files[LOG][:-1]} for files in list(found)]
     # A checkpoint takes its place before a seal lists it.
     early = {path: data for path, data in after.items() if path.endswith(".chk")}
     found += [{**files, **early} for files in [before, *found]]
