@@ -25,7 +25,7 @@ from pathlib import Path
 
 import oracle
 import writing
-from attack import Bench, disagreement
+from attack import Bench, Report, disagreement
 from support import installed_executable
 from writing import Files
 
@@ -57,6 +57,11 @@ def states(directory: Path) -> Iterator[State]:
                 yield State(listing.stem, files, state["valid"], codes)
 
 
+def of_library(state: State) -> Report:
+    errors = frozenset(code for code in state.codes if code.startswith("E"))
+    return Report(state.valid, errors, state.codes - errors, "")
+
+
 def genuine(files: Files) -> frozenset[str]:
     """The enumerated writer makes every checkpoint, and makes it right."""
     return frozenset(writing.sha256(data) for path, data in files.items() if path.endswith(".chk"))
@@ -80,8 +85,7 @@ def judge(directory: Path, executable: Path | None, keep: Path | None) -> bool:
                     kinds.append("LIBRARY AND EXECUTABLE")
             else:
                 said = f"{state.valid} {sorted(state.codes)}"
-                if state.valid is not judged.valid:
-                    kinds.append("DISAGREEMENT")
+                kinds = disagreement(of_library(state), judged)
             counts[state.operation, "valid" if judged.valid else "to be repaired"] += 1
             for kind in kinds:
                 good = False
