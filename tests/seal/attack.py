@@ -38,7 +38,7 @@ from pathlib import Path
 
 import oracle
 import writing
-from attacking import Attacker, foreign_of
+from attacking import Attacker, copy_of, foreign_of
 from forge import Signer
 from honest import Evidence, Executable, History, Owner, PaperOwner, evidence, live
 from oracle_line import Verdict
@@ -46,7 +46,7 @@ from support import installed_executable
 from writing import KEYFILE, LOG, Files, lines_of
 
 #: The classes, and what part of the runs each gets beside the first.
-CLASSES = ("current", "old", "revoked-null", "revoked-last", "revoked-old")
+CLASSES = ("current", "old", "copies", "revoked-null", "revoked-last", "revoked-old")
 BAD = ("UNSEEN", "FORGED")
 #: Attacks on one vault before the next is made.
 EACH = 100
@@ -170,7 +170,7 @@ def classify(scene: Scene, files: Files, report: Report, judged: Verdict) -> str
             return "other-vault"
         # A vault that the attacker founded, with keys of his own throughout.
         return "other-vault" if b'"GENESIS"' in genesis else "FORGED"
-    if scene.group != "current" and shown in history.rest:
+    if scene.group != "current" and shown in (*history.rest, *scene.foreign.rest):
         return "earlier"
     if history.adopted and not judged.marked:
         return "cut-adoption" if report.warnings else "UNSEEN"
@@ -185,9 +185,8 @@ def classify(scene: Scene, files: Files, report: Report, judged: Verdict) -> str
 
 
 def rotation_of(group: str) -> str:
-    return {"revoked-null": "null", "revoked-last": "last", "revoked-old": "null"}.get(
-        group, "maybe"
-    )
+    fixed = {"revoked-null": "null", "revoked-last": "last", "revoked-old": "null", "copies": "no"}
+    return fixed.get(group, "maybe")
 
 
 def scene_of(
@@ -211,9 +210,14 @@ def scene_of(
     if adopted:
         owner.adopt()
     history = live(owner, rng, rotation=rotation_of(group))
-    foreign = foreign_of(history.keys, rng, judged=executable is None)
+    judged = executable is None
     known = history.known
-    return Scene(group, history, foreign, known, foreign.known, history.genuine)
+    if group == "copies":
+        foreign = copy_of(history, rng, judged)
+        known |= foreign.known
+    else:
+        foreign = foreign_of(history.keys, rng, judged)
+    return Scene(group, history, foreign, known, foreign.known, history.genuine | foreign.genuine)
 
 
 def attacks(scene: Scene, rng: random.Random) -> Iterator[Attacker]:
@@ -224,7 +228,7 @@ def attacks(scene: Scene, rng: random.Random) -> Iterator[Attacker]:
             scene.history,
             scene.foreign,
             rng,
-            old=group in ("old", "revoked-old"),
+            old=group in ("old", "copies", "revoked-old"),
             stolen=stolen,
         )
 

@@ -112,6 +112,8 @@ class Attacker:
         name = self.rng.choice([now, now, None, *names[-2:]])
         if name:
             members["seal"] = name
+        elif events and self.rng.random() < 0.7:
+            members["after"] = events[-1].get("event_id")
         signer = self.signer()
         if self.rng.random() < 0.1:
             # Under the name of another key.
@@ -328,7 +330,7 @@ class Attacker:
     def strip_seal(self) -> None:
         lines, at = self.lines, self.place()
         event = json.loads(lines[at]) if at < len(lines) else {}
-        if event.pop("seal", None):
+        if event.pop("seal", None) or event.pop("after", None):
             lines[at] = writing.canonical(event)
         self.set_lines(lines)
 
@@ -550,12 +552,15 @@ class Attacker:
 
     def old_seal(self) -> None:
         """An old seal, and lines beyond it that may follow it."""
-        source = self.rng.choice(self.history.rest)
+        source = self.rng.choice([*self.history.rest, *self.foreign.rest[:1]])
         sealed = lines_of(source[LOG])
-        name = json.loads(source[SIGNATURE])["merkle_root"][:32]
-        known = {name} | {json.loads(line).get("seal") for line in sealed}
+        known = {json.loads(source[SIGNATURE])["merkle_root"][:32]}
         have = set(sealed)
         beyond = [line for line in self.lines if line not in have]
+        if self.rng.random() < 0.4:
+            # What two copies of the vault put behind the same seal.
+            more = lines_of(self.rng.choice(self.foreign.rest)[LOG])
+            beyond += [line for line in more if line not in have and line not in beyond]
         if self.rng.random() < 0.8:
             beyond = [line for line in beyond if json.loads(line).get("seal") in {None, *known}]
         kept = [line for line in beyond if self.rng.random() < 0.7]
@@ -769,3 +774,11 @@ def foreign_of(keys: list[Signer], rng: random.Random, judged: bool) -> History:
     owner = PaperOwner(rng, judged)
     owner.begin(keys=keys[:2])
     return live(owner, rng, rotation=rng.choice(["no", "null"]), target=rng.randint(4, 12))
+
+
+def copy_of(history: History, rng: random.Random, judged: bool) -> History:
+    """Another copy of the vault, which went on by itself from some state at rest."""
+    start = rng.choice(history.rest[:-1] or history.rest)
+    owner = PaperOwner(rng, judged)
+    copy = owner.take(start, history.keys)
+    return live(owner, rng, rotation="no", target=len(copy.current[LOG].splitlines()) + 5)

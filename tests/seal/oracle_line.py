@@ -186,6 +186,9 @@ def field_problems(event: Mapping[str, Any]) -> list[str]:
     seal = event.get("seal")
     if seal is not None and not (text_of(seal) and SEAL_NAME.fullmatch(seal)):
         problems.append("E100")
+    after = event.get("after")
+    if after is not None and not (text_of(after) and independent.EVENT_ID.fullmatch(after)):
+        problems.append("E101")
     return problems
 
 

@@ -82,6 +82,7 @@ class Judge(KeyJudge):
                 continue
             good = self.judge_chain(line, heads, position, all_ids, where) and good
             if line.get("seal") is not None and not out.marked:
+                # Of `after` nothing is said: it comes after a line that names a seal.
                 out.error("E206", where)
             self.clocks(line, heads.get(actor), where)
             position[event_id] = at

@@ -182,12 +182,12 @@ class SealJudge:
             return
         found = None
         if entries is not None:
-            names = first_names(self.lines)
             root = statement["merkle_root"]
-            lowest = max([at for name, at in names.items() if name != root[:32]], default=1)
+            lowest = self.lowest(root[:32])
             base = [e for e in entries if not derived(str(e["path"]))]
             for number in range(len(self.lines), max(lowest, 1) - 1, -1):
-                if root in self.sealed(base, number):
+                named = [line.get("seal") for line in self.lines[number + 1 :]]
+                if root in self.sealed(base, number) and root[:32] not in named:
                     found = number
                     break
         if found is None:
@@ -200,6 +200,20 @@ class SealJudge:
         out.standing = "current" if found == len(self.lines) else "continued"
         if out.standing == "continued":
             out.warn("W001", SIGNATURE)
+
+    def lowest(self, name: str) -> int:
+        """The last line that cannot stand beyond a seal of this name.
+
+        It names another seal, or follows another line than the one before it. That a line with this
+        name is the first beyond the seal is for the caller to see.
+        """
+        last = 0
+        for number, line in enumerate(self.lines, 1):
+            before = self.lines[number - 2].get("event_id") if number > 1 else None
+            seal, after = line.get("seal"), line.get("after")
+            if (seal is not None and seal != name) or (after is not None and after != before):
+                last = number
+        return last
 
     def sealed(self, base: list[dict[str, Any]], number: int) -> set[str]:
         """Sealed(N): with the checkpoints of a count up to N, and without those of N."""
@@ -323,14 +337,13 @@ class SealJudge:
             self.out.warn("W015", LOG)
 
     def judge_names(self) -> None:
-        seen: set[Any] = set()
-        for number, line in enumerate(
-            self.lines[self.out.sealed or 0 :], (self.out.sealed or 0) + 1
-        ):
-            actor = line.get("actor")
-            if actor not in seen and line.get("seal") is None:
+        """A line beyond the seal is bound to it, or to the line before."""
+        sealed = self.out.sealed or 0
+        for number, line in enumerate(self.lines[sealed:], sealed + 1):
+            before = self.lines[number - 2].get("event_id") if number > 1 else None
+            bound = line.get("seal") is not None or line.get("after") is not None
+            if not bound and line.get("prev_event_hash") != before:
                 self.out.warn("W014", f"line {number}")
-            seen.add(actor)
 
     # ---- unmarked vaults
 
@@ -356,16 +369,6 @@ class SealJudge:
 def derived(path: str) -> bool:
     """Whether Sealed(N) takes the entry of this path from elsewhere than `manifest.json`."""
     return path in (LOG, KEYS) or bool(CHECKPOINT.fullmatch(path))
-
-
-def first_names(lines: list[Line]) -> dict[str, int]:
-    """Each seal that is named, and the number of the first line that names it."""
-    names: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        name = line.get("seal")
-        if isinstance(name, str):
-            names.setdefault(name, number)
-    return names
 
 
 @functools.lru_cache(maxsize=100_000)

@@ -87,8 +87,18 @@ def drop(patch: pytest.MonkeyPatch, method: str, code: str) -> None:
 
 
 def unnamed_seals(patch: pytest.MonkeyPatch) -> None:
-    """What a line beyond the seal names is not looked at."""
-    patch.setattr(oracle_seal, "first_names", lambda lines: {})
+    """What a line beyond the seal is bound to is not looked at."""
+    patch.setattr(oracle_seal.SealJudge, "lowest", lambda self, name: 0)
+
+
+def unordered_lines(patch: pytest.MonkeyPatch) -> None:
+    """A line beyond the seal names it, and may follow any other."""
+
+    def lenient(self: Any, name: str) -> int:
+        seals = [(number, line.get("seal")) for number, line in enumerate(self.lines, 1)]
+        return max([number for number, seal in seals if seal not in (None, name)], default=0)
+
+    patch.setattr(oracle_seal.SealJudge, "lowest", lenient)
 
 
 def unbound_redactions(patch: pytest.MonkeyPatch) -> None:
@@ -122,6 +132,7 @@ RULES: list[tuple[Callable[[pytest.MonkeyPatch], None], str, int]] = [
     (any_key, "revoked-null", 800),
     (any_time, "current", 800),
     (unnamed_seals, "old", 2500),
+    (unordered_lines, "old", 4000),
     (unbound_redactions, "current", 1500),
     (phantoms, "current", 600),
     (any_signature, "current", 800),

@@ -235,15 +235,20 @@ class Writer:
     marked: bool = True
     uid: str = "test"
     clock: Clock = field(default_factory=Clock)
+    #: Whether events are bound to the seal or to the line before; the older tool does not.
+    binds: bool = True
     files: Files = field(default_factory=dict)
     keys: list[dict[str, Any]] = field(default_factory=list)
     heads: dict[str, tuple[str, int]] = field(default_factory=dict)
-    #: For each actor the seal that its last event beyond the last durable seal named.
-    named: dict[str, str] = field(default_factory=dict)
+    #: Id and actor of the last line that the durable seal does not cover.
+    beyond: tuple[str, str] | None = None
     #: Every state that the vault was in: at rest, and with a line that no seal covers yet.
     states: list[Files] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if self.files:
+            self._go_on()
+            return
         born = self.clock.now()
         initial = [(self.root, ["root", "attestation"])]
         if self.quorum:
@@ -282,6 +287,14 @@ class Writer:
         self.add(self.root, actor, "OBSERVATION", started, namespace="local")
         self.seal(self.root)
 
+    def _go_on(self) -> None:
+        """The vault is there already: its files and the entries of its keys are given."""
+        for line in lines_of(self.files[LOG]):
+            event = json.loads(line)
+            self.heads[event["actor"]] = (event["event_id"], event.get("ts_logical") or 0)
+        genesis = json.loads(lines_of(self.files[LOG])[0])["payload"]
+        self.policy = genesis.get("seal_policy", {"keys": [], "version": 1})
+
     # ---- parts
 
     @property
@@ -305,9 +318,14 @@ class Writer:
             **more,
         }
         seal = self.durable_seal
-        if self.marked and seal and self.named.get(actor) != seal and "seal" not in more:
-            members["seal"] = self.named[actor] = seal
-        event = make_event(signer, {k: v for k, v in members.items() if v is not ...})
+        if self.marked and seal and self.binds:
+            # Bound to the seal if that covers everything before; else to the line before.
+            if self.beyond is None:
+                members["seal"] = seal
+            elif self.beyond[1] != actor:
+                members["after"] = self.beyond[0]
+        event = make_event(signer, members)
+        self.beyond = (event["event_id"], actor)
         self.files[LOG] += canonical(event) + b"\n"
         self.heads[actor] = (event["event_id"], logical + 1)
         self._fold(event)
@@ -344,7 +362,7 @@ class Writer:
     def seal(self, signer: Signer) -> None:
         self.files[KEYS] = keys_text(self.keys)
         reseal(self.files, signer, self.clock.now())
-        self.named.clear()
+        self.beyond = None
         self.states.append(dict(self.files))
 
     # ---- commands
