@@ -281,7 +281,7 @@ class SealJudge:
     def compare_times(self) -> None:
         """One time stands in both files, unless the older tool listed the same files anew."""
         statement = self.statement
-        if statement is None or not self.out.marked or not self.tolerant:
+        if statement is None or not self.out.marked or self.out.standing != "current":
             return
         if statement["merkle_root"] != self.listed_root:
             self.out.warn("W001", MANIFEST)
@@ -295,7 +295,7 @@ class SealJudge:
         """Whether what `manifest.json` says of log and keys is of an earlier state of both."""
         prefixes = {
             (str(len(prefix)), digest(prefix))
-            for prefix in (self.prefix(number) for number in range(len(self.lines) + 1))
+            for prefix in (self.prefix(number) for number in range(1, len(self.lines) + 1))
         }
         folds = {(str(len(text)), digest(text)) for text in self.folds}
         listed = {str(entry["path"]): (entry["size"], entry["sha256"]) for entry in entries}
