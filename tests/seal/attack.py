@@ -17,7 +17,9 @@ Each attack starts with a fresh state directory, so that only the folder can tel
     UNSEEN         it verifies without a warning, and some byte is another
     FORGED         it verifies, and the vault was never in this state
 
-The last two must not occur. A DISAGREEMENT is a verdict that the oracle does not share.
+The last two must not occur. On some of what is refused the owner appends, too: it is SEALED OVER if it
+then verifies, and nobody but the attacker was ever in that state. A DISAGREEMENT is a verdict that the
+oracle does not share.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,11 +45,13 @@ from forge import Signer
 from honest import Evidence, Executable, History, Owner, PaperOwner, evidence, live
 from oracle_line import Verdict
 from support import installed_executable
-from writing import KEYFILE, LOG, Files, lines_of
+from writing import INTENT, KEYFILE, LOG, Files, joined, lines_of
 
 #: The classes, and what part of the runs each gets beside the first.
 CLASSES = ("current", "old", "copies", "revoked-null", "revoked-last", "revoked-old")
 BAD = ("UNSEEN", "FORGED")
+#: Of so many attacks that are refused, on one the owner writes on.
+WRITES_ON = 5
 #: Attacks on one vault before the next is made.
 EACH = 100
 
@@ -113,19 +117,39 @@ class Bench:
                 target.write_bytes(data)
         self.there = dict(files)
 
-    def verify(self, files: Files) -> Report:
+    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
+        """One command, on a machine that remembers nothing."""
         assert self.executable is not None
-        self.put(files)
         if self.home.exists():
             shutil.rmtree(self.home)
         self.home.mkdir()
-        done = subprocess.run(
-            [self.executable, "verify", "--json", "--no-cache", self.vault],
+        return subprocess.run(
+            [self.executable, *arguments],
             capture_output=True,
             env={"HOME": str(self.home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
             timeout=60,
             check=False,
         )
+
+    def append(self, files: Files, keys: Sequence[Signer]) -> Files:
+        """What an owner makes of a vault who appends to it."""
+        self.put(files)
+        keyfile = self.vault.parent / "owner.json"
+        keyfile.write_text(writing.keyfile_text(*keys))
+        words = ["--type", writing.NOTE, "--allow-unregistered", "--data", "{}"]
+        done = self.run("append", self.vault, *words, "--actor", "owner", "--keyfile", keyfile)
+        assert b"panicked" not in done.stderr, done.stderr.decode()
+        for empty in ("artifacts/cas", "state"):
+            (self.vault / empty).mkdir(parents=True, exist_ok=True)
+        self.there = writing.read_from(self.vault)
+        if done.returncode != 0 and self.there != files:
+            # It may have settled an intent, or moved a torn tail out, and refused then.
+            assert set(files) & {INTENT} or not files[LOG].endswith(b"\n"), done.stderr.decode()
+        return self.there
+
+    def verify(self, files: Files) -> Report:
+        self.put(files)
+        done = self.run("verify", "--json", "--no-cache", self.vault)
         text = (done.stdout + done.stderr).decode()
         if done.returncode not in (0, 1) or "panicked" in text:
             return Report(False, frozenset({f"exit {done.returncode}"}), frozenset(), text)
@@ -154,6 +178,10 @@ class Scene:
     known: set[Evidence]
     of_foreign: set[Evidence]
     genuine: frozenset[str]
+    #: The id of the adoption that marked the vault, if `GENESIS` does not.
+    adoption: bytes
+    #: The keys that count today, the first of them the owner's.
+    owner: list[Signer]
 
 
 def classify(scene: Scene, files: Files, report: Report, judged: Verdict) -> str:
@@ -172,7 +200,8 @@ def classify(scene: Scene, files: Files, report: Report, judged: Verdict) -> str
         return "other-vault" if b'"GENESIS"' in genesis else "FORGED"
     if scene.group != "current" and shown in (*history.rest, *scene.foreign.rest):
         return "earlier"
-    if history.adopted and not judged.marked:
+    if scene.adoption and scene.adoption not in files[LOG]:
+        # It is unmarked again, or marked by somebody to whom no signed event leads.
         return "cut-adoption" if report.warnings else "UNSEEN"
     if scene.group.startswith("revoked") and history.revocation.encode() not in files[LOG]:
         return "cut-revocation"
@@ -217,7 +246,22 @@ def scene_of(
         known |= foreign.known
     else:
         foreign = foreign_of(history.keys, rng, judged)
-    return Scene(group, history, foreign, known, foreign.known, history.genuine | foreign.genuine)
+    marked_by_genesis = b'"seal_policy"' in lines_of(history.current[LOG])[0]
+    adoptions = [
+        json.loads(line)["event_id"].encode()
+        for line in lines_of(history.current[LOG])
+        if json.loads(line)["type"] == writing.ADOPTION
+    ]
+    return Scene(
+        group,
+        history,
+        foreign,
+        known,
+        foreign.known,
+        history.genuine | foreign.genuine,
+        b"" if marked_by_genesis else adoptions[0],
+        [owner.signer, owner.quorum],
+    )
 
 
 def attacks(scene: Scene, rng: random.Random) -> Iterator[Attacker]:
@@ -254,6 +298,8 @@ def run_scene(
             if judged.unsure and judged.valid:
                 tally.unsure += 1
             kinds = [outcome] if outcome in BAD else []
+            if executable and outcome == "refused" and number % WRITES_ON == 0:
+                kinds += writes_on(scene, bench, files)
             kinds += disagreement(report, judged)
             for kind in kinds:
                 found = Found(
@@ -269,6 +315,24 @@ def run_scene(
                 tally.found.append(found)
                 tally.counts[group, kind] += kind not in BAD
     return tally
+
+
+def writes_on(scene: Scene, bench: Bench, files: Files) -> list[str]:
+    """Whether an owner who appends to a vault that is refused makes it verify."""
+    if LOG not in files:
+        return []
+    after = bench.append(files, scene.owner)
+    report = bench.verify(after)
+    lines = lines_of(after[LOG])
+    if not report.valid or b'"actor":"owner"' not in lines[-1]:
+        return []
+    before = {**after, LOG: joined(lines[:-1])}
+    genesis = lines_of(scene.history.current[LOG])[0]
+    if lines[0] != genesis or evidence(before) in scene.known:
+        return []
+    if scene.adoption and scene.adoption not in after[LOG] and report.warnings:
+        return []
+    return ["SEALED OVER"]
 
 
 def disagreement(report: Report, judged: Verdict) -> list[str]:
@@ -345,7 +409,7 @@ def show(tally: Tally) -> None:
         total = sum(
             n
             for (g, o), n in tally.counts.items()
-            if g == group and not o.startswith(("DIS", "HON"))
+            if g == group and not o.startswith(("DIS", "HON", "SEALED"))
         )
         counts = [f"{outcome} {tally.counts[group, outcome]}" for outcome in outcomes]
         print(f"{group:14} {total:6}  " + ", ".join(c for c in counts if not c.endswith(" 0")))

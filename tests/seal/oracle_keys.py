@@ -257,6 +257,7 @@ class KeyJudge:
         first = [key.copy() for key in self.listed.values() if key.key_id not in later]
         for key in first:
             key.status, key.revoked_at, key.revocation = "active", None, None
+            key.promotion, key.addition = None, None
         return first
 
     def find_mark(self, genesis: Line | None) -> None:

@@ -400,6 +400,8 @@ class Judge(KeyJudge):
                 out.error("E302", KEYS)
             if listed.promotion not in (None, key.promotion):
                 out.error("E302", KEYS)
+            if listed.addition not in (None, key.addition):
+                out.error("E302", KEYS)
         for key_id in fold:
             if key_id not in self.listed:
                 out.error("E204", KEYS)
