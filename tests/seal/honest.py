@@ -271,7 +271,7 @@ class Owner:
         if not free:
             return self.append()
         target = self.rng.choice(free)
-        self.run("redact", self.vault, target, "--reason", "OTHER", *self.signed())
+        self.run("redact", self.vault, target, "--yes", "--reason", "OTHER", *self.signed())
         return self.snapshot("redact")
 
     def rotate(self, boundary: bool = False) -> None:
