@@ -311,9 +311,13 @@ fn a_vault_that_cannot_be_written() {
     let arguments = append(&["--data", "{}", "--keyfile", "keyfile.json"]);
     let root =
         fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
-    // A copy, because somebody else may not reach the place that it was built in.
+    // A copy, because somebody else may not reach the place that it was built in. By a process of its own:
+    // another test may start one while this process has the copy open for writing, and hand that on.
     let program = world.path("provara");
-    fs::copy(assert_cmd::cargo::cargo_bin("provara"), &program).unwrap();
+    let mut copy = std::process::Command::new("cp");
+    copy.arg(assert_cmd::cargo::cargo_bin("provara"))
+        .arg(&program);
+    assert!(copy.status().unwrap().success());
     let mut command = std::process::Command::new(&program);
     command
         .args(arguments)
