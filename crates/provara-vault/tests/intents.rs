@@ -15,7 +15,10 @@ use provara_core::finding::{Report, Severity};
 use provara_core::id::Digest;
 use provara_core::json::{self, Value};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
-use provara_vault::{AdoptOptions, MergeOptions, RedactOptions, Vault, VaultError, VerifyOptions};
+use provara_vault::{
+    AdoptOptions, BackupOptions, MergeOptions, RedactOptions, RestoreOptions, Vault, VaultError,
+    VerifyOptions, restore,
+};
 
 const INTENT: &str = ".provara-merge.json";
 const SECRET: &str = "what nobody may read again";
@@ -237,6 +240,13 @@ fn readers_judge_what_going_forward_gives() {
     assert_eq!(report.event_count(), verifies(&fixture.vault));
     let planned = vault.repair(None, true).unwrap();
     assert_eq!(planned.steps.len(), 1, "{:?}", planned.steps);
+    let place = vault.path().parent().unwrap();
+    let archive = place.join("backup.tar");
+    let options = BackupOptions::default();
+    vault.backup(&archive, options).unwrap();
+    let restored = place.join("restored");
+    restore(&archive, &restored, RestoreOptions::default()).unwrap();
+    verifies(&Vault::open(&restored).unwrap());
     assert_eq!(picture(vault.path()), before, "a reader wrote");
     // It needs no key: the seal is there already.
     vault.repair(None, false).unwrap();
@@ -408,4 +418,35 @@ fn garbage_in_its_place_is_evidence() {
     }
     fs::remove_file(fixture.file(INTENT)).unwrap();
     verifies(&fixture.vault);
+}
+
+/// Whoever can write files can put an old state in an intent, or in the place of the files. The seal is genuine,
+/// and only memory tells.
+#[test]
+fn an_old_state_in_an_intent_is_what_memory_is_for() {
+    for remembers in [true, false] {
+        let fixture = Fixture::new();
+        let vault = fixture.vault.clone().with_memory(remembers);
+        vault.append(&note("a", "one"), &fixture.keyfile).unwrap();
+        let earlier = copy(&vault, &fixture.outside().join("earlier"));
+        vault.append(&note("a", "two"), &fixture.keyfile).unwrap();
+        forge(&vault, &earlier);
+        let before = picture(vault.path());
+        let appended = vault.append(&note("a", "three"), &fixture.keyfile);
+        if remembers {
+            let error = appended.unwrap_err();
+            assert!(
+                matches!(error, VaultError::NotAsRemembered { .. }),
+                "{error}"
+            );
+            assert_eq!(picture(vault.path()), before);
+        } else {
+            appended.unwrap();
+            assert_eq!(
+                verifies(&vault),
+                4,
+                "a state that the vault was in, and one event"
+            );
+        }
+    }
 }

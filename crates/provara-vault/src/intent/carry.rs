@@ -306,12 +306,14 @@ fn remove_intent(vault: &Vault) -> Result<(), VaultError> {
 /// be another file with its own lock, and the notes that say what was done. Under the lock on `log`.
 ///
 /// # Errors
-/// [`VaultError::Structure`] for an intent that cannot be settled, or what the system refuses.
+/// [`VaultError::Structure`] for an intent that cannot be settled, [`VaultError::NotAsRemembered`] for one
+/// that leads where memory says otherwise, or what the system refuses.
 pub(crate) fn settle(vault: &Vault, log: File) -> Result<(File, Vec<String>), VaultError> {
     let mut notes = crate::merge::intent::settle(vault, &log)?;
     let Some(pending) = find(vault, &log)? else {
         return Ok((log, notes));
     };
+    pending.recollect(vault)?;
     notes.push(pending.note());
     let intent = &pending.intent;
     if pending.state == State::NotBegun {

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 
 use provara_core::finding::Severity;
-use provara_core::id::Digest;
+use provara_core::id::{Digest, EventId};
 use provara_core::manifest::{
     FileEntry, Manifest, RootSignature, write_manifest, write_merkle_root,
 };
@@ -15,6 +15,7 @@ use crate::capture::Capture;
 use crate::check::check_log;
 use crate::error::{Context, VaultError};
 use crate::layout;
+use crate::memory::{self, SealSeen};
 use crate::parallel::available_threads;
 use crate::seal::{hash_file, open_regular, read_text};
 use crate::snapshot::LogSnapshot;
@@ -36,9 +37,43 @@ pub(crate) enum State {
 pub(crate) struct Pending {
     pub(crate) intent: Intent,
     pub(crate) state: State,
+    /// Of the state that going forward gives: what memory is asked about.
+    coming: Option<Coming>,
+}
+
+/// What the vault comes to.
+#[derive(Debug)]
+struct Coming {
+    identity: EventId,
+    size: u64,
+    length: u64,
+    tree_root: Digest,
+    last_event: EventId,
+    seal: Option<SealSeen>,
 }
 
 impl Pending {
+    /// Refuses to go forward to what this machine remembers otherwise: whoever can write the vault's files
+    /// can put an old intent, or the files of an old state in one, beside the new ones.
+    ///
+    /// # Errors
+    /// [`VaultError::NotAsRemembered`].
+    pub(crate) fn recollect(&self, vault: &Vault) -> Result<(), VaultError> {
+        let Some(coming) = &self.coming else {
+            return Ok(());
+        };
+        let standing = memory::Standing {
+            identity: coming.identity,
+            size: coming.size,
+            length: coming.length,
+            tree_root: coming.tree_root,
+            last_event: coming.last_event,
+            seal: coming.seal,
+            leaves: &[],
+        };
+        memory::check_writer(vault, &standing).map(drop)
+    }
+
     /// What a writer does about it, for the user.
     pub(crate) fn note(&self) -> String {
         let what = self.intent.operation.words();
@@ -89,11 +124,19 @@ pub(crate) fn find(vault: &Vault, log: &File) -> Result<Option<Pending>, VaultEr
         return Ok(None);
     }
     let intent = Intent::parse(&text).map_err(broken)?;
-    let state = state(vault, log, &intent)?;
-    Ok(Some(Pending { intent, state }))
+    let (state, coming) = state(vault, log, &intent)?;
+    Ok(Some(Pending {
+        intent,
+        state,
+        coming,
+    }))
 }
 
-fn state(vault: &Vault, log: &File, intent: &Intent) -> Result<State, VaultError> {
+fn state(
+    vault: &Vault,
+    log: &File,
+    intent: &Intent,
+) -> Result<(State, Option<Coming>), VaultError> {
     let mut sides = Vec::new();
     let mut at_hand = true;
     for step in &intent.files {
@@ -131,17 +174,17 @@ fn state(vault: &Vault, log: &File, intent: &Intent) -> Result<State, VaultError
     }
     let all = |wanted| sides.iter().all(|(side, _)| *side == wanted);
     if all(Side::New) {
-        return Ok(State::Done);
+        return Ok((State::Done, None));
     }
     if !at_hand {
         return match all(Side::Old) {
-            true => Ok(State::NotBegun),
+            true => Ok((State::NotBegun, None)),
             false => Err(broken("the log that it was to bring is not there")),
         };
     }
     match evidence(vault, intent)? {
-        None => Ok(State::Forward),
-        Some(reason) => Err(broken(format!(
+        Ok(coming) => Ok((State::Forward, coming)),
+        Err(reason) => Err(broken(format!(
             "no key of the vault vouches for what it would do: {reason}"
         ))),
     }
@@ -195,16 +238,16 @@ fn split(bytes: &[u8], at: u64) -> Option<(&[u8], &[u8])> {
     bytes.split_at_checked(usize::try_from(at).ok()?)
 }
 
-/// Why nothing vouches for the state that going forward gives; `None` where the seal of the intent is
-/// the current one of that state, by a key that counts.
-fn evidence(vault: &Vault, intent: &Intent) -> Result<Option<String>, VaultError> {
+/// The state that going forward gives, if the seal of the intent is the current one of that state, by a key
+/// that counts; or else why nothing vouches for it.
+fn evidence(vault: &Vault, intent: &Intent) -> Result<Result<Option<Coming>, String>, VaultError> {
     let capture = Capture::after(vault, intent)?;
     let log = capture.log_bytes();
     if intent
         .step(layout::LOG)
         .is_some_and(|step| Digest::of(&log) != step.sha256)
     {
-        return Ok(Some("the log would be another one".to_owned()));
+        return Ok(Err("the log would be another one".to_owned()));
     }
     let (registry, _) = check_keys(capture.text(layout::KEYS));
     let threads = available_threads();
@@ -224,7 +267,7 @@ fn evidence(vault: &Vault, intent: &Intent) -> Result<Option<String>, VaultError
     if judgement.standing != SealStanding::Current {
         let mut errors = judgement.findings.iter();
         let why = errors.find(|found| found.severity == Severity::Error);
-        return Ok(Some(why.map_or_else(
+        return Ok(Err(why.map_or_else(
             || "its seal is of another state".to_owned(),
             |found| format!("{} {}", found.file, found.message),
         )));
@@ -236,12 +279,25 @@ fn evidence(vault: &Vault, intent: &Intent) -> Result<Option<String>, VaultError
     {
         let (now, _) = check_keys(read_text(vault.path(), layout::KEYS)?.as_deref());
         if now.get(&signer).is_none() {
-            return Ok(Some(format!(
+            return Ok(Err(format!(
                 "its seal is by key {signer}, which it would list itself"
             )));
         }
     }
-    Ok(unwritten(&capture).map(|file| format!("{file} would not be what a writer makes")))
+    if let Some(file) = unwritten(&capture) {
+        return Ok(Err(format!("{file} would not be what a writer makes")));
+    }
+    let signed_at = judgement.signed_at_utc.as_deref();
+    let seal = judgement.root.zip(signed_at.and_then(|at| at.parse().ok()));
+    let ends = verdict.first_event.zip(verdict.last_event);
+    Ok(Ok(ends.map(|(identity, last_event)| Coming {
+        identity,
+        size: verdict.lines,
+        length: log.len() as u64,
+        tree_root: verdict.tree.root(),
+        last_event,
+        seal: seal.map(|(root, signed_at)| SealSeen { root, signed_at }),
+    })))
 }
 
 /// The file of the seal that is not what the writer of that seal wrote. Its root covers neither of them.
