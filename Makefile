@@ -20,6 +20,8 @@ CRASH_STATES ?= 100000
 KILLS ?= 500
 CROWD ?= 1000
 SOAK_SECONDS ?= 600
+ATTACKS ?= 20000
+JOBS ?= 1
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
@@ -40,7 +42,7 @@ demo: wheel ## Install into a fresh environment and walk the whole road on this 
 	@bash scripts/demo.sh $(DEMO) $(VENV)/bin/python
 
 .PHONY: test
-test: test-rust test-install test-python test-e2e test-mcp test-docs ## Run every test
+test: test-rust test-install test-python test-e2e test-seal test-mcp test-docs ## Run every test
 
 .PHONY: test-rust
 test-rust: $(VENV)/.created ## Run the tests of the crates
@@ -61,6 +63,10 @@ test-python: $(VENV)/.installed ## Run the tests of the Python package, from the
 .PHONY: test-e2e
 test-e2e: $(VENV)/.installed ## Run the tests of the installed executable
 	$(VENV)/bin/python -m pytest tests/e2e
+
+.PHONY: test-seal
+test-seal: $(VENV)/.installed ## Run the attackers, the oracle and the older tool on marked vaults
+	$(VENV)/bin/python -m pytest tests/seal
 
 .PHONY: test-as-user
 test-as-user: $(VENV)/.installed ## Run the tests of the walls as an ordinary user (for whom works as root)
@@ -87,6 +93,18 @@ test-docs: $(VENV)/.installed ## Run the commands and programs that the document
 crash-states: ## Try 100,000 states that a disk may be in after a crash (CRASH_STATES=n)
 	CRASH_STATES=$(CRASH_STATES) $(CARGO) test --locked -p provara-vault --test crashes -- --nocapture
 
+.PHONY: seal-attack
+seal-attack: $(VENV)/.installed ## Attack marked vaults 20,000 times, and more with what lay in the folder (ATTACKS=n JOBS=n)
+	PYTHONPATH=tests/seal:tests/e2e $(VENV)/bin/python tests/seal/attack.py \
+		--runs $(ATTACKS) --jobs $(JOBS) --keep build/attacks
+
+.PHONY: seal-crashes
+seal-crashes: $(VENV)/.installed ## Enumerate every crash state of the writer, and judge each with a second verifier
+	rm -rf build/crashes
+	CRASH_ENUMERATION=all CRASH_STATES_OUT=$(CURDIR)/build/crashes \
+		$(CARGO) test --locked -p provara-vault --test crash_enumeration -- --nocapture --test-threads 1
+	PYTHONPATH=tests/seal:tests/e2e $(VENV)/bin/python tests/seal/crash.py build/crashes
+
 .PHONY: endure
 endure: ## Kill the executable 500 times at random moments; sixteen processes append 1,000 events each
 	KILLS=$(KILLS) CROWD=$(CROWD) $(CARGO) test --locked -p provara-cli --test endure -- --nocapture --test-threads 1
@@ -110,7 +128,7 @@ clippy: $(VENV)/.created ## Lint the Rust, warnings denied
 # One room at a time: some have modules of the same name.
 .PHONY: mypy
 mypy: $(VENV)/.mcp ## Check the types of everything in Python, strictly
-	@for room in python/provara tests/python tests/e2e tests/mcp tests/docs benches scripts examples/*; do \
+	@for room in python/provara tests/python tests/e2e tests/seal tests/mcp tests/docs benches scripts examples/*; do \
 		echo "mypy --strict $$room"; \
 		$(VENV)/bin/python -m mypy --strict --exclude node_modules "$$room"; \
 	done

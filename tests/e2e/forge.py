@@ -21,8 +21,8 @@ TIME = "2026-01-01T00:00:00.000000Z"
 class Signer:
     """A test key: its seed is the hash of a word, so that every run makes the same one."""
 
-    def __init__(self, word: str):
-        self.seed = hashlib.sha256(word.encode()).digest()
+    def __init__(self, word: str = "", seed: bytes | None = None):
+        self.seed = seed or hashlib.sha256(word.encode()).digest()
         self.private = Ed25519PrivateKey.from_private_bytes(self.seed)
         self.public = self.private.public_key().public_bytes_raw()
         self.key_id = independent.key_id_of(self.public)

@@ -97,7 +97,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         }
         VaultError::LogReplaced => "Run the command again, when no merge is at work.".to_owned(),
         VaultError::SealContradiction { file, .. }
-            if [layout::KEYS, layout::MANIFEST_SIG].contains(&file.as_str()) =>
+            if [layout::KEYS, layout::LOG, layout::MANIFEST_SIG].contains(&file.as_str()) =>
         {
             format!(
                 "Look at {file}, and restore the vault from a copy that verifies. An owner who has looked, \

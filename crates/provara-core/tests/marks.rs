@@ -346,6 +346,22 @@ impl Vault {
             .edit_signed(at, seed, |members| set(members, "seal", name.into()));
     }
 
+    /// Adds an event as a batch does: bound to the line before it.
+    fn follow(&mut self, actor: &str, seed: u8) {
+        let before = *self.log.ids.last().unwrap();
+        let heads = &self.log.heads;
+        let follows = heads
+            .iter()
+            .any(|(name, head, _)| name == actor && *head == before);
+        self.log.add(actor, seed, LOGIN, "{}");
+        if !follows {
+            let at = self.log.lines.len() - 1;
+            let before = before.to_string();
+            self.log
+                .edit_signed(at, seed, |members| set(members, "after", before.into()));
+        }
+    }
+
     fn root(&self) -> Digest {
         let text = std::str::from_utf8(&self.seal[2]).unwrap();
         text.trim_end().parse().unwrap()
@@ -400,7 +416,7 @@ fn a_seal_is_current_continued_or_neither() {
     let mut vault = Vault::new();
     assert_eq!(vault.judged(), (SealStanding::Current, vec![]));
     vault.append("alice", 2, LOGIN, "{}");
-    vault.append("bob", 1, LOGIN, "{}");
+    vault.follow("bob", 1);
     assert_eq!(vault.judged(), (continued(&vault, 2), vec![Code::W001]));
     let old = vault.seal.clone();
     vault.seal(1);
@@ -433,19 +449,7 @@ fn nothing_is_cut_out_of_what_one_batch_put_beyond_a_seal() {
     let mut vault = Vault::new();
     vault.append("carol", 2, LOGIN, "{}");
     for actor in ["dora", "dora", "alice"] {
-        let before = *vault.log.ids.last().unwrap();
-        let follows = vault
-            .log
-            .heads
-            .iter()
-            .any(|(name, head, _)| name == actor && *head == before);
-        vault.log.add(actor, 2, LOGIN, "{}");
-        if !follows {
-            let at = vault.log.lines.len() - 1;
-            vault.log.edit_signed(at, 2, |members| {
-                set(members, "after", before.to_string().into());
-            });
-        }
+        vault.follow(actor, 2);
     }
     assert_eq!(vault.judged(), (continued(&vault, 2), vec![Code::W001]));
     let whole = vault.log.lines.clone();
@@ -476,8 +480,17 @@ fn nothing_is_cut_out_of_what_one_batch_put_beyond_a_seal() {
             "{kept:?}"
         );
     }
+    // Two copies that grew from this seal: each has an event that follows it, and one of them cannot.
+    vault.log.lines = whole.clone();
+    vault.append("erin", 2, LOGIN, "{}");
+    let (standing, codes) = vault.judged();
+    assert_eq!((standing, codes[0]), (SealStanding::Other, Code::E015));
     // Where nothing binds a line to the one before it, that is told.
-    vault.log.lines = whole;
+    vault.log = marked(&[1, 2]);
+    vault.log.add("alice", 2, LOGIN, r#"{"n":1}"#);
+    vault.follow("carol", 2);
+    assert_eq!(vault.log.lines.len(), 3);
+    vault.seal(1);
     vault.log.add("erin", 2, LOGIN, "{}");
     assert_eq!(vault.judged().1, [Code::W014, Code::W001]);
 }

@@ -447,7 +447,10 @@ impl Keys {
             remembered: found.recollect().err().map(|error| error.to_string()),
             sealed_at: found.judgement.signed_at_utc.clone(),
             keys: keys.collect(),
-            differences: differences(&found.manifest, &found.standing_entries()),
+            differences: match found.manifest.is_empty() {
+                true => vec![format!("there is no {} to compare with", layout::MANIFEST)],
+                false => differences(&found.manifest, &found.standing_entries()),
+            },
             warnings: warnings.map(ToString::to_string).collect(),
         }
     }

@@ -113,10 +113,9 @@ impl<'v> Found<'v> {
         let disk = capture.disk(vault, Digest::of(&bytes[..whole]))?;
         let text = capture.text(layout::KEYS).unwrap_or_default();
         // Of a vault without a mark a writer that was interrupted may have left the file of before.
-        let keys = match &index {
-            Some(index) => Some(Keys::read(vault, known, index, sealed)),
-            None => None,
-        };
+        let keys = index
+            .as_ref()
+            .map(|index| Keys::read(vault, known, index, sealed));
         let texts = match &keys {
             Some(Ok(keys)) => keys.texts.clone(),
             _ => vec![text.to_vec()],

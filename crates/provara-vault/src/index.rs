@@ -2,6 +2,7 @@
 //! says of keys, its event tree, and where it ends.
 
 use std::collections::HashMap;
+use std::thread;
 
 use provara_core::history::{KeyEvent, KeyEventKind, KeyHistory, Proof};
 use provara_core::id::{Digest, EventId, KeyId};
@@ -15,6 +16,8 @@ use provara_core::verify::REDACTION_TYPE;
 
 use crate::error::VaultError;
 use crate::layout::CLOSING_TYPE;
+use crate::parallel::available_threads;
+use crate::snapshot::lines_of;
 
 /// Where one actor's chain stands.
 #[derive(Debug, Clone)]
@@ -60,9 +63,32 @@ pub(crate) struct Step {
     actor: Box<[u8]>,
     state: Actor,
     closes: bool,
-    pub(crate) leaf: Digest,
+    /// Of the event tree, unless that is built elsewhere.
+    pub(crate) leaf: Option<Digest>,
     names_seal: bool,
     pub(crate) key_event: Option<KeyEvent>,
+}
+
+/// Where the leaves of the event tree are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaves {
+    Here,
+    Elsewhere,
+}
+
+/// From which length of a log on its event tree is built beside the rest, in bytes.
+const BESIDE: usize = 1 << 20;
+
+/// The event tree over a log's lines, up to one that is none.
+fn tree_over(log: &[u8]) -> EventTree {
+    let mut tree = EventTree::new();
+    for line in lines_of(log) {
+        match scan_line(line) {
+            Ok(line) => tree.push(leaf(&line)),
+            Err(_) => break,
+        }
+    }
+    tree
 }
 
 /// Why a line does not continue the log.
@@ -92,12 +118,36 @@ impl LogIndex {
     /// beyond the seal, after the last whole event, that a writer left when it was interrupted.
     /// Such bytes have no line end, or hold NUL where the system had made room and not yet written.
     pub(crate) fn read(bytes: &[u8], sealed: u64) -> Result<(Self, Option<u64>), VaultError> {
+        if bytes.len() < BESIDE || available_threads() < 2 {
+            return Self::read_lines(bytes, sealed, Leaves::Here);
+        }
+        thread::scope(|scope| {
+            // Hashing every line once more takes as long as all the rest.
+            let tree = thread::Builder::new().spawn_scoped(scope, || tree_over(bytes));
+            let Ok(tree) = tree else {
+                return Self::read_lines(bytes, sealed, Leaves::Here);
+            };
+            let (mut index, torn) = Self::read_lines(bytes, sealed, Leaves::Elsewhere)?;
+            index.tree = tree.join().expect("hashing does not panic");
+            if index.tree.size() != index.lines {
+                // A torn tail may be an event by itself.
+                index.tree = tree_over(&bytes[..index.len as usize]);
+            }
+            Ok((index, torn))
+        })
+    }
+
+    fn read_lines(
+        bytes: &[u8],
+        sealed: u64,
+        leaves: Leaves,
+    ) -> Result<(Self, Option<u64>), VaultError> {
         let mut index = Self::default();
         let mut rest = bytes;
         while !rest.is_empty() {
             let end = memchr::memchr(b'\n', rest);
             let line = &rest[..end.unwrap_or(rest.len())];
-            if let Err(reason) = index.add(line, end.is_some()) {
+            if let Err(reason) = index.add_with(line, end.is_some(), leaves) {
                 let interrupted = end.is_none() || memchr::memchr(0, line).is_some();
                 if interrupted && index.len >= sealed {
                     return Ok((index.clone(), Some(index.len)));
@@ -115,7 +165,11 @@ impl LogIndex {
 
     /// Takes in the next line, given without its line end.
     pub(crate) fn add(&mut self, bytes: &[u8], terminated: bool) -> Result<(), Break> {
-        let step = self.step(bytes)?;
+        self.add_with(bytes, terminated, Leaves::Here)
+    }
+
+    fn add_with(&mut self, bytes: &[u8], terminated: bool, leaves: Leaves) -> Result<(), Break> {
+        let step = self.step_with(bytes, leaves)?;
         self.take(step, bytes.len() as u64 + u64::from(terminated));
         self.unterminated = !terminated;
         Ok(())
@@ -123,6 +177,10 @@ impl LogIndex {
 
     /// What a line, given without its line end, would change; nothing has changed yet.
     pub(crate) fn step(&self, bytes: &[u8]) -> Result<Step, Break> {
+        self.step_with(bytes, Leaves::Here)
+    }
+
+    fn step_with(&self, bytes: &[u8], leaves: Leaves) -> Result<Step, Break> {
         let line = scan_line(bytes)?;
         let id: EventId = parsed(&line, Field::EventId)?;
         let kind = line.text(Field::Type).ok_or(Break::Field("type"))?;
@@ -161,7 +219,7 @@ impl LogIndex {
                     .and_then(|text| text.parse().ok()),
             },
             closes: kind == CLOSING_TYPE,
-            leaf: leaf(&line),
+            leaf: (leaves == Leaves::Here).then(|| leaf(&line)),
             names_seal: line.has(Field::Seal) || line.has(Field::After),
             key_event: KeyEventKind::of(&kind).and_then(|kind| self.key_event(kind, id, &line)),
         })
@@ -193,7 +251,7 @@ impl LogIndex {
             self.key_events.push(event);
         }
         self.names_seals |= step.names_seal;
-        self.tree.push(step.leaf);
+        step.leaf.into_iter().for_each(|leaf| self.tree.push(leaf));
         self.first_event.get_or_insert(id);
         self.last_event = Some(id);
         if step.closes {
@@ -277,4 +335,37 @@ fn parsed<T: std::str::FromStr>(line: &Line<'_>, field: Field) -> Result<T, Brea
     line.text(field)
         .and_then(|text| text.parse().ok())
         .ok_or(Break::Field(field.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_that_is_built_beside_the_index_is_that_of_the_whole_events() {
+        let line = |number: u64, prev: Option<u64>| {
+            let id = |number: u64| format!("\"evt_{number:024x}\"");
+            format!(
+                "{{\"actor\":\"a\",\"event_id\":{},\"payload\":{{\"text\":\"{}\"}},\"prev_event_hash\":{},\
+                 \"type\":\"com.acme.a.b\"}}\n",
+                id(number),
+                "x".repeat(300),
+                prev.map_or("null".to_owned(), id),
+            )
+        };
+        let log: String = (0..3000)
+            .map(|number| line(number, number.checked_sub(1)))
+            .collect();
+        assert!(log.len() > BESIDE);
+        // A torn tail that is an event by itself, one that is none, and none.
+        let torn = line(9000, Some(8999));
+        for tail in [torn.trim_end(), "{\"actor\":", ""] {
+            let bytes = [log.as_bytes(), tail.as_bytes()].concat();
+            let (index, at) = LogIndex::read(&bytes, 0).unwrap();
+            let (serial, _) = LogIndex::read_lines(&bytes, 0, Leaves::Here).unwrap();
+            assert_eq!(at, (!tail.is_empty()).then_some(log.len() as u64));
+            assert_eq!((index.lines, index.tree.size()), (3000, 3000));
+            assert_eq!(index.tree, serial.tree);
+        }
+    }
 }

@@ -335,7 +335,7 @@ impl<'v> LogWriter<'v> {
             self.history = history;
         }
         self.sealed(entries, seal, names);
-        self.recollect(&[leaf]);
+        self.recollect(leaf.as_slice());
         Ok(AppendReceipt {
             event_id: event.id,
             event_type: request.event_type.as_str().to_owned(),

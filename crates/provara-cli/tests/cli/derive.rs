@@ -10,6 +10,8 @@ fn tampered() -> World {
     let log = world.path("vault/events/events.ndjson");
     let text = fs::read_to_string(&log).unwrap();
     fs::write(&log, text.replace("\"open\"", "\"shut\"")).unwrap();
+    // That this machine saw it otherwise is told beside it, and is another test's.
+    assert_eq!(world.run(&["memory", "forget", "vault"]).code, 0);
     world
 }
 

@@ -2,7 +2,7 @@
 
 use crate::world::World;
 
-const COMMANDS: [&[&str]; 27] = [
+const COMMANDS: [&[&str]; 29] = [
     &[],
     &["init"],
     &["append"],
@@ -11,6 +11,7 @@ const COMMANDS: [&[&str]; 27] = [
     &["replay"],
     &["reduce"],
     &["export"],
+    &["redact"],
     &["merge"],
     &["delta"],
     &["delta", "export"],
@@ -18,6 +19,7 @@ const COMMANDS: [&[&str]; 27] = [
     &["backup"],
     &["restore"],
     &["repair"],
+    &["adopt"],
     &["accept"],
     &["memory"],
     &["memory", "list"],
@@ -74,7 +76,7 @@ fn help_is_not_behind_in_commands() {
             "{name}"
         );
     }
-    assert_eq!(listed.len(), 20);
+    assert_eq!(listed.len(), 22);
 }
 
 #[test]

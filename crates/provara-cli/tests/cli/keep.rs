@@ -196,21 +196,24 @@ fn a_repair_asks_for_a_key_only_where_it_signs() {
     done(&world.run(&["verify", "vault", "--strict"]));
 }
 
-/// What an interrupted rotation leaves in a vault whose `keys.json` another tool had laid out cannot be
-/// told from a key that somebody added: the user looks, and seals it.
+/// A list of keys that differs from what signed events say is looked at by its owner, who adopts what they say.
 #[test]
-fn keys_that_differ_from_their_seal_are_the_users_to_judge() {
+fn keys_that_signed_events_do_not_bring_are_the_users_to_judge() {
     let world = World::with_vault();
     let path = world.path("vault/identity/keys.json");
     let keys = fs::read_to_string(&path).unwrap();
-    fs::write(&path, keys + "\n").unwrap();
+    fs::write(&path, keys.clone() + "\n").unwrap();
     let arguments = ["append", "vault", "--type", "OBSERVATION", "--data", "{}"];
-    let refused = world.run(&arguments);
-    refused.refused(1, "keys.json");
-    let fix = "Look at identity/keys.json. If a rotation of your own was interrupted, run 'provara manifest";
-    assert!(refused.stderr.contains(fix), "{}", refused.stderr);
-    done(&world.run(&["manifest", "vault"]));
+    for words in [&arguments[..], &["manifest", "vault"], &["repair", "vault"]] {
+        let refused = world.run(words);
+        refused.refused(1, "keys.json");
+        let fix = "'provara adopt vault'";
+        assert!(refused.stderr.contains(fix), "{}", refused.stderr);
+    }
+    done(&world.run(&["adopt", "vault", "--yes"]));
+    assert_eq!(fs::read_to_string(&path).unwrap(), keys);
     done(&world.run(&arguments));
+    done(&world.run(&["verify", "vault", "--strict"]));
 }
 
 #[test]
@@ -223,7 +226,7 @@ fn evidence_is_not_repaired() {
     for arguments in [&["repair", "vault"][..], &["repair", "vault", "--dry-run"]] {
         world
             .run(arguments)
-            .refused(1, "is not what the vault's seal says");
+            .refused(1, "The log is broken at line 3");
     }
     // What no interruption leaves is named, though there was nothing to repair.
     fs::write(&path, log).unwrap();
@@ -438,32 +441,68 @@ fn a_backup_comes_back() {
 }
 
 #[test]
-fn a_vault_that_lost_its_seal_is_sealed_anew_only_when_told_to() {
+fn a_vault_that_lost_its_seal_is_adopted_by_who_has_looked() {
     let world = World::with_vault();
     world.observe("door", "\"open\"");
     for file in ["manifest.json", "manifest.sig", "merkle_root.txt"] {
         fs::remove_file(world.path("vault").join(file)).unwrap();
     }
     let before = world.tree("vault");
-    for more in [&[][..], &["--unsigned"], &["--json"]] {
+    for more in [&[][..], &["--json"]] {
         let answer = world.run(&[&["manifest", "vault"], more].concat());
-        answer.refused(1, "The vault has no seal (manifest.json: it is missing)");
-        assert!(
-            answer
-                .stderr
-                .contains("'provara manifest vault --new-seal'")
-        );
+        answer.refused(1, "The vault has no manifest.sig");
+        assert!(answer.stderr.contains("'provara adopt vault'"));
     }
+    let unsigned = world.run(&["manifest", "vault", "--unsigned"]);
+    unsigned.refused(2, "A seal that nobody signs vouches for nothing");
+    let replaced = world.run(&["manifest", "vault", "--new-seal"]);
+    replaced.refused(2, "'provara adopt' has taken the place");
     for words in [
         &["repair", "vault"][..],
         &crate::world::append(&["--set", "value=1"]),
     ] {
-        world.run(words).refused(1, "manifest.json: it is missing");
+        let answer = world.run(words);
+        assert_eq!(answer.code, 1, "{}", answer.transcript());
     }
+    // Nobody is asked where nobody can answer.
+    let answer = world.run(&["adopt", "vault"]);
+    assert_eq!(answer.code, 2);
     assert_eq!(before, world.tree("vault"));
-    let answer = world.run(&["manifest", "vault", "--new-seal"]);
-    done(&answer);
-    assert!(answer.stderr.contains("no seal to compare with"));
+    let adopted = world.run(&["adopt", "vault", "--yes"]);
+    done(&adopted);
+    insta::assert_snapshot!(format!("{}\n{}", answer.transcript(), adopted.transcript()));
+    done(&world.run(&["verify", "vault", "--strict"]));
+    let answer = world.run(&["adopt", "vault", "--trust", "bp1_0123456789abcdef", "--yes"]);
+    assert_eq!(answer.code, 2);
+    let words = "does not list the key bp1_";
+    assert!(answer.stderr.contains(words), "{}", answer.stderr);
+}
+
+#[test]
+fn a_payload_is_redacted_and_nothing_else() {
+    let world = World::with_vault();
+    world.observe("door", "\"open\"");
+    let log = world.path("vault/events/events.ndjson");
+    let text = fs::read_to_string(&log).unwrap();
+    let line = text.lines().last().unwrap();
+    let id = &line[line.find("evt_").unwrap()..][..28];
+    let words = ["redact", "vault", id, "--reason", "asked"];
+    let asked = world.run(&words);
+    assert_eq!(asked.code, 2, "{}", asked.transcript());
+    assert_eq!(fs::read_to_string(&log).unwrap(), text);
+    let with = ["--authority", "ticket 4711", "--yes"];
+    let redacted = world.run(&[&words[..], &with].concat());
+    done(&redacted);
+    let again = world.run(&[&words[..], &["--yes"]].concat());
+    again.refused(2, "was redacted before");
+    let genesis = text.lines().next().unwrap();
+    let genesis = &genesis[genesis.find("evt_").unwrap()..][..28];
+    let kind = world.run(&["redact", "vault", genesis, "--reason", "x", "--yes"]);
+    kind.refused(2, "is a GENESIS event");
+    let whole = [asked, redacted, again, kind].map(|answer| answer.transcript());
+    let whole = whole.join("\n");
+    insta::assert_snapshot!(whole.replace(id, "evt_<id>").replace(genesis, "evt_<id>"));
+    assert!(!fs::read_to_string(&log).unwrap().contains("open"));
     done(&world.run(&["verify", "vault", "--strict"]));
 }
 

@@ -113,6 +113,7 @@ impl World {
         for (prefix, digits, name) in [
             ("evt_", 24, "evt_<id>"),
             ("bp1_", 16, "bp1_<id>"),
+            ("\"seal\":\"", 32, "\"seal\":\"<seal>"),
             ("", 64, "<hash>"),
         ] {
             text = replace_hex(&text, prefix, digits, name);

@@ -125,6 +125,8 @@ fn interrupt(yard: &mut Yard) {
     let log = yard.path("vault/events/events.ndjson");
     let mut log = fs::File::options().append(true).open(log).unwrap();
     log.write_all(b"{\"actor\":\"torn").unwrap();
+    // What a killed writer has not sealed it has not remembered.
+    yard.succeed(&["memory", "forget", "vault"]);
     let left = yard.path("vault/.provara-tmp-0123456789abcdef01234567");
     fs::write(left, b"{\"back").unwrap();
 }

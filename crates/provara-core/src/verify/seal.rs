@@ -12,7 +12,7 @@ use crate::history::{KeyHistory, Standing};
 use crate::id::{Digest, KeyId};
 use crate::keys::{KeyRegistry, PublicKey};
 use crate::manifest::{FileEntry, Manifest, RootSignature, RootSignatureError};
-use crate::mark::SealName;
+use crate::mark::{SealName, may_sign};
 use crate::time::Timestamp;
 use crate::verify::files::{
     AboutLog, DiskEntry, KEYS, MANIFEST, MANIFEST_SIG, SealFiles, check_listing,
@@ -164,7 +164,7 @@ pub fn judge(case: &SealCase<'_>) -> SealJudgement {
     }
     let sealed = sealed_files(case, manifest.as_ref());
     let signature = read_signature(case, &mut findings);
-    let mut naming = Naming::of(case.log);
+    let naming = Naming::of(case.log);
     let standing = match &signature {
         None if case.seal.signature.is_none() => SealStanding::Absent,
         None => SealStanding::Unreadable,
@@ -181,7 +181,7 @@ pub fn judge(case: &SealCase<'_>) -> SealJudgement {
                     SealStanding::Wrong
                 }
                 Some(_) => {
-                    let standing = place(case, &sealed, signature, manifest.as_ref(), &mut naming);
+                    let standing = place(case, &sealed, signature, manifest.as_ref(), &naming);
                     countable(case, signature, standing, &mut findings)
                 }
             }
@@ -190,7 +190,7 @@ pub fn judge(case: &SealCase<'_>) -> SealJudgement {
     let standing = match (case.keys, &signature) {
         (KeysOf::History(_), Some(signature)) => {
             let root = signature.merkle_root;
-            check_continuation(case, &sealed, root, standing, &mut naming, &mut findings)
+            check_continuation(case, &sealed, root, standing, &naming, &mut findings)
         }
         (KeysOf::History(_), None) => {
             if standing == SealStanding::Absent {
@@ -209,7 +209,7 @@ pub fn judge(case: &SealCase<'_>) -> SealJudgement {
             signature: signature.as_ref(),
             standing: &standing,
         }
-        .check(&mut naming, &mut findings),
+        .check(&naming, &mut findings),
         KeysOf::File { .. } => {
             check_unmarked(
                 case,
@@ -331,7 +331,7 @@ fn place(
     sealed: &SealedFiles,
     signature: &RootSignature,
     manifest: Option<&Manifest>,
-    naming: &mut Naming<'_>,
+    naming: &Naming<'_>,
 ) -> SealStanding {
     let target = signature.merkle_root;
     let log = match case.disk.get(LOG) {
@@ -383,6 +383,7 @@ fn countable(
         SealStanding::Continued { events, .. } => events,
         other => return other,
     };
+    const NO_ROLE: &str = "which has neither the role 'root' nor 'attestation'";
     let id = signature.key_id;
     let objection = match case.keys {
         KeysOf::History(history) => match history.standing(&id, events) {
@@ -390,14 +391,20 @@ fn countable(
             Standing::NotIntroduced => Some((Code::E205, "to which no signed event leads")),
             Standing::NotYet => Some((Code::E202, "which an event brings only after it")),
             Standing::Revoked => Some((Code::E202, "which the log revoked before it")),
-            Standing::NoRole => Some((
-                Code::E202,
-                "which has neither the role 'root' nor 'attestation'",
-            )),
+            Standing::NoRole => Some((Code::E202, NO_ROLE)),
         },
-        KeysOf::File { revoked, .. } => (standing == SealStanding::Current
-            && revoked.contains(&id))
-        .then_some((Code::E202, "which the log revoked")),
+        KeysOf::File {
+            registry, revoked, ..
+        } => {
+            let listed = registry.get(&id);
+            if listed.is_some_and(|entry| !may_sign(&entry.roles)) {
+                Some((Code::E202, NO_ROLE))
+            } else if standing == SealStanding::Current && revoked.contains(&id) {
+                Some((Code::E202, "which the log revoked"))
+            } else {
+                None
+            }
+        }
     };
     let Some((code, reason)) = objection else {
         return standing;
@@ -414,7 +421,7 @@ fn check_continuation(
     sealed: &SealedFiles,
     root: Digest,
     standing: SealStanding,
-    naming: &mut Naming<'_>,
+    naming: &Naming<'_>,
     findings: &mut Vec<Finding>,
 ) -> SealStanding {
     let this = SealName::of(root);
@@ -432,19 +439,19 @@ fn check_continuation(
         }
         SealStanding::Continued { events, length } => {
             match naming.beyond((events, length as usize), this, files) {
-                Err(Beyond::OtherSeal { line, name }) => {
+                Err(Beyond::Seal { line, name }) => {
                     return other(format!(
-                        "the seal covers the first {events} events, and line {line} follows another \
-                         seal ({name})"
+                        "the seal covers the first {events} events, and line {line} names the seal \
+                         {name}, which is not the one that it directly follows"
                     ));
                 }
-                Err(Beyond::OtherFiles { line }) => {
+                Err(Beyond::Files { line }) => {
                     return other(format!(
                         "the seal covers the first {events} events, and line {line} states other files \
                          than those that are there"
                     ));
                 }
-                Err(Beyond::OtherLine { line }) => {
+                Err(Beyond::Line { line }) => {
                     return other(format!(
                         "the seal covers the first {events} events, and line {line} follows another event \
                          than the one in the line before it"

@@ -3,6 +3,7 @@
 // Each test file uses a part.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod crash;
 pub mod disk;
 
 use std::fs;

@@ -26,7 +26,7 @@ pub(super) struct Lag<'a, 'c> {
 }
 
 impl Lag<'_, '_> {
-    pub(super) fn check(&self, naming: &mut Naming<'_>, findings: &mut Vec<Finding>) {
+    pub(super) fn check(&self, naming: &Naming<'_>, findings: &mut Vec<Finding>) {
         let vouched = matches!(
             self.standing,
             SealStanding::Current | SealStanding::Continued { .. }
@@ -170,7 +170,7 @@ impl Lag<'_, '_> {
     fn check_root(
         &self,
         manifest: &Manifest,
-        naming: &mut Naming<'_>,
+        naming: &Naming<'_>,
         lagging: &mut Vec<String>,
         findings: &mut Vec<Finding>,
     ) {

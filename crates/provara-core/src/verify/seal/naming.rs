@@ -1,7 +1,5 @@
 //! The seals that events name, and what that tells of where a seal may lie (spec/VAULT_FORMAT, section 5).
 
-use std::collections::HashMap;
-
 use memchr::memmem::{Finder, FinderRev};
 
 use crate::id::{Digest, EventId};
@@ -16,70 +14,56 @@ const NEEDLE: &[u8] = b"\"seal\":\"";
 #[derive(Debug)]
 pub(super) struct Naming<'a> {
     log: &'a [u8],
-    /// Where the first line that names a seal ends, for each that was asked for.
-    first: HashMap<SealName, Option<usize>>,
 }
 
 /// What is wrong beyond a seal.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Beyond {
-    /// A line names a seal that neither is this one nor one that a line under it names.
-    OtherSeal { line: u64, name: SealName },
+    /// A line names another seal, or this one although it does not stand directly beyond it.
+    Seal { line: u64, name: SealName },
     /// A line states other files than those on the disk.
-    OtherFiles { line: u64 },
+    Files { line: u64 },
     /// A line follows another event than the one in the line before it.
-    OtherLine { line: u64 },
+    Line { line: u64 },
 }
 
 impl<'a> Naming<'a> {
     pub(super) fn of(log: &'a [u8]) -> Self {
-        Self {
-            log,
-            first: HashMap::new(),
-        }
+        Self { log }
     }
 
-    /// The least length of the log that the seal `this` can cover, given what its lines name: beyond it a
-    /// line names this seal, or one that a line under it names.
-    pub(super) fn bound(&mut self, this: SealName) -> usize {
+    /// The least length of the log that the seal `this` can cover, given what its lines name: a line that names
+    /// a seal stands directly beyond it, so that the last one that does lies beyond this seal, and directly, or
+    /// under it.
+    pub(super) fn bound(&self, this: SealName) -> usize {
         let finder = FinderRev::new(NEEDLE);
-        let (mut low, mut at) = (0, self.log.len());
-        while at > low
-            && let Some(found) = finder.rfind(&self.log[low..at])
-        {
-            let start = line_start(self.log, low + found);
-            let line = line_at(self.log, start);
-            if let Some(name) = name_of(line).filter(|name| *name != this) {
-                let first = self.first_naming(name);
-                low = low.max(first.expect("this line names it"));
+        let mut at = self.log.len();
+        while let Some(found) = finder.rfind(&self.log[..at]) {
+            at = line_start(self.log, found);
+            let line = line_at(self.log, at);
+            match name_of(line) {
+                Some(name) if name == this => return at,
+                Some(_) => return (at + line.len() + 1).min(self.log.len()),
+                None => {}
             }
-            at = start;
         }
-        low
+        0
     }
 
     /// Where the first line that names a seal ends; none where no line does.
-    pub(super) fn first_naming(&mut self, name: SealName) -> Option<usize> {
-        if let Some(first) = self.first.get(&name) {
-            return *first;
-        }
+    pub(super) fn first_naming(&self, name: SealName) -> Option<usize> {
         let text = format!("\"seal\":\"{name}\"");
-        let finder = Finder::new(&text);
-        let mut ends = finder.find_iter(self.log).filter_map(|at| {
+        Finder::new(&text).find_iter(self.log).find_map(|at| {
             let start = line_start(self.log, at);
             let line = line_at(self.log, start);
             (name_of(line) == Some(name)).then(|| (start + line.len() + 1).min(self.log.len()))
-        });
-        let first = ends.next();
-        drop(ends);
-        self.first.insert(name, first);
-        first
+        })
     }
 
     /// Holds the lines beyond the first `length` bytes, which are `events` events, against the seal `this`
     /// and the files on the disk; gives the lines that neither name a seal nor are bound to the line before.
     pub(super) fn beyond(
-        &mut self,
+        &self,
         (events, length): (u64, usize),
         this: SealName,
         files: Digest,
@@ -94,19 +78,17 @@ impl<'a> Naming<'a> {
             // What is no event has a finding of its own.
             let Ok(line) = scan_line(bytes) else { continue };
             let name = name_in(&line);
-            if let Some(name) = name.filter(|name| *name != this)
-                && self.first_naming(name).is_none_or(|first| first > length)
-            {
-                return Err(Beyond::OtherSeal { line: number, name });
+            if let Some(name) = name.filter(|name| *name != this || number != events + 1) {
+                return Err(Beyond::Seal { line: number, name });
             }
             if line.text(Field::Type).as_deref() == Some(FILES_TYPE)
                 && stated(&line).is_none_or(|root| root != files)
             {
-                return Err(Beyond::OtherFiles { line: number });
+                return Err(Beyond::Files { line: number });
             }
             let after = id_in(&line, Field::After);
             if after.is_some() && after != before {
-                return Err(Beyond::OtherLine { line: number });
+                return Err(Beyond::Line { line: number });
             }
             let follows = before.is_some() && id_in(&line, Field::PrevEventHash) == before;
             if name.is_none() && after.is_none() && !follows {
@@ -177,38 +159,34 @@ mod tests {
     }
 
     #[test]
-    fn a_seal_covers_what_names_another_one() {
-        // Line 3 names seal 1, lines 4 and 6 name seal 2.
+    fn the_last_line_that_names_a_seal_bounds_what_a_seal_covers() {
         let lines = [
             line("a", None),
+            line("b", Some(1)),
+            line("a", Some(2)),
             line("b", None),
-            line("a", Some(1)),
-            line("b", Some(2)),
-            line("a", None),
-            line("c", Some(2)),
+            line("c", None),
         ];
         let (log, ends) = (lines.concat(), ends(&lines));
         let bound = |seal| Naming::of(log.as_bytes()).bound(name(seal));
-        assert_eq!(bound(2), ends[3], "line 3 names another seal");
-        assert_eq!(
-            bound(1),
-            ends[4],
-            "line 6 names one that line 4 named first"
-        );
-        assert_eq!(bound(7), ends[4]);
-        assert_eq!(bound(9), ends[4], "a payload names nothing");
+        assert_eq!(bound(2), ends[2], "line 3 follows it");
+        assert_eq!(bound(1), ends[3], "line 3 names another one");
+        assert_eq!(bound(9), ends[3], "a payload names nothing");
         let beyond = |events: u64, seal| {
             let at = (events, ends[events as usize]);
             Naming::of(log.as_bytes()).beyond(at, name(seal), Digest([0; 32]))
         };
-        assert_eq!(beyond(3, 2), Ok(vec![5]));
-        assert_eq!(beyond(4, 1), Ok(vec![5]));
-        let other = Beyond::OtherSeal {
-            line: 4,
-            name: name(2),
+        assert_eq!(beyond(2, 2), Ok(vec![4, 5]));
+        assert_eq!(beyond(3, 7), Ok(vec![4, 5]));
+        let other = |line, seal| {
+            Err(Beyond::Seal {
+                line,
+                name: name(seal),
+            })
         };
-        assert_eq!(beyond(3, 1), Err(other));
-        assert_eq!(beyond(6, 1), Ok(vec![]));
+        assert_eq!(beyond(1, 1), other(3, 2));
+        assert_eq!(beyond(1, 2), other(2, 1), "not directly beyond it");
+        assert_eq!(beyond(5, 1), Ok(vec![]));
     }
 
     #[test]
@@ -221,6 +199,6 @@ mod tests {
         let log = text(Digest([3; 32]));
         let beyond = |files| Naming::of(log.as_bytes()).beyond((0, 0), name(1), files);
         assert_eq!(beyond(Digest([3; 32])), Ok(vec![1]));
-        assert_eq!(beyond(Digest([4; 32])), Err(Beyond::OtherFiles { line: 1 }));
+        assert_eq!(beyond(Digest([4; 32])), Err(Beyond::Files { line: 1 }));
     }
 }

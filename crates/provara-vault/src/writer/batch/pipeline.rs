@@ -43,8 +43,10 @@ pub(super) struct Group {
 #[derive(Debug)]
 struct Signed {
     events: u64,
-    /// Their lines, with a line end before them that the log lacks.
-    bytes: Vec<u8>,
+    /// Their lines in pieces as they were signed, with a line end before them that the log lacks.
+    pieces: Vec<Vec<u8>>,
+    /// All of them, in bytes.
+    length: u64,
     /// Of the event tree.
     leaves: Vec<Digest>,
     /// Of those of the events that have one.
@@ -115,23 +117,23 @@ impl Signers {
             (lines, leaves, receipts)
         });
         let lines: u64 = pieces.iter().map(|(lines, ..)| lines.len() as u64).sum();
-        let mut bytes = Vec::with_capacity(lines as usize + 1);
-        if lines < group.length {
-            bytes.push(b'\n');
-        }
-        let (mut leaves, mut receipts) = (Vec::with_capacity(events as usize), Vec::new());
-        for (lines, of_tree, of_lines) in pieces {
-            bytes.extend_from_slice(&lines);
-            leaves.extend(of_tree);
-            receipts.extend(of_lines);
-        }
-        debug_assert_eq!(bytes.len() as u64, group.length);
-        Signed {
+        debug_assert!(lines == group.length || lines + 1 == group.length);
+        let mut signed = Signed {
             events,
-            bytes,
-            leaves,
-            receipts,
+            pieces: Vec::with_capacity(pieces.len() + 1),
+            length: group.length,
+            leaves: Vec::with_capacity(events as usize),
+            receipts: Vec::new(),
+        };
+        if lines < group.length {
+            signed.pieces.push(b"\n".to_vec());
         }
+        for (lines, leaves, receipts) in pieces {
+            signed.pieces.push(lines);
+            signed.leaves.extend(leaves);
+            signed.receipts.extend(receipts);
+        }
+        signed
     }
 }
 
@@ -146,9 +148,11 @@ impl LogEnd {
         let (mut events, mut length) = (0, 0);
         let (mut leaves, mut receipts) = (Vec::new(), Vec::new());
         for group in groups {
-            self.hasher.update(&group.bytes);
+            for piece in &group.pieces {
+                self.hasher.update(piece);
+            }
             events += group.events;
-            length += group.bytes.len() as u64;
+            length += group.length;
             leaves.extend(group.leaves);
             receipts.extend(group.receipts);
         }
@@ -164,10 +168,8 @@ impl LogEnd {
 
     fn write_durably(&self, groups: &[Signed]) -> Result<(), Refused> {
         let (layer, log, path) = (&self.layer, &self.log, &self.path);
-        for group in groups {
-            layer
-                .append(log, path, &group.bytes)
-                .map_err(Refused::Write)?;
+        for piece in groups.iter().flat_map(|group| &group.pieces) {
+            layer.append(log, path, piece).map_err(Refused::Write)?;
         }
         layer.sync_data(log, path).map_err(Refused::Sync)
     }
