@@ -115,7 +115,8 @@ impl Vault {
         let open = redact::open_redactions(found.log());
         if let (Some(keyfile), false) = (keyfile, open.is_empty()) {
             found.refuse_fault()?;
-            found.refuse_unless_vouched()?;
+            found.refuse_seal()?;
+            found.recollect()?;
             let (log, note) = redact::carry_out_pending(self, found.log, keyfile)?;
             steps.extend(note.map(|note| RepairStep::new(Damage::OpenRedaction, note)));
             found = Found::look(self, log, Vec::new())?;
@@ -240,7 +241,9 @@ fn diagnose_all(vault: &Vault, log: File) -> Result<RepairReceipt, VaultError> {
 
 fn diagnose(found: &mut Found<'_>) -> Result<Diagnosis, VaultError> {
     found.refuse_fault()?;
-    found.refuse_unless_vouched()?;
+    found.refuse_seal()?;
+    // Its notes are no damage.
+    found.recollect()?;
     let entries = std::mem::replace(&mut found.entries, Ok(Vec::new()))?;
     let sealed = match found.judgement.standing {
         SealStanding::Continued { length, .. } => length,

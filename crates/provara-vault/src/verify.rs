@@ -195,6 +195,7 @@ impl Vault {
         }
         findings.extend(judged.findings.iter().cloned());
         notes.extend(judged.notes.iter().cloned());
+        let unsettled = capture.interrupted().is_some() || capture.holds_intent();
         let manifest = capture
             .seal()
             .manifest
@@ -210,6 +211,7 @@ impl Vault {
             start: start.map(|it| Shortcut::From(self.path().to_owned(), it)),
             refusal,
             sealed,
+            unsettled,
             memory: Sighting {
                 recollection,
                 judged,
@@ -251,18 +253,21 @@ pub(crate) struct Alone {
     refusal: Option<VaultError>,
     /// What its seal covers.
     pub(crate) sealed: Option<Sealed>,
+    /// Whether an interrupted command is still to be settled: the state that was verified is then the one
+    /// that it comes to, which does not stand there yet.
+    pub(crate) unsettled: bool,
     memory: Sighting,
 }
 
 impl Alone {
-    /// Remembers what was found, if the vault is valid.
+    /// Remembers what was found, if the vault is valid and that is what stands there.
     fn remember(&mut self, vault: &Vault) {
         let error = |finding: &Finding| finding.severity == Severity::Error;
         let findings = || self.verdict.findings.iter().chain(&self.findings);
         let (Some(sealed), Some(log)) = (self.sealed, &self.log) else {
             return;
         };
-        if !vault.has_memory() || findings().any(error) {
+        if !vault.has_memory() || self.unsettled || findings().any(error) {
             return;
         }
         let Sighting {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use common::disk::{EIO, Failing};
 use common::{Fixture, codes, copy, note, picture, strict};
 use provara_core::finding::Report;
 use provara_vault::{
@@ -323,6 +324,48 @@ fn without_a_usable_state_directory_there_is_a_note() {
     assert!(!inside.exists());
     let silent_notes = silent(&vault.clone().with_memory(false));
     assert!(!silent_notes.notes().join("").contains("remembers"));
+}
+
+/// An intent can be as old as the state that it lies in: it is not completed before that was looked at.
+#[test]
+fn an_intent_in_an_earlier_state_is_left_as_it_is() {
+    let (fixture, vault) = home();
+    let place = fixture.outside().join("interrupted");
+    let interrupted = (0..50).find_map(|call| {
+        let copy = copy(&vault, &place);
+        fs::write(copy.path().join("artifacts/note.txt"), "kept").unwrap();
+        let failing = copy.with_layer(Failing::new(call, EIO, true));
+        let done = failing.manifest(Some(&fixture.keyfile));
+        let left = place.join(layout::MERGE_INTENT).exists();
+        if done.is_err() && left {
+            return Some(failing);
+        }
+        fs::remove_dir_all(&place).unwrap();
+        None
+    });
+    let interrupted = interrupted.expect("a call after which the intent is there");
+    append(&fixture, &vault, "a");
+    silent(&vault);
+    put(interrupted.path(), vault.path());
+    let before = picture(vault.path());
+    let refusals = [
+        vault.append(&note("a", "x"), &fixture.keyfile).err(),
+        vault.manifest(Some(&fixture.keyfile)).err(),
+        vault.repair(Some(&fixture.keyfile), false).err(),
+    ];
+    for refusal in refusals {
+        let refused = matches!(refusal, Some(VaultError::NotAsRemembered { .. }));
+        assert!(refused, "{refusal:?}");
+    }
+    assert_eq!(picture(vault.path()), before, "nothing was changed");
+    // An owner who knows why. What the command comes to is not remembered before it stands there.
+    let accepted = vault.accept().unwrap();
+    assert!(accepted.now.is_some() && accepted.unsettled);
+    assert_eq!(size(&fixture, &vault), None);
+    verify(&vault);
+    assert_eq!(size(&fixture, &vault), None);
+    append(&fixture, &vault, "b");
+    silent(&vault);
 }
 
 #[test]

@@ -60,6 +60,12 @@ pub(crate) fn run(args: &AcceptArgs) -> Result<ExitCode, Failure> {
         given_up: &accepted.given_up,
         notes: accepted.report.notes(),
     };
+    if accepted.unsettled {
+        out::note(
+            "a command was interrupted here; when the next writer, or a repair, has settled it, what it \
+             leaves is remembered.",
+        );
+    }
     let done = format!("the vault '{}' is remembered as it is", receipt.vault);
     if args.json.json {
         out::receipt_json(&done, &receipt)?;

@@ -26,6 +26,7 @@ use super::{Intent, Operation, Removal, Source, Step};
 use crate::error::{Context, VaultError};
 use crate::layer::fresh_name;
 use crate::layout;
+use crate::memory;
 use crate::seal::{Durable, Staged, hash_file, read_text, sync_directory};
 use crate::vault::Vault;
 
@@ -309,6 +310,9 @@ fn remove_intent(vault: &Vault) -> Result<(), VaultError> {
 /// [`VaultError::Structure`] for an intent that cannot be settled, [`VaultError::NotAsRemembered`] for one
 /// that leads where memory says otherwise, or what the system refuses.
 pub(crate) fn settle(vault: &Vault, log: File) -> Result<(File, Vec<String>), VaultError> {
+    if fs::symlink_metadata(vault.path().join(layout::MERGE_INTENT)).is_ok() {
+        memory::check_unsettled(vault, &log)?;
+    }
     let mut notes = crate::merge::intent::settle(vault, &log)?;
     let Some(pending) = find(vault, &log)? else {
         return Ok((log, notes));

@@ -3,7 +3,7 @@
 use provara_core::finding::Report;
 use provara_core::verify::report;
 
-use super::list::Remembered;
+use super::list::{Remembered, Which, forget};
 use super::record::place_of;
 use super::set::{GivenUp, set_to};
 use super::store::{Store, Unusable};
@@ -18,8 +18,10 @@ pub struct Acceptance {
     pub report: Report,
     /// What was remembered at the vault's paths.
     pub before: Vec<Remembered>,
-    /// What is remembered there now; nothing, where the vault does not verify.
+    /// What is there now; nothing, where the vault does not verify.
     pub now: Option<Remembered>,
+    /// Whether an interrupted command is still to be settled: nothing is remembered until that is done.
+    pub unsettled: bool,
     /// What of `before` is not continued by what is there.
     pub given_up: Vec<GivenUp>,
 }
@@ -33,7 +35,7 @@ impl Vault {
     pub fn accept(&self) -> Result<Acceptance, VaultError> {
         let silent = self.clone().with_memory(false);
         let mut alone = silent.examine_alone(&VerifyOptions::default())?;
-        let (log, sealed) = (alone.log.take(), alone.sealed);
+        let (log, sealed, unsettled) = (alone.log.take(), alone.sealed, alone.unsettled);
         let report = report(alone.verdict, alone.findings, alone.notes, false);
         let remembered = || -> Result<Vec<Remembered>, Unusable> {
             let store = Store::open(self.state_directory(), Some(self.path()))?;
@@ -47,6 +49,7 @@ impl Vault {
             report,
             before: remembered()?,
             now: None,
+            unsettled,
             given_up: Vec::new(),
         };
         if acceptance.report.is_valid() {
@@ -63,6 +66,12 @@ impl Vault {
             let own = place_of(self.path());
             let now = remembered()?;
             acceptance.now = now.into_iter().find(|it| place_of(&it.path) == own);
+            if unsettled {
+                // What was verified is what is to come. It must not be remembered before it stands there.
+                for path in self.known_paths() {
+                    forget(self.state_directory(), &Which::At(path))?;
+                }
+            }
         }
         Ok(acceptance)
     }

@@ -20,12 +20,12 @@ mod sighting;
 mod store;
 
 use std::cell::OnceCell;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use provara_core::finding::Finding;
 use provara_core::id::{Digest, EventId};
-use provara_core::scan::scan_line;
+use provara_core::scan::{Field, scan_line};
 use provara_core::time::Timestamp;
 use provara_core::tree::{self, EventTree};
 
@@ -258,6 +258,38 @@ pub(crate) fn check_writer(vault: &Vault, found: &Standing<'_>) -> Result<Vec<St
         }),
         None => Ok(judged.notes),
     }
+}
+
+/// Holds the log that an interrupted command left against what is remembered, before that command is
+/// completed: an intent may be as old as the state that it lies in. A log that cannot be read is for
+/// others to judge.
+///
+/// # Errors
+/// [`VaultError::NotAsRemembered`], or [`VaultError::Io`].
+pub(crate) fn check_unsettled(vault: &Vault, log: &File) -> Result<(), VaultError> {
+    if !vault.has_memory() {
+        return Ok(());
+    }
+    let log = LogSnapshot::of_lines(log, &vault.log_path())?;
+    let id = |line| -> Option<EventId> { scan_line(line).ok()?.text(Field::EventId)?.parse().ok() };
+    let ends = (
+        log.lines().next().and_then(id),
+        log.lines().last().and_then(id),
+    );
+    let ((Some(identity), Some(last_event)), Some(leaves)) = (ends, leaves_of(log.bytes())) else {
+        return Ok(());
+    };
+    let found = Standing {
+        identity,
+        size: leaves.len() as u64,
+        length: log.len(),
+        tree_root: root_over(&leaves),
+        last_event,
+        // It may be the one before or the one after.
+        seal: None,
+        leaves: &[],
+    };
+    check_writer(vault, &found).map(drop)
 }
 
 /// Remembers what a writer has sealed, durably, under its lock. Gives a note where it could not: that is

@@ -1,11 +1,10 @@
 use std::collections::BTreeSet;
-use std::fs::{self, Permissions};
+use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use provara_core::keys::Keyfile;
 use provara_core::manifest::RootSignature;
-use provara_core::scan::{Field, scan_line};
 
 use super::judge::{Verdict, judge};
 use super::record::{Record, place_of};
