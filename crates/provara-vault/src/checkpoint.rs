@@ -9,6 +9,7 @@ use provara_core::checkpoint::{Checkpoint, build};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile};
 use provara_core::manifest::FileEntry;
+use provara_core::verify::seal::is_checkpoint;
 use serde::Serialize;
 
 use crate::clock;
@@ -182,6 +183,32 @@ fn receipt(
         merkle_root,
         notes,
     }
+}
+
+/// Refuses a listed checkpoint of another history: one of more events than the log has, or of exactly as many
+/// that ends with another one. What is listed the next seal would cover.
+pub(crate) fn refuse_foreign(
+    vault: &Vault,
+    entries: &[FileEntry],
+    events: u64,
+    last: Option<EventId>,
+) -> Result<(), VaultError> {
+    for entry in entries {
+        let Some(covered) = is_checkpoint(&entry.path).filter(|covered| *covered >= events) else {
+            continue;
+        };
+        let text = read_text(vault.path(), &entry.path)?.unwrap_or_default();
+        let ends = Checkpoint::parse(&text)
+            .ok()
+            .and_then(|it| it.last_event_id);
+        if covered > events || ends != last {
+            return Err(VaultError::SealContradiction {
+                file: entry.path.clone(),
+                reason: "it is of events that the log does not have".to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The signer of a checkpoint that says the same as `state`, under a key of the vault.

@@ -6,7 +6,7 @@ use std::io;
 use provara_core::beliefs::BeliefReducer;
 use provara_core::checkpoint::{Checkpoint, CheckpointError, ClaimedState};
 use provara_core::finding::{Code, Finding};
-use provara_core::id::{Digest, KeyId};
+use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::Value;
 use provara_core::keys::{KeyRegistry, PublicKey};
 use provara_core::verify::LogVerdict;
@@ -24,6 +24,8 @@ struct Claim<'t> {
     path: &'t str,
     sha256: Digest,
     key_id: KeyId,
+    /// The event that it ends with.
+    last_event: Option<EventId>,
     state: ClaimedState,
 }
 
@@ -87,6 +89,7 @@ pub(crate) fn check_checkpoints(
                 path,
                 sha256,
                 key_id: checkpoint.key_id,
+                last_event: checkpoint.last_event_id,
                 state: checkpoint.claim(),
             });
     }
@@ -127,10 +130,14 @@ fn compare(
             return Ok(());
         };
         let state = reducer.state();
+        let here_ends = event
+            .and_then(|event| event.get("event_id")?.as_str())
+            .and_then(|id| id.parse::<EventId>().ok());
         for Claim {
             path,
             sha256,
             key_id,
+            last_event,
             state: claimed,
         } in here
         {
@@ -152,7 +159,12 @@ fn compare(
                 }
                 continue;
             }
-            if first_redacted <= number {
+            if *last_event != here_ends {
+                let message = format!("it ends with another event than line {number} of the log");
+                let none = |id: &Option<EventId>| id.map_or("none".to_owned(), |id| id.to_string());
+                let finding = Finding::new(Code::E009, *path, message);
+                findings.push(finding.compare(none(&here_ends), none(last_event)));
+            } else if first_redacted <= number {
                 // The payload may have been there still when the state was taken.
                 notes.push(format!(
                     "{path}: the state was not compared, as payloads that it includes were redacted"

@@ -6,9 +6,10 @@ mod common;
 use std::fs;
 
 use common::{Fixture, codes, note, picture, request, reseal, rotation, verifies};
+use provara_core::id::Digest;
 use provara_core::json::{self, Value};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
-use provara_core::manifest::sign_root;
+use provara_core::manifest::{FileEntry, Manifest, sign_root, write_manifest, write_merkle_root};
 use provara_core::scan::scan_line;
 use provara_core::tree::leaf;
 use provara_vault::writer::LogWriter;
@@ -469,4 +470,46 @@ fn what_cannot_be_remembered_is_told_once_and_stops_nobody() {
     assert!(first.notes.iter().any(|it| it.contains("remembers")));
     let second = writer.append(&note("a", "x"), &fixture.keyfile).unwrap();
     assert_eq!(second.notes, Vec::<String>::new());
+}
+
+#[test]
+fn a_checkpoint_of_events_that_are_gone_is_not_sealed() {
+    let fixture = Fixture::new();
+    let append = |actor| fixture.vault.append(&note(actor, "x"), &fixture.keyfile);
+    append("a").unwrap();
+    let earlier = picture(fixture.vault.path());
+    append("b").unwrap();
+    let made = fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
+    let text = fs::read(&made.path).unwrap();
+    // The state of before comes back, and beside it, listed, the checkpoint of what came after.
+    for (path, _, content) in &earlier {
+        let path = fixture.vault.path().join(path);
+        if path.is_file() {
+            fs::write(path, content).unwrap();
+        }
+    }
+    let manifest = Manifest::parse(&fs::read(fixture.file("manifest.json")).unwrap()).unwrap();
+    let mut entries: Vec<FileEntry> = manifest
+        .files
+        .iter()
+        .map(|file| FileEntry {
+            path: file.path.clone(),
+            sha256: file.sha256.parse().unwrap(),
+            size: file.size,
+        })
+        .collect();
+    entries.push(FileEntry {
+        path: "checkpoints/0000000004.chk".into(),
+        sha256: Digest::of(&text),
+        size: text.len() as u64,
+    });
+    let time = manifest.created_at_utc.parse().unwrap();
+    let (manifest, root) = write_manifest(entries, time);
+    fs::write(fixture.file("manifest.json"), manifest).unwrap();
+    fs::write(fixture.file("merkle_root.txt"), write_merkle_root(root)).unwrap();
+    let error = refused(&fixture.vault, &fixture.keyfile);
+    assert!(
+        matches!(&error, VaultError::SealContradiction { file, .. } if file.ends_with(".chk")),
+        "{error}"
+    );
 }

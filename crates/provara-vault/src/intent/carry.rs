@@ -27,7 +27,7 @@ use crate::error::{Context, VaultError};
 use crate::layer::fresh_name;
 use crate::layout;
 use crate::memory;
-use crate::seal::{Durable, Staged, hash_file, read_text, sync_directory};
+use crate::seal::{Durable, Staged, hash_file, read_text, sync_all_names, sync_directory};
 use crate::vault::Vault;
 
 /// What becomes of the log.
@@ -324,6 +324,8 @@ pub(crate) fn settle(vault: &Vault, log: File) -> Result<(File, Vec<String>), Va
         intent.withdraw(vault)?;
         return Ok((log, notes));
     }
+    // A kill leaves names that no sync has made durable: that of the intent comes before any that it leads to.
+    sync_all_names(vault)?;
     let files = intent.write_files(vault)?;
     let next = intent.change_log(vault, &log)?;
     files.publish()?;

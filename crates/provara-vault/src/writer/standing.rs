@@ -18,7 +18,7 @@ use provara_core::verify::seal::{KeysOf, SealCase, SealJudgement, SealStanding, 
 use sha2::{Digest as _, Sha256};
 
 use crate::check;
-use crate::checkpoint::unsealed_checkpoints;
+use crate::checkpoint::{refuse_foreign, unsealed_checkpoints};
 use crate::error::{Context, VaultError};
 use crate::index::LogIndex;
 use crate::layout;
@@ -217,6 +217,7 @@ impl Standing {
             notes.push(format!("{} was not in the seal yet; it now is", found.path));
             set_entry(&mut entries, found);
         }
+        refuse_foreign(vault, &entries, index.lines, index.last_event)?;
         Ok(Self {
             torn: torn.map(|at| (at, length - at)),
             sealed: covered,
