@@ -47,6 +47,7 @@ class Batch:
         actor: str,
         namespace: str | None = None,
         confidence: float | None = None,
+        blind: bool = False,
     ) -> None: ...
     def commit(
         self, atomic: bool = False
@@ -103,6 +104,7 @@ def append_event(
     key_id: str | None = None,
     namespace: str | None = None,
     confidence: float | None = None,
+    blind: bool = False,
 ) -> dict[str, Any]: ...
 def beliefs(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]: ...
 def canonical_json(value: object) -> bytes: ...

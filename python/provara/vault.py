@@ -111,6 +111,7 @@ class Vault:
         namespace: str | None = None,
         confidence: float | None = None,
         allow_unregistered: bool = False,
+        blind: bool = False,
     ) -> AppendReceipt:
         """Append a signed event and renew the seal.
 
@@ -126,6 +127,8 @@ class Vault:
             namespace: ``canonical``, ``local``, ``contested`` or ``archived``.
             confidence: from 0 to 1, for ``OBSERVATION`` and ``ASSERTION`` only.
             allow_unregistered: accept a custom type that no plugin defines, unjudged.
+            blind: add 16 random bytes to the payload, as its member ``blind``, so that it cannot be
+                guessed from the hash that a later redaction leaves.
 
         Raises:
             provara.errors.ValidationError: the schema or the plugin refuses the data.
@@ -144,6 +147,7 @@ class Vault:
             key_id=key_id,
             namespace=namespace,
             confidence=confidence,
+            blind=blind,
         )
         return AppendReceipt._from_native(receipt)
 

@@ -97,6 +97,7 @@ class VaultWriter:
         actor: str = DEFAULT_ACTOR,
         namespace: str | None = None,
         confidence: float | None = None,
+        blind: bool = False,
     ) -> None:
         """Take an event; see :meth:`Vault.append`.
 
@@ -110,7 +111,12 @@ class VaultWriter:
         payload = payload_of(data)
         event_type = self._vault._resolve(type, payload, self._allow_unregistered)
         self._batch.add(
-            event_type, payload, actor=actor, namespace=namespace, confidence=confidence
+            event_type,
+            payload,
+            actor=actor,
+            namespace=namespace,
+            confidence=confidence,
+            blind=blind,
         )
         if len(self._batch) >= self.GROUP and not self._atomic:
             self.flush()

@@ -172,7 +172,8 @@ def test_a_new_seal(provara: Provara, vault: Path) -> None:
     provara.run("verify", vault, expect=1)
     provara.run("manifest", vault)
     provara.run("verify", vault, "--strict")
-    assert_reads(vault, 2)
+    assert_reads(vault, 3)
+    assert events(vault)[-1]["type"] == "com.provara.vault.files"
     listed = json.loads((vault / "manifest.json").read_text())["files"]
     assert "artifacts/cas/scan.bin" in [entry["path"] for entry in listed]
 
@@ -195,9 +196,18 @@ def test_a_checkpoint(provara: Provara, vault: Path) -> None:
 
 
 def test_the_existing_vaults_can_be_appended_to(provara: Provara, copied_corpus: Path) -> None:
-    """A vault of another tool, with its own habits, takes our event and stays valid."""
+    """A vault of another tool, with its own habits, takes our event and stays valid.
+
+    Where its signature is of no state that the log goes on from, its owner has to look first.
+    """
     for name in ("v_base200", "v_cli_append", "v_floats_python", "v_init_quorum"):
         vault = copied_corpus / name
+        if name == "v_base200":
+            refused = provara.run(
+                "append", vault, "--type", "OBSERVATION", "--data", "{}", expect=1
+            )
+            assert "provara adopt" in refused.stderr
+            provara.run("adopt", vault, "--yes")
         known = len(events(vault))
         provara.append(vault, "OBSERVATION", {"appended": "by another tool"}, "--actor", "auditor")
         result = independent.check(vault)

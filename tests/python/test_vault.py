@@ -263,22 +263,37 @@ def test_verify_finds_a_change(vault: Vault) -> None:
 
 
 def test_strict_turns_warnings_into_errors(vault: Vault) -> None:
-    (vault.path / "manifest.sig").unlink()
+    # As an interrupted writer leaves it: the list of files is that of before.
+    before = (vault.path / "manifest.json").read_bytes()
+    vault.append("RECEIPT", {})
+    (vault.path / "manifest.json").write_bytes(before)
     report = vault.verify()
     assert report.valid
     assert report.errors == ()
-    assert [finding.severity for finding in report.warnings] == ["warning"]
+    assert [finding.code for finding in report.warnings] == ["PROVARA_W001"]
     strict = vault.verify(strict=True)
     assert not strict.valid
     assert len(strict.errors) == 1
-    vault.manifest()
+    vault.append("RECEIPT", {})
     assert vault.verify(strict=True).valid
+
+
+def test_a_blind_payload_cannot_be_guessed(vault: Vault) -> None:
+    vault.append("RECEIPT", {"answer": "yes"}, blind=True)
+    with vault.writer() as writer:
+        writer.append("RECEIPT", {"answer": "yes"}, blind=True)
+    first, second = (event["payload"] for event in list(vault.events())[-2:])
+    assert first["answer"] == second["answer"] == "yes"
+    assert len(first["blind"]) == len(second["blind"]) == 32
+    assert first["blind"] != second["blind"]
+    with pytest.raises(ProvaraError):
+        vault.append("RECEIPT", {"blind": "x"}, blind=True)
 
 
 def test_a_vault_without_a_seal_gets_one_on_request(vault: Vault) -> None:
     for name in ("manifest.json", "manifest.sig", "merkle_root.txt"):
         (vault.path / name).unlink()
-    with pytest.raises(InvalidEvidenceError, match="the vault has no seal"):
+    with pytest.raises(InvalidEvidenceError, match="no manifest.sig"):
         vault.manifest()
     assert not (vault.path / "manifest.json").exists()
     vault.manifest(new_seal=True)
