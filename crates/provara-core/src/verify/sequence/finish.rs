@@ -169,7 +169,7 @@ impl Sequencer {
         let mut signed: BTreeMap<u32, (Place, u64)> = BTreeMap::new();
         let objects = |key: &KeyId| match history {
             Some(history) => history.standing(key, u64::MAX),
-            None if !self.introduced.contains(key) => Standing::NotIntroduced,
+            None if !self.is_marked && !self.introduced.contains(key) => Standing::NotIntroduced,
             None => Standing::Counts,
         };
         let has_role = |key: &KeyId| match registry.get(key) {
