@@ -36,8 +36,9 @@ from oracle_line import (
 class Judge(KeyJudge):
     """One vault under judgement."""
 
-    #: Whether an intent was carried on.
+    #: Whether an intent was carried on, and whether there was nothing left to do.
     settled = False
+    settled_whole = False
 
     def judge(self) -> Verdict:
         if INTENT in self.files and not self.settle():
@@ -475,12 +476,18 @@ class Judge(KeyJudge):
             staged = [entry["staged"] for entry in intent["files"] if "staged" in entry]
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             return False
-        if new_all and self.files.get(SIGNATURE) == seal:
+        signed = self.files.get(SIGNATURE)
+        if signed != seal and self.root_of_signature() != intent["from"]:
+            return False
+        if new_all and signed == seal:
             after = dict(self.files)
+            # Nothing is left to do; what stands beyond that seal is judged as ever.
+            self.settled_whole = True
         elif at_hand:
             after[SIGNATURE] = seal
         elif old_all and self.root_of_signature() == intent["from"]:
             after = dict(self.files)
+            self.settled_whole = True
         else:
             return False
         after.pop(INTENT)

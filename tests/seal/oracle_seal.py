@@ -55,7 +55,8 @@ class SealJudge:
         if self.out.marked and self.tolerant:
             self.judge_statements(entries or [])
             self.judge_names()
-        if self.judge_of.settled and self.out.standing != "current":
+        carried_on = self.judge_of.settled and not self.judge_of.settled_whole
+        if carried_on and self.out.standing != "current":
             self.out.error("E302", INTENT)
 
     # ---- what each of the three files shows by itself

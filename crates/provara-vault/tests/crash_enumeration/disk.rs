@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use provara_vault::layout::TEMPORARY_PREFIX;
+
 use crate::recording::Change;
 
 /// Every file, by its path within the vault.
@@ -127,8 +129,13 @@ impl Disk {
             Change::Acknowledge(ids) => {
                 let log = self.log();
                 assert_eq!(log.synced, log.written, "a receipt for what is not durable");
+                // What a crash had left goes at any time: the next writer removes it again.
+                let promised = |(path, content): &(PathBuf, Option<Content>)| {
+                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                    content.is_some() || !name.starts_with(TEMPORARY_PREFIX)
+                };
                 assert!(
-                    self.renamings.is_empty(),
+                    !self.renamings.iter().flatten().any(promised),
                     "a receipt before the names are durable: {:?}",
                     self.renamings
                 );
