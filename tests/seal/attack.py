@@ -17,8 +17,8 @@ Each attack starts with a fresh state directory, so that only the folder can tel
     UNSEEN         it verifies without a warning, and some byte is another
     FORGED         it verifies, and the vault was never in this state
 
-The last two must not occur. On some of what is refused the owner appends, too: it is SEALED OVER if it
-then verifies, and nobody but the attacker was ever in that state. A DISAGREEMENT is a verdict that the
+The last two must not occur. On some of what is refused the owner appends, too: it is SEALED OVER if
+it then verifies, and the vault was never in the state before. A DISAGREEMENT is a verdict that the
 oracle does not share.
 """
 
@@ -42,7 +42,7 @@ import oracle
 import writing
 from attacking import Attacker, copy_of, foreign_of
 from forge import Signer
-from honest import Evidence, Executable, History, Owner, PaperOwner, evidence, live
+from honest import Evidence, Executable, History, Owner, PaperOwner, checkpoint, evidence, live
 from oracle_line import Verdict
 from support import installed_executable
 from writing import INTENT, KEYFILE, LOG, Files, joined, lines_of
@@ -206,7 +206,10 @@ def classify(scene: Scene, files: Files, report: Report, judged: Verdict) -> str
     if scene.group.startswith("revoked") and history.revocation.encode() not in files[LOG]:
         return "cut-revocation"
     allowed = {evidence(history.current)} if scene.group == "current" else scene.known
-    if now not in allowed:
+    beside = {writing.sha256(data) for path, data in files.items() if checkpoint(path)}
+    mine = {writing.sha256(data) for path, data in history.current.items() if checkpoint(path)}
+    dropped = scene.group == "current" and beside != mine
+    if now not in allowed or beside - scene.genuine or dropped:
         return "FORGED"
     if not report.warnings:
         return "UNSEEN"

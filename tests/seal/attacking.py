@@ -59,6 +59,7 @@ class Attacker:
         self.own = [Signer(f"own {self.rng.random()}") for _ in range(self.rng.randint(1, 3))]
         self.signers = [*self.own, *([self.stolen] * 3 if self.stolen else [])]
         self.keys: bytes | None = None
+        self.finished = False
 
     # ---- the log
 
@@ -522,7 +523,7 @@ class Attacker:
         writing.reseal(after, self.signer(), LATER.now())
         intent = intent_between(self.history.current, after)
         if intent:
-            self.files = {**self.history.current, INTENT: intent}
+            self.files = {**self.history.current, **intent}
 
     # ---- steps with what lay in the folder
 
@@ -574,7 +575,10 @@ class Attacker:
 
     def old_intent(self) -> None:
         if self.history.intents:
-            self.files[INTENT] = self.rng.choice(self.history.intents)
+            intent = self.rng.choice(self.history.intents)
+            self.files |= intent
+            if len(intent) > 1 and self.rng.random() < 0.2:
+                del self.files[max(intent)]
 
     def payload_back(self) -> None:
         """What a redaction took away."""
@@ -593,7 +597,7 @@ class Attacker:
 
     def finish(self) -> None:
         rng = self.rng
-        if rng.random() < 0.12:
+        if self.finished or rng.random() < 0.12:
             return
         if rng.random() < 0.8:
             self.fix_keys()
@@ -700,10 +704,21 @@ class Attacker:
         root = writing.root_of(writing.entries_of(sealed))
         self.files[SIGNATURE] = writing.signature_text(signer, root, LATER.now())
 
+    def seal_anew(self) -> None:
+        """With a key that once counted: other files, under a seal for lines before some place."""
+        assert self.stolen is not None
+        if self.rng.random() < 0.8:
+            self.rng.choice([Attacker.edit_file, Attacker.add_file, Attacker.remove_file])(self)
+        self.relist()
+        self.seal_prefix(self.stolen)
+        self.finished = True
+
     # ---- an attack
 
     def attack(self) -> Files:
         steps = STEPS + (OLD_STEPS * 3 if self.old else [])
+        if self.stolen:
+            steps = steps + [Attacker.seal_anew] * 8
         for _ in range(self.rng.choice([1, 1, 1, 2, 2, 3, 4])):
             step = self.rng.choice(steps)
             try:

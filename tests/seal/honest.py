@@ -32,7 +32,12 @@ from writing import (
 )
 
 #: What a vault testifies to: the log, and every file but the seal and what follows from the log.
+#: Checkpoints follow from it, too: which of them lie there is not told by what was last sealed.
 Evidence = tuple[str, frozenset[tuple[str, str]]]
+
+
+def checkpoint(path: str) -> bool:
+    return path.startswith("checkpoints/") and path.endswith(".chk")
 
 
 def evidence(files: Mapping[str, bytes]) -> Evidence:
@@ -40,7 +45,9 @@ def evidence(files: Mapping[str, bytes]) -> Evidence:
     beside = frozenset(
         (path, sha256(data))
         for path, data in files.items()
-        if path not in out and not path.rpartition("/")[2].startswith(".provara-tmp-")
+        if path not in out
+        and not path.rpartition("/")[2].startswith(".provara-tmp-")
+        and not checkpoint(path)
     )
     return sha256(files.get(LOG, b"")), beside
 
@@ -54,7 +61,7 @@ class History:
     rest: list[Files] = field(default_factory=list)
     #: What a crash may have left between: lines that no seal covers yet.
     between: list[Files] = field(default_factory=list)
-    intents: list[bytes] = field(default_factory=list)
+    intents: list[Files] = field(default_factory=list)
     #: The key that was revoked, the id of the revocation, and whether it had a boundary.
     revoked: Signer | None = None
     revocation: str = ""
@@ -114,8 +121,8 @@ def steps_between(before: Files, after: Files) -> list[Files]:
     return found
 
 
-def intent_between(before: Files, after: Files) -> bytes | None:
-    """The intent that takes a vault from one state to the other."""
+def intent_between(before: Files, after: Files) -> Files | None:
+    """The intent that takes a vault from one state to the other, and the log that it stages."""
     changed = [
         path
         for path in (LOG, KEYS, "policies/safety_policy.json", writing.MANIFEST, writing.ROOT)
@@ -123,18 +130,22 @@ def intent_between(before: Files, after: Files) -> bytes | None:
     ]
     if not changed or SIGNATURE not in after:
         return None
+    beside: Files = {}
     entries = []
     for path in changed:
-        was = before.get(path)
+        was, now = before.get(path), after[path]
         entry: dict[str, Any] = {
             "path": path,
             "was": None if was is None else sha256(was),
-            "sha256": sha256(after[path]),
+            "sha256": sha256(now),
         }
-        if path == LOG and was is not None and after[path].startswith(was):
-            entry |= {"append": after[path][len(was) :].decode(), "after": len(was)}
+        if path != LOG:
+            entry["content"] = now.decode()
+        elif was is not None and now.startswith(was):
+            entry |= {"append": now[len(was) :].decode(), "after": len(was)}
         else:
-            entry["content"] = after[path].decode()
+            entry["staged"] = f"events/.provara-tmp-{sha256(now)[:24]}"
+            beside[entry["staged"]] = now
         entries.append(entry)
     removed = [
         {"path": path, "was": sha256(data)}
@@ -145,17 +156,16 @@ def intent_between(before: Files, after: Files) -> bytes | None:
         json.loads(files[SIGNATURE])["merkle_root"] if SIGNATURE in files else None
         for files in (before, after)
     ]
-    return writing.canonical(
-        {
-            "files": entries,
-            "from": roots[0],
-            "operation": "manifest",
-            "removed": removed,
-            "seal": after[SIGNATURE].decode(),
-            "to": roots[1],
-            "type": "provara_intent_v2",
-        }
-    )
+    intent = {
+        "files": entries,
+        "from": roots[0],
+        "operation": "manifest",
+        "removed": removed,
+        "seal": after[SIGNATURE].decode(),
+        "to": roots[1],
+        "type": "provara_intent_v2",
+    }
+    return {INTENT: writing.canonical(intent), **beside}
 
 
 # --------------------------------------------------------------- the executable
@@ -274,36 +284,32 @@ class Owner:
         self.run("redact", self.vault, target, "--yes", "--reason", "OTHER", *self.signed())
         return self.snapshot("redact")
 
-    def rotate(self, boundary: bool = False) -> None:
+    def rotate(self, boundary: bool = False, batch: bool = False) -> None:
+        """Two appends; or a batch, in which an event of another actor stands before them."""
         old, new, by = self.signer, Signer(f"new {self.rng.random()}"), self.quorum
-        last = None
-        if boundary:
-            mine = [json.loads(line) for line in lines_of(self.history.current[LOG])]
-            last = [e["event_id"] for e in mine if e["actor_key_id"] == old.key_id][-1]
+        mine = [json.loads(line) for line in lines_of(self.history.current[LOG])]
+        last = [e["event_id"] for e in mine if e["actor_key_id"] == old.key_id][-1]
         time = "2026-11-28T00:00:00.000000Z"
-        revocation = {
-            "revoked_key_id": old.key_id,
-            "reason": "lost",
-            "trust_boundary_event_id": last,
-            "revoked_at_utc": time,
-        }
-        promotion = {
-            "new_key_id": new.key_id,
-            "new_public_key_b64": new.entry()["public_key_b64"],
-            "algorithm": "Ed25519",
-            "roles": ["root", "attestation"],
-            "promoted_by": by.key_id,
-            "replaces_key_id": old.key_id,
-            "promoted_at_utc": time,
-        }
+        payloads = writing.rotation(old, new, by, last if boundary else None, time)
         self.history.keys.append(new)
         self.keyfile.write_text(writing.keyfile_text(new, by))
-        for kind, data in (("KEY_REVOCATION", revocation), ("KEY_PROMOTION", promotion)):
-            words = ["--type", kind, "--data", json.dumps(data), "--actor", "authority"]
-            self.run("append", self.vault, *words, *self.signed(by))
-            if kind == "KEY_REVOCATION":
-                self.signer = new
-            self.snapshot(kind)
+        self.signer = new
+        kinds = ("KEY_REVOCATION", "KEY_PROMOTION")
+        if batch:
+            lines = [json.loads(self.note(self.actor()))]
+            for kind, data in zip(kinds, payloads, strict=True):
+                lines.append({"type": kind, "actor": "authority", "data": data})
+            file = self.place / "batch.ndjson"
+            file.write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+            self.run(
+                "append", self.vault, "--batch", file, "--allow-unregistered", *self.signed(by)
+            )
+            self.snapshot("rotation in a batch")
+        else:
+            for kind, data in zip(kinds, payloads, strict=True):
+                words = ["--type", kind, "--data", json.dumps(data), "--actor", "authority"]
+                self.run("append", self.vault, *words, *self.signed(by))
+                self.snapshot(kind)
         self.history.revoked = old
         ids = [json.loads(line) for line in lines_of(self.history.current[LOG])]
         self.history.revocation = next(e["event_id"] for e in ids if e["type"] == "KEY_REVOCATION")
@@ -412,22 +418,30 @@ class PaperOwner:
         self.writer.redact(events[at]["event_id"], tree.leaf(lines[at]).hex(), self.signer)
         return self.snapshot("redact")
 
-    def rotate(self, boundary: bool = False) -> None:
-        old, new = self.signer, Signer(f"new {self.rng.random()}")
+    def rotate(self, boundary: bool = False, batch: bool = False) -> None:
+        old, new, by = self.signer, Signer(f"new {self.rng.random()}"), self.quorum
         mine = [json.loads(line) for line in lines_of(self.writer.files[LOG])]
         last = [e["event_id"] for e in mine if e["actor_key_id"] == old.key_id][-1]
-        before = dict(self.writer.files)
-        first, _ = self.writer.rotate(old, new, self.quorum, last if boundary else None)
-        middle = [state for state in self.writer.states if state[LOG] != before[LOG]][-4:]
-        for state in middle:
-            if state[SIGNATURE] != self.history.current[SIGNATURE]:
-                self.history.keep(state)
+        time = self.writer.clock.now()
+        payloads = writing.rotation(old, new, by, last if boundary else None, time)
+        contents = list(
+            zip(("KEY_REVOCATION", "KEY_PROMOTION"), ("authority",) * 2, payloads, strict=True)
+        )
+        if batch:
+            contents.insert(0, (writing.NOTE, self.actor(), self.payload()))
+        for kind, actor, payload in contents:
+            self.writer.add(by, actor, kind, payload)
+            if not batch:
+                self.writer.seal(by)
+                self.snapshot(kind)
+        if batch:
+            self.writer.seal(by)
+            self.snapshot("rotation in a batch")
         self.signer = new
         self.history.keys.append(new)
-        self.history.revoked, self.history.revocation = old, first
-        self.history.operations.append("rotate")
-        if self.history.current != self.writer.files:
-            self.history.keep(dict(self.writer.files))
+        ids = [json.loads(line) for line in lines_of(self.writer.files[LOG])]
+        self.history.revoked = old
+        self.history.revocation = next(e["event_id"] for e in ids if e["type"] == "KEY_REVOCATION")
 
     def adopt(self) -> None:
         self.writer.adopt(self.signer)
@@ -475,12 +489,18 @@ def live(
     rotate_at = rng.randint(3, max(3, target - 3)) if rotation in ("null", "last") else None
     if rotation == "maybe" and rng.random() < 0.3:
         rotate_at = rng.randint(3, max(3, target - 3))
+    # As the last command, in a batch: no seal is named after the revocation.
+    at_the_end = rotate_at is not None and rng.random() < 0.4
+    if at_the_end:
+        rotate_at = None
     while len(lines_of(history.current[LOG])) < target or rotate_at is not None:
         if rotate_at is not None and len(lines_of(history.current[LOG])) >= rotate_at:
             last = rotation == "last" or (rotation == "maybe" and rng.random() < 0.5)
-            owner.rotate(last)
+            owner.rotate(last, batch=rng.random() < 0.5)
             rotate_at = None
             continue
         operation: Callable[[], None] = getattr(owner, rng.choice(choices))
         operation()
+    if at_the_end:
+        owner.rotate(rotation == "last", batch=rng.random() < 0.7)
     return history

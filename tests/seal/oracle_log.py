@@ -20,8 +20,10 @@ from oracle_line import (
     KEPT,
     KEYS,
     LOG,
+    MANIFEST,
     POLICIES,
     REDACTION,
+    ROOT,
     SIGNATURE,
     STATEMENT,
     TOMBSTONE,
@@ -456,6 +458,8 @@ class Judge(KeyJudge):
             after = dict(self.files)
             old_all, new_all, at_hand = True, True, True
             for entry in intent["files"]:
+                if entry["path"] not in CHANGEABLE or (entry["path"] == LOG and "content" in entry):
+                    return False
                 now = self.files.get(entry["path"])
                 state, new = file_state(entry, now, self.files)
                 old_all &= state == "old"
@@ -503,6 +507,10 @@ class Judge(KeyJudge):
             return text_of(independent.parse(self.files[SIGNATURE])["merkle_root"])
         except (KeyError, TypeError, ValueError):
             return None
+
+
+#: The files that an intent may change, beside `manifest.sig`.
+CHANGEABLE = (LOG, KEYS, "policies/safety_policy.json", MANIFEST, ROOT)
 
 
 def digest(data: bytes | None) -> str | None:

@@ -21,7 +21,6 @@ from oracle_line import (
     SEAL,
     SIGNATURE,
     STATEMENT,
-    Line,
     signature_holds,
     text_of,
 )

@@ -383,22 +383,7 @@ class Writer:
         self, old: Signer, new: Signer, by: Signer, boundary: str | None = None
     ) -> tuple[str, str]:
         """The revocation and the promotion; gives their ids."""
-        time = self.clock.now()
-        revocation = {
-            "revoked_key_id": old.key_id,
-            "reason": "lost",
-            "trust_boundary_event_id": boundary,
-            "revoked_at_utc": time,
-        }
-        promotion = {
-            "new_key_id": new.key_id,
-            "new_public_key_b64": new.entry()["public_key_b64"],
-            "algorithm": "Ed25519",
-            "roles": ["root", "attestation"],
-            "promoted_by": by.key_id,
-            "replaces_key_id": old.key_id,
-            "promoted_at_utc": time,
-        }
+        revocation, promotion = rotation(old, new, by, boundary, self.clock.now())
         first = self.append("authority", revocation, by, kind="KEY_REVOCATION")
         second = self.append("authority", promotion, by, kind="KEY_PROMOTION")
         return first, second
@@ -450,6 +435,28 @@ class Writer:
         self.files[LOG] = joined(lines)
         self.seal(signer)
         return str(event["event_id"])
+
+
+def rotation(
+    old: Signer, new: Signer, by: Signer, boundary: str | None, time: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The payloads of a revocation and of the promotion that follows it."""
+    revocation = {
+        "revoked_key_id": old.key_id,
+        "reason": "lost",
+        "trust_boundary_event_id": boundary,
+        "revoked_at_utc": time,
+    }
+    promotion = {
+        "new_key_id": new.key_id,
+        "new_public_key_b64": new.entry()["public_key_b64"],
+        "algorithm": "Ed25519",
+        "roles": ["root", "attestation"],
+        "promoted_by": by.key_id,
+        "replaces_key_id": old.key_id,
+        "promoted_at_utc": time,
+    }
+    return revocation, promotion
 
 
 def tombstone(
