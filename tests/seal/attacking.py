@@ -565,6 +565,15 @@ class Attacker:
         if self.rng.random() < 0.8:
             beyond = [line for line in beyond if json.loads(line).get("seal") in {None, *known}]
         kept = [line for line in beyond if self.rng.random() < 0.7]
+        if beyond and self.rng.random() < 0.5:
+            # One event less, and what its actor said after it.
+            gone = self.rng.randrange(len(beyond))
+            actor = json.loads(beyond[gone])["actor"]
+            kept = [
+                line
+                for at, line in enumerate(beyond)
+                if at < gone or json.loads(line)["actor"] != actor
+            ]
         if self.rng.random() < 0.5:
             self.files = dict(source)
         self.set_lines([*sealed, *kept])

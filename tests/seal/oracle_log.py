@@ -293,7 +293,8 @@ class Judge(KeyJudge):
         descends: dict[str, str] = {}
         used: dict[str, set[str]] = {}
         for at, line in enumerate(self.lines):
-            if line.problems:
+            # Nothing shows any more who signed what is a tombstone now.
+            if line.problems or at in self.accepted_tombstones:
                 continue
             signer, actor = line.get("actor_key_id"), line.get("actor")
             before = used.setdefault(actor, set())
