@@ -288,6 +288,12 @@ impl KeyHistory {
         }
     }
 
+    /// The number of the event that revoked the key.
+    #[must_use]
+    pub fn revoked_at(&self, key: &KeyId) -> Option<u64> {
+        self.spans.get(key)?.revoked
+    }
+
     /// The public half of a key that the log introduces.
     #[must_use]
     pub fn public_key(&self, key: &KeyId) -> Option<&PublicKey> {

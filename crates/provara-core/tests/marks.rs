@@ -519,6 +519,32 @@ fn a_seal_is_signed_by_a_key_that_counts_where_it_stands() {
         (continued(&vault, 2), vec![Code::W001]),
         "it counted then"
     );
+    // A thief of the key seals other files for the line before its revocation.
+    let honest = (
+        vault.seal.clone(),
+        vault.log.lines.clone(),
+        vault.files.clone(),
+    );
+    let revocation = vault.log.lines.pop().unwrap();
+    vault.files.insert("artifacts/a".into(), b"b".to_vec());
+    vault.seal(2);
+    vault.log.lines.push(revocation);
+    let (standing, codes) = vault.judged();
+    assert_eq!((standing, codes[0]), (SealStanding::Other, Code::E015));
+    vault
+        .log
+        .edit_signed(2, 1, |members| members.retain(|(name, _)| name != "seal"));
+    let history = vault.verdict().history.unwrap();
+    vault.log.registry = history.registry_after(3);
+    let (standing, codes) = vault.judged();
+    assert_eq!(
+        (standing, codes[0]),
+        (SealStanding::NotCounting, Code::W014)
+    );
+    assert!(codes.contains(&Code::E202));
+    (vault.seal, vault.log.lines, vault.files) = honest;
+    let history = vault.verdict().history.unwrap();
+    vault.log.registry = history.registry_after(3);
     vault.seal(2);
     let (standing, codes) = vault.judged();
     assert_eq!(

@@ -37,6 +37,7 @@ use std::sync::Arc;
 use provara_core::canonical::{MAX_SAFE_INTEGER, write_string};
 use provara_core::content::Place;
 use provara_core::event::Draft;
+use provara_core::event_type::{CoreType, EventType};
 use provara_core::history::{KeyEvent, KeyHistory};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
@@ -244,6 +245,9 @@ impl<'v> LogWriter<'v> {
         if let Some(log) = log.as_ref().filter(|_| redacts) {
             bind_redaction(&mut payload, log)?;
         }
+        if request.event_type == EventType::Core(CoreType::KeyRevocation) {
+            self.seal_surplus(key)?;
+        }
         let mut actor_json = Vec::with_capacity(request.actor.len() + 2);
         write_string(&mut actor_json, &request.actor);
         let (place, later) = self.next_place(&request.actor, &actor_json)?;
@@ -434,10 +438,32 @@ impl<'v> LogWriter<'v> {
         text: &[u8],
         key: &SigningKey,
     ) -> Result<Digest, VaultError> {
+        self.renew_seal(Some((relative, text)), key)
+    }
+
+    /// Seals the log as it is, if the seal does not cover all of it. A revocation has to stand directly beyond
+    /// a seal that it names: otherwise one that the revoked key made for other files would be as good as the
+    /// one before the revocation.
+    fn seal_surplus(&mut self, key: &SigningKey) -> Result<(), VaultError> {
+        let covered = self.sealed_events == self.index.lines;
+        if self.history.is_some() && !covered {
+            self.renew_seal(None, key)?;
+        }
+        Ok(())
+    }
+
+    /// Renews the seal, with a file of the vault that is added or replaced.
+    fn renew_seal(
+        &mut self,
+        file: Option<(&str, &[u8])>,
+        key: &SigningKey,
+    ) -> Result<Digest, VaultError> {
         let mut entries = self.entries.clone();
         let mut staged = Staged::new(self.vault.layer());
-        staged.add(self.vault.path().join(relative), text)?;
-        set_entry(&mut entries, entry(relative, text));
+        if let Some((relative, text)) = file {
+            staged.add(self.vault.path().join(relative), text)?;
+            set_entry(&mut entries, entry(relative, text));
+        }
         if self.keys_lag {
             let text = self.registry.to_json();
             staged.add(self.vault.path().join(layout::KEYS), &text)?;

@@ -190,7 +190,9 @@ pub fn judge(case: &SealCase<'_>) -> SealJudgement {
     let standing = match (case.keys, &signature) {
         (KeysOf::History(_), Some(signature)) => {
             let root = signature.merkle_root;
-            check_continuation(case, &sealed, root, standing, &naming, &mut findings)
+            let standing =
+                check_continuation(case, &sealed, root, standing, &naming, &mut findings);
+            check_revoked(case, signature, standing, &naming, &mut findings)
         }
         (KeysOf::History(_), None) => {
             if standing == SealStanding::Absent {
@@ -412,6 +414,36 @@ fn countable(
     let message =
         format!("the seal, of the state after {events} events, is signed by key {id}, {reason}");
     findings.push(Finding::new(code, MANIFEST_SIG, message));
+    SealStanding::NotCounting
+}
+
+/// In a marked vault: a key that an event beyond its seal revokes vouches for nothing but what stood directly
+/// before that event, which names the seal. Otherwise whoever holds a revoked key could seal other files.
+fn check_revoked(
+    case: &SealCase<'_>,
+    signature: &RootSignature,
+    standing: SealStanding,
+    naming: &Naming<'_>,
+    findings: &mut Vec<Finding>,
+) -> SealStanding {
+    let (KeysOf::History(history), SealStanding::Continued { events, length }) =
+        (case.keys, &standing)
+    else {
+        return standing;
+    };
+    let id = signature.key_id;
+    let Some(revoked) = history.revoked_at(&id) else {
+        return standing;
+    };
+    let this = Some(SealName::of(signature.merkle_root));
+    if revoked == events + 1 && naming.named_at(*length as usize) == this {
+        return standing;
+    }
+    let message = format!(
+        "the seal, of the state after {events} events, is signed by key {id}, which line {revoked} revokes \
+         without naming this seal"
+    );
+    findings.push(Finding::new(Code::E202, MANIFEST_SIG, message));
     SealStanding::NotCounting
 }
 

@@ -286,7 +286,8 @@ impl BatchWriter<'_> {
             });
         }
         self.flush()?;
-        self.settle()?;
+        // It names the seal of all that stands before it.
+        self.seal()?;
         self.pipeline = None;
         let appended = self.writer.append(request, self.keyfile);
         match &appended {

@@ -60,6 +60,11 @@ impl<'a> Naming<'a> {
         })
     }
 
+    /// The seal that the line at byte `start` names.
+    pub(super) fn named_at(&self, start: usize) -> Option<SealName> {
+        name_of(line_at(self.log, start))
+    }
+
     /// Holds the lines beyond the first `length` bytes, which are `events` events, against the seal `this`
     /// and the files on the disk; gives the lines that neither name a seal nor are bound to the line before.
     pub(super) fn beyond(
