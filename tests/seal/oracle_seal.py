@@ -196,10 +196,21 @@ class SealJudge:
         if self.judge_of.standing(statement["key_id"], found) != "counts":
             out.error("E202", SIGNATURE)
             return
+        if not self.vouched(statement["key_id"], statement["merkle_root"][:32], found):
+            out.error("E202", SIGNATURE)
+            return
         out.sealed = found
         out.standing = "current" if found == len(self.lines) else "continued"
         if out.standing == "continued":
             out.warn("W001", SIGNATURE)
+
+    def vouched(self, key_id: str, name: str, sealed: int) -> bool:
+        """Where its key is revoked beyond a seal, the revocation is the next line and names the seal."""
+        for number, line in enumerate(self.lines[sealed:], sealed + 1):
+            revoked = self.judge_of.standing(key_id, number) == "revoked"
+            if revoked:
+                return number == sealed + 1 and line.get("seal") == name
+        return True
 
     def lowest(self, name: str) -> int:
         """The last line that cannot stand beyond a seal of this name.

@@ -87,6 +87,11 @@ def drop(patch: pytest.MonkeyPatch, method: str, code: str) -> None:
     patch.setattr(oracle_seal.SealJudge, method, lenient)
 
 
+def any_revoked_key(patch: pytest.MonkeyPatch) -> None:
+    """A key vouches for what stood before its revocation, though that names another seal or none."""
+    patch.setattr(oracle_seal.SealJudge, "vouched", lambda self, *_: True)
+
+
 def unnamed_seals(patch: pytest.MonkeyPatch) -> None:
     """What a line beyond the seal is bound to is not looked at."""
     patch.setattr(oracle_seal.SealJudge, "lowest", lambda self, name: 0)
@@ -131,6 +136,7 @@ RULES: list[tuple[Callable[[pytest.MonkeyPatch], None], str, int]] = [
     (no_signature, "current", 400),
     (any_seal, "current", 400),
     (any_key, "revoked-null", 800),
+    (any_revoked_key, "revoked-null", 4000),
     (any_time, "current", 800),
     (unnamed_seals, "old", 2500),
     (unordered_lines, "old", 4000),
