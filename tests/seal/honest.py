@@ -329,6 +329,8 @@ class Owner:
             words = ["--allow-unregistered", "--actor", note["actor"]]
             data = json.dumps(note["data"])
             self.run("append", copy, "--type", note["type"], "--data", data, *words, *self.signed())
+            # The copy was in that state, though this vault never was.
+            self.history.between += [read := writing.read_from(copy), {**read, LOG: read[LOG][:-1]}]
         self.vault = mine
         if self.rng.random() < 0.5:
             self.append()
