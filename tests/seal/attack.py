@@ -198,7 +198,7 @@ def classify(scene: Scene, files: Files, report: Report, judged: Verdict) -> str
             return "other-vault"
         # A vault that the attacker founded, with keys of his own throughout.
         return "other-vault" if b'"GENESIS"' in genesis else "FORGED"
-    if scene.group != "current" and shown in (*history.rest, *scene.foreign.rest):
+    if scene.group != "current" and shown in (*history.rest, *history.between, *scene.foreign.rest):
         return "earlier"
     if scene.adoption and scene.adoption not in files[LOG]:
         # It is unmarked again, or marked by somebody to whom no signed event leads.
