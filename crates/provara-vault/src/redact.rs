@@ -94,6 +94,14 @@ pub enum RedactRefusal {
         /// The redaction.
         redaction: String,
     },
+    /// A redaction of the log names it and was not carried out.
+    #[error("{redaction} redacts {event_id} already, and was not carried out")]
+    Open {
+        /// The event.
+        event_id: EventId,
+        /// The redaction.
+        redaction: EventId,
+    },
     /// No reason was given.
     #[error("a redaction states its reason, and this one is empty")]
     NoReason,
@@ -142,6 +150,16 @@ impl Vault {
         let mut found = Found::open(self)?;
         found.refuse_fault()?;
         found.refuse_unless_vouched()?;
+        // What is refused changes nothing, not even what is open besides.
+        find_target(&found, target)?;
+        let mut open = open_targets(found.log()).into_iter();
+        if let Some(by) = open.find(|by| by.target == target) {
+            return Err(RedactRefusal::Open {
+                event_id: target,
+                redaction: by.redaction,
+            }
+            .into());
+        }
         let carried = carry_out(found, keyfile)?;
         found = carried.0;
         found.notes.extend(carried.1);

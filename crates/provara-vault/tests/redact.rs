@@ -170,9 +170,14 @@ fn open_redaction(fixture: &Fixture) -> EventId {
 #[test]
 fn a_redaction_that_was_not_carried_out_is_by_repair() {
     let fixture = Fixture::new();
-    open_redaction(&fixture);
+    let target = open_redaction(&fixture);
     let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
     assert_eq!(codes(&report), ["PROVARA_W013"]);
+    // To redact it once more is refused, and what is refused changes nothing.
+    let before = picture(fixture.vault.path());
+    let again = redact(&fixture.vault, &fixture, target).unwrap_err();
+    assert!(matches!(refused(again), RedactRefusal::Open { event_id, .. } if event_id == target));
+    assert_eq!(picture(fixture.vault.path()), before);
     let planned = fixture.vault.repair(None, true).unwrap();
     assert_eq!(planned.steps.len(), 1, "{:?}", planned.steps);
     let done = fixture.vault.repair(Some(&fixture.keyfile), false).unwrap();

@@ -36,6 +36,9 @@ pub(super) fn redact_fix(refusal: &RedactRefusal, vault: &str) -> String {
         RedactRefusal::Already { .. } => {
             "Nothing is to be done here; copies and backups may still hold it.".to_owned()
         }
+        RedactRefusal::Open { .. } => {
+            format!("Run 'provara repair {vault}': it carries the redaction out.")
+        }
         RedactRefusal::NoReason => "Say why: --reason TEXT.".to_owned(),
         RedactRefusal::OtherLeaf { .. } => format!(
             "The event is not the one that was to be redacted, or was changed since: run 'provara verify \
