@@ -108,7 +108,9 @@ def main() -> int:
     parser.add_argument("--library", action="store_true", help="against the library's verdicts")
     parser.add_argument("--keep", type=Path, help="where states go on which they disagree")
     arguments = parser.parse_args()
-    executable = None if arguments.library else arguments.executable or installed_executable()
+    executable = None
+    if not arguments.library:
+        executable = arguments.executable or installed_executable()
     start = time.monotonic()
     good = judge(arguments.directory, executable, arguments.keep)
     print(f"{time.monotonic() - start:.0f} s")
