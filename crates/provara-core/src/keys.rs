@@ -4,10 +4,13 @@ mod keyfile;
 mod registry;
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::{Signer as _, Verifier as _};
+use ed25519_dalek::Verifier as _;
+use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
+use sha2::Sha512;
 
 use crate::id::KeyId;
 
@@ -126,6 +129,8 @@ impl fmt::Debug for PublicKey {
 #[derive(Clone)]
 pub struct SigningKey {
     key: ed25519_dalek::SigningKey,
+    /// What RFC 8032 derives from the seed for each signature anew: of a batch it is the same each time.
+    expanded: Arc<ExpandedSecretKey>,
     id: KeyId,
 }
 
@@ -135,7 +140,8 @@ impl SigningKey {
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let key = ed25519_dalek::SigningKey::from_bytes(seed);
         let id = KeyId::of(key.verifying_key().as_bytes());
-        Self { key, id }
+        let expanded = Arc::new(ExpandedSecretKey::from(seed));
+        Self { key, expanded, id }
     }
 
     /// The public half.
@@ -153,7 +159,8 @@ impl SigningKey {
     /// Signs `message` (RFC 8032, section 5.1.6; deterministic).
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_LENGTH] {
-        self.key.sign(message).to_bytes()
+        // The public key is the seed's own: another one in its place would give the seed away.
+        raw_sign::<Sha512>(&self.expanded, message, self.key.as_ref()).to_bytes()
     }
 }
 
@@ -198,6 +205,18 @@ mod tests {
 
     fn key(byte: u8) -> SigningKey {
         SigningKey::from_seed(&[byte; 32])
+    }
+
+    #[test]
+    fn a_signature_is_that_of_the_library_for_the_seed() {
+        use ed25519_dalek::Signer as _;
+
+        for seed in 0..=255u8 {
+            let message = vec![seed; usize::from(seed) * 3];
+            let expected = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).sign(&message);
+            assert_eq!(key(seed).sign(&message), expected.to_bytes());
+            assert_eq!(key(seed).clone().sign(&message), expected.to_bytes());
+        }
     }
 
     #[test]
