@@ -160,7 +160,8 @@ impl KeyEvent {
     }
 
     /// Whether the signature is that of `key`, or was checked before.
-    fn is_signed_by(&self, key: &PublicKey) -> bool {
+    #[must_use]
+    pub fn is_signed_by(&self, key: &PublicKey) -> bool {
         self.proof
             .as_ref()
             .is_none_or(|proof| key.verify(&proof.signed, &proof.signature).is_ok())

@@ -309,6 +309,17 @@ impl LogIndex {
         &self.key_events[at..]
     }
 
+    /// Notes which key events are signed by the keys that `history` has for them: nobody has to check them
+    /// again, also not whoever takes this index from a cache that a key of the vault signed.
+    pub(crate) fn settle_proofs(&mut self, history: &KeyHistory) {
+        for event in self.key_events.iter_mut().filter(|it| it.proof.is_some()) {
+            let key = history.public_key(&event.signer);
+            if key.is_some_and(|key| event.is_signed_by(key)) {
+                event.proof = None;
+            }
+        }
+    }
+
     /// The keys as signed events bring them; `None` in a vault without a mark.
     ///
     /// # Errors

@@ -337,6 +337,9 @@ impl<'v> LogWriter<'v> {
         if let Some((registry, history)) = changed {
             self.registry = registry;
             self.history = history;
+            if let Some(history) = &self.history {
+                self.index.settle_proofs(history);
+            }
         }
         self.sealed(entries, seal, names);
         self.recollect(leaf.as_slice());

@@ -145,7 +145,7 @@ impl Standing {
         let length = log.metadata().context("read", &path)?.len();
         let bytes = LogSnapshot::of_prefix(log, length, &path)?;
         let sealed = sealed_prefix(&entries, &bytes)?;
-        let (index, torn) = LogIndex::read(&bytes, sealed.length)?;
+        let (mut index, torn) = LogIndex::read(&bytes, sealed.length)?;
         if index.lines == 0 {
             return Err(VaultError::Structure {
                 file: layout::LOG.to_owned(),
@@ -209,6 +209,9 @@ impl Standing {
                 file: finding.file.clone(),
                 reason: finding.message.clone(),
             });
+        }
+        if let Some(history) = &keys.history {
+            index.settle_proofs(history);
         }
         notes.extend(keys.note());
         // The manifest may be of an earlier state than the file.
