@@ -51,7 +51,7 @@ impl Vault {
         keyfile: &Keyfile,
         key_id: Option<KeyId>,
     ) -> Result<CheckpointReceipt, VaultError> {
-        LogWriter::open(self)?.checkpoint(keyfile, key_id)
+        LogWriter::open_for(self, keyfile)?.checkpoint(keyfile, key_id)
     }
 }
 

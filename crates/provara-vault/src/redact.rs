@@ -5,7 +5,7 @@
 //! a tombstone that keeps this leaf. Both happen in one step, with an [intent](crate::intent). No copy of
 //! the payload is made on the way, and checkpoints whose states may hold it go without one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 
 use memchr::memmem::Finder;
@@ -160,7 +160,7 @@ impl Vault {
             }
             .into());
         }
-        let carried = carry_out(found, keyfile)?;
+        let carried = carry_out(found, keyfile, Unlike::Refused)?;
         found = carried.0;
         found.notes.extend(carried.1);
         let at = find_target(&found, target)?;
@@ -218,25 +218,39 @@ impl Vault {
     }
 }
 
+/// What becomes of a redaction that states another leaf than its target has: nobody can carry it out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unlike {
+    /// The whole command, with [`RedactRefusal::OtherLeaf`].
+    Refused,
+    /// It stays as it is: who appends has no part in it.
+    Left,
+}
+
 /// Carries out the redactions whose target still has its payload; gives the log to go on with, and a note if
 /// there was one. Under the lock on `log`; everything else must be read anew after a note.
 pub(crate) fn carry_out_pending(
     vault: &Vault,
     log: File,
     keyfile: &Keyfile,
+    unlike: Unlike,
 ) -> Result<(File, Option<String>), VaultError> {
     let mut found = Found::look(vault, log, Vec::new())?;
     found.refuse_fault()?;
     found.refuse_unless_vouched()?;
-    let (found, note) = carry_out(found, keyfile)?;
+    let (found, note) = carry_out(found, keyfile, unlike)?;
     Ok((found.log, note))
 }
 
 fn carry_out<'v>(
     found: Found<'v>,
     keyfile: &Keyfile,
+    unlike: Unlike,
 ) -> Result<(Found<'v>, Option<String>), VaultError> {
-    let open = open_targets(found.log());
+    let mut open = open_targets(found.log());
+    if unlike == Unlike::Left {
+        open.retain(|it| it.agrees);
+    }
     if open.is_empty() {
         return Ok((found, None));
     }
@@ -253,7 +267,7 @@ fn carry_out<'v>(
             log.extend_from_slice(piece);
             continue;
         };
-        if by.leaf.is_some_and(|leaf| leaf != tree::leaf(&scanned)) {
+        if !by.agrees {
             return Err(RedactRefusal::OtherLeaf {
                 redaction: by.redaction,
                 target: by.target,
@@ -424,7 +438,14 @@ struct Open {
     redaction: EventId,
     target: EventId,
     leaf: Option<Digest>,
+    /// Whether that is its target's, if it states one.
+    agrees: bool,
     reason: String,
+}
+
+/// Whether a redaction of `log` can be carried out.
+pub(crate) fn has_pending(log: &[u8]) -> bool {
+    open_targets(log).iter().any(|open| open.agrees)
 }
 
 /// The redactions of `log` whose target is there with its payload. Only the lines that name the type are read
@@ -454,6 +475,7 @@ fn open_targets(log: &[u8]) -> Vec<Open> {
                 redaction: line.text(Field::EventId)?.parse().ok()?,
                 target: text("target_event_id")?.parse().ok()?,
                 leaf: text("target_leaf_hash").and_then(|leaf| leaf.parse().ok()),
+                agrees: true,
                 reason: text("reason").unwrap_or_default().to_owned(),
             })
         };
@@ -465,7 +487,7 @@ fn open_targets(log: &[u8]) -> Vec<Open> {
         return open;
     }
     let mut targets: HashSet<EventId> = open.iter().map(|it| it.target).collect();
-    let mut whole = HashSet::new();
+    let mut whole = HashMap::new();
     for bytes in lines_of(log) {
         let Ok(line) = scan_line(bytes) else { continue };
         let id = line.text(Field::EventId).and_then(|id| id.parse().ok());
@@ -473,9 +495,49 @@ fn open_targets(log: &[u8]) -> Vec<Open> {
             continue;
         };
         if tree::tombstone(&line).is_none() && is_redactable(&line) {
-            whole.insert(id);
+            whole.insert(id, tree::leaf(&line));
         }
     }
-    open.retain(|it| whole.contains(&it.target));
+    open.retain_mut(|it| {
+        let leaf = whole.get(&it.target);
+        it.agrees = it.leaf.is_none() || it.leaf.as_ref() == leaf;
+        leaf.is_some()
+    });
     open
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_open_and_what_of_it_can_be_carried_out() {
+        let target = r#"{"event_id":"evt_111111111111111111111111","payload":{"text":"x"},"type":"OBSERVATION"}"#;
+        let leaf = tree::leaf(&scan_line(target.as_bytes()).unwrap());
+        let redaction = |leaf: Option<Digest>| {
+            let stated = leaf.map_or(String::new(), |leaf| {
+                format!(r#","target_leaf_hash":"{leaf}""#)
+            });
+            format!(
+                r#"{{"event_id":"evt_222222222222222222222222","payload":{{"reason":"r","target_event_id":"evt_111111111111111111111111"{stated}}},"type":"{REDACTION_TYPE}"}}"#
+            )
+        };
+        for (stated, pending) in [
+            (None, true),
+            (Some(leaf), true),
+            (Some(Digest([0; 32])), false),
+        ] {
+            let log = format!("{target}\n{}\n", redaction(stated));
+            assert_eq!(open_redactions(log.as_bytes()).len(), 1);
+            assert_eq!(has_pending(log.as_bytes()), pending);
+        }
+        let tombstone = Tombstone {
+            redaction: EventId([2; 12]),
+            reason: "r",
+        };
+        let gone = String::from_utf8(replace(target.as_bytes(), &tombstone)).unwrap();
+        let log = format!("{gone}\n{}\n", redaction(Some(leaf)));
+        assert!(open_redactions(log.as_bytes()).is_empty());
+        assert!(!has_pending(format!("{target}\n").as_bytes()));
+    }
 }

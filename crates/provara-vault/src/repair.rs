@@ -117,7 +117,8 @@ impl Vault {
             found.refuse_fault()?;
             found.refuse_seal()?;
             found.recollect()?;
-            let (log, note) = redact::carry_out_pending(self, found.log, keyfile)?;
+            let (log, note) =
+                redact::carry_out_pending(self, found.log, keyfile, redact::Unlike::Refused)?;
             steps.extend(note.map(|note| RepairStep::new(Damage::OpenRedaction, note)));
             found = Found::look(self, log, Vec::new())?;
         }

@@ -56,6 +56,7 @@ use crate::intent::settle;
 use crate::keyfile;
 use crate::layout;
 use crate::lock::lock_log;
+use crate::redact::{Unlike, carry_out_pending};
 use crate::seal::{Names, NewSeal, Staged, leftovers, remove_leftover, set_entry, sync_all_names};
 use crate::snapshot::LogSnapshot;
 use crate::tail::{Kept, TailCache};
@@ -98,6 +99,14 @@ pub struct LogWriter<'v> {
     recalled: bool,
     /// Whether it was told that what is sealed could not be remembered.
     forgetful: bool,
+    /// Whether it appended a redaction, which the next writer carries out: that must read the log.
+    redacted: bool,
+}
+
+/// The log under its lock, after what an interrupted command left is settled.
+fn lock_settled(vault: &Vault) -> Result<(File, Vec<String>), VaultError> {
+    let path = vault.inner_file(layout::LOG)?;
+    settle(vault, lock_log(&path, vault.lock_timeout())?)
 }
 
 impl<'v> LogWriter<'v> {
@@ -110,44 +119,82 @@ impl<'v> LogWriter<'v> {
     /// [`VaultError::Io`]; [`VaultError::NotAsRemembered`]. The vault is unchanged, but for a merge that was interrupted and is completed
     /// first.
     pub fn open(vault: &'v Vault) -> Result<Self, VaultError> {
-        Self::open_cached(vault, None)
+        let (log, notes) = lock_settled(vault)?;
+        Self::read_log(vault, log, None, notes)
     }
 
-    /// As [`LogWriter::open`]; takes the log's state from the tail cache if the vault has a cache
+    /// As [`LogWriter::open`]; carries out first, with `keyfile`, redactions whose target still has its
+    /// payload.
+    ///
+    /// # Errors
+    /// As [`LogWriter::open`]; the errors of a keyfile.
+    pub(crate) fn open_for(vault: &'v Vault, keyfile: &Keyfile) -> Result<Self, VaultError> {
+        let (log, notes) = lock_settled(vault)?;
+        Self::read_log(vault, log, Some(keyfile), notes)
+    }
+
+    /// As [`LogWriter::open_for`]; takes the log's state from the tail cache if the vault has a cache
     /// directory and a key of `keyfile` signed what is there, and reads the log otherwise.
     ///
     /// # Errors
-    /// As [`LogWriter::open`].
+    /// As [`LogWriter::open`]; the errors of a keyfile where a redaction is to be carried out.
     pub fn open_with(vault: &'v Vault, keyfile: &Keyfile) -> Result<Self, VaultError> {
-        Self::open_cached(vault, Some(keyfile))
-    }
-
-    fn open_cached(vault: &'v Vault, keyfile: Option<&Keyfile>) -> Result<Self, VaultError> {
-        let path = vault.inner_file(layout::LOG)?;
-        let log = lock_log(&path, vault.lock_timeout())?;
-        let (log, mut notes) = settle(vault, log)?;
+        let (log, notes) = lock_settled(vault)?;
         let texts = SealTexts::read(vault)?;
         let entries = texts.entries()?;
-        let leftovers = leftovers(vault.path(), &entries)?;
-        let recalled = keyfile
-            .zip(vault.cache_directory())
-            .and_then(|(keyfile, directory)| {
-                let cache = TailCache {
-                    directory,
-                    vault: vault.path(),
-                    log: &log,
-                    entries: &entries,
-                };
-                cache.recall(keyfile)
-            });
+        let recalled = vault.cache_directory().and_then(|directory| {
+            let cache = TailCache {
+                directory,
+                vault: vault.path(),
+                log: &log,
+                entries: &entries,
+            };
+            cache.recall(keyfile)
+        });
         let recalled = match recalled {
             Some(recalled) => Standing::recalled(vault, &texts, &entries, recalled)?,
             None => None,
         };
-        let mut found = match recalled {
-            Some(found) => found,
-            None => Standing::read(vault, &log, &texts, entries, &mut notes)?,
+        match recalled {
+            Some(found) => Self::at(vault, log, found, leftovers(vault.path(), &entries)?, notes),
+            None => Self::read_log(vault, log, Some(keyfile), notes),
+        }
+    }
+
+    /// Reads the whole log, under the lock on `log`.
+    fn read_log(
+        vault: &'v Vault,
+        mut log: File,
+        keyfile: Option<&Keyfile>,
+        mut notes: Vec<String>,
+    ) -> Result<Self, VaultError> {
+        let read = |log: &File, notes: &mut Vec<String>| {
+            let texts = SealTexts::read(vault)?;
+            let entries = texts.entries()?;
+            let leftovers = leftovers(vault.path(), &entries)?;
+            let found = Standing::read(vault, log, &texts, entries, notes)?;
+            Ok::<_, VaultError>((found, leftovers))
         };
+        let told = notes.len();
+        let (mut found, mut left) = read(&log, &mut notes)?;
+        if let Some(keyfile) = keyfile.filter(|_| found.pending) {
+            // What was noted is of the log before.
+            notes.truncate(told);
+            let (carried, note) = carry_out_pending(vault, log, keyfile, Unlike::Left)?;
+            log = carried;
+            notes.extend(note);
+            (found, left) = read(&log, &mut notes)?;
+        }
+        Self::at(vault, log, found, left, notes)
+    }
+
+    fn at(
+        vault: &'v Vault,
+        log: File,
+        mut found: Standing,
+        leftovers: Vec<String>,
+        mut notes: Vec<String>,
+    ) -> Result<Self, VaultError> {
         notes.extend(recollect::check(vault, &found.index, &found.seal)?);
         if found.keys.history.is_some() && found.names == Names::Unknown {
             found.names = sync_all_names(vault)?;
@@ -160,7 +207,7 @@ impl<'v> LogWriter<'v> {
             leftovers,
             vault,
             log: Arc::new(log),
-            path,
+            path: vault.log_path(),
             index: found.index,
             hasher: found.hasher,
             entries: found.entries,
@@ -174,6 +221,7 @@ impl<'v> LogWriter<'v> {
             stopped: false,
             recalled: found.recalled,
             forgetful: false,
+            redacted: false,
         })
     }
 
@@ -184,7 +232,7 @@ impl<'v> LogWriter<'v> {
         let (Some(directory), Ok(key)) = (self.vault.cache_directory(), key) else {
             return;
         };
-        if self.stopped || self.torn.is_some() || self.index.unterminated {
+        if self.stopped || self.redacted || self.torn.is_some() || self.index.unterminated {
             return;
         }
         let cache = TailCache {
@@ -332,6 +380,7 @@ impl<'v> LogWriter<'v> {
         }));
         self.notes.extend(wrapped.then(|| WRAPPED.to_owned()));
         let leaf = step.leaf;
+        self.redacted |= redacts;
         self.index.take(step, length);
         self.hasher = hasher;
         if let Some((registry, history)) = changed {

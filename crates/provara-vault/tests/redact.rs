@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write as _;
 
 use common::{Fixture, codes, copy, note, picture, request, rotation, strict, verifies};
 use provara_core::id::EventId;
@@ -12,7 +13,8 @@ use provara_core::scan::scan_line;
 use provara_core::tree::EventTree;
 use provara_core::verify::REDACTION_TYPE;
 use provara_vault::{
-    MergeOptions, RedactOptions, RedactReceipt, RedactRefusal, Vault, VaultError, VerifyOptions,
+    BatchOptions, LogWriter, MergeOptions, RedactOptions, RedactReceipt, RedactRefusal, Vault,
+    VaultError, VerifyOptions,
 };
 
 const SECRET: &str = "what nobody may read again";
@@ -184,6 +186,43 @@ fn a_redaction_that_was_not_carried_out_is_by_repair() {
     assert_eq!(done.steps.len(), 1, "{:?}", done.steps);
     is_nowhere(&fixture);
     assert_eq!(verifies(&fixture.vault), 4);
+}
+
+#[test]
+fn a_redaction_that_was_not_carried_out_is_by_the_next_writer() {
+    type Write = fn(&Fixture) -> Vec<String>;
+    let append: Write = |fixture| {
+        let receipt = fixture.vault.append(&note("b", "next"), &fixture.keyfile);
+        receipt.unwrap().notes
+    };
+    let batch: Write = |fixture| {
+        let writer = LogWriter::open_with(&fixture.vault, &fixture.keyfile).unwrap();
+        let mut batch = writer.batch(&fixture.keyfile, BatchOptions::default());
+        let requests = vec![note("b", "next"), note("a", "one more")];
+        batch.append(requests).unwrap();
+        batch.finish().unwrap().notes
+    };
+    let checkpoint: Write = |fixture| {
+        let done = fixture.vault.checkpoint(&fixture.keyfile, None);
+        done.unwrap().notes
+    };
+    for (write, torn) in [append, batch, checkpoint]
+        .into_iter()
+        .flat_map(|write| [(write, false), (write, true)])
+    {
+        let fixture = Fixture::new();
+        open_redaction(&fixture);
+        if torn {
+            let log = fixture.vault.path().join("events/events.ndjson");
+            let mut log = fs::OpenOptions::new().append(true).open(log).unwrap();
+            log.write_all(b"{\"actor\":\"b\",").unwrap();
+        }
+        let notes = write(&fixture);
+        let told = notes.iter().filter(|note| note.contains("redactions"));
+        assert_eq!(told.count(), 1, "torn {torn}: {notes:?}");
+        is_nowhere(&fixture);
+        verifies(&fixture.vault);
+    }
 }
 
 #[test]

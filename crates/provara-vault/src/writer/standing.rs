@@ -23,6 +23,7 @@ use crate::error::{Context, VaultError};
 use crate::index::LogIndex;
 use crate::layout;
 use crate::parallel::available_threads;
+use crate::redact::has_pending;
 use crate::refusal::refused;
 use crate::rotation::Keys;
 use crate::seal::{Names, NewSeal, entries_of, read_text, set_entry};
@@ -80,6 +81,8 @@ pub(super) struct Standing {
     /// Whether the name of `manifest.sig` is known to be on the disk.
     pub(super) names: Names,
     pub(super) recalled: bool,
+    /// Whether a redaction is to be carried out.
+    pub(super) pending: bool,
 }
 
 impl Standing {
@@ -130,6 +133,7 @@ impl Standing {
             },
             names: recalled.names,
             recalled: true,
+            pending: false,
         }))
     }
 
@@ -221,6 +225,7 @@ impl Standing {
             set_entry(&mut entries, found);
         }
         refuse_foreign(vault, &entries, index.lines, index.last_event)?;
+        let pending = has_pending(whole);
         Ok(Self {
             torn: torn.map(|at| (at, length - at)),
             sealed: covered,
@@ -235,6 +240,7 @@ impl Standing {
             },
             names: Names::Unknown,
             recalled: false,
+            pending,
         })
     }
 }
