@@ -1,49 +1,20 @@
-//! Marked vaults: which keys count, which seals vouch for the vault, and what may lag
-//! (spec/VAULT_FORMAT, sections 4, 5 and 8).
+//! Marked vaults: which keys count, and what the log says of seals, redactions and files
+//! (spec/VAULT_FORMAT, section 4).
 
 #[path = "support/log_forge.rs"]
 mod log_forge;
 
-use std::collections::BTreeMap;
-
-use log_forge::{Log, entry, id, key, set};
+use log_forge::{Log, entry, id, key, policy, set};
 use provara_core::canonical::jcs;
 use provara_core::finding::{Code, Finding};
 use provara_core::id::Digest;
 use provara_core::json::{self, Value, object};
-use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
 use provara_core::mark::{ADOPTION_TYPE, FILES_TYPE, KEY_ADDED_TYPE, SealName, SealPolicy};
 use provara_core::scan::scan_line;
-use provara_core::time::Timestamp;
 use provara_core::tree;
-use provara_core::verify::files::{DiskEntry, KEYS, SealFiles};
-use provara_core::verify::seal::{KeysOf, SealCase, SealStanding, files_beside_log, judge};
-use provara_core::verify::{LOG, LogVerdict, REDACTION_TYPE, SEAL_TYPE};
+use provara_core::verify::{REDACTION_TYPE, SEAL_TYPE};
 
 const LOGIN: &str = "com.acme.audit.login";
-
-fn policy(seeds: &[u8]) -> Value<'static> {
-    let keys = seeds.iter().map(|seed| (&entry(*seed)).into());
-    SealPolicy {
-        keys: keys.collect(),
-    }
-    .to_value()
-}
-
-/// A log whose GENESIS carries these keys, the first of which is the root key and signs it.
-fn marked(seeds: &[u8]) -> Log {
-    let mut log = Log::with_keys(seeds);
-    log.edit_signed(0, seeds[0], |members| {
-        let payload = object([
-            ("root_key_id", id(seeds[0]).to_string().into()),
-            ("seal_policy", policy(seeds)),
-            ("uid", "u".into()),
-        ]);
-        set(members, "actor_key_id", id(seeds[0]).to_string().into());
-        set(members, "payload", payload);
-    });
-    log
-}
 
 fn codes(log: &Log) -> Vec<(Code, u64)> {
     let place = |finding: &Finding| (finding.code, finding.line.unwrap_or(0));
@@ -52,7 +23,7 @@ fn codes(log: &Log) -> Vec<(Code, u64)> {
 
 #[test]
 fn a_key_that_no_signed_event_brings_is_none_of_a_marked_vault() {
-    let mut log = marked(&[1, 2]);
+    let mut log = Log::marked(&[1, 2]);
     log.add("alice", 2, LOGIN, "{}");
     assert_eq!(codes(&log), []);
     log.registry.keys.push(entry(3));
@@ -61,7 +32,7 @@ fn a_key_that_no_signed_event_brings_is_none_of_a_marked_vault() {
     assert_eq!(codes(&log), [(Code::E205, 3)], "once, at its first event");
 
     // Not even where it revokes the root key.
-    let mut log = marked(&[1, 2]);
+    let mut log = Log::marked(&[1, 2]);
     log.registry.keys.push(entry(3));
     log.revoke("mallory", 3, 1, None);
     assert_eq!(codes(&log), [(Code::E205, 2)]);
@@ -76,7 +47,7 @@ fn a_mark_is_of_the_root_key_or_an_error() {
         ])
     };
     let with = |policy: Value<'static>| {
-        let mut log = marked(&[1, 2]);
+        let mut log = Log::marked(&[1, 2]);
         log.edit_signed(0, 1, |members| set(members, "payload", payload(policy)));
         codes(&log)
     };
@@ -97,7 +68,7 @@ fn an_event_that_names_a_seal_needs_a_mark() {
     log.edit_signed(2, 3, |members| set(members, "seal", name.clone().into()));
     assert_eq!(log.found(), [(Code::E206, 3)]);
 
-    let mut log = marked(&[1, 2]);
+    let mut log = Log::marked(&[1, 2]);
     log.add("alice", 2, LOGIN, "{}");
     log.edit_signed(1, 2, |members| set(members, "seal", name.clone().into()));
     assert_eq!(codes(&log), []);
@@ -122,7 +93,7 @@ fn keys_are_added_by_keys_of_the_vault_and_once() {
         added.addition_event_id = Some(event);
         log.registry.keys.push(added);
     };
-    let mut log = marked(&[1, 2]);
+    let mut log = Log::marked(&[1, 2]);
     let added = log.add("genesis", 1, KEY_ADDED_TYPE, &addition(4));
     listed(&mut log, 4, added);
     log.add("dora", 4, LOGIN, "{}");
@@ -138,17 +109,17 @@ fn keys_are_added_by_keys_of_the_vault_and_once() {
     log.add("genesis", 1, KEY_ADDED_TYPE, &addition(2));
     assert_eq!(codes(&log), [(Code::E201, 5)], "a key of the mark");
 
-    let mut early = marked(&[1, 2]);
+    let mut early = Log::marked(&[1, 2]);
     early.add("dora", 4, LOGIN, "{}");
     let added = early.add("genesis", 1, KEY_ADDED_TYPE, &addition(4));
     listed(&mut early, 4, added);
     assert_eq!(codes(&early), [(Code::E202, 2)], "before its addition");
 
-    let mut own = marked(&[1, 2]);
+    let mut own = Log::marked(&[1, 2]);
     own.add("genesis", 1, KEY_ADDED_TYPE, &addition(1));
     assert_eq!(codes(&own), [(Code::E200, 2), (Code::E201, 2)]);
 
-    let mut stranger = marked(&[1, 2]);
+    let mut stranger = Log::marked(&[1, 2]);
     stranger.registry.keys.extend([entry(3), entry(4)]);
     stranger.add("mallory", 3, KEY_ADDED_TYPE, &addition(4));
     stranger.add("mallet", 4, LOGIN, "{}");
@@ -157,7 +128,7 @@ fn keys_are_added_by_keys_of_the_vault_and_once() {
 
 #[test]
 fn a_key_without_a_signing_role_signs_nothing() {
-    let mut log = marked(&[1, 2]);
+    let mut log = Log::marked(&[1, 2]);
     log.edit_signed(0, 1, |members| {
         let mut policy = SealPolicy {
             keys: [1, 2].map(|seed| (&entry(seed)).into()).to_vec(),
@@ -217,7 +188,7 @@ fn an_adoption_gives_its_keys_to_the_whole_log() {
 
 #[test]
 fn a_bound_redaction_holds_the_rest_of_its_target() {
-    let mut log = marked(&[1, 2]);
+    let mut log = Log::marked(&[1, 2]);
     let target = log.add("alice", 2, LOGIN, r#"{"n":1}"#);
     let line = log.lines[1].strip_suffix(b"\n").unwrap().to_vec();
     let leaf = tree::leaf(&scan_line(&line).unwrap());
@@ -273,7 +244,7 @@ fn a_bound_redaction_holds_the_rest_of_its_target() {
 
 #[test]
 fn only_redactions_follow_the_event_that_closes_a_vault() {
-    let mut log = marked(&[1, 2]);
+    let mut log = Log::marked(&[1, 2]);
     let target = log.add("alice", 2, LOGIN, r#"{"n":1}"#);
     log.add("genesis", 1, SEAL_TYPE, "{}");
     let payload = format!(r#"{{"reason":"r","target_event_id":"{target}"}}"#);
@@ -284,354 +255,10 @@ fn only_redactions_follow_the_event_that_closes_a_vault() {
     assert_eq!(codes(&log), [(Code::W013, 4), (Code::E302, 5)]);
 }
 
-/// A marked vault in memory: its log, the other files, and its seal.
-struct Vault {
-    log: Log,
-    files: BTreeMap<String, Vec<u8>>,
-    seal: [Vec<u8>; 3],
-}
-
-fn time(second: i64) -> Timestamp {
-    Timestamp::from_unix_micros(1_800_000_000_000_000 + second * 1_000_000).unwrap()
-}
-
-impl Vault {
-    fn new() -> Self {
-        let mut log = marked(&[1, 2]);
-        log.add("alice", 2, LOGIN, r#"{"n":1}"#);
-        let files = [("artifacts/a", "a"), ("identity/genesis.json", "{}")];
-        let files = files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()));
-        let mut vault = Self {
-            log,
-            files: files.into(),
-            seal: Default::default(),
-        };
-        vault.seal(1);
-        vault
-    }
-
-    fn verdict(&self) -> LogVerdict {
-        self.log.whole_verdict()
-    }
-
-    fn entries(&self) -> Vec<FileEntry> {
-        let entry = |(path, text): (&String, &Vec<u8>)| FileEntry {
-            path: path.clone(),
-            sha256: Digest::of(text),
-            size: text.len() as u64,
-        };
-        self.files.iter().map(entry).collect()
-    }
-
-    /// Brings `keys.json` up to date and seals everything with a key.
-    fn seal(&mut self, seed: u8) {
-        let history = self.verdict().history.unwrap();
-        self.files.insert(KEYS.into(), history.text_after(u64::MAX));
-        self.files.insert(LOG.into(), self.log.lines.concat());
-        let now = time(self.log.lines.len() as i64);
-        let (manifest, root) = write_manifest(self.entries(), now);
-        self.seal = [
-            manifest,
-            sign_root(root, &key(seed), now),
-            write_merkle_root(root),
-        ];
-    }
-
-    /// Appends an event that names the seal of now, without a new seal.
-    fn append(&mut self, actor: &str, seed: u8, event_type: &str, payload: &str) {
-        let name = SealName::of(self.root()).to_string();
-        self.log.add(actor, seed, event_type, payload);
-        let at = self.log.lines.len() - 1;
-        self.log
-            .edit_signed(at, seed, |members| set(members, "seal", name.into()));
-    }
-
-    /// Adds an event as a batch does: bound to the line before it.
-    fn follow(&mut self, actor: &str, seed: u8) {
-        let before = *self.log.ids.last().unwrap();
-        let heads = &self.log.heads;
-        let follows = heads
-            .iter()
-            .any(|(name, head, _)| name == actor && *head == before);
-        self.log.add(actor, seed, LOGIN, "{}");
-        if !follows {
-            let at = self.log.lines.len() - 1;
-            let before = before.to_string();
-            self.log
-                .edit_signed(at, seed, |members| set(members, "after", before.into()));
-        }
-    }
-
-    fn root(&self) -> Digest {
-        let text = std::str::from_utf8(&self.seal[2]).unwrap();
-        text.trim_end().parse().unwrap()
-    }
-
-    fn judged(&self) -> (SealStanding, Vec<Code>) {
-        let log = self.log.lines.concat();
-        let verdict = self.verdict();
-        let mut disk: BTreeMap<String, DiskEntry> = self
-            .files
-            .iter()
-            .map(|(path, text)| {
-                let file = DiskEntry::File {
-                    size: text.len() as u64,
-                    sha256: Digest::of(text),
-                };
-                (path.clone(), file)
-            })
-            .collect();
-        let standing = DiskEntry::File {
-            size: log.len() as u64,
-            sha256: Digest::of(&log),
-        };
-        disk.insert(LOG.into(), standing);
-        let present = |at: usize| Some(self.seal[at].as_slice()).filter(|text| !text.is_empty());
-        let judgement = judge(&SealCase {
-            log: &log,
-            events: self.log.lines.len() as u64,
-            seal: SealFiles {
-                manifest: present(0),
-                signature: present(1),
-                merkle_root: present(2),
-            },
-            disk: &disk,
-            keys: KeysOf::History(verdict.history.as_ref().unwrap()),
-            files: &verdict.files,
-            verdict: Some(&verdict),
-            threads: 1,
-        });
-        let codes = judgement.findings.iter().map(|finding| finding.code);
-        (judgement.standing, codes.collect())
-    }
-}
-
-fn continued(vault: &Vault, events: u64) -> SealStanding {
-    let length = vault.log.lines[..events as usize].concat().len() as u64;
-    SealStanding::Continued { events, length }
-}
-
 #[test]
-fn a_seal_is_current_continued_or_neither() {
-    let mut vault = Vault::new();
-    assert_eq!(vault.judged(), (SealStanding::Current, vec![]));
-    vault.append("alice", 2, LOGIN, "{}");
-    vault.follow("bob", 1);
-    assert_eq!(vault.judged(), (continued(&vault, 2), vec![Code::W001]));
-    let old = vault.seal.clone();
-    vault.seal(1);
-    assert_eq!(vault.judged(), (SealStanding::Current, vec![]));
-
-    // A line of the middle is gone: whatever is listed, no seal is of that.
-    let whole = vault.log.lines.clone();
-    vault.log.lines.remove(2);
-    let sealed = vault.seal.clone();
-    let mallory = |vault: &mut Vault| {
-        vault.seal(1);
-        vault.seal[1] = sealed[1].clone();
-    };
-    mallory(&mut vault);
-    assert_eq!(vault.judged(), (SealStanding::Other, vec![Code::E015]));
-    vault.seal[1].clear();
-    assert_eq!(vault.judged(), (SealStanding::Absent, vec![Code::E014]));
-
-    // An earlier seal does not vouch for what follows a later one.
-    vault.log.lines = whole;
-    vault.append("carol", 2, LOGIN, "{}");
-    vault.seal(1);
-    vault.seal[1] = old[1].clone();
-    let (standing, codes) = vault.judged();
-    assert_eq!((standing, codes[0]), (SealStanding::Other, Code::E015));
-}
-
-#[test]
-fn nothing_is_cut_out_of_what_one_batch_put_beyond_a_seal() {
-    let mut vault = Vault::new();
-    vault.append("carol", 2, LOGIN, "{}");
-    for actor in ["dora", "dora", "alice"] {
-        vault.follow(actor, 2);
-    }
-    assert_eq!(vault.judged(), (continued(&vault, 2), vec![Code::W001]));
-    let whole = vault.log.lines.clone();
-    // From the end lines may be missing, as a crash leaves it.
-    for end in 3..=whole.len() {
-        vault.log.lines = whole[..end].to_vec();
-        assert_eq!(vault.judged().0, continued(&vault, 2), "{end}");
-    }
-    // Dora's second event, all that is dora's, carol's, or the order.
-    for kept in [
-        &[0, 1, 2, 3, 5][..],
-        &[0, 1, 2, 5],
-        &[0, 1, 3, 4, 5],
-        &[0, 1, 2, 5, 3, 4],
-    ] {
-        vault.log.lines = kept.iter().map(|at| whole[*at].clone()).collect();
-        assert!(
-            vault
-                .verdict()
-                .findings
-                .iter()
-                .all(|it| it.code.is_warning())
-        );
-        let (standing, codes) = vault.judged();
-        assert_eq!(
-            (standing, codes[0]),
-            (SealStanding::Other, Code::E015),
-            "{kept:?}"
-        );
-    }
-    // Two copies that grew from this seal: each has an event that follows it, and one of them cannot.
-    vault.log.lines = whole.clone();
-    vault.append("erin", 2, LOGIN, "{}");
-    let (standing, codes) = vault.judged();
-    assert_eq!((standing, codes[0]), (SealStanding::Other, Code::E015));
-    // Where nothing binds a line to the one before it, that is told.
-    vault.log = marked(&[1, 2]);
-    vault.log.add("alice", 2, LOGIN, r#"{"n":1}"#);
-    vault.follow("carol", 2);
-    assert_eq!(vault.log.lines.len(), 3);
-    vault.seal(1);
-    vault.log.add("erin", 2, LOGIN, "{}");
-    assert_eq!(vault.judged().1, [Code::W014, Code::W001]);
-}
-
-#[test]
-fn a_seal_is_signed_by_a_key_that_counts_where_it_stands() {
-    let mut vault = Vault::new();
-    vault.seal(7);
-    let (standing, codes) = vault.judged();
-    assert_eq!(
-        (standing, codes[0]),
-        (SealStanding::NotCounting, Code::E205)
-    );
-
-    vault.seal(2);
-    let boundary = vault.log.ids[1].to_string();
-    let revocation = format!(
-        r#"{{"reason":"lost","revoked_at_utc":"2026-01-02T00:00:00Z","revoked_key_id":"{}","trust_boundary_event_id":"{boundary}"}}"#,
-        id(2)
-    );
-    vault.append("genesis", 1, "KEY_REVOCATION", &revocation);
-    let history = vault.verdict().history.unwrap();
-    vault.log.registry = history.registry_after(3);
-    assert_eq!(
-        vault.judged(),
-        (continued(&vault, 2), vec![Code::W001]),
-        "it counted then"
-    );
-    // A thief of the key seals other files for the line before its revocation.
-    let honest = (
-        vault.seal.clone(),
-        vault.log.lines.clone(),
-        vault.files.clone(),
-    );
-    let revocation = vault.log.lines.pop().unwrap();
-    vault.files.insert("artifacts/a".into(), b"b".to_vec());
-    vault.seal(2);
-    vault.log.lines.push(revocation);
-    let (standing, codes) = vault.judged();
-    assert_eq!((standing, codes[0]), (SealStanding::Other, Code::E015));
-    vault
-        .log
-        .edit_signed(2, 1, |members| members.retain(|(name, _)| name != "seal"));
-    let history = vault.verdict().history.unwrap();
-    vault.log.registry = history.registry_after(3);
-    let (standing, codes) = vault.judged();
-    assert_eq!(
-        (standing, codes[0]),
-        (SealStanding::NotCounting, Code::W014)
-    );
-    assert!(codes.contains(&Code::E202));
-    (vault.seal, vault.log.lines, vault.files) = honest;
-    let history = vault.verdict().history.unwrap();
-    vault.log.registry = history.registry_after(3);
-    vault.seal(2);
-    let (standing, codes) = vault.judged();
-    assert_eq!(
-        (standing, codes),
-        (SealStanding::NotCounting, vec![Code::E202])
-    );
-    vault.seal(1);
-    assert_eq!(vault.judged(), (SealStanding::Current, vec![]));
-    vault.files.insert(KEYS.into(), history.text_after(2));
-    let (_, codes) = vault.judged();
-    assert_eq!(codes, [Code::W001], "keys.json of before the revocation");
-    let mut text = history.text_after(3);
-    text.push(b'\n');
-    vault.files.insert(KEYS.into(), text);
-    assert!(vault.judged().1.contains(&Code::E302), "another keys.json");
-}
-
-#[test]
-fn what_lags_is_of_a_state_that_there_was() {
-    let mut vault = Vault::new();
-    let before = vault.seal.clone();
-    vault.append("alice", 2, LOGIN, "{}");
-    vault.seal(1);
-    let after = vault.seal.clone();
-    for subset in 0..8 {
-        let pick = |at: usize| match subset >> at & 1 {
-            0 => before[at].clone(),
-            _ => after[at].clone(),
-        };
-        vault.seal = [pick(0), pick(1), pick(2)];
-        let (standing, codes) = vault.judged();
-        let expected = match subset >> 1 & 1 {
-            0 => continued(&vault, 2),
-            _ => SealStanding::Current,
-        };
-        assert_eq!(standing, expected, "{subset}");
-        let clean = if subset == 7 {
-            vec![]
-        } else {
-            vec![Code::W001]
-        };
-        assert_eq!(codes, clean, "{subset}");
-    }
-    vault.seal = after.clone();
-    vault.seal[2] = write_merkle_root(Digest([5; 32]));
-    assert_eq!(
-        vault.judged().1,
-        [Code::E008],
-        "a root that was never sealed"
-    );
-    vault.seal = after.clone();
-    let text = String::from_utf8(after[0].clone()).unwrap();
-    let stated = time(3).to_string();
-    assert!(text.contains(&stated));
-    vault.seal[0] = text.replace(&stated, &time(4).to_string()).into_bytes();
-    assert_eq!(vault.judged().1, [Code::E012], "another time");
-    let older = stated.replace('Z', "+00:00");
-    vault.seal[0] = text.replace(&stated, &older).into_bytes();
-    assert_eq!(
-        vault.judged().1,
-        [Code::W001],
-        "as the older tool's 'manifest' leaves it"
-    );
-    vault.seal = after.clone();
-    vault.seal[1].push(b'\n');
-    assert_eq!(vault.judged().1, [Code::E104], "another form");
-    vault.seal = after;
-    vault.files.insert("artifacts/a".into(), b"b".to_vec());
-    assert_eq!(vault.judged().1, [Code::E012], "a file beside the log");
-}
-
-#[test]
-fn files_that_the_log_states_are_those_that_are_sealed() {
-    let mut vault = Vault::new();
-    vault.files.insert("artifacts/b".into(), b"b".to_vec());
-    let (count, root) = files_beside_log(vault.entries().iter());
-    assert_eq!(count, 3);
-    let stated = format!(r#"{{"file_count":{count},"files_root":"{root}"}}"#);
-    vault.append("genesis", 1, FILES_TYPE, &stated);
-    vault.seal(1);
-    assert_eq!(vault.judged(), (SealStanding::Current, vec![]));
-    vault.files.insert("artifacts/b".into(), b"c".to_vec());
-    vault.seal(1);
-    assert_eq!(vault.judged(), (SealStanding::Current, vec![Code::W015]));
-
+fn a_statement_of_files_has_its_form() {
     let malformed = |payload: &str| {
-        let mut log = marked(&[1, 2]);
+        let mut log = Log::marked(&[1, 2]);
         log.add("genesis", 1, FILES_TYPE, payload);
         codes(&log)
     };

@@ -11,8 +11,9 @@ use provara_core::event::Draft;
 use provara_core::event_type::EventType;
 use provara_core::finding::{Code, Finding};
 use provara_core::id::{Digest, EventId, KeyId};
-use provara_core::json::{self, Value};
+use provara_core::json::{self, Value, object};
 use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, SigningKey, signature_to_base64};
+use provara_core::mark::SealPolicy;
 use provara_core::time::Timestamp;
 use provara_core::verify::{LogVerdict, verify_log};
 
@@ -48,6 +49,15 @@ pub fn entry(seed: u8) -> KeyEntry {
     }
 }
 
+/// A seal policy with these keys.
+pub fn policy(seeds: &[u8]) -> Value<'static> {
+    let keys = seeds.iter().map(|seed| (&entry(*seed)).into());
+    SealPolicy {
+        keys: keys.collect(),
+    }
+    .to_value()
+}
+
 impl Log {
     /// A vault with the keys 1 (root), 2 and 3, its GENESIS and one event each of two actors.
     pub fn new() -> Self {
@@ -69,6 +79,21 @@ impl Log {
             clock: 1_800_000_000_000_000,
         };
         log.add("genesis", 1, "GENESIS", r#"{"uid":"u"}"#);
+        log
+    }
+
+    /// A log whose GENESIS carries these keys, the first of which is the root key and signs it.
+    pub fn marked(seeds: &[u8]) -> Self {
+        let mut log = Self::with_keys(seeds);
+        log.edit_signed(0, seeds[0], |members| {
+            let payload = object([
+                ("root_key_id", id(seeds[0]).to_string().into()),
+                ("seal_policy", policy(seeds)),
+                ("uid", "u".into()),
+            ]);
+            set(members, "actor_key_id", id(seeds[0]).to_string().into());
+            set(members, "payload", payload);
+        });
         log
     }
 
