@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import independent
+import primitives
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 TIME = "2026-01-01T00:00:00.000000Z"
@@ -25,7 +25,7 @@ class Signer:
         self.seed = seed or hashlib.sha256(word.encode()).digest()
         self.private = Ed25519PrivateKey.from_private_bytes(self.seed)
         self.public = self.private.public_key().public_bytes_raw()
-        self.key_id = independent.key_id_of(self.public)
+        self.key_id = primitives.key_id_of(self.public)
 
     def sign(self, message: bytes) -> str:
         return base64.b64encode(self.private.sign(message)).decode()
@@ -65,15 +65,15 @@ class Log:
             "actor_key_id": signer.key_id,
             "prev_event_hash": head,
             "timestamp_utc": TIME,
-            "ts_logical": independent.Number(logical + 1),
+            "ts_logical": primitives.Number(logical + 1),
             "payload": {},
             **event,
         }
-        hashed = independent.token_preserving(independent.without(whole, "event_id", "sig"))
-        whole.setdefault("event_id", independent.event_id_of(hashed))
-        signed = independent.token_preserving(independent.without(whole, "sig"))
+        hashed = primitives.token_preserving(primitives.without(whole, "event_id", "sig"))
+        whole.setdefault("event_id", primitives.event_id_of(hashed))
+        signed = primitives.token_preserving(primitives.without(whole, "sig"))
         whole["sig"] = signer.sign(signed)
-        self.lines.append(independent.token_preserving(whole))
+        self.lines.append(primitives.token_preserving(whole))
         self.heads[actor] = (whole["event_id"], logical + 1)
         return whole
 
@@ -85,7 +85,7 @@ class Log:
 
 def tokens(value: Any) -> Any:
     """A Python value as the independent reader would have parsed it, numbers as tokens."""
-    return independent.parse(json.dumps(value, ensure_ascii=False).encode())
+    return primitives.parse(json.dumps(value, ensure_ascii=False).encode())
 
 
 def give_keys(vault: Path, *signers: Signer) -> None:
@@ -103,7 +103,7 @@ def give_keys(vault: Path, *signers: Signer) -> None:
         }
         for signer in signers
     ]
-    (vault / independent.KEYFILE).write_text(json.dumps({"keys": halves}))
+    (vault / primitives.KEYFILE).write_text(json.dumps({"keys": halves}))
 
 
 def seal(vault: Path, signer: Signer) -> None:
@@ -111,7 +111,7 @@ def seal(vault: Path, signer: Signer) -> None:
     entries = []
     for path in sorted(vault.rglob("*")):
         name = path.relative_to(vault).as_posix()
-        if path.is_file() and name not in {*independent.SEAL_FILES, independent.KEYFILE}:
+        if path.is_file() and name not in {*primitives.SEAL_FILES, primitives.KEYFILE}:
             data = path.read_bytes()
             entries.append(
                 {"path": name, "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
@@ -124,8 +124,8 @@ def seal(vault: Path, signer: Signer) -> None:
         "file_count": len(entries),
         "files": entries,
     }
-    (vault / "manifest.json").write_bytes(independent.jcs(tokens(manifest)))
-    root = independent.merkle_root([independent.jcs(tokens(entry)) for entry in entries])
+    (vault / "manifest.json").write_bytes(primitives.jcs(tokens(manifest)))
+    root = primitives.merkle_root([primitives.jcs(tokens(entry)) for entry in entries])
     (vault / "merkle_root.txt").write_text(root + "\n")
     statement = {
         "merkle_root": root,
@@ -133,5 +133,5 @@ def seal(vault: Path, signer: Signer) -> None:
         "spec_version": "1.0",
         "signed_at_utc": TIME,
     }
-    statement["sig"] = signer.sign(independent.jcs(statement))
-    (vault / "manifest.sig").write_bytes(independent.jcs(statement))
+    statement["sig"] = signer.sign(primitives.jcs(statement))
+    (vault / "manifest.sig").write_bytes(primitives.jcs(statement))

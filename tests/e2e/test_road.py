@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import independent
+import primitives
 import pytest
 from support import LOG, ROOT, Environment, Provara, assert_one_error, events, fingerprint
 
@@ -41,7 +42,7 @@ def test_a_reducer(acme: Provara, vault: Path, tmp_path: Path) -> None:
     acme.run("reduce", vault, "--plugin", name, "--output", tmp_path / "out.json")
     written = (tmp_path / "out.json").read_bytes()
     assert json.loads(written) == shown.json()
-    assert written.rstrip(b"\n") == independent.jcs(independent.parse(written)), "canonical"
+    assert written.rstrip(b"\n") == primitives.jcs(primitives.parse(written)), "canonical"
     assert fingerprint(vault) == before
 
 

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import independent
+import primitives
 import pytest
 from forge import Log, Signer, give_keys, seal
 from specification import published
@@ -19,7 +19,7 @@ from support import HERE, Provara
 VECTORS = HERE.parent / "vectors"
 BELIEFS: list[dict[str, Any]] = json.loads((VECTORS / "beliefs.json").read_text())["cases"]
 # The same cases with their numbers as they stand in the file: `1` and `1.0` differ there.
-TOKENS: list[dict[str, Any]] = independent.parse((VECTORS / "beliefs.json").read_bytes())["cases"]
+TOKENS: list[dict[str, Any]] = primitives.parse((VECTORS / "beliefs.json").read_bytes())["cases"]
 
 
 @pytest.mark.parametrize("room", ["corpus", "vectors"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import independent
+import primitives
 import pytest
 from support import LOG, Provara, events, fingerprint
 
@@ -183,13 +184,13 @@ def test_a_checkpoint(provara: Provara, vault: Path) -> None:
     provara.run("checkpoint", vault)
     path = vault / "checkpoints" / "0000000003.chk"
     raw = path.read_bytes()
-    checkpoint = independent.parse(raw)
-    assert independent.token_preserving(checkpoint) == raw.rstrip(b"\n")
+    checkpoint = primitives.parse(raw)
+    assert primitives.token_preserving(checkpoint) == raw.rstrip(b"\n")
     keys = independent.load_keys(vault, independent.Result())
-    signature = independent.decode_base64(checkpoint["sig"], 64)
+    signature = primitives.decode_base64(checkpoint["sig"], 64)
     assert signature is not None
-    message = independent.token_preserving(independent.without(checkpoint, "sig"))
-    assert independent.signature_holds(keys.public[checkpoint["key_id"]], signature, message)
+    message = primitives.token_preserving(primitives.without(checkpoint, "sig"))
+    assert primitives.signature_holds(keys.public[checkpoint["key_id"]], signature, message)
     assert checkpoint["event_count"] == "3"
     assert_reads(vault, 3)
     provara.run("verify", vault, "--strict")

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import independent
-from independent import Number
+import primitives
 from oracle_line import (
     ADOPTION,
     KEY_ADDED,
@@ -22,6 +21,7 @@ from oracle_line import (
     signed_by,
     text_of,
 )
+from primitives import Number
 
 
 @dataclass
@@ -89,7 +89,7 @@ def texts(value: Any) -> list[str] | None:
 
 
 def public_key(text: Any) -> bytes | None:
-    raw = independent.decode_base64(text, 32) if text_of(text) else None
+    raw = primitives.decode_base64(text, 32) if text_of(text) else None
     return raw if raw is not None and is_point(raw) else None
 
 
@@ -142,7 +142,7 @@ def policy_of(payload: Mapping[str, Any]) -> tuple[list[Key], str | None]:
             return [], "E300"
         if entry["algorithm"] != "Ed25519":
             return [], "E300"
-        if independent.key_id_of(raw) != key_id:
+        if primitives.key_id_of(raw) != key_id:
             return [], "E102"
         if any(each.key_id == key_id for each in found):
             return [], "E302"
@@ -160,7 +160,7 @@ def brought(line: Line) -> tuple[Key | None, str | None]:
     if promotion and key_id is None:
         key_id = text_of(payload.get("promoted_key_id"))
     roles, raw = texts(payload.get("roles")), public_key(payload.get(name))
-    times = time is not None and independent.READ_TIME.fullmatch(time)
+    times = time is not None and primitives.READ_TIME.fullmatch(time)
     if payload.get("algorithm") != "Ed25519" or roles is None or not times or key_id is None:
         return None, "E300"
     if promotion and not (
@@ -169,7 +169,7 @@ def brought(line: Line) -> tuple[Key | None, str | None]:
         return None, "E300"
     if raw is None:
         return None, "E300"
-    if independent.key_id_of(raw) != key_id:
+    if primitives.key_id_of(raw) != key_id:
         return None, "E102"
     key = Key(key_id, raw, payload[name], roles, ["all"], str(time))
     event_id = line.get("event_id")
@@ -380,7 +380,7 @@ class KeyJudge:
         """The keys that `keys.json` lists, as far as they are sound."""
         self.registry: dict[str, Any] | None = None
         try:
-            document = independent.parse(self.files[KEYS])
+            document = primitives.parse(self.files[KEYS])
         except (KeyError, ValueError, RecursionError):
             return
         if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
@@ -390,7 +390,7 @@ class KeyJudge:
             if not isinstance(entry, dict):
                 continue
             raw = public_key(entry.get("public_key_b64"))
-            if raw is None or independent.key_id_of(raw) != entry.get("key_id"):
+            if raw is None or primitives.key_id_of(raw) != entry.get("key_id"):
                 continue
             self.listed[entry["key_id"]] = Key(
                 entry["key_id"],
@@ -444,7 +444,7 @@ class KeyJudge:
             boundary = payload["trust_boundary_event_id"]
             if subject is None or text_of(payload.get("reason")) is None or time is None:
                 return "E300"
-            if not independent.READ_TIME.fullmatch(time):
+            if not primitives.READ_TIME.fullmatch(time):
                 return "E300"
             if boundary is not None and boundary not in seen:
                 return "E203"

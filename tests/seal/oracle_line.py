@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import independent
+import primitives
 import tree
-from independent import Number
+from primitives import Number
 
 LOG = "events/events.ndjson"
 KEYS = "identity/keys.json"
@@ -24,7 +24,7 @@ POLICIES = (
 MANIFEST, ROOT, SIGNATURE = "manifest.json", "merkle_root.txt", "manifest.sig"
 SEAL = (MANIFEST, ROOT, SIGNATURE)
 INTENT = ".provara-merge.json"
-KEYFILE = independent.KEYFILE
+KEYFILE = primitives.KEYFILE
 TEMPORARY = ".provara-tmp-"
 
 ADOPTION = "com.provara.vault.adopted"
@@ -115,13 +115,13 @@ def text_of(value: Any) -> str | None:
 def read_line(text: bytes) -> Line:
     broken = Line(text, None, ("E104",), False, False, (), b"")
     try:
-        value = independent.parse(text)
+        value = primitives.parse(text)
     except (ValueError, RecursionError):
         return broken
     if not isinstance(value, dict):
         return broken
     problems: list[str] = []
-    forms = dict(independent.forms(value))
+    forms = dict(primitives.forms(value))
     matching = [name for name, form in forms.items() if form == text]
     if not matching:
         problems.append("E104")
@@ -133,14 +133,14 @@ def read_line(text: bytes) -> Line:
     if not problems:
         # A canonical line is its own form: the bytes are those of the line without members.
         form = (matching or ["token-preserving"])[0]
-        render = independent.jcs if form == "jcs" else independent.token_preserving
-        new = independent.event_id_of(render(independent.without(value, "event_id", "sig")))
-        old = independent.event_id_of(
-            render(independent.without(value, "event_id", "sig", "actor_key_id"))
+        render = primitives.jcs if form == "jcs" else primitives.token_preserving
+        new = primitives.event_id_of(render(primitives.without(value, "event_id", "sig")))
+        old = primitives.event_id_of(
+            render(primitives.without(value, "event_id", "sig", "actor_key_id"))
         )
         own_id = value["event_id"] in (new, old)
         legacy = legacy or (own_id and value["event_id"] != new)
-        signed = (render(independent.without(value, "sig")),)
+        signed = (render(primitives.without(value, "sig")),)
         leaf = tree.leaf(text)
     return Line(text, value, tuple(problems), legacy, own_id, signed, leaf)
 
@@ -151,9 +151,9 @@ def field_problems(event: Mapping[str, Any]) -> list[str]:
     patterns: dict[str, tuple[re.Pattern[str] | None, str]] = {
         "type": (None, ""),
         "actor": (None, ""),
-        "actor_key_id": (independent.KEY_ID, "E102"),
-        "event_id": (independent.EVENT_ID, "E101"),
-        "timestamp_utc": (independent.READ_TIME, "E105"),
+        "actor_key_id": (primitives.KEY_ID, "E102"),
+        "event_id": (primitives.EVENT_ID, "E101"),
+        "timestamp_utc": (primitives.READ_TIME, "E105"),
         "sig": (None, ""),
     }
     for name, (pattern, code) in patterns.items():
@@ -163,10 +163,10 @@ def field_problems(event: Mapping[str, Any]) -> list[str]:
         elif pattern and not pattern.fullmatch(value):
             problems.append(code)
     kind = text_of(event.get("type"))
-    if kind and kind not in independent.CORE_TYPES and not custom_type(kind):
+    if kind and kind not in primitives.CORE_TYPES and not custom_type(kind):
         problems.append("E301")
     signature = text_of(event.get("sig"))
-    if signature and independent.decode_base64(signature, 64) is None:
+    if signature and primitives.decode_base64(signature, 64) is None:
         problems.append("E103")
     if not isinstance(event.get("payload"), dict):
         problems.append("E300")
@@ -174,7 +174,7 @@ def field_problems(event: Mapping[str, Any]) -> list[str]:
         problems.append("E300")
     elif event["prev_event_hash"] is not None:
         previous = text_of(event["prev_event_hash"])
-        if previous is None or not independent.EVENT_ID.fullmatch(previous):
+        if previous is None or not primitives.EVENT_ID.fullmatch(previous):
             problems.append("E101")
     logical = event.get("ts_logical")
     if logical is not None and not (
@@ -187,21 +187,21 @@ def field_problems(event: Mapping[str, Any]) -> list[str]:
     if seal is not None and not (text_of(seal) and SEAL_NAME.fullmatch(seal)):
         problems.append("E100")
     after = event.get("after")
-    if after is not None and not (text_of(after) and independent.EVENT_ID.fullmatch(after)):
+    if after is not None and not (text_of(after) and primitives.EVENT_ID.fullmatch(after)):
         problems.append("E101")
     return problems
 
 
 def custom_type(kind: str) -> bool:
-    if kind.upper() in independent.CORE_TYPES:
+    if kind.upper() in primitives.CORE_TYPES:
         return False
-    return bool(independent.CUSTOM_TYPE.fullmatch(kind))
+    return bool(primitives.CUSTOM_TYPE.fullmatch(kind))
 
 
 @functools.lru_cache(maxsize=400_000)
 def signature_holds(public: bytes, signature: str, message: bytes) -> bool:
-    raw = independent.decode_base64(signature, 64)
-    return raw is not None and independent.signature_holds(public, raw, message)
+    raw = primitives.decode_base64(signature, 64)
+    return raw is not None and primitives.signature_holds(public, raw, message)
 
 
 def signed_by(line: Line, public: bytes) -> bool:

@@ -7,9 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import independent
+import primitives
 import tree
-from independent import Number
 from oracle_keys import BRINGING, KeyJudge, brought, policy_of
 from oracle_line import (
     ADOPTION,
@@ -33,6 +32,7 @@ from oracle_line import (
     signed_by,
     text_of,
 )
+from primitives import Number
 
 
 class Judge(KeyJudge):
@@ -198,7 +198,7 @@ class Judge(KeyJudge):
             count, root = payload.get("file_count"), text_of(payload.get("files_root"))
             if not isinstance(count, Number) or not re.fullmatch(r"\d+", count) or root is None:
                 out.error("E300", where)
-            elif not independent.HEX_DIGEST.fullmatch(root):
+            elif not primitives.HEX_DIGEST.fullmatch(root):
                 out.error("E100", where)
         elif line.kind == ADOPTION:
             _, problem = policy_of(payload)
@@ -240,7 +240,7 @@ class Judge(KeyJudge):
                     continue
                 if bound is None:
                     out.warn("W012", f"line {at + 1}")
-                elif not (text_of(bound) and independent.HEX_DIGEST.fullmatch(bound)):
+                elif not (text_of(bound) and primitives.HEX_DIGEST.fullmatch(bound)):
                     out.error("E100", f"line {at + 1}")
                 redactions.setdefault(target, []).append(at)
         for at, line in enumerate(self.lines):
@@ -274,7 +274,7 @@ class Judge(KeyJudge):
         if set(payload) != TOMBSTONE or payload["redacted"] is not True or line.kind in KEPT:
             return False
         original = text_of(payload["original_payload_hash"])
-        if original is None or not independent.HEX_DIGEST.fullmatch(original):
+        if original is None or not primitives.HEX_DIGEST.fullmatch(original):
             return False
         redaction = next(
             (n for n in named if self.lines[n].get("event_id") == payload["redaction_event_id"]),
@@ -324,7 +324,7 @@ class Judge(KeyJudge):
             self.out.error("E302", path)
             return None
         try:
-            value = independent.parse(data)
+            value = primitives.parse(data)
         except (ValueError, RecursionError):
             self.out.error("E104", path)
             return None
@@ -346,7 +346,7 @@ class Judge(KeyJudge):
                 if name not in genesis:
                     out.error("E300", GENESIS)
             root = text_of(genesis.get("root_key_id"))
-            if root and not independent.KEY_ID.fullmatch(root):
+            if root and not primitives.KEY_ID.fullmatch(root):
                 out.error("E102", GENESIS)
             elif root and root not in self.listed:
                 out.error("E204", GENESIS)
@@ -413,7 +413,7 @@ class Judge(KeyJudge):
     def judge_checkpoint(self, path: str, data: bytes) -> None:
         out = self.out
         try:
-            value = independent.parse(data)
+            value = primitives.parse(data)
         except (ValueError, RecursionError):
             out.error("E104", path)
             return
@@ -438,7 +438,7 @@ class Judge(KeyJudge):
             return
         if out.marked and self.standing(signer, int(count)) != "counts":
             out.error("E202", path)
-        forms = [form for _, form in independent.forms(independent.without(value, "sig"))]
+        forms = [form for _, form in primitives.forms(primitives.without(value, "sig"))]
         if not any(signature_holds(public, value["sig"], form) for form in forms):
             out.error("E003", path)
         elif self.lines[int(count) - 1].get("event_id") != value["last_event_id"]:
@@ -452,8 +452,8 @@ class Judge(KeyJudge):
         """Carries an intent on, as the next writer would; whether that can be done."""
         try:
             text = self.files[INTENT]
-            intent = independent.parse(text)
-            if independent.jcs(intent) != text or intent["type"] != "provara_intent_v2":
+            intent = primitives.parse(text)
+            if primitives.jcs(intent) != text or intent["type"] != "provara_intent_v2":
                 return False
             seal = intent["seal"].encode()
             after = dict(self.files)
@@ -505,7 +505,7 @@ class Judge(KeyJudge):
 
     def root_of_signature(self) -> str | None:
         try:
-            return text_of(independent.parse(self.files[SIGNATURE])["merkle_root"])
+            return text_of(primitives.parse(self.files[SIGNATURE])["merkle_root"])
         except (KeyError, TypeError, ValueError):
             return None
 

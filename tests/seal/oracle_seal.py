@@ -7,8 +7,7 @@ import json
 import re
 from typing import Any
 
-import independent
-from independent import Number
+import primitives
 from oracle_keys import written
 from oracle_line import (
     CHECKPOINT,
@@ -25,6 +24,7 @@ from oracle_line import (
     text_of,
 )
 from oracle_log import Judge, digest
+from primitives import Number
 
 
 class SealJudge:
@@ -66,7 +66,7 @@ class SealJudge:
             out.error("E302", MANIFEST)
             return None
         try:
-            manifest = independent.parse(text)
+            manifest = primitives.parse(text)
         except (ValueError, RecursionError):
             out.error("E104", MANIFEST)
             return None
@@ -86,8 +86,8 @@ class SealJudge:
             out.error("E300", MANIFEST)
             return None
         try:
-            canonical = independent.jcs(manifest) == text
-        except independent.NotCanonicalError:
+            canonical = primitives.jcs(manifest) == text
+        except primitives.NotCanonicalError:
             canonical = False
         if not canonical:
             out.error("E104", MANIFEST)
@@ -104,9 +104,9 @@ class SealJudge:
             if not (isinstance(entry["size"], Number) and re.fullmatch(r"\d+", entry["size"])):
                 out.error("E300", MANIFEST)
                 return None
-            if not independent.HEX_DIGEST.fullmatch(entry["sha256"]):
+            if not primitives.HEX_DIGEST.fullmatch(entry["sha256"]):
                 out.error("E100", entry["path"])
-            if not independent.safe_path(entry["path"]):
+            if not primitives.safe_path(entry["path"]):
                 out.error("E302", entry["path"])
             if entry["path"] in (*SEAL, KEYFILE):
                 out.error("E302", entry["path"])
@@ -128,7 +128,7 @@ class SealJudge:
                 out.warn("W002", SIGNATURE)
             return None
         try:
-            value = independent.parse(text)
+            value = primitives.parse(text)
         except (ValueError, RecursionError):
             out.error("E104", SIGNATURE)
             return None
@@ -149,15 +149,15 @@ class SealJudge:
             },
             indent=2,
         )
-        self.our_form = text == independent.jcs(value) + b"\n"
+        self.our_form = text == primitives.jcs(value) + b"\n"
         if out.marked and not self.our_form and text != older.encode() + b"\n":
             out.error("E104", SIGNATURE)
             return None
         problems = {
             "E303": value["spec_version"] != "1.0",
-            "E102": not independent.KEY_ID.fullmatch(value["key_id"]),
-            "E100": not independent.HEX_DIGEST.fullmatch(value["merkle_root"]),
-            "E103": independent.decode_base64(value["sig"], 64) is None,
+            "E102": not primitives.KEY_ID.fullmatch(value["key_id"]),
+            "E100": not primitives.HEX_DIGEST.fullmatch(value["merkle_root"]),
+            "E103": primitives.decode_base64(value["sig"], 64) is None,
         }
         for code, wrong in problems.items():
             if wrong:
@@ -168,7 +168,7 @@ class SealJudge:
             listed = value["key_id"] in self.judge_of.listed
             out.error("E205" if out.marked and listed else "E204", SIGNATURE)
             return None
-        message = independent.jcs(independent.without(value, "sig"))
+        message = primitives.jcs(primitives.without(value, "sig"))
         if not signature_holds(public, value["sig"], message):
             out.error("E003", SIGNATURE)
             return None
@@ -330,7 +330,7 @@ class SealJudge:
         out.error("E008", ROOT)
 
     def is_some_sealed(self, root: str) -> bool:
-        manifest = independent.parse(self.files[MANIFEST])
+        manifest = primitives.parse(self.files[MANIFEST])
         base = [entry for entry in manifest["files"] if not derived(str(entry["path"]))]
         return any(root in self.sealed(base, number) for number in range(1, len(self.lines) + 1))
 
@@ -384,7 +384,7 @@ def derived(path: str) -> bool:
 
 @functools.lru_cache(maxsize=100_000)
 def entry_bytes(path: str, sha256: str, size: str) -> bytes:
-    return independent.jcs({"path": path, "sha256": sha256, "size": Number(size)})
+    return primitives.jcs({"path": path, "sha256": sha256, "size": Number(size)})
 
 
 def merkle(entries: list[dict[str, Any]]) -> str:
@@ -393,5 +393,5 @@ def merkle(entries: list[dict[str, Any]]) -> str:
         if len(entry) == 3:
             leaves.append(entry_bytes(str(entry["path"]), str(entry["sha256"]), str(entry["size"])))
         else:
-            leaves.append(independent.token_preserving(entry))
-    return independent.merkle_root(leaves)
+            leaves.append(primitives.token_preserving(entry))
+    return primitives.merkle_root(leaves)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import independent
+import primitives
 import tree
 from forge import Signer
 
@@ -27,7 +27,7 @@ GENESIS = "identity/genesis.json"
 MANIFEST, ROOT, SIGNATURE = "manifest.json", "merkle_root.txt", "manifest.sig"
 SEAL = (MANIFEST, ROOT, SIGNATURE)
 INTENT = ".provara-merge.json"
-KEYFILE = independent.KEYFILE
+KEYFILE = primitives.KEYFILE
 
 ADOPTION = "com.provara.vault.adopted"
 STATEMENT = "com.provara.vault.files"
@@ -52,7 +52,7 @@ class Clock:
 
 def canonical(value: Any) -> bytes:
     """RFC 8785 of a value whose numbers are integers."""
-    return independent.jcs(independent.parse(json.dumps(value).encode()))
+    return primitives.jcs(primitives.parse(json.dumps(value).encode()))
 
 
 def sha256(data: bytes) -> str:
@@ -65,7 +65,7 @@ def sha256(data: bytes) -> str:
 def make_event(signer: Signer, members: Mapping[str, Any]) -> dict[str, Any]:
     """Derives the id and signs. An id that is given stays."""
     event = {"actor_key_id": signer.key_id, **members}
-    event.setdefault("event_id", independent.event_id_of(canonical(event)))
+    event.setdefault("event_id", primitives.event_id_of(canonical(event)))
     event["sig"] = signer.sign(canonical(event))
     return event
 
@@ -97,7 +97,7 @@ def entries_of(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
 
 
 def root_of(entries: Iterable[Mapping[str, Any]]) -> str:
-    return independent.merkle_root([canonical(entry) for entry in entries])
+    return primitives.merkle_root([canonical(entry) for entry in entries])
 
 
 def manifest_text(entries: list[dict[str, Any]], time: str) -> bytes:
