@@ -43,9 +43,10 @@ import writing
 from attacking import Attacker, copy_of, foreign_of
 from forge import Signer
 from honest import Evidence, Executable, History, Owner, PaperOwner, checkpoint, evidence, live
+from names import ADOPTION, INTENT, KEYFILE, LOG
 from oracle_line import Verdict
 from support import installed_executable
-from writing import INTENT, KEYFILE, LOG, Files, joined, lines_of
+from writing import Files, joined, lines_of
 
 #: The classes, and what part of the runs each gets beside the first.
 CLASSES = ("current", "old", "copies", "revoked-null", "revoked-last", "revoked-old")
@@ -253,7 +254,7 @@ def scene_of(
     adoptions = [
         json.loads(line)["event_id"].encode()
         for line in lines_of(history.current[LOG])
-        if json.loads(line)["type"] == writing.ADOPTION
+        if json.loads(line)["type"] == ADOPTION
     ]
     return Scene(
         group,

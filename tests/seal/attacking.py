@@ -20,21 +20,22 @@ import tree
 import writing
 from forge import Signer
 from honest import History, PaperOwner, intent_between, live
-from oracle_keys import KeyJudge, written
-from writing import (
+from names import (
+    ADOPTION,
     INTENT,
+    KEY_ADDED,
     KEYFILE,
     KEYS,
     LOG,
     MANIFEST,
+    REDACTION,
     ROOT,
     SEAL,
     SIGNATURE,
-    Files,
-    joined,
-    lines_of,
-    make_event,
+    STATEMENT,
 )
+from oracle_keys import KeyJudge, written
+from writing import Files, joined, lines_of, make_event
 
 #: Later than every honest event.
 LATER = writing.Clock(10**15)
@@ -255,7 +256,7 @@ class Attacker:
                     },
                 ),
                 (
-                    writing.KEY_ADDED,
+                    KEY_ADDED,
                     {
                         "added_at_utc": time,
                         "algorithm": "Ed25519",
@@ -265,7 +266,7 @@ class Attacker:
                     },
                 ),
                 (
-                    writing.ADOPTION,
+                    ADOPTION,
                     {
                         "found": {
                             "event_count": len(self.lines),
@@ -291,7 +292,7 @@ class Attacker:
     def state_files(self) -> None:
         count, root = writing.files_root(self.files)
         payload = {"file_count": count, "files_root": root}
-        self.set_lines([*self.lines, self.event(writing.STATEMENT, payload)])
+        self.set_lines([*self.lines, self.event(STATEMENT, payload)])
 
     def edit_member(self) -> None:
         """Another value of one member; the id is derived anew, the signature is not good or own."""
@@ -340,7 +341,7 @@ class Attacker:
         lines, events, at = self.lines, self.events(), self.place()
         if at >= len(lines) or not events[at].get("event_id"):
             return
-        redactions = [e["event_id"] for e in events if e.get("type") == writing.REDACTION]
+        redactions = [e["event_id"] for e in events if e.get("type") == REDACTION]
         redaction = self.rng.choice([*redactions, "evt_" + "0" * 24])
         if self.rng.random() < 0.5:
             payload = {
@@ -350,7 +351,7 @@ class Attacker:
             }
             if self.rng.random() < 0.7:
                 payload["target_leaf_hash"] = tree.leaf(lines[at]).hex()
-            line = self.event(writing.REDACTION, payload)
+            line = self.event(REDACTION, payload)
             redaction = json.loads(line)["event_id"]
             lines.append(line)
         original = self.rng.choice([None, "0" * 64])

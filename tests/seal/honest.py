@@ -17,19 +17,20 @@ from typing import Any
 import tree
 import writing
 from forge import Signer
-from writing import (
+from names import (
+    ADOPTION,
     INTENT,
     KEYFILE,
     KEYS,
     LOG,
+    MANIFEST,
+    REDACTION,
+    ROOT,
     SEAL,
     SIGNATURE,
-    Clock,
-    Files,
-    Writer,
-    lines_of,
-    sha256,
+    STATEMENT,
 )
+from writing import Clock, Files, Writer, lines_of, sha256
 
 #: What a vault testifies to: the log, and every file but the seal and what follows from the log.
 #: Checkpoints follow from it, too: which of them lie there is not told by what was last sealed.
@@ -100,14 +101,14 @@ def steps_between(before: Files, after: Files) -> list[Files]:
     """The states in which some new lines are durable and nothing else has changed."""
     old, new = before[LOG], after[LOG]
     last = lines_of(new)[-1]
-    if json.loads(last)["type"] == writing.REDACTION:
+    if json.loads(last)["type"] == REDACTION:
         # What an append of the same event leaves until it is carried out, which W013 shows.
         return [{**before, LOG: old + last + b"\n"}, {**before, LOG: old + last}]
     if not new.startswith(old):
         return []
     found = []
     kinds = [json.loads(line)["type"] for line in lines_of(new)[len(lines_of(old)) :]]
-    if set(kinds) & {writing.STATEMENT, writing.REDACTION, writing.ADOPTION}:
+    if set(kinds) & {STATEMENT, REDACTION, ADOPTION}:
         return []
     at = old
     for line in lines_of(new[len(old) :]):
@@ -125,7 +126,7 @@ def intent_between(before: Files, after: Files) -> Files | None:
     """The intent that takes a vault from one state to the other, and the log that it stages."""
     changed = [
         path
-        for path in (LOG, KEYS, "policies/safety_policy.json", writing.MANIFEST, writing.ROOT)
+        for path in (LOG, KEYS, "policies/safety_policy.json", MANIFEST, ROOT)
         if before.get(path) != after.get(path)
     ]
     if not changed or SIGNATURE not in after:

@@ -9,18 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import primitives
-from oracle_line import (
-    ADOPTION,
-    KEY_ADDED,
-    KEYS,
-    LOG,
-    ROTATIONS,
-    Line,
-    Verdict,
-    read_line,
-    signed_by,
-    text_of,
-)
+from names import ADOPTION, KEY_ADDED, KEYS, LOG
+from oracle_line import ROTATIONS, Line, Verdict, read_line, signed_by, text_of
 from primitives import Number
 
 

@@ -10,28 +10,17 @@ from typing import Any
 
 import primitives
 import tree
+from names import ADOPTION, CLOSING, GENESIS, KEY_ADDED, REDACTION, STATEMENT
 from primitives import Number
 
-LOG = "events/events.ndjson"
-KEYS = "identity/keys.json"
-GENESIS = "identity/genesis.json"
 POLICIES = (
     "policies/safety_policy.json",
     "policies/sync_contract.json",
     "policies/retention_policy.json",
     "policies/ontology/perception_ontology_v1.json",
 )
-MANIFEST, ROOT, SIGNATURE = "manifest.json", "merkle_root.txt", "manifest.sig"
-SEAL = (MANIFEST, ROOT, SIGNATURE)
-INTENT = ".provara-merge.json"
-KEYFILE = primitives.KEYFILE
 TEMPORARY = ".provara-tmp-"
 
-ADOPTION = "com.provara.vault.adopted"
-STATEMENT = "com.provara.vault.files"
-KEY_ADDED = "com.provara.key.added"
-REDACTION = "com.provara.redaction"
-CLOSING = "com.provara.vault.seal"
 ROTATIONS = ("KEY_REVOCATION", "KEY_PROMOTION")
 #: What a redaction cannot replace.
 KEPT = {"GENESIS", *ROTATIONS, KEY_ADDED, ADOPTION, STATEMENT, REDACTION, CLOSING}

@@ -9,22 +9,24 @@ from typing import Any
 
 import primitives
 import tree
-from oracle_keys import BRINGING, KeyJudge, brought, policy_of
-from oracle_line import (
+from names import (
     ADOPTION,
-    CHECKPOINT,
     CLOSING,
     GENESIS,
     INTENT,
-    KEPT,
     KEYS,
     LOG,
     MANIFEST,
-    POLICIES,
     REDACTION,
     ROOT,
     SIGNATURE,
     STATEMENT,
+)
+from oracle_keys import BRINGING, KeyJudge, brought, policy_of
+from oracle_line import (
+    CHECKPOINT,
+    KEPT,
+    POLICIES,
     TOMBSTONE,
     Line,
     Verdict,

@@ -8,21 +8,9 @@ import re
 from typing import Any
 
 import primitives
+from names import INTENT, KEYFILE, KEYS, LOG, MANIFEST, ROOT, SEAL, SIGNATURE, STATEMENT
 from oracle_keys import written
-from oracle_line import (
-    CHECKPOINT,
-    INTENT,
-    KEYFILE,
-    KEYS,
-    LOG,
-    MANIFEST,
-    ROOT,
-    SEAL,
-    SIGNATURE,
-    STATEMENT,
-    signature_holds,
-    text_of,
-)
+from oracle_line import CHECKPOINT, signature_holds, text_of
 from oracle_log import Judge, digest
 from primitives import Number
 

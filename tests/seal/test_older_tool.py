@@ -14,12 +14,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import names
 import pytest
 import writing
 from forge import Signer
 from honest import Executable, Owner
+from names import ADOPTION, KEY_ADDED, KEYS, LOG, MANIFEST, REDACTION, SIGNATURE, STATEMENT
 from support import ROOT, installed_executable
-from writing import LOG, MANIFEST, SIGNATURE, Files, lines_of, read_from
+from writing import Files, lines_of, read_from
 
 VERSION = "1.0.3"
 #: What is found in every vault that the older tool appended to: its form of lines.
@@ -116,7 +118,7 @@ def test_it_verifies_what_we_write(pair: Pair) -> None:
         pair.old("verify")
         assert pair.ours() == set()
     kinds = {event["type"] for event in pair.events()}
-    assert {writing.STATEMENT, writing.ADOPTION, writing.REDACTION} <= kinds
+    assert {STATEMENT, ADOPTION, REDACTION} <= kinds
     assert any("seal" in event for event in pair.events())
 
 
@@ -130,9 +132,9 @@ def test_it_verifies_an_added_key(pair: Pair) -> None:
         "public_key_b64": added.entry()["public_key_b64"],
         "roles": ["attestation"],
     }
-    words = ["--type", writing.KEY_ADDED, "--allow-unregistered", "--data", json.dumps(payload)]
+    words = ["--type", KEY_ADDED, "--allow-unregistered", "--data", json.dumps(payload)]
     pair.owner.run("append", pair.vault, *words, *pair.owner.signed())
-    keys = json.loads(pair.files[writing.KEYS])["keys"]
+    keys = json.loads(pair.files[KEYS])["keys"]
     assert [key.get("addition_event_id") for key in keys] == [
         None,
         None,
@@ -156,7 +158,7 @@ def test_what_it_appends_is_provable(pair: Pair) -> None:
     pair.old_append()
     after = pair.files
     assert after[SIGNATURE] == before[SIGNATURE]
-    assert after[writing.KEYS] == before[writing.KEYS]
+    assert after[KEYS] == before[KEYS]
     assert after[LOG].startswith(before[LOG])
     assert pair.ours() == {"PROVARA_W001", "PROVARA_W014", *FORM}
     # Our next append goes on, and seals it.
@@ -206,7 +208,7 @@ def test_its_manifest_of_an_unchanged_vault(pair: Pair) -> None:
     """It writes the list anew, with another time."""
     before = pair.files
     pair.old("manifest")
-    assert pair.files[writing.ROOT] == before[writing.ROOT]
+    assert pair.files[names.ROOT] == before[names.ROOT]
     assert pair.files[MANIFEST] != before[MANIFEST]
     assert pair.ours() == {"PROVARA_W001"}
     pair.owner.append("alice")

@@ -21,6 +21,7 @@ import pytest
 import tree
 import writing
 from forge import Signer
+from names import KEYS, LOG, SIGNATURE
 from oracle_log import Judge
 from writing import Files, Writer
 
@@ -87,16 +88,16 @@ def test_leaves_and_roots_of_the_vectors() -> None:
 
 def test_the_oracle_finds_the_leaves_of_the_vectors() -> None:
     """The lines of the vectors are a log: which of them is a tombstone follows from them."""
-    judged = Judge({writing.LOG: writing.joined(line.encode() for line in VECTORS["lines"])})
+    judged = Judge({LOG: writing.joined(line.encode() for line in VECTORS["lines"])})
     judged.judge()
     assert [leaf.hex() for leaf in judged.leaves()] == VECTORS["leaves"]
 
 
 @pytest.mark.parametrize(
-    "module", ["oracle", "oracle_line", "oracle_keys", "oracle_log", "oracle_seal", "tree"]
+    "module", ["oracle", "oracle_line", "oracle_keys", "oracle_log", "oracle_seal", "names", "tree"]
 )
 def test_it_imports_nothing_of_the_project(module: str) -> None:
-    """Nor does it share anything with the writer that it is tried on."""
+    """Nor does it share more than names with the writer that it is tried on."""
     parsed = ast.parse(Path(sys.modules[module].__file__ or "").read_text())
     imported = set()
     for each in ast.walk(parsed):
@@ -105,7 +106,7 @@ def test_it_imports_nothing_of_the_project(module: str) -> None:
         elif isinstance(each, ast.ImportFrom):
             imported.add(str(each.module).split(".")[0])
     own = {name for name in imported if name.startswith("oracle")}
-    assert imported - set(sys.stdlib_module_names) - own <= {"primitives", "tree"}
+    assert imported - set(sys.stdlib_module_names) - own <= {"names", "primitives", "tree"}
 
 
 # ----------------------------------------------------------------- judged vaults
@@ -146,7 +147,7 @@ def everything() -> Writer:
     writer.batch([("bob", {"b": 1}), ("carol", {"c": 1}), ("bob", {"b": 2})])
     writer.state_files({"artifacts/a.bin": b"artifact"})
     target = writer.append("bob", {"secret": "é"})
-    lines = writing.lines_of(writer.files[writing.LOG])
+    lines = writing.lines_of(writer.files[LOG])
     writer.redact(target, tree.leaf(lines[-1]).hex())
     writer.add_key(ADDED, ROOT_KEY, "attestation")
     writer.append("dora", {"d": 1}, ADDED)
@@ -198,29 +199,29 @@ def sealed_by(change: Change, signer: Signer) -> Change:
 
 def drop_line(number: int) -> Change:
     def change(files: Files) -> None:
-        lines = writing.lines_of(files[writing.LOG])
+        lines = writing.lines_of(files[LOG])
         del lines[number]
-        files[writing.LOG] = writing.joined(lines)
+        files[LOG] = writing.joined(lines)
 
     return change
 
 
 def list_key(signer: Signer) -> Change:
     def change(files: Files) -> None:
-        document = json.loads(files[writing.KEYS])
+        document = json.loads(files[KEYS])
         document["keys"].append(signer.entry())
-        files[writing.KEYS] = (json.dumps(document, indent=2) + "\n").encode()
+        files[KEYS] = (json.dumps(document, indent=2) + "\n").encode()
 
     return change
 
 
 def edit_tombstone(old: bytes, new: bytes) -> Change:
     def change(files: Files) -> None:
-        lines = writing.lines_of(files[writing.LOG])
+        lines = writing.lines_of(files[LOG])
         at = next(i for i, line in enumerate(lines) if b'"redacted":true' in line)
         assert old in lines[at]
         lines[at] = lines[at].replace(old, new)
-        files[writing.LOG] = writing.joined(lines)
+        files[LOG] = writing.joined(lines)
 
     return change
 
@@ -242,7 +243,7 @@ def put(path: str, data: bytes) -> Change:
 FORGERIES: dict[str, tuple[Change, str]] = {
     "the last line dropped": (relisted(drop_line(-1)), "E015"),
     "an actor's only event dropped": (relisted(drop_line(4)), "E015"),
-    "seal removed": (without(writing.SIGNATURE), "E014"),
+    "seal removed": (without(SIGNATURE), "E014"),
     "sealed by a listed key": (sealed_by(list_key(STRANGER), STRANGER), "E205"),
     "sealed by the revoked key": (sealed_by(lambda files: None, ROOT_KEY), "E202"),
     "a key listed": (relisted(list_key(STRANGER)), "E302"),

@@ -18,21 +18,24 @@ from typing import Any
 import primitives
 import tree
 from forge import Signer
+from names import (
+    ADOPTION,
+    GENESIS,
+    INTENT,
+    KEY_ADDED,
+    KEYFILE,
+    KEYS,
+    LOG,
+    MANIFEST,
+    REDACTION,
+    ROOT,
+    SEAL,
+    SIGNATURE,
+    STATEMENT,
+)
 
 Files = dict[str, bytes]
 
-LOG = "events/events.ndjson"
-KEYS = "identity/keys.json"
-GENESIS = "identity/genesis.json"
-MANIFEST, ROOT, SIGNATURE = "manifest.json", "merkle_root.txt", "manifest.sig"
-SEAL = (MANIFEST, ROOT, SIGNATURE)
-INTENT = ".provara-merge.json"
-KEYFILE = primitives.KEYFILE
-
-ADOPTION = "com.provara.vault.adopted"
-STATEMENT = "com.provara.vault.files"
-KEY_ADDED = "com.provara.key.added"
-REDACTION = "com.provara.redaction"
 NOTE = "com.acme.note.taken"
 
 EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)
