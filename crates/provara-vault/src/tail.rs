@@ -180,22 +180,12 @@ fn encode(out: &mut Encoder, state: &Kept<'_>) {
     }
 }
 
-/// The kinds of key events, by their numbers in the cache.
-const KINDS: [KeyEventKind; 5] = [
-    KeyEventKind::Genesis,
-    KeyEventKind::Adoption,
-    KeyEventKind::Promotion,
-    KeyEventKind::Addition,
-    KeyEventKind::Revocation,
-];
-
 fn encode_key_event(out: &mut Encoder, event: &KeyEvent, offset: u64) {
-    let kind = KINDS.iter().position(|kind| *kind == event.kind);
     out.u64(offset);
     out.u64(event.number);
     out.raw(&event.id.0);
     out.raw(&event.signer.0);
-    out.u8(kind.expect("every kind is there") as u8);
+    out.u8(event.kind.number());
     out.sized(&token_preserving(&event.payload));
     // What nobody checked stays so.
     let proof = event.proof.as_ref();
@@ -209,7 +199,7 @@ fn decode_key_event(from: &mut Decoder<'_>) -> Option<(KeyEvent, u64)> {
     let number = from.u64()?;
     let id = EventId(from.array()?);
     let signer = KeyId(from.array()?);
-    let kind = *KINDS.get(usize::from(from.u8()?))?;
+    let kind = KeyEventKind::of_number(from.u8()?)?;
     let payload = json::parse(from.sized()?).ok()?.into_owned();
     let proven = from.u8()? != 0;
     let signed = from.sized()?.to_vec();

@@ -33,6 +33,29 @@ impl KeyEventKind {
             _ => return None,
         })
     }
+
+    /// Every kind, at the place that is its number.
+    const NUMBERED: [Self; 5] = [
+        Self::Genesis,
+        Self::Adoption,
+        Self::Promotion,
+        Self::Addition,
+        Self::Revocation,
+    ];
+
+    /// Its number in what is kept of a log: the record of a verification and the tail cache. A number never
+    /// comes to mean another kind.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        let number = Self::NUMBERED.iter().position(|kind| *kind == self);
+        number.expect("every kind is listed") as u8
+    }
+
+    /// The kind with this [`KeyEventKind::number`].
+    #[must_use]
+    pub fn of_number(number: u8) -> Option<Self> {
+        Self::NUMBERED.get(usize::from(number)).copied()
+    }
 }
 
 /// A signature that is still to be checked, and what it is over.

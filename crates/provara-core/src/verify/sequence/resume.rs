@@ -216,7 +216,7 @@ impl Sequencer {
             out.u64(event.number);
             out.raw(&event.id.0);
             out.raw(&event.signer.0);
-            out.raw(&[kind_number(event.kind)]);
+            out.raw(&[event.kind.number()]);
             let payload = token_preserving(&event.payload);
             out.u64(payload.len() as u64);
             out.raw(&payload);
@@ -248,7 +248,7 @@ impl Sequencer {
                 number: from.u64()?,
                 id: EventId(from.array()?),
                 signer: KeyId(from.array()?),
-                kind: kind_of(from.array::<1>()?[0])?,
+                kind: KeyEventKind::of_number(from.array::<1>()?[0])?,
                 payload: json::parse(from.sized()?).ok()?.into_owned(),
                 proof: None,
             })
@@ -282,24 +282,6 @@ impl Sequencer {
         }
         self.unindexed = false;
     }
-}
-
-/// The kinds of key events, by their numbers.
-const KINDS: [KeyEventKind; 5] = [
-    KeyEventKind::Genesis,
-    KeyEventKind::Adoption,
-    KeyEventKind::Promotion,
-    KeyEventKind::Addition,
-    KeyEventKind::Revocation,
-];
-
-fn kind_number(kind: KeyEventKind) -> u8 {
-    let number = KINDS.iter().position(|known| *known == kind);
-    number.expect("every kind is listed") as u8
-}
-
-fn kind_of(number: u8) -> Option<KeyEventKind> {
-    KINDS.get(usize::from(number)).copied()
 }
 
 /// Little-endian, lengths before texts, a byte before what may be absent.
