@@ -6,7 +6,7 @@ use std::fs;
 
 use common::{Fixture, codes, copy, note, picture, remove_seal, request, rotation, verifies};
 use provara_core::id::KeyId;
-use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
+use provara_core::keys::{Keyfile, SigningKey};
 use provara_vault::{
     AdoptOptions, AdoptRefusal, FoundSeal, KeyOrigin, MergeOptions, MergeRefusal, Vault,
     VaultError, VerifyOptions,
@@ -21,13 +21,7 @@ fn adopt(fixture: &Fixture) -> Result<provara_vault::AdoptReceipt, VaultError> {
 
 /// Lists a key as whoever can write files can, and makes everything else fit.
 fn list_key(vault: &Vault, key: &SigningKey, seal: &SigningKey) {
-    let path = vault.path().join(KEYS);
-    let mut registry = KeyRegistry::parse(&fs::read(&path).unwrap()).unwrap();
-    let mut entry = registry.keys[0].clone();
-    entry.key_id = key.key_id();
-    entry.public_key = key.public();
-    registry.keys.push(entry);
-    fs::write(&path, registry.to_json()).unwrap();
+    common::list_key(vault, key);
     common::reseal(vault, seal);
 }
 

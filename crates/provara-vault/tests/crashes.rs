@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::crash::{Change, Disk, Files, Random, Recording, below, files_of};
+use common::crash::{Change, Disk, Files, Random, Recording, below, files_of, place};
 use common::{Fixture, note, request};
 use provara_core::keys::{Keyfile, SigningKey};
 use provara_vault::layer::FileLayer;
@@ -146,26 +146,7 @@ fn recover(
     keyfile: &Keyfile,
     repair: bool,
 ) -> Result<(), String> {
-    // In memory where there is such a directory: nothing here needs to be durable.
-    let memory = Path::new("/dev/shm");
-    let place = if memory.is_dir() {
-        memory.to_owned()
-    } else {
-        std::env::temp_dir()
-    };
-    let directory = tempfile::tempdir_in(place).unwrap();
-    let root = directory.path().join("vault");
-    for empty in ["artifacts/cas", "state"] {
-        fs::create_dir_all(root.join(empty)).unwrap();
-    }
-    for (path, bytes) in files {
-        fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
-        fs::write(root.join(path), bytes).unwrap();
-    }
-    let vault = Vault::open(&root)
-        .unwrap()
-        .with_layer(Arc::new(Recording::default()))
-        .with_state_directory(directory.path().join("state"));
+    let (_directory, vault) = place(files);
     let verify = || {
         let options = VerifyOptions {
             strict: true,

@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::crash::{Change, Disk, Files, Recording, below, files_of};
-use common::{Fixture, codes, copy, note, picture, strict, verifies};
+use common::crash::{Change, Disk, Files, Recording, below, files_of, place};
+use common::{Fixture, codes, copy, list_key, note, picture, strict, verifies};
 use provara_core::canonical::jcs;
 use provara_core::finding::{Report, Severity};
 use provara_core::id::Digest;
@@ -30,28 +30,6 @@ fn recorded(vault: &Vault, operation: impl FnOnce(&Vault)) -> (Files, Vec<Change
     operation(&vault.clone().with_layer(layer.clone()));
     let changes = std::mem::take(&mut layer.0.lock().unwrap().changes);
     (start, below(changes, vault.path()))
-}
-
-/// Puts files in a place of their own.
-fn place(files: &Files) -> (tempfile::TempDir, Vault) {
-    let memory = Path::new("/dev/shm");
-    let directory = match memory.is_dir() {
-        true => tempfile::tempdir_in(memory).unwrap(),
-        false => tempfile::tempdir().unwrap(),
-    };
-    let root = directory.path().join("vault");
-    for empty in ["artifacts/cas", "state"] {
-        fs::create_dir_all(root.join(empty)).unwrap();
-    }
-    for (path, bytes) in files {
-        fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
-        fs::write(root.join(path), bytes).unwrap();
-    }
-    let vault = Vault::open(&root)
-        .unwrap()
-        .with_layer(Arc::new(Recording::default()))
-        .with_state_directory(directory.path().join("state"));
-    (directory, vault)
 }
 
 fn errors(report: &Report) -> Vec<String> {
@@ -324,15 +302,7 @@ fn an_intent_by_nobody_of_the_vault_brings_nothing_about() {
     let stranger = SigningKey::from_seed(&[77; 32]);
     let own = Keyfile::new(vec![stranger.clone()]);
     type Edit = fn(&Vault, &SigningKey);
-    let list_own_key: Edit = |vault, key| {
-        let path = vault.path().join("identity/keys.json");
-        let mut registry = KeyRegistry::parse(&fs::read(&path).unwrap()).unwrap();
-        let mut entry = registry.keys[0].clone();
-        entry.key_id = key.key_id();
-        entry.public_key = key.public();
-        registry.keys.push(entry);
-        fs::write(&path, registry.to_json()).unwrap();
-    };
+    let list_own_key: Edit = list_key;
     let cut_an_event: Edit = |vault, _| {
         let log = fs::read_to_string(vault.log_path()).unwrap();
         let lines: Vec<_> = log.split_inclusive('\n').collect();

@@ -272,13 +272,7 @@ fn nothing_comes_from_a_vault_that_does_not_verify_or_is_another() {
 /// Adds a key to the `keys.json` of `vault` by hand, as its owner can, and signs with it.
 fn with_own_key(vault: &Vault, keyfile: &Keyfile) -> (SigningKey, Keyfile) {
     let key = SigningKey::from_seed(&[77; 32]);
-    let path = vault.path().join("identity/keys.json");
-    let mut registry = provara_core::keys::KeyRegistry::parse(&fs::read(&path).unwrap()).unwrap();
-    let mut entry = registry.keys[0].clone();
-    entry.key_id = key.key_id();
-    entry.public_key = key.public();
-    registry.keys.push(entry);
-    fs::write(&path, registry.to_json()).unwrap();
+    common::list_key(vault, &key);
     common::reseal(vault, &keyfile.keys()[0]);
     (key.clone(), Keyfile::new(vec![key]))
 }

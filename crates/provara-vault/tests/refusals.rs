@@ -5,7 +5,9 @@ mod common;
 
 use std::fs;
 
-use common::{Fixture, codes, note, picture, request, reseal, rotation, verifies};
+use common::{
+    Fixture, codes, edit_keys, list_key, note, picture, request, reseal, rotation, verifies,
+};
 use provara_core::id::Digest;
 use provara_core::json::{self, Value};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
@@ -36,13 +38,6 @@ fn refused(vault: &Vault, keyfile: &Keyfile) -> VaultError {
 
 fn both() -> [Fixture; 2] {
     [Fixture::with_quorum(), Fixture::unmarked(true)]
-}
-
-fn edit_keys(vault: &Vault, edit: impl FnOnce(&mut KeyRegistry)) {
-    let path = vault.path().join("identity/keys.json");
-    let mut registry = KeyRegistry::parse(&fs::read(&path).unwrap()).unwrap();
-    edit(&mut registry);
-    fs::write(&path, registry.to_json()).unwrap();
 }
 
 fn stranger() -> SigningKey {
@@ -107,12 +102,7 @@ fn a_seal_by_a_key_that_is_none_of_the_vault() {
 #[test]
 fn a_key_that_somebody_listed_in_a_marked_vault() {
     let fixture = Fixture::with_quorum();
-    edit_keys(&fixture.vault, |registry| {
-        let mut entry = registry.keys[0].clone();
-        entry.key_id = stranger().key_id();
-        entry.public_key = stranger().public();
-        registry.keys.push(entry);
-    });
+    list_key(&fixture.vault, &stranger());
     for key in [&stranger(), &fixture.keyfile.keys()[0]] {
         reseal(&fixture.vault, key);
         let error = refused(&fixture.vault, &fixture.keyfile).to_string();
@@ -193,12 +183,7 @@ fn a_mark_that_is_gone() {
     let log = [fixture.log(), format!("{}\n", receipt.event_json).into()].concat();
     fs::write(fixture.vault.log_path(), log).unwrap();
     let key = marked.keyfile.keys()[0].clone();
-    edit_keys(&fixture.vault, |registry| {
-        let mut entry = registry.keys[0].clone();
-        entry.key_id = key.key_id();
-        entry.public_key = key.public();
-        registry.keys.push(entry);
-    });
+    list_key(&fixture.vault, &key);
     reseal(&fixture.vault, &fixture.keyfile.keys()[0]);
     let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
     assert!(codes(&report).contains(&"PROVARA_E206".to_owned()));

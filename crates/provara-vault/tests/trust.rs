@@ -6,7 +6,9 @@ mod common;
 use std::fs;
 
 use common::disk::{EIO, Failing};
-use common::{Fixture, codes, copy, note, picture, rotation, verifies};
+use common::{
+    Fixture, add_key, codes, copy, edit_keys, list_key, note, picture, rotation, verifies,
+};
 use provara_core::canonical::jcs;
 use provara_core::json::{self, Value};
 use provara_core::keys::{KeyRegistry, KeyStatus, Keyfile, SigningKey};
@@ -30,22 +32,6 @@ fn write(vault: &Vault, files: &[(String, Vec<u8>)]) {
     for (file, content) in files {
         fs::write(vault.path().join(file), content).unwrap();
     }
-}
-
-/// Changes `keys.json` as a person with an editor does.
-fn edit_keys(vault: &Vault, edit: impl FnOnce(&mut KeyRegistry)) {
-    let path = vault.path().join(KEYS);
-    let mut registry = KeyRegistry::parse(&fs::read(&path).unwrap()).unwrap();
-    edit(&mut registry);
-    fs::write(&path, registry.to_json()).unwrap();
-}
-
-/// Adds a key of the same roles as the first.
-fn add_key(registry: &mut KeyRegistry, key: &SigningKey) {
-    let mut entry = registry.keys[0].clone();
-    entry.key_id = key.key_id();
-    entry.public_key = key.public();
-    registry.keys.push(entry);
 }
 
 #[track_caller]
@@ -149,7 +135,7 @@ fn without_a_mark_too_a_writer_goes_on_from_every_state_that_a_rotation_leaves()
         for taken_in in 0..=2 {
             let fixture = Fixture::unmarked(true);
             if listed {
-                edit_keys(&fixture.vault, |registry| add_key(registry, &new));
+                list_key(&fixture.vault, &new);
                 common::reseal(&fixture.vault, &fixture.keyfile.keys()[0]);
             }
             let [seals, keys] = rotated(&fixture, &new);
@@ -249,7 +235,7 @@ fn an_intent_lets_no_key_in() {
     let fixture = Fixture::unmarked(false);
     let stranger = SigningKey::from_seed(&[77; 32]);
     let forged = copy(&fixture.vault, &fixture.outside().join("forged"));
-    edit_keys(&forged, |registry| add_key(registry, &stranger));
+    list_key(&forged, &stranger);
     let own = Keyfile::new(vec![stranger]);
     common::reseal(&forged, &own.keys()[0]);
     forged.append(&note("intruder", "hello"), &own).unwrap();
@@ -270,7 +256,7 @@ fn an_intent_lets_no_key_in() {
     // A seal of the vault's own key over the same is one that it let in itself.
     let fixture = Fixture::unmarked(false);
     let trusting = copy(&fixture.vault, &fixture.outside().join("trusting"));
-    edit_keys(&trusting, |registry| add_key(registry, &own.keys()[0]));
+    list_key(&trusting, &own.keys()[0]);
     common::reseal(&trusting, &fixture.keyfile.keys()[0]);
     interrupt(&fixture.vault, &trusting);
     fixture
@@ -324,7 +310,7 @@ fn a_merge_does_not_sign_with_a_key_that_it_only_begins_to_trust() {
     let fixture = Fixture::unmarked(false);
     let other = copy(&fixture.vault, &fixture.outside().join("other"));
     let stranger = SigningKey::from_seed(&[77; 32]);
-    edit_keys(&other, |registry| add_key(registry, &stranger));
+    list_key(&other, &stranger);
     common::reseal(&other, &fixture.keyfile.keys()[0]);
     let own = Keyfile::new(vec![stranger.clone()]);
     other.append(&note("there", "1"), &own).unwrap();

@@ -5,8 +5,9 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use provara_vault::Vault;
 use provara_vault::layer::{FileLayer, SystemFiles, Temporary};
 
 const SECTOR: usize = 512;
@@ -265,6 +266,29 @@ pub fn files_of(vault: &Path) -> Files {
         .filter(|(path, _, _)| path.is_file())
         .map(|(path, _, bytes)| (path.strip_prefix(vault).unwrap().to_owned(), bytes))
         .collect()
+}
+
+/// Puts files in a place of their own, in memory where there is such a directory: nothing here needs to be
+/// durable.
+pub fn place(files: &Files) -> (tempfile::TempDir, Vault) {
+    let memory = Path::new("/dev/shm");
+    let directory = match memory.is_dir() {
+        true => tempfile::tempdir_in(memory).unwrap(),
+        false => tempfile::tempdir().unwrap(),
+    };
+    let root = directory.path().join("vault");
+    for empty in ["artifacts/cas", "state"] {
+        fs::create_dir_all(root.join(empty)).unwrap();
+    }
+    for (path, bytes) in files {
+        fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+        fs::write(root.join(path), bytes).unwrap();
+    }
+    let vault = Vault::open(&root)
+        .unwrap()
+        .with_layer(Arc::new(Recording::default()))
+        .with_state_directory(directory.path().join("state"));
+    (directory, vault)
 }
 
 /// The changes, with paths relative to `root`.

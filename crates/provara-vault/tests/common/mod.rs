@@ -13,7 +13,7 @@ use provara_core::event::Draft;
 use provara_core::finding::Report;
 use provara_core::id::{Digest, KeyId};
 use provara_core::json;
-use provara_core::keys::{Keyfile, SigningKey};
+use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
 use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
 use provara_vault::{
     AppendRequest, InitOptions, InitReceipt, Vault, VaultError, VerifyOptions, init, layout,
@@ -135,6 +135,27 @@ impl Fixture {
     pub fn file(&self, path: &str) -> PathBuf {
         self.vault.path().join(path)
     }
+}
+
+/// Changes `keys.json` by hand, as whoever can write files can; the seal is not made anew.
+pub fn edit_keys(vault: &Vault, edit: impl FnOnce(&mut KeyRegistry)) {
+    let path = vault.path().join(layout::KEYS);
+    let mut registry = KeyRegistry::parse(&fs::read(&path).unwrap()).unwrap();
+    edit(&mut registry);
+    fs::write(&path, registry.to_json()).unwrap();
+}
+
+/// Adds a key with the roles of the first.
+pub fn add_key(registry: &mut KeyRegistry, key: &SigningKey) {
+    let mut entry = registry.keys[0].clone();
+    entry.key_id = key.key_id();
+    entry.public_key = key.public();
+    registry.keys.push(entry);
+}
+
+/// Adds a key to `keys.json` by hand, as [`edit_keys`] does.
+pub fn list_key(vault: &Vault, key: &SigningKey) {
+    edit_keys(vault, |registry| add_key(registry, key));
 }
 
 /// Makes the seal anew over whatever stands there, by any key: what nobody but an attacker, or another tool,
