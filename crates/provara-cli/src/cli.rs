@@ -171,6 +171,20 @@ pub(crate) struct JsonArg {
     pub(crate) json: bool,
 }
 
+/// What a command takes that asks before it signs what cannot be taken back.
+#[derive(Args, Debug)]
+pub(crate) struct AskingArgs {
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+
+    #[command(flatten)]
+    pub(crate) json: JsonArg,
+}
+
 pub(crate) fn key_id(text: &str) -> Result<provara_core::id::KeyId, String> {
     text.parse()
         .map_err(|_| "a key id is 'bp1_' and 16 lower-case hex digits".to_owned())

@@ -7,7 +7,7 @@ use provara_core::id::KeyId;
 use provara_core::keys::KeyStatus;
 use provara_vault::{AdoptOptions, FoundSeal, FoundState, KeyOrigin};
 
-use crate::cli::{JsonArg, KeyArgs, VaultArg, key_id};
+use crate::cli::{AskingArgs, VaultArg, key_id};
 use crate::commands::verify::counted;
 use crate::error::vault_failure;
 use crate::failure::Failure;
@@ -46,38 +46,31 @@ pub(crate) struct AdoptArgs {
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
 
-    /// Do not ask
-    #[arg(long, short = 'y')]
-    yes: bool,
-
     #[command(flatten)]
-    key: KeyArgs,
-
-    #[command(flatten)]
-    json: JsonArg,
+    asking: AskingArgs,
 }
 
 pub(crate) fn run(args: &AdoptArgs) -> Result<(), Failure> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
-    let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
+    let keyfile = vault::keyfile(&vault, args.asking.key.keyfile.as_deref())?;
     let options = AdoptOptions {
         trust: args.trust.clone(),
         actor: Some(vault::actor(args.actor.as_deref())?),
-        key_id: args.key.key_id,
+        key_id: args.asking.key.key_id,
     };
     let found = vault.look().map_err(|error| vault_failure(error, path))?;
-    if !args.json.json {
+    if !args.asking.json.json {
         out::diagnostic(text(&found, path).trim_end());
     }
     let question = "Is all of this as it should be, and are these keys the vault's?";
-    out::confirm(question, args.yes)?;
+    out::confirm(question, args.asking.yes)?;
     let receipt = vault
         .adopt(&keyfile, &options)
         .map_err(|error| vault_failure(error, path))?;
     receipt.notes.iter().for_each(|text| out::note(text));
     let done = format!("the vault '{}' was adopted", path.display());
-    if args.json.json {
+    if args.asking.json.json {
         return out::receipt_json(&done, &receipt);
     }
     let keys = receipt.adopted_keys.iter().map(KeyId::to_string);

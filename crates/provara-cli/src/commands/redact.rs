@@ -4,7 +4,7 @@ use clap::Args;
 use provara_core::id::EventId;
 use provara_vault::RedactOptions;
 
-use crate::cli::{JsonArg, KeyArgs, VaultArg};
+use crate::cli::{AskingArgs, VaultArg};
 use crate::error::vault_failure;
 use crate::failure::Failure;
 use crate::out::{self, GOOD};
@@ -48,15 +48,8 @@ pub(crate) struct RedactArgs {
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
 
-    /// Do not ask
-    #[arg(long, short = 'y')]
-    yes: bool,
-
     #[command(flatten)]
-    key: KeyArgs,
-
-    #[command(flatten)]
-    json: JsonArg,
+    asking: AskingArgs,
 }
 
 fn event_id(text: &str) -> Result<EventId, String> {
@@ -67,26 +60,26 @@ fn event_id(text: &str) -> Result<EventId, String> {
 pub(crate) fn run(args: &RedactArgs) -> Result<(), Failure> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
-    let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
+    let keyfile = vault::keyfile(&vault, args.asking.key.keyfile.as_deref())?;
     let options = RedactOptions {
         reason: args.reason.clone(),
         detail: args.detail.clone(),
         authority: args.authority.clone(),
         actor: Some(vault::actor(args.actor.as_deref())?),
-        key_id: args.key.key_id,
+        key_id: args.asking.key.key_id,
     };
     let question = format!(
         "Erase the payload of {} in {} for good?",
         args.event_id,
         out::clean(&path.to_string_lossy())
     );
-    out::confirm(&question, args.yes)?;
+    out::confirm(&question, args.asking.yes)?;
     let receipt = vault
         .redact(args.event_id, &keyfile, &options)
         .map_err(|error| vault_failure(error, path))?;
     receipt.notes.iter().for_each(|text| out::note(text));
     let done = format!("the payload of {} is gone", receipt.target_event_id);
-    if args.json.json {
+    if args.asking.json.json {
         return out::receipt_json(&done, &receipt);
     }
     out::receipt(
