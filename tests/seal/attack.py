@@ -40,7 +40,8 @@ from pathlib import Path
 
 import oracle
 import writing
-from attacking import Attacker, copy_of, foreign_of
+from attacker import Attacker
+from attacking import carry_out, copy_of, foreign_of
 from forge import Signer
 from honest import Evidence, Executable, History, Owner, PaperOwner, checkpoint, evidence, live
 from names import ADOPTION, INTENT, KEYFILE, LOG
@@ -294,7 +295,7 @@ def run_scene(
         bench = Bench(executable, place)
         honest_states(scene, bench, tally, seed)
         for number, attacker in zip(range(count), attacks(scene, rng), strict=False):
-            files = attacker.attack()
+            files = carry_out(attacker)
             judged = oracle.judge(files, scene.genuine)
             report = bench.verify(files) if executable else of_oracle(judged)
             outcome = classify(scene, files, report, judged)
