@@ -375,6 +375,10 @@ fn tombstones_need_their_redaction() {
     );
     assert_eq!(log.found(), []);
     assert_eq!(log.verdict().redactions.len(), 1);
+    let notes = log.verdict().notes;
+    let unbound = |note: &String| note.ends_with("no signature proves anything of those lines: 1");
+    assert!(notes.iter().any(unbound), "{notes:?}");
+    assert!(!notes.iter().any(|note| note.contains("vouch")));
 
     let mut other = Log::new();
     let wrong = redacted(&mut other, Log::new().ids[2]);

@@ -10,6 +10,7 @@ use crate::mark::may_sign;
 use crate::verify::LOG;
 use crate::verify::line::Problem;
 
+use super::redaction::Accepted;
 use super::{LogVerdict, NO_KEY, Place, Seen, Sequencer};
 
 impl Seen {
@@ -33,7 +34,11 @@ impl Sequencer {
         let accepted = self.finish_tombstones();
         let history = KeyHistory::build(&self.key_events);
         self.finish_keys(history.as_ref(), registry);
-        let (redacted_lines, redactions): (Vec<_>, Vec<_>) = accepted.into_iter().unzip();
+        let notes = self.notes(&accepted);
+        let (redacted_lines, redactions): (Vec<_>, Vec<_>) = accepted
+            .into_iter()
+            .map(|it| (it.line, it.sentence))
+            .unzip();
         // A stable sort: findings of one line stay in the order in which they were made.
         self.findings.sort_by_key(|finding| finding.line);
         self.finish_end();
@@ -51,7 +56,7 @@ impl Sequencer {
         let mut revoked_keys: Vec<_> = self.timeline.revocations().map(|(id, _)| id).collect();
         revoked_keys.sort_unstable();
         LogVerdict {
-            notes: self.notes(redactions.len()),
+            notes,
             introduced: self.introduced,
             event_count: self.events.len() as u64,
             lines: self.lines,
@@ -260,7 +265,7 @@ impl Sequencer {
         }
     }
 
-    fn notes(&self, redactions: usize) -> Vec<String> {
+    fn notes(&self, redacted: &[Accepted]) -> Vec<String> {
         let mut notes = vec![format!(
             "signatures verified: {}; keys known: {}; actors: {}",
             self.signatures,
@@ -280,10 +285,16 @@ impl Sequencer {
             self.without_key_id,
             "event ids derived without actor_key_id (spec/VAULT_FORMAT, section 3)",
         );
+        let bound = redacted.iter().filter(|it| it.is_bound).count();
         count(
-            redactions as u64,
-            "payloads redacted by valid redaction events, so that no signature proves anything of \
+            bound as u64,
+            "payloads redacted by valid redaction events, whose signatures vouch for what is left of \
              those lines",
+        );
+        count(
+            (redacted.len() - bound) as u64,
+            "payloads redacted by valid redaction events that bind nothing, so that no signature proves \
+             anything of those lines",
         );
         if !self.unvouched_rotations.is_empty() && !self.is_marked {
             notes.push(format!(

@@ -29,9 +29,19 @@ pub(super) struct Redaction {
     pub(super) leaf: Option<Digest>,
 }
 
+/// A tombstone that a redaction permits.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) line: u64,
+    /// Whether the redaction states the leaf, so that its signature vouches for what is left.
+    pub(super) is_bound: bool,
+    /// Who redacted it, for people.
+    pub(super) sentence: String,
+}
+
 impl Sequencer {
-    /// The accepted tombstones: the line, and a sentence.
-    pub(super) fn finish_tombstones(&mut self) -> Vec<(u64, String)> {
+    /// The accepted tombstones, in order.
+    pub(super) fn finish_tombstones(&mut self) -> Vec<Accepted> {
         let mut accepted = Vec::new();
         let mut carried_out = HashSet::new();
         for tombstone in std::mem::take(&mut self.tombstones) {
@@ -67,13 +77,14 @@ impl Sequencer {
                     self.report(by.place, Problem::new(Code::W012, message));
                 }
             }
-            accepted.push((
+            accepted.push(Accepted {
                 line,
-                format!(
+                is_bound: by.leaf.is_some(),
+                sentence: format!(
                     "line {line}: the payload of {} was redacted by {id} (line {})",
                     by.target, by.place.line
                 ),
-            ));
+            });
         }
         let mut open: Vec<_> = self
             .redactions
