@@ -11,6 +11,7 @@ use std::io;
 use std::path::Path;
 
 use provara_core::canonical::CanonicalError;
+use provara_core::finding::Code;
 use provara_core::json::Value;
 use provara_plugins::builtin::ExportError;
 use provara_plugins::interrupt::Guard;
@@ -113,10 +114,10 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         | VaultError::SealNotCounting { .. }
         | VaultError::SealOfOther(_) => format!(
             "Run 'provara verify {vault}' to see every finding, and restore the vault from a copy that \
-             verifies. An owner who has looked, and knows that what stands there is right, says so with \
-             'provara adopt {vault}'."
+             verifies. {}",
+            adopt_says_so(vault)
         ),
-        VaultError::NotAsRemembered { .. } => accept_fix(vault),
+        VaultError::NotAsRemembered { finding } => accept_fix(finding.code, vault),
         VaultError::Memory { .. } => {
             "Look at provara/memory in your state directory, $XDG_STATE_HOME or ~/.local/state: it has to be \
              yours alone, and outside the vault."
@@ -244,9 +245,31 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
 }
 
 /// What helps where a vault is not what this machine remembers (`W010`, `W011`).
-pub(crate) fn accept_fix(vault: &str) -> String {
+pub(crate) fn accept_fix(code: Code, vault: &str) -> String {
+    let put_back = match code {
+        Code::W011 => "Look for the vault that was there before and put it back.",
+        _ => "Look for the later copy and put it back.",
+    };
+    format!("{put_back} If you put this one there yourself: provara accept {vault}")
+}
+
+/// What helps where the seal is absent or of other content (`E014`, `E015`); an adoption takes only a log
+/// that verifies.
+pub(crate) fn seal_fix(code: Code, vault: &str, log_verifies: bool) -> String {
+    let restore = match code {
+        Code::E014 => "Put manifest.sig back, or restore the vault, from a copy that verifies.",
+        _ => "Restore the vault from a copy that verifies.",
+    };
+    match log_verifies {
+        true => format!("{restore} {}", adopt_says_so(vault)),
+        false => format!("{restore} 'provara adopt' refuses this one: its log does not verify."),
+    }
+}
+
+fn adopt_says_so(vault: &str) -> String {
     format!(
-        "Look for the later copy and put it back. If you put this one there yourself: provara accept {vault}"
+        "An owner who has looked, and knows that what stands there is right, says so with 'provara adopt \
+         {vault}'."
     )
 }
 

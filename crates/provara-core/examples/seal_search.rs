@@ -113,6 +113,7 @@ fn main() {
                 },
                 disk: &disk,
                 keys: KeysOf::History(&history),
+                listed: None,
                 files: &[],
                 verdict: None,
                 threads,

@@ -122,6 +122,48 @@ impl KeyHistory {
         }))
     }
 
+    /// How a `keys.json` that lists `listed` differs from what signed events say after the first `events`
+    /// events, as a sentence that names the keys; `None` where it says the same.
+    #[must_use]
+    pub fn difference(&self, listed: &KeyRegistry, events: u64) -> Option<String> {
+        let said = self.registry_after(events);
+        let lacking = |these: &KeyRegistry, those: &KeyRegistry| -> Vec<KeyId> {
+            let ids = these.keys.iter().map(|entry| entry.key_id);
+            ids.filter(|id| those.get(id).is_none()).collect()
+        };
+        let foreign = lacking(listed, &said);
+        let missing = lacking(&said, listed);
+        let changed = said.keys.iter().filter(|entry| {
+            let there = listed.get(&entry.key_id);
+            there.is_some_and(|there| there != *entry)
+        });
+        let changed: Vec<_> = changed.map(|entry| entry.key_id).collect();
+        let mut parts = Vec::new();
+        if !foreign.is_empty() {
+            let keys = named(&foreign);
+            parts.push(format!(
+                "lists {keys}, to which no signed event of the log leads"
+            ));
+        }
+        if !missing.is_empty() {
+            let keys = named(&missing);
+            parts.push(format!(
+                "lacks {keys}, to which signed events of the log lead"
+            ));
+        }
+        if !changed.is_empty() {
+            let keys = named(&changed);
+            parts.push(format!(
+                "says something else of {keys} than the signed events of the log"
+            ));
+        }
+        let of_revoked = KeyRegistry::parse(&said.to_json()).map(|said| said.revocations);
+        if parts.is_empty() && of_revoked.is_ok_and(|said| said != listed.revocations) {
+            parts.push("has another list 'revocations' than the log's events give".to_owned());
+        }
+        (!parts.is_empty()).then(|| format!("it {}", parts.join("; it ")))
+    }
+
     /// Whether the key may sign what stands after the first `events` events: the next event, or their seal.
     #[must_use]
     pub fn standing(&self, key: &KeyId, events: u64) -> Standing {
@@ -151,6 +193,19 @@ impl KeyHistory {
     #[must_use]
     pub fn unvouched(&self) -> Option<KeyId> {
         self.unvouched
+    }
+}
+
+/// What is said of a `keys.json` that says what signed events say, in other bytes.
+pub const KEYS_WRITTEN_DIFFERENTLY: &str =
+    "it says of the keys what the signed events of the log say, and is written differently";
+
+/// Keys in a sentence.
+fn named(ids: &[KeyId]) -> String {
+    let names: Vec<_> = ids.iter().map(KeyId::to_string).collect();
+    match names.len() {
+        1 => format!("the key {}", names[0]),
+        _ => format!("the keys {}", names.join(", ")),
     }
 }
 

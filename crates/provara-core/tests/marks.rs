@@ -215,6 +215,10 @@ fn a_bound_redaction_holds_the_rest_of_its_target() {
     };
     log.lines = replaced(Digest::of(br#"{"n":1}"#));
     assert_eq!(codes(&log), []);
+    let notes = log.whole_verdict().notes;
+    let vouches = |note: &String| note.ends_with("vouch for what is left of those lines: 1");
+    assert!(notes.iter().any(vouches), "{notes:?}");
+    assert!(!notes.iter().any(|note| note.contains("no signature")));
     assert_eq!(
         log.whole_verdict().tree.root(),
         with,

@@ -131,6 +131,7 @@ impl Vault {
             },
             disk: &disk,
             keys: KeysOf::History(verdict.history.as_ref().unwrap()),
+            listed: None,
             files: &verdict.files,
             verdict: Some(&verdict),
             threads: 1,

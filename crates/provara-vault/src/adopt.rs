@@ -121,6 +121,8 @@ pub struct FoundState {
     pub refusal: Option<String>,
     /// What this machine remembers otherwise of the vault.
     pub remembered: Option<String>,
+    /// What else it remembers, such as a longer copy of the vault at another path.
+    pub elsewhere: Vec<String>,
     /// When the seal was made, as written.
     pub sealed_at: Option<String>,
     /// The keys.
@@ -164,6 +166,21 @@ pub enum AdoptRefusal {
         key_ids: Vec<KeyId>,
         /// Whether the owner may leave them out instead: no event is by one of them, and none signs now.
         unused: bool,
+    },
+    /// A key that was to be trusted, in a vault that has its mark, where keys come by signed events alone.
+    #[error(
+        "the vault has its mark, so that its keys come by signed events alone, and none of them leads to key \
+         {key_id}: {}",
+        match listed {
+            true => "that keys.json lists it counts for nothing",
+            false => "keys.json does not list it either",
+        }
+    )]
+    NotBrought {
+        /// The key.
+        key_id: KeyId,
+        /// Whether `keys.json` lists it all the same.
+        listed: bool,
     },
     /// A key that was to be trusted is not in `keys.json`.
     #[error("keys.json does not list the key {key_id}, which was to be trusted")]
@@ -217,6 +234,7 @@ impl Vault {
         let keys = Keys::of(&found);
         let state = keys.state(&found);
         let key = found.signing_key(keyfile, options.key_id)?;
+        keys.refuse_unknown(&found, &options.trust)?;
         let policy = keys.policy(key.key_id(), keyfile, options)?;
         let adopted_keys = policy.keys.iter().map(|key| key.public_key.key_id());
         let adopted_keys: Vec<_> = adopted_keys.collect();
@@ -281,6 +299,7 @@ impl Vault {
         }
         found.clear()?;
         let _log = prepared.carry_out(found.log)?;
+        found.notes.extend(state.elsewhere.iter().cloned());
         found.notes.extend(memory::set(self).notes());
         Ok(AdoptReceipt {
             event_id: event.id,
@@ -375,6 +394,19 @@ impl Keys {
         }
     }
 
+    /// Refuses to trust a key that is none of the vault's.
+    fn refuse_unknown(&self, found: &Found<'_>, trust: &[KeyId]) -> Result<(), AdoptRefusal> {
+        let known = |id: &KeyId| self.entries.iter().any(|(entry, _)| entry.key_id == *id);
+        match trust.iter().find(|id| !known(id)) {
+            None => Ok(()),
+            Some(&key_id) if found.is_marked() => Err(AdoptRefusal::NotBrought {
+                key_id,
+                listed: found.listed.get(&key_id).is_some(),
+            }),
+            Some(&key_id) => Err(AdoptRefusal::NoSuchKey { key_id }),
+        }
+    }
+
     /// The keys that the adoption vouches for, the root key first.
     fn policy(
         &self,
@@ -382,10 +414,6 @@ impl Keys {
         keyfile: &Keyfile,
         options: &AdoptOptions,
     ) -> Result<SealPolicy, VaultError> {
-        let known = |id: &KeyId| self.entries.iter().any(|(entry, _)| entry.key_id == *id);
-        if let Some(key_id) = options.trust.iter().find(|id| !known(id)) {
-            return Err(AdoptRefusal::NoSuchKey { key_id: *key_id }.into());
-        }
         // Who holds a key need not be told that it is theirs; but the one that signs says so of all others.
         let untrusted: Vec<KeyId> = self
             .entries
@@ -429,6 +457,7 @@ impl Keys {
         let first = lines.next();
         let last = lines.last().or(first);
         let warnings = found.verdict.findings.iter();
+        let memory = found.remembered();
         FoundState {
             marked: found.is_marked(),
             event_count: found.verdict.lines,
@@ -444,7 +473,11 @@ impl Keys {
                 _ => FoundSeal::Stale,
             },
             refusal: found.refuse_seal().err().map(|error| error.to_string()),
-            remembered: found.recollect().err().map(|error| error.to_string()),
+            remembered: memory.findings.first().map(|finding| {
+                let finding = Box::new(finding.clone());
+                VaultError::NotAsRemembered { finding }.to_string()
+            }),
+            elsewhere: memory.notes,
             sealed_at: found.judgement.signed_at_utc.clone(),
             keys: keys.collect(),
             differences: match found.manifest.is_empty() {

@@ -127,6 +127,7 @@ impl<'v> Found<'v> {
                 seal: capture.seal(),
                 disk: &disk,
                 keys: KeysOf::verdict(&verdict, text, &listed),
+                listed: Some(&listed),
                 files: &verdict.files,
                 verdict: Some(&verdict),
                 threads,
@@ -282,17 +283,26 @@ impl<'v> Found<'v> {
     /// # Errors
     /// [`VaultError::NotAsRemembered`].
     pub(crate) fn recollect(&self) -> Result<Vec<String>, VaultError> {
-        let (Some(identity), Some(last_event)) =
-            (self.verdict.first_event, self.verdict.last_event)
-        else {
-            return Ok(Vec::new());
-        };
+        let standing = self.standing();
+        standing.map_or(Ok(Vec::new()), |it| memory::check_writer(self.vault, &it))
+    }
+
+    /// The same, for an owner to look at.
+    pub(crate) fn remembered(&self) -> memory::Judged {
+        let standing = self.standing();
+        standing.map_or_else(memory::Judged::default, |it| memory::look(self.vault, &it))
+    }
+
+    /// What is held against the memory.
+    fn standing(&self) -> Option<memory::Standing<'static>> {
+        let identity = self.verdict.first_event?;
+        let last_event = self.verdict.last_event?;
         let signed_at = self.judgement.signed_at_utc.as_deref();
         let seal = self
             .judgement
             .root
             .zip(signed_at.and_then(|at| at.parse().ok()));
-        let standing = memory::Standing {
+        Some(memory::Standing {
             identity,
             size: self.verdict.lines,
             length: self.whole as u64,
@@ -300,8 +310,7 @@ impl<'v> Found<'v> {
             last_event,
             seal: seal.map(|(root, signed_at)| memory::SealSeen { root, signed_at }),
             leaves: &[],
-        };
-        memory::check_writer(self.vault, &standing)
+        })
     }
 
     /// Refuses a seal that does not vouch for what is there, and a vault that is not as it is remembered.

@@ -2,7 +2,7 @@
 
 use provara_core::finding::Severity;
 use provara_core::id::EventId;
-use provara_core::verify::seal::{SealJudgement, SealStanding};
+use provara_core::verify::seal::{OF_NO_STATE, SealJudgement, SealStanding};
 
 use crate::error::{OtherSeal, VaultError};
 use crate::layout;
@@ -19,6 +19,8 @@ pub(crate) fn refused(
         .iter()
         .find(|it| it.severity == Severity::Error && it.file == layout::MANIFEST_SIG);
     let reason = found.map(|finding| finding.message.clone());
+    // The sentence of the refusal says so itself.
+    let more = |reason: &String| reason != OF_NO_STATE;
     Some(match judged.standing {
         SealStanding::Current | SealStanding::Continued { .. } => return None,
         SealStanding::Absent => VaultError::SealAbsent { events },
@@ -31,7 +33,7 @@ pub(crate) fn refused(
             root: judged.root,
             key_id: judged.key_id,
             signed_at_utc: judged.signed_at_utc.clone().unwrap_or_default(),
-            reason,
+            reason: reason.filter(more),
         })),
         SealStanding::Unreadable | SealStanding::Wrong => VaultError::SealContradiction {
             file: layout::MANIFEST_SIG.to_owned(),

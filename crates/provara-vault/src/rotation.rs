@@ -1,6 +1,6 @@
 //! `keys.json`: what it must say, held against what it says.
 
-use provara_core::history::{KeyEvent, KeyEventKind, KeyHistory};
+use provara_core::history::{KEYS_WRITTEN_DIFFERENTLY, KeyEvent, KeyEventKind, KeyHistory};
 use provara_core::id::Digest;
 use provara_core::keys::{KeyRegistry, KeyStatus};
 use provara_core::manifest::FileEntry;
@@ -82,18 +82,11 @@ impl Keys {
     ) -> Result<Self, VaultError> {
         let (listed, text) = read_registry_text(vault)?;
         if !history.texts().any(|(_, said)| said == text) {
-            let is_new = |id| history.public_key(id).is_none();
-            let mut stranger = listed.keys.iter().map(|entry| &entry.key_id);
             return Err(VaultError::SealContradiction {
                 file: layout::KEYS.to_owned(),
-                reason: match stranger.find(|id| is_new(id)) {
-                    Some(id) => {
-                        format!("it lists the key {id}, to which no signed event of the log leads")
-                    }
-                    None => {
-                        "it is not what the signed events of the log say of the keys".to_owned()
-                    }
-                },
+                reason: history
+                    .difference(&listed, events)
+                    .unwrap_or_else(|| KEYS_WRITTEN_DIFFERENTLY.to_owned()),
             });
         }
         let registry = history.registry_after(events);

@@ -130,6 +130,7 @@ impl Vault {
         let (log, digest) = (checked.verdict, checked.digest);
         let (genesis, mut findings) = check_genesis(capture.text(GENESIS));
         findings.extend(check_identity(&genesis, &log, &registry));
+        let listed = keys_findings.is_empty().then_some(&registry);
         findings.extend(keys_findings);
         findings.extend(check_policies(|file| capture.text(file)));
         let mut notes = Vec::from_iter(checked.note);
@@ -148,12 +149,13 @@ impl Vault {
         let start = checkpoints.confirmed.into_iter().next_back();
         let disk = capture.disk(self, digest)?;
         let log_bytes = capture.log_bytes();
-        let judgement = seal::judge(&SealCase {
+        let mut judgement = seal::judge(&SealCase {
             log: &log_bytes,
             events: log.lines,
             seal: capture.seal(),
             disk: &disk,
             keys: KeysOf::verdict(&log, capture.text(KEYS).unwrap_or_default(), &registry),
+            listed,
             files: &log.files,
             verdict: Some(&log),
             threads,
@@ -165,6 +167,9 @@ impl Vault {
             false => Compared::default(),
         };
         drop(log_bytes);
+        if !judged.findings.is_empty() {
+            judgement.writers_refuse();
+        }
         findings.extend(judgement.findings);
         findings.extend(checked.beyond.findings);
         if let Some(beyond) = capture.log.as_ref().and_then(|log| log.beyond.as_ref()) {

@@ -24,7 +24,7 @@ use crate::vault;
 /// takes it as it is. The log must verify; nothing in it is mended.
 ///
 /// It shows what it found (how many events, from when to when, which keys and where they come from, what
-/// the seal is of), and asks. Keys that keys.json alone vouches for are refused, unless they are in the
+/// the seal is of, what this machine remembers of it here and of a longer copy elsewhere), and asks. Keys that keys.json alone vouches for are refused, unless they are in the
 /// keyfile or --trust names them; the key that signs is always asked for.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -38,7 +38,8 @@ pub(crate) struct AdoptArgs {
     #[command(flatten)]
     vault: VaultArg,
 
-    /// Count this key as one of the vault's, though keys.json alone lists it (repeatable)
+    /// In a vault without a mark: count this key as one of its own, though keys.json alone lists it
+    /// (repeatable)
     #[arg(long, value_name = "ID", value_parser = key_id)]
     trust: Vec<KeyId>,
 
@@ -68,7 +69,10 @@ pub(crate) fn run(args: &AdoptArgs) -> Result<(), Failure> {
     let receipt = vault
         .adopt(&keyfile, &options)
         .map_err(|error| vault_failure(error, path))?;
-    receipt.notes.iter().for_each(|text| out::note(text));
+    // What was shown before the question is not said twice.
+    let shown = |note: &String| !args.json.json && found.elsewhere.contains(note);
+    let notes = receipt.notes.iter().filter(|note| !shown(note));
+    notes.for_each(|text| out::note(text));
     let done = format!("the vault '{}' was adopted", path.display());
     if args.asking.json.json {
         return out::receipt_json(&done, &receipt);
@@ -118,6 +122,9 @@ fn text(found: &FoundState, path: &Path) -> String {
     }
     if let Some(remembered) = &found.remembered {
         text.push_str(&format!("  remembered   {}\n", out::clean(remembered)));
+    }
+    for other in &found.elsewhere {
+        text.push_str(&format!("  note         {}\n", out::clean(other)));
     }
     for key in &found.keys {
         let origin = match key.origin {

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use provara_core::finding::{Code, Finding, Report, Severity};
-use provara_vault::VerifyOptions;
+use provara_vault::{VerifyOptions, layout};
 use serde::Serialize;
 
 use crate::cli::{JsonArg, VaultArg};
-use crate::error::{accept_fix, vault_failure};
+use crate::error::{accept_fix, seal_fix, vault_failure};
 use crate::failure::{Exit, Failure};
 use crate::out::{self, ERROR, GOOD, HINT, STRONG, WARNING};
 use crate::vault;
@@ -117,7 +117,7 @@ impl<'r> Shown<'r> {
     fn of(report: &'r Report, vault: &Path) -> Self {
         let findings = report.findings().iter().map(|finding| ShownFinding {
             finding,
-            fix: fix(finding, vault),
+            fix: fix(finding, report, vault),
         });
         Self {
             valid: report.is_valid(),
@@ -129,8 +129,28 @@ impl<'r> Shown<'r> {
 }
 
 /// What an owner can do who has looked, where that is one command.
-fn fix(finding: &Finding, vault: &Path) -> Option<String> {
-    matches!(finding.code, Code::W010 | Code::W011).then(|| accept_fix(&out::shell(vault)))
+fn fix(finding: &Finding, report: &Report, vault: &Path) -> Option<String> {
+    let vault = out::shell(vault);
+    match finding.code {
+        Code::W010 | Code::W011 => Some(accept_fix(finding.code, &vault)),
+        Code::E014 | Code::E015 => Some(seal_fix(finding.code, &vault, log_verifies(report))),
+        _ => None,
+    }
+}
+
+/// Whether the log has no fault but a torn end, which every writer moves away, or keys that `keys.json`
+/// lacks and signed events may bring.
+fn log_verifies(report: &Report) -> bool {
+    let findings = || report.findings().iter();
+    let open = findings().find(|it| it.code == Code::W006);
+    let open = open.and_then(|it| it.line);
+    let keys_differ = findings().any(|it| it.code == Code::E302 && it.file == layout::KEYS);
+    let is_fault = |it: &Finding| match it.code {
+        Code::E104 if it.line == open => false,
+        Code::E204 => !keys_differ,
+        code => !code.is_warning(),
+    };
+    !findings().any(|it| it.line.is_some() && is_fault(it))
 }
 
 /// The least log that is worth a progress bar, in bytes.
@@ -157,7 +177,7 @@ fn text(report: &Report, vault: &Path, strict: bool) -> String {
     let mut text = String::new();
     for finding in report.findings() {
         write_finding(&mut text, finding);
-        if let Some(fix) = fix(finding, vault) {
+        if let Some(fix) = fix(finding, report, vault) {
             let _ = writeln!(text, "  {HINT}Fix:{HINT:#} {}", out::clean(&fix));
         }
         text.push('\n');

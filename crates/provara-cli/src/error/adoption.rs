@@ -18,6 +18,11 @@ pub(super) fn adopt_fix(refusal: &AdoptRefusal, vault: &str) -> String {
                 trust.join(" ")
             )
         }
+        AdoptRefusal::NotBrought { .. } => format!(
+            "Leave --trust out. To add a key, append the event that brings it: provara append {vault} --type \
+             com.provara.key.added --allow-unregistered --data JSON (spec/VAULT_FORMAT.md, section 4, names \
+             its members), or merge the copy that has its events: provara merge --trust-key ID."
+        ),
         AdoptRefusal::NoSuchKey { .. } => {
             format!("Name a key that stands in {vault}/identity/keys.json.")
         }

@@ -474,7 +474,7 @@ fn a_vault_that_lost_its_seal_is_adopted_by_who_has_looked() {
     done(&world.run(&["verify", "vault", "--strict"]));
     let answer = world.run(&["adopt", "vault", "--trust", "bp1_0123456789abcdef", "--yes"]);
     assert_eq!(answer.code, 2);
-    let words = "does not list the key bp1_";
+    let words = "keys.json does not list it either";
     assert!(answer.stderr.contains(words), "{}", answer.stderr);
 }
 

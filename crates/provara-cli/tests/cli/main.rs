@@ -11,6 +11,7 @@ mod help;
 mod keep;
 mod no_python;
 mod remembered;
+mod seal_words;
 mod unheard;
 mod vault;
 mod world;

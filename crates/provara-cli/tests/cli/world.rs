@@ -28,6 +28,16 @@ pub(crate) fn append<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&["append", "vault", "--type", "OBSERVATION"], more].concat()
 }
 
+/// Copies a file, or a directory with all that is in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let done = std::process::Command::new("cp")
+        .args(["-R", "-T"])
+        .args([from, to])
+        .status()
+        .unwrap();
+    assert!(done.success());
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         let dir = TempDir::new().unwrap();

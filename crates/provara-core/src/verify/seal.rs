@@ -24,6 +24,10 @@ use lag::Lag;
 use naming::{Beyond, Naming};
 use sealed::SealedFiles;
 
+/// What is said of a seal of which nothing more is known than that it is of other content.
+pub const OF_NO_STATE: &str =
+    "the seal is neither of the vault as it is nor of any state that its log goes on from";
+
 /// The directory of checkpoints, with its slash.
 const CHECKPOINTS: &str = "checkpoints/";
 
@@ -107,6 +111,8 @@ pub struct SealCase<'a> {
     pub disk: &'a BTreeMap<String, DiskEntry>,
     /// The keys.
     pub keys: KeysOf<'a>,
+    /// What `keys.json` lists, if it could be read and is sound: for the words of findings.
+    pub listed: Option<&'a KeyRegistry>,
     /// What the log states of the files beside it, in order.
     pub files: &'a [FilesStatement],
     /// What the log came to, if it was verified: for the words of findings.
@@ -152,6 +158,20 @@ pub struct SealJudgement {
     pub signed_at_utc: Option<String>,
     /// Everything found in the seal, and in the files against it.
     pub findings: Vec<Finding>,
+    /// What [`Code::W001`] says where no writer goes on from the vault.
+    unrenewed: Option<String>,
+}
+
+impl SealJudgement {
+    /// Takes back that the next writer renews what lags: for who knows that writers refuse the vault for
+    /// something that is neither in its log nor in its seal.
+    pub fn writers_refuse(&mut self) {
+        let mut lags = self.findings.iter_mut();
+        let lag = lags.find(|finding| finding.code == Code::W001);
+        if let (Some(lag), Some(message)) = (lag, self.unrenewed.take()) {
+            lag.message = message;
+        }
+    }
 }
 
 /// Judges a seal.
@@ -203,15 +223,18 @@ pub fn judge(case: &SealCase<'_>) -> SealJudgement {
         }
         (KeysOf::File { .. }, _) => standing,
     };
+    let mut unrenewed = None;
     match case.keys {
-        KeysOf::History(_) => Lag {
-            case,
-            sealed: &sealed,
-            manifest: manifest.as_ref(),
-            signature: signature.as_ref(),
-            standing: &standing,
+        KeysOf::History(_) => {
+            unrenewed = Lag {
+                case,
+                sealed: &sealed,
+                manifest: manifest.as_ref(),
+                signature: signature.as_ref(),
+                standing: &standing,
+            }
+            .check(&naming, &mut findings);
         }
-        .check(&naming, &mut findings),
         KeysOf::File { .. } => {
             check_unmarked(
                 case,
@@ -228,6 +251,7 @@ pub fn judge(case: &SealCase<'_>) -> SealJudgement {
         signed_at_utc: signature.map(|it| it.signed_at_utc),
         standing,
         findings,
+        unrenewed,
     }
 }
 
@@ -459,15 +483,14 @@ fn check_continuation(
     let this = SealName::of(root);
     let (_, files) = sealed.rest();
     let mut other = |message: String| {
-        findings.push(Finding::new(Code::E015, MANIFEST_SIG, message));
+        let mut finding = Finding::new(Code::E015, MANIFEST_SIG, message);
+        finding.found = Some(format!("root {root}"));
+        findings.push(finding);
         SealStanding::Other
     };
     let covered = match standing {
         SealStanding::Other => {
-            return other(format!(
-                "the seal (root {root}) is neither of the vault as it is nor of any state that its log \
-                 goes on from"
-            ));
+            return other(OF_NO_STATE.to_owned());
         }
         SealStanding::Continued { events, length } => {
             match naming.beyond((events, length as usize), this, files) {

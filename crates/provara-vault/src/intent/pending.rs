@@ -260,6 +260,7 @@ fn evidence(vault: &Vault, intent: &Intent) -> Result<Result<Option<Coming>, Str
         seal: capture.seal(),
         disk: &disk,
         keys: KeysOf::verdict(&verdict, keys, &registry),
+        listed: None,
         files: &verdict.files,
         verdict: Some(&verdict),
         threads,

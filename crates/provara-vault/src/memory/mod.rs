@@ -229,8 +229,19 @@ impl Recollection {
 /// # Errors
 /// [`VaultError::NotAsRemembered`].
 pub(crate) fn check_writer(vault: &Vault, found: &Standing<'_>) -> Result<Vec<String>, VaultError> {
+    let judged = look(vault, found);
+    match judged.findings.into_iter().next() {
+        Some(finding) => Err(VaultError::NotAsRemembered {
+            finding: Box::new(finding),
+        }),
+        None => Ok(judged.notes),
+    }
+}
+
+/// Holds what is found against what is remembered.
+pub(crate) fn look(vault: &Vault, found: &Standing<'_>) -> Judged {
     if !vault.has_memory() {
-        return Ok(Vec::new());
+        return Judged::default();
     }
     let recollection = Recollection::of(vault);
     let leaves = OnceCell::new();
@@ -239,7 +250,7 @@ pub(crate) fn check_writer(vault: &Vault, found: &Standing<'_>) -> Result<Vec<St
             .get_or_init(|| leaves_on_disk(vault, found))
             .as_deref()
     };
-    let judged = recollection.compare(
+    recollection.compare(
         vault,
         &Present {
             identity: found.identity,
@@ -251,13 +262,7 @@ pub(crate) fn check_writer(vault: &Vault, found: &Standing<'_>) -> Result<Vec<St
             seal: found.seal,
             leaves: &|| Some(leaves()?.iter().map(leaf).collect()),
         },
-    );
-    match judged.findings.into_iter().next() {
-        Some(finding) => Err(VaultError::NotAsRemembered {
-            finding: Box::new(finding),
-        }),
-        None => Ok(judged.notes),
-    }
+    )
 }
 
 /// Holds the log that an interrupted command left against what is remembered, before that command is

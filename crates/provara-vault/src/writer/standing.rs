@@ -279,6 +279,7 @@ impl Case<'_> {
                 },
                 disk: &self.disk,
                 keys,
+                listed: None,
                 files: &[],
                 verdict: None,
                 threads: available_threads(),

@@ -5,11 +5,13 @@ use std::collections::HashSet;
 
 use super::naming::Naming;
 use super::sealed::SealedFiles;
-use super::{SealCase, SealStanding, is_checkpoint};
-use crate::finding::{Code, Finding};
+use super::{KeysOf, SealCase, SealStanding, is_checkpoint};
+use crate::finding::{Code, Finding, Severity};
+use crate::history::KEYS_WRITTEN_DIFFERENTLY;
 use crate::id::Digest;
 use crate::manifest::{ListedFile, Manifest, RootSignature, SealForm};
 use crate::mark::SealName;
+use crate::scan::scan_line;
 use crate::verify::LOG;
 use crate::verify::files::{
     DiskEntry, KEYS, MANIFEST, MANIFEST_SIG, MERKLE_ROOT, check_manifest_against_disk,
@@ -26,45 +28,95 @@ pub(super) struct Lag<'a, 'c> {
 }
 
 impl Lag<'_, '_> {
-    pub(super) fn check(&self, naming: &Naming<'_>, findings: &mut Vec<Finding>) {
+    /// Gives what is to be said of a lag where no writer goes on from the vault.
+    pub(super) fn check(&self, naming: &Naming<'_>, findings: &mut Vec<Finding>) -> Option<String> {
         let vouched = matches!(
             self.standing,
             SealStanding::Current | SealStanding::Continued { .. }
         );
         let mut lagging: Vec<String> = Vec::new();
         self.check_keys(vouched, &mut lagging, findings);
-        let Some(manifest) = self.manifest else {
-            return;
-        };
+        let manifest = self.manifest?;
         if !vouched {
             check_manifest_against_disk(manifest, self.case.disk, self.case.about_log(), findings);
             check_root_file(self.case.seal.merkle_root, manifest.merkle_root(), findings);
-            return;
+            return None;
         }
         self.check_form(manifest, &mut lagging, findings);
         self.check_listed(manifest, &mut lagging, findings);
         self.check_root(manifest, naming, &mut lagging, findings);
         lagging.sort_unstable();
         lagging.dedup();
-        let message = match *self.standing {
-            SealStanding::Continued { events, .. } => {
-                let beyond = self.case.events - events;
-                format!(
-                    "the seal covers the first {events} events; {beyond} more follow, which verify and \
-                     which the next writer seals{}",
-                    also(&lagging)
-                )
-            }
-            _ if lagging.is_empty() => return,
-            _ => {
-                format!(
-                    "the seal is of the vault as it is, and files of another state stand beside it, \
-                     which the next writer renews: {}",
-                    lagging.join(", ")
-                )
-            }
+        if lagging.is_empty() && *self.standing == SealStanding::Current {
+            return None;
+        }
+        let unrenewed = self.words(&lagging, false);
+        let message = match self.is_refused(findings) {
+            true => unrenewed.clone(),
+            false => self.words(&lagging, true),
         };
         findings.push(Finding::new(Code::W001, MANIFEST_SIG, message));
+        Some(unrenewed)
+    }
+
+    /// Whether the last line is cut off, as an interrupted writer leaves it: no event yet, and no fault.
+    fn is_torn(&self) -> bool {
+        let log = self.case.log;
+        let start = memchr::memrchr(b'\n', log).map_or(0, |end| end + 1);
+        start < log.len() && scan_line(&log[start..]).is_err()
+    }
+
+    /// Whether the log, the seal or the files that were held against it have a fault. Not every one of them
+    /// stops a writer; but what is promised must hold.
+    fn is_refused(&self, findings: &[Finding]) -> bool {
+        let is_fault = |finding: &&Finding| finding.severity == Severity::Error;
+        let torn = self.is_torn().then_some(self.case.events);
+        let of_log = self.case.verdict.iter().flat_map(|log| &log.findings);
+        let mut faults = of_log.filter(is_fault);
+        faults.any(|it| it.line.is_none() || it.line != torn)
+            || findings.iter().any(|it| is_fault(&it))
+    }
+
+    /// What lags, in words; whether the next writer puts it right, where that is so.
+    fn words(&self, lagging: &[String], is_renewed: bool) -> String {
+        let files = lagging.join(", ");
+        let SealStanding::Continued { events, .. } = *self.standing else {
+            let renewed = match is_renewed {
+                true => ", which the next writer renews",
+                false => "",
+            };
+            return format!(
+                "the seal is of the vault as it is, and files of another state stand beside it{renewed}: \
+                 {files}"
+            );
+        };
+        let is_torn = self.is_torn();
+        let covered = match events {
+            1 => "the seal covers the first event".to_owned(),
+            _ => format!("the seal covers the first {events} events"),
+        };
+        let beyond = (self.case.events - events).saturating_sub(u64::from(is_torn));
+        let more = match (beyond, is_renewed) {
+            (0, _) => "; no whole event follows".to_owned(),
+            (1, true) => {
+                "; 1 more follows, which verifies and which the next writer seals".to_owned()
+            }
+            (1, false) => "; 1 more follows, which no seal covers".to_owned(),
+            (more, true) => {
+                format!("; {more} more follow, which verify and which the next writer seals")
+            }
+            (more, false) => format!("; {more} more follow, which no seal covers"),
+        };
+        let torn = match (is_torn, is_renewed) {
+            (false, _) => "",
+            (true, true) => "; the last line is torn, and the next writer moves it out of the log",
+            (true, false) => "; the last line is torn",
+        };
+        let also = match lagging {
+            [] => String::new(),
+            _ => format!(" (files of another state: {files})"),
+        };
+        format!("{covered}{more}{torn}{also}")
     }
 
     /// `keys.json` against what signed events say.
@@ -78,16 +130,33 @@ impl Lag<'_, '_> {
             Some(at) if at + 1 == digests.len() => {}
             Some(_) if vouched => lagging.push(KEYS.to_owned()),
             Some(_) => {
-                let message = "it is as it was before the log's latest key events";
+                let message = match self.difference() {
+                    Some(Some(how)) => {
+                        format!("it is as it was before the log's latest key events: {how}")
+                    }
+                    _ => "it is as it was before the log's latest key events".to_owned(),
+                };
                 findings.push(Finding::new(Code::E302, KEYS, message));
             }
             None => {
-                let message = "it is not what the signed events of the log say of the keys";
                 let last = digests.last().copied().unwrap_or(Digest::of(b""));
-                let finding = Finding::new(Code::E302, KEYS, message);
-                findings.push(finding.compare(last, sha256));
+                let of_bytes =
+                    |message: &str| Finding::new(Code::E302, KEYS, message).compare(last, sha256);
+                findings.push(match self.difference() {
+                    Some(Some(how)) => Finding::new(Code::E302, KEYS, how),
+                    Some(None) => of_bytes(KEYS_WRITTEN_DIFFERENTLY),
+                    None => of_bytes("it is not what the signed events of the log say of the keys"),
+                });
             }
         }
+    }
+
+    /// How `keys.json`, if it could be read, differs from what signed events say, if it does.
+    fn difference(&self) -> Option<Option<String>> {
+        let KeysOf::History(history) = self.case.keys else {
+            return None;
+        };
+        Some(history.difference(self.case.listed?, self.case.events))
     }
 
     /// What neither the root nor its signature covers: the form of `manifest.sig`, and the time in
@@ -210,11 +279,4 @@ impl Lag<'_, '_> {
             check_root_file(self.case.seal.merkle_root, root, findings);
         }
     }
-}
-
-fn also(lagging: &[String]) -> String {
-    if lagging.is_empty() {
-        return String::new();
-    }
-    format!(" (files of another state: {})", lagging.join(", "))
 }
