@@ -10,7 +10,7 @@ from typing import Any
 
 import primitives
 import tree
-from names import ADOPTION, CLOSING, GENESIS, KEY_ADDED, REDACTION, STATEMENT
+from names import ADOPTION, CLOSING, KEY_ADDED, REDACTION, STATEMENT
 from primitives import Number
 
 POLICIES = (
