@@ -24,8 +24,9 @@ use crate::vault;
 /// takes it as it is. The log must verify; nothing in it is mended.
 ///
 /// It shows what it found (how many events, from when to when, which keys and where they come from, what
-/// the seal is of, what this machine remembers of it here and of a longer copy elsewhere), and asks. Keys that keys.json alone vouches for are refused, unless they are in the
-/// keyfile or --trust names them; the key that signs is always asked for.
+/// the seal is of, what this machine remembers of it here and of a longer copy elsewhere), and asks. Keys
+/// that keys.json alone vouches for are refused, unless they are in the keyfile or --trust names them; the
+/// key that signs is always asked for.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -70,7 +71,7 @@ pub(crate) fn run(args: &AdoptArgs) -> Result<(), Failure> {
         .adopt(&keyfile, &options)
         .map_err(|error| vault_failure(error, path))?;
     // What was shown before the question is not said twice.
-    let shown = |note: &String| !args.json.json && found.elsewhere.contains(note);
+    let shown = |note: &String| !args.asking.json.json && found.elsewhere.contains(note);
     let notes = receipt.notes.iter().filter(|note| !shown(note));
     notes.for_each(|text| out::note(text));
     let done = format!("the vault '{}' was adopted", path.display());
