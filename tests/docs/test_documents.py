@@ -4,7 +4,8 @@ How a document is read, from top to bottom, in one empty directory:
 
 * a `sh` block is run by bash, and must succeed;
 * a `text` block that follows a `sh` block is what that block prints; `…` stands for anything
-  within a line, and ids, hashes and times match any other;
+  within a line, alone in a line for one or more whole lines, and ids, hashes and times match
+  any other;
 * a block whose lead-in is nothing but a path in backquotes and a colon is written to that file;
 * any other `python` block is run; neighbouring ones are one program;
 * a block after the comment `<!-- not run: reason -->` is left out.
@@ -29,9 +30,12 @@ FENCE = re.compile(r"^```(\S*)$")
 LEAD_IN = re.compile(r"^`([^`]+)`:$")
 NOT_RUN = re.compile(r"^<!-- not run: (.+) -->$")
 #: What no two runs have in common.
-VARIABLE = re.compile(
-    r"evt_[0-9a-f]{24}|bp1_[0-9a-f]{16}|\b[0-9a-f]{64}\b|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|…"
+VARIABLE = (
+    r"(?:evt_[0-9a-f]{24}|bp1_[0-9a-f]{16}|\b[0-9a-f]{64}\b"
+    r"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)"
 )
+#: What a document leaves open in an output that it shows.
+HOLE = re.compile(rf"(?P<lines>^…$)|(?P<part>…)|{VARIABLE}", re.MULTILINE)
 #: The languages of blocks that are only looked at.
 SHOWN = {"text", "toml", "json"}
 
@@ -132,9 +136,10 @@ def matches(expected: str, output: str) -> bool:
     """Whether `output` is what a `text` block shows."""
     pattern = ""
     end = 0
-    for hole in VARIABLE.finditer(expected):
+    anything = {"lines": r"[^\n]*(?:\n[^\n]*)*", "part": r"[^\n]*"}
+    for hole in HOLE.finditer(expected):
         pattern += re.escape(expected[end : hole.start()])
-        pattern += "[^\n]*" if hole[0] == "…" else VARIABLE.pattern.join(("(?:", ")"))
+        pattern += anything[hole.lastgroup] if hole.lastgroup else VARIABLE
         end = hole.end()
     return re.fullmatch(pattern + re.escape(expected[end:]), output) is not None
 
@@ -184,6 +189,11 @@ def test_a_shown_output_is_compared() -> None:
     assert not matches(f"id {ids[0]}\n", "id evt_7\n")
     assert not matches("a …\n", "a b\nc\n")
     assert not matches("a.c\n", "abc\n")
+    assert matches("a\n…\nz\n", "a\nb\nc\nz\n")
+    assert matches("…\nz\n", "a\nb\nz\n")
+    assert not matches("a\n…\nz\n", "a\nz\n")
+    assert not matches("a\n…\nz\n", "a\nb\nc\n")
+    assert not matches("a\nb…\nz\n", "a\nb\nc\nz\n")
 
 
 # ------------------------------------------------------------------------ references
@@ -212,6 +222,18 @@ def test_links_lead_somewhere(document: Path) -> None:
         file = (document.parent / path).resolve() if path else document
         assert file.exists(), f"{document.name} links to {target}, which is not there"
         assert not anchor or anchor in anchors(file), f"{document.name} links to {target}"
+
+
+def test_every_page_is_listed() -> None:
+    text = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    for page in documents()[1:]:
+        path = page.relative_to(ROOT / "docs").as_posix()
+        assert path == "README.md" or f"]({path})" in text, f"docs/README.md lacks {path}"
+
+
+def test_the_readme_is_one_screen() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert lines.index("## More") <= 40
 
 
 @pytest.mark.parametrize("document", ["docs/auditors.md", "spec/VAULT_FORMAT.md"])
