@@ -38,7 +38,7 @@ help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: wheel ## Install into a fresh environment and walk the whole road on this repository's history
+demo: wheel ## Install into a fresh environment and run through everything, on this repository's history
 	@bash scripts/demo.sh $(DEMO) $(VENV)/bin/python
 
 .PHONY: test
@@ -125,12 +125,12 @@ clippy: $(VENV)/.created ## Lint the Rust, warnings denied
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --package provara-mcp --all-targets --features conformance-fixtures --locked -- -D warnings
 
-# One room at a time: some have modules of the same name.
+# One directory at a time: some have modules of the same name.
 .PHONY: mypy
 mypy: $(VENV)/.mcp ## Check the types of everything in Python, strictly
-	@for room in python/provara tests/python tests/e2e tests/seal tests/mcp tests/docs benches scripts examples/*; do \
-		echo "mypy --strict $$room"; \
-		$(VENV)/bin/python -m mypy --strict --exclude node_modules "$$room"; \
+	@for directory in python/provara tests/python tests/e2e tests/seal tests/mcp tests/docs benches scripts examples/*; do \
+		echo "mypy --strict $$directory"; \
+		$(VENV)/bin/python -m mypy --strict --exclude node_modules "$$directory"; \
 	done
 
 .PHONY: deny

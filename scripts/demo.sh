@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole road, in front of the reader: install, install plugins, create, append, reduce,
+# Everything, in front of the reader: install, install plugins, create, append, reduce,
 # export, verify, tamper, uninstall. Called by `make demo` with the directory to work in
 # and the interpreter to make the environment with.
 #

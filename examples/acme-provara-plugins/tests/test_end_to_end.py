@@ -1,4 +1,4 @@
-"""The road that a user walks, with the real executable and the installed package."""
+"""What a user does, step by step, with the real executable and the installed package."""
 
 from __future__ import annotations
 
