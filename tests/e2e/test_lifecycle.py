@@ -1,4 +1,4 @@
-"""The whole road with installed packages, from `pip install` to `pip uninstall`."""
+"""The whole life of installed packages, from `pip install` to `pip uninstall`."""
 
 from __future__ import annotations
 
