@@ -27,6 +27,22 @@ pub struct AppendRequest<'a> {
     pub blind: bool,
 }
 
+impl<'a> AppendRequest<'a> {
+    /// An event of `actor`, to be signed by the keyfile's first key that may sign.
+    #[must_use]
+    pub fn new(event_type: EventType, data: Value<'a>, actor: impl Into<String>) -> Self {
+        Self {
+            event_type,
+            data,
+            actor: actor.into(),
+            namespace: None,
+            confidence: None,
+            key_id: None,
+            blind: false,
+        }
+    }
+}
+
 /// An event that is in the log, durable and sealed.
 #[derive(Debug, Clone, Serialize)]
 pub struct AppendReceipt {

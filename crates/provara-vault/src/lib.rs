@@ -10,6 +10,40 @@
 //! * **Readers** take a [`LogSnapshot`]: the log's whole lines at one moment. They take no lock that
 //!   a writer would have to wait for longer than it takes to read the seal.
 //! * The one use of `unsafe` is the memory map of large logs, in `map.rs`.
+//!
+//! # Example
+//!
+//! A vault is made and appended to, and verifies. Then somebody changes one word.
+//!
+//! ```
+//! use provara_vault::provara_core::json;
+//! use provara_vault::{
+//!     AppendRequest, Code, InitOptions, Vault, VerifyOptions, init, read_keyfile,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let directory = tempfile::tempdir()?;
+//! let made = init(directory.path(), &InitOptions::default())?;
+//! let keyfile = read_keyfile(&made.keyfile)?;
+//!
+//! let vault = Vault::open(directory.path())?;
+//! let data = json::parse(br#"{"subject":"door","predicate":"state","value":"shut"}"#)?;
+//! let request = AppendRequest::new("OBSERVATION".parse()?, data, "sensor-1");
+//! let receipt = vault.append(&request, &keyfile)?; // durable and sealed
+//! assert_eq!(receipt.line, 3); // `init` wrote two
+//! assert!(vault.verify(&VerifyOptions::default())?.is_valid());
+//!
+//! let log = std::fs::read_to_string(vault.log_path())?;
+//! std::fs::write(vault.log_path(), log.replace("shut", "open"))?;
+//! let report = vault.verify(&VerifyOptions::default())?;
+//! assert!(!report.is_valid());
+//! assert_eq!(report.findings()[0].code, Code::E004); // the id is not that of the content
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Types of `provara-core` that stand in signatures here are exported from here, too; the rest of it is
+//! [`provara_core`].
 
 mod adopt;
 mod append;
@@ -81,3 +115,15 @@ pub use snapshot::LogSnapshot;
 pub use vault::{LOCK_TIMEOUT, Vault};
 pub use verify::{Examination, VerifiedLog, VerifyOptions};
 pub use writer::{BatchOptions, BatchReceipt, BatchWriter, LogWriter, Rejected};
+
+pub use provara_core;
+pub use provara_core::beliefs::BeliefState;
+pub use provara_core::event::Namespace;
+pub use provara_core::event_type::{CoreType, CustomType, EventType};
+pub use provara_core::finding::{Code, Finding, Report, Severity};
+pub use provara_core::id::{Digest, EventId, KeyId};
+pub use provara_core::json::Value;
+pub use provara_core::keys::{KeyStatus, Keyfile};
+pub use provara_core::query::Query;
+pub use provara_core::summary::Summary;
+pub use provara_core::time::Timestamp;
