@@ -89,6 +89,10 @@ node-packages: ## Fetch the pinned TypeScript client, inspector and conformance 
 test-docs: $(VENV)/.installed ## Run the commands and programs that the documentation shows
 	$(VENV)/bin/python -m pytest tests/docs
 
+.PHONY: test-library
+test-library: $(VENV)/.ready ## Build and run the program of docs/rust.md, outside of the workspace (in test-docs, too)
+	$(VENV)/bin/python -m pytest tests/docs/test_library.py
+
 .PHONY: crash-states
 crash-states: ## Try 100,000 states that a disk may be in after a crash (CRASH_STATES=n)
 	CRASH_STATES=$(CRASH_STATES) $(CARGO) test --locked -p provara-vault --test crashes -- --nocapture
