@@ -118,7 +118,7 @@ soak: ## Write, read, merge and kill for ten minutes; memory and descriptors mus
 	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p provara-cli --test soak -- --nocapture
 
 .PHONY: check
-check: fmt-check clippy mypy deny ## Check formatting, lints, types, licences
+check: fmt-check clippy doc-check msrv mypy deny ## Check formatting, lints, documentation, types, licences
 
 .PHONY: fmt-check
 fmt-check: ## Check that the Rust is formatted
@@ -128,6 +128,21 @@ fmt-check: ## Check that the Rust is formatted
 clippy: $(VENV)/.created ## Lint the Rust, warnings denied
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --package provara-mcp --all-targets --features conformance-fixtures --locked -- -D warnings
+
+.PHONY: doc-check
+doc-check: $(VENV)/.created ## Check the documentation of the crates: every link in it leads somewhere
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
+
+# Taken from the manifest, so that it is stated once.
+RUST_MINIMUM := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+.PHONY: msrv
+msrv: $(VENV)/.created ## Check that the minimum Rust version builds everything (where rustup has that toolchain)
+	@if $(CARGO) +$(RUST_MINIMUM) --version >/dev/null 2>&1; then \
+		echo "cargo +$(RUST_MINIMUM) check"; \
+		$(CARGO) +$(RUST_MINIMUM) check --workspace --all-targets --locked --quiet --target-dir $(CARGO_TARGET_DIR)/msrv; \
+	else \
+		echo "Rust $(RUST_MINIMUM) is not installed (rustup toolchain install $(RUST_MINIMUM)): it was not checked"; \
+	fi
 
 # One directory at a time: some have modules of the same name.
 .PHONY: mypy

@@ -6,7 +6,7 @@
 //! event goes before all others, whatever their clocks say, as a log that does not start with it does
 //! not verify. An actor's chain therefore always comes before its clock, and the result is the same whichever side is asked
 //! to merge the other: merging is commutative, associative and idempotent, to the byte. What an event
-//! needs before it beside its chain, it waits for too ([`waits`]): clocks of two machines differ.
+//! needs before it beside its chain, it waits for too (`waits`): clocks of two machines differ.
 //!
 //! *The append-only order.* The log as it is, then what is new in the order above: what was said of
 //! an earlier prefix stays true. Of its own lines only those change whose payload the other side redacted,

@@ -4,7 +4,7 @@
 //! sends one request at a time, `{"id": n, "op": …}`, and expects exactly one reply with the same
 //! id, either `{"id": n, "ok": true, "result": {…}}` or `{"id": n, "ok": false, "error": {…}}`. Before
 //! the reply to `discover` the host says whose code it is about to run, `{"id": n, "loading": …}` with
-//! a [`Loading`] or null, so that one which never returns can be named, and left out the next time.
+//! a `Loading` or null, so that one which never returns can be named, and left out the next time.
 //! Anything else is a [`Violation`]: the host runs plugins, so nothing that it says is believed
 //! before it is checked. The version is the protocol's own and moves only when the protocol does.
 

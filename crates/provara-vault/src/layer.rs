@@ -117,7 +117,8 @@ pub trait FileLayer: fmt::Debug + Send + Sync {
     /// Makes the names in `directory` durable (`fsync` of the directory).
     ///
     /// # Errors
-    /// The system's error; [`is_unsupported`] tells a file system that cannot do it from a disk that failed.
+    /// The system's error; `EINVAL`, `EOPNOTSUPP` and `ENOSYS` say that the file system has no such thing,
+    /// any other that the disk failed.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
 }
 

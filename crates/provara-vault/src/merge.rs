@@ -118,7 +118,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`VaultError::Merge`] for what stands against the merge itself, the errors of a writer and of a
-    /// keyfile. The vault is then as it was, but for [`MergeRefusal::Interrupted`].
+    /// keyfile. The vault is then as it was, but for [`VaultError::Interrupted`].
     pub fn merge(
         &self,
         other: &Vault,

@@ -97,10 +97,11 @@ impl Vault {
     /// keyfile a new seal is signed; without one, in a vault that has no mark, `manifest.sig` stays as it is.
     ///
     /// # Errors
-    /// [`VaultError::BrokenLog`] for a log that does not verify and [`VaultError::SealRefused`] for a
-    /// seal that does not vouch for it: evidence, which is never repaired. [`VaultError::Unsigned`] where a
-    /// marked vault needs a new seal and there is no key. The errors of a keyfile and of a writer. The
-    /// vault is then as it was, but for a command that was interrupted and is settled first.
+    /// [`VaultError::BrokenLog`] for a log that does not verify, and [`VaultError::SealAbsent`],
+    /// [`VaultError::SealNotCounting`] or [`VaultError::SealOfOther`] for a seal that does not vouch for it:
+    /// evidence, which is never repaired. [`VaultError::Unsigned`] where a marked vault needs a new seal and
+    /// there is no key. The errors of a keyfile and of a writer. The vault is then as it was, but for a
+    /// command that was interrupted and is settled first.
     pub fn repair(
         &self,
         keyfile: Option<&Keyfile>,

@@ -36,8 +36,8 @@ impl Vault {
     ///
     /// # Errors
     /// [`VaultError::Locked`]; [`VaultError::BrokenLog`] for a log that does not verify, and
-    /// [`VaultError::SealRefused`] for a seal that does not vouch for it: an owner who has looked
-    /// [adopts](Vault::adopt) such a state; [`VaultError::Unsigned`] where a marked vault was to be sealed
+    /// [`VaultError::SealAbsent`], [`VaultError::SealNotCounting`] or [`VaultError::SealOfOther`] for a seal
+    /// that does not vouch for it: an owner who has looked [adopts](Vault::adopt) such a state; [`VaultError::Unsigned`] where a marked vault was to be sealed
     /// by nobody; [`VaultError::Structure`] for what a vault cannot hold, such as a link that leaves it; the
     /// errors of a keyfile, or [`VaultError::Io`].
     pub fn manifest(&self, keyfile: Option<&Keyfile>) -> Result<SealReceipt, VaultError> {

@@ -133,8 +133,9 @@ impl<'v> LogWriter<'v> {
         Self::read_log(vault, log, Some(keyfile), notes)
     }
 
-    /// As [`LogWriter::open_for`]; takes the log's state from the tail cache if the vault has a cache
-    /// directory and a key of `keyfile` signed what is there, and reads the log otherwise.
+    /// As [`LogWriter::open`]; carries out first, with `keyfile`, redactions whose target still has its
+    /// payload. Takes the log's state from the tail cache if the vault has a cache directory and a key of
+    /// `keyfile` signed what is there, and reads the log otherwise.
     ///
     /// # Errors
     /// As [`LogWriter::open`]; the errors of a keyfile where a redaction is to be carried out.
