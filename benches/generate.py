@@ -3,8 +3,8 @@
     python benches/generate.py COUNT [--seed N] > events.ndjson
 
 The same count and seed give the same bytes: logins of a custom type by eight services, and
-readings of 20,000 sensors by eight probes, half and half, and an alarm every 5,000 events.  With ``--contested`` every event is a
-reading of one sensor that contradicts the one before it.
+readings of 20,000 sensors by eight probes, half and half, and an alarm every 5,000 events.  With
+``--contested`` every event is a reading of one sensor that contradicts the one before it.
 """
 
 from __future__ import annotations

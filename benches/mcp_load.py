@@ -1,9 +1,9 @@
 """The MCP server under load: many clients over HTTP, mixed calls, figures on stdout.
 
-    16 clients, 10,000 calls: p50 and p99 by tool, and the server's memory before, after, and after
-    as many more that let the vault as it is
-    an append through MCP beside the same library call
-    from the start of the process to the first answer, over stdio
+16 clients, 10,000 calls: p50 and p99 by tool, and the server's memory before, after, and after
+as many more that let the vault as it is
+an append through MCP beside the same library call
+from the start of the process to the first answer, over stdio
 """
 
 from __future__ import annotations
@@ -165,7 +165,9 @@ def load(executable: Path, vault: Path, clients: int, calls: int) -> None:
         for tool, values in sorted(figures.items()):
             print(f"  {tool:18} {milliseconds(values)}   ({len(values)} calls)")
         log = (vault / "events" / "events.ndjson").stat().st_size / (1 << 20)
-        print(f"  memory {before:.1f} MiB before, {after:.1f} MiB after, with a log of {log:.1f} MiB")
+        print(
+            f"  memory {before:.1f} MiB before, {after:.1f} MiB after, with a log of {log:.1f} MiB"
+        )
         # The log has grown, and with it what a call needs. Now it does not.
         for _ in range(3):
             crowd(port, clients, calls // 2, READING)

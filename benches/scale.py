@@ -6,8 +6,8 @@ Every vault is made by the seeded generator beside this file and ``provara appen
 itself measured.  Everything runs through the executable.  The raw limits (single Ed25519
 verifications and signatures on all cores, SHA-256 of the log on one core, a bare write and sync of
 an append's files) are taken for each vault right beside its measurements, the first two before and
-after, so that a slow phase of a shared machine hits both sides of a ratio.  The PyPI package ``provara-protocol==1.0.3``, in an
-environment of its own, does the same jobs where it finishes in 60 s.
+after, so that a slow phase of a shared machine hits both sides of a ratio.  The PyPI package
+``provara-protocol==1.0.3``, in an environment of its own, does the same jobs where it finishes in 60 s.
 """
 
 from __future__ import annotations
@@ -194,7 +194,11 @@ def measure(bench: Bench, count: int) -> list[Row]:
         ("query --type", ("query", str(vault), "--type", ALARM, "--unverified")),
     ]:
         took = bench.best(3, *more)
-        rows.append(Row(name, f"{took:.3f} s, {count / took:,.0f} events/s", f"{size / took / 1e9:.2f} GB/s"))
+        rows.append(
+            Row(
+                name, f"{took:.3f} s, {count / took:,.0f} events/s", f"{size / took / 1e9:.2f} GB/s"
+            )
+        )
     ours, theirs = bench.reader("provara", vault), bench.reader("orjson", log)
     if ours is not None:
         against = "" if theirs is None else f"{ours / theirs:.2f} of a loop over orjson.loads"
@@ -220,8 +224,10 @@ def other_package(python: Path, bench: Bench, count: int) -> list[Row]:
         ("replay", [provara, "replay", vault]),
         (
             "append",
-            [provara, "append", vault, "--type", "OBSERVATION", "--data", READING]
-            + ["--keyfile", keyfile],
+            [
+                *(provara, "append", vault, "--type", "OBSERVATION", "--data", READING),
+                *("--keyfile", keyfile),
+            ],
         ),
     ]
     for name, words in jobs:
@@ -264,7 +270,9 @@ def install_other(directory: Path) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure each command over vaults of several sizes.")
+    parser = argparse.ArgumentParser(
+        description="Measure each command over vaults of several sizes."
+    )
     parser.add_argument("--sizes", default="1000,100000,1000000")
     parser.add_argument("--executable", type=Path, default=Path(sys.executable).parent / "provara")
     parser.add_argument("--limits", type=Path, required=True, help="the built example 'limits'")

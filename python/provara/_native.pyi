@@ -35,9 +35,7 @@ __version__: str
 class Batch:
     """Events that wait to be appended together."""
 
-    def __new__(
-        cls, path: str, keyfile: str | None = None, key_id: str | None = None
-    ) -> Self: ...
+    def __new__(cls, path: str, keyfile: str | None = None, key_id: str | None = None) -> Self: ...
     def __len__(self) -> int: ...
     def add(
         self,

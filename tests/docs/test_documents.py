@@ -30,7 +30,9 @@ SHOWN = {"text", "toml", "json"}
 
 
 def runnable() -> list[Path]:
-    return [path for path in documents() if any(b.language in ("sh", "python") for b in blocks(path))]
+    return [
+        path for path in documents() if any(b.language in ("sh", "python") for b in blocks(path))
+    ]
 
 
 @pytest.fixture
@@ -107,7 +109,9 @@ def test_the_blocks_of_a_document_work(
             run_program()
             printed = run(["bash", "-euo", "pipefail", "-c", block.text], reader, directory, place)
         elif block.language == "text" and before is not None:
-            assert matches(block.text, before), f"{place} shows:\n{block.text}\nbut it is:\n{before}"
+            assert matches(block.text, before), (
+                f"{place} shows:\n{block.text}\nbut it is:\n{before}"
+            )
         else:
             assert block.language in SHOWN, f"{place}: a block is sh, python, or one of {SHOWN}"
     run_program()

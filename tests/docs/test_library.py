@@ -38,8 +38,7 @@ def test_a_program_outside_of_the_workspace_uses_the_library(tmp_path: Path) -> 
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=tmp_path,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         timeout=PATIENCE,
     )

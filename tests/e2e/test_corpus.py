@@ -91,7 +91,9 @@ def test_a_finding_names_the_event(provara: Provara, corpus: Path) -> None:
     vault = corpus / "x_payload_edited"
     report = provara.run("verify", vault, "--json", expect=1).json()
     changed = events(vault)[100]
-    named = {(each["event_id"], each["actor"]) for each in report["findings"] if each["line"] == 101}
+    named = {
+        (each["event_id"], each["actor"]) for each in report["findings"] if each["line"] == 101
+    }
     assert named == {(changed["event_id"], changed["actor"])}
 
 

@@ -91,9 +91,7 @@ class Scene:
         # What nobody names, in a directory that Python reads.
         (modules / "data").mkdir()
         provara.run("init", modules / "data" / "vault")
-        provara.run(
-            "init", directory / "spare-vault", "--private-keys", modules / "data" / "spare"
-        )
+        provara.run("init", directory / "spare-vault", "--private-keys", modules / "data" / "spare")
         choice = {
             "attack": name,
             "key": str(self.vault / "identity" / "private_keys.json"),
@@ -241,6 +239,7 @@ def test_there_are_enough() -> None:
 
 
 # ------------------------------------------------------------------ plugins of one module
+
 
 def with_module(provara: Provara, directory: Path, name: str, text: str) -> Provara:
     """The executable with one plugin module, which lies in `directory/modules`."""

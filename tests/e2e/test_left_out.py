@@ -226,7 +226,7 @@ def test_an_installed_package(vault: Path, tmp_path: Path) -> None:
         source.mkdir()
         module = PLUGINS.format(name=name, init="pass", alias="return None") + code + "\n"
         (source / f"{name}_plugins.py").write_text(module)
-        points = '\nreducer = "{0}_plugins:Reducer"\nevent = "{0}_plugins:Event"\n'.format(name)
+        points = f'\nreducer = "{name}_plugins:Reducer"\nevent = "{name}_plugins:Event"\n'
         (source / "pyproject.toml").write_text(
             f'[project]\nname = "{name}-plugins"\nversion = "1.0"\n'
             f'[project.entry-points."provara.plugins"]{points}'

@@ -145,5 +145,7 @@ def test_the_chosen_modules(
     """`PROVARA_PLUGINS`, by commas and by the separator of paths, which is a colon here, too."""
     chosen = plugins.with_environment(PROVARA_PLUGINS=separator.join(items))
     outcome = chosen.run("plugins", "list")
-    listed = {line.split()[1].split(".")[-1] for line in outcome.stdout.splitlines() if "  - " in line}
+    listed = {
+        line.split()[1].split(".")[-1] for line in outcome.stdout.splitlines() if "  - " in line
+    }
     assert (listed - {"telling"}, outcome.stderr) == (names, ""), str(outcome)

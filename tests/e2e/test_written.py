@@ -15,6 +15,7 @@ import primitives
 import pytest
 from support import LOG, Provara, events, fingerprint
 
+
 def assert_reads(vault: Path, count: int) -> None:
     """Another program finds every id, signature, chain, hash and the seal as they must be."""
     result = independent.check(vault, written=True)

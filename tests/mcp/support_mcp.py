@@ -152,9 +152,7 @@ class Heard:
 
 
 @contextlib.asynccontextmanager
-async def over_stdio(
-    server: Server, heard: Heard | None = None
-) -> AsyncIterator[ClientSession]:
+async def over_stdio(server: Server, heard: Heard | None = None) -> AsyncIterator[ClientSession]:
     """The official client, over stdio."""
     heard = heard or Heard()
     parameters = StdioServerParameters(
@@ -201,4 +199,3 @@ def text(result: Any) -> str:
     """The text of a result."""
     content: Any = result.content[0]
     return str(content.text)
-

@@ -192,7 +192,14 @@ def test_tokens(plain: Make, vault: Path) -> None:
     body = json.dumps(INITIALIZE).encode()
     with plain("--vault", vault).http(token=TOKEN) as running:
         assert post(running, body, Authorization=f"Bearer {TOKEN}") == 200
-        for wrong in ("", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", "Bearer", TOKEN):
+        for wrong in (
+            "",
+            f"Bearer {TOKEN}x",
+            f"Bearer {TOKEN[:-1]}",
+            f"Basic {TOKEN}",
+            "Bearer",
+            TOKEN,
+        ):
             assert post(running, body, Authorization=wrong) == 401, wrong
         logged(running, "bearer token", 6)
         assert all(TOKEN not in line for line in running.lines)
@@ -228,7 +235,7 @@ def ending(session: str) -> bytes:
 def test_a_session_ends_once(plain: Make, vault: Path) -> None:
     with plain("--vault", vault).http() as running:
         session = opened(running)
-        statuses = [raw(running, ending(id)).split()[1] for id in ("nothing", session, session)]
+        statuses = [raw(running, ending(name)).split()[1] for name in ("nothing", session, session)]
         assert statuses == [b"404", b"202", b"404"]
         logged(running, "the session is not open", 2)
 

@@ -128,9 +128,7 @@ def test_one_id_twice_over_stdio(plain: Make, vault: Path) -> None:
         assert "result" in opened.ask(7, "ping")
 
 
-def test_a_session_that_is_opened_again_hears_of_everything_once(
-    plain: Make, vault: Path
-) -> None:
+def test_a_session_that_is_opened_again_hears_of_everything_once(plain: Make, vault: Path) -> None:
     with pipe(plain("--vault", f"v={vault}")) as opened:
         assert opened.process.stdout is not None
         for _ in range(20):

@@ -96,7 +96,9 @@ def test_pages(plain: Make, vault: Path, transport: str) -> None:
     async def run() -> None:
         async with connected(server, transport) as session:
             for number in range(7):
-                await call(session, "append_event", type="OBSERVATION", data=DOOR | {"value": number})
+                await call(
+                    session, "append_event", type="OBSERVATION", data=DOOR | {"value": number}
+                )
             lines: list[int] = []
             cursor: dict[str, str] = {}
             while True:
@@ -181,9 +183,7 @@ def test_subscriptions(plain: Make, vault: Path, transport: str) -> None:
             heard.notifications.clear()
             await session.unsubscribe_resource("provara://v/beliefs")
             # Another process appends.
-            done = server.run(
-                "append", vault, "--type", "OBSERVATION", "--data", json.dumps(DOOR)
-            )
+            done = server.run("append", vault, "--type", "OBSERVATION", "--data", json.dumps(DOOR))
             assert done.returncode == 0, done.stderr
             await eventually(lambda: bool(updates()))
             assert set(updates()) == {"provara://v/status"}
@@ -431,14 +431,25 @@ def test_a_number_too_large_is_told_without_its_digits(plain: Make, vault: Path)
                 data = DOOR | {"value": [number]}
                 words = await refused(session, "append_event", type="OBSERVATION", data=data)
                 headline, fix = words.splitlines()
-                assert "value[0]: the number is beyond ±(2^53-1), too large to be kept" in headline, words
-                assert len(headline) < 120 and fix.startswith("Fix: Write the number as a string"), words
+                assert (
+                    "value[0]: the number is beyond ±(2^53-1), too large to be kept" in headline
+                ), words
+                assert len(headline) < 120 and fix.startswith(
+                    "Fix: Write the number as a string"
+                ), words
 
     anyio.run(run)
 
 
 def test_patterns_that_fit_no_tool_are_told(acme: Make, vault: Path) -> None:
-    patterns = ["get_*", "verify_vualt", "export_vault", "append_com_acme_*", "append_com_amce", "*_nothing"]
+    patterns = [
+        "get_*",
+        "verify_vualt",
+        "export_vault",
+        "append_com_acme_*",
+        "append_com_amce",
+        "*_nothing",
+    ]
     options = [word for pattern in patterns for word in ("--allow-tool", pattern)]
 
     def told(lines: list[str]) -> list[str]:

@@ -369,7 +369,11 @@ def upgraded(directory: Path) -> Path:
     shutil.copytree(package, copy, ignore=leave)
     for name, before, after in (
         ("pyproject.toml", 'version = "1.0.0"', 'version = "1.0.1"'),
-        ("acme_provara_plugins/login_event.py", '"description": "From where"', '"description": "A"'),
+        (
+            "acme_provara_plugins/login_event.py",
+            '"description": "From where"',
+            '"description": "A"',
+        ),
     ):
         text = (copy / name).read_text()
         assert before in text

@@ -38,9 +38,7 @@ def valid(schema: dict[str, Any], dice: random.Random) -> Any:
     if kind == "object":
         properties = schema.get("properties", {})
         chosen = [
-            name
-            for name in properties
-            if name in schema.get("required", []) or dice.random() < 0.5
+            name for name in properties if name in schema.get("required", []) or dice.random() < 0.5
         ]
         return {name: valid(properties[name], dice) for name in chosen}
     if kind == "array":

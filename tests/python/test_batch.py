@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-
 from provara import Vault
 from provara.errors import BatchError, UsageError, VaultError
 

@@ -236,7 +236,9 @@ def test_discover(host: Host) -> None:
 
 def test_whose_code_runs_is_said(start: Start, make_module: MakeModule) -> None:
     """Also after the last was loaded: an alias is its own plugin's doing."""
-    event = "schema = {}\n  def validate(self, d): return True\n  def cli_command(self): return None"
+    event = (
+        "schema = {}\n  def validate(self, d): return True\n  def cli_command(self): return None"
+    )
     make_module("hostmod.py", f"class AEvent:\n  name = 'com.host.a'\n  {event}")
     make_module("other.py", f"class BEvent:\n  name = 'com.host.b'\n  {event}")
     make_module("sitecustomize.py", "import os; os.environ['PROVARA_PLUGINS'] = 'hostmod,other'")

@@ -293,7 +293,7 @@ def test_a_blind_payload_cannot_be_guessed(vault: Vault) -> None:
 def test_a_vault_without_a_seal_gets_one_on_request(vault: Vault) -> None:
     for name in ("manifest.json", "manifest.sig", "merkle_root.txt"):
         (vault.path / name).unlink()
-    with pytest.raises(InvalidEvidenceError, match="no manifest.sig"):
+    with pytest.raises(InvalidEvidenceError, match=r"no manifest\.sig"):
         vault.manifest()
     assert not (vault.path / "manifest.json").exists()
     vault.manifest(new_seal=True)
@@ -517,7 +517,7 @@ def test_force_spares_keys_and_vaults(
     Vault.init(other, private_keys=keyfile)
     before = tree(tmp_path)
     for output in (keyfile, tmp_path / "full", other):
-        with pytest.raises(UsageError, match="is not replaced|nothing may be written"):
+        with pytest.raises(UsageError, match=r"is not replaced|nothing may be written"):
             vault.export("touch", output, force=True)
     assert tree(tmp_path) == before
 

@@ -124,7 +124,8 @@ def sign(by: Attacker) -> None:
     else:
         signer, time = by.signer(), LATER.now()
         if by.stolen and rng.random() < 0.5:
-            return seal_prefix(by, by.stolen)
+            seal_prefix(by, by.stolen)
+            return
         text = writing.signature_text(signer, root, time)
         if rng.random() < 0.3:
             value = {**json.loads(text), "key_id": rng.choice(by.history.keys).key_id}

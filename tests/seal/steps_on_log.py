@@ -48,11 +48,7 @@ def drop_actors_after(by: Attacker) -> None:
     actors = sorted({str(event.get("actor")) for event in events[start:]})
     gone = {actor for actor in actors if by.rng.random() < 0.5}
     by.set_lines(
-        [
-            line
-            for at, line in enumerate(lines)
-            if at < start or events[at].get("actor") not in gone
-        ]
+        [line for at, line in enumerate(lines) if at < start or events[at].get("actor") not in gone]
     )
 
 
@@ -172,9 +168,7 @@ def key_event(by: Attacker) -> None:
                     "seal_policy": {
                         "keys": [
                             writing.policy_key(key, ["root", "attestation"], time)
-                            for key in by.rng.choice(
-                                [by.own, [*by.own, *by.history.keys], [mine]]
-                            )
+                            for key in by.rng.choice([by.own, [*by.own, *by.history.keys], [mine]])
                         ],
                         "version": 1,
                     },

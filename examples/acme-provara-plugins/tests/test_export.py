@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from acme_provara_plugins import CSVExportPlugin, SplunkExportPlugin, _progress
 
 

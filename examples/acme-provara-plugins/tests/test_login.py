@@ -4,9 +4,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-from provara.plugins import EventTypePlugin, PluginRegistry
-
 from acme_provara_plugins import LoginEventPlugin
+from provara.plugins import EventTypePlugin, PluginRegistry
 
 GOOD = {"user_id": "alice", "success": True, "ip_address": "192.168.1.1"}
 

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from provara.plugins import PluginRegistry
-
 from acme_provara_plugins import LogoutEventPlugin
+from provara.plugins import PluginRegistry
 
 
 def test_registers_with_its_alias() -> None:

@@ -12,8 +12,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-from provara.plugins import EventTypePlugin, ExportPlugin, ReducerPlugin
-
 from git_history_plugins import (
     COMMIT,
     ChangelogExportPlugin,
@@ -21,6 +19,7 @@ from git_history_plugins import (
     ContributorsReducer,
 )
 from git_history_plugins.feed import commits, count
+from provara.plugins import EventTypePlugin, ExportPlugin, ReducerPlugin
 
 FIRST, SECOND, THIRD = "1" * 40, "2" * 40, "3" * 40
 

@@ -119,9 +119,7 @@ def copy_the_parents_memory(_: World) -> Any:
     with open(f"/proc/{PARENT}/maps") as file:
         start = int(file.readline().split("-")[0], 16)
     there = Vector(start, 16)
-    system_call(
-        "process_vm_readv", PARENT, ctypes.byref(here), 1, ctypes.byref(there), 1, 0
-    )
+    system_call("process_vm_readv", PARENT, ctypes.byref(here), 1, ctypes.byref(there), 1, 0)
     return buffer.raw
 
 
@@ -173,7 +171,7 @@ def compare_itself_with_the_parent(_: World) -> Any:
 @attack()
 def have_the_parent_told(_: World) -> Any:
     """With F_SETOWN: it would get the signals of a pipe, which end it."""
-    reader, writer = os.pipe()
+    reader, _unused = os.pipe()
     fcntl.fcntl(reader, fcntl.F_SETOWN, PARENT)
     return fcntl.fcntl(reader, fcntl.F_GETOWN)
 

@@ -68,7 +68,7 @@ def close_the_protocol(_: World) -> Any:
 @attack(always_stopped=True)
 def write_to_every_descriptor(_: World) -> Any:
     """Whatever it is."""
-    for fd in range(0, 256):
+    for fd in range(256):
         try:
             os.write(fd, b"\x1b]0;owned\x07\x00\x00\x00\x02{}")
         except OSError:

@@ -69,7 +69,12 @@ def discover():
         "schema_version": "1.0",
         "cli_command": "login",
     }
-    reducer = {"kind": "reducer", "name": "com.acme.sum", "class": "fake.Sum", "source": "registered"}
+    reducer = {
+        "kind": "reducer",
+        "name": "com.acme.sum",
+        "class": "fake.Sum",
+        "source": "registered",
+    }
     export = {"kind": "export", "name": "csv", "class": "fake.Csv", "source": "environment"}
     return {"plugins": [plugin, reducer, export], "problems": []}
 
@@ -135,7 +140,12 @@ def misbehave(request):
         os.write(FD, (100).to_bytes(4, "big") + b"{")
         os._exit(0)
     if MODE == "raise":
-        error = {"kind": "raised", "plugin": "p\x1b", "exception": "ValueError", "message": "no\nway"}
+        error = {
+            "kind": "raised",
+            "plugin": "p\x1b",
+            "exception": "ValueError",
+            "message": "no\nway",
+        }
         return frame({"id": number, "ok": False, "error": error})
     if MODE == "exit":
         os._exit(3)
