@@ -118,7 +118,7 @@ soak: ## Write, read, merge and kill for ten minutes; memory and descriptors mus
 	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p provara-cli --test soak -- --nocapture
 
 .PHONY: check
-check: fmt-check clippy doc-check msrv mypy deny ## Check formatting, lints, documentation, types, licences
+check: fmt-check clippy doc-check msrv ruff mypy deny ## Check formatting, lints, documentation, types, licences
 
 .PHONY: fmt-check
 fmt-check: ## Check that the Rust is formatted
@@ -143,6 +143,11 @@ msrv: $(VENV)/.created ## Check that the minimum Rust version builds everything 
 	else \
 		echo "Rust $(RUST_MINIMUM) is not installed (rustup toolchain install $(RUST_MINIMUM)): it was not checked"; \
 	fi
+
+.PHONY: ruff
+ruff: $(VENV)/.ready ## Lint the Python, and check its formatting
+	$(VENV)/bin/python -m ruff check
+	$(VENV)/bin/python -m ruff format --check
 
 # One directory at a time: some have modules of the same name.
 .PHONY: mypy
