@@ -1,4 +1,13 @@
 //! What can go wrong with a vault on disk, sorted by who has to act.
+//!
+//! Every operation answers with one type, [`VaultError`], so that one place in a program can turn errors
+//! into words. What stands against one operation alone has a type of its own, and lies here as well: the
+//! errors know nothing of how an operation goes about its work.
+
+mod adoption;
+mod archive;
+mod merge;
+mod redaction;
 
 use std::fmt;
 use std::io;
@@ -11,10 +20,10 @@ use provara_core::finding::Finding;
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::KeyfileError;
 
-use crate::adopt::AdoptRefusal;
-use crate::archive::ArchiveError;
-use crate::merge::MergeRefusal;
-use crate::redact::RedactRefusal;
+pub use adoption::AdoptRefusal;
+pub use archive::ArchiveError;
+pub use merge::{ForkedEvent, MergeRefusal, ShownFork};
+pub use redaction::RedactRefusal;
 
 /// Who has to act on a [`VaultError`]; a command line maps it to its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -415,6 +424,12 @@ impl fmt::Display for OtherSeal {
             Some(reason) => write!(f, " ({reason})"),
             None => Ok(()),
         }
+    }
+}
+
+impl From<ArchiveError> for VaultError {
+    fn from(error: ArchiveError) -> Self {
+        Self::Archive(Box::new(error))
     }
 }
 

@@ -89,26 +89,23 @@ mod verify;
 mod walk;
 pub mod writer;
 
-pub use adopt::{
-    AdoptOptions, AdoptReceipt, AdoptRefusal, FoundKey, FoundSeal, FoundState, KeyOrigin,
-};
+pub use adopt::{AdoptOptions, AdoptReceipt, FoundKey, FoundSeal, FoundState, KeyOrigin};
 pub use append::{AppendReceipt, AppendRequest};
-pub use archive::{
-    ArchiveError, BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore,
-};
+pub use archive::{BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore};
 pub use cache::default_cache_directory;
 pub use checkpoint::CheckpointReceipt;
-pub use error::{ErrorClass, OtherSeal, VaultError};
+pub use error::{
+    AdoptRefusal, ArchiveError, ErrorClass, ForkedEvent, MergeRefusal, OtherSeal, RedactRefusal,
+    ShownFork, VaultError,
+};
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
 pub use keyfile::read_keyfile;
 pub use memory::{
     Acceptance, GivenUp, Remembered, Which, default_state_directory, forget, remembered,
 };
-pub use merge::{
-    DeltaParts, ForkedEvent, MergeOptions, MergeOrder, MergeReceipt, MergeRefusal, ShownFork,
-};
+pub use merge::{DeltaParts, MergeOptions, MergeOrder, MergeReceipt};
 pub use parallel::map as parallel_map;
-pub use redact::{RedactOptions, RedactReceipt, RedactRefusal};
+pub use redact::{RedactOptions, RedactReceipt};
 pub use repair::{Damage, RepairReceipt, RepairStep};
 pub use seal::SealReceipt;
 pub use snapshot::LogSnapshot;

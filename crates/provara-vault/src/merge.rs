@@ -8,7 +8,6 @@
 //!    vault, once the next writer has settled that.*
 
 pub(crate) mod intent;
-mod refusal;
 mod registry;
 
 use provara_core::finding::{Code, Finding, Severity};
@@ -27,7 +26,7 @@ use serde::Serialize;
 
 use crate::check::check_log;
 use crate::clock;
-use crate::error::VaultError;
+use crate::error::{MergeRefusal, ShownFork, VaultError};
 use crate::found::{Found, refused_log};
 use crate::index::LogIndex;
 use crate::intent::{NewLog, Operation, Plan};
@@ -43,8 +42,6 @@ use crate::seal::{read_entries, read_text, set_entry};
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 use crate::verify::VerifyOptions;
-
-pub use refusal::{ForkedEvent, MergeRefusal, ShownFork};
 
 /// How a merge is done.
 #[derive(Debug, Clone, Default)]

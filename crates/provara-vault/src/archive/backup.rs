@@ -15,9 +15,9 @@ use provara_core::time::Timestamp;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{ArchiveError, Workshop, parent, restore, sync};
+use super::{Workshop, parent, restore, sync};
 use crate::capture::Capture;
-use crate::error::{Context, VaultError};
+use crate::error::{ArchiveError, Context, VaultError};
 use crate::layout;
 use crate::vault::Vault;
 use crate::verify::VerifyOptions;

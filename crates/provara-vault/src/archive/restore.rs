@@ -17,8 +17,8 @@ use provara_core::manifest::{Manifest, safe_path};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{ArchiveError, Workshop, parent, sync};
-use crate::error::{Context, VaultError};
+use super::{Workshop, parent, sync};
+use crate::error::{ArchiveError, Context, VaultError};
 use crate::layout;
 use crate::vault::Vault;
 use crate::verify::VerifyOptions;

@@ -14,8 +14,8 @@ use provara_core::merge::Merge;
 use provara_core::scan::{Field, scan_line};
 use provara_core::time::Timestamp;
 
-use super::{MergeOptions, MergeRefusal, Other};
-use crate::error::VaultError;
+use super::{MergeOptions, Other};
+use crate::error::{MergeRefusal, VaultError};
 use crate::key_events::{before_all, key_events};
 
 /// The entries of the keys that the user trusts, as the other side lists them.

@@ -9,7 +9,7 @@ use provara_core::merge::safety::Loosening;
 use provara_core::merge::{Fork, MergeError, Side};
 use serde::Serialize;
 
-use crate::error::{ErrorClass, VaultError};
+use super::{ErrorClass, VaultError};
 
 /// One of the two events of a fork, to be shown.
 #[derive(Debug, Clone, Serialize)]
