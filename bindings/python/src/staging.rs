@@ -6,7 +6,7 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use provara_plugins::staging::{self, StagingError};
-use provara_vault::layout;
+use provara_vault::enclosing_vault;
 use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
 
@@ -21,7 +21,7 @@ impl Staging {
     /// Refuses what the executable refuses.
     #[new]
     fn new(py: Python<'_>, target: PathBuf, force: bool, vault: PathBuf) -> PyResult<Self> {
-        let around = layout::enclosing_vault(&target);
+        let around = enclosing_vault(&target);
         let forbidden: Vec<PathBuf> = iter::once(vault).chain(around).collect();
         // The signals of a Python program are its own business.
         py.detach(|| staging::Staging::prepare_unguarded(&target, force, &forbidden))

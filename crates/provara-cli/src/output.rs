@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use provara_plugins::interrupt::Guard;
 use provara_plugins::staging::{self, Staging};
-use provara_vault::{Vault, layout};
+use provara_vault::{Vault, enclosing_vault};
 
 use crate::error;
 use crate::failure::Failure;
@@ -35,7 +35,7 @@ pub(crate) fn prepare(path: &Path, force: bool, vault: &Vault) -> Result<Staging
 
 /// The vaults in which nothing may be written: the one that is read, and any around the output.
 fn forbidden(path: &Path, vault: &Vault) -> Vec<PathBuf> {
-    let around = layout::enclosing_vault(path);
+    let around = enclosing_vault(path);
     iter::once(vault.path().to_owned()).chain(around).collect()
 }
 

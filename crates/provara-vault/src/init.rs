@@ -18,6 +18,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::clock;
+use crate::enclosing::outside_vaults;
 use crate::error::{Context, VaultError};
 use crate::layer::fresh_name;
 use crate::layout;
@@ -85,7 +86,7 @@ pub fn init(path: &Path, options: &InitOptions) -> Result<InitReceipt, VaultErro
     let place = Place::of(path)?;
     let keyfile = keyfile_place(&place.vault, options.private_keys.as_deref())?;
     for place in [Some(&place.vault), keyfile.as_ref()].into_iter().flatten() {
-        layout::outside_vaults(place)?;
+        outside_vaults(place)?;
     }
     let content = Content::new(options)?;
 

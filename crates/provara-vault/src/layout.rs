@@ -1,9 +1,5 @@
 //! Where things lie in a vault (spec/VAULT_FORMAT, section 1).
 
-use std::path::{Path, PathBuf};
-
-use crate::error::VaultError;
-
 /// The log.
 pub const LOG: &str = "events/events.ndjson";
 /// The facts of the vault's birth.
@@ -59,29 +55,4 @@ pub fn is_checkpoint(path: &str) -> bool {
     path.strip_prefix(CHECKPOINTS)
         .and_then(|rest| rest.strip_prefix('/')?.strip_suffix(".chk"))
         .is_some_and(|name| name.len() == 10 && name.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// The vault below which a path lies, if any.
-#[must_use]
-pub fn enclosing_vault(path: &Path) -> Option<PathBuf> {
-    let is_vault = |place: &&Path| place.join(LOG).exists() && place.join(MANIFEST).exists();
-    // Through links, where the parent is there already.
-    let absolute = std::path::absolute(path).ok()?;
-    let parent = absolute.parent()?;
-    let parent = parent.canonicalize().unwrap_or_else(|_| parent.to_owned());
-    parent.ancestors().find(is_vault).map(Path::to_owned)
-}
-
-/// Refuses a place below a vault: what came into being there would be a phantom file.
-///
-/// # Errors
-/// [`VaultError::InsideVault`].
-pub(crate) fn outside_vaults(path: &Path) -> Result<(), VaultError> {
-    match enclosing_vault(path) {
-        None => Ok(()),
-        Some(vault) => Err(VaultError::InsideVault {
-            path: path.to_owned(),
-            vault,
-        }),
-    }
 }

@@ -56,6 +56,7 @@ mod checkpoint;
 mod checkpoint_check;
 mod clock;
 mod derive;
+mod enclosing;
 mod error;
 mod found;
 mod index;
@@ -94,6 +95,7 @@ pub use append::{AppendReceipt, AppendRequest};
 pub use archive::{BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore};
 pub use cache::default_cache_directory;
 pub use checkpoint::CheckpointReceipt;
+pub use enclosing::enclosing_vault;
 pub use error::{
     AdoptRefusal, ArchiveError, ErrorClass, ForkedEvent, MergeRefusal, OtherSeal, RedactRefusal,
     ShownFork, VaultError,

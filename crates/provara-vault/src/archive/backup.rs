@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::{Workshop, parent, restore, sync};
 use crate::capture::Capture;
+use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
 use crate::layout;
 use crate::vault::Vault;
@@ -69,7 +70,7 @@ impl Vault {
         options: BackupOptions,
     ) -> Result<BackupReceipt, VaultError> {
         let compressed = compression(target)?;
-        layout::outside_vaults(target)?;
+        outside_vaults(target)?;
         if !options.force && fs::symlink_metadata(target).is_ok() {
             return Err(VaultError::Exists {
                 path: target.to_owned(),

@@ -18,6 +18,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{Workshop, parent, sync};
+use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
 use crate::layout;
 use crate::vault::Vault;
@@ -114,7 +115,7 @@ fn check_target(target: &Path) -> Result<(), VaultError> {
         path: target.to_owned(),
         reason,
     };
-    layout::outside_vaults(target)?;
+    outside_vaults(target)?;
     match fs::symlink_metadata(target) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         there => {
