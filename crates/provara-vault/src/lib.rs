@@ -45,6 +45,7 @@
 //! Types of `provara-core` that stand in signatures here are exported from here, too; the rest of it is
 //! [`provara_core`].
 
+mod accept;
 mod adopt;
 mod append;
 mod archive;
@@ -90,6 +91,7 @@ mod verify;
 mod walk;
 pub mod writer;
 
+pub use accept::Acceptance;
 pub use adopt::{AdoptOptions, AdoptReceipt, FoundKey, FoundSeal, FoundState, KeyOrigin};
 pub use append::{AppendReceipt, AppendRequest};
 pub use archive::{BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore};
@@ -102,9 +104,7 @@ pub use error::{
 };
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
 pub use keyfile::read_keyfile;
-pub use memory::{
-    Acceptance, GivenUp, Remembered, Which, default_state_directory, forget, remembered,
-};
+pub use memory::{GivenUp, Remembered, Which, default_state_directory, forget, remembered};
 pub use merge::{DeltaParts, MergeOptions, MergeOrder, MergeReceipt};
 pub use parallel::map as parallel_map;
 pub use redact::{RedactOptions, RedactReceipt};

@@ -35,7 +35,7 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    pub(super) fn of(record: &Record) -> Self {
+    pub(crate) fn of(record: &Record) -> Self {
         Self {
             path: record.path.clone(),
             identity: record.identity,

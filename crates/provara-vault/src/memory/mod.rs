@@ -11,7 +11,6 @@
 //!
 //! What is trusted is the user's own account. A state directory that cannot be used costs a note.
 
-mod accept;
 mod judge;
 mod list;
 mod record;
@@ -37,13 +36,14 @@ use crate::vault::Vault;
 
 use judge::{Verdict, judge};
 use record::Record;
-use store::{Lock, Store, Unusable};
+use store::Lock;
 
-pub use accept::Acceptance;
 pub use list::{Remembered, Which, default_state_directory, forget, remembered};
+pub(crate) use record::place_of;
 pub use set::GivenUp;
-pub(crate) use set::set;
+pub(crate) use set::{set, set_to};
 pub(crate) use sighting::{Sealed, sealed};
+pub(crate) use store::{Store, Unusable};
 
 /// How many bytes of a leaf are kept: enough to find it again.
 pub(crate) const LEAF: usize = 16;

@@ -141,7 +141,7 @@ fn checksum(text: &[u8]) -> Vec<u8> {
 }
 
 /// What a path is known by.
-pub(super) fn place_of(path: &Path) -> Digest {
+pub(crate) fn place_of(path: &Path) -> Digest {
     Digest::of(path.as_os_str().as_bytes())
 }
 

@@ -98,7 +98,7 @@ pub(crate) fn set(vault: &Vault) -> Set {
 }
 
 /// As [`set`], to a log that is sealed by `seal`.
-pub(super) fn set_to(vault: &Vault, log: &[u8], seal: SealSeen) -> Result<Set, Unusable> {
+pub(crate) fn set_to(vault: &Vault, log: &[u8], seal: SealSeen) -> Result<Set, Unusable> {
     let id = |line| scan_line(line).ok()?.text(Field::EventId)?.parse().ok();
     let first: Option<EventId> = lines_of(log).next().and_then(id);
     let whole = log.strip_suffix(b"\n").unwrap_or(log);

@@ -3,11 +3,8 @@
 use provara_core::finding::Report;
 use provara_core::verify::report;
 
-use super::list::{Remembered, Which, forget};
-use super::record::place_of;
-use super::set::{GivenUp, set_to};
-use super::store::{Store, Unusable};
 use crate::error::VaultError;
+use crate::memory::{GivenUp, Remembered, Store, Unusable, Which, forget, place_of, set_to};
 use crate::vault::Vault;
 use crate::verify::VerifyOptions;
 
