@@ -4,7 +4,6 @@
 //! good as none, and is replaced. The files lie outside the vault, so that whoever can write to a
 //! vault cannot thereby write here. They are not synced: a crash costs the time to make them anew.
 
-use std::env;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -15,20 +14,6 @@ use provara_core::id::Digest;
 use rustix::fs::OFlags;
 
 use crate::layer::fresh_name;
-
-/// `$XDG_CACHE_HOME/provara`, else `~/.cache/provara`; `None` where neither variable is an absolute
-/// path.
-#[must_use]
-pub fn default_cache_directory() -> Option<PathBuf> {
-    let absolute = |name: &str| {
-        env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    absolute("XDG_CACHE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-        .map(|cache| cache.join("provara"))
-}
 
 /// Where the file of this `kind` for `vault` is kept below `directory`; none inside the vault, where
 /// it would be a phantom file.

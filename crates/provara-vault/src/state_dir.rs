@@ -1,32 +1,12 @@
 //! The user's directory for what a writer keeps outside the vault: recovered torn tails, and what its
 //! new files replace.
 
-use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, VaultError};
-
-/// `$XDG_STATE_HOME/provara`, else `~/.local/state/provara`, else a directory of the user's own
-/// below the system's one for temporary files.
-#[must_use]
-pub fn default_directory() -> PathBuf {
-    let absolute = |name: &str| {
-        env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|p| p.is_absolute())
-    };
-    if let Some(state) = absolute("XDG_STATE_HOME") {
-        return state.join("provara");
-    }
-    if let Some(home) = absolute("HOME") {
-        return home.join(".local/state/provara");
-    }
-    let user = rustix::process::getuid().as_raw();
-    env::temp_dir().join(format!("provara-{user}"))
-}
 
 /// Keeps a torn tail durably in a new file below `directory`, and gives its path. The file names the
 /// vault's directory and the offset that the bytes stood at.

@@ -15,10 +15,9 @@ use crate::error::{Context, VaultError};
 use crate::layer::{FileLayer, SystemFiles};
 use crate::layout;
 use crate::lock::{Shared, try_lock_shared};
-use crate::memory;
 use crate::seal::read_entries;
 use crate::snapshot::{LogSnapshot, whole_lines};
-use crate::state_dir;
+use crate::user_dirs::default_state_directory;
 use crate::writer::{BatchOptions, LogWriter, Rejected};
 
 /// How long a writer waits for another one by default.
@@ -92,11 +91,11 @@ impl Vault {
         }
         Ok(Self {
             root,
-            typed: memory::typed(path),
+            typed: typed(path),
             memory: false,
             layer: Arc::new(SystemFiles),
             lock_timeout: LOCK_TIMEOUT,
-            state_directory: state_dir::default_directory(),
+            state_directory: default_state_directory(),
             cache_directory: None,
             record_from: RECORD_FROM,
             progress: None,
@@ -340,4 +339,13 @@ pub(crate) fn is_absence(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     )
+}
+
+/// A path as it was typed, made absolute; symbolic links in it stay.
+pub(crate) fn typed(path: &Path) -> PathBuf {
+    match std::path::absolute(path) {
+        // Without a slash at its end.
+        Ok(path) => path.components().collect(),
+        Err(_) => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+    }
 }

@@ -8,10 +8,8 @@ use serde::Serialize;
 
 use super::record::{Record, place_of};
 use super::store::{Store, Unusable};
-use super::typed;
 use crate::error::VaultError;
-
-pub use crate::state_dir::default_directory as default_state_directory;
+use crate::vault::typed;
 
 /// What this machine remembers of a vault at a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,7 +56,7 @@ pub enum Which {
     Vault(EventId),
 }
 
-/// Everything that is remembered below a state directory ([`default_state_directory`] is the user's own),
+/// Everything that is remembered below a state directory ([`default_state_directory`](crate::default_state_directory) is the user's own),
 /// by path; and a sentence about each record that cannot be read.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ mod sighting;
 mod store;
 
 use std::cell::OnceCell;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use provara_core::finding::Finding;
@@ -38,7 +38,7 @@ use judge::{Verdict, judge};
 use record::Record;
 use store::Lock;
 
-pub use list::{Remembered, Which, default_state_directory, forget, remembered};
+pub use list::{Remembered, Which, forget, remembered};
 pub(crate) use record::place_of;
 pub use set::GivenUp;
 pub(crate) use set::{set, set_to};
@@ -442,15 +442,6 @@ impl Vault {
             paths.push(self.typed_path().to_owned());
         }
         paths
-    }
-}
-
-/// A path as it was typed, made absolute; symbolic links in it stay.
-pub(crate) fn typed(path: &Path) -> PathBuf {
-    match std::path::absolute(path) {
-        // Without a slash at its end.
-        Ok(path) => path.components().collect(),
-        Err(_) => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
     }
 }
 
