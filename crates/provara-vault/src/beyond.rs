@@ -21,7 +21,7 @@ use provara_core::verify::Sequencer;
 use sha2::{Digest as _, Sha256};
 
 use crate::check;
-use crate::seal::MAX_TEXT;
+use crate::files::MAX_TEXT;
 
 /// How many bytes are read at a time: they may be cut off at any moment, and so are not mapped.
 const PIECE: u64 = 8 << 20;

@@ -24,12 +24,12 @@ use provara_core::verify::files::{DiskEntry, REQUIRED, SealFiles, check_fit};
 
 use crate::beyond::Beyond;
 use crate::error::{Context, VaultError};
+use crate::files::{MAX_TEXT, TOO_LARGE, hash_file, is_absence, read_text};
 use crate::intent::{self, Intent, State};
 use crate::layout;
 use crate::lock::{Shared, is_at, try_lock_shared};
-use crate::seal::{MAX_TEXT, TOO_LARGE, hash_file, read_text};
 use crate::snapshot::LogSnapshot;
-use crate::vault::{Vault, is_absence};
+use crate::vault::Vault;
 use crate::walk::{Kind, walk};
 
 /// How long a verification tries to find a moment between two writers.

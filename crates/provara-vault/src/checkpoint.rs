@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use crate::clock;
 use crate::error::{Context, VaultError};
+use crate::files::{MAX_TEXT, is_absence, read_text};
 use crate::layout;
-use crate::seal::{MAX_TEXT, read_text};
-use crate::vault::{Vault, is_absence};
+use crate::vault::Vault;
 use crate::writer::LogWriter;
 
 /// A checkpoint that is in the vault and in its seal.

@@ -14,8 +14,8 @@ use provara_core::verify::LogVerdict;
 use crate::capture::Capture;
 use crate::derive::each_event;
 use crate::error::{Context, VaultError};
+use crate::files::read_text;
 use crate::layout;
-use crate::seal::read_text;
 use crate::shortcut::Confirmed;
 use crate::vault::Vault;
 

@@ -25,12 +25,13 @@ use crate::lock::lock_log;
 use crate::memory;
 use crate::parallel::available_threads;
 use crate::refusal::refused;
-use crate::reseal::text_entry;
 use crate::rotation::{Keys, read_registry};
-use crate::seal::{leftovers, read_entries, remove_leftover, set_entry, sync_directory};
+use crate::seal::{
+    leftovers, read_entries, remove_leftover, set_entry, sync_directory, text_entry,
+};
 use crate::snapshot::LogSnapshot;
+use crate::state_dir::recover_tail;
 use crate::vault::Vault;
-use crate::writer::recover_tail;
 
 /// A vault under its lock, looked at as a whole.
 pub(crate) struct Found<'v> {

@@ -10,8 +10,8 @@ use provara_core::mark::may_sign;
 use zeroize::Zeroizing;
 
 use crate::error::{Context, VaultError};
+use crate::files::open_regular;
 use crate::layout;
-use crate::seal::open_regular;
 
 /// Why a key signs nothing that is neither unknown nor revoked.
 const NO_ROLE: &str = "has neither the role 'root' nor 'attestation'";

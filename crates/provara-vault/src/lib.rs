@@ -59,6 +59,7 @@ mod clock;
 mod derive;
 mod enclosing;
 mod error;
+mod files;
 mod found;
 mod index;
 mod init;

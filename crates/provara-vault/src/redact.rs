@@ -28,9 +28,9 @@ use crate::intent::{NewLog, Operation, Plan};
 use crate::layout;
 use crate::memory;
 use crate::parallel::available_threads;
-use crate::reseal::{SealText, retire, text_entry};
+use crate::reseal::{SealText, retire};
 use crate::scribe::{OWNER, Scribe};
-use crate::seal::set_entry;
+use crate::seal::{set_entry, text_entry};
 use crate::snapshot::lines_of;
 use crate::vault::Vault;
 

@@ -16,13 +16,13 @@ use provara_core::verify::seal::SealStanding;
 use serde::Serialize;
 
 use crate::error::{Context, VaultError};
+use crate::files::read_text;
 use crate::found::Found;
 use crate::intent;
 use crate::layout;
 use crate::lock::{Shared, is_at, try_lock_shared};
 use crate::redact;
-use crate::reseal::text_entry;
-use crate::seal::{Staged, read_entries, read_text, set_entry};
+use crate::seal::{Staged, read_entries, set_entry, text_entry};
 use crate::vault::Vault;
 
 /// What an interruption left.

@@ -13,16 +13,16 @@ use provara_core::verify::seal::files_beside_log;
 use crate::adopt::AdoptOptions;
 use crate::clock;
 use crate::error::{Context, VaultError};
+use crate::files::is_absence;
 use crate::found::{Found, refused_log};
 use crate::intent::{NewLog, Operation, Plan};
 use crate::layout;
 use crate::memory;
 use crate::scribe::{OWNER, Scribe};
-use crate::seal::{SealReceipt, Staged, read_entries, set_entry};
+use crate::seal::{SealReceipt, Staged, read_entries, sealed_prefix, set_entry, text_entry};
 use crate::state_dir::keep;
-use crate::vault::{Vault, is_absence};
+use crate::vault::Vault;
 use crate::walk::{Kind, walk};
-use crate::writer::sealed_prefix;
 
 impl Vault {
     /// Makes the seal anew: every file of the vault as it is now, artifacts and policies that were changed
@@ -267,15 +267,6 @@ impl SealText {
             signature: sign_root(root, key, now),
             root,
         })
-    }
-}
-
-/// The entry of a file with this content.
-pub(crate) fn text_entry(path: &str, text: &[u8]) -> FileEntry {
-    FileEntry {
-        path: path.to_owned(),
-        sha256: Digest::of(text),
-        size: text.len() as u64,
     }
 }
 

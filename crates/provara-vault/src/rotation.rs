@@ -6,9 +6,9 @@ use provara_core::keys::{KeyRegistry, KeyStatus};
 use provara_core::manifest::FileEntry;
 
 use crate::error::VaultError;
+use crate::files::read_text;
 use crate::index::LogIndex;
 use crate::layout;
-use crate::seal::read_text;
 use crate::vault::Vault;
 
 /// Takes the change of a key event back if it was made. No key is revoked twice in a log that verifies.

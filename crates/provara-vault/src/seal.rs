@@ -1,8 +1,6 @@
 //! The seal on disk: reading it, and renewing it without a moment at which it leads the log.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use provara_core::id::{Digest, KeyId};
@@ -14,9 +12,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock;
 use crate::error::{Context, VaultError};
+use crate::files::{is_absence, read_text};
 use crate::layer::{FileLayer, Temporary, is_fresh_name, is_unsupported};
 use crate::layout;
-use crate::vault::{Vault, is_absence};
+use crate::vault::Vault;
 
 /// A seal that was renewed.
 #[derive(Debug, Clone, Serialize)]
@@ -31,47 +30,6 @@ pub struct SealReceipt {
     pub signed_by: Option<KeyId>,
     /// What differs from the seal before.
     pub notes: Vec<String>,
-}
-
-/// The largest file of the vault that is read as a whole, in bytes: some 400,000 files in a manifest.
-/// The log is not among them.
-pub(crate) const MAX_TEXT: u64 = 64 << 20;
-
-/// Why a larger one is not.
-pub(crate) const TOO_LARGE: &str = "a file larger than 64 MiB";
-
-/// Opens a file for reading, if it is a regular one: on a pipe in its place one would wait for ever.
-pub(crate) fn open_regular(path: &Path) -> io::Result<Option<File>> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
-        .open(path)?;
-    Ok(file.metadata()?.is_file().then_some(file))
-}
-
-/// The bytes of a file of the vault, if it is there.
-///
-/// # Errors
-/// [`VaultError::Structure`] for one that is larger than [`MAX_TEXT`] or no regular file, or
-/// [`VaultError::Io`].
-pub(crate) fn read_text(root: &Path, relative: &str) -> Result<Option<Vec<u8>>, VaultError> {
-    let path = root.join(relative);
-    let structure = |reason: String| VaultError::Structure {
-        file: relative.to_owned(),
-        reason,
-    };
-    let file = match open_regular(&path) {
-        Err(error) if is_absence(&error) => return Ok(None),
-        file => file.context("read", &path)?,
-    };
-    let file = file.ok_or_else(|| structure("it is not a regular file".to_owned()))?;
-    let mut text = Vec::with_capacity(4096);
-    // A hole costs no disk, and would cost memory.
-    let length = file.take(MAX_TEXT + 1).read_to_end(&mut text);
-    if length.context("read", &path)? as u64 > MAX_TEXT {
-        return Err(structure(format!("it is {TOO_LARGE}")));
-    }
-    Ok(Some(text))
 }
 
 /// The entries of `manifest.json`, in its order.
@@ -111,25 +69,6 @@ pub(crate) fn entries_of(text: &[u8]) -> Result<Vec<FileEntry>, VaultError> {
         .collect()
 }
 
-/// The size and SHA-256 of a file, read in pieces.
-pub(crate) fn hash_file(path: &Path) -> io::Result<(u64, Digest)> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 256 << 10];
-    let mut size = 0;
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok((size, Digest(hasher.finalize().into()))),
-            Ok(length) => {
-                hasher.update(&buffer[..length]);
-                size += length as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 /// Puts `entry` in the place of the one with its path, or where the order of paths wants it.
 pub(crate) fn set_entry(entries: &mut Vec<FileEntry>, entry: FileEntry) {
     match entries.iter_mut().find(|other| other.path == entry.path) {
@@ -139,6 +78,64 @@ pub(crate) fn set_entry(entries: &mut Vec<FileEntry>, entry: FileEntry) {
             entries.insert(at, entry);
         }
     }
+}
+
+/// The entry of a file with this content.
+pub(crate) fn text_entry(path: &str, text: &[u8]) -> FileEntry {
+    FileEntry {
+        path: path.to_owned(),
+        sha256: Digest::of(text),
+        size: text.len() as u64,
+    }
+}
+
+/// The manifest's entry of a log of `size` bytes that went through `hasher`.
+pub(crate) fn log_entry(hasher: &Sha256, size: u64) -> FileEntry {
+    FileEntry {
+        path: layout::LOG.to_owned(),
+        sha256: Digest(hasher.clone().finalize().into()),
+        size,
+    }
+}
+
+/// The part of the log that the seal covers.
+pub(crate) struct Sealed {
+    /// In bytes.
+    pub(crate) length: u64,
+    /// Over those bytes.
+    pub(crate) hasher: Sha256,
+}
+
+/// Checks that the log begins with what was sealed. The seal may lag behind the log; where it leads,
+/// or the bytes differ, events that were there are gone or changed.
+pub(crate) fn sealed_prefix(entries: &[FileEntry], log: &[u8]) -> Result<Sealed, VaultError> {
+    let contradiction = |reason: String| VaultError::SealContradiction {
+        file: layout::LOG.to_owned(),
+        reason,
+    };
+    let entry = entries
+        .iter()
+        .find(|entry| entry.path == layout::LOG)
+        .ok_or_else(|| contradiction("the manifest does not list it".to_owned()))?;
+    if entry.size > log.len() as u64 {
+        return Err(contradiction(format!(
+            "the seal covers {} bytes and the log has only {}: events that were sealed are missing",
+            entry.size,
+            log.len()
+        )));
+    }
+    let hasher = Sha256::new_with_prefix(&log[..entry.size as usize]);
+    let found = Digest(hasher.clone().finalize().into());
+    if found != entry.sha256 {
+        return Err(contradiction(format!(
+            "the first {} bytes have the SHA-256 {found}, not {}",
+            entry.size, entry.sha256
+        )));
+    }
+    Ok(Sealed {
+        length: entry.size,
+        hasher,
+    })
 }
 
 /// Files that are whole, but not yet durable, and not in their places.

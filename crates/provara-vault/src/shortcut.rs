@@ -11,7 +11,7 @@ use provara_core::beliefs::{BeliefReducer, BeliefState, ResumedReducer};
 use provara_core::checkpoint::Checkpoint;
 use provara_core::id::Digest;
 
-use crate::seal::read_text;
+use crate::files::read_text;
 
 /// A checkpoint whose state is, byte for byte, that of the log's first `length` bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]

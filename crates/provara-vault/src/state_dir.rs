@@ -3,14 +3,39 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, VaultError};
+use crate::vault::Vault;
+
+/// Moves a torn tail out of the log, visibly: its bytes are durable outside before they go. Gives
+/// the note that says so.
+pub(crate) fn recover_tail(
+    vault: &Vault,
+    log: &File,
+    path: &Path,
+    offset: u64,
+    length: u64,
+) -> Result<String, VaultError> {
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    log.read_exact_at(&mut bytes, offset)
+        .context("read", path)?;
+    let kept = keep_tail(vault.state_directory(), vault.path(), offset, &bytes)?;
+    vault
+        .layer()
+        .truncate(log, path, offset)
+        .context("cut the torn tail off", path)?;
+    Ok(format!(
+        "the log ended with {length} bytes of an interrupted append (from byte {offset}); they were \
+         moved to '{}'",
+        kept.display()
+    ))
+}
 
 /// Keeps a torn tail durably in a new file below `directory`, and gives its path. The file names the
 /// vault's directory and the offset that the bytes stood at.
-pub(crate) fn keep_tail(
+fn keep_tail(
     directory: &Path,
     vault: &Path,
     offset: u64,

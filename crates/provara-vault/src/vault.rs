@@ -12,6 +12,7 @@ use provara_core::keys::Keyfile;
 
 use crate::append::{AppendReceipt, AppendRequest};
 use crate::error::{Context, VaultError};
+use crate::files::is_absence;
 use crate::layer::{FileLayer, SystemFiles};
 use crate::layout;
 use crate::lock::{Shared, try_lock_shared};
@@ -331,14 +332,6 @@ impl Vault {
         }
         Ok(path)
     }
-}
-
-/// Whether a path is not there, whether it or a directory on its way is missing.
-pub(crate) fn is_absence(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
 }
 
 /// A path as it was typed, made absolute; symbolic links in it stay.

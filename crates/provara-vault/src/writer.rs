@@ -28,7 +28,6 @@ mod recollect;
 mod standing;
 
 pub use batch::{BatchOptions, BatchReceipt, BatchWriter, Rejected};
-pub(crate) use standing::{recover_tail, sealed_prefix};
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -57,8 +56,12 @@ use crate::keyfile;
 use crate::layout;
 use crate::lock::lock_log;
 use crate::redact::{Unlike, carry_out_pending};
-use crate::seal::{Names, NewSeal, Staged, leftovers, remove_leftover, set_entry, sync_all_names};
+use crate::seal::{
+    Names, NewSeal, Staged, leftovers, log_entry, remove_leftover, set_entry, sync_all_names,
+    text_entry,
+};
 use crate::snapshot::LogSnapshot;
+use crate::state_dir::recover_tail;
 use crate::tail::{Kept, TailCache};
 use crate::vault::Vault;
 
@@ -350,7 +353,7 @@ impl<'v> LogWriter<'v> {
             let registry = changed.as_ref().map_or(&self.registry, |keys| &keys.0);
             let text = registry.to_json();
             staged.add(self.vault.path().join(layout::KEYS), &text)?;
-            set_entry(&mut entries, entry(layout::KEYS, &text));
+            set_entry(&mut entries, text_entry(layout::KEYS, &text));
         }
         let length = bytes.len() as u64;
         set_entry(&mut entries, log_entry(&hasher, self.index.len + length));
@@ -515,12 +518,12 @@ impl<'v> LogWriter<'v> {
         let mut staged = Staged::new(self.vault.layer());
         if let Some((relative, text)) = file {
             staged.add(self.vault.path().join(relative), text)?;
-            set_entry(&mut entries, entry(relative, text));
+            set_entry(&mut entries, text_entry(relative, text));
         }
         if self.keys_lag {
             let text = self.registry.to_json();
             staged.add(self.vault.path().join(layout::KEYS), &text)?;
-            set_entry(&mut entries, entry(layout::KEYS, &text));
+            set_entry(&mut entries, text_entry(layout::KEYS, &text));
         }
         set_entry(&mut entries, log_entry(&self.hasher, self.index.len));
         let seal = staged.add_signed_seal(self.vault.path(), entries.clone(), key)?;
@@ -556,7 +559,7 @@ impl<'v> LogWriter<'v> {
 
     /// Whether the manifest lists this file with this content.
     pub(crate) fn lists(&self, relative: &str, text: &[u8]) -> bool {
-        self.entries.contains(&entry(relative, text))
+        self.entries.contains(&text_entry(relative, text))
     }
 
     pub(crate) fn signing_key<'k>(
@@ -631,20 +634,3 @@ impl<'v> LogWriter<'v> {
 const NAMELESS: &str = "the file system cannot make the names in a directory durable, so events name no \
     seal: who can write the vault's files can then take an actor's last events away before the next seal \
     (provara doctor tells more)";
-
-/// The manifest's entry of a log of `size` bytes that went through `hasher`.
-fn log_entry(hasher: &Sha256, size: u64) -> FileEntry {
-    FileEntry {
-        path: layout::LOG.to_owned(),
-        sha256: Digest(hasher.clone().finalize().into()),
-        size,
-    }
-}
-
-fn entry(path: &str, bytes: &[u8]) -> FileEntry {
-    FileEntry {
-        path: path.to_owned(),
-        sha256: Digest::of(bytes),
-        size: bytes.len() as u64,
-    }
-}

@@ -24,10 +24,11 @@ use sha2::{Digest as _, Sha256};
 use super::pending::{State, find};
 use super::{Intent, Operation, Removal, Source, Step};
 use crate::error::{Context, VaultError};
+use crate::files::{hash_file, read_text};
 use crate::layer::fresh_name;
 use crate::layout;
 use crate::memory;
-use crate::seal::{Durable, Staged, hash_file, read_text, sync_all_names, sync_directory};
+use crate::seal::{Durable, Staged, sync_all_names, sync_directory};
 use crate::vault::Vault;
 
 /// What becomes of the log.

@@ -14,12 +14,12 @@ use super::{Intent, Source};
 use crate::capture::Capture;
 use crate::check::check_log;
 use crate::error::{Context, VaultError};
+use crate::files::{hash_file, is_absence, open_regular, read_text};
 use crate::layout;
 use crate::memory::{self, SealSeen};
 use crate::parallel::available_threads;
-use crate::seal::{hash_file, open_regular, read_text};
 use crate::snapshot::LogSnapshot;
-use crate::vault::{Vault, is_absence};
+use crate::vault::Vault;
 
 /// What is to be done about an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

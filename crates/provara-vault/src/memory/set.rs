@@ -16,8 +16,9 @@ use super::judge::{Verdict, judge};
 use super::record::{Record, place_of};
 use super::store::{Store, Unusable};
 use super::{Leaf, Present, SealSeen, Standing, leaf, leaves_of, put, root_over};
+use crate::files::read_text;
 use crate::layout;
-use crate::seal::{read_entries, read_text};
+use crate::seal::read_entries;
 use crate::snapshot::{LogSnapshot, lines_of};
 use crate::vault::Vault;
 

@@ -20,7 +20,7 @@ use rustix::fs::OFlags;
 
 use super::record::{HALF, Record, name_of, place_of};
 use super::{LEAF, Leaf};
-use crate::vault::is_absence;
+use crate::files::is_absence;
 
 /// The largest file of a record, in bytes.
 const LARGEST: u64 = 2 * HALF as u64;

@@ -18,13 +18,13 @@ use provara_core::manifest::{Manifest, RootSignature, safe_path, write_merkle_ro
 
 use crate::check::check_log;
 use crate::error::{Context, VaultError};
+use crate::files::read_text;
 use crate::layout;
 use crate::parallel::available_threads;
 use crate::rotation::read_registry;
-use crate::seal::{Durable, Staged, read_text, sync_directory};
+use crate::seal::{Durable, Staged, sealed_prefix, sync_directory};
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
-use crate::writer::sealed_prefix;
 
 /// The `type` of the intent.
 const INTENT_TYPE: &str = "provara_merge_intent_v1";

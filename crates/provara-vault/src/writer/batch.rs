@@ -29,9 +29,9 @@ use crate::error::{Context, VaultError};
 use crate::index::Actor;
 use crate::layout::{self, CLOSING_TYPE};
 use crate::parallel::{self, available_threads};
-use crate::seal::{Staged, set_entry};
+use crate::seal::{Staged, log_entry, set_entry, text_entry};
+use crate::writer::LogWriter;
 use crate::writer::payload::{payload_of, refuse_request, speaks_of_others};
-use crate::writer::{LogWriter, entry, log_entry};
 
 use pipeline::{Group, LogEnd, MOST_WAITING, Pipeline, Queued, Refused, Signers};
 
@@ -482,7 +482,7 @@ impl BatchWriter<'_> {
         if writer.keys_lag {
             let text = writer.registry.to_json();
             staged.add(writer.vault.path().join(layout::KEYS), &text)?;
-            set_entry(&mut entries, entry(layout::KEYS, &text));
+            set_entry(&mut entries, text_entry(layout::KEYS, &text));
         }
         set_entry(&mut entries, log_entry(&writer.hasher, self.handed));
         let seal = staged.add_signed_seal(writer.vault.path(), entries.clone(), key)?;

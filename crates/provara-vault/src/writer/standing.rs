@@ -5,8 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use provara_core::finding::{Code, Finding, Severity};
 use provara_core::history::KeyEventKind;
@@ -20,17 +18,17 @@ use sha2::{Digest as _, Sha256};
 use crate::check;
 use crate::checkpoint::{refuse_foreign, unsealed_checkpoints};
 use crate::error::{Context, VaultError};
+use crate::files::{is_absence, read_text};
 use crate::index::LogIndex;
 use crate::layout;
 use crate::parallel::available_threads;
 use crate::redact::has_pending;
 use crate::refusal::refused;
 use crate::rotation::Keys;
-use crate::seal::{Names, NewSeal, entries_of, read_text, set_entry};
+use crate::seal::{Names, NewSeal, entries_of, sealed_prefix, set_entry, text_entry};
 use crate::snapshot::LogSnapshot;
-use crate::state_dir::keep_tail;
 use crate::tail::Recalled;
-use crate::vault::{Vault, is_absence};
+use crate::vault::Vault;
 
 /// The files of a vault's seal, as they stand there.
 #[derive(Debug)]
@@ -115,7 +113,7 @@ impl Standing {
         }
         let index = recalled.index;
         let keys = Keys::read(vault, entries, &index, index.len)?;
-        let is_sealed = |text: &Vec<u8>| entries.contains(&super::entry(layout::KEYS, text));
+        let is_sealed = |text: &Vec<u8>| entries.contains(&text_entry(layout::KEYS, text));
         if keys.lag || !keys.texts.iter().any(is_sealed) {
             return Ok(None);
         }
@@ -219,7 +217,7 @@ impl Standing {
         }
         notes.extend(keys.note());
         // The manifest may be of an earlier state than the file.
-        set_entry(&mut entries, super::entry(layout::KEYS, &keys.texts[0]));
+        set_entry(&mut entries, text_entry(layout::KEYS, &keys.texts[0]));
         for found in unlisted {
             notes.push(format!("{} was not in the seal yet; it now is", found.path));
             set_entry(&mut entries, found);
@@ -323,7 +321,7 @@ fn disk(
         .filter(|entry| !layout::is_checkpoint(&entry.path))
         .map(|entry| (entry.path.clone(), file(entry)))
         .collect();
-    let keys = super::entry(layout::KEYS, &keys.texts[0]);
+    let keys = text_entry(layout::KEYS, &keys.texts[0]);
     disk.insert(layout::KEYS.to_owned(), file(&keys));
     for path in checkpoint_names(vault)? {
         let is_this = |entry: &&FileEntry| entry.path == path;
@@ -359,67 +357,4 @@ fn checkpoint_names(vault: &Vault) -> Result<Vec<String>, VaultError> {
     }
     names.sort_unstable();
     Ok(names)
-}
-/// Moves a torn tail out of the log, visibly: its bytes are durable outside before they go. Gives
-/// the note that says so.
-pub(crate) fn recover_tail(
-    vault: &Vault,
-    log: &File,
-    path: &Path,
-    offset: u64,
-    length: u64,
-) -> Result<String, VaultError> {
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-    log.read_exact_at(&mut bytes, offset)
-        .context("read", path)?;
-    let kept = keep_tail(vault.state_directory(), vault.path(), offset, &bytes)?;
-    vault
-        .layer()
-        .truncate(log, path, offset)
-        .context("cut the torn tail off", path)?;
-    Ok(format!(
-        "the log ended with {length} bytes of an interrupted append (from byte {offset}); they were \
-         moved to '{}'",
-        kept.display()
-    ))
-}
-
-/// The part of the log that the seal covers.
-pub(crate) struct Sealed {
-    /// In bytes.
-    pub(crate) length: u64,
-    /// Over those bytes.
-    pub(crate) hasher: Sha256,
-}
-
-/// Checks that the log begins with what was sealed. The seal may lag behind the log; where it leads,
-/// or the bytes differ, events that were there are gone or changed.
-pub(crate) fn sealed_prefix(entries: &[FileEntry], log: &[u8]) -> Result<Sealed, VaultError> {
-    let contradiction = |reason: String| VaultError::SealContradiction {
-        file: layout::LOG.to_owned(),
-        reason,
-    };
-    let entry = entries
-        .iter()
-        .find(|entry| entry.path == layout::LOG)
-        .ok_or_else(|| contradiction("the manifest does not list it".to_owned()))?;
-    if entry.size > log.len() as u64 {
-        return Err(contradiction(format!(
-            "the seal covers {} bytes and the log has only {}: events that were sealed are missing",
-            entry.size,
-            log.len()
-        )));
-    }
-    let hasher = Sha256::new_with_prefix(&log[..entry.size as usize]);
-    let found = Digest(hasher.clone().finalize().into());
-    if found != entry.sha256 {
-        return Err(contradiction(format!(
-            "the first {} bytes have the SHA-256 {found}, not {}",
-            entry.size, entry.sha256
-        )));
-    }
-    Ok(Sealed {
-        length: entry.size,
-        hasher,
-    })
 }
