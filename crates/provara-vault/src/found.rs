@@ -15,7 +15,7 @@ use provara_core::verify::seal::{KeysOf, SealCase, SealJudgement, SealStanding, 
 
 use crate::capture::Capture;
 use crate::check::check_log;
-use crate::checkpoint::unsealed_checkpoints;
+use crate::checkpoint_files::unsealed_checkpoints;
 use crate::error::{Context, VaultError};
 use crate::index::LogIndex;
 use crate::intent::settle;

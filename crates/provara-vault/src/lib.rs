@@ -55,6 +55,7 @@ mod capture;
 mod check;
 mod checkpoint;
 mod checkpoint_check;
+mod checkpoint_files;
 mod clock;
 mod derive;
 mod enclosing;

@@ -4,7 +4,7 @@
 //! from. Everything else it refuses, and changes nothing: a new seal would vouch for what nobody looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
 
 use provara_core::finding::{Code, Finding, Severity};
 use provara_core::history::KeyEventKind;
@@ -16,9 +16,9 @@ use provara_core::verify::seal::{KeysOf, SealCase, SealJudgement, SealStanding, 
 use sha2::{Digest as _, Sha256};
 
 use crate::check;
-use crate::checkpoint::{refuse_foreign, unsealed_checkpoints};
+use crate::checkpoint_files::{checkpoint_names, refuse_foreign, unsealed_checkpoints};
 use crate::error::{Context, VaultError};
-use crate::files::{is_absence, read_text};
+use crate::files::read_text;
 use crate::index::LogIndex;
 use crate::layout;
 use crate::parallel::available_threads;
@@ -335,26 +335,4 @@ fn disk(
         disk.insert(path.clone(), file(known));
     }
     Ok(disk)
-}
-
-/// The checkpoints that stand in the vault, relative to it, sorted.
-fn checkpoint_names(vault: &Vault) -> Result<Vec<String>, VaultError> {
-    let directory = vault.path().join(layout::CHECKPOINTS);
-    let listing = match fs::read_dir(&directory) {
-        Err(error) if is_absence(&error) => return Ok(Vec::new()),
-        listing => listing.context("read the directory", &directory)?,
-    };
-    let mut names = Vec::new();
-    for there in listing {
-        let there = there.context("read the directory", &directory)?;
-        let Ok(name) = there.file_name().into_string() else {
-            continue;
-        };
-        let path = format!("{}/{name}", layout::CHECKPOINTS);
-        if layout::is_checkpoint(&path) {
-            names.push(path);
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
 }
