@@ -9,8 +9,12 @@ use std::path::Path;
 use memmap2::Mmap;
 
 use crate::error::{Context, VaultError};
+use crate::layout;
+use crate::lock::{Shared, try_lock_shared};
 use crate::map::map_prefix;
+use crate::seal::read_entries;
 use crate::shortcut::Shortcut;
+use crate::vault::Vault;
 
 /// Logs up to this size are read, larger ones mapped: a copy of a small file cannot be cut under
 /// its reader, a copy of a large one costs memory.
@@ -135,6 +139,52 @@ impl std::fmt::Debug for LogSnapshot {
     }
 }
 
+impl Vault {
+    /// The log's whole lines as they stand now; while a writer is at work, as far as the seal covers them:
+    /// what a disk then refuses of the rest is taken back. Never waits for a writer.
+    ///
+    /// # Errors
+    /// [`VaultError::Structure`] where the log is missing or leads out of the vault, or
+    /// [`VaultError::Io`].
+    pub fn snapshot(&self) -> Result<LogSnapshot, VaultError> {
+        let (log, path) = (self.open_log_file()?, self.log_path());
+        // The lock goes with the file.
+        if try_lock_shared(&log).context("lock", &path)? == Shared::Busy {
+            let length = log.metadata().context("read", &path)?.len();
+            let entries = read_entries(self.path()).unwrap_or_default();
+            let entry = entries.iter().find(|entry| entry.path == layout::LOG);
+            if let Some(entry) = entry.filter(|entry| entry.size <= length) {
+                let whole = whole_lines(&log, entry.size).context("read", &path)?;
+                return LogSnapshot::of_prefix(&log, whole, &path);
+            }
+        }
+        LogSnapshot::of_lines(&log, &path)
+    }
+
+    /// The log open for reading, if it still begins with what was `verified`: what a plugin host is given.
+    /// A merge puts another file in its place, whose events nobody has looked at.
+    ///
+    /// # Errors
+    /// [`VaultError::LogReplaced`], and as [`Vault::snapshot`].
+    pub fn open_log(&self, verified: &LogSnapshot) -> Result<File, VaultError> {
+        let (log, path) = (self.open_log_file()?, self.log_path());
+        let mut buffer = vec![0; 1 << 20];
+        let mut offset = 0;
+        for verified in verified.bytes().chunks(buffer.len()) {
+            let found = &mut buffer[..verified.len()];
+            match log.read_exact_at(found, offset) {
+                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                    return Err(error).context("read", &path);
+                }
+                Ok(()) if found == verified => {}
+                _ => return Err(VaultError::LogReplaced),
+            }
+            offset += verified.len() as u64;
+        }
+        Ok(log)
+    }
+}
+
 /// The lines of `bytes` in order, each without its line end.
 pub(crate) fn lines_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = bytes;
@@ -165,7 +215,7 @@ fn load(file: &File, len: u64, path: &Path) -> Result<Bytes, VaultError> {
 
 /// The length of the prefix of `file`'s first `length` bytes that ends with a line end, found from
 /// behind: what lies beyond it may be cut off at any moment and must not be mapped.
-pub(crate) fn whole_lines(file: &File, length: u64) -> io::Result<u64> {
+fn whole_lines(file: &File, length: u64) -> io::Result<u64> {
     const BLOCK: u64 = 64 << 10;
     let mut end = length;
     let mut block = vec![0; BLOCK.min(length) as usize];

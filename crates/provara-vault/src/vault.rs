@@ -3,23 +3,15 @@
 use std::fs::{self, File};
 use std::io;
 use std::ops::ControlFlow;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use provara_core::keys::Keyfile;
-
-use crate::append::{AppendReceipt, AppendRequest};
 use crate::error::{Context, VaultError};
 use crate::files::is_absence;
 use crate::layer::{FileLayer, SystemFiles};
 use crate::layout;
-use crate::lock::{Shared, try_lock_shared};
-use crate::seal::read_entries;
-use crate::snapshot::{LogSnapshot, whole_lines};
 use crate::user_dirs::default_state_directory;
-use crate::writer::{BatchOptions, LogWriter, Rejected};
 
 /// How long a writer waits for another one by default.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -199,91 +191,6 @@ impl Vault {
     #[must_use]
     pub fn default_keyfile(&self) -> PathBuf {
         self.root.join(layout::PRIVATE_KEYS)
-    }
-
-    /// The log's whole lines as they stand now; while a writer is at work, as far as the seal covers them:
-    /// what a disk then refuses of the rest is taken back. Never waits for a writer.
-    ///
-    /// # Errors
-    /// [`VaultError::Structure`] where the log is missing or leads out of the vault, or
-    /// [`VaultError::Io`].
-    pub fn snapshot(&self) -> Result<LogSnapshot, VaultError> {
-        let (log, path) = (self.open_log_file()?, self.log_path());
-        // The lock goes with the file.
-        if try_lock_shared(&log).context("lock", &path)? == Shared::Busy {
-            let length = log.metadata().context("read", &path)?.len();
-            let entries = read_entries(&self.root).unwrap_or_default();
-            let entry = entries.iter().find(|entry| entry.path == layout::LOG);
-            if let Some(entry) = entry.filter(|entry| entry.size <= length) {
-                let whole = whole_lines(&log, entry.size).context("read", &path)?;
-                return LogSnapshot::of_prefix(&log, whole, &path);
-            }
-        }
-        LogSnapshot::of_lines(&log, &path)
-    }
-
-    /// The log open for reading, if it still begins with what was `verified`: what a plugin host is given.
-    /// A merge puts another file in its place, whose events nobody has looked at.
-    ///
-    /// # Errors
-    /// [`VaultError::LogReplaced`], and as [`Vault::snapshot`].
-    pub fn open_log(&self, verified: &LogSnapshot) -> Result<File, VaultError> {
-        let (log, path) = (self.open_log_file()?, self.log_path());
-        let mut buffer = vec![0; 1 << 20];
-        let mut offset = 0;
-        for verified in verified.bytes().chunks(buffer.len()) {
-            let found = &mut buffer[..verified.len()];
-            match log.read_exact_at(found, offset) {
-                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                    return Err(error).context("read", &path);
-                }
-                Ok(()) if found == verified => {}
-                _ => return Err(VaultError::LogReplaced),
-            }
-            offset += verified.len() as u64;
-        }
-        Ok(log)
-    }
-
-    /// Appends one event: signed, durable and sealed when this returns.
-    ///
-    /// # Errors
-    /// Any [`VaultError`] of a writer. The vault is then as it was, but for [`VaultError::SealLags`].
-    pub fn append(
-        &self,
-        request: &AppendRequest<'_>,
-        keyfile: &Keyfile,
-    ) -> Result<AppendReceipt, VaultError> {
-        let mut writer = LogWriter::open_with(self, keyfile)?;
-        let receipt = writer.append(request, keyfile)?;
-        writer.remember(keyfile);
-        Ok(receipt)
-    }
-
-    /// Appends many events: signed on all cores, synced in groups, sealed when this returns.
-    ///
-    /// # Errors
-    /// The first request that cannot be appended, and why; those before it are then in the log and
-    /// sealed, unless the options say `atomic`. A disk that refuses is reported as index 0.
-    pub fn append_many(
-        &self,
-        requests: Vec<AppendRequest<'_>>,
-        keyfile: &Keyfile,
-        options: BatchOptions,
-    ) -> Result<Vec<AppendReceipt>, Rejected> {
-        let failed = |error| Rejected { index: 0, error };
-        let mut batch = LogWriter::open_with(self, keyfile)
-            .map_err(failed)?
-            .batch(keyfile, options);
-        let taken = batch.append(requests);
-        if taken.is_ok() || !options.atomic {
-            match (batch.finish(), &taken) {
-                // The disk's refusal is the batch's own.
-                (Err(VaultError::Stopped), Err(_)) | (Ok(_), _) => {}
-                (Err(error), _) => return Err(failed(error)),
-            }
-        }
-        taken.map(|()| batch.take_receipts())
     }
 
     pub(crate) fn layer(&self) -> &dyn FileLayer {

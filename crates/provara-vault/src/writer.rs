@@ -24,6 +24,7 @@
 
 mod batch;
 mod payload;
+mod place;
 mod recollect;
 mod standing;
 
@@ -33,22 +34,19 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use provara_core::canonical::{MAX_SAFE_INTEGER, write_string};
+use provara_core::canonical::write_string;
 use provara_core::content::Place;
 use provara_core::event::Draft;
 use provara_core::event_type::{CoreType, EventType};
 use provara_core::history::{KeyEvent, KeyHistory};
-use provara_core::id::{Digest, EventId, KeyId};
+use provara_core::id::{Digest, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
 use provara_core::manifest::{FileEntry, merkle_root};
-use provara_core::mark::SealName;
-use provara_core::time::Timestamp;
 use provara_core::verify::REDACTION_TYPE;
 use sha2::{Digest as _, Sha256};
 
 use crate::append::{AppendReceipt, AppendRequest, WRAPPED};
 use crate::check;
-use crate::clock;
 use crate::error::{Context, VaultError};
 use crate::index::LogIndex;
 use crate::intent::settle;
@@ -67,6 +65,49 @@ use crate::vault::Vault;
 
 use payload::{bind_redaction, payload_of, refuse_request, speaks_of_others};
 use standing::{SealTexts, Standing};
+
+impl Vault {
+    /// Appends one event: signed, durable and sealed when this returns.
+    ///
+    /// # Errors
+    /// Any [`VaultError`] of a writer. The vault is then as it was, but for [`VaultError::SealLags`].
+    pub fn append(
+        &self,
+        request: &AppendRequest<'_>,
+        keyfile: &Keyfile,
+    ) -> Result<AppendReceipt, VaultError> {
+        let mut writer = LogWriter::open_with(self, keyfile)?;
+        let receipt = writer.append(request, keyfile)?;
+        writer.remember(keyfile);
+        Ok(receipt)
+    }
+
+    /// Appends many events: signed on all cores, synced in groups, sealed when this returns.
+    ///
+    /// # Errors
+    /// The first request that cannot be appended, and why; those before it are then in the log and
+    /// sealed, unless the options say `atomic`. A disk that refuses is reported as index 0.
+    pub fn append_many(
+        &self,
+        requests: Vec<AppendRequest<'_>>,
+        keyfile: &Keyfile,
+        options: BatchOptions,
+    ) -> Result<Vec<AppendReceipt>, Rejected> {
+        let failed = |error| Rejected { index: 0, error };
+        let mut batch = LogWriter::open_with(self, keyfile)
+            .map_err(failed)?
+            .batch(keyfile, options);
+        let taken = batch.append(requests);
+        if taken.is_ok() || !options.atomic {
+            match (batch.finish(), &taken) {
+                // The disk's refusal is the batch's own.
+                (Err(VaultError::Stopped), Err(_)) | (Ok(_), _) => {}
+                (Err(error), _) => return Err(failed(error)),
+            }
+        }
+        taken.map(|()| batch.take_receipts())
+    }
+}
 
 /// Holds a vault's lock and appends to it. Other writers wait until it is dropped.
 #[derive(Debug)]
@@ -425,20 +466,6 @@ impl<'v> LogWriter<'v> {
         (changed != self.registry).then_some((changed, Some(history)))
     }
 
-    /// What binds the next event of a marked vault to all before it, if that is not its `prev`: the name of the
-    /// seal in its place, if that covers all of the log and no loss of power can undo it; or else the event in
-    /// the line before.
-    fn binding(&self, prev: Option<EventId>) -> (Option<SealName>, Option<EventId>) {
-        if self.history.is_none() {
-            return (None, None);
-        }
-        if self.names == Names::Durable && self.sealed_events == self.index.lines {
-            return (Some(SealName::of(self.seal.root)), None);
-        }
-        let before = self.index.last_event;
-        (None, before.filter(|_| before != prev))
-    }
-
     /// Takes note of a seal that was put in its place: what is placed from now on names it.
     fn sealed(&mut self, entries: Vec<FileEntry>, seal: NewSeal, names: Names) {
         if names == Names::Unknown && self.names == Names::Durable && self.history.is_some() {
@@ -449,42 +476,6 @@ impl<'v> LogWriter<'v> {
         self.seal = seal;
         self.names = names;
         self.sealed_events = self.index.lines;
-    }
-
-    /// The place of the next event of `actor`, and the time of the one before if the clock went backwards
-    /// since. `actor_json` is the JSON text of the name.
-    fn next_place(
-        &self,
-        actor: &str,
-        actor_json: &[u8],
-    ) -> Result<(Place, Option<Timestamp>), VaultError> {
-        let known = self.index.actor(actor_json);
-        let ts_logical = match known.and_then(|known| known.ts_logical) {
-            None => 1,
-            // Ours are never below 1; after another tool's that is, 1 goes forward too.
-            Some(before) => match u64::try_from(before) {
-                Err(_) => 1,
-                Ok(before) if before < MAX_SAFE_INTEGER => before + 1,
-                Ok(_) => {
-                    let actor = actor.to_owned();
-                    return Err(VaultError::LogicalClock { actor });
-                }
-            },
-        };
-        let timestamp = clock::now()?;
-        let later = known
-            .and_then(|known| known.timestamp)
-            .filter(|before| *before > timestamp);
-        let prev = known.map(|known| known.head);
-        let (seal, after) = self.binding(prev);
-        let place = Place {
-            prev,
-            ts_logical,
-            timestamp,
-            seal,
-            after,
-        };
-        Ok((place, later))
     }
 
     /// Adds a file of the vault, or replaces it, and renews the seal; gives the root.
