@@ -21,7 +21,9 @@ use serde::Serialize;
 use crate::check::check_log;
 use crate::error::{AdoptRefusal, Context, VaultError};
 use crate::found::Found;
-use crate::intent::{NewLog, Operation, Plan};
+use crate::intent::Operation;
+use crate::intent::carry::{NewLog, Plan};
+use crate::intent::pending::find;
 use crate::key_events::key_events;
 use crate::layout;
 use crate::memory;
@@ -159,7 +161,7 @@ impl Vault {
     /// As [`Vault::adopt`].
     pub fn look(&self) -> Result<FoundState, VaultError> {
         let log = self.lock_for_reading()?;
-        if let Some(pending) = crate::intent::find(self, &log)? {
+        if let Some(pending) = find(self, &log)? {
             return Err(VaultError::Pending {
                 operation: pending.intent.operation.words(),
             });

@@ -1,21 +1,15 @@
-//! One consistent view of a vault for a verification, taken while writers may be at work.
+//! A view of a vault: the seal, the small files, the log, and what else stands there, as they were found.
 //!
-//! A view is taken without any lock first. If it is consistent, that is the end of it, as it is for
-//! a vault at rest. If not, either a writer is between its steps or the vault is wrong, and the two
-//! are told apart by the writers' own lock: a reader's lock, held only while the seal, the small
-//! files and the log's length are read, proves that no writer is at work, and what is found then
-//! stands. Where a writer holds the lock all the time, the log is taken as far as the seal covers
-//! it, which is consistent by construction; what lies beyond is checked by itself.
-//!
-//! Where a command that leaves an intent was interrupted, the view is of the state that going forward gives.
+//! Looking once is no proof that the parts belong together: writers may be at work meanwhile. [`consistent`]
+//! takes a view that is.
+
+mod consistent;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use provara_core::finding::Finding;
 use provara_core::id::Digest;
@@ -24,16 +18,13 @@ use provara_core::verify::files::{DiskEntry, REQUIRED, SealFiles, check_fit};
 
 use crate::beyond::Beyond;
 use crate::error::{Context, VaultError};
-use crate::files::{MAX_TEXT, TOO_LARGE, hash_file, is_absence, read_text};
-use crate::intent::{self, Intent, State};
+use crate::files::{MAX_TEXT, TOO_LARGE, hash_file, is_absence, open_regular, read_text};
+use crate::intent::{Intent, Source};
 use crate::layout;
-use crate::lock::{Shared, is_at, try_lock_shared};
+use crate::lock::is_at;
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 use crate::walk::{Kind, walk};
-
-/// How long a verification tries to find a moment between two writers.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The log as it was taken.
 #[derive(Debug)]
@@ -83,74 +74,6 @@ pub(crate) enum Interrupted {
 }
 
 impl Capture {
-    /// Takes a view that no writer is in the middle of.
-    pub(crate) fn take(vault: &Vault) -> Result<Self, VaultError> {
-        let first = Self::look(vault, false)?;
-        if first.is_consistent() {
-            return Ok(first);
-        }
-        let path = vault.log_path();
-        let start = Instant::now();
-        loop {
-            // Opened each time: a merge puts another file in its place, which has the lock then.
-            let Ok(log) = vault.open_log_file() else {
-                // Without a log there is no lock and no writer.
-                return Ok(first);
-            };
-            match try_lock_shared(&log).context("lock", &path)? {
-                Shared::Held if !is_at(&log, &path).unwrap_or(false) => continue,
-                Shared::Busy => {
-                    let seen = Self::look(vault, true)?;
-                    if seen.is_consistent() {
-                        return Ok(seen);
-                    }
-                }
-                Shared::Held | Shared::Unsupported => {
-                    let seen = Self::look_forward(vault, &log);
-                    // A lock that is not released here goes with the file.
-                    let _ = log.unlock();
-                    return seen;
-                }
-            }
-            let waited = start.elapsed();
-            if waited > PATIENCE {
-                let holder = "writers that left no moment between them".to_owned();
-                return Err(VaultError::Locked {
-                    path,
-                    waited,
-                    holder,
-                });
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-    }
-
-    /// Looks while no writer is at work, at the state that an interrupted command comes to.
-    fn look_forward(vault: &Vault, log: &File) -> Result<Self, VaultError> {
-        match intent::find(vault, log) {
-            Ok(None) => Self::look(vault, false),
-            Ok(Some(pending)) => {
-                let mut seen = match pending.state {
-                    State::Forward => Self::after(vault, &pending.intent)?,
-                    State::Done | State::NotBegun => {
-                        let mut seen = Self::look(vault, false)?;
-                        seen.forget(&pending.intent);
-                        seen
-                    }
-                };
-                seen.interrupted = Some(Interrupted::Settled(pending.note()));
-                Ok(seen)
-            }
-            Err(VaultError::Structure { file, reason }) if file == layout::MERGE_INTENT => {
-                let mut seen = Self::look(vault, false)?;
-                seen.standing.remove(layout::MERGE_INTENT);
-                seen.interrupted = Some(Interrupted::Broken(reason));
-                Ok(seen)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
     /// The vault as it is once an intent is carried out. Only while no writer is at work.
     pub(crate) fn after(vault: &Vault, intent: &Intent) -> Result<Self, VaultError> {
         let mut seen = Self::look(vault, false)?;
@@ -169,7 +92,7 @@ impl Capture {
         for removal in &intent.removed {
             seen.standing.remove(&removal.path);
         }
-        if let Some(log) = intent::log_after(vault, intent)? {
+        if let Some(log) = log_after(vault, intent)? {
             let whole = memchr::memrchr(b'\n', &log).map_or(0, |end| end + 1);
             let log = CapturedLog {
                 tail: log[whole..].to_vec(),
@@ -195,36 +118,6 @@ impl Capture {
     /// What an interrupted command left.
     pub(crate) fn interrupted(&self) -> Option<&Interrupted> {
         self.interrupted.as_ref()
-    }
-
-    /// Takes a view while no writer is at work, after `first`, which belongs to the same moment. Where a
-    /// writer holds the lock all the time, it is one as [`Capture::take`] takes.
-    pub(crate) fn take_between_writers(
-        vault: &Vault,
-        mut first: impl FnMut(),
-    ) -> Result<Self, VaultError> {
-        let start = Instant::now();
-        loop {
-            let Ok(log) = vault.open_log_file() else {
-                first();
-                return Self::take(vault);
-            };
-            match try_lock_shared(&log).context("lock", &vault.log_path())? {
-                Shared::Held if !is_at(&log, &vault.log_path()).unwrap_or(false) => continue,
-                Shared::Held | Shared::Unsupported => {
-                    first();
-                    let seen = Self::look_forward(vault, &log);
-                    // A lock that is not released here goes with the file.
-                    let _ = log.unlock();
-                    return seen;
-                }
-                Shared::Busy if start.elapsed() > PATIENCE => {
-                    first();
-                    return Self::take(vault);
-                }
-                Shared::Busy => thread::sleep(Duration::from_millis(2)),
-            }
-        }
     }
 
     /// Looks once. The seal is read before the log's length, so that the log has at least what it
@@ -469,5 +362,40 @@ fn unless_absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if is_absence(&error) => Ok(None),
         result => result.map(Some),
+    }
+}
+
+/// The log as an intent leaves it.
+fn log_after(vault: &Vault, intent: &Intent) -> Result<Option<LogSnapshot>, VaultError> {
+    let path = vault.log_path();
+    let Some(step) = intent.step(layout::LOG) else {
+        return Ok(None);
+    };
+    let open = |path: &std::path::Path| match open_regular(path) {
+        Err(error) if is_absence(&error) => Ok(None),
+        file => file.context("read", path),
+    };
+    let Some(log) = open(&path)? else {
+        return Ok(None);
+    };
+    let length = log.metadata().context("read", &path)?.len();
+    match &step.source {
+        Source::Staged(name) => {
+            let there = LogSnapshot::of_prefix(&log, length, &path)?;
+            if Digest::of(&there) == step.sha256 {
+                return Ok(Some(there));
+            }
+            let staged = vault.path().join(name);
+            let Some(file) = open(&staged)? else {
+                return Ok(Some(there));
+            };
+            let length = file.metadata().context("read", &staged)?.len();
+            LogSnapshot::of_prefix(&file, length, &staged).map(Some)
+        }
+        Source::Append { after, text } => {
+            let before = LogSnapshot::of_prefix(&log, length.min(*after), &path)?;
+            Ok(Some(before.with_open_end(text)))
+        }
+        Source::Content(_) => Ok(None),
     }
 }

@@ -18,7 +18,7 @@ use crate::check::check_log;
 use crate::checkpoint_files::unsealed_checkpoints;
 use crate::error::{Context, VaultError};
 use crate::index::LogIndex;
-use crate::intent::settle;
+use crate::intent::carry::settle;
 use crate::keyfile;
 use crate::layout;
 use crate::lock::lock_log;

@@ -4,15 +4,16 @@
 //! Each changes several files, and no system renames them at once. So the new small files, or what they
 //! will be made of, are first written into one file of the vault, the intent; a log that becomes another
 //! one is staged beside the old one, whole and durable with its name, before the intent names it. Only then
-//! do files change, in any order. Whoever comes next goes *forward* from whatever a crash left ([`settle`]),
+//! do files change, in any order. Whoever comes next goes *forward* from whatever a crash left ([`carry::settle`]),
 //! and a reader judges the state that this gives.
 //!
 //! An intent has no signature of its own. It holds the `manifest.sig` that will be, and nothing is done
 //! unless that is the current seal, by a key that counts, of the very state that going forward gives: it
 //! can bring about nothing that a key of the vault did not sign.
 
-mod carry;
-mod pending;
+pub(crate) mod carry;
+pub(crate) mod pending;
+pub(crate) mod version_1;
 
 use provara_core::canonical::jcs;
 use provara_core::id::Digest;
@@ -21,9 +22,6 @@ use provara_core::manifest::{RootSignature, safe_path};
 
 use crate::layer::is_fresh_name;
 use crate::layout;
-
-pub(crate) use carry::{NewLog, Plan, settle};
-pub(crate) use pending::{State, find, log_after};
 
 /// The `type` of an intent.
 const INTENT_TYPE: &str = "provara_intent_v2";

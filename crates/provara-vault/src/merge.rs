@@ -7,7 +7,6 @@
 //! 3. Declare it and carry it out, with an [intent](crate::intent). *From here on, a crash leaves the merged
 //!    vault, once the next writer has settled that.*
 
-pub(crate) mod intent;
 mod registry;
 
 use provara_core::finding::{Code, Finding, Severity};
@@ -30,14 +29,15 @@ use crate::error::{MergeRefusal, ShownFork, VaultError};
 use crate::files::read_text;
 use crate::found::{Found, refused_log};
 use crate::index::LogIndex;
-use crate::intent::{NewLog, Operation, Plan};
+use crate::intent::Operation;
+use crate::intent::carry::{NewLog, Plan};
 use crate::key_events::key_events;
 use crate::keyfile;
 use crate::layout;
 use crate::memory;
 use crate::parallel::available_threads;
 use crate::reseal::{SealText, retire, states};
-use crate::rotation::read_registry;
+use crate::rotation::{read_registry, seal_signers};
 use crate::scribe::Scribe;
 use crate::seal::{read_entries, set_entry, text_entry};
 use crate::snapshot::LogSnapshot;
@@ -489,7 +489,7 @@ fn verify(
             registry::refuse_unknown(merged, |key| registry.get(key).is_some())?;
             let promoted = check_log(log, b"", &ours.listed, threads).promoted_keys;
             verdict = check_log(log, b"", &registry, threads);
-            signers = intent::signers(&registry, &ours.listed, &promoted);
+            signers = seal_signers(&registry, &ours.listed, &promoted);
         }
     }
     let forked = |actor: Option<&str>| merged.forks().iter().any(|f| Some(&*f.actor) == actor);

@@ -18,7 +18,8 @@ use serde::Serialize;
 use crate::error::{Context, VaultError};
 use crate::files::read_text;
 use crate::found::Found;
-use crate::intent;
+use crate::intent::pending::find;
+use crate::intent::version_1;
 use crate::layout;
 use crate::lock::{Shared, is_at, try_lock_shared};
 use crate::redact;
@@ -222,10 +223,10 @@ fn settled(found: &mut Found<'_>) -> Vec<RepairStep> {
 
 /// What a repair would do.
 fn diagnose_all(vault: &Vault, log: File) -> Result<RepairReceipt, VaultError> {
-    let of_old_version = crate::merge::intent::interrupted(vault, &log)?;
+    let of_old_version = version_1::interrupted(vault, &log)?;
     let interrupted = match of_old_version {
         Some((_, state)) => Some(state.note()),
-        None => intent::find(vault, &log)?.map(|pending| pending.note()),
+        None => find(vault, &log)?.map(|pending| pending.note()),
     };
     let steps = match interrupted {
         // What else there is shows once that is settled.

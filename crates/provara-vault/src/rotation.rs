@@ -2,7 +2,7 @@
 
 use provara_core::history::{KEYS_WRITTEN_DIFFERENTLY, KeyEvent, KeyEventKind, KeyHistory};
 use provara_core::id::Digest;
-use provara_core::keys::{KeyRegistry, KeyStatus};
+use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, PublicKey};
 use provara_core::manifest::FileEntry;
 
 use crate::error::VaultError;
@@ -177,4 +177,19 @@ fn read_registry_text(vault: &Vault) -> Result<(KeyRegistry, Vec<u8>), VaultErro
         return Err(structure(problem.to_string()));
     }
     Ok((registry, text))
+}
+
+/// The keys of `registry` that may sign the seal of a merge: those that `before` lists, which is the vault's
+/// `keys.json` until then, and those that the merged log promotes under them.
+pub(crate) fn seal_signers(
+    registry: &KeyRegistry,
+    before: &KeyRegistry,
+    promoted: &[PublicKey],
+) -> KeyRegistry {
+    let mut signers = registry.clone();
+    let is_new = |entry: &KeyEntry| before.get(&entry.key_id).is_none();
+    signers
+        .keys
+        .retain(|entry| !is_new(entry) || promoted.contains(&entry.public_key));
+    signers
 }

@@ -49,7 +49,7 @@ use crate::append::{AppendReceipt, AppendRequest, WRAPPED};
 use crate::check;
 use crate::error::{Context, VaultError};
 use crate::index::LogIndex;
-use crate::intent::settle;
+use crate::intent::carry::settle;
 use crate::keyfile;
 use crate::layout;
 use crate::lock::lock_log;

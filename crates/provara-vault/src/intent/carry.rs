@@ -22,7 +22,7 @@ use provara_core::manifest::RootSignature;
 use sha2::{Digest as _, Sha256};
 
 use super::pending::{State, find};
-use super::{Intent, Operation, Removal, Source, Step};
+use super::{Intent, Operation, Removal, Source, Step, version_1};
 use crate::error::{Context, VaultError};
 use crate::files::{hash_file, read_text};
 use crate::layer::fresh_name;
@@ -314,7 +314,7 @@ pub(crate) fn settle(vault: &Vault, log: File) -> Result<(File, Vec<String>), Va
     if fs::symlink_metadata(vault.path().join(layout::MERGE_INTENT)).is_ok() {
         memory::check_unsettled(vault, &log)?;
     }
-    let mut notes = crate::merge::intent::settle(vault, &log)?;
+    let mut notes = version_1::settle(vault, &log)?;
     let Some(pending) = find(vault, &log)? else {
         return Ok((log, notes));
     };

@@ -10,11 +10,11 @@ use provara_core::manifest::{
 use provara_core::verify::files::check_keys;
 use provara_core::verify::seal::{KeysOf, SealCase, SealStanding, judge};
 
-use super::{Intent, Source};
+use super::{Intent, Source, version_1};
 use crate::capture::Capture;
 use crate::check::check_log;
 use crate::error::{Context, VaultError};
-use crate::files::{hash_file, is_absence, open_regular, read_text};
+use crate::files::{hash_file, is_absence, read_text};
 use crate::layout;
 use crate::memory::{self, SealSeen};
 use crate::parallel::available_threads;
@@ -106,9 +106,9 @@ fn broken(reason: impl Into<String>) -> VaultError {
     }
 }
 
-/// Whether the text is an intent of version 1.1.0, which [`crate::merge::intent`] settles.
+/// Whether the text is an intent of version 1.1.0, which [`version_1`] settles.
 pub(crate) fn is_of_old_version(text: &[u8]) -> bool {
-    crate::merge::intent::Intent::parse(text).is_some()
+    version_1::Intent::parse(text).is_some()
 }
 
 /// The intent that stands in the vault, and what is to be done about it. Only to be asked while no writer is
@@ -325,40 +325,5 @@ fn unwritten(capture: &Capture) -> Option<&'static str> {
         }
         Some(_) => None,
         None => Some(layout::MANIFEST),
-    }
-}
-
-/// The log as an intent leaves it.
-pub(crate) fn log_after(vault: &Vault, intent: &Intent) -> Result<Option<LogSnapshot>, VaultError> {
-    let path = vault.log_path();
-    let Some(step) = intent.step(layout::LOG) else {
-        return Ok(None);
-    };
-    let open = |path: &std::path::Path| match open_regular(path) {
-        Err(error) if is_absence(&error) => Ok(None),
-        file => file.context("read", path),
-    };
-    let Some(log) = open(&path)? else {
-        return Ok(None);
-    };
-    let length = log.metadata().context("read", &path)?.len();
-    match &step.source {
-        Source::Staged(name) => {
-            let there = LogSnapshot::of_prefix(&log, length, &path)?;
-            if Digest::of(&there) == step.sha256 {
-                return Ok(Some(there));
-            }
-            let staged = vault.path().join(name);
-            let Some(file) = open(&staged)? else {
-                return Ok(Some(there));
-            };
-            let length = file.metadata().context("read", &staged)?.len();
-            LogSnapshot::of_prefix(&file, length, &staged).map(Some)
-        }
-        Source::Append { after, text } => {
-            let before = LogSnapshot::of_prefix(&log, length.min(*after), &path)?;
-            Ok(Some(before.with_open_end(text)))
-        }
-        Source::Content(_) => Ok(None),
     }
 }

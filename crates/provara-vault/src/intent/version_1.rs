@@ -13,7 +13,7 @@ use std::io;
 use provara_core::history::Standing;
 use provara_core::id::Digest;
 use provara_core::json;
-use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, PublicKey};
+use provara_core::keys::{KeyRegistry, KeyStatus};
 use provara_core::manifest::{Manifest, RootSignature, safe_path, write_merkle_root};
 
 use crate::check::check_log;
@@ -21,7 +21,7 @@ use crate::error::{Context, VaultError};
 use crate::files::read_text;
 use crate::layout;
 use crate::parallel::available_threads;
-use crate::rotation::read_registry;
+use crate::rotation::{read_registry, seal_signers};
 use crate::seal::{Durable, Staged, sealed_prefix, sync_directory};
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
@@ -121,7 +121,7 @@ impl Intent {
             Some(text) => KeyRegistry::parse(text).ok()?,
             None => registry.clone(),
         };
-        let signers = signers(&promised, &registry, &verdict.promoted_keys);
+        let signers = seal_signers(&promised, &registry, &verdict.promoted_keys);
         let key = signers.get(&signature.key_id)?;
         (key.status == KeyStatus::Active).then_some(())?;
         key.public_key
@@ -162,21 +162,6 @@ impl Intent {
         prepared.seal.publish()?;
         withdraw(vault)
     }
-}
-
-/// The keys of `registry` that may sign the seal of a merge: those that `before` lists, which is the vault's
-/// `keys.json` until then, and those that the merged log promotes under them.
-pub(super) fn signers(
-    registry: &KeyRegistry,
-    before: &KeyRegistry,
-    promoted: &[PublicKey],
-) -> KeyRegistry {
-    let mut signers = registry.clone();
-    let is_new = |entry: &KeyEntry| before.get(&entry.key_id).is_none();
-    signers
-        .keys
-        .retain(|entry| !is_new(entry) || promoted.contains(&entry.public_key));
-    signers
 }
 
 /// Takes the intent away, durably.

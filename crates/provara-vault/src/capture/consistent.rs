@@ -1,0 +1,124 @@
+//! One consistent view of a vault for a verification, taken while writers may be at work.
+//!
+//! A view is taken without any lock first. If it is consistent, that is the end of it, as it is for
+//! a vault at rest. If not, either a writer is between its steps or the vault is wrong, and the two
+//! are told apart by the writers' own lock: a reader's lock, held only while the seal, the small
+//! files and the log's length are read, proves that no writer is at work, and what is found then
+//! stands. Where a writer holds the lock all the time, the log is taken as far as the seal covers
+//! it, which is consistent by construction; what lies beyond is checked by itself.
+//!
+//! Where a command that leaves an intent was interrupted, the view is of the state that going forward gives.
+
+use std::fs::File;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Capture, Interrupted};
+use crate::error::{Context, VaultError};
+use crate::intent::pending::{State, find};
+use crate::layout;
+use crate::lock::{Shared, is_at, try_lock_shared};
+use crate::vault::Vault;
+
+/// How long a verification tries to find a moment between two writers.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+impl Capture {
+    /// Takes a view that no writer is in the middle of.
+    pub(crate) fn take(vault: &Vault) -> Result<Self, VaultError> {
+        let first = Self::look(vault, false)?;
+        if first.is_consistent() {
+            return Ok(first);
+        }
+        let path = vault.log_path();
+        let start = Instant::now();
+        loop {
+            // Opened each time: a merge puts another file in its place, which has the lock then.
+            let Ok(log) = vault.open_log_file() else {
+                // Without a log there is no lock and no writer.
+                return Ok(first);
+            };
+            match try_lock_shared(&log).context("lock", &path)? {
+                Shared::Held if !is_at(&log, &path).unwrap_or(false) => continue,
+                Shared::Busy => {
+                    let seen = Self::look(vault, true)?;
+                    if seen.is_consistent() {
+                        return Ok(seen);
+                    }
+                }
+                Shared::Held | Shared::Unsupported => {
+                    let seen = Self::look_forward(vault, &log);
+                    // A lock that is not released here goes with the file.
+                    let _ = log.unlock();
+                    return seen;
+                }
+            }
+            let waited = start.elapsed();
+            if waited > PATIENCE {
+                let holder = "writers that left no moment between them".to_owned();
+                return Err(VaultError::Locked {
+                    path,
+                    waited,
+                    holder,
+                });
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Looks while no writer is at work, at the state that an interrupted command comes to.
+    fn look_forward(vault: &Vault, log: &File) -> Result<Self, VaultError> {
+        match find(vault, log) {
+            Ok(None) => Self::look(vault, false),
+            Ok(Some(pending)) => {
+                let mut seen = match pending.state {
+                    State::Forward => Self::after(vault, &pending.intent)?,
+                    State::Done | State::NotBegun => {
+                        let mut seen = Self::look(vault, false)?;
+                        seen.forget(&pending.intent);
+                        seen
+                    }
+                };
+                seen.interrupted = Some(Interrupted::Settled(pending.note()));
+                Ok(seen)
+            }
+            Err(VaultError::Structure { file, reason }) if file == layout::MERGE_INTENT => {
+                let mut seen = Self::look(vault, false)?;
+                seen.standing.remove(layout::MERGE_INTENT);
+                seen.interrupted = Some(Interrupted::Broken(reason));
+                Ok(seen)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a view while no writer is at work, after `first`, which belongs to the same moment. Where a
+    /// writer holds the lock all the time, it is one as [`Capture::take`] takes.
+    pub(crate) fn take_between_writers(
+        vault: &Vault,
+        mut first: impl FnMut(),
+    ) -> Result<Self, VaultError> {
+        let start = Instant::now();
+        loop {
+            let Ok(log) = vault.open_log_file() else {
+                first();
+                return Self::take(vault);
+            };
+            match try_lock_shared(&log).context("lock", &vault.log_path())? {
+                Shared::Held if !is_at(&log, &vault.log_path()).unwrap_or(false) => continue,
+                Shared::Held | Shared::Unsupported => {
+                    first();
+                    let seen = Self::look_forward(vault, &log);
+                    // A lock that is not released here goes with the file.
+                    let _ = log.unlock();
+                    return seen;
+                }
+                Shared::Busy if start.elapsed() > PATIENCE => {
+                    first();
+                    return Self::take(vault);
+                }
+                Shared::Busy => thread::sleep(Duration::from_millis(2)),
+            }
+        }
+    }
+}
