@@ -30,7 +30,7 @@ use crate::memory;
 use crate::parallel::available_threads;
 use crate::reseal::{SealText, differences, states};
 use crate::scribe::{OWNER, Scribe};
-use crate::seal::{set_entry, text_entry};
+use crate::seal::{SealReceipt, read_entries, set_entry, text_entry};
 use crate::snapshot::lines_of;
 use crate::state_dir::keep;
 use crate::vault::Vault;
@@ -169,6 +169,26 @@ impl Vault {
         let found = Found::look(self, log, Vec::new())?;
         found.refuse_fault()?;
         Ok(Keys::of(&found).state(&found))
+    }
+
+    /// Makes a first seal where there is none, or one in the place of a seal that does not vouch for what is
+    /// there: an [adoption](Vault::adopt) that trusts no further key.
+    ///
+    /// # Errors
+    /// As [`Vault::adopt`], and [`VaultError::Unsigned`] without a keyfile.
+    pub fn new_seal(&self, keyfile: Option<&Keyfile>) -> Result<SealReceipt, VaultError> {
+        let keyfile = keyfile.ok_or(VaultError::Unsigned)?;
+        let adopted = self.adopt(keyfile, &AdoptOptions::default())?;
+        let listed = read_entries(self.path())?;
+        let mut notes = adopted.notes;
+        notes.extend(adopted.found.differences);
+        Ok(SealReceipt {
+            merkle_root: adopted.merkle_root,
+            file_count: listed.len() as u64,
+            event_count: adopted.event_count,
+            signed_by: Some(adopted.key_id),
+            notes,
+        })
     }
 
     /// Adopts the vault as it stands: an event says what was found and which keys count, `keys.json` becomes

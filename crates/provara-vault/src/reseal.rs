@@ -10,7 +10,6 @@ use provara_core::verify::LogVerdict;
 use provara_core::verify::files::REQUIRED;
 use provara_core::verify::seal::files_beside_log;
 
-use crate::adopt::AdoptOptions;
 use crate::clock;
 use crate::error::{Context, VaultError};
 use crate::files::is_absence;
@@ -20,7 +19,7 @@ use crate::intent::carry::{NewLog, Plan};
 use crate::layout;
 use crate::memory;
 use crate::scribe::{OWNER, Scribe};
-use crate::seal::{SealReceipt, Staged, read_entries, sealed_prefix, set_entry, text_entry};
+use crate::seal::{SealReceipt, Staged, sealed_prefix, set_entry, text_entry};
 use crate::state_dir::keep;
 use crate::vault::Vault;
 use crate::walk::{Kind, walk};
@@ -61,26 +60,6 @@ impl Vault {
             None if found.is_marked() => Err(VaultError::Unsigned),
             None => unsigned(found),
         }
-    }
-
-    /// Makes a first seal where there is none, or one in the place of a seal that does not vouch for what is
-    /// there: an [adoption](Vault::adopt) that trusts no further key.
-    ///
-    /// # Errors
-    /// As [`Vault::adopt`], and [`VaultError::Unsigned`] without a keyfile.
-    pub fn new_seal(&self, keyfile: Option<&Keyfile>) -> Result<SealReceipt, VaultError> {
-        let keyfile = keyfile.ok_or(VaultError::Unsigned)?;
-        let adopted = self.adopt(keyfile, &AdoptOptions::default())?;
-        let listed = read_entries(self.path())?;
-        let mut notes = adopted.notes;
-        notes.extend(adopted.found.differences);
-        Ok(SealReceipt {
-            merkle_root: adopted.merkle_root,
-            file_count: listed.len() as u64,
-            event_count: adopted.event_count,
-            signed_by: Some(adopted.key_id),
-            notes,
-        })
     }
 
     /// Refuses a vault that lacks a file that every vault has: sealed without it, it would not verify
