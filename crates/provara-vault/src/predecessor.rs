@@ -14,7 +14,7 @@ use provara_core::verify::{LogVerdict, REDACTION_TYPE, report};
 
 use crate::error::{Context, VaultError};
 use crate::vault::Vault;
-use crate::verify::{Alone, VerifyOptions};
+use crate::verify::alone::{Alone, VerifyOptions};
 
 /// How many entries of a folder are looked at in search of predecessors.
 const SEARCHED: usize = 10_000;
