@@ -95,7 +95,7 @@ test-library: $(VENV)/.ready ## Build and run the program of docs/rust.md, outsi
 
 .PHONY: crash-states
 crash-states: ## Try 100,000 states that a disk may be in after a crash (CRASH_STATES=n)
-	CRASH_STATES=$(CRASH_STATES) $(CARGO) test --locked -p provara-vault --test crashes -- --nocapture
+	CRASH_STATES=$(CRASH_STATES) $(CARGO) test --locked -p provara-vault --test all crashes:: -- --nocapture
 
 .PHONY: seal-attack
 seal-attack: $(VENV)/.installed ## Attack marked vaults 20,000 times, and more with what lay in the folder (ATTACKS=n JOBS=n)
@@ -106,7 +106,7 @@ seal-attack: $(VENV)/.installed ## Attack marked vaults 20,000 times, and more w
 seal-crashes: $(VENV)/.installed ## Enumerate every crash state of the writer, and judge each with a second verifier
 	rm -rf build/crashes
 	CRASH_ENUMERATION=all CRASH_STATES_OUT=$(CURDIR)/build/crashes \
-		$(CARGO) test --locked -p provara-vault --test crash_enumeration -- --nocapture --test-threads 1
+		$(CARGO) test --locked -p provara-vault --test all crash_enumeration:: -- --nocapture --test-threads 1
 	PYTHONPATH=tests/seal:tests/e2e $(VENV)/bin/python tests/seal/crash.py build/crashes
 
 .PHONY: endure

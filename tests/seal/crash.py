@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The crash states of the real writer, judged by the executable and by the oracle.
 
-`crates/provara-vault/tests/crash_enumeration.rs` enumerates them and writes each one out:
+`crates/provara-vault/tests/all/crash_enumeration.rs` enumerates them and writes each one out:
 
-    CRASH_STATES_OUT=DIR CRASH_ENUMERATION=all cargo test -p provara-vault --test crash_enumeration
+    CRASH_STATES_OUT=DIR CRASH_ENUMERATION=all cargo test -p provara-vault --test all crash_enumeration::
     python crash.py DIR
 
 A state is a line of `DIR/<operation>.ndjson`: what the library said of it, and its files by their

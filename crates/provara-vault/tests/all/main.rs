@@ -1,0 +1,34 @@
+//! The tests of this crate that use it from outside: one program, so that it is linked once.
+//!
+//! `cargo test -p provara-vault --test all crashes::` runs those of one file.
+
+mod adopt;
+mod append;
+mod archives;
+mod batch;
+mod cancelled;
+mod clock;
+mod common;
+mod concurrency;
+mod corpus;
+mod crash_enumeration;
+mod crashes;
+mod faults;
+mod golden;
+mod init;
+mod intents;
+mod memory;
+mod merge;
+mod mutations;
+mod naming;
+mod predecessors;
+mod recovery;
+mod redact;
+mod refusals;
+mod repair;
+mod resume;
+mod seal;
+mod starved;
+mod tail_cache;
+mod trust;
+mod verify_record;

@@ -1,0 +1,588 @@
+//! Merging vaults and bundles on disk: what is taken, what is refused, and what it leaves.
+
+use std::fs;
+
+use crate::common::{Fixture, codes, copy, note, picture, rotation, verifies};
+use provara_core::canonical::token_preserving;
+use provara_core::json::{self, Value};
+use provara_core::keys::{Keyfile, SigningKey};
+use provara_core::merge::delta;
+use provara_vault::{
+    MergeOptions, MergeOrder, MergeReceipt, MergeRefusal, Vault, VaultError, VerifyOptions,
+};
+
+/// A vault with two events, and a copy of it; each then has events of its own.
+fn diverged() -> (Fixture, Vault) {
+    diverged_from(Fixture::new())
+}
+
+fn diverged_from(fixture: Fixture) -> (Fixture, Vault) {
+    let other = fixture.outside().join("copy");
+    fixture
+        .vault
+        .append(&note("shared", "1"), &fixture.keyfile)
+        .unwrap();
+    let other = copy(&fixture.vault, &other);
+    for number in 0..3 {
+        fixture
+            .vault
+            .append(&note("here", &format!("{number}")), &fixture.keyfile)
+            .unwrap();
+        other
+            .append(&note("there", &format!("{number}")), &fixture.keyfile)
+            .unwrap();
+    }
+    (fixture, other)
+}
+
+fn append_only() -> MergeOptions {
+    MergeOptions {
+        append_only: true,
+        ..MergeOptions::default()
+    }
+}
+
+#[track_caller]
+fn refused(result: Result<MergeReceipt, VaultError>) -> MergeRefusal {
+    match result.unwrap_err() {
+        VaultError::Merge(refusal) => *refusal,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn two_copies_come_to_the_same_bytes_whichever_merges_first() {
+    let (fixture, other) = diverged();
+    let third = copy(&fixture.vault, &fixture.outside().join("third"));
+    let receipt = fixture
+        .vault
+        .merge(&other, &fixture.keyfile, &MergeOptions::default())
+        .unwrap();
+    assert_eq!((receipt.imported, receipt.event_count), (3, 9));
+    assert_eq!(receipt.order, MergeOrder::Rewritten);
+    verifies(&fixture.vault);
+    other
+        .merge(&third, &fixture.keyfile, &MergeOptions::default())
+        .unwrap();
+    assert_eq!(fixture.log(), fs::read(other.log_path()).unwrap());
+    verifies(&other);
+
+    let before = picture(fixture.vault.path());
+    let again = fixture
+        .vault
+        .merge(&other, &fixture.keyfile, &MergeOptions::default())
+        .unwrap();
+    assert_eq!((again.order, again.imported), (MergeOrder::Unchanged, 0));
+    assert_eq!(before, picture(fixture.vault.path()), "nothing was written");
+    // It goes on from there.
+    fixture
+        .vault
+        .append(&note("here", "after"), &fixture.keyfile)
+        .unwrap();
+    verifies(&fixture.vault);
+}
+
+#[test]
+fn an_append_only_merge_keeps_every_earlier_byte() {
+    let (fixture, other) = diverged();
+    let before = fixture.log();
+    let receipt = fixture
+        .vault
+        .merge(&other, &fixture.keyfile, &append_only())
+        .unwrap();
+    assert_eq!(receipt.order, MergeOrder::Appended);
+    assert_eq!(receipt.kept_prefix, before.len() as u64);
+    assert!(fixture.log().starts_with(&before));
+    verifies(&fixture.vault);
+    let after = fixture.log();
+    let again = fixture
+        .vault
+        .merge(&other, &fixture.keyfile, &append_only())
+        .unwrap();
+    assert_eq!(again.order, MergeOrder::Unchanged);
+    assert_eq!(fixture.log(), after);
+}
+
+#[test]
+fn a_fork_is_refused_with_both_events_and_kept_only_on_purpose() {
+    let (fixture, other) = diverged();
+    let ours = fixture
+        .vault
+        .append(&note("shared", "here"), &fixture.keyfile)
+        .unwrap();
+    let theirs = other
+        .append(&note("shared", "there"), &fixture.keyfile)
+        .unwrap();
+    let before = picture(fixture.vault.path());
+    let refusal = refused(
+        fixture
+            .vault
+            .merge(&other, &fixture.keyfile, &MergeOptions::default()),
+    );
+    let MergeRefusal::Forks { forks } = &refusal else {
+        panic!("{refusal}");
+    };
+    let shown = forks[0]
+        .events
+        .each_ref()
+        .map(|event| event.event_json.as_str());
+    assert!(shown.contains(&ours.event_json.as_str()));
+    assert!(shown.contains(&theirs.event_json.as_str()));
+    assert_eq!(before, picture(fixture.vault.path()));
+
+    let keep = MergeOptions {
+        keep_forks: true,
+        ..MergeOptions::default()
+    };
+    let receipt = fixture
+        .vault
+        .merge(&other, &fixture.keyfile, &keep)
+        .unwrap();
+    assert_eq!(receipt.forks.len(), 1);
+    let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
+    assert!(!report.is_valid());
+    assert!(
+        codes(&report).iter().all(|code| code == "PROVARA_E002"),
+        "{:?}",
+        codes(&report)
+    );
+    let again = fixture
+        .vault
+        .merge(&other, &fixture.keyfile, &keep)
+        .unwrap();
+    assert_eq!(again.order, MergeOrder::Unchanged);
+    let back = other
+        .merge(&fixture.vault, &fixture.keyfile, &keep)
+        .unwrap();
+    assert_eq!(back.event_count, receipt.event_count);
+    assert_eq!(fixture.log(), fs::read(other.log_path()).unwrap());
+}
+
+#[test]
+fn a_wrong_signature_is_refused_and_an_earlier_one_gone_on_from() {
+    let (fixture, other) = diverged();
+    let signature = fixture.file("manifest.sig");
+    let merge = || {
+        fixture
+            .vault
+            .merge(&other, &fixture.keyfile, &MergeOptions::default())
+    };
+    let stale = fs::read(&signature).unwrap();
+    fixture
+        .vault
+        .append(&note("here", "x"), &fixture.keyfile)
+        .unwrap();
+    fs::write(&signature, b"{}").unwrap();
+    let before = picture(fixture.vault.path());
+    let error = merge().unwrap_err();
+    assert!(
+        matches!(&error, VaultError::SealContradiction { file, .. } if file == "manifest.sig"),
+        "{error}"
+    );
+    assert_eq!(before, picture(fixture.vault.path()));
+
+    fs::write(&signature, &stale).unwrap();
+    let notes = merge().unwrap().notes;
+    let told = |note: &String| note.starts_with("the seal lagged behind the log");
+    assert!(notes.iter().any(told), "{notes:?}");
+    verifies(&fixture.vault);
+    verifies(&fixture.vault);
+}
+
+#[test]
+fn a_log_that_a_merge_replaced_is_not_taken_for_the_one_that_was_verified() {
+    let (fixture, other) = diverged();
+    let verified = fixture.vault.snapshot().unwrap();
+    fixture
+        .vault
+        .append(&note("here", "x"), &fixture.keyfile)
+        .unwrap();
+    fixture.vault.open_log(&verified).unwrap();
+    let options = MergeOptions::default();
+    let merged = fixture.vault.merge(&other, &fixture.keyfile, &options);
+    assert_eq!(merged.unwrap().order, MergeOrder::Rewritten);
+    let beside = fixture.outside().join("another");
+    let mut changed = verified.bytes().to_vec();
+    changed[10] ^= 1;
+    for another in [&fixture.log()[..], &changed, &verified.bytes()[..100], b""] {
+        fs::write(&beside, another).unwrap();
+        fs::rename(&beside, fixture.vault.log_path()).unwrap();
+        let error = fixture.vault.open_log(&verified).unwrap_err();
+        assert!(matches!(error, VaultError::LogReplaced), "{error}");
+    }
+}
+
+#[test]
+fn checkpoints_of_a_prefix_that_is_no_more_go_and_a_copy_stays() {
+    let (fixture, other) = diverged();
+    fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
+    let kept = copy(&fixture.vault, &fixture.outside().join("kept"));
+    let receipt = fixture
+        .vault
+        .merge(&other, &fixture.keyfile, &MergeOptions::default())
+        .unwrap();
+    assert_eq!(receipt.retired_checkpoints, ["checkpoints/0000000006.chk"]);
+    assert!(!fixture.file("checkpoints/0000000006.chk").exists());
+    let copies = fs::read_dir(fixture.state().join("recovered"))
+        .unwrap()
+        .count();
+    assert_eq!(copies, 1);
+    verifies(&fixture.vault);
+
+    let receipt = kept
+        .merge(&other, &fixture.keyfile, &append_only())
+        .unwrap();
+    assert!(receipt.retired_checkpoints.is_empty());
+    assert!(kept.path().join("checkpoints/0000000006.chk").exists());
+    verifies(&kept);
+}
+
+#[test]
+fn nothing_comes_from_a_vault_that_does_not_verify_or_is_another() {
+    let (fixture, other) = diverged();
+    let stranger = Fixture::new();
+    let before = picture(fixture.vault.path());
+    let refusal = refused(fixture.vault.merge(
+        &stranger.vault,
+        &fixture.keyfile,
+        &MergeOptions::default(),
+    ));
+    assert!(matches!(refusal, MergeRefusal::Logs(_)), "{refusal}");
+
+    let log = fs::read_to_string(other.log_path()).unwrap();
+    fs::write(
+        other.log_path(),
+        log.replacen("\"text\":\"2\"", "\"text\":\"3\"", 1),
+    )
+    .unwrap();
+    let refusal = refused(
+        fixture
+            .vault
+            .merge(&other, &fixture.keyfile, &MergeOptions::default()),
+    );
+    assert!(
+        matches!(refusal, MergeRefusal::OtherInvalid { .. }),
+        "{refusal}"
+    );
+    assert_eq!(before, picture(fixture.vault.path()));
+}
+
+/// Adds a key to the `keys.json` of `vault` by hand, as its owner can, and signs with it.
+fn with_own_key(vault: &Vault, keyfile: &Keyfile) -> (SigningKey, Keyfile) {
+    let key = SigningKey::from_seed(&[77; 32]);
+    crate::common::list_key(vault, &key);
+    crate::common::reseal(vault, &keyfile.keys()[0]);
+    (key.clone(), Keyfile::new(vec![key]))
+}
+
+#[test]
+fn a_key_that_the_other_side_wrote_into_its_list_is_not_trusted() {
+    let (fixture, other) = diverged_from(Fixture::unmarked(false));
+    let (key, own) = with_own_key(&other, &fixture.keyfile);
+    other.append(&note("intruder", "hello"), &own).unwrap();
+    let report = other.verify(&VerifyOptions::default()).unwrap();
+    assert!(report.is_valid(), "the format lets it sign there");
+    let before = picture(fixture.vault.path());
+    for options in [MergeOptions::default(), append_only()] {
+        let refusal = refused(fixture.vault.merge(&other, &fixture.keyfile, &options));
+        let MergeRefusal::UntrustedKeys { key_ids } = &refusal else {
+            panic!("{refusal}");
+        };
+        assert_eq!(key_ids, &[key.key_id()]);
+    }
+    assert_eq!(before, picture(fixture.vault.path()));
+    let options = MergeOptions {
+        trust_keys: vec![key.key_id()],
+        ..MergeOptions::default()
+    };
+    fixture
+        .vault
+        .merge(&other, &fixture.keyfile, &options)
+        .unwrap();
+    let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
+    assert!(report.is_valid());
+    let keys = fs::read_to_string(fixture.file("identity/keys.json")).unwrap();
+    assert!(keys.contains(&key.key_id().to_string()));
+}
+
+#[test]
+fn a_rotation_comes_with_its_keys_and_its_revoked_key_seals_no_more() {
+    let fixture = Fixture::with_quorum();
+    let other = copy(&fixture.vault, &fixture.outside().join("copy"));
+    fixture
+        .vault
+        .append(&note("here", "1"), &fixture.keyfile)
+        .unwrap();
+    let (root, quorum) = fixture.root_and_quorum();
+    let new = SigningKey::from_seed(&[5; 32]);
+    for event in rotation(root, &new, quorum) {
+        other.append(&event, &fixture.keyfile).unwrap();
+    }
+    let renewed = Keyfile::new(vec![new.clone()]);
+    other
+        .append(&note("there", "by the new key"), &renewed)
+        .unwrap();
+
+    let only_root = Keyfile::new(vec![fixture.keyfile.get(&root).unwrap().clone()]);
+    let error = fixture
+        .vault
+        .merge(&other, &only_root, &MergeOptions::default())
+        .unwrap_err();
+    assert!(matches!(error, VaultError::KeyRevoked { .. }), "{error}");
+    let receipt = fixture
+        .vault
+        .merge(&other, &renewed, &MergeOptions::default())
+        .unwrap();
+    assert_eq!(receipt.signed_by, Some(new.key_id()));
+    verifies(&fixture.vault);
+    other
+        .merge(&fixture.vault, &renewed, &MergeOptions::default())
+        .unwrap();
+    for file in ["identity/keys.json", "events/events.ndjson"] {
+        let [a, b] =
+            [&fixture.vault, &other].map(|vault| fs::read(vault.path().join(file)).unwrap());
+        assert_eq!(a, b, "{file}");
+    }
+    fixture.vault.append(&note("here", "2"), &renewed).unwrap();
+    verifies(&fixture.vault);
+}
+
+/// Changes a rule of the safety policy and seals the vault.
+fn set_policy(vault: &Vault, keyfile: &Keyfile, from: &str, to: &str) {
+    let path = vault.path().join("policies/safety_policy.json");
+    let text = token_preserving(&json::parse(&fs::read(&path).unwrap()).unwrap());
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(&path, text.replacen(from, to, 1)).unwrap();
+    vault.manifest(Some(keyfile)).unwrap();
+}
+
+#[test]
+fn a_looser_safety_tier_is_refused_and_a_stricter_one_taken_over() {
+    let (fixture, other) = diverged();
+    let (strict, loose) = (
+        "\"offline_allowed\":\"within_lease\"",
+        "\"offline_allowed\":true",
+    );
+    set_policy(&other, &fixture.keyfile, strict, loose);
+    let before = picture(fixture.vault.path());
+    let refusal = refused(
+        fixture
+            .vault
+            .merge(&other, &fixture.keyfile, &MergeOptions::default()),
+    );
+    assert!(refusal.to_string().contains("PROVARA_E400"), "{refusal}");
+    let MergeRefusal::SafetyLoosened { rules } = &refusal else {
+        panic!("{refusal}");
+    };
+    assert_eq!(
+        (rules[0].tier, rules[0].rule.as_str()),
+        ("L2", "offline_allowed")
+    );
+    assert_eq!(before, picture(fixture.vault.path()));
+
+    other
+        .merge(&fixture.vault, &fixture.keyfile, &MergeOptions::default())
+        .unwrap();
+    let path = other.path().join("policies/safety_policy.json");
+    let policy = json::parse(&fs::read(path).unwrap()).unwrap().into_owned();
+    let tier = policy.get("action_classes").unwrap().get("L2").unwrap();
+    assert_eq!(
+        tier.get("offline_allowed"),
+        Some(&Value::from("within_lease"))
+    );
+    verifies(&other);
+    fixture
+        .vault
+        .merge(&other, &fixture.keyfile, &MergeOptions::default())
+        .unwrap();
+}
+
+/// A bundle of the events of `vault` after its first `skip`.
+fn bundle(vault: &Vault, skip: usize) -> Vec<u8> {
+    let log = fs::read(vault.log_path()).unwrap();
+    let since = log
+        .split(|byte| *byte == b'\n')
+        .nth(skip.wrapping_sub(1))
+        .and_then(|line| {
+            json::parse(line)
+                .ok()?
+                .get("event_id")?
+                .as_str()?
+                .parse()
+                .ok()
+        });
+    let events = delta::events_since(&log, since).unwrap();
+    let count = events.iter().filter(|byte| **byte == b'\n').count() as u64;
+    let keys = fs::read(vault.path().join("identity/keys.json")).unwrap();
+    let keys = provara_core::keys::KeyRegistry::parse(&keys).unwrap();
+    let now = "2026-11-22T10:00:00Z".parse().unwrap();
+    [&delta::header(since, count, now, &keys)[..], events].concat()
+}
+
+#[test]
+fn a_bundle_brings_what_the_vault_would_and_nothing_that_does_not_verify() {
+    let (fixture, other) = diverged();
+    let twin = copy(&fixture.vault, &fixture.outside().join("twin"));
+    twin.merge(&other, &fixture.keyfile, &MergeOptions::default())
+        .unwrap();
+    let bundle_text = bundle(&other, 3);
+    let good = String::from_utf8(bundle_text.clone()).unwrap();
+    let before = picture(fixture.vault.path());
+    // A changed payload, a changed signature, a missing event, a bundle that is cut.
+    let sig = good.rfind("\"sig\":\"").unwrap() + 7;
+    let mut forged = good.clone();
+    let other_letter = if forged.as_bytes()[sig] == b'A' {
+        "B"
+    } else {
+        "A"
+    };
+    forged.replace_range(sig..=sig, other_letter);
+    let mut lines: Vec<&str> = good.lines().collect();
+    lines.remove(1);
+    let gap = lines
+        .join("\n")
+        .replacen("\"event_count\":3", "\"event_count\":2", 1)
+        + "\n";
+    let cases = [
+        (
+            good.replacen("\"text\":\"1\"", "\"text\":\"9\"", 1),
+            "PROVARA_E004",
+        ),
+        (forged, "PROVARA_E003"),
+        (gap, "which neither log holds"),
+        (good[..good.len() - 3].to_owned(), "cut short"),
+    ];
+    for (text, says) in cases {
+        let result =
+            fixture
+                .vault
+                .import_delta(text.as_bytes(), &fixture.keyfile, &MergeOptions::default());
+        let refusal = refused(result);
+        assert!(refusal.to_string().contains(says), "{says}: {refusal}");
+    }
+    assert_eq!(before, picture(fixture.vault.path()));
+
+    let receipt = fixture
+        .vault
+        .import_delta(&bundle_text, &fixture.keyfile, &MergeOptions::default())
+        .unwrap();
+    assert_eq!(receipt.imported, 3);
+    assert_eq!(fixture.log(), fs::read(twin.log_path()).unwrap());
+    verifies(&fixture.vault);
+    let again = fixture
+        .vault
+        .import_delta(&bundle_text, &fixture.keyfile, &MergeOptions::default())
+        .unwrap();
+    assert_eq!(again.order, MergeOrder::Unchanged);
+}
+
+#[test]
+fn a_bundle_that_changes_an_event_we_hold_is_refused() {
+    let (fixture, other) = diverged();
+    let text = String::from_utf8(bundle(&other, 0)).unwrap();
+    for (from, to) in [
+        ("\"text\":\"1\"", "\"text\":\"0\""),
+        ("\"text\":\"1\"", "\"text\":\"9\""),
+    ] {
+        let changed = text.replacen(from, to, 1);
+        for options in [MergeOptions::default(), append_only()] {
+            refused(
+                fixture
+                    .vault
+                    .import_delta(changed.as_bytes(), &fixture.keyfile, &options),
+            );
+        }
+    }
+}
+
+#[test]
+fn artifacts_that_are_not_merged_are_counted() {
+    let (fixture, other) = diverged();
+    fs::write(other.path().join("artifacts/cas/blob"), b"content").unwrap();
+    other.manifest(Some(&fixture.keyfile)).unwrap();
+    let receipt = fixture
+        .vault
+        .merge(&other, &fixture.keyfile, &MergeOptions::default())
+        .unwrap();
+    assert!(
+        receipt
+            .notes
+            .iter()
+            .any(|note| note.starts_with("1 files below artifacts/"))
+    );
+    verifies(&fixture.vault);
+}
+
+#[test]
+fn a_torn_tail_and_leftovers_do_not_stand_in_the_way() {
+    use std::io::Write;
+
+    let (fixture, other) = diverged();
+    let mut log = fs::OpenOptions::new()
+        .append(true)
+        .open(fixture.vault.log_path())
+        .unwrap();
+    log.write_all(b"{\"actor\":\"torn").unwrap();
+    let leftover = fixture.file("events/.provara-tmp-000000000000000000000000");
+    fs::write(&leftover, b"half").unwrap();
+    let receipt = fixture
+        .vault
+        .merge(&other, &fixture.keyfile, &MergeOptions::default())
+        .unwrap();
+    assert!(
+        receipt
+            .notes
+            .iter()
+            .any(|note| note.contains("interrupted append")),
+        "{:?}",
+        receipt.notes
+    );
+    assert!(!leftover.exists());
+    verifies(&fixture.vault);
+}
+
+#[test]
+fn writers_and_readers_at_work_see_the_vault_before_or_after() {
+    let (fixture, other) = diverged();
+    let vault = &fixture.vault;
+    let rounds = 12;
+    // Each side ends by itself, so that a failure of one cannot leave the others running for ever.
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            (0..rounds * 2)
+                .map(|_| {
+                    vault
+                        .append(&note("busy", "x"), &fixture.keyfile)
+                        .unwrap()
+                        .event_id
+                })
+                .collect::<Vec<_>>()
+        });
+        let reader = scope.spawn(|| {
+            for _ in 0..rounds * 2 {
+                let report = vault.verify(&VerifyOptions::default()).unwrap();
+                assert!(report.is_valid(), "{:?}", report.findings());
+            }
+        });
+        for number in 0..rounds {
+            let text = format!("more {number}");
+            other
+                .append(&note("there", &text), &fixture.keyfile)
+                .unwrap();
+            vault
+                .merge(&other, &fixture.keyfile, &MergeOptions::default())
+                .unwrap();
+        }
+        reader.join().unwrap();
+        let receipts = writer.join().unwrap();
+        let log = String::from_utf8(fixture.log()).unwrap();
+        for id in receipts {
+            assert!(
+                log.contains(&format!("\"event_id\":\"{id}\"")),
+                "{id} is gone"
+            );
+        }
+    });
+    verifies(vault);
+}
