@@ -8,7 +8,7 @@ use std::sync::Arc;
 use provara_core::query::Query;
 use provara_core::time::Timestamp;
 use provara_plugins::builtin::{self, ExportError, Format};
-use provara_vault::{LogSnapshot, Vault, VerifyOptions};
+use provara_vault::{SourceLog, Vault, VerifyOptions};
 use pyo3::prelude::*;
 
 use crate::reader::EventReader;
@@ -18,7 +18,7 @@ use crate::{convert, errors};
 /// The whole lines of a log as they stood when it was taken.
 #[pyclass(frozen, module = "provara._native")]
 pub(crate) struct Log {
-    snapshot: Arc<LogSnapshot>,
+    snapshot: Arc<SourceLog>,
     path: PathBuf,
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn snapshot(py: Python<'_>, path: PathBuf) -> PyResult<Log> {
     run(py, || {
         let vault = Vault::open(&path)?;
         Ok(Log {
-            snapshot: Arc::new(vault.snapshot()?),
+            snapshot: Arc::new(vault.snapshot()?.unverified()),
             path: vault.log_path(),
         })
     })
@@ -51,7 +51,7 @@ pub(crate) fn examine(
         let examination = vault.examine(&options)?;
         let report = examination.report().clone();
         let log = examination.verified().ok().map(|log| Log {
-            snapshot: Arc::new(log.into_snapshot()),
+            snapshot: Arc::new(log.into_source()),
             path: vault.log_path(),
         });
         Ok((report, log))

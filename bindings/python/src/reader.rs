@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use provara_core::json;
 use provara_core::query::Query;
-use provara_vault::LogSnapshot;
+use provara_vault::SourceLog;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyModule};
@@ -29,7 +29,7 @@ enum Source {
     /// A descriptor that belongs to Python and stays open with it; read through `os.pread`.
     Descriptor(i32),
     /// Bytes that are there already.
-    Snapshot(Arc<LogSnapshot>),
+    Snapshot(Arc<SourceLog>),
 }
 
 /// An iterator over the events of a log, as fresh dicts.
@@ -115,7 +115,7 @@ impl EventReader {
 
 impl EventReader {
     /// Reads a snapshot's lines, or those that a query chooses.
-    pub(crate) fn of_snapshot(log: Arc<LogSnapshot>, path: &Path, query: Option<Query>) -> Self {
+    pub(crate) fn of_snapshot(log: Arc<SourceLog>, path: &Path, query: Option<Query>) -> Self {
         let mut reader = Self::from_source(Source::Snapshot(log), label(path), None);
         reader.query = query.map(Box::new);
         reader.ended = true; // there is nothing more to read than is there

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use provara_core::finding::{Code, Report, Severity};
-use provara_vault::{LogSnapshot, Vault, VerifyOptions};
+use provara_vault::{SourceLog, Vault, VerifyOptions};
 
 use crate::cli::GateArgs;
 use crate::error::vault_failure;
@@ -19,11 +19,11 @@ pub(crate) fn verify_first(
     vault: &Vault,
     path: &Path,
     gate: GateArgs,
-) -> Result<LogSnapshot, Failure> {
+) -> Result<SourceLog, Failure> {
     let failed = |error| vault_failure(error, path);
     if gate.unverified {
         out::warn("the vault was not verified (--unverified): the result proves nothing.");
-        return vault.snapshot().map_err(failed);
+        return Ok(vault.snapshot().map_err(failed)?.unverified());
     }
     let examination = vault.examine(&VerifyOptions::default()).map_err(failed)?;
     // What is derived from an earlier state, or from another vault, looks like any other.
@@ -33,7 +33,7 @@ pub(crate) fn verify_first(
         }
     }
     match examination.verified() {
-        Ok(log) => Ok(log.into_snapshot()),
+        Ok(log) => Ok(log.into_source()),
         Err(report) => Err(refusal(path, &report)),
     }
 }

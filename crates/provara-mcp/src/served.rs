@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use provara_core::finding::{Code, Finding, Report};
 use provara_core::keys::Keyfile;
 use provara_core::summary::Summary;
-use provara_vault::{LogSnapshot, Vault, VaultError, VerifyOptions};
+use provara_vault::{Vault, VaultError, VerifiedLog, VerifyOptions};
 
 use crate::config::VaultName;
 use crate::job::Handle;
@@ -49,7 +49,7 @@ pub(crate) struct State {
 /// A verdict, and the log that it is about if the vault is valid.
 pub(crate) struct Examined {
     pub(crate) report: Report,
-    pub(crate) log: Option<Arc<LogSnapshot>>,
+    pub(crate) log: Option<Arc<VerifiedLog>>,
     /// What the log sums up to, once somebody has asked.
     pub(crate) summary: OnceLock<Summary>,
 }
@@ -137,7 +137,7 @@ impl Served {
         let log = examination.verified().ok();
         let examined = Arc::new(Examined {
             report,
-            log: log.map(|log| Arc::new(log.into_snapshot())),
+            log: log.map(Arc::new),
             summary: OnceLock::new(),
         });
         // Of what this machine remembers, the state of the files says nothing.
@@ -155,7 +155,7 @@ impl Served {
         &self,
         vault: &Vault,
         words: &dyn Words,
-    ) -> Result<Arc<LogSnapshot>, Refusal> {
+    ) -> Result<Arc<VerifiedLog>, Refusal> {
         let examined = self.examined(vault, words)?;
         let log = examined.log.clone();
         log.ok_or_else(|| self.unverified(words, &examined.report))
@@ -234,7 +234,7 @@ impl State {
 mod tests {
     use super::*;
     use provara_core::query::Query;
-    use provara_vault::InitOptions;
+    use provara_vault::{InitOptions, SourceLog};
 
     struct Plain;
 
@@ -243,7 +243,7 @@ mod tests {
             format!("{trouble:?}")
         }
 
-        fn nothing_chosen(&self, _: &Query, _: &LogSnapshot) -> Vec<String> {
+        fn nothing_chosen(&self, _: &Query, _: &SourceLog) -> Vec<String> {
             Vec::new()
         }
     }

@@ -10,7 +10,7 @@ use provara_plugins::catalog::EventTypeInfo;
 use provara_plugins::host::HostError;
 use provara_plugins::interpreter::InterpreterError;
 use provara_plugins::staging::StagingError;
-use provara_vault::{LogSnapshot, VaultError};
+use provara_vault::{SourceLog, VaultError};
 
 /// An error of the libraries that an agent is to be told of.
 #[derive(Debug)]
@@ -70,5 +70,5 @@ pub trait Words: Send + Sync {
 
     /// Why a query that chose no event of the log may have been meant otherwise: a sentence for each
     /// reason.
-    fn nothing_chosen(&self, query: &Query, log: &LogSnapshot) -> Vec<String>;
+    fn nothing_chosen(&self, query: &Query, log: &SourceLog) -> Vec<String>;
 }

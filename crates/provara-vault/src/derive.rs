@@ -1,24 +1,103 @@
-//! What follows from the events: beliefs and the summary.
+//! What follows from the events of a log: beliefs, the summary, and what plugins make of it.
 
-use std::ops::ControlFlow;
+use std::fs::File;
+use std::io;
+use std::ops::{ControlFlow, Deref};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use provara_core::beliefs::{self, BeliefReducer, BeliefState, ResumedReducer};
 use provara_core::json::{self, Value};
 use provara_core::summary::Summary;
 
-use crate::error::VaultError;
+use crate::error::{Context, VaultError};
 use crate::parallel::{available_threads, in_order};
 use crate::shortcut::{Confirmed, Shortcut};
 use crate::snapshot::{LogSnapshot, lines_of};
+use crate::vault::Vault;
 
 /// Who hears how many bytes of the log are done, and of how many, and breaks to end the work.
 type Watch<'w> = &'w dyn Fn(u64, u64) -> ControlFlow<()>;
 
+/// A log that something may be derived from. There are two ways to one: a verification gives it with the
+/// [`VerifiedLog`](crate::VerifiedLog), and [`LogSnapshot::unverified`] is for whoever goes without:
+///
+/// ```no_run
+/// # fn main() -> Result<(), provara_vault::VaultError> {
+/// let vault = provara_vault::Vault::open("my-vault".as_ref())?;
+/// let beliefs = vault.snapshot()?.unverified().beliefs()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Nothing is derived by mistake from a log that was only read:
+///
+/// ```compile_fail
+/// # fn main() -> Result<(), provara_vault::VaultError> {
+/// let vault = provara_vault::Vault::open("my-vault".as_ref())?;
+/// let beliefs = vault.snapshot()?.beliefs()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct SourceLog {
+    snapshot: LogSnapshot,
+    /// What the verification of these very bytes knows of the beliefs.
+    shortcut: Option<Shortcut>,
+}
+
+impl Deref for SourceLog {
+    type Target = LogSnapshot;
+
+    fn deref(&self) -> &LogSnapshot {
+        &self.snapshot
+    }
+}
+
 impl LogSnapshot {
+    /// The same log as a source of what is derived, though nobody has verified it: the result proves nothing.
+    #[must_use]
+    pub fn unverified(self) -> SourceLog {
+        SourceLog {
+            snapshot: self,
+            shortcut: None,
+        }
+    }
+}
+
+impl Vault {
+    /// The log open for reading, if it still begins with what `source` holds: what a plugin host is given.
+    /// A merge puts another file in its place, whose events nobody has looked at.
+    ///
+    /// # Errors
+    /// [`VaultError::LogReplaced`], and as [`Vault::snapshot`].
+    pub fn open_log(&self, source: &SourceLog) -> Result<File, VaultError> {
+        let (log, path) = (self.open_log_file()?, self.log_path());
+        let mut buffer = vec![0; 1 << 20];
+        let mut offset = 0;
+        for expected in source.bytes().chunks(buffer.len()) {
+            let found = &mut buffer[..expected.len()];
+            match log.read_exact_at(found, offset) {
+                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                    return Err(error).context("read", &path);
+                }
+                Ok(()) if found == expected => {}
+                _ => return Err(VaultError::LogReplaced),
+            }
+            offset += expected.len() as u64;
+        }
+        Ok(log)
+    }
+}
+
+impl SourceLog {
+    /// A log whose every event verified.
+    pub(crate) fn verified(snapshot: LogSnapshot, shortcut: Option<Shortcut>) -> Self {
+        Self { snapshot, shortcut }
+    }
+
     /// The state of the built-in reducer after every whole line of the log (spec/VAULT_FORMAT,
-    /// section 6). Whether the events verify is not asked here. A log that was verified may know a
-    /// checkpoint to go on from; the state is the same.
+    /// section 6). A log that was verified may know a checkpoint to go on from; the state is the same.
     ///
     /// # Errors
     /// [`VaultError::BrokenLog`] for a line that is no JSON object.
@@ -26,12 +105,12 @@ impl LogSnapshot {
         self.beliefs_watched(&|_, _| ControlFlow::Continue(()))
     }
 
-    /// As [`LogSnapshot::beliefs`]; `watch` hears of the progress, from the thread that asked.
+    /// As [`SourceLog::beliefs`]; `watch` hears of the progress, from the thread that asked.
     ///
     /// # Errors
     /// As there, and [`VaultError::Cancelled`] once `watch` breaks.
     pub fn beliefs_watched(&self, watch: Watch<'_>) -> Result<BeliefState, VaultError> {
-        match self.shortcut() {
+        match &self.shortcut {
             Some(Shortcut::State(state)) => return Ok(state.clone()),
             Some(Shortcut::From(vault, checkpoint)) => {
                 // It may not suffice: what it did counts for nothing until then.
@@ -105,7 +184,7 @@ impl LogSnapshot {
     }
 
     /// How many events the log's whole lines are, by whom, of which types, and where the chains
-    /// stand. Whether the events verify is not asked here.
+    /// stand.
     ///
     /// # Errors
     /// [`VaultError::BrokenLog`] for a line that is no event.
@@ -113,7 +192,7 @@ impl LogSnapshot {
         self.summary_watched(&|_, _| ControlFlow::Continue(()))
     }
 
-    /// As [`LogSnapshot::summary`]; `watch` hears of the progress, from the thread that asked.
+    /// As [`SourceLog::summary`]; `watch` hears of the progress, from the thread that asked.
     ///
     /// # Errors
     /// As there, and [`VaultError::Cancelled`] once `watch` breaks.

@@ -99,6 +99,7 @@ pub use adopt::{AdoptOptions, AdoptReceipt, FoundKey, FoundSeal, FoundState, Key
 pub use append::{AppendReceipt, AppendRequest};
 pub use archive::{BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore};
 pub use checkpoint::CheckpointReceipt;
+pub use derive::SourceLog;
 pub use enclosing::enclosing_vault;
 pub use error::{
     AdoptRefusal, ArchiveError, ErrorClass, ForkedEvent, MergeRefusal, OtherSeal, RedactRefusal,

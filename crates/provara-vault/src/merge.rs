@@ -25,6 +25,7 @@ use serde::Serialize;
 
 use crate::check::check_log;
 use crate::clock;
+use crate::derive::SourceLog;
 use crate::error::{MergeRefusal, ShownFork, VaultError};
 use crate::files::read_text;
 use crate::found::{Found, refused_log};
@@ -40,7 +41,6 @@ use crate::reseal::{SealText, retire, states};
 use crate::rotation::{read_registry, seal_signers};
 use crate::scribe::Scribe;
 use crate::seal::{read_entries, set_entry, text_entry};
-use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 use crate::verify::VerifyOptions;
 
@@ -146,8 +146,8 @@ impl Vault {
         }
         // What does not verify but for its forks is held against the rules once more when it is joined.
         let log = match examination.verified() {
-            Ok(verified) => verified.into_snapshot(),
-            Err(_) => other.snapshot()?,
+            Ok(verified) => verified.into_source(),
+            Err(_) => other.snapshot()?.unverified(),
         };
         let policy = read_text(other.path(), layout::SAFETY_POLICY)?.unwrap_or_default();
         let (registry, _) = read_registry(other)?;
@@ -194,7 +194,7 @@ impl Vault {
     /// As for any read of `keys.json`.
     pub fn delta<'l>(
         &self,
-        log: &'l LogSnapshot,
+        log: &'l SourceLog,
         since: Option<EventId>,
     ) -> Result<Option<DeltaParts<'l>>, VaultError> {
         let (registry, _) = read_registry(self)?;

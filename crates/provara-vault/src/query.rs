@@ -4,8 +4,9 @@ use std::ops::ControlFlow;
 
 use provara_core::query::Query;
 
+use crate::derive::SourceLog;
 use crate::parallel::{available_threads, in_order};
-use crate::snapshot::{LogSnapshot, lines_of};
+use crate::snapshot::lines_of;
 
 /// What one range of the log gave.
 struct Chosen<'l> {
@@ -15,7 +16,7 @@ struct Chosen<'l> {
     found: Vec<(u64, &'l [u8])>,
 }
 
-impl LogSnapshot {
+impl SourceLog {
     /// Calls `take` with every line that `query` chooses, in the order of the log, until it breaks:
     /// the line's number, from 1, and its bytes without the line end. Reads the log once, on all
     /// cores, and needs no index.

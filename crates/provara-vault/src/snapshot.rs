@@ -13,7 +13,6 @@ use crate::layout;
 use crate::lock::{Shared, try_lock_shared};
 use crate::map::map_prefix;
 use crate::seal::read_entries;
-use crate::shortcut::Shortcut;
 use crate::vault::Vault;
 
 /// Logs up to this size are read, larger ones mapped: a copy of a small file cannot be cut under
@@ -30,7 +29,6 @@ enum Bytes {
 pub struct LogSnapshot {
     bytes: Bytes,
     torn: u64,
-    shortcut: Option<Shortcut>,
 }
 
 impl LogSnapshot {
@@ -73,7 +71,6 @@ impl LogSnapshot {
         Ok(Self {
             bytes: load(file, whole, path)?,
             torn: length - whole,
-            shortcut: None,
         })
     }
 
@@ -86,7 +83,6 @@ impl LogSnapshot {
         Self {
             bytes: Bytes::Read([self.bytes(), tail].concat()),
             torn: 0,
-            shortcut: None,
         }
     }
 
@@ -95,7 +91,6 @@ impl LogSnapshot {
         Ok(Self {
             bytes: load(file, len, path)?,
             torn: 0,
-            shortcut: None,
         })
     }
 
@@ -108,17 +103,7 @@ impl LogSnapshot {
         Self {
             bytes: Bytes::Read(self.bytes()[..len].to_vec()),
             torn: 0,
-            shortcut: None,
         }
-    }
-
-    /// The same log, with what the verification of these very bytes knows of the beliefs.
-    pub(crate) fn with_shortcut(self, shortcut: Option<Shortcut>) -> Self {
-        Self { shortcut, ..self }
-    }
-
-    pub(crate) fn shortcut(&self) -> Option<&Shortcut> {
-        self.shortcut.as_ref()
     }
 }
 
@@ -159,29 +144,6 @@ impl Vault {
             }
         }
         LogSnapshot::of_lines(&log, &path)
-    }
-
-    /// The log open for reading, if it still begins with what was `verified`: what a plugin host is given.
-    /// A merge puts another file in its place, whose events nobody has looked at.
-    ///
-    /// # Errors
-    /// [`VaultError::LogReplaced`], and as [`Vault::snapshot`].
-    pub fn open_log(&self, verified: &LogSnapshot) -> Result<File, VaultError> {
-        let (log, path) = (self.open_log_file()?, self.log_path());
-        let mut buffer = vec![0; 1 << 20];
-        let mut offset = 0;
-        for verified in verified.bytes().chunks(buffer.len()) {
-            let found = &mut buffer[..verified.len()];
-            match log.read_exact_at(found, offset) {
-                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                    return Err(error).context("read", &path);
-                }
-                Ok(()) if found == verified => {}
-                _ => return Err(VaultError::LogReplaced),
-            }
-            offset += verified.len() as u64;
-        }
-        Ok(log)
     }
 }
 

@@ -2,10 +2,13 @@
 
 pub(crate) mod alone;
 
+use std::ops::Deref;
+
 use provara_core::beliefs::BeliefReducer;
 use provara_core::finding::Report;
 use provara_core::verify::report;
 
+use crate::derive::SourceLog;
 use crate::error::VaultError;
 use crate::predecessor::follow;
 use crate::shortcut::Shortcut;
@@ -80,7 +83,7 @@ impl Examination {
         match self.log {
             Some(log) if self.report.is_valid() => {
                 let state = self.replayed.map(|it| Shortcut::State(it.finish()));
-                Ok(VerifiedLog(log.with_shortcut(state.or(self.start))))
+                Ok(VerifiedLog(SourceLog::verified(log, state.or(self.start))))
             }
             _ => Err(self.report),
         }
@@ -89,20 +92,20 @@ impl Examination {
 
 /// The log of a vault that verifies, as it was when it did. Only a verification makes one.
 #[derive(Debug)]
-pub struct VerifiedLog(LogSnapshot);
+pub struct VerifiedLog(SourceLog);
 
 impl VerifiedLog {
-    /// The verified bytes.
+    /// The same log among those that need not have verified: for a program that also goes without.
     #[must_use]
-    pub fn into_snapshot(self) -> LogSnapshot {
+    pub fn into_source(self) -> SourceLog {
         self.0
     }
 }
 
-impl std::ops::Deref for VerifiedLog {
-    type Target = LogSnapshot;
+impl Deref for VerifiedLog {
+    type Target = SourceLog;
 
-    fn deref(&self) -> &LogSnapshot {
+    fn deref(&self) -> &SourceLog {
         &self.0
     }
 }

@@ -47,6 +47,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::append::{AppendReceipt, AppendRequest, WRAPPED};
 use crate::check;
+use crate::derive::SourceLog;
 use crate::error::{Context, VaultError};
 use crate::index::LogIndex;
 use crate::intent::carry::settle;
@@ -535,10 +536,10 @@ impl<'v> LogWriter<'v> {
     }
 
     /// The log's whole events, if every one of them verifies.
-    pub(crate) fn verified_log(&self) -> Result<LogSnapshot, VaultError> {
+    pub(crate) fn verified_log(&self) -> Result<SourceLog, VaultError> {
         let log = LogSnapshot::of_prefix(&self.log, self.index.len, &self.path)?;
         check::unsealed(&log, 0, &self.registry)?;
-        Ok(log)
+        Ok(SourceLog::verified(log, None))
     }
 
     /// The root of a seal over the files as the manifest lists them and the log as it is.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use provara_plugins::builtin::{self, Format};
 use provara_plugins::staging::Staging;
-use provara_vault::{LogSnapshot, Vault};
+use provara_vault::{SourceLog, Vault};
 use serde::Serialize;
 
 use crate::cli::{GateArgs, JsonArg, VaultArg};
@@ -102,7 +102,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
 fn write(
     args: &ExportArgs,
     vault: &Vault,
-    log: &LogSnapshot,
+    log: &SourceLog,
     output: &Staging,
 ) -> Result<String, Failure> {
     let name = &args.format;
@@ -158,7 +158,7 @@ fn write(
 fn write_builtin(
     format: Format,
     vault: &Vault,
-    log: &LogSnapshot,
+    log: &SourceLog,
     output: &Staging,
 ) -> Result<String, Failure> {
     output::write(

@@ -14,7 +14,7 @@ use provara_mcp::{
     Config, HttpSettings, PluginSettings, ServeError, Transport, Trouble, VaultSpec, Words,
 };
 use provara_plugins::walls::Sandbox;
-use provara_vault::{LogSnapshot, Vault, VaultError};
+use provara_vault::{SourceLog, Vault, VaultError};
 
 use crate::cli::KeyArgs;
 use crate::failure::{Exit, Failure};
@@ -376,7 +376,7 @@ impl Words for CommandLine {
         words::tell(trouble)
     }
 
-    fn nothing_chosen(&self, query: &Query, log: &LogSnapshot) -> Vec<String> {
+    fn nothing_chosen(&self, query: &Query, log: &SourceLog) -> Vec<String> {
         super::query::nothing_chosen(query, log)
     }
 }

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use provara_core::json::{self, Value};
 use provara_core::query::{Condition, Query};
 use provara_core::time::Timestamp;
-use provara_vault::LogSnapshot;
+use provara_vault::SourceLog;
 
 use crate::cli::{GateArgs, VaultArg};
 use crate::failure::Failure;
@@ -120,7 +120,7 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
 
 /// Why a query that chose no event of the log may have been meant otherwise: a sentence for each
 /// reason.
-pub(crate) fn nothing_chosen(query: &Query, log: &LogSnapshot) -> Vec<String> {
+pub(crate) fn nothing_chosen(query: &Query, log: &SourceLog) -> Vec<String> {
     let absent = query.wanted_type().and_then(|name| absent_type(name, log));
     let members = query.conditions().iter().map(Condition::member);
     let absent_members = members.filter(|name| !has_member(name, log)).map(|name| {
@@ -133,7 +133,7 @@ pub(crate) fn nothing_chosen(query: &Query, log: &LogSnapshot) -> Vec<String> {
 }
 
 /// Says that no event has this type, if so, and which type may have been meant.
-fn absent_type(name: &str, log: &LogSnapshot) -> Option<String> {
+fn absent_type(name: &str, log: &SourceLog) -> Option<String> {
     // A log that cannot be summed up was not verified, and the user said that it need not be.
     let types = log.summary().ok()?.types;
     if types.contains_key(name) {
@@ -162,7 +162,7 @@ fn absent_type(name: &str, log: &LogSnapshot) -> Option<String> {
 }
 
 /// Whether an event has this member at its top level.
-fn has_member(name: &str, log: &LogSnapshot) -> bool {
+fn has_member(name: &str, log: &SourceLog) -> bool {
     let mut found = false;
     log.query(&Query::default(), |_, line| {
         found = json::parse(line).is_ok_and(|event| event.get(name).is_some());
@@ -175,7 +175,7 @@ fn has_member(name: &str, log: &LogSnapshot) -> bool {
 }
 
 fn print(
-    log: &LogSnapshot,
+    log: &SourceLog,
     query: &Query,
     limit: u64,
     printer: &mut Printer<impl Write>,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use provara_core::summary::Summary;
-use provara_vault::{LogSnapshot, Vault};
+use provara_vault::{SourceLog, Vault};
 
 use crate::cli::{GateArgs, VaultArg};
 use crate::error::{self, vault_failure};
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &ReduceArgs) -> Result<(), Failure> {
 fn plugin(
     args: &ReduceArgs,
     vault: &Vault,
-    log: &LogSnapshot,
+    log: &SourceLog,
     name: &str,
 ) -> Result<Vec<u8>, Failure> {
     let verified = vault
@@ -180,7 +180,7 @@ fn run_plugin(mut session: Session, name: &str) -> Result<Vec<u8>, Failure> {
     Ok(result)
 }
 
-fn run_builtin(vault: &Vault, log: &LogSnapshot, name: &str) -> Result<Vec<u8>, Failure> {
+fn run_builtin(vault: &Vault, log: &SourceLog, name: &str) -> Result<Vec<u8>, Failure> {
     let failed = |error| vault_failure(error, vault.path());
     match name {
         "beliefs" => Ok(log.beliefs().map_err(failed)?.to_json()),

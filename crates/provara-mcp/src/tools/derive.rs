@@ -3,7 +3,7 @@
 use provara_core::json::{self, Value as Json};
 use provara_core::{canonical, json::Value};
 use provara_plugins::host::Purpose;
-use provara_vault::{LogSnapshot, Vault};
+use provara_vault::{SourceLog, Vault};
 
 use super::{Answer, Call, MAX_ANSWER, going};
 use crate::args;
@@ -103,7 +103,7 @@ fn in_host(
     call: &Call,
     served: &Served,
     vault: &Vault,
-    log: &LogSnapshot,
+    log: &SourceLog,
     name: &provara_plugins::catalog::PluginName,
     job: &Handle,
 ) -> Result<Vec<u8>, Refusal> {
@@ -129,7 +129,7 @@ fn in_host(
 fn builtin(
     served: &Served,
     call: &Call,
-    log: &LogSnapshot,
+    log: &SourceLog,
     name: &str,
     job: &Handle,
 ) -> Result<Vec<u8>, Refusal> {

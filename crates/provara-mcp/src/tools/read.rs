@@ -6,7 +6,7 @@ use provara_core::finding::{Report, Severity};
 use provara_core::id::EventId;
 use provara_core::query::{Condition, Query};
 use provara_core::time::Timestamp;
-use provara_vault::{LogSnapshot, VerifyOptions};
+use provara_vault::{SourceLog, VerifyOptions};
 use serde::Serialize;
 
 use super::builtin::{EVENTS, FINDINGS};
@@ -210,7 +210,7 @@ pub(crate) fn query<'a>(
 pub(crate) fn page(
     hub: &Hub,
     served: &Served,
-    log: &LogSnapshot,
+    log: &SourceLog,
     query: &Query,
     limit: usize,
     skip: usize,

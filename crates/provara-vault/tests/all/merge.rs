@@ -192,7 +192,7 @@ fn a_wrong_signature_is_refused_and_an_earlier_one_gone_on_from() {
 #[test]
 fn a_log_that_a_merge_replaced_is_not_taken_for_the_one_that_was_verified() {
     let (fixture, other) = diverged();
-    let verified = fixture.vault.snapshot().unwrap();
+    let verified = fixture.vault.snapshot().unwrap().unverified();
     fixture
         .vault
         .append(&note("here", "x"), &fixture.keyfile)

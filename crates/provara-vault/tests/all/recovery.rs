@@ -66,6 +66,7 @@ fn a_torn_tail_is_moved_out_whole_and_named() {
                         .vault
                         .snapshot()
                         .unwrap()
+                        .unverified()
                         .beliefs()
                         .unwrap()
                         .event_count(),

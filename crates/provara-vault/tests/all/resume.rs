@@ -14,7 +14,7 @@ use provara_core::checkpoint::build;
 use provara_core::finding::Report;
 use provara_core::json::{self, Object, Value};
 use provara_core::keys::signature_to_base64;
-use provara_vault::{AppendRequest, BatchOptions, LogSnapshot, Vault, VerifyOptions};
+use provara_vault::{AppendRequest, BatchOptions, SourceLog, Vault, VerifyOptions};
 
 fn keeping(fixture: &Fixture) -> Vault {
     fixture
@@ -36,13 +36,13 @@ fn checkpoint(fixture: &Fixture) -> u64 {
     receipt.event_count
 }
 
-fn verified(vault: &Vault, no_cache: bool) -> LogSnapshot {
+fn verified(vault: &Vault, no_cache: bool) -> SourceLog {
     let options = VerifyOptions {
         no_cache,
         ..VerifyOptions::default()
     };
     let examination = vault.examine(&options).unwrap();
-    examination.verified().expect("valid").into_snapshot()
+    examination.verified().expect("valid").into_source()
 }
 
 /// How a state was come by.
@@ -56,7 +56,7 @@ enum Way {
 }
 
 /// The state as text, and the way to it.
-fn beliefs(log: &LogSnapshot) -> (Vec<u8>, Way) {
+fn beliefs(log: &SourceLog) -> (Vec<u8>, Way) {
     let way = Cell::new(Way::Known);
     let state = log.beliefs_watched(&|done, _| {
         // What is done counts only where it is certain to suffice.
@@ -120,7 +120,7 @@ fn from_whatever_checkpoint_the_state_is_that_of_a_replay() {
                 verified(&vault, false);
                 append(&fixture, after);
                 let (state, way) = beliefs(&verified(&vault, false));
-                let (expected, whole) = beliefs(&vault.snapshot().unwrap());
+                let (expected, whole) = beliefs(&vault.snapshot().unwrap().unverified());
                 prop_assert_eq!(whole, Way::Replayed);
                 prop_assert_eq!(state, expected, "{} events, then {:?}", position, after);
                 let (resumed, replayed) = ways.get();
@@ -144,7 +144,7 @@ fn what_the_verification_replayed_is_not_replayed_again() {
     append(&fixture, &[observation("1"), observation("2")]);
     checkpoint(&fixture);
     append(&fixture, &[observation("3")]);
-    let (expected, way) = beliefs(&fixture.vault.snapshot().unwrap());
+    let (expected, way) = beliefs(&fixture.vault.snapshot().unwrap().unverified());
     assert_eq!(way, Way::Replayed);
     // Without a cache, and where it is passed over, the states are compared each time.
     let vault = keeping(&fixture);
@@ -174,7 +174,7 @@ fn a_replay_goes_on_from_the_latest_checkpoint() {
     append(&fixture, &[note(), note()]);
     assert_eq!(beliefs(&verified(&vault, false)).1, Way::Known);
     let log = verified(&vault, false);
-    let expected = beliefs(&vault.snapshot().unwrap()).0;
+    let expected = beliefs(&vault.snapshot().unwrap().unverified()).0;
     assert_eq!(beliefs(&log), (expected.clone(), Way::Resumed));
     // A file that was exchanged since the verification is not gone on from.
     let path = fixture.file("checkpoints/0000000004.chk");
@@ -204,7 +204,7 @@ fn a_checkpoint_in_the_strict_form_is_compared_each_time() {
     fs::write(&path, text).unwrap();
     crate::common::reseal(&fixture.vault, &fixture.keyfile.keys()[0]);
     append(&fixture, &[crate::common::note("a", "x")]);
-    let expected = beliefs(&vault.snapshot().unwrap()).0;
+    let expected = beliefs(&vault.snapshot().unwrap().unverified()).0;
     for _ in 0..2 {
         let log = verified(&vault, false);
         assert_eq!(beliefs(&log), (expected.clone(), Way::Known));
@@ -221,7 +221,13 @@ fn a_checkpoint_in_the_place_of_a_confirmed_one_is_compared() {
     // Its name, its count, signed by the vault's own key and sealed; of another history.
     let other = Fixture::new();
     append(&other, &[observation("2")]);
-    let state = other.vault.snapshot().unwrap().beliefs().unwrap();
+    let state = other
+        .vault
+        .snapshot()
+        .unwrap()
+        .unverified()
+        .beliefs()
+        .unwrap();
     let key = &fixture.keyfile.keys()[0];
     let now = "2026-11-22T10:00:00.000000Z".parse().unwrap();
     let path = fixture.file("checkpoints/0000000003.chk");

@@ -421,6 +421,7 @@ fn checkpoints_are_sealed_verified_and_made_once() {
             .vault
             .snapshot()
             .unwrap()
+            .unverified()
             .beliefs()
             .unwrap()
             .state_hash
@@ -488,7 +489,13 @@ fn a_summary_counts_and_names_the_heads() {
         .vault
         .append(&note("alice", "x"), &fixture.keyfile)
         .unwrap();
-    let summary = fixture.vault.snapshot().unwrap().summary().unwrap();
+    let summary = fixture
+        .vault
+        .snapshot()
+        .unwrap()
+        .unverified()
+        .summary()
+        .unwrap();
     assert_eq!(summary.event_count, 3);
     assert_eq!(summary.last_event, Some(last.event_id));
     assert_eq!(summary.actors["alice"].head, last.event_id);
@@ -500,8 +507,20 @@ fn a_summary_counts_and_names_the_heads() {
     .unwrap();
     let length = fixture.log().len() as u64 - 9;
     for error in [
-        fixture.vault.snapshot().unwrap().summary().unwrap_err(),
-        fixture.vault.snapshot().unwrap().beliefs().unwrap_err(),
+        fixture
+            .vault
+            .snapshot()
+            .unwrap()
+            .unverified()
+            .summary()
+            .unwrap_err(),
+        fixture
+            .vault
+            .snapshot()
+            .unwrap()
+            .unverified()
+            .beliefs()
+            .unwrap_err(),
     ] {
         assert!(
             matches!(error, VaultError::BrokenLog { line: 4, offset, .. } if offset == length),
