@@ -25,6 +25,7 @@
 mod batch;
 mod payload;
 mod place;
+mod prepare;
 mod recollect;
 mod standing;
 
@@ -34,9 +35,6 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use provara_core::canonical::write_string;
-use provara_core::content::Place;
-use provara_core::event::Draft;
 use provara_core::event_type::{CoreType, EventType};
 use provara_core::history::{KeyEvent, KeyHistory};
 use provara_core::id::{Digest, KeyId};
@@ -64,7 +62,7 @@ use crate::state_dir::recover_tail;
 use crate::tail::{Kept, TailCache};
 use crate::vault::Vault;
 
-use payload::{bind_redaction, payload_of, refuse_request, speaks_of_others};
+use payload::speaks_of_others;
 use standing::{SealTexts, Standing};
 
 impl Vault {
@@ -320,50 +318,19 @@ impl<'v> LogWriter<'v> {
         keyfile: &Keyfile,
     ) -> Result<AppendReceipt, VaultError> {
         self.refuse_if_stopped()?;
-        refuse_request(request)?;
-        let (mut payload, wrapped) = payload_of(
-            &request.event_type,
-            request.data.clone(),
-            request.confidence,
-            request.blind,
-        )?;
-        let redacts = request.event_type.as_str() == REDACTION_TYPE;
-        if let Some(event_id) = self.index.closed.filter(|_| !redacts) {
-            return Err(VaultError::Closed { event_id });
-        }
-        let key = self.signing_key(keyfile, request.key_id)?;
         // Key events and redactions speak of what stands before them.
         let log = speaks_of_others(&request.event_type)
             .then(|| LogSnapshot::of_prefix(&self.log, self.index.len, &self.path))
             .transpose()?;
-        if let Some(log) = log.as_ref().filter(|_| redacts) {
-            bind_redaction(&mut payload, log)?;
-        }
+        let prepared = self.prepare(request.clone(), keyfile, log.as_deref())?;
+        let key = keyfile
+            .get(&prepared.key_id)
+            .expect("chosen from the keyfile");
         if request.event_type == EventType::Core(CoreType::KeyRevocation) {
             self.seal_surplus(key)?;
         }
-        let mut actor_json = Vec::with_capacity(request.actor.len() + 2);
-        write_string(&mut actor_json, &request.actor);
-        let (place, later) = self.next_place(&request.actor, &actor_json)?;
-        let Place {
-            prev,
-            ts_logical,
-            timestamp,
-            seal,
-            after,
-        } = place;
-        let event = Draft {
-            event_type: &request.event_type,
-            actor: &request.actor,
-            namespace: request.namespace,
-            payload: &payload,
-            prev,
-            ts_logical,
-            timestamp,
-            seal,
-            after,
-        }
-        .sign(key)?;
+        let (place, later) = self.next_place(&prepared.actor, prepared.content.actor())?;
+        let event = prepared.content.place(&place)?.sign(key);
 
         // What a reader would refuse is not written: the next state is taken from the line itself.
         let line = event.line.strip_suffix(b"\n").expect("a line of the log");
@@ -424,9 +391,10 @@ impl<'v> LogWriter<'v> {
                  backwards"
             )
         }));
-        self.notes.extend(wrapped.then(|| WRAPPED.to_owned()));
+        self.notes
+            .extend(prepared.wrapped.then(|| WRAPPED.to_owned()));
         let leaf = step.leaf;
-        self.redacted |= redacts;
+        self.redacted |= request.event_type.as_str() == REDACTION_TYPE;
         self.index.take(step, length);
         self.hasher = hasher;
         if let Some((registry, history)) = changed {
@@ -438,19 +406,11 @@ impl<'v> LogWriter<'v> {
         }
         self.sealed(entries, seal, names);
         self.recollect(leaf.as_slice());
-        Ok(AppendReceipt {
-            event_id: event.id,
-            event_type: request.event_type.as_str().to_owned(),
-            actor: request.actor.clone(),
-            key_id: key.key_id(),
-            prev_event_hash: prev,
-            ts_logical,
-            timestamp_utc: timestamp.to_string(),
-            line: lines,
-            merkle_root: seal.root,
-            event_json: String::from_utf8(line.to_vec()).expect("canonical JSON is UTF-8"),
-            notes: std::mem::take(&mut self.notes),
-        })
+        let mut receipt = prepared.into_receipt(event.id, &place, lines);
+        receipt.merkle_root = seal.root;
+        receipt.event_json = String::from_utf8(line.to_vec()).expect("canonical JSON is UTF-8");
+        receipt.notes = self.take_notes();
+        Ok(receipt)
     }
 
     /// What `keys.json` must say after an event that the log is to go on with, and how it came to that;

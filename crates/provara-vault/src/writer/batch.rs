@@ -18,20 +18,19 @@ mod pipeline;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use provara_core::content::Content;
-use provara_core::event_type::EventType;
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::Keyfile;
 use provara_core::time::Timestamp;
 
-use crate::append::{AppendReceipt, AppendRequest, WRAPPED};
+use crate::append::{AppendReceipt, AppendRequest};
 use crate::error::{Context, VaultError};
 use crate::index::Actor;
 use crate::layout::{self, CLOSING_TYPE};
 use crate::parallel::{self, available_threads};
 use crate::seal::{Staged, log_entry, set_entry, text_entry};
 use crate::writer::LogWriter;
-use crate::writer::payload::{payload_of, refuse_request, speaks_of_others};
+use crate::writer::payload::speaks_of_others;
+use crate::writer::prepare::Prepared;
 
 use pipeline::{Group, LogEnd, MOST_WAITING, Pipeline, Queued, Refused, Signers};
 
@@ -122,16 +121,6 @@ pub struct BatchWriter<'v> {
     last: Option<(EventId, KeyId)>,
 }
 
-/// A request whose content is proven to be writable.
-#[derive(Debug)]
-struct Prepared {
-    content: Content,
-    key_id: KeyId,
-    event_type: EventType,
-    actor: String,
-    wrapped: bool,
-}
-
 impl<'v> LogWriter<'v> {
     /// Begins a batch that signs with keys of `keyfile`.
     #[must_use]
@@ -157,39 +146,6 @@ impl<'v> LogWriter<'v> {
             sealed_events: 0,
             last: None,
         }
-    }
-
-    fn prepare(
-        &self,
-        request: AppendRequest<'_>,
-        keyfile: &Keyfile,
-    ) -> Result<Prepared, VaultError> {
-        refuse_request(&request)?;
-        let (payload, wrapped) = payload_of(
-            &request.event_type,
-            request.data,
-            request.confidence,
-            request.blind,
-        )?;
-        let key_id = self.signing_key(keyfile, request.key_id)?.key_id();
-        let content = Content::new(
-            &request.event_type,
-            &request.actor,
-            request.namespace,
-            &payload,
-            key_id,
-        )?;
-        // What a reader would refuse is not written.
-        content.check().map_err(|reason| VaultError::Unwritable {
-            reason: reason.to_string(),
-        })?;
-        Ok(Prepared {
-            content,
-            key_id,
-            event_type: request.event_type,
-            actor: request.actor,
-            wrapped,
-        })
     }
 }
 
@@ -268,7 +224,13 @@ impl BatchWriter<'_> {
     fn append_run(&mut self, requests: Vec<AppendRequest<'_>>) -> Result<(), Rejected> {
         let (writer, keyfile) = (&self.writer, self.keyfile);
         let prepared = parallel::map(requests, self.threads, |request| {
-            writer.prepare(request, keyfile)
+            let prepared = writer.prepare(request, keyfile, None)?;
+            // What a reader would refuse is not written.
+            let checked = prepared.content.check();
+            checked.map_err(|reason| VaultError::Unwritable {
+                reason: reason.to_string(),
+            })?;
+            Ok(prepared)
         });
         for (index, prepared) in prepared.into_iter().enumerate() {
             prepared
@@ -343,33 +305,19 @@ impl BatchWriter<'_> {
         let length = event.line_length() as u64;
         let actor = prepared.content.actor();
         writer.index.advance(actor, state, closes, length);
+        let (key_id, wrapped) = (prepared.key_id, prepared.wrapped);
         let receipt = self.options.receipts.then(|| {
-            Box::new(AppendReceipt {
-                event_id: id,
-                event_type: prepared.event_type.as_str().to_owned(),
-                actor: prepared.actor,
-                key_id: prepared.key_id,
-                prev_event_hash: place.prev,
-                ts_logical: place.ts_logical,
-                timestamp_utc: place.timestamp.to_string(),
-                line: self.writer.index.lines,
-                merkle_root: Digest([0; 32]),
-                event_json: String::new(),
-                notes: prepared
-                    .wrapped
-                    .then(|| WRAPPED.to_owned())
-                    .into_iter()
-                    .collect(),
-            })
+            let line = self.writer.index.lines;
+            Box::new(prepared.into_receipt(id, &place, line))
         });
         self.queue.push(Queued {
             event,
-            key_id: prepared.key_id,
+            key_id,
             receipt,
         });
         self.events += 1;
-        self.wrapped += u64::from(prepared.wrapped);
-        self.last = Some((id, prepared.key_id));
+        self.wrapped += u64::from(wrapped);
+        self.last = Some((id, key_id));
         let queued = self.writer.index.len - self.handed;
         let full = self.queue.len() >= self.options.group || queued >= GROUP_BYTES;
         if full && !self.options.atomic {

@@ -1,0 +1,86 @@
+//! What is asked for, made into the content of an event: the same way for one event and for many.
+
+use provara_core::content::{Content, Place};
+use provara_core::event_type::EventType;
+use provara_core::id::{Digest, EventId, KeyId};
+use provara_core::keys::Keyfile;
+use provara_core::verify::REDACTION_TYPE;
+
+use super::LogWriter;
+use super::payload::{bind_redaction, payload_of, refuse_request};
+use crate::append::{AppendReceipt, AppendRequest, WRAPPED};
+use crate::error::VaultError;
+
+/// A request in canonical form, and what its receipt says whatever its place is.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) content: Content,
+    pub(super) key_id: KeyId,
+    pub(super) event_type: EventType,
+    pub(super) actor: String,
+    /// Whether its data was wrapped.
+    pub(super) wrapped: bool,
+}
+
+impl LogWriter<'_> {
+    /// Writes what is asked for in canonical form. A redaction is bound to its target in `log`, if that is
+    /// given.
+    ///
+    /// # Errors
+    /// What is wrong with the request or the keys, and [`VaultError::Closed`].
+    pub(super) fn prepare(
+        &self,
+        request: AppendRequest<'_>,
+        keyfile: &Keyfile,
+        log: Option<&[u8]>,
+    ) -> Result<Prepared, VaultError> {
+        refuse_request(&request)?;
+        let (mut payload, wrapped) = payload_of(
+            &request.event_type,
+            request.data,
+            request.confidence,
+            request.blind,
+        )?;
+        let redacts = request.event_type.as_str() == REDACTION_TYPE;
+        if let Some(event_id) = self.index.closed.filter(|_| !redacts) {
+            return Err(VaultError::Closed { event_id });
+        }
+        let key_id = self.signing_key(keyfile, request.key_id)?.key_id();
+        if let Some(log) = log.filter(|_| redacts) {
+            bind_redaction(&mut payload, log)?;
+        }
+        let content = Content::new(
+            &request.event_type,
+            &request.actor,
+            request.namespace,
+            &payload,
+            key_id,
+        )?;
+        Ok(Prepared {
+            content,
+            key_id,
+            event_type: request.event_type,
+            actor: request.actor,
+            wrapped,
+        })
+    }
+}
+
+impl Prepared {
+    /// What is answered for the event `id` in line `line`, before it is signed and sealed.
+    pub(super) fn into_receipt(self, id: EventId, place: &Place, line: u64) -> AppendReceipt {
+        AppendReceipt {
+            event_id: id,
+            event_type: self.event_type.as_str().to_owned(),
+            actor: self.actor,
+            key_id: self.key_id,
+            prev_event_hash: place.prev,
+            ts_logical: place.ts_logical,
+            timestamp_utc: place.timestamp.to_string(),
+            line,
+            merkle_root: Digest([0; 32]),
+            event_json: String::new(),
+            notes: Vec::from_iter(self.wrapped.then(|| WRAPPED.to_owned())),
+        }
+    }
+}
