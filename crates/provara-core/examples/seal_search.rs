@@ -11,11 +11,11 @@ use provara_core::history::{KeyEvent, KeyEventKind, KeyHistory};
 use provara_core::id::{Digest, EventId};
 use provara_core::json::object;
 use provara_core::keys::SigningKey;
+use provara_core::layout::{KEYS, LOG};
 use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
 use provara_core::mark::{PolicyKey, SealPolicy};
 use provara_core::time::Timestamp;
-use provara_core::verify::LOG;
-use provara_core::verify::files::{DiskEntry, KEYS, SealFiles};
+use provara_core::verify::files::{DiskEntry, SealFiles};
 use provara_core::verify::seal::{KeysOf, SealCase, judge};
 
 /// The time of a line: ten microseconds after the one before.

@@ -83,6 +83,7 @@ pub mod history;
 pub mod id;
 pub mod json;
 pub mod keys;
+pub mod layout;
 pub mod manifest;
 pub mod mark;
 pub mod merge;

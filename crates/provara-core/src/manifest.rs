@@ -15,9 +15,6 @@ pub const SPEC_VERSION: &str = "1.0";
 /// `manifest_version` of the format.
 pub const MANIFEST_VERSION: &str = "manifest.v0";
 
-/// The three files of the seal, which the manifest does not list.
-pub const SEAL_FILES: [&str; 3] = ["manifest.json", "manifest.sig", "merkle_root.txt"];
-
 /// One file of the vault as the manifest lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry {

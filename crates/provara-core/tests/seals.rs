@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use log_forge::{Log, id, key, set};
 use provara_core::finding::Code;
 use provara_core::id::Digest;
+use provara_core::layout::{KEYS, LOG};
 use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
 use provara_core::mark::{FILES_TYPE, SealName};
 use provara_core::time::Timestamp;
-use provara_core::verify::files::{DiskEntry, KEYS, SealFiles};
+use provara_core::verify::LogVerdict;
+use provara_core::verify::files::{DiskEntry, SealFiles};
 use provara_core::verify::seal::{KeysOf, SealCase, SealStanding, files_beside_log, judge};
-use provara_core::verify::{LOG, LogVerdict};
 
 const LOGIN: &str = "com.acme.audit.login";
 

@@ -13,8 +13,9 @@ use std::os::unix::fs::FileExt;
 
 use provara_core::finding::Finding;
 use provara_core::id::Digest;
-use provara_core::manifest::{Manifest, SEAL_FILES};
-use provara_core::verify::files::{DiskEntry, REQUIRED, SealFiles, check_fit};
+use provara_core::layout::{REQUIRED, SEAL as SEAL_FILES};
+use provara_core::manifest::Manifest;
+use provara_core::verify::files::{DiskEntry, SealFiles, check_fit};
 
 use crate::beyond::Beyond;
 use crate::error::{Context, VaultError};

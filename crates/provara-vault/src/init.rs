@@ -11,6 +11,7 @@ use provara_core::event_type::{CoreType, EventType};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::{Value, object};
 use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, Keyfile, SigningKey};
+use provara_core::layout::{ONTOLOGY, RETENTION_POLICY, SAFETY_POLICY, SYNC_CONTRACT};
 use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
 use provara_core::mark::{PolicyKey, SEAL_POLICY, SealPolicy};
 use provara_core::time::Timestamp;
@@ -25,11 +26,6 @@ use crate::layout;
 
 /// The actor of the first events where none is named.
 pub const DEFAULT_ACTOR: &str = "sovereign_genesis";
-
-const ONTOLOGY: &str = "policies/ontology/perception_ontology_v1.json";
-const RETENTION: &str = "policies/retention_policy.json";
-const SAFETY: &str = "policies/safety_policy.json";
-const SYNC: &str = "policies/sync_contract.json";
 
 /// The directories of a new vault, parents first.
 const DIRECTORIES: [&str; 7] = [
@@ -330,14 +326,14 @@ impl Content {
                 include_bytes!("templates/perception_ontology_v1.json").to_vec(),
             ),
             (
-                RETENTION,
+                RETENTION_POLICY,
                 include_bytes!("templates/retention_policy.json").to_vec(),
             ),
             (
-                SAFETY,
+                SAFETY_POLICY,
                 include_bytes!("templates/safety_policy.json").to_vec(),
             ),
-            (SYNC, sync_contract(root_key_id, quorum_key_id)),
+            (SYNC_CONTRACT, sync_contract(root_key_id, quorum_key_id)),
         ];
         let listed = files
             .iter()
@@ -458,7 +454,7 @@ fn genesis_file(uid: &str, born: Timestamp, root_key_id: KeyId) -> Vec<u8> {
   "uid": {quoted},
   "birth_timestamp": "{born}",
   "root_key_id": "{root_key_id}",
-  "governance_model": "{SYNC}",
+  "governance_model": "{SYNC_CONTRACT}",
   "initial_ontology_versions": {{
     "perception": "perception_ontology_v1.json"
   }}

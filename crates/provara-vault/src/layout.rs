@@ -1,29 +1,12 @@
 //! Where things lie in a vault (spec/VAULT_FORMAT, section 1).
 
-/// The log.
-pub const LOG: &str = "events/events.ndjson";
-/// The facts of the vault's birth.
-pub const GENESIS: &str = "identity/genesis.json";
-/// The public keys.
-pub const KEYS: &str = "identity/keys.json";
-/// The default keyfile: the one file that the manifest never lists.
-pub const PRIVATE_KEYS: &str = "identity/private_keys.json";
-/// The list of files and their digests.
-pub const MANIFEST: &str = "manifest.json";
-/// The signature of the Merkle root.
-pub const MANIFEST_SIG: &str = "manifest.sig";
-/// The Merkle root.
-pub const MERKLE_ROOT: &str = "merkle_root.txt";
-/// The directory of signed state snapshots.
-pub const CHECKPOINTS: &str = "checkpoints";
+pub use provara_core::layout::{
+    CHECKPOINTS, GENESIS, KEYS, LOG, MANIFEST, MANIFEST_SIG, MERKLE_ROOT, PRIVATE_KEYS,
+    SAFETY_POLICY, SEAL,
+};
 
-/// The tiers of actions and what each asks for.
-pub const SAFETY_POLICY: &str = "policies/safety_policy.json";
 /// What a merge is about to do; there only while one is at work, or after one was interrupted.
 pub const MERGE_INTENT: &str = ".provara-merge.json";
-
-/// The files that are the seal, and so are not in the manifest.
-pub const SEAL: [&str; 3] = [MANIFEST, MANIFEST_SIG, MERKLE_ROOT];
 
 /// The custom type that closes a vault (section 8).
 pub const CLOSING_TYPE: &str = "com.provara.vault.seal";

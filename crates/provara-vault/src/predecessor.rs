@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use provara_core::finding::{Code, Finding};
 use provara_core::id::EventId;
+use provara_core::layout::GENESIS;
 use provara_core::scan::{Field, Line, scan_line};
 use provara_core::tree::{self, EventTree};
-use provara_core::verify::files::{Closed, GENESIS, Predecessor};
+use provara_core::verify::{Closed, Predecessor};
 use provara_core::verify::{LogVerdict, REDACTION_TYPE, report};
 
 use crate::error::{Context, VaultError};

@@ -5,9 +5,9 @@ use std::fs;
 use provara_core::finding::Severity;
 use provara_core::id::Digest;
 use provara_core::keys::{Keyfile, SigningKey};
+use provara_core::layout::REQUIRED;
 use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
 use provara_core::verify::LogVerdict;
-use provara_core::verify::files::REQUIRED;
 use provara_core::verify::seal::files_beside_log;
 
 use crate::clock;

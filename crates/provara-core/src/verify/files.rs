@@ -1,7 +1,6 @@
 //! The files beside the log: identity, policies, the seal, and what must not be there
 //! (spec/VAULT_FORMAT, sections 1 and 5).
 
-mod predecessor;
 mod seal;
 mod size;
 
@@ -9,47 +8,15 @@ use crate::finding::{Code, Finding};
 use crate::id::KeyId;
 use crate::json::{self, Value};
 use crate::keys::{KeyEntryError, KeyRegistry};
-use crate::verify::LogVerdict;
+use crate::layout::{GENESIS, KEYS, ONTOLOGY, RETENTION_POLICY, SAFETY_POLICY, SYNC_CONTRACT};
+use crate::verify::{LogVerdict, Predecessor};
 
-pub use predecessor::{Closed, Predecessor};
 pub use seal::{DiskEntry, SealFiles, check_fit};
 pub(in crate::verify) use seal::{
     check_listing, check_manifest_against_disk, check_root_file, is_unlisted, read_manifest,
     read_root_file,
 };
 pub(in crate::verify) use size::AboutLog;
-
-/// `identity/genesis.json`, relative to the vault.
-pub const GENESIS: &str = "identity/genesis.json";
-/// `identity/keys.json`, relative to the vault.
-pub const KEYS: &str = "identity/keys.json";
-/// The default keyfile, relative to the vault; never in the manifest.
-pub const PRIVATE_KEYS: &str = "identity/private_keys.json";
-/// The safety policy, relative to the vault.
-pub const SAFETY_POLICY: &str = "policies/safety_policy.json";
-/// The sync contract, relative to the vault.
-pub const SYNC_CONTRACT: &str = "policies/sync_contract.json";
-/// The retention policy, relative to the vault.
-pub const RETENTION_POLICY: &str = "policies/retention_policy.json";
-/// The perception ontology that `init` writes, relative to the vault.
-pub const ONTOLOGY: &str = "policies/ontology/perception_ontology_v1.json";
-
-/// The list of the files and their digests.
-pub const MANIFEST: &str = "manifest.json";
-/// The signature of the manifest's root.
-pub const MANIFEST_SIG: &str = "manifest.sig";
-/// The manifest's root.
-pub const MERKLE_ROOT: &str = "merkle_root.txt";
-
-/// The files that every vault has beside its log and its seal.
-pub const REQUIRED: [&str; 6] = [
-    GENESIS,
-    KEYS,
-    SAFETY_POLICY,
-    SYNC_CONTRACT,
-    RETENTION_POLICY,
-    ONTOLOGY,
-];
 
 fn missing(file: &str) -> Finding {
     Finding::new(Code::E302, file, "a file that every vault has is missing")

@@ -7,6 +7,7 @@
 
 pub mod files;
 mod line;
+mod predecessor;
 pub mod seal;
 mod sequence;
 mod timeline;
@@ -18,10 +19,8 @@ use crate::id::KeyId;
 use crate::keys::{KeyRegistry, PublicKey};
 
 pub use line::{CheckedLine, REDACTION_TYPE, SEAL_TYPE, check_lines};
+pub use predecessor::{Closed, Predecessor};
 pub use sequence::{FilesStatement, Genesis, KeptLeaves, LogVerdict, Sequencer};
-
-/// The log, relative to the vault.
-pub const LOG: &str = "events/events.ndjson";
 
 /// The public keys of `keys.json` by id, for the parallel stage.
 #[derive(Debug, Clone, Default)]

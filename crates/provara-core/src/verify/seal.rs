@@ -11,14 +11,15 @@ use crate::finding::{Code, Finding};
 use crate::history::{KeyHistory, Standing};
 use crate::id::{Digest, KeyId};
 use crate::keys::{KeyRegistry, PublicKey};
+use crate::layout::{CHECKPOINTS, KEYS, LOG, MANIFEST, MANIFEST_SIG};
 use crate::manifest::{FileEntry, Manifest, RootSignature, RootSignatureError};
 use crate::mark::{SealName, may_sign};
 use crate::time::Timestamp;
 use crate::verify::files::{
-    AboutLog, DiskEntry, KEYS, MANIFEST, MANIFEST_SIG, SealFiles, check_listing,
-    check_manifest_against_disk, check_root_file, is_unlisted, read_manifest,
+    AboutLog, DiskEntry, SealFiles, check_listing, check_manifest_against_disk, check_root_file,
+    is_unlisted, read_manifest,
 };
-use crate::verify::{FilesStatement, LOG, LogVerdict};
+use crate::verify::{FilesStatement, LogVerdict};
 
 use lag::Lag;
 use naming::{Beyond, Naming};
@@ -28,13 +29,11 @@ use sealed::SealedFiles;
 pub const OF_NO_STATE: &str =
     "the seal is neither of the vault as it is nor of any state that its log goes on from";
 
-/// The directory of checkpoints, with its slash.
-const CHECKPOINTS: &str = "checkpoints/";
-
 /// How many events the checkpoint at `path` is of, if that is the path of one.
 #[must_use]
 pub fn is_checkpoint(path: &str) -> Option<u64> {
-    let name = path.strip_prefix(CHECKPOINTS)?.strip_suffix(".chk")?;
+    let name = path.strip_prefix(CHECKPOINTS)?.strip_prefix('/')?;
+    let name = name.strip_suffix(".chk")?;
     let digits = name.len() == 10 && name.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| name.parse().ok()).flatten()
 }

@@ -11,11 +11,11 @@ use crate::finding::{Code, Finding};
 use crate::history::{KeyEvent, KeyHistory};
 use crate::id::{Digest, EventId, KeyId};
 use crate::keys::{KeyRegistry, PublicKey};
+use crate::layout::LOG;
 use crate::scan::Form;
 use crate::time::Timestamp;
 use crate::tree::EventTree;
-use crate::verify::LOG;
-use crate::verify::files::Predecessor;
+use crate::verify::Predecessor;
 use crate::verify::line::{CheckedLine, Derivation, Event, Kind, Prev, Problem, Signature};
 use crate::verify::timeline::{Position, Timeline};
 

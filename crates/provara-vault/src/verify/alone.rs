@@ -10,10 +10,10 @@ use provara_core::beliefs::BeliefReducer;
 use provara_core::finding::{Code, Finding, Severity};
 use provara_core::id::Digest;
 use provara_core::keys::KeyRegistry;
+use provara_core::layout::{GENESIS, KEYS};
 use provara_core::manifest::Manifest;
-use provara_core::verify::files::{
-    GENESIS, KEYS, Predecessor, check_genesis, check_identity, check_keys, check_policies,
-};
+use provara_core::verify::Predecessor;
+use provara_core::verify::files::{check_genesis, check_identity, check_keys, check_policies};
 use provara_core::verify::seal::{self, KeysOf, SealCase};
 use provara_core::verify::{KeyDirectory, LogVerdict, Sequencer, check_lines};
 use sha2::{Digest as _, Sha256};

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use crate::common::{Fixture, codes, note, picture, remove_seal, request, reseal, strict};
-use provara_core::verify::files::REQUIRED;
+use provara_core::layout::REQUIRED;
 use provara_vault::{InitOptions, VaultError, VerifyOptions};
 
 fn strict_codes(fixture: &Fixture) -> Vec<String> {

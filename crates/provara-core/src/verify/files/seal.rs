@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::missing;
 use super::size::{AboutLog, other_size};
-use super::{MANIFEST, MANIFEST_SIG, MERKLE_ROOT, PRIVATE_KEYS, missing};
 use crate::finding::{Code, Finding};
 use crate::id::Digest;
-use crate::manifest::{Manifest, ManifestError, RootSignature, SEAL_FILES, safe_path};
+use crate::layout::{MANIFEST, MANIFEST_SIG, MERKLE_ROOT, PRIVATE_KEYS, SEAL};
+use crate::manifest::{Manifest, ManifestError, RootSignature, safe_path};
 use crate::time::Timestamp;
 
 /// What stands on the disk at a path below the vault.
@@ -88,13 +89,13 @@ pub(in crate::verify) fn read_manifest(
 
 /// Whether a path has no place in a manifest: the seal itself and the default keyfile.
 pub(in crate::verify) fn is_unlisted(path: &str) -> bool {
-    SEAL_FILES.contains(&path) || path == PRIVATE_KEYS
+    SEAL.contains(&path) || path == PRIVATE_KEYS
 }
 
 /// What is wrong with the list by itself.
 pub(in crate::verify) fn check_listing(manifest: &Manifest, findings: &mut Vec<Finding>) {
     let mut report = |code, message: String| {
-        findings.push(Finding::new(code, "manifest.json", message));
+        findings.push(Finding::new(code, MANIFEST, message));
     };
     if let Err(error) = manifest.created_at_utc.parse::<Timestamp>() {
         report(Code::E105, format!("'created_at_utc' is {error}"));

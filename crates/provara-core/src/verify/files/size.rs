@@ -3,8 +3,9 @@
 
 use crate::finding::Severity;
 use crate::id::Digest;
+use crate::layout::LOG;
 use crate::manifest::ListedFile;
-use crate::verify::{LOG, LogVerdict};
+use crate::verify::LogVerdict;
 
 /// How many actors are named.
 const NAMED: usize = 5;

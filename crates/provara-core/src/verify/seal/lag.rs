@@ -9,13 +9,12 @@ use super::{KeysOf, SealCase, SealStanding, is_checkpoint};
 use crate::finding::{Code, Finding, Severity};
 use crate::history::KEYS_WRITTEN_DIFFERENTLY;
 use crate::id::Digest;
+use crate::layout::{KEYS, LOG, MANIFEST, MANIFEST_SIG, MERKLE_ROOT};
 use crate::manifest::{ListedFile, Manifest, RootSignature, SealForm};
 use crate::mark::SealName;
 use crate::scan::scan_line;
-use crate::verify::LOG;
 use crate::verify::files::{
-    DiskEntry, KEYS, MANIFEST, MANIFEST_SIG, MERKLE_ROOT, check_manifest_against_disk,
-    check_root_file, read_root_file,
+    DiskEntry, check_manifest_against_disk, check_root_file, read_root_file,
 };
 
 /// The files of a marked vault beside its log, held against its seal.

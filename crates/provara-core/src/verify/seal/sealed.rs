@@ -9,11 +9,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::{is_checkpoint, is_evidence_beside_log};
 use crate::id::Digest;
+use crate::layout::{KEYS, LOG};
 use crate::manifest::FileEntry;
 use crate::scan::{Field, scan_line};
 use crate::time::Timestamp;
-use crate::verify::LOG;
-use crate::verify::files::{DiskEntry, KEYS};
+use crate::verify::files::DiskEntry;
 
 /// How many line ends one thread gives another at a time.
 const PIECE: usize = 4096;
@@ -358,6 +358,7 @@ fn pair_hash(left: Digest, right: Digest) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::{KEYS, LOG};
     use crate::manifest::merkle_root;
 
     fn entry(path: &str, text: &[u8]) -> FileEntry {

@@ -6,8 +6,8 @@ use crate::finding::{Code, Finding};
 use crate::history::{KeyHistory, Standing};
 use crate::id::KeyId;
 use crate::keys::KeyRegistry;
+use crate::layout::{KEYS, LOG};
 use crate::mark::may_sign;
-use crate::verify::LOG;
 use crate::verify::line::Problem;
 
 use super::redaction::Accepted;
@@ -48,7 +48,7 @@ impl Sequencer {
             None => self.timeline.contradictions(registry),
         };
         for problem in contradictions {
-            let mut finding = Finding::new(problem.code, "identity/keys.json", problem.message);
+            let mut finding = Finding::new(problem.code, KEYS, problem.message);
             finding.expected = problem.expected;
             finding.found = problem.found;
             self.findings.push(finding);

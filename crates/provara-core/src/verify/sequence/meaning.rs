@@ -7,7 +7,7 @@ use crate::history::{KeyEvent, KeyEventKind};
 use crate::id::{Digest, EventId, KeyId};
 use crate::json::Value;
 use crate::mark::{PolicyError, SEAL_POLICY, SealPolicy};
-use crate::verify::files::Predecessor;
+use crate::verify::Predecessor;
 use crate::verify::line::{Event, Kind, Problem};
 use crate::verify::timeline::{Position, RotationEvent};
 

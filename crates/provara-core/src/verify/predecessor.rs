@@ -1,10 +1,10 @@
 //! The vault that another one continues, as the later one names it (spec/VAULT_FORMAT, sections 1
 //! and 8).
 
-use super::GENESIS;
 use crate::finding::{Code, Finding};
 use crate::id::{Digest, EventId};
 use crate::json::Value;
+use crate::layout::GENESIS;
 use crate::scan::scan_line;
 
 /// The vault that this one continues, as `predecessor_vault` of `genesis.json` and of the signed
