@@ -10,7 +10,7 @@ use provara_core::id::{Digest, EventId};
 use provara_core::json::{self, Value};
 use provara_core::keys::{KeyRegistry, KeyStatus};
 use provara_core::verify::files::{check_genesis, check_keys};
-use provara_core::verify::{REDACTION_TYPE, SEAL_TYPE, verify_log};
+use provara_core::verify::{CLOSING_TYPE, REDACTION_TYPE, verify_log};
 
 #[test]
 fn an_honest_log_has_no_findings() {
@@ -343,7 +343,7 @@ fn keys_json_that_contradicts_the_log() {
 #[test]
 fn nothing_follows_a_seal() {
     let mut log = Log::new();
-    log.add("genesis", 1, SEAL_TYPE, "{}");
+    log.add("genesis", 1, CLOSING_TYPE, "{}");
     assert_eq!(log.found(), []);
     assert_eq!(log.verdict().sealed_by, log.ids.last().copied());
     log.add("bob", 3, "com.acme.audit.login", "{}");

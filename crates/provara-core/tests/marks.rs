@@ -12,7 +12,7 @@ use provara_core::json::{self, Value, object};
 use provara_core::mark::{ADOPTION_TYPE, FILES_TYPE, KEY_ADDED_TYPE, SealName, SealPolicy};
 use provara_core::scan::scan_line;
 use provara_core::tree;
-use provara_core::verify::{REDACTION_TYPE, SEAL_TYPE};
+use provara_core::verify::{CLOSING_TYPE, REDACTION_TYPE};
 
 const LOGIN: &str = "com.acme.audit.login";
 
@@ -250,7 +250,7 @@ fn a_bound_redaction_holds_the_rest_of_its_target() {
 fn only_redactions_follow_the_event_that_closes_a_vault() {
     let mut log = Log::marked(&[1, 2]);
     let target = log.add("alice", 2, LOGIN, r#"{"n":1}"#);
-    log.add("genesis", 1, SEAL_TYPE, "{}");
+    log.add("genesis", 1, CLOSING_TYPE, "{}");
     let payload = format!(r#"{{"reason":"r","target_event_id":"{target}"}}"#);
     log.add("genesis", 1, REDACTION_TYPE, &payload);
     assert_eq!(codes(&log), [(Code::W013, 4)]);

@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 
 use provara_core::finding::Finding;
 use provara_core::id::Digest;
-use provara_core::layout::{REQUIRED, SEAL as SEAL_FILES};
+use provara_core::layout::{self, REQUIRED};
 use provara_core::manifest::Manifest;
 use provara_core::verify::files::{DiskEntry, SealFiles, check_fit};
 
@@ -21,7 +21,6 @@ use crate::beyond::Beyond;
 use crate::error::{Context, VaultError};
 use crate::files::{MAX_TEXT, TOO_LARGE, hash_file, is_absence, open_regular, read_text};
 use crate::intent::{Intent, Source};
-use crate::layout;
 use crate::lock::is_at;
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
@@ -79,7 +78,7 @@ impl Capture {
     pub(crate) fn after(vault: &Vault, intent: &Intent) -> Result<Self, VaultError> {
         let mut seen = Self::look(vault, false)?;
         seen.forget(intent);
-        for name in SEAL_FILES.into_iter().chain(REQUIRED) {
+        for name in layout::SEAL.into_iter().chain(REQUIRED) {
             let text = match name {
                 layout::MANIFEST_SIG => Some(intent.seal.as_slice()),
                 name => intent.content(name),
@@ -153,7 +152,7 @@ impl Capture {
         let intent = vault.path().join(layout::MERGE_INTENT);
         let mut replaced = fs::symlink_metadata(intent).is_ok();
         let mut texts = BTreeMap::new();
-        for name in SEAL_FILES.into_iter().chain(REQUIRED) {
+        for name in layout::SEAL.into_iter().chain(REQUIRED) {
             if matches!(standing.get(name), Some(Standing::File(_)))
                 && let Some(text) = read_text(vault.path(), name)?
             {
@@ -302,6 +301,7 @@ impl Capture {
     }
 }
 
+/// Whether a file is taken for a checkpoint, whatever the rest of its name.
 fn is_checkpoint(path: &str) -> bool {
     path.strip_prefix(layout::CHECKPOINTS)
         .and_then(|rest| rest.strip_prefix('/'))
@@ -310,7 +310,7 @@ fn is_checkpoint(path: &str) -> bool {
 
 /// Whether a verification reads the file as a whole.
 fn is_read(path: &str) -> bool {
-    SEAL_FILES.contains(&path) || REQUIRED.contains(&path) || is_checkpoint(path)
+    layout::SEAL.contains(&path) || REQUIRED.contains(&path) || is_checkpoint(path)
 }
 
 fn entry_of(text: &[u8]) -> DiskEntry {

@@ -8,12 +8,12 @@ use provara_core::beliefs::BeliefState;
 use provara_core::checkpoint::{Checkpoint, build};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile};
+use provara_core::layout;
 use serde::Serialize;
 
 use crate::clock;
 use crate::error::{Context, VaultError};
 use crate::files::{MAX_TEXT, read_text};
-use crate::layout;
 use crate::vault::Vault;
 use crate::writer::LogWriter;
 

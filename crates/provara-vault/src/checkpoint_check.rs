@@ -9,13 +9,13 @@ use provara_core::finding::{Code, Finding};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::Value;
 use provara_core::keys::{KeyRegistry, PublicKey};
+use provara_core::layout;
 use provara_core::verify::LogVerdict;
 
 use crate::capture::Capture;
 use crate::derive::each_event;
 use crate::error::{Context, VaultError};
 use crate::files::read_text;
-use crate::layout;
 use crate::shortcut::Confirmed;
 use crate::vault::Vault;
 

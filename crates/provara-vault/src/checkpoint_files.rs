@@ -5,12 +5,11 @@ use std::fs;
 use provara_core::checkpoint::Checkpoint;
 use provara_core::id::{Digest, EventId};
 use provara_core::keys::KeyRegistry;
+use provara_core::layout;
 use provara_core::manifest::FileEntry;
-use provara_core::verify::seal::is_checkpoint;
 
 use crate::error::{Context, VaultError};
 use crate::files::{MAX_TEXT, is_absence, read_text};
-use crate::layout;
 use crate::vault::Vault;
 
 /// The checkpoints that stand in the vault, relative to it, sorted.
@@ -27,7 +26,7 @@ pub(crate) fn checkpoint_names(vault: &Vault) -> Result<Vec<String>, VaultError>
             continue;
         };
         let path = format!("{}/{name}", layout::CHECKPOINTS);
-        if layout::is_checkpoint(&path) {
+        if layout::checkpoint_events(&path).is_some() {
             names.push(path);
         }
     }
@@ -90,7 +89,9 @@ pub(crate) fn refuse_foreign(
     last: Option<EventId>,
 ) -> Result<(), VaultError> {
     for entry in entries {
-        let Some(covered) = is_checkpoint(&entry.path).filter(|covered| *covered >= events) else {
+        let Some(covered) =
+            layout::checkpoint_events(&entry.path).filter(|covered| *covered >= events)
+        else {
             continue;
         };
         let text = read_text(vault.path(), &entry.path)?.unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::VaultError;
-use crate::layout;
+use provara_core::layout;
 
 /// The vault below which a path lies, if any.
 #[must_use]

@@ -68,7 +68,7 @@ pub enum VaultError {
         path: PathBuf,
     },
     /// A keyfile may not stand there: it would be a file that the vault's seal does not know.
-    #[error("the keyfile '{}' would lie inside the vault, where only {} may hold private keys", path.display(), crate::layout::PRIVATE_KEYS)]
+    #[error("the keyfile '{}' would lie inside the vault, where only {} may hold private keys", path.display(), provara_core::layout::PRIVATE_KEYS)]
     KeyfilePlace {
         /// The place asked for.
         path: PathBuf,

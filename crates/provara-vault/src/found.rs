@@ -7,6 +7,7 @@ use std::fs::File;
 use provara_core::finding::{Code, Finding, Severity};
 use provara_core::id::{Digest, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
+use provara_core::layout;
 use provara_core::manifest::FileEntry;
 use provara_core::mark::SealName;
 use provara_core::verify::LogVerdict;
@@ -20,7 +21,6 @@ use crate::error::{Context, VaultError};
 use crate::index::LogIndex;
 use crate::intent::carry::settle;
 use crate::keyfile;
-use crate::layout;
 use crate::lock::lock_log;
 use crate::memory;
 use crate::parallel::available_threads;
@@ -354,7 +354,7 @@ impl<'v> Found<'v> {
         let layer = vault.layer();
         let synced = layer.sync_data(&self.log, &path);
         synced.map_err(|source| VaultError::Sync { path, source })?;
-        for directory in ["events", "identity", layout::CHECKPOINTS, ""] {
+        for directory in [layout::EVENTS, layout::IDENTITY, layout::CHECKPOINTS, ""] {
             let directory = vault.path().join(directory);
             if directory.is_dir() {
                 sync_directory(layer, &directory)?;

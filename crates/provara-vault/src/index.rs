@@ -12,10 +12,10 @@ use provara_core::mark::SEAL_POLICY;
 use provara_core::scan::{Field, Line, LineError, scan_line};
 use provara_core::time::Timestamp;
 use provara_core::tree::{EventTree, leaf};
+use provara_core::verify::CLOSING_TYPE;
 use provara_core::verify::REDACTION_TYPE;
 
 use crate::error::VaultError;
-use crate::layout::CLOSING_TYPE;
 use crate::parallel::available_threads;
 use crate::snapshot::lines_of;
 

@@ -11,6 +11,7 @@ use provara_core::event_type::{CoreType, EventType};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::{Value, object};
 use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, Keyfile, SigningKey};
+use provara_core::layout;
 use provara_core::layout::{ONTOLOGY, RETENTION_POLICY, SAFETY_POLICY, SYNC_CONTRACT};
 use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
 use provara_core::mark::{PolicyKey, SEAL_POLICY, SealPolicy};
@@ -22,18 +23,17 @@ use crate::clock;
 use crate::enclosing::outside_vaults;
 use crate::error::{Context, VaultError};
 use crate::layer::fresh_name;
-use crate::layout;
 
 /// The actor of the first events where none is named.
 pub const DEFAULT_ACTOR: &str = "sovereign_genesis";
 
 /// The directories of a new vault, parents first.
 const DIRECTORIES: [&str; 7] = [
-    "artifacts",
+    layout::ARTIFACTS,
     "artifacts/cas",
-    "events",
-    "identity",
-    "policies",
+    layout::EVENTS,
+    layout::IDENTITY,
+    layout::POLICIES,
     "policies/ontology",
     "state",
 ];

@@ -18,10 +18,10 @@ pub(crate) mod version_1;
 use provara_core::canonical::jcs;
 use provara_core::id::Digest;
 use provara_core::json::{self, Value, object};
+use provara_core::layout;
 use provara_core::manifest::{RootSignature, safe_path};
 
 use crate::layer::is_fresh_name;
-use crate::layout;
 
 /// The `type` of an intent.
 const INTENT_TYPE: &str = "provara_intent_v2";
@@ -261,7 +261,7 @@ fn read_step(value: &Value<'_>) -> Option<Step> {
 
 fn read_removal(value: &Value<'_>) -> Option<Removal> {
     let path = value.get("path")?.as_str()?;
-    let may_go = safe_path(path) && layout::is_checkpoint(path);
+    let may_go = safe_path(path) && layout::checkpoint_events(path).is_some();
     may_go.then_some(())?;
     Some(Removal {
         path: path.to_owned(),
@@ -271,7 +271,9 @@ fn read_removal(value: &Value<'_>) -> Option<Removal> {
 
 /// Whether a log may be staged there: under a temporary name beside the log.
 fn is_staged_name(path: &str) -> bool {
-    path.strip_prefix("events/").is_some_and(is_fresh_name)
+    path.strip_prefix(layout::EVENTS)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .is_some_and(is_fresh_name)
 }
 
 #[cfg(test)]

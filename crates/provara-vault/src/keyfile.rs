@@ -6,12 +6,12 @@ use std::path::Path;
 
 use provara_core::id::KeyId;
 use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, Keyfile, SigningKey};
+use provara_core::layout;
 use provara_core::mark::may_sign;
 use zeroize::Zeroizing;
 
 use crate::error::{Context, VaultError};
 use crate::files::open_regular;
-use crate::layout;
 
 /// Why a key signs nothing that is neither unknown nor revoked.
 const NO_ROLE: &str = "has neither the role 'root' nor 'attestation'";

@@ -10,7 +10,14 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::layout::TEMPORARY_PREFIX;
+/// What the names of this crate's temporary files begin with.
+///
+/// Where the system has files without a name (Linux, `O_TMPFILE`), a temporary file has this name
+/// only between being whole and durable and being renamed; elsewhere for as long as it is written.
+/// A verification takes no notice of the name: such a file is a phantom file like any other, but a
+/// reader that meets one while a writer is at work looks again when the writer is done. What a
+/// crash left behind is removed by the next writer, under the lock.
+pub const TEMPORARY_PREFIX: &str = ".provara-tmp-";
 
 /// A file being prepared. It has no name that a reader could know until it is published, and
 /// vanishes when it is dropped before.

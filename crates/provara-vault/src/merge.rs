@@ -14,12 +14,12 @@ use provara_core::history::{KeyHistory, Standing};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::{self, Value};
 use provara_core::keys::{KeyEntry, KeyRegistry, Keyfile};
+use provara_core::layout;
 use provara_core::manifest::{FileEntry, merkle_root};
 use provara_core::mark::KEY_ADDED_TYPE;
 use provara_core::merge::delta;
 use provara_core::merge::safety::{Ratchet, ratchet};
 use provara_core::merge::{Merge, Side, Variant, merge};
-use provara_core::verify::seal::is_checkpoint;
 use provara_core::verify::{KeyDirectory, LogVerdict, check_lines};
 use serde::Serialize;
 
@@ -34,7 +34,6 @@ use crate::intent::Operation;
 use crate::intent::carry::{NewLog, Plan};
 use crate::key_events::key_events;
 use crate::keyfile;
-use crate::layout;
 use crate::memory;
 use crate::parallel::available_threads;
 use crate::reseal::{SealText, retire, states};
@@ -158,7 +157,10 @@ impl Vault {
             registry,
             safety_policy: json::parse(&policy).ok().map(Value::into_owned),
             artifacts: artifacts
-                .filter(|path| path.starts_with("artifacts/"))
+                .filter(|path| {
+                    let below = path.strip_prefix(layout::ARTIFACTS);
+                    below.is_some_and(|rest| rest.starts_with('/'))
+                })
                 .collect(),
         };
         join(self, &other, keyfile, options)
@@ -323,7 +325,7 @@ fn join(
     let key = keyfile::choose(keyfile, &signers, revoked, options.key_id)?;
     receipt.signed_by = Some(key.key_id());
     set_entry(&mut entries, text_entry(layout::LOG, &log));
-    let retired = |path: &str| is_checkpoint(path).is_some_and(|count| count > lines);
+    let retired = |path: &str| layout::checkpoint_events(path).is_some_and(|count| count > lines);
     let (removed, entries): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|entry| retired(&entry.path));
     let removed: Vec<String> = removed.into_iter().map(|entry| entry.path).collect();

@@ -14,11 +14,12 @@ use provara_core::history::KeyEventKind;
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::{self, Value, object};
 use provara_core::keys::{Keyfile, SigningKey};
+use provara_core::layout;
 use provara_core::mark::FILES_TYPE;
 use provara_core::scan::{Field, Line, scan_line};
 use provara_core::tree;
+use provara_core::verify::CLOSING_TYPE;
 use provara_core::verify::REDACTION_TYPE;
-use provara_core::verify::seal::is_checkpoint;
 use serde::Serialize;
 
 use crate::check::check_log;
@@ -26,7 +27,6 @@ use crate::error::{RedactRefusal, VaultError};
 use crate::found::{Found, refused_log};
 use crate::intent::Operation;
 use crate::intent::carry::{NewLog, Plan};
-use crate::layout;
 use crate::memory;
 use crate::parallel::available_threads;
 use crate::reseal::{SealText, retire};
@@ -279,7 +279,7 @@ fn publish(
     }
     set_entry(&mut entries, text_entry(layout::LOG, log));
     // Their states were reduced from what is to be gone.
-    let holds = |path: &str| is_checkpoint(path).is_some_and(|count| count >= first);
+    let holds = |path: &str| layout::checkpoint_events(path).is_some_and(|count| count >= first);
     let (removed, entries): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|entry| holds(&entry.path));
     let removed: Vec<String> = removed.into_iter().map(|entry| entry.path).collect();
@@ -355,7 +355,7 @@ fn find_target(found: &Found<'_>, target: EventId) -> Result<At, VaultError> {
 fn is_redactable(line: &Line<'_>) -> bool {
     let kind = line.text(Field::Type).unwrap_or_default();
     KeyEventKind::of(&kind).is_none()
-        && ![FILES_TYPE, REDACTION_TYPE, layout::CLOSING_TYPE].contains(&&*kind)
+        && ![FILES_TYPE, REDACTION_TYPE, CLOSING_TYPE].contains(&&*kind)
 }
 
 /// The line with a tombstone in the place of its payload; every other byte stays.

@@ -2,10 +2,10 @@
 
 use provara_core::finding::Severity;
 use provara_core::id::EventId;
+use provara_core::layout;
 use provara_core::verify::seal::{OF_NO_STATE, SealJudgement, SealStanding};
 
 use crate::error::{OtherSeal, VaultError};
-use crate::layout;
 
 /// Why nothing is written to a vault whose seal was judged so; `None` for one that vouches for what is
 /// there, or for an earlier state of it. The log holds `events` events, of which `last` is the last.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use provara_core::id::{Digest, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile};
+use provara_core::layout;
 use provara_core::manifest::{FileEntry, merkle_root, write_merkle_root};
 use provara_core::verify::seal::SealStanding;
 use serde::Serialize;
@@ -20,7 +21,6 @@ use crate::files::read_text;
 use crate::found::Found;
 use crate::intent::pending::find;
 use crate::intent::version_1;
-use crate::layout;
 use crate::lock::{Shared, is_at, try_lock_shared};
 use crate::redact;
 use crate::seal::{Staged, read_entries, set_entry, text_entry};

@@ -3,12 +3,12 @@
 use provara_core::history::{KEYS_WRITTEN_DIFFERENTLY, KeyEvent, KeyEventKind, KeyHistory};
 use provara_core::id::Digest;
 use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, PublicKey};
+use provara_core::layout;
 use provara_core::manifest::FileEntry;
 
 use crate::error::VaultError;
 use crate::files::read_text;
 use crate::index::LogIndex;
-use crate::layout;
 use crate::vault::Vault;
 
 /// Takes the change of a key event back if it was made. No key is revoked twice in a log that verifies.

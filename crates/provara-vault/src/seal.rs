@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use provara_core::id::{Digest, KeyId};
 use provara_core::keys::SigningKey;
+use provara_core::layout;
 use provara_core::manifest::{FileEntry, Manifest, sign_root, write_manifest, write_merkle_root};
 use provara_core::time::Timestamp;
 use serde::Serialize;
@@ -14,7 +15,6 @@ use crate::clock;
 use crate::error::{Context, VaultError};
 use crate::files::{is_absence, read_text};
 use crate::layer::{FileLayer, Temporary, is_fresh_name, is_unsupported};
-use crate::layout;
 use crate::vault::Vault;
 
 /// A seal that was renewed.
@@ -318,7 +318,7 @@ pub(crate) fn sync_names(layer: &dyn FileLayer, path: &Path) -> Result<Names, Va
 /// can: a seal that an event names must not be undone by a loss of power while that event stays.
 pub(crate) fn sync_all_names(vault: &Vault) -> Result<Names, VaultError> {
     let mut names = sync_names(vault.layer(), vault.path())?;
-    for directory in ["identity", "events", layout::CHECKPOINTS] {
+    for directory in [layout::IDENTITY, layout::EVENTS, layout::CHECKPOINTS] {
         let path = vault.path().join(directory);
         if directory != layout::CHECKPOINTS || path.is_dir() {
             names = names.and(sync_names(vault.layer(), &path)?);
@@ -331,7 +331,13 @@ pub(crate) fn sync_all_names(vault: &Vault) -> Result<Names, VaultError> {
 /// under the lock: no writer is then at work.
 pub(crate) fn leftovers(root: &Path, entries: &[FileEntry]) -> Result<Vec<String>, VaultError> {
     let mut found = Vec::new();
-    for directory in ["", "identity", "policies", "events", layout::CHECKPOINTS] {
+    for directory in [
+        "",
+        layout::IDENTITY,
+        layout::POLICIES,
+        layout::EVENTS,
+        layout::CHECKPOINTS,
+    ] {
         let path = root.join(directory);
         let listing = match fs::read_dir(&path) {
             Err(error) if is_absence(&error) => continue,

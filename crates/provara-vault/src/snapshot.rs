@@ -9,11 +9,11 @@ use std::path::Path;
 use memmap2::Mmap;
 
 use crate::error::{Context, VaultError};
-use crate::layout;
 use crate::lock::{Shared, try_lock_shared};
 use crate::map::map_prefix;
 use crate::seal::read_entries;
 use crate::vault::Vault;
+use provara_core::layout;
 
 /// Logs up to this size are read, larger ones mapped: a copy of a small file cannot be cut under
 /// its reader, a copy of a large one costs memory.

@@ -29,6 +29,7 @@ use provara_core::history::{KeyEvent, KeyEventKind, Proof};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json;
 use provara_core::keys::{Keyfile, SIGNATURE_LENGTH, SigningKey};
+use provara_core::layout;
 use provara_core::manifest::FileEntry;
 use provara_core::time::Timestamp;
 use provara_core::tree::EventTree;
@@ -37,7 +38,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cache::{Decoder, Encoder, overwrite, place, read};
 use crate::index::{Actor, LogIndex};
-use crate::layout;
 use crate::seal::Names;
 
 /// What the signed message begins with; the digest of the content follows. The first kind left out a

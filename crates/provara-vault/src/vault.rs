@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::error::{Context, VaultError};
 use crate::files::is_absence;
 use crate::layer::{FileLayer, SystemFiles};
-use crate::layout;
 use crate::user_dirs::default_state_directory;
+use provara_core::layout;
 
 /// How long a writer waits for another one by default.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(30);

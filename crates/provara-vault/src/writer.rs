@@ -39,6 +39,7 @@ use provara_core::event_type::{CoreType, EventType};
 use provara_core::history::{KeyEvent, KeyHistory};
 use provara_core::id::{Digest, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
+use provara_core::layout;
 use provara_core::manifest::{FileEntry, merkle_root};
 use provara_core::verify::REDACTION_TYPE;
 use sha2::{Digest as _, Sha256};
@@ -50,7 +51,6 @@ use crate::error::{Context, VaultError};
 use crate::index::LogIndex;
 use crate::intent::carry::settle;
 use crate::keyfile;
-use crate::layout;
 use crate::lock::lock_log;
 use crate::redact::{Unlike, carry_out_pending};
 use crate::seal::{

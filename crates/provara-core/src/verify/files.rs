@@ -13,8 +13,7 @@ use crate::verify::{LogVerdict, Predecessor};
 
 pub use seal::{DiskEntry, SealFiles, check_fit};
 pub(in crate::verify) use seal::{
-    check_listing, check_manifest_against_disk, check_root_file, is_unlisted, read_manifest,
-    read_root_file,
+    check_listing, check_manifest_against_disk, check_root_file, read_manifest, read_root_file,
 };
 pub(in crate::verify) use size::AboutLog;
 

@@ -14,7 +14,7 @@ use crate::tree::{Tombstone, leaf_over, tombstone};
 use crate::verify::KeyDirectory;
 
 /// The type of the event that closes a vault (spec/VAULT_FORMAT, section 8).
-pub const SEAL_TYPE: &str = "com.provara.vault.seal";
+pub const CLOSING_TYPE: &str = "com.provara.vault.seal";
 
 /// The type of the event that permits a payload to be replaced.
 pub const REDACTION_TYPE: &str = "com.provara.redaction";
@@ -101,7 +101,7 @@ pub(super) enum Kind {
 impl Kind {
     fn of(custom: &str) -> Self {
         match custom {
-            SEAL_TYPE => Self::Seal,
+            CLOSING_TYPE => Self::Seal,
             REDACTION_TYPE => Self::Redaction,
             ADOPTION_TYPE => Self::Adoption,
             FILES_TYPE => Self::Files,

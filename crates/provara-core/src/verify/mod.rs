@@ -18,7 +18,7 @@ use crate::finding::{Finding, Report};
 use crate::id::KeyId;
 use crate::keys::{KeyRegistry, PublicKey};
 
-pub use line::{CheckedLine, REDACTION_TYPE, SEAL_TYPE, check_lines};
+pub use line::{CLOSING_TYPE, CheckedLine, REDACTION_TYPE, check_lines};
 pub use predecessor::{Closed, Predecessor};
 pub use sequence::{FilesStatement, Genesis, KeptLeaves, LogVerdict, Sequencer};
 

@@ -11,13 +11,13 @@ use crate::finding::{Code, Finding};
 use crate::history::{KeyHistory, Standing};
 use crate::id::{Digest, KeyId};
 use crate::keys::{KeyRegistry, PublicKey};
-use crate::layout::{CHECKPOINTS, KEYS, LOG, MANIFEST, MANIFEST_SIG};
+use crate::layout::{KEYS, LOG, MANIFEST, MANIFEST_SIG, checkpoint_events, is_unlisted};
 use crate::manifest::{FileEntry, Manifest, RootSignature, RootSignatureError};
 use crate::mark::{SealName, may_sign};
 use crate::time::Timestamp;
 use crate::verify::files::{
     AboutLog, DiskEntry, SealFiles, check_listing, check_manifest_against_disk, check_root_file,
-    is_unlisted, read_manifest,
+    read_manifest,
 };
 use crate::verify::{FilesStatement, LogVerdict};
 
@@ -29,20 +29,11 @@ use sealed::SealedFiles;
 pub const OF_NO_STATE: &str =
     "the seal is neither of the vault as it is nor of any state that its log goes on from";
 
-/// How many events the checkpoint at `path` is of, if that is the path of one.
-#[must_use]
-pub fn is_checkpoint(path: &str) -> Option<u64> {
-    let name = path.strip_prefix(CHECKPOINTS)?.strip_prefix('/')?;
-    let name = name.strip_suffix(".chk")?;
-    let digits = name.len() == 10 && name.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| name.parse().ok()).flatten()
-}
-
 /// Whether a file is one that neither follows from the log nor belongs to the seal: what a
 /// `com.provara.vault.files` event states.
 #[must_use]
 pub fn is_evidence_beside_log(path: &str) -> bool {
-    path != LOG && path != KEYS && !is_unlisted(path) && is_checkpoint(path).is_none()
+    path != LOG && path != KEYS && !is_unlisted(path) && checkpoint_events(path).is_none()
 }
 
 /// The number of the files that a `com.provara.vault.files` event states, and their Merkle root.

@@ -10,6 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use provara_core::id::Digest;
 use provara_core::keys::looks_like_keyfile;
+use provara_core::layout;
 use provara_core::manifest::Manifest;
 use provara_core::time::Timestamp;
 use serde::Serialize;
@@ -19,7 +20,6 @@ use super::{Workshop, parent, restore, sync};
 use crate::capture::Capture;
 use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
-use crate::layout;
 use crate::vault::Vault;
 use crate::verify::VerifyOptions;
 

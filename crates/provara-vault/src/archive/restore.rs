@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use provara_core::id::Digest;
+use provara_core::layout;
 use provara_core::manifest::{Manifest, safe_path};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -20,7 +21,6 @@ use sha2::{Digest as _, Sha256};
 use super::{Workshop, parent, sync};
 use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
-use crate::layout;
 use crate::vault::Vault;
 use crate::verify::VerifyOptions;
 

@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use super::{Capture, Interrupted};
 use crate::error::{Context, VaultError};
 use crate::intent::pending::{State, find};
-use crate::layout;
 use crate::lock::{Shared, is_at, try_lock_shared};
 use crate::vault::Vault;
+use provara_core::layout;
 
 /// How long a verification tries to find a moment between two writers.
 const PATIENCE: Duration = Duration::from_secs(15);

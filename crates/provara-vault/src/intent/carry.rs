@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use provara_core::id::Digest;
+use provara_core::layout;
 use provara_core::manifest::RootSignature;
 use sha2::{Digest as _, Sha256};
 
@@ -26,7 +27,6 @@ use super::{Intent, Operation, Removal, Source, Step, version_1};
 use crate::error::{Context, VaultError};
 use crate::files::{hash_file, read_text};
 use crate::layer::fresh_name;
-use crate::layout;
 use crate::memory;
 use crate::seal::{Durable, Staged, sync_all_names, sync_directory};
 use crate::vault::Vault;

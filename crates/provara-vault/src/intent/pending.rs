@@ -4,6 +4,7 @@ use std::fs::{self, File};
 
 use provara_core::finding::Severity;
 use provara_core::id::{Digest, EventId};
+use provara_core::layout;
 use provara_core::manifest::{
     FileEntry, Manifest, RootSignature, write_manifest, write_merkle_root,
 };
@@ -15,7 +16,6 @@ use crate::capture::Capture;
 use crate::check::check_log;
 use crate::error::{Context, VaultError};
 use crate::files::{hash_file, is_absence, read_text};
-use crate::layout;
 use crate::memory::{self, SealSeen};
 use crate::parallel::available_threads;
 use crate::snapshot::LogSnapshot;

@@ -14,12 +14,12 @@ use provara_core::history::Standing;
 use provara_core::id::Digest;
 use provara_core::json;
 use provara_core::keys::{KeyRegistry, KeyStatus};
+use provara_core::layout;
 use provara_core::manifest::{Manifest, RootSignature, safe_path, write_merkle_root};
 
 use crate::check::check_log;
 use crate::error::{Context, VaultError};
 use crate::files::read_text;
-use crate::layout;
 use crate::parallel::available_threads;
 use crate::rotation::{read_registry, seal_signers};
 use crate::seal::{Durable, Staged, sealed_prefix, sync_directory};
@@ -72,7 +72,7 @@ impl Intent {
         let mut removed = Vec::new();
         for path in document.get("removed")?.as_array()? {
             let path = path.as_str()?;
-            let may_remove = safe_path(path) && layout::is_checkpoint(path);
+            let may_remove = safe_path(path) && layout::checkpoint_events(path).is_some();
             may_remove.then_some(())?;
             removed.push(path.to_owned());
         }

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use provara_core::finding::{Code, Finding};
+use provara_core::layout;
 
 use super::record::Record;
 use super::{Leaf, Present};
-use crate::layout;
 
 /// What came of a comparison with one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

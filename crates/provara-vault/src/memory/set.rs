@@ -7,6 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use provara_core::id::EventId;
+use provara_core::layout;
 use provara_core::manifest::RootSignature;
 use provara_core::scan::{Field, scan_line};
 use provara_core::time::Timestamp;
@@ -17,7 +18,6 @@ use super::record::{Record, place_of};
 use super::store::{Store, Unusable};
 use super::{Leaf, Present, SealSeen, Standing, leaf, leaves_of, put, root_over};
 use crate::files::read_text;
-use crate::layout;
 use crate::seal::read_entries;
 use crate::snapshot::{LogSnapshot, lines_of};
 use crate::vault::Vault;

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use provara_core::keys::Keyfile;
+use provara_core::layout;
 use provara_core::manifest::RootSignature;
 
 use super::judge::{Verdict, judge};
@@ -12,7 +13,6 @@ use super::record::{Record, place_of};
 use super::store::Store;
 use super::*;
 use crate::append::AppendRequest;
-use crate::layout;
 use crate::{InitOptions, init, read_keyfile};
 
 /// A vault in a directory of its own, with memory beside it.

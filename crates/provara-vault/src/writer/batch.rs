@@ -20,12 +20,13 @@ use std::time::{Duration, Instant};
 
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::Keyfile;
+use provara_core::layout;
 use provara_core::time::Timestamp;
+use provara_core::verify::CLOSING_TYPE;
 
 use crate::append::{AppendReceipt, AppendRequest};
 use crate::error::{Context, VaultError};
 use crate::index::Actor;
-use crate::layout::{self, CLOSING_TYPE};
 use crate::parallel::{self, available_threads};
 use crate::seal::{Staged, log_entry, set_entry, text_entry};
 use crate::writer::LogWriter;

@@ -9,6 +9,7 @@ use std::fs::File;
 use provara_core::finding::{Code, Finding, Severity};
 use provara_core::history::KeyEventKind;
 use provara_core::id::{Digest, KeyId};
+use provara_core::layout;
 use provara_core::manifest::{FileEntry, RootSignature, merkle_root};
 use provara_core::mark::may_sign;
 use provara_core::verify::files::{DiskEntry, SealFiles};
@@ -20,7 +21,6 @@ use crate::checkpoint_files::{checkpoint_names, refuse_foreign, unsealed_checkpo
 use crate::error::{Context, VaultError};
 use crate::files::read_text;
 use crate::index::LogIndex;
-use crate::layout;
 use crate::parallel::available_threads;
 use crate::redact::has_pending;
 use crate::refusal::refused;
@@ -100,7 +100,7 @@ impl Standing {
         };
         let root = signed.merkle_root;
         let listed: BTreeSet<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
-        let is_checkpoint = |path: &&&str| layout::is_checkpoint(path);
+        let is_checkpoint = |path: &&&str| layout::checkpoint_events(path).is_some();
         let on_disk = checkpoint_names(vault)?;
         if Some(recalled.signature) != texts.signature_digest()
             || root != merkle_root(entries.iter().map(FileEntry::leaf))
@@ -318,7 +318,7 @@ fn disk(
     };
     let mut disk: BTreeMap<String, DiskEntry> = entries
         .iter()
-        .filter(|entry| !layout::is_checkpoint(&entry.path))
+        .filter(|entry| layout::checkpoint_events(&entry.path).is_none())
         .map(|entry| (entry.path.clone(), file(entry)))
         .collect();
     let keys = text_entry(layout::KEYS, &keys.texts[0]);

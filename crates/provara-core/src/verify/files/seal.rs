@@ -7,7 +7,7 @@ use super::missing;
 use super::size::{AboutLog, other_size};
 use crate::finding::{Code, Finding};
 use crate::id::Digest;
-use crate::layout::{MANIFEST, MANIFEST_SIG, MERKLE_ROOT, PRIVATE_KEYS, SEAL};
+use crate::layout::{MANIFEST, MANIFEST_SIG, MERKLE_ROOT, is_unlisted};
 use crate::manifest::{Manifest, ManifestError, RootSignature, safe_path};
 use crate::time::Timestamp;
 
@@ -85,11 +85,6 @@ pub(in crate::verify) fn read_manifest(
             None
         }
     }
-}
-
-/// Whether a path has no place in a manifest: the seal itself and the default keyfile.
-pub(in crate::verify) fn is_unlisted(path: &str) -> bool {
-    SEAL.contains(&path) || path == PRIVATE_KEYS
 }
 
 /// What is wrong with the list by itself.

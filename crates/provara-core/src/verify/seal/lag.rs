@@ -5,11 +5,11 @@ use std::collections::HashSet;
 
 use super::naming::Naming;
 use super::sealed::SealedFiles;
-use super::{KeysOf, SealCase, SealStanding, is_checkpoint};
+use super::{KeysOf, SealCase, SealStanding};
 use crate::finding::{Code, Finding, Severity};
 use crate::history::KEYS_WRITTEN_DIFFERENTLY;
 use crate::id::Digest;
-use crate::layout::{KEYS, LOG, MANIFEST, MANIFEST_SIG, MERKLE_ROOT};
+use crate::layout::{KEYS, LOG, MANIFEST, MANIFEST_SIG, MERKLE_ROOT, checkpoint_events};
 use crate::manifest::{ListedFile, Manifest, RootSignature, SealForm};
 use crate::mark::SealName;
 use crate::scan::scan_line;
@@ -209,7 +209,7 @@ impl Lag<'_, '_> {
                     .is_some_and(|entry| self.was_so(entry))
             };
             let stands = matches!(self.case.disk.get(path), Some(DiskEntry::File { .. }));
-            if is_checkpoint(path).is_some() && stands && !listed.contains(path) {
+            if checkpoint_events(path).is_some() && stands && !listed.contains(path) {
                 lagging.push(format!("{path} (not listed yet)"));
             } else if matches!(finding.code, Code::E011 | Code::E012) && of_earlier() {
                 lagging.push(MANIFEST.to_owned());

@@ -7,9 +7,9 @@ use std::thread;
 use sha2::block_api::compress256;
 use sha2::{Digest as _, Sha256};
 
-use super::{is_checkpoint, is_evidence_beside_log};
+use super::is_evidence_beside_log;
 use crate::id::Digest;
-use crate::layout::{KEYS, LOG};
+use crate::layout::{KEYS, LOG, checkpoint_events};
 use crate::manifest::FileEntry;
 use crate::scan::{Field, scan_line};
 use crate::time::Timestamp;
@@ -45,7 +45,7 @@ impl SealedFiles {
         };
         let checkpoints = disk.iter().filter_map(|(path, entry)| match entry {
             DiskEntry::File { size, sha256 } => Some((
-                is_checkpoint(path)?,
+                checkpoint_events(path)?,
                 FileEntry {
                     path: path.clone(),
                     sha256: *sha256,
