@@ -17,12 +17,12 @@ use provara_core::layout::{self, REQUIRED};
 use provara_core::manifest::Manifest;
 use provara_core::verify::files::{DiskEntry, SealFiles, check_fit};
 
-use crate::beyond::Beyond;
 use crate::error::{Context, VaultError};
 use crate::files::{MAX_TEXT, TOO_LARGE, hash_file, is_absence, open_regular, read_text};
 use crate::intent::{Intent, Source};
 use crate::lock::is_at;
 use crate::snapshot::LogSnapshot;
+use crate::unsealed_tail::UnsealedTail;
 use crate::vault::Vault;
 use crate::walk::{Kind, walk};
 
@@ -34,7 +34,7 @@ pub(crate) struct CapturedLog {
     /// What follows the last line end.
     pub(crate) tail: Vec<u8>,
     /// What a writer had appended beyond its seal: no part of the bytes that were taken.
-    pub(crate) beyond: Option<Beyond>,
+    pub(crate) unsealed: Option<UnsealedTail>,
 }
 
 impl CapturedLog {
@@ -97,7 +97,7 @@ impl Capture {
             let log = CapturedLog {
                 tail: log[whole..].to_vec(),
                 lines: log.cut(whole),
-                beyond: None,
+                unsealed: None,
             };
             seen.standing
                 .insert(layout::LOG.to_owned(), Standing::File(log.size()));
@@ -335,14 +335,14 @@ fn capture_log(file: &File, sealed: Option<u64>, vault: &Vault) -> Result<Captur
     let length = file.metadata().context("read", &path)?.len();
     if let Some(sealed) = sealed.filter(|sealed| *sealed <= length) {
         let lines = LogSnapshot::of_prefix(file, sealed, &path)?;
-        let beyond = (length > sealed)
-            .then(|| Beyond::of(file, sealed, lines.ends_with(b"\n"), length))
+        let unsealed = (length > sealed)
+            .then(|| UnsealedTail::of(file, sealed, lines.ends_with(b"\n"), length))
             .transpose()
             .context("read", &path)?;
         return Ok(CapturedLog {
             lines,
             tail: Vec::new(),
-            beyond,
+            unsealed,
         });
     }
     let lines = LogSnapshot::of_lines(file, &path)?;
@@ -355,7 +355,7 @@ fn capture_log(file: &File, sealed: Option<u64>, vault: &Vault) -> Result<Captur
     Ok(CapturedLog {
         lines,
         tail,
-        beyond: None,
+        unsealed: None,
     })
 }
 

@@ -49,7 +49,7 @@ mod accept;
 mod adopt;
 mod append;
 mod archive;
-mod beyond;
+
 mod cache;
 mod capture;
 mod check;
@@ -87,6 +87,7 @@ mod shortcut;
 mod snapshot;
 mod state_dir;
 mod tail;
+mod unsealed_tail;
 mod user_dirs;
 mod vault;
 mod verify;

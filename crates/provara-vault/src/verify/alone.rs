@@ -19,7 +19,6 @@ use provara_core::verify::seal::{self, KeysOf, SealCase};
 use provara_core::verify::{KeyDirectory, LogVerdict, Sequencer, check_lines};
 use sha2::{Digest as _, Sha256};
 
-use crate::beyond::Judged;
 use crate::capture::{Capture, Interrupted};
 use crate::check::{self, check_log};
 use crate::checkpoint_check::check_checkpoints;
@@ -30,6 +29,7 @@ use crate::record::Record;
 use crate::refusal::refused;
 use crate::shortcut::{Confirmed, Shortcut};
 use crate::snapshot::LogSnapshot;
+use crate::unsealed_tail::Judged;
 use crate::vault::Vault;
 
 /// How often a vault is looked at where files go while they are read.
@@ -136,9 +136,9 @@ impl Vault {
             judgement.writers_refuse();
         }
         findings.extend(judgement.findings);
-        findings.extend(checked.beyond.findings);
-        if let Some(beyond) = capture.log.as_ref().and_then(|log| log.beyond.as_ref()) {
-            let (length, whole) = (beyond.len(), checked.beyond.checked);
+        findings.extend(checked.unsealed.findings);
+        if let Some(unsealed) = capture.log.as_ref().and_then(|log| log.unsealed.as_ref()) {
+            let (length, whole) = (unsealed.len(), checked.unsealed.checked);
             notes.push(format!(
                 "a writer was at work: the log was verified as far as the seal covers it; of the {length} \
                  bytes beyond, {whole} are of whole events, which were checked and are not counted"
@@ -264,7 +264,7 @@ struct CheckedLog {
     /// What a later verification may go on from.
     record: Option<Record>,
     /// What a writer at work has put beyond the seal.
-    beyond: Judged,
+    unsealed: Judged,
 }
 
 impl Vault {
@@ -287,7 +287,7 @@ impl Vault {
                 note: None,
                 confirmed: Vec::new(),
                 record: None,
-                beyond: Judged::default(),
+                unsealed: Judged::default(),
             });
         };
         let lines = log.lines.bytes();
@@ -352,17 +352,17 @@ impl Vault {
                 let keys = KeyDirectory::new(registry);
                 sequencer.feed(check_lines(&log.tail, total, &keys));
             }
-            let beyond = match &log.beyond {
+            let unsealed = match &log.unsealed {
                 None => Ok(Judged::default()),
-                Some(beyond) => {
+                Some(unsealed) => {
                     let mut told = |_| self.tell_progress(total, total);
-                    match beyond.judge(sequencer.clone(), registry, threads, &mut told) {
+                    match unsealed.judge(sequencer.clone(), registry, threads, &mut told) {
                         Ok(judged) => Ok(judged?),
                         Err(error) => Err(error),
                     }
                 }
             };
-            ControlFlow::Continue((sequencer.finish(registry), state, from, beyond))
+            ControlFlow::Continue((sequencer.finish(registry), state, from, unsealed))
         };
         let (checked, (whole, digest)) = thread::scope(|scope| {
             let hashing = (threads > 1).then(|| thread::Builder::new().spawn_scoped(scope, hash));
@@ -375,10 +375,10 @@ impl Vault {
                 }
             }
         });
-        let ControlFlow::Continue((mut verdict, state, from, beyond)) = checked else {
+        let ControlFlow::Continue((mut verdict, state, from, unsealed)) = checked else {
             return Err(VaultError::Cancelled);
         };
-        let beyond = beyond.context("read", &self.log_path())?;
+        let unsealed = unsealed.context("read", &self.log_path())?;
         let earlier = record.filter(|_| from > 0);
         if let Some(earlier) = &earlier {
             verdict.roots.extend(&earlier.roots);
@@ -411,7 +411,7 @@ impl Vault {
             note,
             confirmed,
             record,
-            beyond,
+            unsealed,
         })
     }
 }

@@ -31,7 +31,7 @@ const AWHILE: Duration = Duration::from_millis(50);
 
 /// The part of a log that its seal does not cover, while a writer is at work.
 #[derive(Debug)]
-pub(crate) struct Beyond {
+pub(crate) struct UnsealedTail {
     log: File,
     /// Where it begins: after the sealed bytes, and after the line end that those may lack.
     from: u64,
@@ -47,7 +47,7 @@ pub(crate) struct Judged {
     pub(crate) checked: u64,
 }
 
-impl Beyond {
+impl UnsealedTail {
     /// The bytes of `log` from `sealed` to `to`. `ended` says whether the sealed ones end with a line end.
     pub(crate) fn of(log: &File, sealed: u64, ended: bool, to: u64) -> io::Result<Self> {
         let mut first = [0];
