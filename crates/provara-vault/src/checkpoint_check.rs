@@ -16,7 +16,7 @@ use crate::capture::Capture;
 use crate::derive::each_event;
 use crate::error::{Context, VaultError};
 use crate::files::read_text;
-use crate::shortcut::Confirmed;
+use crate::replay_start::Confirmed;
 use crate::vault::Vault;
 
 /// What one checkpoint says and the log must confirm.

@@ -12,7 +12,7 @@ use provara_core::summary::Summary;
 
 use crate::error::{Context, VaultError};
 use crate::parallel::{available_threads, in_order};
-use crate::shortcut::{Confirmed, Shortcut};
+use crate::replay_start::{Confirmed, ReplayStart};
 use crate::snapshot::{LogSnapshot, lines_of};
 use crate::vault::Vault;
 
@@ -43,7 +43,7 @@ type Watch<'w> = &'w dyn Fn(u64, u64) -> ControlFlow<()>;
 pub struct SourceLog {
     snapshot: LogSnapshot,
     /// What the verification of these very bytes knows of the beliefs.
-    shortcut: Option<Shortcut>,
+    start: Option<ReplayStart>,
 }
 
 impl Deref for SourceLog {
@@ -60,7 +60,7 @@ impl LogSnapshot {
     pub fn unverified(self) -> SourceLog {
         SourceLog {
             snapshot: self,
-            shortcut: None,
+            start: None,
         }
     }
 }
@@ -92,8 +92,8 @@ impl Vault {
 
 impl SourceLog {
     /// A log whose every event verified.
-    pub(crate) fn verified(snapshot: LogSnapshot, shortcut: Option<Shortcut>) -> Self {
-        Self { snapshot, shortcut }
+    pub(crate) fn verified(snapshot: LogSnapshot, start: Option<ReplayStart>) -> Self {
+        Self { snapshot, start }
     }
 
     /// The state of the built-in reducer after every whole line of the log (spec/VAULT_FORMAT,
@@ -110,9 +110,9 @@ impl SourceLog {
     /// # Errors
     /// As there, and [`VaultError::Cancelled`] once `watch` breaks.
     pub fn beliefs_watched(&self, watch: Watch<'_>) -> Result<BeliefState, VaultError> {
-        match &self.shortcut {
-            Some(Shortcut::State(state)) => return Ok(state.clone()),
-            Some(Shortcut::From(vault, checkpoint)) => {
+        match &self.start {
+            Some(ReplayStart::State(state)) => return Ok(state.clone()),
+            Some(ReplayStart::From(vault, checkpoint)) => {
                 // It may not suffice: what it did counts for nothing until then.
                 let watch = |_, total| watch(0, total);
                 if let Some(state) = self.resumed(vault, checkpoint, &watch)? {

@@ -79,11 +79,12 @@ mod record;
 mod redact;
 mod refusal;
 mod repair;
+mod replay_start;
 mod reseal;
 mod rotation;
 mod scribe;
 mod seal;
-mod shortcut;
+
 mod snapshot;
 mod state_dir;
 mod tail;

@@ -5,7 +5,7 @@
 //! those bytes again; only if they are the same does it go on from there, and it checks signatures only
 //! beyond. It also names the checkpoints whose states were those of these bytes, so that a later
 //! verification need not replay the log to compare them again, and a replay can go on from the last one
-//! ([`crate::shortcut`]). Everything else (the seal, the other files, the checkpoints' signatures) is
+//! ([`crate::replay_start`]). Everything else (the seal, the other files, the checkpoints' signatures) is
 //! checked as ever. The verdict is that of a verification from the start, as the sequencer's state is
 //! restored without loss; a vault with findings or redactions in its log is not recorded.
 //!
@@ -20,7 +20,7 @@ use std::path::Path;
 use provara_core::id::Digest;
 
 use crate::cache::{Decoder, Encoder, place, read, write};
-use crate::shortcut::Confirmed;
+use crate::replay_start::Confirmed;
 
 /// What a record begins with. The number changes with the content, and with every change of a rule.
 const DOMAIN: &[u8] = b"provara verified 6 ";

@@ -11,7 +11,7 @@ use provara_core::verify::report;
 use crate::derive::SourceLog;
 use crate::error::VaultError;
 use crate::predecessor::follow;
-use crate::shortcut::Shortcut;
+use crate::replay_start::ReplayStart;
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 
@@ -59,7 +59,7 @@ pub struct Examination {
     report: Report,
     log: Option<LogSnapshot>,
     replayed: Option<BeliefReducer>,
-    start: Option<Shortcut>,
+    start: Option<ReplayStart>,
     refusal: Option<VaultError>,
 }
 
@@ -82,7 +82,7 @@ impl Examination {
     pub fn verified(self) -> Result<VerifiedLog, Report> {
         match self.log {
             Some(log) if self.report.is_valid() => {
-                let state = self.replayed.map(|it| Shortcut::State(it.finish()));
+                let state = self.replayed.map(|it| ReplayStart::State(it.finish()));
                 Ok(VerifiedLog(SourceLog::verified(log, state.or(self.start))))
             }
             _ => Err(self.report),

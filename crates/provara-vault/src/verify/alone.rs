@@ -27,7 +27,7 @@ use crate::memory::{self, Judged as Compared, Recollection, Sealed};
 use crate::parallel::available_threads;
 use crate::record::Record;
 use crate::refusal::refused;
-use crate::shortcut::{Confirmed, Shortcut};
+use crate::replay_start::{Confirmed, ReplayStart};
 use crate::snapshot::LogSnapshot;
 use crate::unsealed_tail::Judged;
 use crate::vault::Vault;
@@ -178,7 +178,7 @@ impl Vault {
             notes,
             log: capture.log.map(|log| log.lines.with_open_end(&log.tail)),
             replayed: checkpoints.replayed,
-            start: start.map(|it| Shortcut::From(self.path().to_owned(), it)),
+            start: start.map(|it| ReplayStart::From(self.path().to_owned(), it)),
             refusal,
             sealed,
             unsettled,
@@ -218,7 +218,7 @@ pub(crate) struct Alone {
     /// The reducer after the whole log, if its checkpoints had to be compared.
     pub(super) replayed: Option<BeliefReducer>,
     /// Where a replay may begin.
-    pub(super) start: Option<Shortcut>,
+    pub(super) start: Option<ReplayStart>,
     /// Why a writer goes on from no such seal.
     pub(super) refusal: Option<VaultError>,
     /// What its seal covers.

@@ -28,7 +28,7 @@ pub(crate) struct Confirmed {
 
 /// What a verification knows of the beliefs.
 #[derive(Debug)]
-pub(crate) enum Shortcut {
+pub(crate) enum ReplayStart {
     /// The state after the whole log, which it had to replay.
     State(BeliefState),
     /// A checkpoint of the vault at this path.
