@@ -2,7 +2,7 @@
 //!
 //! A checkpoint is never believed: not for its signature, and not for the seal that lists it. This
 //! machine replayed the log from the start, found the state to be that of the log's first bytes to the
-//! byte, and keeps that in the record of the verification ([`crate::record`]). A replay goes on from
+//! byte, and keeps that with the verification ([`crate::verification_cache`]). A replay goes on from
 //! the checkpoint if a later verification found those bytes, and the checkpoint's file, unchanged.
 
 use std::path::{Path, PathBuf};

@@ -25,12 +25,12 @@ use crate::checkpoint_check::check_checkpoints;
 use crate::error::{Context, VaultError};
 use crate::memory::{self, Judged as Compared, Recollection, Sealed};
 use crate::parallel::available_threads;
-use crate::record::Record;
 use crate::refusal::refused;
 use crate::replay_start::{Confirmed, ReplayStart};
 use crate::snapshot::LogSnapshot;
 use crate::unsealed_tail::Judged;
 use crate::vault::Vault;
+use crate::verification_cache::CachedVerification;
 
 /// How often a vault is looked at where files go while they are read.
 const ATTEMPTS: u32 = 32;
@@ -46,7 +46,7 @@ pub struct VerifyOptions {
     /// A folder in which the vaults that this one continues are looked for; where it is not said, a
     /// predecessor is a warning.
     pub predecessors: Option<PathBuf>,
-    /// Whether the record of an earlier verification is passed over, and none is kept. Without a cache
+    /// Whether the cache of an earlier verification is passed over, and none is kept. Without a cache
     /// directory ([`Vault::with_cache_directory`]) there is none.
     pub no_cache: bool,
 }
@@ -107,9 +107,9 @@ impl Vault {
         let checkpoints =
             check_checkpoints(self, &capture, &registry, &log, sound, known, &mut notes)?;
         findings.extend(checkpoints.findings);
-        if sound && let (Some(directory), Some(record)) = (directory, checked.record) {
+        if sound && let (Some(directory), Some(cached)) = (directory, checked.cached) {
             let keys = Digest::of(capture.text(KEYS).unwrap_or_default());
-            record.keep_with(&checkpoints.confirmed, directory, self.path(), keys);
+            cached.store(&checkpoints.confirmed, directory, self.path(), keys);
         }
         let start = checkpoints.confirmed.into_iter().next_back();
         let disk = capture.disk(self, digest)?;
@@ -257,18 +257,18 @@ struct CheckedLog {
     verdict: LogVerdict,
     /// The SHA-256 of its bytes.
     digest: Digest,
-    /// What was taken from the record of an earlier verification.
+    /// What was taken from the cache of an earlier verification.
     note: Option<String>,
-    /// The checkpoints that the record names.
+    /// The checkpoints that the cache names.
     confirmed: Vec<Confirmed>,
     /// What a later verification may go on from.
-    record: Option<Record>,
+    cached: Option<CachedVerification>,
     /// What a writer at work has put beyond the seal.
     unsealed: Judged,
 }
 
 impl Vault {
-    /// Checks the log, from where the record of an earlier verification ends if its bytes are the same.
+    /// Checks the log, from where the cache of an earlier verification ends if its bytes are the same.
     ///
     /// # Errors
     /// [`VaultError::Cancelled`], or [`VaultError::Io`].
@@ -286,25 +286,25 @@ impl Vault {
                 digest: Digest::of(b""),
                 note: None,
                 confirmed: Vec::new(),
-                record: None,
+                cached: None,
                 unsealed: Judged::default(),
             });
         };
         let lines = log.lines.bytes();
         let directory = directory.filter(|_| lines.len() as u64 >= self.record_from());
         let keys = Digest::of(capture.text(KEYS).unwrap_or_default());
-        let record = directory
-            .and_then(|directory| Record::recall(directory, self.path(), keys))
-            .filter(|record| {
-                let end = usize::try_from(record.length).ok();
+        let cached = directory
+            .and_then(|directory| CachedVerification::load(directory, self.path(), keys))
+            .filter(|cached| {
+                let end = usize::try_from(cached.length).ok();
                 end.is_some_and(|end| end > 0 && lines.get(end - 1) == Some(&b'\n'))
             });
-        let recorded = record.as_ref().map_or(0, |record| record.length as usize);
+        let cached_length = cached.as_ref().map_or(0, |cached| cached.length as usize);
         let (sender, prefix) = sync_channel(1);
         let hash = || {
-            let mut hasher = Sha256::new_with_prefix(&lines[..recorded]);
+            let mut hasher = Sha256::new_with_prefix(&lines[..cached_length]);
             let _ = sender.send(Digest(hasher.clone().finalize().into()));
-            hasher.update(&lines[recorded..]);
+            hasher.update(&lines[cached_length..]);
             let whole = Digest(hasher.clone().finalize().into());
             (
                 whole,
@@ -312,19 +312,19 @@ impl Vault {
             )
         };
         let check = || {
-            let restored = record
+            let restored = cached
                 .as_ref()
-                .and_then(|record| {
-                    let sequencer = Sequencer::restore(&record.state)?;
+                .and_then(|cached| {
+                    let sequencer = Sequencer::restore(&cached.state)?;
                     // The tree has no way back to what is remembered of fewer events.
                     let known = |size: &u64| {
-                        *size >= sequencer.tree().size() || record.root_at(*size).is_some()
+                        *size >= sequencer.tree().size() || cached.root_at(*size).is_some()
                     };
                     let fits = recollection.sizes().iter().all(known);
-                    fits.then_some((sequencer, record.digest))
+                    fits.then_some((sequencer, cached.digest))
                 })
                 .filter(|(_, digest)| prefix.recv() == Ok(*digest));
-            let from = if restored.is_some() { recorded } else { 0 };
+            let from = if restored.is_some() { cached_length } else { 0 };
             let mut sequencer =
                 restored.map_or_else(|| Sequencer::new(registry), |(sequencer, _)| sequencer);
             for size in recollection.sizes() {
@@ -379,17 +379,17 @@ impl Vault {
             return Err(VaultError::Cancelled);
         };
         let unsealed = unsealed.context("read", &self.log_path())?;
-        let earlier = record.filter(|_| from > 0);
+        let earlier = cached.filter(|_| from > 0);
         if let Some(earlier) = &earlier {
             verdict.roots.extend(&earlier.roots);
         }
         let confirmed = earlier
             .as_ref()
-            .map_or_else(Vec::new, |record| record.checkpoints.clone());
-        let record = match state {
+            .map_or_else(Vec::new, |cached| cached.checkpoints.clone());
+        let cached = match state {
             Some(state) => {
-                let record = Record::new(lines.len() as u64, whole, state);
-                Some(record.with_roots(&verdict.roots))
+                let cached = CachedVerification::new(lines.len() as u64, whole, state);
+                Some(cached.with_roots(&verdict.roots))
             }
             None => earlier.filter(|_| from == lines.len()),
         };
@@ -410,7 +410,7 @@ impl Vault {
             digest,
             note,
             confirmed,
-            record,
+            cached,
             unsealed,
         })
     }

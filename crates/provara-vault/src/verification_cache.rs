@@ -1,4 +1,4 @@
-//! The record of a verification, kept in the user's cache directory.
+//! The cache of verifications: what one came to, kept in the user's cache directory.
 //!
 //! It says: the log's first N bytes, which have this SHA-256, verified under this `keys.json` with this
 //! version of the verifier, and this is what the verifier knew at their end. A later verification hashes
@@ -9,7 +9,7 @@
 //! checked as ever. The verdict is that of a verification from the start, as the sequencer's state is
 //! restored without loss; a vault with findings or redactions in its log is not recorded.
 //!
-//! What is trusted: the user's own account. The record lies outside the vault, is taken only if it
+//! What is trusted: the user's own account. The cached verification lies outside the vault, is taken only if it
 //! belongs to the user and nobody else may write it, and holds nothing that a vault could supply. Whoever
 //! can write the user's files can forge it, and could as well replace the executable; who cannot rely on
 //! that asks for `--no-cache`. The checksum is against accidents, not against them.
@@ -22,18 +22,18 @@ use provara_core::id::Digest;
 use crate::cache::{Decoder, Encoder, place, read, write};
 use crate::replay_start::Confirmed;
 
-/// What a record begins with. The number changes with the content, and with every change of a rule.
+/// What a cached verification begins with. The number changes with the content, and with every change of a rule.
 const DOMAIN: &[u8] = b"provara verified 6 ";
 
-/// The largest record, in bytes: some 60 million events.
+/// The largest cached verification, in bytes: some 60 million events.
 const LIMIT: u64 = 2 << 30;
 
-/// The most roots that a record keeps: those over the most events.
+/// The most roots that a cached verification keeps: those over the most events.
 const MOST_ROOTS: usize = 64;
 
 /// What an earlier verification came to.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct CachedVerification {
     /// How many bytes of the log it was of: whole lines.
     pub(crate) length: u64,
     /// Their SHA-256.
@@ -48,9 +48,9 @@ pub(crate) struct Record {
     kept: bool,
 }
 
-impl Record {
-    /// The record for the vault at `vault` with this `keys.json`, if there is one.
-    pub(crate) fn recall(directory: &Path, vault: &Path, keys: Digest) -> Option<Self> {
+impl CachedVerification {
+    /// The cached verification for the vault at `vault` with this `keys.json`, if there is one.
+    pub(crate) fn load(directory: &Path, vault: &Path, keys: Digest) -> Option<Self> {
         let bytes = read(&place(directory, vault, "verified")?, LIMIT)?;
         let (content, checksum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
         let content = content.strip_prefix(identity(vault, keys).as_slice())?;
@@ -59,26 +59,26 @@ impl Record {
         }
         let mut from = Decoder(content);
         let (length, digest) = (from.u64()?, Digest(from.array()?));
-        let mut record = Self {
+        let mut cached = Self {
             kept: true,
             ..Self::new(length, digest, from.sized()?.to_vec())
         };
         for _ in 0..from.u64()? {
-            record.roots.push((from.u64()?, Digest(from.array()?)));
+            cached.roots.push((from.u64()?, Digest(from.array()?)));
         }
         while !from.ended() {
-            record.checkpoints.push(Confirmed {
+            cached.checkpoints.push(Confirmed {
                 path: String::from_utf8(from.sized()?.to_vec()).ok()?,
                 sha256: Digest(from.array()?),
                 events: from.u64()?,
                 length: from.u64()?,
             });
         }
-        let within = |it: &Confirmed| it.length <= record.length;
-        record.checkpoints.iter().all(within).then_some(record)
+        let within = |it: &Confirmed| it.length <= cached.length;
+        cached.checkpoints.iter().all(within).then_some(cached)
     }
 
-    /// A record that is not kept yet.
+    /// A cached verification that is not kept yet.
     pub(crate) fn new(length: u64, digest: Digest, state: Vec<u8>) -> Self {
         Self {
             length,
@@ -90,7 +90,7 @@ impl Record {
         }
     }
 
-    /// The same record, which knows these roots of the event tree.
+    /// The same cached verification, which knows these roots of the event tree.
     pub(crate) fn with_roots(self, roots: &[(u64, Digest)]) -> Self {
         let mut roots = roots.to_vec();
         roots.sort_unstable();
@@ -105,9 +105,9 @@ impl Record {
         known.map(|(_, root)| *root)
     }
 
-    /// Keeps the record with these checkpoints, those that it covers, unless it stands there so.
+    /// Keeps the cached verification with these checkpoints, those that it covers, unless it stands there so.
     /// Failing to costs the next verification its time, and nothing else.
-    pub(crate) fn keep_with(
+    pub(crate) fn store(
         mut self,
         checkpoints: &[Confirmed],
         directory: &Path,
@@ -143,7 +143,7 @@ impl Record {
     }
 }
 
-/// What the record is about: the verifier's version, the vault, its keys.
+/// What the cached verification is about: the verifier's version, the vault, its keys.
 fn identity(vault: &Path, keys: Digest) -> Vec<u8> {
     let mut identity = Encoder::default();
     identity.raw(DOMAIN);
