@@ -12,12 +12,12 @@ use provara_core::keys::{KeyRegistry, PublicKey};
 use provara_core::layout;
 use provara_core::verify::LogVerdict;
 
-use crate::capture::Capture;
 use crate::derive::each_event;
 use crate::error::{Context, VaultError};
 use crate::files::read_text;
 use crate::replay_start::Confirmed;
 use crate::vault::Vault;
+use crate::vault_snapshot::VaultSnapshot;
 
 /// What one checkpoint says and the log must confirm.
 struct Claim<'t> {
@@ -43,7 +43,7 @@ pub(crate) struct Checkpoints {
 /// of those that were `confirmed` for what the log begins with.
 pub(crate) fn check_checkpoints(
     vault: &Vault,
-    capture: &Capture,
+    snapshot: &VaultSnapshot,
     registry: &KeyRegistry,
     log: &LogVerdict,
     sound: bool,
@@ -54,7 +54,7 @@ pub(crate) fn check_checkpoints(
     let findings = &mut found.findings;
     // By the number of events that they cover; the reducer passes once. One text is held at a time.
     let mut claims: BTreeMap<u64, Vec<Claim<'_>>> = BTreeMap::new();
-    for path in capture.checkpoints() {
+    for path in snapshot.checkpoints() {
         // A merge takes away those of a prefix that it does not keep.
         let gone = || io::Error::from(io::ErrorKind::NotFound);
         let file = vault.path().join(path);
@@ -99,7 +99,7 @@ pub(crate) fn check_checkpoints(
                 .to_owned(),
         );
     } else if !claims.is_empty() {
-        compare(&claims, capture, log, notes, &mut found)?;
+        compare(&claims, snapshot, log, notes, &mut found)?;
     }
     found.confirmed.sort_by_key(|checkpoint| checkpoint.events);
     Ok(found)
@@ -108,7 +108,7 @@ pub(crate) fn check_checkpoints(
 /// Replays the log once and compares each state on the way.
 fn compare(
     claims: &BTreeMap<u64, Vec<Claim<'_>>>,
-    capture: &Capture,
+    snapshot: &VaultSnapshot,
     verdict: &LogVerdict,
     notes: &mut Vec<String>,
     found: &mut Checkpoints,
@@ -181,7 +181,7 @@ fn compare(
     };
     // A checkpoint may be of no events.
     take(0, 0, None)?;
-    if let Some(log) = &capture.log {
+    if let Some(log) = &snapshot.log {
         each_event(&log.lines, |number, end, event| {
             take(number, end, Some(event))
         })?;

@@ -14,7 +14,6 @@ use provara_core::verify::LogVerdict;
 use provara_core::verify::files::DiskEntry;
 use provara_core::verify::seal::{KeysOf, SealCase, SealJudgement, SealStanding, judge};
 
-use crate::capture::Capture;
 use crate::check::check_log;
 use crate::checkpoint_files::unsealed_checkpoints;
 use crate::error::{Context, VaultError};
@@ -32,6 +31,7 @@ use crate::seal::{
 use crate::snapshot::LogSnapshot;
 use crate::state_dir::recover_tail;
 use crate::vault::Vault;
+use crate::vault_snapshot::VaultSnapshot;
 
 /// A vault under its lock, looked at as a whole.
 pub(crate) struct Found<'v> {
@@ -85,8 +85,8 @@ impl<'v> Found<'v> {
         let known = entries.as_deref().unwrap_or_default();
         let leftovers = leftovers(vault.path(), known)?;
         let (listed, _) = read_registry(vault)?;
-        let capture = Capture::look(vault, false)?;
-        if let Some((file, reason)) = capture.unsafe_entry() {
+        let snapshot = VaultSnapshot::look(vault, false)?;
+        if let Some((file, reason)) = snapshot.unsafe_entry() {
             return Err(VaultError::Structure {
                 file: file.to_owned(),
                 reason: reason.to_owned(),
@@ -111,8 +111,8 @@ impl<'v> Found<'v> {
                 verdict = check_log(&bytes[..whole], b"", &both, threads);
             }
         }
-        let disk = capture.disk(vault, Digest::of(&bytes[..whole]))?;
-        let text = capture.text(layout::KEYS).unwrap_or_default();
+        let disk = snapshot.disk(vault, Digest::of(&bytes[..whole]))?;
+        let text = snapshot.text(layout::KEYS).unwrap_or_default();
         // Of a vault without a mark a writer that was interrupted may have left the file of before.
         let keys = index
             .as_ref()
@@ -125,7 +125,7 @@ impl<'v> Found<'v> {
             judge(&SealCase {
                 log: &bytes[..whole],
                 events: verdict.lines,
-                seal: capture.seal(),
+                seal: snapshot.seal(),
                 disk: &disk,
                 keys: KeysOf::verdict(&verdict, text, &listed),
                 listed: Some(&listed),

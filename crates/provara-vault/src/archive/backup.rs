@@ -17,10 +17,10 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{Workshop, parent, restore, sync};
-use crate::capture::Capture;
 use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
 use crate::vault::Vault;
+use crate::vault_snapshot::VaultSnapshot;
 use crate::verify::VerifyOptions;
 
 /// How often a copy is taken anew because a writer changed files while they were copied.
@@ -141,9 +141,9 @@ impl Vault {
     }
 
     fn copy_to(&self, copy: &Path, private_keys: bool) -> Result<(), VaultError> {
-        let capture = Capture::take(self)?;
+        let snapshot = VaultSnapshot::take(self)?;
         // Left out, it would be a fault of the vault that its backup hides.
-        if let Some((file, reason)) = capture.unsafe_entry() {
+        if let Some((file, reason)) = snapshot.unsafe_entry() {
             return Err(VaultError::Structure {
                 file: file.to_owned(),
                 reason: reason.to_owned(),
@@ -164,7 +164,7 @@ impl Vault {
                 }
             }
         }
-        for relative in capture.files() {
+        for relative in snapshot.files() {
             let (from, to) = (self.path().join(relative), copy.join(relative));
             if relative == layout::PRIVATE_KEYS {
                 if private_keys {
@@ -176,14 +176,14 @@ impl Vault {
                 continue;
             }
             if relative == layout::LOG {
-                let log = capture.log.as_ref().expect("a file that stands there");
+                let log = snapshot.log.as_ref().expect("a file that stands there");
                 let mut file = File::create_new(&to).context("write to", &to)?;
                 file.write_all(&log.lines)
                     .and_then(|()| file.write_all(&log.tail))
                     .context("write to", &to)?;
                 continue;
             }
-            if let Some(text) = capture.text(relative) {
+            if let Some(text) = snapshot.text(relative) {
                 write(&to, text)?;
                 continue;
             }

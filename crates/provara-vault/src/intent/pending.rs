@@ -12,7 +12,6 @@ use provara_core::verify::files::check_keys;
 use provara_core::verify::seal::{KeysOf, SealCase, SealStanding, judge};
 
 use super::{Intent, Source, version_1};
-use crate::capture::Capture;
 use crate::check::check_log;
 use crate::error::{Context, VaultError};
 use crate::files::{hash_file, is_absence, read_text};
@@ -20,6 +19,7 @@ use crate::memory::{self, SealSeen};
 use crate::parallel::available_threads;
 use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
+use crate::vault_snapshot::VaultSnapshot;
 
 /// What is to be done about an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,23 +241,23 @@ fn split(bytes: &[u8], at: u64) -> Option<(&[u8], &[u8])> {
 /// The state that going forward gives, if the seal of the intent is the current one of that state, by a key
 /// that counts; or else why nothing vouches for it.
 fn evidence(vault: &Vault, intent: &Intent) -> Result<Result<Option<Coming>, String>, VaultError> {
-    let capture = Capture::after(vault, intent)?;
-    let log = capture.log_bytes();
+    let snapshot = VaultSnapshot::after(vault, intent)?;
+    let log = snapshot.log_bytes();
     if intent
         .step(layout::LOG)
         .is_some_and(|step| Digest::of(&log) != step.sha256)
     {
         return Ok(Err("the log would be another one".to_owned()));
     }
-    let (registry, _) = check_keys(capture.text(layout::KEYS));
+    let (registry, _) = check_keys(snapshot.text(layout::KEYS));
     let threads = available_threads();
     let verdict = check_log(&log, b"", &registry, threads);
-    let disk = capture.disk(vault, Digest::of(&log))?;
-    let keys = capture.text(layout::KEYS).unwrap_or_default();
+    let disk = snapshot.disk(vault, Digest::of(&log))?;
+    let keys = snapshot.text(layout::KEYS).unwrap_or_default();
     let judgement = judge(&SealCase {
         log: &log,
         events: verdict.lines,
-        seal: capture.seal(),
+        seal: snapshot.seal(),
         disk: &disk,
         keys: KeysOf::verdict(&verdict, keys, &registry),
         listed: None,
@@ -285,7 +285,7 @@ fn evidence(vault: &Vault, intent: &Intent) -> Result<Result<Option<Coming>, Str
             )));
         }
     }
-    if let Some(file) = unwritten(&capture) {
+    if let Some(file) = unwritten(&snapshot) {
         return Ok(Err(format!("{file} would not be what a writer makes")));
     }
     let signed_at = judgement.signed_at_utc.as_deref();
@@ -302,8 +302,8 @@ fn evidence(vault: &Vault, intent: &Intent) -> Result<Result<Option<Coming>, Str
 }
 
 /// The file of the seal that is not what the writer of that seal wrote. Its root covers neither of them.
-fn unwritten(capture: &Capture) -> Option<&'static str> {
-    let seal = capture.seal();
+fn unwritten(snapshot: &VaultSnapshot) -> Option<&'static str> {
+    let seal = snapshot.seal();
     let expected = || -> Option<(Vec<u8>, Digest)> {
         let signature = RootSignature::parse(seal.signature?).ok()?;
         let manifest = Manifest::parse(seal.manifest?).ok()?;

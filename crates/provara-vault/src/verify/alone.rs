@@ -19,7 +19,6 @@ use provara_core::verify::seal::{self, KeysOf, SealCase};
 use provara_core::verify::{KeyDirectory, LogVerdict, Sequencer, check_lines};
 use sha2::{Digest as _, Sha256};
 
-use crate::capture::{Capture, Interrupted};
 use crate::check::{self, check_log};
 use crate::checkpoint_check::check_checkpoints;
 use crate::error::{Context, VaultError};
@@ -30,6 +29,7 @@ use crate::replay_start::{Confirmed, ReplayStart};
 use crate::snapshot::LogSnapshot;
 use crate::unsealed_tail::Judged;
 use crate::vault::Vault;
+use crate::vault_snapshot::{Interrupted, VaultSnapshot};
 use crate::verification_cache::CachedVerification;
 
 /// How often a vault is looked at where files go while they are read.
@@ -81,23 +81,23 @@ impl Vault {
     fn examine_once(&self, options: &VerifyOptions, look: Look) -> Result<Alone, VaultError> {
         // Before the vault: a writer seals first and remembers then.
         let mut recollection = Recollection::of(self);
-        let capture = match look {
-            Look::Free => Capture::take(self)?,
+        let snapshot = match look {
+            Look::Free => VaultSnapshot::take(self)?,
             Look::BetweenWriters => {
-                Capture::take_between_writers(self, || recollection = Recollection::of(self))?
+                VaultSnapshot::take_between_writers(self, || recollection = Recollection::of(self))?
             }
         };
         let threads = options.threads.unwrap_or_else(available_threads).max(1);
-        let (registry, keys_findings) = check_keys(capture.text(KEYS));
+        let (registry, keys_findings) = check_keys(snapshot.text(KEYS));
         let directory = self.cache_directory().filter(|_| !options.no_cache);
         let checked =
-            self.check_captured_log(&capture, &registry, threads, directory, &recollection)?;
+            self.check_snapshot_log(&snapshot, &registry, threads, directory, &recollection)?;
         let (log, digest) = (checked.verdict, checked.digest);
-        let (genesis, mut findings) = check_genesis(capture.text(GENESIS));
+        let (genesis, mut findings) = check_genesis(snapshot.text(GENESIS));
         findings.extend(check_identity(&genesis, &log, &registry));
         let listed = keys_findings.is_empty().then_some(&registry);
         findings.extend(keys_findings);
-        findings.extend(check_policies(|file| capture.text(file)));
+        findings.extend(check_policies(|file| snapshot.text(file)));
         let mut notes = Vec::from_iter(checked.note);
         let sound = log
             .findings
@@ -105,21 +105,21 @@ impl Vault {
             .all(|finding| finding.severity != Severity::Error);
         let known = &checked.confirmed;
         let checkpoints =
-            check_checkpoints(self, &capture, &registry, &log, sound, known, &mut notes)?;
+            check_checkpoints(self, &snapshot, &registry, &log, sound, known, &mut notes)?;
         findings.extend(checkpoints.findings);
         if sound && let (Some(directory), Some(cached)) = (directory, checked.cached) {
-            let keys = Digest::of(capture.text(KEYS).unwrap_or_default());
+            let keys = Digest::of(snapshot.text(KEYS).unwrap_or_default());
             cached.store(&checkpoints.confirmed, directory, self.path(), keys);
         }
         let start = checkpoints.confirmed.into_iter().next_back();
-        let disk = capture.disk(self, digest)?;
-        let log_bytes = capture.log_bytes();
+        let disk = snapshot.disk(self, digest)?;
+        let log_bytes = snapshot.log_bytes();
         let mut judgement = seal::judge(&SealCase {
             log: &log_bytes,
             events: log.lines,
-            seal: capture.seal(),
+            seal: snapshot.seal(),
             disk: &disk,
-            keys: KeysOf::verdict(&log, capture.text(KEYS).unwrap_or_default(), &registry),
+            keys: KeysOf::verdict(&log, snapshot.text(KEYS).unwrap_or_default(), &registry),
             listed,
             files: &log.files,
             verdict: Some(&log),
@@ -137,14 +137,14 @@ impl Vault {
         }
         findings.extend(judgement.findings);
         findings.extend(checked.unsealed.findings);
-        if let Some(unsealed) = capture.log.as_ref().and_then(|log| log.unsealed.as_ref()) {
+        if let Some(unsealed) = snapshot.log.as_ref().and_then(|log| log.unsealed.as_ref()) {
             let (length, whole) = (unsealed.len(), checked.unsealed.checked);
             notes.push(format!(
                 "a writer was at work: the log was verified as far as the seal covers it; of the {length} \
                  bytes beyond, {whole} are of whole events, which were checked and are not counted"
             ));
         }
-        match capture.interrupted() {
+        match snapshot.interrupted() {
             None => {}
             Some(Interrupted::Settled(what)) => {
                 let message = format!(
@@ -158,15 +158,15 @@ impl Vault {
                 findings.push(Finding::new(Code::E302, layout::MERGE_INTENT, message));
             }
         }
-        if capture.holds_intent() {
+        if snapshot.holds_intent() {
             notes.push(
                 "a merge was interrupted; a repair completes it or removes its traces".to_owned(),
             );
         }
         findings.extend(judged.findings.iter().cloned());
         notes.extend(judged.notes.iter().cloned());
-        let unsettled = capture.interrupted().is_some() || capture.holds_intent();
-        let manifest = capture
+        let unsettled = snapshot.interrupted().is_some() || snapshot.holds_intent();
+        let manifest = snapshot
             .seal()
             .manifest
             .and_then(|text| Manifest::parse(text).ok());
@@ -176,7 +176,7 @@ impl Vault {
             verdict: log,
             findings,
             notes,
-            log: capture.log.map(|log| log.lines.with_open_end(&log.tail)),
+            log: snapshot.log.map(|log| log.lines.with_open_end(&log.tail)),
             replayed: checkpoints.replayed,
             start: start.map(|it| ReplayStart::From(self.path().to_owned(), it)),
             refusal,
@@ -272,15 +272,15 @@ impl Vault {
     ///
     /// # Errors
     /// [`VaultError::Cancelled`], or [`VaultError::Io`].
-    fn check_captured_log(
+    fn check_snapshot_log(
         &self,
-        capture: &Capture,
+        snapshot: &VaultSnapshot,
         registry: &KeyRegistry,
         threads: usize,
         directory: Option<&Path>,
         recollection: &Recollection,
     ) -> Result<CheckedLog, VaultError> {
-        let Some(log) = &capture.log else {
+        let Some(log) = &snapshot.log else {
             return Ok(CheckedLog {
                 verdict: check_log(b"", b"", registry, 1),
                 digest: Digest::of(b""),
@@ -292,7 +292,7 @@ impl Vault {
         };
         let lines = log.lines.bytes();
         let directory = directory.filter(|_| lines.len() as u64 >= self.record_from());
-        let keys = Digest::of(capture.text(KEYS).unwrap_or_default());
+        let keys = Digest::of(snapshot.text(KEYS).unwrap_or_default());
         let cached = directory
             .and_then(|directory| CachedVerification::load(directory, self.path(), keys))
             .filter(|cached| {

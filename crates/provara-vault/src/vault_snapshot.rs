@@ -1,7 +1,7 @@
-//! A view of a vault: the seal, the small files, the log, and what else stands there, as they were found.
+//! A snapshot of a vault: the seal, the small files, the log, and what else stands there, as they were found.
 //!
 //! Looking once is no proof that the parts belong together: writers may be at work meanwhile. [`consistent`]
-//! takes a view that is.
+//! takes one that is consistent.
 
 mod consistent;
 
@@ -28,7 +28,7 @@ use crate::walk::{Kind, walk};
 
 /// The log as it was taken.
 #[derive(Debug)]
-pub(crate) struct CapturedLog {
+pub(crate) struct SnapshotLog {
     /// Its whole lines.
     pub(crate) lines: LogSnapshot,
     /// What follows the last line end.
@@ -37,7 +37,7 @@ pub(crate) struct CapturedLog {
     pub(crate) unsealed: Option<UnsealedTail>,
 }
 
-impl CapturedLog {
+impl SnapshotLog {
     /// The bytes that were taken.
     fn size(&self) -> u64 {
         self.lines.len() + self.tail.len() as u64
@@ -53,8 +53,8 @@ enum Standing {
 
 /// A view of a vault.
 #[derive(Debug)]
-pub(crate) struct Capture {
-    pub(crate) log: Option<CapturedLog>,
+pub(crate) struct VaultSnapshot {
+    pub(crate) log: Option<SnapshotLog>,
     standing: BTreeMap<String, Standing>,
     /// The seal and the files that every vault has.
     texts: BTreeMap<&'static str, Vec<u8>>,
@@ -73,7 +73,7 @@ pub(crate) enum Interrupted {
     Broken(String),
 }
 
-impl Capture {
+impl VaultSnapshot {
     /// The vault as it is once an intent is carried out. Only while no writer is at work.
     pub(crate) fn after(vault: &Vault, intent: &Intent) -> Result<Self, VaultError> {
         let mut seen = Self::look(vault, false)?;
@@ -94,7 +94,7 @@ impl Capture {
         }
         if let Some(log) = log_after(vault, intent)? {
             let whole = memchr::memrchr(b'\n', &log).map_or(0, |end| end + 1);
-            let log = CapturedLog {
+            let log = SnapshotLog {
                 tail: log[whole..].to_vec(),
                 lines: log.cut(whole),
                 unsealed: None,
@@ -163,15 +163,15 @@ impl Capture {
             .get(layout::MANIFEST)
             .filter(|_| cut)
             .and_then(|text| sealed_size(text));
-        let mut captured = None;
+        let mut taken = None;
         if let Some(file) = log {
-            let log = capture_log(&file, sealed, vault)?;
+            let log = snapshot_log(&file, sealed, vault)?;
             replaced |= !is_at(&file, &path).unwrap_or(false);
             standing.insert(layout::LOG.to_owned(), Standing::File(log.size()));
-            captured = Some(log);
+            taken = Some(log);
         }
         Ok(Self {
-            log: captured,
+            log: taken,
             standing,
             texts,
             replaced,
@@ -330,7 +330,11 @@ fn sealed_size(manifest: &[u8]) -> Option<u64> {
         .map(|file| file.size)
 }
 
-fn capture_log(file: &File, sealed: Option<u64>, vault: &Vault) -> Result<CapturedLog, VaultError> {
+fn snapshot_log(
+    file: &File,
+    sealed: Option<u64>,
+    vault: &Vault,
+) -> Result<SnapshotLog, VaultError> {
     let path = vault.log_path();
     let length = file.metadata().context("read", &path)?.len();
     if let Some(sealed) = sealed.filter(|sealed| *sealed <= length) {
@@ -339,7 +343,7 @@ fn capture_log(file: &File, sealed: Option<u64>, vault: &Vault) -> Result<Captur
             .then(|| UnsealedTail::of(file, sealed, lines.ends_with(b"\n"), length))
             .transpose()
             .context("read", &path)?;
-        return Ok(CapturedLog {
+        return Ok(SnapshotLog {
             lines,
             tail: Vec::new(),
             unsealed,
@@ -352,7 +356,7 @@ fn capture_log(file: &File, sealed: Option<u64>, vault: &Vault) -> Result<Captur
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => tail.clear(),
         read => read.context("read", &path)?,
     }
-    Ok(CapturedLog {
+    Ok(SnapshotLog {
         lines,
         tail,
         unsealed: None,

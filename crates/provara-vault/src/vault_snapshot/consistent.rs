@@ -1,4 +1,4 @@
-//! One consistent view of a vault for a verification, taken while writers may be at work.
+//! A consistent snapshot of a vault for a verification, taken while writers may be at work.
 //!
 //! A view is taken without any lock first. If it is consistent, that is the end of it, as it is for
 //! a vault at rest. If not, either a writer is between its steps or the vault is wrong, and the two
@@ -13,7 +13,7 @@ use std::fs::File;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Capture, Interrupted};
+use super::{Interrupted, VaultSnapshot};
 use crate::error::{Context, VaultError};
 use crate::intent::pending::{State, find};
 use crate::lock::{Shared, is_at, try_lock_shared};
@@ -23,7 +23,7 @@ use provara_core::layout;
 /// How long a verification tries to find a moment between two writers.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-impl Capture {
+impl VaultSnapshot {
     /// Takes a view that no writer is in the middle of.
     pub(crate) fn take(vault: &Vault) -> Result<Self, VaultError> {
         let first = Self::look(vault, false)?;
@@ -93,7 +93,7 @@ impl Capture {
     }
 
     /// Takes a view while no writer is at work, after `first`, which belongs to the same moment. Where a
-    /// writer holds the lock all the time, it is one as [`Capture::take`] takes.
+    /// writer holds the lock all the time, it is one as [`VaultSnapshot::take`] takes.
     pub(crate) fn take_between_writers(
         vault: &Vault,
         mut first: impl FnMut(),
