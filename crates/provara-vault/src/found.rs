@@ -284,18 +284,18 @@ impl<'v> Found<'v> {
     /// # Errors
     /// [`VaultError::NotAsRemembered`].
     pub(crate) fn recollect(&self) -> Result<Vec<String>, VaultError> {
-        let standing = self.standing();
-        standing.map_or(Ok(Vec::new()), |it| memory::check_writer(self.vault, &it))
+        let head = self.tree_head();
+        head.map_or(Ok(Vec::new()), |it| memory::check_writer(self.vault, &it))
     }
 
     /// The same, for an owner to look at.
     pub(crate) fn remembered(&self) -> memory::Judged {
-        let standing = self.standing();
-        standing.map_or_else(memory::Judged::default, |it| memory::look(self.vault, &it))
+        let head = self.tree_head();
+        head.map_or_else(memory::Judged::default, |it| memory::look(self.vault, &it))
     }
 
     /// What is held against the memory.
-    fn standing(&self) -> Option<memory::Standing<'static>> {
+    fn tree_head(&self) -> Option<memory::TreeHead<'static>> {
         let identity = self.verdict.first_event?;
         let last_event = self.verdict.last_event?;
         let signed_at = self.judgement.signed_at_utc.as_deref();
@@ -303,7 +303,7 @@ impl<'v> Found<'v> {
             .judgement
             .root
             .zip(signed_at.and_then(|at| at.parse().ok()));
-        Some(memory::Standing {
+        Some(memory::TreeHead {
             identity,
             size: self.verdict.lines,
             length: self.whole as u64,

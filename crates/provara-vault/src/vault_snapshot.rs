@@ -46,7 +46,7 @@ impl SnapshotLog {
 
 /// Something that stands in the vault.
 #[derive(Debug)]
-enum Standing {
+enum Entry {
     File(u64),
     Other(&'static str),
 }
@@ -55,7 +55,7 @@ enum Standing {
 #[derive(Debug)]
 pub(crate) struct VaultSnapshot {
     pub(crate) log: Option<SnapshotLog>,
-    standing: BTreeMap<String, Standing>,
+    entries: BTreeMap<String, Entry>,
     /// The seal and the files that every vault has.
     texts: BTreeMap<&'static str, Vec<u8>>,
     /// Whether a merge replaced the log meanwhile: seal and log may then be of different times.
@@ -85,12 +85,12 @@ impl VaultSnapshot {
             };
             if let Some(text) = text {
                 let size = text.len() as u64;
-                seen.standing.insert(name.to_owned(), Standing::File(size));
+                seen.entries.insert(name.to_owned(), Entry::File(size));
                 seen.texts.insert(name, text.to_vec());
             }
         }
         for removal in &intent.removed {
-            seen.standing.remove(&removal.path);
+            seen.entries.remove(&removal.path);
         }
         if let Some(log) = log_after(vault, intent)? {
             let whole = memchr::memrchr(b'\n', &log).map_or(0, |end| end + 1);
@@ -99,8 +99,8 @@ impl VaultSnapshot {
                 lines: log.cut(whole),
                 unsealed: None,
             };
-            seen.standing
-                .insert(layout::LOG.to_owned(), Standing::File(log.size()));
+            seen.entries
+                .insert(layout::LOG.to_owned(), Entry::File(log.size()));
             seen.log = Some(log);
         }
         Ok(seen)
@@ -108,9 +108,9 @@ impl VaultSnapshot {
 
     /// Takes an intent, and what it staged, out of the view.
     fn forget(&mut self, intent: &Intent) {
-        self.standing.remove(layout::MERGE_INTENT);
+        self.entries.remove(layout::MERGE_INTENT);
         if let Some(staged) = intent.staged() {
-            self.standing.remove(staged);
+            self.entries.remove(staged);
         }
         self.replaced = false;
     }
@@ -127,33 +127,33 @@ impl VaultSnapshot {
     /// after. The log is opened first: if the intent is not there then, and the same file is still the
     /// log when the seal was read, then the two belong together.
     pub(crate) fn look(vault: &Vault, cut: bool) -> Result<Self, VaultError> {
-        let mut standing = BTreeMap::new();
+        let mut entries = BTreeMap::new();
         for found in walk(vault.path())? {
             let entry = match found.kind {
-                Kind::Unsafe(reason) => Standing::Other(reason),
+                Kind::Unsafe(reason) => Entry::Other(reason),
                 Kind::File | Kind::Link => {
                     let path = vault.path().join(&found.path);
                     match unless_absent(fs::metadata(&path)).context("read", &path)? {
                         Some(there) if there.len() > MAX_TEXT && is_read(&found.path) => {
-                            Standing::Other(TOO_LARGE)
+                            Entry::Other(TOO_LARGE)
                         }
-                        Some(there) => Standing::File(there.len()),
+                        Some(there) => Entry::File(there.len()),
                         None => continue,
                     }
                 }
             };
-            standing.insert(found.path, entry);
+            entries.insert(found.path, entry);
         }
         let path = vault.log_path();
         let mut log = None;
-        if matches!(standing.get(layout::LOG), Some(Standing::File(_))) {
+        if matches!(entries.get(layout::LOG), Some(Entry::File(_))) {
             log = unless_absent(File::open(&path)).context("read", &path)?;
         }
         let intent = vault.path().join(layout::MERGE_INTENT);
         let mut replaced = fs::symlink_metadata(intent).is_ok();
         let mut texts = BTreeMap::new();
         for name in layout::SEAL.into_iter().chain(REQUIRED) {
-            if matches!(standing.get(name), Some(Standing::File(_)))
+            if matches!(entries.get(name), Some(Entry::File(_)))
                 && let Some(text) = read_text(vault.path(), name)?
             {
                 texts.insert(name, text);
@@ -167,12 +167,12 @@ impl VaultSnapshot {
         if let Some(file) = log {
             let log = snapshot_log(&file, sealed, vault)?;
             replaced |= !is_at(&file, &path).unwrap_or(false);
-            standing.insert(layout::LOG.to_owned(), Standing::File(log.size()));
+            entries.insert(layout::LOG.to_owned(), Entry::File(log.size()));
             taken = Some(log);
         }
         Ok(Self {
             log: taken,
-            standing,
+            entries,
             texts,
             replaced,
             interrupted: None,
@@ -196,23 +196,23 @@ impl VaultSnapshot {
     /// The regular files that stand there, links within the vault included.
     pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
         let files = self
-            .standing
+            .entries
             .iter()
-            .filter(|(_, entry)| matches!(entry, Standing::File(_)));
+            .filter(|(_, entry)| matches!(entry, Entry::File(_)));
         files.map(|(path, _)| path.as_str())
     }
 
     /// The first thing that stands there and is no file that a vault can hold, and why.
     pub(crate) fn unsafe_entry(&self) -> Option<(&str, &'static str)> {
-        self.standing.iter().find_map(|(path, entry)| match entry {
-            Standing::Other(reason) => Some((path.as_str(), *reason)),
-            Standing::File(_) => None,
+        self.entries.iter().find_map(|(path, entry)| match entry {
+            Entry::Other(reason) => Some((path.as_str(), *reason)),
+            Entry::File(_) => None,
         })
     }
 
     /// Whether a merge of version 1.1.0 was interrupted and left its intent.
     pub(crate) fn holds_intent(&self) -> bool {
-        self.standing.contains_key(layout::MERGE_INTENT)
+        self.entries.contains_key(layout::MERGE_INTENT)
     }
 
     /// The checkpoints, in the order of their names.
@@ -237,14 +237,14 @@ impl VaultSnapshot {
         log: Digest,
     ) -> Result<BTreeMap<String, DiskEntry>, VaultError> {
         let mut disk = BTreeMap::new();
-        for (path, standing) in &self.standing {
-            let entry = match standing {
-                Standing::Other(reason) => DiskEntry::Other(reason),
-                Standing::File(size) if path == layout::LOG => DiskEntry::File {
+        for (path, there) in &self.entries {
+            let entry = match there {
+                Entry::Other(reason) => DiskEntry::Other(reason),
+                Entry::File(size) if path == layout::LOG => DiskEntry::File {
                     size: *size,
                     sha256: log,
                 },
-                Standing::File(size) => match self.text(path) {
+                Entry::File(size) => match self.text(path) {
                     Some(text) => entry_of(text),
                     // Their content concerns nobody, and a private key is not read without need.
                     None if layout::is_unlisted(path) => DiskEntry::File {
@@ -277,13 +277,13 @@ impl VaultSnapshot {
             .filter_map(|file| Some((file.path.as_str(), file.sha256.parse().ok()?)))
             .collect();
         let disk = self
-            .standing
+            .entries
             .iter()
-            .map(|(path, standing)| {
-                let entry = match (standing, self.text(path)) {
-                    (Standing::Other(reason), _) => DiskEntry::Other(reason),
-                    (Standing::File(_), Some(text)) => entry_of(text),
-                    (Standing::File(size), None) => DiskEntry::File {
+            .map(|(path, entry)| {
+                let entry = match (entry, self.text(path)) {
+                    (Entry::Other(reason), _) => DiskEntry::Other(reason),
+                    (Entry::File(_), Some(text)) => entry_of(text),
+                    (Entry::File(size), None) => DiskEntry::File {
                         size: *size,
                         sha256: claimed
                             .get(path.as_str())

@@ -27,7 +27,7 @@ mod payload;
 mod place;
 mod prepare;
 mod recollect;
-mod standing;
+mod state;
 
 pub use batch::{BatchOptions, BatchReceipt, BatchWriter, Rejected};
 
@@ -63,7 +63,7 @@ use crate::tail::{Kept, TailCache};
 use crate::vault::Vault;
 
 use payload::speaks_of_others;
-use standing::{SealTexts, Standing};
+use state::{SealTexts, WriterState};
 
 impl Vault {
     /// Appends one event: signed, durable and sealed when this returns.
@@ -196,7 +196,7 @@ impl<'v> LogWriter<'v> {
             cache.recall(keyfile)
         });
         let recalled = match recalled {
-            Some(recalled) => Standing::recalled(vault, &texts, &entries, recalled)?,
+            Some(recalled) => WriterState::recalled(vault, &texts, &entries, recalled)?,
             None => None,
         };
         match recalled {
@@ -216,7 +216,7 @@ impl<'v> LogWriter<'v> {
             let texts = SealTexts::read(vault)?;
             let entries = texts.entries()?;
             let leftovers = leftovers(vault.path(), &entries)?;
-            let found = Standing::read(vault, log, &texts, entries, notes)?;
+            let found = WriterState::read(vault, log, &texts, entries, notes)?;
             Ok::<_, VaultError>((found, leftovers))
         };
         let told = notes.len();
@@ -235,7 +235,7 @@ impl<'v> LogWriter<'v> {
     fn at(
         vault: &'v Vault,
         log: File,
-        mut found: Standing,
+        mut found: WriterState,
         leftovers: Vec<String>,
         mut notes: Vec<String>,
     ) -> Result<Self, VaultError> {

@@ -62,7 +62,7 @@ impl Pending {
         let Some(coming) = &self.coming else {
             return Ok(());
         };
-        let standing = memory::Standing {
+        let head = memory::TreeHead {
             identity: coming.identity,
             size: coming.size,
             length: coming.length,
@@ -71,7 +71,7 @@ impl Pending {
             seal: coming.seal,
             leaves: &[],
         };
-        memory::check_writer(vault, &standing).map(drop)
+        memory::check_writer(vault, &head).map(drop)
     }
 
     /// What a writer does about it, for the user.

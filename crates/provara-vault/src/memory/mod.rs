@@ -65,9 +65,9 @@ pub(crate) struct SealSeen {
     pub(crate) signed_at: Timestamp,
 }
 
-/// Where a vault stands.
+/// How far a vault has come: its event tree, and the seal over it.
 #[derive(Debug, Clone)]
-pub(crate) struct Standing<'a> {
+pub(crate) struct TreeHead<'a> {
     /// The id of the `GENESIS` event.
     pub(crate) identity: EventId,
     /// How many events the log has.
@@ -207,7 +207,7 @@ impl Recollection {
     pub(crate) fn remember(
         &self,
         vault: &Vault,
-        sealed: &Standing<'_>,
+        sealed: &TreeHead<'_>,
         judged: &Judged,
     ) -> Option<String> {
         if !vault.has_memory() || !judged.findings.is_empty() {
@@ -228,7 +228,7 @@ impl Recollection {
 ///
 /// # Errors
 /// [`VaultError::NotAsRemembered`].
-pub(crate) fn check_writer(vault: &Vault, found: &Standing<'_>) -> Result<Vec<String>, VaultError> {
+pub(crate) fn check_writer(vault: &Vault, found: &TreeHead<'_>) -> Result<Vec<String>, VaultError> {
     let judged = look(vault, found);
     match judged.findings.into_iter().next() {
         Some(finding) => Err(VaultError::NotAsRemembered {
@@ -239,7 +239,7 @@ pub(crate) fn check_writer(vault: &Vault, found: &Standing<'_>) -> Result<Vec<St
 }
 
 /// Holds what is found against what is remembered.
-pub(crate) fn look(vault: &Vault, found: &Standing<'_>) -> Judged {
+pub(crate) fn look(vault: &Vault, found: &TreeHead<'_>) -> Judged {
     if !vault.has_memory() {
         return Judged::default();
     }
@@ -284,7 +284,7 @@ pub(crate) fn check_unsettled(vault: &Vault, log: &File) -> Result<(), VaultErro
     let ((Some(identity), Some(last_event)), Some(leaves)) = (ends, leaves_of(log.bytes())) else {
         return Ok(());
     };
-    let found = Standing {
+    let found = TreeHead {
         identity,
         size: leaves.len() as u64,
         length: log.len(),
@@ -299,7 +299,7 @@ pub(crate) fn check_unsettled(vault: &Vault, log: &File) -> Result<(), VaultErro
 
 /// Remembers what a writer has sealed, durably, under its lock. Gives a note where it could not: that is
 /// no reason to fail.
-pub(crate) fn remember_writer(vault: &Vault, sealed: &Standing<'_>) -> Option<String> {
+pub(crate) fn remember_writer(vault: &Vault, sealed: &TreeHead<'_>) -> Option<String> {
     if !vault.has_memory() {
         return None;
     }
@@ -307,7 +307,7 @@ pub(crate) fn remember_writer(vault: &Vault, sealed: &Standing<'_>) -> Option<St
 }
 
 /// Whether a record is to be replaced by what is sealed now.
-fn is_due(stored: Option<&Record>, sealed: &Standing<'_>) -> bool {
+fn is_due(stored: Option<&Record>, sealed: &TreeHead<'_>) -> bool {
     let (Some(stored), Some(seal)) = (stored, sealed.seal) else {
         return sealed.seal.is_some();
     };
@@ -323,7 +323,7 @@ fn is_due(stored: Option<&Record>, sealed: &Standing<'_>) -> bool {
 /// Remembers at each path where it is due and `permits` does, which says whether the order is another.
 fn keep(
     vault: &Vault,
-    sealed: &Standing<'_>,
+    sealed: &TreeHead<'_>,
     permits: impl Fn(&Path, Result<Option<Record>, Unusable>) -> Option<bool>,
 ) -> Option<String> {
     let kept = || -> Result<(), Unusable> {
@@ -347,7 +347,7 @@ fn keep(
 fn put(
     store: &Store,
     path: &Path,
-    sealed: &Standing<'_>,
+    sealed: &TreeHead<'_>,
     known: u64,
     lock: &Lock,
 ) -> Result<(), Unusable> {
@@ -377,7 +377,7 @@ fn put(
 }
 
 /// The leaves of a log as a writer found it.
-fn leaves_on_disk(vault: &Vault, found: &Standing<'_>) -> Option<Vec<Digest>> {
+fn leaves_on_disk(vault: &Vault, found: &TreeHead<'_>) -> Option<Vec<Digest>> {
     let log = vault.open_log_file().ok()?;
     let log = LogSnapshot::of_prefix(&log, found.length, &vault.log_path()).ok()?;
     leaves_of(log.bytes())

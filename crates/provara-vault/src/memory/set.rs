@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::judge::{Verdict, judge};
 use super::record::{Record, place_of};
 use super::store::{Store, Unusable};
-use super::{Leaf, Present, SealSeen, Standing, leaf, leaves_of, put, root_over};
+use super::{Leaf, Present, SealSeen, TreeHead, leaf, leaves_of, put, root_over};
 use crate::files::read_text;
 use crate::seal::read_entries;
 use crate::snapshot::{LogSnapshot, lines_of};
@@ -121,7 +121,7 @@ pub(crate) fn set_to(vault: &Vault, log: &[u8], seal: SealSeen) -> Result<Set, U
         seal: Some(seal),
         leaves: &|| Some(short.clone()),
     };
-    let now = Standing {
+    let now = TreeHead {
         identity,
         size,
         length: log.len() as u64,

@@ -6,7 +6,7 @@ use provara_core::verify::LogVerdict;
 use provara_core::verify::seal::{SealJudgement, SealStanding};
 
 use super::{
-    Judged, Leaf, Present, Recollection, SealSeen, Standing, is_due, leaf, leaves_of, root_over,
+    Judged, Leaf, Present, Recollection, SealSeen, TreeHead, is_due, leaf, leaves_of, root_over,
 };
 use crate::snapshot::lines_of;
 use crate::vault::Vault;
@@ -73,7 +73,7 @@ impl Recollection {
         let log = log.get(..usize::try_from(length).ok()?)?;
         let whole = log.strip_suffix(b"\n").unwrap_or(log);
         let last = &whole[memchr::memrchr(b'\n', whole).map_or(0, |at| at + 1)..];
-        let mut now = Standing {
+        let mut now = TreeHead {
             identity: verdict.first_event?,
             size,
             length,

@@ -97,12 +97,12 @@ impl Found {
     }
 
     /// As a writer says it that knows the leaves of the last `known` events.
-    fn standing(&self, known: usize) -> Standing<'_> {
+    fn standing(&self, known: usize) -> TreeHead<'_> {
         let id = |line: &[u8]| {
             let line = scan_line(line).unwrap();
             line.text(Field::EventId).unwrap().parse().unwrap()
         };
-        Standing {
+        TreeHead {
             identity: id(lines_of(&self.log).next().unwrap()),
             size: self.leaves.len() as u64,
             length: self.log.len() as u64,
@@ -488,7 +488,7 @@ fn a_lock_that_is_held_costs_a_note() {
 fn many_vaults_at_once_keep_all_that_they_remember() {
     let directory = tempfile::tempdir().unwrap();
     let root = fs::canonicalize(directory.path()).unwrap();
-    let standing = |n: u64, size: u64| Standing {
+    let standing = |n: u64, size: u64| TreeHead {
         identity: EventId([n as u8; 12]),
         size,
         length: 0,

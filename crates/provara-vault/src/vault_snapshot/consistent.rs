@@ -84,7 +84,7 @@ impl VaultSnapshot {
             }
             Err(VaultError::Structure { file, reason }) if file == layout::MERGE_INTENT => {
                 let mut seen = Self::look(vault, false)?;
-                seen.standing.remove(layout::MERGE_INTENT);
+                seen.entries.remove(layout::MERGE_INTENT);
                 seen.interrupted = Some(Interrupted::Broken(reason));
                 Ok(seen)
             }

@@ -18,18 +18,18 @@ pub(super) fn check(
     index: &LogIndex,
     seal: &NewSeal,
 ) -> Result<Vec<String>, VaultError> {
-    match standing(index, seal, &[]) {
+    match head_of(index, seal, &[]) {
         Some(found) if vault.has_memory() => memory::check_writer(vault, &found),
         _ => Ok(Vec::new()),
     }
 }
 
-fn standing<'a>(
+fn head_of<'a>(
     index: &LogIndex,
     seal: &NewSeal,
     leaves: &'a [memory::Leaf],
-) -> Option<memory::Standing<'a>> {
-    Some(memory::Standing {
+) -> Option<memory::TreeHead<'a>> {
+    Some(memory::TreeHead {
         identity: index.first_event?,
         size: index.lines,
         length: index.len,
@@ -51,7 +51,7 @@ impl LogWriter<'_> {
             return;
         }
         let leaves: Vec<_> = leaves.iter().map(memory::leaf).collect();
-        let sealed = standing(&self.index, &self.seal, &leaves);
+        let sealed = head_of(&self.index, &self.seal, &leaves);
         let note = sealed.and_then(|sealed| memory::remember_writer(self.vault, &sealed));
         // Told once: the reason is the same the next time.
         self.notes

@@ -64,7 +64,7 @@ impl SealTexts {
 
 /// Where a vault stands whose seal a writer goes on from.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct WriterState {
     pub(super) index: LogIndex,
     /// Over the log's first `index.len` bytes.
     pub(super) hasher: Sha256,
@@ -83,7 +83,7 @@ pub(super) struct Standing {
     pub(super) pending: bool,
 }
 
-impl Standing {
+impl WriterState {
     /// What the tail cache knows, if the vault is as it was when that was written: the seal is then the one
     /// that this machine's writer made, over the log that the cache is of.
     pub(super) fn recalled(
