@@ -17,9 +17,9 @@ use crate::error::{Context, VaultError};
 use crate::layer::fresh_name;
 
 /// A directory that goes when it is dropped, beside the place where its content is to be.
-struct Workshop(PathBuf);
+struct StagingDir(PathBuf);
 
-impl Workshop {
+impl StagingDir {
     fn beside(target: &Path) -> Result<Self, VaultError> {
         let beside = parent(target);
         let path = beside.join(fresh_name().context("make a directory in", &beside)?);
@@ -32,7 +32,7 @@ impl Workshop {
     }
 }
 
-impl Drop for Workshop {
+impl Drop for StagingDir {
     fn drop(&mut self) {
         // Best effort: it has a name of its own and holds copies alone.
         let _ = fs::remove_dir_all(&self.0);

@@ -16,7 +16,7 @@ use provara_core::time::Timestamp;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{Workshop, parent, restore, sync};
+use super::{StagingDir, parent, restore, sync};
 use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
 use crate::vault::Vault;
@@ -76,11 +76,11 @@ impl Vault {
                 path: target.to_owned(),
             });
         }
-        let workshop = Workshop::beside(target)?;
+        let staging = StagingDir::beside(target)?;
         let name = self.path().file_name().unwrap_or("vault".as_ref());
-        let (copy, report) = self.verified_copy(&workshop.0, options.private_keys)?;
+        let (copy, report) = self.verified_copy(&staging.0, options.private_keys)?;
 
-        let packed = workshop.0.join("archive");
+        let packed = staging.0.join("archive");
         let file = File::create_new(&packed).context("write to", &packed)?;
         let count = pack(&copy, Path::new(name), file, compressed).context("write to", target)?;
         let manifest = fs::read(copy.join(layout::MANIFEST)).context("read", &copy)?;
@@ -102,16 +102,16 @@ impl Vault {
         })
     }
 
-    /// A copy of one state of the vault below `workshop`, and the report that says that it verifies.
+    /// A copy of one state of the vault below `staging`, and the report that says that it verifies.
     fn verified_copy(
         &self,
-        workshop: &Path,
+        staging: &Path,
         private_keys: bool,
     ) -> Result<(PathBuf, provara_core::finding::Report), VaultError> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let copy = workshop.join(format!("copy-{attempt}"));
+            let copy = staging.join(format!("copy-{attempt}"));
             let copied = self.copy_to(&copy, private_keys);
             match copied {
                 // A file went while it was copied: a writer retired it.

@@ -18,7 +18,7 @@ use provara_core::manifest::{Manifest, safe_path};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Workshop, parent, sync};
+use super::{StagingDir, parent, sync};
 use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
 use crate::vault::Vault;
@@ -83,8 +83,8 @@ pub fn restore(
     let honest = size.saturating_mul(EXPANSION).saturating_add(ALLOWANCE);
     let inventory = inspect(archive, options.max_size.unwrap_or(honest))?;
     check_target(target)?;
-    let workshop = Workshop::beside(target)?;
-    let root = workshop.0.join("vault");
+    let staging = StagingDir::beside(target)?;
+    let root = staging.0.join("vault");
     unpack(archive, &inventory, &root)?;
     let vault = Vault::open(&root)?;
     let report = vault.verify(&VerifyOptions::default())?;

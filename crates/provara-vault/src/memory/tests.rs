@@ -97,7 +97,7 @@ impl Found {
     }
 
     /// As a writer says it that knows the leaves of the last `known` events.
-    fn standing(&self, known: usize) -> TreeHead<'_> {
+    fn head(&self, known: usize) -> TreeHead<'_> {
         let id = |line: &[u8]| {
             let line = scan_line(line).unwrap();
             line.text(Field::EventId).unwrap().parse().unwrap()
@@ -115,14 +115,11 @@ impl Found {
 }
 
 fn remember(vault: &Vault, known: usize) {
-    assert_eq!(
-        remember_writer(vault, &Found::of(vault).standing(known)),
-        None
-    );
+    assert_eq!(remember_writer(vault, &Found::of(vault).head(known)), None);
 }
 
 fn check(vault: &Vault) -> Result<Vec<String>, VaultError> {
-    check_writer(vault, &Found::of(vault).standing(0))
+    check_writer(vault, &Found::of(vault).head(0))
 }
 
 fn code(result: Result<Vec<String>, VaultError>) -> &'static str {
@@ -370,7 +367,7 @@ fn a_state_directory_that_cannot_be_used_costs_a_note() {
     let home = Home::new();
     let said = |vault: &Vault| {
         let notes = check(vault).unwrap();
-        let kept = remember_writer(vault, &Found::of(vault).standing(2));
+        let kept = remember_writer(vault, &Found::of(vault).head(2));
         (notes.join(""), kept.unwrap_or_default())
     };
     // Within the vault it would be a phantom file, and anybody's who can write there.
@@ -478,7 +475,7 @@ fn a_lock_that_is_held_costs_a_note() {
     let home = Home::new();
     let store = home.store();
     let lock = store.lock().unwrap();
-    let note = remember_writer(&home.vault, &Found::of(&home.vault).standing(2));
+    let note = remember_writer(&home.vault, &Found::of(&home.vault).head(2));
     assert!(note.unwrap().contains("another process"));
     drop(lock);
     remember(&home.vault, 2);
@@ -488,7 +485,7 @@ fn a_lock_that_is_held_costs_a_note() {
 fn many_vaults_at_once_keep_all_that_they_remember() {
     let directory = tempfile::tempdir().unwrap();
     let root = fs::canonicalize(directory.path()).unwrap();
-    let standing = |n: u64, size: u64| TreeHead {
+    let head = |n: u64, size: u64| TreeHead {
         identity: EventId([n as u8; 12]),
         size,
         length: 0,
@@ -511,10 +508,10 @@ fn many_vaults_at_once_keep_all_that_they_remember() {
     std::thread::scope(|scope| {
         for start in 0..2u64 {
             for (vault, n) in vaults.iter().zip(0..) {
-                let standing = &standing;
+                let head = &head;
                 scope.spawn(move || {
                     for size in 1..100 {
-                        let sealed = standing(n, 2 * size + start);
+                        let sealed = head(n, 2 * size + start);
                         assert_eq!(remember_writer(vault, &sealed), None);
                     }
                 });

@@ -330,7 +330,7 @@ impl BatchWriter<'_> {
         Ok(())
     }
 
-    /// Hands what is queued to the pipeline, and takes note of what has landed.
+    /// Hands what is queued to the pipeline, and takes note of what has durable.
     fn flush(&mut self) -> Result<(), VaultError> {
         if self.queue.is_empty() {
             return Ok(());
@@ -371,16 +371,16 @@ impl BatchWriter<'_> {
     /// Takes note of what is durable, and waits while more than `most` bytes are on their way to that. A
     /// refusal stops the writer.
     fn collect(&mut self, most: u64) -> Result<(), VaultError> {
-        while let Some(result) = self.pipeline.as_mut().and_then(|it| it.landed(most)) {
+        while let Some(result) = self.pipeline.as_mut().and_then(|it| it.durable(most)) {
             let refused = match result {
-                Ok(landed) => {
-                    self.durable_events += landed.events;
-                    for leaf in &landed.leaves {
+                Ok(durable) => {
+                    self.durable_events += durable.events;
+                    for leaf in &durable.leaves {
                         self.writer.index.tree.push(*leaf);
                     }
-                    self.leaves.extend(landed.leaves);
-                    self.writer.hasher = landed.hasher;
-                    self.unsealed.extend(landed.receipts);
+                    self.leaves.extend(durable.leaves);
+                    self.writer.hasher = durable.hasher;
+                    self.unsealed.extend(durable.receipts);
                     continue;
                 }
                 Err(refused) => refused,

@@ -51,13 +51,13 @@ struct Signed {
     leaves: Vec<Digest>,
     /// Of those of the events that have one.
     receipts: Vec<AppendReceipt>,
-    /// The events, see [`Landed::spent`].
+    /// The events, see [`DurableGroups::spent`].
     spent: Vec<Vec<Queued>>,
 }
 
 /// Groups that are durable.
 #[derive(Debug)]
-pub(super) struct Landed {
+pub(super) struct DurableGroups {
     pub(super) events: u64,
     pub(super) length: u64,
     /// Over the log up to their end.
@@ -148,7 +148,7 @@ impl Signers {
 impl LogEnd {
     /// Writes signed groups and syncs them at once. What the disk refused is taken back: the events after
     /// it chain to what is not there.
-    fn put(&mut self, groups: Vec<Signed>) -> Result<Landed, Refused> {
+    fn put(&mut self, groups: Vec<Signed>) -> Result<DurableGroups, Refused> {
         self.write_durably(&groups).inspect_err(|_| {
             // Best effort: a torn tail that stays is recovered by the next writer.
             let _ = self.layer.truncate(&self.log, &self.path, self.length);
@@ -166,7 +166,7 @@ impl LogEnd {
             spent.extend(group.spent);
         }
         self.length += length;
-        Ok(Landed {
+        Ok(DurableGroups {
             events,
             length,
             hasher: self.hasher.clone(),
@@ -189,16 +189,19 @@ impl LogEnd {
 /// that; after a refusal nothing more does.
 #[derive(Debug)]
 pub(super) struct Pipeline {
-    road: Road,
+    execution: Execution,
     /// In bytes.
     waiting: u64,
 }
 
 #[derive(Debug)]
-enum Road {
+enum Execution {
     Beside(Workers),
     /// The system has no threads to give: the caller's own does it.
-    Here(Box<(Signers, LogEnd)>, Option<Result<Landed, Refused>>),
+    Here(
+        Box<(Signers, LogEnd)>,
+        Option<Result<DurableGroups, Refused>>,
+    ),
 }
 
 /// One thread that signs, with more of its own, and one that writes.
@@ -206,7 +209,7 @@ enum Road {
 struct Workers {
     /// Taken when nothing more comes.
     groups: Option<Sender<Group>>,
-    landed: Receiver<Result<Landed, Refused>>,
+    durable: Receiver<Result<DurableGroups, Refused>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -215,7 +218,7 @@ impl Workers {
     fn start(signers: &Signers, end: &LogEnd) -> Option<Self> {
         let (groups, unsigned) = channel();
         let (signed, unwritten) = channel::<Signed>();
-        let (results, landed) = channel();
+        let (results, durable) = channel();
         let (signers, mut end) = (signers.clone(), end.clone());
         let write = move || {
             while let Ok(first) = unwritten.recv() {
@@ -239,7 +242,7 @@ impl Workers {
         let signing = thread::Builder::new().spawn(sign).ok()?;
         Some(Self {
             groups: Some(groups),
-            landed,
+            durable,
             threads: vec![signing, writing],
         })
     }
@@ -247,22 +250,25 @@ impl Workers {
 
 impl Pipeline {
     pub(super) fn to(signers: Signers, end: LogEnd) -> Self {
-        let road = match Workers::start(&signers, &end) {
-            Some(workers) => Road::Beside(workers),
-            None => Road::Here(Box::new((signers, end)), None),
+        let execution = match Workers::start(&signers, &end) {
+            Some(workers) => Execution::Beside(workers),
+            None => Execution::Here(Box::new((signers, end)), None),
         };
-        Self { road, waiting: 0 }
+        Self {
+            execution,
+            waiting: 0,
+        }
     }
 
     pub(super) fn push(&mut self, group: Group) {
         self.waiting += group.length;
-        match &mut self.road {
-            Road::Here(here, landed) => {
+        match &mut self.execution {
+            Execution::Here(here, durable) => {
                 let (signers, end) = &mut **here;
-                *landed = Some(end.put(vec![signers.sign(group)]));
+                *durable = Some(end.put(vec![signers.sign(group)]));
             }
             // Workers that have ended told why, which is still to be taken.
-            Road::Beside(workers) => {
+            Execution::Beside(workers) => {
                 let _ = workers.groups.as_ref().map(|groups| groups.send(group));
             }
         }
@@ -270,17 +276,17 @@ impl Pipeline {
 
     /// What has become of groups since the last call: one answer at a time, then none. Waits while more
     /// than `most` bytes are on their way.
-    pub(super) fn landed(&mut self, most: u64) -> Option<Result<Landed, Refused>> {
-        let result = match &mut self.road {
-            Road::Here(_, landed) => landed.take()?,
-            Road::Beside(workers) if self.waiting > most => {
-                let landed = workers.landed.recv();
-                landed.expect("signing and writing do not panic")
+    pub(super) fn durable(&mut self, most: u64) -> Option<Result<DurableGroups, Refused>> {
+        let result = match &mut self.execution {
+            Execution::Here(_, durable) => durable.take()?,
+            Execution::Beside(workers) if self.waiting > most => {
+                let durable = workers.durable.recv();
+                durable.expect("signing and writing do not panic")
             }
-            Road::Beside(workers) => workers.landed.try_recv().ok()?,
+            Execution::Beside(workers) => workers.durable.try_recv().ok()?,
         };
-        if let Ok(landed) = &result {
-            self.waiting -= landed.length;
+        if let Ok(durable) = &result {
+            self.waiting -= durable.length;
         }
         Some(result)
     }
