@@ -14,7 +14,7 @@ pub use backup::{BackupOptions, BackupReceipt};
 pub use restore::{RestoreOptions, RestoreReceipt, restore};
 
 use crate::error::{Context, VaultError};
-use crate::layer::fresh_name;
+use crate::file_layer::fresh_name;
 
 /// A directory that goes when it is dropped, beside the place where its content is to be.
 struct StagingDir(PathBuf);

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use provara_core::id::Digest;
 use rustix::fs::OFlags;
 
-use crate::layer::fresh_name;
+use crate::file_layer::fresh_name;
 
 /// Where the file of this `kind` for `vault` is kept below `directory`; none inside the vault, where
 /// it would be a phantom file.

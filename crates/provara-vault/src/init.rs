@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::clock;
 use crate::enclosing::outside_vaults;
 use crate::error::{Context, VaultError};
-use crate::layer::fresh_name;
+use crate::file_layer::fresh_name;
 
 /// The actor of the first events where none is named.
 pub const DEFAULT_ACTOR: &str = "sovereign_genesis";

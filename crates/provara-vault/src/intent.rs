@@ -21,7 +21,7 @@ use provara_core::json::{self, Value, object};
 use provara_core::layout;
 use provara_core::manifest::{RootSignature, safe_path};
 
-use crate::layer::is_fresh_name;
+use crate::file_layer::is_fresh_name;
 
 /// The `type` of an intent.
 const INTENT_TYPE: &str = "provara_intent_v2";

@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock;
 use crate::error::{Context, VaultError};
+use crate::file_layer::{FileLayer, Temporary, is_fresh_name, is_unsupported};
 use crate::files::{is_absence, read_text};
-use crate::layer::{FileLayer, Temporary, is_fresh_name, is_unsupported};
 use crate::vault::Vault;
 
 /// A seal that was renewed.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Context, VaultError};
+use crate::file_layer::{FileLayer, SystemFiles};
 use crate::files::is_absence;
-use crate::layer::{FileLayer, SystemFiles};
 use crate::user_dirs::default_state_directory;
 use provara_core::layout;
 

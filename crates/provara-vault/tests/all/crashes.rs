@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::common::crash::{Change, Disk, Files, Random, Recording, below, files_of, place};
 use crate::common::{Fixture, note, request};
 use provara_core::keys::{Keyfile, SigningKey};
-use provara_vault::layer::FileLayer;
+use provara_vault::file_layer::FileLayer;
 use provara_vault::{AppendRequest, BatchOptions, MergeOptions, MergeOrder, Vault, VerifyOptions};
 
 /// Copies a vault, and appends there.

@@ -17,7 +17,7 @@ use provara_core::keys::Keyfile;
 use sha2::{Digest as _, Sha256};
 
 use crate::append::AppendReceipt;
-use crate::layer::FileLayer;
+use crate::file_layer::FileLayer;
 use crate::parallel;
 
 /// How much of the log may be on its way, in bytes: what bounds the memory.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use provara_vault::Vault;
-use provara_vault::layer::{FileLayer, SystemFiles, Temporary};
+use provara_vault::file_layer::{FileLayer, SystemFiles, Temporary};
 
 const SECTOR: usize = 512;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use provara_vault::layer::{FileLayer, SystemFiles, Temporary};
+use provara_vault::file_layer::{FileLayer, SystemFiles, Temporary};
 
 pub const EINVAL: i32 = 22;
 pub const ENOSPC: i32 = 28;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use provara_vault::layer::TEMPORARY_PREFIX;
+use provara_vault::file_layer::TEMPORARY_PREFIX;
 
 use super::recording::Change;
 

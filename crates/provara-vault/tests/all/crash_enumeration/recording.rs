@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use provara_vault::layer::{FileLayer, SystemFiles, Temporary};
+use provara_vault::file_layer::{FileLayer, SystemFiles, Temporary};
 
 use crate::common::disk::EIO;
 
