@@ -28,6 +28,7 @@ mod judge;
 pub mod launch;
 pub mod output;
 pub mod protocol;
+mod raw;
 pub mod schema;
 pub mod set_option;
 mod space;

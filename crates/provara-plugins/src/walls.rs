@@ -24,7 +24,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::launch::Raw;
+use crate::raw::Raw;
 
 pub(crate) use secrets::holds_keys;
 

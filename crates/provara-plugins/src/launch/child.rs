@@ -14,8 +14,9 @@ use std::os::unix::net::UnixStream;
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::getppid;
 
-use super::{Plan, Raw, Report, Task};
+use super::{Plan, Report, Task};
 use crate::protocol::{self, FrameReader};
+use crate::raw::Raw;
 use crate::walls::{self, Confinement, ExecKey};
 
 /// The exit code of a launcher that could not become the interpreter. The core goes by the

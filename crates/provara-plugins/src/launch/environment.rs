@@ -4,8 +4,8 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::Raw;
 use crate::host::Layout;
+use crate::raw::Raw;
 
 /// The search path of the host. It starts no programs, but the standard library asks for one.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";

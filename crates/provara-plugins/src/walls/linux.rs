@@ -15,6 +15,7 @@ use rustix::thread::{
 };
 
 use super::{Confinement, ExecKey, Level, Rules, filter};
+use crate::raw::Raw;
 
 /// The newest Landlock that this crate knows rights of. The kernel's own may be older: then what
 /// it lacks is left out, and named where it matters.
@@ -93,7 +94,7 @@ fn landlock(rules: &Rules) -> Result<RestrictionStatus, String> {
     let write = make_bitflags!(AccessFs::{
         ReadFile | ReadDir | WriteFile | Truncate | RemoveDir | RemoveFile | MakeDir | MakeReg | Refer
     });
-    let paths = |list: &[crate::launch::Raw], access: BitFlags<AccessFs>| -> Vec<_> {
+    let paths = |list: &[Raw], access: BitFlags<AccessFs>| -> Vec<_> {
         list.iter()
             .map(|path| (path.as_path().to_path_buf(), access))
             .collect()
