@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use clap::Args;
 use provara_plugins::catalog::{Catalog, ProblemKind};
+use provara_plugins::environment::Layout;
 pub(crate) use provara_plugins::host::Purpose;
-use provara_plugins::host::{Host, HostOptions, Layout, LeftOut};
+use provara_plugins::host::{Host, HostOptions, LeftOut};
 use provara_plugins::interpreter;
 use provara_plugins::interrupt::Guard;
 use provara_plugins::walls::{Level, Sandbox};

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use provara_plugins::environment::Environment;
 use provara_plugins::interpreter;
-use provara_plugins::launch::Environment;
 
 use crate::config::VaultName;
 use crate::hub::Hub;

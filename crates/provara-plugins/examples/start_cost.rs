@@ -6,9 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use provara_plugins::environment::Environment;
 use provara_plugins::host::{Host, HostOptions, Purpose};
 use provara_plugins::interpreter::{self, Interpreter};
-use provara_plugins::launch::{Environment, maybe_become_launcher};
+use provara_plugins::launch::maybe_become_launcher;
 use provara_plugins::walls::Sandbox;
 
 fn start(interpreter: &Interpreter, sandbox: Sandbox) -> Duration {

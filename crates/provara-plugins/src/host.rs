@@ -23,7 +23,7 @@ pub(crate) use ending::has_ended;
 pub use error::{Ending, HostError, OutputFault, PluginFailure};
 pub use killer::Killer;
 pub use loading::LeftOut;
-pub use options::{HostOptions, Layout, Purpose};
+pub use options::{HostOptions, Purpose};
 
 use crate::catalog::PluginName;
 use crate::channel::Channel;

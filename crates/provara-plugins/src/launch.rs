@@ -13,7 +13,6 @@
 //! over the socket (`SCM_RIGHTS`) for the same reason.
 
 mod child;
-mod environment;
 pub(crate) mod orphans;
 
 use std::fs::File;
@@ -26,8 +25,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use serde::{Deserialize, Serialize};
-
-pub use environment::Environment;
 
 use orphans::Sweeper;
 

@@ -21,6 +21,7 @@
 pub mod builtin;
 pub mod catalog;
 mod channel;
+pub mod environment;
 pub mod host;
 pub mod interpreter;
 pub mod interrupt;
@@ -31,6 +32,7 @@ pub mod protocol;
 mod raw;
 pub mod schema;
 pub mod set_option;
+mod site;
 mod space;
 pub mod staging;
 pub mod stdio;

@@ -17,7 +17,6 @@ mod linux;
 mod mounts;
 pub(crate) mod paths;
 mod secrets;
-pub(crate) mod site;
 
 use std::fmt;
 use std::str::FromStr;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::LeftOut;
+use crate::environment::{Environment, Layout};
 use crate::interpreter::Interpreter;
-use crate::launch::Environment;
 use crate::output::{self, Sink};
 use crate::walls::Sandbox;
 
@@ -31,28 +31,6 @@ pub enum Purpose {
         /// The staging directory, the one place that the export may write.
         staging: PathBuf,
     },
-}
-
-/// Everything about a host that a reducer's result must not depend on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Layout {
-    /// As in every run.
-    #[default]
-    Usual,
-    /// Another hash seed, another memory allocator, and the log read in other pieces: a second run
-    /// that looks for results which depend on any of them.
-    Varied,
-}
-
-impl Layout {
-    /// How many bytes of the log the host reads at a time.
-    pub(crate) fn log_chunk(self) -> u64 {
-        match self {
-            Layout::Usual => 256 << 10,
-            // Prime, and shorter than most events: the pieces end within lines.
-            Layout::Varied => 487,
-        }
-    }
 }
 
 /// How to start a host.

@@ -23,11 +23,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::secrets::keyfiles;
-use super::{Limits, Rules, site};
+use super::{Limits, Rules};
+use crate::environment::Environment;
 use crate::host::Purpose;
 use crate::interpreter::Interpreter;
-use crate::launch::Environment;
 use crate::raw::Raw;
+use crate::site;
 use crate::text::inline;
 use closed::Closed;
 use grants::{Grants, Tree};

@@ -4,11 +4,32 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::host::Layout;
 use crate::raw::Raw;
 
 /// The search path of the host. It starts no programs, but the standard library asks for one.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Everything about a host that a reducer's result must not depend on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// As in every run.
+    #[default]
+    Usual,
+    /// Another hash seed, another memory allocator, and the log read in other pieces: a second run
+    /// that looks for results which depend on any of them.
+    Varied,
+}
+
+impl Layout {
+    /// How many bytes of the log the host reads at a time.
+    pub(crate) fn log_chunk(self) -> u64 {
+        match self {
+            Layout::Usual => 256 << 10,
+            // Prime, and shorter than most events: the pieces end within lines.
+            Layout::Varied => 487,
+        }
+    }
+}
 
 /// The variables of the user that reach the host. Everything else, whatever it is called, stays
 /// behind: a secret in the environment is none of a plugin's business.

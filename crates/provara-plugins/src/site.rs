@@ -49,7 +49,7 @@ fn package_directories(lib: &Path) -> Vec<PathBuf> {
 }
 
 /// The projects that are installed into a site directory without being there, by their real paths.
-pub(super) fn linked_projects(site: &Path, home: Option<&Path>) -> BTreeSet<PathBuf> {
+pub(crate) fn linked_projects(site: &Path, home: Option<&Path>) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(site).into_iter().flatten().flatten() {
         let (name, path) = (entry.file_name(), entry.path());
