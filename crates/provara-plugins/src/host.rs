@@ -3,7 +3,6 @@
 mod ending;
 mod error;
 mod exchange;
-mod killer;
 mod loading;
 mod options;
 mod schemas;
@@ -19,11 +18,9 @@ use provara_core::canonical;
 use provara_core::event_type::CustomType;
 use provara_core::json::{self, Value};
 
-pub(crate) use ending::has_ended;
-pub use error::{Ending, HostError, OutputFault, PluginFailure};
-pub use killer::Killer;
+pub use error::{HostError, OutputFault, PluginFailure};
 pub use loading::LeftOut;
-pub use options::{HostOptions, Purpose};
+pub use options::HostOptions;
 
 use crate::catalog::PluginName;
 use crate::channel::Channel;
@@ -31,7 +28,10 @@ use crate::judge::Judge;
 use crate::launch::orphans::Sweeper;
 pub use crate::output::NO_PLUGIN;
 use crate::output::Pumps;
+use crate::process::has_ended;
+pub use crate::process::{Ending, Killer};
 use crate::protocol::{Exported, FailureKind, Hello, Loading, Reduced, Validated};
+pub use crate::purpose::Purpose;
 use crate::text::{block, inline};
 use crate::violation::Role;
 use crate::walls::{Confinement, Withheld};

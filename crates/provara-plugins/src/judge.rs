@@ -23,10 +23,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::channel::{Channel, Stop};
-use crate::host::{Ending, Killer, has_ended};
 use crate::interrupt::Guard;
 use crate::launch::orphans::Sweeper;
 use crate::launch::{self, Launch, LaunchError, Task};
+use crate::process::{self, Ending, Killer, has_ended};
 use crate::protocol::{self, FrameReader, Violation};
 use crate::schema::{CompiledSchema, SchemaViolation, SchemaViolations};
 use crate::space;
@@ -222,7 +222,7 @@ impl Judge {
         let status = self.child.take().and_then(|child| {
             // From here on its number may be given to another process.
             self.killer.disarm(child.id());
-            launch::end(child)
+            process::end(child)
         });
         status.into()
     }

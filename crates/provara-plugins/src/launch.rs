@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use orphans::Sweeper;
 
+use crate::process;
 use crate::protocol;
 use crate::raw::Raw;
 use crate::walls::{Confinement, Walls};
@@ -181,7 +182,7 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
     match send_plan(&launched.socket, &plan, launch.log) {
         Ok(()) => Ok(launched),
         Err(error) => {
-            end(launched.child);
+            process::end(launched.child);
             Err(LaunchError::Silent(error))
         }
     }
@@ -196,24 +197,6 @@ pub(crate) fn read_report(frame: &[u8]) -> Result<(Confinement, Option<i32>), La
             crate::text::inline(&error).into_owned(),
         )),
         None => Ok((report.confinement, report.log_fd)),
-    }
-}
-
-/// Kills a process group and takes the leader's exit status.
-pub(crate) fn end(mut child: Child) -> Option<std::process::ExitStatus> {
-    kill_group(child.id());
-    child.wait().ok()
-}
-
-/// Sends SIGKILL to a process group. The caller makes sure that the leader was not waited for
-/// yet, so that the number still belongs to it.
-pub(crate) fn kill_group(leader: u32) {
-    let pid = i32::try_from(leader)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
-    if let Some(pid) = pid {
-        // The group may have ended by itself.
-        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
     }
 }
 

@@ -1,11 +1,11 @@
 //! Ending a host: when its work is done, for a reason, or because nobody wants it any more.
 
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use super::{Ending, Host, HostError};
+use super::{Host, HostError};
 use crate::channel::Stop;
-use crate::launch;
+use crate::process::{self, Ending, has_ended};
 use crate::walls::Level;
 
 /// How long a host may take to end after its last answer. What remains then is killed.
@@ -114,7 +114,7 @@ impl Host {
         }
         // From here on the leader's number may be given to another process.
         self.killer.disarm(child.id());
-        let status = launch::end(child);
+        let status = process::end(child);
         self.pumps.drain(DRAIN_LIMIT);
         status
     }
@@ -124,12 +124,4 @@ impl Drop for Host {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// Whether a process has ended, without waiting for it: its number stays its own.
-pub(crate) fn has_ended(child: &Child) -> bool {
-    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    pid.is_none_or(|pid| !matches!(waitid(WaitId::Pid(pid), options), Ok(None)))
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use provara_core::canonical::CanonicalError;
@@ -11,6 +10,7 @@ use provara_core::json;
 use super::LeftOut;
 use crate::launch::LaunchError;
 use crate::output::NO_PLUGIN;
+use crate::process::Ending;
 use crate::protocol::{FailureKind, Violation};
 use crate::violation::Violation as Attempt;
 use crate::walls::PathsError;
@@ -151,50 +151,4 @@ pub enum OutputFault {
     /// It has no canonical form.
     #[error(transparent)]
     NotCanonical(CanonicalError),
-}
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// With this exit code.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
-    /// The system does not tell.
-    Unknown,
-}
-
-impl std::fmt::Display for Ending {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Ending::Code(code) => write!(f, "exit code {code}"),
-            Ending::Signal(number) => {
-                let name = match number {
-                    4 => " (SIGILL)",
-                    6 => " (SIGABRT)",
-                    8 => " (SIGFPE)",
-                    9 => " (SIGKILL)",
-                    11 => " (SIGSEGV)",
-                    15 => " (SIGTERM)",
-                    24 => " (SIGXCPU: too much processor time)",
-                    25 => " (SIGXFSZ: a file grew too large)",
-                    31 => " (SIGSYS: a system call that is not allowed)",
-                    _ => "",
-                };
-                write!(f, "signal {number}{name}")
-            }
-            Ending::Unknown => f.write_str("how is unknown"),
-        }
-    }
-}
-
-impl From<Option<ExitStatus>> for Ending {
-    fn from(status: Option<ExitStatus>) -> Ending {
-        use std::os::unix::process::ExitStatusExt;
-        match status.map(|status| (status.code(), status.signal())) {
-            Some((Some(code), _)) => Ending::Code(code),
-            Some((None, Some(signal))) => Ending::Signal(signal),
-            _ => Ending::Unknown,
-        }
-    }
 }

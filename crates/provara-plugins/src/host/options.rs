@@ -1,6 +1,5 @@
-//! What a host is for, and how it is started.
+//! How a host is started.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,30 +7,8 @@ use super::LeftOut;
 use crate::environment::{Environment, Layout};
 use crate::interpreter::Interpreter;
 use crate::output::{self, Sink};
+use crate::purpose::Purpose;
 use crate::walls::Sandbox;
-
-/// What a host is started for; it decides what the host may see.
-#[derive(Debug)]
-pub enum Purpose {
-    /// Listing plugins.
-    Discover,
-    /// Asking an event type's `validate`.
-    Validate,
-    /// Running a reducer.
-    Reduce {
-        /// The log, open for reading only. The host inherits this descriptor.
-        log: File,
-        /// The length of the snapshot in bytes; what stands after it does not count.
-        len: u64,
-    },
-    /// Running an export.
-    Export {
-        /// The vault's directory.
-        vault: PathBuf,
-        /// The staging directory, the one place that the export may write.
-        staging: PathBuf,
-    },
-}
 
 /// How to start a host.
 pub struct HostOptions {

@@ -9,6 +9,7 @@ use crate::catalog::EventTypeInfo;
 use crate::channel::Stop;
 use crate::interrupt::Guard;
 use crate::judge::{Judge, Schema, StartError};
+use crate::process::Ending;
 use crate::protocol::Violation;
 use crate::schema::SchemaViolations;
 
@@ -88,7 +89,7 @@ impl Host {
         match stop {
             Stop::Closed => HostError::Schema {
                 plugin,
-                ending: judge.map_or(super::Ending::Unknown, Judge::ending),
+                ending: judge.map_or(Ending::Unknown, Judge::ending),
             },
             Stop::Deadline => HostError::TimedOut {
                 plugin,
