@@ -11,8 +11,8 @@ use std::str::FromStr;
 use provara_core::event_type::{CustomType, TypeNameError, reserved_name};
 use serde::Serialize;
 
-use crate::judge::Schema;
 use crate::protocol::{Discovered, WireKind, WirePlugin, WireSource};
+use crate::schema::Schema;
 use crate::text::{block, inline};
 
 /// The longest plugin name, in bytes.

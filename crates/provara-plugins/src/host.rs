@@ -5,6 +5,7 @@ mod error;
 mod exchange;
 mod loading;
 mod options;
+mod schema_worker;
 mod schemas;
 mod start;
 
@@ -21,10 +22,10 @@ use provara_core::json::{self, Value};
 pub use error::{HostError, OutputFault, PluginFailure};
 pub use loading::LeftOut;
 pub use options::HostOptions;
+use schema_worker::Judge;
 
 use crate::catalog::PluginName;
 use crate::channel::Channel;
-use crate::judge::Judge;
 use crate::launch::orphans::Sweeper;
 pub use crate::output::NO_PLUGIN;
 use crate::output::Pumps;

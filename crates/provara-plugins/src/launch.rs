@@ -75,7 +75,7 @@ pub(crate) enum Task {
         /// Its whole environment.
         environment: Vec<(Raw, Raw)>,
     },
-    /// The process that applies schemas: the launcher's own (see [`crate::judge`]).
+    /// The process that applies schemas: the launcher's own (see [`crate::schema::worker`]).
     Judge,
 }
 

@@ -25,7 +25,6 @@ pub mod environment;
 pub mod host;
 pub mod interpreter;
 pub mod interrupt;
-mod judge;
 pub mod launch;
 pub mod output;
 mod process;

@@ -1,17 +1,17 @@
-//! The schemas of event types, which a second process applies (see [`crate::judge`]).
+//! The schemas of event types, which a second process applies (see [`super::schema_worker`]).
 
 use std::time::{Duration, Instant};
 
 use provara_core::json::Value;
 
+use super::schema_worker::{Judge, StartError};
 use super::{Host, HostError};
 use crate::catalog::EventTypeInfo;
 use crate::channel::Stop;
 use crate::interrupt::Guard;
-use crate::judge::{Judge, Schema, StartError};
 use crate::process::Ending;
 use crate::protocol::Violation;
-use crate::schema::SchemaViolations;
+use crate::schema::{Schema, SchemaViolations};
 
 /// How long a plugin's schema may take to compile before the plugin is left out. An ordinary one
 /// takes less than a millisecond.

@@ -17,6 +17,7 @@ use rustix::process::getppid;
 use super::{Plan, Report, Task};
 use crate::protocol::{self, FrameReader};
 use crate::raw::Raw;
+use crate::schema::worker;
 use crate::walls::{self, Confinement, ExecKey};
 
 /// The exit code of a launcher that could not become the interpreter. The core goes by the
@@ -97,7 +98,7 @@ fn launch(socket: &mut UnixStream) -> io::Result<std::convert::Infallible> {
         },
     )?;
     let Some(executable) = executable else {
-        crate::judge::serve(socket);
+        worker::serve(socket);
     };
     fcntl_setfd(socket.as_fd(), FdFlags::empty())?;
     if let Some(log) = &log {
