@@ -12,11 +12,10 @@
 //!   allows; [`schema`] checks the data of custom events and explains what does not fit.
 //! * [`output`] copies what plugins print, [`text`] makes untrusted text safe for a terminal.
 //! * [`set_option`] types `--set KEY=VALUE`, [`staging`] makes outputs that appear whole or not at
-//!   all, [`builtin`] has the exports that need no plugin, [`interrupt`] ends it all in good order;
-//!   [`stdio`] tells whether there is anybody to be asked or told.
+//!   all, [`builtin`] has the exports that need no plugin, [`interrupt`] ends it all in good order.
 //!
 //! The only unsafe code is in the launcher (`launch/child.rs`), where two system calls have no
-//! safe form, and in [`stdio`], which has to look before the standard library does.
+//! safe form.
 
 pub mod builtin;
 pub mod catalog;
@@ -36,7 +35,6 @@ pub mod set_option;
 mod site;
 mod space;
 pub mod staging;
-pub mod stdio;
 pub mod text;
 pub mod violation;
 pub mod walls;

@@ -35,7 +35,7 @@ extern "C" fn look() {
 ///
 /// # Errors
 /// It was closed when the process began.
-pub fn stdin() -> io::Result<io::StdinLock<'static>> {
+pub(crate) fn stdin() -> io::Result<io::StdinLock<'static>> {
     match NO_INPUT.load(Ordering::Relaxed) {
         true => Err(Errno::BADF.into()),
         false => Ok(io::stdin().lock()),
@@ -46,7 +46,7 @@ pub fn stdin() -> io::Result<io::StdinLock<'static>> {
 ///
 /// # Errors
 /// It was closed when the process began.
-pub fn stdout() -> io::Result<io::StdoutLock<'static>> {
+pub(crate) fn stdout() -> io::Result<io::StdoutLock<'static>> {
     match NO_OUTPUT.load(Ordering::Relaxed) {
         true => Err(Errno::BADF.into()),
         false => Ok(io::stdout().lock()),
