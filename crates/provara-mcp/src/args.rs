@@ -5,7 +5,7 @@ use provara_core::number::es_number;
 use provara_plugins::schema::{CompiledSchema, SchemaViolations};
 use serde_json::{Map, Value};
 
-use crate::served::Refusal;
+use crate::refusal::Refusal;
 
 /// The integers that every JSON reader keeps.
 const SAFE: f64 = 9_007_199_254_740_992.0;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::served::Refusal;
+use crate::refusal::Refusal;
 
 /// How often somebody who waits hears that the work goes on.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -93,6 +93,14 @@ impl Handle {
             .cancelled
     }
 
+    /// Refuses to go on once nobody waits for the result; asked between stages.
+    pub(crate) fn check_cancelled(&self) -> Result<(), Refusal> {
+        match self.is_cancelled() {
+            true => Err(Stop::Cancelled.into()),
+            false => Ok(()),
+        }
+    }
+
     pub(crate) fn cancel(&self) {
         let mut kill = self.kill.lock().unwrap_or_else(PoisonError::into_inner);
         kill.cancelled = true;
@@ -123,6 +131,16 @@ pub(crate) enum Stop {
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<Stop> for Refusal {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Refused(refusal) => refusal,
+            // Nobody reads it.
+            Stop::Cancelled => Self::new("The call was cancelled.", "Call again."),
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::config::PluginSettings;
 use crate::job::Handle;
-use crate::served::Refusal;
+use crate::refusal::Refusal;
 use crate::words::{Trouble, Words};
 
 /// How long a host may have worked, in all, before the next call gets a fresh one. The launcher

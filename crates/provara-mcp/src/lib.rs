@@ -31,6 +31,7 @@
 //! | `sessions` | over HTTP: how many sessions, how long, and what each has in hand |
 //! | `install` | configurations of clients |
 
+mod answer;
 mod args;
 mod complete;
 mod config;
@@ -47,6 +48,7 @@ mod naming;
 mod patience;
 mod pipe;
 mod prompts;
+mod refusal;
 mod resources;
 mod served;
 mod session;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use provara_vault::VerifyOptions;
 use rmcp::model::{ErrorData, ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
 
+use crate::answer::{Answer, MAX_ANSWER};
 use crate::hub::Hub;
 use crate::job::Handle;
-use crate::served::{Refusal, Served};
-use crate::tools::{EVENTS, MAX_ANSWER, MAX_EVENTS, MAX_FINDINGS, read};
+use crate::refusal::Refusal;
+use crate::served::Served;
+use crate::tools::{EVENTS, MAX_EVENTS, MAX_FINDINGS, read};
 use crate::uri::{self, Place};
 
 const JSON: &str = "application/json";
@@ -164,7 +166,7 @@ pub(crate) fn read(hub: &Hub, uri: &str, job: &Handle) -> Result<ReadResourceRes
     Ok(ReadResourceResult::new(vec![contents]))
 }
 
-fn finished(answer: crate::tools::Answer) -> Result<String, Refusal> {
+fn finished(answer: Answer) -> Result<String, Refusal> {
     answer.finish().map(|(text, _)| text)
 }
 

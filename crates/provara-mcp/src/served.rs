@@ -14,6 +14,7 @@ use provara_vault::{Vault, VaultError, VerifiedLog, VerifyOptions};
 
 use crate::config::VaultName;
 use crate::job::Handle;
+use crate::refusal::Refusal;
 use crate::words::{Trouble, Words};
 
 /// A file that changed less than this before a verification began may change again within the same
@@ -22,19 +23,6 @@ const SETTLED: Duration = Duration::from_millis(100);
 
 /// The most files of a vault whose state is remembered; a larger vault is verified at every call.
 const MAX_FILES: usize = 4096;
-
-/// A refusal in words, ready for the client.
-#[derive(Debug, Clone)]
-pub(crate) struct Refusal(pub(crate) String);
-
-impl Refusal {
-    /// A refusal of our own, in the form of every other.
-    pub(crate) fn new(headline: &str, fix: &str) -> Self {
-        let headline = provara_plugins::text::inline(headline);
-        let fix = provara_plugins::text::inline(fix);
-        Self(format!("ERROR: {headline}\nFix: {fix}"))
-    }
-}
 
 /// What tells that a file has changed: inode, length and times.
 pub(crate) type Mark = [i64; 6];

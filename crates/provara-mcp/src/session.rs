@@ -22,8 +22,10 @@ use rmcp::model::{
 use rmcp::service::{NotificationContext, Peer, RequestContext, RoleServer, SubscriptionContext};
 use serde::de::DeserializeOwned;
 
+use crate::answer::Answer;
 use crate::hub::Hub;
 use crate::job::{self, Stop};
+use crate::refusal::Refusal;
 use crate::tools::{self, Call};
 use crate::{complete, prompts, resources};
 
@@ -175,7 +177,7 @@ impl Session {
                 Ok(result)
             }
             Err(stop) => {
-                let refusal = tools::refusal(stop);
+                let refusal = Refusal::from(stop);
                 self.client.log(Level::Notice, &refusal.0);
                 Ok(CallToolResult::error(vec![ContentBlock::text(refusal.0)]))
             }
@@ -188,7 +190,7 @@ impl Session {
         context: &RequestContext<RoleServer>,
         cancelled: &tokio_util::sync::CancellationToken,
         stages: f64,
-    ) -> Result<tools::Answer, Stop> {
+    ) -> Result<Answer, Stop> {
         // Appends to a vault take turns here, not on the vault's lock.
         let turn = match call.writes() {
             true => {
@@ -410,7 +412,7 @@ impl ServerHandler for Session {
         let read = move |job: &job::Handle| Ok(resources::read(&hub, &uri, job));
         let outcome = job::run(&self.hub.computing, &context.ct, |_, _| async {}, read).await;
         let result =
-            outcome.map_err(|stop| ErrorData::internal_error(tools::refusal(stop).0, None))?;
+            outcome.map_err(|stop| ErrorData::internal_error(Refusal::from(stop).0, None))?;
         result.map(ReadResourceResponse::Complete)
     }
 
@@ -505,6 +507,6 @@ impl ServerHandler for Session {
         let hub = Arc::clone(&self.hub);
         let find = move |job: &job::Handle| Ok(complete::complete(&hub, &request, job));
         let outcome = job::run(&self.hub.computing, &context.ct, |_, _| async {}, find).await;
-        outcome.map_err(|stop| ErrorData::internal_error(tools::refusal(stop).0, None))
+        outcome.map_err(|stop| ErrorData::internal_error(Refusal::from(stop).0, None))
     }
 }

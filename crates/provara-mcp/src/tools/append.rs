@@ -11,10 +11,12 @@ use provara_vault::{AppendRequest, InitOptions, Vault};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Answer, Call, going};
+use super::Call;
+use crate::answer::Answer;
 use crate::args;
 use crate::job::Handle;
-use crate::served::{Refusal, Served};
+use crate::refusal::Refusal;
+use crate::served::Served;
 use crate::words::Trouble;
 
 /// `append_event`.
@@ -114,7 +116,7 @@ fn accepted(
 ) -> Result<(), Refusal> {
     call.hub.validate(plugin, data, job)?;
     // A call that was cancelled while the plugin thought leaves no event.
-    going(job)
+    job.check_cancelled()
 }
 
 fn canonical(call: &Call, data: &Json<'static>) -> Result<(), Refusal> {

@@ -5,11 +5,13 @@ use provara_core::{canonical, json::Value};
 use provara_plugins::host::Purpose;
 use provara_vault::{SourceLog, Vault};
 
-use super::{Answer, Call, MAX_ANSWER, going};
+use super::Call;
+use crate::answer::{Answer, MAX_ANSWER};
 use crate::args;
 use crate::job::Handle;
 use crate::keeper;
-use crate::served::{Refusal, Served};
+use crate::refusal::Refusal;
+use crate::served::Served;
 use crate::words::Trouble;
 
 /// The maps of a belief state.
@@ -22,7 +24,7 @@ pub(super) fn beliefs(call: &Call, job: &Handle) -> Result<Answer, Refusal> {
     job.stage("verifying");
     let vault = served.open(words, job)?;
     let log = served.verified(&vault, words)?;
-    going(job)?;
+    job.check_cancelled()?;
     job.stage("replaying");
     let state = log
         .beliefs_watched(&|done, total| job.went(done, total))
@@ -71,7 +73,7 @@ pub(super) fn reduce(call: &Call, name: &str, job: &Handle) -> Result<Answer, Re
     job.stage("verifying");
     let vault = served.open(words, job)?;
     let log = served.verified(&vault, words)?;
-    going(job)?;
+    job.check_cancelled()?;
     job.stage("reducing");
     let (result, by) = match call.installed.catalog.reducer(name) {
         Some(info) => {

@@ -10,11 +10,12 @@ use provara_plugins::host::Purpose;
 use provara_plugins::staging::{self, Staging};
 use provara_vault::Vault;
 
-use super::{Answer, Call, going};
+use super::Call;
+use crate::answer::Answer;
 use crate::args;
 use crate::job::Handle;
 use crate::keeper;
-use crate::served::Refusal;
+use crate::refusal::Refusal;
 use crate::words::Trouble;
 
 /// `export_vault` and the tools of installed exports.
@@ -45,7 +46,7 @@ pub(super) fn export(call: &Call, format: &str, job: &Handle) -> Result<Answer, 
     job.stage("verifying");
     let vault = served.open(words, job)?;
     let log = served.verified(&vault, words)?;
-    going(job)?;
+    job.check_cancelled()?;
     job.stage("exporting");
     let output = Staging::prepare(&target, overwrite, &forbidden).map_err(staged)?;
     let by = match call.installed.catalog.export(format) {
@@ -65,7 +66,7 @@ pub(super) fn export(call: &Call, format: &str, job: &Handle) -> Result<Answer, 
             "built-in".to_owned()
         }
     };
-    going(job)?;
+    job.check_cancelled()?;
     job.stage("writing");
     let bytes = size(output.output());
     let is_directory = output.output().is_dir();

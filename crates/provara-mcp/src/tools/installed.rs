@@ -8,10 +8,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::builtin::{NAMES, export_properties, exported, receipt, reduced, writes_outside};
-use super::{Action, Answer, Call, Choice, Tool, appends, described, reads};
+use super::{Action, Call, Choice, Tool, appends, described, reads};
+use crate::answer::Answer;
 use crate::config::Config;
 use crate::naming::{APPEND, EXPORT, PREFIXES, REDUCE, tool_names};
-use crate::served::Refusal;
+use crate::refusal::Refusal;
 
 /// The most characters of a text in a plugin's schema.
 const MAX_DESCRIPTION: usize = 1000;

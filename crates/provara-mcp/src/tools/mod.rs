@@ -1,6 +1,5 @@
 //! The tools: what a client can call.
 
-mod answer;
 mod append;
 mod builtin;
 mod derive;
@@ -14,16 +13,17 @@ use provara_plugins::schema::CompiledSchema;
 use rmcp::model::{JsonObject, Tool as Described, ToolAnnotations};
 use serde_json::Value;
 
-pub(crate) use answer::{Answer, MAX_ANSWER};
 pub(crate) use builtin::{EVENTS, MAX_EVENTS, MAX_FINDINGS};
 pub(crate) use installed::may_fit_plugins;
 
+use crate::answer::Answer;
 use crate::args::{self, Arguments};
 use crate::config::Config;
 use crate::hub::Hub;
-use crate::job::{Handle, Stop};
+use crate::job::Handle;
 use crate::keeper::Installed;
-use crate::served::{Refusal, Served};
+use crate::refusal::Refusal;
+use crate::served::Served;
 
 /// What a tool does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -312,22 +312,5 @@ impl Call {
             Action::ListPlugins => installed::list(self),
             Action::InitVault => append::init(self),
         }
-    }
-}
-
-/// Whether the client still waits; asked between stages.
-pub(crate) fn going(job: &Handle) -> Result<(), Refusal> {
-    if job.is_cancelled() {
-        // Nobody reads it.
-        return Err(Refusal::new("The call was cancelled.", "Call again."));
-    }
-    Ok(())
-}
-
-/// A stop as the text that the client reads.
-pub(crate) fn refusal(stop: Stop) -> Refusal {
-    match stop {
-        Stop::Refused(refusal) => refusal,
-        Stop::Cancelled => Refusal::new("The call was cancelled.", "Call again."),
     }
 }

@@ -9,12 +9,14 @@ use provara_core::time::Timestamp;
 use provara_vault::{SourceLog, VerifyOptions};
 use serde::Serialize;
 
+use super::Call;
 use super::builtin::{EVENTS, FINDINGS};
-use super::{Answer, Call, MAX_ANSWER};
+use crate::answer::{Answer, MAX_ANSWER};
 use crate::args::{self, Arguments};
 use crate::hub::Hub;
 use crate::job::Handle;
-use crate::served::{Refusal, Served};
+use crate::refusal::Refusal;
+use crate::served::Served;
 
 /// How many actors and types a status names.
 const MAX_NAMES: usize = 100;

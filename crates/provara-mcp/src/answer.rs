@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::served::Refusal;
+use crate::refusal::Refusal;
 
 /// The most bytes that an answer may have.
 pub(crate) const MAX_ANSWER: usize = 1 << 20;
