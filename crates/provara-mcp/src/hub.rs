@@ -2,35 +2,28 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use provara_core::json::Value;
 use provara_plugins::catalog::EventTypeInfo;
 use provara_plugins::host::Verdict;
-use rmcp::service::SubscriptionSink;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::clients::Clients;
 use crate::config::Config;
 use crate::job::Handle;
 use crate::keeper::{Installed, Keeper, Protected};
+use crate::marks::Marks;
 use crate::refusal::Refusal;
 use crate::served::Served;
-use crate::session::{Client, Level};
 use crate::tools::{Toolbox, may_fit_plugins};
-use crate::watch as watching;
 use crate::words::{Trouble, Words};
 
 /// How many blocking jobs run at a time that may wait for a plugin or for the disk. More wait for their
 /// turn.
 const WAITING_JOBS: usize = 16;
-
-/// The most subscriptions that are requests of their own.
-const MAX_LISTENERS: usize = 256;
-
-/// How long one client may take to accept a notification that goes to all.
-const NOTIFY_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a list of tools waits for the first discovery.
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(30);
@@ -49,7 +42,7 @@ pub(crate) struct Hub {
     /// Told when this process has appended.
     pub(crate) appended: Notify,
     /// The logs that somebody wants to hear of.
-    pub(crate) marks: watching::Marks,
+    pub(crate) marks: Marks,
     vaults: Arc<RwLock<Vec<Arc<Served>>>>,
     /// One vault is made at a time: no two may differ by letter case alone.
     pub(crate) making: Mutex<()>,
@@ -62,8 +55,7 @@ pub(crate) struct Hub {
     announced: Mutex<Option<Arc<Toolbox>>>,
     /// The patterns of tools that the operator was told of.
     told_idle: Mutex<BTreeSet<String>>,
-    clients: Mutex<Vec<Weak<Client>>>,
-    listeners: Mutex<Vec<SubscriptionSink>>,
+    pub(crate) clients: Clients,
 }
 
 impl Hub {
@@ -93,21 +85,18 @@ impl Hub {
             waiting: Arc::new(Semaphore::new(WAITING_JOBS)),
             stopping: CancellationToken::new(),
             appended: Notify::new(),
-            marks: watching::Marks::default(),
+            marks: Marks::default(),
             vaults,
             making: Mutex::default(),
             keeper,
             discovery: std::sync::Once::new(),
             installed,
             told_idle: Mutex::default(),
-            clients: Mutex::default(),
-            listeners: Mutex::default(),
+            clients: Clients::default(),
             config,
         });
         hub.tools_changed();
         hub.warn_of_idle_patterns();
-        tokio::spawn(watching::plugins(Arc::clone(&hub)));
-        tokio::spawn(watching::logs(Arc::clone(&hub)));
         hub
     }
 
@@ -262,142 +251,10 @@ impl Hub {
         }
     }
 
-    /// Remembers a client, so that it hears of changes.
-    pub(crate) fn welcome(&self, client: &Arc<Client>) {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.retain(|known| known.strong_count() > 0);
-        clients.push(Arc::downgrade(client));
-    }
-
-    pub(crate) fn clients(&self) -> Vec<Arc<Client>> {
-        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.iter().filter_map(Weak::upgrade).collect()
-    }
-
-    /// Remembers a subscription until its request ends, if there are not too many.
-    pub(crate) fn add_listener(&self, sink: SubscriptionSink) -> bool {
-        let mut listeners = self
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let room = listeners.len() < MAX_LISTENERS;
-        if room {
-            listeners.push(sink);
-        }
-        room
-    }
-
-    /// Forgets a subscription. Its sink is told apart by the request and by what it accepts.
-    pub(crate) fn remove_listener(&self, gone: &SubscriptionSink) {
-        let mut listeners = self
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let same = |sink: &SubscriptionSink| {
-            sink.id() == gone.id() && std::ptr::eq(sink.accepted(), gone.accepted())
-        };
-        listeners.retain(|sink| !same(sink));
-    }
-
-    pub(crate) fn listeners(&self) -> Vec<SubscriptionSink> {
-        self.listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Tells every client that the tools, or the resources too, are not what they were.
-    pub(crate) fn lists_changed(&self, resources: bool) {
-        for client in self.clients() {
-            tokio::spawn(async move {
-                let Some(peer) = client.peer() else { return };
-                let told = async {
-                    // A client that is gone needs no notice.
-                    let _ = peer.notify_tool_list_changed().await;
-                    if resources {
-                        let _ = peer.notify_resource_list_changed().await;
-                    }
-                };
-                let _ = tokio::time::timeout(NOTIFY_LIMIT, told).await;
-            });
-        }
-        for sink in self.listeners() {
-            tokio::spawn(async move {
-                let told = async {
-                    let _ = sink.notify_tool_list_changed().await;
-                    if resources {
-                        let _ = sink.notify_resource_list_changed().await;
-                    }
-                };
-                let _ = tokio::time::timeout(NOTIFY_LIMIT, told).await;
-            });
-        }
-    }
-
-    /// Tells those who subscribed that what is derived from this vault's log is not what it was.
-    pub(crate) fn log_changed(&self, vault: &Served) {
-        let prefix = format!("provara://{}/", vault.name);
-        // An event never changes once it is there.
-        let moved =
-            |uri: &&String| uri.starts_with(&prefix) && !uri[prefix.len()..].starts_with("events/");
-        for client in self.clients() {
-            let uris: Vec<_> = client
-                .subscriptions()
-                .iter()
-                .filter(moved)
-                .cloned()
-                .collect();
-            let Some(peer) = client.peer().filter(|_| !uris.is_empty()) else {
-                continue;
-            };
-            tokio::spawn(async move {
-                let told = async {
-                    for uri in uris {
-                        let update = rmcp::model::ResourceUpdatedNotificationParam::new(uri);
-                        let _ = peer.notify_resource_updated(update).await;
-                    }
-                };
-                let _ = tokio::time::timeout(NOTIFY_LIMIT, told).await;
-            });
-        }
-        for sink in self.listeners() {
-            let wanted = sink
-                .accepted()
-                .resource_subscriptions
-                .clone()
-                .unwrap_or_default();
-            let uris: Vec<_> = wanted.into_iter().filter(|uri| moved(&uri)).collect();
-            tokio::spawn(async move {
-                let told = async {
-                    for uri in uris {
-                        let _ = sink.notify_resource_updated(uri).await;
-                    }
-                };
-                let _ = tokio::time::timeout(NOTIFY_LIMIT, told).await;
-            });
-        }
-    }
-
     /// From now on, a change of this vault's log is noticed.
     pub(crate) fn watch(&self, vault: Option<&Served>) {
         if let Some(vault) = vault {
             self.marks.begin(vault);
-        }
-    }
-
-    /// Whether anybody wants to hear of changes of resources.
-    pub(crate) fn has_subscribers(&self) -> bool {
-        let listens = |sink: &SubscriptionSink| sink.accepted().resource_subscriptions.is_some();
-        self.clients()
-            .iter()
-            .any(|client| !client.subscriptions().is_empty())
-            || self.listeners().iter().any(listens)
-    }
-
-    /// Tells every client whose level allows it what happened.
-    pub(crate) fn log(&self, level: Level, text: &str) {
-        for client in self.clients() {
-            client.log(level, text);
         }
     }
 }

@@ -33,6 +33,7 @@
 
 mod answer;
 mod args;
+mod clients;
 mod complete;
 mod config;
 #[cfg(feature = "conformance-fixtures")]
@@ -43,11 +44,13 @@ pub mod install;
 mod job;
 mod keeper;
 mod lines;
+mod marks;
 mod message;
 mod naming;
 mod patience;
 mod pipe;
 mod prompts;
+mod read;
 mod refusal;
 mod resources;
 mod served;
@@ -60,6 +63,7 @@ mod words;
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use config::{
@@ -124,6 +128,8 @@ pub fn serve(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
 async fn run(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
     let transport = config.transport.clone();
     let hub = Hub::start(config, words.into());
+    tokio::spawn(watch::plugins(Arc::clone(&hub)));
+    tokio::spawn(watch::logs(Arc::clone(&hub)));
     let result = match transport {
         Transport::Stdio => stdio(&hub).await,
         Transport::Http(http) => http::serve(&hub, &http).await,
@@ -132,7 +138,7 @@ async fn run(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
     result
 }
 
-async fn stdio(hub: &std::sync::Arc<Hub>) -> Result<(), ServeError> {
+async fn stdio(hub: &Arc<Hub>) -> Result<(), ServeError> {
     let (read, write) = rmcp::transport::stdio();
     let descriptor = io::stdin().as_fd().try_clone_to_owned().ok();
     let pipe = Pipe::new(read, write, descriptor);

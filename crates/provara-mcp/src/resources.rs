@@ -8,9 +8,9 @@ use rmcp::model::{ErrorData, ReadResourceResult, Resource, ResourceContents, Res
 use crate::answer::{Answer, MAX_ANSWER};
 use crate::hub::Hub;
 use crate::job::Handle;
+use crate::read::{self, EVENTS, MAX_EVENTS, MAX_FINDINGS};
 use crate::refusal::Refusal;
 use crate::served::Served;
-use crate::tools::{EVENTS, MAX_EVENTS, MAX_FINDINGS, read};
 use crate::uri::{self, Place};
 
 const JSON: &str = "application/json";

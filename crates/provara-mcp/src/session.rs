@@ -4,112 +4,34 @@
 // revisions before it need these.
 #![allow(deprecated)]
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use rmcp::ServerHandler;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
     ContentBlock, CustomRequest, CustomResult, ErrorCode, ErrorData, GetPromptRequestParams,
     GetPromptResponse, Implementation, InitializeRequestParams, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel,
-    LoggingMessageNotificationParam, PaginatedRequestParams, ProgressNotificationParam,
-    ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
-    SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, UnsubscribeRequestParams,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ProgressNotificationParam, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
+    ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
+    UnsubscribeRequestParams,
 };
-use rmcp::service::{NotificationContext, Peer, RequestContext, RoleServer, SubscriptionContext};
+use rmcp::service::{NotificationContext, RequestContext, RoleServer, SubscriptionContext};
 use serde::de::DeserializeOwned;
 
 use crate::answer::Answer;
+use crate::clients::{Client, Level, PROGRESS_LIMIT};
 use crate::hub::Hub;
 use crate::job::{self, Stop};
 use crate::refusal::Refusal;
 use crate::tools::{self, Call};
-use crate::{complete, prompts, resources};
+use crate::{complete, prompts, read, resources};
 
 /// The most subscriptions of one client.
 const MAX_SUBSCRIPTIONS: usize = 256;
 
 /// The entries of one page of a list.
 const PAGE: usize = 100;
-
-/// How long a client may take to accept a notice of progress; one that is late misses it.
-const PROGRESS_LIMIT: Duration = Duration::from_secs(2);
-
-/// How much a message weighs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Level {
-    Info,
-    Notice,
-    Warning,
-}
-
-impl From<Level> for LoggingLevel {
-    fn from(level: Level) -> Self {
-        match level {
-            Level::Info => Self::Info,
-            Level::Notice => Self::Notice,
-            Level::Warning => Self::Warning,
-        }
-    }
-}
-
-/// What is known of a client, and how to reach it.
-#[derive(Default)]
-pub(crate) struct Client {
-    peer: OnceLock<Peer<RoleServer>>,
-    /// The least level that is logged, as a number; 0, before a client asks, is nothing.
-    level: AtomicU8,
-    subscriptions: Mutex<BTreeSet<String>>,
-}
-
-impl Client {
-    pub(crate) fn peer(&self) -> Option<Peer<RoleServer>> {
-        self.peer
-            .get()
-            .filter(|peer| !peer.is_transport_closed())
-            .cloned()
-    }
-
-    pub(crate) fn subscriptions(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.subscriptions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends a message, if the client has asked for such.
-    pub(crate) fn log(&self, level: Level, text: &str) {
-        let level = LoggingLevel::from(level);
-        let least = self.level.load(Ordering::Relaxed);
-        if least == 0 || weight(level) < least {
-            return;
-        }
-        let Some(peer) = self.peer() else { return };
-        let message =
-            LoggingMessageNotificationParam::new(level, text.into()).with_logger("provara");
-        tokio::spawn(async move {
-            // A client that does not listen misses it.
-            let sent = peer.notify_logging_message(message);
-            let _ = tokio::time::timeout(PROGRESS_LIMIT, sent).await;
-        });
-    }
-}
-
-/// A level as a number that grows with its weight.
-fn weight(level: LoggingLevel) -> u8 {
-    match level {
-        LoggingLevel::Debug => 1,
-        LoggingLevel::Info => 2,
-        LoggingLevel::Notice => 3,
-        LoggingLevel::Warning => 4,
-        LoggingLevel::Error => 5,
-        LoggingLevel::Critical => 6,
-        LoggingLevel::Alert => 7,
-        LoggingLevel::Emergency => 8,
-    }
-}
 
 /// The protocol's side of one client.
 pub(crate) struct Session {
@@ -269,7 +191,7 @@ fn paged<T: Clone>(
 ) -> Result<(Vec<T>, Option<String>), ErrorData> {
     let from = match request.and_then(|request| request.cursor.as_deref()) {
         None => 0,
-        Some(cursor) => tools::read::position(cursor)
+        Some(cursor) => read::position(cursor)
             .filter(|at| *at <= all.len())
             .ok_or_else(|| ErrorData::invalid_params("Invalid cursor", None))?,
     };
@@ -302,8 +224,8 @@ impl ServerHandler for Session {
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
         // A second notice of the same session changes nothing: who were welcomed twice would hear of
         // everything twice.
-        if self.client.peer.set(context.peer).is_ok() {
-            self.hub.welcome(&self.client);
+        if self.client.connect(context.peer) {
+            self.hub.clients.welcome(&self.client);
         }
         self.hub.begin_discovery();
     }
@@ -313,9 +235,7 @@ impl ServerHandler for Session {
         request: SetLevelRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        self.client
-            .level
-            .store(weight(request.level), Ordering::Relaxed);
+        self.client.set_level(request.level);
         Ok(())
     }
 
@@ -459,7 +379,7 @@ impl ServerHandler for Session {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        if !self.hub.add_listener(context.sink().clone()) {
+        if !self.hub.clients.add_listener(context.sink().clone()) {
             let text = "Too many subscriptions are open";
             return Err(ErrorData::invalid_request(text, None));
         }
@@ -468,7 +388,7 @@ impl ServerHandler for Session {
             () = context.cancelled() => {}
             () = stopping.cancelled() => {}
         }
-        self.hub.remove_listener(context.sink());
+        self.hub.clients.remove_listener(context.sink());
         Ok(())
     }
 

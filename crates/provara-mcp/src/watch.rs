@@ -1,18 +1,15 @@
 //! What changes behind the server's back: packages, and logs that other processes append to.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use provara_plugins::environment::Environment;
 use provara_plugins::interpreter;
 
-use crate::config::VaultName;
+use crate::clients::Level;
 use crate::hub::Hub;
 use crate::keeper::Installed;
-use crate::served::{Mark, Served};
-use crate::session::Level;
 
 /// How often the directories of packages are looked at: a handful of `stat` calls.
 const PACKAGES: Duration = Duration::from_secs(1);
@@ -80,40 +77,16 @@ pub(crate) async fn plugins(hub: Arc<Hub>) {
 /// Takes over what was discovered.
 fn take(hub: &Hub, found: &Installed) {
     for problem in &found.catalog.problems {
-        hub.log(Level::Warning, &problem.text);
+        hub.clients.log(Level::Warning, &problem.text);
     }
     if let Some(failure) = &found.failure {
-        hub.log(Level::Warning, &failure.0);
+        hub.clients.log(Level::Warning, &failure.0);
     }
     hub.warn_of_idle_patterns();
     if hub.tools_changed() {
-        hub.log(Level::Info, "The installed plugins have changed.");
-        hub.lists_changed(false);
-    }
-}
-
-/// The logs that somebody wants to hear of, as they were when they were last looked at.
-#[derive(Default)]
-pub(crate) struct Marks(Mutex<BTreeMap<VaultName, Option<Mark>>>);
-
-impl Marks {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<VaultName, Option<Mark>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Looks at a log now, so that a change from now on is noticed.
-    pub(crate) fn begin(&self, vault: &Served) {
-        let mut marks = self.lock();
-        marks
-            .entry(vault.name.clone())
-            .or_insert_with(|| vault.log_mark());
-    }
-
-    /// Whether a log has changed since it was last looked at.
-    fn changed(&self, vault: &Served) -> bool {
-        let now = vault.log_mark();
-        let before = self.lock().insert(vault.name.clone(), now);
-        before.is_some_and(|before| before != now)
+        hub.clients
+            .log(Level::Info, "The installed plugins have changed.");
+        hub.clients.lists_changed(false);
     }
 }
 
@@ -126,21 +99,18 @@ pub(crate) async fn logs(hub: Arc<Hub>) {
             () = hub.appended.notified() => {}
             () = tokio::time::sleep(LOGS) => {}
         }
-        if hub.has_subscribers() {
+        if hub.clients.has_subscribers() {
             unwanted = 0;
             for vault in hub.vaults() {
                 if hub.marks.changed(&vault) {
-                    hub.log_changed(&vault);
+                    hub.clients.log_changed(&vault.name);
                 }
             }
         } else {
             unwanted += 1;
             // The first time it may be that somebody subscribes just now.
             if unwanted == 2 {
-                let mut marks = hub.marks.lock();
-                if !hub.has_subscribers() {
-                    marks.clear();
-                }
+                hub.marks.clear_unless(|| hub.clients.has_subscribers());
             }
         }
     }

@@ -263,7 +263,7 @@ pub(super) fn init(call: &Call) -> Result<Answer, Refusal> {
     }
     hub.add_vault(Arc::clone(&served));
     call.hub.tools_changed();
-    call.hub.lists_changed(true);
+    call.hub.clients.lists_changed(true);
     Ok(Answer::new()
         .with("vault", served.name.as_str())
         .with("uid", &made.uid)

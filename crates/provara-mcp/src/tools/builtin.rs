@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Action, Choice, Tool, appends, described, object, reads};
 use crate::config::Config;
+use crate::read::{EVENTS, MAX_EVENTS, MAX_FINDINGS};
 
 /// The names of all of them: no plugin's tool may take one.
 pub(crate) const NAMES: [&str; 10] = [
@@ -21,17 +22,8 @@ pub(crate) const NAMES: [&str; 10] = [
     "init_vault",
 ];
 
-/// The events of one page where a call does not say.
-pub(crate) const EVENTS: usize = 50;
-
 /// The findings of one page where a call does not say.
 pub(super) const FINDINGS: usize = 50;
-
-/// The most events of one page.
-pub(crate) const MAX_EVENTS: usize = 200;
-
-/// The most findings of one page.
-pub(crate) const MAX_FINDINGS: usize = 500;
 
 /// The schema of a receipt.
 pub(super) fn receipt() -> Value {

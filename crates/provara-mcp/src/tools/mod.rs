@@ -5,7 +5,7 @@ mod builtin;
 mod derive;
 mod export;
 mod installed;
-pub(crate) mod read;
+mod reading;
 
 use std::sync::Arc;
 
@@ -13,7 +13,6 @@ use provara_plugins::schema::CompiledSchema;
 use rmcp::model::{JsonObject, Tool as Described, ToolAnnotations};
 use serde_json::Value;
 
-pub(crate) use builtin::{EVENTS, MAX_EVENTS, MAX_FINDINGS};
 pub(crate) use installed::may_fit_plugins;
 
 use crate::answer::Answer;
@@ -294,10 +293,10 @@ impl Call {
         match &self.tool.action {
             Action::AppendEvent => append::any(self, job),
             Action::Append(name) => append::typed(self, name, self.tool.wrapped, job),
-            Action::VerifyVault => read::verify(self, job),
-            Action::QueryEvents => read::query_events(self, job),
-            Action::GetEvent => read::get_event(self, job),
-            Action::GetVaultStatus => read::status(self, job),
+            Action::VerifyVault => reading::verify(self, job),
+            Action::QueryEvents => reading::query_events(self, job),
+            Action::GetEvent => reading::get_event(self, job),
+            Action::GetVaultStatus => reading::status(self, job),
             Action::ReplayBeliefs => derive::beliefs(self, job),
             Action::ReduceVault => {
                 let name = args::text(&self.arguments, "reducer").unwrap_or("summary");

@@ -9,8 +9,6 @@ use provara_core::time::Timestamp;
 use provara_vault::{SourceLog, VerifyOptions};
 use serde::Serialize;
 
-use super::Call;
-use super::builtin::{EVENTS, FINDINGS};
 use crate::answer::{Answer, MAX_ANSWER};
 use crate::args::{self, Arguments};
 use crate::hub::Hub;
@@ -18,22 +16,17 @@ use crate::job::Handle;
 use crate::refusal::Refusal;
 use crate::served::Served;
 
+/// The events of one page where a call does not say.
+pub(crate) const EVENTS: usize = 50;
+
+/// The most events of one page.
+pub(crate) const MAX_EVENTS: usize = 200;
+
+/// The most findings of one page.
+pub(crate) const MAX_FINDINGS: usize = 500;
+
 /// How many actors and types a status names.
 const MAX_NAMES: usize = 100;
-
-/// `verify_vault`.
-pub(super) fn verify(call: &Call, job: &Handle) -> Result<Answer, Refusal> {
-    let served = call.vault()?;
-    let options = VerifyOptions {
-        strict: args::flag(&call.arguments, "strict"),
-        no_cache: args::flag(&call.arguments, "no_cache"),
-        ..VerifyOptions::default()
-    };
-    let limit = args::count(&call.arguments, "limit", FINDINGS);
-    let cursor = cursor(&call.arguments)?;
-    job.stage("verifying");
-    report(&call.hub, &served, &options, limit, cursor, job)
-}
 
 /// A page of a verification's report.
 pub(crate) fn report(
@@ -76,13 +69,6 @@ fn weigh(report: &Report) -> (usize, usize) {
         weighs.count()
     };
     (count(Severity::Error), count(Severity::Warning))
-}
-
-/// `get_vault_status`.
-pub(super) fn status(call: &Call, job: &Handle) -> Result<Answer, Refusal> {
-    let served = call.vault()?;
-    job.stage("verifying");
-    vault_status(&call.hub, &served, job)
 }
 
 #[derive(Serialize)]
@@ -138,33 +124,6 @@ pub(crate) fn vault_status(hub: &Hub, served: &Served, job: &Handle) -> Result<A
             .with("types", &types);
     }
     Ok(answer)
-}
-
-/// `query_events`.
-pub(super) fn query_events(call: &Call, job: &Handle) -> Result<Answer, Refusal> {
-    let served = call.vault()?;
-    let given = |name| args::text(&call.arguments, name);
-    let conditions = call
-        .arguments
-        .get("where")
-        .and_then(|value| value.as_array());
-    let conditions = conditions
-        .into_iter()
-        .flatten()
-        .filter_map(|value| value.as_str());
-    let query = query(
-        given("type"),
-        given("actor"),
-        given("after"),
-        given("before"),
-        conditions,
-    )?;
-    let limit = args::count(&call.arguments, "limit", EVENTS);
-    let skip = cursor(&call.arguments)?;
-    job.stage("verifying");
-    let vault = served.open(&*call.hub.words, job)?;
-    let log = served.verified(&vault, &*call.hub.words)?;
-    Ok(page(&call.hub, &served, &log, &query, limit, skip))
 }
 
 /// The query for these filters.
@@ -255,23 +214,6 @@ pub(crate) fn page(
 fn one(number: u64, line: &[u8]) -> String {
     let event = String::from_utf8_lossy(line);
     format!("{{\"line\":{number},\"event\":{event}}}")
-}
-
-/// `get_event`.
-pub(super) fn get_event(call: &Call, job: &Handle) -> Result<Answer, Refusal> {
-    let served = call.vault()?;
-    let id = args::text(&call.arguments, "event_id").unwrap_or_default();
-    job.stage("verifying");
-    match find(&call.hub, &served, id, job)? {
-        Some((number, event)) => Ok(Answer::new()
-            .with("vault", served.name.as_str())
-            .with("line", &number)
-            .with_json("event", &event)),
-        None => Err(Refusal::new(
-            &format!("The vault '{}' holds no event {id}.", served.name),
-            "Find its id with 'query_events'.",
-        )),
-    }
 }
 
 /// The event of this id, with its line's number.
