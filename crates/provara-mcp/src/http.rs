@@ -29,6 +29,7 @@ use crate::message::{self, Refused};
 use crate::patience::Patience;
 use crate::session::Session;
 use crate::sessions::Sessions;
+use crate::tools::Registry;
 use crate::{MAX_MESSAGE, ServeError};
 
 /// The path of the one endpoint.
@@ -73,7 +74,11 @@ struct Door {
 }
 
 /// Listens until the process ends.
-pub(crate) async fn serve(hub: &Arc<Hub>, settings: &HttpSettings) -> Result<(), ServeError> {
+pub(crate) async fn serve(
+    hub: &Arc<Hub>,
+    registry: &Arc<Registry>,
+    settings: &HttpSettings,
+) -> Result<(), ServeError> {
     let failed = |source| ServeError::Listen {
         address: settings.listen,
         source,
@@ -87,9 +92,9 @@ pub(crate) async fn serve(hub: &Arc<Hub>, settings: &HttpSettings) -> Result<(),
         .disable_allowed_origins()
         .with_max_request_body_bytes(MAX_MESSAGE)
         .with_cancellation_token(hub.stopping.child_token());
-    let of_session = Arc::clone(hub);
+    let (for_sessions, registry) = (Arc::clone(hub), Arc::clone(registry));
     let protocol = StreamableHttpService::new(
-        move || Ok(Session::new(&of_session)),
+        move || Ok(Session::new(&for_sessions, &registry)),
         Arc::clone(&sessions),
         config,
     );

@@ -1,6 +1,5 @@
 //! What all sessions of a server share.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -18,7 +17,6 @@ use crate::keeper::{Installed, Keeper, Protected};
 use crate::marks::Marks;
 use crate::refusal::Refusal;
 use crate::served::Served;
-use crate::tools::{Toolbox, may_fit_plugins};
 use crate::words::{Trouble, Words};
 
 /// How many blocking jobs run at a time that may wait for a plugin or for the disk. More wait for their
@@ -49,12 +47,6 @@ pub(crate) struct Hub {
     keeper: Option<Keeper>,
     discovery: std::sync::Once,
     installed: watch::Receiver<Option<Arc<Installed>>>,
-    /// The tools, and what was installed when they were made.
-    toolbox: Mutex<Option<(Arc<Installed>, Arc<Toolbox>)>>,
-    /// The tools that clients were last told of.
-    announced: Mutex<Option<Arc<Toolbox>>>,
-    /// The patterns of tools that the operator was told of.
-    told_idle: Mutex<BTreeSet<String>>,
     pub(crate) clients: Clients,
 }
 
@@ -77,9 +69,7 @@ impl Hub {
             }
         };
         let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
-        let hub = Arc::new(Self {
-            toolbox: Mutex::default(),
-            announced: Mutex::default(),
+        Arc::new(Self {
             words,
             computing: Arc::new(Semaphore::new(cores)),
             waiting: Arc::new(Semaphore::new(WAITING_JOBS)),
@@ -91,13 +81,9 @@ impl Hub {
             keeper,
             discovery: std::sync::Once::new(),
             installed,
-            told_idle: Mutex::default(),
             clients: Clients::default(),
             config,
-        });
-        hub.tools_changed();
-        hub.warn_of_idle_patterns();
-        hub
+        })
     }
 
     /// Ends what is in hand.
@@ -138,7 +124,6 @@ impl Hub {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .push(vault);
-        *self.toolbox.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The places that no plugin may read.
@@ -177,53 +162,6 @@ impl Hub {
     pub(crate) fn discover(&self) {
         if let Some(keeper) = &self.keeper {
             keeper.discover();
-        }
-    }
-
-    /// The tools as they are now.
-    pub(crate) fn toolbox(&self) -> Arc<Toolbox> {
-        let installed = self.installed_now().unwrap_or_default();
-        let mut toolbox = self.toolbox.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((from, tools)) = &*toolbox
-            && Arc::ptr_eq(from, &installed)
-        {
-            return Arc::clone(tools);
-        }
-        let tools = Arc::new(Toolbox::new(&self.config, &self.vaults(), &installed));
-        *toolbox = Some((installed, Arc::clone(&tools)));
-        tools
-    }
-
-    /// Whether clients were told of other tools than there are now; from now on they were.
-    pub(crate) fn tools_changed(&self) -> bool {
-        let now = self.toolbox();
-        let mut announced = self
-            .announced
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let changed = announced
-            .as_ref()
-            .is_none_or(|before| !before.same_as(&now));
-        *announced = Some(now);
-        changed
-    }
-
-    /// Tells the operator, once each, of patterns that fit no tool. Those that may fit a plugin's wait
-    /// until it is known what is installed.
-    pub(crate) fn warn_of_idle_patterns(&self) {
-        let known = self.installed_now().is_some();
-        let toolbox = self.toolbox();
-        let mut told = self
-            .told_idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        for pattern in toolbox.idle() {
-            if (known || !may_fit_plugins(pattern)) && told.insert(pattern.clone()) {
-                let shown = provara_plugins::text::inline(pattern);
-                eprintln!(
-                    "provara mcp: warning: --allow-tool '{shown}' fits no tool that is here now"
-                );
-            }
         }
     }
 

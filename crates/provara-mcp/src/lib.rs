@@ -76,6 +76,7 @@ use hub::Hub;
 use pipe::Pipe;
 use rmcp::ServiceExt;
 use session::Session;
+use tools::Registry;
 
 /// The longest message that is read, in bytes. An event's data is part of one message.
 pub(crate) const MAX_MESSAGE: usize = 9 << 20;
@@ -128,21 +129,22 @@ pub fn serve(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
 async fn run(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
     let transport = config.transport.clone();
     let hub = Hub::start(config, words.into());
-    tokio::spawn(watch::plugins(Arc::clone(&hub)));
+    let registry = Registry::new(&hub);
+    tokio::spawn(watch::plugins(Arc::clone(&hub), Arc::clone(&registry)));
     tokio::spawn(watch::logs(Arc::clone(&hub)));
     let result = match transport {
-        Transport::Stdio => stdio(&hub).await,
-        Transport::Http(http) => http::serve(&hub, &http).await,
+        Transport::Stdio => stdio(&hub, &registry).await,
+        Transport::Http(http) => http::serve(&hub, &registry, &http).await,
     };
     hub.stop();
     result
 }
 
-async fn stdio(hub: &Arc<Hub>) -> Result<(), ServeError> {
+async fn stdio(hub: &Arc<Hub>, registry: &Arc<Registry>) -> Result<(), ServeError> {
     let (read, write) = rmcp::transport::stdio();
     let descriptor = io::stdin().as_fd().try_clone_to_owned().ok();
     let pipe = Pipe::new(read, write, descriptor);
-    let service = match Session::new(hub).serve(pipe).await {
+    let service = match Session::new(hub, registry).serve(pipe).await {
         Ok(service) => service,
         // A client that goes away before it says anything has not failed.
         Err(rmcp::service::ServerInitializeError::ConnectionClosed(_)) => return Ok(()),

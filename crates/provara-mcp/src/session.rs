@@ -24,7 +24,7 @@ use crate::clients::{Client, Level, PROGRESS_LIMIT};
 use crate::hub::Hub;
 use crate::job::{self, Stop};
 use crate::refusal::Refusal;
-use crate::tools::{self, Call};
+use crate::tools::{self, Call, Registry};
 use crate::{complete, prompts, read, resources};
 
 /// The most subscriptions of one client.
@@ -36,13 +36,15 @@ const PAGE: usize = 100;
 /// The protocol's side of one client.
 pub(crate) struct Session {
     hub: Arc<Hub>,
+    registry: Arc<Registry>,
     client: Arc<Client>,
 }
 
 impl Session {
-    pub(crate) fn new(hub: &Arc<Hub>) -> Self {
+    pub(crate) fn new(hub: &Arc<Hub>, registry: &Arc<Registry>) -> Self {
         Self {
             hub: Arc::clone(hub),
+            registry: Arc::clone(registry),
             client: Arc::default(),
         }
     }
@@ -54,10 +56,10 @@ impl Session {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, ErrorData> {
         // A plugin's tool is known only once the plugins are.
-        let mut toolbox = self.hub.toolbox();
+        let mut toolbox = self.registry.toolbox();
         if toolbox.get(&request.name).is_none() && self.hub.installed_now().is_none() {
             self.hub.installed().await;
-            toolbox = self.hub.toolbox();
+            toolbox = self.registry.toolbox();
         }
         let Some(tool) = toolbox.get(&request.name) else {
             let name = provara_plugins::text::inline(&request.name).into_owned();
@@ -77,6 +79,7 @@ impl Session {
         let stages = f64::from(tool.stages());
         let call = Call {
             hub: Arc::clone(&self.hub),
+            registry: Arc::clone(&self.registry),
             tool,
             arguments: request.arguments.unwrap_or_default(),
             installed,
@@ -245,7 +248,7 @@ impl ServerHandler for Session {
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         self.hub.installed().await;
-        let toolbox = self.hub.toolbox();
+        let toolbox = self.registry.toolbox();
         let all: Vec<_> = toolbox
             .all()
             .iter()

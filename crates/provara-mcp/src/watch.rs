@@ -10,6 +10,7 @@ use provara_plugins::interpreter;
 use crate::clients::Level;
 use crate::hub::Hub;
 use crate::keeper::Installed;
+use crate::tools::Registry;
 
 /// How often the directories of packages are looked at: a handful of `stat` calls.
 const PACKAGES: Duration = Duration::from_secs(1);
@@ -40,7 +41,7 @@ fn packages() -> Vec<(PathBuf, Option<SystemTime>)> {
 }
 
 /// Discovers again when packages have changed, and tells the clients when their tools did.
-pub(crate) async fn plugins(hub: Arc<Hub>) {
+pub(crate) async fn plugins(hub: Arc<Hub>, registry: Arc<Registry>) {
     let mut installed = hub.installed_changes();
     let mut known = tokio::task::spawn_blocking(packages)
         .await
@@ -57,7 +58,7 @@ pub(crate) async fn plugins(hub: Arc<Hub>) {
                 }
                 let found = installed.borrow_and_update().clone();
                 if let Some(found) = found {
-                    take(&hub, &found);
+                    take(&hub, &registry, &found);
                 }
             }
             _ = tick.tick() => {
@@ -75,15 +76,15 @@ pub(crate) async fn plugins(hub: Arc<Hub>) {
 }
 
 /// Takes over what was discovered.
-fn take(hub: &Hub, found: &Installed) {
+fn take(hub: &Hub, registry: &Registry, found: &Installed) {
     for problem in &found.catalog.problems {
         hub.clients.log(Level::Warning, &problem.text);
     }
     if let Some(failure) = &found.failure {
         hub.clients.log(Level::Warning, &failure.0);
     }
-    hub.warn_of_idle_patterns();
-    if hub.tools_changed() {
+    registry.warn_of_idle_patterns();
+    if registry.announce() {
         hub.clients
             .log(Level::Info, "The installed plugins have changed.");
         hub.clients.lists_changed(false);

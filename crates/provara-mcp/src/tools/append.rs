@@ -262,7 +262,7 @@ pub(super) fn init(call: &Call) -> Result<Answer, Refusal> {
         let _ = vault.with_memory(true).remember_as_made();
     }
     hub.add_vault(Arc::clone(&served));
-    call.hub.tools_changed();
+    call.registry.vaults_changed();
     call.hub.clients.lists_changed(true);
     Ok(Answer::new()
         .with("vault", served.name.as_str())

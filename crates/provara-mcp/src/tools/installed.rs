@@ -196,7 +196,7 @@ struct Entry<'a> {
 /// `list_plugins`.
 pub(super) fn list(call: &Call) -> Result<Answer, Refusal> {
     let catalog = &call.installed.catalog;
-    let toolbox = call.hub.toolbox();
+    let toolbox = call.registry.toolbox();
     let tool = |wanted: &Action| {
         let found = toolbox.all().iter().find(|tool| tool.action == *wanted);
         found.map(|tool| tool.described.name.to_string())

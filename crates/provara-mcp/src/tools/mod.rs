@@ -6,6 +6,7 @@ mod derive;
 mod export;
 mod installed;
 mod reading;
+mod registry;
 
 use std::sync::Arc;
 
@@ -13,7 +14,8 @@ use provara_plugins::schema::CompiledSchema;
 use rmcp::model::{JsonObject, Tool as Described, ToolAnnotations};
 use serde_json::Value;
 
-pub(crate) use installed::may_fit_plugins;
+use installed::may_fit_plugins;
+pub(crate) use registry::Registry;
 
 use crate::answer::Answer;
 use crate::args::{self, Arguments};
@@ -238,6 +240,7 @@ fn appends() -> ToolAnnotations {
 /// What a call needs, whatever its tool.
 pub(crate) struct Call {
     pub(crate) hub: Arc<Hub>,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) tool: Arc<Tool>,
     pub(crate) arguments: Arguments,
     pub(crate) installed: Arc<Installed>,
