@@ -24,7 +24,7 @@ use crate::clients::{Client, Level, PROGRESS_LIMIT};
 use crate::hub::Hub;
 use crate::job::{self, Stop};
 use crate::refusal::Refusal;
-use crate::tools::{self, Call, Registry};
+use crate::tools::{Call, Registry};
 use crate::{complete, prompts, read, resources};
 
 /// The most subscriptions of one client.
@@ -68,15 +68,12 @@ impl Session {
                 None,
             ));
         };
-        let installed = match &tool.action {
-            // These look names up among the plugins.
-            tools::Action::AppendEvent
-            | tools::Action::ReduceVault
-            | tools::Action::ExportVault
-            | tools::Action::ListPlugins => self.hub.installed().await,
-            _ => self.hub.installed_now().unwrap_or_default(),
+        let needs = tool.needs();
+        let installed = match needs.plugins {
+            true => self.hub.installed().await,
+            false => self.hub.installed_now().unwrap_or_default(),
         };
-        let stages = f64::from(tool.stages());
+        let stages = f64::from(needs.stages);
         let call = Call {
             hub: Arc::clone(&self.hub),
             registry: Arc::clone(&self.registry),
@@ -117,7 +114,7 @@ impl Session {
         stages: f64,
     ) -> Result<Answer, Stop> {
         // Appends to a vault take turns here, not on the vault's lock.
-        let turn = match call.writes() {
+        let turn = match call.needs().turn {
             true => {
                 let vault = call.vault()?;
                 let turn = Arc::clone(&vault.writing).lock_owned();

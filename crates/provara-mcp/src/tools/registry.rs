@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Toolbox, may_fit_plugins};
+use super::installed::may_fit_plugins;
+use super::toolbox::Toolbox;
 use crate::hub::Hub;
 use crate::keeper::Installed;
 

@@ -1,12 +1,15 @@
-//! What is derived from all events: beliefs, the summary, a plugin's reduction.
+//! What a reducer derives from all events: the summary, the beliefs, or what a plugin makes of them.
 
-use provara_core::json::{self, Value as Json};
-use provara_core::{canonical, json::Value};
+use provara_core::canonical;
+use provara_plugins::catalog::PluginName;
 use provara_plugins::host::Purpose;
 use provara_vault::{SourceLog, Vault};
+use rmcp::model::Tool as Described;
+use serde_json::{Value, json};
 
-use super::Call;
-use crate::answer::{Answer, MAX_ANSWER};
+use super::describe::{Choice, described, reads};
+use super::{Call, Needs, Tool};
+use crate::answer::Answer;
 use crate::args;
 use crate::job::Handle;
 use crate::keeper;
@@ -14,56 +17,66 @@ use crate::refusal::Refusal;
 use crate::served::Served;
 use crate::words::Trouble;
 
-/// The maps of a belief state.
-const MAPS: [&str; 4] = ["canonical", "local", "contested", "archived"];
+/// The tool's name.
+pub(super) const NAME: &str = "reduce_vault";
 
-/// `replay_beliefs`.
-pub(super) fn beliefs(call: &Call, job: &Handle) -> Result<Answer, Refusal> {
-    let served = call.vault()?;
-    let words = &*call.hub.words;
-    job.stage("verifying");
-    let vault = served.open(words, job)?;
-    let log = served.verified(&vault, words)?;
-    job.check_cancelled()?;
-    job.stage("replaying");
-    let state = log
-        .beliefs_watched(&|done, total| job.went(done, total))
-        .map_err(|error| served.told(words, error))?;
-    let text = state.to_json();
-    let broken = || Refusal::new("The state could not be read.", "Report it to the operator.");
-    let tree = json::parse(&text).map_err(|_| broken())?;
-    let prefix = args::text(&call.arguments, "key_prefix").unwrap_or_default();
-    let chosen = MAPS.iter().map(|map| {
-        let all = tree
-            .get(map)
-            .and_then(Json::as_object)
-            .cloned()
-            .unwrap_or_default();
-        let fits = all.into_iter().filter(|(key, _)| key.starts_with(prefix));
-        ((*map).into(), Json::Object(fits.collect()))
-    });
-    let chosen = canonical::token_preserving(&Json::Object(chosen.collect()));
-    let chosen = String::from_utf8(chosen).map_err(|_| broken())?;
-    if chosen.len() > MAX_ANSWER - 4096 {
-        return Err(Refusal::new(
-            &format!(
-                "These beliefs have {} bytes, more than an answer may have.",
-                chosen.len()
-            ),
-            "Ask for some of them with 'key_prefix', such as 'door:'.",
-        ));
+/// `reduce_vault`.
+pub(super) struct ReduceVault;
+
+impl Tool for ReduceVault {
+    fn name(&self) -> &str {
+        NAME
     }
-    let count = tree
-        .get("metadata")
-        .and_then(|data| data.get("event_count"));
-    Ok(Answer::new()
-        .with("vault", served.name.as_str())
-        .with(
-            "event_count",
-            &count.and_then(Value::as_i64).unwrap_or_default(),
+
+    fn describe(&self, choice: &Choice<'_>) -> Described {
+        described(
+            NAME,
+            "Reduce a vault",
+            "Run a reducer over all events and get the state it derives. Built in are 'summary' and \
+             'beliefs'; 'list_plugins' names the installed ones, each of which has a tool 'reduce_…' \
+             too. The vault is verified first.",
+            choice.input(
+                json!({"reducer": {"type": "string", "minLength": 1, "maxLength": 200, "default": "summary"}}),
+                &[],
+            ),
+            reduced(),
+            reads(),
         )
-        .with("state_hash", &state.state_hash.to_string())
-        .with_json("beliefs", &chosen))
+    }
+
+    fn needs(&self) -> Needs {
+        Needs {
+            plugins: true,
+            stages: 2,
+            ..Needs::default()
+        }
+    }
+
+    fn waits(&self, call: &Call) -> bool {
+        let catalog = &call.installed.catalog;
+        let given = args::text(&call.arguments, "reducer");
+        given.is_some_and(|name| catalog.reducer(name).is_some())
+    }
+
+    fn run(&self, call: &Call, job: &Handle) -> Result<Answer, Refusal> {
+        let name = args::text(&call.arguments, "reducer").unwrap_or("summary");
+        reduce(call, name, job)
+    }
+}
+
+/// The schema of a reducer's result.
+pub(super) fn reduced() -> Value {
+    json!({
+        "type": "object",
+        "required": ["vault", "reducer", "by", "event_count", "result"],
+        "properties": {
+            "vault": {"type": "string"},
+            "reducer": {"type": "string"},
+            "by": {"type": "string", "description": "The plugin's package and version, or 'built-in'."},
+            "event_count": {"type": "integer", "description": "How many events it was derived from."},
+            "result": {"description": "What the reducer returned."}
+        }
+    })
 }
 
 /// `reduce_vault` and the tools of installed reducers.
@@ -81,7 +94,7 @@ pub(super) fn reduce(call: &Call, name: &str, job: &Handle) -> Result<Answer, Re
             (result, info.origin.to_string())
         }
         None => (
-            builtin(&served, call, &log, name, job)?,
+            built_in(&served, call, &log, name, job)?,
             "built-in".to_owned(),
         ),
     };
@@ -106,7 +119,7 @@ fn in_host(
     served: &Served,
     vault: &Vault,
     log: &SourceLog,
-    name: &provara_plugins::catalog::PluginName,
+    name: &PluginName,
     job: &Handle,
 ) -> Result<Vec<u8>, Refusal> {
     let hub = &call.hub;
@@ -128,7 +141,7 @@ fn in_host(
     Ok(result)
 }
 
-fn builtin(
+fn built_in(
     served: &Served,
     call: &Call,
     log: &SourceLog,
@@ -145,5 +158,5 @@ fn builtin(
         let told = |error| Refusal(call.hub.words.tell(Trouble::Canonical(error)));
         return canonical::jcs_of(&summary).map_err(told);
     }
-    Err(super::export::missing(call, "reducer", name))
+    Err(call.no_plugin("reducer", name))
 }
