@@ -8,6 +8,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use clap::Args;
+use provara_plugins::builtin::{Format, Reducer};
 use provara_plugins::catalog::{Catalog, ProblemKind};
 use provara_plugins::environment::Layout;
 pub(crate) use provara_plugins::host::Purpose;
@@ -20,10 +21,10 @@ use crate::failure::{Exit, Failure};
 use crate::{error, out, vault};
 
 /// The reducers that need no plugin.
-pub(crate) const REDUCERS: &[&str] = &["beliefs", "summary"];
+pub(crate) const REDUCERS: &[&str] = &Reducer::NAMES;
 
 /// The exports that need no plugin.
-pub(crate) const EXPORTS: &[&str] = &["csv", "json", "ndjson"];
+pub(crate) const EXPORTS: &[&str] = &Format::NAMES;
 
 /// The heading of these options in the help.
 pub(crate) const HEADING: &str = "Plugin options";

@@ -9,7 +9,7 @@
 //!   them before Python starts; [`violation`] says what met them.
 //! * [`protocol`] is what the two processes say to each other; [`host`] asks and checks.
 //! * [`catalog`] is what discovery found, parsed into types that can hold only what the contract
-//!   allows; [`schema`] checks the data of custom events and explains what does not fit.
+//!   allows, [`resolve`] what a name means among them; [`schema`] checks the data of custom events and explains what does not fit.
 //! * [`output`] copies what plugins print, [`text`] makes untrusted text safe for a terminal.
 //! * [`set_option`] types `--set KEY=VALUE`, [`staging`] makes outputs that appear whole or not at
 //!   all, [`builtin`] has the exports that need no plugin, [`interrupt`] ends it all in good order.
@@ -30,6 +30,7 @@ mod process;
 pub mod protocol;
 mod purpose;
 mod raw;
+pub mod resolve;
 pub mod schema;
 pub mod set_option;
 mod site;

@@ -2,9 +2,10 @@
 
 use provara_core::canonical;
 use provara_core::event::Namespace;
-use provara_core::event_type::{CoreType, CustomType, EventType, reserved_name};
+use provara_core::event_type::{CoreType, EventType};
 use provara_core::json::Value as Json;
 use provara_plugins::catalog::{EventTypeInfo, ProblemKind};
+use provara_plugins::resolve::Resolution;
 use provara_vault::AppendRequest;
 use rmcp::model::Tool as Described;
 use serde_json::{Value, json};
@@ -77,12 +78,7 @@ impl Tool for AppendEvent {
         let empty = Value::Object(serde_json::Map::new());
         let data = args::evidence(call.arguments.get("data").unwrap_or(&empty))?;
         let statement = Statement::given(&call.arguments);
-        let event_type = match name.parse() {
-            Ok(EventType::Core(core)) => EventType::Core(core),
-            _ => return custom(call, name, data, statement, job),
-        };
-        canonical(call, &data)?;
-        append(call, event_type, data, statement, None, job)
+        resolved(call, name, data, statement, job)
     }
 }
 
@@ -132,15 +128,16 @@ pub(super) fn receipt() -> Value {
     })
 }
 
-/// An event of a custom type: what its schema and its plugin accept.
-pub(super) fn custom(
+/// Appends an event of the type that a name means: what its schema and its plugin accept.
+pub(super) fn resolved(
     call: &Call,
     name: &str,
     data: Json<'static>,
     statement: Statement,
     job: &Handle,
 ) -> Result<Answer, Refusal> {
-    if let Some(core) = reserved_name(name) {
+    let resolution = call.installed.catalog.resolve(name);
+    if let Resolution::Reserved(core) = resolution {
         return Err(Refusal::new(
             &format!("The event type '{name}' is reserved for core types, which are upper-case."),
             &format!("Write {}.", core.as_str()),
@@ -148,31 +145,18 @@ pub(super) fn custom(
     }
     // Before a plugin is asked: what cannot be signed need not be judged.
     canonical(call, &data)?;
-    let custom: Option<CustomType> = name.parse().ok();
-    let Some(plugin) = call.installed.catalog.event_type(name) else {
-        return match custom {
-            Some(custom) if call.hub.config.allow_unregistered => append(
-                call,
-                EventType::Custom(custom),
-                data,
-                statement,
-                unjudged(call),
-                job,
-            ),
-            _ => Err(unknown(call, name)),
-        };
+    let (event_type, note) = match resolution {
+        Resolution::Core(core) => (EventType::Core(core), None),
+        Resolution::Plugin { event_type, plugin } => {
+            accepted(call, plugin, &data, job)?;
+            (EventType::Custom(event_type), None)
+        }
+        Resolution::Unregistered(custom) if call.hub.config.allow_unregistered => {
+            (EventType::Custom(custom), unjudged(call))
+        }
+        _ => return Err(unknown(call, name)),
     };
-    accepted(call, plugin, &data, job)?;
-    // An alias stands for the plugin's own name; any other name keeps its letters.
-    let event_type = custom.unwrap_or_else(|| plugin.event_type.clone());
-    append(
-        call,
-        EventType::Custom(event_type),
-        data,
-        statement,
-        None,
-        job,
-    )
+    append(call, event_type, data, statement, note, job)
 }
 
 /// Why nobody may have judged a type that no plugin is known to define, where plugins could not be used.

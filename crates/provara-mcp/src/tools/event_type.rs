@@ -6,7 +6,7 @@ use provara_plugins::catalog::{EventTypeInfo, PluginKind};
 use rmcp::model::{JsonObject, Tool as Described};
 use serde_json::{Value, json};
 
-use super::append_event::{Statement, custom, receipt};
+use super::append_event::{Statement, receipt, resolved};
 use super::describe::{Choice, appends, described};
 use super::{Call, Needs, Tool};
 use crate::answer::Answer;
@@ -119,7 +119,7 @@ impl Tool for EventTypeTool {
         } else {
             args::evidence(&Value::Object(call.arguments.clone()))?
         };
-        custom(
+        resolved(
             call,
             self.info.event_type.as_str(),
             data,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use provara_plugins::builtin::{self, ExportError, Format};
 use provara_plugins::catalog::PluginName;
 use provara_plugins::host::Purpose;
+use provara_plugins::resolve::Provider;
 use provara_plugins::staging::{self, Staging};
 use provara_vault::Vault;
 use rmcp::model::{Tool as Described, ToolAnnotations};
@@ -147,15 +148,12 @@ pub(super) fn export(call: &Call, format: &str, job: &Handle) -> Result<Answer, 
     job.check_cancelled()?;
     job.stage("exporting");
     let output = Staging::prepare(&target, overwrite, &forbidden).map_err(staged)?;
-    let by = match call.installed.catalog.export(format) {
-        Some(info) => {
+    let by = match call.installed.catalog.resolve_export(format) {
+        Some(Provider::Plugin(info)) => {
             in_host(call, &vault, &info.name, &output, job)?;
             info.origin.to_string()
         }
-        None => {
-            let Ok(format) = format.parse::<Format>() else {
-                return Err(call.no_plugin("export format", format));
-            };
+        Some(Provider::BuiltIn(format)) => {
             let vault = served.path.as_path();
             let told = |error| Refusal(words.tell(Trouble::Export { error, vault }));
             // Cut short, it is thrown away below.
@@ -163,6 +161,7 @@ pub(super) fn export(call: &Call, format: &str, job: &Handle) -> Result<Answer, 
             write(format, lines, output.output()).map_err(told)?;
             "built-in".to_owned()
         }
+        None => return Err(call.no_plugin("export format", format)),
     };
     job.check_cancelled()?;
     job.stage("writing");

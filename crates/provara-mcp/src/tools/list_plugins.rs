@@ -1,6 +1,6 @@
 //! What is installed, and what is wrong with what cannot be used.
 
-use provara_plugins::builtin::Format;
+use provara_plugins::builtin::{Format, Reducer};
 use provara_plugins::catalog::{Origin, PluginKind};
 use rmcp::model::Tool as Described;
 use serde::Serialize;
@@ -93,13 +93,13 @@ impl Tool for ListPlugins {
             .iter()
             .map(|info| entry(PluginKind::Reducer, info.name.as_str(), &info.origin))
             .collect();
-        reducers.extend(["beliefs", "summary"].map(|name| own(name, reduce_vault::NAME)));
+        reducers.extend(Reducer::NAMES.map(|name| own(name, reduce_vault::NAME)));
         let mut exports: Vec<_> = catalog
             .exports
             .iter()
             .map(|info| entry(PluginKind::Export, info.name.as_str(), &info.origin))
             .collect();
-        exports.extend(Format::ALL.map(|format| own(format.as_str(), export_vault::NAME)));
+        exports.extend(Format::NAMES.map(|name| own(name, export_vault::NAME)));
         let problems: Vec<_> = catalog
             .problems
             .iter()

@@ -1,8 +1,10 @@
 //! What a reducer derives from all events: the summary, the beliefs, or what a plugin makes of them.
 
 use provara_core::canonical;
+use provara_plugins::builtin::Reducer;
 use provara_plugins::catalog::PluginName;
 use provara_plugins::host::Purpose;
+use provara_plugins::resolve::Provider;
 use provara_vault::{SourceLog, Vault};
 use rmcp::model::Tool as Described;
 use serde_json::{Value, json};
@@ -88,15 +90,16 @@ pub(super) fn reduce(call: &Call, name: &str, job: &Handle) -> Result<Answer, Re
     let log = served.verified(&vault, words)?;
     job.check_cancelled()?;
     job.stage("reducing");
-    let (result, by) = match call.installed.catalog.reducer(name) {
-        Some(info) => {
+    let (result, by) = match call.installed.catalog.resolve_reducer(name) {
+        Some(Provider::Plugin(info)) => {
             let result = in_host(call, &served, &vault, &log, &info.name, job)?;
             (result, info.origin.to_string())
         }
-        None => (
-            built_in(&served, call, &log, name, job)?,
+        Some(Provider::BuiltIn(reducer)) => (
+            built_in(&served, call, &log, reducer, job)?,
             "built-in".to_owned(),
         ),
+        None => return Err(call.no_plugin("reducer", name)),
     };
     let result = String::from_utf8(result).map_err(|_| {
         Refusal::new(
@@ -145,18 +148,17 @@ fn built_in(
     served: &Served,
     call: &Call,
     log: &SourceLog,
-    name: &str,
+    reducer: Reducer,
     job: &Handle,
 ) -> Result<Vec<u8>, Refusal> {
     let watch = |done, total| job.went(done, total);
     let failed = |error| served.told(&*call.hub.words, error);
-    if name.eq_ignore_ascii_case("beliefs") {
-        return Ok(log.beliefs_watched(&watch).map_err(failed)?.to_json());
+    match reducer {
+        Reducer::Beliefs => Ok(log.beliefs_watched(&watch).map_err(failed)?.to_json()),
+        Reducer::Summary => {
+            let summary = log.summary_watched(&watch).map_err(failed)?;
+            let told = |error| Refusal(call.hub.words.tell(Trouble::Canonical(error)));
+            canonical::jcs_of(&summary).map_err(told)
+        }
     }
-    if name.eq_ignore_ascii_case("summary") {
-        let summary = log.summary_watched(&watch).map_err(failed)?;
-        let told = |error| Refusal(call.hub.words.tell(Trouble::Canonical(error)));
-        return canonical::jcs_of(&summary).map_err(told);
-    }
-    Err(call.no_plugin("reducer", name))
 }
