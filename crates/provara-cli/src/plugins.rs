@@ -15,7 +15,7 @@ pub(crate) use provara_plugins::host::Purpose;
 use provara_plugins::host::{Host, HostOptions, LeftOut};
 use provara_plugins::interpreter;
 use provara_plugins::interrupt::Guard;
-use provara_plugins::walls::{Level, Sandbox};
+use provara_plugins::sandbox::{Level, Sandbox};
 
 use crate::failure::{Exit, Failure};
 use crate::{error, out, vault};

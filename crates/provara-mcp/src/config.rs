@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use provara_core::id::KeyId;
-use provara_plugins::walls::Sandbox;
+use provara_plugins::sandbox::Sandbox;
 
 /// The shortest bearer token that is taken, in bytes.
 const MIN_TOKEN: usize = 16;

@@ -10,7 +10,7 @@ use provara_plugins::environment::Environment;
 use provara_plugins::host::{Host, HostOptions, Purpose};
 use provara_plugins::interpreter::{self, Interpreter};
 use provara_plugins::launch::maybe_become_launcher;
-use provara_plugins::walls::Sandbox;
+use provara_plugins::sandbox::Sandbox;
 
 fn start(interpreter: &Interpreter, sandbox: Sandbox) -> Duration {
     // The stand-in of the tests: what the real host imports is the same on both sides.

@@ -33,9 +33,9 @@ use crate::process::has_ended;
 pub use crate::process::{Ending, Killer};
 use crate::protocol::{Exported, FailureKind, Hello, Loading, Reduced, Validated};
 pub use crate::purpose::Purpose;
+use crate::sandbox::{Confinement, Withheld};
 use crate::text::{block, inline};
 use crate::violation::Role;
-use crate::walls::{Confinement, Withheld};
 
 /// What an event type's own `validate` decided.
 #[derive(Debug, Clone, PartialEq, Eq)]

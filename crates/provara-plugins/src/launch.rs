@@ -31,7 +31,7 @@ use orphans::Sweeper;
 use crate::process;
 use crate::protocol;
 use crate::raw::Raw;
-use crate::walls::{Confinement, Walls};
+use crate::sandbox::{Confinement, Walls};
 
 /// The first argument that makes an executable a launcher. Nobody types it: with a terminal or a
 /// file as stdin the mode ends with an error.

@@ -5,7 +5,7 @@
 //! and this crate is everything that stands between it and the process that holds the keys:
 //!
 //! * [`interpreter`] finds the Python that runs the host.
-//! * [`launch`] is the one place where plugin processes are started, and [`walls`] what confines
+//! * [`launch`] is the one place where plugin processes are started, and [`sandbox`] what confines
 //!   them before Python starts; [`violation`] says what met them.
 //! * [`protocol`] is what the two processes say to each other; [`host`] asks and checks.
 //! * [`catalog`] is what discovery found, parsed into types that can hold only what the contract
@@ -31,6 +31,7 @@ pub mod protocol;
 mod purpose;
 mod raw;
 pub mod resolve;
+pub mod sandbox;
 pub mod schema;
 pub mod set_option;
 mod site;
@@ -38,7 +39,6 @@ mod space;
 pub mod staging;
 pub mod text;
 pub mod violation;
-pub mod walls;
 
 #[cfg(test)]
 mod testing;

@@ -10,7 +10,7 @@ use provara_core::json;
 use provara_plugins::catalog::{Catalog, PluginName, ProblemKind};
 use provara_plugins::host::{Ending, Host, HostError, OutputFault, Purpose, Verdict};
 use provara_plugins::protocol::{FailureKind, Violation};
-use provara_plugins::walls::Sandbox;
+use provara_plugins::sandbox::Sandbox;
 
 fn login() -> provara_core::event_type::CustomType {
     "com.acme.audit.login".parse().unwrap()

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use common::options;
 use provara_core::json;
 use provara_plugins::host::{Ending, Host, HostError, Purpose};
-use provara_plugins::walls::Sandbox;
+use provara_plugins::sandbox::Sandbox;
 
 fn is_alive(pid: i32) -> bool {
     // A killed process that nobody has waited for yet is a zombie: dead for our purpose.

@@ -13,7 +13,7 @@ use provara_mcp::install::{Client, Entry, InstallError, Installed};
 use provara_mcp::{
     Config, HttpSettings, PluginSettings, ServeError, Transport, Trouble, VaultSpec, Words,
 };
-use provara_plugins::walls::Sandbox;
+use provara_plugins::sandbox::Sandbox;
 use provara_vault::{SourceLog, Vault, VaultError};
 
 use crate::cli::KeyArgs;

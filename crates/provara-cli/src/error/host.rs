@@ -5,8 +5,8 @@ use provara_plugins::host::{HostError, LeftOut, NO_PLUGIN, PluginFailure};
 use provara_plugins::interpreter::InterpreterError;
 use provara_plugins::launch::LaunchError;
 use provara_plugins::protocol::FailureKind;
+use provara_plugins::sandbox::PathsError;
 use provara_plugins::schema::SchemaViolations;
-use provara_plugins::walls::PathsError;
 
 use super::{interrupted, sentence};
 use crate::determinism::Difference;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Host, HostError};
 use crate::channel::Stop;
 use crate::process::{self, Ending, has_ended};
-use crate::walls::Level;
+use crate::sandbox::Level;
 
 /// How long a host may take to end after its last answer. What remains then is killed.
 const END_LIMIT: Duration = Duration::from_secs(5);

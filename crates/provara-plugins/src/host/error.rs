@@ -12,8 +12,8 @@ use crate::launch::LaunchError;
 use crate::output::NO_PLUGIN;
 use crate::process::Ending;
 use crate::protocol::{FailureKind, Violation};
+use crate::sandbox::PathsError;
 use crate::violation::Violation as Attempt;
-use crate::walls::PathsError;
 
 /// How a plugin failed. All texts are safe for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use super::{Host, HostError, NO_PLUGIN, PluginFailure};
 use crate::channel::{Channel, Stop};
 use crate::output::Pumps;
 use crate::protocol::{self, Loading, Request, Violation, WireError};
+use crate::sandbox::Level;
 use crate::text::{block, inline};
 use crate::violation::{self, Violation as Attempt};
-use crate::walls::Level;
 
 impl Host {
     pub(super) fn request(&mut self, op: &'static str) -> Request {

@@ -8,7 +8,7 @@ use crate::environment::{Environment, Layout};
 use crate::interpreter::Interpreter;
 use crate::output::{self, Sink};
 use crate::purpose::Purpose;
-use crate::walls::Sandbox;
+use crate::sandbox::Sandbox;
 
 /// How to start a host.
 pub struct HostOptions {

@@ -24,10 +24,10 @@ use crate::launch::orphans::Sweeper;
 use crate::launch::{self, Launch, LaunchError, Task};
 use crate::process::{self, Ending, Killer, has_ended};
 use crate::protocol::{self, Violation};
+use crate::sandbox::{Limits, Rules, Walls};
 use crate::schema::worker::{Checked, Compiled, Header};
 use crate::schema::{Schema, SchemaViolations};
 use crate::space;
-use crate::walls::{Limits, Rules, Walls};
 
 /// How long the process may take to start.
 const START_LIMIT: Duration = Duration::from_secs(20);

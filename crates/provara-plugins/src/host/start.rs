@@ -12,10 +12,10 @@ use crate::launch::orphans::Sweeper;
 use crate::launch::{self, Launch, LaunchError, Task};
 use crate::output::Pumps;
 use crate::protocol::{self, Hello, Violation};
+use crate::sandbox::{Confinement, Level, Sandbox, Walls, paths};
 use crate::space;
 use crate::text::inline;
 use crate::violation::Role;
-use crate::walls::{Confinement, Level, Sandbox, Walls, paths};
 
 /// How long the launcher may take to report, at most.
 const LAUNCH_LIMIT: Duration = Duration::from_secs(20);

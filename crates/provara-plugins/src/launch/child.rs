@@ -1,7 +1,7 @@
 //! The launcher's side: what happens between the start of the process and the interpreter.
 
 // Two system calls have no safe form: marking all descriptors at once, and executing with a key
-// in the unused registers (see `walls::seccomp`). Both are here and nowhere else.
+// in the unused registers (see `sandbox::filter`). Both are here and nowhere else.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, OsStr};
@@ -17,8 +17,8 @@ use rustix::process::getppid;
 use super::{Plan, Report, Task};
 use crate::protocol::{self, FrameReader};
 use crate::raw::Raw;
+use crate::sandbox::{self, Confinement, ExecKey};
 use crate::schema::worker;
-use crate::walls::{self, Confinement, ExecKey};
 
 /// The exit code of a launcher that could not become the interpreter. The core goes by the
 /// report; the code is for a person who finds the process in a trace.
@@ -87,7 +87,7 @@ fn launch(socket: &mut UnixStream) -> io::Result<std::convert::Infallible> {
         Task::Judge => None,
     };
     // Nothing after this line opens a file.
-    let (confinement, key) = walls::put_up(&plan.walls).map_err(io::Error::other)?;
+    let (confinement, key) = sandbox::put_up(&plan.walls).map_err(io::Error::other)?;
     let log_fd = log.as_ref().map(AsRawFd::as_raw_fd);
     send_report(
         socket,

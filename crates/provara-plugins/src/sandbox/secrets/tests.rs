@@ -7,8 +7,8 @@ use flate2::write::GzEncoder;
 use provara_core::keys::SigningKey;
 
 use super::*;
+use crate::sandbox::paths::tests::KEYFILE;
 use crate::testing::TempDir;
-use crate::walls::paths::tests::KEYFILE;
 
 fn told(text: impl AsRef<[u8]>) -> bool {
     let dir = TempDir::new();

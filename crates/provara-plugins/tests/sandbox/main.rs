@@ -12,7 +12,7 @@ use std::net::UdpSocket;
 
 use provara_plugins::host::HostError;
 use provara_plugins::launch::LaunchError;
-use provara_plugins::walls::{Level, Sandbox};
+use provara_plugins::sandbox::{Level, Sandbox};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule, apply_filter};
 
 use world::{KINDS, Kind, World, achieved};

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use provara_core::json;
 use provara_plugins::catalog::PluginName;
 use provara_plugins::host::{Host, HostError, HostOptions, Purpose, Verdict};
-use provara_plugins::walls::{Level, Sandbox};
+use provara_plugins::sandbox::{Level, Sandbox};
 
 use crate::common::{TempDir, options};
 

@@ -6,8 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::PathsError;
-use crate::walls::mounts::Mounts;
-use crate::walls::secrets::DEFAULT_KEYFILE;
+use crate::sandbox::mounts::Mounts;
+use crate::sandbox::secrets::DEFAULT_KEYFILE;
 
 /// Vaults and keyfiles, by all paths that lead to them.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::closed::Closed;
 use super::{MAX_ENTRIES, PathsError};
-use crate::walls::secrets::{Look, is_vault};
+use crate::sandbox::secrets::{Look, is_vault};
 
 /// What lies in source trees, may be huge, and is nothing that Python imports: other environments,
 /// and what Cargo builds, each by a file that it has.

@@ -3,7 +3,7 @@ use crate::interpreter::FoundBy;
 use crate::testing::TempDir;
 use std::os::unix::fs::symlink;
 
-pub(in crate::walls) const KEYFILE: &str = r#"{"keys":[{"key_id":"bp1_0123456789abcdef","private_key_b64":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","algorithm":"Ed25519"}]}"#;
+pub(in crate::sandbox) const KEYFILE: &str = r#"{"keys":[{"key_id":"bp1_0123456789abcdef","private_key_b64":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","algorithm":"Ed25519"}]}"#;
 
 struct World {
     dir: TempDir,
