@@ -15,7 +15,7 @@ pub(crate) use provara_plugins::host::Purpose;
 use provara_plugins::host::{Host, HostOptions, LeftOut};
 use provara_plugins::interpreter;
 use provara_plugins::interrupt::Guard;
-use provara_plugins::sandbox::{Level, Sandbox};
+use provara_plugins::sandbox::{Level, SandboxMode};
 
 use crate::failure::{Exit, Failure};
 use crate::{error, out, vault};
@@ -39,7 +39,7 @@ pub(crate) struct HostArgs {
     /// The walls around plugins: require (all of them, or no plugin), auto (the best that the system
     /// has) or off (a separate process only) [env: PROVARA_SANDBOX] [default: auto]
     #[arg(long, value_name = "WALLS", value_parser = sandbox, help_heading = HEADING)]
-    sandbox: Option<Sandbox>,
+    sandbox: Option<SandboxMode>,
 }
 
 /// What a host is started for, and what must stay out of its reach.
@@ -92,16 +92,16 @@ impl Job {
     }
 }
 
-pub(crate) fn sandbox(text: &str) -> Result<Sandbox, String> {
+pub(crate) fn sandbox(text: &str) -> Result<SandboxMode, String> {
     text.parse()
         .map_err(|_| "use require, auto or off".to_owned())
 }
 
 /// The walls that are asked for: by the option, by `PROVARA_SANDBOX`, or the best there are.
-pub(crate) fn walls(option: Option<Sandbox>) -> Result<Sandbox, Failure> {
+pub(crate) fn walls(option: Option<SandboxMode>) -> Result<SandboxMode, Failure> {
     match (option, vault::environment("PROVARA_SANDBOX")) {
         (Some(sandbox), _) => Ok(sandbox),
-        (None, None) => Ok(Sandbox::Auto),
+        (None, None) => Ok(SandboxMode::Auto),
         (None, Some(text)) => text
             .to_str()
             .and_then(|text| text.parse().ok())
@@ -162,7 +162,7 @@ impl Session {
                 Unusable::Failed(error::host_failure(error))
             }
         })?;
-        if sandbox == Sandbox::Auto && host.confinement().level < Level::Full {
+        if sandbox == SandboxMode::Auto && host.confinement().level < Level::Full {
             static TOLD: Once = Once::new();
             TOLD.call_once(|| {
                 out::note(&format!(

@@ -10,7 +10,7 @@
 //!   answer.
 //! * Nothing is derived from a vault that does not verify.
 //! * Plugins run in the confined host of `provara-plugins`. One host is kept warm for validation; a
-//!   reducer and an export get a host of their own, because the walls of a host are drawn once,
+//!   reducer and an export get a host of their own, because the sandbox of a host is set once,
 //!   around the one log or the one output that it may touch.
 //!
 //! This crate is the only one with an asynchronous runtime, and it is started by [`serve`] alone.

@@ -149,7 +149,7 @@ impl Host {
             Validated { valid: true, .. } => Verdict::Accepted,
             Validated { reason, tried, .. } => {
                 let reason = reason.unwrap_or_else(|| "validate() refused the data".to_owned());
-                // A plugin that met the walls has not judged the data: it failed.
+                // A plugin that the sandbox stopped has not judged the data: it failed.
                 let violation =
                     tried.and_then(|tried| self.explain(None, Some(&reason), Some(&tried)));
                 let reason = block(&reason).into_owned();

@@ -3,9 +3,9 @@
 //! The executable runs itself again in a hidden mode. That second process, the *launcher*, is
 //! single-threaded and runs nothing but [`maybe_become_launcher`]: it takes a [`Plan`] from its
 //! stdin, which is a socket to the core, keeps the descriptors that the plan intends and no
-//! other, ties its life to that of the core, puts up the walls, reports what it achieved, and
+//! other, ties its life to that of the core, enters the sandbox, reports what it achieved, and
 //! becomes the interpreter. Python, and with it every `.pth` file and `sitecustomize` of an
-//! installed package, starts inside the walls.
+//! installed package, starts inside the sandbox.
 //!
 //! Nothing is inherited by accident: the standard library opens every descriptor close-on-exec
 //! and `Command` passes only stdin, stdout and stderr; the launcher marks all others, also those
@@ -31,7 +31,7 @@ use orphans::Sweeper;
 use crate::process;
 use crate::protocol;
 use crate::raw::Raw;
-use crate::sandbox::{Confinement, Walls};
+use crate::sandbox::{Confinement, SandboxPolicy};
 
 /// The first argument that makes an executable a launcher. Nobody types it: with a terminal or a
 /// file as stdin the mode ends with an error.
@@ -59,11 +59,11 @@ pub struct Plan {
     task: Task,
     /// Whether a log descriptor comes with the plan.
     log: bool,
-    /// The walls to put up.
-    walls: Walls,
+    /// The sandbox to enter.
+    policy: SandboxPolicy,
 }
 
-/// What the launcher becomes when the walls stand.
+/// What the launcher becomes inside the sandbox.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Task {
     /// An interpreter.
@@ -116,7 +116,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) task: Task,
     /// A read-only descriptor that the process inherits.
     pub(crate) log: Option<&'a File>,
-    pub(crate) walls: Walls,
+    pub(crate) policy: SandboxPolicy,
 }
 
 /// A process that the launcher has become, or is about to.
@@ -177,7 +177,7 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
         parent: i32::try_from(std::process::id()).unwrap_or(0),
         task,
         log: launch.log.is_some(),
-        walls: launch.walls,
+        policy: launch.policy,
     };
     match send_plan(&launched.socket, &plan, launch.log) {
         Ok(()) => Ok(launched),

@@ -1,7 +1,7 @@
-//! The walls around a plugin process: which are wanted, and which stand.
+//! The sandbox of a plugin process: which one is wanted, and what is enforced.
 //!
-//! The core decides what a host may reach (`Rules`, worked out in `paths`); the launcher puts
-//! the walls up before it becomes the interpreter, and reports what it achieved. On Linux these
+//! The core decides what a host may reach (`Rules`, worked out in `paths`); the launcher enters
+//! the sandbox before it becomes the interpreter, and reports what it achieved. On Linux these
 //! are Landlock (files, TCP, abstract sockets, signals) and seccomp (everything that Landlock does
 //! not cover: other processes, other sockets, and the calls that change a file's mode, owner,
 //! times or attributes), besides resource limits and the loss of all capabilities. Elsewhere there
@@ -36,7 +36,7 @@ pub enum Level {
     /// A separate process with a clean environment, and nothing more.
     #[default]
     Process,
-    /// Some walls stand; what is missing is named.
+    /// Some of it is enforced; what is missing is named.
     Partial,
     /// Landlock with network rules, and seccomp.
     Full,
@@ -74,8 +74,8 @@ impl fmt::Display for Confinement {
 
 /// How much confinement the user asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Sandbox {
-    /// All walls, or no plugin.
+pub enum SandboxMode {
+    /// All of it, or no plugin.
     Require,
     /// The best that the system has.
     #[default]
@@ -87,28 +87,28 @@ pub enum Sandbox {
 /// The text is none of `require`, `auto` and `off`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{}' is not one of require, auto, off", crate::text::inline(.0))]
-pub struct UnknownSandbox(String);
+pub struct UnknownSandboxMode(String);
 
-impl FromStr for Sandbox {
-    type Err = UnknownSandbox;
+impl FromStr for SandboxMode {
+    type Err = UnknownSandboxMode;
 
-    fn from_str(text: &str) -> Result<Sandbox, UnknownSandbox> {
+    fn from_str(text: &str) -> Result<SandboxMode, UnknownSandboxMode> {
         match text {
-            "require" => Ok(Sandbox::Require),
-            "auto" => Ok(Sandbox::Auto),
-            "off" => Ok(Sandbox::Off),
-            _ => Err(UnknownSandbox(text.to_owned())),
+            "require" => Ok(SandboxMode::Require),
+            "auto" => Ok(SandboxMode::Auto),
+            "off" => Ok(SandboxMode::Off),
+            _ => Err(UnknownSandboxMode(text.to_owned())),
         }
     }
 }
 
-/// Which walls are wanted.
+/// Which sandbox is wanted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Walls {
+pub(crate) enum SandboxPolicy {
     /// None beyond the separate process.
     Off,
     /// These.
-    Up {
+    Enforce {
         /// Whether anything less than [`Level::Full`] is a failure.
         require: bool,
         /// What is allowed.
@@ -143,10 +143,10 @@ pub use paths::{PathsError, Withheld};
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(crate) struct ExecKey(pub(crate) [u64; 3]);
 
-/// Puts up the walls around this process, for good.
-pub(crate) fn put_up(walls: &Walls) -> Result<(Confinement, ExecKey), String> {
-    let (require, rules) = match walls {
-        Walls::Off => {
+/// Confines this process, for good.
+pub(crate) fn enforce(policy: &SandboxPolicy) -> Result<(Confinement, ExecKey), String> {
+    let (require, rules) = match policy {
+        SandboxPolicy::Off => {
             let missing = vec!["the walls are switched off".to_owned()];
             return Ok((
                 Confinement {
@@ -156,11 +156,11 @@ pub(crate) fn put_up(walls: &Walls) -> Result<(Confinement, ExecKey), String> {
                 ExecKey::default(),
             ));
         }
-        Walls::Up { require, rules } => (*require, rules),
+        SandboxPolicy::Enforce { require, rules } => (*require, rules),
     };
     limits::apply(&rules.limits).map_err(|error| format!("resource limits: {error}"))?;
     #[cfg(target_os = "linux")]
-    let (confinement, key) = linux::put_up(rules)?;
+    let (confinement, key) = linux::enforce(rules)?;
     #[cfg(not(target_os = "linux"))]
     let (confinement, key) = {
         let missing = vec!["this system has neither Landlock nor seccomp".to_owned()];

@@ -10,7 +10,7 @@ use provara_core::json;
 use provara_plugins::catalog::{Catalog, PluginName, ProblemKind};
 use provara_plugins::host::{Ending, Host, HostError, OutputFault, Purpose, Verdict};
 use provara_plugins::protocol::{FailureKind, Violation};
-use provara_plugins::sandbox::Sandbox;
+use provara_plugins::sandbox::SandboxMode;
 
 fn login() -> provara_core::event_type::CustomType {
     "com.acme.audit.login".parse().unwrap()
@@ -455,13 +455,13 @@ fn what_met_the_walls_is_explained() {
     );
     assert!(violation.allow.unwrap().contains("--sandbox=off"));
     // Also where `validate` raised: the data was not judged.
-    let judge = |sandbox: Sandbox| {
+    let judge = |sandbox: SandboxMode| {
         let (mut options, _) = options("good", Purpose::Validate);
         options.sandbox = sandbox;
         let data = json::parse(br#"{"tried":"open('/x', 'w')"}"#).unwrap();
         Host::start(options).unwrap().validate(&login(), &data)
     };
-    match judge(Sandbox::Auto).unwrap_err() {
+    match judge(SandboxMode::Auto).unwrap_err() {
         HostError::Plugin(failure) => {
             let text = failure.violation.unwrap().to_string();
             assert!(
@@ -471,8 +471,11 @@ fn what_met_the_walls_is_explained() {
         }
         other => panic!("{other:?}"),
     }
-    // Without walls it was something else that refused.
-    assert!(matches!(judge(Sandbox::Off).unwrap(), Verdict::Refused(_)));
+    // Without a sandbox it was something else that refused.
+    assert!(matches!(
+        judge(SandboxMode::Off).unwrap(),
+        Verdict::Refused(_)
+    ));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use common::options;
 use provara_core::json;
 use provara_plugins::host::{Ending, Host, HostError, Purpose};
-use provara_plugins::sandbox::Sandbox;
+use provara_plugins::sandbox::SandboxMode;
 
 fn is_alive(pid: i32) -> bool {
     // A killed process that nobody has waited for yet is a zombie: dead for our purpose.
@@ -34,8 +34,8 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 /// the process is gone.
 fn leaves_nothing(mode: &str) {
     let (mut options, printed) = options(mode, Purpose::Validate);
-    // Inside the walls there are no children.
-    options.sandbox = Sandbox::Off;
+    // Inside the sandbox there are no children.
+    options.sandbox = SandboxMode::Off;
     let mut host = Host::start(options).unwrap();
     let killer = host.killer();
     let waiting = std::thread::spawn(move || {

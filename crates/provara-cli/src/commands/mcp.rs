@@ -13,7 +13,7 @@ use provara_mcp::install::{Client, Entry, InstallError, Installed};
 use provara_mcp::{
     Config, HttpSettings, PluginSettings, ServeError, Transport, Trouble, VaultSpec, Words,
 };
-use provara_plugins::sandbox::Sandbox;
+use provara_plugins::sandbox::SandboxMode;
 use provara_vault::{SourceLog, Vault, VaultError};
 
 use crate::cli::KeyArgs;
@@ -120,7 +120,7 @@ struct ServeArgs {
     /// The walls around plugins: require (all of them, or no plugin), auto (the best that the system
     /// has) or off (a separate process only) [env: PROVARA_SANDBOX] [default: auto]
     #[arg(long, value_name = "WALLS", value_parser = plugins::sandbox, help_heading = HEADING)]
-    sandbox: Option<Sandbox>,
+    sandbox: Option<SandboxMode>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -178,7 +178,7 @@ struct InstallArgs {
 
     /// The walls around plugins: require, auto or off [env: PROVARA_SANDBOX] [default: auto]
     #[arg(long, value_name = "WALLS", value_parser = plugins::sandbox, help_heading = HEADING)]
-    sandbox: Option<Sandbox>,
+    sandbox: Option<SandboxMode>,
 
     /// The server's name in the client
     #[arg(long, value_name = "NAME", default_value = "provara")]
@@ -474,9 +474,9 @@ fn entry(args: &InstallArgs) -> Result<Entry, Failure> {
     }
     if args.sandbox.is_some() || vault::environment("PROVARA_SANDBOX").is_some() {
         let walls = match plugins::walls(args.sandbox)? {
-            Sandbox::Require => "require",
-            Sandbox::Auto => "auto",
-            Sandbox::Off => "off",
+            SandboxMode::Require => "require",
+            SandboxMode::Auto => "auto",
+            SandboxMode::Off => "off",
         };
         arguments.extend(["--sandbox".to_owned(), walls.to_owned()]);
     }

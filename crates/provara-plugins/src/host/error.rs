@@ -28,7 +28,7 @@ pub struct PluginFailure {
     pub message: Option<String>,
     /// The traceback, of several lines.
     pub traceback: Option<String>,
-    /// What met the walls, if the failure comes from that.
+    /// What the sandbox refused, if the failure comes from that.
     pub violation: Option<Attempt>,
 }
 
@@ -38,7 +38,7 @@ pub enum HostError {
     /// No process was started, or not as confined as required.
     #[error(transparent)]
     Launch(#[from] LaunchError),
-    /// No walls can be drawn that keep a keyfile or a vault out of reach.
+    /// No sandbox can keep a keyfile or a vault out of reach.
     #[error(transparent)]
     Paths(#[from] PathsError),
     /// The interpreter ran but is no Provara host: most often it cannot import `provara`.

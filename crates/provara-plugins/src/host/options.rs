@@ -8,7 +8,7 @@ use crate::environment::{Environment, Layout};
 use crate::interpreter::Interpreter;
 use crate::output::{self, Sink};
 use crate::purpose::Purpose;
-use crate::sandbox::Sandbox;
+use crate::sandbox::SandboxMode;
 
 /// How to start a host.
 pub struct HostOptions {
@@ -21,7 +21,7 @@ pub struct HostOptions {
     /// The time that the host has in all, from its start.
     pub timeout: Option<Duration>,
     /// How much confinement is asked for.
-    pub sandbox: Sandbox,
+    pub sandbox: SandboxMode,
     /// Whether an export may use the network. Nothing else ever may.
     pub allow_network: bool,
     /// Vaults and keyfiles that must stay unreadable wherever they lie. For an export, its vault
@@ -53,7 +53,7 @@ impl HostOptions {
             purpose,
             state_dir: None,
             timeout: None,
-            sandbox: Sandbox::Auto,
+            sandbox: SandboxMode::Auto,
             allow_network: false,
             protect: Vec::new(),
             environment: Environment::from_process(),

@@ -3,7 +3,7 @@
 //! A schema comes from a plugin. A few lines of it can take more time than anybody has, or more
 //! memory or stack than a process gets, and nothing inside the process that applies it can stop
 //! that. So the executable starts itself once more (see [`crate::launch`]); that process compiles
-//! and applies schemas behind the walls, with a limit of memory, and is killed like a plugin.
+//! and applies schemas in a sandbox, with a limit of memory, and is killed like a plugin.
 //!
 //! This is the core's end; the other one, and what the two say to each other, is
 //! [`crate::schema::worker`].
@@ -24,7 +24,7 @@ use crate::launch::orphans::Sweeper;
 use crate::launch::{self, Launch, LaunchError, Task};
 use crate::process::{self, Ending, Killer, has_ended};
 use crate::protocol::{self, Violation};
-use crate::sandbox::{Limits, Rules, Walls};
+use crate::sandbox::{Limits, Rules, SandboxPolicy};
 use crate::schema::worker::{Checked, Compiled, Header};
 use crate::schema::{Schema, SchemaViolations};
 use crate::space;
@@ -66,7 +66,7 @@ impl Judge {
             log: None,
             // It reads and writes nothing. Its life is bounded by deadlines, not by processor time,
             // since it may serve for long.
-            walls: Walls::Up {
+            policy: SandboxPolicy::Enforce {
                 require: false,
                 rules: Rules {
                     limits: Limits::new(0, None),

@@ -1,4 +1,4 @@
-//! Starting a host: the walls worked out, the launcher's report, the greeting.
+//! Starting a host: the sandbox worked out, the launcher's report, the greeting.
 
 use std::io;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::launch::orphans::Sweeper;
 use crate::launch::{self, Launch, LaunchError, Task};
 use crate::output::Pumps;
 use crate::protocol::{self, Hello, Violation};
-use crate::sandbox::{Confinement, Level, Sandbox, Walls, paths};
+use crate::sandbox::{Confinement, Level, SandboxMode, SandboxPolicy, paths};
 use crate::space;
 use crate::text::inline;
 use crate::violation::Role;
@@ -52,10 +52,10 @@ impl Host {
             Purpose::Reduce { .. } => None,
             _ => options.state_dir.as_deref(),
         };
-        let (walls, withheld) = match options.sandbox {
-            Sandbox::Off => (Walls::Off, None),
+        let (policy, withheld) = match options.sandbox {
+            SandboxMode::Off => (SandboxPolicy::Off, None),
             sandbox => {
-                let paths::Drawn { rules, withheld } = paths::draw(&paths::Subject {
+                let paths::HostRules { rules, withheld } = paths::rules_for(&paths::Subject {
                     interpreter: &options.interpreter,
                     environment: &options.environment,
                     purpose: &options.purpose,
@@ -64,14 +64,14 @@ impl Host {
                     network,
                     timeout: options.timeout,
                 })?;
-                let require = sandbox == Sandbox::Require;
-                (Walls::Up { require, rules }, withheld)
+                let require = sandbox == SandboxMode::Require;
+                (SandboxPolicy::Enforce { require, rules }, withheld)
             }
         };
         let state = state.filter(|_| withheld.is_none());
         // Before there is anything to clean up.
         let guard = options.interruptible.then(Guard::new).transpose()?;
-        if options.sandbox == Sandbox::Off {
+        if options.sandbox == SandboxMode::Off {
             Sweeper::adopt();
         }
         let written = staging.into_iter().chain(state.map(Path::to_path_buf));
@@ -86,7 +86,7 @@ impl Host {
                 environment: options.environment.variables(options.layout, state),
             },
             log: log.map(|(file, _)| file),
-            walls,
+            policy,
         })?;
         let deadline = options.timeout.and_then(|limit| started.checked_add(limit));
         let first = started + LAUNCH_LIMIT;

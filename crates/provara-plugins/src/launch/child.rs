@@ -87,7 +87,7 @@ fn launch(socket: &mut UnixStream) -> io::Result<std::convert::Infallible> {
         Task::Judge => None,
     };
     // Nothing after this line opens a file.
-    let (confinement, key) = sandbox::put_up(&plan.walls).map_err(io::Error::other)?;
+    let (confinement, key) = sandbox::enforce(&plan.policy).map_err(io::Error::other)?;
     let log_fd = log.as_ref().map(AsRawFd::as_raw_fd);
     send_report(
         socket,
@@ -206,7 +206,7 @@ fn mark_listed_descriptors(directory: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The arguments of `execve`, made before the walls stand.
+/// The arguments of `execve`, made before the sandbox is entered.
 struct Executable {
     program: CString,
     arguments: Vec<CString>,

@@ -1,6 +1,6 @@
 //! Processes that a plugin started and that left its process group.
 //!
-//! Inside full walls there are none: a plugin cannot start a process. Where seccomp is missing or
+//! Inside a full sandbox there are none: a plugin cannot start a process. Where seccomp is missing or
 //! switched off it can, and a process that calls `setsid` escapes the signal to the group. So there
 //! the core becomes the *subreaper* of its descendants (an orphan becomes its child instead of
 //! init's), every host gets a random mark in its environment, which its children inherit, and the

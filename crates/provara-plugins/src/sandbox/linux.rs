@@ -1,4 +1,4 @@
-//! Landlock, capabilities and seccomp, in the order in which they can be put up.
+//! Landlock, capabilities and seccomp, in the order in which they can be enforced.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -24,7 +24,7 @@ const NEWEST: ABI = ABI::V9;
 /// The special files that Python needs, and that are no way out.
 const DEVICES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"];
 
-pub(super) fn put_up(rules: &Rules) -> Result<(Confinement, ExecKey), String> {
+pub(super) fn enforce(rules: &Rules) -> Result<(Confinement, ExecKey), String> {
     let mut missing = Vec::new();
     set_no_new_privs(true).map_err(|error| format!("no_new_privs: {error}"))?;
     drop_capabilities().map_err(|error| format!("capabilities: {error}"))?;

@@ -100,7 +100,7 @@ const MAX_ENTRIES: usize = 50_000;
 /// How much of the state directory is read to see whether a key lies in it, in bytes.
 const MAX_STATE_READ: u64 = 64 << 20;
 
-/// Why no walls can be drawn that keep a secret in.
+/// Why no sandbox can keep a secret out of reach.
 #[derive(Debug, thiserror::Error)]
 pub enum PathsError {
     /// A keyfile has several names; one of them may lie where plugins read.
@@ -216,14 +216,14 @@ pub(crate) struct Subject<'a> {
 }
 
 /// What a host may reach, and what it goes without.
-pub(crate) struct Drawn {
+pub(crate) struct HostRules {
     pub(crate) rules: Rules,
     /// Why it has no state directory, if it was to have one.
     pub(crate) withheld: Option<Withheld>,
 }
 
 /// Works out what a host may reach.
-pub(crate) fn draw(subject: &Subject<'_>) -> Result<Drawn, PathsError> {
+pub(crate) fn rules_for(subject: &Subject<'_>) -> Result<HostRules, PathsError> {
     let mut closed = Closed::new();
     for path in subject.protect {
         closed.add(path)?;
@@ -260,7 +260,7 @@ pub(crate) fn draw(subject: &Subject<'_>) -> Result<Drawn, PathsError> {
         network: subject.network,
         limits: Limits::new(file_size, subject.timeout),
     };
-    Ok(Drawn { rules, withheld })
+    Ok(HostRules { rules, withheld })
 }
 
 /// Opens what a host may read, around what is closed. For an export, its vault is not among the closed

@@ -1,4 +1,4 @@
-//! The walls against attacks, each of which is shown to work without them.
+//! The sandbox against attacks, each of which is shown to work without them.
 
 #![cfg(target_os = "linux")]
 
@@ -12,7 +12,7 @@ use std::net::UdpSocket;
 
 use provara_plugins::host::HostError;
 use provara_plugins::launch::LaunchError;
-use provara_plugins::sandbox::{Level, Sandbox};
+use provara_plugins::sandbox::{Level, SandboxMode};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule, apply_filter};
 
 use world::{KINDS, Kind, World, achieved};
@@ -131,7 +131,7 @@ fn writing_ends_at_the_own_places() {
         "import os; got = os.mkfifo('{root}/state/f' + str(os.getpid()))",
     ];
     if !without_capabilities() {
-        // Root may do these without the walls, an ordinary user may not.
+        // Root may do these without the sandbox, an ordinary user may not.
         codes.push("import os; got = os.chown('{root}/vault/events', 0, 0)");
         codes.push("import json; got = open(json.__file__, 'r+').fileno()");
         codes.push("import provara; got = open(provara.__file__, 'r+').fileno()");
@@ -166,7 +166,7 @@ fn no_process_and_no_signal() {
              got = c.prctl(4, 0)\nif got < 0: raise OSError(ctypes.get_errno(), '')",
         ],
     );
-    // To become another program would end the protocol without the walls; inside it just fails,
+    // To become another program would end the protocol without the sandbox; inside it just fails,
     // also for the interpreter itself, which the launcher did execute.
     let exec = |program: &str| {
         format!("import os, sys; p = {program}; got = os.execv(p, [p, '-c', 'pass'])")
@@ -174,7 +174,7 @@ fn no_process_and_no_signal() {
     let leave = "import os; got = os.setsid()";
     for kind in KINDS {
         let codes = [&exec("'/bin/sh'"), &exec("sys.executable"), leave];
-        for inside in world.run(kind, Sandbox::Require, &codes) {
+        for inside in world.run(kind, SandboxMode::Require, &codes) {
             assert!(
                 inside.clone().unwrap_err().starts_with("PermissionError"),
                 "{inside:?}"
@@ -259,7 +259,7 @@ fn the_network_opens_for_one_export_only() {
     let connect =
         "import socket as s; got = s.create_connection(('127.0.0.1', {port}), 5).fileno()";
     let run = |kind, codes: &[&str]| {
-        world.run_with(kind, Sandbox::Require, codes, |options| {
+        world.run_with(kind, SandboxMode::Require, codes, |options| {
             options.allow_network = true;
         })
     };
@@ -300,7 +300,7 @@ fn memory_and_files_are_bounded() {
                    try:\n  for x in t: x.start()\n\
                    finally: s.set()\n\
                    got = 1";
-    let inside = &world.run(Kind::Validate, Sandbox::Require, &[threads])[0];
+    let inside = &world.run(Kind::Validate, SandboxMode::Require, &[threads])[0];
     assert!(inside.is_err(), "{inside:?}");
 }
 
@@ -327,7 +327,7 @@ fn the_number_of_threads_is_bounded() {
         return;
     }
     for kind in KINDS {
-        let inside = &world.run(kind, Sandbox::Require, &[&threads(3000)])[0];
+        let inside = &world.run(kind, SandboxMode::Require, &[&threads(3000)])[0];
         let said = inside.as_ref().unwrap_err();
         assert!(said.contains("can't start new thread"), "{said}");
     }
@@ -380,7 +380,7 @@ fn an_inherited_descriptor_is_closed() {
                 for n in range(3, 200):\n\
                 \x20try: got.append(os.pread(n, 6, 0))\n\
                 \x20except OSError: pass";
-    for sandbox in [Sandbox::Off, Sandbox::Require] {
+    for sandbox in [SandboxMode::Off, SandboxMode::Require] {
         let said = world.run(Kind::Reduce, sandbox, &[code]).remove(0).unwrap();
         assert_eq!(said, "[b'EVENTS']", "the log and nothing else");
     }
@@ -427,14 +427,14 @@ fn what_is_missing_is_told_and_required_walls_fail_closed() {
         ),
     ] {
         masked(&calls.clone(), move || {
-            let (found, text, read, started) = achieved(Sandbox::Auto).unwrap();
+            let (found, text, read, started) = achieved(SandboxMode::Auto).unwrap();
             assert_eq!(found, level, "{text}");
             assert!(
                 text.starts_with(&format!("{level}: ")) && text.contains(name),
                 "{text}"
             );
             assert_eq!((read, started), (reads, starts), "{text}");
-            match achieved(Sandbox::Require).unwrap_err() {
+            match achieved(SandboxMode::Require).unwrap_err() {
                 HostError::Launch(LaunchError::Refused(text)) => {
                     assert!(text.contains("required") && text.contains(name), "{text}");
                 }
@@ -443,6 +443,6 @@ fn what_is_missing_is_told_and_required_walls_fail_closed() {
         });
     }
     if World::walled().is_some() {
-        assert_eq!(achieved(Sandbox::Require).unwrap().0, Level::Full);
+        assert_eq!(achieved(SandboxMode::Require).unwrap().0, Level::Full);
     }
 }

@@ -1,4 +1,4 @@
-//! A host between walls, and what an attack in it could want.
+//! A host in its sandbox, and what an attack in it could want.
 
 #![allow(unreachable_pub)]
 
@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use provara_core::json;
 use provara_plugins::catalog::PluginName;
 use provara_plugins::host::{Host, HostError, HostOptions, Purpose, Verdict};
-use provara_plugins::sandbox::{Level, Sandbox};
+use provara_plugins::sandbox::{Level, SandboxMode};
 
 use crate::common::{TempDir, options};
 
@@ -63,12 +63,12 @@ impl World {
         }
     }
 
-    /// A world for a test of all the walls, or none where the kernel lacks one (`full` takes
+    /// A world for a test of the whole sandbox, or none where the kernel lacks one (`full` takes
     /// Linux 6.7). The end-to-end tests insist on all of them where the kernel has them.
     pub fn walled() -> Option<World> {
         static REACHED: OnceLock<(Level, String)> = OnceLock::new();
         let (level, text) = REACHED.get_or_init(|| {
-            let (level, text, ..) = achieved(Sandbox::Auto).unwrap();
+            let (level, text, ..) = achieved(SandboxMode::Auto).unwrap();
             (level, text)
         });
         if *level < Level::Full {
@@ -101,14 +101,19 @@ impl World {
     }
 
     /// Runs pieces of code in one host and gives what each got, or how it failed.
-    pub fn run(&self, kind: Kind, sandbox: Sandbox, codes: &[&str]) -> Vec<Result<String, String>> {
+    pub fn run(
+        &self,
+        kind: Kind,
+        sandbox: SandboxMode,
+        codes: &[&str],
+    ) -> Vec<Result<String, String>> {
         self.run_with(kind, sandbox, codes, |_| ())
     }
 
     pub fn run_with(
         &self,
         kind: Kind,
-        sandbox: Sandbox,
+        sandbox: SandboxMode,
         codes: &[&str],
         change: impl FnOnce(&mut HostOptions),
     ) -> Vec<Result<String, String>> {
@@ -124,7 +129,7 @@ impl World {
         options.sandbox = sandbox;
         change(&mut options);
         let mut host = Host::start(options).unwrap();
-        let level = if sandbox == Sandbox::Off {
+        let level = if sandbox == SandboxMode::Off {
             Level::Process
         } else {
             Level::Full
@@ -161,18 +166,21 @@ impl World {
             .collect()
     }
 
-    /// Each piece of code works without the walls and fails inside, for these kinds.
+    /// Each piece of code works without the sandbox and fails inside, for these kinds.
     #[track_caller]
     pub fn stops(&self, kinds: &[Kind], codes: &[&str]) {
         for kind in kinds {
-            for (code, open) in codes.iter().zip(self.run(*kind, Sandbox::Off, codes)) {
+            for (code, open) in codes.iter().zip(self.run(*kind, SandboxMode::Off, codes)) {
                 assert!(open.is_ok(), "{kind:?} without walls: {open:?}\n{code}");
             }
             // What the attack made must not stand in its own way.
             for entry in fs::read_dir(self.path("state")).unwrap() {
                 fs::remove_file(entry.unwrap().path()).unwrap();
             }
-            for (code, inside) in codes.iter().zip(self.run(*kind, Sandbox::Require, codes)) {
+            for (code, inside) in codes
+                .iter()
+                .zip(self.run(*kind, SandboxMode::Require, codes))
+            {
                 assert!(inside.is_err(), "{kind:?} inside: {inside:?}\n{code}");
             }
         }
@@ -182,7 +190,10 @@ impl World {
     #[track_caller]
     pub fn lets(&self, kinds: &[Kind], codes: &[&str]) {
         for kind in kinds {
-            for (code, inside) in codes.iter().zip(self.run(*kind, Sandbox::Require, codes)) {
+            for (code, inside) in codes
+                .iter()
+                .zip(self.run(*kind, SandboxMode::Require, codes))
+            {
                 assert!(inside.is_ok(), "{kind:?} inside: {inside:?}\n{code}");
             }
         }
@@ -190,7 +201,7 @@ impl World {
 }
 
 /// What a host achieves, and whether it can read the key and start a process.
-pub fn achieved(sandbox: Sandbox) -> Result<(Level, String, bool, bool), HostError> {
+pub fn achieved(sandbox: SandboxMode) -> Result<(Level, String, bool, bool), HostError> {
     let world = World::new();
     let codes = [
         "got = open('{root}/vault/identity/private_keys.json').read()",

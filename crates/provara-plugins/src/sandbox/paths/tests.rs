@@ -60,22 +60,22 @@ impl World {
         python_path: &str,
         state: &str,
     ) -> Result<Rules, PathsError> {
-        let drawn = self.draw(purpose, protect, python_path, state);
-        drawn.map(|drawn| drawn.rules)
+        let computed = self.rules_for(purpose, protect, python_path, state);
+        computed.map(|computed| computed.rules)
     }
 
-    fn draw(
+    fn rules_for(
         &self,
         purpose: &Purpose,
         protect: &[&str],
         python_path: &str,
         state: &str,
-    ) -> Result<Drawn, PathsError> {
+    ) -> Result<HostRules, PathsError> {
         let protect: Vec<PathBuf> = protect
             .iter()
             .map(|path| self.dir.path().join(path))
             .collect();
-        draw(&Subject {
+        rules_for(&Subject {
             interpreter: &self.interpreter,
             environment: &Environment {
                 python_path: vec![self.dir.path().join(python_path)],
@@ -165,7 +165,7 @@ fn a_home_that_is_a_prefix_is_searched() {
     let home = world.dir.path().join("venv");
     fs::write(home.join("lib/k"), KEYFILE).unwrap();
     let open = |home: &Path| {
-        let drawn = draw(&Subject {
+        let computed = rules_for(&Subject {
             interpreter: &world.interpreter,
             environment: &Environment {
                 home: Some(home.to_owned()),
@@ -177,7 +177,7 @@ fn a_home_that_is_a_prefix_is_searched() {
             network: false,
             timeout: None,
         });
-        world.inside(&drawn.unwrap().rules.read)
+        world.inside(&computed.unwrap().rules.read)
     };
     assert_eq!(open(&home), ["venv/lib/python3.11"]);
     assert_eq!(open(&home.join("u")), ["venv/lib/python3.11"]);
@@ -233,10 +233,12 @@ fn what_plugins_write_is_apart_from_what_is_closed() {
     let world = World::new();
     let path = |path: &str| world.dir.path().join(path);
     let withheld = |purpose: &Purpose, protect: &[&str], state: &str| {
-        let drawn = world.draw(purpose, protect, "code", state).unwrap();
-        let written = world.inside(&drawn.rules.write).contains(&state.to_owned());
-        assert_eq!(written, drawn.withheld.is_none(), "{state}");
-        drawn.withheld
+        let computed = world.rules_for(purpose, protect, "code", state).unwrap();
+        let written = world
+            .inside(&computed.rules.write)
+            .contains(&state.to_owned());
+        assert_eq!(written, computed.withheld.is_none(), "{state}");
+        computed.withheld
     };
     let holds = |protect: &[&str], state: &str| {
         let found = withheld(&Purpose::Discover, protect, state);
