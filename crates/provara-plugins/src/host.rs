@@ -22,7 +22,7 @@ use provara_core::json::{self, Value};
 pub use error::{HostError, OutputFault, PluginFailure};
 pub use loading::LeftOut;
 pub use options::HostOptions;
-use schema_worker::Judge;
+use schema_worker::SchemaWorker;
 
 use crate::catalog::PluginName;
 use crate::channel::Channel;
@@ -64,7 +64,7 @@ pub struct Host {
     withheld: Option<Withheld>,
     hello: Hello,
     /// The process that applies schemas, once one was needed.
-    judge: Option<Judge>,
+    schema_worker: Option<SchemaWorker>,
     /// The log's descriptor in the host, and the snapshot's length.
     log: Option<(i32, u64)>,
     timeout: Option<Duration>,

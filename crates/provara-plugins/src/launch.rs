@@ -76,7 +76,7 @@ pub(crate) enum Task {
         environment: Vec<(Raw, Raw)>,
     },
     /// The process that applies schemas: the launcher's own (see [`crate::schema::worker`]).
-    Judge,
+    SchemaWorker,
 }
 
 /// What the launcher answers before it becomes what it is to be.

@@ -108,7 +108,7 @@ impl Host {
         let child = self.child.take()?;
         self.killer.end();
         // It counts as a host: what hides its origin is found by the last one to end.
-        self.judge = None;
+        self.schema_worker = None;
         if self.confinement.level < Level::Full {
             self.sweeper.sweep();
         }

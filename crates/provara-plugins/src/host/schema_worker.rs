@@ -42,7 +42,7 @@ pub(super) enum StartError {
 }
 
 /// The core's end. Dropping it ends the process.
-pub(super) struct Judge {
+pub(super) struct SchemaWorker {
     child: Option<Child>,
     _sweeper: Sweeper,
     channel: Channel,
@@ -52,17 +52,17 @@ pub(super) struct Judge {
     next_id: u64,
 }
 
-impl Judge {
+impl SchemaWorker {
     /// Starts the process, which `killer` can end from then on.
     pub(super) fn start(
         launcher: Option<&Path>,
         killer: &Killer,
         guard: Option<Guard>,
         deadline: Option<Instant>,
-    ) -> Result<Judge, StartError> {
+    ) -> Result<SchemaWorker, StartError> {
         let launched = launch::start(Launch {
             launcher,
-            task: Task::Judge,
+            task: Task::SchemaWorker,
             log: None,
             // It reads and writes nothing. Its life is bounded by deadlines, not by processor time,
             // since it may serve for long.
@@ -82,7 +82,7 @@ impl Judge {
         let channel = Channel::new(socket, process, guard, watch, Some(limit))
             .map_err(|error| StartError::Stop(Stop::Io(error)))?;
         killer.arm(launched.child.id());
-        let mut judge = Judge {
+        let mut schema_worker = SchemaWorker {
             child: Some(launched.child),
             _sweeper: launched.sweeper,
             channel,
@@ -90,9 +90,9 @@ impl Judge {
             compiled: HashSet::new(),
             next_id: 1,
         };
-        let report = judge.channel.receive().map_err(StartError::Stop)?;
+        let report = schema_worker.channel.receive().map_err(StartError::Stop)?;
         launch::read_report(&report).map_err(StartError::Launch)?;
-        Ok(judge)
+        Ok(schema_worker)
     }
 
     /// Compiles a schema, which the process keeps. The inner error says why it cannot be used.
@@ -185,7 +185,7 @@ impl Judge {
     }
 }
 
-impl Drop for Judge {
+impl Drop for SchemaWorker {
     fn drop(&mut self) {
         self.end();
     }

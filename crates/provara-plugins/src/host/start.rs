@@ -111,7 +111,7 @@ impl Host {
                 python: String::new(),
                 executable: String::new(),
             },
-            judge: None,
+            schema_worker: None,
             log: None,
             timeout: options.timeout,
             next_id: 1,
@@ -144,7 +144,7 @@ impl Host {
         host.log = log_fd.zip(log_len);
         host.channel.deadline = deadline;
         // While the interpreter starts. Where it fails, whoever needs a schema applied hears why.
-        host.judge(NO_PLUGIN).ok();
+        host.schema_worker(NO_PLUGIN).ok();
         let greeted = host.greet();
         // The error that there is no host carries what was printed.
         if !matches!(greeted, Err(HostError::NoHost { .. })) {

@@ -84,7 +84,7 @@ fn launch(socket: &mut UnixStream) -> io::Result<std::convert::Infallible> {
             let socket = socket.as_raw_fd();
             Some(Executable::new(program, arguments, environment, socket)?)
         }
-        Task::Judge => None,
+        Task::SchemaWorker => None,
     };
     // Nothing after this line opens a file.
     let (confinement, key) = sandbox::enforce(&plan.policy).map_err(io::Error::other)?;
