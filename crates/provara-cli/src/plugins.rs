@@ -12,7 +12,7 @@ use provara_plugins::builtin::{Format, Reducer};
 use provara_plugins::catalog::{Catalog, ProblemKind};
 use provara_plugins::environment::Layout;
 pub(crate) use provara_plugins::host::Purpose;
-use provara_plugins::host::{Host, HostOptions, LeftOut};
+use provara_plugins::host::{Host, HostOptions, SkippedPlugin};
 use provara_plugins::interpreter;
 use provara_plugins::interrupt::Guard;
 use provara_plugins::sandbox::{Level, SandboxMode};
@@ -48,7 +48,7 @@ pub(crate) struct Job {
     protect: Vec<PathBuf>,
     allow_network: bool,
     layout: Layout,
-    left_out: Vec<LeftOut>,
+    skipped: Vec<SkippedPlugin>,
 }
 
 impl Job {
@@ -63,7 +63,7 @@ impl Job {
             protect,
             allow_network: false,
             layout: Layout::Usual,
-            left_out: Vec::new(),
+            skipped: Vec::new(),
         }
     }
 
@@ -80,8 +80,8 @@ impl Job {
     }
 
     /// Goes on without the plugins that an earlier host of this command could not load.
-    pub(crate) fn without(mut self, left_out: Vec<LeftOut>) -> Self {
-        self.left_out = left_out;
+    pub(crate) fn without(mut self, skipped: Vec<SkippedPlugin>) -> Self {
+        self.skipped = skipped;
         self
     }
 
@@ -149,7 +149,7 @@ impl Session {
         options.protect = job.protect;
         options.allow_network = job.allow_network;
         options.layout = job.layout;
-        options.left_out = job.left_out;
+        options.skipped = job.skipped;
         options.timeout = args.timeout;
         // Held from before the start, so that an interrupted command ends with its exit code and not
         // by the signal itself, which would leave no word behind.
@@ -193,13 +193,13 @@ impl Session {
     /// A line for each plugin that was left out, and one about broken plugins, none of which this
     /// command needs.
     pub(crate) fn warn_of_problems(&self) {
-        let left_out = self.host.left_out();
-        for plugin in left_out.iter().map(LeftOut::plugin) {
+        let skipped = self.host.skipped();
+        for plugin in skipped.iter().map(SkippedPlugin::plugin) {
             out::warn(&format!(
                 "the plugin '{plugin}' was left out; 'provara plugins list' shows why."
             ));
         }
-        let count = self.catalog.problems.len() - left_out.len();
+        let count = self.catalog.problems.len() - skipped.len();
         if count > 0 {
             let (plugins, pronoun) = if count == 1 {
                 ("problem", "it")

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use provara_plugins::host::Killer;
+use provara_plugins::host::KillHandle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,7 @@ pub(crate) struct Handle {
 #[derive(Default)]
 struct Kill {
     cancelled: bool,
-    killer: Option<Killer>,
+    kill_handle: Option<KillHandle>,
 }
 
 impl Handle {
@@ -70,12 +70,12 @@ impl Handle {
     }
 
     /// Ties a plugin host to this work: it is killed when the work is cancelled.
-    pub(crate) fn tie(&self, killer: Killer) {
+    pub(crate) fn tie(&self, kill_handle: KillHandle) {
         let mut kill = self.kill.lock().unwrap_or_else(PoisonError::into_inner);
         if kill.cancelled {
-            killer.kill();
+            kill_handle.kill();
         }
-        kill.killer = Some(killer);
+        kill.kill_handle = Some(kill_handle);
     }
 
     /// The host that was tied serves others again.
@@ -83,7 +83,7 @@ impl Handle {
         self.kill
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .killer = None;
+            .kill_handle = None;
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -104,8 +104,8 @@ impl Handle {
     pub(crate) fn cancel(&self) {
         let mut kill = self.kill.lock().unwrap_or_else(PoisonError::into_inner);
         kill.cancelled = true;
-        if let Some(killer) = &kill.killer {
-            killer.kill();
+        if let Some(kill_handle) = &kill.kill_handle {
+            kill_handle.kill();
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use provara_core::json::Value;
 use provara_plugins::catalog::{Catalog, EventTypeInfo};
-use provara_plugins::host::{Host, HostError, HostOptions, LeftOut, Purpose, Verdict};
+use provara_plugins::host::{Host, HostError, HostOptions, Purpose, SkippedPlugin, Verdict};
 use provara_plugins::interpreter::{self, Interpreter};
 use tokio::sync::{oneshot, watch};
 
@@ -31,7 +31,7 @@ const WORN: Duration = Duration::from_secs(30);
 pub(crate) struct Installed {
     pub(crate) catalog: Catalog,
     /// The plugins that every host goes on without, until packages change.
-    pub(crate) left_out: Vec<LeftOut>,
+    pub(crate) skipped: Vec<SkippedPlugin>,
     /// How far the host was confined, where there was one.
     pub(crate) confinement: Option<String>,
     /// Why plugins have no state directory, if they were to have one.
@@ -69,7 +69,7 @@ impl Keeper {
             protect,
             words,
             installed,
-            left_out: Vec::new(),
+            skipped: Vec::new(),
             host: None,
             worked: Duration::ZERO,
         };
@@ -113,7 +113,7 @@ struct Thread {
     protect: Protected,
     words: Arc<dyn Words>,
     installed: watch::Sender<Option<Arc<Installed>>>,
-    left_out: Vec<LeftOut>,
+    skipped: Vec<SkippedPlugin>,
     host: Option<Host>,
     /// How long the host has worked.
     worked: Duration,
@@ -148,7 +148,7 @@ impl Thread {
 
     fn discover(&mut self) -> Installed {
         self.host = None;
-        self.left_out.clear();
+        self.skipped.clear();
         let found = self.start().and_then(|mut host| {
             let catalog = load(&mut host, &*self.words)?;
             Ok((host, catalog))
@@ -157,11 +157,11 @@ impl Thread {
             Ok((host, catalog)) => {
                 let confinement = Some(host.confinement().to_string());
                 let withheld = host.withheld().map(ToString::to_string);
-                self.left_out = host.left_out().to_vec();
+                self.skipped = host.skipped().to_vec();
                 self.host = Some(host);
                 Installed {
                     catalog,
-                    left_out: self.left_out.clone(),
+                    skipped: self.skipped.clone(),
                     confinement,
                     withheld,
                     failure: None,
@@ -180,7 +180,7 @@ impl Thread {
             &self.settings,
             Purpose::Validate,
             (self.protect)(),
-            &self.left_out,
+            &self.skipped,
             &*self.words,
         )
     }
@@ -217,12 +217,12 @@ impl Thread {
     ) -> Result<Result<Verdict, HostError>, Refusal> {
         let host = match &mut self.host {
             Some(host) => {
-                job.tie(host.killer());
+                job.tie(host.kill_handle());
                 host
             }
             None => {
                 let mut host = self.start()?;
-                job.tie(host.killer());
+                job.tie(host.kill_handle());
                 load(&mut host, &*self.words)?;
                 self.host.insert(host)
             }
@@ -248,13 +248,13 @@ pub(crate) fn start(
     settings: &PluginSettings,
     purpose: Purpose,
     protect: Vec<PathBuf>,
-    left_out: &[LeftOut],
+    skipped: &[SkippedPlugin],
     words: &dyn Words,
 ) -> Result<Host, Refusal> {
     let told = |trouble| Refusal(words.tell(trouble));
     let interpreter = interpreter::find().map_err(|error| told(Trouble::Interpreter(error)))?;
     let mut options = options(settings, interpreter, purpose, protect);
-    options.left_out = left_out.to_vec();
+    options.skipped = skipped.to_vec();
     Host::start(options).map_err(|error| told(Trouble::Host(error)))
 }
 

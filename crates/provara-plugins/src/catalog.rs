@@ -150,7 +150,7 @@ pub enum ProblemKind {
     Schema,
 }
 
-/// A plugin that is left out, and why.
+/// A plugin that is skipped, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// What sort of problem it is.

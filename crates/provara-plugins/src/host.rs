@@ -20,17 +20,17 @@ use provara_core::event_type::CustomType;
 use provara_core::json::{self, Value};
 
 pub use error::{HostError, OutputFault, PluginFailure};
-pub use loading::LeftOut;
+pub use loading::SkippedPlugin;
 pub use options::HostOptions;
 use schema_worker::SchemaWorker;
 
 use crate::catalog::PluginName;
 use crate::channel::Channel;
-use crate::launch::orphans::Sweeper;
+use crate::launch::orphans::OrphanReaper;
 pub use crate::output::NO_PLUGIN;
 use crate::output::Pumps;
 use crate::process::has_ended;
-pub use crate::process::{Ending, Killer};
+pub use crate::process::{ExitReason, KillHandle};
 use crate::protocol::{Exported, FailureKind, Hello, Loading, Reduced, Validated};
 pub use crate::purpose::Purpose;
 use crate::sandbox::{Confinement, Withheld};
@@ -50,12 +50,12 @@ pub enum Verdict {
 pub struct Host {
     /// How it was started, to start it again.
     options: Arc<HostOptions>,
-    left_out: Vec<LeftOut>,
+    skipped: Vec<SkippedPlugin>,
     /// What the host says that it is loading.
     loading: Option<Loading>,
     child: Option<Child>,
-    sweeper: Sweeper,
-    killer: Killer,
+    reaper: OrphanReaper,
+    kill_handle: KillHandle,
     role: Role,
     network: bool,
     channel: Channel,
@@ -115,14 +115,14 @@ impl Host {
 
     /// The plugins that it goes on without, because loading them ended or blocked a host.
     #[must_use]
-    pub fn left_out(&self) -> &[LeftOut] {
-        &self.left_out
+    pub fn skipped(&self) -> &[SkippedPlugin] {
+        &self.skipped
     }
 
     /// A handle that ends this host from another thread, also when [`Host::discover`] starts it again.
     #[must_use]
-    pub fn killer(&self) -> Killer {
-        self.killer.clone()
+    pub fn kill_handle(&self) -> KillHandle {
+        self.kill_handle.clone()
     }
 
     /// Asks the event type's own `validate`. The data has already passed the schema.

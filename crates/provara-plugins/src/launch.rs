@@ -26,7 +26,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use orphans::Sweeper;
+use orphans::OrphanReaper;
 
 use crate::process;
 use crate::protocol;
@@ -121,7 +121,7 @@ pub(crate) struct Launch<'a> {
 
 /// A process that the launcher has become, or is about to.
 pub(crate) struct Launched {
-    pub(crate) sweeper: Sweeper,
+    pub(crate) reaper: OrphanReaper,
     pub(crate) child: Child,
     pub(crate) socket: UnixStream,
     pub(crate) stdout: ChildStdout,
@@ -155,7 +155,7 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
     // It holds the other end of the socket.
     drop(command);
     let mark = orphans::new_mark();
-    let sweeper = Sweeper::new(mark.clone(), child.id());
+    let reaper = OrphanReaper::new(mark.clone(), child.id());
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         // Both were asked for above.
         return Err(spawn_error(io::Error::other("its output is not connected")));
@@ -166,7 +166,7 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
         environment.push((orphans::VARIABLE.into(), mark.into()));
     }
     let launched = Launched {
-        sweeper,
+        reaper,
         child,
         socket,
         stdout,

@@ -10,9 +10,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 ///
 /// Killing is final: the host's pending and later requests fail.
 #[derive(Debug, Clone, Default)]
-pub struct Killer(Arc<Mutex<Targets>>);
+pub struct KillHandle(Arc<Mutex<Targets>>);
 
-/// The processes that a [`Killer`] ends.
+/// The processes that a [`KillHandle`] ends.
 #[derive(Debug, Default)]
 struct Targets {
     /// The leaders of their groups. While the lock is held no leader is waited for, so that each
@@ -21,7 +21,7 @@ struct Targets {
     killed: bool,
 }
 
-impl Killer {
+impl KillHandle {
     /// Kills the host's process group. Does nothing when the host has ended.
     pub fn kill(&self) {
         self.lock().killed = true;
@@ -61,7 +61,7 @@ impl Killer {
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum ExitReason {
     /// With this exit code.
     Code(i32),
     /// By this signal.
@@ -70,11 +70,11 @@ pub enum Ending {
     Unknown,
 }
 
-impl fmt::Display for Ending {
+impl fmt::Display for ExitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Ending::Code(code) => write!(f, "exit code {code}"),
-            Ending::Signal(number) => {
+            ExitReason::Code(code) => write!(f, "exit code {code}"),
+            ExitReason::Signal(number) => {
                 let name = match number {
                     4 => " (SIGILL)",
                     6 => " (SIGABRT)",
@@ -89,18 +89,18 @@ impl fmt::Display for Ending {
                 };
                 write!(f, "signal {number}{name}")
             }
-            Ending::Unknown => f.write_str("how is unknown"),
+            ExitReason::Unknown => f.write_str("how is unknown"),
         }
     }
 }
 
-impl From<Option<ExitStatus>> for Ending {
-    fn from(status: Option<ExitStatus>) -> Ending {
+impl From<Option<ExitStatus>> for ExitReason {
+    fn from(status: Option<ExitStatus>) -> ExitReason {
         use std::os::unix::process::ExitStatusExt;
         match status.map(|status| (status.code(), status.signal())) {
-            Some((Some(code), _)) => Ending::Code(code),
-            Some((None, Some(signal))) => Ending::Signal(signal),
-            _ => Ending::Unknown,
+            Some((Some(code), _)) => ExitReason::Code(code),
+            Some((None, Some(signal))) => ExitReason::Signal(signal),
+            _ => ExitReason::Unknown,
         }
     }
 }

@@ -132,10 +132,10 @@ fn plugin(
     let provider = session.catalog.resolve_reducer(name);
     if let Some(Provider::Plugin(_)) = provider {
         session.warn_of_problems();
-        let left_out = session.host.left_out().to_vec();
+        let skipped = session.host.skipped().to_vec();
         let result = run_plugin(session, name)?;
         if args.check {
-            let second = Session::start(&args.host, job()?.varied().without(left_out))
+            let second = Session::start(&args.host, job()?.varied().without(skipped))
                 .map_err(|unusable| unusable.into_failure(&wanted))?;
             let second = run_plugin(second, name)?;
             if let Some(difference) = determinism::difference(&result, &second) {

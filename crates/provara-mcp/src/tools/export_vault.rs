@@ -193,10 +193,10 @@ fn in_host(
         staging: output.directory().to_owned(),
     };
     // The vault in hand is among what is protected; for its export it is readable all the same.
-    let left_out = &call.installed.left_out;
+    let skipped = &call.installed.skipped;
     let (plugins, protect) = (&hub.config.plugins, hub.protected());
-    let mut host = keeper::start(plugins, purpose, protect, left_out, &*hub.words)?;
-    job.tie(host.killer());
+    let mut host = keeper::start(plugins, purpose, protect, skipped, &*hub.words)?;
+    job.tie(host.kill_handle());
     keeper::load(&mut host, &*hub.words)?;
     host.export(name, output.output()).map_err(told)?;
     host.finish().map_err(told)

@@ -134,10 +134,10 @@ fn in_host(
         log: file,
         len: log.len(),
     };
-    let left_out = &call.installed.left_out;
+    let skipped = &call.installed.skipped;
     let (plugins, protect) = (&hub.config.plugins, hub.protected());
-    let mut host = keeper::start(plugins, purpose, protect, left_out, &*hub.words)?;
-    job.tie(host.killer());
+    let mut host = keeper::start(plugins, purpose, protect, skipped, &*hub.words)?;
+    job.tie(host.kill_handle());
     keeper::load(&mut host, &*hub.words)?;
     let result = host.reduce(name).map_err(told)?;
     host.finish().map_err(told)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Host, HostError};
 use crate::channel::Stop;
-use crate::process::{self, Ending, has_ended};
+use crate::process::{self, ExitReason, has_ended};
 use crate::sandbox::Level;
 
 /// How long a host may take to end after its last answer. What remains then is killed.
@@ -38,7 +38,7 @@ impl Host {
         let ending = self.wait(limit);
         self.pumps.drain(DRAIN_LIMIT);
         match ending {
-            Some(Ending::Code(0)) => Ok(()),
+            Some(ExitReason::Code(0)) => Ok(()),
             Some(ending) => Err(HostError::Died { plugin, ending }),
             None => Err(HostError::TimedOut {
                 plugin,
@@ -56,7 +56,7 @@ impl Host {
                 // says more than our signal.
                 let ending = self
                     .wait(Instant::now() + DRAIN_LIMIT)
-                    .unwrap_or(Ending::Unknown);
+                    .unwrap_or(ExitReason::Unknown);
                 self.pumps.drain(DRAIN_LIMIT);
                 HostError::Died { plugin, ending }
             }
@@ -87,7 +87,7 @@ impl Host {
     }
 
     /// Waits for the process to end by itself; kills what is left of its group in any case.
-    fn wait(&mut self, limit: Instant) -> Option<Ending> {
+    fn wait(&mut self, limit: Instant) -> Option<ExitReason> {
         let mut pause = Duration::from_micros(200);
         let ended = loop {
             if self.child.as_ref().is_none_or(has_ended) {
@@ -106,14 +106,14 @@ impl Host {
     /// Kills the process group and waits for its leader.
     pub(super) fn end(&mut self) -> Option<ExitStatus> {
         let child = self.child.take()?;
-        self.killer.end();
+        self.kill_handle.end();
         // It counts as a host: what hides its origin is found by the last one to end.
         self.schema_worker = None;
         if self.confinement.level < Level::Full {
-            self.sweeper.sweep();
+            self.reaper.reap();
         }
         // From here on the leader's number may be given to another process.
-        self.killer.disarm(child.id());
+        self.kill_handle.disarm(child.id());
         let status = process::end(child);
         self.pumps.drain(DRAIN_LIMIT);
         status

@@ -7,10 +7,10 @@ use std::time::Duration;
 use provara_core::canonical::CanonicalError;
 use provara_core::json;
 
-use super::LeftOut;
+use super::SkippedPlugin;
 use crate::launch::LaunchError;
 use crate::output::NO_PLUGIN;
-use crate::process::Ending;
+use crate::process::ExitReason;
 use crate::protocol::{FailureKind, Violation};
 use crate::sandbox::PathsError;
 use crate::violation::Violation as Attempt;
@@ -47,7 +47,7 @@ pub enum HostError {
         /// The interpreter.
         interpreter: PathBuf,
         /// How it ended.
-        ending: Ending,
+        ending: ExitReason,
         /// The last lines that it printed, safe for a terminal.
         output: String,
     },
@@ -75,7 +75,7 @@ pub enum HostError {
         /// The plugin in hand, or `plugins` if none is known to be.
         plugin: String,
         /// How it ended.
-        ending: Ending,
+        ending: ExitReason,
     },
     /// Applying a schema ended the process that does it, most often for want of memory.
     #[error(
@@ -85,7 +85,7 @@ pub enum HostError {
         /// The event type.
         plugin: String,
         /// How it ended.
-        ending: Ending,
+        ending: ExitReason,
     },
     /// No answer came in time.
     #[error("{} did not finish within {} s", who(.plugin), .limit.as_secs_f64())]
@@ -95,13 +95,13 @@ pub enum HostError {
         /// The limit.
         limit: Duration,
     },
-    /// Loading a plugin failed after others had been left out for ending or blocking the process.
+    /// Loading a plugin failed after others had been skipped for ending or blocking the process.
     #[error("{error}")]
     Loading {
         /// The last failure.
         error: Box<HostError>,
-        /// Who was left out before.
-        left_out: Vec<LeftOut>,
+        /// Who was skipped before.
+        skipped: Vec<SkippedPlugin>,
     },
     /// A plugin left too little room on a disk.
     #[error("{} was ended because it left too little space in {}", who(.plugin), .directory.display())]

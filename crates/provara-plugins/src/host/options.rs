@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::LeftOut;
+use super::SkippedPlugin;
 use crate::environment::{Environment, Layout};
 use crate::interpreter::Interpreter;
 use crate::output::{self, Sink};
@@ -32,7 +32,7 @@ pub struct HostOptions {
     /// How the host's process is laid out.
     pub layout: Layout,
     /// The plugins to go on without, as an earlier host of the same installation found them.
-    pub left_out: Vec<LeftOut>,
+    pub skipped: Vec<SkippedPlugin>,
     /// Where the plugins' output goes.
     pub output: Sink,
     /// Whether SIGINT, SIGTERM and SIGHUP end the host and its command in good order (see
@@ -58,7 +58,7 @@ impl HostOptions {
             protect: Vec::new(),
             environment: Environment::from_process(),
             layout: Layout::Usual,
-            left_out: Vec::new(),
+            skipped: Vec::new(),
             output: output::stderr_sink(),
             interruptible: true,
             launcher: None,

@@ -20,9 +20,9 @@ use serde::de::DeserializeOwned;
 
 use crate::channel::{Channel, Stop};
 use crate::interrupt::Guard;
-use crate::launch::orphans::Sweeper;
+use crate::launch::orphans::OrphanReaper;
 use crate::launch::{self, Launch, LaunchError, Task};
-use crate::process::{self, Ending, Killer, has_ended};
+use crate::process::{self, ExitReason, KillHandle, has_ended};
 use crate::protocol::{self, Violation};
 use crate::sandbox::{Limits, Rules, SandboxPolicy};
 use crate::schema::worker::{Checked, Compiled, Header};
@@ -44,19 +44,19 @@ pub(super) enum StartError {
 /// The core's end. Dropping it ends the process.
 pub(super) struct SchemaWorker {
     child: Option<Child>,
-    _sweeper: Sweeper,
+    _reaper: OrphanReaper,
     channel: Channel,
-    killer: Killer,
+    kill_handle: KillHandle,
     /// The types whose schemas the process holds.
     compiled: HashSet<String>,
     next_id: u64,
 }
 
 impl SchemaWorker {
-    /// Starts the process, which `killer` can end from then on.
+    /// Starts the process, which `kill_handle` can end from then on.
     pub(super) fn start(
         launcher: Option<&Path>,
-        killer: &Killer,
+        kill_handle: &KillHandle,
         guard: Option<Guard>,
         deadline: Option<Instant>,
     ) -> Result<SchemaWorker, StartError> {
@@ -81,12 +81,12 @@ impl SchemaWorker {
         let (socket, process) = (launched.socket, launched.process);
         let channel = Channel::new(socket, process, guard, watch, Some(limit))
             .map_err(|error| StartError::Stop(Stop::Io(error)))?;
-        killer.arm(launched.child.id());
+        kill_handle.arm(launched.child.id());
         let mut schema_worker = SchemaWorker {
             child: Some(launched.child),
-            _sweeper: launched.sweeper,
+            _reaper: launched.reaper,
             channel,
-            killer: killer.clone(),
+            kill_handle: kill_handle.clone(),
             compiled: HashSet::new(),
             next_id: 1,
         };
@@ -167,7 +167,7 @@ impl SchemaWorker {
     }
 
     /// How the process ended, which has closed its socket or was killed.
-    pub(super) fn ending(mut self) -> Ending {
+    pub(super) fn ending(mut self) -> ExitReason {
         let limit = Instant::now() + ENDING_LIMIT;
         while self.child.as_ref().is_some_and(|child| !has_ended(child)) && Instant::now() < limit {
             std::thread::sleep(Duration::from_millis(1));
@@ -175,10 +175,10 @@ impl SchemaWorker {
         self.end()
     }
 
-    fn end(&mut self) -> Ending {
+    fn end(&mut self) -> ExitReason {
         let status = self.child.take().and_then(|child| {
             // From here on its number may be given to another process.
-            self.killer.disarm(child.id());
+            self.kill_handle.disarm(child.id());
             process::end(child)
         });
         status.into()

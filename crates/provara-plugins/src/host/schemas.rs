@@ -9,11 +9,11 @@ use super::{Host, HostError};
 use crate::catalog::EventTypeInfo;
 use crate::channel::Stop;
 use crate::interrupt::Guard;
-use crate::process::Ending;
+use crate::process::ExitReason;
 use crate::protocol::Violation;
 use crate::schema::{Schema, SchemaViolations};
 
-/// How long a plugin's schema may take to compile before the plugin is left out. An ordinary one
+/// How long a plugin's schema may take to compile before the plugin is skipped. An ordinary one
 /// takes less than a millisecond.
 const COMPILE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -70,7 +70,7 @@ impl Host {
             let guard = self.options.interruptible.then(Guard::new).transpose()?;
             let launcher = self.options.launcher.as_deref();
             let deadline = self.channel.deadline;
-            let started = SchemaWorker::start(launcher, &self.killer, guard, deadline);
+            let started = SchemaWorker::start(launcher, &self.kill_handle, guard, deadline);
             self.schema_worker = Some(started.map_err(|error| match error {
                 StartError::Launch(error) => error.into(),
                 StartError::Stop(stop) => self.schema_worker_stopped(plugin, stop),
@@ -89,7 +89,7 @@ impl Host {
         match stop {
             Stop::Closed => HostError::Schema {
                 plugin,
-                ending: schema_worker.map_or(Ending::Unknown, SchemaWorker::ending),
+                ending: schema_worker.map_or(ExitReason::Unknown, SchemaWorker::ending),
             },
             Stop::Deadline => HostError::TimedOut {
                 plugin,

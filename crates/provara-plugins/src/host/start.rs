@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Host, HostError, HostOptions, Killer, LeftOut, NO_PLUGIN, Purpose};
+use super::{Host, HostError, HostOptions, KillHandle, NO_PLUGIN, Purpose, SkippedPlugin};
 use crate::channel::{Channel, Stop};
 use crate::interrupt::Guard;
-use crate::launch::orphans::Sweeper;
+use crate::launch::orphans::OrphanReaper;
 use crate::launch::{self, Launch, LaunchError, Task};
 use crate::output::Pumps;
 use crate::protocol::{self, Hello, Violation};
@@ -29,15 +29,15 @@ impl Host {
     /// # Errors
     /// [`HostError`]; no process remains.
     pub fn start(options: HostOptions) -> Result<Host, HostError> {
-        let left_out = options.left_out.clone();
-        Host::start_without(Arc::new(options), left_out, Killer::default())
+        let skipped = options.skipped.clone();
+        Host::start_without(Arc::new(options), skipped, KillHandle::default())
     }
 
-    /// Starts a host that goes on without some plugins, and that `killer` can end.
+    /// Starts a host that goes on without some plugins, and that `kill_handle` can end.
     pub(super) fn start_without(
         options: Arc<HostOptions>,
-        left_out: Vec<LeftOut>,
-        killer: Killer,
+        skipped: Vec<SkippedPlugin>,
+        kill_handle: KillHandle,
     ) -> Result<Host, HostError> {
         let started = Instant::now();
         let (role, log, staging) = match &options.purpose {
@@ -72,7 +72,7 @@ impl Host {
         // Before there is anything to clean up.
         let guard = options.interruptible.then(Guard::new).transpose()?;
         if options.sandbox == SandboxMode::Off {
-            Sweeper::adopt();
+            OrphanReaper::adopt();
         }
         let written = staging.into_iter().chain(state.map(Path::to_path_buf));
         let space = space::Watch::new(written);
@@ -91,14 +91,14 @@ impl Host {
         let deadline = options.timeout.and_then(|limit| started.checked_add(limit));
         let first = started + LAUNCH_LIMIT;
         let first = deadline.map_or(first, |deadline| deadline.min(first));
-        killer.arm(launched.child.id());
+        kill_handle.arm(launched.child.id());
         let log_len = log.map(|(_, len)| len);
         let mut host = Host {
-            left_out,
+            skipped,
             loading: None,
-            killer,
+            kill_handle,
             child: Some(launched.child),
-            sweeper: launched.sweeper,
+            reaper: launched.reaper,
             role,
             network,
             channel: Channel::new(launched.socket, launched.process, guard, space, Some(first))?,
@@ -138,7 +138,7 @@ impl Host {
         };
         let (confinement, log_fd) = report?;
         if confinement.level < Level::Full {
-            Sweeper::adopt();
+            OrphanReaper::adopt();
         }
         host.confinement = confinement;
         host.log = log_fd.zip(log_len);
