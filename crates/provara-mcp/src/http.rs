@@ -26,10 +26,10 @@ use tokio::sync::Semaphore;
 use crate::config::HttpSettings;
 use crate::hub::Hub;
 use crate::message::{self, Refused};
-use crate::patience::Patience;
 use crate::session::Session;
 use crate::sessions::Sessions;
 use crate::tools::Registry;
+use crate::write_timeout::WriteTimeout;
 use crate::{MAX_MESSAGE, ServeError};
 
 /// The path of the one endpoint.
@@ -62,7 +62,7 @@ type Answer = Response<BoxBody<Bytes, Infallible>>;
 type Protocol = StreamableHttpService<Session, Sessions>;
 
 /// What every connection needs.
-struct Door {
+struct Endpoint {
     settings: HttpSettings,
     /// The address that is listened on.
     address: SocketAddr,
@@ -98,7 +98,7 @@ pub(crate) async fn serve(
         Arc::clone(&sessions),
         config,
     );
-    let door = Arc::new(Door {
+    let endpoint = Arc::new(Endpoint {
         settings: settings.clone(),
         address,
         sessions,
@@ -123,26 +123,26 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let door = Arc::clone(&door);
+        let endpoint = Arc::clone(&endpoint);
         tokio::spawn(async move {
-            connection(door, stream, peer).await;
+            connection(endpoint, stream, peer).await;
             drop(place);
         });
     }
 }
 
-async fn connection(door: Arc<Door>, stream: TcpStream, peer: SocketAddr) {
+async fn connection(endpoint: Arc<Endpoint>, stream: TcpStream, peer: SocketAddr) {
     // Small answers are not held back for more.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
-        let door = Arc::clone(&door);
-        async move { Ok::<_, Infallible>(door.answer(request, peer).await) }
+        let endpoint = Arc::clone(&endpoint);
+        async move { Ok::<_, Infallible>(endpoint.answer(request, peer).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_LIMIT)
         .max_buf_size(64 << 10)
-        .serve_connection(TokioIo::new(Patience::new(stream, READ_LIMIT)), service);
+        .serve_connection(TokioIo::new(WriteTimeout::new(stream, READ_LIMIT)), service);
     // Whoever hangs up in the middle has ended their connection.
     if let Err(error) = served.await {
         if is_timeout(&error) {
@@ -176,7 +176,7 @@ fn weight(headers: &HeaderMap) -> u32 {
     u32::try_from(REQUEST_LOAD + (length >> 10)).unwrap_or(u32::MAX)
 }
 
-impl Door {
+impl Endpoint {
     async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Answer {
         if let Err((status, reason)) = self.admit(&mut request) {
             let method = request.method();

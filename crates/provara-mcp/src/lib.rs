@@ -27,7 +27,7 @@
 //! | `keeper`, `watch` | the warm plugin host; what changes behind the server's back |
 //! | `message`, `lines` | what is a message, and what is answered to what is none |
 //! | `pipe` | stdio: a client that does not read is not read |
-//! | `http`, `patience` | the door: tokens, hosts, origins, limits; clients that do not read |
+//! | `http`, `write_timeout` | HTTP: tokens, hosts, origins, limits; clients that do not read |
 //! | `sessions` | over HTTP: how many sessions, how long, and what each has in hand |
 //! | `install` | configurations of clients |
 
@@ -47,7 +47,6 @@ mod lines;
 mod marks;
 mod message;
 mod naming;
-mod patience;
 mod pipe;
 mod prompts;
 mod read;
@@ -60,6 +59,7 @@ mod tools;
 mod uri;
 mod watch;
 mod words;
+mod write_timeout;
 
 use std::io;
 use std::os::fd::AsFd;

@@ -10,14 +10,14 @@ use tokio::time::Sleep;
 
 /// A stream on which a write that makes no progress fails after a while
 /// ([`TimedOut`](io::ErrorKind::TimedOut)).
-pub(crate) struct Patience<S> {
+pub(crate) struct WriteTimeout<S> {
     inner: S,
     limit: Duration,
-    /// When patience ends, while a write makes no progress.
+    /// When the write in hand has taken too long.
     end: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Patience<S> {
+impl<S> WriteTimeout<S> {
     pub(crate) fn new(inner: S, limit: Duration) -> Self {
         Self {
             inner,
@@ -26,7 +26,7 @@ impl<S> Patience<S> {
         }
     }
 
-    fn bear(
+    fn bounded(
         &mut self,
         context: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
@@ -44,7 +44,7 @@ impl<S> Patience<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -54,14 +54,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(context, bytes);
-        self.bear(context, written)
+        self.bounded(context, written)
     }
 
     fn poll_write_vectored(
@@ -70,7 +70,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write_vectored(context, parts);
-        self.bear(context, written)
+        self.bounded(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -104,7 +104,7 @@ mod tests {
     fn who_reads_nothing_is_given_up() {
         run(async {
             let (ours, _theirs) = tokio::io::duplex(64);
-            let mut ours = Patience::new(ours, LIMIT);
+            let mut ours = WriteTimeout::new(ours, LIMIT);
             let error = ours.write_all(&[0; 65]).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         });
@@ -114,7 +114,7 @@ mod tests {
     fn who_reads_slowly_is_not() {
         run(async {
             let (ours, mut theirs) = tokio::io::duplex(64);
-            let mut ours = Patience::new(ours, LIMIT);
+            let mut ours = WriteTimeout::new(ours, LIMIT);
             let reads = tokio::spawn(async move {
                 let mut read = 0;
                 // In all it takes more than twice the limit.
