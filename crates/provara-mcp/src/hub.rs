@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::job::Handle;
-use crate::keeper::{Installed, Keeper, Protected};
 use crate::marks::Marks;
 use crate::refusal::Refusal;
 use crate::served::Served;
+use crate::warm_host::{Installed, Protected, WarmHost};
 use crate::words::{Trouble, Words};
 
 /// How many blocking jobs run at a time that may wait for a plugin or for the disk. More wait for their
@@ -44,7 +44,7 @@ pub(crate) struct Hub {
     vaults: Arc<RwLock<Vec<Arc<Served>>>>,
     /// One vault is made at a time: no two may differ by letter case alone.
     pub(crate) making: Mutex<()>,
-    keeper: Option<Keeper>,
+    warm_host: Option<WarmHost>,
     discovery: std::sync::Once,
     installed: watch::Receiver<Option<Arc<Installed>>>,
     pub(crate) clients: Clients,
@@ -60,14 +60,14 @@ impl Hub {
         let vaults: Arc<RwLock<Vec<_>>> = Arc::new(RwLock::new(served.collect()));
         let (found, installed) = watch::channel(None);
         let protect = protected(Arc::clone(&vaults));
-        let keeper = match Keeper::start(config.plugins.clone(), protect, Arc::clone(&words), found)
-        {
-            Ok(keeper) => Some(keeper),
-            Err(error) => {
-                eprintln!("provara mcp: plugins are not available: {error}");
-                None
-            }
-        };
+        let warm_host =
+            match WarmHost::start(config.plugins.clone(), protect, Arc::clone(&words), found) {
+                Ok(warm_host) => Some(warm_host),
+                Err(error) => {
+                    eprintln!("provara mcp: plugins are not available: {error}");
+                    None
+                }
+            };
         let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
         Arc::new(Self {
             words,
@@ -78,7 +78,7 @@ impl Hub {
             marks: Marks::default(),
             vaults,
             making: Mutex::default(),
-            keeper,
+            warm_host,
             discovery: std::sync::Once::new(),
             installed,
             clients: Clients::default(),
@@ -160,8 +160,8 @@ impl Hub {
 
     /// Looks for plugins, again.
     pub(crate) fn discover(&self) {
-        if let Some(keeper) = &self.keeper {
-            keeper.discover();
+        if let Some(warm_host) = &self.warm_host {
+            warm_host.discover();
         }
     }
 
@@ -172,13 +172,13 @@ impl Hub {
         data: &Value<'static>,
         job: &Handle,
     ) -> Result<(), Refusal> {
-        let Some(keeper) = &self.keeper else {
+        let Some(warm_host) = &self.warm_host else {
             return Err(Refusal::new(
                 "Plugins are not available.",
                 "Ask the operator to restart the server.",
             ));
         };
-        match keeper.validate(plugin, data, job)? {
+        match warm_host.validate(plugin, data, job)? {
             Verdict::Accepted => Ok(()),
             Verdict::Refused(reason) => {
                 let reason = &reason;

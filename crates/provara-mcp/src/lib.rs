@@ -24,7 +24,7 @@
 //! | `served` | one vault: opening, verifying, appending |
 //! | `tools` | what can be called, and what it does |
 //! | `resources`, `prompts`, `complete` | what can be read, and what helps a person to ask |
-//! | `keeper`, `watch` | the warm plugin host; what changes behind the server's back |
+//! | `warm_host`, `watch` | the warm plugin host; what changes behind the server's back |
 //! | `message`, `lines` | what is a message, and what is answered to what is none |
 //! | `pipe` | stdio: a client that does not read is not read |
 //! | `http`, `write_timeout` | HTTP: tokens, hosts, origins, limits; clients that do not read |
@@ -42,7 +42,6 @@ mod http;
 mod hub;
 pub mod install;
 mod job;
-mod keeper;
 mod lines;
 mod marks;
 mod message;
@@ -57,6 +56,7 @@ mod session;
 mod sessions;
 mod tools;
 mod uri;
+mod warm_host;
 mod watch;
 mod words;
 mod write_timeout;

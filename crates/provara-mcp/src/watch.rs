@@ -9,8 +9,8 @@ use provara_plugins::interpreter;
 
 use crate::clients::Level;
 use crate::hub::Hub;
-use crate::keeper::Installed;
 use crate::tools::Registry;
+use crate::warm_host::Installed;
 
 /// How often the directories of packages are looked at: a handful of `stat` calls.
 const PACKAGES: Duration = Duration::from_secs(1);

@@ -19,8 +19,8 @@ use crate::answer::Answer;
 use crate::args;
 use crate::config::Config;
 use crate::job::Handle;
-use crate::keeper;
 use crate::refusal::Refusal;
+use crate::warm_host;
 use crate::words::Trouble;
 
 /// The tool's name.
@@ -195,9 +195,9 @@ fn in_host(
     // The vault in hand is among what is protected; for its export it is readable all the same.
     let skipped = &call.installed.skipped;
     let (plugins, protect) = (&hub.config.plugins, hub.protected());
-    let mut host = keeper::start(plugins, purpose, protect, skipped, &*hub.words)?;
+    let mut host = warm_host::start(plugins, purpose, protect, skipped, &*hub.words)?;
     job.tie(host.kill_handle());
-    keeper::load(&mut host, &*hub.words)?;
+    warm_host::load(&mut host, &*hub.words)?;
     host.export(name, output.output()).map_err(told)?;
     host.finish().map_err(told)
 }

@@ -33,9 +33,9 @@ use crate::args::{self, Arguments};
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::job::Handle;
-use crate::keeper::Installed;
 use crate::refusal::Refusal;
 use crate::served::Served;
+use crate::warm_host::Installed;
 use describe::Choice;
 use toolbox::Offered;
 

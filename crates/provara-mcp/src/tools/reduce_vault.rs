@@ -14,9 +14,9 @@ use super::{Call, Needs, Tool};
 use crate::answer::Answer;
 use crate::args;
 use crate::job::Handle;
-use crate::keeper;
 use crate::refusal::Refusal;
 use crate::served::Served;
+use crate::warm_host;
 use crate::words::Trouble;
 
 /// The tool's name.
@@ -136,9 +136,9 @@ fn in_host(
     };
     let skipped = &call.installed.skipped;
     let (plugins, protect) = (&hub.config.plugins, hub.protected());
-    let mut host = keeper::start(plugins, purpose, protect, skipped, &*hub.words)?;
+    let mut host = warm_host::start(plugins, purpose, protect, skipped, &*hub.words)?;
     job.tie(host.kill_handle());
-    keeper::load(&mut host, &*hub.words)?;
+    warm_host::load(&mut host, &*hub.words)?;
     let result = host.reduce(name).map_err(told)?;
     host.finish().map_err(told)?;
     Ok(result)

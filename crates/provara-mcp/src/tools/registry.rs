@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::installed::may_fit_plugins;
 use super::toolbox::Toolbox;
 use crate::hub::Hub;
-use crate::keeper::Installed;
+use crate::warm_host::Installed;
 
 /// The tools of a server.
 pub(crate) struct Registry {

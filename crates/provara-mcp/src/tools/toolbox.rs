@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::describe::Choice;
 use super::{Needs, Tool, installed, own};
 use crate::config::Config;
-use crate::keeper::Installed;
 use crate::served::Served;
+use crate::warm_host::Installed;
 
 /// A tool as it is offered.
 pub(crate) struct Offered {

@@ -40,7 +40,7 @@ pub(crate) struct Installed {
     pub(crate) failure: Option<Refusal>,
 }
 
-enum Ask {
+enum Request {
     Discover,
     Validate {
         plugin: Box<EventTypeInfo>,
@@ -50,12 +50,12 @@ enum Ask {
     },
 }
 
-/// The way to the keeper's thread.
-pub(crate) struct Keeper {
-    asks: Sender<Ask>,
+/// The way to the thread of the warm host.
+pub(crate) struct WarmHost {
+    requests: Sender<Request>,
 }
 
-impl Keeper {
+impl WarmHost {
     /// Starts the thread. What it finds, once it is asked to, is given to `installed`.
     pub(crate) fn start(
         settings: PluginSettings,
@@ -63,8 +63,8 @@ impl Keeper {
         words: Arc<dyn Words>,
         installed: watch::Sender<Option<Arc<Installed>>>,
     ) -> std::io::Result<Self> {
-        let (asks, heard) = channel();
-        let keeper = Thread {
+        let (requests, heard) = channel();
+        let warm_host = Thread {
             settings,
             protect,
             words,
@@ -75,14 +75,14 @@ impl Keeper {
         };
         thread::Builder::new()
             .name("provara-plugins".to_owned())
-            .spawn(move || keeper.run(&heard))?;
+            .spawn(move || warm_host.run(&heard))?;
         // The thread lives as long as this end.
-        Ok(Self { asks })
+        Ok(Self { requests })
     }
 
     /// Discovers, in a new host.
     pub(crate) fn discover(&self) {
-        let _ = self.asks.send(Ask::Discover);
+        let _ = self.requests.send(Request::Discover);
     }
 
     /// Holds data against an event type's schema, and asks its `validate`; blocks.
@@ -93,14 +93,14 @@ impl Keeper {
         job: &Handle,
     ) -> Result<Verdict, Refusal> {
         let (answer, heard) = oneshot::channel();
-        let ask = Ask::Validate {
+        let ask = Request::Validate {
             plugin: Box::new(plugin.clone()),
             data: data.clone(),
             job: job.clone(),
             answer,
         };
         let gone = || Refusal::new("The server ends.", "Ask the operator to start it again.");
-        self.asks.send(ask).map_err(|_| gone())?;
+        self.requests.send(ask).map_err(|_| gone())?;
         heard.blocking_recv().unwrap_or_else(|_| Err(gone()))
     }
 }
@@ -120,10 +120,10 @@ struct Thread {
 }
 
 impl Thread {
-    fn run(mut self, asks: &Receiver<Ask>) {
-        while let Ok(ask) = asks.recv() {
+    fn run(mut self, requests: &Receiver<Request>) {
+        while let Ok(ask) = requests.recv() {
             match ask {
-                Ask::Discover => {
+                Request::Discover => {
                     let found = self.discover();
                     // Without an event type there is nothing to keep a host warm for.
                     if found.catalog.event_types.is_empty() {
@@ -131,7 +131,7 @@ impl Thread {
                     }
                     self.installed.send_replace(Some(Arc::new(found)));
                 }
-                Ask::Validate {
+                Request::Validate {
                     plugin,
                     data,
                     job,
