@@ -24,10 +24,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::config::HttpSettings;
-use crate::hub::Hub;
 use crate::message::{self, Refused};
 use crate::session::Session;
 use crate::sessions::Sessions;
+use crate::state::ServerState;
 use crate::tools::Registry;
 use crate::write_timeout::WriteTimeout;
 use crate::{MAX_MESSAGE, ServeError};
@@ -75,7 +75,7 @@ struct Endpoint {
 
 /// Listens until the process ends.
 pub(crate) async fn serve(
-    hub: &Arc<Hub>,
+    server: &Arc<ServerState>,
     registry: &Arc<Registry>,
     settings: &HttpSettings,
 ) -> Result<(), ServeError> {
@@ -91,8 +91,8 @@ pub(crate) async fn serve(
         .disable_allowed_hosts()
         .disable_allowed_origins()
         .with_max_request_body_bytes(MAX_MESSAGE)
-        .with_cancellation_token(hub.stopping.child_token());
-    let (for_sessions, registry) = (Arc::clone(hub), Arc::clone(registry));
+        .with_cancellation_token(server.stopping.child_token());
+    let (for_sessions, registry) = (Arc::clone(server), Arc::clone(registry));
     let protocol = StreamableHttpService::new(
         move || Ok(Session::new(&for_sessions, &registry)),
         Arc::clone(&sessions),
@@ -103,7 +103,7 @@ pub(crate) async fn serve(
         address,
         sessions,
         load: Arc::new(Semaphore::new(MAX_LOAD)),
-        answer_limit: ANSWER_LIMIT.saturating_add(hub.config.plugins.timeout),
+        answer_limit: ANSWER_LIMIT.saturating_add(server.config.plugins.timeout),
         protocol,
     });
     eprintln!("provara mcp: listening on http://{address}{ENDPOINT}");
@@ -111,7 +111,7 @@ pub(crate) async fn serve(
     loop {
         let place = tokio::select! {
             place = Arc::clone(&room).acquire_owned() => place,
-            () = hub.stopping.cancelled() => return Ok(()),
+            () = server.stopping.cancelled() => return Ok(()),
         };
         let Ok(place) = place else { return Ok(()) };
         let (stream, peer) = match listener.accept().await {

@@ -19,7 +19,7 @@
 //!
 //! | module | |
 //! | --- | --- |
-//! | `hub` | what all sessions share: vaults, plugins, tools, listeners |
+//! | `state` | what all sessions share: vaults, plugins, tools, listeners |
 //! | `session` | one client: the protocol's methods |
 //! | `served` | one vault: opening, verifying, appending |
 //! | `tools` | what can be called, and what it does |
@@ -39,7 +39,6 @@ mod config;
 #[cfg(feature = "conformance-fixtures")]
 mod fixtures;
 mod http;
-mod hub;
 pub mod install;
 mod job;
 mod lines;
@@ -54,6 +53,7 @@ mod resources;
 mod served;
 mod session;
 mod sessions;
+mod state;
 mod tools;
 mod uri;
 mod warm_host;
@@ -72,10 +72,10 @@ pub use config::{
 };
 pub use words::{Trouble, Words};
 
-use hub::Hub;
 use pipe::Pipe;
 use rmcp::ServiceExt;
 use session::Session;
+use state::ServerState;
 use tools::Registry;
 
 /// The longest message that is read, in bytes. An event's data is part of one message.
@@ -128,23 +128,23 @@ pub fn serve(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
 
 async fn run(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
     let transport = config.transport.clone();
-    let hub = Hub::start(config, words.into());
-    let registry = Registry::new(&hub);
-    tokio::spawn(watch::plugins(Arc::clone(&hub), Arc::clone(&registry)));
-    tokio::spawn(watch::logs(Arc::clone(&hub)));
+    let server = ServerState::start(config, words.into());
+    let registry = Registry::new(&server);
+    tokio::spawn(watch::plugins(Arc::clone(&server), Arc::clone(&registry)));
+    tokio::spawn(watch::logs(Arc::clone(&server)));
     let result = match transport {
-        Transport::Stdio => stdio(&hub, &registry).await,
-        Transport::Http(http) => http::serve(&hub, &registry, &http).await,
+        Transport::Stdio => stdio(&server, &registry).await,
+        Transport::Http(http) => http::serve(&server, &registry, &http).await,
     };
-    hub.stop();
+    server.stop();
     result
 }
 
-async fn stdio(hub: &Arc<Hub>, registry: &Arc<Registry>) -> Result<(), ServeError> {
+async fn stdio(server: &Arc<ServerState>, registry: &Arc<Registry>) -> Result<(), ServeError> {
     let (read, write) = rmcp::transport::stdio();
     let descriptor = io::stdin().as_fd().try_clone_to_owned().ok();
     let pipe = Pipe::new(read, write, descriptor);
-    let service = match Session::new(hub, registry).serve(pipe).await {
+    let service = match Session::new(server, registry).serve(pipe).await {
         Ok(service) => service,
         // A client that goes away before it says anything has not failed.
         Err(rmcp::service::ServerInitializeError::ConnectionClosed(_)) => return Ok(()),

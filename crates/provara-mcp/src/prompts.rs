@@ -5,18 +5,18 @@ use rmcp::model::{
     ErrorData, GetPromptResult, JsonObject, Prompt, PromptArgument, PromptMessage, Role,
 };
 
-use crate::hub::Hub;
+use crate::state::ServerState;
 
 /// What a model is told when it connects.
-pub(crate) fn instructions(hub: &Hub) -> String {
-    let vaults = hub.vaults();
+pub(crate) fn instructions(server: &ServerState) -> String {
+    let vaults = server.vaults();
     let names: Vec<_> = vaults.iter().map(|vault| vault.name.as_str()).collect();
-    let writing = match hub.config.read_only {
+    let writing = match server.config.read_only {
         true => "This server is read-only.".to_owned(),
         false => format!(
             "What you append is signed, recorded as said by '{}', and stays for ever: append what is \
              worth proving later, once, and keep the event_id.",
-            hub.config.actor
+            server.config.actor
         ),
     };
     format!(
@@ -39,8 +39,8 @@ fn argument(name: &str, about: &str, required: bool) -> PromptArgument {
 }
 
 /// The prompts.
-pub(crate) fn list(hub: &Hub) -> Vec<Prompt> {
-    let vault = argument("vault", "The vault's name.", !hub.one_vault());
+pub(crate) fn list(server: &ServerState) -> Vec<Prompt> {
+    let vault = argument("vault", "The vault's name.", !server.one_vault());
     let prompt = |name: &str, title: &str, about: &str, arguments: Vec<PromptArgument>| {
         Prompt::new(name, Some(about), Some(arguments)).with_title(title)
     };
@@ -75,7 +75,7 @@ pub(crate) fn list(hub: &Hub) -> Vec<Prompt> {
 
 /// One prompt, filled in.
 pub(crate) fn get(
-    hub: &Hub,
+    server: &ServerState,
     name: &str,
     arguments: &JsonObject,
 ) -> Result<GetPromptResult, ErrorData> {
@@ -91,9 +91,9 @@ pub(crate) fn get(
         })
     };
     let vault = || -> Result<String, ErrorData> {
-        let vaults = hub.vaults();
+        let vaults = server.vaults();
         match (given("vault"), &vaults[..]) {
-            (Some(name), _) => match hub.vault(name) {
+            (Some(name), _) => match server.vault(name) {
                 Ok(vault) => Ok(vault.name.to_string()),
                 Err(refusal) => Err(ErrorData::invalid_params(refusal.0, None)),
             },

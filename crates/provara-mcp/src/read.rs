@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use crate::answer::{Answer, MAX_ANSWER};
 use crate::args::{self, Arguments};
-use crate::hub::Hub;
 use crate::job::Handle;
 use crate::refusal::Refusal;
 use crate::served::Served;
+use crate::state::ServerState;
 
 /// The events of one page where a call does not say.
 pub(crate) const EVENTS: usize = 50;
@@ -30,18 +30,18 @@ const MAX_NAMES: usize = 100;
 
 /// A page of a verification's report.
 pub(crate) fn report(
-    hub: &Hub,
+    server: &ServerState,
     served: &Served,
     options: &VerifyOptions,
     limit: usize,
     skip: usize,
     job: &Handle,
 ) -> Result<Answer, Refusal> {
-    let vault = served.open(&*hub.words, job)?;
+    let vault = served.open(&*server.words, job)?;
     let turn = served.turn();
     let report = vault.verify(options);
     drop(turn);
-    let report = report.map_err(|error| served.told(&*hub.words, error))?;
+    let report = report.map_err(|error| served.told(&*server.words, error))?;
     let findings = report.findings();
     let page: Vec<_> = findings.iter().skip(skip).take(limit).collect();
     let (errors, warnings) = weigh(&report);
@@ -79,9 +79,13 @@ struct Head {
 }
 
 /// What a vault holds, also of one that does not verify: then only the verdict.
-pub(crate) fn vault_status(hub: &Hub, served: &Served, job: &Handle) -> Result<Answer, Refusal> {
-    let vault = served.open(&*hub.words, job)?;
-    let examined = served.examined(&vault, &*hub.words)?;
+pub(crate) fn vault_status(
+    server: &ServerState,
+    served: &Served,
+    job: &Handle,
+) -> Result<Answer, Refusal> {
+    let vault = served.open(&*server.words, job)?;
+    let examined = served.examined(&vault, &*server.words)?;
     let report = &examined.report;
     let (errors, warnings) = weigh(report);
     let mut answer = Answer::new()
@@ -90,14 +94,14 @@ pub(crate) fn vault_status(hub: &Hub, served: &Served, job: &Handle) -> Result<A
         .with("event_count", &report.event_count())
         .with("errors", &errors)
         .with("warnings", &warnings)
-        .with("read_only", &hub.config.read_only);
+        .with("read_only", &server.config.read_only);
     if let Some(log) = &examined.log {
         let summary = match examined.summary.get() {
             Some(known) => known,
             None => {
                 let made = log
                     .summary_watched(&|done, total| job.went(done, total))
-                    .map_err(|error| served.told(&*hub.words, error))?;
+                    .map_err(|error| served.told(&*server.words, error))?;
                 examined.summary.get_or_init(|| made)
             }
         };
@@ -169,7 +173,7 @@ pub(crate) fn query<'a>(
 
 /// A page of events, after line `skip`, as far as an answer can carry them.
 pub(crate) fn page(
-    hub: &Hub,
+    server: &ServerState,
     served: &Served,
     log: &SourceLog,
     query: &Query,
@@ -199,7 +203,7 @@ pub(crate) fn page(
         .with("vault", served.name.as_str())
         .with_json("events", &events);
     if found == 0 && skip == 0 {
-        let notes = hub.words.nothing_chosen(query, log);
+        let notes = server.words.nothing_chosen(query, log);
         if !notes.is_empty() {
             answer = answer.with("notes", &notes);
         }
@@ -218,13 +222,13 @@ fn one(number: u64, line: &[u8]) -> String {
 
 /// The event of this id, with its line's number.
 pub(crate) fn find(
-    hub: &Hub,
+    server: &ServerState,
     served: &Served,
     id: &str,
     job: &Handle,
 ) -> Result<Option<(u64, String)>, Refusal> {
-    let vault = served.open(&*hub.words, job)?;
-    let log = served.verified(&vault, &*hub.words)?;
+    let vault = served.open(&*server.words, job)?;
+    let log = served.verified(&vault, &*server.words)?;
     let condition = format!("event_id={id}").parse::<Condition>();
     let Ok(condition) = condition else {
         return Ok(None);

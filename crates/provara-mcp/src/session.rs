@@ -21,9 +21,9 @@ use serde::de::DeserializeOwned;
 
 use crate::answer::Answer;
 use crate::clients::{Client, Level, PROGRESS_LIMIT};
-use crate::hub::Hub;
 use crate::job::{self, Stop};
 use crate::refusal::Refusal;
+use crate::state::ServerState;
 use crate::tools::{Call, Registry};
 use crate::{complete, prompts, read, resources};
 
@@ -35,15 +35,15 @@ const PAGE: usize = 100;
 
 /// The protocol's side of one client.
 pub(crate) struct Session {
-    hub: Arc<Hub>,
+    server: Arc<ServerState>,
     registry: Arc<Registry>,
     client: Arc<Client>,
 }
 
 impl Session {
-    pub(crate) fn new(hub: &Arc<Hub>, registry: &Arc<Registry>) -> Self {
+    pub(crate) fn new(server: &Arc<ServerState>, registry: &Arc<Registry>) -> Self {
         Self {
-            hub: Arc::clone(hub),
+            server: Arc::clone(server),
             registry: Arc::clone(registry),
             client: Arc::default(),
         }
@@ -57,8 +57,8 @@ impl Session {
     ) -> Result<CallToolResult, ErrorData> {
         // A plugin's tool is known only once the plugins are.
         let mut toolbox = self.registry.toolbox();
-        if toolbox.get(&request.name).is_none() && self.hub.installed_now().is_none() {
-            self.hub.installed().await;
+        if toolbox.get(&request.name).is_none() && self.server.installed_now().is_none() {
+            self.server.installed().await;
             toolbox = self.registry.toolbox();
         }
         let Some(tool) = toolbox.get(&request.name) else {
@@ -70,19 +70,19 @@ impl Session {
         };
         let needs = tool.needs();
         let installed = match needs.plugins {
-            true => self.hub.installed().await,
-            false => self.hub.installed_now().unwrap_or_default(),
+            true => self.server.installed().await,
+            false => self.server.installed_now().unwrap_or_default(),
         };
         let stages = f64::from(needs.stages);
         let call = Call {
-            hub: Arc::clone(&self.hub),
+            server: Arc::clone(&self.server),
             registry: Arc::clone(&self.registry),
             tool,
             arguments: request.arguments.unwrap_or_default(),
             installed,
         };
         let cancelled = context.ct.child_token();
-        let end = self.hub.stopping.clone();
+        let end = self.server.stopping.clone();
         let both = cancelled.clone();
         let watch = tokio::spawn(async move {
             tokio::select! {
@@ -139,8 +139,8 @@ impl Session {
             }
         };
         let jobs = match call.waits() {
-            true => &self.hub.waiting,
-            false => &self.hub.computing,
+            true => &self.server.waiting,
+            false => &self.server.computing,
         };
         job::run(jobs, cancelled, progress, move |job| {
             // Held until the work ends, also when nobody waits for it any more.
@@ -217,7 +217,7 @@ impl ServerHandler for Session {
         info.server_info = Implementation::new("provara", env!("CARGO_PKG_VERSION"))
             .with_title("Provara")
             .with_description("Signed, append-only logs that anyone can verify.");
-        info.instructions = Some(prompts::instructions(&self.hub));
+        info.instructions = Some(prompts::instructions(&self.server));
         info
     }
 
@@ -225,9 +225,9 @@ impl ServerHandler for Session {
         // A second notice of the same session changes nothing: who were welcomed twice would hear of
         // everything twice.
         if self.client.connect(context.peer) {
-            self.hub.clients.welcome(&self.client);
+            self.server.clients.welcome(&self.client);
         }
-        self.hub.begin_discovery();
+        self.server.begin_discovery();
     }
 
     async fn set_level(
@@ -244,7 +244,7 @@ impl ServerHandler for Session {
         request: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        self.hub.installed().await;
+        self.server.installed().await;
         let toolbox = self.registry.toolbox();
         let all: Vec<_> = toolbox
             .all()
@@ -301,7 +301,7 @@ impl ServerHandler for Session {
         request: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let (page, next) = paged(&resources::list(&self.hub), request.as_ref())?;
+        let (page, next) = paged(&resources::list(&self.server), request.as_ref())?;
         let mut result = ListResourcesResult::with_all_items(page);
         result.next_cursor = next;
         Ok(result)
@@ -327,10 +327,10 @@ impl ServerHandler for Session {
         if let Some(result) = crate::fixtures::read(&request.uri) {
             return Ok(ReadResourceResponse::Complete(result));
         }
-        let hub = Arc::clone(&self.hub);
+        let server = Arc::clone(&self.server);
         let uri = request.uri;
-        let read = move |job: &job::Handle| Ok(resources::read(&hub, &uri, job));
-        let outcome = job::run(&self.hub.computing, &context.ct, |_, _| async {}, read).await;
+        let read = move |job: &job::Handle| Ok(resources::read(&server, &uri, job));
+        let outcome = job::run(&self.server.computing, &context.ct, |_, _| async {}, read).await;
         let result =
             outcome.map_err(|stop| ErrorData::internal_error(Refusal::from(stop).0, None))?;
         result.map(ReadResourceResponse::Complete)
@@ -341,7 +341,7 @@ impl ServerHandler for Session {
         request: SubscribeRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        let vault = resources::known(&self.hub, &request.uri)?;
+        let vault = resources::known(&self.server, &request.uri)?;
         let mut subscriptions = self.client.subscriptions();
         if subscriptions.len() >= MAX_SUBSCRIPTIONS && !subscriptions.contains(&request.uri) {
             let text = format!("At most {MAX_SUBSCRIPTIONS} subscriptions");
@@ -349,7 +349,7 @@ impl ServerHandler for Session {
         }
         subscriptions.insert(request.uri);
         drop(subscriptions);
-        self.hub.watch(vault.as_deref());
+        self.server.watch(vault.as_deref());
         Ok(())
     }
 
@@ -371,24 +371,26 @@ impl ServerHandler for Session {
         if let Some(uris) = &mut accepted.resource_subscriptions {
             uris.truncate(MAX_SUBSCRIPTIONS);
             uris.retain(|uri| {
-                let known = resources::known(&self.hub, uri);
-                known.map(|vault| self.hub.watch(vault.as_deref())).is_ok()
+                let known = resources::known(&self.server, uri);
+                known
+                    .map(|vault| self.server.watch(vault.as_deref()))
+                    .is_ok()
             });
         }
         Some(accepted)
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        if !self.hub.clients.add_listener(context.sink().clone()) {
+        if !self.server.clients.add_listener(context.sink().clone()) {
             let text = "Too many subscriptions are open";
             return Err(ErrorData::invalid_request(text, None));
         }
-        let stopping = self.hub.stopping.clone();
+        let stopping = self.server.stopping.clone();
         tokio::select! {
             () = context.cancelled() => {}
             () = stopping.cancelled() => {}
         }
-        self.hub.clients.remove_listener(context.sink());
+        self.server.clients.remove_listener(context.sink());
         Ok(())
     }
 
@@ -397,7 +399,7 @@ impl ServerHandler for Session {
         request: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        let all = prompts::list(&self.hub);
+        let all = prompts::list(&self.server);
         #[cfg(feature = "conformance-fixtures")]
         let all = [all, crate::fixtures::prompts()].concat();
         let (page, next) = paged(&all, request.as_ref())?;
@@ -416,7 +418,7 @@ impl ServerHandler for Session {
         if let Some(result) = crate::fixtures::prompt(&request.name, &arguments) {
             return Ok(GetPromptResponse::Complete(result));
         }
-        prompts::get(&self.hub, &request.name, &arguments).map(GetPromptResponse::Complete)
+        prompts::get(&self.server, &request.name, &arguments).map(GetPromptResponse::Complete)
     }
 
     async fn complete(
@@ -424,9 +426,9 @@ impl ServerHandler for Session {
         request: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        let hub = Arc::clone(&self.hub);
-        let find = move |job: &job::Handle| Ok(complete::complete(&hub, &request, job));
-        let outcome = job::run(&self.hub.computing, &context.ct, |_, _| async {}, find).await;
+        let server = Arc::clone(&self.server);
+        let find = move |job: &job::Handle| Ok(complete::complete(&server, &request, job));
+        let outcome = job::run(&self.server.computing, &context.ct, |_, _| async {}, find).await;
         outcome.map_err(|stop| ErrorData::internal_error(Refusal::from(stop).0, None))
     }
 }

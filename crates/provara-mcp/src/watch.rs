@@ -8,7 +8,7 @@ use provara_plugins::environment::Environment;
 use provara_plugins::interpreter;
 
 use crate::clients::Level;
-use crate::hub::Hub;
+use crate::state::ServerState;
 use crate::tools::Registry;
 use crate::warm_host::Installed;
 
@@ -41,8 +41,8 @@ fn packages() -> Vec<(PathBuf, Option<SystemTime>)> {
 }
 
 /// Discovers again when packages have changed, and tells the clients when their tools did.
-pub(crate) async fn plugins(hub: Arc<Hub>, registry: Arc<Registry>) {
-    let mut installed = hub.installed_changes();
+pub(crate) async fn plugins(server: Arc<ServerState>, registry: Arc<Registry>) {
+    let mut installed = server.installed_changes();
     let mut known = tokio::task::spawn_blocking(packages)
         .await
         .unwrap_or_default();
@@ -51,14 +51,14 @@ pub(crate) async fn plugins(hub: Arc<Hub>, registry: Arc<Registry>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = hub.stopping.cancelled() => return,
+            () = server.stopping.cancelled() => return,
             changed = installed.changed() => {
                 if changed.is_err() {
                     return;
                 }
                 let found = installed.borrow_and_update().clone();
                 if let Some(found) = found {
-                    take(&hub, &registry, &found);
+                    take(&server, &registry, &found);
                 }
             }
             _ = tick.tick() => {
@@ -68,7 +68,7 @@ pub(crate) async fn plugins(hub: Arc<Hub>, registry: Arc<Registry>) {
                     (known, moving) = (now, true);
                 } else if moving {
                     moving = false;
-                    hub.discover();
+                    server.discover();
                 }
             }
         }
@@ -76,42 +76,45 @@ pub(crate) async fn plugins(hub: Arc<Hub>, registry: Arc<Registry>) {
 }
 
 /// Takes over what was discovered.
-fn take(hub: &Hub, registry: &Registry, found: &Installed) {
+fn take(server: &ServerState, registry: &Registry, found: &Installed) {
     for problem in &found.catalog.problems {
-        hub.clients.log(Level::Warning, &problem.text);
+        server.clients.log(Level::Warning, &problem.text);
     }
     if let Some(failure) = &found.failure {
-        hub.clients.log(Level::Warning, &failure.0);
+        server.clients.log(Level::Warning, &failure.0);
     }
     registry.warn_of_idle_patterns();
     if registry.announce() {
-        hub.clients
+        server
+            .clients
             .log(Level::Info, "The installed plugins have changed.");
-        hub.clients.lists_changed(false);
+        server.clients.lists_changed(false);
     }
 }
 
 /// Notices appends, whoever made them.
-pub(crate) async fn logs(hub: Arc<Hub>) {
+pub(crate) async fn logs(server: Arc<ServerState>) {
     let mut unwanted = 0;
     loop {
         tokio::select! {
-            () = hub.stopping.cancelled() => return,
-            () = hub.appended.notified() => {}
+            () = server.stopping.cancelled() => return,
+            () = server.appended.notified() => {}
             () = tokio::time::sleep(LOGS) => {}
         }
-        if hub.clients.has_subscribers() {
+        if server.clients.has_subscribers() {
             unwanted = 0;
-            for vault in hub.vaults() {
-                if hub.marks.changed(&vault) {
-                    hub.clients.log_changed(&vault.name);
+            for vault in server.vaults() {
+                if server.marks.changed(&vault) {
+                    server.clients.log_changed(&vault.name);
                 }
             }
         } else {
             unwanted += 1;
             // The first time it may be that somebody subscribes just now.
             if unwanted == 2 {
-                hub.marks.clear_unless(|| hub.clients.has_subscribers());
+                server
+                    .marks
+                    .clear_unless(|| server.clients.has_subscribers());
             }
         }
     }

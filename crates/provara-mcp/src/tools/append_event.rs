@@ -151,7 +151,7 @@ pub(super) fn resolved(
             accepted(call, plugin, &data, job)?;
             (EventType::Custom(event_type), None)
         }
-        Resolution::Unregistered(custom) if call.hub.config.allow_unregistered => {
+        Resolution::Unregistered(custom) if call.server.config.allow_unregistered => {
             (EventType::Custom(custom), unjudged(call))
         }
         _ => return Err(unknown(call, name)),
@@ -186,13 +186,13 @@ fn accepted(
     data: &Json<'static>,
     job: &Handle,
 ) -> Result<(), Refusal> {
-    call.hub.validate(plugin, data, job)?;
+    call.server.validate(plugin, data, job)?;
     // A call that was cancelled while the plugin thought leaves no event.
     job.check_cancelled()
 }
 
 fn canonical(call: &Call, data: &Json<'static>) -> Result<(), Refusal> {
-    let told = |error| Refusal(call.hub.words.tell(Trouble::Canonical(error)));
+    let told = |error| Refusal(call.server.words.tell(Trouble::Canonical(error)));
     canonical::jcs(data).map(drop).map_err(told)
 }
 
@@ -220,7 +220,7 @@ fn unknown(call: &Call, name: &str) -> Refusal {
             text.push_str(line);
         }
     }
-    text.push_str(match call.hub.config.allow_unregistered {
+    text.push_str(match call.server.config.allow_unregistered {
         true => {
             "\nFix: Use a core type, an installed plugin's type or alias ('list_plugins'), or a \
              reverse-domain name such as com.example.audit.login."
@@ -241,23 +241,23 @@ fn append(
     note: Option<String>,
     job: &Handle,
 ) -> Result<Answer, Refusal> {
-    let hub = &call.hub;
+    let server = &call.server;
     let served = call.vault()?;
-    let vault = served.open(&*hub.words, job)?;
-    let keyfile = served.keyfile(&*hub.words)?;
+    let vault = served.open(&*server.words, job)?;
+    let keyfile = served.keyfile(&*server.words)?;
     let request = AppendRequest {
         event_type,
         data,
-        actor: hub.config.actor.clone(),
+        actor: server.config.actor.clone(),
         namespace: statement.namespace,
         confidence: statement.confidence,
-        key_id: hub.config.key_id,
+        key_id: server.config.key_id,
         blind: false,
     };
     let receipt = vault
         .append(&request, &keyfile)
-        .map_err(|error| served.told(&*hub.words, error))?;
-    hub.appended.notify_one();
+        .map_err(|error| served.told(&*server.words, error))?;
+    server.appended.notify_one();
     let notes: Vec<_> = receipt.notes.into_iter().chain(note).collect();
     Ok(Answer::new()
         .with("vault", served.name.as_str())

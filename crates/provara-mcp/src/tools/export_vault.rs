@@ -119,11 +119,11 @@ pub(super) fn writes_outside() -> ToolAnnotations {
 
 /// `export_vault` and the tools of installed exports.
 pub(super) fn export(call: &Call, format: &str, job: &Handle) -> Result<Answer, Refusal> {
-    let hub = &call.hub;
-    let words = &*hub.words;
+    let server = &call.server;
+    let words = &*server.words;
     let staged = |error| Refusal(words.tell(Trouble::Staging { error, format }));
     let served = call.vault()?;
-    let Some(directory) = &hub.config.export_dir else {
+    let Some(directory) = &server.config.export_dir else {
         return Err(Refusal::new(
             "The operator allowed no exports.",
             "Ask the operator to name a directory for them: --export-dir DIR.",
@@ -139,7 +139,7 @@ pub(super) fn export(call: &Call, format: &str, job: &Handle) -> Result<Answer, 
     }
     let target = directory.join(name);
     let overwrite = args::flag(&call.arguments, "overwrite");
-    let vaults = hub.vaults();
+    let vaults = server.vaults();
     let forbidden: Vec<PathBuf> = vaults.iter().map(|vault| vault.path.clone()).collect();
     staging::check(&target, overwrite, &forbidden).map_err(staged)?;
     job.stage("verifying");
@@ -186,18 +186,18 @@ fn in_host(
     output: &Staging,
     job: &Handle,
 ) -> Result<(), Refusal> {
-    let hub = &call.hub;
-    let told = |error| Refusal(hub.words.tell(Trouble::Host(error)));
+    let server = &call.server;
+    let told = |error| Refusal(server.words.tell(Trouble::Host(error)));
     let purpose = Purpose::Export {
         vault: vault.path().to_owned(),
         staging: output.directory().to_owned(),
     };
     // The vault in hand is among what is protected; for its export it is readable all the same.
     let skipped = &call.installed.skipped;
-    let (plugins, protect) = (&hub.config.plugins, hub.protected());
-    let mut host = warm_host::start(plugins, purpose, protect, skipped, &*hub.words)?;
+    let (plugins, protect) = (&server.config.plugins, server.protected());
+    let mut host = warm_host::start(plugins, purpose, protect, skipped, &*server.words)?;
     job.tie(host.kill_handle());
-    warm_host::load(&mut host, &*hub.words)?;
+    warm_host::load(&mut host, &*server.words)?;
     host.export(name, output.output()).map_err(told)?;
     host.finish().map_err(told)
 }

@@ -49,7 +49,7 @@ impl Tool for GetEvent {
         let served = call.vault()?;
         let id = args::text(&call.arguments, "event_id").unwrap_or_default();
         job.stage("verifying");
-        match find(&call.hub, &served, id, job)? {
+        match find(&call.server, &served, id, job)? {
             Some((number, event)) => Ok(Answer::new()
                 .with("vault", served.name.as_str())
                 .with("line", &number)

@@ -52,6 +52,6 @@ impl Tool for GetVaultStatus {
     fn run(&self, call: &Call, job: &Handle) -> Result<Answer, Refusal> {
         let served = call.vault()?;
         job.stage("verifying");
-        vault_status(&call.hub, &served, job)
+        vault_status(&call.server, &served, job)
     }
 }

@@ -67,21 +67,21 @@ impl Tool for InitVault {
     }
 
     fn run(&self, call: &Call, _: &Handle) -> Result<Answer, Refusal> {
-        let hub = &call.hub;
+        let server = &call.server;
         let name = args::text(&call.arguments, "name").unwrap_or_default();
         let refused = |text: &str| Refusal::new(text, "Choose another name.");
         let name: VaultName = name
             .parse()
             .map_err(|_| refused("That is no name for a vault."))?;
-        let Some(directory) = &hub.config.init_dir else {
+        let Some(directory) = &server.config.init_dir else {
             return Err(Refusal::new(
                 "The operator allowed no new vaults.",
                 "Ask the operator to name a directory for them: --init-dir DIR.",
             ));
         };
-        let _turn = hub.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = server.making.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = |vault: &Arc<Served>| vault.name.as_str().eq_ignore_ascii_case(name.as_str());
-        if hub.vaults().iter().any(taken) {
+        if server.vaults().iter().any(taken) {
             return Err(refused(&format!(
                 "A vault called '{name}' is served already."
             )));
@@ -95,14 +95,14 @@ impl Tool for InitVault {
         }
         let served = Arc::new(Served::new(name, path, None));
         let made = provara_vault::init(&served.path, &InitOptions::default())
-            .map_err(|error| served.told(&*hub.words, error))?;
+            .map_err(|error| served.told(&*server.words, error))?;
         if let Ok(vault) = Vault::open(&served.path) {
             // Whatever was there before: nothing is, and the operator gave the directory for new ones.
             let _ = vault.with_memory(true).remember_as_made();
         }
-        hub.add_vault(Arc::clone(&served));
+        server.add_vault(Arc::clone(&served));
         call.registry.vaults_changed();
-        call.hub.clients.lists_changed(true);
+        call.server.clients.lists_changed(true);
         Ok(Answer::new()
             .with("vault", served.name.as_str())
             .with("uid", &made.uid)

@@ -31,10 +31,10 @@ pub(crate) use registry::Registry;
 use crate::answer::Answer;
 use crate::args::{self, Arguments};
 use crate::config::Config;
-use crate::hub::Hub;
 use crate::job::Handle;
 use crate::refusal::Refusal;
 use crate::served::Served;
+use crate::state::ServerState;
 use crate::warm_host::Installed;
 use describe::Choice;
 use toolbox::Offered;
@@ -120,7 +120,7 @@ impl Default for Needs {
 
 /// A call of a tool, and what it works on.
 pub(crate) struct Call {
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) server: Arc<ServerState>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) tool: Arc<Offered>,
     pub(crate) arguments: Arguments,
@@ -143,9 +143,9 @@ impl Call {
         if let Some(name) = args::text(&self.arguments, "vault")
             && self.tool.tool.names_vault()
         {
-            return self.hub.vault(name);
+            return self.server.vault(name);
         }
-        let vaults = self.hub.vaults();
+        let vaults = self.server.vaults();
         match &vaults[..] {
             [only] => Ok(Arc::clone(only)),
             _ => {

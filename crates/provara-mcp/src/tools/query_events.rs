@@ -87,8 +87,8 @@ impl Tool for QueryEvents {
         let limit = args::count(&call.arguments, "limit", EVENTS);
         let skip = cursor(&call.arguments)?;
         job.stage("verifying");
-        let vault = served.open(&*call.hub.words, job)?;
-        let log = served.verified(&vault, &*call.hub.words)?;
-        Ok(page(&call.hub, &served, &log, &query, limit, skip))
+        let vault = served.open(&*call.server.words, job)?;
+        let log = served.verified(&vault, &*call.server.words)?;
+        Ok(page(&call.server, &served, &log, &query, limit, skip))
     }
 }

@@ -84,7 +84,7 @@ pub(super) fn reduced() -> Value {
 /// `reduce_vault` and the tools of installed reducers.
 pub(super) fn reduce(call: &Call, name: &str, job: &Handle) -> Result<Answer, Refusal> {
     let served = call.vault()?;
-    let words = &*call.hub.words;
+    let words = &*call.server.words;
     job.stage("verifying");
     let vault = served.open(words, job)?;
     let log = served.verified(&vault, words)?;
@@ -125,20 +125,20 @@ fn in_host(
     name: &PluginName,
     job: &Handle,
 ) -> Result<Vec<u8>, Refusal> {
-    let hub = &call.hub;
-    let told = |error| Refusal(hub.words.tell(Trouble::Host(error)));
+    let server = &call.server;
+    let told = |error| Refusal(server.words.tell(Trouble::Host(error)));
     let file = vault
         .open_log(log)
-        .map_err(|error| served.told(&*hub.words, error))?;
+        .map_err(|error| served.told(&*server.words, error))?;
     let purpose = Purpose::Reduce {
         log: file,
         len: log.len(),
     };
     let skipped = &call.installed.skipped;
-    let (plugins, protect) = (&hub.config.plugins, hub.protected());
-    let mut host = warm_host::start(plugins, purpose, protect, skipped, &*hub.words)?;
+    let (plugins, protect) = (&server.config.plugins, server.protected());
+    let mut host = warm_host::start(plugins, purpose, protect, skipped, &*server.words)?;
     job.tie(host.kill_handle());
-    warm_host::load(&mut host, &*hub.words)?;
+    warm_host::load(&mut host, &*server.words)?;
     let result = host.reduce(name).map_err(told)?;
     host.finish().map_err(told)?;
     Ok(result)
@@ -152,12 +152,12 @@ fn built_in(
     job: &Handle,
 ) -> Result<Vec<u8>, Refusal> {
     let watch = |done, total| job.went(done, total);
-    let failed = |error| served.told(&*call.hub.words, error);
+    let failed = |error| served.told(&*call.server.words, error);
     match reducer {
         Reducer::Beliefs => Ok(log.beliefs_watched(&watch).map_err(failed)?.to_json()),
         Reducer::Summary => {
             let summary = log.summary_watched(&watch).map_err(failed)?;
-            let told = |error| Refusal(call.hub.words.tell(Trouble::Canonical(error)));
+            let told = |error| Refusal(call.server.words.tell(Trouble::Canonical(error)));
             canonical::jcs_of(&summary).map_err(told)
         }
     }

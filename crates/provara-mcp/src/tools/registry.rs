@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::installed::may_fit_plugins;
 use super::toolbox::Toolbox;
-use crate::hub::Hub;
+use crate::state::ServerState;
 use crate::warm_host::Installed;
 
 /// The tools of a server.
 pub(crate) struct Registry {
-    hub: Arc<Hub>,
+    server: Arc<ServerState>,
     /// The tools, and what was installed when they were made.
     toolbox: Mutex<Option<(Arc<Installed>, Arc<Toolbox>)>>,
     /// The tools that clients were last told of.
@@ -21,9 +21,9 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// The tools that there are at the start. Clients need not be told of them.
-    pub(crate) fn new(hub: &Arc<Hub>) -> Arc<Self> {
+    pub(crate) fn new(server: &Arc<ServerState>) -> Arc<Self> {
         let registry = Self {
-            hub: Arc::clone(hub),
+            server: Arc::clone(server),
             toolbox: Mutex::default(),
             announced: Mutex::default(),
             told_idle: Mutex::default(),
@@ -35,15 +35,15 @@ impl Registry {
 
     /// The tools as they are now.
     pub(crate) fn toolbox(&self) -> Arc<Toolbox> {
-        let installed = self.hub.installed_now().unwrap_or_default();
+        let installed = self.server.installed_now().unwrap_or_default();
         let mut toolbox = self.toolbox.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((from, tools)) = &*toolbox
             && Arc::ptr_eq(from, &installed)
         {
             return Arc::clone(tools);
         }
-        let vaults = self.hub.vaults();
-        let tools = Arc::new(Toolbox::new(&self.hub.config, &vaults, &installed));
+        let vaults = self.server.vaults();
+        let tools = Arc::new(Toolbox::new(&self.server.config, &vaults, &installed));
         *toolbox = Some((installed, Arc::clone(&tools)));
         tools
     }
@@ -71,7 +71,7 @@ impl Registry {
     /// Tells the operator, once each, of patterns that fit no tool. Those that may fit a plugin's wait
     /// until it is known what is installed.
     pub(crate) fn warn_of_idle_patterns(&self) {
-        let known = self.hub.installed_now().is_some();
+        let known = self.server.installed_now().is_some();
         let toolbox = self.toolbox();
         let mut told = self
             .told_idle

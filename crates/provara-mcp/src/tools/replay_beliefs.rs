@@ -71,7 +71,7 @@ impl Tool for ReplayBeliefs {
 
     fn run(&self, call: &Call, job: &Handle) -> Result<Answer, Refusal> {
         let served = call.vault()?;
-        let words = &*call.hub.words;
+        let words = &*call.server.words;
         job.stage("verifying");
         let vault = served.open(words, job)?;
         let log = served.verified(&vault, words)?;

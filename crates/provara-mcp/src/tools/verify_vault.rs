@@ -83,6 +83,6 @@ impl Tool for VerifyVault {
         let limit = args::count(&call.arguments, "limit", FINDINGS);
         let cursor = cursor(&call.arguments)?;
         job.stage("verifying");
-        report(&call.hub, &served, &options, limit, cursor, job)
+        report(&call.server, &served, &options, limit, cursor, job)
     }
 }

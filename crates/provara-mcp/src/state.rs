@@ -27,7 +27,7 @@ const WAITING_JOBS: usize = 16;
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(30);
 
 /// What all sessions share.
-pub(crate) struct Hub {
+pub(crate) struct ServerState {
     pub(crate) config: Config,
     pub(crate) words: Arc<dyn Words>,
     /// Places for jobs that compute: as many as there are cores. More at a time would be no faster, and
@@ -50,8 +50,8 @@ pub(crate) struct Hub {
     pub(crate) clients: Clients,
 }
 
-impl Hub {
-    /// Opens the shop. Must be called within the runtime.
+impl ServerState {
+    /// Opens the vaults. Must be called within the runtime.
     pub(crate) fn start(config: Config, words: Arc<dyn Words>) -> Arc<Self> {
         let served = config.vaults.iter().map(|spec| {
             let keyfile = config.keyfile.clone();
@@ -149,7 +149,7 @@ impl Hub {
         }
     }
 
-    /// As [`Hub::installed`], without waiting.
+    /// As [`ServerState::installed`], without waiting.
     pub(crate) fn installed_now(&self) -> Option<Arc<Installed>> {
         self.installed.borrow().clone()
     }
