@@ -7,14 +7,14 @@ use provara_core::finding::Code;
 use provara_core::scan::{Field, scan_line};
 use rmcp::model::{CompleteRequestParams, CompleteResult, CompletionInfo, Reference};
 
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::state::ServerState;
 
 /// The completions of one argument. What cannot be completed has none; that is no error.
 pub(crate) fn complete(
     server: &ServerState,
     request: &CompleteRequestParams,
-    job: &Handle,
+    job: &JobHandle,
 ) -> CompleteResult {
     let known = match &request.r#ref {
         Reference::Resource(reference) => reference.uri.starts_with("provara://"),
@@ -83,19 +83,19 @@ fn fitting(typed: &str, all: impl Iterator<Item = String>) -> Vec<String> {
 fn from_log(
     server: &ServerState,
     vault: Option<&str>,
-    job: &Handle,
+    job: &JobHandle,
     field: Field,
 ) -> BTreeSet<String> {
     let vaults = server.vaults();
-    let served = match (vault, &vaults[..]) {
+    let handle = match (vault, &vaults[..]) {
         (Some(name), _) => server.vault(name).ok(),
         (None, [only]) => Some(only.clone()),
         (None, _) => None,
     };
     let words = &*server.words;
-    let log = served.and_then(|served| {
-        let vault = served.open(words, job).ok()?;
-        served.verified(&vault, words).ok()
+    let log = handle.and_then(|handle| {
+        let vault = handle.open(words, job).ok()?;
+        handle.verified(&vault, words).ok()
     });
     let mut found = BTreeSet::new();
     let lines = log.iter().flat_map(|log| log.lines());

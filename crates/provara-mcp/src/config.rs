@@ -111,7 +111,7 @@ pub enum Transport {
     Http(HttpSettings),
 }
 
-/// The door of the HTTP transport.
+/// The settings of the HTTP transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpSettings {
     /// Where to listen.

@@ -1,4 +1,4 @@
-//! The door of the HTTP transport: who may come in, how many, and how much they may say.
+//! The HTTP transport: who may connect, how many at a time, and how much they may send.
 //!
 //! What a browser could be made to do is refused before the protocol sees it: a request whose `Host`
 //! is a name that is not ours (DNS rebinding), or whose `Origin` is a page of somebody else. A token,
@@ -138,13 +138,13 @@ async fn connection(endpoint: Arc<Endpoint>, stream: TcpStream, peer: SocketAddr
         let endpoint = Arc::clone(&endpoint);
         async move { Ok::<_, Infallible>(endpoint.answer(request, peer).await) }
     });
-    let served = http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_LIMIT)
         .max_buf_size(64 << 10)
         .serve_connection(TokioIo::new(WriteTimeout::new(stream, READ_LIMIT)), service);
     // Whoever hangs up in the middle has ended their connection.
-    if let Err(error) = served.await {
+    if let Err(error) = connection.await {
         if is_timeout(&error) {
             eprintln!("provara mcp: ended the connection of {peer}: it reads nothing");
         } else if error.is_parse() || error.is_timeout() {

@@ -18,7 +18,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// What the work may say and has to heed; given to the blocking side.
 #[derive(Clone)]
-pub(crate) struct Handle {
+pub(crate) struct JobHandle {
     stages: UnboundedSender<&'static str>,
     /// How much of the stage is done, in thousandths, and one more; 0 where that is not known.
     done: Arc<AtomicU32>,
@@ -31,7 +31,7 @@ struct Kill {
     kill_handle: Option<KillHandle>,
 }
 
-impl Handle {
+impl JobHandle {
     fn new(stages: UnboundedSender<&'static str>) -> Self {
         Self {
             stages,
@@ -111,7 +111,7 @@ impl Handle {
 }
 
 /// Cancels the work when the one who waits for it goes away, whatever the reason.
-struct CancelOnDrop(Handle);
+struct CancelOnDrop(JobHandle);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -158,7 +158,7 @@ pub(crate) async fn run<T, W, P, F>(
 ) -> Result<T, Stop>
 where
     T: Send + 'static,
-    W: FnOnce(&Handle) -> Result<T, Refusal> + Send + 'static,
+    W: FnOnce(&JobHandle) -> Result<T, Refusal> + Send + 'static,
     P: FnMut(f64, &'static str) -> F,
     F: Future<Output = ()>,
 {
@@ -167,7 +167,7 @@ where
         () = cancelled.cancelled() => return Err(Stop::Cancelled),
     };
     let (stages, mut heard): (_, UnboundedReceiver<&'static str>) = unbounded_channel();
-    let handle = Handle::new(stages);
+    let handle = JobHandle::new(stages);
     let watched = CancelOnDrop(handle.clone());
     let mut done = tokio::task::spawn_blocking(move || {
         let _permit = permit;
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_stage_ends_with_it() {
-        let handle = Handle::unheard();
+        let handle = JobHandle::unheard();
         assert_eq!(handle.part(), None);
         assert!(handle.went(1, 4).is_continue());
         assert_eq!(handle.part(), Some(0.25));

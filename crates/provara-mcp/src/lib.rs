@@ -21,7 +21,7 @@
 //! | --- | --- |
 //! | `state` | what all sessions share: vaults, plugins, tools, listeners |
 //! | `session` | one client: the protocol's methods |
-//! | `served` | one vault: opening, verifying, appending |
+//! | `vault_handle` | one vault: opening, verifying, appending |
 //! | `tools` | what can be called, and what it does |
 //! | `resources`, `prompts`, `complete` | what can be read, and what helps a person to ask |
 //! | `warm_host`, `watch` | the warm plugin host; what changes behind the server's back |
@@ -50,12 +50,12 @@ mod prompts;
 mod read;
 mod refusal;
 mod resources;
-mod served;
 mod session;
 mod sessions;
 mod state;
 mod tools;
 mod uri;
+mod vault_handle;
 mod warm_host;
 mod watch;
 mod words;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::config::VaultName;
-use crate::served::{Mark, Served};
+use crate::vault_handle::{Mark, VaultHandle};
 
 /// The logs that somebody wants to hear of, as they were when they were last looked at.
 #[derive(Default)]
@@ -16,7 +16,7 @@ impl Marks {
     }
 
     /// Looks at a log now, so that a change from now on is noticed.
-    pub(crate) fn begin(&self, vault: &Served) {
+    pub(crate) fn begin(&self, vault: &VaultHandle) {
         let mut marks = self.lock();
         marks
             .entry(vault.name.clone())
@@ -32,7 +32,7 @@ impl Marks {
     }
 
     /// Whether a log has changed since it was last looked at.
-    pub(crate) fn changed(&self, vault: &Served) -> bool {
+    pub(crate) fn changed(&self, vault: &VaultHandle) -> bool {
         let now = vault.log_mark();
         let before = self.lock().insert(vault.name.clone(), now);
         before.is_some_and(|before| before != now)

@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use crate::answer::{Answer, MAX_ANSWER};
 use crate::args::{self, Arguments};
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::refusal::Refusal;
-use crate::served::Served;
 use crate::state::ServerState;
+use crate::vault_handle::VaultHandle;
 
 /// The events of one page where a call does not say.
 pub(crate) const EVENTS: usize = 50;
@@ -31,22 +31,22 @@ const MAX_NAMES: usize = 100;
 /// A page of a verification's report.
 pub(crate) fn report(
     server: &ServerState,
-    served: &Served,
+    handle: &VaultHandle,
     options: &VerifyOptions,
     limit: usize,
     skip: usize,
-    job: &Handle,
+    job: &JobHandle,
 ) -> Result<Answer, Refusal> {
-    let vault = served.open(&*server.words, job)?;
-    let turn = served.turn();
+    let vault = handle.open(&*server.words, job)?;
+    let turn = handle.turn();
     let report = vault.verify(options);
     drop(turn);
-    let report = report.map_err(|error| served.told(&*server.words, error))?;
+    let report = report.map_err(|error| handle.told(&*server.words, error))?;
     let findings = report.findings();
     let page: Vec<_> = findings.iter().skip(skip).take(limit).collect();
     let (errors, warnings) = weigh(&report);
     let mut answer = Answer::new()
-        .with("vault", served.name.as_str())
+        .with("vault", handle.name.as_str())
         .with("valid", &report.is_valid())
         .with("event_count", &report.event_count())
         .with("errors", &errors)
@@ -81,15 +81,15 @@ struct Head {
 /// What a vault holds, also of one that does not verify: then only the verdict.
 pub(crate) fn vault_status(
     server: &ServerState,
-    served: &Served,
-    job: &Handle,
+    handle: &VaultHandle,
+    job: &JobHandle,
 ) -> Result<Answer, Refusal> {
-    let vault = served.open(&*server.words, job)?;
-    let examined = served.examined(&vault, &*server.words)?;
+    let vault = handle.open(&*server.words, job)?;
+    let examined = handle.examined(&vault, &*server.words)?;
     let report = &examined.report;
     let (errors, warnings) = weigh(report);
     let mut answer = Answer::new()
-        .with("vault", served.name.as_str())
+        .with("vault", handle.name.as_str())
         .with("valid", &report.is_valid())
         .with("event_count", &report.event_count())
         .with("errors", &errors)
@@ -101,7 +101,7 @@ pub(crate) fn vault_status(
             None => {
                 let made = log
                     .summary_watched(&|done, total| job.went(done, total))
-                    .map_err(|error| served.told(&*server.words, error))?;
+                    .map_err(|error| handle.told(&*server.words, error))?;
                 examined.summary.get_or_init(|| made)
             }
         };
@@ -174,7 +174,7 @@ pub(crate) fn query<'a>(
 /// A page of events, after line `skip`, as far as an answer can carry them.
 pub(crate) fn page(
     server: &ServerState,
-    served: &Served,
+    handle: &VaultHandle,
     log: &SourceLog,
     query: &Query,
     limit: usize,
@@ -200,7 +200,7 @@ pub(crate) fn page(
     });
     events.push(']');
     let mut answer = Answer::new()
-        .with("vault", served.name.as_str())
+        .with("vault", handle.name.as_str())
         .with_json("events", &events);
     if found == 0 && skip == 0 {
         let notes = server.words.nothing_chosen(query, log);
@@ -223,12 +223,12 @@ fn one(number: u64, line: &[u8]) -> String {
 /// The event of this id, with its line's number.
 pub(crate) fn find(
     server: &ServerState,
-    served: &Served,
+    handle: &VaultHandle,
     id: &str,
-    job: &Handle,
+    job: &JobHandle,
 ) -> Result<Option<(u64, String)>, Refusal> {
-    let vault = served.open(&*server.words, job)?;
-    let log = served.verified(&vault, &*server.words)?;
+    let vault = handle.open(&*server.words, job)?;
+    let log = handle.verified(&vault, &*server.words)?;
     let condition = format!("event_id={id}").parse::<Condition>();
     let Ok(condition) = condition else {
         return Ok(None);

@@ -6,12 +6,12 @@ use provara_vault::VerifyOptions;
 use rmcp::model::{ErrorData, ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
 
 use crate::answer::{Answer, MAX_ANSWER};
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::read::{self, EVENTS, MAX_EVENTS, MAX_FINDINGS};
 use crate::refusal::Refusal;
-use crate::served::Served;
 use crate::state::ServerState;
 use crate::uri::{self, Place};
+use crate::vault_handle::VaultHandle;
 
 const JSON: &str = "application/json";
 
@@ -93,7 +93,10 @@ pub(crate) fn templates() -> Vec<ResourceTemplate> {
 }
 
 /// The vault that an address is about, if it names something here; a fixture is about none.
-pub(crate) fn known(server: &ServerState, uri: &str) -> Result<Option<Arc<Served>>, ErrorData> {
+pub(crate) fn known(
+    server: &ServerState,
+    uri: &str,
+) -> Result<Option<Arc<VaultHandle>>, ErrorData> {
     #[cfg(feature = "conformance-fixtures")]
     if crate::fixtures::read(uri).is_some() {
         return Ok(None);
@@ -112,20 +115,20 @@ fn absent(uri: &str) -> ErrorData {
 pub(crate) fn read(
     server: &ServerState,
     uri: &str,
-    job: &Handle,
+    job: &JobHandle,
 ) -> Result<ReadResourceResult, ErrorData> {
     let (vault, place) = uri::parse(uri).ok_or_else(|| absent(uri))?;
-    let served = server.vault(vault).map_err(|_| absent(uri))?;
+    let handle = server.vault(vault).map_err(|_| absent(uri))?;
     let refused = |refusal: Refusal| ErrorData::internal_error(refusal.0, None);
     let text = match place {
-        Place::Status => read::vault_status(server, &served, job)
+        Place::Status => read::vault_status(server, &handle, job)
             .and_then(finished)
             .map_err(refused)?,
         Place::Report => {
             // One page; the tool has others.
             read::report(
                 server,
-                &served,
+                &handle,
                 &VerifyOptions::default(),
                 MAX_FINDINGS,
                 0,
@@ -134,9 +137,9 @@ pub(crate) fn read(
             .and_then(finished)
             .map_err(refused)?
         }
-        Place::Beliefs => beliefs(server, &served, job).map_err(refused)?,
+        Place::Beliefs => beliefs(server, &handle, job).map_err(refused)?,
         Place::Event(id) => {
-            let found = read::find(server, &served, &id.to_string(), job).map_err(refused)?;
+            let found = read::find(server, &handle, &id.to_string(), job).map_err(refused)?;
             found.map(|(_, event)| event).ok_or_else(|| absent(uri))?
         }
         Place::Events(filters) => {
@@ -161,9 +164,9 @@ pub(crate) fn read(
                 std::iter::empty(),
             )
             .map_err(wrong)?;
-            let vault = served.open(&*server.words, job).map_err(refused)?;
-            let log = served.verified(&vault, &*server.words).map_err(refused)?;
-            finished(read::page(server, &served, &log, &query, limit, skip)).map_err(refused)?
+            let vault = handle.open(&*server.words, job).map_err(refused)?;
+            let log = handle.verified(&vault, &*server.words).map_err(refused)?;
+            finished(read::page(server, &handle, &log, &query, limit, skip)).map_err(refused)?
         }
     };
     let contents = ResourceContents::text(text, uri).with_mime_type(JSON);
@@ -175,12 +178,12 @@ fn finished(answer: Answer) -> Result<String, Refusal> {
 }
 
 /// The canonical text of the state, hash and all.
-fn beliefs(server: &ServerState, served: &Served, job: &Handle) -> Result<String, Refusal> {
-    let vault = served.open(&*server.words, job)?;
-    let log = served.verified(&vault, &*server.words)?;
+fn beliefs(server: &ServerState, handle: &VaultHandle, job: &JobHandle) -> Result<String, Refusal> {
+    let vault = handle.open(&*server.words, job)?;
+    let log = handle.verified(&vault, &*server.words)?;
     let state = log
         .beliefs_watched(&|done, total| job.went(done, total))
-        .map_err(|error| served.told(&*server.words, error))?;
+        .map_err(|error| handle.told(&*server.words, error))?;
     let text = String::from_utf8(state.to_json())
         .map_err(|_| Refusal::new("The state is not UTF-8.", "Report it to the operator."))?;
     if text.len() > MAX_ANSWER {

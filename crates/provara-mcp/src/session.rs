@@ -329,7 +329,7 @@ impl ServerHandler for Session {
         }
         let server = Arc::clone(&self.server);
         let uri = request.uri;
-        let read = move |job: &job::Handle| Ok(resources::read(&server, &uri, job));
+        let read = move |job: &job::JobHandle| Ok(resources::read(&server, &uri, job));
         let outcome = job::run(&self.server.computing, &context.ct, |_, _| async {}, read).await;
         let result =
             outcome.map_err(|stop| ErrorData::internal_error(Refusal::from(stop).0, None))?;
@@ -427,7 +427,7 @@ impl ServerHandler for Session {
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
         let server = Arc::clone(&self.server);
-        let find = move |job: &job::Handle| Ok(complete::complete(&server, &request, job));
+        let find = move |job: &job::JobHandle| Ok(complete::complete(&server, &request, job));
         let outcome = job::run(&self.server.computing, &context.ct, |_, _| async {}, find).await;
         outcome.map_err(|stop| ErrorData::internal_error(Refusal::from(stop).0, None))
     }

@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clients::Clients;
 use crate::config::Config;
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::marks::Marks;
 use crate::refusal::Refusal;
-use crate::served::Served;
+use crate::vault_handle::VaultHandle;
 use crate::warm_host::{Installed, Protected, WarmHost};
 use crate::words::{Trouble, Words};
 
@@ -41,7 +41,7 @@ pub(crate) struct ServerState {
     pub(crate) appended: Notify,
     /// The logs that somebody wants to hear of.
     pub(crate) marks: Marks,
-    vaults: Arc<RwLock<Vec<Arc<Served>>>>,
+    vaults: Arc<RwLock<Vec<Arc<VaultHandle>>>>,
     /// One vault is made at a time: no two may differ by letter case alone.
     pub(crate) making: Mutex<()>,
     warm_host: Option<WarmHost>,
@@ -53,11 +53,15 @@ pub(crate) struct ServerState {
 impl ServerState {
     /// Opens the vaults. Must be called within the runtime.
     pub(crate) fn start(config: Config, words: Arc<dyn Words>) -> Arc<Self> {
-        let served = config.vaults.iter().map(|spec| {
+        let handles = config.vaults.iter().map(|spec| {
             let keyfile = config.keyfile.clone();
-            Arc::new(Served::new(spec.name.clone(), spec.path.clone(), keyfile))
+            Arc::new(VaultHandle::new(
+                spec.name.clone(),
+                spec.path.clone(),
+                keyfile,
+            ))
         });
-        let vaults: Arc<RwLock<Vec<_>>> = Arc::new(RwLock::new(served.collect()));
+        let vaults: Arc<RwLock<Vec<_>>> = Arc::new(RwLock::new(handles.collect()));
         let (found, installed) = watch::channel(None);
         let protect = protected(Arc::clone(&vaults));
         let warm_host =
@@ -92,7 +96,7 @@ impl ServerState {
     }
 
     /// The vaults, in the order in which they were named.
-    pub(crate) fn vaults(&self) -> Vec<Arc<Served>> {
+    pub(crate) fn vaults(&self) -> Vec<Arc<VaultHandle>> {
         self.vaults
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -105,7 +109,7 @@ impl ServerState {
     }
 
     /// The vault of this name.
-    pub(crate) fn vault(&self, name: &str) -> Result<Arc<Served>, Refusal> {
+    pub(crate) fn vault(&self, name: &str) -> Result<Arc<VaultHandle>, Refusal> {
         let vaults = self.vaults();
         let found = vaults.iter().find(|vault| vault.name.as_str() == name);
         found.cloned().ok_or_else(|| {
@@ -119,7 +123,7 @@ impl ServerState {
     }
 
     /// Serves one more vault.
-    pub(crate) fn add_vault(&self, vault: Arc<Served>) {
+    pub(crate) fn add_vault(&self, vault: Arc<VaultHandle>) {
         self.vaults
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -170,7 +174,7 @@ impl ServerState {
         &self,
         plugin: &EventTypeInfo,
         data: &Value<'static>,
-        job: &Handle,
+        job: &JobHandle,
     ) -> Result<(), Refusal> {
         let Some(warm_host) = &self.warm_host else {
             return Err(Refusal::new(
@@ -190,20 +194,20 @@ impl ServerState {
     }
 
     /// From now on, a change of this vault's log is noticed.
-    pub(crate) fn watch(&self, vault: Option<&Served>) {
+    pub(crate) fn watch(&self, vault: Option<&VaultHandle>) {
         if let Some(vault) = vault {
             self.marks.begin(vault);
         }
     }
 }
 
-fn protected(vaults: Arc<RwLock<Vec<Arc<Served>>>>) -> Protected {
+fn protected(vaults: Arc<RwLock<Vec<Arc<VaultHandle>>>>) -> Protected {
     Arc::new(move || {
         let vaults = vaults
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let of_vault = |vault: &Arc<Served>| [vault.path.clone(), vault.keyfile_path()];
+        let of_vault = |vault: &Arc<VaultHandle>| [vault.path.clone(), vault.keyfile_path()];
         vaults.iter().flat_map(of_vault).collect()
     })
 }

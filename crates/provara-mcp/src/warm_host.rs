@@ -18,7 +18,7 @@ use provara_plugins::interpreter::{self, Interpreter};
 use tokio::sync::{oneshot, watch};
 
 use crate::config::PluginSettings;
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::refusal::Refusal;
 use crate::words::{Trouble, Words};
 
@@ -45,7 +45,7 @@ enum Request {
     Validate {
         plugin: Box<EventTypeInfo>,
         data: Value<'static>,
-        job: Handle,
+        job: JobHandle,
         answer: oneshot::Sender<Result<Verdict, Refusal>>,
     },
 }
@@ -90,7 +90,7 @@ impl WarmHost {
         &self,
         plugin: &EventTypeInfo,
         data: &Value<'static>,
-        job: &Handle,
+        job: &JobHandle,
     ) -> Result<Verdict, Refusal> {
         let (answer, heard) = oneshot::channel();
         let ask = Request::Validate {
@@ -189,7 +189,7 @@ impl Thread {
         &mut self,
         plugin: &EventTypeInfo,
         data: &Value<'static>,
-        job: &Handle,
+        job: &JobHandle,
     ) -> Result<Verdict, Refusal> {
         if self.worked >= WORN || self.host.as_ref().is_some_and(Host::has_ended) {
             self.host = None;
@@ -213,7 +213,7 @@ impl Thread {
         &mut self,
         plugin: &EventTypeInfo,
         data: &Value<'static>,
-        job: &Handle,
+        job: &JobHandle,
     ) -> Result<Result<Verdict, HostError>, Refusal> {
         let host = match &mut self.host {
             Some(host) => {

@@ -14,7 +14,7 @@ use super::describe::{Choice, appends, described};
 use super::{Call, Needs, Tool};
 use crate::answer::Answer;
 use crate::args::{self, Arguments};
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::refusal::Refusal;
 use crate::words::Trouble;
 
@@ -73,7 +73,7 @@ impl Tool for AppendEvent {
         true
     }
 
-    fn run(&self, call: &Call, job: &Handle) -> Result<Answer, Refusal> {
+    fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
         let name = args::text(&call.arguments, "type").unwrap_or_default();
         let empty = Value::Object(serde_json::Map::new());
         let data = args::evidence(call.arguments.get("data").unwrap_or(&empty))?;
@@ -134,7 +134,7 @@ pub(super) fn resolved(
     name: &str,
     data: Json<'static>,
     statement: Statement,
-    job: &Handle,
+    job: &JobHandle,
 ) -> Result<Answer, Refusal> {
     let resolution = call.installed.catalog.resolve(name);
     if let Resolution::Reserved(core) = resolution {
@@ -184,7 +184,7 @@ fn accepted(
     call: &Call,
     plugin: &EventTypeInfo,
     data: &Json<'static>,
-    job: &Handle,
+    job: &JobHandle,
 ) -> Result<(), Refusal> {
     call.server.validate(plugin, data, job)?;
     // A call that was cancelled while the plugin thought leaves no event.
@@ -239,12 +239,12 @@ fn append(
     data: Json<'static>,
     statement: Statement,
     note: Option<String>,
-    job: &Handle,
+    job: &JobHandle,
 ) -> Result<Answer, Refusal> {
     let server = &call.server;
-    let served = call.vault()?;
-    let vault = served.open(&*server.words, job)?;
-    let keyfile = served.keyfile(&*server.words)?;
+    let handle = call.vault()?;
+    let vault = handle.open(&*server.words, job)?;
+    let keyfile = handle.keyfile(&*server.words)?;
     let request = AppendRequest {
         event_type,
         data,
@@ -256,11 +256,11 @@ fn append(
     };
     let receipt = vault
         .append(&request, &keyfile)
-        .map_err(|error| served.told(&*server.words, error))?;
+        .map_err(|error| handle.told(&*server.words, error))?;
     server.appended.notify_one();
     let notes: Vec<_> = receipt.notes.into_iter().chain(note).collect();
     Ok(Answer::new()
-        .with("vault", served.name.as_str())
+        .with("vault", handle.name.as_str())
         .with("event_id", &receipt.event_id)
         .with("event_type", &receipt.event_type)
         .with("actor", &receipt.actor)

@@ -11,7 +11,7 @@ use super::describe::{Choice, appends, described};
 use super::{Call, Needs, Tool};
 use crate::answer::Answer;
 use crate::args;
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::refusal::Refusal;
 
 /// The most characters of a text in a plugin's schema.
@@ -98,7 +98,7 @@ impl Tool for EventTypeTool {
         false
     }
 
-    fn run(&self, call: &Call, job: &Handle) -> Result<Answer, Refusal> {
+    fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
         let data = if self.wrapped {
             let stranger = |name: &&String| !matches!(name.as_str(), "vault" | "data");
             if let Some(name) = call.arguments.keys().find(stranger) {

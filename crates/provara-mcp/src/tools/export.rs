@@ -8,7 +8,7 @@ use super::export_vault::{export, export_properties, exported, writes_outside};
 use super::{Call, Needs, Tool};
 use crate::answer::Answer;
 use crate::config::Config;
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::refusal::Refusal;
 
 /// Runs one installed export.
@@ -61,7 +61,7 @@ impl Tool for ExportTool {
         true
     }
 
-    fn run(&self, call: &Call, job: &Handle) -> Result<Answer, Refusal> {
+    fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
         export(call, self.info.name.as_str(), job)
     }
 }

@@ -18,7 +18,7 @@ use super::{Call, Needs, Tool};
 use crate::answer::Answer;
 use crate::args;
 use crate::config::Config;
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::refusal::Refusal;
 use crate::warm_host;
 use crate::words::Trouble;
@@ -70,7 +70,7 @@ impl Tool for ExportVault {
         given.is_some_and(|name| catalog.export(name).is_some())
     }
 
-    fn run(&self, call: &Call, job: &Handle) -> Result<Answer, Refusal> {
+    fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
         let name = args::text(&call.arguments, "format").unwrap_or_default();
         export(call, name, job)
     }
@@ -118,11 +118,11 @@ pub(super) fn writes_outside() -> ToolAnnotations {
 }
 
 /// `export_vault` and the tools of installed exports.
-pub(super) fn export(call: &Call, format: &str, job: &Handle) -> Result<Answer, Refusal> {
+pub(super) fn export(call: &Call, format: &str, job: &JobHandle) -> Result<Answer, Refusal> {
     let server = &call.server;
     let words = &*server.words;
     let staged = |error| Refusal(words.tell(Trouble::Staging { error, format }));
-    let served = call.vault()?;
+    let handle = call.vault()?;
     let Some(directory) = &server.config.export_dir else {
         return Err(Refusal::new(
             "The operator allowed no exports.",
@@ -143,8 +143,8 @@ pub(super) fn export(call: &Call, format: &str, job: &Handle) -> Result<Answer, 
     let forbidden: Vec<PathBuf> = vaults.iter().map(|vault| vault.path.clone()).collect();
     staging::check(&target, overwrite, &forbidden).map_err(staged)?;
     job.stage("verifying");
-    let vault = served.open(words, job)?;
-    let log = served.verified(&vault, words)?;
+    let vault = handle.open(words, job)?;
+    let log = handle.verified(&vault, words)?;
     job.check_cancelled()?;
     job.stage("exporting");
     let output = Staging::prepare(&target, overwrite, &forbidden).map_err(staged)?;
@@ -154,7 +154,7 @@ pub(super) fn export(call: &Call, format: &str, job: &Handle) -> Result<Answer, 
             info.origin.to_string()
         }
         Some(Provider::BuiltIn(format)) => {
-            let vault = served.path.as_path();
+            let vault = handle.path.as_path();
             let told = |error| Refusal(words.tell(Trouble::Export { error, vault }));
             // Cut short, it is thrown away below.
             let lines = log.lines().take_while(|_| !job.is_cancelled());
@@ -170,7 +170,7 @@ pub(super) fn export(call: &Call, format: &str, job: &Handle) -> Result<Answer, 
     let place = output.target().to_string_lossy().into_owned();
     output.commit().map_err(staged)?;
     Ok(Answer::new()
-        .with("vault", served.name.as_str())
+        .with("vault", handle.name.as_str())
         .with("format", format)
         .with("by", &by)
         .with("output", &place)
@@ -184,7 +184,7 @@ fn in_host(
     vault: &Vault,
     name: &PluginName,
     output: &Staging,
-    job: &Handle,
+    job: &JobHandle,
 ) -> Result<(), Refusal> {
     let server = &call.server;
     let told = |error| Refusal(server.words.tell(Trouble::Host(error)));

@@ -7,7 +7,7 @@ use super::describe::{Choice, described, reads};
 use super::{Call, Tool};
 use crate::answer::Answer;
 use crate::args;
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::read::find;
 use crate::refusal::Refusal;
 
@@ -45,17 +45,17 @@ impl Tool for GetEvent {
         )
     }
 
-    fn run(&self, call: &Call, job: &Handle) -> Result<Answer, Refusal> {
-        let served = call.vault()?;
+    fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
+        let handle = call.vault()?;
         let id = args::text(&call.arguments, "event_id").unwrap_or_default();
         job.stage("verifying");
-        match find(&call.server, &served, id, job)? {
+        match find(&call.server, &handle, id, job)? {
             Some((number, event)) => Ok(Answer::new()
-                .with("vault", served.name.as_str())
+                .with("vault", handle.name.as_str())
                 .with("line", &number)
                 .with_json("event", &event)),
             None => Err(Refusal::new(
-                &format!("The vault '{}' holds no event {id}.", served.name),
+                &format!("The vault '{}' holds no event {id}.", handle.name),
                 "Find its id with 'query_events'.",
             )),
         }

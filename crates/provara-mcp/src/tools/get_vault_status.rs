@@ -6,7 +6,7 @@ use serde_json::json;
 use super::describe::{Choice, described, reads};
 use super::{Call, Tool};
 use crate::answer::Answer;
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::read::vault_status;
 use crate::refusal::Refusal;
 
@@ -49,9 +49,9 @@ impl Tool for GetVaultStatus {
         )
     }
 
-    fn run(&self, call: &Call, job: &Handle) -> Result<Answer, Refusal> {
-        let served = call.vault()?;
+    fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
+        let handle = call.vault()?;
         job.stage("verifying");
-        vault_status(&call.server, &served, job)
+        vault_status(&call.server, &handle, job)
     }
 }

@@ -11,9 +11,9 @@ use super::{Call, Tool};
 use crate::answer::Answer;
 use crate::args;
 use crate::config::{Config, VaultName};
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::refusal::Refusal;
-use crate::served::Served;
+use crate::vault_handle::VaultHandle;
 
 /// The tool's name.
 pub(super) const NAME: &str = "init_vault";
@@ -66,7 +66,7 @@ impl Tool for InitVault {
         true
     }
 
-    fn run(&self, call: &Call, _: &Handle) -> Result<Answer, Refusal> {
+    fn run(&self, call: &Call, _: &JobHandle) -> Result<Answer, Refusal> {
         let server = &call.server;
         let name = args::text(&call.arguments, "name").unwrap_or_default();
         let refused = |text: &str| Refusal::new(text, "Choose another name.");
@@ -80,7 +80,8 @@ impl Tool for InitVault {
             ));
         };
         let _turn = server.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = |vault: &Arc<Served>| vault.name.as_str().eq_ignore_ascii_case(name.as_str());
+        let taken =
+            |vault: &Arc<VaultHandle>| vault.name.as_str().eq_ignore_ascii_case(name.as_str());
         if server.vaults().iter().any(taken) {
             return Err(refused(&format!(
                 "A vault called '{name}' is served already."
@@ -93,18 +94,18 @@ impl Tool for InitVault {
                 "There is something called '{name}' already."
             )));
         }
-        let served = Arc::new(Served::new(name, path, None));
-        let made = provara_vault::init(&served.path, &InitOptions::default())
-            .map_err(|error| served.told(&*server.words, error))?;
-        if let Ok(vault) = Vault::open(&served.path) {
+        let handle = Arc::new(VaultHandle::new(name, path, None));
+        let made = provara_vault::init(&handle.path, &InitOptions::default())
+            .map_err(|error| handle.told(&*server.words, error))?;
+        if let Ok(vault) = Vault::open(&handle.path) {
             // Whatever was there before: nothing is, and the operator gave the directory for new ones.
             let _ = vault.with_memory(true).remember_as_made();
         }
-        server.add_vault(Arc::clone(&served));
+        server.add_vault(Arc::clone(&handle));
         call.registry.vaults_changed();
         call.server.clients.lists_changed(true);
         Ok(Answer::new()
-            .with("vault", served.name.as_str())
+            .with("vault", handle.name.as_str())
             .with("uid", &made.uid)
             .with("root_key_id", &made.root_key_id)
             .with("genesis_event_id", &made.genesis_event_id)

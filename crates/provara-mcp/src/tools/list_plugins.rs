@@ -9,7 +9,7 @@ use serde_json::json;
 use super::describe::{Choice, described, object, reads};
 use super::{Call, Needs, Tool, export_vault, reduce_vault};
 use crate::answer::Answer;
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::refusal::Refusal;
 
 /// The tool's name.
@@ -52,7 +52,7 @@ impl Tool for ListPlugins {
         }
     }
 
-    fn run(&self, call: &Call, _: &Handle) -> Result<Answer, Refusal> {
+    fn run(&self, call: &Call, _: &JobHandle) -> Result<Answer, Refusal> {
         let catalog = &call.installed.catalog;
         let toolbox = call.registry.toolbox();
         let tool_of = |kind, name: &str| {

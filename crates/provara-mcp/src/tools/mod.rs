@@ -31,10 +31,10 @@ pub(crate) use registry::Registry;
 use crate::answer::Answer;
 use crate::args::{self, Arguments};
 use crate::config::Config;
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::refusal::Refusal;
-use crate::served::Served;
 use crate::state::ServerState;
+use crate::vault_handle::VaultHandle;
 use crate::warm_host::Installed;
 use describe::Choice;
 use toolbox::Offered;
@@ -95,7 +95,7 @@ trait Tool: Send + Sync {
     }
 
     /// Does it; blocks.
-    fn run(&self, call: &Call, job: &Handle) -> Result<Answer, Refusal>;
+    fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal>;
 }
 
 /// What a call needs of the server.
@@ -139,7 +139,7 @@ impl Call {
     }
 
     /// The vault that the call means.
-    pub(crate) fn vault(&self) -> Result<Arc<Served>, Refusal> {
+    pub(crate) fn vault(&self) -> Result<Arc<VaultHandle>, Refusal> {
         if let Some(name) = args::text(&self.arguments, "vault")
             && self.tool.tool.names_vault()
         {
@@ -159,7 +159,7 @@ impl Call {
     }
 
     /// Does it; blocks.
-    pub(crate) fn run(&self, job: &Handle) -> Result<Answer, Refusal> {
+    pub(crate) fn run(&self, job: &JobHandle) -> Result<Answer, Refusal> {
         if let Some(schema) = &self.tool.schema {
             args::check(&self.tool.described.name, schema, &self.arguments)?;
         }

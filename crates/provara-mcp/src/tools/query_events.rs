@@ -7,7 +7,7 @@ use super::describe::{Choice, described, reads};
 use super::{Call, Tool};
 use crate::answer::Answer;
 use crate::args;
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::read::{EVENTS, MAX_EVENTS, cursor, page, query};
 use crate::refusal::Refusal;
 
@@ -66,8 +66,8 @@ impl Tool for QueryEvents {
         )
     }
 
-    fn run(&self, call: &Call, job: &Handle) -> Result<Answer, Refusal> {
-        let served = call.vault()?;
+    fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
+        let handle = call.vault()?;
         let given = |name| args::text(&call.arguments, name);
         let conditions = call
             .arguments
@@ -87,8 +87,8 @@ impl Tool for QueryEvents {
         let limit = args::count(&call.arguments, "limit", EVENTS);
         let skip = cursor(&call.arguments)?;
         job.stage("verifying");
-        let vault = served.open(&*call.server.words, job)?;
-        let log = served.verified(&vault, &*call.server.words)?;
-        Ok(page(&call.server, &served, &log, &query, limit, skip))
+        let vault = handle.open(&*call.server.words, job)?;
+        let log = handle.verified(&vault, &*call.server.words)?;
+        Ok(page(&call.server, &handle, &log, &query, limit, skip))
     }
 }

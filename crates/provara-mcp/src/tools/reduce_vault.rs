@@ -13,9 +13,9 @@ use super::describe::{Choice, described, reads};
 use super::{Call, Needs, Tool};
 use crate::answer::Answer;
 use crate::args;
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::refusal::Refusal;
-use crate::served::Served;
+use crate::vault_handle::VaultHandle;
 use crate::warm_host;
 use crate::words::Trouble;
 
@@ -60,7 +60,7 @@ impl Tool for ReduceVault {
         given.is_some_and(|name| catalog.reducer(name).is_some())
     }
 
-    fn run(&self, call: &Call, job: &Handle) -> Result<Answer, Refusal> {
+    fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
         let name = args::text(&call.arguments, "reducer").unwrap_or("summary");
         reduce(call, name, job)
     }
@@ -82,21 +82,21 @@ pub(super) fn reduced() -> Value {
 }
 
 /// `reduce_vault` and the tools of installed reducers.
-pub(super) fn reduce(call: &Call, name: &str, job: &Handle) -> Result<Answer, Refusal> {
-    let served = call.vault()?;
+pub(super) fn reduce(call: &Call, name: &str, job: &JobHandle) -> Result<Answer, Refusal> {
+    let handle = call.vault()?;
     let words = &*call.server.words;
     job.stage("verifying");
-    let vault = served.open(words, job)?;
-    let log = served.verified(&vault, words)?;
+    let vault = handle.open(words, job)?;
+    let log = handle.verified(&vault, words)?;
     job.check_cancelled()?;
     job.stage("reducing");
     let (result, by) = match call.installed.catalog.resolve_reducer(name) {
         Some(Provider::Plugin(info)) => {
-            let result = in_host(call, &served, &vault, &log, &info.name, job)?;
+            let result = in_host(call, &handle, &vault, &log, &info.name, job)?;
             (result, info.origin.to_string())
         }
         Some(Provider::BuiltIn(reducer)) => (
-            built_in(&served, call, &log, reducer, job)?,
+            built_in(&handle, call, &log, reducer, job)?,
             "built-in".to_owned(),
         ),
         None => return Err(call.no_plugin("reducer", name)),
@@ -109,7 +109,7 @@ pub(super) fn reduce(call: &Call, name: &str, job: &Handle) -> Result<Answer, Re
     })?;
     let events = log.lines().count();
     Ok(Answer::new()
-        .with("vault", served.name.as_str())
+        .with("vault", handle.name.as_str())
         .with("reducer", name)
         .with("by", &by)
         .with("event_count", &events)
@@ -119,17 +119,17 @@ pub(super) fn reduce(call: &Call, name: &str, job: &Handle) -> Result<Answer, Re
 /// Runs an installed reducer in a host of its own, which can read this log and nothing else.
 fn in_host(
     call: &Call,
-    served: &Served,
+    handle: &VaultHandle,
     vault: &Vault,
     log: &SourceLog,
     name: &PluginName,
-    job: &Handle,
+    job: &JobHandle,
 ) -> Result<Vec<u8>, Refusal> {
     let server = &call.server;
     let told = |error| Refusal(server.words.tell(Trouble::Host(error)));
     let file = vault
         .open_log(log)
-        .map_err(|error| served.told(&*server.words, error))?;
+        .map_err(|error| handle.told(&*server.words, error))?;
     let purpose = Purpose::Reduce {
         log: file,
         len: log.len(),
@@ -145,14 +145,14 @@ fn in_host(
 }
 
 fn built_in(
-    served: &Served,
+    handle: &VaultHandle,
     call: &Call,
     log: &SourceLog,
     reducer: Reducer,
-    job: &Handle,
+    job: &JobHandle,
 ) -> Result<Vec<u8>, Refusal> {
     let watch = |done, total| job.went(done, total);
-    let failed = |error| served.told(&*call.server.words, error);
+    let failed = |error| handle.told(&*call.server.words, error);
     match reducer {
         Reducer::Beliefs => Ok(log.beliefs_watched(&watch).map_err(failed)?.to_json()),
         Reducer::Summary => {

@@ -8,7 +8,7 @@ use super::describe::{Choice, described, reads};
 use super::reduce_vault::{reduce, reduced};
 use super::{Call, Needs, Tool};
 use crate::answer::Answer;
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::refusal::Refusal;
 
 /// Runs one installed reducer.
@@ -49,7 +49,7 @@ impl Tool for ReducerTool {
         true
     }
 
-    fn run(&self, call: &Call, job: &Handle) -> Result<Answer, Refusal> {
+    fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
         reduce(call, self.info.name.as_str(), job)
     }
 }

@@ -9,7 +9,7 @@ use super::describe::{Choice, described, reads};
 use super::{Call, Needs, Tool};
 use crate::answer::{Answer, MAX_ANSWER};
 use crate::args;
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::refusal::Refusal;
 
 /// The maps of a belief state.
@@ -69,17 +69,17 @@ impl Tool for ReplayBeliefs {
         }
     }
 
-    fn run(&self, call: &Call, job: &Handle) -> Result<Answer, Refusal> {
-        let served = call.vault()?;
+    fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
+        let handle = call.vault()?;
         let words = &*call.server.words;
         job.stage("verifying");
-        let vault = served.open(words, job)?;
-        let log = served.verified(&vault, words)?;
+        let vault = handle.open(words, job)?;
+        let log = handle.verified(&vault, words)?;
         job.check_cancelled()?;
         job.stage("replaying");
         let state = log
             .beliefs_watched(&|done, total| job.went(done, total))
-            .map_err(|error| served.told(words, error))?;
+            .map_err(|error| handle.told(words, error))?;
         let text = state.to_json();
         let broken = || Refusal::new("The state could not be read.", "Report it to the operator.");
         let tree = json::parse(&text).map_err(|_| broken())?;
@@ -108,7 +108,7 @@ impl Tool for ReplayBeliefs {
             .get("metadata")
             .and_then(|data| data.get("event_count"));
         Ok(Answer::new()
-            .with("vault", served.name.as_str())
+            .with("vault", handle.name.as_str())
             .with(
                 "event_count",
                 &count.and_then(Json::as_i64).unwrap_or_default(),

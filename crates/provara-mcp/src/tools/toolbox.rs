@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::describe::Choice;
 use super::{Needs, Tool, installed, own};
 use crate::config::Config;
-use crate::served::Served;
+use crate::vault_handle::VaultHandle;
 use crate::warm_host::Installed;
 
 /// A tool as it is offered.
@@ -53,7 +53,7 @@ pub(crate) struct Toolbox {
 
 impl Toolbox {
     /// The tools for these vaults and plugins, as far as the operator allows them.
-    pub(crate) fn new(config: &Config, vaults: &[Arc<Served>], installed: &Installed) -> Self {
+    pub(crate) fn new(config: &Config, vaults: &[Arc<VaultHandle>], installed: &Installed) -> Self {
         let names: Vec<_> = vaults.iter().map(|vault| vault.name.as_str()).collect();
         let choice = Choice {
             vaults: &names,

@@ -8,7 +8,7 @@ use super::describe::{Choice, described, reads};
 use super::{Call, Tool};
 use crate::answer::Answer;
 use crate::args;
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::read::{MAX_FINDINGS, cursor, report};
 use crate::refusal::Refusal;
 
@@ -73,8 +73,8 @@ impl Tool for VerifyVault {
         )
     }
 
-    fn run(&self, call: &Call, job: &Handle) -> Result<Answer, Refusal> {
-        let served = call.vault()?;
+    fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
+        let handle = call.vault()?;
         let options = VerifyOptions {
             strict: args::flag(&call.arguments, "strict"),
             no_cache: args::flag(&call.arguments, "no_cache"),
@@ -83,6 +83,6 @@ impl Tool for VerifyVault {
         let limit = args::count(&call.arguments, "limit", FINDINGS);
         let cursor = cursor(&call.arguments)?;
         job.stage("verifying");
-        report(&call.server, &served, &options, limit, cursor, job)
+        report(&call.server, &handle, &options, limit, cursor, job)
     }
 }

@@ -13,7 +13,7 @@ use provara_core::summary::Summary;
 use provara_vault::{Vault, VaultError, VerifiedLog, VerifyOptions};
 
 use crate::config::VaultName;
-use crate::job::Handle;
+use crate::job::JobHandle;
 use crate::refusal::Refusal;
 use crate::words::{Trouble, Words};
 
@@ -46,7 +46,7 @@ pub(crate) struct Examined {
 type Kept = (State, Arc<Examined>);
 
 /// A vault that clients may use.
-pub(crate) struct Served {
+pub(crate) struct VaultHandle {
     pub(crate) name: VaultName,
     pub(crate) path: PathBuf,
     /// One append at a time; the vault's own lock then never has to wait for this process.
@@ -58,7 +58,7 @@ pub(crate) struct Served {
     kept: Mutex<Option<Kept>>,
 }
 
-impl Served {
+impl VaultHandle {
     pub(crate) fn new(name: VaultName, path: PathBuf, keyfile: Option<PathBuf>) -> Self {
         Self {
             name,
@@ -87,7 +87,7 @@ impl Served {
     /// Opens the vault for a piece of work, which hears how far a verification has come and can be
     /// cancelled in the middle of it. As for a command, what a writer would read the whole log for, and
     /// what verified before, is kept in the user's cache, and how far the vault had come is remembered.
-    pub(crate) fn open(&self, words: &dyn Words, job: &Handle) -> Result<Vault, Refusal> {
+    pub(crate) fn open(&self, words: &dyn Words, job: &JobHandle) -> Result<Vault, Refusal> {
         let vault = Vault::open(&self.path).map_err(|error| self.told(words, error))?;
         let job = job.clone();
         Ok(vault
@@ -241,11 +241,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("v");
         provara_vault::init(&path, &InitOptions::default()).unwrap();
-        let served = Served::new("v".parse().unwrap(), path.clone(), None).without_memory();
-        let vault = served.open(&Plain, &Handle::unheard()).unwrap();
+        let handle = VaultHandle::new("v".parse().unwrap(), path.clone(), None).without_memory();
+        let vault = handle.open(&Plain, &JobHandle::unheard()).unwrap();
         std::thread::sleep(2 * SETTLED);
-        let first = served.verified(&vault, &Plain).unwrap();
-        let second = served.verified(&vault, &Plain).unwrap();
+        let first = handle.verified(&vault, &Plain).unwrap();
+        let second = handle.verified(&vault, &Plain).unwrap();
         assert!(Arc::ptr_eq(&first, &second));
         // One byte of the log, its length as before.
         let log = vault.log_path();
@@ -253,13 +253,13 @@ mod tests {
         let at = bytes.len() / 2;
         bytes[at] ^= 1;
         fs::write(&log, &bytes).unwrap();
-        let refusal = served.verified(&vault, &Plain).unwrap_err();
+        let refusal = handle.verified(&vault, &Plain).unwrap_err();
         assert!(refusal.0.starts_with("Unverified"), "{}", refusal.0);
         bytes[at] ^= 1;
         fs::write(&log, &bytes).unwrap();
-        assert!(served.verified(&vault, &Plain).is_ok());
+        assert!(handle.verified(&vault, &Plain).is_ok());
         fs::write(path.join("phantom"), "x").unwrap();
-        assert!(served.verified(&vault, &Plain).is_err());
+        assert!(handle.verified(&vault, &Plain).is_err());
     }
 
     #[test]
@@ -267,14 +267,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("v");
         provara_vault::init(&path, &InitOptions::default()).unwrap();
-        let served = Served::new("v".parse().unwrap(), path, None).without_memory();
-        let job = Handle::unheard();
-        let vault = served.open(&Plain, &job).unwrap();
-        assert!(served.verified(&vault, &Plain).is_ok());
+        let handle = VaultHandle::new("v".parse().unwrap(), path, None).without_memory();
+        let job = JobHandle::unheard();
+        let vault = handle.open(&Plain, &job).unwrap();
+        assert!(handle.verified(&vault, &Plain).is_ok());
         // Whatever was kept does not hold for other bytes.
-        fs::write(served.path.join("phantom"), "x").unwrap();
+        fs::write(handle.path.join("phantom"), "x").unwrap();
         job.cancel();
-        let refusal = served.verified(&vault, &Plain).unwrap_err();
+        let refusal = handle.verified(&vault, &Plain).unwrap_err();
         assert!(refusal.0.contains("Cancelled"), "{}", refusal.0);
     }
 
