@@ -163,25 +163,25 @@ impl Clients {
         for client in self.all() {
             tokio::spawn(async move {
                 let Some(peer) = client.peer() else { return };
-                let told = async {
+                let notices = async {
                     // A client that is gone needs no notice.
                     let _ = peer.notify_tool_list_changed().await;
                     if resources {
                         let _ = peer.notify_resource_list_changed().await;
                     }
                 };
-                let _ = tokio::time::timeout(NOTIFY_LIMIT, told).await;
+                let _ = tokio::time::timeout(NOTIFY_LIMIT, notices).await;
             });
         }
         for sink in self.listeners() {
             tokio::spawn(async move {
-                let told = async {
+                let notices = async {
                     let _ = sink.notify_tool_list_changed().await;
                     if resources {
                         let _ = sink.notify_resource_list_changed().await;
                     }
                 };
-                let _ = tokio::time::timeout(NOTIFY_LIMIT, told).await;
+                let _ = tokio::time::timeout(NOTIFY_LIMIT, notices).await;
             });
         }
     }
@@ -203,13 +203,13 @@ impl Clients {
                 continue;
             };
             tokio::spawn(async move {
-                let told = async {
+                let notices = async {
                     for uri in uris {
                         let update = rmcp::model::ResourceUpdatedNotificationParam::new(uri);
                         let _ = peer.notify_resource_updated(update).await;
                     }
                 };
-                let _ = tokio::time::timeout(NOTIFY_LIMIT, told).await;
+                let _ = tokio::time::timeout(NOTIFY_LIMIT, notices).await;
             });
         }
         for sink in self.listeners() {
@@ -220,12 +220,12 @@ impl Clients {
                 .unwrap_or_default();
             let uris: Vec<_> = wanted.into_iter().filter(|uri| moved(&uri)).collect();
             tokio::spawn(async move {
-                let told = async {
+                let notices = async {
                     for uri in uris {
                         let _ = sink.notify_resource_updated(uri).await;
                     }
                 };
-                let _ = tokio::time::timeout(NOTIFY_LIMIT, told).await;
+                let _ = tokio::time::timeout(NOTIFY_LIMIT, notices).await;
             });
         }
     }

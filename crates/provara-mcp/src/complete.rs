@@ -92,10 +92,10 @@ fn from_log(
         (None, [only]) => Some(only.clone()),
         (None, _) => None,
     };
-    let words = &*server.words;
+    let renderer = &*server.renderer;
     let log = handle.and_then(|handle| {
-        let vault = handle.open(words, job).ok()?;
-        handle.verified(&vault, words).ok()
+        let vault = handle.open(renderer, job).ok()?;
+        handle.verified(&vault, renderer).ok()
     });
     let mut found = BTreeSet::new();
     let lines = log.iter().flat_map(|log| log.lines());

@@ -47,7 +47,7 @@ impl JobHandle {
     }
 
     /// Tells how much of the stage is done, of how much; breaks once nobody waits for it any more.
-    pub(crate) fn went(&self, done: u64, total: u64) -> ControlFlow<()> {
+    pub(crate) fn report_progress(&self, done: u64, total: u64) -> ControlFlow<()> {
         let thousandths = (done as f64 / total.max(1) as f64 * 1000.0) as u32;
         self.done.store(1 + thousandths, Ordering::Relaxed);
         match self.is_cancelled() {
@@ -148,7 +148,7 @@ impl From<Stop> for Refusal {
 /// does; the figure only grows.
 ///
 /// Work that nobody waits for any more is not torn out of its step: its plugin is killed, and it ends
-/// at the next stage, or the next time that it tells how far it went. It keeps its place among the
+/// at the next stage, or the next time that it tells how far it is. It keeps its place among the
 /// bounded number until then.
 pub(crate) async fn run<T, W, P, F>(
     jobs: &Arc<Semaphore>,
@@ -258,7 +258,7 @@ mod tests {
             |_, _| async {},
             move |handle| {
                 started.send(()).unwrap();
-                while handle.went(1, 2).is_continue() {
+                while handle.report_progress(1, 2).is_continue() {
                     std::thread::yield_now();
                 }
                 ended.send(()).unwrap();
@@ -275,14 +275,14 @@ mod tests {
     fn what_is_known_of_a_stage_ends_with_it() {
         let handle = JobHandle::unheard();
         assert_eq!(handle.part(), None);
-        assert!(handle.went(1, 4).is_continue());
+        assert!(handle.report_progress(1, 4).is_continue());
         assert_eq!(handle.part(), Some(0.25));
-        assert!(handle.went(0, 0).is_continue());
+        assert!(handle.report_progress(0, 0).is_continue());
         assert_eq!(handle.part(), Some(0.0));
         handle.stage("next");
         assert_eq!(handle.part(), None);
         handle.cancel();
-        assert!(handle.went(1, 4).is_break());
+        assert!(handle.report_progress(1, 4).is_break());
     }
 
     #[test]

@@ -49,6 +49,7 @@ mod pipe;
 mod prompts;
 mod read;
 mod refusal;
+mod renderer;
 mod resources;
 mod session;
 mod sessions;
@@ -58,7 +59,6 @@ mod uri;
 mod vault_handle;
 mod warm_host;
 mod watch;
-mod words;
 mod write_timeout;
 
 use std::io;
@@ -70,7 +70,7 @@ pub use config::{
     Config, ConfigError, HttpSettings, PluginSettings, Transport, VaultName, VaultNameError,
     VaultSpec, check_places,
 };
-pub use words::{Trouble, Words};
+pub use renderer::{ErrorContext, Renderer};
 
 use pipe::Pipe;
 use rmcp::ServiceExt;
@@ -108,11 +108,11 @@ pub enum ServeError {
 
 /// Serves until the client closes the stream (stdio) or for ever (HTTP).
 ///
-/// `words` turns what went wrong into the text that an agent sees.
+/// `renderer` turns what went wrong into the text that an agent sees.
 ///
 /// # Errors
 /// [`ServeError`].
-pub fn serve(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
+pub fn serve(config: Config, renderer: Box<dyn Renderer>) -> Result<(), ServeError> {
     config.check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -120,15 +120,15 @@ pub fn serve(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
         .thread_name("provara-mcp")
         .enable_all()
         .build()?;
-    let result = runtime.block_on(run(config, words));
+    let result = runtime.block_on(run(config, renderer));
     // What is in hand may finish: an append that was asked for is made, or is not in the log at all.
     runtime.shutdown_timeout(END_LIMIT);
     result
 }
 
-async fn run(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
+async fn run(config: Config, renderer: Box<dyn Renderer>) -> Result<(), ServeError> {
     let transport = config.transport.clone();
-    let server = ServerState::start(config, words.into());
+    let server = ServerState::start(config, renderer.into());
     let registry = Registry::new(&server);
     tokio::spawn(watch::plugins(Arc::clone(&server), Arc::clone(&registry)));
     tokio::spawn(watch::logs(Arc::clone(&server)));

@@ -37,11 +37,11 @@ pub(crate) fn report(
     skip: usize,
     job: &JobHandle,
 ) -> Result<Answer, Refusal> {
-    let vault = handle.open(&*server.words, job)?;
+    let vault = handle.open(&*server.renderer, job)?;
     let turn = handle.turn();
     let report = vault.verify(options);
     drop(turn);
-    let report = report.map_err(|error| handle.told(&*server.words, error))?;
+    let report = report.map_err(|error| handle.refusal(&*server.renderer, error))?;
     let findings = report.findings();
     let page: Vec<_> = findings.iter().skip(skip).take(limit).collect();
     let (errors, warnings) = weigh(&report);
@@ -84,8 +84,8 @@ pub(crate) fn vault_status(
     handle: &VaultHandle,
     job: &JobHandle,
 ) -> Result<Answer, Refusal> {
-    let vault = handle.open(&*server.words, job)?;
-    let examined = handle.examined(&vault, &*server.words)?;
+    let vault = handle.open(&*server.renderer, job)?;
+    let examined = handle.examined(&vault, &*server.renderer)?;
     let report = &examined.report;
     let (errors, warnings) = weigh(report);
     let mut answer = Answer::new()
@@ -100,8 +100,8 @@ pub(crate) fn vault_status(
             Some(known) => known,
             None => {
                 let made = log
-                    .summary_watched(&|done, total| job.went(done, total))
-                    .map_err(|error| handle.told(&*server.words, error))?;
+                    .summary_watched(&|done, total| job.report_progress(done, total))
+                    .map_err(|error| handle.refusal(&*server.renderer, error))?;
                 examined.summary.get_or_init(|| made)
             }
         };
@@ -203,7 +203,7 @@ pub(crate) fn page(
         .with("vault", handle.name.as_str())
         .with_json("events", &events);
     if found == 0 && skip == 0 {
-        let notes = server.words.nothing_chosen(query, log);
+        let notes = server.renderer.nothing_chosen(query, log);
         if !notes.is_empty() {
             answer = answer.with("notes", &notes);
         }
@@ -227,8 +227,8 @@ pub(crate) fn find(
     id: &str,
     job: &JobHandle,
 ) -> Result<Option<(u64, String)>, Refusal> {
-    let vault = handle.open(&*server.words, job)?;
-    let log = handle.verified(&vault, &*server.words)?;
+    let vault = handle.open(&*server.renderer, job)?;
+    let log = handle.verified(&vault, &*server.renderer)?;
     let condition = format!("event_id={id}").parse::<Condition>();
     let Ok(condition) = condition else {
         return Ok(None);

@@ -164,8 +164,10 @@ pub(crate) fn read(
                 std::iter::empty(),
             )
             .map_err(wrong)?;
-            let vault = handle.open(&*server.words, job).map_err(refused)?;
-            let log = handle.verified(&vault, &*server.words).map_err(refused)?;
+            let vault = handle.open(&*server.renderer, job).map_err(refused)?;
+            let log = handle
+                .verified(&vault, &*server.renderer)
+                .map_err(refused)?;
             finished(read::page(server, &handle, &log, &query, limit, skip)).map_err(refused)?
         }
     };
@@ -179,11 +181,11 @@ fn finished(answer: Answer) -> Result<String, Refusal> {
 
 /// The canonical text of the state, hash and all.
 fn beliefs(server: &ServerState, handle: &VaultHandle, job: &JobHandle) -> Result<String, Refusal> {
-    let vault = handle.open(&*server.words, job)?;
-    let log = handle.verified(&vault, &*server.words)?;
+    let vault = handle.open(&*server.renderer, job)?;
+    let log = handle.verified(&vault, &*server.renderer)?;
     let state = log
-        .beliefs_watched(&|done, total| job.went(done, total))
-        .map_err(|error| handle.told(&*server.words, error))?;
+        .beliefs_watched(&|done, total| job.report_progress(done, total))
+        .map_err(|error| handle.refusal(&*server.renderer, error))?;
     let text = String::from_utf8(state.to_json())
         .map_err(|_| Refusal::new("The state is not UTF-8.", "Report it to the operator."))?;
     if text.len() > MAX_ANSWER {

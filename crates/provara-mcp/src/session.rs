@@ -291,8 +291,8 @@ impl ServerHandler for Session {
                 ErrorData::new(ErrorCode::METHOD_NOT_FOUND, text, None)
             }
         };
-        let told = provara_plugins::text::inline(&error.message);
-        eprintln!("provara mcp: refused a request: {told}");
+        let reason = provara_plugins::text::inline(&error.message);
+        eprintln!("provara mcp: refused a request: {reason}");
         Err(error)
     }
 

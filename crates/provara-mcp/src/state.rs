@@ -15,9 +15,9 @@ use crate::config::Config;
 use crate::job::JobHandle;
 use crate::marks::Marks;
 use crate::refusal::Refusal;
+use crate::renderer::{ErrorContext, Renderer};
 use crate::vault_handle::VaultHandle;
 use crate::warm_host::{Installed, Protected, WarmHost};
-use crate::words::{Trouble, Words};
 
 /// How many blocking jobs run at a time that may wait for a plugin or for the disk. More wait for their
 /// turn.
@@ -29,7 +29,7 @@ const DISCOVERY_LIMIT: Duration = Duration::from_secs(30);
 /// What all sessions share.
 pub(crate) struct ServerState {
     pub(crate) config: Config,
-    pub(crate) words: Arc<dyn Words>,
+    pub(crate) renderer: Arc<dyn Renderer>,
     /// Places for jobs that compute: as many as there are cores. More at a time would be no faster, and
     /// each holds a log or what was derived from it.
     pub(crate) computing: Arc<Semaphore>,
@@ -52,7 +52,7 @@ pub(crate) struct ServerState {
 
 impl ServerState {
     /// Opens the vaults. Must be called within the runtime.
-    pub(crate) fn start(config: Config, words: Arc<dyn Words>) -> Arc<Self> {
+    pub(crate) fn start(config: Config, renderer: Arc<dyn Renderer>) -> Arc<Self> {
         let handles = config.vaults.iter().map(|spec| {
             let keyfile = config.keyfile.clone();
             Arc::new(VaultHandle::new(
@@ -64,17 +64,21 @@ impl ServerState {
         let vaults: Arc<RwLock<Vec<_>>> = Arc::new(RwLock::new(handles.collect()));
         let (found, installed) = watch::channel(None);
         let protect = protected(Arc::clone(&vaults));
-        let warm_host =
-            match WarmHost::start(config.plugins.clone(), protect, Arc::clone(&words), found) {
-                Ok(warm_host) => Some(warm_host),
-                Err(error) => {
-                    eprintln!("provara mcp: plugins are not available: {error}");
-                    None
-                }
-            };
+        let warm_host = match WarmHost::start(
+            config.plugins.clone(),
+            protect,
+            Arc::clone(&renderer),
+            found,
+        ) {
+            Ok(warm_host) => Some(warm_host),
+            Err(error) => {
+                eprintln!("provara mcp: plugins are not available: {error}");
+                None
+            }
+        };
         let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
         Arc::new(Self {
-            words,
+            renderer,
             computing: Arc::new(Semaphore::new(cores)),
             waiting: Arc::new(Semaphore::new(WAITING_JOBS)),
             stopping: CancellationToken::new(),
@@ -187,7 +191,8 @@ impl ServerState {
             Verdict::Refused(reason) => {
                 let reason = &reason;
                 Err(Refusal(
-                    self.words.tell(Trouble::Refused { plugin, reason }),
+                    self.renderer
+                        .render(ErrorContext::Refused { plugin, reason }),
                 ))
             }
         }

@@ -15,7 +15,7 @@ use provara_vault::{Vault, VaultError, VerifiedLog, VerifyOptions};
 use crate::config::VaultName;
 use crate::job::JobHandle;
 use crate::refusal::Refusal;
-use crate::words::{Trouble, Words};
+use crate::renderer::{ErrorContext, Renderer};
 
 /// A file that changed less than this before a verification began may change again within the same
 /// tick of the file system's clock: such a verdict is not kept.
@@ -79,21 +79,23 @@ impl VaultHandle {
         }
     }
 
-    pub(crate) fn told(&self, words: &dyn Words, error: VaultError) -> Refusal {
+    pub(crate) fn refusal(&self, renderer: &dyn Renderer, error: VaultError) -> Refusal {
         let vault = &self.path;
-        Refusal(words.tell(Trouble::Vault { error, vault }))
+        Refusal(renderer.render(ErrorContext::Vault { error, vault }))
     }
 
     /// Opens the vault for a piece of work, which hears how far a verification has come and can be
     /// cancelled in the middle of it. As for a command, what a writer would read the whole log for, and
     /// what verified before, is kept in the user's cache, and how far the vault had come is remembered.
-    pub(crate) fn open(&self, words: &dyn Words, job: &JobHandle) -> Result<Vault, Refusal> {
-        let vault = Vault::open(&self.path).map_err(|error| self.told(words, error))?;
+    pub(crate) fn open(&self, renderer: &dyn Renderer, job: &JobHandle) -> Result<Vault, Refusal> {
+        let vault = Vault::open(&self.path).map_err(|error| self.refusal(renderer, error))?;
         let job = job.clone();
         Ok(vault
             .with_cache_directory(provara_vault::default_cache_directory())
             .with_memory(self.memory)
-            .with_progress(Arc::new(move |done, total| job.went(done, total))))
+            .with_progress(Arc::new(move |done, total| {
+                job.report_progress(done, total)
+            })))
     }
 
     /// The turn to verify. A verification takes all cores and holds the log, so that several at a time
@@ -106,7 +108,7 @@ impl VaultHandle {
     pub(crate) fn examined(
         &self,
         vault: &Vault,
-        words: &dyn Words,
+        renderer: &dyn Renderer,
     ) -> Result<Arc<Examined>, Refusal> {
         // Of several callers one verifies.
         let mut kept = self.turn();
@@ -120,7 +122,7 @@ impl VaultHandle {
         *kept = None;
         let examination = vault
             .examine(&VerifyOptions::default())
-            .map_err(|error| self.told(words, error))?;
+            .map_err(|error| self.refusal(renderer, error))?;
         let report = examination.report().clone();
         let log = examination.verified().ok();
         let examined = Arc::new(Examined {
@@ -142,16 +144,16 @@ impl VaultHandle {
     pub(crate) fn verified(
         &self,
         vault: &Vault,
-        words: &dyn Words,
+        renderer: &dyn Renderer,
     ) -> Result<Arc<VerifiedLog>, Refusal> {
-        let examined = self.examined(vault, words)?;
+        let examined = self.examined(vault, renderer)?;
         let log = examined.log.clone();
-        log.ok_or_else(|| self.unverified(words, &examined.report))
+        log.ok_or_else(|| self.unverified(renderer, &examined.report))
     }
 
-    fn unverified(&self, words: &dyn Words, report: &Report) -> Refusal {
+    fn unverified(&self, renderer: &dyn Renderer, report: &Report) -> Refusal {
         let vault = &self.path;
-        Refusal(words.tell(Trouble::Unverified { vault, report }))
+        Refusal(renderer.render(ErrorContext::Unverified { vault, report }))
     }
 
     /// Where the key is that signs in this vault.
@@ -161,8 +163,9 @@ impl VaultHandle {
     }
 
     /// Reads the key that signs in this vault.
-    pub(crate) fn keyfile(&self, words: &dyn Words) -> Result<Keyfile, Refusal> {
-        provara_vault::read_keyfile(&self.keyfile_path()).map_err(|error| self.told(words, error))
+    pub(crate) fn keyfile(&self, renderer: &dyn Renderer) -> Result<Keyfile, Refusal> {
+        provara_vault::read_keyfile(&self.keyfile_path())
+            .map_err(|error| self.refusal(renderer, error))
     }
 
     /// What tells that the log has changed.
@@ -226,9 +229,9 @@ mod tests {
 
     struct Plain;
 
-    impl Words for Plain {
-        fn tell(&self, trouble: Trouble<'_>) -> String {
-            format!("{trouble:?}")
+    impl Renderer for Plain {
+        fn render(&self, context: ErrorContext<'_>) -> String {
+            format!("{context:?}")
         }
 
         fn nothing_chosen(&self, _: &Query, _: &SourceLog) -> Vec<String> {

@@ -20,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 use crate::config::PluginSettings;
 use crate::job::JobHandle;
 use crate::refusal::Refusal;
-use crate::words::{Trouble, Words};
+use crate::renderer::{ErrorContext, Renderer};
 
 /// How long a host may have worked, in all, before the next call gets a fresh one. The launcher
 /// bounds processor time by the time limit of one call and the number of cores.
@@ -60,14 +60,14 @@ impl WarmHost {
     pub(crate) fn start(
         settings: PluginSettings,
         protect: Protected,
-        words: Arc<dyn Words>,
+        renderer: Arc<dyn Renderer>,
         installed: watch::Sender<Option<Arc<Installed>>>,
     ) -> std::io::Result<Self> {
         let (requests, heard) = channel();
         let warm_host = Thread {
             settings,
             protect,
-            words,
+            renderer,
             installed,
             skipped: Vec::new(),
             host: None,
@@ -111,7 +111,7 @@ pub(crate) type Protected = Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>;
 struct Thread {
     settings: PluginSettings,
     protect: Protected,
-    words: Arc<dyn Words>,
+    renderer: Arc<dyn Renderer>,
     installed: watch::Sender<Option<Arc<Installed>>>,
     skipped: Vec<SkippedPlugin>,
     host: Option<Host>,
@@ -150,7 +150,7 @@ impl Thread {
         self.host = None;
         self.skipped.clear();
         let found = self.start().and_then(|mut host| {
-            let catalog = load(&mut host, &*self.words)?;
+            let catalog = load(&mut host, &*self.renderer)?;
             Ok((host, catalog))
         });
         match found {
@@ -181,7 +181,7 @@ impl Thread {
             Purpose::Validate,
             (self.protect)(),
             &self.skipped,
-            &*self.words,
+            &*self.renderer,
         )
     }
 
@@ -200,13 +200,13 @@ impl Thread {
         if reused && !job.is_cancelled() && matches!(verdict, Err(HostError::Died { .. })) {
             return self
                 .ask(plugin, data, job)?
-                .map_err(|error| self.told(error));
+                .map_err(|error| self.refusal(error));
         }
-        verdict.map_err(|error| self.told(error))
+        verdict.map_err(|error| self.refusal(error))
     }
 
-    fn told(&self, error: HostError) -> Refusal {
-        Refusal(self.words.tell(Trouble::Host(error)))
+    fn refusal(&self, error: HostError) -> Refusal {
+        Refusal(self.renderer.render(ErrorContext::Host(error)))
     }
 
     fn ask(
@@ -223,7 +223,7 @@ impl Thread {
             None => {
                 let mut host = self.start()?;
                 job.tie(host.kill_handle());
-                load(&mut host, &*self.words)?;
+                load(&mut host, &*self.renderer)?;
                 self.host.insert(host)
             }
         };
@@ -249,19 +249,20 @@ pub(crate) fn start(
     purpose: Purpose,
     protect: Vec<PathBuf>,
     skipped: &[SkippedPlugin],
-    words: &dyn Words,
+    renderer: &dyn Renderer,
 ) -> Result<Host, Refusal> {
-    let told = |trouble| Refusal(words.tell(trouble));
-    let interpreter = interpreter::find().map_err(|error| told(Trouble::Interpreter(error)))?;
+    let refused = |context| Refusal(renderer.render(context));
+    let interpreter =
+        interpreter::find().map_err(|error| refused(ErrorContext::Interpreter(error)))?;
     let mut options = options(settings, interpreter, purpose, protect);
     options.skipped = skipped.to_vec();
-    Host::start(options).map_err(|error| told(Trouble::Host(error)))
+    Host::start(options).map_err(|error| refused(ErrorContext::Host(error)))
 }
 
 /// Lets a host load the plugins, before it is asked for one of them.
-pub(crate) fn load(host: &mut Host, words: &dyn Words) -> Result<Catalog, Refusal> {
+pub(crate) fn load(host: &mut Host, renderer: &dyn Renderer) -> Result<Catalog, Refusal> {
     host.discover()
-        .map_err(|error| Refusal(words.tell(Trouble::Discovery(error))))
+        .map_err(|error| Refusal(renderer.render(ErrorContext::Discovery(error))))
 }
 
 fn options(

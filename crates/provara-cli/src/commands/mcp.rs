@@ -11,7 +11,7 @@ use provara_core::id::KeyId;
 use provara_core::query::Query;
 use provara_mcp::install::{Client, Entry, InstallError, Installed};
 use provara_mcp::{
-    Config, HttpSettings, PluginSettings, ServeError, Transport, Trouble, VaultSpec, Words,
+    Config, ErrorContext, HttpSettings, PluginSettings, Renderer, ServeError, Transport, VaultSpec,
 };
 use provara_plugins::sandbox::SandboxMode;
 use provara_vault::{SourceLog, Vault, VaultError};
@@ -327,13 +327,13 @@ fn keyfile(key: &KeyArgs, read_only: bool) -> Result<Option<PathBuf>, Failure> {
             "Name a file: the server reads it anew for each event, which a pipe does not allow.",
         )));
     }
-    let told = |error| failed(error::vault_failure(error, &path));
-    let keys = provara_vault::read_keyfile(&path).map_err(told)?;
+    let unreadable = |error| failed(error::vault_failure(error, &path));
+    let keys = provara_vault::read_keyfile(&path).map_err(unreadable)?;
     if let Some(key_id) = key.key_id
         && keys.get(&key_id).is_none()
     {
         let held = keys.key_ids().collect();
-        return Err(told(VaultError::KeyNotInKeyfile { key_id, held }));
+        return Err(unreadable(VaultError::KeyNotInKeyfile { key_id, held }));
     }
     Ok(Some(path))
 }
@@ -371,9 +371,9 @@ fn serve_failure(error: &ServeError) -> Failure {
 /// The command line's words, for agents.
 struct CommandLine;
 
-impl Words for CommandLine {
-    fn tell(&self, trouble: Trouble<'_>) -> String {
-        words::tell(trouble)
+impl Renderer for CommandLine {
+    fn render(&self, context: ErrorContext<'_>) -> String {
+        words::render(context)
     }
 
     fn nothing_chosen(&self, query: &Query, log: &SourceLog) -> Vec<String> {

@@ -16,7 +16,7 @@ use crate::answer::Answer;
 use crate::args::{self, Arguments};
 use crate::job::JobHandle;
 use crate::refusal::Refusal;
-use crate::words::Trouble;
+use crate::renderer::ErrorContext;
 
 /// The tool's name.
 pub(super) const NAME: &str = "append_event";
@@ -192,8 +192,8 @@ fn accepted(
 }
 
 fn canonical(call: &Call, data: &Json<'static>) -> Result<(), Refusal> {
-    let told = |error| Refusal(call.server.words.tell(Trouble::Canonical(error)));
-    canonical::jcs(data).map(drop).map_err(told)
+    let refused = |error| Refusal(call.server.renderer.render(ErrorContext::Canonical(error)));
+    canonical::jcs(data).map(drop).map_err(refused)
 }
 
 fn unknown(call: &Call, name: &str) -> Refusal {
@@ -243,8 +243,8 @@ fn append(
 ) -> Result<Answer, Refusal> {
     let server = &call.server;
     let handle = call.vault()?;
-    let vault = handle.open(&*server.words, job)?;
-    let keyfile = handle.keyfile(&*server.words)?;
+    let vault = handle.open(&*server.renderer, job)?;
+    let keyfile = handle.keyfile(&*server.renderer)?;
     let request = AppendRequest {
         event_type,
         data,
@@ -256,7 +256,7 @@ fn append(
     };
     let receipt = vault
         .append(&request, &keyfile)
-        .map_err(|error| handle.told(&*server.words, error))?;
+        .map_err(|error| handle.refusal(&*server.renderer, error))?;
     server.appended.notify_one();
     let notes: Vec<_> = receipt.notes.into_iter().chain(note).collect();
     Ok(Answer::new()

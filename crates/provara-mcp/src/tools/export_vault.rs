@@ -20,8 +20,8 @@ use crate::args;
 use crate::config::Config;
 use crate::job::JobHandle;
 use crate::refusal::Refusal;
+use crate::renderer::ErrorContext;
 use crate::warm_host;
-use crate::words::Trouble;
 
 /// The tool's name.
 pub(super) const NAME: &str = "export_vault";
@@ -120,8 +120,8 @@ pub(super) fn writes_outside() -> ToolAnnotations {
 /// `export_vault` and the tools of installed exports.
 pub(super) fn export(call: &Call, format: &str, job: &JobHandle) -> Result<Answer, Refusal> {
     let server = &call.server;
-    let words = &*server.words;
-    let staged = |error| Refusal(words.tell(Trouble::Staging { error, format }));
+    let renderer = &*server.renderer;
+    let staged = |error| Refusal(renderer.render(ErrorContext::Staging { error, format }));
     let handle = call.vault()?;
     let Some(directory) = &server.config.export_dir else {
         return Err(Refusal::new(
@@ -143,8 +143,8 @@ pub(super) fn export(call: &Call, format: &str, job: &JobHandle) -> Result<Answe
     let forbidden: Vec<PathBuf> = vaults.iter().map(|vault| vault.path.clone()).collect();
     staging::check(&target, overwrite, &forbidden).map_err(staged)?;
     job.stage("verifying");
-    let vault = handle.open(words, job)?;
-    let log = handle.verified(&vault, words)?;
+    let vault = handle.open(renderer, job)?;
+    let log = handle.verified(&vault, renderer)?;
     job.check_cancelled()?;
     job.stage("exporting");
     let output = Staging::prepare(&target, overwrite, &forbidden).map_err(staged)?;
@@ -155,10 +155,10 @@ pub(super) fn export(call: &Call, format: &str, job: &JobHandle) -> Result<Answe
         }
         Some(Provider::BuiltIn(format)) => {
             let vault = handle.path.as_path();
-            let told = |error| Refusal(words.tell(Trouble::Export { error, vault }));
+            let refused = |error| Refusal(renderer.render(ErrorContext::Export { error, vault }));
             // Cut short, it is thrown away below.
             let lines = log.lines().take_while(|_| !job.is_cancelled());
-            write(format, lines, output.output()).map_err(told)?;
+            write(format, lines, output.output()).map_err(refused)?;
             "built-in".to_owned()
         }
         None => return Err(call.no_plugin("export format", format)),
@@ -187,7 +187,7 @@ fn in_host(
     job: &JobHandle,
 ) -> Result<(), Refusal> {
     let server = &call.server;
-    let told = |error| Refusal(server.words.tell(Trouble::Host(error)));
+    let refused = |error| Refusal(server.renderer.render(ErrorContext::Host(error)));
     let purpose = Purpose::Export {
         vault: vault.path().to_owned(),
         staging: output.directory().to_owned(),
@@ -195,11 +195,11 @@ fn in_host(
     // The vault in hand is among what is protected; for its export it is readable all the same.
     let skipped = &call.installed.skipped;
     let (plugins, protect) = (&server.config.plugins, server.protected());
-    let mut host = warm_host::start(plugins, purpose, protect, skipped, &*server.words)?;
+    let mut host = warm_host::start(plugins, purpose, protect, skipped, &*server.renderer)?;
     job.tie(host.kill_handle());
-    warm_host::load(&mut host, &*server.words)?;
-    host.export(name, output.output()).map_err(told)?;
-    host.finish().map_err(told)
+    warm_host::load(&mut host, &*server.renderer)?;
+    host.export(name, output.output()).map_err(refused)?;
+    host.finish().map_err(refused)
 }
 
 fn write<'a>(

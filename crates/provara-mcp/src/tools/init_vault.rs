@@ -96,7 +96,7 @@ impl Tool for InitVault {
         }
         let handle = Arc::new(VaultHandle::new(name, path, None));
         let made = provara_vault::init(&handle.path, &InitOptions::default())
-            .map_err(|error| handle.told(&*server.words, error))?;
+            .map_err(|error| handle.refusal(&*server.renderer, error))?;
         if let Ok(vault) = Vault::open(&handle.path) {
             // Whatever was there before: nothing is, and the operator gave the directory for new ones.
             let _ = vault.with_memory(true).remember_as_made();

@@ -87,8 +87,8 @@ impl Tool for QueryEvents {
         let limit = args::count(&call.arguments, "limit", EVENTS);
         let skip = cursor(&call.arguments)?;
         job.stage("verifying");
-        let vault = handle.open(&*call.server.words, job)?;
-        let log = handle.verified(&vault, &*call.server.words)?;
+        let vault = handle.open(&*call.server.renderer, job)?;
+        let log = handle.verified(&vault, &*call.server.renderer)?;
         Ok(page(&call.server, &handle, &log, &query, limit, skip))
     }
 }

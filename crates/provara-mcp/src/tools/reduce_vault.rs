@@ -15,9 +15,9 @@ use crate::answer::Answer;
 use crate::args;
 use crate::job::JobHandle;
 use crate::refusal::Refusal;
+use crate::renderer::ErrorContext;
 use crate::vault_handle::VaultHandle;
 use crate::warm_host;
-use crate::words::Trouble;
 
 /// The tool's name.
 pub(super) const NAME: &str = "reduce_vault";
@@ -84,10 +84,10 @@ pub(super) fn reduced() -> Value {
 /// `reduce_vault` and the tools of installed reducers.
 pub(super) fn reduce(call: &Call, name: &str, job: &JobHandle) -> Result<Answer, Refusal> {
     let handle = call.vault()?;
-    let words = &*call.server.words;
+    let renderer = &*call.server.renderer;
     job.stage("verifying");
-    let vault = handle.open(words, job)?;
-    let log = handle.verified(&vault, words)?;
+    let vault = handle.open(renderer, job)?;
+    let log = handle.verified(&vault, renderer)?;
     job.check_cancelled()?;
     job.stage("reducing");
     let (result, by) = match call.installed.catalog.resolve_reducer(name) {
@@ -126,21 +126,21 @@ fn in_host(
     job: &JobHandle,
 ) -> Result<Vec<u8>, Refusal> {
     let server = &call.server;
-    let told = |error| Refusal(server.words.tell(Trouble::Host(error)));
+    let refused = |error| Refusal(server.renderer.render(ErrorContext::Host(error)));
     let file = vault
         .open_log(log)
-        .map_err(|error| handle.told(&*server.words, error))?;
+        .map_err(|error| handle.refusal(&*server.renderer, error))?;
     let purpose = Purpose::Reduce {
         log: file,
         len: log.len(),
     };
     let skipped = &call.installed.skipped;
     let (plugins, protect) = (&server.config.plugins, server.protected());
-    let mut host = warm_host::start(plugins, purpose, protect, skipped, &*server.words)?;
+    let mut host = warm_host::start(plugins, purpose, protect, skipped, &*server.renderer)?;
     job.tie(host.kill_handle());
-    warm_host::load(&mut host, &*server.words)?;
-    let result = host.reduce(name).map_err(told)?;
-    host.finish().map_err(told)?;
+    warm_host::load(&mut host, &*server.renderer)?;
+    let result = host.reduce(name).map_err(refused)?;
+    host.finish().map_err(refused)?;
     Ok(result)
 }
 
@@ -151,14 +151,15 @@ fn built_in(
     reducer: Reducer,
     job: &JobHandle,
 ) -> Result<Vec<u8>, Refusal> {
-    let watch = |done, total| job.went(done, total);
-    let failed = |error| handle.told(&*call.server.words, error);
+    let watch = |done, total| job.report_progress(done, total);
+    let failed = |error| handle.refusal(&*call.server.renderer, error);
     match reducer {
         Reducer::Beliefs => Ok(log.beliefs_watched(&watch).map_err(failed)?.to_json()),
         Reducer::Summary => {
             let summary = log.summary_watched(&watch).map_err(failed)?;
-            let told = |error| Refusal(call.server.words.tell(Trouble::Canonical(error)));
-            canonical::jcs_of(&summary).map_err(told)
+            let refused =
+                |error| Refusal(call.server.renderer.render(ErrorContext::Canonical(error)));
+            canonical::jcs_of(&summary).map_err(refused)
         }
     }
 }

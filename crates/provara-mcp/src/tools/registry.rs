@@ -15,8 +15,8 @@ pub(crate) struct Registry {
     toolbox: Mutex<Option<(Arc<Installed>, Arc<Toolbox>)>>,
     /// The tools that clients were last told of.
     announced: Mutex<Option<Arc<Toolbox>>>,
-    /// The patterns of tools that the operator was told of.
-    told_idle: Mutex<BTreeSet<String>>,
+    /// The patterns of tools that the operator was warned of.
+    warned_idle: Mutex<BTreeSet<String>>,
 }
 
 impl Registry {
@@ -26,7 +26,7 @@ impl Registry {
             server: Arc::clone(server),
             toolbox: Mutex::default(),
             announced: Mutex::default(),
-            told_idle: Mutex::default(),
+            warned_idle: Mutex::default(),
         };
         registry.announce();
         registry.warn_of_idle_patterns();
@@ -73,12 +73,12 @@ impl Registry {
     pub(crate) fn warn_of_idle_patterns(&self) {
         let known = self.server.installed_now().is_some();
         let toolbox = self.toolbox();
-        let mut told = self
-            .told_idle
+        let mut warned = self
+            .warned_idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         for pattern in toolbox.idle() {
-            if (known || !may_fit_plugins(pattern)) && told.insert(pattern.clone()) {
+            if (known || !may_fit_plugins(pattern)) && warned.insert(pattern.clone()) {
                 let shown = provara_plugins::text::inline(pattern);
                 eprintln!(
                     "provara mcp: warning: --allow-tool '{shown}' fits no tool that is here now"

@@ -71,15 +71,15 @@ impl Tool for ReplayBeliefs {
 
     fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
         let handle = call.vault()?;
-        let words = &*call.server.words;
+        let renderer = &*call.server.renderer;
         job.stage("verifying");
-        let vault = handle.open(words, job)?;
-        let log = handle.verified(&vault, words)?;
+        let vault = handle.open(renderer, job)?;
+        let log = handle.verified(&vault, renderer)?;
         job.check_cancelled()?;
         job.stage("replaying");
         let state = log
-            .beliefs_watched(&|done, total| job.went(done, total))
-            .map_err(|error| handle.told(words, error))?;
+            .beliefs_watched(&|done, total| job.report_progress(done, total))
+            .map_err(|error| handle.refusal(renderer, error))?;
         let text = state.to_json();
         let broken = || Refusal::new("The state could not be read.", "Report it to the operator.");
         let tree = json::parse(&text).map_err(|_| broken())?;

@@ -1,4 +1,4 @@
-//! What went wrong, handed to whoever has the words for it.
+//! What went wrong, handed to whoever renders it.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use provara_vault::{SourceLog, VaultError};
 /// An error of the libraries that an agent is to be told of.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Trouble<'a> {
+pub enum ErrorContext<'a> {
     /// An operation on a vault failed.
     Vault {
         /// The error.
@@ -64,9 +64,9 @@ pub enum Trouble<'a> {
 /// Turns errors into texts: `ERROR: …`, details, `Fix: …`. The command line implements it, so that an
 /// agent reads what a person reads; where the advice to a person is a command or an option, an agent's is
 /// a tool, or to ask the operator.
-pub trait Words: Send + Sync {
+pub trait Renderer: Send + Sync {
     /// The whole text, of several lines.
-    fn tell(&self, trouble: Trouble<'_>) -> String;
+    fn render(&self, context: ErrorContext<'_>) -> String;
 
     /// Why a query that chose no event of the log may have been meant otherwise: a sentence for each
     /// reason.
