@@ -12,7 +12,7 @@ use crate::launch::orphans::OrphanReaper;
 use crate::launch::{self, Launch, LaunchError, Task};
 use crate::output::Pumps;
 use crate::protocol::{self, Hello, Violation};
-use crate::sandbox::{Confinement, Level, SandboxMode, SandboxPolicy, paths};
+use crate::sandbox::{Confinement, Level, PathsError, SandboxMode, SandboxPolicy, Withheld, paths};
 use crate::space;
 use crate::text::inline;
 use crate::violation::Role;
@@ -52,22 +52,7 @@ impl Host {
             Purpose::Reduce { .. } => None,
             _ => options.state_dir.as_deref(),
         };
-        let (policy, withheld) = match options.sandbox {
-            SandboxMode::Off => (SandboxPolicy::Off, None),
-            sandbox => {
-                let paths::HostRules { rules, withheld } = paths::rules_for(&paths::Subject {
-                    interpreter: &options.interpreter,
-                    environment: &options.environment,
-                    purpose: &options.purpose,
-                    state,
-                    protect: &options.protect,
-                    network,
-                    timeout: options.timeout,
-                })?;
-                let require = sandbox == SandboxMode::Require;
-                (SandboxPolicy::Enforce { require, rules }, withheld)
-            }
-        };
+        let (policy, withheld) = sandbox_policy(&options, state, network)?;
         let state = state.filter(|_| withheld.is_none());
         // Before there is anything to clean up.
         let guard = options.interruptible.then(Guard::new).transpose()?;
@@ -119,24 +104,9 @@ impl Host {
         };
         host.pumps.copy(launched.stdout)?;
         host.pumps.copy(launched.stderr)?;
-        let report = match host.channel.receive() {
-            Ok(frame) => launch::read_report(&frame),
-            Err(Stop::Io(error)) => Err(LaunchError::Silent(error)),
-            Err(Stop::Signal(signal)) => return Err(HostError::Interrupted(signal)),
-            // The user's limit, not ours.
-            Err(Stop::Deadline) if deadline == Some(first) => {
-                return Err(host.stopped(Stop::Deadline));
-            }
-            Err(stop) => {
-                host.end();
-                Err(LaunchError::Silent(io::Error::other(match stop {
-                    Stop::Deadline => "no report in time".to_owned(),
-                    Stop::Violation(violation) => format!("it {violation}"),
-                    _ => format!("it ended: {}", host.pumps.tail()),
-                })))
-            }
-        };
-        let (confinement, log_fd) = report?;
+        // The user's limit, or ours.
+        let own_limit = deadline != Some(first);
+        let (confinement, log_fd) = host.receive_report(own_limit)?;
         if confinement.level < Level::Full {
             OrphanReaper::adopt();
         }
@@ -152,6 +122,26 @@ impl Host {
         }
         greeted?;
         Ok(host)
+    }
+
+    /// The launcher's report: what it achieved, and the number of the log's descriptor. `own_limit` says
+    /// that the deadline is ours and not the user's.
+    fn receive_report(&mut self, own_limit: bool) -> Result<(Confinement, Option<i32>), HostError> {
+        let report = match self.channel.receive() {
+            Ok(frame) => launch::read_report(&frame),
+            Err(Stop::Io(error)) => Err(LaunchError::Silent(error)),
+            Err(Stop::Signal(signal)) => return Err(HostError::Interrupted(signal)),
+            Err(Stop::Deadline) if !own_limit => return Err(self.stopped(Stop::Deadline)),
+            Err(stop) => {
+                self.end();
+                Err(LaunchError::Silent(io::Error::other(match stop {
+                    Stop::Deadline => "no report in time".to_owned(),
+                    Stop::Violation(violation) => format!("it {violation}"),
+                    _ => format!("it ended: {}", self.pumps.tail()),
+                })))
+            }
+        };
+        Ok(report?)
     }
 
     fn greet(&mut self) -> Result<(), HostError> {
@@ -186,4 +176,26 @@ impl Host {
         };
         Ok(())
     }
+}
+
+/// The sandbox that the options ask for, and why plugins get no state directory, if they were to have one.
+fn sandbox_policy(
+    options: &HostOptions,
+    state: Option<&Path>,
+    network: bool,
+) -> Result<(SandboxPolicy, Option<Withheld>), PathsError> {
+    if options.sandbox == SandboxMode::Off {
+        return Ok((SandboxPolicy::Off, None));
+    }
+    let paths::HostRules { rules, withheld } = paths::rules_for(&paths::Subject {
+        interpreter: &options.interpreter,
+        environment: &options.environment,
+        purpose: &options.purpose,
+        state,
+        protect: &options.protect,
+        network,
+        timeout: options.timeout,
+    })?;
+    let require = options.sandbox == SandboxMode::Require;
+    Ok((SandboxPolicy::Enforce { require, rules }, withheld))
 }
