@@ -19,17 +19,24 @@
 //!
 //! | module | |
 //! | --- | --- |
-//! | `state` | what all sessions share: vaults, plugins, tools, listeners |
-//! | `session` | one client: the protocol's methods |
-//! | `vault_handle` | one vault: opening, verifying, appending |
-//! | `tools` | what can be called, and what it does |
+//! | `state` | what all sessions share: settings, vaults, clients, the warm plugin host |
+//! | `vault_handle`, `marks` | one vault: opening, verifying, appending; whether its log has changed |
+//! | `clients` | who is connected, and telling them |
+//! | `tools` | what can be called: a file for each tool |
+//! | `read` | pages of events, findings and the status, for tools and resources |
 //! | `resources`, `prompts`, `complete` | what can be read, and what helps a person to ask |
+//! | `session` | one client: the protocol's methods |
 //! | `warm_host`, `watch` | the warm plugin host; what changes behind the server's back |
+//! | `job` | blocking work, with progress and cancellation |
 //! | `message`, `lines` | what is a message, and what is answered to what is none |
 //! | `pipe` | stdio: a client that does not read is not read |
 //! | `http`, `write_timeout` | HTTP: tokens, hosts, origins, limits; clients that do not read |
 //! | `sessions` | over HTTP: how many sessions, how long, and what each has in hand |
+//! | `refusal`, `answer`, `args`, `renderer` | what a call gets and gives, and who turns errors into text |
+//! | `naming`, `uri` | names of plugins' tools; addresses of resources |
 //! | `install` | configurations of clients |
+//!
+//! Which of them may know which stands in ARCHITECTURE.md.
 
 mod answer;
 mod args;

@@ -6,13 +6,14 @@
 //!
 //! * [`interpreter`] finds the Python that runs the host.
 //! * [`launch`] is the one place where plugin processes are started, and [`sandbox`] what confines
-//!   them before Python starts; [`violation`] says what met them.
+//!   them before Python starts; [`violation`] says what it refused.
 //! * [`protocol`] is what the two processes say to each other; [`host`] asks and checks.
 //! * [`catalog`] is what discovery found, parsed into types that can hold only what the contract
-//!   allows, [`resolve`] what a name means among them; [`schema`] checks the data of custom events and explains what does not fit.
+//!   allows, [`resolve`] what a name means among them; [`schema`] checks the data of custom events
+//!   and explains what does not fit.
 //! * [`output`] copies what plugins print, [`text`] makes untrusted text safe for a terminal.
 //! * [`set_option`] types `--set KEY=VALUE`, [`staging`] makes outputs that appear whole or not at
-//!   all, [`builtin`] has the exports that need no plugin, [`interrupt`] ends it all in good order.
+//!   all, [`builtin`] has what needs no plugin, [`interrupt`] ends it all in good order.
 //!
 //! The only unsafe code is in the launcher (`launch/child.rs`), where two system calls have no
 //! safe form.
