@@ -44,7 +44,7 @@ cp -R crates/provara-plugins/tests/fake_host "$place/crates/provara-plugins/test
 build=(--locked --quiet --package provara-plugins --message-format=json)
 {
     cargo build "${build[@]}" --example launcher
-    cargo test "${build[@]}" --no-run --test walls --test orphans
+    cargo test "${build[@]}" --no-run --test sandbox --test orphans
 } |
     "${pip[0]}" -c '
 import json, shutil, sys
@@ -69,7 +69,7 @@ run=("${as_user[@]}" -i "HOME=$place/home" "TMPDIR=$place/home" PATH=/usr/local/
     LANG=C.UTF-8 "PROVARA_PYTHON=$python" "PROVARA_WHEELS=$place/wheels"
     "CARGO_MANIFEST_DIR=$place/crates/provara-plugins")
 cd "$place"
-"${run[@]}" target/deps/walls
+"${run[@]}" target/deps/sandbox
 "${run[@]}" target/deps/orphans
 "${run[@]}" venv/bin/python -m pytest -p no:cacheprovider \
     tests/e2e/test_hostile.py tests/e2e/test_secrets.py "$@"

@@ -4,11 +4,12 @@ Nothing here is public.  Errors are those of :mod:`provara.errors`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, final
+from typing import Any, Literal, final
 
 from typing_extensions import Self
 
 __all__ = [
+    "BUILTIN_REDUCERS",
     "Batch",
     "EventReader",
     "Log",
@@ -25,10 +26,12 @@ __all__ = [
     "make_manifest",
     "open_vault",
     "parse_json",
+    "resolve_event_type",
     "snapshot",
     "to_json",
 ]
 
+BUILTIN_REDUCERS: tuple[str, ...]
 __version__: str
 
 @final
@@ -73,6 +76,7 @@ class Log:
     ) -> EventReader: ...
     def beliefs(self) -> dict[str, Any]: ...
     def summary(self) -> dict[str, Any]: ...
+    def reduce(self, reducer: str) -> dict[str, Any]: ...
     def export(self, format: str, output_path: str) -> None: ...
 
 @final
@@ -123,5 +127,8 @@ def make_manifest(
 ) -> dict[str, Any]: ...
 def open_vault(path: str) -> tuple[str, str, str]: ...
 def parse_json(text: str | bytes) -> Any: ...
+def resolve_event_type(
+    name: str, plugin_type: str | None = None
+) -> tuple[Literal["core", "plugin", "unregistered", "none"], str]: ...
 def snapshot(path: str) -> Log: ...
 def to_json(value: object) -> str: ...

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provara import _native
-from provara._core_types import RESERVED_CORE_TYPES
 from provara.errors import (
     BatchError,
     InvalidEvidenceError,
@@ -334,13 +333,11 @@ class Vault:
             return self._log(unverified).summary()
         reducer = self._registry().get_reducer(plugin)
         if reducer is None:
-            match plugin.casefold():
-                case "beliefs":
-                    return self._log(unverified).beliefs()
-                case "summary":
-                    return self._log(unverified).summary()
+            if plugin.casefold() in _native.BUILTIN_REDUCERS:
+                return self._log(unverified).reduce(plugin.casefold())
             names = [known.name for known in self._registry().list_reducers()]
-            raise UsageError(_unknown("reducer", plugin, sorted({*names, "beliefs", "summary"})))
+            builtin = _native.BUILTIN_REDUCERS
+            raise UsageError(_unknown("reducer", plugin, sorted({*names, *builtin})))
         log = self._log(unverified)
         try:
             result: object = reducer.reduce(log.events())
@@ -413,8 +410,9 @@ class Vault:
     def _resolve(self, name: object, payload: dict[str, Any], allow_unregistered: bool) -> str:
         if not isinstance(name, str):
             raise UsageError(f"the type of an event is a str, not of type {type(name).__name__}")
-        if name in RESERVED_CORE_TYPES:
-            return name
+        kind, event_type = _native.resolve_event_type(name)
+        if kind == "core":
+            return event_type
         return self._judge(name, payload, allow_unregistered)
 
     def _judge(self, name: str, payload: dict[str, Any], allow_unregistered: bool) -> str:
@@ -425,22 +423,22 @@ class Vault:
         registry = self._registry()
         full_name = registry.resolve_event_type(name)
         plugin = None if full_name is None else registry.get_event_type(full_name)
-        if full_name is None or plugin is None:
-            problem = _native.check_type_name(name)
-            if problem is not None:
-                raise UsageError(f"{problem}, and no plugin has this alias")
+        kind, event_type = _native.resolve_event_type(name, None if plugin is None else full_name)
+        if kind == "none":
+            raise UsageError(f"{event_type}, and no plugin has this alias")
+        if plugin is None:
             if not allow_unregistered:
                 raise UsageError(
                     f"no installed plugin defines the event type '{name}'{_broken(registry)}\n"
                     "Fix: Install the plugin that defines it, or pass allow_unregistered=True."
                 )
-            return name
+            return event_type
         from provara.plugins._validation import check_event
 
         problem = check_event(registry, plugin, payload)
         if problem:
             raise ValidationError(problem)
-        return name if _native.check_type_name(name) is None else full_name
+        return event_type
 
     def _log(self, unverified: bool) -> _native.Log:
         """Return the very log that was verified: nothing is derived from what does not verify.

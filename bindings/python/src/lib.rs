@@ -67,7 +67,7 @@ mod _native {
     #[pymodule_export]
     use crate::reader::EventReader;
     #[pymodule_export]
-    use crate::schema::{Schema, check_type_name};
+    use crate::schema::{Schema, check_type_name, resolve_event_type};
     #[pymodule_export]
     use crate::staging::Staging;
     #[pymodule_export]
@@ -75,10 +75,16 @@ mod _native {
     #[pymodule_export]
     use crate::{canonical_json, parse_json, to_json};
 
+    use provara_plugins::builtin::Reducer;
     use pyo3::prelude::*;
+    use pyo3::types::PyTuple;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("__version__", env!("CARGO_PKG_VERSION"))
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add(
+            "BUILTIN_REDUCERS",
+            PyTuple::new(module.py(), Reducer::NAMES)?,
+        )
     }
 }

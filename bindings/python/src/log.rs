@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use provara_core::query::Query;
 use provara_core::time::Timestamp;
-use provara_plugins::builtin::{self, ExportError, Format};
+use provara_plugins::builtin::{self, ExportError, Format, Reducer, UnknownReducer};
 use provara_vault::{SourceLog, Vault, VerifyOptions};
 use pyo3::prelude::*;
 
@@ -107,6 +107,15 @@ impl Log {
     fn summary<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let summary = run(py, || self.snapshot.summary())?;
         to_python(py, &summary)
+    }
+
+    /// What a built-in reducer makes of the events.
+    fn reduce<'py>(&self, py: Python<'py>, reducer: &str) -> PyResult<Bound<'py, PyAny>> {
+        let reducer = reducer.parse();
+        match reducer.map_err(|error: UnknownReducer| errors::usage(py, error.to_string()))? {
+            Reducer::Beliefs => self.beliefs(py),
+            Reducer::Summary => self.summary(py),
+        }
     }
 
     /// Writes the events in a built-in format, as `provara export` does.

@@ -1,7 +1,8 @@
 //! JSON Schemas and names of custom event types.
 
-use provara_core::event_type::CustomType;
+use provara_core::event_type::{CustomType, TypeNameError};
 use provara_core::json;
+use provara_plugins::resolve::Resolution;
 use provara_plugins::schema::CompiledSchema;
 use pyo3::prelude::*;
 
@@ -30,6 +31,32 @@ impl Schema {
             .err()
             .map(|violations| violations.to_string()))
     }
+}
+
+/// What a name stands for as the type of a new event: the kind of answer, and the type or why it is none.
+/// `plugin_type` is the type of the plugin that has the name for its type or its alias.
+#[pyfunction]
+#[pyo3(signature = (name, plugin_type=None))]
+pub(crate) fn resolve_event_type(
+    py: Python<'_>,
+    name: &str,
+    plugin_type: Option<&str>,
+) -> PyResult<(&'static str, String)> {
+    let own = plugin_type
+        .map(str::parse::<CustomType>)
+        .transpose()
+        .map_err(|error| errors::usage(py, error.to_string()))?;
+    let plugin = own.as_ref().map(|own| ((), own));
+    Ok(match Resolution::of(name, plugin) {
+        Resolution::Core(core) => ("core", core.as_str().to_owned()),
+        Resolution::Plugin { event_type, .. } => ("plugin", event_type.to_string()),
+        Resolution::Unregistered(custom) => ("unregistered", custom.to_string()),
+        Resolution::Reserved(_) => {
+            let name = name.to_owned();
+            ("none", TypeNameError::Reserved { name }.to_string())
+        }
+        Resolution::UnknownAlias(error) | Resolution::NoName(error) => ("none", error.to_string()),
+    })
 }
 
 /// Why a text cannot be the name of a custom event type, or `None` if it can.

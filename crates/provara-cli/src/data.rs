@@ -5,10 +5,10 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use provara_core::json::{self, ParseError, Value};
-use provara_plugins::stdio::stdin;
 
 use crate::error;
 use crate::failure::{Exit, Failure};
+use crate::stdio::stdin;
 
 /// The most bytes that the data of one event may have. An event is one line that every reader
 /// holds in memory; what is larger belongs into a file, with its hash in the event.

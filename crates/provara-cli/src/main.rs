@@ -1,9 +1,12 @@
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 //! The `provara` executable: the trusted process that holds the keys and runs no plugin.
 //!
 //! This crate is the only place that knows terminals, colours and exit codes. Each command is one
 //! file under `commands`; `error` turns every library error into words, a `Fix:` line and an exit
 //! code; everything else is done by the libraries.
+//!
+//! The only unsafe code is in `stdio`, which has to look at standard input and output before the
+//! standard library does.
 
 mod cli;
 mod commands;
@@ -15,6 +18,7 @@ mod gate;
 mod out;
 mod output;
 mod plugins;
+mod stdio;
 mod usage;
 mod vault;
 

@@ -11,9 +11,9 @@ use std::path::Path;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-pub(crate) use provara_plugins::stdio::stdout;
 
 use crate::failure::{Exit, Failure};
+pub(crate) use crate::stdio::stdout;
 
 /// When output is coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

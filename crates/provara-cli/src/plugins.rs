@@ -8,21 +8,23 @@ use std::sync::Once;
 use std::time::Duration;
 
 use clap::Args;
+use provara_plugins::builtin::{Format, Reducer};
 use provara_plugins::catalog::{Catalog, ProblemKind};
+use provara_plugins::environment::Layout;
 pub(crate) use provara_plugins::host::Purpose;
-use provara_plugins::host::{Host, HostOptions, Layout, LeftOut};
+use provara_plugins::host::{Host, HostOptions, SkippedPlugin};
 use provara_plugins::interpreter;
 use provara_plugins::interrupt::Guard;
-use provara_plugins::walls::{Level, Sandbox};
+use provara_plugins::sandbox::{Level, SandboxMode};
 
 use crate::failure::{Exit, Failure};
 use crate::{error, out, vault};
 
 /// The reducers that need no plugin.
-pub(crate) const REDUCERS: &[&str] = &["beliefs", "summary"];
+pub(crate) const REDUCERS: &[&str] = &Reducer::NAMES;
 
 /// The exports that need no plugin.
-pub(crate) const EXPORTS: &[&str] = &["csv", "json", "ndjson"];
+pub(crate) const EXPORTS: &[&str] = &Format::NAMES;
 
 /// The heading of these options in the help.
 pub(crate) const HEADING: &str = "Plugin options";
@@ -37,7 +39,7 @@ pub(crate) struct HostArgs {
     /// The walls around plugins: require (all of them, or no plugin), auto (the best that the system
     /// has) or off (a separate process only) [env: PROVARA_SANDBOX] [default: auto]
     #[arg(long, value_name = "WALLS", value_parser = sandbox, help_heading = HEADING)]
-    sandbox: Option<Sandbox>,
+    sandbox: Option<SandboxMode>,
 }
 
 /// What a host is started for, and what must stay out of its reach.
@@ -46,7 +48,7 @@ pub(crate) struct Job {
     protect: Vec<PathBuf>,
     allow_network: bool,
     layout: Layout,
-    left_out: Vec<LeftOut>,
+    skipped: Vec<SkippedPlugin>,
 }
 
 impl Job {
@@ -61,7 +63,7 @@ impl Job {
             protect,
             allow_network: false,
             layout: Layout::Usual,
-            left_out: Vec::new(),
+            skipped: Vec::new(),
         }
     }
 
@@ -78,8 +80,8 @@ impl Job {
     }
 
     /// Goes on without the plugins that an earlier host of this command could not load.
-    pub(crate) fn without(mut self, left_out: Vec<LeftOut>) -> Self {
-        self.left_out = left_out;
+    pub(crate) fn without(mut self, skipped: Vec<SkippedPlugin>) -> Self {
+        self.skipped = skipped;
         self
     }
 
@@ -90,16 +92,16 @@ impl Job {
     }
 }
 
-pub(crate) fn sandbox(text: &str) -> Result<Sandbox, String> {
+pub(crate) fn sandbox(text: &str) -> Result<SandboxMode, String> {
     text.parse()
         .map_err(|_| "use require, auto or off".to_owned())
 }
 
 /// The walls that are asked for: by the option, by `PROVARA_SANDBOX`, or the best there are.
-pub(crate) fn walls(option: Option<Sandbox>) -> Result<Sandbox, Failure> {
+pub(crate) fn walls(option: Option<SandboxMode>) -> Result<SandboxMode, Failure> {
     match (option, vault::environment("PROVARA_SANDBOX")) {
         (Some(sandbox), _) => Ok(sandbox),
-        (None, None) => Ok(Sandbox::Auto),
+        (None, None) => Ok(SandboxMode::Auto),
         (None, Some(text)) => text
             .to_str()
             .and_then(|text| text.parse().ok())
@@ -147,7 +149,7 @@ impl Session {
         options.protect = job.protect;
         options.allow_network = job.allow_network;
         options.layout = job.layout;
-        options.left_out = job.left_out;
+        options.skipped = job.skipped;
         options.timeout = args.timeout;
         // Held from before the start, so that an interrupted command ends with its exit code and not
         // by the signal itself, which would leave no word behind.
@@ -160,7 +162,7 @@ impl Session {
                 Unusable::Failed(error::host_failure(error))
             }
         })?;
-        if sandbox == Sandbox::Auto && host.confinement().level < Level::Full {
+        if sandbox == SandboxMode::Auto && host.confinement().level < Level::Full {
             static TOLD: Once = Once::new();
             TOLD.call_once(|| {
                 out::note(&format!(
@@ -191,13 +193,13 @@ impl Session {
     /// A line for each plugin that was left out, and one about broken plugins, none of which this
     /// command needs.
     pub(crate) fn warn_of_problems(&self) {
-        let left_out = self.host.left_out();
-        for plugin in left_out.iter().map(LeftOut::plugin) {
+        let skipped = self.host.skipped();
+        for plugin in skipped.iter().map(SkippedPlugin::plugin) {
             out::warn(&format!(
                 "the plugin '{plugin}' was left out; 'provara plugins list' shows why."
             ));
         }
-        let count = self.catalog.problems.len() - left_out.len();
+        let count = self.catalog.problems.len() - skipped.len();
         if count > 0 {
             let (plugins, pronoun) = if count == 1 {
                 ("problem", "it")

@@ -5,7 +5,7 @@ use provara_core::number::es_number;
 use provara_plugins::schema::{CompiledSchema, SchemaViolations};
 use serde_json::{Map, Value};
 
-use crate::served::Refusal;
+use crate::refusal::Refusal;
 
 /// The integers that every JSON reader keeps.
 const SAFE: f64 = 9_007_199_254_740_992.0;
@@ -22,10 +22,10 @@ pub(crate) fn check(
     let tree = Value::Object(arguments.clone());
     schema
         .validate(&evidence(&tree)?)
-        .map_err(|violations| told(tool, &violations))
+        .map_err(|violations| refusal(tool, &violations))
 }
 
-fn told(tool: &str, found: &SchemaViolations) -> Refusal {
+fn refusal(tool: &str, found: &SchemaViolations) -> Refusal {
     let mut text = format!("ERROR: The arguments of '{tool}' do not fit its schema.");
     for violation in found.violations.iter().take(20) {
         text.push_str(&format!(
@@ -138,10 +138,10 @@ mod tests {
             assert_eq!(canonical(lost), None, "{lost}");
         }
         let lost = serde_json::json!({"a": 1, "b": [0, {"c": -1e300}]});
-        let Refusal(told) = evidence(&lost).unwrap_err();
+        let Refusal(text) = evidence(&lost).unwrap_err();
         assert!(
-            told.starts_with("ERROR: b[1].c: the number is beyond ±(2^53-1), too large"),
-            "{told}"
+            text.starts_with("ERROR: b[1].c: the number is beyond ±(2^53-1), too large"),
+            "{text}"
         );
     }
 }

@@ -7,11 +7,15 @@ use provara_core::finding::Code;
 use provara_core::scan::{Field, scan_line};
 use rmcp::model::{CompleteRequestParams, CompleteResult, CompletionInfo, Reference};
 
-use crate::hub::Hub;
-use crate::job::Handle;
+use crate::job::JobHandle;
+use crate::state::ServerState;
 
 /// The completions of one argument. What cannot be completed has none; that is no error.
-pub(crate) fn complete(hub: &Hub, request: &CompleteRequestParams, job: &Handle) -> CompleteResult {
+pub(crate) fn complete(
+    server: &ServerState,
+    request: &CompleteRequestParams,
+    job: &JobHandle,
+) -> CompleteResult {
     let known = match &request.r#ref {
         Reference::Resource(reference) => reference.uri.starts_with("provara://"),
         Reference::Prompt(_) => true,
@@ -28,7 +32,7 @@ pub(crate) fn complete(hub: &Hub, request: &CompleteRequestParams, job: &Handle)
     let found = match request.argument.name.as_str() {
         _ if !known => Vec::new(),
         "vault" => {
-            let vaults = hub.vaults();
+            let vaults = server.vaults();
             fitting(typed, vaults.iter().map(|vault| vault.name.to_string()))
         }
         "code" => {
@@ -40,7 +44,7 @@ pub(crate) fn complete(hub: &Hub, request: &CompleteRequestParams, job: &Handle)
             }
         }
         "type" => {
-            let installed = hub.installed_now().unwrap_or_default();
+            let installed = server.installed_now().unwrap_or_default();
             let core = CoreType::ALL.iter().map(|core| core.as_str().to_owned());
             let plugins = installed
                 .catalog
@@ -48,11 +52,17 @@ pub(crate) fn complete(hub: &Hub, request: &CompleteRequestParams, job: &Handle)
                 .iter()
                 .map(|i| i.event_type.to_string());
             let mut all: BTreeSet<String> = core.chain(plugins).collect();
-            all.extend(from_log(hub, vault, job, Field::Type));
+            all.extend(from_log(server, vault, job, Field::Type));
             fitting(typed, all.into_iter())
         }
-        "actor" => fitting(typed, from_log(hub, vault, job, Field::Actor).into_iter()),
-        "event_id" => fitting(typed, from_log(hub, vault, job, Field::EventId).into_iter()),
+        "actor" => fitting(
+            typed,
+            from_log(server, vault, job, Field::Actor).into_iter(),
+        ),
+        "event_id" => fitting(
+            typed,
+            from_log(server, vault, job, Field::EventId).into_iter(),
+        ),
         _ => Vec::new(),
     };
     let total = u32::try_from(found.len()).ok();
@@ -70,17 +80,22 @@ fn fitting(typed: &str, all: impl Iterator<Item = String>) -> Vec<String> {
 
 /// The values of a field in the vault that is meant, or in the only one; nothing from one that does
 /// not verify.
-fn from_log(hub: &Hub, vault: Option<&str>, job: &Handle, field: Field) -> BTreeSet<String> {
-    let vaults = hub.vaults();
-    let served = match (vault, &vaults[..]) {
-        (Some(name), _) => hub.vault(name).ok(),
+fn from_log(
+    server: &ServerState,
+    vault: Option<&str>,
+    job: &JobHandle,
+    field: Field,
+) -> BTreeSet<String> {
+    let vaults = server.vaults();
+    let handle = match (vault, &vaults[..]) {
+        (Some(name), _) => server.vault(name).ok(),
         (None, [only]) => Some(only.clone()),
         (None, _) => None,
     };
-    let words = &*hub.words;
-    let log = served.and_then(|served| {
-        let vault = served.open(words, job).ok()?;
-        served.verified(&vault, words).ok()
+    let renderer = &*server.renderer;
+    let log = handle.and_then(|handle| {
+        let vault = handle.open(renderer, job).ok()?;
+        handle.verified(&vault, renderer).ok()
     });
     let mut found = BTreeSet::new();
     let lines = log.iter().flat_map(|log| log.lines());

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use provara_core::id::KeyId;
-use provara_plugins::walls::Sandbox;
+use provara_plugins::sandbox::SandboxMode;
 
 /// The shortest bearer token that is taken, in bytes.
 const MIN_TOKEN: usize = 16;
@@ -111,7 +111,7 @@ pub enum Transport {
     Http(HttpSettings),
 }
 
-/// The door of the HTTP transport.
+/// The settings of the HTTP transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpSettings {
     /// Where to listen.
@@ -127,8 +127,8 @@ pub struct HttpSettings {
 /// How plugins are run.
 #[derive(Debug, Clone)]
 pub struct PluginSettings {
-    /// The walls around plugins.
-    pub sandbox: Sandbox,
+    /// The sandbox of plugins.
+    pub sandbox: SandboxMode,
     /// How long one call of a plugin may take.
     pub timeout: Duration,
     /// Where plugins may keep state.
@@ -289,7 +289,7 @@ pub(crate) mod tests {
             export_dir: Some("/nowhere/out".into()),
             init_dir: Some("/nowhere/vaults".into()),
             plugins: PluginSettings {
-                sandbox: Sandbox::Auto,
+                sandbox: SandboxMode::Auto,
                 timeout: Duration::from_secs(60),
                 state_dir: None,
             },

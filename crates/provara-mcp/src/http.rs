@@ -1,4 +1,4 @@
-//! The door of the HTTP transport: who may come in, how many, and how much they may say.
+//! The HTTP transport: who may connect, how many at a time, and how much they may send.
 //!
 //! What a browser could be made to do is refused before the protocol sees it: a request whose `Host`
 //! is a name that is not ours (DNS rebinding), or whose `Origin` is a page of somebody else. A token,
@@ -24,11 +24,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::config::HttpSettings;
-use crate::hub::Hub;
 use crate::message::{self, Refused};
-use crate::patience::Patience;
 use crate::session::Session;
 use crate::sessions::Sessions;
+use crate::state::ServerState;
+use crate::tools::Registry;
+use crate::write_timeout::WriteTimeout;
 use crate::{MAX_MESSAGE, ServeError};
 
 /// The path of the one endpoint.
@@ -61,7 +62,7 @@ type Answer = Response<BoxBody<Bytes, Infallible>>;
 type Protocol = StreamableHttpService<Session, Sessions>;
 
 /// What every connection needs.
-struct Door {
+struct Endpoint {
     settings: HttpSettings,
     /// The address that is listened on.
     address: SocketAddr,
@@ -73,7 +74,11 @@ struct Door {
 }
 
 /// Listens until the process ends.
-pub(crate) async fn serve(hub: &Arc<Hub>, settings: &HttpSettings) -> Result<(), ServeError> {
+pub(crate) async fn serve(
+    server: &Arc<ServerState>,
+    registry: &Arc<Registry>,
+    settings: &HttpSettings,
+) -> Result<(), ServeError> {
     let failed = |source| ServeError::Listen {
         address: settings.listen,
         source,
@@ -86,19 +91,19 @@ pub(crate) async fn serve(hub: &Arc<Hub>, settings: &HttpSettings) -> Result<(),
         .disable_allowed_hosts()
         .disable_allowed_origins()
         .with_max_request_body_bytes(MAX_MESSAGE)
-        .with_cancellation_token(hub.stopping.child_token());
-    let of_session = Arc::clone(hub);
+        .with_cancellation_token(server.stopping.child_token());
+    let (for_sessions, registry) = (Arc::clone(server), Arc::clone(registry));
     let protocol = StreamableHttpService::new(
-        move || Ok(Session::new(&of_session)),
+        move || Ok(Session::new(&for_sessions, &registry)),
         Arc::clone(&sessions),
         config,
     );
-    let door = Arc::new(Door {
+    let endpoint = Arc::new(Endpoint {
         settings: settings.clone(),
         address,
         sessions,
         load: Arc::new(Semaphore::new(MAX_LOAD)),
-        answer_limit: ANSWER_LIMIT.saturating_add(hub.config.plugins.timeout),
+        answer_limit: ANSWER_LIMIT.saturating_add(server.config.plugins.timeout),
         protocol,
     });
     eprintln!("provara mcp: listening on http://{address}{ENDPOINT}");
@@ -106,7 +111,7 @@ pub(crate) async fn serve(hub: &Arc<Hub>, settings: &HttpSettings) -> Result<(),
     loop {
         let place = tokio::select! {
             place = Arc::clone(&room).acquire_owned() => place,
-            () = hub.stopping.cancelled() => return Ok(()),
+            () = server.stopping.cancelled() => return Ok(()),
         };
         let Ok(place) = place else { return Ok(()) };
         let (stream, peer) = match listener.accept().await {
@@ -118,28 +123,28 @@ pub(crate) async fn serve(hub: &Arc<Hub>, settings: &HttpSettings) -> Result<(),
                 continue;
             }
         };
-        let door = Arc::clone(&door);
+        let endpoint = Arc::clone(&endpoint);
         tokio::spawn(async move {
-            connection(door, stream, peer).await;
+            connection(endpoint, stream, peer).await;
             drop(place);
         });
     }
 }
 
-async fn connection(door: Arc<Door>, stream: TcpStream, peer: SocketAddr) {
+async fn connection(endpoint: Arc<Endpoint>, stream: TcpStream, peer: SocketAddr) {
     // Small answers are not held back for more.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
-        let door = Arc::clone(&door);
-        async move { Ok::<_, Infallible>(door.answer(request, peer).await) }
+        let endpoint = Arc::clone(&endpoint);
+        async move { Ok::<_, Infallible>(endpoint.answer(request, peer).await) }
     });
-    let served = http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_LIMIT)
         .max_buf_size(64 << 10)
-        .serve_connection(TokioIo::new(Patience::new(stream, READ_LIMIT)), service);
+        .serve_connection(TokioIo::new(WriteTimeout::new(stream, READ_LIMIT)), service);
     // Whoever hangs up in the middle has ended their connection.
-    if let Err(error) = served.await {
+    if let Err(error) = connection.await {
         if is_timeout(&error) {
             eprintln!("provara mcp: ended the connection of {peer}: it reads nothing");
         } else if error.is_parse() || error.is_timeout() {
@@ -171,7 +176,7 @@ fn weight(headers: &HeaderMap) -> u32 {
     u32::try_from(REQUEST_LOAD + (length >> 10)).unwrap_or(u32::MAX)
 }
 
-impl Door {
+impl Endpoint {
     async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Answer {
         if let Err((status, reason)) = self.admit(&mut request) {
             let method = request.method();

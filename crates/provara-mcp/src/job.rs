@@ -6,19 +6,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use provara_plugins::host::Killer;
+use provara_plugins::host::KillHandle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::served::Refusal;
+use crate::refusal::Refusal;
 
 /// How often somebody who waits hears that the work goes on.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// What the work may say and has to heed; given to the blocking side.
 #[derive(Clone)]
-pub(crate) struct Handle {
+pub(crate) struct JobHandle {
     stages: UnboundedSender<&'static str>,
     /// How much of the stage is done, in thousandths, and one more; 0 where that is not known.
     done: Arc<AtomicU32>,
@@ -28,10 +28,10 @@ pub(crate) struct Handle {
 #[derive(Default)]
 struct Kill {
     cancelled: bool,
-    killer: Option<Killer>,
+    kill_handle: Option<KillHandle>,
 }
 
-impl Handle {
+impl JobHandle {
     fn new(stages: UnboundedSender<&'static str>) -> Self {
         Self {
             stages,
@@ -47,7 +47,7 @@ impl Handle {
     }
 
     /// Tells how much of the stage is done, of how much; breaks once nobody waits for it any more.
-    pub(crate) fn went(&self, done: u64, total: u64) -> ControlFlow<()> {
+    pub(crate) fn report_progress(&self, done: u64, total: u64) -> ControlFlow<()> {
         let thousandths = (done as f64 / total.max(1) as f64 * 1000.0) as u32;
         self.done.store(1 + thousandths, Ordering::Relaxed);
         match self.is_cancelled() {
@@ -70,12 +70,12 @@ impl Handle {
     }
 
     /// Ties a plugin host to this work: it is killed when the work is cancelled.
-    pub(crate) fn tie(&self, killer: Killer) {
+    pub(crate) fn tie(&self, kill_handle: KillHandle) {
         let mut kill = self.kill.lock().unwrap_or_else(PoisonError::into_inner);
         if kill.cancelled {
-            killer.kill();
+            kill_handle.kill();
         }
-        kill.killer = Some(killer);
+        kill.kill_handle = Some(kill_handle);
     }
 
     /// The host that was tied serves others again.
@@ -83,7 +83,7 @@ impl Handle {
         self.kill
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .killer = None;
+            .kill_handle = None;
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -93,17 +93,25 @@ impl Handle {
             .cancelled
     }
 
+    /// Refuses to go on once nobody waits for the result; asked between stages.
+    pub(crate) fn check_cancelled(&self) -> Result<(), Refusal> {
+        match self.is_cancelled() {
+            true => Err(Stop::Cancelled.into()),
+            false => Ok(()),
+        }
+    }
+
     pub(crate) fn cancel(&self) {
         let mut kill = self.kill.lock().unwrap_or_else(PoisonError::into_inner);
         kill.cancelled = true;
-        if let Some(killer) = &kill.killer {
-            killer.kill();
+        if let Some(kill_handle) = &kill.kill_handle {
+            kill_handle.kill();
         }
     }
 }
 
 /// Cancels the work when the one who waits for it goes away, whatever the reason.
-struct CancelOnDrop(Handle);
+struct CancelOnDrop(JobHandle);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -126,11 +134,21 @@ impl From<Refusal> for Stop {
     }
 }
 
+impl From<Stop> for Refusal {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Refused(refusal) => refusal,
+            // Nobody reads it.
+            Stop::Cancelled => Self::new("The call was cancelled.", "Call again."),
+        }
+    }
+}
+
 /// Runs blocking work. `progress` is called with how far it is, from 0 to `stages`, and with what it
 /// does; the figure only grows.
 ///
 /// Work that nobody waits for any more is not torn out of its step: its plugin is killed, and it ends
-/// at the next stage, or the next time that it tells how far it went. It keeps its place among the
+/// at the next stage, or the next time that it tells how far it is. It keeps its place among the
 /// bounded number until then.
 pub(crate) async fn run<T, W, P, F>(
     jobs: &Arc<Semaphore>,
@@ -140,7 +158,7 @@ pub(crate) async fn run<T, W, P, F>(
 ) -> Result<T, Stop>
 where
     T: Send + 'static,
-    W: FnOnce(&Handle) -> Result<T, Refusal> + Send + 'static,
+    W: FnOnce(&JobHandle) -> Result<T, Refusal> + Send + 'static,
     P: FnMut(f64, &'static str) -> F,
     F: Future<Output = ()>,
 {
@@ -149,7 +167,7 @@ where
         () = cancelled.cancelled() => return Err(Stop::Cancelled),
     };
     let (stages, mut heard): (_, UnboundedReceiver<&'static str>) = unbounded_channel();
-    let handle = Handle::new(stages);
+    let handle = JobHandle::new(stages);
     let watched = CancelOnDrop(handle.clone());
     let mut done = tokio::task::spawn_blocking(move || {
         let _permit = permit;
@@ -240,7 +258,7 @@ mod tests {
             |_, _| async {},
             move |handle| {
                 started.send(()).unwrap();
-                while handle.went(1, 2).is_continue() {
+                while handle.report_progress(1, 2).is_continue() {
                     std::thread::yield_now();
                 }
                 ended.send(()).unwrap();
@@ -255,16 +273,16 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_stage_ends_with_it() {
-        let handle = Handle::unheard();
+        let handle = JobHandle::unheard();
         assert_eq!(handle.part(), None);
-        assert!(handle.went(1, 4).is_continue());
+        assert!(handle.report_progress(1, 4).is_continue());
         assert_eq!(handle.part(), Some(0.25));
-        assert!(handle.went(0, 0).is_continue());
+        assert!(handle.report_progress(0, 0).is_continue());
         assert_eq!(handle.part(), Some(0.0));
         handle.stage("next");
         assert_eq!(handle.part(), None);
         handle.cancel();
-        assert!(handle.went(1, 4).is_break());
+        assert!(handle.report_progress(1, 4).is_break());
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //!   answer.
 //! * Nothing is derived from a vault that does not verify.
 //! * Plugins run in the confined host of `provara-plugins`. One host is kept warm for validation; a
-//!   reducer and an export get a host of their own, because the walls of a host are drawn once,
+//!   reducer and an export get a host of their own, because the sandbox of a host is set once,
 //!   around the one log or the one output that it may touch.
 //!
 //! This crate is the only one with an asynchronous runtime, and it is started by [`serve`] alone.
@@ -19,57 +19,71 @@
 //!
 //! | module | |
 //! | --- | --- |
-//! | `hub` | what all sessions share: vaults, plugins, tools, listeners |
-//! | `session` | one client: the protocol's methods |
-//! | `served` | one vault: opening, verifying, appending |
-//! | `tools` | what can be called, and what it does |
+//! | `state` | what all sessions share: settings, vaults, clients, the warm plugin host |
+//! | `vault_handle`, `marks` | one vault: opening, verifying, appending; whether its log has changed |
+//! | `clients` | who is connected, and telling them |
+//! | `tools` | what can be called: a file for each tool |
+//! | `read` | pages of events, findings and the status, for tools and resources |
 //! | `resources`, `prompts`, `complete` | what can be read, and what helps a person to ask |
-//! | `keeper`, `watch` | the warm plugin host; what changes behind the server's back |
+//! | `session` | one client: the protocol's methods |
+//! | `warm_host`, `watch` | the warm plugin host; what changes behind the server's back |
+//! | `job` | blocking work, with progress and cancellation |
 //! | `message`, `lines` | what is a message, and what is answered to what is none |
 //! | `pipe` | stdio: a client that does not read is not read |
-//! | `http`, `patience` | the door: tokens, hosts, origins, limits; clients that do not read |
+//! | `http`, `write_timeout` | HTTP: tokens, hosts, origins, limits; clients that do not read |
 //! | `sessions` | over HTTP: how many sessions, how long, and what each has in hand |
+//! | `refusal`, `answer`, `args`, `renderer` | what a call gets and gives, and who turns errors into text |
+//! | `naming`, `uri` | names of plugins' tools; addresses of resources |
 //! | `install` | configurations of clients |
+//!
+//! Which of them may know which stands in ARCHITECTURE.md.
 
+mod answer;
 mod args;
+mod clients;
 mod complete;
 mod config;
 #[cfg(feature = "conformance-fixtures")]
 mod fixtures;
 mod http;
-mod hub;
 pub mod install;
 mod job;
-mod keeper;
 mod lines;
+mod marks;
 mod message;
 mod naming;
-mod patience;
 mod pipe;
 mod prompts;
+mod read;
+mod refusal;
+mod renderer;
 mod resources;
-mod served;
 mod session;
 mod sessions;
+mod state;
 mod tools;
 mod uri;
+mod vault_handle;
+mod warm_host;
 mod watch;
-mod words;
+mod write_timeout;
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use config::{
     Config, ConfigError, HttpSettings, PluginSettings, Transport, VaultName, VaultNameError,
     VaultSpec, check_places,
 };
-pub use words::{Trouble, Words};
+pub use renderer::{ErrorContext, Renderer};
 
-use hub::Hub;
 use pipe::Pipe;
 use rmcp::ServiceExt;
 use session::Session;
+use state::ServerState;
+use tools::Registry;
 
 /// The longest message that is read, in bytes. An event's data is part of one message.
 pub(crate) const MAX_MESSAGE: usize = 9 << 20;
@@ -101,11 +115,11 @@ pub enum ServeError {
 
 /// Serves until the client closes the stream (stdio) or for ever (HTTP).
 ///
-/// `words` turns what went wrong into the text that an agent sees.
+/// `renderer` turns what went wrong into the text that an agent sees.
 ///
 /// # Errors
 /// [`ServeError`].
-pub fn serve(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
+pub fn serve(config: Config, renderer: Box<dyn Renderer>) -> Result<(), ServeError> {
     config.check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -113,28 +127,31 @@ pub fn serve(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
         .thread_name("provara-mcp")
         .enable_all()
         .build()?;
-    let result = runtime.block_on(run(config, words));
+    let result = runtime.block_on(run(config, renderer));
     // What is in hand may finish: an append that was asked for is made, or is not in the log at all.
     runtime.shutdown_timeout(END_LIMIT);
     result
 }
 
-async fn run(config: Config, words: Box<dyn Words>) -> Result<(), ServeError> {
+async fn run(config: Config, renderer: Box<dyn Renderer>) -> Result<(), ServeError> {
     let transport = config.transport.clone();
-    let hub = Hub::start(config, words.into());
+    let server = ServerState::start(config, renderer.into());
+    let registry = Registry::new(&server);
+    tokio::spawn(watch::plugins(Arc::clone(&server), Arc::clone(&registry)));
+    tokio::spawn(watch::logs(Arc::clone(&server)));
     let result = match transport {
-        Transport::Stdio => stdio(&hub).await,
-        Transport::Http(http) => http::serve(&hub, &http).await,
+        Transport::Stdio => stdio(&server, &registry).await,
+        Transport::Http(http) => http::serve(&server, &registry, &http).await,
     };
-    hub.stop();
+    server.stop();
     result
 }
 
-async fn stdio(hub: &std::sync::Arc<Hub>) -> Result<(), ServeError> {
+async fn stdio(server: &Arc<ServerState>, registry: &Arc<Registry>) -> Result<(), ServeError> {
     let (read, write) = rmcp::transport::stdio();
     let descriptor = io::stdin().as_fd().try_clone_to_owned().ok();
     let pipe = Pipe::new(read, write, descriptor);
-    let service = match Session::new(hub).serve(pipe).await {
+    let service = match Session::new(server, registry).serve(pipe).await {
         Ok(service) => service,
         // A client that goes away before it says anything has not failed.
         Err(rmcp::service::ServerInitializeError::ConnectionClosed(_)) => return Ok(()),

@@ -83,7 +83,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 pub(crate) struct Writer<W> {
     stream: Arc<Mutex<Option<W>>>,
     /// How long a message may take to be read once nothing more will be asked.
-    patience: Duration,
+    write_timeout: Duration,
     /// Nothing more will be asked.
     ended: CancellationToken,
     /// Nothing can be written any more.
@@ -91,10 +91,10 @@ pub(crate) struct Writer<W> {
 }
 
 impl<W: AsyncWrite + Send + Unpin + 'static> Writer<W> {
-    pub(crate) fn new(stream: W, patience: Duration) -> Self {
+    pub(crate) fn new(stream: W, write_timeout: Duration) -> Self {
         Self {
             stream: Arc::new(Mutex::new(Some(stream))),
-            patience,
+            write_timeout,
             ended: CancellationToken::new(),
             lost: CancellationToken::new(),
         }
@@ -110,7 +110,7 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Writer<W> {
     {
         let stream = Arc::clone(&self.stream);
         let (ended, lost) = (self.ended.clone(), self.lost.clone());
-        let patience = self.patience;
+        let write_timeout = self.write_timeout;
         async move {
             let mut stream = stream.lock().await;
             let open = stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
@@ -123,7 +123,7 @@ impl<W: AsyncWrite + Send + Unpin + 'static> Writer<W> {
             };
             let given_up = async {
                 ended.cancelled().await;
-                tokio::time::sleep(patience).await;
+                tokio::time::sleep(write_timeout).await;
             };
             let written = tokio::select! {
                 written = written => written,

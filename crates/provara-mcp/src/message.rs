@@ -381,13 +381,13 @@ mod tests {
         ] {
             let text = call(params);
             assert_eq!(refused(text.as_bytes()), (-32602, 1.into()), "{text}");
-            let told = read(text.as_bytes()).unwrap_err().text();
-            assert!(told.contains(&format!("'{name}' twice")), "{told}");
+            let refused = read(text.as_bytes()).unwrap_err().text();
+            assert!(refused.contains(&format!("'{name}' twice")), "{refused}");
         }
         let long = "x".repeat(LONGEST_NAME);
         let text = call(&format!(r#"{{"{long}y":1,"{long}y":2}}"#));
-        let told = read(text.as_bytes()).unwrap_err().text();
-        assert!(told.contains(&format!("'{long}…'")), "{told}");
+        let refused = read(text.as_bytes()).unwrap_err().text();
+        assert!(refused.contains(&format!("'{long}…'")), "{refused}");
         // An answer is refused, and not answered.
         let answer = br#"{"jsonrpc":"2.0","id":1,"result":{"x":1,"x":2}}"#;
         assert_eq!(read(answer).unwrap_err().answer(), None);

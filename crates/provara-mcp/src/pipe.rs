@@ -354,28 +354,28 @@ mod tests {
 
     /// A pipe, the client's end of what it reads, and of what it writes.
     fn pipe() -> (Pipe<DuplexStream, DuplexStream>, DuplexStream, DuplexStream) {
-        let (asks, read) = tokio::io::duplex(64 << 20);
+        let (requests, read) = tokio::io::duplex(64 << 20);
         let (write, answers) = tokio::io::duplex(1 << 10);
         let mut pipe = Pipe::new(read, write, None);
         pipe.opened = true;
-        (pipe, asks, answers)
+        (pipe, requests, answers)
     }
 
-    async fn ask(asks: &mut DuplexStream, id: usize, padding: usize) {
+    async fn ask(requests: &mut DuplexStream, id: usize, padding: usize) {
         let padding = "x".repeat(padding);
         let text = format!(
             "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"tools/call\",\
              \"params\":{{\"name\":\"t\",\"arguments\":{{\"x\":\"{padding}\"}}}}}}\n"
         );
-        asks.write_all(text.as_bytes()).await.unwrap();
+        requests.write_all(text.as_bytes()).await.unwrap();
     }
 
-    async fn cancel(asks: &mut DuplexStream, id: usize) {
+    async fn cancel(requests: &mut DuplexStream, id: usize) {
         let text = format!(
             "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\
              \"params\":{{\"requestId\":{id}}}}}\n"
         );
-        asks.write_all(text.as_bytes()).await.unwrap();
+        requests.write_all(text.as_bytes()).await.unwrap();
     }
 
     /// Everything that comes without anything being answered.
@@ -402,12 +402,12 @@ mod tests {
     #[test]
     fn requests_wait_for_their_turn_and_cancellations_do_not() {
         run(async {
-            let (mut pipe, mut asks, _answers) = pipe();
+            let (mut pipe, mut requests, _answers) = pipe();
             for id in 0..RUNNING + 10 {
-                ask(&mut asks, id, 0).await;
+                ask(&mut requests, id, 0).await;
             }
-            cancel(&mut asks, 3).await;
-            cancel(&mut asks, RUNNING).await;
+            cancel(&mut requests, 3).await;
+            cancel(&mut requests, RUNNING).await;
             let mut come = all(&mut pipe).await;
             let notice = come.pop().unwrap();
             assert!(
@@ -427,9 +427,9 @@ mod tests {
     #[test]
     fn no_more_is_read_than_may_wait() {
         run(async {
-            let (mut pipe, mut asks, _answers) = pipe();
+            let (mut pipe, mut requests, _answers) = pipe();
             for id in 0..2 * HELD {
-                ask(&mut asks, id, 0).await;
+                ask(&mut requests, id, 0).await;
             }
             let come = all(&mut pipe).await;
             assert_eq!((come.len(), pipe.held.len()), (RUNNING, HELD));
@@ -437,9 +437,9 @@ mod tests {
             assert_eq!(all(&mut pipe).await.len(), RUNNING);
         });
         run(async {
-            let (mut pipe, mut asks, _answers) = pipe();
+            let (mut pipe, mut requests, _answers) = pipe();
             for id in 0..20 {
-                ask(&mut asks, id, BYTES / 8).await;
+                ask(&mut requests, id, BYTES / 8).await;
             }
             let come = all(&mut pipe).await;
             assert_eq!(come.len(), 8);
@@ -452,13 +452,13 @@ mod tests {
     #[test]
     fn a_client_that_does_not_read_is_asked_nothing_new_and_misses_notices() {
         run(async {
-            let (mut pipe, mut asks, mut answers) = pipe();
+            let (mut pipe, mut requests, mut answers) = pipe();
             // More than the client's end takes before it is read.
             let stuck: Vec<_> = (0..100)
                 .map(|id| tokio::spawn(pipe.send(answer(id))))
                 .collect();
             tokio::task::yield_now().await;
-            ask(&mut asks, 1000, 0).await;
+            ask(&mut requests, 1000, 0).await;
             assert!(all(&mut pipe).await.is_empty());
             let notice = rmcp::model::ToolListChangedNotification::default();
             let sent = pipe.send(JsonRpcMessage::notification(notice.into()));
@@ -482,10 +482,10 @@ mod tests {
     #[test]
     fn before_a_session_is_open_nothing_but_requests_goes_on() {
         run(async {
-            let (mut pipe, mut asks, _answers) = pipe();
+            let (mut pipe, mut requests, _answers) = pipe();
             pipe.opened = false;
-            cancel(&mut asks, 1).await;
-            ask(&mut asks, 1, 0).await;
+            cancel(&mut requests, 1).await;
+            ask(&mut requests, 1, 0).await;
             let come = all(&mut pipe).await;
             assert_eq!(come.iter().filter_map(id).collect::<Vec<_>>(), ["1"]);
             assert_eq!(come.len(), 1);
@@ -495,15 +495,15 @@ mod tests {
     #[test]
     fn what_is_no_message_is_answered_before_anything_else_is_read() {
         run(async {
-            let (mut pipe, mut asks, mut answers) = pipe();
-            ask(&mut asks, 1, 0).await;
+            let (mut pipe, mut requests, mut answers) = pipe();
+            ask(&mut requests, 1, 0).await;
             let first = all(&mut pipe).await;
             // A second request of the same id, and what the client's end cannot take at once.
-            ask(&mut asks, 1, 0).await;
+            ask(&mut requests, 1, 0).await;
             for _ in 0..20 {
-                asks.write_all(b"nonsense\n").await.unwrap();
+                requests.write_all(b"nonsense\n").await.unwrap();
             }
-            ask(&mut asks, 2, 0).await;
+            ask(&mut requests, 2, 0).await;
             assert!(all(&mut pipe).await.is_empty());
             let reads = tokio::spawn(async move {
                 let mut text = String::new();
@@ -515,7 +515,7 @@ mod tests {
             drop(first);
             // Once the first is answered, its id is free.
             pipe.send(answer(1)).await.unwrap();
-            ask(&mut asks, 1, 0).await;
+            ask(&mut requests, 1, 0).await;
             assert_eq!(all(&mut pipe).await.len(), 1);
             pipe.close().await.unwrap();
             let text = reads.await.unwrap();
@@ -527,11 +527,11 @@ mod tests {
     #[test]
     fn what_came_before_the_end_is_done() {
         run(async {
-            let (mut pipe, mut asks, _answers) = pipe();
+            let (mut pipe, mut requests, _answers) = pipe();
             for id in 0..RUNNING + 5 {
-                ask(&mut asks, id, 0).await;
+                ask(&mut requests, id, 0).await;
             }
-            drop(asks);
+            drop(requests);
             let come = all(&mut pipe).await;
             assert_eq!(come.len(), RUNNING);
             drop(come);

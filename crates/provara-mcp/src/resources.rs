@@ -5,16 +5,18 @@ use std::sync::Arc;
 use provara_vault::VerifyOptions;
 use rmcp::model::{ErrorData, ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
 
-use crate::hub::Hub;
-use crate::job::Handle;
-use crate::served::{Refusal, Served};
-use crate::tools::{EVENTS, MAX_ANSWER, MAX_EVENTS, MAX_FINDINGS, read};
+use crate::answer::{Answer, MAX_ANSWER};
+use crate::job::JobHandle;
+use crate::read::{self, EVENTS, MAX_EVENTS, MAX_FINDINGS};
+use crate::refusal::Refusal;
+use crate::state::ServerState;
 use crate::uri::{self, Place};
+use crate::vault_handle::VaultHandle;
 
 const JSON: &str = "application/json";
 
 /// The resources of every vault.
-pub(crate) fn list(hub: &Hub) -> Vec<Resource> {
+pub(crate) fn list(server: &ServerState) -> Vec<Resource> {
     let kinds = [
         (
             "status",
@@ -38,7 +40,7 @@ pub(crate) fn list(hub: &Hub) -> Vec<Resource> {
         ),
     ];
     let mut resources = Vec::new();
-    for vault in hub.vaults() {
+    for vault in server.vaults() {
         for (path, title, about) in kinds {
             let name = &vault.name;
             resources.push(
@@ -91,12 +93,15 @@ pub(crate) fn templates() -> Vec<ResourceTemplate> {
 }
 
 /// The vault that an address is about, if it names something here; a fixture is about none.
-pub(crate) fn known(hub: &Hub, uri: &str) -> Result<Option<Arc<Served>>, ErrorData> {
+pub(crate) fn known(
+    server: &ServerState,
+    uri: &str,
+) -> Result<Option<Arc<VaultHandle>>, ErrorData> {
     #[cfg(feature = "conformance-fixtures")]
     if crate::fixtures::read(uri).is_some() {
         return Ok(None);
     }
-    let found = uri::parse(uri).and_then(|(vault, _)| hub.vault(vault).ok());
+    let found = uri::parse(uri).and_then(|(vault, _)| server.vault(vault).ok());
     found.map(Some).ok_or_else(|| absent(uri))
 }
 
@@ -107,19 +112,23 @@ fn absent(uri: &str) -> ErrorData {
 }
 
 /// Reads what an address names; blocks.
-pub(crate) fn read(hub: &Hub, uri: &str, job: &Handle) -> Result<ReadResourceResult, ErrorData> {
+pub(crate) fn read(
+    server: &ServerState,
+    uri: &str,
+    job: &JobHandle,
+) -> Result<ReadResourceResult, ErrorData> {
     let (vault, place) = uri::parse(uri).ok_or_else(|| absent(uri))?;
-    let served = hub.vault(vault).map_err(|_| absent(uri))?;
+    let handle = server.vault(vault).map_err(|_| absent(uri))?;
     let refused = |refusal: Refusal| ErrorData::internal_error(refusal.0, None);
     let text = match place {
-        Place::Status => read::vault_status(hub, &served, job)
+        Place::Status => read::vault_status(server, &handle, job)
             .and_then(finished)
             .map_err(refused)?,
         Place::Report => {
             // One page; the tool has others.
             read::report(
-                hub,
-                &served,
+                server,
+                &handle,
                 &VerifyOptions::default(),
                 MAX_FINDINGS,
                 0,
@@ -128,9 +137,9 @@ pub(crate) fn read(hub: &Hub, uri: &str, job: &Handle) -> Result<ReadResourceRes
             .and_then(finished)
             .map_err(refused)?
         }
-        Place::Beliefs => beliefs(hub, &served, job).map_err(refused)?,
+        Place::Beliefs => beliefs(server, &handle, job).map_err(refused)?,
         Place::Event(id) => {
-            let found = read::find(hub, &served, &id.to_string(), job).map_err(refused)?;
+            let found = read::find(server, &handle, &id.to_string(), job).map_err(refused)?;
             found.map(|(_, event)| event).ok_or_else(|| absent(uri))?
         }
         Place::Events(filters) => {
@@ -155,26 +164,28 @@ pub(crate) fn read(hub: &Hub, uri: &str, job: &Handle) -> Result<ReadResourceRes
                 std::iter::empty(),
             )
             .map_err(wrong)?;
-            let vault = served.open(&*hub.words, job).map_err(refused)?;
-            let log = served.verified(&vault, &*hub.words).map_err(refused)?;
-            finished(read::page(hub, &served, &log, &query, limit, skip)).map_err(refused)?
+            let vault = handle.open(&*server.renderer, job).map_err(refused)?;
+            let log = handle
+                .verified(&vault, &*server.renderer)
+                .map_err(refused)?;
+            finished(read::page(server, &handle, &log, &query, limit, skip)).map_err(refused)?
         }
     };
     let contents = ResourceContents::text(text, uri).with_mime_type(JSON);
     Ok(ReadResourceResult::new(vec![contents]))
 }
 
-fn finished(answer: crate::tools::Answer) -> Result<String, Refusal> {
+fn finished(answer: Answer) -> Result<String, Refusal> {
     answer.finish().map(|(text, _)| text)
 }
 
 /// The canonical text of the state, hash and all.
-fn beliefs(hub: &Hub, served: &Served, job: &Handle) -> Result<String, Refusal> {
-    let vault = served.open(&*hub.words, job)?;
-    let log = served.verified(&vault, &*hub.words)?;
+fn beliefs(server: &ServerState, handle: &VaultHandle, job: &JobHandle) -> Result<String, Refusal> {
+    let vault = handle.open(&*server.renderer, job)?;
+    let log = handle.verified(&vault, &*server.renderer)?;
     let state = log
-        .beliefs_watched(&|done, total| job.went(done, total))
-        .map_err(|error| served.told(&*hub.words, error))?;
+        .beliefs_watched(&|done, total| job.report_progress(done, total))
+        .map_err(|error| handle.refusal(&*server.renderer, error))?;
     let text = String::from_utf8(state.to_json())
         .map_err(|_| Refusal::new("The state is not UTF-8.", "Report it to the operator."))?;
     if text.len() > MAX_ANSWER {

@@ -4,28 +4,28 @@
 // revisions before it need these.
 #![allow(deprecated)]
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use rmcp::ServerHandler;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
     ContentBlock, CustomRequest, CustomResult, ErrorCode, ErrorData, GetPromptRequestParams,
     GetPromptResponse, Implementation, InitializeRequestParams, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel,
-    LoggingMessageNotificationParam, PaginatedRequestParams, ProgressNotificationParam,
-    ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
-    SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, UnsubscribeRequestParams,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ProgressNotificationParam, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
+    ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
+    UnsubscribeRequestParams,
 };
-use rmcp::service::{NotificationContext, Peer, RequestContext, RoleServer, SubscriptionContext};
+use rmcp::service::{NotificationContext, RequestContext, RoleServer, SubscriptionContext};
 use serde::de::DeserializeOwned;
 
-use crate::hub::Hub;
+use crate::answer::Answer;
+use crate::clients::{Client, Level, PROGRESS_LIMIT};
 use crate::job::{self, Stop};
-use crate::tools::{self, Call};
-use crate::{complete, prompts, resources};
+use crate::refusal::Refusal;
+use crate::state::ServerState;
+use crate::tools::{Call, Registry};
+use crate::{complete, prompts, read, resources};
 
 /// The most subscriptions of one client.
 const MAX_SUBSCRIPTIONS: usize = 256;
@@ -33,92 +33,18 @@ const MAX_SUBSCRIPTIONS: usize = 256;
 /// The entries of one page of a list.
 const PAGE: usize = 100;
 
-/// How long a client may take to accept a notice of progress; one that is late misses it.
-const PROGRESS_LIMIT: Duration = Duration::from_secs(2);
-
-/// How much a message weighs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Level {
-    Info,
-    Notice,
-    Warning,
-}
-
-impl From<Level> for LoggingLevel {
-    fn from(level: Level) -> Self {
-        match level {
-            Level::Info => Self::Info,
-            Level::Notice => Self::Notice,
-            Level::Warning => Self::Warning,
-        }
-    }
-}
-
-/// What is known of a client, and how to reach it.
-#[derive(Default)]
-pub(crate) struct Client {
-    peer: OnceLock<Peer<RoleServer>>,
-    /// The least level that is logged, as a number; 0, before a client asks, is nothing.
-    level: AtomicU8,
-    subscriptions: Mutex<BTreeSet<String>>,
-}
-
-impl Client {
-    pub(crate) fn peer(&self) -> Option<Peer<RoleServer>> {
-        self.peer
-            .get()
-            .filter(|peer| !peer.is_transport_closed())
-            .cloned()
-    }
-
-    pub(crate) fn subscriptions(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.subscriptions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends a message, if the client has asked for such.
-    pub(crate) fn log(&self, level: Level, text: &str) {
-        let level = LoggingLevel::from(level);
-        let least = self.level.load(Ordering::Relaxed);
-        if least == 0 || weight(level) < least {
-            return;
-        }
-        let Some(peer) = self.peer() else { return };
-        let message =
-            LoggingMessageNotificationParam::new(level, text.into()).with_logger("provara");
-        tokio::spawn(async move {
-            // A client that does not listen misses it.
-            let sent = peer.notify_logging_message(message);
-            let _ = tokio::time::timeout(PROGRESS_LIMIT, sent).await;
-        });
-    }
-}
-
-/// A level as a number that grows with its weight.
-fn weight(level: LoggingLevel) -> u8 {
-    match level {
-        LoggingLevel::Debug => 1,
-        LoggingLevel::Info => 2,
-        LoggingLevel::Notice => 3,
-        LoggingLevel::Warning => 4,
-        LoggingLevel::Error => 5,
-        LoggingLevel::Critical => 6,
-        LoggingLevel::Alert => 7,
-        LoggingLevel::Emergency => 8,
-    }
-}
-
 /// The protocol's side of one client.
 pub(crate) struct Session {
-    hub: Arc<Hub>,
+    server: Arc<ServerState>,
+    registry: Arc<Registry>,
     client: Arc<Client>,
 }
 
 impl Session {
-    pub(crate) fn new(hub: &Arc<Hub>) -> Self {
+    pub(crate) fn new(server: &Arc<ServerState>, registry: &Arc<Registry>) -> Self {
         Self {
-            hub: Arc::clone(hub),
+            server: Arc::clone(server),
+            registry: Arc::clone(registry),
             client: Arc::default(),
         }
     }
@@ -130,10 +56,10 @@ impl Session {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, ErrorData> {
         // A plugin's tool is known only once the plugins are.
-        let mut toolbox = self.hub.toolbox();
-        if toolbox.get(&request.name).is_none() && self.hub.installed_now().is_none() {
-            self.hub.installed().await;
-            toolbox = self.hub.toolbox();
+        let mut toolbox = self.registry.toolbox();
+        if toolbox.get(&request.name).is_none() && self.server.installed_now().is_none() {
+            self.server.installed().await;
+            toolbox = self.registry.toolbox();
         }
         let Some(tool) = toolbox.get(&request.name) else {
             let name = provara_plugins::text::inline(&request.name).into_owned();
@@ -142,23 +68,21 @@ impl Session {
                 None,
             ));
         };
-        let installed = match &tool.action {
-            // These look names up among the plugins.
-            tools::Action::AppendEvent
-            | tools::Action::ReduceVault
-            | tools::Action::ExportVault
-            | tools::Action::ListPlugins => self.hub.installed().await,
-            _ => self.hub.installed_now().unwrap_or_default(),
+        let needs = tool.needs();
+        let installed = match needs.plugins {
+            true => self.server.installed().await,
+            false => self.server.installed_now().unwrap_or_default(),
         };
-        let stages = f64::from(tool.stages());
+        let stages = f64::from(needs.stages);
         let call = Call {
-            hub: Arc::clone(&self.hub),
+            server: Arc::clone(&self.server),
+            registry: Arc::clone(&self.registry),
             tool,
             arguments: request.arguments.unwrap_or_default(),
             installed,
         };
         let cancelled = context.ct.child_token();
-        let end = self.hub.stopping.clone();
+        let end = self.server.stopping.clone();
         let both = cancelled.clone();
         let watch = tokio::spawn(async move {
             tokio::select! {
@@ -175,7 +99,7 @@ impl Session {
                 Ok(result)
             }
             Err(stop) => {
-                let refusal = tools::refusal(stop);
+                let refusal = Refusal::from(stop);
                 self.client.log(Level::Notice, &refusal.0);
                 Ok(CallToolResult::error(vec![ContentBlock::text(refusal.0)]))
             }
@@ -188,9 +112,9 @@ impl Session {
         context: &RequestContext<RoleServer>,
         cancelled: &tokio_util::sync::CancellationToken,
         stages: f64,
-    ) -> Result<tools::Answer, Stop> {
+    ) -> Result<Answer, Stop> {
         // Appends to a vault take turns here, not on the vault's lock.
-        let turn = match call.writes() {
+        let turn = match call.needs().turn {
             true => {
                 let vault = call.vault()?;
                 let turn = Arc::clone(&vault.writing).lock_owned();
@@ -215,8 +139,8 @@ impl Session {
             }
         };
         let jobs = match call.waits() {
-            true => &self.hub.waiting,
-            false => &self.hub.computing,
+            true => &self.server.waiting,
+            false => &self.server.computing,
         };
         job::run(jobs, cancelled, progress, move |job| {
             // Held until the work ends, also when nobody waits for it any more.
@@ -267,7 +191,7 @@ fn paged<T: Clone>(
 ) -> Result<(Vec<T>, Option<String>), ErrorData> {
     let from = match request.and_then(|request| request.cursor.as_deref()) {
         None => 0,
-        Some(cursor) => tools::read::position(cursor)
+        Some(cursor) => read::position(cursor)
             .filter(|at| *at <= all.len())
             .ok_or_else(|| ErrorData::invalid_params("Invalid cursor", None))?,
     };
@@ -293,17 +217,17 @@ impl ServerHandler for Session {
         info.server_info = Implementation::new("provara", env!("CARGO_PKG_VERSION"))
             .with_title("Provara")
             .with_description("Signed, append-only logs that anyone can verify.");
-        info.instructions = Some(prompts::instructions(&self.hub));
+        info.instructions = Some(prompts::instructions(&self.server));
         info
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
         // A second notice of the same session changes nothing: who were welcomed twice would hear of
         // everything twice.
-        if self.client.peer.set(context.peer).is_ok() {
-            self.hub.welcome(&self.client);
+        if self.client.connect(context.peer) {
+            self.server.clients.welcome(&self.client);
         }
-        self.hub.begin_discovery();
+        self.server.begin_discovery();
     }
 
     async fn set_level(
@@ -311,9 +235,7 @@ impl ServerHandler for Session {
         request: SetLevelRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        self.client
-            .level
-            .store(weight(request.level), Ordering::Relaxed);
+        self.client.set_level(request.level);
         Ok(())
     }
 
@@ -322,8 +244,8 @@ impl ServerHandler for Session {
         request: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        self.hub.installed().await;
-        let toolbox = self.hub.toolbox();
+        self.server.installed().await;
+        let toolbox = self.registry.toolbox();
         let all: Vec<_> = toolbox
             .all()
             .iter()
@@ -369,8 +291,8 @@ impl ServerHandler for Session {
                 ErrorData::new(ErrorCode::METHOD_NOT_FOUND, text, None)
             }
         };
-        let told = provara_plugins::text::inline(&error.message);
-        eprintln!("provara mcp: refused a request: {told}");
+        let reason = provara_plugins::text::inline(&error.message);
+        eprintln!("provara mcp: refused a request: {reason}");
         Err(error)
     }
 
@@ -379,7 +301,7 @@ impl ServerHandler for Session {
         request: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let (page, next) = paged(&resources::list(&self.hub), request.as_ref())?;
+        let (page, next) = paged(&resources::list(&self.server), request.as_ref())?;
         let mut result = ListResourcesResult::with_all_items(page);
         result.next_cursor = next;
         Ok(result)
@@ -405,12 +327,12 @@ impl ServerHandler for Session {
         if let Some(result) = crate::fixtures::read(&request.uri) {
             return Ok(ReadResourceResponse::Complete(result));
         }
-        let hub = Arc::clone(&self.hub);
+        let server = Arc::clone(&self.server);
         let uri = request.uri;
-        let read = move |job: &job::Handle| Ok(resources::read(&hub, &uri, job));
-        let outcome = job::run(&self.hub.computing, &context.ct, |_, _| async {}, read).await;
+        let read = move |job: &job::JobHandle| Ok(resources::read(&server, &uri, job));
+        let outcome = job::run(&self.server.computing, &context.ct, |_, _| async {}, read).await;
         let result =
-            outcome.map_err(|stop| ErrorData::internal_error(tools::refusal(stop).0, None))?;
+            outcome.map_err(|stop| ErrorData::internal_error(Refusal::from(stop).0, None))?;
         result.map(ReadResourceResponse::Complete)
     }
 
@@ -419,7 +341,7 @@ impl ServerHandler for Session {
         request: SubscribeRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        let vault = resources::known(&self.hub, &request.uri)?;
+        let vault = resources::known(&self.server, &request.uri)?;
         let mut subscriptions = self.client.subscriptions();
         if subscriptions.len() >= MAX_SUBSCRIPTIONS && !subscriptions.contains(&request.uri) {
             let text = format!("At most {MAX_SUBSCRIPTIONS} subscriptions");
@@ -427,7 +349,7 @@ impl ServerHandler for Session {
         }
         subscriptions.insert(request.uri);
         drop(subscriptions);
-        self.hub.watch(vault.as_deref());
+        self.server.watch(vault.as_deref());
         Ok(())
     }
 
@@ -449,24 +371,26 @@ impl ServerHandler for Session {
         if let Some(uris) = &mut accepted.resource_subscriptions {
             uris.truncate(MAX_SUBSCRIPTIONS);
             uris.retain(|uri| {
-                let known = resources::known(&self.hub, uri);
-                known.map(|vault| self.hub.watch(vault.as_deref())).is_ok()
+                let known = resources::known(&self.server, uri);
+                known
+                    .map(|vault| self.server.watch(vault.as_deref()))
+                    .is_ok()
             });
         }
         Some(accepted)
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        if !self.hub.add_listener(context.sink().clone()) {
+        if !self.server.clients.add_listener(context.sink().clone()) {
             let text = "Too many subscriptions are open";
             return Err(ErrorData::invalid_request(text, None));
         }
-        let stopping = self.hub.stopping.clone();
+        let stopping = self.server.stopping.clone();
         tokio::select! {
             () = context.cancelled() => {}
             () = stopping.cancelled() => {}
         }
-        self.hub.remove_listener(context.sink());
+        self.server.clients.remove_listener(context.sink());
         Ok(())
     }
 
@@ -475,7 +399,7 @@ impl ServerHandler for Session {
         request: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        let all = prompts::list(&self.hub);
+        let all = prompts::list(&self.server);
         #[cfg(feature = "conformance-fixtures")]
         let all = [all, crate::fixtures::prompts()].concat();
         let (page, next) = paged(&all, request.as_ref())?;
@@ -494,7 +418,7 @@ impl ServerHandler for Session {
         if let Some(result) = crate::fixtures::prompt(&request.name, &arguments) {
             return Ok(GetPromptResponse::Complete(result));
         }
-        prompts::get(&self.hub, &request.name, &arguments).map(GetPromptResponse::Complete)
+        prompts::get(&self.server, &request.name, &arguments).map(GetPromptResponse::Complete)
     }
 
     async fn complete(
@@ -502,9 +426,9 @@ impl ServerHandler for Session {
         request: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        let hub = Arc::clone(&self.hub);
-        let find = move |job: &job::Handle| Ok(complete::complete(&hub, &request, job));
-        let outcome = job::run(&self.hub.computing, &context.ct, |_, _| async {}, find).await;
-        outcome.map_err(|stop| ErrorData::internal_error(tools::refusal(stop).0, None))
+        let server = Arc::clone(&self.server);
+        let find = move |job: &job::JobHandle| Ok(complete::complete(&server, &request, job));
+        let outcome = job::run(&self.server.computing, &context.ct, |_, _| async {}, find).await;
+        outcome.map_err(|stop| ErrorData::internal_error(Refusal::from(stop).0, None))
     }
 }

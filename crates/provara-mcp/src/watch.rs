@@ -1,18 +1,16 @@
 //! What changes behind the server's back: packages, and logs that other processes append to.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use provara_plugins::environment::Environment;
 use provara_plugins::interpreter;
-use provara_plugins::launch::Environment;
 
-use crate::config::VaultName;
-use crate::hub::Hub;
-use crate::keeper::Installed;
-use crate::served::{Mark, Served};
-use crate::session::Level;
+use crate::clients::Level;
+use crate::state::ServerState;
+use crate::tools::Registry;
+use crate::warm_host::Installed;
 
 /// How often the directories of packages are looked at: a handful of `stat` calls.
 const PACKAGES: Duration = Duration::from_secs(1);
@@ -43,8 +41,8 @@ fn packages() -> Vec<(PathBuf, Option<SystemTime>)> {
 }
 
 /// Discovers again when packages have changed, and tells the clients when their tools did.
-pub(crate) async fn plugins(hub: Arc<Hub>) {
-    let mut installed = hub.installed_changes();
+pub(crate) async fn plugins(server: Arc<ServerState>, registry: Arc<Registry>) {
+    let mut installed = server.installed_changes();
     let mut known = tokio::task::spawn_blocking(packages)
         .await
         .unwrap_or_default();
@@ -53,14 +51,14 @@ pub(crate) async fn plugins(hub: Arc<Hub>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = hub.stopping.cancelled() => return,
+            () = server.stopping.cancelled() => return,
             changed = installed.changed() => {
                 if changed.is_err() {
                     return;
                 }
                 let found = installed.borrow_and_update().clone();
                 if let Some(found) = found {
-                    take(&hub, &found);
+                    take(&server, &registry, &found);
                 }
             }
             _ = tick.tick() => {
@@ -70,7 +68,7 @@ pub(crate) async fn plugins(hub: Arc<Hub>) {
                     (known, moving) = (now, true);
                 } else if moving {
                     moving = false;
-                    hub.discover();
+                    server.discover();
                 }
             }
         }
@@ -78,69 +76,45 @@ pub(crate) async fn plugins(hub: Arc<Hub>) {
 }
 
 /// Takes over what was discovered.
-fn take(hub: &Hub, found: &Installed) {
+fn take(server: &ServerState, registry: &Registry, found: &Installed) {
     for problem in &found.catalog.problems {
-        hub.log(Level::Warning, &problem.text);
+        server.clients.log(Level::Warning, &problem.text);
     }
     if let Some(failure) = &found.failure {
-        hub.log(Level::Warning, &failure.0);
+        server.clients.log(Level::Warning, &failure.0);
     }
-    hub.warn_of_idle_patterns();
-    if hub.tools_changed() {
-        hub.log(Level::Info, "The installed plugins have changed.");
-        hub.lists_changed(false);
-    }
-}
-
-/// The logs that somebody wants to hear of, as they were when they were last looked at.
-#[derive(Default)]
-pub(crate) struct Marks(Mutex<BTreeMap<VaultName, Option<Mark>>>);
-
-impl Marks {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<VaultName, Option<Mark>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Looks at a log now, so that a change from now on is noticed.
-    pub(crate) fn begin(&self, vault: &Served) {
-        let mut marks = self.lock();
-        marks
-            .entry(vault.name.clone())
-            .or_insert_with(|| vault.log_mark());
-    }
-
-    /// Whether a log has changed since it was last looked at.
-    fn changed(&self, vault: &Served) -> bool {
-        let now = vault.log_mark();
-        let before = self.lock().insert(vault.name.clone(), now);
-        before.is_some_and(|before| before != now)
+    registry.warn_of_idle_patterns();
+    if registry.announce() {
+        server
+            .clients
+            .log(Level::Info, "The installed plugins have changed.");
+        server.clients.lists_changed(false);
     }
 }
 
 /// Notices appends, whoever made them.
-pub(crate) async fn logs(hub: Arc<Hub>) {
+pub(crate) async fn logs(server: Arc<ServerState>) {
     let mut unwanted = 0;
     loop {
         tokio::select! {
-            () = hub.stopping.cancelled() => return,
-            () = hub.appended.notified() => {}
+            () = server.stopping.cancelled() => return,
+            () = server.appended.notified() => {}
             () = tokio::time::sleep(LOGS) => {}
         }
-        if hub.has_subscribers() {
+        if server.clients.has_subscribers() {
             unwanted = 0;
-            for vault in hub.vaults() {
-                if hub.marks.changed(&vault) {
-                    hub.log_changed(&vault);
+            for vault in server.vaults() {
+                if server.marks.changed(&vault) {
+                    server.clients.log_changed(&vault.name);
                 }
             }
         } else {
             unwanted += 1;
             // The first time it may be that somebody subscribes just now.
             if unwanted == 2 {
-                let mut marks = hub.marks.lock();
-                if !hub.has_subscribers() {
-                    marks.clear();
-                }
+                server
+                    .marks
+                    .clear_unless(|| server.clients.has_subscribers());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What the walls cost: the time from nothing to a plugin host's first answer, with and without
+//! What the sandbox costs: the time from nothing to a plugin host's first answer, with and without
 //! them, in pairs so that a noisy machine disturbs both alike.
 //!
 //! `cargo run --release -p provara-plugins --example start_cost [PAIRS]`
@@ -6,12 +6,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use provara_plugins::environment::Environment;
 use provara_plugins::host::{Host, HostOptions, Purpose};
 use provara_plugins::interpreter::{self, Interpreter};
-use provara_plugins::launch::{Environment, maybe_become_launcher};
-use provara_plugins::walls::Sandbox;
+use provara_plugins::launch::maybe_become_launcher;
+use provara_plugins::sandbox::SandboxMode;
 
-fn start(interpreter: &Interpreter, sandbox: Sandbox) -> Duration {
+fn start(interpreter: &Interpreter, sandbox: SandboxMode) -> Duration {
     // The stand-in of the tests: what the real host imports is the same on both sides.
     let fake = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_host");
     let version = PathBuf::from(format!("/version-{}", env!("CARGO_PKG_VERSION")));
@@ -38,8 +39,8 @@ fn main() {
     let mut off = Vec::new();
     let mut added = Vec::new();
     for _ in 0..pairs {
-        let without = start(&interpreter, Sandbox::Off);
-        let with = start(&interpreter, Sandbox::Auto);
+        let without = start(&interpreter, SandboxMode::Off);
+        let with = start(&interpreter, SandboxMode::Auto);
         off.push(without.as_secs_f64() * 1e3);
         added.push((with.as_secs_f64() - without.as_secs_f64()) * 1e3);
     }

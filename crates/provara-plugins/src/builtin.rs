@@ -1,6 +1,7 @@
-//! The exports that the executable brings: `csv`, `ndjson` and `json`.
+//! What needs no plugin: the exports `csv`, `ndjson` and `json`, and the names of the reducers `beliefs`
+//! and `summary`.
 //!
-//! They are fallbacks: a plugin of the same name is used instead. They run in the trusted process
+//! They are fallbacks: a plugin of the same name is used instead. The exports run in the trusted process
 //! and read nothing but the lines they are given.
 //!
 //! # Formula injection
@@ -37,6 +38,13 @@ impl Format {
     /// All of them, by name.
     pub const ALL: [Format; 3] = [Format::Csv, Format::Json, Format::Ndjson];
 
+    /// The names of all of them.
+    pub const NAMES: [&'static str; 3] = [
+        Format::Csv.as_str(),
+        Format::Json.as_str(),
+        Format::Ndjson.as_str(),
+    ];
+
     /// The name, as `--format` takes it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -67,6 +75,54 @@ impl FromStr for Format {
             .into_iter()
             .find(|format| format.as_str().eq_ignore_ascii_case(name));
         known.ok_or_else(|| UnknownFormat(name.to_owned()))
+    }
+}
+
+/// A built-in reducer, which a vault computes itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reducer {
+    /// What the events add up to, by subject and predicate.
+    Beliefs,
+    /// How many events, by whom, of which types.
+    Summary,
+}
+
+impl Reducer {
+    /// All of them, by name.
+    pub const ALL: [Reducer; 2] = [Reducer::Beliefs, Reducer::Summary];
+
+    /// The names of all of them.
+    pub const NAMES: [&'static str; 2] = [Reducer::Beliefs.as_str(), Reducer::Summary.as_str()];
+
+    /// The name, as `--plugin` takes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Reducer::Beliefs => "beliefs",
+            Reducer::Summary => "summary",
+        }
+    }
+}
+
+impl fmt::Display for Reducer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// No built-in reducer has this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no built-in reducer is called '{}'", crate::text::inline(.0))]
+pub struct UnknownReducer(String);
+
+impl FromStr for Reducer {
+    type Err = UnknownReducer;
+
+    fn from_str(name: &str) -> Result<Reducer, UnknownReducer> {
+        let known = Reducer::ALL
+            .into_iter()
+            .find(|reducer| reducer.as_str().eq_ignore_ascii_case(name));
+        known.ok_or_else(|| UnknownReducer(name.to_owned()))
     }
 }
 

@@ -11,8 +11,8 @@ use std::str::FromStr;
 use provara_core::event_type::{CustomType, TypeNameError, reserved_name};
 use serde::Serialize;
 
-use crate::judge::Schema;
 use crate::protocol::{Discovered, WireKind, WirePlugin, WireSource};
+use crate::schema::Schema;
 use crate::text::{block, inline};
 
 /// The longest plugin name, in bytes.
@@ -150,7 +150,7 @@ pub enum ProblemKind {
     Schema,
 }
 
-/// A plugin that is left out, and why.
+/// A plugin that is skipped, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// What sort of problem it is.

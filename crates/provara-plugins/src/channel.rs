@@ -36,6 +36,12 @@ impl From<Violation> for Stop {
     }
 }
 
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        Stop::Io(error)
+    }
+}
+
 impl From<rustix::io::Errno> for Stop {
     fn from(errno: rustix::io::Errno) -> Stop {
         Stop::Io(errno.into())

@@ -3,9 +3,9 @@
 mod ending;
 mod error;
 mod exchange;
-mod killer;
 mod loading;
 mod options;
+mod schema_worker;
 mod schemas;
 mod start;
 
@@ -19,22 +19,23 @@ use provara_core::canonical;
 use provara_core::event_type::CustomType;
 use provara_core::json::{self, Value};
 
-pub(crate) use ending::has_ended;
-pub use error::{Ending, HostError, OutputFault, PluginFailure};
-pub use killer::Killer;
-pub use loading::LeftOut;
-pub use options::{HostOptions, Layout, Purpose};
+pub use error::{HostError, OutputFault, PluginFailure};
+pub use loading::SkippedPlugin;
+pub use options::HostOptions;
+use schema_worker::SchemaWorker;
 
 use crate::catalog::PluginName;
 use crate::channel::Channel;
-use crate::judge::Judge;
-use crate::launch::orphans::Sweeper;
+use crate::launch::orphans::OrphanReaper;
 pub use crate::output::NO_PLUGIN;
 use crate::output::Pumps;
+use crate::process::has_ended;
+pub use crate::process::{ExitReason, KillHandle};
 use crate::protocol::{Exported, FailureKind, Hello, Loading, Reduced, Validated};
+pub use crate::purpose::Purpose;
+use crate::sandbox::{Confinement, Withheld};
 use crate::text::{block, inline};
 use crate::violation::Role;
-use crate::walls::{Confinement, Withheld};
 
 /// What an event type's own `validate` decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,12 +50,12 @@ pub enum Verdict {
 pub struct Host {
     /// How it was started, to start it again.
     options: Arc<HostOptions>,
-    left_out: Vec<LeftOut>,
+    skipped: Vec<SkippedPlugin>,
     /// What the host says that it is loading.
     loading: Option<Loading>,
     child: Option<Child>,
-    sweeper: Sweeper,
-    killer: Killer,
+    reaper: OrphanReaper,
+    kill_handle: KillHandle,
     role: Role,
     network: bool,
     channel: Channel,
@@ -63,7 +64,7 @@ pub struct Host {
     withheld: Option<Withheld>,
     hello: Hello,
     /// The process that applies schemas, once one was needed.
-    judge: Option<Judge>,
+    schema_worker: Option<SchemaWorker>,
     /// The log's descriptor in the host, and the snapshot's length.
     log: Option<(i32, u64)>,
     timeout: Option<Duration>,
@@ -114,14 +115,14 @@ impl Host {
 
     /// The plugins that it goes on without, because loading them ended or blocked a host.
     #[must_use]
-    pub fn left_out(&self) -> &[LeftOut] {
-        &self.left_out
+    pub fn skipped(&self) -> &[SkippedPlugin] {
+        &self.skipped
     }
 
     /// A handle that ends this host from another thread, also when [`Host::discover`] starts it again.
     #[must_use]
-    pub fn killer(&self) -> Killer {
-        self.killer.clone()
+    pub fn kill_handle(&self) -> KillHandle {
+        self.kill_handle.clone()
     }
 
     /// Asks the event type's own `validate`. The data has already passed the schema.
@@ -148,7 +149,7 @@ impl Host {
             Validated { valid: true, .. } => Verdict::Accepted,
             Validated { reason, tried, .. } => {
                 let reason = reason.unwrap_or_else(|| "validate() refused the data".to_owned());
-                // A plugin that met the walls has not judged the data: it failed.
+                // A plugin that the sandbox stopped has not judged the data: it failed.
                 let violation =
                     tried.and_then(|tried| self.explain(None, Some(&reason), Some(&tried)));
                 let reason = block(&reason).into_owned();

@@ -14,8 +14,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::launch::Environment;
-use crate::walls::site::site_directories;
+use crate::environment::Environment;
+use crate::site::site_directories;
 
 /// How an interpreter was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

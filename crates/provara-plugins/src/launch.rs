@@ -3,9 +3,9 @@
 //! The executable runs itself again in a hidden mode. That second process, the *launcher*, is
 //! single-threaded and runs nothing but [`maybe_become_launcher`]: it takes a [`Plan`] from its
 //! stdin, which is a socket to the core, keeps the descriptors that the plan intends and no
-//! other, ties its life to that of the core, puts up the walls, reports what it achieved, and
+//! other, ties its life to that of the core, enters the sandbox, reports what it achieved, and
 //! becomes the interpreter. Python, and with it every `.pth` file and `sitecustomize` of an
-//! installed package, starts inside the walls.
+//! installed package, starts inside the sandbox.
 //!
 //! Nothing is inherited by accident: the standard library opens every descriptor close-on-exec
 //! and `Command` passes only stdin, stdout and stderr; the launcher marks all others, also those
@@ -13,16 +13,12 @@
 //! over the socket (`SCM_RIGHTS`) for the same reason.
 
 mod child;
-mod environment;
 pub(crate) mod orphans;
 
-use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -30,12 +26,12 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-pub use environment::Environment;
+use orphans::OrphanReaper;
 
-use orphans::Sweeper;
-
+use crate::process;
 use crate::protocol;
-use crate::walls::{Confinement, Walls};
+use crate::raw::Raw;
+use crate::sandbox::{Confinement, SandboxPolicy};
 
 /// The first argument that makes an executable a launcher. Nobody types it: with a terminal or a
 /// file as stdin the mode ends with an error.
@@ -54,57 +50,6 @@ pub fn maybe_become_launcher() {
     }
 }
 
-/// Bytes of the operating system (a path, an argument, a variable), carried in JSON as a string
-/// with one character for each byte.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Raw(OsString);
-
-impl Raw {
-    /// As a path.
-    #[must_use]
-    pub fn as_path(&self) -> &Path {
-        Path::new(&self.0)
-    }
-
-    /// As text of the operating system.
-    #[must_use]
-    pub fn as_os_str(&self) -> &OsStr {
-        &self.0
-    }
-}
-
-impl<T: Into<OsString>> From<T> for Raw {
-    fn from(text: T) -> Raw {
-        Raw(text.into())
-    }
-}
-
-impl Serialize for Raw {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Latin1(self.0.as_bytes()))
-    }
-}
-
-struct Latin1<'a>(&'a [u8]);
-
-impl fmt::Display for Latin1<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write as _;
-        self.0
-            .iter()
-            .try_for_each(|byte| f.write_char(char::from(*byte)))
-    }
-}
-
-impl<'de> Deserialize<'de> for Raw {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Raw, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes: Result<Vec<u8>, _> = text.chars().map(|c| u8::try_from(u32::from(c))).collect();
-        let bytes = bytes.map_err(|_| serde::de::Error::custom("a character beyond one byte"))?;
-        Ok(Raw(OsString::from_vec(bytes)))
-    }
-}
-
 /// What the launcher is to do, as the core tells it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Plan {
@@ -114,11 +59,11 @@ pub struct Plan {
     task: Task,
     /// Whether a log descriptor comes with the plan.
     log: bool,
-    /// The walls to put up.
-    walls: Walls,
+    /// The sandbox to enter.
+    policy: SandboxPolicy,
 }
 
-/// What the launcher becomes when the walls stand.
+/// What the launcher becomes inside the sandbox.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Task {
     /// An interpreter.
@@ -130,8 +75,8 @@ pub(crate) enum Task {
         /// Its whole environment.
         environment: Vec<(Raw, Raw)>,
     },
-    /// The process that applies schemas: the launcher's own (see [`crate::judge`]).
-    Judge,
+    /// The process that applies schemas: the launcher's own (see [`crate::schema::worker`]).
+    SchemaWorker,
 }
 
 /// What the launcher answers before it becomes what it is to be.
@@ -171,12 +116,12 @@ pub(crate) struct Launch<'a> {
     pub(crate) task: Task,
     /// A read-only descriptor that the process inherits.
     pub(crate) log: Option<&'a File>,
-    pub(crate) walls: Walls,
+    pub(crate) policy: SandboxPolicy,
 }
 
 /// A process that the launcher has become, or is about to.
 pub(crate) struct Launched {
-    pub(crate) sweeper: Sweeper,
+    pub(crate) reaper: OrphanReaper,
     pub(crate) child: Child,
     pub(crate) socket: UnixStream,
     pub(crate) stdout: ChildStdout,
@@ -210,7 +155,7 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
     // It holds the other end of the socket.
     drop(command);
     let mark = orphans::new_mark();
-    let sweeper = Sweeper::new(mark.clone(), child.id());
+    let reaper = OrphanReaper::new(mark.clone(), child.id());
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         // Both were asked for above.
         return Err(spawn_error(io::Error::other("its output is not connected")));
@@ -221,7 +166,7 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
         environment.push((orphans::VARIABLE.into(), mark.into()));
     }
     let launched = Launched {
-        sweeper,
+        reaper,
         child,
         socket,
         stdout,
@@ -232,12 +177,12 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
         parent: i32::try_from(std::process::id()).unwrap_or(0),
         task,
         log: launch.log.is_some(),
-        walls: launch.walls,
+        policy: launch.policy,
     };
     match send_plan(&launched.socket, &plan, launch.log) {
         Ok(()) => Ok(launched),
         Err(error) => {
-            end(launched.child);
+            process::end(launched.child);
             Err(LaunchError::Silent(error))
         }
     }
@@ -252,24 +197,6 @@ pub(crate) fn read_report(frame: &[u8]) -> Result<(Confinement, Option<i32>), La
             crate::text::inline(&error).into_owned(),
         )),
         None => Ok((report.confinement, report.log_fd)),
-    }
-}
-
-/// Kills a process group and takes the leader's exit status.
-pub(crate) fn end(mut child: Child) -> Option<std::process::ExitStatus> {
-    kill_group(child.id());
-    child.wait().ok()
-}
-
-/// Sends SIGKILL to a process group. The caller makes sure that the leader was not waited for
-/// yet, so that the number still belongs to it.
-pub(crate) fn kill_group(leader: u32) {
-    let pid = i32::try_from(leader)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
-    if let Some(pid) = pid {
-        // The group may have ended by itself.
-        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
     }
 }
 
@@ -320,15 +247,6 @@ fn send_plan(mut socket: &UnixStream, plan: &Plan, log: Option<&File>) -> io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_of_the_system_survive_json() {
-        let all: Vec<u8> = (1..=255).collect();
-        let raw = Raw(OsString::from_vec(all));
-        let json = serde_json::to_string(&raw).unwrap();
-        assert_eq!(serde_json::from_str::<Raw>(&json).unwrap(), raw);
-        assert!(serde_json::from_str::<Raw>("\"\u{100}\"").is_err());
-    }
 
     #[test]
     fn a_report_of_failure_is_an_error() {

@@ -5,37 +5,41 @@
 //! and this crate is everything that stands between it and the process that holds the keys:
 //!
 //! * [`interpreter`] finds the Python that runs the host.
-//! * [`launch`] is the one place where plugin processes are started, and [`walls`] what confines
-//!   them before Python starts; [`violation`] says what met them.
+//! * [`launch`] is the one place where plugin processes are started, and [`sandbox`] what confines
+//!   them before Python starts; [`violation`] says what it refused.
 //! * [`protocol`] is what the two processes say to each other; [`host`] asks and checks.
 //! * [`catalog`] is what discovery found, parsed into types that can hold only what the contract
-//!   allows; [`schema`] checks the data of custom events and explains what does not fit.
+//!   allows, [`resolve`] what a name means among them; [`schema`] checks the data of custom events
+//!   and explains what does not fit.
 //! * [`output`] copies what plugins print, [`text`] makes untrusted text safe for a terminal.
 //! * [`set_option`] types `--set KEY=VALUE`, [`staging`] makes outputs that appear whole or not at
-//!   all, [`builtin`] has the exports that need no plugin, [`interrupt`] ends it all in good order;
-//!   [`stdio`] tells whether there is anybody to be asked or told.
+//!   all, [`builtin`] has what needs no plugin, [`interrupt`] ends it all in good order.
 //!
 //! The only unsafe code is in the launcher (`launch/child.rs`), where two system calls have no
-//! safe form, and in [`stdio`], which has to look before the standard library does.
+//! safe form.
 
 pub mod builtin;
 pub mod catalog;
 mod channel;
+pub mod environment;
 pub mod host;
 pub mod interpreter;
 pub mod interrupt;
-mod judge;
 pub mod launch;
 pub mod output;
+mod process;
 pub mod protocol;
+mod purpose;
+mod raw;
+pub mod resolve;
+pub mod sandbox;
 pub mod schema;
 pub mod set_option;
+mod site;
 mod space;
 pub mod staging;
-pub mod stdio;
 pub mod text;
 pub mod violation;
-pub mod walls;
 
 #[cfg(test)]
 mod testing;

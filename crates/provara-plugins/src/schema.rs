@@ -8,6 +8,7 @@
 //! Validation Failure"; [`SchemaViolations`] prints that text to the letter.
 
 mod words;
+pub(crate) mod worker;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -48,6 +49,14 @@ const DIALECTS: [(&str, jsonschema::Draft); 5] = [
         jsonschema::Draft::Draft4,
     ),
 ];
+
+/// The schema of an event type.
+#[derive(Clone, Copy)]
+pub(crate) struct Schema<'a> {
+    pub(crate) event_type: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) json: &'a str,
+}
 
 /// Why a schema cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,7 @@
-//! Attempts that the walls ended, in words: what was tried, which rule it met, what the user could
+//! Attempts that the sandbox ended, in words: what was tried, which rule it met, what the user could
 //! allow.
 //!
-//! The walls are the kernel's; a plugin only sees a `PermissionError`. The host's audit hook says
+//! The sandbox is the kernel's; a plugin only sees a `PermissionError`. The host's audit hook says
 //! which call that was, as far as a plugin lets it, and this module says what it means. Nothing is
 //! decided here.
 
@@ -18,7 +18,7 @@ pub(crate) enum Role {
     Export,
 }
 
-/// An attempt that met a wall. All texts are safe for a terminal.
+/// An attempt that the sandbox refused. All texts are safe for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// The call, as `open('/home/u/.ssh/id')`, or other words that follow "it tried".
@@ -43,9 +43,9 @@ const LIMITS: [&str; 4] = [
     "to write a larger ",
 ];
 
-/// What kind of wall stands there.
+/// The kind of restriction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wall {
+enum Restriction {
     Reading,
     Writing,
     Attributes,
@@ -54,7 +54,7 @@ enum Wall {
     Limits,
 }
 
-/// Finds out whether a failure is a wall's, and which.
+/// Finds out whether a failure comes from the sandbox, and from which restriction.
 ///
 /// `exception` and `message` are Python's, `tried` is the audit hook's word.
 pub(crate) fn explain(
@@ -65,13 +65,13 @@ pub(crate) fn explain(
     tried: Option<&str>,
 ) -> Option<Violation> {
     let message = message.unwrap_or_default();
-    // No wall stands between an export with network access and a name server.
+    // The sandbox lets an export with network access reach a name server.
     if network && is_lookup(exception, tried) {
         return None;
     }
     let limit = matches!(exception, Some("MemoryError"))
         || tried.is_some_and(|tried| LIMITS.iter().any(|words| tried.starts_with(words)));
-    // The numbers of EPERM, EACCES, EXDEV and ENOSYS are the same wherever there are walls.
+    // The numbers of EPERM, EACCES, EXDEV and ENOSYS are the same wherever there is a sandbox.
     let refused = matches!(exception, Some("PermissionError" | "gaierror"))
         || ["[Errno 1]", "[Errno 13]", "[Errno 18]", "[Errno 38]"]
             .iter()
@@ -79,10 +79,10 @@ pub(crate) fn explain(
     if !limit && !refused && tried.is_none() {
         return None;
     }
-    let wall = if limit {
-        Wall::Limits
+    let restriction = if limit {
+        Restriction::Limits
     } else {
-        wall(exception, tried.unwrap_or_default())
+        restriction(exception, tried.unwrap_or_default())
     };
     let said = Some(message)
         .filter(|text| !text.is_empty())
@@ -99,11 +99,11 @@ pub(crate) fn explain(
             "Signing keys are kept there: no plugin needs one. Uninstall its package unless you know why it \
              asks.",
         ),
-        false => allow(wall, role, network),
+        false => allow(restriction, role, network),
     };
     Some(Violation {
         tried: shown,
-        rule: rule(wall, role, network),
+        rule: rule(restriction, role, network),
         allow,
     })
 }
@@ -119,11 +119,11 @@ fn is_lookup(exception: Option<&str>, tried: Option<&str>) -> bool {
         })
 }
 
-/// Which wall a call meets; reading is what remains.
-fn wall(exception: Option<&str>, tried: &str) -> Wall {
+/// Which restriction a call meets; reading is what remains.
+fn restriction(exception: Option<&str>, tried: &str) -> Restriction {
     let starts = |names: &[&str]| names.iter().any(|name| tried.starts_with(name));
     if exception == Some("gaierror") || starts(&["socket."]) {
-        Wall::Network
+        Restriction::Network
     } else if starts(&[
         "subprocess.",
         "posix_spawn",
@@ -145,7 +145,7 @@ fn wall(exception: Option<&str>, tried: &str) -> Wall {
         "os.nice",
         "resource.",
     ]) {
-        Wall::Processes
+        Restriction::Processes
     } else if starts(&[
         "os.chmod",
         "os.chown",
@@ -160,7 +160,7 @@ fn wall(exception: Option<&str>, tried: &str) -> Wall {
         "os.lockf",
         "fcntl.",
     ]) {
-        Wall::Attributes
+        Restriction::Attributes
     } else if starts(&[
         "os.mkdir",
         "os.remove",
@@ -172,50 +172,54 @@ fn wall(exception: Option<&str>, tried: &str) -> Wall {
         "shutil.",
     ]) || (tried.starts_with("open(") && tried.contains(", '") && !tried.contains(", 'r"))
     {
-        Wall::Writing
+        Restriction::Writing
     } else {
-        Wall::Reading
+        Restriction::Reading
     }
 }
 
-fn rule(wall: Wall, role: Role, network: bool) -> &'static str {
-    match (wall, role) {
-        (Wall::Reading, Role::Listing | Role::EventType) => {
+fn rule(restriction: Restriction, role: Role, network: bool) -> &'static str {
+    match (restriction, role) {
+        (Restriction::Reading, Role::Listing | Role::EventType) => {
             "an event type may read nothing but Python, its packages and its state directory"
         }
-        (Wall::Reading, Role::Reducer) => {
+        (Restriction::Reading, Role::Reducer) => {
             "a reducer may read nothing but Python, its packages and the events it is given"
         }
-        (Wall::Reading, Role::Export) => {
+        (Restriction::Reading, Role::Export) => {
             "an export may read nothing but Python, its packages and the vault without its keyfiles"
         }
-        (Wall::Writing, Role::Listing | Role::EventType) => {
+        (Restriction::Writing, Role::Listing | Role::EventType) => {
             "an event type may write nothing but its state directory (PROVARA_PLUGIN_STATE)"
         }
-        (Wall::Writing, Role::Reducer) => "a reducer may write nothing",
-        (Wall::Writing, Role::Export) => {
+        (Restriction::Writing, Role::Reducer) => "a reducer may write nothing",
+        (Restriction::Writing, Role::Export) => {
             "an export may write nothing but its output and its state directory \
              (PROVARA_PLUGIN_STATE)"
         }
-        (Wall::Attributes, _) => {
+        (Restriction::Attributes, _) => {
             "a plugin may make no links and locks, and change no mode, owner, time or attribute of \
              a file"
         }
-        (Wall::Network, _) if network => "a plugin may use no sockets but those of the Internet",
-        (Wall::Network, _) => "a plugin may not use the network or any other socket",
-        (Wall::Processes, _) => {
+        (Restriction::Network, _) if network => {
+            "a plugin may use no sockets but those of the Internet"
+        }
+        (Restriction::Network, _) => "a plugin may not use the network or any other socket",
+        (Restriction::Processes, _) => {
             "a plugin may start no process or program, and may not reach another one"
         }
-        (Wall::Limits, _) => "a plugin has limits for memory, threads, open files and file sizes",
+        (Restriction::Limits, _) => {
+            "a plugin has limits for memory, threads, open files and file sizes"
+        }
     }
 }
 
-fn allow(wall: Wall, role: Role, network: bool) -> Option<&'static str> {
-    match (wall, role) {
-        (Wall::Network, Role::Export) if !network => {
+fn allow(restriction: Restriction, role: Role, network: bool) -> Option<&'static str> {
+    match (restriction, role) {
+        (Restriction::Network, Role::Export) if !network => {
             Some("If you trust it with the network, add --allow-net.")
         }
-        (Wall::Reading, _) => Some(
+        (Restriction::Reading, _) => Some(
             "Data that it needs belongs into its package. If you trust it with all that you can \
              read and write, add --sandbox=off.",
         ),

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use common::{TempDir, options};
 use provara_core::json;
 use provara_plugins::catalog::{Catalog, PluginName, ProblemKind};
-use provara_plugins::host::{Ending, Host, HostError, OutputFault, Purpose, Verdict};
+use provara_plugins::host::{ExitReason, Host, HostError, OutputFault, Purpose, Verdict};
 use provara_plugins::protocol::{FailureKind, Violation};
-use provara_plugins::walls::Sandbox;
+use provara_plugins::sandbox::SandboxMode;
 
 fn login() -> provara_core::event_type::CustomType {
     "com.acme.audit.login".parse().unwrap()
@@ -88,7 +88,7 @@ fn schemas_are_applied_by_a_process_of_their_own() {
     assert_eq!(found.violations[0].error, "Missing required field 'ok'");
     assert_eq!(validate(&mut host).unwrap(), Verdict::Accepted);
     // Killing is final, also for what is started when it is needed.
-    host.killer().kill();
+    host.kill_handle().kill();
     for _ in 0..2 {
         let failed = host.check(plugin, &[&data[0]]).unwrap_err();
         assert!(
@@ -231,10 +231,10 @@ fn breaches_of_the_protocol_are_named() {
 #[test]
 fn deaths_are_told_apart() {
     for (mode, expected) in [
-        ("exit", Ending::Code(3)),
-        ("truncated", Ending::Code(0)),
-        ("signal", Ending::Signal(11)),
-        ("close", Ending::Unknown),
+        ("exit", ExitReason::Code(3)),
+        ("truncated", ExitReason::Code(0)),
+        ("signal", ExitReason::Signal(11)),
+        ("close", ExitReason::Unknown),
     ] {
         match failing(mode) {
             HostError::Died { plugin, ending } => {
@@ -282,7 +282,7 @@ fn another_version_is_no_host() {
     options.environment.python_path.remove(0);
     match Host::start(options).unwrap_err() {
         HostError::NoHost { ending, output, .. } => {
-            assert_eq!(ending, Ending::Code(1));
+            assert_eq!(ending, ExitReason::Code(1));
             assert!(output.contains("provara"), "{output}");
         }
         other => panic!("{other:?}"),
@@ -311,18 +311,18 @@ fn loading(mode: &str, seconds: u64) -> (Result<Catalog, HostError>, String, Vec
     options.timeout = Some(Duration::from_secs(seconds));
     let mut host = Host::start(options).unwrap();
     let found = host.discover();
-    let left_out = host.left_out().iter().map(|one| one.plugin().to_owned());
-    let left_out = left_out.collect();
+    let skipped = host.skipped().iter().map(|one| one.plugin().to_owned());
+    let skipped = skipped.collect();
     if found.is_ok() {
         host.finish().unwrap();
     }
-    (found, printed.text(), left_out)
+    (found, printed.text(), skipped)
 }
 
 #[test]
 fn a_plugin_that_ends_or_blocks_the_process_is_left_out() {
-    let (found, printed, left_out) = loading("loading", 5);
-    assert!(found.unwrap().problems.is_empty() && left_out.is_empty());
+    let (found, printed, skipped) = loading("loading", 5);
+    assert!(found.unwrap().problems.is_empty() && skipped.is_empty());
     assert_eq!(
         printed.matches("loads").count(),
         5,
@@ -332,10 +332,10 @@ fn a_plugin_that_ends_or_blocks_the_process_is_left_out() {
         ("loading dies", "ended (exit code 3)"),
         ("loading hangs", "was ended after 2 s"),
     ] {
-        let (found, printed, left_out) = loading(mode, 2);
+        let (found, printed, skipped) = loading(mode, 2);
         let catalog = found.unwrap();
         assert!(catalog.event_type("login").is_some(), "{mode}");
-        assert_eq!(left_out, ["two\\u{1b} (pkg)"], "{mode}");
+        assert_eq!(skipped, ["two\\u{1b} (pkg)"], "{mode}");
         let [problem] = &catalog.problems[..] else {
             panic!("{mode}: {:?}", catalog.problems);
         };
@@ -364,7 +364,7 @@ fn what_was_left_out_stays_out_of_the_next_host() {
     let mut first = Host::start(options).unwrap();
     first.discover().unwrap();
     let (mut options, printed) = common::options("loading dies", Purpose::Discover);
-    options.left_out = first.left_out().to_vec();
+    options.skipped = first.skipped().to_vec();
     let mut second = Host::start(options).unwrap();
     let catalog = second.discover().unwrap();
     second.finish().unwrap();
@@ -374,16 +374,16 @@ fn what_was_left_out_stays_out_of_the_next_host() {
 
 #[test]
 fn leaving_out_has_an_end() {
-    let (found, printed, left_out) = loading("loading many", 5);
+    let (found, printed, skipped) = loading("loading many", 5);
     match found.unwrap_err() {
-        HostError::Loading { error, left_out } => {
+        HostError::Loading { error, skipped } => {
             let error = error.to_string();
             assert_eq!(error, "the plugin 'p8' ended its process (exit code 3)");
-            assert_eq!(left_out.len(), 8);
+            assert_eq!(skipped.len(), 8);
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!((left_out.len(), printed.matches("loads").count()), (8, 9));
+    assert_eq!((skipped.len(), printed.matches("loads").count()), (8, 9));
     // One that is loaded although it was to be left out.
     let (found, printed, _) = loading("loading deaf", 5);
     assert!(matches!(found, Err(HostError::Loading { .. })));
@@ -393,13 +393,13 @@ fn leaving_out_has_an_end() {
 #[test]
 fn without_a_name_nobody_is_left_out() {
     for mode in ["dies", "loading ends"] {
-        let (found, _, left_out) = loading(mode, 5);
+        let (found, _, skipped) = loading(mode, 5);
         let error = found.unwrap_err().to_string();
         assert_eq!(
             error, "an installed plugin ended its process (exit code 3)",
             "{mode}"
         );
-        assert!(left_out.is_empty());
+        assert!(skipped.is_empty());
     }
     let breach = |mode: &str| match loading(mode, 5).0.unwrap_err() {
         HostError::Protocol { violation, .. } => violation,
@@ -413,15 +413,15 @@ fn without_a_name_nobody_is_left_out() {
 fn who_kills_a_host_kills_the_next_one_too() {
     let (options, printed) = options("loading hangs", Purpose::Discover);
     let mut host = Host::start(options).unwrap();
-    let killer = host.killer();
+    let kill_handle = host.kill_handle();
     let killing = std::thread::spawn(move || {
         while !printed.text().contains("loads two") {
             std::thread::sleep(Duration::from_millis(5));
         }
-        killer.kill();
+        kill_handle.kill();
     });
     assert!(matches!(host.discover(), Err(HostError::Died { .. })));
-    assert!(host.left_out().is_empty());
+    assert!(host.skipped().is_empty());
     killing.join().unwrap();
 }
 
@@ -455,13 +455,13 @@ fn what_met_the_walls_is_explained() {
     );
     assert!(violation.allow.unwrap().contains("--sandbox=off"));
     // Also where `validate` raised: the data was not judged.
-    let judge = |sandbox: Sandbox| {
+    let judge = |sandbox: SandboxMode| {
         let (mut options, _) = options("good", Purpose::Validate);
         options.sandbox = sandbox;
         let data = json::parse(br#"{"tried":"open('/x', 'w')"}"#).unwrap();
         Host::start(options).unwrap().validate(&login(), &data)
     };
-    match judge(Sandbox::Auto).unwrap_err() {
+    match judge(SandboxMode::Auto).unwrap_err() {
         HostError::Plugin(failure) => {
             let text = failure.violation.unwrap().to_string();
             assert!(
@@ -471,8 +471,11 @@ fn what_met_the_walls_is_explained() {
         }
         other => panic!("{other:?}"),
     }
-    // Without walls it was something else that refused.
-    assert!(matches!(judge(Sandbox::Off).unwrap(), Verdict::Refused(_)));
+    // Without a sandbox it was something else that refused.
+    assert!(matches!(
+        judge(SandboxMode::Off).unwrap(),
+        Verdict::Refused(_)
+    ));
 }
 
 #[test]

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use common::options;
 use provara_core::json;
-use provara_plugins::host::{Ending, Host, HostError, Purpose};
-use provara_plugins::walls::Sandbox;
+use provara_plugins::host::{ExitReason, Host, HostError, Purpose};
+use provara_plugins::sandbox::SandboxMode;
 
 fn is_alive(pid: i32) -> bool {
     // A killed process that nobody has waited for yet is a zombie: dead for our purpose.
@@ -34,10 +34,10 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 /// the process is gone.
 fn leaves_nothing(mode: &str) {
     let (mut options, printed) = options(mode, Purpose::Validate);
-    // Inside the walls there are no children.
-    options.sandbox = Sandbox::Off;
+    // Inside the sandbox there are no children.
+    options.sandbox = SandboxMode::Off;
     let mut host = Host::start(options).unwrap();
-    let killer = host.killer();
+    let kill_handle = host.kill_handle();
     let waiting = std::thread::spawn(move || {
         let data = json::parse(b"{}").unwrap();
         let error = host
@@ -55,16 +55,16 @@ fn leaves_nothing(mode: &str) {
     until("the child is reported", || pid().is_some());
     let child = pid().unwrap();
     assert!(is_alive(child), "{mode}");
-    killer.kill();
+    kill_handle.kill();
     assert!(matches!(
         waiting.join().unwrap(),
         HostError::Died {
-            ending: Ending::Signal(9),
+            ending: ExitReason::Signal(9),
             ..
         }
     ));
     until("the child is gone", || !is_alive(child));
-    killer.kill();
+    kill_handle.kill();
 }
 
 #[test]

@@ -7,10 +7,11 @@ use std::iter;
 use clap::{ArgGroup, Args};
 use provara_core::canonical;
 use provara_core::event::Namespace;
-use provara_core::event_type::{CoreType, CustomType, EventType, reserved_name};
+use provara_core::event_type::{CoreType, CustomType, EventType};
 use provara_core::json::Value;
 use provara_plugins::catalog::{EventTypeInfo, PluginName};
 use provara_plugins::host::Verdict;
+use provara_plugins::resolve::Resolution;
 use provara_plugins::set_option;
 use provara_vault::{AppendRequest, Vault};
 
@@ -186,11 +187,9 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Failure> {
 
 /// The core type that the option names, or `None` where a plugin has to know it.
 fn core_type(name: &str) -> Result<Option<CoreType>, Failure> {
-    if let Ok(EventType::Core(core)) = name.parse() {
-        return Ok(Some(core));
-    }
-    match reserved_name(name) {
-        Some(core) => Err(Failure::new(
+    match Resolution::<&EventTypeInfo>::without_plugins(name) {
+        Resolution::Core(core) => Ok(Some(core)),
+        Resolution::Reserved(core) => Err(Failure::new(
             Exit::Usage,
             format!("The event type '{name}' is reserved for core types, which are upper-case."),
         )
@@ -198,7 +197,7 @@ fn core_type(name: &str) -> Result<Option<CoreType>, Failure> {
             CoreType::Genesis => error::NO_SECOND_GENESIS.to_owned(),
             _ => format!("Write --type {}.", core.as_str()),
         })),
-        None => Ok(None),
+        _ => Ok(None),
     }
 }
 
@@ -220,8 +219,8 @@ fn custom(
     name: &str,
     given: Option<Value<'static>>,
 ) -> Result<(EventType, Value<'static>), Failure> {
-    let custom: Option<CustomType> = name.parse().ok();
-    if custom.is_none() && name.parse::<PluginName>().is_err() {
+    let alone = Resolution::<&EventTypeInfo>::without_plugins(name);
+    if let Resolution::NoName(_) = alone {
         return Err(Failure::new(
             Exit::Usage,
             format!("'{name}' cannot be the name of an event type."),
@@ -230,26 +229,26 @@ fn custom(
     }
     let mut session = match start_session(args, vault) {
         Ok(session) => session,
-        Err(unusable) => match (custom, unusable.no_python()) {
-            (Some(custom), Some(reason)) if args.allow_unregistered => {
+        Err(unusable) => match (alone, unusable.no_python()) {
+            (Resolution::Unregistered(custom), Some(reason)) if args.allow_unregistered => {
                 out::note(&format!("no plugin was asked about '{name}': {reason}"));
                 return Ok((EventType::Custom(custom), with_options(args, None, given)?));
             }
             _ => return Err(not_looked_up(unusable, name)),
         },
     };
-    let Some(plugin) = session.catalog.event_type(name) else {
-        return match custom {
-            Some(custom) if args.allow_unregistered => {
-                session.warn_of_problems();
-                Ok((EventType::Custom(custom), with_options(args, None, given)?))
-            }
-            custom => Err(refuse_unknown(name, &session, custom.is_some())),
-        };
+    let (event_type, plugin) = match session.catalog.resolve(name) {
+        Resolution::Plugin { event_type, plugin } => (event_type, plugin),
+        Resolution::Unregistered(custom) if args.allow_unregistered => {
+            session.warn_of_problems();
+            return Ok((EventType::Custom(custom), with_options(args, None, given)?));
+        }
+        other => {
+            let reverse_domain = matches!(other, Resolution::Unregistered(_));
+            return Err(refuse_unknown(name, &session, reverse_domain));
+        }
     };
     session.warn_of_problems();
-    // The type keeps the letters that the user gave; an alias stands for the plugin's own.
-    let event_type = custom.unwrap_or_else(|| plugin.event_type.clone());
     if event_type != plugin.event_type {
         out::note(&format!(
             "the plugin spells this type '{}'.",

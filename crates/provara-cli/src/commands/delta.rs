@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use provara_core::id::EventId;
 use provara_core::merge::delta::{self, DeltaError};
-use provara_plugins::stdio::stdin;
 use provara_vault::VaultError;
 
 use super::merge::{HowArgs, report};
 use crate::cli::{GateArgs, JsonArg, KeyArgs, VaultArg};
 use crate::error::{io_failure, vault_failure};
 use crate::failure::{Exit, Failure};
+use crate::stdio::stdin;
 use crate::{gate, out, output, vault};
 
 /// Exchange events with another copy of the vault through a file

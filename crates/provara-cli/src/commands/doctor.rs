@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use provara_plugins::interpreter::{self, Interpreter};
-use provara_plugins::walls::Confinement;
+use provara_plugins::sandbox::Confinement;
 use serde::Serialize;
 
 use crate::cli::JsonArg;

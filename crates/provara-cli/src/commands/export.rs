@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use provara_plugins::builtin::{self, Format};
+use provara_plugins::resolve::Provider;
 use provara_plugins::staging::Staging;
 use provara_vault::{SourceLog, Vault};
 use serde::Serialize;
@@ -125,7 +126,8 @@ fn write(
             _ => return Err(unusable.into_failure_of(&wanted, name, EXPORTS.iter().copied())),
         },
     };
-    if let Some(export) = session.catalog.export(name) {
+    let provider = session.catalog.resolve_export(name);
+    if let Some(Provider::Plugin(export)) = provider {
         session.warn_of_problems();
         session
             .host
@@ -135,7 +137,7 @@ fn write(
         session.finish()?;
         return Ok(by);
     }
-    if let Some(format) = builtin {
+    if let Some(Provider::BuiltIn(format)) = provider {
         session.warn_of_problems();
         session.finish()?;
         return write_builtin(format, vault, log, output);

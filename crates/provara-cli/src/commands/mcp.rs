@@ -11,9 +11,9 @@ use provara_core::id::KeyId;
 use provara_core::query::Query;
 use provara_mcp::install::{Client, Entry, InstallError, Installed};
 use provara_mcp::{
-    Config, HttpSettings, PluginSettings, ServeError, Transport, Trouble, VaultSpec, Words,
+    Config, ErrorContext, HttpSettings, PluginSettings, Renderer, ServeError, Transport, VaultSpec,
 };
-use provara_plugins::walls::Sandbox;
+use provara_plugins::sandbox::SandboxMode;
 use provara_vault::{SourceLog, Vault, VaultError};
 
 use crate::cli::KeyArgs;
@@ -120,7 +120,7 @@ struct ServeArgs {
     /// The walls around plugins: require (all of them, or no plugin), auto (the best that the system
     /// has) or off (a separate process only) [env: PROVARA_SANDBOX] [default: auto]
     #[arg(long, value_name = "WALLS", value_parser = plugins::sandbox, help_heading = HEADING)]
-    sandbox: Option<Sandbox>,
+    sandbox: Option<SandboxMode>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -178,7 +178,7 @@ struct InstallArgs {
 
     /// The walls around plugins: require, auto or off [env: PROVARA_SANDBOX] [default: auto]
     #[arg(long, value_name = "WALLS", value_parser = plugins::sandbox, help_heading = HEADING)]
-    sandbox: Option<Sandbox>,
+    sandbox: Option<SandboxMode>,
 
     /// The server's name in the client
     #[arg(long, value_name = "NAME", default_value = "provara")]
@@ -327,13 +327,13 @@ fn keyfile(key: &KeyArgs, read_only: bool) -> Result<Option<PathBuf>, Failure> {
             "Name a file: the server reads it anew for each event, which a pipe does not allow.",
         )));
     }
-    let told = |error| failed(error::vault_failure(error, &path));
-    let keys = provara_vault::read_keyfile(&path).map_err(told)?;
+    let unreadable = |error| failed(error::vault_failure(error, &path));
+    let keys = provara_vault::read_keyfile(&path).map_err(unreadable)?;
     if let Some(key_id) = key.key_id
         && keys.get(&key_id).is_none()
     {
         let held = keys.key_ids().collect();
-        return Err(told(VaultError::KeyNotInKeyfile { key_id, held }));
+        return Err(unreadable(VaultError::KeyNotInKeyfile { key_id, held }));
     }
     Ok(Some(path))
 }
@@ -371,9 +371,9 @@ fn serve_failure(error: &ServeError) -> Failure {
 /// The command line's words, for agents.
 struct CommandLine;
 
-impl Words for CommandLine {
-    fn tell(&self, trouble: Trouble<'_>) -> String {
-        words::tell(trouble)
+impl Renderer for CommandLine {
+    fn render(&self, context: ErrorContext<'_>) -> String {
+        words::render(context)
     }
 
     fn nothing_chosen(&self, query: &Query, log: &SourceLog) -> Vec<String> {
@@ -474,9 +474,9 @@ fn entry(args: &InstallArgs) -> Result<Entry, Failure> {
     }
     if args.sandbox.is_some() || vault::environment("PROVARA_SANDBOX").is_some() {
         let walls = match plugins::walls(args.sandbox)? {
-            Sandbox::Require => "require",
-            Sandbox::Auto => "auto",
-            Sandbox::Off => "off",
+            SandboxMode::Require => "require",
+            SandboxMode::Auto => "auto",
+            SandboxMode::Off => "off",
         };
         arguments.extend(["--sandbox".to_owned(), walls.to_owned()]);
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::{Args, Subcommand};
 use provara_plugins::catalog::{Origin, PluginInfo, PluginName, Problem};
 use provara_plugins::protocol::WireSource;
-use provara_plugins::walls::Confinement;
+use provara_plugins::sandbox::Confinement;
 use serde::Serialize;
 
 use crate::cli::JsonArg;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use provara_core::summary::Summary;
+use provara_plugins::builtin::Reducer;
+use provara_plugins::resolve::Provider;
 use provara_vault::{SourceLog, Vault};
 
 use crate::cli::{GateArgs, VaultArg};
@@ -113,10 +115,7 @@ fn plugin(
         };
         Ok(Job::new(purpose).protecting(vault.path()))
     };
-    let builtin = REDUCERS
-        .iter()
-        .copied()
-        .find(|known| known.eq_ignore_ascii_case(name));
+    let builtin: Option<Reducer> = name.parse().ok();
     let wanted = format!("the reducer '{name}'");
     let session = match Session::start(&args.host, job()?) {
         Ok(session) => session,
@@ -130,12 +129,13 @@ fn plugin(
             _ => return Err(unusable.into_failure_of(&wanted, name, REDUCERS.iter().copied())),
         },
     };
-    if session.catalog.reducer(name).is_some() {
+    let provider = session.catalog.resolve_reducer(name);
+    if let Some(Provider::Plugin(_)) = provider {
         session.warn_of_problems();
-        let left_out = session.host.left_out().to_vec();
+        let skipped = session.host.skipped().to_vec();
         let result = run_plugin(session, name)?;
         if args.check {
-            let second = Session::start(&args.host, job()?.varied().without(left_out))
+            let second = Session::start(&args.host, job()?.varied().without(skipped))
                 .map_err(|unusable| unusable.into_failure(&wanted))?;
             let second = run_plugin(second, name)?;
             if let Some(difference) = determinism::difference(&result, &second) {
@@ -144,7 +144,7 @@ fn plugin(
         }
         return Ok(result);
     }
-    if let Some(builtin) = builtin {
+    if let Some(Provider::BuiltIn(builtin)) = provider {
         session.warn_of_problems();
         session.finish()?;
         return run_builtin(vault, log, builtin);
@@ -180,11 +180,11 @@ fn run_plugin(mut session: Session, name: &str) -> Result<Vec<u8>, Failure> {
     Ok(result)
 }
 
-fn run_builtin(vault: &Vault, log: &SourceLog, name: &str) -> Result<Vec<u8>, Failure> {
+fn run_builtin(vault: &Vault, log: &SourceLog, reducer: Reducer) -> Result<Vec<u8>, Failure> {
     let failed = |error| vault_failure(error, vault.path());
-    match name {
-        "beliefs" => Ok(log.beliefs().map_err(failed)?.to_json()),
-        _ => json(&log.summary().map_err(failed)?),
+    match reducer {
+        Reducer::Beliefs => Ok(log.beliefs().map_err(failed)?.to_json()),
+        Reducer::Summary => json(&log.summary().map_err(failed)?),
     }
 }
 

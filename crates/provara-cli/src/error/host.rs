@@ -1,12 +1,12 @@
 //! Why plugins could not be asked, or failed, in words.
 
 use provara_plugins::catalog::EventTypeInfo;
-use provara_plugins::host::{HostError, LeftOut, NO_PLUGIN, PluginFailure};
+use provara_plugins::host::{HostError, NO_PLUGIN, PluginFailure, SkippedPlugin};
 use provara_plugins::interpreter::InterpreterError;
 use provara_plugins::launch::LaunchError;
 use provara_plugins::protocol::FailureKind;
+use provara_plugins::sandbox::PathsError;
 use provara_plugins::schema::SchemaViolations;
-use provara_plugins::walls::PathsError;
 
 use super::{interrupted, sentence};
 use crate::determinism::Difference;
@@ -232,8 +232,8 @@ pub(crate) fn refused_by_plugin(plugin: &EventTypeInfo, reason: &str) -> Failure
 
 /// The host failed while it loaded the plugins.
 pub(crate) fn discovery_failure(error: HostError) -> Failure {
-    if let HostError::Loading { error, left_out } = error {
-        let names: Vec<_> = left_out.iter().map(LeftOut::plugin).collect();
+    if let HostError::Loading { error, skipped } = error {
+        let names: Vec<_> = skipped.iter().map(SkippedPlugin::plugin).collect();
         let names = names.join("', '");
         return discovery_failure(*error)
             .detail(format!("Left out before, for the same: '{names}'."));

@@ -1,12 +1,12 @@
 //! Ending a host: when its work is done, for a reason, or because nobody wants it any more.
 
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use super::{Ending, Host, HostError};
+use super::{Host, HostError};
 use crate::channel::Stop;
-use crate::launch;
-use crate::walls::Level;
+use crate::process::{self, ExitReason, has_ended};
+use crate::sandbox::Level;
 
 /// How long a host may take to end after its last answer. What remains then is killed.
 const END_LIMIT: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ impl Host {
         let ending = self.wait(limit);
         self.pumps.drain(DRAIN_LIMIT);
         match ending {
-            Some(Ending::Code(0)) => Ok(()),
+            Some(ExitReason::Code(0)) => Ok(()),
             Some(ending) => Err(HostError::Died { plugin, ending }),
             None => Err(HostError::TimedOut {
                 plugin,
@@ -56,7 +56,7 @@ impl Host {
                 // says more than our signal.
                 let ending = self
                     .wait(Instant::now() + DRAIN_LIMIT)
-                    .unwrap_or(Ending::Unknown);
+                    .unwrap_or(ExitReason::Unknown);
                 self.pumps.drain(DRAIN_LIMIT);
                 HostError::Died { plugin, ending }
             }
@@ -87,7 +87,7 @@ impl Host {
     }
 
     /// Waits for the process to end by itself; kills what is left of its group in any case.
-    fn wait(&mut self, limit: Instant) -> Option<Ending> {
+    fn wait(&mut self, limit: Instant) -> Option<ExitReason> {
         let mut pause = Duration::from_micros(200);
         let ended = loop {
             if self.child.as_ref().is_none_or(has_ended) {
@@ -106,15 +106,15 @@ impl Host {
     /// Kills the process group and waits for its leader.
     pub(super) fn end(&mut self) -> Option<ExitStatus> {
         let child = self.child.take()?;
-        self.killer.end();
+        self.kill_handle.end();
         // It counts as a host: what hides its origin is found by the last one to end.
-        self.judge = None;
+        self.schema_worker = None;
         if self.confinement.level < Level::Full {
-            self.sweeper.sweep();
+            self.reaper.reap();
         }
         // From here on the leader's number may be given to another process.
-        self.killer.disarm(child.id());
-        let status = launch::end(child);
+        self.kill_handle.disarm(child.id());
+        let status = process::end(child);
         self.pumps.drain(DRAIN_LIMIT);
         status
     }
@@ -124,12 +124,4 @@ impl Drop for Host {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// Whether a process has ended, without waiting for it: its number stays its own.
-pub(crate) fn has_ended(child: &Child) -> bool {
-    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    pid.is_none_or(|pid| !matches!(waitid(WaitId::Pid(pid), options), Ok(None)))
 }

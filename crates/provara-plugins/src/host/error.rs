@@ -2,18 +2,18 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use provara_core::canonical::CanonicalError;
 use provara_core::json;
 
-use super::LeftOut;
+use super::SkippedPlugin;
 use crate::launch::LaunchError;
 use crate::output::NO_PLUGIN;
+use crate::process::ExitReason;
 use crate::protocol::{FailureKind, Violation};
+use crate::sandbox::PathsError;
 use crate::violation::Violation as Attempt;
-use crate::walls::PathsError;
 
 /// How a plugin failed. All texts are safe for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct PluginFailure {
     pub message: Option<String>,
     /// The traceback, of several lines.
     pub traceback: Option<String>,
-    /// What met the walls, if the failure comes from that.
+    /// What the sandbox refused, if the failure comes from that.
     pub violation: Option<Attempt>,
 }
 
@@ -38,7 +38,7 @@ pub enum HostError {
     /// No process was started, or not as confined as required.
     #[error(transparent)]
     Launch(#[from] LaunchError),
-    /// No walls can be drawn that keep a keyfile or a vault out of reach.
+    /// No sandbox can keep a keyfile or a vault out of reach.
     #[error(transparent)]
     Paths(#[from] PathsError),
     /// The interpreter ran but is no Provara host: most often it cannot import `provara`.
@@ -47,7 +47,7 @@ pub enum HostError {
         /// The interpreter.
         interpreter: PathBuf,
         /// How it ended.
-        ending: Ending,
+        ending: ExitReason,
         /// The last lines that it printed, safe for a terminal.
         output: String,
     },
@@ -75,7 +75,7 @@ pub enum HostError {
         /// The plugin in hand, or `plugins` if none is known to be.
         plugin: String,
         /// How it ended.
-        ending: Ending,
+        ending: ExitReason,
     },
     /// Applying a schema ended the process that does it, most often for want of memory.
     #[error(
@@ -85,7 +85,7 @@ pub enum HostError {
         /// The event type.
         plugin: String,
         /// How it ended.
-        ending: Ending,
+        ending: ExitReason,
     },
     /// No answer came in time.
     #[error("{} did not finish within {} s", who(.plugin), .limit.as_secs_f64())]
@@ -95,13 +95,13 @@ pub enum HostError {
         /// The limit.
         limit: Duration,
     },
-    /// Loading a plugin failed after others had been left out for ending or blocking the process.
+    /// Loading a plugin failed after others had been skipped for ending or blocking the process.
     #[error("{error}")]
     Loading {
         /// The last failure.
         error: Box<HostError>,
-        /// Who was left out before.
-        left_out: Vec<LeftOut>,
+        /// Who was skipped before.
+        skipped: Vec<SkippedPlugin>,
     },
     /// A plugin left too little room on a disk.
     #[error("{} was ended because it left too little space in {}", who(.plugin), .directory.display())]
@@ -151,50 +151,4 @@ pub enum OutputFault {
     /// It has no canonical form.
     #[error(transparent)]
     NotCanonical(CanonicalError),
-}
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// With this exit code.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
-    /// The system does not tell.
-    Unknown,
-}
-
-impl std::fmt::Display for Ending {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Ending::Code(code) => write!(f, "exit code {code}"),
-            Ending::Signal(number) => {
-                let name = match number {
-                    4 => " (SIGILL)",
-                    6 => " (SIGABRT)",
-                    8 => " (SIGFPE)",
-                    9 => " (SIGKILL)",
-                    11 => " (SIGSEGV)",
-                    15 => " (SIGTERM)",
-                    24 => " (SIGXCPU: too much processor time)",
-                    25 => " (SIGXFSZ: a file grew too large)",
-                    31 => " (SIGSYS: a system call that is not allowed)",
-                    _ => "",
-                };
-                write!(f, "signal {number}{name}")
-            }
-            Ending::Unknown => f.write_str("how is unknown"),
-        }
-    }
-}
-
-impl From<Option<ExitStatus>> for Ending {
-    fn from(status: Option<ExitStatus>) -> Ending {
-        use std::os::unix::process::ExitStatusExt;
-        match status.map(|status| (status.code(), status.signal())) {
-            Some((Some(code), _)) => Ending::Code(code),
-            Some((None, Some(signal))) => Ending::Signal(signal),
-            _ => Ending::Unknown,
-        }
-    }
 }

@@ -6,9 +6,9 @@ use super::{Host, HostError, NO_PLUGIN, PluginFailure};
 use crate::channel::{Channel, Stop};
 use crate::output::Pumps;
 use crate::protocol::{self, Loading, Request, Violation, WireError};
+use crate::sandbox::Level;
 use crate::text::{block, inline};
 use crate::violation::{self, Violation as Attempt};
-use crate::walls::Level;
 
 impl Host {
     pub(super) fn request(&mut self, op: &'static str) -> Request {
@@ -60,16 +60,16 @@ impl Host {
         }
     }
 
-    /// What a failure has to do with the walls. Where none stand, nothing.
+    /// What a failure has to do with the sandbox. Where there is none, nothing.
     pub(super) fn explain(
         &self,
         exception: Option<&str>,
         message: Option<&str>,
         tried: Option<&str>,
     ) -> Option<Attempt> {
-        let walls = self.confinement.level > Level::Process;
+        let sandboxed = self.confinement.level > Level::Process;
         let explained = || violation::explain(self.role, self.network, exception, message, tried);
-        walls.then(explained).flatten()
+        sandboxed.then(explained).flatten()
     }
 }
 

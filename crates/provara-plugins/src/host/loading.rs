@@ -1,8 +1,8 @@
-//! Loading the plugins: one that ends or blocks the process is left out, and the others are loaded
+//! Loading the plugins: one that ends or blocks the process is skipped, and the others are loaded
 //! in a new process.
 //!
 //! All plugins share the host, so it is a plugin's word which of them was in hand. That decides who
-//! is left out, never silently: whoever is stands among the catalogue's problems, and the text says
+//! is skipped, never silently: whoever is stands among the catalogue's problems, and the text says
 //! whose word it is (docs/decisions/0017).
 
 use std::io;
@@ -14,26 +14,26 @@ use crate::catalog::{Catalog, Problem, ProblemKind};
 use crate::protocol::{Discovered, Hello, Loading};
 use crate::text::inline;
 
-/// How many plugins are left out before the failure of the next one is everybody's.
-const MAX_LEFT_OUT: usize = 8;
+/// How many plugins are skipped before the failure of the next one is everybody's.
+const MAX_SKIPPED: usize = 8;
 
 /// How many times the time limit all attempts together may take before a plugin that fails is
 /// everybody's failure.
 const MAX_LATE: u32 = 4;
 
-/// The longest name that a plugin is left out by, in bytes.
+/// The longest name that a plugin is skipped by, in bytes.
 const MAX_NAMED: usize = 4096;
 
 /// A plugin that hosts go on without, because one ended or had to be ended while it was loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct SkippedPlugin {
     loading: Loading,
     label: String,
     /// What became of the process, after "the process that loads plugins".
     ending: String,
 }
 
-impl LeftOut {
+impl SkippedPlugin {
     /// The plugin: its entry point with the distribution, or its item of `PROVARA_PLUGINS`. Safe for a
     /// terminal.
     #[must_use]
@@ -43,7 +43,7 @@ impl LeftOut {
 
     /// What the user is told.
     fn problem(&self) -> Problem {
-        let LeftOut {
+        let SkippedPlugin {
             loading,
             label,
             ending,
@@ -70,7 +70,7 @@ impl LeftOut {
 
 impl Host {
     /// Lets the host discover plugins, and checks what it found. Where a plugin ends or blocks the
-    /// process while it is loaded, the host is started again without it (see [`Host::left_out`]); a
+    /// process while it is loaded, the host is started again without it (see [`Host::skipped`]); a
     /// time limit counts anew for each.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Host {
         let found = loop {
             match self.load() {
                 Ok(found) => break found,
-                Err(error) => self.leave_out(error, began)?,
+                Err(error) => self.skip_plugin(error, began)?,
             }
         };
         let mut failed = None;
@@ -96,13 +96,13 @@ impl Host {
                 Ok(())
             })
         });
-        let left_out = self.left_out.iter().map(LeftOut::problem);
-        catalog.problems.extend(left_out);
+        let skipped = self.skipped.iter().map(SkippedPlugin::problem);
+        catalog.problems.extend(skipped);
         failed.map_or(Ok(catalog), Err)
     }
 
     fn load(&mut self) -> Result<Discovered, HostError> {
-        let skip: Vec<&Loading> = self.left_out.iter().map(|plugin| &plugin.loading).collect();
+        let skip: Vec<&Loading> = self.skipped.iter().map(|plugin| &plugin.loading).collect();
         let skip = serde_json::to_vec(&skip).map_err(io::Error::other)?;
         let request = self.request("discover").json("skip", &skip);
         let found = self.ask(request)?;
@@ -116,27 +116,25 @@ impl Host {
 
     /// Starts the host again without the plugin that it was loading, if that can help against the
     /// error.
-    fn leave_out(&mut self, error: HostError, began: Instant) -> Result<(), HostError> {
+    fn skip_plugin(&mut self, error: HostError, began: Instant) -> Result<(), HostError> {
         let Some(culprit) = self.culprit(&error, began.elapsed()) else {
             return Err(match error {
-                HostError::Died { .. } | HostError::TimedOut { .. }
-                    if !self.left_out.is_empty() =>
-                {
+                HostError::Died { .. } | HostError::TimedOut { .. } if !self.skipped.is_empty() => {
                     HostError::Loading {
                         error: Box::new(error),
-                        left_out: self.left_out.clone(),
+                        skipped: self.skipped.clone(),
                     }
                 }
                 error => error,
             });
         };
-        self.left_out.push(culprit);
-        let (options, left_out) = (Arc::clone(&self.options), self.left_out.clone());
-        *self = Host::start_without(options, left_out, self.killer.clone())?;
+        self.skipped.push(culprit);
+        let (options, skipped) = (Arc::clone(&self.options), self.skipped.clone());
+        *self = Host::start_without(options, skipped, self.kill_handle.clone())?;
         Ok(())
     }
 
-    fn culprit(&self, error: &HostError, spent: Duration) -> Option<LeftOut> {
+    fn culprit(&self, error: &HostError, spent: Duration) -> Option<SkippedPlugin> {
         let (label, ending) = match error {
             HostError::Died { plugin, ending } => (plugin, format!("ended ({ending})")),
             HostError::TimedOut { plugin, limit } => {
@@ -147,19 +145,19 @@ impl Host {
             _ => return None,
         };
         let loading = self.loading.clone()?;
-        let known = |other: &LeftOut| other.loading.plugin == loading.plugin;
+        let known = |other: &SkippedPlugin| other.loading.plugin == loading.plugin;
         let length = loading.plugin.len() + loading.module.as_ref().map_or(0, String::len);
         let limit = self
             .options
             .timeout
             .map(|limit| limit.saturating_mul(MAX_LATE));
-        let hopeless = self.left_out.len() == MAX_LEFT_OUT
+        let hopeless = self.skipped.len() == MAX_SKIPPED
             || limit.is_some_and(|limit| spent >= limit)
             // The host did not do without it, or is not the one who speaks.
-            || self.left_out.iter().any(known)
+            || self.skipped.iter().any(known)
             || length > MAX_NAMED
-            || self.killer.was_used();
-        (!hopeless).then(|| LeftOut {
+            || self.kill_handle.was_used();
+        (!hopeless).then(|| SkippedPlugin {
             loading,
             label: label.clone(),
             ending,

@@ -1,59 +1,14 @@
-//! What a host is for, and how it is started.
+//! How a host is started.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::LeftOut;
+use super::SkippedPlugin;
+use crate::environment::{Environment, Layout};
 use crate::interpreter::Interpreter;
-use crate::launch::Environment;
 use crate::output::{self, Sink};
-use crate::walls::Sandbox;
-
-/// What a host is started for; it decides what the host may see.
-#[derive(Debug)]
-pub enum Purpose {
-    /// Listing plugins.
-    Discover,
-    /// Asking an event type's `validate`.
-    Validate,
-    /// Running a reducer.
-    Reduce {
-        /// The log, open for reading only. The host inherits this descriptor.
-        log: File,
-        /// The length of the snapshot in bytes; what stands after it does not count.
-        len: u64,
-    },
-    /// Running an export.
-    Export {
-        /// The vault's directory.
-        vault: PathBuf,
-        /// The staging directory, the one place that the export may write.
-        staging: PathBuf,
-    },
-}
-
-/// Everything about a host that a reducer's result must not depend on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Layout {
-    /// As in every run.
-    #[default]
-    Usual,
-    /// Another hash seed, another memory allocator, and the log read in other pieces: a second run
-    /// that looks for results which depend on any of them.
-    Varied,
-}
-
-impl Layout {
-    /// How many bytes of the log the host reads at a time.
-    pub(crate) fn log_chunk(self) -> u64 {
-        match self {
-            Layout::Usual => 256 << 10,
-            // Prime, and shorter than most events: the pieces end within lines.
-            Layout::Varied => 487,
-        }
-    }
-}
+use crate::purpose::Purpose;
+use crate::sandbox::SandboxMode;
 
 /// How to start a host.
 pub struct HostOptions {
@@ -66,7 +21,7 @@ pub struct HostOptions {
     /// The time that the host has in all, from its start.
     pub timeout: Option<Duration>,
     /// How much confinement is asked for.
-    pub sandbox: Sandbox,
+    pub sandbox: SandboxMode,
     /// Whether an export may use the network. Nothing else ever may.
     pub allow_network: bool,
     /// Vaults and keyfiles that must stay unreadable wherever they lie. For an export, its vault
@@ -77,7 +32,7 @@ pub struct HostOptions {
     /// How the host's process is laid out.
     pub layout: Layout,
     /// The plugins to go on without, as an earlier host of the same installation found them.
-    pub left_out: Vec<LeftOut>,
+    pub skipped: Vec<SkippedPlugin>,
     /// Where the plugins' output goes.
     pub output: Sink,
     /// Whether SIGINT, SIGTERM and SIGHUP end the host and its command in good order (see
@@ -98,12 +53,12 @@ impl HostOptions {
             purpose,
             state_dir: None,
             timeout: None,
-            sandbox: Sandbox::Auto,
+            sandbox: SandboxMode::Auto,
             allow_network: false,
             protect: Vec::new(),
             environment: Environment::from_process(),
             layout: Layout::Usual,
-            left_out: Vec::new(),
+            skipped: Vec::new(),
             output: output::stderr_sink(),
             interruptible: true,
             launcher: None,

@@ -1,18 +1,19 @@
-//! The schemas of event types, which a second process applies (see [`crate::judge`]).
+//! The schemas of event types, which a second process applies (see [`super::schema_worker`]).
 
 use std::time::{Duration, Instant};
 
 use provara_core::json::Value;
 
+use super::schema_worker::{SchemaWorker, StartError};
 use super::{Host, HostError};
 use crate::catalog::EventTypeInfo;
 use crate::channel::Stop;
 use crate::interrupt::Guard;
-use crate::judge::{Judge, Schema, StartError};
+use crate::process::ExitReason;
 use crate::protocol::Violation;
-use crate::schema::SchemaViolations;
+use crate::schema::{Schema, SchemaViolations};
 
-/// How long a plugin's schema may take to compile before the plugin is left out. An ordinary one
+/// How long a plugin's schema may take to compile before the plugin is skipped. An ordinary one
 /// takes less than a millisecond.
 const COMPILE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -34,24 +35,24 @@ impl Host {
             json: &plugin.schema_json,
         };
         let deadline = self.channel.deadline;
-        let judge = self.judge(schema.event_type)?;
+        let schema_worker = self.schema_worker(schema.event_type)?;
         let checked = (|| {
-            if !judge.knows(schema.event_type) {
+            if !schema_worker.knows(schema.event_type) {
                 // It was compiled before, by a process that is gone.
-                judge.compile(schema, deadline)?.ok();
+                schema_worker.compile(schema, deadline)?.ok();
             }
-            judge.check(schema, data, deadline)
+            schema_worker.check(schema, data, deadline)
         })();
-        checked.map_err(|stop| self.judge_stopped(schema.event_type, stop))
+        checked.map_err(|stop| self.schema_worker_stopped(schema.event_type, stop))
     }
 
     /// Compiles a schema. The inner error says why it cannot be used.
     pub(super) fn compile(&mut self, schema: Schema<'_>) -> Result<Result<(), String>, HostError> {
         let limit = Instant::now() + COMPILE_LIMIT;
         let own = self.channel.deadline.filter(|deadline| *deadline < limit);
-        let judge = self.judge(schema.event_type)?;
-        let compiled = judge.compile(schema, own.or(Some(limit)));
-        match compiled.map_err(|stop| self.judge_stopped(schema.event_type, stop)) {
+        let schema_worker = self.schema_worker(schema.event_type)?;
+        let compiled = schema_worker.compile(schema, own.or(Some(limit)));
+        match compiled.map_err(|stop| self.schema_worker_stopped(schema.event_type, stop)) {
             Err(HostError::TimedOut { .. }) if own.is_none() => Ok(Err(format!(
                 "it takes more than {} s to compile",
                 COMPILE_LIMIT.as_secs()
@@ -64,31 +65,31 @@ impl Host {
     }
 
     /// The process that applies schemas, started where there is none, for `plugin`.
-    pub(super) fn judge(&mut self, plugin: &str) -> Result<&mut Judge, HostError> {
-        if self.judge.is_none() {
+    pub(super) fn schema_worker(&mut self, plugin: &str) -> Result<&mut SchemaWorker, HostError> {
+        if self.schema_worker.is_none() {
             let guard = self.options.interruptible.then(Guard::new).transpose()?;
             let launcher = self.options.launcher.as_deref();
             let deadline = self.channel.deadline;
-            let started = Judge::start(launcher, &self.killer, guard, deadline);
-            self.judge = Some(started.map_err(|error| match error {
+            let started = SchemaWorker::start(launcher, &self.kill_handle, guard, deadline);
+            self.schema_worker = Some(started.map_err(|error| match error {
                 StartError::Launch(error) => error.into(),
-                StartError::Stop(stop) => self.judge_stopped(plugin, stop),
+                StartError::Stop(stop) => self.schema_worker_stopped(plugin, stop),
             })?);
         }
         // It was put there just now, if it was not there.
-        self.judge
+        self.schema_worker
             .as_mut()
             .ok_or_else(|| std::io::Error::other("no process applies schemas").into())
     }
 
     /// Ends the process for a reason, and says it.
-    fn judge_stopped(&mut self, plugin: &str, stop: Stop) -> HostError {
-        let judge = self.judge.take();
+    fn schema_worker_stopped(&mut self, plugin: &str, stop: Stop) -> HostError {
+        let schema_worker = self.schema_worker.take();
         let plugin = plugin.to_owned();
         match stop {
             Stop::Closed => HostError::Schema {
                 plugin,
-                ending: judge.map_or(super::Ending::Unknown, Judge::ending),
+                ending: schema_worker.map_or(ExitReason::Unknown, SchemaWorker::ending),
             },
             Stop::Deadline => HostError::TimedOut {
                 plugin,

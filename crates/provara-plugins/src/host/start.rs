@@ -1,21 +1,21 @@
-//! Starting a host: the walls worked out, the launcher's report, the greeting.
+//! Starting a host: the sandbox worked out, the launcher's report, the greeting.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Host, HostError, HostOptions, Killer, LeftOut, NO_PLUGIN, Purpose};
+use super::{Host, HostError, HostOptions, KillHandle, NO_PLUGIN, Purpose, SkippedPlugin};
 use crate::channel::{Channel, Stop};
 use crate::interrupt::Guard;
-use crate::launch::orphans::Sweeper;
+use crate::launch::orphans::OrphanReaper;
 use crate::launch::{self, Launch, LaunchError, Task};
 use crate::output::Pumps;
 use crate::protocol::{self, Hello, Violation};
+use crate::sandbox::{Confinement, Level, PathsError, SandboxMode, SandboxPolicy, Withheld, paths};
 use crate::space;
 use crate::text::inline;
 use crate::violation::Role;
-use crate::walls::{Confinement, Level, Sandbox, Walls, paths};
 
 /// How long the launcher may take to report, at most.
 const LAUNCH_LIMIT: Duration = Duration::from_secs(20);
@@ -29,15 +29,15 @@ impl Host {
     /// # Errors
     /// [`HostError`]; no process remains.
     pub fn start(options: HostOptions) -> Result<Host, HostError> {
-        let left_out = options.left_out.clone();
-        Host::start_without(Arc::new(options), left_out, Killer::default())
+        let skipped = options.skipped.clone();
+        Host::start_without(Arc::new(options), skipped, KillHandle::default())
     }
 
-    /// Starts a host that goes on without some plugins, and that `killer` can end.
+    /// Starts a host that goes on without some plugins, and that `kill_handle` can end.
     pub(super) fn start_without(
         options: Arc<HostOptions>,
-        left_out: Vec<LeftOut>,
-        killer: Killer,
+        skipped: Vec<SkippedPlugin>,
+        kill_handle: KillHandle,
     ) -> Result<Host, HostError> {
         let started = Instant::now();
         let (role, log, staging) = match &options.purpose {
@@ -52,27 +52,12 @@ impl Host {
             Purpose::Reduce { .. } => None,
             _ => options.state_dir.as_deref(),
         };
-        let (walls, withheld) = match options.sandbox {
-            Sandbox::Off => (Walls::Off, None),
-            sandbox => {
-                let paths::Drawn { rules, withheld } = paths::draw(&paths::Subject {
-                    interpreter: &options.interpreter,
-                    environment: &options.environment,
-                    purpose: &options.purpose,
-                    state,
-                    protect: &options.protect,
-                    network,
-                    timeout: options.timeout,
-                })?;
-                let require = sandbox == Sandbox::Require;
-                (Walls::Up { require, rules }, withheld)
-            }
-        };
+        let (policy, withheld) = sandbox_policy(&options, state, network)?;
         let state = state.filter(|_| withheld.is_none());
         // Before there is anything to clean up.
         let guard = options.interruptible.then(Guard::new).transpose()?;
-        if options.sandbox == Sandbox::Off {
-            Sweeper::adopt();
+        if options.sandbox == SandboxMode::Off {
+            OrphanReaper::adopt();
         }
         let written = staging.into_iter().chain(state.map(Path::to_path_buf));
         let space = space::Watch::new(written);
@@ -86,19 +71,19 @@ impl Host {
                 environment: options.environment.variables(options.layout, state),
             },
             log: log.map(|(file, _)| file),
-            walls,
+            policy,
         })?;
         let deadline = options.timeout.and_then(|limit| started.checked_add(limit));
         let first = started + LAUNCH_LIMIT;
         let first = deadline.map_or(first, |deadline| deadline.min(first));
-        killer.arm(launched.child.id());
+        kill_handle.arm(launched.child.id());
         let log_len = log.map(|(_, len)| len);
         let mut host = Host {
-            left_out,
+            skipped,
             loading: None,
-            killer,
+            kill_handle,
             child: Some(launched.child),
-            sweeper: launched.sweeper,
+            reaper: launched.reaper,
             role,
             network,
             channel: Channel::new(launched.socket, launched.process, guard, space, Some(first))?,
@@ -111,7 +96,7 @@ impl Host {
                 python: String::new(),
                 executable: String::new(),
             },
-            judge: None,
+            schema_worker: None,
             log: None,
             timeout: options.timeout,
             next_id: 1,
@@ -119,32 +104,17 @@ impl Host {
         };
         host.pumps.copy(launched.stdout)?;
         host.pumps.copy(launched.stderr)?;
-        let report = match host.channel.receive() {
-            Ok(frame) => launch::read_report(&frame),
-            Err(Stop::Io(error)) => Err(LaunchError::Silent(error)),
-            Err(Stop::Signal(signal)) => return Err(HostError::Interrupted(signal)),
-            // The user's limit, not ours.
-            Err(Stop::Deadline) if deadline == Some(first) => {
-                return Err(host.stopped(Stop::Deadline));
-            }
-            Err(stop) => {
-                host.end();
-                Err(LaunchError::Silent(io::Error::other(match stop {
-                    Stop::Deadline => "no report in time".to_owned(),
-                    Stop::Violation(violation) => format!("it {violation}"),
-                    _ => format!("it ended: {}", host.pumps.tail()),
-                })))
-            }
-        };
-        let (confinement, log_fd) = report?;
+        // The user's limit, or ours.
+        let own_limit = deadline != Some(first);
+        let (confinement, log_fd) = host.receive_report(own_limit)?;
         if confinement.level < Level::Full {
-            Sweeper::adopt();
+            OrphanReaper::adopt();
         }
         host.confinement = confinement;
         host.log = log_fd.zip(log_len);
         host.channel.deadline = deadline;
         // While the interpreter starts. Where it fails, whoever needs a schema applied hears why.
-        host.judge(NO_PLUGIN).ok();
+        host.schema_worker(NO_PLUGIN).ok();
         let greeted = host.greet();
         // The error that there is no host carries what was printed.
         if !matches!(greeted, Err(HostError::NoHost { .. })) {
@@ -152,6 +122,26 @@ impl Host {
         }
         greeted?;
         Ok(host)
+    }
+
+    /// The launcher's report: what it achieved, and the number of the log's descriptor. `own_limit` says
+    /// that the deadline is ours and not the user's.
+    fn receive_report(&mut self, own_limit: bool) -> Result<(Confinement, Option<i32>), HostError> {
+        let report = match self.channel.receive() {
+            Ok(frame) => launch::read_report(&frame),
+            Err(Stop::Io(error)) => Err(LaunchError::Silent(error)),
+            Err(Stop::Signal(signal)) => return Err(HostError::Interrupted(signal)),
+            Err(Stop::Deadline) if !own_limit => return Err(self.stopped(Stop::Deadline)),
+            Err(stop) => {
+                self.end();
+                Err(LaunchError::Silent(io::Error::other(match stop {
+                    Stop::Deadline => "no report in time".to_owned(),
+                    Stop::Violation(violation) => format!("it {violation}"),
+                    _ => format!("it ended: {}", self.pumps.tail()),
+                })))
+            }
+        };
+        Ok(report?)
     }
 
     fn greet(&mut self) -> Result<(), HostError> {
@@ -186,4 +176,26 @@ impl Host {
         };
         Ok(())
     }
+}
+
+/// The sandbox that the options ask for, and why plugins get no state directory, if they were to have one.
+fn sandbox_policy(
+    options: &HostOptions,
+    state: Option<&Path>,
+    network: bool,
+) -> Result<(SandboxPolicy, Option<Withheld>), PathsError> {
+    if options.sandbox == SandboxMode::Off {
+        return Ok((SandboxPolicy::Off, None));
+    }
+    let paths::HostRules { rules, withheld } = paths::rules_for(&paths::Subject {
+        interpreter: &options.interpreter,
+        environment: &options.environment,
+        purpose: &options.purpose,
+        state,
+        protect: &options.protect,
+        network,
+        timeout: options.timeout,
+    })?;
+    let require = options.sandbox == SandboxMode::Require;
+    Ok((SandboxPolicy::Enforce { require, rules }, withheld))
 }

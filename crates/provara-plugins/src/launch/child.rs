@@ -1,7 +1,7 @@
 //! The launcher's side: what happens between the start of the process and the interpreter.
 
 // Two system calls have no safe form: marking all descriptors at once, and executing with a key
-// in the unused registers (see `walls::seccomp`). Both are here and nowhere else.
+// in the unused registers (see `sandbox::filter`). Both are here and nowhere else.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, OsStr};
@@ -14,9 +14,11 @@ use std::os::unix::net::UnixStream;
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::getppid;
 
-use super::{Plan, Raw, Report, Task};
+use super::{Plan, Report, Task};
 use crate::protocol::{self, FrameReader};
-use crate::walls::{self, Confinement, ExecKey};
+use crate::raw::Raw;
+use crate::sandbox::{self, Confinement, ExecKey};
+use crate::schema::worker;
 
 /// The exit code of a launcher that could not become the interpreter. The core goes by the
 /// report; the code is for a person who finds the process in a trace.
@@ -82,10 +84,10 @@ fn launch(socket: &mut UnixStream) -> io::Result<std::convert::Infallible> {
             let socket = socket.as_raw_fd();
             Some(Executable::new(program, arguments, environment, socket)?)
         }
-        Task::Judge => None,
+        Task::SchemaWorker => None,
     };
     // Nothing after this line opens a file.
-    let (confinement, key) = walls::put_up(&plan.walls).map_err(io::Error::other)?;
+    let (confinement, key) = sandbox::enforce(&plan.policy).map_err(io::Error::other)?;
     let log_fd = log.as_ref().map(AsRawFd::as_raw_fd);
     send_report(
         socket,
@@ -96,7 +98,7 @@ fn launch(socket: &mut UnixStream) -> io::Result<std::convert::Infallible> {
         },
     )?;
     let Some(executable) = executable else {
-        crate::judge::serve(socket);
+        worker::serve(socket);
     };
     fcntl_setfd(socket.as_fd(), FdFlags::empty())?;
     if let Some(log) = &log {
@@ -204,7 +206,7 @@ fn mark_listed_descriptors(directory: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The arguments of `execve`, made before the walls stand.
+/// The arguments of `execve`, made before the sandbox is entered.
 struct Executable {
     program: CString,
     arguments: Vec<CString>,

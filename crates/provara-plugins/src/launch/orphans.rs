@@ -1,6 +1,6 @@
 //! Processes that a plugin started and that left its process group.
 //!
-//! Inside full walls there are none: a plugin cannot start a process. Where seccomp is missing or
+//! Inside a full sandbox there are none: a plugin cannot start a process. Where seccomp is missing or
 //! switched off it can, and a process that calls `setsid` escapes the signal to the group. So there
 //! the core becomes the *subreaper* of its descendants (an orphan becomes its child instead of
 //! init's), every host gets a random mark in its environment, which its children inherit, and the
@@ -37,7 +37,7 @@ static CHILDREN: Mutex<Children> = Mutex::new(Children {
 
 /// Ends what a host leaves behind.
 #[derive(Debug)]
-pub(crate) struct Sweeper {
+pub(crate) struct OrphanReaper {
     mark: String,
     host: u32,
 }
@@ -49,7 +49,7 @@ struct Process {
     dead: bool,
 }
 
-/// Starts a host and puts it among those that live, in one step for every [`Sweeper`].
+/// Starts a host and puts it among those that live, in one step for every [`OrphanReaper`].
 pub(super) fn registered(
     start: impl FnOnce() -> std::io::Result<std::process::Child>,
 ) -> std::io::Result<std::process::Child> {
@@ -74,10 +74,10 @@ pub(super) fn new_mark() -> String {
     )
 }
 
-impl Sweeper {
+impl OrphanReaper {
     /// Begins to look after the descendants of a host that was [`registered`].
-    pub(super) fn new(mark: String, host: u32) -> Sweeper {
-        Sweeper { mark, host }
+    pub(super) fn new(mark: String, host: u32) -> OrphanReaper {
+        OrphanReaper { mark, host }
     }
 
     /// Makes orphans of this process's descendants its own children from now on.
@@ -88,7 +88,7 @@ impl Sweeper {
     }
 
     /// Kills every descendant of the host. The host itself may be dead, but not waited for.
-    pub(crate) fn sweep(&self) {
+    pub(crate) fn reap(&self) {
         for _ in 0..ROUNDS {
             let found = self.find();
             if found.is_empty() {
@@ -152,7 +152,7 @@ impl Sweeper {
     }
 }
 
-impl Drop for Sweeper {
+impl Drop for OrphanReaper {
     fn drop(&mut self) {
         CHILDREN
             .lock()

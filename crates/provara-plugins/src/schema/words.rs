@@ -280,32 +280,19 @@ fn describe(error: &ValidationError<'_>) -> String {
 /// The same, with alternatives explained down to `levels`.
 fn describe_within(error: &ValidationError<'_>, levels: usize) -> String {
     let value = show(error.instance());
+    let characters = |limit| count(limit, "character", "characters");
+    let items = |limit| count(limit, "item", "items");
+    let fields = |limit| count(limit, "field", "fields");
     match error.kind() {
         Kind::Format { format } => {
             format!("{value} is not a valid {}", inline(format_name(format)))
         }
         Kind::Type { kind } => {
-            let wanted: Vec<String> = match kind {
-                TypeKind::Single(kind) => vec![type_name(*kind).to_owned()],
-                TypeKind::Multiple(kinds) => {
-                    // "an integer or null" reads better than "null or an integer".
-                    let (nulls, others): (Vec<_>, Vec<_>) =
-                        kinds.iter().partition(|kind| *kind == JsonType::Null);
-                    others
-                        .into_iter()
-                        .chain(nulls)
-                        .map(|kind| type_name(kind).to_owned())
-                        .collect()
-                }
-            };
+            let wanted = type_names(kind);
             format!("{value} is not {}", listed(&wanted, "or"))
         }
         Kind::Enum { options } => {
-            let all = options.as_array().map_or(&[][..], Vec::as_slice);
-            let mut options: Vec<String> = all.iter().take(MAX_OPTIONS).map(show).collect();
-            if all.len() > MAX_OPTIONS {
-                options.push(format!("{} others", all.len() - MAX_OPTIONS));
-            }
+            let options = first_options(options);
             format!("{value} is not one of {}", listed(&options, "or"))
         }
         Kind::Constant { expected_value } => {
@@ -317,16 +304,10 @@ fn describe_within(error: &ValidationError<'_>, levels: usize) -> String {
         Kind::ExclusiveMaximum { limit } => format!("{value} is not less than {limit}"),
         Kind::MultipleOf { multiple_of } => format!("{value} is not a multiple of {multiple_of}"),
         Kind::MinLength { limit } => {
-            format!(
-                "{value} is shorter than {}",
-                count(*limit, "character", "characters")
-            )
+            format!("{value} is shorter than {}", characters(*limit))
         }
         Kind::MaxLength { limit } => {
-            format!(
-                "{value} is longer than {}",
-                count(*limit, "character", "characters")
-            )
+            format!("{value} is longer than {}", characters(*limit))
         }
         Kind::Pattern { pattern } => {
             format!("{value} does not match the pattern '{}'", inline(pattern))
@@ -335,28 +316,22 @@ fn describe_within(error: &ValidationError<'_>, levels: usize) -> String {
             format!("{value} cannot be checked: the schema's pattern takes too many steps")
         }
         Kind::MinItems { limit } => {
-            format!("{value} has fewer than {}", count(*limit, "item", "items"))
+            format!("{value} has fewer than {}", items(*limit))
         }
         Kind::MaxItems { limit } => {
-            format!("{value} has more than {}", count(*limit, "item", "items"))
+            format!("{value} has more than {}", items(*limit))
         }
         Kind::AdditionalItems { limit } => {
-            format!(
-                "{value} has more than {}",
-                count(*limit as u64, "item", "items")
-            )
+            format!("{value} has more than {}", items(*limit as u64))
         }
         Kind::UnevaluatedItems { .. } => format!("{value} has items that are not allowed"),
         Kind::UniqueItems => format!("{value} has an item twice"),
         Kind::Contains => format!("{value} has not the number of matching items required"),
         Kind::MinProperties { limit } => {
-            format!(
-                "{value} has fewer than {}",
-                count(*limit, "field", "fields")
-            )
+            format!("{value} has fewer than {}", fields(*limit))
         }
         Kind::MaxProperties { limit } => {
-            format!("{value} has more than {}", count(*limit, "field", "fields"))
+            format!("{value} has more than {}", fields(*limit))
         }
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
             format!(
@@ -400,6 +375,33 @@ fn describe_within(error: &ValidationError<'_>, levels: usize) -> String {
         Kind::Custom { message, .. } => inline(message).into_owned(),
         Kind::Referencing(fault) => inline(&fault.to_string()).into_owned(),
     }
+}
+
+/// The names of the types that are allowed.
+fn type_names(kind: &TypeKind) -> Vec<String> {
+    match kind {
+        TypeKind::Single(kind) => vec![type_name(*kind).to_owned()],
+        TypeKind::Multiple(kinds) => {
+            // "an integer or null" reads better than "null or an integer".
+            let (nulls, others): (Vec<_>, Vec<_>) =
+                kinds.iter().partition(|kind| *kind == JsonType::Null);
+            others
+                .into_iter()
+                .chain(nulls)
+                .map(|kind| type_name(kind).to_owned())
+                .collect()
+        }
+    }
+}
+
+/// The first of the values that are allowed, and how many others there are.
+fn first_options(options: &Tree) -> Vec<String> {
+    let all = options.as_array().map_or(&[][..], Vec::as_slice);
+    let mut first: Vec<String> = all.iter().take(MAX_OPTIONS).map(show).collect();
+    if all.len() > MAX_OPTIONS {
+        first.push(format!("{} others", all.len() - MAX_OPTIONS));
+    }
+    first
 }
 
 /// What each alternative lacks: ` (1: …; 2: …)`.

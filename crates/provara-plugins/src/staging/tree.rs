@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{StagingError, sync};
-use crate::walls::holds_keys;
+use crate::sandbox::holds_keys;
 
 /// How many files and directories are looked at before a directory is replaced.
 pub(super) const MAX_LOOKED_AT: usize = 100_000;

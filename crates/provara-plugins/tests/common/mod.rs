@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use provara_plugins::environment::Environment;
 use provara_plugins::host::{HostOptions, Purpose};
 use provara_plugins::interpreter;
-use provara_plugins::launch::Environment;
 
 /// A directory that is removed when the value is dropped.
 pub struct TempDir(PathBuf);

@@ -15,10 +15,12 @@ use std::time::{Duration, Instant};
 
 use provara_core::canonical;
 use provara_core::event::Namespace;
-use provara_core::event_type::{CustomType, EventType};
+use provara_core::event_type::EventType;
 use provara_core::json::{self, Value};
+use provara_plugins::catalog::EventTypeInfo;
 use provara_plugins::host::Verdict;
 use provara_plugins::interrupt::Guard;
+use provara_plugins::resolve::Resolution;
 use provara_vault::{
     AppendRequest, BatchOptions, BatchWriter, LogWriter, Vault, VaultError, parallel_map,
 };
@@ -404,7 +406,7 @@ impl<'a> Types<'a> {
     }
 
     fn custom(&mut self, name: &str) -> Result<Kind, Failure> {
-        let custom: Option<CustomType> = name.parse().ok();
+        let alone = Resolution::<&EventTypeInfo>::without_plugins(name);
         let allowed = self.args.allow_unregistered;
         if self.session.is_none() && !self.alone {
             match start_session(self.args, self.vault) {
@@ -413,7 +415,7 @@ impl<'a> Types<'a> {
                     self.session = Some(session);
                 }
                 Err(unusable) => match unusable.no_python() {
-                    Some(reason) if allowed && custom.is_some() => {
+                    Some(reason) if allowed && matches!(alone, Resolution::Unregistered(_)) => {
                         out::note(&format!("no plugin was asked about '{name}': {reason}"));
                         self.alone = true;
                     }
@@ -422,23 +424,25 @@ impl<'a> Types<'a> {
             }
         }
         let Some(session) = &self.session else {
-            return custom
-                .map(|custom| Kind::Free(EventType::Custom(custom)))
-                .ok_or_else(|| not_a_type(name));
+            return match alone {
+                Resolution::Unregistered(custom) => Ok(Kind::Free(EventType::Custom(custom))),
+                _ => Err(not_a_type(name)),
+            };
         };
-        let position = session.catalog.event_type(name).and_then(|plugin| {
-            let all = &session.catalog.event_types;
-            all.iter()
-                .position(|other| other.event_type == plugin.event_type)
-        });
-        match (position, custom) {
-            (Some(at), custom) => {
-                let own = || session.catalog.event_types[at].event_type.clone();
-                let event_type = EventType::Custom(custom.unwrap_or_else(own));
-                Ok(Kind::Plugin(event_type, at))
+        match session.catalog.resolve(name) {
+            Resolution::Plugin { event_type, plugin } => {
+                let mut all = session.catalog.event_types.iter();
+                let at = all.position(|other| std::ptr::eq(other, plugin));
+                let at = at.expect("a plugin of the catalog is in it");
+                Ok(Kind::Plugin(EventType::Custom(event_type), at))
             }
-            (None, Some(custom)) if allowed => Ok(Kind::Free(EventType::Custom(custom))),
-            (None, custom) => Err(refuse_unknown(name, session, custom.is_some())),
+            Resolution::Unregistered(custom) if allowed => {
+                Ok(Kind::Free(EventType::Custom(custom)))
+            }
+            other => {
+                let reverse_domain = matches!(other, Resolution::Unregistered(_));
+                Err(refuse_unknown(name, session, reverse_domain))
+            }
         }
     }
 

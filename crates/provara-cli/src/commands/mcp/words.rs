@@ -2,7 +2,7 @@
 //! said in the same words; what can be done names the tool that does it, or says that it is the
 //! operator's to do.
 
-use provara_mcp::Trouble;
+use provara_mcp::ErrorContext;
 use provara_plugins::builtin::ExportError;
 use provara_plugins::host::HostError;
 use provara_plugins::staging::StagingError;
@@ -33,51 +33,51 @@ impl From<&str> for Advice {
 }
 
 /// The whole text for an agent.
-pub(super) fn tell(trouble: Trouble<'_>) -> String {
-    let advice = advice(&trouble);
-    let failure = failure(trouble);
+pub(super) fn render(context: ErrorContext<'_>) -> String {
+    let advice = advice(&context);
+    let failure = failure(context);
     // A plugin's author reads the same words, whoever called the plugin.
     if failure.exit() == Exit::Plugin {
         return failure.text();
     }
-    let told = match advice {
+    let advised = match advice {
         Advice::AsItIs => failure,
         Advice::Agent(fix) => failure.fix(fix),
         Advice::Operator => failure.reword_fix(|fix| format!("Ask the operator to do this: {fix}")),
     };
-    told.text()
+    advised.text()
 }
 
 /// The same for a person.
-fn failure(trouble: Trouble<'_>) -> Failure {
-    match trouble {
-        Trouble::Vault { error, vault } => error::vault_failure(error, vault),
-        Trouble::Unverified { vault, report } => gate::refusal(vault, report),
-        Trouble::Interpreter(error) => error::interpreter_failure(&error),
-        Trouble::Discovery(error) => error::discovery_failure(error),
-        Trouble::Host(error) => error::host_failure(error),
-        Trouble::Refused { plugin, reason } => error::refused_by_plugin(plugin, reason),
-        Trouble::Canonical(error) => error::canonical_failure(&error),
-        Trouble::Export { error, vault } => error::export_failure(&error, vault),
-        Trouble::Staging { error, format } => error::export_staging_failure(format, &error),
+fn failure(context: ErrorContext<'_>) -> Failure {
+    match context {
+        ErrorContext::Vault { error, vault } => error::vault_failure(error, vault),
+        ErrorContext::Unverified { vault, report } => gate::refusal(vault, report),
+        ErrorContext::Interpreter(error) => error::interpreter_failure(&error),
+        ErrorContext::Discovery(error) => error::discovery_failure(error),
+        ErrorContext::Host(error) => error::host_failure(error),
+        ErrorContext::Refused { plugin, reason } => error::refused_by_plugin(plugin, reason),
+        ErrorContext::Canonical(error) => error::canonical_failure(&error),
+        ErrorContext::Export { error, vault } => error::export_failure(&error, vault),
+        ErrorContext::Staging { error, format } => error::export_staging_failure(format, &error),
         _ => Failure::new(Exit::CouldNot, "The call failed.").fix("Look at the server's log."),
     }
 }
 
 /// What is not named here is the operator's.
-fn advice(trouble: &Trouble<'_>) -> Advice {
-    match trouble {
-        Trouble::Unverified { .. } => EXAMINE.into(),
-        Trouble::Refused { .. } | Trouble::Canonical(_) | Trouble::Host(HostError::TooLarge(_)) => {
-            Advice::AsItIs
-        }
-        Trouble::Export {
+fn advice(context: &ErrorContext<'_>) -> Advice {
+    match context {
+        ErrorContext::Unverified { .. } => EXAMINE.into(),
+        ErrorContext::Refused { .. }
+        | ErrorContext::Canonical(_)
+        | ErrorContext::Host(HostError::TooLarge(_)) => Advice::AsItIs,
+        ErrorContext::Export {
             error: ExportError::Line { .. },
             ..
         } => "Call 'verify_vault' to see every finding; the format ndjson takes the log as it is."
             .into(),
-        Trouble::Staging { error, .. } => of_an_output(error),
-        Trouble::Vault { error, vault } => match error {
+        ErrorContext::Staging { error, .. } => of_an_output(error),
+        ErrorContext::Vault { error, vault } => match error {
             VaultError::SealLags { .. } => Advice::Agent(format!(
                 "Do not append the event again: it is in the log. Ask the operator to run 'provara \
                  manifest {}' once the cause is gone.",
@@ -140,22 +140,22 @@ mod tests {
 
     use super::*;
 
-    fn vault(error: VaultError) -> Trouble<'static> {
-        Trouble::Vault {
+    fn vault(error: VaultError) -> ErrorContext<'static> {
+        ErrorContext::Vault {
             error,
             vault: Path::new("v"),
         }
     }
 
-    fn staging(error: StagingError) -> Trouble<'static> {
-        Trouble::Staging {
+    fn staging(error: StagingError) -> ErrorContext<'static> {
+        ErrorContext::Staging {
             error,
             format: "csv",
         }
     }
 
-    fn fix(trouble: Trouble<'_>) -> String {
-        let text = tell(trouble);
+    fn fix(context: ErrorContext<'_>) -> String {
+        let text = render(context);
         text.rsplit_once("\nFix: ").unwrap().1.to_owned()
     }
 
@@ -173,7 +173,7 @@ mod tests {
         let path = PathBuf::from("a.csv");
         let file = "identity/genesis.json".to_owned();
         let line = builtin::export(Format::Csv, [&b"x"[..]], &mut Vec::new());
-        for (trouble, names) in [
+        for (context, names) in [
             (vault(VaultError::GenesisByHand), "OBSERVATION"),
             (vault(VaultError::Cancelled), "Call again"),
             (
@@ -212,7 +212,7 @@ mod tests {
                 "'verify_vault'",
             ),
             (
-                Trouble::Export {
+                ErrorContext::Export {
                     error: line.unwrap_err(),
                     vault: Path::new("v"),
                 },
@@ -224,14 +224,14 @@ mod tests {
                 "'overwrite'",
             ),
             (
-                Trouble::Canonical(CanonicalError::OutOfRange {
+                ErrorContext::Canonical(CanonicalError::OutOfRange {
                     path: "$".to_owned(),
                     token: "1e999".to_owned(),
                 }),
                 "as a string",
             ),
         ] {
-            let fix = fix(trouble);
+            let fix = fix(context);
             assert!(fix.contains(names) && !is_for_a_shell(&fix), "{fix}");
         }
     }
@@ -243,7 +243,7 @@ mod tests {
             code: "PROVARA_E202",
             reason: String::new(),
         };
-        for trouble in [
+        for context in [
             vault(VaultError::EmptyActor),
             vault(keyfile),
             vault(invalid),
@@ -251,11 +251,11 @@ mod tests {
                 path: "a.csv".into(),
                 source: refused(),
             }),
-            Trouble::Interpreter(InterpreterError::NotFound { tried: Vec::new() }),
-            Trouble::Host(HostError::Launch(LaunchError::Refused("x".to_owned()))),
-            Trouble::Discovery(HostError::Io(refused())),
+            ErrorContext::Interpreter(InterpreterError::NotFound { tried: Vec::new() }),
+            ErrorContext::Host(HostError::Launch(LaunchError::Refused("x".to_owned()))),
+            ErrorContext::Discovery(HostError::Io(refused())),
         ] {
-            let fix = fix(trouble);
+            let fix = fix(context);
             assert!(fix.starts_with("Ask the operator to do this: "), "{fix}");
         }
         let lags = VaultError::SealLags {
@@ -271,14 +271,14 @@ mod tests {
     #[test]
     fn a_plugins_failure_is_told_in_the_same_words() {
         let nothing = || StagingError::Nothing;
-        let told = error::export_staging_failure("csv", &nothing()).text();
-        assert_eq!(tell(staging(nothing())), told);
+        let text = error::export_staging_failure("csv", &nothing()).text();
+        assert_eq!(render(staging(nothing())), text);
         let late = || HostError::TimedOut {
             plugin: "com.example.slow".to_owned(),
             limit: std::time::Duration::from_secs(2),
         };
-        let told = error::host_failure(late()).text();
-        assert_eq!(tell(Trouble::Host(late())), told);
-        assert!(is_for_a_shell(&told));
+        let text = error::host_failure(late()).text();
+        assert_eq!(render(ErrorContext::Host(late())), text);
+        assert!(is_for_a_shell(&text));
     }
 }

@@ -6,11 +6,11 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use provara_plugins::interrupt::Guard;
-use provara_plugins::stdio::stdin;
 
 use crate::data::MAX_DATA_BYTES;
 use crate::error;
 use crate::failure::{Exit, Failure};
+use crate::stdio::stdin;
 
 /// How many lines are taken together.
 const GROUP: usize = 4096;

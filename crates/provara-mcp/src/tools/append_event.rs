@@ -1,0 +1,274 @@
+//! A signed event, of a core type or of one that a plugin defines.
+
+use provara_core::canonical;
+use provara_core::event::Namespace;
+use provara_core::event_type::{CoreType, EventType};
+use provara_core::json::Value as Json;
+use provara_plugins::catalog::{EventTypeInfo, ProblemKind};
+use provara_plugins::resolve::Resolution;
+use provara_vault::AppendRequest;
+use rmcp::model::Tool as Described;
+use serde_json::{Value, json};
+
+use super::describe::{Choice, appends, described};
+use super::{Call, Needs, Tool};
+use crate::answer::Answer;
+use crate::args::{self, Arguments};
+use crate::job::JobHandle;
+use crate::refusal::Refusal;
+use crate::renderer::ErrorContext;
+
+/// The tool's name.
+pub(super) const NAME: &str = "append_event";
+
+/// `append_event`.
+pub(super) struct AppendEvent;
+
+impl Tool for AppendEvent {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn describe(&self, choice: &Choice<'_>) -> Described {
+        let core: Vec<_> = CoreType::ALL
+            .iter()
+            .filter(|core| **core != CoreType::Genesis)
+            .map(|core| core.as_str())
+            .collect();
+        described(
+            NAME,
+            "Append an event",
+            &format!(
+                "Append one signed event to a vault, for ever: events are never changed or removed. \
+                 Use OBSERVATION for something seen and ASSERTION for something concluded, with \
+                 'subject', 'predicate' and 'value' in the data; or the type of an installed plugin \
+                 ('list_plugins'), whose own tool 'append_…' shows its schema and is the better \
+                 choice. Core types: {}. The actor and the signing key are fixed by the operator. \
+                 Returns the event's id, which proves its content.",
+                core.join(", ")
+            ),
+            choice.input(
+                json!({
+                    "type": {"type": "string", "minLength": 1, "maxLength": 200, "description": "The event's type: a core type, an installed plugin's type, or its alias."},
+                    "data": {"type": "object", "description": "The event's data. Write integers beyond 2^53 as strings."},
+                    "namespace": {"type": "string", "enum": ["canonical", "local", "contested", "archived"]},
+                    "confidence": {"type": "number", "minimum": 0, "maximum": 1, "description": "How sure the statement is (OBSERVATION and ASSERTION)."}
+                }),
+                &["type", "data"],
+            ),
+            receipt(),
+            appends(),
+        )
+    }
+
+    fn needs(&self) -> Needs {
+        Needs {
+            plugins: true,
+            turn: true,
+            ..Needs::default()
+        }
+    }
+
+    fn waits(&self, _: &Call) -> bool {
+        true
+    }
+
+    fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
+        let name = args::text(&call.arguments, "type").unwrap_or_default();
+        let empty = Value::Object(serde_json::Map::new());
+        let data = args::evidence(call.arguments.get("data").unwrap_or(&empty))?;
+        let statement = Statement::given(&call.arguments);
+        resolved(call, name, data, statement, job)
+    }
+}
+
+/// What an event says beside its data. The tool of one event type has none of it: its arguments are the
+/// data, and members of these names are the plugin's.
+#[derive(Default)]
+pub(super) struct Statement {
+    namespace: Option<Namespace>,
+    confidence: Option<f64>,
+}
+
+impl Statement {
+    fn given(arguments: &Arguments) -> Self {
+        let namespace = args::text(arguments, "namespace").and_then(|name| match name {
+            "canonical" => Some(Namespace::Canonical),
+            "local" => Some(Namespace::Local),
+            "contested" => Some(Namespace::Contested),
+            "archived" => Some(Namespace::Archived),
+            _ => None,
+        });
+        let confidence = arguments.get("confidence").and_then(Value::as_f64);
+        Self {
+            namespace,
+            confidence,
+        }
+    }
+}
+
+/// The schema of a receipt.
+pub(super) fn receipt() -> Value {
+    json!({
+        "type": "object",
+        "required": ["vault", "event_id", "event_type", "actor", "key_id", "line", "timestamp_utc", "merkle_root", "notes"],
+        "properties": {
+            "vault": {"type": "string"},
+            "event_id": {"type": "string", "description": "The new event's id; it proves the event's content."},
+            "event_type": {"type": "string"},
+            "actor": {"type": "string"},
+            "key_id": {"type": "string", "description": "The key that signed it (its public id)."},
+            "prev_event_hash": {"type": ["string", "null"], "description": "The actor's event before."},
+            "ts_logical": {"type": "integer"},
+            "timestamp_utc": {"type": "string"},
+            "line": {"type": "integer", "description": "Its line in the log, from 1."},
+            "merkle_root": {"type": "string", "description": "The root of the seal that covers it."},
+            "notes": {"type": "array", "items": {"type": "string"}}
+        }
+    })
+}
+
+/// Appends an event of the type that a name means: what its schema and its plugin accept.
+pub(super) fn resolved(
+    call: &Call,
+    name: &str,
+    data: Json<'static>,
+    statement: Statement,
+    job: &JobHandle,
+) -> Result<Answer, Refusal> {
+    let resolution = call.installed.catalog.resolve(name);
+    if let Resolution::Reserved(core) = resolution {
+        return Err(Refusal::new(
+            &format!("The event type '{name}' is reserved for core types, which are upper-case."),
+            &format!("Write {}.", core.as_str()),
+        ));
+    }
+    // Before a plugin is asked: what cannot be signed need not be judged.
+    canonical(call, &data)?;
+    let (event_type, note) = match resolution {
+        Resolution::Core(core) => (EventType::Core(core), None),
+        Resolution::Plugin { event_type, plugin } => {
+            accepted(call, plugin, &data, job)?;
+            (EventType::Custom(event_type), None)
+        }
+        Resolution::Unregistered(custom) if call.server.config.allow_unregistered => {
+            (EventType::Custom(custom), unjudged(call))
+        }
+        _ => return Err(unknown(call, name)),
+    };
+    append(call, event_type, data, statement, note, job)
+}
+
+/// Why nobody may have judged a type that no plugin is known to define, where plugins could not be used.
+fn unjudged(call: &Call) -> Option<String> {
+    let problems = call.installed.catalog.problems.iter();
+    let broken = problems.filter(|problem| problem.kind != ProblemKind::Collision);
+    let mut names: Vec<_> = broken
+        .map(|problem| problem.plugin.as_deref().unwrap_or("?"))
+        .collect();
+    names.dedup();
+    let whose = if call.installed.failure.is_some() {
+        "the plugins, none of which can be used".to_owned()
+    } else if names.is_empty() {
+        return None;
+    } else {
+        format!("plugins that cannot be used: '{}'", names.join("', '"))
+    };
+    Some(format!(
+        "The data was not judged. The type may be of {whose} ('list_plugins')."
+    ))
+}
+
+/// The schema, then the plugin's own `validate`.
+fn accepted(
+    call: &Call,
+    plugin: &EventTypeInfo,
+    data: &Json<'static>,
+    job: &JobHandle,
+) -> Result<(), Refusal> {
+    call.server.validate(plugin, data, job)?;
+    // A call that was cancelled while the plugin thought leaves no event.
+    job.check_cancelled()
+}
+
+fn canonical(call: &Call, data: &Json<'static>) -> Result<(), Refusal> {
+    let refused = |error| Refusal(call.server.renderer.render(ErrorContext::Canonical(error)));
+    canonical::jcs(data).map(drop).map_err(refused)
+}
+
+fn unknown(call: &Call, name: &str) -> Refusal {
+    let catalog = &call.installed.catalog;
+    let types: Vec<_> = catalog
+        .event_types
+        .iter()
+        .map(|info| info.event_type.as_str())
+        .collect();
+    let failure = call.installed.failure.as_ref();
+    let problems = catalog.problems.iter().map(|problem| problem.text.as_str());
+    let mut text = format!(
+        "ERROR: The event type '{}' is not known.\n  Tried: the {} core types; the types and aliases of {} installed plugins.",
+        provara_plugins::text::inline(name),
+        CoreType::ALL.len(),
+        types.len()
+    );
+    if !types.is_empty() {
+        text.push_str(&format!("\n  Installed: {}", types.join(", ")));
+    }
+    for problem in problems.chain(failure.map(|failure| failure.0.as_str())) {
+        for line in problem.lines() {
+            text.push_str("\n  ");
+            text.push_str(line);
+        }
+    }
+    text.push_str(match call.server.config.allow_unregistered {
+        true => {
+            "\nFix: Use a core type, an installed plugin's type or alias ('list_plugins'), or a \
+             reverse-domain name such as com.example.audit.login."
+        }
+        false => {
+            "\nFix: Use a core type or an installed plugin's type or alias ('list_plugins'). A type that no \
+             plugin defines is not appended."
+        }
+    });
+    Refusal(text)
+}
+
+fn append(
+    call: &Call,
+    event_type: EventType,
+    data: Json<'static>,
+    statement: Statement,
+    note: Option<String>,
+    job: &JobHandle,
+) -> Result<Answer, Refusal> {
+    let server = &call.server;
+    let handle = call.vault()?;
+    let vault = handle.open(&*server.renderer, job)?;
+    let keyfile = handle.keyfile(&*server.renderer)?;
+    let request = AppendRequest {
+        event_type,
+        data,
+        actor: server.config.actor.clone(),
+        namespace: statement.namespace,
+        confidence: statement.confidence,
+        key_id: server.config.key_id,
+        blind: false,
+    };
+    let receipt = vault
+        .append(&request, &keyfile)
+        .map_err(|error| handle.refusal(&*server.renderer, error))?;
+    server.appended.notify_one();
+    let notes: Vec<_> = receipt.notes.into_iter().chain(note).collect();
+    Ok(Answer::new()
+        .with("vault", handle.name.as_str())
+        .with("event_id", &receipt.event_id)
+        .with("event_type", &receipt.event_type)
+        .with("actor", &receipt.actor)
+        .with("key_id", &receipt.key_id)
+        .with("prev_event_hash", &receipt.prev_event_hash)
+        .with("ts_logical", &receipt.ts_logical)
+        .with("timestamp_utc", &receipt.timestamp_utc)
+        .with("line", &receipt.line)
+        .with("merkle_root", &receipt.merkle_root)
+        .with("notes", &notes))
+}

@@ -1,0 +1,165 @@
+//! What a reducer derives from all events: the summary, the beliefs, or what a plugin makes of them.
+
+use provara_core::canonical;
+use provara_plugins::builtin::Reducer;
+use provara_plugins::catalog::PluginName;
+use provara_plugins::host::Purpose;
+use provara_plugins::resolve::Provider;
+use provara_vault::{SourceLog, Vault};
+use rmcp::model::Tool as Described;
+use serde_json::{Value, json};
+
+use super::describe::{Choice, described, reads};
+use super::{Call, Needs, Tool};
+use crate::answer::Answer;
+use crate::args;
+use crate::job::JobHandle;
+use crate::refusal::Refusal;
+use crate::renderer::ErrorContext;
+use crate::vault_handle::VaultHandle;
+use crate::warm_host;
+
+/// The tool's name.
+pub(super) const NAME: &str = "reduce_vault";
+
+/// `reduce_vault`.
+pub(super) struct ReduceVault;
+
+impl Tool for ReduceVault {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn describe(&self, choice: &Choice<'_>) -> Described {
+        described(
+            NAME,
+            "Reduce a vault",
+            "Run a reducer over all events and get the state it derives. Built in are 'summary' and \
+             'beliefs'; 'list_plugins' names the installed ones, each of which has a tool 'reduce_…' \
+             too. The vault is verified first.",
+            choice.input(
+                json!({"reducer": {"type": "string", "minLength": 1, "maxLength": 200, "default": "summary"}}),
+                &[],
+            ),
+            reduced(),
+            reads(),
+        )
+    }
+
+    fn needs(&self) -> Needs {
+        Needs {
+            plugins: true,
+            stages: 2,
+            ..Needs::default()
+        }
+    }
+
+    fn waits(&self, call: &Call) -> bool {
+        let catalog = &call.installed.catalog;
+        let given = args::text(&call.arguments, "reducer");
+        given.is_some_and(|name| catalog.reducer(name).is_some())
+    }
+
+    fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
+        let name = args::text(&call.arguments, "reducer").unwrap_or("summary");
+        reduce(call, name, job)
+    }
+}
+
+/// The schema of a reducer's result.
+pub(super) fn reduced() -> Value {
+    json!({
+        "type": "object",
+        "required": ["vault", "reducer", "by", "event_count", "result"],
+        "properties": {
+            "vault": {"type": "string"},
+            "reducer": {"type": "string"},
+            "by": {"type": "string", "description": "The plugin's package and version, or 'built-in'."},
+            "event_count": {"type": "integer", "description": "How many events it was derived from."},
+            "result": {"description": "What the reducer returned."}
+        }
+    })
+}
+
+/// `reduce_vault` and the tools of installed reducers.
+pub(super) fn reduce(call: &Call, name: &str, job: &JobHandle) -> Result<Answer, Refusal> {
+    let handle = call.vault()?;
+    let renderer = &*call.server.renderer;
+    job.stage("verifying");
+    let vault = handle.open(renderer, job)?;
+    let log = handle.verified(&vault, renderer)?;
+    job.check_cancelled()?;
+    job.stage("reducing");
+    let (result, by) = match call.installed.catalog.resolve_reducer(name) {
+        Some(Provider::Plugin(info)) => {
+            let result = in_host(call, &handle, &vault, &log, &info.name, job)?;
+            (result, info.origin.to_string())
+        }
+        Some(Provider::BuiltIn(reducer)) => (
+            built_in(&handle, call, &log, reducer, job)?,
+            "built-in".to_owned(),
+        ),
+        None => return Err(call.no_plugin("reducer", name)),
+    };
+    let result = String::from_utf8(result).map_err(|_| {
+        Refusal::new(
+            "The result is not UTF-8.",
+            "Report it to the plugin's author.",
+        )
+    })?;
+    let events = log.lines().count();
+    Ok(Answer::new()
+        .with("vault", handle.name.as_str())
+        .with("reducer", name)
+        .with("by", &by)
+        .with("event_count", &events)
+        .with_json("result", &result))
+}
+
+/// Runs an installed reducer in a host of its own, which can read this log and nothing else.
+fn in_host(
+    call: &Call,
+    handle: &VaultHandle,
+    vault: &Vault,
+    log: &SourceLog,
+    name: &PluginName,
+    job: &JobHandle,
+) -> Result<Vec<u8>, Refusal> {
+    let server = &call.server;
+    let refused = |error| Refusal(server.renderer.render(ErrorContext::Host(error)));
+    let file = vault
+        .open_log(log)
+        .map_err(|error| handle.refusal(&*server.renderer, error))?;
+    let purpose = Purpose::Reduce {
+        log: file,
+        len: log.len(),
+    };
+    let skipped = &call.installed.skipped;
+    let (plugins, protect) = (&server.config.plugins, server.protected());
+    let mut host = warm_host::start(plugins, purpose, protect, skipped, &*server.renderer)?;
+    job.tie(host.kill_handle());
+    warm_host::load(&mut host, &*server.renderer)?;
+    let result = host.reduce(name).map_err(refused)?;
+    host.finish().map_err(refused)?;
+    Ok(result)
+}
+
+fn built_in(
+    handle: &VaultHandle,
+    call: &Call,
+    log: &SourceLog,
+    reducer: Reducer,
+    job: &JobHandle,
+) -> Result<Vec<u8>, Refusal> {
+    let watch = |done, total| job.report_progress(done, total);
+    let failed = |error| handle.refusal(&*call.server.renderer, error);
+    match reducer {
+        Reducer::Beliefs => Ok(log.beliefs_watched(&watch).map_err(failed)?.to_json()),
+        Reducer::Summary => {
+            let summary = log.summary_watched(&watch).map_err(failed)?;
+            let refused =
+                |error| Refusal(call.server.renderer.render(ErrorContext::Canonical(error)));
+            canonical::jcs_of(&summary).map_err(refused)
+        }
+    }
+}

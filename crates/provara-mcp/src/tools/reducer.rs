@@ -1,0 +1,55 @@
+//! The tool of one installed reducer.
+
+use provara_plugins::catalog::{PluginInfo, PluginKind};
+use rmcp::model::Tool as Described;
+use serde_json::json;
+
+use super::describe::{Choice, described, reads};
+use super::reduce_vault::{reduce, reduced};
+use super::{Call, Needs, Tool};
+use crate::answer::Answer;
+use crate::job::JobHandle;
+use crate::refusal::Refusal;
+
+/// Runs one installed reducer.
+pub(super) struct ReducerTool {
+    pub(super) name: String,
+    pub(super) info: PluginInfo,
+}
+
+impl Tool for ReducerTool {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn plugin(&self) -> Option<(PluginKind, &str)> {
+        Some((PluginKind::Reducer, self.info.name.as_str()))
+    }
+
+    fn describe(&self, choice: &Choice<'_>) -> Described {
+        let name = &self.info.name;
+        let text = format!(
+            "Run the reducer {name} of the plugin {} over all events of a vault and get the state \
+             that it derives. It sees the events and nothing else. The vault is verified first.",
+            self.info.origin
+        );
+        let input = choice.input(json!({}), &[]);
+        let title = format!("Reduce with {name}");
+        described(&self.name, &title, &text, input, reduced(), reads())
+    }
+
+    fn needs(&self) -> Needs {
+        Needs {
+            stages: 2,
+            ..Needs::default()
+        }
+    }
+
+    fn waits(&self, _: &Call) -> bool {
+        true
+    }
+
+    fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
+        reduce(call, self.info.name.as_str(), job)
+    }
+}

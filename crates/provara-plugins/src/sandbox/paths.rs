@@ -1,0 +1,402 @@
+//! What a plugin process may reach in the file system.
+//!
+//! The kernel's rules are hierarchies of what is allowed; there is no "except". So a place that
+//! must stay closed and lies beneath one that is open (a vault in the source tree of an editable
+//! install, a keyfile in a directory on `PYTHONPATH`, the keyfile in a vault that an export reads)
+//! is left out by opening everything around it, child by child, and letting the directories on the
+//! way be listed only. Symbolic links are not followed on the way.
+//!
+//! A directory that the user chose (an entry of `PYTHONPATH`, the source tree of an editable install)
+//! may hold vaults and keyfiles that nobody named. It is searched for them each time. The libraries of
+//! the system and of the interpreter are not: that would take longer than starting Python.
+
+mod closed;
+mod grants;
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::secrets::keyfiles;
+use super::{Limits, Rules};
+use crate::environment::Environment;
+use crate::interpreter::Interpreter;
+use crate::purpose::Purpose;
+use crate::raw::Raw;
+use crate::site;
+use crate::text::inline;
+use closed::Closed;
+use grants::{Grants, Tree};
+
+/// Places of the system that hold libraries and public data, and no user's files. Some are here
+/// because a library reads them if `stat` says that they exist, and does not expect a refusal.
+const SYSTEM: [&str; 26] = [
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/lib32",
+    "/usr/share",
+    "/usr/local/lib",
+    "/usr/local/lib64",
+    "/usr/local/share",
+    "/lib",
+    "/lib64",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/etc/os-release",
+    "/etc/fonts",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/openssl.cnf",
+    "/etc/crypto-policies",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/sys/kernel/ngroups_max",
+    "/proc/sys/vm/overcommit_memory",
+    "/sys/devices/system/cpu",
+    "/sys/fs/cgroup/cpu.max",
+    "/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
+    "/sys/fs/cgroup/cpu/cpu.cfs_period_us",
+];
+
+/// Package stores, opened where the interpreter lives in one: all of it is public there.
+const STORES: [&str; 3] = ["/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew"];
+
+/// What looking up names and checking certificates needs, for an export with network access. Not
+/// `/etc/ssl` as a whole: a server's private keys lie there.
+const NETWORK: [&str; 13] = [
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/resolv.conf",
+    "/etc/nsswitch.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/ssl/certs",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/certs",
+    "/etc/pki/ca-trust",
+    "/etc/ca-certificates",
+];
+
+/// Directories below an interpreter's prefix that belong to Python.
+const OF_PREFIX: [&str; 5] = ["lib", "lib64", "pyvenv.cfg", "ssl", "share/zoneinfo"];
+
+/// The largest file that a plugin may write into its state directory, in bytes.
+const MAX_STATE_FILE: u64 = 64 << 20;
+
+/// The largest file that an export may write, in bytes.
+const MAX_EXPORT_FILE: u64 = 16 << 30;
+
+/// The most entries that are searched for secrets, or opened one by one around closed places.
+const MAX_ENTRIES: usize = 50_000;
+
+/// How much of the state directory is read to see whether a key lies in it, in bytes.
+const MAX_STATE_READ: u64 = 64 << 20;
+
+/// Why no sandbox can keep a secret out of reach.
+#[derive(Debug, thiserror::Error)]
+pub enum PathsError {
+    /// A keyfile has several names; one of them may lie where plugins read.
+    #[error("the keyfile '{}' has {links} names (hard links), and another one might be readable", .path.display())]
+    LinkedKeyfile {
+        /// The keyfile.
+        path: PathBuf,
+        /// Its number of names.
+        links: u64,
+    },
+    /// Around a closed place there is too much to open one by one.
+    #[error("'{}' lies beneath '{}', which has too many entries to leave it out", .closed.display(), .open.display())]
+    TooMany {
+        /// The place that must stay closed.
+        closed: PathBuf,
+        /// The directory that should be open.
+        open: PathBuf,
+    },
+    /// A directory of the user's has too many entries to look for secrets in it.
+    #[error("'{}' has more than {MAX_ENTRIES} entries, too many to make sure that no key lies among them", .0.display())]
+    Unsearchable(PathBuf),
+    /// A directory could not be read.
+    #[error("'{}' could not be examined: {source}", .path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+/// Why plugins get no state directory: what they may write must not hold, nor lie in, what they may not
+/// read. A plugin can write what looks like a keyfile, so this is no reason to run none.
+///
+/// The texts are safe for a terminal.
+#[derive(Debug, thiserror::Error)]
+pub enum Withheld {
+    /// A vault or a keyfile lies in it, or what may be one.
+    #[error(
+        "plugins have no state directory in this run, because '{}' lies in it and is a vault or a \
+         keyfile, or looks like one. Move it away if it is yours; remove it if a plugin left it",
+        shown(.0)
+    )]
+    Holds(PathBuf),
+    /// It lies in a vault.
+    #[error(
+        "plugins have no state directory in this run, because '{}' lies in the vault '{}'. \
+         Set XDG_STATE_HOME to another directory",
+        shown(.state), shown(.vault)
+    )]
+    Within {
+        /// The state directory.
+        state: PathBuf,
+        /// The vault.
+        vault: PathBuf,
+    },
+    /// There is too much in it to make sure.
+    #[error(
+        "plugins have no state directory in this run, because they left too much in '{}' to make \
+         sure that no key lies among it. It may be emptied",
+        shown(.0)
+    )]
+    TooMuch(PathBuf),
+    /// It could not be searched.
+    #[error("plugins have no state directory in this run: '{}' could not be searched ({source})", shown(.state))]
+    Unreadable {
+        /// The state directory.
+        state: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+}
+
+fn shown(path: &Path) -> String {
+    inline(&path.to_string_lossy()).into_owned()
+}
+
+impl Withheld {
+    /// The reason to withhold a state directory, if there is one.
+    fn reason(state: &Path, closed: &Closed) -> Option<Withheld> {
+        if let Some(secret) = closed.beneath(state) {
+            return Some(Withheld::Holds(secret.clone()));
+        }
+        if let Some(vault) = closed.around(state) {
+            return Some(Withheld::Within {
+                state: state.to_path_buf(),
+                vault: vault.clone(),
+            });
+        }
+        match Grants::find_secret(state, MAX_STATE_READ) {
+            Ok(secret) => secret.map(Withheld::Holds),
+            Err(PathsError::Io { source, .. }) => Some(Withheld::Unreadable {
+                state: state.to_path_buf(),
+                source,
+            }),
+            Err(PathsError::LinkedKeyfile { path, .. }) => Some(Withheld::Holds(path)),
+            Err(_) => Some(Withheld::TooMuch(state.to_path_buf())),
+        }
+    }
+}
+
+/// What the rules depend on.
+pub(crate) struct Subject<'a> {
+    pub(crate) interpreter: &'a Interpreter,
+    pub(crate) environment: &'a Environment,
+    pub(crate) purpose: &'a Purpose,
+    /// The state directory, if this host has one.
+    pub(crate) state: Option<&'a Path>,
+    /// Vaults and keyfiles that must stay closed, wherever they lie.
+    pub(crate) protect: &'a [PathBuf],
+    pub(crate) network: bool,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What a host may reach, and what it goes without.
+pub(crate) struct HostRules {
+    pub(crate) rules: Rules,
+    /// Why it has no state directory, if it was to have one.
+    pub(crate) withheld: Option<Withheld>,
+}
+
+/// Works out what a host may reach.
+pub(crate) fn rules_for(subject: &Subject<'_>) -> Result<HostRules, PathsError> {
+    let mut closed = Closed::new();
+    for path in subject.protect {
+        closed.add(path)?;
+    }
+    let mut grants = grant(subject, closed)?;
+    while grants.leaks() {
+        // A search found what another mount shows in a place that is not searched.
+        grants = grant(subject, grants.closed)?;
+    }
+    let mut write = Vec::new();
+    if let Purpose::Export { vault, staging } = subject.purpose {
+        grants.closed.put(real(vault));
+        write.push(real(staging).into());
+    }
+    let state = match subject.purpose {
+        Purpose::Reduce { .. } => None,
+        _ => subject.state.map(real),
+    };
+    let withheld = state
+        .as_ref()
+        .and_then(|state| Withheld::reason(state, &grants.closed));
+    write.extend(state.filter(|_| withheld.is_none()).map(Raw::from));
+    let file_size = match subject.purpose {
+        Purpose::Export { .. } => MAX_EXPORT_FILE,
+        Purpose::Reduce { .. } => 0,
+        Purpose::Discover | Purpose::Validate => MAX_STATE_FILE,
+    };
+    let raw = |paths: BTreeSet<PathBuf>| paths.into_iter().map(Raw::from).collect();
+    let rules = Rules {
+        read: raw(grants.read),
+        list: raw(grants.list),
+        write,
+        execute: executables(&subject.interpreter.binary),
+        network: subject.network,
+        limits: Limits::new(file_size, subject.timeout),
+    };
+    Ok(HostRules { rules, withheld })
+}
+
+/// Opens what a host may read, around what is closed. For an export, its vault is not among the closed
+/// places afterwards.
+fn grant(subject: &Subject<'_>, closed: Closed) -> Result<Grants, PathsError> {
+    let mut grants = Grants::around(closed);
+    let vault = match subject.purpose {
+        Purpose::Export { vault, .. } => Some(open_vault(&mut grants, vault)?),
+        _ => None,
+    };
+    let python = subject.interpreter;
+    for path in SYSTEM {
+        grants.open(Path::new(path))?;
+    }
+    // Debian's interpreters begin with a `sitecustomize` that lies there.
+    for entry in fs::read_dir("/etc").into_iter().flatten().flatten() {
+        if entry.file_name().as_bytes().starts_with(b"python3") {
+            grants.open(&entry.path())?;
+        }
+    }
+    for store in STORES
+        .iter()
+        .filter(|store| python.binary.starts_with(store))
+    {
+        grants.open(Path::new(store))?;
+    }
+    if subject.network {
+        for path in NETWORK {
+            grants.open(Path::new(path))?;
+        }
+    }
+    let home = subject.environment.home.as_deref();
+    for prefix in BTreeSet::from([&python.prefix, &python.base_prefix]) {
+        // An interpreter in `~/bin` has the home for its prefix, where `lib` is anybody's.
+        let is_home = home.is_some_and(|home| home.starts_with(prefix));
+        for part in OF_PREFIX.map(|part| prefix.join(part)) {
+            if is_home {
+                grants.open_searched(&part, Tree::Path)?;
+            } else {
+                grants.open(&part)?;
+            }
+        }
+    }
+    for path in &subject.environment.python_path {
+        grants.open_searched(path, Tree::Path)?;
+    }
+    let mut sites = site::site_directories(&python.prefix);
+    if let Some(home) = home {
+        let user = site::site_directories(&home.join(".local"));
+        for path in &user {
+            grants.open(path)?;
+        }
+        sites.extend(user);
+    }
+    let home = home.map(real);
+    for site in sites {
+        for project in site::linked_projects(&site, home.as_deref()) {
+            grants.open_searched(&project, Tree::Project)?;
+        }
+    }
+    if let Some(vault) = vault {
+        grants.closed.take(&vault);
+    }
+    Ok(grants)
+}
+
+/// Opens a vault but for its keyfiles, and closes it to all that is opened after that.
+fn open_vault(grants: &mut Grants, vault: &Path) -> Result<PathBuf, PathsError> {
+    let vault = fs::canonicalize(vault).map_err(|source| PathsError::Io {
+        path: vault.to_path_buf(),
+        source,
+    })?;
+    for keyfile in keyfiles(&vault)? {
+        grants.closed.add(&keyfile)?;
+    }
+    // It may be among what was to stay closed for everything else.
+    grants.closed.take(&vault);
+    grants.open(&vault)?;
+    grants.closed.put(vault.clone());
+    Ok(vault)
+}
+
+/// The interpreter, and the dynamic loader that the kernel executes with it.
+fn executables(binary: &Path) -> Vec<Raw> {
+    let loader = dynamic_loader(binary).and_then(|path| fs::canonicalize(path).ok());
+    [Some(binary.to_path_buf()), loader]
+        .into_iter()
+        .flatten()
+        .map(Raw::from)
+        .collect()
+}
+
+/// The program header of type `PT_INTERP` of a 64-bit little-endian ELF file: a path.
+fn dynamic_loader(binary: &Path) -> Option<PathBuf> {
+    const PT_INTERP: u32 = 3;
+    let file = fs::File::open(binary).ok()?;
+    let read = |offset: u64, length: usize| {
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, offset).ok().map(|()| bytes)
+    };
+    let header = read(0, 64)?;
+    // Class 2 is 64 bits, data 1 is little-endian.
+    if header[..6] != *b"\x7fELF\x02\x01" {
+        return None;
+    }
+    let word = |bytes: &[u8], at: usize| {
+        bytes
+            .get(at..)?
+            .first_chunk()
+            .map(|b| u64::from_le_bytes(*b))
+    };
+    let half = |at: usize| {
+        header
+            .get(at..)?
+            .first_chunk()
+            .map(|b| u16::from_le_bytes(*b))
+    };
+    let (table, size, count) = (word(&header, 32)?, half(54)?, half(56)?);
+    for index in 0..u64::from(count) {
+        let entry = read(table.checked_add(index * u64::from(size))?, 56)?;
+        if entry.first_chunk().map(|b| u32::from_le_bytes(*b)) != Some(PT_INTERP) {
+            continue;
+        }
+        let length = usize::try_from(word(&entry, 32)?)
+            .ok()
+            .filter(|length| *length <= 4096)?;
+        let path = read(word(&entry, 8)?, length)?;
+        let path = path.strip_suffix(b"\0")?;
+        return Some(PathBuf::from(OsStr::from_bytes(path)));
+    }
+    None
+}
+
+fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+#[cfg(test)]
+pub(super) mod tests;

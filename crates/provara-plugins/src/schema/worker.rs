@@ -1,0 +1,116 @@
+//! The process that applies schemas: what it is asked, and how it answers.
+//!
+//! A question is a header of one line of JSON, a line feed and a body: the schema for `compile`, the
+//! data as lines of JSON for `check`. Frames and replies are those of [`crate::protocol`].
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+
+use provara_core::json;
+use serde::{Deserialize, Serialize};
+
+use super::{CompiledSchema, SchemaViolation};
+use crate::protocol::{self, FrameReader};
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Header<'a> {
+    pub(crate) id: u64,
+    #[serde(borrow)]
+    pub(crate) op: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) event_type: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) version: Cow<'a, str>,
+}
+
+/// The result of `compile`.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Compiled {
+    /// Why the schema cannot be used, safe for a terminal.
+    pub(crate) fault: Option<String>,
+}
+
+/// The result of `check`.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Checked {
+    pub(crate) unfit: Option<Unfit>,
+}
+
+/// The first of the data that does not fit.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Unfit {
+    pub(crate) at: usize,
+    pub(crate) violations: Vec<SchemaViolation>,
+    pub(crate) more: usize,
+}
+
+/// The process's end: answers until the core closes the socket.
+pub(crate) fn serve(socket: &mut UnixStream) -> ! {
+    let mut frames = FrameReader::default();
+    let mut schemas = HashMap::new();
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(question) = frames.next_frame() {
+        let done = match question {
+            Some(question) => {
+                answer(&question, &mut schemas).and_then(|reply| socket.write_all(&reply))
+            }
+            None => socket.read(&mut buffer).and_then(|count| {
+                frames.push(&buffer[..count]);
+                (count > 0)
+                    .then_some(())
+                    .ok_or(io::ErrorKind::UnexpectedEof.into())
+            }),
+        };
+        if done.is_err() {
+            break;
+        }
+    }
+    std::process::exit(0)
+}
+
+fn answer(question: &[u8], schemas: &mut HashMap<String, CompiledSchema>) -> io::Result<Vec<u8>> {
+    let end = question.iter().position(|byte| *byte == b'\n');
+    let end = end.ok_or(io::ErrorKind::InvalidData)?;
+    let (header, body) = (&question[..end], &question[end + 1..]);
+    let header: Header<'_> = serde_json::from_slice(header)?;
+    let result = match &*header.op {
+        "compile" => {
+            let text = std::str::from_utf8(body).map_err(io::Error::other)?;
+            let fault = match CompiledSchema::new(&header.event_type, &header.version, text) {
+                Ok(schema) => {
+                    schemas.insert(header.event_type.into_owned(), schema);
+                    None
+                }
+                Err(error) => Some(error.to_string()),
+            };
+            serde_json::to_value(Compiled { fault })?
+        }
+        _ => {
+            let schema = schemas
+                .get(&*header.event_type)
+                .ok_or(io::ErrorKind::InvalidData)?;
+            let mut unfit = None;
+            for (at, line) in body.split(|byte| *byte == b'\n').enumerate() {
+                if line.is_empty() {
+                    break;
+                }
+                let data = json::parse(line).map_err(io::Error::other)?;
+                if let Err(found) = schema.validate(&data) {
+                    let (violations, more) = (found.violations, found.more);
+                    unfit = Some(Unfit {
+                        at,
+                        violations,
+                        more,
+                    });
+                    break;
+                }
+            }
+            serde_json::to_value(Checked { unfit })?
+        }
+    };
+    let reply = serde_json::json!({ "id": header.id, "ok": true, "result": result });
+    let reply = serde_json::to_vec(&reply)?;
+    protocol::frame(&reply).map_err(|_| io::ErrorKind::InvalidData.into())
+}
