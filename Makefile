@@ -157,6 +157,10 @@ mypy: $(VENV)/.mcp ## Check the types of everything in Python, strictly
 		$(VENV)/bin/python -m mypy --strict --exclude node_modules "$$directory"; \
 	done
 
+.PHONY: circles
+circles: ## Print the circles among the files inside each crate; fail on one that is not listed
+	@$(PYTHON) scripts/module_circles.py
+
 .PHONY: deny
 deny: ## Check licences, bans and sources (where cargo-deny is installed)
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
