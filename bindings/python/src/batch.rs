@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use provara_core::event::Namespace;
 use provara_core::event_type::EventType;
 use provara_core::id::KeyId;
+use provara_core::namespace::Namespace;
 use provara_vault::{
     AppendReceipt, AppendRequest, BatchOptions, ErrorClass, LogWriter, VaultError,
 };

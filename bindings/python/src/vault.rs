@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use provara_core::event::Namespace;
 use provara_core::event_type::EventType;
 use provara_core::id::KeyId;
 use provara_core::keys::Keyfile;
+use provara_core::namespace::Namespace;
 use provara_vault::{AppendRequest, InitOptions, Vault, VaultError, read_keyfile};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;

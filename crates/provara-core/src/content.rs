@@ -9,12 +9,12 @@ use std::ops::Range;
 use sha2::{Digest as _, Sha256};
 
 use crate::canonical::{CanonicalError, MAX_SAFE_INTEGER, write_jcs_member, write_string};
-use crate::event::{Namespace, SignedEvent};
 use crate::event_type::EventType;
 use crate::id::{Digest, EventId, KeyId};
 use crate::json::Value;
 use crate::keys::{SIGNATURE_TEXT, SigningKey, write_signature};
 use crate::mark::SealName;
+use crate::namespace::Namespace;
 use crate::scan::{LineError, scan_line};
 use crate::time::Timestamp;
 use crate::tree::leaf_at;
@@ -67,6 +67,15 @@ pub struct UnsignedEvent {
     payload: Range<usize>,
     /// Where `sig` belongs in them, behind the payload.
     sig_at: usize,
+}
+
+/// An event that is ready for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedEvent {
+    /// The id.
+    pub id: EventId,
+    /// The canonical bytes and LF.
+    pub line: Vec<u8>,
 }
 
 /// What stands before the text of a signature, and behind it.

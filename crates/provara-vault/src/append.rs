@@ -1,9 +1,9 @@
 //! What is asked of an append, and what it answers.
 
-use provara_core::event::Namespace;
 use provara_core::event_type::EventType;
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::Value;
+use provara_core::namespace::Namespace;
 use serde::Serialize;
 
 /// An event to be appended. Whether a custom type is known to anybody, and whether its data keeps
@@ -72,7 +72,7 @@ pub struct AppendReceipt {
     pub notes: Vec<String>,
 }
 
-/// What a receipt notes of wrapped data ([`provara_core::event::is_wrapped`]).
+/// What a receipt notes of wrapped data ([`provara_core::payload::is_wrapped`]).
 pub(crate) const WRAPPED: &str = "the data does not have both 'subject' and 'predicate', so it became \
     the 'value' of the payload, and what is absent was filled in";
 

@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use provara_core::canonical::CanonicalError;
-use provara_core::event::PayloadError;
 use provara_core::finding::Finding;
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::KeyfileError;
+use provara_core::payload::PayloadError;
 
 pub use adoption::AdoptRefusal;
 pub use archive::ArchiveError;

@@ -6,7 +6,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use provara_core::event::Draft;
-use provara_core::event::Namespace;
 use provara_core::event_type::{CoreType, EventType};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::{Value, object};
@@ -15,6 +14,7 @@ use provara_core::layout;
 use provara_core::layout::{ONTOLOGY, RETENTION_POLICY, SAFETY_POLICY, SYNC_CONTRACT};
 use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
 use provara_core::mark::{PolicyKey, SEAL_POLICY, SealPolicy};
+use provara_core::namespace::Namespace;
 use provara_core::time::Timestamp;
 use serde::Serialize;
 use zeroize::Zeroizing;

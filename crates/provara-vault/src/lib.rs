@@ -121,12 +121,12 @@ pub use writer::{BatchOptions, BatchReceipt, BatchWriter, LogWriter, Rejected};
 
 pub use provara_core;
 pub use provara_core::beliefs::BeliefState;
-pub use provara_core::event::Namespace;
 pub use provara_core::event_type::{CoreType, CustomType, EventType};
 pub use provara_core::finding::{Code, Finding, Report, Severity};
 pub use provara_core::id::{Digest, EventId, KeyId};
 pub use provara_core::json::Value;
 pub use provara_core::keys::{KeyStatus, Keyfile};
+pub use provara_core::namespace::Namespace;
 pub use provara_core::query::Query;
 pub use provara_core::summary::Summary;
 pub use provara_core::time::Timestamp;

@@ -1,7 +1,8 @@
 //! Events that a command writes by itself, each in the chain of its actor.
 
 use provara_core::canonical::{MAX_SAFE_INTEGER, write_string};
-use provara_core::event::{Draft, SignedEvent};
+use provara_core::content::SignedEvent;
+use provara_core::event::Draft;
 use provara_core::json::{Value, object};
 use provara_core::keys::SigningKey;
 use provara_core::manifest::FileEntry;

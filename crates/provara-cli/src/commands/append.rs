@@ -6,9 +6,9 @@ use std::iter;
 
 use clap::{ArgGroup, Args};
 use provara_core::canonical;
-use provara_core::event::Namespace;
 use provara_core::event_type::{CoreType, CustomType, EventType};
 use provara_core::json::Value;
+use provara_core::namespace::Namespace;
 use provara_plugins::catalog::{EventTypeInfo, PluginName};
 use provara_plugins::host::Verdict;
 use provara_plugins::resolve::Resolution;

@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::event::{TIMESTAMP, required_fields};
 use crate::event_type::CoreType;
 use crate::finding::Code;
 use crate::id::{EventId, KeyId};
 use crate::json::Value;
 use crate::keys::{ALGORITHM, KeyEntry, KeyRegistry, KeyStatus, PublicKey};
+use crate::payload::{TIMESTAMP, required_fields};
 use crate::time::Timestamp;
 use crate::verify::line::Problem;
 

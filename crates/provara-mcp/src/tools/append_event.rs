@@ -1,9 +1,9 @@
 //! A signed event, of a core type or of one that a plugin defines.
 
 use provara_core::canonical;
-use provara_core::event::Namespace;
 use provara_core::event_type::{CoreType, EventType};
 use provara_core::json::Value as Json;
+use provara_core::namespace::Namespace;
 use provara_plugins::catalog::{EventTypeInfo, ProblemKind};
 use provara_plugins::resolve::Resolution;
 use provara_vault::AppendRequest;

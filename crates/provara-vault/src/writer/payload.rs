@@ -1,10 +1,10 @@
 //! What an append puts into an event: the payload that a reader, and an older tool, will take.
 
-use provara_core::event::{is_wrapped, payload_for};
 use provara_core::event_type::{CoreType, EventType};
 use provara_core::id::{Digest, EventId};
 use provara_core::json::Value;
 use provara_core::mark::{ADOPTION_TYPE, FILES_TYPE, KEY_ADDED_TYPE};
+use provara_core::payload::{is_wrapped, payload_for};
 use provara_core::scan::{Field, scan_line};
 use provara_core::tree::{leaf, tombstone_in};
 use provara_core::verify::REDACTION_TYPE;

@@ -7,9 +7,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::common::{Fixture, codes, note, picture, request, verifies};
-use provara_core::event::{Namespace, PayloadError};
 use provara_core::finding::Code;
 use provara_core::keys::{Keyfile, SigningKey};
+use provara_core::namespace::Namespace;
+use provara_core::payload::PayloadError;
 use provara_vault::{AppendRequest, ErrorClass, VaultError, VerifyOptions};
 
 /// The append is refused, and not a byte of the vault is another.

@@ -14,9 +14,9 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use provara_core::canonical;
-use provara_core::event::Namespace;
 use provara_core::event_type::EventType;
 use provara_core::json::{self, Value};
+use provara_core::namespace::Namespace;
 use provara_plugins::catalog::EventTypeInfo;
 use provara_plugins::host::Verdict;
 use provara_plugins::interrupt::Guard;
