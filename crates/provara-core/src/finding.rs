@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal $name:literal,)*) => {
+    ($($(#[$doc:meta])* $variant:ident: $severity:ident = $name:literal,)*) => {
         /// The code of a finding; `E` codes are the format's, `W` codes are this verifier's
         /// warnings.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,7 +19,7 @@ macro_rules! codes {
             /// The printed form, such as `PROVARA_E003`.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
-                match self { $(Code::$variant => concat!("PROVARA_", $text),)* }
+                match self { $(Code::$variant => concat!("PROVARA_", stringify!($variant)),)* }
             }
 
             /// The name, such as `INVALID_SIGNATURE`.
@@ -27,116 +27,122 @@ macro_rules! codes {
             pub const fn name(self) -> &'static str {
                 match self { $(Code::$variant => $name,)* }
             }
+
+            /// How much a finding with this code weighs, unless the verification is strict.
+            #[must_use]
+            pub const fn severity(self) -> Severity {
+                match self { $(Code::$variant => Severity::$severity,)* }
+            }
         }
     };
 }
 
 codes! {
     /// A stored hash is not that of its data.
-    E001 = "E001" "HASH_MISMATCH",
+    E001: Error = "HASH_MISMATCH",
     /// `prev_event_hash` is not the actor's previous event.
-    E002 = "E002" "BROKEN_CAUSAL_CHAIN",
+    E002: Error = "BROKEN_CAUSAL_CHAIN",
     /// Ed25519 says no.
-    E003 = "E003" "INVALID_SIGNATURE",
+    E003: Error = "INVALID_SIGNATURE",
     /// The id is not the content's.
-    E004 = "E004" "EVENT_ID_MISMATCH",
+    E004: Error = "EVENT_ID_MISMATCH",
     /// `prev_event_hash` is another actor's event.
-    E005 = "E005" "CROSS_ACTOR_CHAIN_REFERENCE",
+    E005: Error = "CROSS_ACTOR_CHAIN_REFERENCE",
     /// A reference names no event of the log.
-    E006 = "E006" "ORPHAN_CHAIN_REFERENCE",
+    E006: Error = "ORPHAN_CHAIN_REFERENCE",
     /// An id twice.
-    E007 = "E007" "DUPLICATE_EVENT_ID",
+    E007: Error = "DUPLICATE_EVENT_ID",
     /// The computed root is not `merkle_root.txt`.
-    E008 = "E008" "MERKLE_ROOT_MISMATCH",
+    E008: Error = "MERKLE_ROOT_MISMATCH",
     /// A stored state hash is not the recomputed one.
-    E009 = "E009" "STATE_HASH_DIVERGENCE",
+    E009: Error = "STATE_HASH_DIVERGENCE",
     /// A listed file is not there.
-    E010 = "E010" "MANIFEST_FILE_MISSING",
+    E010: Error = "MANIFEST_FILE_MISSING",
     /// A listed file has another size.
-    E011 = "E011" "MANIFEST_SIZE_MISMATCH",
+    E011: Error = "MANIFEST_SIZE_MISMATCH",
     /// A listed file has another hash.
-    E012 = "E012" "MANIFEST_HASH_MISMATCH",
+    E012: Error = "MANIFEST_HASH_MISMATCH",
     /// An actor's first event follows an event that is not in the log.
-    E013 = "E013" "FIRST_EVENT_PREV_NOT_NULL",
+    E013: Error = "FIRST_EVENT_PREV_NOT_NULL",
     /// A marked vault has no `manifest.sig`.
-    E014 = "E014" "SEAL_ABSENT",
+    E014: Error = "SEAL_ABSENT",
     /// `manifest.sig` vouches for other content than that of the vault.
-    E015 = "E015" "SEAL_OF_OTHER_CONTENT",
+    E015: Error = "SEAL_OF_OTHER_CONTENT",
     /// A redacted event is not the one that the redaction named.
-    E016 = "E016" "TOMBSTONE_MISMATCH",
+    E016: Error = "TOMBSTONE_MISMATCH",
     /// Not 64 lower-case hex digits.
-    E100 = "E100" "HASH_FORMAT",
+    E100: Error = "HASH_FORMAT",
     /// A malformed event id.
-    E101 = "E101" "EVENT_ID_FORMAT",
+    E101: Error = "EVENT_ID_FORMAT",
     /// A malformed key id, or one that is not its key's.
-    E102 = "E102" "KEY_ID_FORMAT",
+    E102: Error = "KEY_ID_FORMAT",
     /// A signature that is not the Base64 of 64 bytes.
-    E103 = "E103" "SIGNATURE_FORMAT",
+    E103: Error = "SIGNATURE_FORMAT",
     /// Not canonical JSON.
-    E104 = "E104" "CANONICAL_FORMAT",
+    E104: Error = "CANONICAL_FORMAT",
     /// Not UTC RFC 3339.
-    E105 = "E105" "TIMESTAMP_FORMAT",
+    E105: Error = "TIMESTAMP_FORMAT",
     /// A key that signs its own revocation or promotion.
-    E200 = "E200" "KEY_ROTATION_SELF_SIGN",
+    E200: Error = "KEY_ROTATION_SELF_SIGN",
     /// A promotion without a revocation before it.
-    E201 = "E201" "KEY_ROTATION_WRONG_SEQUENCE",
+    E201: Error = "KEY_ROTATION_WRONG_SEQUENCE",
     /// A signer that is not trusted at this position.
-    E202 = "E202" "KEY_ROTATION_INVALID_SIGNER",
+    E202: Error = "KEY_ROTATION_INVALID_SIGNER",
     /// A revocation without its trust boundary.
-    E203 = "E203" "KEY_ROTATION_BOUNDARY_MISSING",
+    E203: Error = "KEY_ROTATION_BOUNDARY_MISSING",
     /// The signer's key is not known.
-    E204 = "E204" "KEY_NOT_FOUND",
+    E204: Error = "KEY_NOT_FOUND",
     /// A key to which no signed event of a marked vault leads.
-    E205 = "E205" "KEY_NOT_INTRODUCED",
+    E205: Error = "KEY_NOT_INTRODUCED",
     /// An event names a seal in a vault that has no mark.
-    E206 = "E206" "MARK_MISSING",
+    E206: Error = "MARK_MISSING",
     /// A field that must be there is not, or is of the wrong kind.
-    E300 = "E300" "REQUIRED_FIELD_MISSING",
+    E300: Error = "REQUIRED_FIELD_MISSING",
     /// Neither a core type nor reverse-domain.
-    E301 = "E301" "INVALID_CUSTOM_EVENT_TYPE",
+    E301: Error = "INVALID_CUSTOM_EVENT_TYPE",
     /// The files of the vault do not stand as they must.
-    E302 = "E302" "VAULT_STRUCTURE_INVALID",
+    E302: Error = "VAULT_STRUCTURE_INVALID",
     /// A version that this verifier does not know.
-    E303 = "E303" "SPEC_VERSION_MISMATCH",
+    E303: Error = "SPEC_VERSION_MISMATCH",
     /// A merge would loosen a safety tier.
-    E400 = "E400" "SAFETY_TIER_LOOSENING",
+    E400: Error = "SAFETY_TIER_LOOSENING",
     /// The seal, or a file of it, is that of an earlier state.
-    W001 = "W001" "SEAL_LAGS",
+    W001: Warning = "SEAL_LAGS",
     /// There is no `manifest.sig`.
-    W002 = "W002" "MANIFEST_SIGNATURE_ABSENT",
+    W002: Warning = "MANIFEST_SIGNATURE_ABSENT",
     /// An actor signs with a key that never signed for it and that no rotation introduced.
-    W003 = "W003" "ACTOR_KEY_CHANGED",
+    W003: Warning = "ACTOR_KEY_CHANGED",
     /// `ts_logical` goes backwards within an actor.
-    W004 = "W004" "LOGICAL_CLOCK_BACKWARDS",
+    W004: Warning = "LOGICAL_CLOCK_BACKWARDS",
     /// `timestamp_utc` goes backwards within an actor.
-    W005 = "W005" "TIMESTAMP_BACKWARDS",
+    W005: Warning = "TIMESTAMP_BACKWARDS",
     /// The last line has no line end.
-    W006 = "W006" "FINAL_LINE_END_MISSING",
+    W006: Warning = "FINAL_LINE_END_MISSING",
     /// Events in an older form: token-preserving JSON, or ids without `actor_key_id`.
-    W007 = "W007" "LEGACY_FORM",
+    W007: Warning = "LEGACY_FORM",
     /// A predecessor vault is named but was not checked.
-    W008 = "W008" "PREDECESSOR_NOT_CHECKED",
+    W008: Warning = "PREDECESSOR_NOT_CHECKED",
     /// A key that signed and to which no signed event leads, in a vault without a mark.
-    W009 = "W009" "KEY_NOT_INTRODUCED",
+    W009: Warning = "KEY_NOT_INTRODUCED",
     /// The vault does not continue what this machine saw of it.
-    W010 = "W010" "NOT_A_CONTINUATION",
+    W010: Warning = "NOT_A_CONTINUATION",
     /// Another vault stands where this machine saw one.
-    W011 = "W011" "OTHER_VAULT_HERE",
+    W011: Warning = "OTHER_VAULT_HERE",
     /// A redaction that does not bind the event that it redacts.
-    W012 = "W012" "REDACTION_UNBOUND",
+    W012: Warning = "REDACTION_UNBOUND",
     /// A redaction whose target still has its payload.
-    W013 = "W013" "REDACTION_NOT_CARRIED_OUT",
+    W013: Warning = "REDACTION_NOT_CARRIED_OUT",
     /// An event beyond the seal is its actor's first there and names no seal.
-    W014 = "W014" "SURPLUS_NAMES_NO_SEAL",
+    W014: Warning = "SURPLUS_NAMES_NO_SEAL",
     /// The sealed files are not those that the log states.
-    W015 = "W015" "FILES_NOT_STATED",
+    W015: Warning = "FILES_NOT_STATED",
 }
 
 impl Code {
     /// Whether the code is a warning unless the verification is strict.
     #[must_use]
-    pub fn is_warning(self) -> bool {
-        self >= Self::W001
+    pub const fn is_warning(self) -> bool {
+        matches!(self.severity(), Severity::Warning)
     }
 }
 
@@ -196,11 +202,7 @@ impl Finding {
         Self {
             code,
             name: code.name(),
-            severity: if code.is_warning() {
-                Severity::Warning
-            } else {
-                Severity::Error
-            },
+            severity: code.severity(),
             message: message.into(),
             event_id: None,
             actor: None,
@@ -287,5 +289,21 @@ impl Report {
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_letter_of_a_code_is_that_of_its_severity() {
+        for code in Code::ALL {
+            let letter = match code.severity() {
+                Severity::Error => "PROVARA_E",
+                Severity::Warning => "PROVARA_W",
+            };
+            assert!(code.as_str().starts_with(letter), "{code}");
+        }
     }
 }
