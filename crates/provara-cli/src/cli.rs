@@ -7,7 +7,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
-use crate::out::Colour;
+use crate::terminal::Colour;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())

@@ -19,7 +19,7 @@ use provara_plugins::set_option::SetError;
 use provara_vault::{ErrorClass, VaultError, layout};
 
 use crate::failure::{Exit, Failure};
-use crate::out::{quote, shell};
+use crate::terminal::{quote, shell};
 use crate::vault::vault_below;
 
 pub(crate) use host::{

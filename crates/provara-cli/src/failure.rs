@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::out;
+use crate::terminal;
 
 /// Who must act, as an exit code. `0` (done) is not a failure and has no place here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,14 +145,14 @@ impl Failure {
                 details,
                 fix,
             } => {
-                let mut text = format!("ERROR: {}", out::clean(headline));
+                let mut text = format!("ERROR: {}", terminal::clean(headline));
                 for line in details.iter().flat_map(|detail| detail.lines()) {
                     text.push_str("\n  ");
                     text.push_str(line);
                 }
                 if let Some(fix) = fix {
                     text.push_str("\nFix: ");
-                    text.push_str(&out::clean(fix));
+                    text.push_str(&terminal::clean(fix));
                 }
                 text
             }
@@ -162,7 +162,7 @@ impl Failure {
 
     /// Prints the failure to stderr.
     pub(crate) fn print(&self) {
-        out::diagnostic(&self.text());
+        terminal::diagnostic(&self.text());
     }
 
     /// The exit code of the process.

@@ -8,7 +8,7 @@ use provara_vault::{SourceLog, Vault, VerifyOptions};
 use crate::cli::GateArgs;
 use crate::error::vault_failure;
 use crate::failure::{Exit, Failure};
-use crate::{commands, out};
+use crate::{commands, terminal};
 
 /// How many findings a refusal shows before it points to `provara verify`.
 const SHOWN: usize = 5;
@@ -22,14 +22,14 @@ pub(crate) fn verify_first(
 ) -> Result<SourceLog, Failure> {
     let failed = |error| vault_failure(error, path);
     if gate.unverified {
-        out::warn("the vault was not verified (--unverified): the result proves nothing.");
+        terminal::warn("the vault was not verified (--unverified): the result proves nothing.");
         return Ok(vault.snapshot().map_err(failed)?.unverified());
     }
     let examination = vault.examine(&VerifyOptions::default()).map_err(failed)?;
     // What is derived from an earlier state, or from another vault, looks like any other.
     for finding in examination.report().findings() {
         if matches!(finding.code, Code::W010 | Code::W011) {
-            out::warn(&commands::verify::one_line(finding));
+            terminal::warn(&commands::verify::one_line(finding));
         }
     }
     match examination.verified() {
@@ -45,7 +45,7 @@ pub(crate) fn refusal(vault: &Path, report: &Report) -> Failure {
         .iter()
         .filter(|finding| finding.severity == Severity::Error)
         .collect();
-    let path = out::shell(vault);
+    let path = terminal::shell(vault);
     let mut failure = Failure::new(
         Exit::Evidence,
         format!(

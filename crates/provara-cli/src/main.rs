@@ -15,10 +15,10 @@ mod determinism;
 mod error;
 mod failure;
 mod gate;
-mod out;
-mod output;
+mod output_file;
 mod plugins;
 mod stdio;
+mod terminal;
 mod usage;
 mod vault;
 
@@ -34,12 +34,12 @@ fn main() -> ExitCode {
     let _ = provara_plugins::interrupt::outlive_file_limits();
 
     let typed: Vec<OsString> = std::env::args_os().collect();
-    out::choose_colour_before_parsing(&typed);
+    terminal::choose_colour_before_parsing(&typed);
     let cli = match cli::Cli::of(&typed) {
         Ok(cli) => cli,
         Err(error) => return usage::report(&error),
     };
-    out::choose_colour(cli.common.color);
+    terminal::choose_colour(cli.common.color);
     match commands::run(&cli.command) {
         Ok(code) => code,
         Err(failure) => {

@@ -18,7 +18,7 @@ use provara_plugins::interrupt::Guard;
 use provara_plugins::sandbox::{Level, SandboxMode};
 
 use crate::failure::{Exit, Failure};
-use crate::{error, out, vault};
+use crate::{error, terminal, vault};
 
 /// The reducers that need no plugin.
 pub(crate) const REDUCERS: &[&str] = &Reducer::NAMES;
@@ -165,7 +165,7 @@ impl Session {
         if sandbox == SandboxMode::Auto && host.confinement().level < Level::Full {
             static TOLD: Once = Once::new();
             TOLD.call_once(|| {
-                out::note(&format!(
+                terminal::note(&format!(
                     "plugins are not fully confined here ({}).",
                     host.confinement()
                 ));
@@ -173,7 +173,7 @@ impl Session {
         }
         if let Some(withheld) = host.withheld() {
             static TOLD: Once = Once::new();
-            TOLD.call_once(|| out::warn(&format!("{withheld}.")));
+            TOLD.call_once(|| terminal::warn(&format!("{withheld}.")));
         }
         let catalog = host
             .discover()
@@ -195,7 +195,7 @@ impl Session {
     pub(crate) fn warn_of_problems(&self) {
         let skipped = self.host.skipped();
         for plugin in skipped.iter().map(SkippedPlugin::plugin) {
-            out::warn(&format!(
+            terminal::warn(&format!(
                 "the plugin '{plugin}' was left out; 'provara plugins list' shows why."
             ));
         }
@@ -206,7 +206,7 @@ impl Session {
             } else {
                 ("problems", "them")
             };
-            out::warn(&format!(
+            terminal::warn(&format!(
                 "{count} {plugins} with installed plugins; 'provara plugins list' shows {pronoun}."
             ));
         }
@@ -217,7 +217,7 @@ impl Session {
     pub(crate) fn not_found(&self, wanted: &str, headline: impl Into<String>) -> Failure {
         let problems = &self.catalog.problems;
         for problem in problems {
-            out::diagnostic(&problem.text);
+            terminal::diagnostic(&problem.text);
         }
         // Of two plugins with one name the first is there.
         let broken = problems

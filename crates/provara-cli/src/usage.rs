@@ -9,7 +9,7 @@ use clap::{CommandFactory, Error, Parser};
 
 use crate::cli::Cli;
 use crate::failure::{Exit, Failure};
-use crate::out;
+use crate::terminal;
 
 /// Prints help, a version or a usage error, and gives the exit code of the process.
 pub(crate) fn report(error: &Error) -> ExitCode {
@@ -17,7 +17,7 @@ pub(crate) fn report(error: &Error) -> ExitCode {
     let error = of_help.as_ref().unwrap_or(error);
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            match out::result(&error.render().ansi().to_string()) {
+            match terminal::result(&error.render().ansi().to_string()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(failure) => {
                     failure.print();

@@ -12,7 +12,7 @@ use crate::cli::{JsonArg, VaultArg};
 use crate::commands::verify::{counted, one_line};
 use crate::error::vault_failure;
 use crate::failure::{Exit, Failure};
-use crate::out::{self, GOOD};
+use crate::terminal::{self, GOOD};
 use crate::vault;
 
 /// Take a vault as it is, after you put another copy in its place
@@ -61,16 +61,16 @@ pub(crate) fn run(args: &AcceptArgs) -> Result<ExitCode, Failure> {
         notes: accepted.report.notes(),
     };
     if accepted.unsettled {
-        out::note(
+        terminal::note(
             "a command was interrupted here; when the next writer, or a repair, has settled it, what it \
              leaves is remembered.",
         );
     }
     let done = format!("the vault '{}' is remembered as it is", receipt.vault);
     if args.json.json {
-        out::receipt_json(&done, &receipt)?;
+        terminal::receipt_json(&done, &receipt)?;
     } else {
-        out::receipt(&done, &text(&receipt))?;
+        terminal::receipt(&done, &text(&receipt))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -85,13 +85,16 @@ fn text(receipt: &Receipt<'_>) -> String {
         )
     };
     let now = receipt.remembered_now;
-    let mut text = format!("{GOOD}Accepted{GOOD:#} {}\n", out::clean(&receipt.vault));
+    let mut text = format!(
+        "{GOOD}Accepted{GOOD:#} {}\n",
+        terminal::clean(&receipt.vault)
+    );
     for before in receipt.remembered_before {
         text.push_str(&format!(
             "  remembered  {} (seen {} at {}",
             seen(before),
             before.seen_at_utc,
-            out::clean(&before.path.to_string_lossy())
+            terminal::clean(&before.path.to_string_lossy())
         ));
         text.push_str(match before.identity == now.identity {
             true => ")\n",
@@ -102,7 +105,7 @@ fn text(receipt: &Receipt<'_>) -> String {
     for given_up in receipt.given_up {
         text.push_str(&format!(
             "  given up    {}\n",
-            out::clean(&given_up.to_string())
+            terminal::clean(&given_up.to_string())
         ));
     }
     if receipt.given_up.is_empty() {
@@ -127,6 +130,6 @@ fn refusal(path: &Path, accepted: &Acceptance) -> Failure {
     }
     failure.fix(format!(
         "Run 'provara verify {}' to see every finding; restore the vault from a copy that verifies.",
-        out::shell(path)
+        terminal::shell(path)
     ))
 }

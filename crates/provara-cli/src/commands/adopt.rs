@@ -11,7 +11,7 @@ use crate::cli::{AskingArgs, VaultArg, key_id};
 use crate::commands::verify::counted;
 use crate::error::vault_failure;
 use crate::failure::Failure;
-use crate::out::{self, GOOD};
+use crate::terminal::{self, GOOD};
 use crate::vault;
 
 /// Say that a vault is yours as it stands: mark an older one, or seal what no seal vouches for
@@ -63,27 +63,27 @@ pub(crate) fn run(args: &AdoptArgs) -> Result<(), Failure> {
     };
     let found = vault.look().map_err(|error| vault_failure(error, path))?;
     if !args.asking.json.json {
-        out::diagnostic(text(&found, path).trim_end());
+        terminal::diagnostic(text(&found, path).trim_end());
     }
     let question = "Is all of this as it should be, and are these keys the vault's?";
-    out::confirm(question, args.asking.yes)?;
+    terminal::confirm(question, args.asking.yes)?;
     let receipt = vault
         .adopt(&keyfile, &options)
         .map_err(|error| vault_failure(error, path))?;
     // What was shown before the question is not said twice.
     let shown = |note: &String| !args.asking.json.json && found.elsewhere.contains(note);
     let notes = receipt.notes.iter().filter(|note| !shown(note));
-    notes.for_each(|text| out::note(text));
+    notes.for_each(|text| terminal::note(text));
     let done = format!("the vault '{}' was adopted", path.display());
     if args.asking.json.json {
-        return out::receipt_json(&done, &receipt);
+        return terminal::receipt_json(&done, &receipt);
     }
     let keys = receipt.adopted_keys.iter().map(KeyId::to_string);
-    out::receipt(
+    terminal::receipt(
         &done,
         &format!(
             "{GOOD}Adopted{GOOD:#} {}\n  event        {}\n  keys         {}\n  events       {}\n  Merkle root  {}\n  signed by    {}\n",
-            out::clean(&path.to_string_lossy()),
+            terminal::clean(&path.to_string_lossy()),
             receipt.event_id,
             keys.collect::<Vec<_>>().join(", "),
             receipt.event_count,
@@ -96,11 +96,11 @@ pub(crate) fn run(args: &AdoptArgs) -> Result<(), Failure> {
 fn text(found: &FoundState, path: &Path) -> String {
     let time = |time: &Option<String>| {
         let time = time.as_deref().unwrap_or("unknown");
-        out::clean(time).into_owned()
+        terminal::clean(time).into_owned()
     };
     let mut text = format!(
         "Found in {}\n  mark         {}\n  events       {}, from {} to {}\n  log          SHA-256 {}\n  tree         {} (size {})\n",
-        out::clean(&path.to_string_lossy()),
+        terminal::clean(&path.to_string_lossy()),
         if found.marked { "there" } else { "none" },
         found.event_count,
         time(&found.first_event_at),
@@ -116,16 +116,16 @@ fn text(found: &FoundState, path: &Path) -> String {
         FoundSeal::Current => "of what is there".to_owned(),
     };
     let made = found.sealed_at.as_ref();
-    let made = made.map_or_else(String::new, |at| format!(", made {}", out::clean(at)));
+    let made = made.map_or_else(String::new, |at| format!(", made {}", terminal::clean(at)));
     text.push_str(&format!("  seal         {seal}{made}\n"));
     if let Some(refusal) = &found.refusal {
-        text.push_str(&format!("               {}\n", out::clean(refusal)));
+        text.push_str(&format!("               {}\n", terminal::clean(refusal)));
     }
     if let Some(remembered) = &found.remembered {
-        text.push_str(&format!("  remembered   {}\n", out::clean(remembered)));
+        text.push_str(&format!("  remembered   {}\n", terminal::clean(remembered)));
     }
     for other in &found.elsewhere {
-        text.push_str(&format!("  note         {}\n", out::clean(other)));
+        text.push_str(&format!("  note         {}\n", terminal::clean(other)));
     }
     for key in &found.keys {
         let origin = match key.origin {
@@ -140,15 +140,15 @@ fn text(found: &FoundState, path: &Path) -> String {
         text.push_str(&format!(
             "  key          {} ({}{status}): {origin}; signed {}\n",
             key.key_id,
-            out::clean(&key.roles.join(", ")),
+            terminal::clean(&key.roles.join(", ")),
             counted(key.events, "event"),
         ));
     }
     for difference in &found.differences {
-        text.push_str(&format!("  file         {}\n", out::clean(difference)));
+        text.push_str(&format!("  file         {}\n", terminal::clean(difference)));
     }
     for warning in &found.warnings {
-        text.push_str(&format!("  warning      {}\n", out::clean(warning)));
+        text.push_str(&format!("  warning      {}\n", terminal::clean(warning)));
     }
     text
 }

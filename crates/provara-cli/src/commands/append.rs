@@ -18,8 +18,8 @@ use provara_vault::{AppendRequest, Vault};
 use crate::cli::{JsonArg, KeyArgs, VaultArg};
 use crate::error::{self, vault_failure};
 use crate::failure::{Exit, Failure};
-use crate::out::{self, GOOD};
 use crate::plugins::{HostArgs, Job, Purpose, Session, Unusable, nearest};
+use crate::terminal::{self, GOOD};
 use crate::{data, vault};
 
 /// Append a signed event to a vault
@@ -164,21 +164,21 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Failure> {
             &keyfile,
         )
         .map_err(|error| vault_failure(error, path))?;
-    receipt.notes.iter().for_each(|text| out::note(text));
+    receipt.notes.iter().for_each(|text| terminal::note(text));
     let done = format!(
         "the event {} is in the vault, on line {}, durable and sealed",
         receipt.event_id, receipt.line
     );
     if args.json.json {
-        return out::receipt_json(&done, &receipt);
+        return terminal::receipt_json(&done, &receipt);
     }
-    out::receipt(
+    terminal::receipt(
         &done,
         &format!(
             "{GOOD}Appended{GOOD:#} {}\n  type       {}\n  actor      {}\n  line       {}\n  signed by  {}\n",
             receipt.event_id,
-            out::clean(&receipt.event_type),
-            out::clean(&receipt.actor),
+            terminal::clean(&receipt.event_type),
+            terminal::clean(&receipt.actor),
             receipt.line,
             receipt.key_id,
         ),
@@ -231,7 +231,7 @@ fn custom(
         Ok(session) => session,
         Err(unusable) => match (alone, unusable.no_python()) {
             (Resolution::Unregistered(custom), Some(reason)) if args.allow_unregistered => {
-                out::note(&format!("no plugin was asked about '{name}': {reason}"));
+                terminal::note(&format!("no plugin was asked about '{name}': {reason}"));
                 return Ok((EventType::Custom(custom), with_options(args, None, given)?));
             }
             _ => return Err(not_looked_up(unusable, name)),
@@ -250,7 +250,7 @@ fn custom(
     };
     session.warn_of_problems();
     if event_type != plugin.event_type {
-        out::note(&format!(
+        terminal::note(&format!(
             "the plugin spells this type '{}'.",
             plugin.event_type
         ));

@@ -8,7 +8,7 @@ use provara_vault::{BackupOptions, RestoreOptions, VaultError, restore as restor
 use crate::cli::{JsonArg, VaultArg};
 use crate::error::vault_failure;
 use crate::failure::Failure;
-use crate::out::{self, GOOD};
+use crate::terminal::{self, GOOD};
 use crate::vault;
 
 /// Write the vault to an archive that verifies as it is
@@ -56,17 +56,17 @@ pub(crate) fn run(args: &BackupArgs) -> Result<(), Failure> {
             error => vault_failure(error, path),
         })?;
     if receipt.private_keys {
-        out::warn("the archive holds private keys: whoever has it can sign as this vault.");
+        terminal::warn("the archive holds private keys: whoever has it can sign as this vault.");
     }
     let done = format!("the archive '{}' was written", args.target.display());
     if args.json.json {
-        return out::receipt_json(&done, &receipt);
+        return terminal::receipt_json(&done, &receipt);
     }
-    out::receipt(
+    terminal::receipt(
         &done,
         &format!(
             "{GOOD}Wrote{GOOD:#} {}\n  events       {}\n  files        {}\n  bytes        {}\n  Merkle root  {}\n",
-            out::clean(&args.target.to_string_lossy()),
+            terminal::clean(&args.target.to_string_lossy()),
             receipt.event_count,
             receipt.file_count,
             receipt.size,
@@ -109,20 +109,20 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
     let mut receipt = restore_archive(&args.archive, &args.vault, options)
         .map_err(|error| vault_failure(error, &args.vault))?;
     receipt.notes.extend(vault::remember_as_made(&args.vault));
-    receipt.notes.iter().for_each(|text| out::note(text));
+    receipt.notes.iter().for_each(|text| terminal::note(text));
     let done = format!("the vault '{}' was restored", args.vault.display());
     if args.json.json {
-        return out::receipt_json(&done, &receipt);
+        return terminal::receipt_json(&done, &receipt);
     }
     let keys = match receipt.private_keys {
         true => "restored",
         false => "not in the archive",
     };
-    out::receipt(
+    terminal::receipt(
         &done,
         &format!(
             "{GOOD}Restored{GOOD:#} {}\n  events        {}\n  files         {}\n  Merkle root   {}\n  private keys  {keys}\n",
-            out::clean(&args.vault.to_string_lossy()),
+            terminal::clean(&args.vault.to_string_lossy()),
             receipt.event_count,
             receipt.file_count,
             receipt.merkle_root,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::cli::{GateArgs, JsonArg, KeyArgs, VaultArg};
 use crate::error::vault_failure;
 use crate::failure::Failure;
-use crate::out::{self, GOOD};
+use crate::terminal::{self, GOOD};
 use crate::{gate, vault};
 
 /// Sign a snapshot of the vault's beliefs, from which a replay can start
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &CheckpointArgs) -> Result<(), Failure> {
     let made = vault
         .checkpoint(&keyfile, args.key.key_id)
         .map_err(|error| vault_failure(error, path))?;
-    made.notes.iter().for_each(|text| out::note(text));
+    made.notes.iter().for_each(|text| terminal::note(text));
     let receipt = Receipt {
         path: made.path.to_string_lossy().into_owned(),
         event_count: made.event_count,
@@ -64,13 +64,13 @@ pub(crate) fn run(args: &CheckpointArgs) -> Result<(), Failure> {
         receipt.path
     );
     if args.json.json {
-        return out::receipt_json(&done, &receipt);
+        return terminal::receipt_json(&done, &receipt);
     }
-    out::receipt(
+    terminal::receipt(
         &done,
         &format!(
             "{GOOD}Wrote{GOOD:#} {}\n  events      {}\n  last event  {}\n  state hash  {}\n  signed by   {}\n",
-            out::clean(&receipt.path),
+            terminal::clean(&receipt.path),
             receipt.event_count,
             receipt.last_event_id.as_deref().unwrap_or("none"),
             receipt.state_hash,

@@ -5,7 +5,7 @@ use clap_complete::Shell;
 
 use crate::cli::Cli;
 use crate::failure::Failure;
-use crate::out;
+use crate::terminal;
 
 /// Print a completion script for a shell
 #[derive(Args, Debug)]
@@ -24,5 +24,5 @@ pub(crate) fn run(args: &CompletionsArgs) -> Result<(), Failure> {
     // Into memory first: the generator itself panics where a pipe breaks.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "provara", &mut script);
-    out::result_bytes(&script)
+    terminal::result_bytes(&script)
 }

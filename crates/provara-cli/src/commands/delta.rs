@@ -15,7 +15,7 @@ use crate::cli::{GateArgs, JsonArg, KeyArgs, VaultArg};
 use crate::error::{io_failure, vault_failure};
 use crate::failure::{Exit, Failure};
 use crate::stdio::stdin;
-use crate::{gate, out, output, vault};
+use crate::{gate, output_file, terminal, vault};
 
 /// Exchange events with another copy of the vault through a file
 #[derive(Args, Debug)]
@@ -103,7 +103,7 @@ fn export(args: &ExportArgs) -> Result<(), Failure> {
     let vault = vault::open(path)?;
     let to_stdout = args.output == Path::new("-");
     if !to_stdout {
-        output::check(&args.output, args.force, &vault)?;
+        output_file::check(&args.output, args.force, &vault)?;
     }
     let log = gate::verify_first(&vault, path, args.gate)?;
     let bundle = vault
@@ -115,15 +115,15 @@ fn export(args: &ExportArgs) -> Result<(), Failure> {
             Failure::new(Exit::Usage, format!("The log holds no event {since}.")).fix(format!(
                 "Name an event of this vault, as 'provara query {} --limit 1' shows one, or leave \
                  --since out.",
-                out::shell(path)
+                terminal::shell(path)
             )),
         );
     };
     if to_stdout {
-        return out::taken(out::put(&header).and_then(|()| out::put(events)));
+        return terminal::taken(terminal::put(&header).and_then(|()| terminal::put(events)));
     }
-    let staged = output::prepare(&args.output, args.force, &vault)?;
-    output::write(
+    let staged = output_file::prepare(&args.output, args.force, &vault)?;
+    output_file::write(
         &staged,
         |file| {
             file.write_all(&header)
@@ -131,8 +131,11 @@ fn export(args: &ExportArgs) -> Result<(), Failure> {
         },
         |error| io_failure("write", &args.output, &error),
     )?;
-    output::commit(staged)?;
-    out::receipt(&output::done(&args.output), &output::told(&args.output))
+    output_file::commit(staged)?;
+    terminal::receipt(
+        &output_file::done(&args.output),
+        &output_file::told(&args.output),
+    )
 }
 
 fn import(args: &ImportArgs) -> Result<(), Failure> {

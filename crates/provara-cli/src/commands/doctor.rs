@@ -11,8 +11,8 @@ use serde::Serialize;
 use crate::cli::JsonArg;
 use crate::commands::verify::counted;
 use crate::failure::Failure;
-use crate::out::{self, ERROR, GOOD, STRONG, WARNING};
 use crate::plugins::{HostArgs, Job, Purpose, Session};
+use crate::terminal::{self, ERROR, GOOD, STRONG, WARNING};
 
 /// Check this installation and its plugins
 ///
@@ -95,9 +95,9 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     };
     report.failure = failure.as_ref().map(Failure::headline);
     if args.json.json {
-        out::result_json(&report)?;
+        terminal::result_json(&report)?;
     } else {
-        out::result(&text(&report))?;
+        terminal::result(&text(&report))?;
     }
     match failure {
         None => Ok(ExitCode::SUCCESS),
@@ -119,7 +119,11 @@ impl Python {
 fn text(report: &Report) -> String {
     let mut text = String::new();
     let mut line = |label: &str, value: &str| {
-        let _ = writeln!(text, "{STRONG}{label:10}{STRONG:#}  {}", out::clean(value));
+        let _ = writeln!(
+            text,
+            "{STRONG}{label:10}{STRONG:#}  {}",
+            terminal::clean(value)
+        );
     };
     line("provara", report.version);
     line(

@@ -12,9 +12,9 @@ use serde::Serialize;
 use crate::cli::{GateArgs, JsonArg, VaultArg};
 use crate::error;
 use crate::failure::{Exit, Failure};
-use crate::out;
 use crate::plugins::{EXPORTS, HostArgs, Job, Purpose, Session, nearest};
-use crate::{gate, output, plugins, vault};
+use crate::terminal;
+use crate::{gate, output_file, plugins, vault};
 
 /// Export a vault in another format
 ///
@@ -67,7 +67,7 @@ struct Receipt<'a> {
 }
 
 pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
-    if output::is_stdout(&args.output) {
+    if output_file::is_stdout(&args.output) {
         return Err(
             Failure::new(Exit::Usage, "An export is not written to standard output.").fix(
                 "Name a file or a directory; './-' is one of that name. 'provara query --format \
@@ -76,9 +76,9 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
         );
     }
     let vault = vault::open(&args.vault.vault)?;
-    output::check(&args.output, args.force, &vault)?;
+    output_file::check(&args.output, args.force, &vault)?;
     let log = gate::verify_first(&vault, &args.vault.vault, args.gate)?;
-    let staging = output::prepare(&args.output, args.force, &vault)?;
+    let staging = output_file::prepare(&args.output, args.force, &vault)?;
     let by = write(args, &vault, &log, &staging)?;
     let target = staging.target().to_string_lossy().into_owned();
     staging
@@ -90,13 +90,16 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
         verified: !args.gate.unverified,
         by,
     };
-    let done = output::done(&args.output);
+    let done = output_file::done(&args.output);
     if args.json.json {
-        return out::receipt_json(&done, &receipt);
+        return terminal::receipt_json(&done, &receipt);
     }
-    let told = output::told(&args.output);
-    let (format, by) = (out::clean(receipt.format), out::clean(&receipt.by));
-    out::receipt(&done, &format!("{told}  format  {format} ({by})\n"))
+    let told = output_file::told(&args.output);
+    let (format, by) = (
+        terminal::clean(receipt.format),
+        terminal::clean(&receipt.by),
+    );
+    terminal::receipt(&done, &format!("{told}  format  {format} ({by})\n"))
 }
 
 /// Writes the export into its staging directory; says by whom.
@@ -120,7 +123,7 @@ fn write(
         Ok(session) => session,
         Err(unusable) => match (builtin, unusable.no_python()) {
             (Some(format), Some(reason)) => {
-                out::note(&format!("the built-in export '{format}' is used: {reason}"));
+                terminal::note(&format!("the built-in export '{format}' is used: {reason}"));
                 return write_builtin(format, vault, log, output);
             }
             _ => return Err(unusable.into_failure_of(&wanted, name, EXPORTS.iter().copied())),
@@ -163,7 +166,7 @@ fn write_builtin(
     log: &SourceLog,
     output: &Staging,
 ) -> Result<String, Failure> {
-    output::write(
+    output_file::write(
         output,
         |file| builtin::export(format, log.lines(), file),
         |error| error::export_failure(&error, vault.path()),

@@ -9,8 +9,8 @@ use serde::Serialize;
 use crate::cli::JsonArg;
 use crate::error::vault_failure;
 use crate::failure::{Exit, Failure};
-use crate::out::{self, GOOD};
-use crate::output;
+use crate::output_file;
+use crate::terminal::{self, GOOD};
 use crate::vault;
 
 /// Create a vault: its identity, its first key, its genesis event and a signed seal
@@ -66,7 +66,11 @@ struct Receipt<'a> {
 }
 
 pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
-    if args.private_keys.as_deref().is_some_and(output::is_stdout) {
+    if args
+        .private_keys
+        .as_deref()
+        .is_some_and(output_file::is_stdout)
+    {
         return Err(Failure::new(
             Exit::Usage,
             "Private keys are not written to standard output.",
@@ -82,7 +86,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
     let made = provara_vault::init(&args.vault, &options)
         .map_err(|error| vault_failure(error, &args.vault))?;
     let given_up = vault::remember_as_made(&args.vault);
-    given_up.iter().for_each(|text| out::note(text));
+    given_up.iter().for_each(|text| terminal::note(text));
     let receipt = Receipt {
         vault: args.vault.to_string_lossy().into_owned(),
         uid: &made.uid,
@@ -94,12 +98,12 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
     };
     let done = format!("the vault '{}' was made", receipt.vault);
     if args.json.json {
-        return out::receipt_json(&done, &receipt);
+        return terminal::receipt_json(&done, &receipt);
     }
     let mut text = format!(
         "{GOOD}Created{GOOD:#} {}\n  uid          {}\n  root key     {}\n",
-        out::clean(&receipt.vault),
-        out::clean(receipt.uid),
+        terminal::clean(&receipt.vault),
+        terminal::clean(receipt.uid),
         receipt.root_key_id,
     );
     if let Some(id) = &receipt.quorum_key_id {
@@ -109,7 +113,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
         "  genesis      {}\n  Merkle root  {}\n  private keys {} (keep secret, keep a copy)\n",
         receipt.genesis_event_id,
         receipt.merkle_root,
-        out::clean(&receipt.keyfile),
+        terminal::clean(&receipt.keyfile),
     ));
-    out::receipt(&done, &text)
+    terminal::receipt(&done, &text)
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::{JsonArg, VaultArg};
 use crate::error::vault_failure;
 use crate::failure::{Exit, Failure};
-use crate::out::{self, GOOD};
+use crate::terminal::{self, GOOD};
 use crate::vault;
 
 /// Make the seal anew: the list of files, their Merkle root, its signature
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &ManifestArgs) -> Result<(), Failure> {
         )
         .fix(format!(
             "Look at what it finds, and say that it is yours: provara adopt {}",
-            out::shell(path)
+            terminal::shell(path)
         )));
     }
     let vault = vault::open(path)?;
@@ -70,19 +70,19 @@ pub(crate) fn run(args: &ManifestArgs) -> Result<(), Failure> {
     let receipt = vault
         .manifest_by(keyfile.as_ref(), &actor)
         .map_err(|error| vault_failure(error, path))?;
-    receipt.notes.iter().for_each(|text| out::note(text));
+    receipt.notes.iter().for_each(|text| terminal::note(text));
     let done = format!("the seal of '{}' was made anew", path.display());
     if args.json.json {
-        return out::receipt_json(&done, &receipt);
+        return terminal::receipt_json(&done, &receipt);
     }
     let signed_by = receipt
         .signed_by
         .map_or_else(|| "nobody".to_owned(), |key| key.to_string());
-    out::receipt(
+    terminal::receipt(
         &done,
         &format!(
             "{GOOD}Sealed{GOOD:#} {}\n  files        {}\n  events       {}\n  Merkle root  {}\n  signed by    {signed_by}\n",
-            out::clean(&path.to_string_lossy()),
+            terminal::clean(&path.to_string_lossy()),
             receipt.file_count,
             receipt.event_count,
             receipt.merkle_root,

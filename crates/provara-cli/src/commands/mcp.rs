@@ -18,9 +18,9 @@ use provara_vault::{SourceLog, Vault, VaultError};
 
 use crate::cli::KeyArgs;
 use crate::failure::{Exit, Failure};
-use crate::out::{self, GOOD};
 use crate::plugins::{self, HEADING};
-use crate::{error, output, vault};
+use crate::terminal::{self, GOOD};
+use crate::{error, output_file, vault};
 
 /// The address that is listened on where none is given.
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8765);
@@ -300,7 +300,7 @@ fn warn_without_keys(spec: &VaultSpec, vault: &Vault, key_id: Option<KeyId>) {
         }
         Ok(_) => return,
     };
-    out::warn(&format!(
+    terminal::warn(&format!(
         "the vault '{}' has {lack}, so that nothing can be appended to it; --keyfile FILE names one.",
         spec.name
     ));
@@ -398,12 +398,12 @@ fn install(args: &InstallArgs) -> Result<(), Failure> {
             );
         }
     };
-    let shown = out::clean(&path.to_string_lossy()).into_owned();
+    let shown = terminal::clean(&path.to_string_lossy()).into_owned();
     if !args.write {
-        out::note(&format!(
+        terminal::note(&format!(
             "this belongs into {shown}; --write puts it there."
         ));
-        return out::result(&client.snippet(&entry));
+        return terminal::result(&client.snippet(&entry));
     }
     let failed = |error: InstallError| {
         Failure::new(Exit::CouldNot, error::sentence(&error.to_string()))
@@ -413,16 +413,16 @@ fn install(args: &InstallArgs) -> Result<(), Failure> {
     let mut text = format!("{GOOD}Wrote{GOOD:#} {shown}\n");
     if let Some(backup) = backup {
         let backup = backup.to_string_lossy().into_owned();
-        text.push_str(&format!("  before  {}\n", out::clean(&backup)));
+        text.push_str(&format!("  before  {}\n", terminal::clean(&backup)));
     }
     if replaced {
-        out::note(&format!(
+        terminal::note(&format!(
             "another server of the name '{}' stood there and was replaced; --name gives this one another.",
-            out::clean(&entry.name)
+            terminal::clean(&entry.name)
         ));
     }
     text.push_str("  Restart the client to use it.\n");
-    out::receipt(&output::done(&path), &text)
+    terminal::receipt(&output_file::done(&path), &text)
 }
 
 /// How the client starts the server, by absolute paths: its working directory is its own.

@@ -11,7 +11,7 @@ use crate::cli::JsonArg;
 use crate::commands::verify::counted;
 use crate::error::vault_failure;
 use crate::failure::{Exit, Failure};
-use crate::out::{self, GOOD, STRONG};
+use crate::terminal::{self, GOOD, STRONG};
 
 /// See what this machine remembers of vaults, or forget it
 ///
@@ -99,17 +99,17 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
     let state = default_state_directory();
     let (vaults, unreadable) = remembered(&state).map_err(|error| vault_failure(error, &state))?;
     if args.json.json {
-        return out::result_json(&Listing {
+        return terminal::result_json(&Listing {
             vaults: &vaults,
             unreadable: &unreadable,
         });
     }
-    out::result(&vaults.iter().map(lines).collect::<String>())?;
+    terminal::result(&vaults.iter().map(lines).collect::<String>())?;
     if vaults.is_empty() {
-        out::note("this machine remembers no vault.");
+        terminal::note("this machine remembers no vault.");
     }
     for reason in &unreadable {
-        out::warn(&format!("a record cannot be read: {reason}."));
+        terminal::warn(&format!("a record cannot be read: {reason}."));
     }
     Ok(())
 }
@@ -117,7 +117,7 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
 fn lines(it: &Remembered) -> String {
     format!(
         "{STRONG}{}{STRONG:#}\n  {}, up to {}, seen {}\n  vault {}, sealed {}\n",
-        out::clean(&it.path.to_string_lossy()),
+        terminal::clean(&it.path.to_string_lossy()),
         counted(it.event_count, "event"),
         it.last_event_id,
         it.seen_at_utc,
@@ -148,7 +148,7 @@ fn forget_one(args: &ForgetArgs) -> Result<(), Failure> {
     }
     let done = format!("{what} is forgotten");
     if args.json.json {
-        return out::receipt_json(
+        return terminal::receipt_json(
             &done,
             &Forgotten {
                 forgotten: &forgotten,
@@ -156,7 +156,7 @@ fn forget_one(args: &ForgetArgs) -> Result<(), Failure> {
         );
     }
     let text: String = forgotten.iter().map(lines).collect();
-    out::receipt(&done, &format!("{GOOD}Forgotten{GOOD:#}\n{text}"))
+    terminal::receipt(&done, &format!("{GOOD}Forgotten{GOOD:#}\n{text}"))
 }
 
 fn event_id(text: &str) -> Result<EventId, String> {

@@ -10,7 +10,7 @@ use crate::cli::{JsonArg, KeyArgs, VaultArg, key_id};
 use crate::commands::verify::counted;
 use crate::error::vault_failure;
 use crate::failure::Failure;
-use crate::out::{self, GOOD};
+use crate::terminal::{self, GOOD};
 use crate::vault;
 
 /// Take in the events of another copy of this vault
@@ -89,11 +89,11 @@ pub(crate) fn run(args: &MergeArgs) -> Result<(), Failure> {
 
 /// Tells what a merge did.
 pub(crate) fn report(receipt: &MergeReceipt, path: &Path, json: JsonArg) -> Result<(), Failure> {
-    receipt.notes.iter().for_each(|text| out::note(text));
+    receipt.notes.iter().for_each(|text| terminal::note(text));
     for fork in &receipt.forks {
-        out::warn(&format!(
+        terminal::warn(&format!(
             "the chain of '{}' forks: {} and {} stand at one place; the vault does not verify.",
-            out::clean(&fork.actor),
+            terminal::clean(&fork.actor),
             fork.events[0].event_id,
             fork.events[1].event_id
         ));
@@ -106,7 +106,7 @@ pub(crate) fn report(receipt: &MergeReceipt, path: &Path, json: JsonArg) -> Resu
         ),
     };
     if json.json {
-        return out::receipt_json(&done, receipt);
+        return terminal::receipt_json(&done, receipt);
     }
     let (verb, order) = match receipt.order {
         MergeOrder::Unchanged => (
@@ -128,11 +128,11 @@ pub(crate) fn report(receipt: &MergeReceipt, path: &Path, json: JsonArg) -> Resu
     let signed = receipt
         .signed_by
         .map_or_else(String::new, |key| format!("  signed by    {key}\n"));
-    out::receipt(
+    terminal::receipt(
         &done,
         &format!(
             "{GOOD}{verb}{GOOD:#} {}\n  new events   {}\n  events       {}\n  order        {order}\n  Merkle root  {}\n{signed}",
-            out::clean(&path.to_string_lossy()),
+            terminal::clean(&path.to_string_lossy()),
             receipt.imported,
             receipt.event_count,
             receipt.merkle_root,

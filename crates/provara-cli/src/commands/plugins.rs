@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use crate::cli::JsonArg;
 use crate::failure::Failure;
-use crate::out::{self, STRONG};
 use crate::plugins::{EXPORTS, HostArgs, Job, Purpose, REDUCERS, Session};
+use crate::terminal::{self, STRONG};
 
 /// See which plugins are installed
 #[derive(Args, Debug)]
@@ -59,16 +59,16 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<(), Failure> {
         .map_err(|unusable| unusable.into_failure("the installed plugins"))?;
     let catalog = &session.catalog;
     if args.json.json {
-        out::result_json(&Listing::of(&session, args.all))?;
+        terminal::result_json(&Listing::of(&session, args.all))?;
     } else {
-        out::result(&table(&session, args.all))?;
+        terminal::result(&table(&session, args.all))?;
     }
     // After the list, so that the reader of both streams sees it last. A listing that reports broken
     // plugins has done what was asked.
     catalog
         .problems
         .iter()
-        .for_each(|problem| out::diagnostic(&problem.text));
+        .for_each(|problem| terminal::diagnostic(&problem.text));
     Ok(())
 }
 
@@ -103,7 +103,7 @@ fn table(session: &Session, all: bool) -> String {
         let _ = writeln!(
             text,
             "\n{STRONG}Confinement:{STRONG:#}\n  {}",
-            out::clean(&session.host.confinement().to_string())
+            terminal::clean(&session.host.confinement().to_string())
         );
     }
     text
@@ -131,7 +131,12 @@ fn section(text: &mut String, title: &str, entries: Vec<(String, String)>) {
     }
     let _ = writeln!(text, "\n{STRONG}{title}:{STRONG:#}");
     for (name, origin) in entries {
-        let _ = writeln!(text, "  - {} ({})", out::clean(&name), out::clean(&origin));
+        let _ = writeln!(
+            text,
+            "  - {} ({})",
+            terminal::clean(&name),
+            terminal::clean(&origin)
+        );
     }
 }
 

@@ -12,7 +12,7 @@ use provara_vault::SourceLog;
 use crate::cli::{GateArgs, VaultArg};
 use crate::failure::Failure;
 use crate::plugins::nearest;
-use crate::{gate, out, vault};
+use crate::{gate, terminal, vault};
 
 /// How much of a payload a table shows, in characters.
 const PAYLOAD_WIDTH: usize = 60;
@@ -100,9 +100,9 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
         .iter()
         .cloned()
         .fold(query, Query::condition);
-    let stdout = match out::stdout() {
+    let stdout = match terminal::stdout() {
         Ok(stdout) => stdout,
-        Err(error) => return out::written(Err(error)),
+        Err(error) => return terminal::written(Err(error)),
     };
     let mut printer = Printer {
         out: io::BufWriter::new(stdout),
@@ -110,10 +110,10 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
         printed: 0,
     };
     let limit = args.limit.unwrap_or(u64::MAX);
-    out::written(print(&log, &query, limit, &mut printer))?;
+    terminal::written(print(&log, &query, limit, &mut printer))?;
     if printer.printed == 0 && limit > 0 {
         let notes = nothing_chosen(&query, &log);
-        notes.iter().for_each(|text| out::note(text));
+        notes.iter().for_each(|text| terminal::note(text));
     }
     Ok(())
 }
@@ -235,7 +235,7 @@ impl<W: Write> Printer<W> {
         let event = json::parse(line).unwrap_or(Value::Null);
         let text = |name| {
             let text = event.get(name).and_then(Value::as_str).unwrap_or("-");
-            out::clean(text).into_owned()
+            terminal::clean(text).into_owned()
         };
         let payload = event
             .get("payload")
@@ -251,7 +251,7 @@ impl<W: Write> Printer<W> {
             text("timestamp_utc"),
             text("actor"),
             text("type"),
-            out::clean(&shown),
+            terminal::clean(&shown),
         )
     }
 

@@ -7,7 +7,7 @@ use provara_vault::RedactOptions;
 use crate::cli::{AskingArgs, VaultArg};
 use crate::error::vault_failure;
 use crate::failure::Failure;
-use crate::out::{self, GOOD};
+use crate::terminal::{self, GOOD};
 use crate::vault;
 
 /// Erase the payload of an event for good; the event stays in its place
@@ -71,18 +71,18 @@ pub(crate) fn run(args: &RedactArgs) -> Result<(), Failure> {
     let question = format!(
         "Erase the payload of {} in {} for good?",
         args.event_id,
-        out::clean(&path.to_string_lossy())
+        terminal::clean(&path.to_string_lossy())
     );
-    out::confirm(&question, args.asking.yes)?;
+    terminal::confirm(&question, args.asking.yes)?;
     let receipt = vault
         .redact(args.event_id, &keyfile, &options)
         .map_err(|error| vault_failure(error, path))?;
-    receipt.notes.iter().for_each(|text| out::note(text));
+    receipt.notes.iter().for_each(|text| terminal::note(text));
     let done = format!("the payload of {} is gone", receipt.target_event_id);
     if args.asking.json.json {
-        return out::receipt_json(&done, &receipt);
+        return terminal::receipt_json(&done, &receipt);
     }
-    out::receipt(
+    terminal::receipt(
         &done,
         &format!(
             "{GOOD}Redacted{GOOD:#} {}\n  line         {}\n  leaf         {}\n  redaction    {}\n  Merkle root  {}\n  signed by    {}\n",

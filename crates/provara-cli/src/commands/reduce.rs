@@ -12,9 +12,9 @@ use provara_vault::{SourceLog, Vault};
 use crate::cli::{GateArgs, VaultArg};
 use crate::error::{self, vault_failure};
 use crate::failure::{Exit, Failure};
-use crate::out::{self, GOOD, STRONG};
 use crate::plugins::{HostArgs, Job, Purpose, REDUCERS, Session, nearest};
-use crate::{determinism, gate, output, vault};
+use crate::terminal::{self, GOOD, STRONG};
+use crate::{determinism, gate, output_file, vault};
 
 /// Derive a state from the events: a summary, or a plugin's
 ///
@@ -67,9 +67,9 @@ pub(crate) fn run(args: &ReduceArgs) -> Result<(), Failure> {
     let file = args
         .output
         .as_deref()
-        .filter(|path| !output::is_stdout(path));
+        .filter(|path| !output_file::is_stdout(path));
     if let Some(output) = file {
-        output::check(output, args.force, &vault)?;
+        output_file::check(output, args.force, &vault)?;
     }
     let log = gate::verify_first(&vault, path, args.gate)?;
     let mut text = match &args.plugin {
@@ -77,23 +77,23 @@ pub(crate) fn run(args: &ReduceArgs) -> Result<(), Failure> {
         None => {
             let summary = log.summary().map_err(|error| vault_failure(error, path))?;
             if !args.json && args.output.is_none() {
-                return out::result(&table(&summary));
+                return terminal::result(&table(&summary));
             }
             json(&summary)?
         }
     };
     text.push(b'\n');
     let Some(output) = file else {
-        return out::result_json_text(&text);
+        return terminal::result_json_text(&text);
     };
-    let staging = output::prepare(output, args.force, &vault)?;
-    output::write(
+    let staging = output_file::prepare(output, args.force, &vault)?;
+    output_file::write(
         &staging,
         |file| file.write_all(&text),
         |error| error::io_failure("write", output, &error),
     )?;
-    output::commit(staging)?;
-    out::receipt(&output::done(output), &output::told(output))
+    output_file::commit(staging)?;
+    terminal::receipt(&output_file::done(output), &output_file::told(output))
 }
 
 /// Runs a reducer, one of a plugin or a built-in one.
@@ -121,7 +121,7 @@ fn plugin(
         Ok(session) => session,
         Err(unusable) => match (builtin, unusable.no_python()) {
             (Some(builtin), Some(reason)) => {
-                out::note(&format!(
+                terminal::note(&format!(
                     "the built-in reducer '{builtin}' is used: {reason}"
                 ));
                 return run_builtin(vault, log, builtin);
@@ -207,7 +207,7 @@ fn table(summary: &Summary) -> String {
     );
     let width = |names: &mut dyn Iterator<Item = &String>| {
         names
-            .map(|name| out::clean(name).chars().count())
+            .map(|name| terminal::clean(name).chars().count())
             .max()
             .unwrap_or(0)
     };
@@ -216,7 +216,7 @@ fn table(summary: &Summary) -> String {
         let _ = writeln!(
             text,
             "  {GOOD}{:wide$}{GOOD:#}  {:>8} {}  head {}  last {}",
-            out::clean(name),
+            terminal::clean(name),
             actor.events,
             if actor.events == 1 {
                 "event "
@@ -224,13 +224,13 @@ fn table(summary: &Summary) -> String {
                 "events"
             },
             actor.head,
-            out::clean(&actor.last_timestamp),
+            terminal::clean(&actor.last_timestamp),
         );
     }
     let _ = writeln!(text, "\n{STRONG}Types ({}):{STRONG:#}", summary.types.len());
     let wide = width(&mut summary.types.keys());
     for (name, count) in &summary.types {
-        let _ = writeln!(text, "  {:wide$}  {count:>8}", out::clean(name));
+        let _ = writeln!(text, "  {:wide$}  {count:>8}", terminal::clean(name));
     }
     text
 }

@@ -10,7 +10,7 @@ use crate::cli::{JsonArg, VaultArg};
 use crate::commands::verify::one_line;
 use crate::error::vault_failure;
 use crate::failure::{Exit, Failure};
-use crate::out::{self, GOOD};
+use crate::terminal::{self, GOOD};
 use crate::vault;
 
 /// Put right what an interrupted command left, and nothing else
@@ -67,10 +67,10 @@ pub(crate) fn run(args: &RepairArgs) -> Result<(), Failure> {
         _ => "the vault was repaired",
     };
     match (args.dry_run, args.json.json) {
-        (true, true) => out::result_json(&receipt)?,
-        (true, false) => out::result(&text(&receipt, &path.to_string_lossy()))?,
-        (false, true) => out::receipt_json(done, &receipt)?,
-        (false, false) => out::receipt(done, &text(&receipt, &path.to_string_lossy()))?,
+        (true, true) => terminal::result_json(&receipt)?,
+        (true, false) => terminal::result(&text(&receipt, &path.to_string_lossy()))?,
+        (false, true) => terminal::receipt_json(done, &receipt)?,
+        (false, false) => terminal::receipt(done, &text(&receipt, &path.to_string_lossy()))?,
     }
     if args.dry_run && !receipt.steps.is_empty() {
         return Ok(());
@@ -87,13 +87,13 @@ pub(crate) fn run(args: &RepairArgs) -> Result<(), Failure> {
         .detail(one_line(finding))
         .fix(format!(
             "Run 'provara verify {}' to see every finding; restore the vault from a copy that verifies.",
-            out::shell(path)
+            terminal::shell(path)
         ))),
     }
 }
 
 fn text(receipt: &RepairReceipt, path: &str) -> String {
-    let path = out::clean(path);
+    let path = terminal::clean(path);
     if receipt.steps.is_empty() {
         return format!("{GOOD}Nothing to repair{GOOD:#} in {path}\n");
     }
@@ -103,7 +103,7 @@ fn text(receipt: &RepairReceipt, path: &str) -> String {
     };
     let mut text = format!("{GOOD}{verb}{GOOD:#} {path}\n");
     for step in &receipt.steps {
-        text.push_str(&format!("  {}\n", out::clean(&step.text)));
+        text.push_str(&format!("  {}\n", terminal::clean(&step.text)));
     }
     if !receipt.dry_run {
         text.push_str(&format!("  Merkle root  {}\n", receipt.merkle_root));

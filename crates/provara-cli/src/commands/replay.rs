@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::{GateArgs, VaultArg};
 use crate::error::vault_failure;
 use crate::failure::Failure;
-use crate::{gate, out, vault};
+use crate::{gate, terminal, vault};
 
 /// Replay the events into the vault's beliefs, and print them as JSON
 ///
@@ -36,8 +36,8 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
     let state = log.beliefs().map_err(|error| vault_failure(error, path))?;
     let mut text = state.to_json();
     if !args.json {
-        text = out::indented(&text);
+        text = terminal::indented(&text);
     }
     text.push(b'\n');
-    out::result_json_text(&text)
+    terminal::result_json_text(&text)
 }

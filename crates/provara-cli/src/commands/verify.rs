@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::cli::{JsonArg, VaultArg};
 use crate::error::{accept_fix, seal_fix, vault_failure};
 use crate::failure::{Exit, Failure};
-use crate::out::{self, ERROR, GOOD, HINT, STRONG, WARNING};
+use crate::terminal::{self, ERROR, GOOD, HINT, STRONG, WARNING};
 use crate::vault;
 
 /// Verify a vault: every id, signature and chain, and the seal
@@ -85,9 +85,9 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     let report = report.map_err(|error| vault_failure(error, path))?;
     if args.json.json {
-        out::result_json(&Shown::of(&report, path))?;
+        terminal::result_json(&Shown::of(&report, path))?;
     } else {
-        out::result(&text(&report, path, args.strict))?;
+        terminal::result(&text(&report, path, args.strict))?;
     }
     Ok(if report.is_valid() {
         ExitCode::SUCCESS
@@ -130,7 +130,7 @@ impl<'r> Shown<'r> {
 
 /// What an owner can do who has looked, where that is one command.
 fn fix(finding: &Finding, report: &Report, vault: &Path) -> Option<String> {
-    let vault = out::shell(vault);
+    let vault = terminal::shell(vault);
     match finding.code {
         Code::W010 | Code::W011 => Some(accept_fix(finding.code, &vault)),
         Code::E014 | Code::E015 => Some(seal_fix(finding.code, &vault, log_verifies(report))),
@@ -178,14 +178,14 @@ fn text(report: &Report, vault: &Path, strict: bool) -> String {
     for finding in report.findings() {
         write_finding(&mut text, finding);
         if let Some(fix) = fix(finding, report, vault) {
-            let _ = writeln!(text, "  {HINT}Fix:{HINT:#} {}", out::clean(&fix));
+            let _ = writeln!(text, "  {HINT}Fix:{HINT:#} {}", terminal::clean(&fix));
         }
         text.push('\n');
     }
     if !report.notes().is_empty() {
         let _ = writeln!(text, "{STRONG}Notes:{STRONG:#}");
         for note in report.notes() {
-            let _ = writeln!(text, "  - {}", out::clean(note));
+            let _ = writeln!(text, "  - {}", terminal::clean(note));
         }
         text.push('\n');
     }
@@ -206,7 +206,7 @@ fn text(report: &Report, vault: &Path, strict: bool) -> String {
     let _ = writeln!(
         text,
         "{style}{verdict}{style:#}  {}: {}, {}, {}{counted_as}",
-        out::clean(&vault.to_string_lossy()),
+        terminal::clean(&vault.to_string_lossy()),
         counted(report.event_count(), "event"),
         counted(all - warnings, "error"),
         counted(warnings, "warning"),
@@ -228,9 +228,9 @@ fn write_finding(text: &mut String, finding: &Finding) {
         "{style}{}{style:#} {}  {}",
         finding.code,
         finding.name,
-        out::clean(&place)
+        terminal::clean(&place)
     );
-    let _ = writeln!(text, "  {}", out::clean(&finding.message));
+    let _ = writeln!(text, "  {}", terminal::clean(&finding.message));
     let offset = finding.offset.map(|offset| offset.to_string());
     let facts = [
         ("event", &finding.event_id),
@@ -241,7 +241,7 @@ fn write_finding(text: &mut String, finding: &Finding) {
     ];
     for (label, fact) in facts {
         if let Some(fact) = fact {
-            let _ = writeln!(text, "  {label:8}  {}", out::clean(fact));
+            let _ = writeln!(text, "  {label:8}  {}", terminal::clean(fact));
         }
     }
 }

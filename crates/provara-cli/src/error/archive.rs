@@ -4,7 +4,7 @@ use provara_vault::ArchiveError;
 
 use crate::commands::verify::one_line;
 use crate::failure::Failure;
-use crate::out::shell;
+use crate::terminal::shell;
 
 /// How many findings are shown.
 const SHOWN: usize = 5;

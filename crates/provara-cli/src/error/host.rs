@@ -11,7 +11,7 @@ use provara_plugins::schema::SchemaViolations;
 use super::{interrupted, sentence};
 use crate::determinism::Difference;
 use crate::failure::{Exit, Failure};
-use crate::out::shell;
+use crate::terminal::shell;
 use crate::vault::environment;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -6,7 +6,7 @@ use provara_vault::MergeRefusal;
 
 use crate::commands::verify::one_line;
 use crate::failure::Failure;
-use crate::out::{clean, shell};
+use crate::terminal::{clean, shell};
 
 /// How many findings of the other vault are shown.
 const SHOWN: usize = 5;

@@ -31,8 +31,8 @@ use super::{AppendArgs, core_type, not_looked_up, refuse_unknown, start_session}
 use crate::commands::verify::counted;
 use crate::error::{self, vault_failure};
 use crate::failure::{Exit, Failure};
-use crate::out::{self, GOOD};
 use crate::plugins::Session;
+use crate::terminal::{self, GOOD};
 use crate::vault;
 
 /// How long events that were taken wait until they are sealed.
@@ -82,7 +82,7 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
     let finished = batch.finish();
     let printed = print_receipts(batch.take_receipts(), &lines.guard).map_err(End::Unprinted);
     let receipt = finished.map_err(failed)?;
-    receipt.notes.iter().for_each(|note| out::note(note));
+    receipt.notes.iter().for_each(|note| terminal::note(note));
     let done = match (receipt.events, receipt.last_event_id) {
         (events, Some(id)) => format!(
             "{} of the batch {} in and sealed, the last of them {id}",
@@ -106,7 +106,7 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
             receipt.last_line
         ),
     };
-    out::receipt(
+    terminal::receipt(
         &done,
         &format!(
             "{GOOD}Appended{GOOD:#} {appended}  Merkle root  {}\n",
@@ -214,14 +214,14 @@ fn print_receipts(
         }
     }
     if io::stdout().is_terminal() {
-        return out::result_json_text(&text);
+        return terminal::result_json_text(&text);
     }
     for piece in text.chunks(PIECE) {
         let free = guard.wait_to_write(io::stdout().as_fd());
         if let Some(signal) = guard.received() {
             return Err(error::interrupted(signal));
         }
-        out::taken(free.map(drop).and_then(|()| out::put(piece)))?;
+        terminal::taken(free.map(drop).and_then(|()| terminal::put(piece)))?;
     }
     Ok(())
 }
@@ -416,7 +416,7 @@ impl<'a> Types<'a> {
                 }
                 Err(unusable) => match unusable.no_python() {
                     Some(reason) if allowed && matches!(alone, Resolution::Unregistered(_)) => {
-                        out::note(&format!("no plugin was asked about '{name}': {reason}"));
+                        terminal::note(&format!("no plugin was asked about '{name}': {reason}"));
                         self.alone = true;
                     }
                     _ => return Err(not_looked_up(unusable, name)),

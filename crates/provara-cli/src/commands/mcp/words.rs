@@ -9,7 +9,7 @@ use provara_plugins::staging::StagingError;
 use provara_vault::{VaultError, layout};
 
 use crate::failure::{Exit, Failure};
-use crate::out::shell;
+use crate::terminal::shell;
 use crate::{error, gate};
 
 /// What can be done about a vault that does not verify.

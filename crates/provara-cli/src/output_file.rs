@@ -12,7 +12,7 @@ use provara_vault::{Vault, enclosing_vault};
 
 use crate::error;
 use crate::failure::Failure;
-use crate::out::{self, GOOD};
+use crate::terminal::{self, GOOD};
 
 /// Checks, before any work is done, that an output may be written to `path`.
 pub(crate) fn check(path: &Path, force: bool, vault: &Vault) -> Result<(), Failure> {
@@ -27,7 +27,7 @@ pub(crate) fn prepare(path: &Path, force: bool, vault: &Vault) -> Result<Staging
         .map(|staging| {
             staging.on_remains(|path, error| {
                 let path = path.display();
-                out::warn(&format!("'{path}' could not be removed: {error}."));
+                terminal::warn(&format!("'{path}' could not be removed: {error}."));
             })
         })
         .map_err(|error| error::staging_failure(&error))
@@ -103,6 +103,6 @@ pub(crate) fn done(path: &Path) -> String {
 pub(crate) fn told(path: &Path) -> String {
     format!(
         "{GOOD}Wrote{GOOD:#} {}\n",
-        out::clean(&path.to_string_lossy())
+        terminal::clean(&path.to_string_lossy())
     )
 }
