@@ -5,7 +5,7 @@ use std::path::Path;
 use provara_core::finding::{Code, Report, Severity};
 use provara_vault::{SourceLog, Vault, VerifyOptions};
 
-use crate::cli::GateArgs;
+use crate::args::GateArgs;
 use crate::error::vault_failure;
 use crate::failure::{Exit, Failure};
 use crate::{commands, terminal};

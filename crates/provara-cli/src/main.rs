@@ -8,7 +8,7 @@
 //! The only unsafe code is in `stdio`, which has to look at standard input and output before the
 //! standard library does.
 
-mod cli;
+mod args;
 mod commands;
 mod data;
 mod determinism;
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 
     let typed: Vec<OsString> = std::env::args_os().collect();
     terminal::choose_colour_before_parsing(&typed);
-    let cli = match cli::Cli::of(&typed) {
+    let cli = match commands::Cli::of(&typed) {
         Ok(cli) => cli,
         Err(error) => return usage::report(&error),
     };

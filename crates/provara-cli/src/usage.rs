@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Error, Parser};
 
-use crate::cli::Cli;
+use crate::commands::Cli;
 use crate::failure::{Exit, Failure};
 use crate::terminal;
 

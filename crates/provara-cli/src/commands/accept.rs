@@ -8,7 +8,7 @@ use provara_core::finding::Severity;
 use provara_vault::{Acceptance, GivenUp, Remembered};
 use serde::Serialize;
 
-use crate::cli::{JsonArg, VaultArg};
+use crate::args::{JsonArg, VaultArg};
 use crate::commands::verify::{counted, one_line};
 use crate::error::vault_failure;
 use crate::failure::{Exit, Failure};

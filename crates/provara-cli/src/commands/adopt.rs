@@ -7,7 +7,7 @@ use provara_core::id::KeyId;
 use provara_core::keys::KeyStatus;
 use provara_vault::{AdoptOptions, FoundSeal, FoundState, KeyOrigin};
 
-use crate::cli::{AskingArgs, VaultArg, key_id};
+use crate::args::{AskingArgs, VaultArg, key_id};
 use crate::commands::verify::counted;
 use crate::error::vault_failure;
 use crate::failure::Failure;

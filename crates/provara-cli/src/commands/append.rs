@@ -15,7 +15,7 @@ use provara_plugins::resolve::Resolution;
 use provara_plugins::set_option;
 use provara_vault::{AppendRequest, Vault};
 
-use crate::cli::{JsonArg, KeyArgs, VaultArg};
+use crate::args::{JsonArg, KeyArgs, VaultArg};
 use crate::error::{self, vault_failure};
 use crate::failure::{Exit, Failure};
 use crate::plugins::{HostArgs, Job, Purpose, Session, Unusable, nearest};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use provara_vault::{BackupOptions, RestoreOptions, VaultError, restore as restore_archive};
 
-use crate::cli::{JsonArg, VaultArg};
+use crate::args::{JsonArg, VaultArg};
 use crate::error::vault_failure;
 use crate::failure::Failure;
 use crate::terminal::{self, GOOD};

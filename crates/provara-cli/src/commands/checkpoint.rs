@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::{GateArgs, JsonArg, KeyArgs, VaultArg};
+use crate::args::{GateArgs, JsonArg, KeyArgs, VaultArg};
 use crate::error::vault_failure;
 use crate::failure::Failure;
 use crate::terminal::{self, GOOD};

@@ -11,7 +11,7 @@ use provara_core::merge::delta::{self, DeltaError};
 use provara_vault::VaultError;
 
 use super::merge::{HowArgs, report};
-use crate::cli::{GateArgs, JsonArg, KeyArgs, VaultArg};
+use crate::args::{GateArgs, JsonArg, KeyArgs, VaultArg};
 use crate::error::{io_failure, vault_failure};
 use crate::failure::{Exit, Failure};
 use crate::stdio::stdin;

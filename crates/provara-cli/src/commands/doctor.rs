@@ -8,7 +8,7 @@ use provara_plugins::interpreter::{self, Interpreter};
 use provara_plugins::sandbox::Confinement;
 use serde::Serialize;
 
-use crate::cli::JsonArg;
+use crate::args::JsonArg;
 use crate::commands::verify::counted;
 use crate::failure::Failure;
 use crate::plugins::{HostArgs, Job, Purpose, Session};

@@ -9,7 +9,7 @@ use provara_plugins::staging::Staging;
 use provara_vault::{SourceLog, Vault};
 use serde::Serialize;
 
-use crate::cli::{GateArgs, JsonArg, VaultArg};
+use crate::args::{GateArgs, JsonArg, VaultArg};
 use crate::error;
 use crate::failure::{Exit, Failure};
 use crate::plugins::{EXPORTS, HostArgs, Job, Purpose, Session, nearest};

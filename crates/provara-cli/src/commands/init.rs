@@ -6,7 +6,7 @@ use clap::Args;
 use provara_vault::InitOptions;
 use serde::Serialize;
 
-use crate::cli::JsonArg;
+use crate::args::JsonArg;
 use crate::error::vault_failure;
 use crate::failure::{Exit, Failure};
 use crate::output_file;

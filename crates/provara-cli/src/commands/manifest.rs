@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{JsonArg, VaultArg};
+use crate::args::{JsonArg, VaultArg};
 use crate::error::vault_failure;
 use crate::failure::{Exit, Failure};
 use crate::terminal::{self, GOOD};

@@ -16,7 +16,7 @@ use provara_mcp::{
 use provara_plugins::sandbox::SandboxMode;
 use provara_vault::{SourceLog, Vault, VaultError};
 
-use crate::cli::KeyArgs;
+use crate::args::KeyArgs;
 use crate::failure::{Exit, Failure};
 use crate::plugins::{self, HEADING};
 use crate::terminal::{self, GOOD};

@@ -7,7 +7,7 @@ use provara_core::id::EventId;
 use provara_vault::{Remembered, Which, default_state_directory, forget, remembered};
 use serde::Serialize;
 
-use crate::cli::JsonArg;
+use crate::args::JsonArg;
 use crate::commands::verify::counted;
 use crate::error::vault_failure;
 use crate::failure::{Exit, Failure};

@@ -6,7 +6,7 @@ use clap::Args;
 use provara_core::id::KeyId;
 use provara_vault::{MergeOptions, MergeOrder, MergeReceipt};
 
-use crate::cli::{JsonArg, KeyArgs, VaultArg, key_id};
+use crate::args::{JsonArg, KeyArgs, VaultArg, key_id};
 use crate::commands::verify::counted;
 use crate::error::vault_failure;
 use crate::failure::Failure;

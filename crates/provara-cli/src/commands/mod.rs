@@ -1,5 +1,5 @@
-//! The commands. Each module holds one command: its arguments, whose doc comments are its help,
-//! and what it does.
+//! The commands: what can be typed, and what is run for it. Each module holds one command: its
+//! arguments, whose doc comments are its help, and what it does.
 
 pub(crate) mod accept;
 pub(crate) mod adopt;
@@ -23,10 +23,139 @@ pub(crate) mod repair;
 pub(crate) mod replay;
 pub(crate) mod verify;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::cli::Command;
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, FromArgMatches, Parser, Subcommand};
+
 use crate::failure::Failure;
+use crate::terminal::Colour;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default())
+    .error(AnsiColor::Red.on_default().bold())
+    .valid(AnsiColor::Cyan.on_default().bold())
+    .invalid(AnsiColor::Yellow.on_default().bold());
+
+/// Signed, append-only logs that anyone can verify and nobody can silently rewrite.
+///
+/// A vault is a directory of plain files. Whoever holds a signing key appends events to it; whoever
+/// has the directory can verify every event, without a key, a server or a plugin.
+#[derive(Debug, Parser)]
+#[command(
+    name = "provara",
+    bin_name = "provara",
+    version,
+    styles = STYLES,
+    max_term_width = 100,
+    propagate_version = false,
+    subcommand_required = true,
+    disable_help_subcommand = false,
+    after_long_help = "\
+Examples:
+  provara init my-vault
+  provara append my-vault --type OBSERVATION \\
+    --data '{\"subject\":\"door\",\"predicate\":\"state\",\"value\":\"open\"}'
+  provara verify my-vault
+
+Exit codes:
+  0  done
+  1  the evidence is bad: the vault does not verify
+  2  the request is wrong: an option, a name, the data
+  3  it could not be done: a missing file, a lock, a disk
+  4  a plugin failed or is invalid
+
+Environment:
+  PROVARA_KEYFILE  the keyfile, where --keyfile is not given
+  PROVARA_ACTOR    the actor, where --actor is not given
+  PROVARA_PYTHON   the Python interpreter that runs plugins
+  PROVARA_PLUGINS  further plugins: pkg.module or pkg.module:Class, separated by commas
+  PROVARA_SANDBOX  the walls around plugins, where --sandbox is not given
+  NO_COLOR         no colours"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct CommonArgs {
+    /// When to colour the output
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "Colour the output: auto, always, never",
+        hide_default_value = true,
+        display_order = 900
+    )]
+    pub(crate) color: Colour,
+}
+
+impl Cli {
+    /// What was typed.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the help or the version that was asked for.
+    pub(crate) fn of(typed: &[OsString]) -> Result<Self, clap::Error> {
+        match Self::of_one_command(typed) {
+            Some(cli) => Ok(cli),
+            None => Self::try_parse_from(typed),
+        }
+    }
+
+    /// As [`Cli::of`], for a command that is run once for every event or vault, where the time counts
+    /// that it takes to set up all the other commands. `None` leaves it to them, and so does whatever
+    /// has no plain meaning.
+    fn of_one_command(typed: &[OsString]) -> Option<Self> {
+        let name = typed.get(1)?.to_str()?;
+        let command = match name {
+            "append" => append::AppendArgs::augment_args(clap::Command::new("append")),
+            "verify" => verify::VerifyArgs::augment_args(clap::Command::new("verify")),
+            _ => return None,
+        };
+        let provara = CommonArgs::augment_args(clap::Command::new("provara")).subcommand(command);
+        Self::from_arg_matches(&provara.try_get_matches_from(typed).ok()?).ok()
+    }
+}
+
+/// The commands, in the order in which a person meets them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(init::InitArgs),
+    Append(append::AppendArgs),
+    Verify(verify::VerifyArgs),
+    Query(query::QueryArgs),
+    Replay(replay::ReplayArgs),
+    Reduce(reduce::ReduceArgs),
+    Export(export::ExportArgs),
+    Redact(redact::RedactArgs),
+    Merge(merge::MergeArgs),
+    Delta(delta::DeltaArgs),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
+    Repair(repair::RepairArgs),
+    Adopt(adopt::AdoptArgs),
+    Accept(accept::AcceptArgs),
+    Memory(memory::MemoryArgs),
+    Checkpoint(checkpoint::CheckpointArgs),
+    Manifest(manifest::ManifestArgs),
+    Plugins(plugins::PluginsArgs),
+    Doctor(doctor::DoctorArgs),
+    Mcp(Box<mcp::McpArgs>),
+    Completions(completions::CompletionsArgs),
+}
 
 /// Runs a command. `Ok` carries an exit code because a verdict is a result, not a failure.
 pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
@@ -55,4 +184,52 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Completions(args) => completions::run(args),
     }
     .map(|()| ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(line: &str) -> Vec<OsString> {
+        let words = line.split_whitespace().map(OsString::from);
+        [OsString::from("provara")]
+            .into_iter()
+            .chain(words)
+            .collect()
+    }
+
+    #[test]
+    fn a_command_that_is_set_up_alone_understands_what_it_always_does() {
+        for line in [
+            "append v --type OBSERVATION --data {}",
+            "append v --color never --type=A.b.c --set a=1 --actor x --json --confidence 0.5",
+            "append --batch - v --atomic --allow-unregistered",
+            "verify v",
+            "verify v --strict --json --no-cache --color=always",
+        ] {
+            let line = typed(line);
+            let alone = Cli::of_one_command(&line).unwrap();
+            let whole = Cli::try_parse_from(&line).unwrap();
+            assert_eq!(format!("{alone:?}"), format!("{whole:?}"));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_or_asks_for_help_is_left_to_the_whole() {
+        for line in [
+            "",
+            "append",
+            "append --help",
+            "append -h",
+            "append v --type",
+            "verify v --frobnicate",
+            "verify v --color sometimes",
+            "verifi v",
+            "--color never verify v",
+            "help append",
+            "--version",
+        ] {
+            assert!(Cli::of_one_command(&typed(line)).is_none(), "{line}");
+        }
+    }
 }

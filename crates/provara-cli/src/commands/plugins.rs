@@ -8,7 +8,7 @@ use provara_plugins::protocol::WireSource;
 use provara_plugins::sandbox::Confinement;
 use serde::Serialize;
 
-use crate::cli::JsonArg;
+use crate::args::JsonArg;
 use crate::failure::Failure;
 use crate::plugins::{EXPORTS, HostArgs, Job, Purpose, REDUCERS, Session};
 use crate::terminal::{self, STRONG};

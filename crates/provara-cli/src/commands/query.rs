@@ -9,7 +9,7 @@ use provara_core::query::{Condition, Query};
 use provara_core::time::Timestamp;
 use provara_vault::SourceLog;
 
-use crate::cli::{GateArgs, VaultArg};
+use crate::args::{GateArgs, VaultArg};
 use crate::failure::Failure;
 use crate::plugins::nearest;
 use crate::{gate, terminal, vault};

@@ -4,7 +4,7 @@ use clap::Args;
 use provara_core::id::EventId;
 use provara_vault::RedactOptions;
 
-use crate::cli::{AskingArgs, VaultArg};
+use crate::args::{AskingArgs, VaultArg};
 use crate::error::vault_failure;
 use crate::failure::Failure;
 use crate::terminal::{self, GOOD};

@@ -9,7 +9,7 @@ use provara_plugins::builtin::Reducer;
 use provara_plugins::resolve::Provider;
 use provara_vault::{SourceLog, Vault};
 
-use crate::cli::{GateArgs, VaultArg};
+use crate::args::{GateArgs, VaultArg};
 use crate::error::{self, vault_failure};
 use crate::failure::{Exit, Failure};
 use crate::plugins::{HostArgs, Job, Purpose, REDUCERS, Session, nearest};

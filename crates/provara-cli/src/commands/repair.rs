@@ -6,7 +6,7 @@ use clap::Args;
 use provara_core::finding::Severity;
 use provara_vault::{RepairReceipt, RepairStep, VerifyOptions};
 
-use crate::cli::{JsonArg, VaultArg};
+use crate::args::{JsonArg, VaultArg};
 use crate::commands::verify::one_line;
 use crate::error::vault_failure;
 use crate::failure::{Exit, Failure};

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{GateArgs, VaultArg};
+use crate::args::{GateArgs, VaultArg};
 use crate::error::vault_failure;
 use crate::failure::Failure;
 use crate::{gate, terminal, vault};

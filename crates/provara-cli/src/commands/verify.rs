@@ -12,7 +12,7 @@ use provara_core::finding::{Code, Finding, Report, Severity};
 use provara_vault::{VerifyOptions, layout};
 use serde::Serialize;
 
-use crate::cli::{JsonArg, VaultArg};
+use crate::args::{JsonArg, VaultArg};
 use crate::error::{accept_fix, seal_fix, vault_failure};
 use crate::failure::{Exit, Failure};
 use crate::terminal::{self, ERROR, GOOD, HINT, STRONG, WARNING};
