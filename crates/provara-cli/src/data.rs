@@ -5,9 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use provara_core::json::{self, ParseError, Value};
+use provara_report::{Class, Diagnostic};
 
-use crate::error;
-use crate::failure::{Exit, Failure};
 use crate::stdio::stdin;
 
 /// The most bytes that the data of one event may have. An event is one line that every reader
@@ -20,7 +19,7 @@ const STDIN: &str = "standard input";
 /// Reads the data of an event, which is a JSON object.
 ///
 /// `-` is standard input, `@FILE` a file, anything else the JSON itself.
-pub(crate) fn read(argument: &str) -> Result<Value<'static>, Failure> {
+pub(crate) fn read(argument: &str) -> Result<Value<'static>, Diagnostic> {
     let (source, text) = match argument {
         "-" => (
             STDIN.to_owned(),
@@ -43,14 +42,14 @@ pub(crate) fn read(argument: &str) -> Result<Value<'static>, Failure> {
 }
 
 /// Parses the data that came from `source`.
-fn parse(source: &str, text: &[u8]) -> Result<Value<'static>, Failure> {
+fn parse(source: &str, text: &[u8]) -> Result<Value<'static>, Diagnostic> {
     let value = json::parse(text).map_err(|error| malformed(source, text, &error))?;
     if value.as_object().is_none() {
-        return Err(Failure::new(
-            Exit::Usage,
+        return Err(Diagnostic::new(
+            Class::Usage,
             format!(
                 "The data in {source} is {}, not a JSON object.",
-                error::a_kind(&value)
+                value.kind_name()
             ),
         )
         .fix("Give an object, for example --data '{\"key\":\"value\"}' or --set key=value."));
@@ -58,7 +57,7 @@ fn parse(source: &str, text: &[u8]) -> Result<Value<'static>, Failure> {
     Ok(value.into_owned())
 }
 
-fn bounded(reader: impl Read, source: &str) -> Result<Vec<u8>, Failure> {
+fn bounded(reader: impl Read, source: &str) -> Result<Vec<u8>, Diagnostic> {
     let mut text = Vec::new();
     reader
         .take(MAX_DATA_BYTES + 1)
@@ -67,18 +66,18 @@ fn bounded(reader: impl Read, source: &str) -> Result<Vec<u8>, Failure> {
     Ok(text)
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
+fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
     let shown = path.display();
-    Failure::new(
-        Exit::CouldNot,
+    Diagnostic::new(
+        Class::Unavailable,
         format!("The data could not be read from '{shown}': {error}."),
     )
     .fix("Check the path after '@'; '-' reads standard input.")
 }
 
-fn too_large(source: &str) -> Failure {
-    Failure::new(
-        Exit::Usage,
+fn too_large(source: &str) -> Diagnostic {
+    Diagnostic::new(
+        Class::Usage,
         format!(
             "The data in {source} is larger than {} MiB.",
             MAX_DATA_BYTES >> 20
@@ -87,7 +86,7 @@ fn too_large(source: &str) -> Failure {
     .fix("Keep the bytes in a file, and put the file's name and SHA-256 into the event.")
 }
 
-fn malformed(source: &str, text: &[u8], error: &ParseError) -> Failure {
+fn malformed(source: &str, text: &[u8], error: &ParseError) -> Diagnostic {
     use provara_core::json::ParseErrorKind as Kind;
     let (line, column) = position(text, error.offset);
     let fix = match &error.kind {
@@ -108,8 +107,8 @@ fn malformed(source: &str, text: &[u8], error: &ParseError) -> Failure {
         }
         _ => "Give one JSON object, for example {\"key\":\"value\"}.",
     };
-    Failure::new(
-        Exit::Usage,
+    Diagnostic::new(
+        Class::Usage,
         format!("The data in {source} is not valid JSON: {}.", error.kind),
     )
     .detail(format!("at line {line}, column {column}"))

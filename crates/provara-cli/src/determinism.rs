@@ -2,6 +2,7 @@
 
 use provara_core::canonical;
 use provara_core::json::{self, Value};
+use provara_report::{Class, Diagnostic};
 
 /// The place where two results first differ, and what stands there in each.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,6 +13,23 @@ pub(crate) struct Difference {
     pub(crate) first: Option<String>,
     /// The second run's value.
     pub(crate) second: Option<String>,
+}
+
+/// Two runs of a reducer over the same events gave two results.
+pub(crate) fn not_deterministic(name: &str, difference: Difference) -> Diagnostic {
+    let show = |value: Option<String>| value.unwrap_or_else(|| "nothing".to_owned());
+    let place = match difference.path.as_str() {
+        "" => "the whole result",
+        path => path,
+    };
+    Diagnostic::new(
+        Class::Plugin,
+        format!("The reducer '{name}' gave two results for the same events."),
+    )
+    .detail(format!("First difference: {place}"))
+    .detail(format!("One run:   {}", show(difference.first)))
+    .detail(format!("The other: {}", show(difference.second)))
+    .fix("Let the result depend on the events alone: sort sets, use no time and no randomness.")
 }
 
 /// Compares two results, each of which is canonical JSON.

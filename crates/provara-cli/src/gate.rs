@@ -2,16 +2,13 @@
 
 use std::path::Path;
 
-use provara_core::finding::{Code, Report, Severity};
+use provara_core::finding::Code;
+use provara_explain::vault_failure;
+use provara_report::Diagnostic;
 use provara_vault::{SourceLog, Vault, VerifyOptions};
 
 use crate::args::GateArgs;
-use crate::error::vault_failure;
-use crate::failure::{Exit, Failure};
-use crate::{commands, terminal};
-
-/// How many findings a refusal shows before it points to `provara verify`.
-const SHOWN: usize = 5;
+use crate::terminal;
 
 /// Verifies the vault before something is derived from it, and refuses one that is invalid. Gives the
 /// very log that was verified.
@@ -19,7 +16,7 @@ pub(crate) fn verify_first(
     vault: &Vault,
     path: &Path,
     gate: GateArgs,
-) -> Result<SourceLog, Failure> {
+) -> Result<SourceLog, Diagnostic> {
     let failed = |error| vault_failure(error, path);
     if gate.unverified {
         terminal::warn("the vault was not verified (--unverified): the result proves nothing.");
@@ -29,37 +26,11 @@ pub(crate) fn verify_first(
     // What is derived from an earlier state, or from another vault, looks like any other.
     for finding in examination.report().findings() {
         if matches!(finding.code, Code::W010 | Code::W011) {
-            terminal::warn(&commands::verify::one_line(finding));
+            terminal::warn(&finding.to_string());
         }
     }
     match examination.verified() {
         Ok(log) => Ok(log.into_source()),
-        Err(report) => Err(refusal(path, &report)),
+        Err(report) => Err(provara_explain::unverified(path, &report)),
     }
-}
-
-/// The refusal of a vault that does not verify.
-pub(crate) fn refusal(vault: &Path, report: &Report) -> Failure {
-    let errors: Vec<_> = report
-        .findings()
-        .iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .collect();
-    let path = terminal::shell(vault);
-    let mut failure = Failure::new(
-        Exit::Evidence,
-        format!(
-            "The vault '{}' does not verify; nothing was derived from it.",
-            vault.display()
-        ),
-    );
-    for finding in errors.iter().take(SHOWN) {
-        failure = failure.detail(commands::verify::one_line(finding));
-    }
-    if errors.len() > SHOWN {
-        failure = failure.detail(format!("and {} more", errors.len() - SHOWN));
-    }
-    failure.fix(format!(
-        "Run 'provara verify {path}' to see every finding; --unverified goes on all the same."
-    ))
 }

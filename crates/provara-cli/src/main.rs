@@ -2,8 +2,8 @@
 //! The `provara` executable: the trusted process that holds the keys and runs no plugin.
 //!
 //! This crate is the only place that knows terminals, colours and exit codes. Each command is one
-//! file under `commands`; `error` turns every library error into words, a `Fix:` line and an exit
-//! code; everything else is done by the libraries.
+//! file under `commands`; `provara-explain` turns every library error into words; everything else is done by
+//! the libraries.
 //!
 //! The only unsafe code is in `stdio`, which has to look at standard input and output before the
 //! standard library does.
@@ -12,13 +12,13 @@ mod args;
 mod commands;
 mod data;
 mod determinism;
-mod error;
-mod failure;
+mod exit_code;
 mod gate;
 mod output_file;
 mod plugins;
 mod stdio;
 mod terminal;
+mod text;
 mod usage;
 mod vault;
 
@@ -43,8 +43,8 @@ fn main() -> ExitCode {
     match commands::run(&cli.command) {
         Ok(code) => code,
         Err(failure) => {
-            failure.print();
-            failure.exit_code()
+            terminal::diagnostic(&failure.to_string());
+            exit_code::exit_code(failure.class())
         }
     }
 }

@@ -8,21 +8,20 @@ use std::path::{Path, PathBuf};
 
 use provara_plugins::interrupt::Guard;
 use provara_plugins::staging::{self, Staging};
+use provara_report::Diagnostic;
 use provara_vault::{Vault, enclosing_vault};
 
-use crate::error;
-use crate::failure::Failure;
 use crate::terminal::{self, GOOD};
 
 /// Checks, before any work is done, that an output may be written to `path`.
-pub(crate) fn check(path: &Path, force: bool, vault: &Vault) -> Result<(), Failure> {
+pub(crate) fn check(path: &Path, force: bool, vault: &Vault) -> Result<(), Diagnostic> {
     staging::check(path, force, &forbidden(path, vault))
         .map(drop)
-        .map_err(|error| error::staging_failure(&error))
+        .map_err(|error| provara_explain::staging_failure(&error))
 }
 
 /// Makes the place where the output comes into being.
-pub(crate) fn prepare(path: &Path, force: bool, vault: &Vault) -> Result<Staging, Failure> {
+pub(crate) fn prepare(path: &Path, force: bool, vault: &Vault) -> Result<Staging, Diagnostic> {
     Staging::prepare(path, force, &forbidden(path, vault))
         .map(|staging| {
             staging.on_remains(|path, error| {
@@ -30,7 +29,7 @@ pub(crate) fn prepare(path: &Path, force: bool, vault: &Vault) -> Result<Staging
                 terminal::warn(&format!("'{path}' could not be removed: {error}."));
             })
         })
-        .map_err(|error| error::staging_failure(&error))
+        .map_err(|error| provara_explain::staging_failure(&error))
 }
 
 /// The vaults in which nothing may be written: the one that is read, and any around the output.
@@ -40,10 +39,10 @@ fn forbidden(path: &Path, vault: &Vault) -> Vec<PathBuf> {
 }
 
 /// Moves the output into its place.
-pub(crate) fn commit(output: Staging) -> Result<(), Failure> {
+pub(crate) fn commit(output: Staging) -> Result<(), Diagnostic> {
     output
         .commit()
-        .map_err(|error| error::staging_failure(&error))
+        .map_err(|error| provara_explain::staging_failure(&error))
 }
 
 /// Whether the output is to be standard output.
@@ -56,11 +55,11 @@ pub(crate) fn is_stdout(path: &Path) -> bool {
 pub(crate) fn write<E>(
     output: &Staging,
     fill: impl FnOnce(&mut dyn Write) -> Result<(), E>,
-    explain: impl FnOnce(E) -> Failure,
-) -> Result<(), Failure> {
+    explain: impl FnOnce(E) -> Diagnostic,
+) -> Result<(), Diagnostic> {
     let path = output.output();
-    let failed = |error: io::Error| error::io_failure("write", output.target(), &error);
-    let guard = Guard::new().map_err(|error| error::signals_failure(&error))?;
+    let failed = |error: io::Error| provara_explain::io_failure("write", output.target(), &error);
+    let guard = Guard::new().map_err(|error| provara_explain::signals_failure(&error))?;
     let file = File::create_new(path).map_err(failed)?;
     let mut writer = Interruptible {
         inner: BufWriter::with_capacity(1 << 16, file),
@@ -68,7 +67,7 @@ pub(crate) fn write<E>(
     };
     let filled = fill(&mut writer);
     if let Some(signal) = writer.guard.received() {
-        return Err(error::interrupted(signal));
+        return Err(provara_explain::interrupted(signal));
     }
     filled.map_err(explain)?;
     writer.inner.flush().map_err(failed)

@@ -16,9 +16,9 @@ use provara_plugins::host::{Host, HostOptions, SkippedPlugin};
 use provara_plugins::interpreter;
 use provara_plugins::interrupt::Guard;
 use provara_plugins::sandbox::{Level, SandboxMode};
+use provara_report::{Class, Diagnostic};
 
-use crate::failure::{Exit, Failure};
-use crate::{error, terminal, vault};
+use crate::{terminal, vault};
 
 /// The reducers that need no plugin.
 pub(crate) const REDUCERS: &[&str] = &Reducer::NAMES;
@@ -98,14 +98,14 @@ pub(crate) fn sandbox(text: &str) -> Result<SandboxMode, String> {
 }
 
 /// The walls that are asked for: by the option, by `PROVARA_SANDBOX`, or the best there are.
-pub(crate) fn walls(option: Option<SandboxMode>) -> Result<SandboxMode, Failure> {
+pub(crate) fn walls(option: Option<SandboxMode>) -> Result<SandboxMode, Diagnostic> {
     match (option, vault::environment("PROVARA_SANDBOX")) {
         (Some(sandbox), _) => Ok(sandbox),
         (None, None) => Ok(SandboxMode::Auto),
         (None, Some(text)) => text
             .to_str()
             .and_then(|text| text.parse().ok())
-            .ok_or_else(|| error::sandbox_variable(&text)),
+            .ok_or_else(|| provara_explain::sandbox_variable(&text)),
     }
 }
 
@@ -130,9 +130,9 @@ pub(crate) struct Session {
 /// Why there is no host.
 pub(crate) enum Unusable {
     /// No Python can run one: there is none, or it has no `provara` of this version.
-    NoPython(Failure),
+    NoPython(Diagnostic),
     /// A host was started, and failed.
-    Failed(Failure),
+    Failed(Diagnostic),
 }
 
 impl Session {
@@ -140,7 +140,7 @@ impl Session {
     pub(crate) fn start(args: &HostArgs, job: Job) -> Result<Self, Unusable> {
         let sandbox = walls(args.sandbox).map_err(Unusable::Failed)?;
         let interpreter = interpreter::find()
-            .map_err(|error| Unusable::NoPython(error::interpreter_failure(&error)))?;
+            .map_err(|error| Unusable::NoPython(provara_explain::interpreter_failure(&error)))?;
         // A reducer keeps no state, so there need not be a place for it.
         let stateless = matches!(job.purpose, Purpose::Reduce { .. });
         let mut options = HostOptions::new(interpreter, job.purpose);
@@ -153,13 +153,13 @@ impl Session {
         options.timeout = args.timeout;
         // Held from before the start, so that an interrupted command ends with its exit code and not
         // by the signal itself, which would leave no word behind.
-        let guard =
-            Guard::new().map_err(|error| Unusable::Failed(error::signals_failure(&error)))?;
+        let guard = Guard::new()
+            .map_err(|error| Unusable::Failed(provara_explain::signals_failure(&error)))?;
         let mut host = Host::start(options).map_err(|error| {
-            if error::is_no_python(&error) {
-                Unusable::NoPython(error::host_failure(error))
+            if provara_explain::is_no_python(&error) {
+                Unusable::NoPython(provara_explain::host_failure(error))
             } else {
-                Unusable::Failed(error::host_failure(error))
+                Unusable::Failed(provara_explain::host_failure(error))
             }
         })?;
         if sandbox == SandboxMode::Auto && host.confinement().level < Level::Full {
@@ -177,7 +177,7 @@ impl Session {
         }
         let catalog = host
             .discover()
-            .map_err(|error| Unusable::Failed(error::discovery_failure(error)))?;
+            .map_err(|error| Unusable::Failed(provara_explain::discovery_failure(error)))?;
         Ok(Self {
             host,
             catalog,
@@ -186,8 +186,8 @@ impl Session {
     }
 
     /// Ends the host. What it answered counts only if it ended well.
-    pub(crate) fn finish(self) -> Result<(), Failure> {
-        self.host.finish().map_err(error::host_failure)
+    pub(crate) fn finish(self) -> Result<(), Diagnostic> {
+        self.host.finish().map_err(provara_explain::host_failure)
     }
 
     /// A line for each plugin that was left out, and one about broken plugins, none of which this
@@ -214,7 +214,7 @@ impl Session {
 
     /// What was asked for is not there. Where plugins are broken, it may be one of theirs: they are
     /// shown, and the failure is theirs.
-    pub(crate) fn not_found(&self, wanted: &str, headline: impl Into<String>) -> Failure {
+    pub(crate) fn not_found(&self, wanted: &str, headline: impl Into<String>) -> Diagnostic {
         let problems = &self.catalog.problems;
         for problem in problems {
             terminal::diagnostic(&problem.text);
@@ -228,10 +228,10 @@ impl Session {
             .collect();
         names.dedup();
         if names.is_empty() {
-            return Failure::new(Exit::Usage, headline);
+            return Diagnostic::new(Class::Usage, headline);
         }
         let headline = format!("No plugin that can be used provides {wanted}.");
-        Failure::new(Exit::Plugin, headline).detail(format!(
+        Diagnostic::new(Class::Plugin, headline).detail(format!(
             "It may be of one that cannot (see above): '{}'.",
             names.join("', '")
         ))
@@ -249,7 +249,7 @@ impl Unusable {
     }
 
     /// The failure of a command that had to ask plugins about `wanted`.
-    pub(crate) fn into_failure(self, wanted: &str) -> Failure {
+    pub(crate) fn into_failure(self, wanted: &str) -> Diagnostic {
         match self {
             Self::NoPython(failure) => failure.detail(format!("It is needed for {wanted}.")),
             Self::Failed(failure) => failure,
@@ -262,8 +262,8 @@ impl Unusable {
         wanted: &str,
         name: &str,
         known: impl Iterator<Item = &'static str>,
-    ) -> Failure {
-        let near = matches!(self, Self::NoPython(_)).then(|| nearest(name, known));
+    ) -> Diagnostic {
+        let near = matches!(self, Self::NoPython(_)).then(|| provara_explain::nearest(name, known));
         let failure = self.into_failure(wanted);
         match near.flatten() {
             Some(near) => failure.detail(format!("Did you mean '{near}'? That needs no Python.")),
@@ -295,35 +295,9 @@ pub(crate) fn state_directory() -> Option<PathBuf> {
     Some(directory)
 }
 
-/// The known name that was probably meant.
-pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let folded = name.to_ascii_lowercase();
-    known
-        .map(|known| {
-            (
-                strsim::damerau_levenshtein(&folded, &known.to_ascii_lowercase()),
-                known,
-            )
-        })
-        .filter(|(distance, known)| *distance <= 1 + known.len() / 5)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_nearest_name_is_near() {
-        let known = ["OBSERVATION", "ASSERTION", "com.acme.audit.login", "login"];
-        let nearest = |name| nearest(name, known.into_iter());
-        assert_eq!(nearest("observaton"), Some("OBSERVATION"));
-        assert_eq!(nearest("com.acme.audit.logn"), Some("com.acme.audit.login"));
-        assert_eq!(nearest("logim"), Some("login"));
-        assert_eq!(nearest("org.hl7.fhir.observation"), None);
-        assert_eq!(nearest(""), None);
-    }
 
     #[test]
     fn a_time_limit_is_positive() {

@@ -6,13 +6,12 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
+use provara_report::{Class, Diagnostic};
 
-use crate::failure::{Exit, Failure};
 pub(crate) use crate::stdio::stdout;
 
 /// When output is coloured.
@@ -67,34 +66,34 @@ pub(crate) fn choose_colour_before_parsing(typed: &[OsString]) {
 
 /// Writes styled text to stdout. A reader that went away (`| head`) is no failure: the command's
 /// verdict stands all the same.
-pub(crate) fn result(text: &str) -> Result<(), Failure> {
+pub(crate) fn result(text: &str) -> Result<(), Diagnostic> {
     written(put_styled(text))
 }
 
 /// Writes bytes to stdout as they are.
-pub(crate) fn result_bytes(bytes: &[u8]) -> Result<(), Failure> {
+pub(crate) fn result_bytes(bytes: &[u8]) -> Result<(), Diagnostic> {
     written(put(bytes))
 }
 
 /// Writes styled text to stdout that tells what was `done`, a clause without a full stop. What was done
 /// stands, whether anybody reads of it or not: where nobody does, the failure tells it.
-pub(crate) fn receipt(done: &str, text: &str) -> Result<(), Failure> {
+pub(crate) fn receipt(done: &str, text: &str) -> Result<(), Diagnostic> {
     told(done, put_styled(text))
 }
 
 /// The same as one line of JSON.
-pub(crate) fn receipt_json<T: serde::Serialize>(done: &str, value: &T) -> Result<(), Failure> {
+pub(crate) fn receipt_json<T: serde::Serialize>(done: &str, value: &T) -> Result<(), Diagnostic> {
     told(done, json_line(value).and_then(|line| put_json(&line)))
 }
 
-fn told(done: &str, outcome: io::Result<()>) -> Result<(), Failure> {
+fn told(done: &str, outcome: io::Result<()>) -> Result<(), Diagnostic> {
     outcome.map_err(|error| {
         let mut done = done.to_owned();
         if let Some(first) = done.get_mut(..1) {
             first.make_ascii_uppercase();
         }
-        Failure::new(
-            Exit::CouldNot,
+        Diagnostic::new(
+            Class::Unavailable,
             format!("{done}, but that could not be written to standard output: {error}."),
         )
         .fix(format!("Do not do it again: it is done. {WHERE_TO}"))
@@ -118,12 +117,12 @@ fn put_styled(text: &str) -> io::Result<()> {
 }
 
 /// Writes JSON to stdout: as it is, but to a terminal without characters that it would act upon.
-pub(crate) fn result_json_text(bytes: &[u8]) -> Result<(), Failure> {
+pub(crate) fn result_json_text(bytes: &[u8]) -> Result<(), Diagnostic> {
     written(put_json(bytes))
 }
 
 /// Writes a value to stdout as one line of JSON.
-pub(crate) fn result_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
+pub(crate) fn result_json<T: serde::Serialize>(value: &T) -> Result<(), Diagnostic> {
     written(json_line(value).and_then(|line| put_json(&line)))
 }
 
@@ -141,7 +140,7 @@ pub(crate) fn put_json(bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Judges the writing of a result: a reader that went away is no failure.
-pub(crate) fn written(outcome: io::Result<()>) -> Result<(), Failure> {
+pub(crate) fn written(outcome: io::Result<()>) -> Result<(), Diagnostic> {
     match outcome {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         outcome => taken(outcome),
@@ -149,10 +148,10 @@ pub(crate) fn written(outcome: io::Result<()>) -> Result<(), Failure> {
 }
 
 /// Judges the writing of a result that somebody has to read.
-pub(crate) fn taken(outcome: io::Result<()>) -> Result<(), Failure> {
+pub(crate) fn taken(outcome: io::Result<()>) -> Result<(), Diagnostic> {
     outcome.map_err(|error| {
-        Failure::new(
-            Exit::CouldNot,
+        Diagnostic::new(
+            Class::Unavailable,
             format!("The result could not be written to standard output: {error}."),
         )
         .fix(WHERE_TO)
@@ -192,13 +191,13 @@ pub(crate) fn note(text: &str) {
 ///
 /// # Errors
 /// The request is wrong where nobody can be asked; nothing is done where the answer is not yes.
-pub(crate) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
+pub(crate) fn confirm(question: &str, yes: bool) -> Result<(), Diagnostic> {
     if yes {
         return Ok(());
     }
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Err(Failure::new(
-            Exit::Usage,
+        return Err(Diagnostic::new(
+            Class::Usage,
             "The command asks before it does this, and there is no terminal to ask at.",
         )
         .detail(question)
@@ -210,7 +209,7 @@ pub(crate) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
     let answered = asked.and_then(|()| io::stdin().read_line(&mut answer));
     match answered.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes") {
         true => Ok(()),
-        false => Err(Failure::new(Exit::CouldNot, "Nothing was changed.")
+        false => Err(Diagnostic::new(Class::Unavailable, "Nothing was changed.")
             .fix("Answer y to go on, or give --yes.")),
     }
 }
@@ -271,32 +270,9 @@ pub(crate) fn indented(canonical: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A path as it can be pasted into a POSIX shell.
-pub(crate) fn shell(path: &Path) -> String {
-    quote(&path.to_string_lossy())
-}
-
-/// A word as it can be pasted into a POSIX shell.
-pub(crate) fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,~".contains(c);
-    if !word.is_empty() && !word.starts_with(['~', '=']) && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_quoted_only_where_a_shell_needs_it() {
-        assert_eq!(quote("my-vault/events"), "my-vault/events");
-        assert_eq!(quote("my vault"), "'my vault'");
-        assert_eq!(quote("it's"), r"'it'\''s'");
-        assert_eq!(quote("~root"), "'~root'");
-        assert_eq!(quote(""), "''");
-    }
 
     #[test]
     fn indented_json_does_nothing_to_a_terminal() {

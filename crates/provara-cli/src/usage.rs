@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Error, Parser};
+use provara_report::{Class, Diagnostic};
 
 use crate::commands::Cli;
-use crate::failure::{Exit, Failure};
+use crate::exit_code::exit_code;
 use crate::terminal;
 
 /// Prints help, a version or a usage error, and gives the exit code of the process.
@@ -20,22 +21,22 @@ pub(crate) fn report(error: &Error) -> ExitCode {
             match terminal::result(&error.render().ansi().to_string()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(failure) => {
-                    failure.print();
-                    failure.exit_code()
+                    terminal::diagnostic(&failure.to_string());
+                    exit_code(failure.class())
                 }
             }
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             let command = command_of(std::env::args_os());
-            let failure = Failure::new(Exit::Usage, "No command was given.")
+            let failure = Diagnostic::new(Class::Usage, "No command was given.")
                 .fix(format!("Run '{command} --help' to see the commands."));
-            failure.print();
-            failure.exit_code()
+            terminal::diagnostic(&failure.to_string());
+            exit_code(failure.class())
         }
         _ => {
             let failure = failure(error);
-            failure.print();
-            failure.exit_code()
+            terminal::diagnostic(&failure.to_string());
+            exit_code(failure.class())
         }
     }
 }
@@ -50,7 +51,7 @@ fn help_of_help(error: &Error) -> Option<Error> {
     Cli::try_parse_from(command.split(' ').chain(["--help"])).err()
 }
 
-fn failure(error: &Error) -> Failure {
+fn failure(error: &Error) -> Diagnostic {
     let rendered = error.render().to_string();
     // The first paragraph says what is wrong; the rest is usage and a pointer to the help.
     let mut lines = rendered
@@ -62,7 +63,7 @@ fn failure(error: &Error) -> Failure {
             .next()
             .unwrap_or("The command line is not understood."),
     );
-    let mut failure = Failure::new(Exit::Usage, headline);
+    let mut failure = Diagnostic::new(Class::Usage, headline);
     for line in lines {
         failure = failure.detail(line.trim());
     }

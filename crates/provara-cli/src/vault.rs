@@ -1,16 +1,14 @@
 //! Opening a vault and finding the key to sign with.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use provara_core::keys::Keyfile;
+use provara_explain::vault_failure;
+use provara_report::{Class, Diagnostic};
 use provara_vault::Vault;
 
-use crate::error::vault_failure;
-use crate::failure::{Exit, Failure};
-
 /// Opens the vault at `path`.
-pub(crate) fn open(path: &Path) -> Result<Vault, Failure> {
+pub(crate) fn open(path: &Path) -> Result<Vault, Diagnostic> {
     Vault::open(path)
         .map(|vault| vault.with_cache_directory(provara_vault::default_cache_directory()))
         .map(|vault| vault.with_memory(true))
@@ -26,20 +24,6 @@ pub(crate) fn remember_as_made(path: &Path) -> Vec<String> {
     )
 }
 
-/// How many entries of a directory are looked at in search of a vault.
-const SEARCHED: usize = 1000;
-
-/// A vault directly below a directory; the first by name.
-pub(crate) fn vault_below(directory: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(directory).ok()?.take(SEARCHED).flatten();
-    let mut found: Vec<_> = entries
-        .map(|entry| entry.path())
-        .filter(|path| Vault::open(path).is_ok())
-        .collect();
-    found.sort_unstable();
-    found.into_iter().next()
-}
-
 /// Where the keyfile to sign with is: `--keyfile`, `PROVARA_KEYFILE`, the vault's own.
 pub(crate) fn keyfile_path(vault: &Vault, option: Option<&Path>) -> PathBuf {
     option
@@ -49,7 +33,7 @@ pub(crate) fn keyfile_path(vault: &Vault, option: Option<&Path>) -> PathBuf {
 }
 
 /// Reads the keyfile to sign with.
-pub(crate) fn keyfile(vault: &Vault, option: Option<&Path>) -> Result<Keyfile, Failure> {
+pub(crate) fn keyfile(vault: &Vault, option: Option<&Path>) -> Result<Keyfile, Diagnostic> {
     let path = keyfile_path(vault, option);
     provara_vault::read_keyfile(&path).map_err(|error| {
         let failure = vault_failure(error, vault.path());
@@ -61,14 +45,14 @@ pub(crate) fn keyfile(vault: &Vault, option: Option<&Path>) -> Result<Keyfile, F
 }
 
 /// Who makes the statements: `--actor`, `PROVARA_ACTOR`, or the default.
-pub(crate) fn actor(option: Option<&str>) -> Result<String, Failure> {
+pub(crate) fn actor(option: Option<&str>) -> Result<String, Diagnostic> {
     if let Some(actor) = option {
         return Ok(actor.to_owned());
     }
     match environment("PROVARA_ACTOR").map(std::ffi::OsString::into_string) {
         None => Ok("provara_user".to_owned()),
         Some(Ok(actor)) => Ok(actor),
-        Some(Err(_)) => Err(Failure::new(Exit::Usage, "PROVARA_ACTOR is not UTF-8.")
+        Some(Err(_)) => Err(Diagnostic::new(Class::Usage, "PROVARA_ACTOR is not UTF-8.")
             .fix("Set it to a name, or give --actor NAME.")),
     }
 }

@@ -38,7 +38,7 @@ pub mod set_option;
 mod site;
 mod space;
 pub mod staging;
-pub mod text;
+pub use provara_report::text;
 pub mod violation;
 
 #[cfg(test)]

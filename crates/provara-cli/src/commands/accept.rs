@@ -5,14 +5,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 use provara_core::finding::Severity;
+use provara_explain::vault_failure;
+use provara_report::{Class, Diagnostic};
 use provara_vault::{Acceptance, GivenUp, Remembered};
 use serde::Serialize;
 
 use crate::args::{JsonArg, VaultArg};
-use crate::commands::verify::{counted, one_line};
-use crate::error::vault_failure;
-use crate::failure::{Exit, Failure};
 use crate::terminal::{self, GOOD};
+use crate::text::counted;
 use crate::vault;
 
 /// Take a vault as it is, after you put another copy in its place
@@ -46,7 +46,7 @@ struct Receipt<'a> {
     notes: &'a [String],
 }
 
-pub(crate) fn run(args: &AcceptArgs) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &AcceptArgs) -> Result<ExitCode, Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let accepted = vault.accept().map_err(|error| vault_failure(error, path))?;
@@ -115,9 +115,9 @@ fn text(receipt: &Receipt<'_>) -> String {
 }
 
 /// What does not verify is not accepted.
-fn refusal(path: &Path, accepted: &Acceptance) -> Failure {
-    let mut failure = Failure::new(
-        Exit::Evidence,
+fn refusal(path: &Path, accepted: &Acceptance) -> Diagnostic {
+    let mut failure = Diagnostic::new(
+        Class::Evidence,
         format!(
             "The vault '{}' does not verify; what this machine remembers of it stays as it is.",
             path.display()
@@ -126,10 +126,10 @@ fn refusal(path: &Path, accepted: &Acceptance) -> Failure {
     let findings = accepted.report.findings().iter();
     let errors = findings.filter(|finding| finding.severity == Severity::Error);
     for finding in errors.take(5) {
-        failure = failure.detail(one_line(finding));
+        failure = failure.detail(finding.to_string());
     }
     failure.fix(format!(
         "Run 'provara verify {}' to see every finding; restore the vault from a copy that verifies.",
-        terminal::shell(path)
+        provara_report::shell(path)
     ))
 }

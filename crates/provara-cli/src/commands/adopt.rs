@@ -5,13 +5,13 @@ use std::path::Path;
 use clap::Args;
 use provara_core::id::KeyId;
 use provara_core::keys::KeyStatus;
+use provara_explain::vault_failure;
+use provara_report::Diagnostic;
 use provara_vault::{AdoptOptions, FoundSeal, FoundState, KeyOrigin};
 
 use crate::args::{AskingArgs, VaultArg, key_id};
-use crate::commands::verify::counted;
-use crate::error::vault_failure;
-use crate::failure::Failure;
 use crate::terminal::{self, GOOD};
+use crate::text::counted;
 use crate::vault;
 
 /// Say that a vault is yours as it stands: mark an older one, or seal what no seal vouches for
@@ -52,7 +52,7 @@ pub(crate) struct AdoptArgs {
     asking: AskingArgs,
 }
 
-pub(crate) fn run(args: &AdoptArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &AdoptArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let keyfile = vault::keyfile(&vault, args.asking.key.keyfile.as_deref())?;

@@ -9,16 +9,16 @@ use provara_core::canonical;
 use provara_core::event_type::{CoreType, CustomType, EventType};
 use provara_core::json::Value;
 use provara_core::namespace::Namespace;
+use provara_explain::vault_failure;
 use provara_plugins::catalog::{EventTypeInfo, PluginName};
 use provara_plugins::host::Verdict;
 use provara_plugins::resolve::Resolution;
 use provara_plugins::set_option;
+use provara_report::{Class, Diagnostic};
 use provara_vault::{AppendRequest, Vault};
 
 use crate::args::{JsonArg, KeyArgs, VaultArg};
-use crate::error::{self, vault_failure};
-use crate::failure::{Exit, Failure};
-use crate::plugins::{HostArgs, Job, Purpose, Session, Unusable, nearest};
+use crate::plugins::{HostArgs, Job, Purpose, Session, Unusable};
 use crate::terminal::{self, GOOD};
 use crate::{data, vault};
 
@@ -129,21 +129,21 @@ pub(crate) struct AppendArgs {
     json: JsonArg,
 }
 
-pub(crate) fn run(args: &AppendArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &AppendArgs) -> Result<(), Diagnostic> {
     match (&args.batch, &args.event_type) {
         (Some(source), _) => batch::run(args, source),
         (None, event_type) => append_one(args, event_type.as_deref().unwrap_or_default()),
     }
 }
 
-fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Failure> {
+fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let actor = vault::actor(args.actor.as_deref())?;
     // Whatever can be refused without a plugin is refused before one is started.
     let given = args.data.as_deref().map(data::read).transpose()?;
     if let Some(given) = &given {
-        canonical::jcs(given).map_err(|error| error::canonical_failure(&error))?;
+        canonical::jcs(given).map_err(|error| provara_explain::canonical_failure(&error))?;
     }
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
     let (event_type, data) = match core_type(type_name)? {
@@ -186,15 +186,15 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Failure> {
 }
 
 /// The core type that the option names, or `None` where a plugin has to know it.
-fn core_type(name: &str) -> Result<Option<CoreType>, Failure> {
+fn core_type(name: &str) -> Result<Option<CoreType>, Diagnostic> {
     match Resolution::<&EventTypeInfo>::without_plugins(name) {
         Resolution::Core(core) => Ok(Some(core)),
-        Resolution::Reserved(core) => Err(Failure::new(
-            Exit::Usage,
+        Resolution::Reserved(core) => Err(Diagnostic::new(
+            Class::Usage,
             format!("The event type '{name}' is reserved for core types, which are upper-case."),
         )
         .fix(match core {
-            CoreType::Genesis => error::NO_SECOND_GENESIS.to_owned(),
+            CoreType::Genesis => provara_explain::NO_SECOND_GENESIS.to_owned(),
             _ => format!("Write --type {}.", core.as_str()),
         })),
         _ => Ok(None),
@@ -206,10 +206,10 @@ fn with_options(
     args: &AppendArgs,
     plugin: Option<&EventTypeInfo>,
     given: Option<Value<'static>>,
-) -> Result<Value<'static>, Failure> {
+) -> Result<Value<'static>, Diagnostic> {
     let schema = plugin.map(|plugin| plugin.schema_json.as_str());
     let base = given.unwrap_or_else(|| Value::Object(Vec::new()));
-    set_option::apply(base, &args.set, schema).map_err(|error| error::set_failure(&error))
+    set_option::apply(base, &args.set, schema).map_err(|error| provara_explain::set_failure(&error))
 }
 
 /// Resolves a custom type and checks the data against whatever plugin defines it.
@@ -218,11 +218,11 @@ fn custom(
     vault: &Vault,
     name: &str,
     given: Option<Value<'static>>,
-) -> Result<(EventType, Value<'static>), Failure> {
+) -> Result<(EventType, Value<'static>), Diagnostic> {
     let alone = Resolution::<&EventTypeInfo>::without_plugins(name);
     if let Resolution::NoName(_) = alone {
-        return Err(Failure::new(
-            Exit::Usage,
+        return Err(Diagnostic::new(
+            Class::Usage,
             format!("'{name}' cannot be the name of an event type."),
         )
         .fix(NAMES));
@@ -256,17 +256,17 @@ fn custom(
         ));
     }
     let data = with_options(args, Some(plugin), given)?;
-    canonical::jcs(&data).map_err(|error| error::canonical_failure(&error))?;
+    canonical::jcs(&data).map_err(|error| provara_explain::canonical_failure(&error))?;
     let unfit = session.host.check(plugin, &[&data]);
-    if let Some((_, violations)) = unfit.map_err(error::host_failure)? {
-        return Err(error::unfit(&violations));
+    if let Some((_, violations)) = unfit.map_err(provara_explain::host_failure)? {
+        return Err(provara_explain::unfit(&violations));
     }
     let verdict = session
         .host
         .validate(&plugin.event_type, &data)
-        .map_err(error::host_failure)?;
+        .map_err(provara_explain::host_failure)?;
     if let Verdict::Refused(reason) = verdict {
-        return Err(error::refused_by_plugin(plugin, &reason));
+        return Err(provara_explain::refused_by_plugin(plugin, &reason));
     }
     session.finish()?;
     Ok((EventType::Custom(event_type), data))
@@ -289,7 +289,7 @@ fn core_names<'a>() -> impl Iterator<Item = &'a str> {
 }
 
 /// No plugin can be asked about the name, which may be no type at all.
-fn not_looked_up(unusable: Unusable, name: &str) -> Failure {
+fn not_looked_up(unusable: Unusable, name: &str) -> Diagnostic {
     let wanted = format!("the event type '{name}'");
     let failure = unusable.into_failure_of(&wanted, name, core_names());
     if name.parse::<CustomType>().is_ok() {
@@ -301,7 +301,7 @@ fn not_looked_up(unusable: Unusable, name: &str) -> Failure {
 }
 
 /// No plugin knows the name: what was tried, what is near, what to do.
-fn refuse_unknown(name: &str, session: &Session, reverse_domain: bool) -> Failure {
+fn refuse_unknown(name: &str, session: &Session, reverse_domain: bool) -> Diagnostic {
     let known: Vec<&str> = core_names()
         .chain(session.catalog.event_types.iter().flat_map(|plugin| {
             iter::once(plugin.event_type.as_str())
@@ -320,7 +320,7 @@ fn refuse_unknown(name: &str, session: &Session, reverse_domain: bool) -> Failur
             n => format!("{n} installed plugins"),
         }
     ));
-    if let Some(near) = nearest(name, known.into_iter()) {
+    if let Some(near) = provara_explain::nearest(name, known.into_iter()) {
         failure = failure.detail(format!("Did you mean '{near}'?"));
     }
     failure.fix(if reverse_domain {

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use provara_explain::vault_failure;
+use provara_report::Diagnostic;
 use provara_vault::{BackupOptions, RestoreOptions, VaultError, restore as restore_archive};
 
 use crate::args::{JsonArg, VaultArg};
-use crate::error::vault_failure;
-use crate::failure::Failure;
 use crate::terminal::{self, GOOD};
 use crate::vault;
 
@@ -41,7 +41,7 @@ pub(crate) struct BackupArgs {
     json: JsonArg,
 }
 
-pub(crate) fn run(args: &BackupArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &BackupArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let options = BackupOptions {
@@ -102,7 +102,7 @@ pub(crate) struct RestoreArgs {
     json: JsonArg,
 }
 
-pub(crate) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
+pub(crate) fn restore(args: &RestoreArgs) -> Result<(), Diagnostic> {
     let options = RestoreOptions {
         max_size: args.max_size,
     };

@@ -1,11 +1,11 @@
 //! `provara checkpoint`: a signed snapshot of the beliefs.
 
 use clap::Args;
+use provara_explain::vault_failure;
+use provara_report::Diagnostic;
 use serde::Serialize;
 
 use crate::args::{GateArgs, JsonArg, KeyArgs, VaultArg};
-use crate::error::vault_failure;
-use crate::failure::Failure;
 use crate::terminal::{self, GOOD};
 use crate::{gate, vault};
 
@@ -42,7 +42,7 @@ struct Receipt {
     key_id: String,
 }
 
-pub(crate) fn run(args: &CheckpointArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &CheckpointArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;

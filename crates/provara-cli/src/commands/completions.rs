@@ -2,9 +2,9 @@
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
+use provara_report::Diagnostic;
 
 use crate::commands::Cli;
-use crate::failure::Failure;
 use crate::terminal;
 
 /// Print a completion script for a shell
@@ -20,7 +20,7 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &CompletionsArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &CompletionsArgs) -> Result<(), Diagnostic> {
     // Into memory first: the generator itself panics where a pipe breaks.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "provara", &mut script);

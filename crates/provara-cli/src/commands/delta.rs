@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use provara_core::id::EventId;
 use provara_core::merge::delta::{self, DeltaError};
+use provara_explain::{io_failure, vault_failure};
+use provara_report::{Class, Diagnostic};
 use provara_vault::VaultError;
 
 use super::merge::{HowArgs, report};
 use crate::args::{GateArgs, JsonArg, KeyArgs, VaultArg};
-use crate::error::{io_failure, vault_failure};
-use crate::failure::{Exit, Failure};
 use crate::stdio::stdin;
 use crate::{gate, output_file, terminal, vault};
 
@@ -91,14 +91,14 @@ struct ImportArgs {
     json: JsonArg,
 }
 
-pub(crate) fn run(args: &DeltaArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &DeltaArgs) -> Result<(), Diagnostic> {
     match &args.command {
         DeltaCommand::Export(args) => export(args),
         DeltaCommand::Import(args) => import(args),
     }
 }
 
-fn export(args: &ExportArgs) -> Result<(), Failure> {
+fn export(args: &ExportArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let to_stdout = args.output == Path::new("-");
@@ -112,10 +112,10 @@ fn export(args: &ExportArgs) -> Result<(), Failure> {
     let Some((header, events)) = bundle else {
         let since = args.since.map(|id| id.to_string()).unwrap_or_default();
         return Err(
-            Failure::new(Exit::Usage, format!("The log holds no event {since}.")).fix(format!(
+            Diagnostic::new(Class::Usage, format!("The log holds no event {since}.")).fix(format!(
                 "Name an event of this vault, as 'provara query {} --limit 1' shows one, or leave \
                  --since out.",
-                terminal::shell(path)
+                provara_report::shell(path)
             )),
         );
     };
@@ -138,7 +138,7 @@ fn export(args: &ExportArgs) -> Result<(), Failure> {
     )
 }
 
-fn import(args: &ImportArgs) -> Result<(), Failure> {
+fn import(args: &ImportArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
@@ -157,7 +157,7 @@ const MAX_BUNDLE: u64 = 4 << 30;
 
 /// Reads a bundle: a header, and no more lines than it announces and one. A device, or a stream that is
 /// no bundle, would have no end; what was read of it is for the import to refuse.
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
     let failed = |error| io_failure("read", path, &error);
     let source: Box<dyn Read> = match path == Path::new("-") {
         true => Box::new(stdin().map_err(failed)?),
@@ -171,8 +171,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         bounded.read_until(b'\n', bytes).map_err(failed)?;
         let length = bytes.len() - before;
         if length as u64 > MAX_LINE || bytes.len() as u64 > MAX_BUNDLE {
-            return Err(Failure::new(
-                Exit::Usage,
+            return Err(Diagnostic::new(
+                Class::Usage,
                 format!(
                     "'{}' is no bundle that can be read: more than {} GiB, or a line of more than {} MiB.",
                     path.display(),

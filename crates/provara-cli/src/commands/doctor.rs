@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use clap::Args;
 use provara_plugins::interpreter::{self, Interpreter};
 use provara_plugins::sandbox::Confinement;
+use provara_report::Diagnostic;
 use serde::Serialize;
 
 use crate::args::JsonArg;
-use crate::commands::verify::counted;
-use crate::failure::Failure;
 use crate::plugins::{HostArgs, Job, Purpose, Session};
 use crate::terminal::{self, ERROR, GOOD, STRONG, WARNING};
+use crate::text::counted;
 
 /// Check this installation and its plugins
 ///
@@ -65,7 +65,7 @@ struct Plugins {
     problems: usize,
 }
 
-pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Diagnostic> {
     let found = interpreter::find();
     let mut report = Report {
         ok: false,
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
         }
         Err(unusable) => Some(unusable.into_failure("the installed plugins")),
     };
-    report.failure = failure.as_ref().map(Failure::headline);
+    report.failure = failure.as_ref().map(Diagnostic::headline);
     if args.json.json {
         terminal::result_json(&report)?;
     } else {

@@ -6,13 +6,12 @@ use clap::Args;
 use provara_plugins::builtin::{self, Format};
 use provara_plugins::resolve::Provider;
 use provara_plugins::staging::Staging;
+use provara_report::{Class, Diagnostic};
 use provara_vault::{SourceLog, Vault};
 use serde::Serialize;
 
 use crate::args::{GateArgs, JsonArg, VaultArg};
-use crate::error;
-use crate::failure::{Exit, Failure};
-use crate::plugins::{EXPORTS, HostArgs, Job, Purpose, Session, nearest};
+use crate::plugins::{EXPORTS, HostArgs, Job, Purpose, Session};
 use crate::terminal;
 use crate::{gate, output_file, plugins, vault};
 
@@ -66,10 +65,10 @@ struct Receipt<'a> {
     by: String,
 }
 
-pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &ExportArgs) -> Result<(), Diagnostic> {
     if output_file::is_stdout(&args.output) {
         return Err(
-            Failure::new(Exit::Usage, "An export is not written to standard output.").fix(
+            Diagnostic::new(Class::Usage, "An export is not written to standard output.").fix(
                 "Name a file or a directory; './-' is one of that name. 'provara query --format \
                  ndjson' prints events.",
             ),
@@ -83,7 +82,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
     let target = staging.target().to_string_lossy().into_owned();
     staging
         .commit()
-        .map_err(|error| error::export_staging_failure(&args.format, &error))?;
+        .map_err(|error| provara_explain::export_staging_failure(&args.format, &error))?;
     let receipt = Receipt {
         format: &args.format,
         output: target,
@@ -108,7 +107,7 @@ fn write(
     vault: &Vault,
     log: &SourceLog,
     output: &Staging,
-) -> Result<String, Failure> {
+) -> Result<String, Diagnostic> {
     let name = &args.format;
     let wanted = format!("the export format '{name}'");
     let builtin: Option<Format> = name.parse().ok();
@@ -135,7 +134,7 @@ fn write(
         session
             .host
             .export(&export.name, output.output())
-            .map_err(error::host_failure)?;
+            .map_err(provara_explain::host_failure)?;
         let by = export.origin.to_string();
         session.finish()?;
         return Ok(by);
@@ -152,7 +151,7 @@ fn write(
         .map(|export| export.name.as_str());
     let headline = format!("No installed plugin provides {wanted}.");
     let mut failure = session.not_found(&wanted, headline);
-    if let Some(near) = nearest(name, known.chain(EXPORTS.iter().copied())) {
+    if let Some(near) = provara_explain::nearest(name, known.chain(EXPORTS.iter().copied())) {
         failure = failure.detail(format!("Did you mean '{near}'?"));
     }
     Err(failure.fix(
@@ -165,11 +164,11 @@ fn write_builtin(
     vault: &Vault,
     log: &SourceLog,
     output: &Staging,
-) -> Result<String, Failure> {
+) -> Result<String, Diagnostic> {
     output_file::write(
         output,
         |file| builtin::export(format, log.lines(), file),
-        |error| error::export_failure(&error, vault.path()),
+        |error| provara_explain::export_failure(&error, vault.path()),
     )?;
     Ok("built-in".to_owned())
 }

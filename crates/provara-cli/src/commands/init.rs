@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use provara_explain::vault_failure;
+use provara_report::{Class, Diagnostic};
 use provara_vault::InitOptions;
 use serde::Serialize;
 
 use crate::args::JsonArg;
-use crate::error::vault_failure;
-use crate::failure::{Exit, Failure};
 use crate::output_file;
 use crate::terminal::{self, GOOD};
 use crate::vault;
@@ -65,14 +65,14 @@ struct Receipt<'a> {
     merkle_root: String,
 }
 
-pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &InitArgs) -> Result<(), Diagnostic> {
     if args
         .private_keys
         .as_deref()
         .is_some_and(output_file::is_stdout)
     {
-        return Err(Failure::new(
-            Exit::Usage,
+        return Err(Diagnostic::new(
+            Class::Usage,
             "Private keys are not written to standard output.",
         )
         .fix("Name a file outside the vault; './-' is one of that name."));

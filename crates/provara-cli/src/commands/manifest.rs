@@ -1,10 +1,10 @@
 //! `provara manifest`: a new seal.
 
 use clap::Args;
+use provara_explain::vault_failure;
+use provara_report::{Class, Diagnostic};
 
 use crate::args::{JsonArg, VaultArg};
-use crate::error::vault_failure;
-use crate::failure::{Exit, Failure};
 use crate::terminal::{self, GOOD};
 use crate::vault;
 
@@ -48,16 +48,16 @@ pub(crate) struct ManifestArgs {
     json: JsonArg,
 }
 
-pub(crate) fn run(args: &ManifestArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &ManifestArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     if args.new_seal {
-        return Err(Failure::new(
-            Exit::Usage,
+        return Err(Diagnostic::new(
+            Class::Usage,
             "'provara adopt' has taken the place of 'provara manifest --new-seal'.",
         )
         .fix(format!(
             "Look at what it finds, and say that it is yours: provara adopt {}",
-            terminal::shell(path)
+            provara_report::shell(path)
         )));
     }
     let vault = vault::open(path)?;

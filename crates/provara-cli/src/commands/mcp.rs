@@ -1,7 +1,5 @@
 //! `provara mcp`: vaults and plugins for AI agents, and the configuration of their clients.
 
-mod words;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,18 +7,19 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use provara_core::id::KeyId;
 use provara_core::query::Query;
+use provara_explain::Audience;
 use provara_mcp::install::{Client, Entry, InstallError, Installed};
 use provara_mcp::{
     Config, ErrorContext, HttpSettings, PluginSettings, Renderer, ServeError, Transport, VaultSpec,
 };
 use provara_plugins::sandbox::SandboxMode;
+use provara_report::{Class, Diagnostic};
 use provara_vault::{SourceLog, Vault, VaultError};
 
 use crate::args::KeyArgs;
-use crate::failure::{Exit, Failure};
 use crate::plugins::{self, HEADING};
 use crate::terminal::{self, GOOD};
-use crate::{error, output_file, vault};
+use crate::{output_file, vault};
 
 /// The address that is listened on where none is given.
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8765);
@@ -214,25 +213,25 @@ impl From<ClientName> for Client {
     }
 }
 
-pub(crate) fn run(args: &McpArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &McpArgs) -> Result<(), Diagnostic> {
     match &args.command {
         Some(McpCommand::Install(args)) => install(args),
         None => serve(&args.serve),
     }
 }
 
-fn serve(args: &ServeArgs) -> Result<(), Failure> {
+fn serve(args: &ServeArgs) -> Result<(), Diagnostic> {
     // What is not there, or not right, is the operator's mistake, not the agent's.
     let keyfile = look_at(&args.vaults, &args.key, args.read_only)?;
     let actor = actor(args.actor.as_deref(), args.read_only)?;
     let token = vault::environment("PROVARA_MCP_TOKEN").map(std::ffi::OsString::into_string);
     let token = token.transpose().map_err(|_| {
-        Failure::new(Exit::Usage, "PROVARA_MCP_TOKEN is not UTF-8.")
+        Diagnostic::new(Class::Usage, "PROVARA_MCP_TOKEN is not UTF-8.")
             .fix("Set it to letters and digits: export PROVARA_MCP_TOKEN=$(openssl rand -hex 24)")
     })?;
     if args.transport == Kind::Stdio && args.listen.is_some() {
         return Err(
-            Failure::new(Exit::Usage, "--listen has no meaning over stdio.")
+            Diagnostic::new(Class::Usage, "--listen has no meaning over stdio.")
                 .fix("Add --transport http, or leave --listen out."),
         );
     }
@@ -265,10 +264,13 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
 }
 
 /// Who appends. A server that appends for nobody is not started, and not configured.
-fn actor(option: Option<&str>, read_only: bool) -> Result<String, Failure> {
+fn actor(option: Option<&str>, read_only: bool) -> Result<String, Diagnostic> {
     let actor = vault::actor(option)?;
     if actor.is_empty() && !read_only {
-        return Err(error::vault_failure(VaultError::EmptyActor, Path::new("")));
+        return Err(provara_explain::vault_failure(
+            VaultError::EmptyActor,
+            Path::new(""),
+        ));
     }
     Ok(actor)
 }
@@ -279,7 +281,7 @@ fn look_at(
     specs: &[VaultSpec],
     key: &KeyArgs,
     read_only: bool,
-) -> Result<Option<PathBuf>, Failure> {
+) -> Result<Option<PathBuf>, Diagnostic> {
     let keyfile = keyfile(key, read_only)?;
     for spec in specs {
         let vault = vault::open(&spec.path)?;
@@ -308,7 +310,7 @@ fn warn_without_keys(spec: &VaultSpec, vault: &Vault, key_id: Option<KeyId>) {
 
 /// The keyfile that signs in all vaults, if one is named. A server that could never append with it is
 /// not started, and not configured, unless it is to append nothing.
-fn keyfile(key: &KeyArgs, read_only: bool) -> Result<Option<PathBuf>, Failure> {
+fn keyfile(key: &KeyArgs, read_only: bool) -> Result<Option<PathBuf>, Diagnostic> {
     let option = key.keyfile.clone();
     let Some(path) = option.or_else(|| vault::environment("PROVARA_KEYFILE").map(PathBuf::from))
     else {
@@ -317,17 +319,17 @@ fn keyfile(key: &KeyArgs, read_only: bool) -> Result<Option<PathBuf>, Failure> {
     if read_only {
         return Ok(Some(path));
     }
-    let failed = |failure: Failure| match key.keyfile {
+    let failed = |failure: Diagnostic| match key.keyfile {
         Some(_) => failure,
         None => failure.detail("PROVARA_KEYFILE names it."),
     };
     if std::fs::metadata(&path).is_ok_and(|data| !data.is_file()) {
         let text = format!("The keyfile '{}' is not a regular file.", path.display());
-        return Err(failed(Failure::new(Exit::Usage, text).fix(
+        return Err(failed(Diagnostic::new(Class::Usage, text).fix(
             "Name a file: the server reads it anew for each event, which a pipe does not allow.",
         )));
     }
-    let unreadable = |error| failed(error::vault_failure(error, &path));
+    let unreadable = |error| failed(provara_explain::vault_failure(error, &path));
     let keys = provara_vault::read_keyfile(&path).map_err(unreadable)?;
     if let Some(key_id) = key.key_id
         && keys.get(&key_id).is_none()
@@ -338,34 +340,34 @@ fn keyfile(key: &KeyArgs, read_only: bool) -> Result<Option<PathBuf>, Failure> {
     Ok(Some(path))
 }
 
-fn serve_failure(error: &ServeError) -> Failure {
+fn serve_failure(error: &ServeError) -> Diagnostic {
     use provara_mcp::ConfigError as Wrong;
-    let text = error::sentence(&error.to_string());
+    let text = provara_explain::sentence(&error.to_string());
     let (exit, fix) = match error {
-        ServeError::Config(Wrong::NoVault) => (Exit::Usage, "Add --vault DIR."),
+        ServeError::Config(Wrong::NoVault) => (Class::Usage, "Add --vault DIR."),
         ServeError::Config(Wrong::SameName(_)) => (
-            Exit::Usage,
+            Class::Usage,
             "Give one of them another name: --vault NAME=DIR.",
         ),
         ServeError::Config(Wrong::Directory { .. }) => (
-            Exit::Usage,
+            Class::Usage,
             "Name a directory that exists, outside the vaults.",
         ),
         ServeError::Config(Wrong::TokenNeeded(_) | Wrong::TokenShort) => (
-            Exit::Usage,
+            Class::Usage,
             "Set a token first: export PROVARA_MCP_TOKEN=$(openssl rand -hex 24)",
         ),
         ServeError::Listen { .. } => (
-            Exit::CouldNot,
+            Class::Unavailable,
             "Choose another address: --listen 127.0.0.1:0 takes a free port.",
         ),
         ServeError::Handshake(_) => (
-            Exit::CouldNot,
+            Class::Unavailable,
             "Let an MCP client start this command; 'provara mcp install --help' shows how.",
         ),
-        ServeError::Io(_) => (Exit::CouldNot, "Start it again."),
+        ServeError::Io(_) => (Class::Unavailable, "Start it again."),
     };
-    Failure::new(exit, text).fix(fix)
+    Diagnostic::new(exit, text).fix(fix)
 }
 
 /// The command line's words, for agents.
@@ -373,15 +375,15 @@ struct CommandLine;
 
 impl Renderer for CommandLine {
     fn render(&self, context: ErrorContext<'_>) -> String {
-        words::render(context)
+        context.diagnostic(Audience::Agent).to_string()
     }
 
     fn nothing_chosen(&self, query: &Query, log: &SourceLog) -> Vec<String> {
-        super::query::nothing_chosen(query, log)
+        provara_explain::nothing_chosen(query, log)
     }
 }
 
-fn install(args: &InstallArgs) -> Result<(), Failure> {
+fn install(args: &InstallArgs) -> Result<(), Diagnostic> {
     let entry = entry(args)?;
     let client = Client::from(args.client);
     let home = vault::environment("HOME").map(PathBuf::from);
@@ -392,10 +394,11 @@ fn install(args: &InstallArgs) -> Result<(), Failure> {
     {
         Some(path) => path,
         None => {
-            return Err(
-                Failure::new(Exit::Usage, "It is not known where the client's file is.")
-                    .fix("Set HOME, or name the file with --config FILE."),
-            );
+            return Err(Diagnostic::new(
+                Class::Usage,
+                "It is not known where the client's file is.",
+            )
+            .fix("Set HOME, or name the file with --config FILE."));
         }
     };
     let shown = terminal::clean(&path.to_string_lossy()).into_owned();
@@ -406,8 +409,11 @@ fn install(args: &InstallArgs) -> Result<(), Failure> {
         return terminal::result(&client.snippet(&entry));
     }
     let failed = |error: InstallError| {
-        Failure::new(Exit::CouldNot, error::sentence(&error.to_string()))
-            .fix("Leave --write out and put what is printed into the file by hand.")
+        Diagnostic::new(
+            Class::Unavailable,
+            provara_explain::sentence(&error.to_string()),
+        )
+        .fix("Leave --write out and put what is printed into the file by hand.")
     };
     let Installed { backup, replaced } = client.write(&entry, &path).map_err(failed)?;
     let mut text = format!("{GOOD}Wrote{GOOD:#} {shown}\n");
@@ -426,13 +432,13 @@ fn install(args: &InstallArgs) -> Result<(), Failure> {
 }
 
 /// How the client starts the server, by absolute paths: its working directory is its own.
-fn entry(args: &InstallArgs) -> Result<Entry, Failure> {
+fn entry(args: &InstallArgs) -> Result<Entry, Diagnostic> {
     let absolute = |path: &Path| {
-        let failed = |error| error::io_failure("find", path, &error);
+        let failed = |error| provara_explain::io_failure("find", path, &error);
         let path = std::path::absolute(path).map_err(failed)?;
         path.into_os_string().into_string().map_err(|path| {
-            Failure::new(
-                Exit::Usage,
+            Diagnostic::new(
+                Class::Usage,
                 format!("The path '{}' is not UTF-8.", path.display()),
             )
             .fix("Clients take UTF-8 only: use another path.")
@@ -481,7 +487,7 @@ fn entry(args: &InstallArgs) -> Result<Entry, Failure> {
         arguments.extend(["--sandbox".to_owned(), walls.to_owned()]);
     }
     let command = std::env::current_exe()
-        .map_err(|error| error::io_failure("find", "provara".as_ref(), &error))?;
+        .map_err(|error| provara_explain::io_failure("find", "provara".as_ref(), &error))?;
     Ok(Entry {
         name: args.name.clone(),
         command: absolute(&command)?,
@@ -492,8 +498,8 @@ fn entry(args: &InstallArgs) -> Result<Entry, Failure> {
 
 /// What finds plugins and has no option: the variables that are set here.
 fn environment(
-    absolute: impl Fn(&Path) -> Result<String, Failure>,
-) -> Result<Vec<(String, String)>, Failure> {
+    absolute: impl Fn(&Path) -> Result<String, Diagnostic>,
+) -> Result<Vec<(String, String)>, Diagnostic> {
     let mut environment = Vec::new();
     for name in ["PROVARA_PYTHON", "PROVARA_PLUGINS"] {
         let Some(value) = vault::environment(name) else {
@@ -504,7 +510,7 @@ fn environment(
         let value = match is_path {
             true => absolute(Path::new(&value))?,
             false => value.into_string().map_err(|_| {
-                Failure::new(Exit::Usage, format!("{name} is not UTF-8."))
+                Diagnostic::new(Class::Usage, format!("{name} is not UTF-8."))
                     .fix("Clients take UTF-8 only: use another name.")
             })?,
         };

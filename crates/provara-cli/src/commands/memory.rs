@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use provara_core::id::EventId;
+use provara_explain::vault_failure;
+use provara_report::{Class, Diagnostic};
 use provara_vault::{Remembered, Which, default_state_directory, forget, remembered};
 use serde::Serialize;
 
 use crate::args::JsonArg;
-use crate::commands::verify::counted;
-use crate::error::vault_failure;
-use crate::failure::{Exit, Failure};
 use crate::terminal::{self, GOOD, STRONG};
+use crate::text::counted;
 
 /// See what this machine remembers of vaults, or forget it
 ///
@@ -88,14 +88,14 @@ struct Forgotten<'a> {
     forgotten: &'a [Remembered],
 }
 
-pub(crate) fn run(args: &MemoryArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &MemoryArgs) -> Result<(), Diagnostic> {
     match &args.command {
         MemoryCommand::List(args) => list(args),
         MemoryCommand::Forget(args) => forget_one(args),
     }
 }
 
-fn list(args: &ListArgs) -> Result<(), Failure> {
+fn list(args: &ListArgs) -> Result<(), Diagnostic> {
     let state = default_state_directory();
     let (vaults, unreadable) = remembered(&state).map_err(|error| vault_failure(error, &state))?;
     if args.json.json {
@@ -126,7 +126,7 @@ fn lines(it: &Remembered) -> String {
     )
 }
 
-fn forget_one(args: &ForgetArgs) -> Result<(), Failure> {
+fn forget_one(args: &ForgetArgs) -> Result<(), Diagnostic> {
     let which = match (&args.vault, args.id) {
         (_, Some(id)) => Which::Vault(id),
         (Some(path), None) => Which::At(path.clone()),
@@ -140,8 +140,8 @@ fn forget_one(args: &ForgetArgs) -> Result<(), Failure> {
     let shown = args.vault.as_deref().unwrap_or(Path::new(&state));
     let forgotten = forget(&state, &which).map_err(|error| vault_failure(error, shown))?;
     if forgotten.is_empty() {
-        return Err(Failure::new(
-            Exit::CouldNot,
+        return Err(Diagnostic::new(
+            Class::Unavailable,
             format!("This machine remembers nothing of {what}."),
         )
         .fix("See what it remembers: provara memory list"));

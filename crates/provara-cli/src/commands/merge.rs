@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use provara_core::id::KeyId;
+use provara_explain::vault_failure;
+use provara_report::Diagnostic;
 use provara_vault::{MergeOptions, MergeOrder, MergeReceipt};
 
 use crate::args::{JsonArg, KeyArgs, VaultArg, key_id};
-use crate::commands::verify::counted;
-use crate::error::vault_failure;
-use crate::failure::Failure;
 use crate::terminal::{self, GOOD};
+use crate::text::counted;
 use crate::vault;
 
 /// Take in the events of another copy of this vault
@@ -76,7 +76,7 @@ impl HowArgs {
     }
 }
 
-pub(crate) fn run(args: &MergeArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &MergeArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let other = vault::open(&args.other)?;
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &MergeArgs) -> Result<(), Failure> {
 }
 
 /// Tells what a merge did.
-pub(crate) fn report(receipt: &MergeReceipt, path: &Path, json: JsonArg) -> Result<(), Failure> {
+pub(crate) fn report(receipt: &MergeReceipt, path: &Path, json: JsonArg) -> Result<(), Diagnostic> {
     receipt.notes.iter().for_each(|text| terminal::note(text));
     for fork in &receipt.forks {
         terminal::warn(&format!(

@@ -29,8 +29,8 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 
-use crate::failure::Failure;
 use crate::terminal::Colour;
+use provara_report::Diagnostic;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -158,7 +158,7 @@ pub(crate) enum Command {
 }
 
 /// Runs a command. `Ok` carries an exit code because a verdict is a result, not a failure.
-pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
+pub(crate) fn run(command: &Command) -> Result<ExitCode, Diagnostic> {
     match command {
         Command::Init(args) => init::run(args),
         Command::Append(args) => append::run(args),

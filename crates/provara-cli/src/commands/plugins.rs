@@ -6,10 +6,10 @@ use clap::{Args, Subcommand};
 use provara_plugins::catalog::{Origin, PluginInfo, PluginName, Problem};
 use provara_plugins::protocol::WireSource;
 use provara_plugins::sandbox::Confinement;
+use provara_report::Diagnostic;
 use serde::Serialize;
 
 use crate::args::JsonArg;
-use crate::failure::Failure;
 use crate::plugins::{EXPORTS, HostArgs, Job, Purpose, REDUCERS, Session};
 use crate::terminal::{self, STRONG};
 
@@ -53,7 +53,7 @@ struct ListArgs {
     json: JsonArg,
 }
 
-pub(crate) fn run(args: &PluginsArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &PluginsArgs) -> Result<(), Diagnostic> {
     let PluginsCommand::List(args) = &args.command;
     let session = Session::start(&args.host, Job::new(Purpose::Discover))
         .map_err(|unusable| unusable.into_failure("the installed plugins"))?;

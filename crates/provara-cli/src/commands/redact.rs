@@ -2,11 +2,11 @@
 
 use clap::Args;
 use provara_core::id::EventId;
+use provara_explain::vault_failure;
+use provara_report::Diagnostic;
 use provara_vault::RedactOptions;
 
 use crate::args::{AskingArgs, VaultArg};
-use crate::error::vault_failure;
-use crate::failure::Failure;
 use crate::terminal::{self, GOOD};
 use crate::vault;
 
@@ -57,7 +57,7 @@ fn event_id(text: &str) -> Result<EventId, String> {
         .map_err(|_| "an event id is 'evt_' and 24 lower-case hex digits".to_owned())
 }
 
-pub(crate) fn run(args: &RedactArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &RedactArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let keyfile = vault::keyfile(&vault, args.asking.key.keyfile.as_deref())?;

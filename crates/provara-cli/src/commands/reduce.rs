@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use provara_core::summary::Summary;
+use provara_explain::vault_failure;
 use provara_plugins::builtin::Reducer;
 use provara_plugins::resolve::Provider;
+use provara_report::{Class, Diagnostic};
 use provara_vault::{SourceLog, Vault};
 
 use crate::args::{GateArgs, VaultArg};
-use crate::error::{self, vault_failure};
-use crate::failure::{Exit, Failure};
-use crate::plugins::{HostArgs, Job, Purpose, REDUCERS, Session, nearest};
+use crate::plugins::{HostArgs, Job, Purpose, REDUCERS, Session};
 use crate::terminal::{self, GOOD, STRONG};
 use crate::{determinism, gate, output_file, vault};
 
@@ -61,7 +61,7 @@ pub(crate) struct ReduceArgs {
     json: bool,
 }
 
-pub(crate) fn run(args: &ReduceArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &ReduceArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let file = args
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &ReduceArgs) -> Result<(), Failure> {
     output_file::write(
         &staging,
         |file| file.write_all(&text),
-        |error| error::io_failure("write", output, &error),
+        |error| provara_explain::io_failure("write", output, &error),
     )?;
     output_file::commit(staging)?;
     terminal::receipt(&output_file::done(output), &output_file::told(output))
@@ -102,7 +102,7 @@ fn plugin(
     vault: &Vault,
     log: &SourceLog,
     name: &str,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, Diagnostic> {
     let verified = vault
         .open_log(log)
         .map_err(|error| vault_failure(error, vault.path()))?;
@@ -110,7 +110,7 @@ fn plugin(
         let purpose = Purpose::Reduce {
             log: verified
                 .try_clone()
-                .map_err(|error| error::io_failure("read", &vault.log_path(), &error))?,
+                .map_err(|error| provara_explain::io_failure("read", &vault.log_path(), &error))?,
             len: log.len(),
         };
         Ok(Job::new(purpose).protecting(vault.path()))
@@ -139,7 +139,7 @@ fn plugin(
                 .map_err(|unusable| unusable.into_failure(&wanted))?;
             let second = run_plugin(second, name)?;
             if let Some(difference) = determinism::difference(&result, &second) {
-                return Err(error::not_deterministic(name, difference));
+                return Err(determinism::not_deterministic(name, difference));
             }
         }
         return Ok(result);
@@ -156,7 +156,7 @@ fn plugin(
         .map(|reducer| reducer.name.as_str());
     let headline = format!("No installed plugin provides {wanted}.");
     let mut failure = session.not_found(&wanted, headline);
-    if let Some(near) = nearest(name, known.chain(REDUCERS.iter().copied())) {
+    if let Some(near) = provara_explain::nearest(name, known.chain(REDUCERS.iter().copied())) {
         failure = failure.detail(format!("Did you mean '{near}'?"));
     }
     Err(failure.fix(
@@ -165,7 +165,7 @@ fn plugin(
 }
 
 /// Runs a reducer that the session's catalogue holds.
-fn run_plugin(mut session: Session, name: &str) -> Result<Vec<u8>, Failure> {
+fn run_plugin(mut session: Session, name: &str) -> Result<Vec<u8>, Diagnostic> {
     let Some(reducer) = session.catalog.reducer(name) else {
         let headline = format!("The reducer '{name}' is not there any more.");
         let wanted = format!("the reducer '{name}'");
@@ -175,12 +175,12 @@ fn run_plugin(mut session: Session, name: &str) -> Result<Vec<u8>, Failure> {
     let result = session
         .host
         .reduce(&reducer.name)
-        .map_err(error::host_failure)?;
+        .map_err(provara_explain::host_failure)?;
     session.finish()?;
     Ok(result)
 }
 
-fn run_builtin(vault: &Vault, log: &SourceLog, reducer: Reducer) -> Result<Vec<u8>, Failure> {
+fn run_builtin(vault: &Vault, log: &SourceLog, reducer: Reducer) -> Result<Vec<u8>, Diagnostic> {
     let failed = |error| vault_failure(error, vault.path());
     match reducer {
         Reducer::Beliefs => Ok(log.beliefs().map_err(failed)?.to_json()),
@@ -188,9 +188,13 @@ fn run_builtin(vault: &Vault, log: &SourceLog, reducer: Reducer) -> Result<Vec<u
     }
 }
 
-fn json(summary: &Summary) -> Result<Vec<u8>, Failure> {
-    provara_core::canonical::jcs_of(summary)
-        .map_err(|error| Failure::new(Exit::CouldNot, error::sentence(&error.to_string())))
+fn json(summary: &Summary) -> Result<Vec<u8>, Diagnostic> {
+    provara_core::canonical::jcs_of(summary).map_err(|error| {
+        Diagnostic::new(
+            Class::Unavailable,
+            provara_explain::sentence(&error.to_string()),
+        )
+    })
 }
 
 /// The summary for people.

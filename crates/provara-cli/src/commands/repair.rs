@@ -4,12 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use provara_core::finding::Severity;
+use provara_explain::vault_failure;
+use provara_report::{Class, Diagnostic};
 use provara_vault::{RepairReceipt, RepairStep, VerifyOptions};
 
 use crate::args::{JsonArg, VaultArg};
-use crate::commands::verify::one_line;
-use crate::error::vault_failure;
-use crate::failure::{Exit, Failure};
 use crate::terminal::{self, GOOD};
 use crate::vault;
 
@@ -49,7 +48,7 @@ pub(crate) struct RepairArgs {
     json: JsonArg,
 }
 
-pub(crate) fn run(args: &RepairArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &RepairArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let failed = |error| vault_failure(error, path);
@@ -80,14 +79,14 @@ pub(crate) fn run(args: &RepairArgs) -> Result<(), Failure> {
     let wrong = |severity| severity == Severity::Error;
     match report.findings().iter().find(|finding| wrong(finding.severity)) {
         None => Ok(()),
-        Some(finding) => Err(Failure::new(
-            Exit::Evidence,
+        Some(finding) => Err(Diagnostic::new(
+            Class::Evidence,
             "The vault does not verify, and that is not what an interruption leaves.",
         )
-        .detail(one_line(finding))
+        .detail(finding.to_string())
         .fix(format!(
             "Run 'provara verify {}' to see every finding; restore the vault from a copy that verifies.",
-            terminal::shell(path)
+            provara_report::shell(path)
         ))),
     }
 }

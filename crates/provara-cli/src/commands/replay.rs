@@ -1,10 +1,10 @@
 //! `provara replay`: the beliefs that the events add up to.
 
 use clap::Args;
+use provara_explain::vault_failure;
+use provara_report::Diagnostic;
 
 use crate::args::{GateArgs, VaultArg};
-use crate::error::vault_failure;
-use crate::failure::Failure;
 use crate::{gate, terminal, vault};
 
 /// Replay the events into the vault's beliefs, and print them as JSON
@@ -29,7 +29,7 @@ pub(crate) struct ReplayArgs {
     json: bool,
 }
 
-pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &ReplayArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let log = gate::verify_first(&vault, path, args.gate)?;

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use provara_core::finding::{Code, Finding, Report, Severity};
+use provara_explain::{accept_fix, seal_fix, vault_failure};
+use provara_report::{Class, Diagnostic};
 use provara_vault::{VerifyOptions, layout};
 use serde::Serialize;
 
 use crate::args::{JsonArg, VaultArg};
-use crate::error::{accept_fix, seal_fix, vault_failure};
-use crate::failure::{Exit, Failure};
+use crate::exit_code::exit_code;
 use crate::terminal::{self, ERROR, GOOD, HINT, STRONG, WARNING};
+use crate::text::counted;
 use crate::vault;
 
 /// Verify a vault: every id, signature and chain, and the seal
@@ -52,13 +54,13 @@ pub(crate) struct VerifyArgs {
     json: JsonArg,
 }
 
-pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Diagnostic> {
     let path = &args.vault.vault;
     if let Some(folder) = args.follow_predecessors.as_deref()
         && !folder.is_dir()
     {
-        return Err(Failure::new(
-            Exit::Usage,
+        return Err(Diagnostic::new(
+            Class::Usage,
             format!(
                 "'{}' is no directory to look for predecessors in.",
                 folder.display()
@@ -92,7 +94,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     Ok(if report.is_valid() {
         ExitCode::SUCCESS
     } else {
-        Exit::Evidence.code()
+        exit_code(Class::Evidence)
     })
 }
 
@@ -130,7 +132,7 @@ impl<'r> Shown<'r> {
 
 /// What an owner can do who has looked, where that is one command.
 fn fix(finding: &Finding, report: &Report, vault: &Path) -> Option<String> {
-    let vault = terminal::shell(vault);
+    let vault = provara_report::shell(vault);
     match finding.code {
         Code::W010 | Code::W011 => Some(accept_fix(finding.code, &vault)),
         Code::E014 | Code::E015 => Some(seal_fix(finding.code, &vault, log_verifies(report))),
@@ -164,11 +166,6 @@ fn progress_bar() -> ProgressBar {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
-}
-
-/// A finding in one line: where, which rule, what.
-pub(crate) fn one_line(finding: &Finding) -> String {
-    format!("{finding}")
 }
 
 /// The report for people: every finding, the notes, and last, where a terminal shows it, the
@@ -244,9 +241,4 @@ fn write_finding(text: &mut String, finding: &Finding) {
             let _ = writeln!(text, "  {label:8}  {}", terminal::clean(fact));
         }
     }
-}
-
-/// A number of things, in words.
-pub(crate) fn counted(count: u64, thing: &str) -> String {
-    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }

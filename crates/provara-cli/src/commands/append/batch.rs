@@ -26,13 +26,13 @@ use provara_vault::{
 };
 
 use lines::{Lines, Source};
+use provara_explain::vault_failure;
+use provara_report::{Class, Diagnostic};
 
 use super::{AppendArgs, core_type, not_looked_up, refuse_unknown, start_session};
-use crate::commands::verify::counted;
-use crate::error::{self, vault_failure};
-use crate::failure::{Exit, Failure};
 use crate::plugins::Session;
 use crate::terminal::{self, GOOD};
+use crate::text::counted;
 use crate::vault;
 
 /// How long events that were taken wait until they are sealed.
@@ -46,7 +46,7 @@ struct Item<'a> {
     namespace: Option<Namespace>,
 }
 
-pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Failure> {
+pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let actor = vault::actor(args.actor.as_deref())?;
@@ -172,20 +172,20 @@ fn feed(
 /// Why a batch ends before its input does, or without having said all.
 enum End {
     /// A line, by its number, cannot be appended.
-    Line(u64, Failure),
+    Line(u64, Diagnostic),
     /// The disk refused. The failure says how far the batch came.
-    Disk(Failure),
+    Disk(Diagnostic),
     /// The plugin host did not end well.
-    Host(Failure),
+    Host(Diagnostic),
     /// Nobody takes the receipts.
-    Unprinted(Failure),
+    Unprinted(Diagnostic),
 }
 
 impl End {
     /// The end in words, and what was `done` before it.
-    fn after(self, done: &str, guard: &Guard) -> Failure {
+    fn after(self, done: &str, guard: &Guard) -> Diagnostic {
         if let Some(signal) = guard.received() {
-            return error::interrupted_after(signal, done);
+            return provara_explain::interrupted_after(signal, done);
         }
         let (reason, failure) = match self {
             Self::Line(number, failure) => {
@@ -203,7 +203,7 @@ impl End {
 fn print_receipts(
     receipts: Vec<provara_vault::AppendReceipt>,
     guard: &Guard,
-) -> Result<(), Failure> {
+) -> Result<(), Diagnostic> {
     /// What a pipe that can be written takes without waiting (PIPE_BUF; POSIX promises 512).
     const PIECE: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
@@ -219,7 +219,7 @@ fn print_receipts(
     for piece in text.chunks(PIECE) {
         let free = guard.wait_to_write(io::stdout().as_fd());
         if let Some(signal) = guard.received() {
-            return Err(error::interrupted(signal));
+            return Err(provara_explain::interrupted(signal));
         }
         terminal::taken(free.map(drop).and_then(|()| terminal::put(piece)))?;
     }
@@ -234,9 +234,9 @@ struct Parsed<'a> {
     namespace: Option<Namespace>,
 }
 
-fn parse(line: &[u8]) -> Result<Parsed<'_>, Failure> {
+fn parse(line: &[u8]) -> Result<Parsed<'_>, Diagnostic> {
     let wrong = |headline: String| {
-        Failure::new(Exit::Usage, headline).fix(
+        Diagnostic::new(Class::Usage, headline).fix(
             "Write one JSON object a line: {\"type\":…,\"data\":{…}}, with \"actor\" and \"namespace\" \
              where they are wanted.",
         )
@@ -247,7 +247,7 @@ fn parse(line: &[u8]) -> Result<Parsed<'_>, Failure> {
     let value =
         json::parse(line).map_err(|error| wrong(format!("The line is not JSON: {error}.")))?;
     let Value::Object(members) = value else {
-        let kind = error::a_kind(&value);
+        let kind = value.kind_name();
         return Err(wrong(format!("The line is {kind}, not a JSON object.")));
     };
     let (mut type_name, mut data, mut actor, mut namespace) = (None, None, None, None);
@@ -259,15 +259,15 @@ fn parse(line: &[u8]) -> Result<Parsed<'_>, Failure> {
             ("namespace", Value::String(text)) => {
                 let parsed = super::namespace(&text);
                 namespace = Some(parsed.map_err(|fix| {
-                    Failure::new(Exit::Usage, format!("'{text}' is no namespace.")).fix(fix)
+                    Diagnostic::new(Class::Usage, format!("'{text}' is no namespace.")).fix(fix)
                 })?);
             }
             ("type" | "actor" | "namespace", value) => {
-                let kind = error::a_kind(&value);
+                let kind = value.kind_name();
                 return Err(wrong(format!("'{name}' is {kind}, not a string.")));
             }
             ("data", value) => {
-                let kind = error::a_kind(&value);
+                let kind = value.kind_name();
                 return Err(wrong(format!("'data' is {kind}, not a JSON object.")));
             }
             _ => return Err(wrong(format!("'{name}' is no member of a batch's line."))),
@@ -315,9 +315,9 @@ impl<'a> Types<'a> {
     /// The items up to the first bad line, and what is wrong with that one.
     fn check<'l>(
         &mut self,
-        parsed: Vec<Result<Parsed<'l>, Failure>>,
+        parsed: Vec<Result<Parsed<'l>, Diagnostic>>,
         threads: usize,
-    ) -> (Vec<Item<'l>>, Option<(usize, Failure)>) {
+    ) -> (Vec<Item<'l>>, Option<(usize, Diagnostic)>) {
         let mut good = Vec::with_capacity(parsed.len());
         let mut bad = None;
         for (at, parsed) in parsed.into_iter().enumerate() {
@@ -358,8 +358,8 @@ impl<'a> Types<'a> {
     /// does not fit.
     fn unfit(
         &mut self,
-        made: &[Result<(Item<'_>, Option<usize>), Failure>],
-    ) -> Option<(usize, Failure)> {
+        made: &[Result<(Item<'_>, Option<usize>), Diagnostic>],
+    ) -> Option<(usize, Diagnostic)> {
         let limit = self.args.host.timeout;
         let session = self.session.as_mut()?;
         let mut by_plugin: HashMap<usize, Vec<(usize, &Value<'_>)>> = HashMap::new();
@@ -370,7 +370,7 @@ impl<'a> Types<'a> {
                 by_plugin.entry(*plugin).or_default().push((at, &item.data));
             }
         }
-        let mut first: Option<(usize, Failure)> = None;
+        let mut first: Option<(usize, Diagnostic)> = None;
         for (plugin, lines) in by_plugin {
             // Not for the whole batch: a plugin is not late because the next line is.
             if let Some(limit) = limit {
@@ -382,8 +382,8 @@ impl<'a> Types<'a> {
                 .check(&session.catalog.event_types[plugin], &data)
             {
                 Ok(None) => continue,
-                Ok(Some((index, violations))) => (at[index], error::unfit(&violations)),
-                Err(error) => (at[0], error::host_failure(error)),
+                Ok(Some((index, violations))) => (at[index], provara_explain::unfit(&violations)),
+                Err(error) => (at[0], provara_explain::host_failure(error)),
             };
             if first.as_ref().is_none_or(|(first, _)| line < *first) {
                 first = Some((line, failure));
@@ -393,7 +393,7 @@ impl<'a> Types<'a> {
     }
 
     /// Makes sure that the name is known.
-    fn resolve(&mut self, name: &str) -> Result<(), Failure> {
+    fn resolve(&mut self, name: &str) -> Result<(), Diagnostic> {
         if self.known.contains_key(name) {
             return Ok(());
         }
@@ -405,7 +405,7 @@ impl<'a> Types<'a> {
         Ok(())
     }
 
-    fn custom(&mut self, name: &str) -> Result<Kind, Failure> {
+    fn custom(&mut self, name: &str) -> Result<Kind, Diagnostic> {
         let alone = Resolution::<&EventTypeInfo>::without_plugins(name);
         let allowed = self.args.allow_unregistered;
         if self.session.is_none() && !self.alone {
@@ -447,7 +447,7 @@ impl<'a> Types<'a> {
     }
 
     /// Asks the plugin's own `validate`.
-    fn ask(&mut self, plugin: usize, data: &Value<'_>) -> Result<(), Failure> {
+    fn ask(&mut self, plugin: usize, data: &Value<'_>) -> Result<(), Diagnostic> {
         let limit = self.args.host.timeout;
         let session = self.session.as_mut().expect("a plugin was found in it");
         if let Some(limit) = limit {
@@ -455,13 +455,15 @@ impl<'a> Types<'a> {
         }
         let plugin = &session.catalog.event_types[plugin];
         match session.host.validate(&plugin.event_type, data) {
-            Ok(Verdict::Refused(reason)) => Err(error::refused_by_plugin(plugin, &reason)),
+            Ok(Verdict::Refused(reason)) => {
+                Err(provara_explain::refused_by_plugin(plugin, &reason))
+            }
             Ok(_) => Ok(()),
-            Err(error) => Err(error::host_failure(error)),
+            Err(error) => Err(provara_explain::host_failure(error)),
         }
     }
 
-    fn finish(&mut self) -> Result<(), Failure> {
+    fn finish(&mut self) -> Result<(), Diagnostic> {
         let limit = self.args.host.timeout;
         self.session.take().map_or(Ok(()), |mut session| {
             if let Some(limit) = limit {
@@ -472,8 +474,8 @@ impl<'a> Types<'a> {
     }
 }
 
-fn not_a_type(name: &str) -> Failure {
-    Failure::new(Exit::Usage, format!("'{name}' is no event type."))
+fn not_a_type(name: &str) -> Diagnostic {
+    Diagnostic::new(Class::Usage, format!("'{name}' is no event type."))
         .fix("Use a core type, or a reverse-domain name such as com.example.audit.login.")
 }
 
@@ -481,11 +483,12 @@ fn not_a_type(name: &str) -> Failure {
 fn item<'l>(
     parsed: Parsed<'l>,
     known: &HashMap<String, Kind>,
-) -> Result<(Item<'l>, Option<usize>), Failure> {
+) -> Result<(Item<'l>, Option<usize>), Diagnostic> {
     let (event_type, plugin) = match &known[&*parsed.type_name] {
         Kind::Free(event_type) => (event_type.clone(), None),
         Kind::Plugin(event_type, plugin) => {
-            canonical::jcs(&parsed.data).map_err(|error| error::canonical_failure(&error))?;
+            canonical::jcs(&parsed.data)
+                .map_err(|error| provara_explain::canonical_failure(&error))?;
             (event_type.clone(), Some(*plugin))
         }
     };

@@ -6,10 +6,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use provara_plugins::interrupt::Guard;
+use provara_report::{Class, Diagnostic};
 
 use crate::data::MAX_DATA_BYTES;
-use crate::error;
-use crate::failure::{Exit, Failure};
 use crate::stdio::stdin;
 
 /// How many lines are taken together.
@@ -31,7 +30,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn open(source: &str) -> Result<Self, Failure> {
+    pub(super) fn open(source: &str) -> Result<Self, Diagnostic> {
         let (file, name) = match source {
             "-" => (
                 stdin().and_then(|input| input.as_fd().try_clone_to_owned().map(File::from)),
@@ -41,8 +40,8 @@ impl Source {
         };
         let file = file.map_err(|error| unreadable(name, &error))?;
         if file.metadata().is_ok_and(|data| data.is_dir()) {
-            return Err(Failure::new(
-                Exit::Usage,
+            return Err(Diagnostic::new(
+                Class::Usage,
                 format!("'{name}' is a directory, not a batch."),
             )
             .fix("Name a file of lines {\"type\":…,\"data\":{…}}; '-' reads standard input."));
@@ -64,17 +63,17 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn of(source: Source) -> Result<Self, Failure> {
+    pub(super) fn of(source: Source) -> Result<Self, Diagnostic> {
         Ok(Self {
             source,
             partial: Vec::new(),
             number: 0,
-            guard: Guard::new().map_err(|error| error::signals_failure(&error))?,
+            guard: Guard::new().map_err(|error| provara_explain::signals_failure(&error))?,
         })
     }
 
     /// Whether there is something to read, or the end of it, within a time.
-    fn ready(&self, limit: Option<Duration>) -> Result<bool, Failure> {
+    fn ready(&self, limit: Option<Duration>) -> Result<bool, Diagnostic> {
         if !self.source.reader.buffer().is_empty() {
             return Ok(true);
         }
@@ -82,7 +81,7 @@ impl Lines {
             .guard
             .wait_for(self.source.reader.get_ref().as_fd(), limit);
         match self.guard.received() {
-            Some(signal) => Err(error::interrupted(signal)),
+            Some(signal) => Err(provara_explain::interrupted(signal)),
             None => ready.map_err(|error| unreadable(&self.source.name, &error)),
         }
     }
@@ -93,7 +92,7 @@ impl Lines {
     pub(super) fn group(
         &mut self,
         limit: Option<Duration>,
-    ) -> Result<Group, (Vec<Numbered>, u64, Failure)> {
+    ) -> Result<Group, (Vec<Numbered>, u64, Diagnostic)> {
         let mut lines = Vec::with_capacity(GROUP);
         let mut bytes = 0;
         while lines.len() < GROUP && bytes < GROUP_BYTES {
@@ -126,8 +125,8 @@ impl Lines {
             self.partial.extend_from_slice(line);
             self.source.reader.consume(used);
             if self.partial.len() as u64 > MAX_LINE {
-                let failure = Failure::new(
-                    Exit::Usage,
+                let failure = Diagnostic::new(
+                    Class::Usage,
                     format!("The line is longer than {MAX_LINE} bytes."),
                 )
                 .fix("Keep the bytes in a file, and put its name and SHA-256 into the event.");
@@ -156,9 +155,9 @@ pub(super) struct Group {
     pub(super) ended: bool,
 }
 
-fn unreadable(source: &str, error: &io::Error) -> Failure {
-    Failure::new(
-        Exit::CouldNot,
+fn unreadable(source: &str, error: &io::Error) -> Diagnostic {
+    Diagnostic::new(
+        Class::Unavailable,
         format!("The batch could not be read from '{source}': {error}."),
     )
     .fix("Check the path; '-' reads standard input.")

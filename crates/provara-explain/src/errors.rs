@@ -1,4 +1,4 @@
-//! Every error of the libraries, in words, with a `Fix:` line and an exit code. The one place.
+//! Every error of the libraries as a diagnostic.
 
 mod adoption;
 mod archive;
@@ -7,54 +7,40 @@ mod merge;
 mod staging;
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use provara_core::canonical::CanonicalError;
-use provara_core::finding::Code;
-use provara_core::json::Value;
+use provara_core::finding::{Code, Report, Severity};
 use provara_plugins::builtin::ExportError;
 use provara_plugins::interrupt::Guard;
 use provara_plugins::set_option::SetError;
-use provara_vault::{ErrorClass, VaultError, layout};
+use provara_vault::{ErrorClass, Vault, VaultError, layout};
 
-use crate::failure::{Exit, Failure};
-use crate::terminal::{quote, shell};
-use crate::vault::vault_below;
+use provara_report::{Class, Diagnostic};
+use provara_report::{quote, shell};
 
-pub(crate) use host::{
-    discovery_failure, host_failure, interpreter_failure, is_no_python, not_deterministic,
-    refused_by_plugin, unfit,
+pub use host::{
+    discovery_failure, host_failure, interpreter_failure, is_no_python, refused_by_plugin, unfit,
 };
-pub(crate) use staging::{export_staging_failure, staging_failure};
+pub use staging::{export_staging_failure, staging_failure};
 
 /// What helps somebody who would append a genesis event.
-pub(crate) const NO_SECOND_GENESIS: &str =
+pub const NO_SECOND_GENESIS: &str =
     "Use OBSERVATION or a custom type; 'provara init' writes the genesis event of a new vault.";
 
-/// A value's kind with its article, for a sentence.
-pub(crate) fn a_kind(value: &Value<'_>) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
-}
-
 /// An error of a vault operation on the vault at `vault`.
-pub(crate) fn vault_failure(error: VaultError, vault: &Path) -> Failure {
+pub fn vault_failure(error: VaultError, vault: &Path) -> Diagnostic {
     let exit = match (&error, error.class()) {
         // What stands in the way is on the disk, not in the request.
-        (VaultError::NotEmpty { .. } | VaultError::Exists { .. }, _) => Exit::CouldNot,
-        (_, ErrorClass::Evidence) => Exit::Evidence,
-        (_, ErrorClass::Usage) => Exit::Usage,
-        (_, ErrorClass::CouldNot) => Exit::CouldNot,
+        (VaultError::NotEmpty { .. } | VaultError::Exists { .. }, _) => Class::Unavailable,
+        (_, ErrorClass::Evidence) => Class::Evidence,
+        (_, ErrorClass::Usage) => Class::Usage,
+        (_, ErrorClass::CouldNot) => Class::Unavailable,
     };
     let fix = vault_fix(&error, &shell(vault));
-    let failure = Failure::new(exit, sentence(&error.to_string())).fix(fix);
+    let failure = Diagnostic::new(exit, sentence(&error.to_string())).fix(fix);
     match &error {
         VaultError::NotAsRemembered { finding } => [
             ("remembered", &finding.expected),
@@ -62,7 +48,7 @@ pub(crate) fn vault_failure(error: VaultError, vault: &Path) -> Failure {
         ]
         .into_iter()
         .filter_map(|(label, fact)| Some(format!("{label:10}  {}", fact.as_ref()?)))
-        .fold(failure, Failure::detail),
+        .fold(failure, Diagnostic::detail),
         VaultError::Merge(refusal) => merge::with_details(failure, refusal),
         VaultError::Archive(refusal) => archive::with_details(failure, refusal),
         _ => failure,
@@ -244,8 +230,22 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
     }
 }
 
+/// How many entries of a directory are looked at in search of a vault.
+const SEARCHED: usize = 1000;
+
+/// A vault directly below a directory; the first by name.
+fn vault_below(directory: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(directory).ok()?.take(SEARCHED).flatten();
+    let mut found: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| Vault::open(path).is_ok())
+        .collect();
+    found.sort_unstable();
+    found.into_iter().next()
+}
+
 /// What helps where a vault is not what this machine remembers (`W010`, `W011`).
-pub(crate) fn accept_fix(code: Code, vault: &str) -> String {
+pub fn accept_fix(code: Code, vault: &str) -> String {
     let put_back = match code {
         Code::W011 => "Look for the vault that was there before and put it back.",
         _ => "Look for the later copy and put it back.",
@@ -255,7 +255,7 @@ pub(crate) fn accept_fix(code: Code, vault: &str) -> String {
 
 /// What helps where the seal is absent or of other content (`E014`, `E015`); an adoption takes only a log
 /// that verifies.
-pub(crate) fn seal_fix(code: Code, vault: &str, log_verifies: bool) -> String {
+pub fn seal_fix(code: Code, vault: &str, log_verifies: bool) -> String {
     let restore = match code {
         Code::E014 => "Put manifest.sig back, or restore the vault, from a copy that verifies.",
         _ => "Restore the vault from a copy that verifies.",
@@ -273,14 +273,43 @@ fn adopt_says_so(vault: &str) -> String {
     )
 }
 
+/// How many findings a refusal shows before it points to `provara verify`.
+const SHOWN: usize = 5;
+
+/// The refusal of a vault that does not verify.
+pub fn unverified(vault: &Path, report: &Report) -> Diagnostic {
+    let errors: Vec<_> = report
+        .findings()
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .collect();
+    let path = shell(vault);
+    let mut failure = Diagnostic::new(
+        Class::Evidence,
+        format!(
+            "The vault '{}' does not verify; nothing was derived from it.",
+            vault.display()
+        ),
+    );
+    for finding in errors.iter().take(SHOWN) {
+        failure = failure.detail(finding.to_string());
+    }
+    if errors.len() > SHOWN {
+        failure = failure.detail(format!("and {} more", errors.len() - SHOWN));
+    }
+    failure.fix(format!(
+        "Run 'provara verify {path}' to see every finding; --unverified goes on all the same."
+    ))
+}
+
 /// Whether an event of which a verification would find this is right but for the key that signs it.
 pub(crate) fn wants_another_key(code: &str) -> bool {
     matches!(code, "PROVARA_E200" | "PROVARA_E202")
 }
 
 /// The data cannot be carried by canonical JSON.
-pub(crate) fn canonical_failure(error: &CanonicalError) -> Failure {
-    Failure::new(Exit::Usage, sentence(&error.to_string())).fix(canonical_fix(error))
+pub fn canonical_failure(error: &CanonicalError) -> Diagnostic {
+    Diagnostic::new(Class::Usage, sentence(&error.to_string())).fix(canonical_fix(error))
 }
 
 /// What helps against a number that canonical JSON cannot carry.
@@ -295,25 +324,25 @@ fn canonical_fix(error: &CanonicalError) -> &'static str {
 }
 
 /// A signal asked the command to end, and it has cleaned up.
-pub(crate) fn interrupted(signal: i32) -> Failure {
+pub fn interrupted(signal: i32) -> Diagnostic {
     interrupted_after(signal, "nothing was changed")
 }
 
 /// The same where something was done before.
-pub(crate) fn interrupted_after(signal: i32, done: &str) -> Failure {
+pub fn interrupted_after(signal: i32, done: &str) -> Diagnostic {
     // Never dropped: the last guard would let the signal end the process at once, and the exit code
     // would depend on who waits for it.
     std::mem::forget(Guard::new());
-    Failure::new(
-        Exit::Interrupted(u8::try_from(signal).unwrap_or_default()),
+    Diagnostic::new(
+        Class::Interrupted(u8::try_from(signal).unwrap_or_default()),
         format!("Interrupted; {done}."),
     )
 }
 
 /// `PROVARA_SANDBOX` has a value that it may not have.
-pub(crate) fn sandbox_variable(text: &OsStr) -> Failure {
-    Failure::new(
-        Exit::Usage,
+pub fn sandbox_variable(text: &OsStr) -> Diagnostic {
+    Diagnostic::new(
+        Class::Usage,
         format!(
             "PROVARA_SANDBOX is '{}', which is none of require, auto and off.",
             text.display()
@@ -323,61 +352,61 @@ pub(crate) fn sandbox_variable(text: &OsStr) -> Failure {
 }
 
 /// A `--set` option cannot be applied.
-pub(crate) fn set_failure(error: &SetError) -> Failure {
+pub fn set_failure(error: &SetError) -> Diagnostic {
     let (exit, fix) = match error {
         SetError::Schema(_) => (
-            Exit::Plugin,
+            Class::Plugin,
             "Report it to the plugin's author; --data needs no such schema.",
         ),
         SetError::NoValue(_) => (
-            Exit::Usage,
+            Class::Usage,
             "Write --set KEY=VALUE, for example --set level=3.",
         ),
-        SetError::Twice(_) => (Exit::Usage, "Keep one of the two options."),
-        SetError::NoSuchItem { .. } => (Exit::Usage, "Set the items in their order, from [0]."),
+        SetError::Twice(_) => (Class::Usage, "Keep one of the two options."),
+        SetError::NoSuchItem { .. } => (Class::Usage, "Set the items in their order, from [0]."),
         SetError::BadJson { .. } => (
-            Exit::Usage,
+            Class::Usage,
             "Write the value so that every JSON reader takes it the same way.",
         ),
         SetError::WrongType { .. } => (
-            Exit::Usage,
+            Class::Usage,
             "Give a value of the type that the schema names.",
         ),
         SetError::BadPath { .. } | SetError::NotAContainer { .. } => (
-            Exit::Usage,
+            Class::Usage,
             "Write a path such as user.name or tags[0]; a backslash keeps '.' and '[' as they are.",
         ),
     };
-    Failure::new(exit, sentence(&error.to_string())).fix(fix)
+    Diagnostic::new(exit, sentence(&error.to_string())).fix(fix)
 }
 
 /// A built-in export stopped.
-pub(crate) fn export_failure(error: &ExportError, vault: &Path) -> Failure {
+pub fn export_failure(error: &ExportError, vault: &Path) -> Diagnostic {
     let text = sentence(&error.to_string());
     match error {
-        ExportError::Line { .. } => Failure::new(Exit::Evidence, text).fix(format!(
+        ExportError::Line { .. } => Diagnostic::new(Class::Evidence, text).fix(format!(
             "Run 'provara verify {}' to see every finding; --format ndjson takes the log as it is.",
             shell(vault)
         )),
         ExportError::Io(error) => {
-            Failure::new(Exit::CouldNot, text).fix(io_fix(error, Path::new(".")))
+            Diagnostic::new(Class::Unavailable, text).fix(io_fix(error, Path::new(".")))
         }
     }
 }
 
 /// The handlers of signals could not be installed.
-pub(crate) fn signals_failure(error: &io::Error) -> Failure {
-    Failure::new(
-        Exit::CouldNot,
+pub fn signals_failure(error: &io::Error) -> Diagnostic {
+    Diagnostic::new(
+        Class::Unavailable,
         format!("Signals could not be watched: {error}."),
     )
     .fix("Check the limits of the process: ulimit -a")
 }
 
 /// The system refused something about `path`.
-pub(crate) fn io_failure(action: &str, path: &Path, error: &io::Error) -> Failure {
-    Failure::new(
-        Exit::CouldNot,
+pub fn io_failure(action: &str, path: &Path, error: &io::Error) -> Diagnostic {
+    Diagnostic::new(
+        Class::Unavailable,
         format!("Could not {action} '{}': {error}.", path.display()),
     )
     .fix(io_fix(error, path))
@@ -414,7 +443,7 @@ fn io_fix(error: &io::Error, path: &Path) -> String {
 
 /// A library's message as a sentence: a capital first, unless a name stands there, a full stop
 /// last.
-pub(crate) fn sentence(message: &str) -> String {
+pub fn sentence(message: &str) -> String {
     let first = message.split(' ').next().unwrap_or_default();
     let mut text = message.to_owned();
     if !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_lowercase()) {

@@ -4,16 +4,16 @@ use provara_core::finding::Severity;
 use provara_core::merge::MergeError;
 use provara_vault::MergeRefusal;
 
-use crate::commands::verify::one_line;
-use crate::failure::Failure;
-use crate::terminal::{clean, shell};
+use provara_report::Diagnostic;
+use provara_report::shell;
+use provara_report::text::inline;
 
 /// How many findings of the other vault are shown.
 const SHOWN: usize = 5;
 
 /// Adds what a person needs to see: both events of each fork, the rules that would be loosened, what
 /// was found in the other vault.
-pub(super) fn with_details(mut failure: Failure, refusal: &MergeRefusal) -> Failure {
+pub(super) fn with_details(mut failure: Diagnostic, refusal: &MergeRefusal) -> Diagnostic {
     match refusal {
         MergeRefusal::Forks { forks } => {
             for fork in forks {
@@ -21,18 +21,18 @@ pub(super) fn with_details(mut failure: Failure, refusal: &MergeRefusal) -> Fail
                     Some(id) => format!("follow {id}"),
                     None => "are the actor's first".to_owned(),
                 };
-                let actor = clean(&fork.actor);
+                let actor = inline(&fork.actor);
                 failure = failure.detail(format!("Two events of '{actor}' {prev}:"));
                 for event in &fork.events {
                     let side = if event.ours { "here" } else { "there" };
-                    let text = clean(&event.event_json);
+                    let text = inline(&event.event_json);
                     failure = failure.detail(format!("  {side:5}  {text}"));
                 }
             }
             failure
         }
         MergeRefusal::SafetyLoosened { rules } => rules.iter().fold(failure, |failure, rule| {
-            failure.detail(clean(&rule.to_string()))
+            failure.detail(inline(&rule.to_string()))
         }),
         MergeRefusal::OtherInvalid { report, .. } => report
             .findings()
@@ -40,7 +40,7 @@ pub(super) fn with_details(mut failure: Failure, refusal: &MergeRefusal) -> Fail
             .filter(|finding| finding.severity == Severity::Error)
             .take(SHOWN)
             .fold(failure, |failure, finding| {
-                failure.detail(one_line(finding))
+                failure.detail(finding.to_string())
             }),
         _ => failure,
     }

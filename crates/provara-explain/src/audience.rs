@@ -1,16 +1,77 @@
-//! The command line's words, for agents, who have tools where a person has commands. What happened is
-//! said in the same words; what can be done names the tool that does it, or says that it is the
-//! operator's to do.
+//! Who reads a diagnostic, and what changes with it: an agent has tools where a person has commands.
 
-use provara_mcp::ErrorContext;
+use std::path::Path;
+
+use provara_core::canonical::CanonicalError;
+use provara_core::finding::Report;
 use provara_plugins::builtin::ExportError;
+use provara_plugins::catalog::EventTypeInfo;
 use provara_plugins::host::HostError;
+use provara_plugins::interpreter::InterpreterError;
 use provara_plugins::staging::StagingError;
 use provara_vault::{VaultError, layout};
 
-use crate::failure::{Exit, Failure};
-use crate::terminal::shell;
-use crate::{error, gate};
+use crate::errors;
+use provara_report::shell;
+use provara_report::{Class, Diagnostic};
+
+/// Who reads a diagnostic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// A person at a shell: advice is a command or an option.
+    Person,
+    /// An agent with the tools of the MCP server: advice is a tool, or to ask the operator.
+    Agent,
+}
+
+/// An error of the libraries, with what it is about.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ErrorContext<'a> {
+    /// An operation on a vault failed.
+    Vault {
+        /// The error.
+        error: VaultError,
+        /// The vault, as it was named.
+        vault: &'a Path,
+    },
+    /// The vault does not verify, so that nothing is derived from it.
+    Unverified {
+        /// The vault, as it was named.
+        vault: &'a Path,
+        /// What was found.
+        report: &'a Report,
+    },
+    /// There is no interpreter for plugins.
+    Interpreter(InterpreterError),
+    /// The plugin host failed while it loaded the plugins.
+    Discovery(HostError),
+    /// A plugin, or its host, failed.
+    Host(HostError),
+    /// The plugin's own `validate` refused the data.
+    Refused {
+        /// The event type.
+        plugin: &'a EventTypeInfo,
+        /// The plugin's reason.
+        reason: &'a str,
+    },
+    /// The data has no canonical form.
+    Canonical(CanonicalError),
+    /// A built-in export stopped.
+    Export {
+        /// The error.
+        error: ExportError,
+        /// The vault, as it was named.
+        vault: &'a Path,
+    },
+    /// An export's output could not be staged or moved into its place.
+    Staging {
+        /// The error.
+        error: StagingError,
+        /// The name of the export format.
+        format: &'a str,
+    },
+}
 
 /// What can be done about a vault that does not verify.
 const EXAMINE: &str = "Call 'verify_vault' to see every finding, and show them to the operator, who can \
@@ -32,35 +93,38 @@ impl From<&str> for Advice {
     }
 }
 
-/// The whole text for an agent.
-pub(super) fn render(context: ErrorContext<'_>) -> String {
-    let advice = advice(&context);
-    let failure = failure(context);
-    // A plugin's author reads the same words, whoever called the plugin.
-    if failure.exit() == Exit::Plugin {
-        return failure.text();
+impl ErrorContext<'_> {
+    /// The error in words for whoever reads them. What happened is said in the same words to all; what can
+    /// be done names a command to a person, and to an agent the tool that does it, or the operator who
+    /// can. A plugin's failure is told in the same words to both: a plugin's author reads them.
+    #[must_use]
+    pub fn diagnostic(self, audience: Audience) -> Diagnostic {
+        let advice = advice(&self);
+        let diagnostic = self.for_a_person();
+        if audience == Audience::Person || diagnostic.class() == Class::Plugin {
+            return diagnostic;
+        }
+        match advice {
+            Advice::AsItIs => diagnostic,
+            Advice::Agent(fix) => diagnostic.fix(fix),
+            Advice::Operator => {
+                diagnostic.reword_fix(|fix| format!("Ask the operator to do this: {fix}"))
+            }
+        }
     }
-    let advised = match advice {
-        Advice::AsItIs => failure,
-        Advice::Agent(fix) => failure.fix(fix),
-        Advice::Operator => failure.reword_fix(|fix| format!("Ask the operator to do this: {fix}")),
-    };
-    advised.text()
-}
 
-/// The same for a person.
-fn failure(context: ErrorContext<'_>) -> Failure {
-    match context {
-        ErrorContext::Vault { error, vault } => error::vault_failure(error, vault),
-        ErrorContext::Unverified { vault, report } => gate::refusal(vault, report),
-        ErrorContext::Interpreter(error) => error::interpreter_failure(&error),
-        ErrorContext::Discovery(error) => error::discovery_failure(error),
-        ErrorContext::Host(error) => error::host_failure(error),
-        ErrorContext::Refused { plugin, reason } => error::refused_by_plugin(plugin, reason),
-        ErrorContext::Canonical(error) => error::canonical_failure(&error),
-        ErrorContext::Export { error, vault } => error::export_failure(&error, vault),
-        ErrorContext::Staging { error, format } => error::export_staging_failure(format, &error),
-        _ => Failure::new(Exit::CouldNot, "The call failed.").fix("Look at the server's log."),
+    fn for_a_person(self) -> Diagnostic {
+        match self {
+            Self::Vault { error, vault } => errors::vault_failure(error, vault),
+            Self::Unverified { vault, report } => errors::unverified(vault, report),
+            Self::Interpreter(error) => errors::interpreter_failure(&error),
+            Self::Discovery(error) => errors::discovery_failure(error),
+            Self::Host(error) => errors::host_failure(error),
+            Self::Refused { plugin, reason } => errors::refused_by_plugin(plugin, reason),
+            Self::Canonical(error) => errors::canonical_failure(&error),
+            Self::Export { error, vault } => errors::export_failure(&error, vault),
+            Self::Staging { error, format } => errors::export_staging_failure(format, &error),
+        }
     }
 }
 
@@ -97,7 +161,7 @@ fn of_a_vault(error: &VaultError) -> Advice {
         | VaultError::Canonical(_)
         | VaultError::Unwritable { .. } => Advice::AsItIs,
         // A key is the operator's to give.
-        VaultError::WouldNotVerify { code, .. } if !error::wants_another_key(code) => {
+        VaultError::WouldNotVerify { code, .. } if !errors::wants_another_key(code) => {
             Advice::AsItIs
         }
         VaultError::BrokenLog { .. } | VaultError::Structure { .. } => EXAMINE.into(),
@@ -131,14 +195,16 @@ fn of_an_output(error: &StagingError) -> Advice {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
-    use provara_core::canonical::CanonicalError;
     use provara_plugins::builtin::{self, Format};
-    use provara_plugins::interpreter::InterpreterError;
     use provara_plugins::launch::LaunchError;
 
     use super::*;
+
+    fn tell(context: ErrorContext<'_>) -> String {
+        context.diagnostic(Audience::Agent).to_string()
+    }
 
     fn vault(error: VaultError) -> ErrorContext<'static> {
         ErrorContext::Vault {
@@ -155,7 +221,7 @@ mod tests {
     }
 
     fn fix(context: ErrorContext<'_>) -> String {
-        let text = render(context);
+        let text = tell(context);
         text.rsplit_once("\nFix: ").unwrap().1.to_owned()
     }
 
@@ -271,14 +337,14 @@ mod tests {
     #[test]
     fn a_plugins_failure_is_told_in_the_same_words() {
         let nothing = || StagingError::Nothing;
-        let text = error::export_staging_failure("csv", &nothing()).text();
-        assert_eq!(render(staging(nothing())), text);
+        let told = errors::export_staging_failure("csv", &nothing()).to_string();
+        assert_eq!(tell(staging(nothing())), told);
         let late = || HostError::TimedOut {
             plugin: "com.example.slow".to_owned(),
             limit: std::time::Duration::from_secs(2),
         };
-        let text = error::host_failure(late()).text();
-        assert_eq!(render(ErrorContext::Host(late())), text);
-        assert!(is_for_a_shell(&text));
+        let told = errors::host_failure(late()).to_string();
+        assert_eq!(tell(ErrorContext::Host(late())), told);
+        assert!(is_for_a_shell(&told));
     }
 }

@@ -3,42 +3,42 @@
 use provara_plugins::staging::StagingError;
 
 use super::{io_fix, sentence};
-use crate::failure::{Exit, Failure};
+use provara_report::{Class, Diagnostic};
 
 /// An output cannot be staged or moved into place.
-pub(crate) fn staging_failure(error: &StagingError) -> Failure {
+pub fn staging_failure(error: &StagingError) -> Diagnostic {
     let (exit, fix) = match error {
         StagingError::NoName(_) => (
-            Exit::Usage,
+            Class::Usage,
             "Name the file or directory to write, for example --output export.csv.".to_owned(),
         ),
         StagingError::Exists(_) => (
-            Exit::CouldNot,
+            Class::Unavailable,
             "Name another place, or add --force to replace it.".to_owned(),
         ),
         StagingError::NotReplaceable { .. } => (
-            Exit::CouldNot,
+            Class::Unavailable,
             "Name another place; what stands there is not replaced, with --force either.".to_owned(),
         ),
         StagingError::Forbidden { .. } => {
-            (Exit::Usage, "Name a place outside the vault, where every file is evidence.".to_owned())
+            (Class::Usage, "Name a place outside the vault, where every file is evidence.".to_owned())
         }
         StagingError::Directory { directory, source } => {
-            (Exit::CouldNot, io_fix(source, directory))
+            (Class::Unavailable, io_fix(source, directory))
         }
-        StagingError::Io { path, source } => (Exit::CouldNot, io_fix(source, path)),
+        StagingError::Io { path, source } => (Class::Unavailable, io_fix(source, path)),
         StagingError::Nothing | StagingError::Foreign { .. } => (
-            Exit::Plugin,
+            Class::Plugin,
             "Report it to the plugin's author: an export writes files and directories of its own to \
              the path that it is given."
                 .to_owned(),
         ),
     };
-    Failure::new(exit, sentence(&error.to_string())).fix(fix)
+    Diagnostic::new(exit, sentence(&error.to_string())).fix(fix)
 }
 
 /// The same for the output of the export format `name`: what only its plugin can have done names it.
-pub(crate) fn export_staging_failure(name: &str, error: &StagingError) -> Failure {
+pub fn export_staging_failure(name: &str, error: &StagingError) -> Diagnostic {
     let failure = staging_failure(error);
     match error {
         StagingError::Nothing | StagingError::Foreign { .. } => {

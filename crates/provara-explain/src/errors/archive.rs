@@ -2,22 +2,21 @@
 
 use provara_vault::ArchiveError;
 
-use crate::commands::verify::one_line;
-use crate::failure::Failure;
-use crate::terminal::shell;
+use provara_report::Diagnostic;
+use provara_report::shell;
 
 /// How many findings are shown.
 const SHOWN: usize = 5;
 
 /// Adds what was found in the vault.
-pub(super) fn with_details(failure: Failure, error: &ArchiveError) -> Failure {
+pub(super) fn with_details(failure: Diagnostic, error: &ArchiveError) -> Diagnostic {
     match error {
         ArchiveError::Unverified { report } | ArchiveError::Invalid { report } => report
             .findings()
             .iter()
             .take(SHOWN)
             .fold(failure, |failure, finding| {
-                failure.detail(one_line(finding))
+                failure.detail(finding.to_string())
             }),
         _ => failure,
     }

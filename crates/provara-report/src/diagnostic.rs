@@ -1,42 +1,30 @@
-//! A command that could not be done: words, a `Fix:` line and an exit code.
+//! What went wrong, in words: a headline, details, and what helps. The frame of the text is written here
+//! and nowhere else.
 
-use std::process::ExitCode;
+use std::fmt;
 
-use crate::terminal;
+use crate::text::inline;
 
-/// Who must act, as an exit code. `0` (done) is not a failure and has no place here.
+/// Who must act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
+pub enum Class {
     /// The evidence is bad: a vault does not verify.
     Evidence,
     /// The request is wrong: an option, a name, the data.
     Usage,
     /// The request is fine and could not be done: a missing file, a lock, a disk.
-    CouldNot,
+    Unavailable,
     /// A plugin failed, or is invalid.
     Plugin,
     /// A signal ended the command, after it had cleaned up.
     Interrupted(u8),
 }
 
-impl Exit {
-    /// The exit code of the process.
-    pub(crate) fn code(self) -> ExitCode {
-        ExitCode::from(match self {
-            Self::Evidence => 1,
-            Self::Usage => 2,
-            Self::CouldNot => 3,
-            Self::Plugin => 4,
-            // As a shell reports a process that a signal ended.
-            Self::Interrupted(signal) => 128 + signal,
-        })
-    }
-}
-
-/// The report of a command that could not be done.
+/// The report of something that could not be done. As text (`Display`) it is `ERROR: headline`, the details
+/// indented, and `Fix: …`.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    exit: Exit,
+pub struct Diagnostic {
+    class: Class,
     words: Words,
 }
 
@@ -52,27 +40,30 @@ enum Words {
     Verbatim(Vec<String>),
 }
 
-impl Failure {
+impl Diagnostic {
     /// A failure with a headline: one sentence that says what happened, and to what.
-    pub(crate) fn new(exit: Exit, headline: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn new(class: Class, headline: impl Into<String>) -> Self {
         let words = Words::Parts {
             headline: headline.into(),
             details: Vec::new(),
             fix: None,
         };
-        Self { exit, words }
+        Self { class, words }
     }
 
     /// A failure whose texts are complete, from `ERROR:` to `Fix:`.
-    pub(crate) fn verbatim(exit: Exit, texts: Vec<String>) -> Self {
+    #[must_use]
+    pub fn verbatim(class: Class, texts: Vec<String>) -> Self {
         Self {
-            exit,
+            class,
             words: Words::Verbatim(texts),
         }
     }
 
     /// Adds a line of detail below the headline.
-    pub(crate) fn detail(mut self, line: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn detail(mut self, line: impl Into<String>) -> Self {
         if let Words::Parts { details, .. } = &mut self.words {
             details.push(line.into());
         }
@@ -80,7 +71,8 @@ impl Failure {
     }
 
     /// Says what the user can do; best something that can be pasted.
-    pub(crate) fn fix(mut self, text: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn fix(mut self, text: impl Into<String>) -> Self {
         if let Words::Parts { fix, .. } = &mut self.words {
             *fix = Some(text.into());
         }
@@ -88,12 +80,14 @@ impl Failure {
     }
 
     /// Who must act.
-    pub(crate) fn exit(&self) -> Exit {
-        self.exit
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.class
     }
 
     /// Says what can be done in other words, for somebody who has other means.
-    pub(crate) fn reword_fix(mut self, reword: impl FnOnce(&str) -> String) -> Self {
+    #[must_use]
+    pub fn reword_fix(mut self, reword: impl FnOnce(&str) -> String) -> Self {
         if let Words::Parts { fix: Some(fix), .. } = &mut self.words {
             *fix = reword(fix);
         }
@@ -101,7 +95,8 @@ impl Failure {
     }
 
     /// The same failure, as the reason for a larger one: `context: headline`.
-    pub(crate) fn within(&self, context: &str) -> Self {
+    #[must_use]
+    pub fn within(&self, context: &str) -> Self {
         let words = match &self.words {
             Words::Parts {
                 headline,
@@ -118,13 +113,14 @@ impl Failure {
             }
         };
         Self {
-            exit: self.exit,
+            class: self.class,
             words,
         }
     }
 
     /// The failure in one line.
-    pub(crate) fn headline(&self) -> String {
+    #[must_use]
+    pub fn headline(&self) -> String {
         match &self.words {
             Words::Parts { headline, .. } => headline.clone(),
             Words::Verbatim(texts) => {
@@ -136,37 +132,26 @@ impl Failure {
             }
         }
     }
+}
 
-    /// The whole text: `ERROR: …`, details, `Fix: …`. Of several texts each has its own.
-    pub(crate) fn text(&self) -> String {
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.words {
             Words::Parts {
                 headline,
                 details,
                 fix,
             } => {
-                let mut text = format!("ERROR: {}", terminal::clean(headline));
+                write!(f, "ERROR: {}", inline(headline))?;
                 for line in details.iter().flat_map(|detail| detail.lines()) {
-                    text.push_str("\n  ");
-                    text.push_str(line);
+                    write!(f, "\n  {line}")?;
                 }
-                if let Some(fix) = fix {
-                    text.push_str("\nFix: ");
-                    text.push_str(&terminal::clean(fix));
+                match fix {
+                    Some(fix) => write!(f, "\nFix: {}", inline(fix)),
+                    None => Ok(()),
                 }
-                text
             }
-            Words::Verbatim(texts) => texts.join("\n"),
+            Words::Verbatim(texts) => f.write_str(&texts.join("\n")),
         }
-    }
-
-    /// Prints the failure to stderr.
-    pub(crate) fn print(&self) {
-        terminal::diagnostic(&self.text());
-    }
-
-    /// The exit code of the process.
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        self.exit.code()
     }
 }

@@ -9,10 +9,8 @@ use provara_plugins::sandbox::PathsError;
 use provara_plugins::schema::SchemaViolations;
 
 use super::{interrupted, sentence};
-use crate::determinism::Difference;
-use crate::failure::{Exit, Failure};
-use crate::terminal::shell;
-use crate::vault::environment;
+use provara_report::shell;
+use provara_report::{Class, Diagnostic};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -20,7 +18,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const REPORT: &str = "Report it to the plugin's author; 'provara plugins list' names its package.";
 
 /// No Python was found that could run plugins.
-pub(crate) fn interpreter_failure(error: &InterpreterError) -> Failure {
+pub fn interpreter_failure(error: &InterpreterError) -> Diagnostic {
     let fix = match error {
         InterpreterError::NotFound { .. } => format!(
             "Install Python 3.10 or later with provara-protocol {VERSION}, or set PROVARA_PYTHON to \
@@ -30,12 +28,12 @@ pub(crate) fn interpreter_failure(error: &InterpreterError) -> Failure {
             "Set PROVARA_PYTHON to a Python that has provara-protocol {VERSION}, or unset it."
         ),
     };
-    Failure::new(Exit::CouldNot, sentence(&error.to_string())).fix(fix)
+    Diagnostic::new(Class::Unavailable, sentence(&error.to_string())).fix(fix)
 }
 
 /// Whether the error says that the interpreter has no `provara` of this version: that no plugin
 /// can be installed for it, rather than that a plugin failed.
-pub(crate) fn is_no_python(error: &HostError) -> bool {
+pub fn is_no_python(error: &HostError) -> bool {
     match error {
         HostError::NoHost { output, .. } => lacks(output).is_some(),
         HostError::Version { .. } => true,
@@ -59,27 +57,27 @@ pub(super) fn lacks(output: &str) -> Option<String> {
 }
 
 /// An error of the plugin host.
-pub(crate) fn host_failure(error: HostError) -> Failure {
+pub fn host_failure(error: HostError) -> Diagnostic {
     let text = sentence(&error.to_string());
     match error {
         HostError::Interrupted(signal) => interrupted(signal),
-        HostError::Launch(LaunchError::Refused(_)) => Failure::new(Exit::CouldNot, text)
+        HostError::Launch(LaunchError::Refused(_)) => Diagnostic::new(Class::Unavailable, text)
             .fix("Run 'provara doctor' to see why; --sandbox=auto goes on with what there is."),
         HostError::Paths(PathsError::LinkedKeyfile { path, .. }) => {
-            Failure::new(Exit::CouldNot, text).fix(format!(
+            Diagnostic::new(Class::Unavailable, text).fix(format!(
                 "Give the keyfile one name again: cp {0} {0}.new && mv {0}.new {0}",
                 shell(&path)
             ))
         }
-        HostError::Paths(PathsError::Unsearchable(_)) => Failure::new(Exit::CouldNot, text).fix(
+        HostError::Paths(PathsError::Unsearchable(_)) => Diagnostic::new(Class::Unavailable, text).fix(
             "Put the directory of the modules on PYTHONPATH and not one above it, or install the \
              project without --editable; --sandbox=off goes on without walls.",
         ),
-        HostError::Paths(_) => Failure::new(Exit::CouldNot, text).fix(
+        HostError::Paths(_) => Diagnostic::new(Class::Unavailable, text).fix(
             "Keep vaults and keyfiles out of directories that Python reads, such as PYTHONPATH and \
              the source trees of editable installs; --sandbox=off goes on without walls.",
         ),
-        HostError::Launch(_) | HostError::Io(_) => Failure::new(Exit::CouldNot, text)
+        HostError::Launch(_) | HostError::Io(_) => Diagnostic::new(Class::Unavailable, text)
             .fix("Run 'provara doctor' to see what this installation can do."),
         HostError::NoHost {
             ref interpreter,
@@ -88,36 +86,36 @@ pub(crate) fn host_failure(error: HostError) -> Failure {
         } => {
             let interpreter = shell(interpreter);
             let failure = match lacks(output) {
-                Some(lack) => Failure::new(
-                    Exit::CouldNot,
+                Some(lack) => Diagnostic::new(
+                    Class::Unavailable,
                     format!("The Python interpreter {interpreter} {lack}."),
                 ),
                 None => output
                     .lines()
-                    .fold(Failure::new(Exit::CouldNot, text), |f, line| f.detail(line)),
+                    .fold(Diagnostic::new(Class::Unavailable, text), |f, line| f.detail(line)),
             };
             failure.fix(install(&interpreter))
         }
         HostError::Version {
             ref interpreter, ..
-        } => Failure::new(Exit::CouldNot, text).fix(install(&shell(interpreter))),
-        HostError::TooLarge(_) => Failure::new(Exit::Usage, text)
+        } => Diagnostic::new(Class::Unavailable, text).fix(install(&shell(interpreter))),
+        HostError::TooLarge(_) => Diagnostic::new(Class::Usage, text)
             .fix("Keep the bytes in a file, and put the file's name and SHA-256 into the event."),
-        HostError::Schema { .. } => Failure::new(Exit::Plugin, text).fix(
+        HostError::Schema { .. } => Diagnostic::new(Class::Plugin, text).fix(
             "Report it to the plugin's author: for this data the schema needs too much memory.",
         ),
-        HostError::TimedOut { .. } => Failure::new(Exit::Plugin, text)
+        HostError::TimedOut { .. } => Diagnostic::new(Class::Plugin, text)
             .fix("Give it more time with --timeout SECONDS, or report it to the plugin's author."),
         HostError::Loading { error, .. } => host_failure(*error),
-        HostError::Exhausted { directory, .. } => Failure::new(Exit::Plugin, text).fix(format!(
+        HostError::Exhausted { directory, .. } => Diagnostic::new(Class::Plugin, text).fix(format!(
             "Free some space and try again: df -h {}",
             shell(&directory)
         )),
         HostError::Plugin(failure) => plugin_failure(*failure),
         HostError::Protocol { .. } | HostError::Died { .. } => {
-            Failure::new(Exit::Plugin, text).fix(REPORT)
+            Diagnostic::new(Class::Plugin, text).fix(REPORT)
         }
-        HostError::Output { .. } => Failure::new(Exit::Plugin, text).fix(
+        HostError::Output { .. } => Diagnostic::new(Class::Plugin, text).fix(
             "Return only what JSON can carry: no NaN, no integers beyond 2^53-1, string keys.",
         ),
     }
@@ -131,12 +129,12 @@ fn install(interpreter: &str) -> String {
 }
 
 /// The data does not fit the schema of its type: the words of the plugin contract.
-pub(crate) fn unfit(violations: &SchemaViolations) -> Failure {
-    Failure::verbatim(Exit::Usage, vec![violations.to_string()])
+pub fn unfit(violations: &SchemaViolations) -> Diagnostic {
+    Diagnostic::verbatim(Class::Usage, vec![violations.to_string()])
 }
 
 /// A plugin raised, exited, or returned what it must not.
-fn plugin_failure(failure: PluginFailure) -> Failure {
+fn plugin_failure(failure: PluginFailure) -> Diagnostic {
     let PluginFailure {
         kind,
         plugin,
@@ -151,8 +149,8 @@ fn plugin_failure(failure: PluginFailure) -> Failure {
         (None, None) => String::new(),
     };
     if let Some(violation) = violation {
-        return Failure::new(
-            Exit::Plugin,
+        return Diagnostic::new(
+            Class::Plugin,
             format!("The plugin '{plugin}' met the walls around it: {violation}."),
         )
         .detail(traceback.unwrap_or(said))
@@ -162,60 +160,43 @@ fn plugin_failure(failure: PluginFailure) -> Failure {
     let first = lines.next().unwrap_or("no reason given");
     let (exit, headline, fix) = match kind {
         FailureKind::Raised => (
-            Exit::Plugin,
+            Class::Plugin,
             format!("The plugin '{plugin}' failed: {first}"),
             REPORT,
         ),
         FailureKind::NotJson => (
-            Exit::Plugin,
+            Class::Plugin,
             format!("The plugin '{plugin}' returned what is not JSON: {first}"),
             "Return only what JSON can carry: no NaN, no objects of classes, string keys.",
         ),
         FailureKind::Exit => (
-            Exit::Plugin,
+            Class::Plugin,
             format!("The plugin '{plugin}' tried to exit the process: {first}"),
             "Report it to the plugin's author: a plugin returns, or raises an exception.",
         ),
         FailureKind::NotFound => (
-            Exit::Plugin,
+            Class::Plugin,
             format!("The plugin '{plugin}' is not there any more: {first}"),
             "Run 'provara plugins list' to see what is installed.",
         ),
         FailureKind::Internal => (
-            Exit::CouldNot,
+            Class::Unavailable,
             format!("The plugin host failed: {first}"),
             "Run 'provara doctor' to see what this installation can do.",
         ),
     };
     let details = lines.chain(traceback.as_deref().unwrap_or_default().lines());
     details
-        .fold(Failure::new(exit, sentence(&headline)), |f, line| {
+        .fold(Diagnostic::new(exit, sentence(&headline)), |f, line| {
             f.detail(line)
         })
         .fix(fix)
 }
 
-/// Two runs of a reducer over the same events gave two results.
-pub(crate) fn not_deterministic(name: &str, difference: Difference) -> Failure {
-    let show = |value: Option<String>| value.unwrap_or_else(|| "nothing".to_owned());
-    let place = match difference.path.as_str() {
-        "" => "the whole result",
-        path => path,
-    };
-    Failure::new(
-        Exit::Plugin,
-        format!("The reducer '{name}' gave two results for the same events."),
-    )
-    .detail(format!("First difference: {place}"))
-    .detail(format!("One run:   {}", show(difference.first)))
-    .detail(format!("The other: {}", show(difference.second)))
-    .fix("Let the result depend on the events alone: sort sets, use no time and no randomness.")
-}
-
 /// An event type's own `validate` refused the data.
-pub(crate) fn refused_by_plugin(plugin: &EventTypeInfo, reason: &str) -> Failure {
-    let mut failure = Failure::new(
-        Exit::Usage,
+pub fn refused_by_plugin(plugin: &EventTypeInfo, reason: &str) -> Diagnostic {
+    let mut failure = Diagnostic::new(
+        Class::Usage,
         format!("Event validation failed for type '{}'.", plugin.event_type),
     );
     for (index, line) in reason.lines().enumerate() {
@@ -231,7 +212,7 @@ pub(crate) fn refused_by_plugin(plugin: &EventTypeInfo, reason: &str) -> Failure
 }
 
 /// The host failed while it loaded the plugins.
-pub(crate) fn discovery_failure(error: HostError) -> Failure {
+pub fn discovery_failure(error: HostError) -> Diagnostic {
     if let HostError::Loading { error, skipped } = error {
         let names: Vec<_> = skipped.iter().map(SkippedPlugin::plugin).collect();
         let names = names.join("', '");
@@ -258,7 +239,7 @@ pub(crate) fn discovery_failure(error: HostError) -> Failure {
         Some(false) => {}
     }
     let failure = failure.detail("It happened while the installed plugins were being loaded.");
-    match environment("PROVARA_PLUGINS") {
+    match std::env::var_os("PROVARA_PLUGINS").filter(|value| !value.is_empty()) {
         Some(plugins) => failure
             .detail(format!(
                 "Among them is what PROVARA_PLUGINS names: {}",

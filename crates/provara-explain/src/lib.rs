@@ -1,0 +1,22 @@
+#![forbid(unsafe_code)]
+//! Every error of the libraries in words: the one place.
+//!
+//! The libraries keep typed errors. Here each becomes a [`Diagnostic`](provara_report::Diagnostic); what
+//! helps depends on the [`Audience`].
+//!
+//! The crate knows vaults and plugins; it knows no terminal, no exit code and no protocol.
+
+mod audience;
+mod empty_query;
+mod errors;
+mod nearest;
+
+pub use audience::{Audience, ErrorContext};
+pub use empty_query::nothing_chosen;
+pub use errors::{
+    NO_SECOND_GENESIS, accept_fix, canonical_failure, discovery_failure, export_failure,
+    export_staging_failure, host_failure, interpreter_failure, interrupted, interrupted_after,
+    io_failure, is_no_python, refused_by_plugin, sandbox_variable, seal_fix, sentence, set_failure,
+    signals_failure, staging_failure, unfit, unverified, vault_failure,
+};
+pub use nearest::nearest;
