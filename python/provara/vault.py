@@ -428,10 +428,9 @@ class Vault:
             raise UsageError(f"{event_type}, and no plugin has this alias")
         if plugin is None:
             if not allow_unregistered:
-                raise UsageError(
-                    f"no installed plugin defines the event type '{name}'{_broken(registry)}\n"
-                    "Fix: Install the plugin that defines it, or pass allow_unregistered=True."
-                )
+                from provara.plugins import _messages
+
+                raise UsageError(_messages.no_such_type(name, _broken(registry)))
             return event_type
         from provara.plugins._validation import check_event
 

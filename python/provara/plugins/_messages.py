@@ -62,6 +62,25 @@ def invalid_plugin(
     return "\n".join(lines)
 
 
+def class_registered(label: str, class_name: str, source: str) -> str:
+    """Word that a class was registered: its methods would lack ``self``."""
+    return (
+        f"ERROR: Plugin '{label}' is invalid.\n"
+        "  A class was registered where an instance is needed\n"
+        f"  Plugin class: {class_name}\n"
+        f"  Source: {source}\n"
+        f"Fix: Register an instance: {class_name}()."
+    )
+
+
+def no_such_type(name: str, broken: str) -> str:
+    """Word that no plugin defines a type; ``broken`` says which plugins might, could they be used."""
+    return (
+        f"no installed plugin defines the event type '{name}'{broken}\n"
+        "Fix: Install the plugin that defines it, or pass allow_unregistered=True."
+    )
+
+
 def no_kind(label: str, class_name: str, source: str) -> str:
     """Word a plugin of which not even the kind can be told."""
     return (

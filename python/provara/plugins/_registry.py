@@ -407,11 +407,7 @@ def build_record(kind: Kind, plugin: Any, origin: Origin) -> Record:
     if isinstance(plugin, type):
         # The class was given in place of an object: its methods would lack `self`.
         raise RegistrationError(
-            f"ERROR: Plugin '{origin.label or _label_of(plugin)}' is invalid.\n"
-            "  A class was registered where an instance is needed\n"
-            f"  Plugin class: {cls.__name__}\n"
-            f"  Source: {source}\n"
-            f"Fix: Register an instance: {cls.__name__}()."
+            _messages.class_registered(origin.label or _label_of(plugin), cls.__name__, source)
         )
     name = plugin.name
     label = origin.label or (name if isinstance(name, str) and name else cls.__name__)
