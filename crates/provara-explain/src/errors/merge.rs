@@ -2,7 +2,7 @@
 
 use provara_core::finding::Severity;
 use provara_core::merge::MergeError;
-use provara_vault::MergeRefusal;
+use provara_vault::{MergeRefusal, VaultError};
 
 use provara_report::Diagnostic;
 use provara_report::shell;
@@ -46,8 +46,12 @@ pub(super) fn with_details(mut failure: Diagnostic, refusal: &MergeRefusal) -> D
     }
 }
 
-/// What the user can do.
-pub(super) fn fix(refusal: &MergeRefusal, vault: &str) -> String {
+/// What the user can do; `of_other` says it of an error of the other vault.
+pub(super) fn fix(
+    refusal: &MergeRefusal,
+    vault: &str,
+    of_other: impl Fn(&VaultError, &str) -> String,
+) -> String {
     match refusal {
         MergeRefusal::Logs(MergeError::Unrelated { .. }) => {
             "Name a copy of the same vault: one that began as this one did.".to_owned()
@@ -91,6 +95,6 @@ pub(super) fn fix(refusal: &MergeRefusal, vault: &str) -> String {
         MergeRefusal::ResultInvalid { .. } => {
             "Nothing of the other side was taken; run 'provara verify' on it.".to_owned()
         }
-        MergeRefusal::OtherUnsealed { path, source } => super::vault_fix(source, &shell(path)),
+        MergeRefusal::OtherUnsealed { path, source } => of_other(source, &shell(path)),
     }
 }
