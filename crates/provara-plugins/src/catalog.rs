@@ -9,6 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use provara_core::event_type::{CustomType, TypeNameError, reserved_name};
+use provara_report::{Class, Diagnostic};
 use serde::Serialize;
 
 use crate::protocol::{Discovered, WireKind, WirePlugin, WireSource};
@@ -269,11 +270,11 @@ impl Catalog {
             Err(error) => Err(Box::new(Problem {
                 kind: ProblemKind::Name,
                 plugin: Some(safe(name)),
-                text: format!(
-                    "ERROR: {error}.\n  Plugin class: {}\n  Source: {origin}\n\
-                     Fix: Rename the plugin (reverse-domain notation recommended).",
-                    origin.class
-                ),
+                text: Diagnostic::new(Class::Plugin, format!("{error}."))
+                    .detail(format!("Plugin class: {}", origin.class))
+                    .detail(format!("Source: {origin}"))
+                    .fix("Rename the plugin (reverse-domain notation recommended).")
+                    .to_string(),
             })),
         };
         match plugin.kind {
@@ -334,12 +335,12 @@ fn event_type(
         Box::new(Problem {
             kind,
             plugin: Some(inline(name).into_owned()),
-            text: format!(
-                "ERROR: Plugin '{}' is invalid.\n  {what}\n  Plugin class: {}\n  Source: {origin}\n\
-                 Fix: {fix}",
-                inline(name),
-                origin.class
-            ),
+            text: Diagnostic::new(Class::Plugin, format!("Plugin '{name}' is invalid."))
+                .detail(what)
+                .detail(format!("Plugin class: {}", origin.class))
+                .detail(format!("Source: {origin}"))
+                .fix(fix)
+                .to_string(),
         })
     };
     let event_type: CustomType = name.parse().map_err(|error: TypeNameError| {
@@ -396,13 +397,14 @@ fn collision(name: &str, existing: &str, new: &str) -> Problem {
     Problem {
         kind: ProblemKind::Collision,
         plugin: Some(inline(name).into_owned()),
-        text: format!(
-            "ERROR: Plugin name collision for '{}'.\n  Existing: {}\n  New: {}\n\
-             Fix: Use a unique name (reverse-domain notation recommended).",
-            inline(name),
-            inline(existing),
-            inline(new)
-        ),
+        text: Diagnostic::new(
+            Class::Plugin,
+            format!("Plugin name collision for '{name}'."),
+        )
+        .detail(format!("Existing: {}", inline(existing)))
+        .detail(format!("New: {}", inline(new)))
+        .fix("Use a unique name (reverse-domain notation recommended).")
+        .to_string(),
     }
 }
 

@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use provara_core::json::{self, Value};
+use provara_report::{Class, Diagnostic};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Tree;
 
@@ -118,19 +119,32 @@ pub struct SchemaViolations {
     pub more: usize,
 }
 
-impl fmt::Display for SchemaViolations {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl SchemaViolations {
+    /// The specification's text.
+    #[must_use]
+    pub fn diagnostic(&self) -> Diagnostic {
         let type_name = inline(&self.type_name);
-        writeln!(f, "ERROR: Event validation failed for type '{type_name}'.")?;
+        let mut diagnostic = Diagnostic::new(
+            Class::Usage,
+            format!("Event validation failed for type '{type_name}'."),
+        );
         for violation in &self.violations {
-            writeln!(f, "  Field: '{}'", violation.field)?;
-            writeln!(f, "  Error: {}", violation.error)?;
+            diagnostic = diagnostic
+                .detail(format!("Field: '{}'", violation.field))
+                .detail(format!("Error: {}", violation.error));
         }
         if self.more > 0 {
-            writeln!(f, "  … and {} more", self.more)?;
+            diagnostic = diagnostic.detail(format!("… and {} more", self.more));
         }
-        writeln!(f, "  Schema: {type_name} v{}", inline(&self.version))?;
-        f.write_str("Fix: Correct the payload to match the schema.")
+        diagnostic
+            .detail(format!("Schema: {type_name} v{}", inline(&self.version)))
+            .fix("Correct the payload to match the schema.")
+    }
+}
+
+impl fmt::Display for SchemaViolations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.diagnostic().fmt(f)
     }
 }
 

@@ -9,6 +9,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use provara_report::{Class, Diagnostic};
+
 use super::{Host, HostError, NO_PLUGIN};
 use crate::catalog::{Catalog, Problem, ProblemKind};
 use crate::protocol::{Discovered, Hello, Loading};
@@ -57,13 +59,21 @@ impl SkippedPlugin {
         Problem {
             kind: ProblemKind::Load,
             plugin: Some(label.clone()),
-            text: format!(
-                "ERROR: Plugin '{label}' could not be loaded.\n  \
-                 The process that loads plugins {ending}. It had said that it was loading this one.\n  \
-                 It was left out{module}; the others were loaded in a new process.\n\
-                 Fix: Repair it, uninstall its package, or take it out of PROVARA_PLUGINS. If it loads \
-                 alone, another plugin ended the process: all share it."
-            ),
+            text: Diagnostic::new(
+                Class::Plugin,
+                format!("Plugin '{label}' could not be loaded."),
+            )
+            .detail(format!(
+                "The process that loads plugins {ending}. It had said that it was loading this one."
+            ))
+            .detail(format!(
+                "It was left out{module}; the others were loaded in a new process."
+            ))
+            .fix(
+                "Repair it, uninstall its package, or take it out of PROVARA_PLUGINS. If it loads alone, \
+                 another plugin ended the process: all share it.",
+            )
+            .to_string(),
         }
     }
 }
