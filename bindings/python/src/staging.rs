@@ -6,6 +6,7 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use provara_plugins::staging::{self, StagingError};
+use provara_report::{Class, Diagnostic};
 use provara_vault::enclosing_vault;
 use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
@@ -59,10 +60,11 @@ fn gone(py: Python<'_>) -> PyErr {
 fn raised(py: Python<'_>, error: &StagingError, writer: Option<&str>) -> PyErr {
     let text = error.to_string();
     match error {
-        StagingError::Exists(_) => errors::usage(
-            py,
-            format!("{text}\nFix: Choose another path, or pass force=True."),
-        ),
+        StagingError::Exists(_) => {
+            let diagnostic = Diagnostic::new(Class::Unavailable, text)
+                .fix("Choose another path, or pass force=True.");
+            errors::usage(py, diagnostic.exception_text())
+        }
         StagingError::NoName(_)
         | StagingError::NotReplaceable { .. }
         | StagingError::Forbidden { .. } => errors::usage(py, text),

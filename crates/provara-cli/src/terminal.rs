@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use provara_report::{Class, Diagnostic};
+use provara_report::{Class, Diagnostic, ERROR_LABEL, FIX_LABEL};
 
 pub(crate) use crate::stdio::stdout;
 
@@ -163,10 +163,10 @@ pub(crate) fn diagnostic(text: &str) {
     let mut stderr = anstream::stderr().lock();
     for line in text.lines() {
         let (style, word) = [
-            (ERROR, "ERROR:"),
+            (ERROR, ERROR_LABEL),
             (WARNING, "WARNING:"),
             (HINT, "note:"),
-            (HINT, "Fix:"),
+            (HINT, FIX_LABEL),
         ]
         .into_iter()
         .find(|(_, word)| line.starts_with(word))

@@ -3,6 +3,7 @@
 use provara_core::json::Value as Json;
 use provara_core::number::es_number;
 use provara_plugins::schema::{CompiledSchema, SchemaViolations};
+use provara_report::{Class, Diagnostic};
 use serde_json::{Map, Value};
 
 use crate::refusal::Refusal;
@@ -26,15 +27,18 @@ pub(crate) fn check(
 }
 
 fn refusal(tool: &str, found: &SchemaViolations) -> Refusal {
-    let mut text = format!("ERROR: The arguments of '{tool}' do not fit its schema.");
-    for violation in found.violations.iter().take(20) {
-        text.push_str(&format!(
-            "\n  Field: '{}'\n  Error: {}",
-            violation.field, violation.error
-        ));
-    }
-    text.push_str("\nFix: Correct the arguments; the tool's input schema says what it takes.");
-    Refusal(text)
+    let headline = format!("The arguments of '{tool}' do not fit its schema.");
+    let diagnostic = found.violations.iter().take(20).fold(
+        Diagnostic::new(Class::Usage, headline),
+        |diagnostic, violation| {
+            diagnostic
+                .detail(format!("Field: '{}'", violation.field))
+                .detail(format!("Error: {}", violation.error))
+        },
+    );
+    let diagnostic =
+        diagnostic.fix("Correct the arguments; the tool's input schema says what it takes.");
+    Refusal(diagnostic.to_string())
 }
 
 /// A value as it will be signed, with number tokens.

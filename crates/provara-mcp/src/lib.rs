@@ -77,7 +77,6 @@ pub use config::{
     Config, ConfigError, HttpSettings, PluginSettings, Transport, VaultName, VaultNameError,
     VaultSpec, check_places,
 };
-pub use renderer::{ErrorContext, Renderer};
 
 use pipe::Pipe;
 use rmcp::ServiceExt;
@@ -115,11 +114,9 @@ pub enum ServeError {
 
 /// Serves until the client closes the stream (stdio) or for ever (HTTP).
 ///
-/// `renderer` turns what went wrong into the text that an agent sees.
-///
 /// # Errors
 /// [`ServeError`].
-pub fn serve(config: Config, renderer: Box<dyn Renderer>) -> Result<(), ServeError> {
+pub fn serve(config: Config) -> Result<(), ServeError> {
     config.check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -127,15 +124,15 @@ pub fn serve(config: Config, renderer: Box<dyn Renderer>) -> Result<(), ServeErr
         .thread_name("provara-mcp")
         .enable_all()
         .build()?;
-    let result = runtime.block_on(run(config, renderer));
+    let result = runtime.block_on(run(config));
     // What is in hand may finish: an append that was asked for is made, or is not in the log at all.
     runtime.shutdown_timeout(END_LIMIT);
     result
 }
 
-async fn run(config: Config, renderer: Box<dyn Renderer>) -> Result<(), ServeError> {
+async fn run(config: Config) -> Result<(), ServeError> {
     let transport = config.transport.clone();
-    let server = ServerState::start(config, renderer.into());
+    let server = ServerState::start(config, Arc::new(renderer::ForAgents));
     let registry = Registry::new(&server);
     tokio::spawn(watch::plugins(Arc::clone(&server), Arc::clone(&registry)));
     tokio::spawn(watch::logs(Arc::clone(&server)));

@@ -1,5 +1,7 @@
 //! What a client is told where there is no result.
 
+use provara_report::{Class, Diagnostic};
+
 /// A refusal in words, ready for the client.
 #[derive(Debug, Clone)]
 pub(crate) struct Refusal(pub(crate) String);
@@ -7,8 +9,6 @@ pub(crate) struct Refusal(pub(crate) String);
 impl Refusal {
     /// A refusal of our own, in the form of every other.
     pub(crate) fn new(headline: &str, fix: &str) -> Self {
-        let headline = provara_plugins::text::inline(headline);
-        let fix = provara_plugins::text::inline(fix);
-        Self(format!("ERROR: {headline}\nFix: {fix}"))
+        Self(Diagnostic::new(Class::Usage, headline).fix(fix).to_string())
     }
 }

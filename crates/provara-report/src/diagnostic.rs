@@ -5,6 +5,12 @@ use std::fmt;
 
 use crate::text::inline;
 
+/// What a text of what went wrong begins with.
+pub const ERROR_LABEL: &str = "ERROR:";
+
+/// What the line begins with that says what helps.
+pub const FIX_LABEL: &str = "Fix:";
+
 /// Who must act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -79,6 +85,12 @@ impl Diagnostic {
         self
     }
 
+    /// What a text of what went wrong begins with.
+    pub const ERROR_LABEL: &str = "ERROR:";
+
+    /// What the line begins with that says what helps.
+    pub const FIX_LABEL: &str = "Fix:";
+
     /// Who must act.
     #[must_use]
     pub fn class(&self) -> Class {
@@ -108,7 +120,7 @@ impl Diagnostic {
                 fix: fix.clone(),
             },
             Words::Verbatim(texts) => {
-                let context = format!("ERROR: {context}.");
+                let context = format!("{ERROR_LABEL} {context}.");
                 Words::Verbatim([vec![context], texts.clone()].concat())
             }
         };
@@ -128,8 +140,27 @@ impl Diagnostic {
                     .first()
                     .and_then(|text| text.lines().next())
                     .unwrap_or_default();
-                first.trim_start_matches("ERROR: ").to_owned()
+                first
+                    .trim_start_matches(ERROR_LABEL)
+                    .trim_start()
+                    .to_owned()
             }
+        }
+    }
+}
+
+impl Diagnostic {
+    /// The text of an exception, whose type says that it is an error: the headline, and `Fix: …`. Nothing is
+    /// escaped, because an exception is not a terminal.
+    #[must_use]
+    pub fn exception_text(&self) -> String {
+        match &self.words {
+            Words::Parts {
+                headline,
+                fix: Some(fix),
+                ..
+            } => format!("{headline}\n{FIX_LABEL} {fix}"),
+            _ => self.headline(),
         }
     }
 }
@@ -142,12 +173,12 @@ impl fmt::Display for Diagnostic {
                 details,
                 fix,
             } => {
-                write!(f, "ERROR: {}", inline(headline))?;
+                write!(f, "{ERROR_LABEL} {}", inline(headline))?;
                 for line in details.iter().flat_map(|detail| detail.lines()) {
                     write!(f, "\n  {line}")?;
                 }
                 match fix {
-                    Some(fix) => write!(f, "\nFix: {}", inline(fix)),
+                    Some(fix) => write!(f, "\n{FIX_LABEL} {}", inline(fix)),
                     None => Ok(()),
                 }
             }

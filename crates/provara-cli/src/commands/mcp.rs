@@ -6,15 +6,11 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use provara_core::id::KeyId;
-use provara_core::query::Query;
-use provara_explain::Audience;
 use provara_mcp::install::{Client, Entry, InstallError, Installed};
-use provara_mcp::{
-    Config, ErrorContext, HttpSettings, PluginSettings, Renderer, ServeError, Transport, VaultSpec,
-};
+use provara_mcp::{Config, HttpSettings, PluginSettings, ServeError, Transport, VaultSpec};
 use provara_plugins::sandbox::SandboxMode;
 use provara_report::{Class, Diagnostic};
-use provara_vault::{SourceLog, Vault, VaultError};
+use provara_vault::{Vault, VaultError};
 
 use crate::args::KeyArgs;
 use crate::plugins::{self, HEADING};
@@ -260,7 +256,7 @@ fn serve(args: &ServeArgs) -> Result<(), Diagnostic> {
             }),
         },
     };
-    provara_mcp::serve(config, Box::new(CommandLine)).map_err(|error| serve_failure(&error))
+    provara_mcp::serve(config).map_err(|error| serve_failure(&error))
 }
 
 /// Who appends. A server that appends for nobody is not started, and not configured.
@@ -368,19 +364,6 @@ fn serve_failure(error: &ServeError) -> Diagnostic {
         ServeError::Io(_) => (Class::Unavailable, "Start it again."),
     };
     Diagnostic::new(exit, text).fix(fix)
-}
-
-/// The command line's words, for agents.
-struct CommandLine;
-
-impl Renderer for CommandLine {
-    fn render(&self, context: ErrorContext<'_>) -> String {
-        context.diagnostic(Audience::Agent).to_string()
-    }
-
-    fn nothing_chosen(&self, query: &Query, log: &SourceLog) -> Vec<String> {
-        provara_explain::nothing_chosen(query, log)
-    }
 }
 
 fn install(args: &InstallArgs) -> Result<(), Diagnostic> {

@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use provara_core::finding::{Code, Finding, Report, Severity};
 use provara_explain::{accept_fix, seal_fix, vault_failure};
-use provara_report::{Class, Diagnostic};
+use provara_report::{Class, Diagnostic, FIX_LABEL};
 use provara_vault::{VerifyOptions, layout};
 use serde::Serialize;
 
@@ -175,7 +175,11 @@ fn text(report: &Report, vault: &Path, strict: bool) -> String {
     for finding in report.findings() {
         write_finding(&mut text, finding);
         if let Some(fix) = fix(finding, report, vault) {
-            let _ = writeln!(text, "  {HINT}Fix:{HINT:#} {}", terminal::clean(&fix));
+            let _ = writeln!(
+                text,
+                "  {HINT}{FIX_LABEL}{HINT:#} {}",
+                terminal::clean(&fix)
+            );
         }
         text.push('\n');
     }

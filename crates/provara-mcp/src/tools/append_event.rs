@@ -6,6 +6,7 @@ use provara_core::json::Value as Json;
 use provara_core::namespace::Namespace;
 use provara_plugins::catalog::{EventTypeInfo, ProblemKind};
 use provara_plugins::resolve::Resolution;
+use provara_report::{Class, Diagnostic};
 use provara_vault::AppendRequest;
 use rmcp::model::Tool as Described;
 use serde_json::{Value, json};
@@ -205,32 +206,31 @@ fn unknown(call: &Call, name: &str) -> Refusal {
         .collect();
     let failure = call.installed.failure.as_ref();
     let problems = catalog.problems.iter().map(|problem| problem.text.as_str());
-    let mut text = format!(
-        "ERROR: The event type '{}' is not known.\n  Tried: the {} core types; the types and aliases of {} installed plugins.",
-        provara_plugins::text::inline(name),
+    let mut diagnostic = Diagnostic::new(
+        Class::Usage,
+        format!("The event type '{name}' is not known."),
+    )
+    .detail(format!(
+        "Tried: the {} core types; the types and aliases of {} installed plugins.",
         CoreType::ALL.len(),
         types.len()
-    );
+    ));
     if !types.is_empty() {
-        text.push_str(&format!("\n  Installed: {}", types.join(", ")));
+        diagnostic = diagnostic.detail(format!("Installed: {}", types.join(", ")));
     }
-    for problem in problems.chain(failure.map(|failure| failure.0.as_str())) {
-        for line in problem.lines() {
-            text.push_str("\n  ");
-            text.push_str(line);
-        }
-    }
-    text.push_str(match call.server.config.allow_unregistered {
+    let problems = problems.chain(failure.map(|failure| failure.0.as_str()));
+    let diagnostic = problems.fold(diagnostic, Diagnostic::detail);
+    let diagnostic = diagnostic.fix(match call.server.config.allow_unregistered {
         true => {
-            "\nFix: Use a core type, an installed plugin's type or alias ('list_plugins'), or a \
-             reverse-domain name such as com.example.audit.login."
+            "Use a core type, an installed plugin's type or alias ('list_plugins'), or a reverse-domain \
+             name such as com.example.audit.login."
         }
         false => {
-            "\nFix: Use a core type or an installed plugin's type or alias ('list_plugins'). A type that no \
+            "Use a core type or an installed plugin's type or alias ('list_plugins'). A type that no \
              plugin defines is not appended."
         }
     });
-    Refusal(text)
+    Refusal(diagnostic.to_string())
 }
 
 fn append(

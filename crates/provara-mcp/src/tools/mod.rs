@@ -24,6 +24,7 @@ mod verify_vault;
 use std::sync::Arc;
 
 use provara_plugins::catalog::PluginKind;
+use provara_report::{Class, Diagnostic};
 use rmcp::model::Tool as Described;
 
 pub(crate) use registry::Registry;
@@ -168,10 +169,7 @@ impl Call {
 
     /// No plugin has this name.
     fn no_plugin(&self, what: &str, name: &str) -> Refusal {
-        let mut text = format!(
-            "ERROR: No installed plugin provides the {what} '{}'.",
-            provara_plugins::text::inline(name)
-        );
+        let headline = format!("No installed plugin provides the {what} '{name}'.");
         let failure = self
             .installed
             .failure
@@ -183,11 +181,10 @@ impl Call {
             .problems
             .iter()
             .map(|problem| problem.text.as_str());
-        for line in problems.chain(failure).flat_map(str::lines) {
-            text.push_str("\n  ");
-            text.push_str(line);
-        }
-        text.push_str("\nFix: Use one that 'list_plugins' shows.");
-        Refusal(text)
+        let diagnostic = problems
+            .chain(failure)
+            .fold(Diagnostic::new(Class::Usage, headline), Diagnostic::detail)
+            .fix("Use one that 'list_plugins' shows.");
+        Refusal(diagnostic.to_string())
     }
 }
