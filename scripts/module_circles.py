@@ -3,15 +3,17 @@
 
 A file depends on another one where its code names something in it: by a path, through a `use` that
 renames, re-exports or is a glob (a re-export counts for both files, the one that is named and the
-one that is meant), through a macro, or as `Type::function` or `.method()` where the `impl` stands
-outside of the type's module. Modules inside a file belong to the file. Code for tests does not count.
+one that is meant), through a macro, or, where an `impl` stands outside of the type's module, as
+`Type::function`, as `a_type.method()` or as `self.method()` in another `impl` of the type. Modules inside a
+file belong to the file. Code for tests does not count.
 
 Not counted is what a child names in the modules above it: `a/b.rs` is a part of `a.rs` and may use
 what is private there. Only the crate's root counts like any other file; it is above everything and
 would make every circle disappear.
 
-Not seen are what derives and macros of other crates write, the methods of traits, and a method whose
-name several types of the crate use, or that is called on a value whose type the file does not name.
+Not seen are what derives and macros of other crates write, the methods of traits, and a method of an
+`impl` elsewhere whose name several types of the crate use, or that is called on a value that is not named
+after its type.
 What the script cannot follow (`#[path]`, `include!`, `extern crate`) and a file that no `mod`
 declares are errors.
 
@@ -83,7 +85,8 @@ class Module:
     imports: dict[str, list[Name]] = field(default_factory=dict)
     globs: list[Name] = field(default_factory=list)
     paths: set[Name] = field(default_factory=set)
-    calls: set[str] = field(default_factory=set)
+    calls: set[tuple[str, str]] = field(default_factory=set)
+    """The methods that are called: the name before the dot, and the method's."""
     macros: set[str] = field(default_factory=set)
     methods: list[tuple[Name, str]] = field(default_factory=list)
     """The functions in `impl` and `trait` blocks: the type as it is written there, and the name."""
@@ -239,7 +242,12 @@ class Reader:
         below = self.below.joinpath(*module.name[len(module.file) :])
         for path in (below / f"{name}.rs", below / name / "mod.rs"):
             if path.is_file():
-                Reader(Crate(files=self.crate.files) if tests else self.crate, child, path, below / name)
+                Reader(
+                    Crate(files=self.crate.files) if tests else self.crate,
+                    child,
+                    path,
+                    below / name,
+                )
                 return at + 3
         raise Problem(f"`mod {name};` has no file in {below}")
 
@@ -318,7 +326,7 @@ class Reader:
                 at = self.use(module, at)
             elif word == "." and NAME.match(tokens[at + 1]) and tokens[at - 1] != ".":
                 if tokens[at + 2] in ("(", "::"):
-                    module.calls.add(tokens[at + 1])
+                    module.calls.add((tokens[at - 1], tokens[at + 1]))
                 at += 2
             elif NAME.match(word) and word not in KEYWORDS:
                 at = self.path(module, at)
@@ -439,9 +447,11 @@ def graph_of(crate: Crate) -> tuple[Graph, int]:
         for macro in module.macros & set(crate.macros):
             add(module.file, crate.macros[macro], f"{macro}!")
     for module in crate.modules:
-        for call in module.calls & set(names.called):
-            owner, away = names.called[call]
-            if owner in words[module.file]:
+        for receiver, call in module.calls:
+            owner, away = names.called.get(call, ("", module))
+            own = {kind[-1] for kind, _ in module.methods if kind}
+            of_owner = owner in own if receiver == "self" else owner.lower() in receiver.lower()
+            if owner in words[module.file] and of_owner:
                 add(module.file, away.file, f"{owner}.{call}()")
     return graph, len(above)
 

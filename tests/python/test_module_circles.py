@@ -32,13 +32,22 @@ CIRCLES = {
     },
     "module in the file": {"b": "pub struct B; mod inner { fn f(_: super::super::a::A) {} }"},
     "in a function": {"b": "pub struct B; fn f() { use crate::a::A; }"},
-    "macro": {"a": "use crate::b::B; macro_rules! same { () => {} }", "b": "pub struct B; same!();"},
+    "macro": {
+        "a": "use crate::b::B; macro_rules! same { () => {} }",
+        "b": "pub struct B; same!();",
+    },
     "inside of a macro": {"b": "pub struct B; macro_rules! m { () => { $crate::a::LIMIT } }"},
-    "attribute": {"b": "#[derive(Args)] pub struct B { #[arg(value_parser = crate::a::read)] x: u8 }"},
+    "attribute": {
+        "b": "#[derive(Args)] pub struct B { #[arg(value_parser = crate::a::read)] x: u8 }"
+    },
     "text in an attribute": {"b": '#[serde(with = "crate::a")] pub struct B;'},
     "method": {
         "a": "use crate::b::B; impl B { pub fn write(&self) {} }",
         "b": "pub struct B; fn f(b: &B) { b.write() }",
+    },
+    "method of the type itself": {
+        "a": "use crate::b::B; impl B { pub fn write(&self) {} }",
+        "b": "pub struct B; impl B { fn f(&self) { self.write() } }",
     },
     "function of a type": {
         "a": "impl crate::b::B { pub fn new() {} }",
@@ -48,7 +57,8 @@ CIRCLES = {
         "b": "pub struct B; #[cfg(test)] mod tests { const X: char = '}'; } fn f(_: crate::a::A) {}"
     },
     "after texts": {
-        "b": 'pub struct B; const T: (&str, &str, char) = ("/*", r#""{"#, \'"\'); fn f<\'a>(_: &\'a crate::a::A) {}'
+        "b": 'pub struct B; const T: (&str, &str, char) = ("/*", r#""{"#, \'"\');'
+        " fn f<'a>(_: &'a crate::a::A) {}"
     },
     "item of the root": {
         "root": "mod a; mod b; use a::A; pub struct R;",
@@ -60,11 +70,16 @@ CIRCLES = {
 
 NO_CIRCLES = {
     "one way": {"b": "pub struct B;"},
-    "comments": {"b": "//! See [`crate::a::A`].\n/* crate::a::A /* */ crate::a::A */ pub struct B;"},
+    "comments": {
+        "b": "//! See [`crate::a::A`].\n/* crate::a::A /* */ crate::a::A */ pub struct B;"
+    },
     "text": {"b": 'pub struct B; const T: &str = "crate::a::A"; const R: &str = r"crate::a::A";'},
     "tests": {"b": "pub struct B; #[cfg(test)] mod tests { use crate::a::A; }"},
     "a test's use": {"b": "#[cfg(test)] use crate::{a::A}; pub struct B;"},
-    "a file of tests": {"b": "pub struct B; #[cfg(test)] mod tests;", "b/tests": "use crate::a::A;"},
+    "a file of tests": {
+        "b": "pub struct B; #[cfg(test)] mod tests;",
+        "b/tests": "use crate::a::A;",
+    },
     "a child and its parent": {
         "b": "mod below; pub struct B; use below::f;",
         "b/below": "pub fn f(_: super::B) {}",
@@ -74,6 +89,10 @@ NO_CIRCLES = {
     "a method that others have too": {
         "a": "use crate::b::B; impl B { pub fn write(&self) {} }",
         "b": "pub struct B; pub struct C; impl C { fn write(&self) {} } fn f(c: &C) { c.write() }",
+    },
+    "a method of another crate": {
+        "a": "use crate::b::B; impl B { pub fn write(&self) {} }",
+        "b": "pub struct B; fn f(file: &File) { file.write() }",
     },
     "what the root hands on": {
         "root": "mod a; mod b; pub use b::B;",
@@ -96,7 +115,9 @@ def examined(root: Path, files: dict[str, str]) -> subprocess.CompletedProcess[s
         path = root / "crates" / "made-up" / "src" / ("lib.rs" if name == "root" else f"{name}.rs")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return subprocess.run([sys.executable, SCRIPT, root], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, SCRIPT, root], capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize("files", CIRCLES.values(), ids=CIRCLES)
@@ -131,7 +152,11 @@ def listed(root: Path, allowed: str) -> subprocess.CompletedProcess[str]:
     """What the check says of that workspace with another list."""
     code = f"import module_circles as m, pathlib, sys; print(m.check(pathlib.Path(sys.argv[1]), {allowed}))"
     return subprocess.run(
-        [sys.executable, "-c", code, root], cwd=SCRIPT.parent, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, root],
+        cwd=SCRIPT.parent,
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
 
