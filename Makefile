@@ -158,8 +158,9 @@ mypy: $(VENV)/.mcp ## Check the types of everything in Python, strictly
 	done
 
 .PHONY: circles
-circles: ## Print the circles among the files inside each crate; fail on one that is not listed
+circles: ## Print the circles among the files of each crate, and hold its layers against ARCHITECTURE.md
 	@$(PYTHON) scripts/module_circles.py
+	@$(PYTHON) scripts/module_layers.py
 
 .PHONY: deny
 deny: ## Check licences, bans and sources (where cargo-deny is installed)

@@ -1,4 +1,4 @@
-"""`scripts/module_circles.py`, on made-up crates: what it counts, and what it is not fooled by."""
+"""The checks of circles and layers, on made-up crates: what counts, and what does not fool them."""
 
 from __future__ import annotations
 
@@ -173,3 +173,45 @@ def test_a_list_is_kept_true(tmp_path: Path) -> None:
     assert "'listed, but no circle: a, b, c, d'" in done.stdout
     assert "'listed, but longer than 3 files: a, b, c, d'" in done.stdout
     assert "'listed without a reason: a, b, c, d'" in done.stdout
+
+
+LAYERS = """\
+### Inside `provara-made`
+
+From the bottom up.
+
+| module | |
+| --- | --- |
+| `b` | |
+| `a` | |
+
+## More
+"""
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (LAYERS, ""),
+        (
+            LAYERS.replace("`a` | |", "`c` | |").replace("`b`", "`a`").replace("`c`", "`b`"),
+            "a uses b, which is above it: crate::b::B",
+        ),
+        (LAYERS.replace("| `a` | |\n", ""), "no row of ARCHITECTURE.md names a"),
+        (LAYERS.replace("`a`", "`a`, `z`"), "a row of ARCHITECTURE.md names z, which is not there"),
+    ],
+    ids=["as stated", "upwards", "not stated", "not there"],
+)
+def test_layers_are_those_of_the_page(page: str, said: str, tmp_path: Path) -> None:
+    examined(tmp_path, NO_CIRCLES["one way"])
+    (tmp_path / "crates" / "made-up").rename(tmp_path / "crates" / "provara-made")
+    (tmp_path / "ARCHITECTURE.md").write_text(page, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, SCRIPT.with_name("module_layers.py"), tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == f"provara-made: 3 files in {page.count('| |') - 1} layers\n"
+    expected = f"ERROR: provara-made: {said}\n" if said else ""
+    assert (done.returncode, done.stderr) == (bool(said), expected)
