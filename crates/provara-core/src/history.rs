@@ -26,7 +26,7 @@ struct Span {
 
 /// Whether a key counts after so many events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum KeyStanding {
     /// It may sign.
     Counts,
     /// No signed event leads to it.
@@ -166,13 +166,13 @@ impl KeyHistory {
 
     /// Whether the key may sign what stands after the first `events` events: the next event, or their seal.
     #[must_use]
-    pub fn standing(&self, key: &KeyId, events: u64) -> Standing {
+    pub fn standing(&self, key: &KeyId, events: u64) -> KeyStanding {
         match self.spans.get(key) {
-            None => Standing::NotIntroduced,
-            Some(span) if span.from > events => Standing::NotYet,
-            Some(span) if span.revoked.is_some_and(|at| at <= events) => Standing::Revoked,
-            Some(span) if !may_sign(&span.roles) => Standing::NoRole,
-            Some(_) => Standing::Counts,
+            None => KeyStanding::NotIntroduced,
+            Some(span) if span.from > events => KeyStanding::NotYet,
+            Some(span) if span.revoked.is_some_and(|at| at <= events) => KeyStanding::Revoked,
+            Some(span) if !may_sign(&span.roles) => KeyStanding::NoRole,
+            Some(_) => KeyStanding::Counts,
         }
     }
 
@@ -408,18 +408,18 @@ mod tests {
             addition(9, 9, 5),
         ];
         let history = KeyHistory::build(&events).unwrap();
-        assert_eq!(history.standing(&id(1), 5), Standing::Counts);
-        assert_eq!(history.standing(&id(1), 6), Standing::Revoked);
-        assert_eq!(history.standing(&id(3), 3), Standing::NotYet);
-        assert_eq!(history.standing(&id(3), 4), Standing::Counts);
+        assert_eq!(history.standing(&id(1), 5), KeyStanding::Counts);
+        assert_eq!(history.standing(&id(1), 6), KeyStanding::Revoked);
+        assert_eq!(history.standing(&id(3), 3), KeyStanding::NotYet);
+        assert_eq!(history.standing(&id(3), 4), KeyStanding::Counts);
         assert_eq!(
             history.standing(&id(4), 9),
-            Standing::NotIntroduced,
+            KeyStanding::NotIntroduced,
             "by a revoked key"
         );
         assert_eq!(
             history.standing(&id(5), 9),
-            Standing::NotIntroduced,
+            KeyStanding::NotIntroduced,
             "by a stranger"
         );
         let texts: Vec<_> = history.texts().collect();
@@ -453,7 +453,7 @@ mod tests {
     fn an_adoption_marks_the_whole_log_if_signed_events_lead_to_its_signer() {
         let events = [genesis(None, 1), adoption(5, 1, &[1, 2])];
         let history = KeyHistory::build(&events).unwrap();
-        assert_eq!(history.standing(&id(2), 1), Standing::Counts);
+        assert_eq!(history.standing(&id(2), 1), KeyStanding::Counts);
         assert_eq!(history.unvouched(), None);
 
         // A stranger's own adoption, though it stands first, does not count beside one that does.
@@ -463,7 +463,7 @@ mod tests {
             adoption(5, 1, &[1, 2]),
         ];
         let history = KeyHistory::build(&forged).unwrap();
-        assert_eq!(history.standing(&id(9), 9), Standing::NotIntroduced);
+        assert_eq!(history.standing(&id(9), 9), KeyStanding::NotIntroduced);
         assert_eq!(history.unvouched(), None);
 
         // Alone it counts, and is told.
@@ -478,7 +478,7 @@ mod tests {
             adoption(3, 1, &[1, 4]),
         ];
         let history = KeyHistory::build(&marked).unwrap();
-        assert_eq!(history.standing(&id(9), 9), Standing::NotIntroduced);
-        assert_eq!(history.standing(&id(4), 0), Standing::Counts);
+        assert_eq!(history.standing(&id(9), 9), KeyStanding::NotIntroduced);
+        assert_eq!(history.standing(&id(4), 0), KeyStanding::Counts);
     }
 }

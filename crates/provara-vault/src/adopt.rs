@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use provara_core::finding::{Finding, Severity};
-use provara_core::history::{KeyEvent, KeyEventKind, KeyHistory, Standing};
+use provara_core::history::{KeyEvent, KeyEventKind, KeyHistory, KeyStanding};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::object;
 use provara_core::keys::{KeyEntry, KeyStatus, Keyfile};
@@ -305,7 +305,7 @@ fn judge(found: &Found<'_>, log: &[u8], signer: KeyId) -> Result<KeyHistory, Vau
         .as_ref()
         .map(|history| history.standing(&signer, verdict.lines));
     match (verdict.history, standing) {
-        (Some(history), Some(Standing::Counts)) => Ok(history),
+        (Some(history), Some(KeyStanding::Counts)) => Ok(history),
         _ => Err(refused(
             "PROVARA_E205",
             format!("an adoption by key {signer} would not count beside those that are there"),

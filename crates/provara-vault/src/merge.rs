@@ -10,7 +10,7 @@
 mod registry;
 
 use provara_core::finding::{Code, Finding, Severity};
-use provara_core::history::{KeyHistory, Standing};
+use provara_core::history::{KeyHistory, KeyStanding};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::{self, Value};
 use provara_core::keys::{KeyEntry, KeyRegistry, Keyfile};
@@ -471,7 +471,7 @@ fn verify(
     match KeyHistory::build(&key_events(log)) {
         Some(history) => {
             let introduced =
-                |key: &KeyId| history.standing(key, u64::MAX) != Standing::NotIntroduced;
+                |key: &KeyId| history.standing(key, u64::MAX) != KeyStanding::NotIntroduced;
             registry::refuse_unknown(merged, introduced)?;
             registry = history.registry_after(u64::MAX);
             for entry in &registry.keys {

@@ -8,7 +8,7 @@ mod sealed;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::{Code, Finding};
-use crate::history::{KeyHistory, Standing};
+use crate::history::{KeyHistory, KeyStanding};
 use crate::id::{Digest, KeyId};
 use crate::keys::{KeyRegistry, PublicKey};
 use crate::layout::{KEYS, LOG, MANIFEST, MANIFEST_SIG, checkpoint_events, is_unlisted};
@@ -403,11 +403,11 @@ fn countable(
     let id = signature.key_id;
     let objection = match case.keys {
         KeysOf::History(history) => match history.standing(&id, events) {
-            Standing::Counts => None,
-            Standing::NotIntroduced => Some((Code::E205, "to which no signed event leads")),
-            Standing::NotYet => Some((Code::E202, "which an event brings only after it")),
-            Standing::Revoked => Some((Code::E202, "which the log revoked before it")),
-            Standing::NoRole => Some((Code::E202, NO_ROLE)),
+            KeyStanding::Counts => None,
+            KeyStanding::NotIntroduced => Some((Code::E205, "to which no signed event leads")),
+            KeyStanding::NotYet => Some((Code::E202, "which an event brings only after it")),
+            KeyStanding::Revoked => Some((Code::E202, "which the log revoked before it")),
+            KeyStanding::NoRole => Some((Code::E202, NO_ROLE)),
         },
         KeysOf::File {
             registry, revoked, ..

@@ -1,7 +1,7 @@
 //! The in-order stage: chains, duplicates, keys over time, redactions and the end of the log.
 
+mod effects;
 mod finish;
-mod meaning;
 mod redaction;
 mod resume;
 
@@ -134,7 +134,7 @@ enum Signer {
 
 /// The place of a finding that was made before its message could be.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct LinePlace {
     line: u64,
     offset: u64,
     actor: Option<u32>,
@@ -156,7 +156,7 @@ pub struct Sequencer {
     key_index: HashMap<KeyId, u32>,
     /// References that named no event so far, which may follow, and whether they are of an actor's
     /// first event.
-    dangling: Vec<(Place, EventId, bool)>,
+    dangling: Vec<(LinePlace, EventId, bool)>,
     tombstones: Vec<Redacted>,
     /// The sound redaction events.
     redactions: HashMap<EventId, Redaction>,
@@ -169,7 +169,7 @@ pub struct Sequencer {
     key_events: Vec<KeyEvent>,
     files: Vec<FilesStatement>,
     /// The first event that names a seal or the line before, and how many do.
-    naming: Option<(Place, u64)>,
+    naming: Option<(LinePlace, u64)>,
     tree: EventTree,
     /// The sizes at which the root of the tree is asked for, and the roots so far.
     watched: BTreeSet<u64>,
@@ -273,7 +273,7 @@ impl Sequencer {
         self.lines += 1;
         self.open_end = !line.ended;
         let actor = line.event.as_ref().and_then(|event| event.actor.as_deref());
-        let place = Place {
+        let place = LinePlace {
             line: self.lines,
             offset: line.offset,
             actor: actor.map(|actor| self.actor(actor)),
@@ -313,7 +313,7 @@ impl Sequencer {
         key
     }
 
-    fn finding(&self, place: Place, problem: Problem) -> Finding {
+    fn finding(&self, place: LinePlace, problem: Problem) -> Finding {
         let mut finding = Finding::new(problem.code, LOG, problem.message);
         finding.line = Some(place.line);
         finding.offset = Some(place.offset + problem.at as u64);
@@ -324,12 +324,12 @@ impl Sequencer {
         finding
     }
 
-    fn report(&mut self, place: Place, problem: Problem) {
+    fn report(&mut self, place: LinePlace, problem: Problem) {
         let finding = self.finding(place, problem);
         self.findings.push(finding);
     }
 
-    fn event(&mut self, place: Place, event: Event<'_>, mut sound: bool) {
+    fn event(&mut self, place: LinePlace, event: Event<'_>, mut sound: bool) {
         self.token_form += u64::from(event.form == Form::TokenPreserving);
         self.without_key_id += u64::from(event.derivation == Derivation::WithoutKeyId);
         self.tree.push(event.leaf);
@@ -379,11 +379,11 @@ impl Sequencer {
             line: u32::try_from(place.line).unwrap_or(u32::MAX),
         });
         let sound = sound && duplicate.is_none();
-        self.meaning(place, &event, position, proven.is_some(), sound);
+        self.apply_effects(place, &event, position, proven.is_some(), sound);
     }
 
     /// Decides the signature with what is known of keys at this position.
-    fn signature(&mut self, place: Place, event: &Event<'_>, sound: &mut bool) -> Signer {
+    fn signature(&mut self, place: LinePlace, event: &Event<'_>, sound: &mut bool) -> Signer {
         let Some(key_id) = event.key_id else {
             return Signer::Unknown;
         };
@@ -419,14 +419,14 @@ impl Sequencer {
             return Signer::Unknown;
         }
         self.signatures += 1;
-        if let Some(objection) = self.timeline.objection(&key_id) {
+        if let Some(problem) = self.timeline.signature_problem(&key_id) {
             *sound = false;
-            self.report(place, objection);
+            self.report(place, problem);
         }
         Signer::Proven(self.key(key_id))
     }
 
-    fn chain(&mut self, place: Place, event: &Event<'_>, key: Option<u32>) {
+    fn chain(&mut self, place: LinePlace, event: &Event<'_>, key: Option<u32>) {
         let (Some(actor), Some(id)) = (place.actor, event.id) else {
             return;
         };
@@ -475,7 +475,7 @@ impl Sequencer {
     }
 
     /// Names what is wrong with a `prev_event_hash` that is not the actor's head.
-    fn broken_link(&mut self, place: Place, actor: u32, prev: EventId, last: Option<EventId>) {
+    fn broken_link(&mut self, place: LinePlace, actor: u32, prev: EventId, last: Option<EventId>) {
         let target = self.index.get(&prev).map(|at| self.events[*at as usize]);
         let expected = last.map_or("null".to_owned(), |id| id.to_string());
         let problem = match target {
@@ -501,7 +501,7 @@ impl Sequencer {
         self.report(place, problem.compare(expected, prev));
     }
 
-    fn clocks(&mut self, place: Place, actor: u32, event: &Event<'_>) {
+    fn clocks(&mut self, place: LinePlace, actor: u32, event: &Event<'_>) {
         let Some(head) = self.heads.get(&actor) else {
             return;
         };

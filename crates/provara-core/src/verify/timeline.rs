@@ -95,7 +95,7 @@ impl Timeline {
 
     /// What is wrong with a signature by `key` at this position: it was revoked, or it is not in
     /// effect yet.
-    pub(super) fn objection(&self, key: &KeyId) -> Option<Problem> {
+    pub(super) fn signature_problem(&self, key: &KeyId) -> Option<Problem> {
         let state = self.keys.get(key)?;
         if let Some(revocation) = state.revoked {
             return Some(Problem::new(
@@ -121,7 +121,7 @@ impl Timeline {
         event: &RotationEvent<'_>,
         sound: bool,
         locate: impl Fn(&EventId) -> Option<Position>,
-    ) -> Ruling {
+    ) -> RotationOutcome {
         let mut problems = Vec::new();
         let mut affected = None;
         let field = |name| event.payload.get(name).and_then(Value::as_str);
@@ -179,12 +179,12 @@ impl Timeline {
                 }
             }
         }
-        Ruling { problems, affected }
+        RotationOutcome { problems, affected }
     }
 
     /// Holds a `KEY_PROMOTION` against the rules and lets it take effect if `sound` and nothing
     /// is wrong.
-    pub(super) fn promote(&mut self, event: &RotationEvent<'_>, sound: bool) -> Ruling {
+    pub(super) fn promote(&mut self, event: &RotationEvent<'_>, sound: bool) -> RotationOutcome {
         let mut problems = Vec::new();
         let mut affected = None;
         check_fields(CoreType::KeyPromotion, event, &mut problems);
@@ -257,7 +257,7 @@ impl Timeline {
             state.replaces = replaced;
             affected = Some(promoted);
         }
-        Ruling { problems, affected }
+        RotationOutcome { problems, affected }
     }
 
     /// Takes in the keys of a seal policy, which count throughout.
@@ -272,7 +272,7 @@ impl Timeline {
 
     /// Holds a `com.provara.key.added` against the rules and lets it take effect if `sound` and nothing
     /// is wrong.
-    pub(super) fn add(&mut self, event: &RotationEvent<'_>, sound: bool) -> Ruling {
+    pub(super) fn add(&mut self, event: &RotationEvent<'_>, sound: bool) -> RotationOutcome {
         let mut problems = Vec::new();
         let text = |name| event.payload.get(name).and_then(Value::as_str);
         let mut check = |name: &str, expected: &str, holds: bool| {
@@ -305,7 +305,7 @@ impl Timeline {
             }
         };
         let Some(public_key) = public_key else {
-            return Ruling {
+            return RotationOutcome {
                 problems,
                 affected: None,
             };
@@ -339,7 +339,7 @@ impl Timeline {
             // Two copies of a vault may have added it before they were merged: the first one counts.
             state.added.get_or_insert(event.id);
         }
-        Ruling {
+        RotationOutcome {
             problems,
             affected: takes_effect.then_some(id),
         }
@@ -472,7 +472,7 @@ fn listed(registry: &KeyRegistry) -> HashSet<KeyId> {
 }
 
 /// What a rotation event came to.
-pub(super) struct Ruling {
+pub(super) struct RotationOutcome {
     pub(super) problems: Vec<Problem>,
     /// The key that it revoked or promoted, if it took effect.
     pub(super) affected: Option<KeyId>,

@@ -10,7 +10,7 @@
 use std::fs::File;
 use std::io;
 
-use provara_core::history::Standing;
+use provara_core::history::KeyStanding;
 use provara_core::id::Digest;
 use provara_core::json;
 use provara_core::keys::{KeyRegistry, KeyStatus};
@@ -115,7 +115,7 @@ impl Intent {
         let verdict = check_log(log, b"", &registry, available_threads());
         if let Some(history) = &verdict.history {
             let standing = history.standing(&signature.key_id, u64::MAX);
-            (standing == Standing::Counts).then_some(())?;
+            (standing == KeyStanding::Counts).then_some(())?;
         }
         let promised = match self.content(layout::KEYS) {
             Some(text) => KeyRegistry::parse(text).ok()?,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::finding::{Code, Finding};
-use crate::history::{KeyHistory, Standing};
+use crate::history::{KeyHistory, KeyStanding};
 use crate::id::KeyId;
 use crate::keys::KeyRegistry;
 use crate::layout::{KEYS, LOG};
@@ -11,12 +11,12 @@ use crate::mark::may_sign;
 use crate::verify::line::Problem;
 
 use super::redaction::Accepted;
-use super::{LogVerdict, NO_KEY, Place, Seen, Sequencer};
+use super::{LinePlace, LogVerdict, NO_KEY, Seen, Sequencer};
 
 impl Seen {
     /// Where it stands.
-    fn place(&self) -> Place {
-        Place {
+    fn place(&self) -> LinePlace {
+        LinePlace {
             line: u64::from(self.line),
             offset: self.offset,
             actor: (self.actor != u32::MAX).then_some(self.actor),
@@ -171,11 +171,11 @@ impl Sequencer {
             let place = seen.place();
             self.report(place, Problem::new(Code::W009, message));
         }
-        let mut signed: BTreeMap<u32, (Place, u64)> = BTreeMap::new();
+        let mut signed: BTreeMap<u32, (LinePlace, u64)> = BTreeMap::new();
         let objects = |key: &KeyId| match history {
             Some(history) => history.standing(key, u64::MAX),
-            None if !self.is_marked && !self.introduced.contains(key) => Standing::NotIntroduced,
-            None => Standing::Counts,
+            None if !self.is_marked && !self.introduced.contains(key) => KeyStanding::NotIntroduced,
+            None => KeyStanding::Counts,
         };
         let has_role = |key: &KeyId| match registry.get(key) {
             Some(entry) if history.is_none() => may_sign(&entry.roles),
@@ -188,7 +188,10 @@ impl Sequencer {
         let suspects: Vec<bool> = (0u32..)
             .zip(&self.keys)
             .map(|(number, key)| {
-                let may_not = matches!(objects(key), Standing::NotIntroduced | Standing::NoRole);
+                let may_not = matches!(
+                    objects(key),
+                    KeyStanding::NotIntroduced | KeyStanding::NoRole
+                );
                 (may_not || !has_role(key)) && (history.is_some() || proven.contains(&number))
             })
             .collect();
@@ -207,11 +210,11 @@ impl Sequencer {
                 let id = self.keys[key as usize];
                 let many = format!("(events by it: {count})");
                 let introduced = match objects(&id) {
-                    Standing::NotIntroduced if history.is_some() => Some(Problem::new(
+                    KeyStanding::NotIntroduced if history.is_some() => Some(Problem::new(
                         Code::E205,
                         format!("no signed event of the vault leads to key {id}, which signed {many}"),
                     )),
-                    Standing::NotIntroduced => Some(Problem::new(
+                    KeyStanding::NotIntroduced => Some(Problem::new(
                         Code::W009,
                         format!(
                             "keys.json alone vouches for key {id}, as no signed events lead to it from \
@@ -220,7 +223,7 @@ impl Sequencer {
                     )),
                     _ => None,
                 };
-                let role = (objects(&id) == Standing::NoRole || !has_role(&id)).then(|| {
+                let role = (objects(&id) == KeyStanding::NoRole || !has_role(&id)).then(|| {
                     Problem::new(
                         Code::E202,
                         format!(

@@ -7,12 +7,12 @@ use crate::finding::Code;
 use crate::id::{Digest, EventId};
 use crate::verify::line::Problem;
 
-use super::{Place, Sequencer};
+use super::{LinePlace, Sequencer};
 
 /// An event whose payload was replaced.
 #[derive(Debug, Clone)]
 pub(super) struct Redacted {
-    pub(super) place: Place,
+    pub(super) place: LinePlace,
     pub(super) redaction: Option<EventId>,
     /// The rules read the payload of some types, which therefore cannot be redacted.
     pub(super) permitted: bool,
@@ -24,7 +24,7 @@ pub(super) struct Redacted {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Redaction {
     pub(super) target: EventId,
-    pub(super) place: Place,
+    pub(super) place: LinePlace,
     /// The leaf of its target; older tools do not state it.
     pub(super) leaf: Option<Digest>,
 }

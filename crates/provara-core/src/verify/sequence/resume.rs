@@ -13,7 +13,7 @@ use crate::json;
 use crate::keys::PublicKey;
 use crate::time::Timestamp;
 use crate::tree::EventTree;
-use crate::verify::sequence::{FilesStatement, Genesis, Head, NO_KEY, Place, Seen, Sequencer};
+use crate::verify::sequence::{FilesStatement, Genesis, Head, LinePlace, NO_KEY, Seen, Sequencer};
 use crate::verify::timeline::{KeyState, Revocation, Timeline};
 
 /// The bytes of a [`Seen`].
@@ -262,7 +262,7 @@ impl Sequencer {
             })
         })?;
         self.naming = from.option(|from| {
-            let place = Place {
+            let place = LinePlace {
                 line: from.u64()?,
                 offset: from.u64()?,
                 actor: from.option(|from| from.array().map(u32::from_le_bytes))?,

@@ -12,7 +12,7 @@ use crate::verify::line::{Event, Kind, Problem};
 use crate::verify::timeline::{Position, RotationEvent};
 
 use super::redaction::Redaction;
-use super::{FilesStatement, Genesis, Place, Sequencer};
+use super::{FilesStatement, Genesis, LinePlace, Sequencer};
 
 fn policy_problem(error: &PolicyError) -> Problem {
     let code = match error {
@@ -27,9 +27,9 @@ fn policy_problem(error: &PolicyError) -> Problem {
 impl Sequencer {
     /// Lets the event take effect. `proven` says whether its signature is that of the key it names,
     /// `sound` whether nothing at all is wrong with it.
-    pub(super) fn meaning(
+    pub(super) fn apply_effects(
         &mut self,
-        place: Place,
+        place: LinePlace,
         event: &Event<'_>,
         at: Position,
         proven: bool,
@@ -65,7 +65,7 @@ impl Sequencer {
         };
         match event.kind {
             Kind::Core(CoreType::Genesis) if at == 0 => {
-                self.found(place, &said, proven.then_some(signer));
+                self.apply_genesis(place, &said, proven.then_some(signer));
             }
             Kind::Core(CoreType::KeyRevocation) => {
                 self.rotate(place, KeyEventKind::Revocation, &said, sound);
@@ -94,7 +94,7 @@ impl Sequencer {
     }
 
     /// An adoption: the keys that it introduces.
-    fn adopt(&mut self, place: Place, event: &RotationEvent<'_>, sound: bool) {
+    fn adopt(&mut self, place: LinePlace, event: &RotationEvent<'_>, sound: bool) {
         match event.payload.get(SEAL_POLICY).map(SealPolicy::parse) {
             Some(Ok(policy)) => {
                 if sound {
@@ -112,7 +112,7 @@ impl Sequencer {
     }
 
     /// A statement of the files beside the log.
-    fn state_files(&mut self, place: Place, payload: &Value<'_>, sound: bool) {
+    fn state_files(&mut self, place: LinePlace, payload: &Value<'_>, sound: bool) {
         let count = payload.get("file_count").and_then(Value::as_i64);
         let count = count.and_then(|count| u64::try_from(count).ok());
         let root = payload.get("files_root").and_then(Value::as_str);
@@ -137,7 +137,12 @@ impl Sequencer {
 
     /// The `GENESIS` event: the identity that it states, and the keys that it brings. A key that signs
     /// for a root of another id would found a vault in somebody else's name.
-    fn found(&mut self, place: Place, event: &RotationEvent<'_>, proven: Option<KeyId>) {
+    fn apply_genesis(
+        &mut self,
+        place: LinePlace,
+        event: &RotationEvent<'_>,
+        proven: Option<KeyId>,
+    ) {
         let payload = event.payload;
         let text = |name| payload.get(name).and_then(Value::as_str).map(str::to_owned);
         // What is stated and cannot be read would be held against nothing.
@@ -179,7 +184,13 @@ impl Sequencer {
     }
 
     /// The mark: the keys of the vault, the root key first, which signs them.
-    fn mark(&mut self, place: Place, policy: &Value<'_>, genesis: &Genesis, proven: Option<KeyId>) {
+    fn mark(
+        &mut self,
+        place: LinePlace,
+        policy: &Value<'_>,
+        genesis: &Genesis,
+        proven: Option<KeyId>,
+    ) {
         self.is_marked = true;
         let policy = match SealPolicy::parse(policy) {
             Ok(policy) => policy,
@@ -213,7 +224,13 @@ impl Sequencer {
             .introduce(policy.keys.iter().map(|key| &key.public_key));
     }
 
-    fn rotate(&mut self, place: Place, kind: KeyEventKind, event: &RotationEvent<'_>, sound: bool) {
+    fn rotate(
+        &mut self,
+        place: LinePlace,
+        kind: KeyEventKind,
+        event: &RotationEvent<'_>,
+        sound: bool,
+    ) {
         let ruling = match kind {
             KeyEventKind::Revocation => {
                 let index = &self.index;
@@ -236,7 +253,7 @@ impl Sequencer {
         }
     }
 
-    fn redact(&mut self, place: Place, id: EventId, payload: &Value<'_>, sound: bool) {
+    fn redact(&mut self, place: LinePlace, id: EventId, payload: &Value<'_>, sound: bool) {
         let target = payload.get("target_event_id").and_then(Value::as_str);
         let target = target.and_then(|text| text.parse().ok());
         let leaf = payload.get("target_leaf_hash");
