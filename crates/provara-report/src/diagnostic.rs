@@ -85,12 +85,6 @@ impl Diagnostic {
         self
     }
 
-    /// What a text of what went wrong begins with.
-    pub const ERROR_LABEL: &str = "ERROR:";
-
-    /// What the line begins with that says what helps.
-    pub const FIX_LABEL: &str = "Fix:";
-
     /// Who must act.
     #[must_use]
     pub fn class(&self) -> Class {
