@@ -6,8 +6,6 @@
 //! sealed are evidence: they are reported, and stay.
 
 use std::fs::File;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use provara_core::id::{Digest, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile};
@@ -21,7 +19,6 @@ use crate::files::read_text;
 use crate::found::Found;
 use crate::intent::pending::find;
 use crate::intent::version_1;
-use crate::lock::{Shared, is_at, try_lock_shared};
 use crate::redact;
 use crate::seal::{Staged, read_entries, set_entry, text_entry};
 use crate::vault::Vault;
@@ -176,30 +173,6 @@ impl Vault {
             merkle_root: root,
             signed_by: key.map(|key| key.key_id()),
         })
-    }
-
-    /// The log, while no writer is at work.
-    pub(crate) fn lock_for_reading(&self) -> Result<File, VaultError> {
-        let path = self.inner_file(layout::LOG)?;
-        let start = Instant::now();
-        loop {
-            let log = self.open_log_file()?;
-            match try_lock_shared(&log).context("lock", &path)? {
-                Shared::Held if !is_at(&log, &path).context("read", &path)? => continue,
-                Shared::Held | Shared::Unsupported => return Ok(log),
-                Shared::Busy => {}
-            }
-            let waited = start.elapsed();
-            if waited >= self.lock_timeout() {
-                let holder = "another writer".to_owned();
-                return Err(VaultError::Locked {
-                    path,
-                    waited,
-                    holder,
-                });
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
     }
 }
 

@@ -5,11 +5,13 @@ use std::io;
 use std::ops::Deref;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use memmap2::Mmap;
 
 use crate::error::{Context, VaultError};
-use crate::lock::{Shared, try_lock_shared};
+use crate::lock::{Shared, is_at, try_lock_shared};
 use crate::map::map_prefix;
 use crate::seal::read_entries;
 use crate::vault::Vault;
@@ -125,6 +127,30 @@ impl std::fmt::Debug for LogSnapshot {
 }
 
 impl Vault {
+    /// The log, while no writer is at work.
+    pub(crate) fn lock_for_reading(&self) -> Result<File, VaultError> {
+        let path = self.inner_file(layout::LOG)?;
+        let start = Instant::now();
+        loop {
+            let log = self.open_log_file()?;
+            match try_lock_shared(&log).context("lock", &path)? {
+                Shared::Held if !is_at(&log, &path).context("read", &path)? => continue,
+                Shared::Held | Shared::Unsupported => return Ok(log),
+                Shared::Busy => {}
+            }
+            let waited = start.elapsed();
+            if waited >= self.lock_timeout() {
+                let holder = "another writer".to_owned();
+                return Err(VaultError::Locked {
+                    path,
+                    waited,
+                    holder,
+                });
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// The log's whole lines as they stand now; while a writer is at work, as far as the seal covers them:
     /// what a disk then refuses of the rest is taken back. Never waits for a writer.
     ///
