@@ -24,13 +24,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::config::HttpSettings;
+use crate::error::ServeError;
+use crate::limits::MAX_MESSAGE;
 use crate::message::{self, Refused};
 use crate::session::Session;
 use crate::sessions::Sessions;
 use crate::state::ServerState;
 use crate::tools::Registry;
 use crate::write_timeout::WriteTimeout;
-use crate::{MAX_MESSAGE, ServeError};
 
 /// The path of the one endpoint.
 const ENDPOINT: &str = "/mcp";

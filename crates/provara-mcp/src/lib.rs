@@ -35,6 +35,7 @@
 //! | `refusal`, `answer`, `args`, `renderer` | what a call gets and gives, and who turns errors into text |
 //! | `naming`, `uri` | names of plugins' tools; addresses of resources |
 //! | `install` | configurations of clients |
+//! | `error`, `limits` | why a server ended; the limits that several modules hold to |
 //!
 //! Which of them may know which stands in ARCHITECTURE.md.
 
@@ -43,11 +44,13 @@ mod args;
 mod clients;
 mod complete;
 mod config;
+mod error;
 #[cfg(feature = "conformance-fixtures")]
 mod fixtures;
 mod http;
 pub mod install;
 mod job;
+mod limits;
 mod lines;
 mod marks;
 mod message;
@@ -71,46 +74,19 @@ mod write_timeout;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use config::{
     Config, ConfigError, HttpSettings, PluginSettings, Transport, VaultName, VaultNameError,
     VaultSpec, check_places,
 };
+pub use error::ServeError;
 
+use limits::END_LIMIT;
 use pipe::Pipe;
 use rmcp::ServiceExt;
 use session::Session;
 use state::ServerState;
 use tools::Registry;
-
-/// The longest message that is read, in bytes. An event's data is part of one message.
-pub(crate) const MAX_MESSAGE: usize = 9 << 20;
-
-/// How long work in hand may take to end after the last client has gone.
-const END_LIMIT: Duration = Duration::from_secs(5);
-
-/// Why a server ended.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The configuration contradicts itself.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The address cannot be listened on.
-    #[error("could not listen on {address}: {source}")]
-    Listen {
-        /// The address.
-        address: std::net::SocketAddr,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The first message was not one that opens a session.
-    #[error("the client did not open a session: {0}")]
-    Handshake(String),
-    /// The system failed.
-    #[error("the server failed: {0}")]
-    Io(#[from] io::Error),
-}
 
 /// Serves until the client closes the stream (stdio) or for ever (HTTP).
 ///

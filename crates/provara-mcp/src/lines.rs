@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::MAX_MESSAGE;
+use crate::limits::MAX_MESSAGE;
 use crate::message::{self, IdFinder, Message, Refused};
 
 /// How often is looked whether a client that is not read has gone.

@@ -14,7 +14,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::MAX_MESSAGE;
+use crate::limits::MAX_MESSAGE;
 
 /// A message of a client.
 pub(crate) type Message = RxJsonRpcMessage<RoleServer>;

@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::END_LIMIT;
+use crate::limits::END_LIMIT;
 use crate::lines::{Reader, Writer, hung_up};
 use crate::message::{Message, Refused};
 
