@@ -7,6 +7,7 @@ mod loading;
 mod options;
 mod schema_worker;
 mod schemas;
+mod skipped;
 mod start;
 
 use std::io;
@@ -20,9 +21,9 @@ use provara_core::event_type::CustomType;
 use provara_core::json::{self, Value};
 
 pub use error::{HostError, OutputFault, PluginFailure};
-pub use loading::SkippedPlugin;
 pub use options::HostOptions;
 use schema_worker::SchemaWorker;
+pub use skipped::SkippedPlugin;
 
 use crate::catalog::PluginName;
 use crate::channel::Channel;

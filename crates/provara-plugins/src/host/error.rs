@@ -7,7 +7,7 @@ use std::time::Duration;
 use provara_core::canonical::CanonicalError;
 use provara_core::json;
 
-use super::SkippedPlugin;
+use super::skipped::SkippedPlugin;
 use crate::launch::LaunchError;
 use crate::output::NO_PLUGIN;
 use crate::process::ExitReason;

@@ -9,12 +9,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use provara_report::{Class, Diagnostic};
-
+use super::skipped::SkippedPlugin;
 use super::{Host, HostError, NO_PLUGIN};
-use crate::catalog::{Catalog, Problem, ProblemKind};
+use crate::catalog::Catalog;
 use crate::protocol::{Discovered, Hello, Loading};
-use crate::text::inline;
 
 /// How many plugins are skipped before the failure of the next one is everybody's.
 const MAX_SKIPPED: usize = 8;
@@ -25,58 +23,6 @@ const MAX_LATE: u32 = 4;
 
 /// The longest name that a plugin is skipped by, in bytes.
 const MAX_NAMED: usize = 4096;
-
-/// A plugin that hosts go on without, because one ended or had to be ended while it was loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SkippedPlugin {
-    loading: Loading,
-    label: String,
-    /// What became of the process, after "the process that loads plugins".
-    ending: String,
-}
-
-impl SkippedPlugin {
-    /// The plugin: its entry point with the distribution, or its item of `PROVARA_PLUGINS`. Safe for a
-    /// terminal.
-    #[must_use]
-    pub fn plugin(&self) -> &str {
-        &self.label
-    }
-
-    /// What the user is told.
-    fn problem(&self) -> Problem {
-        let SkippedPlugin {
-            loading,
-            label,
-            ending,
-        } = self;
-        let module = loading
-            .module
-            .as_deref()
-            .map_or_else(String::new, |module| {
-                format!(", and with it all that is in the module {}", inline(module))
-            });
-        Problem {
-            kind: ProblemKind::Load,
-            plugin: Some(label.clone()),
-            text: Diagnostic::new(
-                Class::Plugin,
-                format!("Plugin '{label}' could not be loaded."),
-            )
-            .detail(format!(
-                "The process that loads plugins {ending}. It had said that it was loading this one."
-            ))
-            .detail(format!(
-                "It was left out{module}; the others were loaded in a new process."
-            ))
-            .fix(
-                "Repair it, uninstall its package, or take it out of PROVARA_PLUGINS. If it loads alone, \
-                 another plugin ended the process: all share it.",
-            )
-            .to_string(),
-        }
-    }
-}
 
 impl Host {
     /// Lets the host discover plugins, and checks what it found. Where a plugin ends or blocks the

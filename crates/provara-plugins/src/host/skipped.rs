@@ -1,0 +1,59 @@
+//! A plugin that hosts go on without, and what the user is told of it.
+
+use provara_report::{Class, Diagnostic};
+
+use crate::catalog::{Problem, ProblemKind};
+use crate::protocol::Loading;
+use crate::text::inline;
+
+/// A plugin that hosts go on without, because one ended or had to be ended while it was loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkippedPlugin {
+    pub(super) loading: Loading,
+    pub(super) label: String,
+    /// What became of the process, after "the process that loads plugins".
+    pub(super) ending: String,
+}
+
+impl SkippedPlugin {
+    /// The plugin: its entry point with the distribution, or its item of `PROVARA_PLUGINS`. Safe for a
+    /// terminal.
+    #[must_use]
+    pub fn plugin(&self) -> &str {
+        &self.label
+    }
+
+    /// What the user is told.
+    pub(super) fn problem(&self) -> Problem {
+        let SkippedPlugin {
+            loading,
+            label,
+            ending,
+        } = self;
+        let module = loading
+            .module
+            .as_deref()
+            .map_or_else(String::new, |module| {
+                format!(", and with it all that is in the module {}", inline(module))
+            });
+        Problem {
+            kind: ProblemKind::Load,
+            plugin: Some(label.clone()),
+            text: Diagnostic::new(
+                Class::Plugin,
+                format!("Plugin '{label}' could not be loaded."),
+            )
+            .detail(format!(
+                "The process that loads plugins {ending}. It had said that it was loading this one."
+            ))
+            .detail(format!(
+                "It was left out{module}; the others were loaded in a new process."
+            ))
+            .fix(
+                "Repair it, uninstall its package, or take it out of PROVARA_PLUGINS. If it loads alone, \
+                 another plugin ended the process: all share it.",
+            )
+            .to_string(),
+        }
+    }
+}
