@@ -16,6 +16,7 @@ mod limits;
 mod linux;
 mod mounts;
 pub(crate) mod paths;
+mod paths_error;
 mod secrets;
 
 use std::fmt;
@@ -135,7 +136,8 @@ pub(crate) struct Rules {
 }
 
 pub(crate) use limits::Limits;
-pub use paths::{PathsError, Withheld};
+pub use paths::Withheld;
+pub use paths_error::PathsError;
 
 /// The three words that must stand in the unused registers of the one `execve` that the filter
 /// lets through. They exist in the launcher's memory only, which that call replaces.

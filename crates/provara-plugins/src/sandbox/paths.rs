@@ -22,6 +22,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::paths_error::PathsError;
 use super::secrets::keyfiles;
 use super::{Limits, Rules};
 use crate::environment::Environment;
@@ -94,43 +95,8 @@ const MAX_STATE_FILE: u64 = 64 << 20;
 /// The largest file that an export may write, in bytes.
 const MAX_EXPORT_FILE: u64 = 16 << 30;
 
-/// The most entries that are searched for secrets, or opened one by one around closed places.
-const MAX_ENTRIES: usize = 50_000;
-
 /// How much of the state directory is read to see whether a key lies in it, in bytes.
 const MAX_STATE_READ: u64 = 64 << 20;
-
-/// Why no sandbox can keep a secret out of reach.
-#[derive(Debug, thiserror::Error)]
-pub enum PathsError {
-    /// A keyfile has several names; one of them may lie where plugins read.
-    #[error("the keyfile '{}' has {links} names (hard links), and another one might be readable", .path.display())]
-    LinkedKeyfile {
-        /// The keyfile.
-        path: PathBuf,
-        /// Its number of names.
-        links: u64,
-    },
-    /// Around a closed place there is too much to open one by one.
-    #[error("'{}' lies beneath '{}', which has too many entries to leave it out", .closed.display(), .open.display())]
-    TooMany {
-        /// The place that must stay closed.
-        closed: PathBuf,
-        /// The directory that should be open.
-        open: PathBuf,
-    },
-    /// A directory of the user's has too many entries to look for secrets in it.
-    #[error("'{}' has more than {MAX_ENTRIES} entries, too many to make sure that no key lies among them", .0.display())]
-    Unsearchable(PathBuf),
-    /// A directory could not be read.
-    #[error("'{}' could not be examined: {source}", .path.display())]
-    Io {
-        /// The directory.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-}
 
 /// Why plugins get no state directory: what they may write must not hold, nor lie in, what they may not
 /// read. A plugin can write what looks like a keyfile, so this is no reason to run none.

@@ -13,7 +13,7 @@ use provara_core::id::KeyId;
 use provara_core::keys::{PublicKey, looks_like_keyfile};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::PathsError;
+use super::paths_error::PathsError;
 
 /// How much of every file is looked at for a key, in bytes.
 const HEAD: usize = 64 << 10;

@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::PathsError;
 use crate::sandbox::mounts::Mounts;
+use crate::sandbox::paths_error::PathsError;
 use crate::sandbox::secrets::DEFAULT_KEYFILE;
 
 /// Vaults and keyfiles, by all paths that lead to them.

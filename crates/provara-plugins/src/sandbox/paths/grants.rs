@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::closed::Closed;
-use super::{MAX_ENTRIES, PathsError};
+use crate::sandbox::paths_error::{MAX_ENTRIES, PathsError};
 use crate::sandbox::secrets::{Look, is_vault};
 
 /// What lies in source trees, may be huge, and is nothing that Python imports: other environments,

@@ -1,5 +1,6 @@
 use super::*;
 use crate::interpreter::FoundBy;
+use crate::sandbox::paths_error::MAX_ENTRIES;
 use crate::testing::TempDir;
 use std::os::unix::fs::symlink;
 
