@@ -118,7 +118,7 @@ soak: ## Write, read, merge and kill for ten minutes; memory and descriptors mus
 	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p provara-cli --test soak -- --nocapture
 
 .PHONY: check
-check: fmt-check clippy doc-check msrv ruff mypy deny ## Check formatting, lints, documentation, types, licences
+check: fmt-check clippy circles doc-check msrv ruff mypy deny ## Check formatting, lints, circles, documentation, types, licences
 
 .PHONY: fmt-check
 fmt-check: ## Check that the Rust is formatted
