@@ -186,6 +186,18 @@ fuzz: ## Fuzz everything that is read from outside, five minutes each (installs 
 			fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192; \
 	done
 
+# Shards count from 0. The dependencies are built once for each run, in a copy of the sources.
+MUTANTS := 27.1.0
+SHARD ?= 0
+SHARDS ?= 32
+.PHONY: mutants
+mutants: ## Change the verifier and the writer in small ways that a test must notice (SHARD=k SHARDS=n)
+	@$(CARGO) mutants --version 2>/dev/null | grep -qF ' $(MUTANTS)' || \
+		$(CARGO) install --locked cargo-mutants --version $(MUTANTS)
+	@mkdir -p build/mutants/$(SHARD)-of-$(SHARDS)
+	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 \
+		$(CARGO) mutants --shard $(SHARD)/$(SHARDS) --output build/mutants/$(SHARD)-of-$(SHARDS)
+
 .PHONY: bit-flips
 bit-flips: ## Flip every bit of a log of 200 events; each must be detected
 	PROVARA_EVERY_BIT=1 $(CARGO) test --locked -p provara-core --test bit_flips -- --nocapture

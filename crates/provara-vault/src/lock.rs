@@ -24,13 +24,10 @@ pub(crate) fn lock_log(path: &Path, timeout: Duration) -> Result<File, VaultErro
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
             .open(path)
             .context("open for writing", path)?;
-        match log.try_lock() {
-            // A merge puts a new file in the log's place; its lock is then another one.
-            Ok(()) if is_at(&log, path).context("open for writing", path)? => return Ok(log),
-            Ok(()) => continue,
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(TryLockError::Error(error)) => return Err(error).context("lock", path),
+        match try_lock(&log, path)? {
+            Attempt::Held => return Ok(log),
+            Attempt::Replaced => continue,
+            Attempt::Busy | Attempt::Unsupported => {}
         }
         let waited = start.elapsed();
         if waited >= timeout {
@@ -45,25 +42,43 @@ pub(crate) fn lock_log(path: &Path, timeout: Duration) -> Result<File, VaultErro
     }
 }
 
-/// What came of asking for a reader's lock.
+/// What came of asking for a lock on the open log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shared {
-    /// It is held: no writer is at work. It goes with [`File::unlock`] or with the file.
+pub(crate) enum Attempt {
+    /// It is held. It goes with [`File::unlock`] or with the file.
     Held,
+    /// It is held, but another file stands in the log's place meanwhile, as a merge puts one there: the
+    /// log's lock is then another one.
+    Replaced,
     /// A writer holds the log.
     Busy,
-    /// The file system has no locks.
+    /// The file system has no locks. Only readers go on without.
     Unsupported,
 }
 
-/// Tries to take a reader's lock on the open log.
-pub(crate) fn try_lock_shared(log: &File) -> io::Result<Shared> {
+/// Tries to take the writers' lock on the log that was opened at `path`.
+fn try_lock(log: &File, path: &Path) -> Result<Attempt, VaultError> {
+    match log.try_lock() {
+        Ok(()) if is_at(log, path).context("open for writing", path)? => Ok(Attempt::Held),
+        Ok(()) => Ok(Attempt::Replaced),
+        Err(TryLockError::WouldBlock) => Ok(Attempt::Busy),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {
+            Ok(Attempt::Busy)
+        }
+        Err(TryLockError::Error(error)) => Err(error).context("lock", path),
+    }
+}
+
+/// Tries to take a reader's lock on the log that was opened at `path`: while it is held, no writer is at
+/// work.
+pub(crate) fn try_lock_shared(log: &File, path: &Path) -> io::Result<Attempt> {
     match log.try_lock_shared() {
-        Ok(()) => Ok(Shared::Held),
-        Err(TryLockError::WouldBlock) => Ok(Shared::Busy),
+        Ok(()) if is_at(log, path).unwrap_or(false) => Ok(Attempt::Held),
+        Ok(()) => Ok(Attempt::Replaced),
+        Err(TryLockError::WouldBlock) => Ok(Attempt::Busy),
         Err(TryLockError::Error(error)) => match error.kind() {
-            io::ErrorKind::Interrupted => Ok(Shared::Busy),
-            io::ErrorKind::Unsupported => Ok(Shared::Unsupported),
+            io::ErrorKind::Interrupted => Ok(Attempt::Busy),
+            io::ErrorKind::Unsupported => Ok(Attempt::Unsupported),
             _ => Err(error),
         },
     }
@@ -125,15 +140,10 @@ mod tests {
         if cfg!(target_os = "linux") && fs::metadata("/proc/locks").is_ok() {
             assert!(holder.contains(&std::process::id().to_string()) || holder == "another writer");
         }
-        assert_eq!(
-            try_lock_shared(&File::open(&path).unwrap()).unwrap(),
-            Shared::Busy
-        );
+        let shared = || try_lock_shared(&File::open(&path).unwrap(), &path).unwrap();
+        assert_eq!(shared(), Attempt::Busy);
         drop(first);
-        assert_eq!(
-            try_lock_shared(&File::open(&path).unwrap()).unwrap(),
-            Shared::Held
-        );
+        assert_eq!(shared(), Attempt::Held);
         lock_log(&path, Duration::ZERO).unwrap();
     }
 
@@ -146,7 +156,20 @@ mod tests {
         fs::write(directory.path().join("new"), b"").unwrap();
         fs::rename(directory.path().join("new"), &path).unwrap();
         assert!(!is_at(&old, &path).unwrap());
-        assert!(is_at(&File::open(&path).unwrap(), &path).unwrap());
+        assert_eq!(try_lock_shared(&old, &path).unwrap(), Attempt::Replaced);
+        old.unlock().unwrap();
+        assert_eq!(try_lock(&old, &path).unwrap(), Attempt::Replaced);
+        let new = File::open(&path).unwrap();
+        assert!(is_at(&new, &path).unwrap());
+        assert_eq!(try_lock_shared(&new, &path).unwrap(), Attempt::Held);
+        new.unlock().unwrap();
+        assert_eq!(try_lock(&new, &path).unwrap(), Attempt::Held);
+        // With nothing at its path, a reader looks again, and a writer has no log.
+        new.unlock().unwrap();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(try_lock_shared(&new, &path).unwrap(), Attempt::Replaced);
+        new.unlock().unwrap();
+        assert!(matches!(try_lock(&new, &path), Err(VaultError::Io { .. })));
     }
 
     #[test]

@@ -373,3 +373,87 @@ pub(crate) fn remove_leftover(vault: &Vault, name: &str) -> Result<String, Vault
         "removed {name}, which an interrupted writer had left"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_replaces_the_one_of_its_path_or_stands_in_the_order_of_paths() {
+        let paths = |entries: &[FileEntry]| -> Vec<String> {
+            entries.iter().map(|entry| entry.path.clone()).collect()
+        };
+        let mut entries = Vec::new();
+        for path in ["m", "c", "x", "a", "d", "z"] {
+            set_entry(&mut entries, text_entry(path, b"old"));
+        }
+        assert_eq!(paths(&entries), ["a", "c", "d", "m", "x", "z"]);
+        set_entry(&mut entries, text_entry("d", b"new one"));
+        assert_eq!(paths(&entries), ["a", "c", "d", "m", "x", "z"]);
+        assert_eq!(entries[2], text_entry("d", b"new one"));
+        assert_eq!(entries[3], text_entry("m", b"old"));
+    }
+
+    #[test]
+    fn a_log_goes_on_from_what_was_sealed_and_from_nothing_else() {
+        let other = text_entry("a file of another name", b"longer than the log is");
+        let entries = [other, text_entry(layout::LOG, b"one\n")];
+        let reason = |log: &[u8]| match sealed_prefix(&entries, log) {
+            Err(VaultError::SealContradiction { file, reason }) if file == layout::LOG => reason,
+            Err(error) => panic!("{error}"),
+            Ok(sealed) => panic!("it goes on from {} bytes", sealed.length),
+        };
+        for log in [&b"one\n"[..], b"one\ntwo\n"] {
+            let sealed = sealed_prefix(&entries, log).ok().unwrap();
+            assert_eq!(sealed.length, 4);
+            let digest = Digest(sealed.hasher.finalize().into());
+            assert_eq!(digest, Digest::of(b"one\n"));
+        }
+        assert!(reason(b"one").contains("covers 4 bytes and the log has only 3"));
+        assert!(reason(b"").contains("has only 0"));
+        assert!(reason(b"onE\n").contains("the first 4 bytes have the SHA-256"));
+        assert!(reason(b"onE\ntwo\n").contains("the first 4 bytes have the SHA-256"));
+        let unlisted = sealed_prefix(&entries[..1], b"one\n").err().unwrap();
+        assert!(unlisted.to_string().contains("does not list it"));
+    }
+
+    #[test]
+    fn names_are_durable_only_if_all_are() {
+        use Names::{Durable, Unknown};
+        assert_eq!(Durable.and(Durable), Durable);
+        for (one, other) in [(Durable, Unknown), (Unknown, Durable), (Unknown, Unknown)] {
+            assert_eq!(one.and(other), Unknown);
+        }
+    }
+
+    #[test]
+    fn only_a_file_of_a_writer_that_no_manifest_lists_is_left_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let name = crate::file_layer::fresh_name().unwrap();
+        let name = name.to_str().unwrap();
+        for place in ["", "identity/", "policies/", "events/", "artifacts/"] {
+            fs::create_dir_all(root.join(place)).unwrap();
+            fs::write(root.join(format!("{place}{name}")), b"left").unwrap();
+            fs::write(root.join(format!("{place}somebody's")), b"kept").unwrap();
+        }
+        // A directory of such a name is nobody's temporary file.
+        fs::create_dir_all(root.join("checkpoints").join(name)).unwrap();
+        let found = |entries: &[FileEntry]| {
+            let mut found = leftovers(root, entries).unwrap();
+            found.sort();
+            found
+        };
+        let of = |places: &[&str]| -> Vec<String> {
+            let mut all: Vec<_> = places.iter().map(|it| format!("{it}{name}")).collect();
+            all.sort();
+            all
+        };
+        assert_eq!(found(&[]), of(&["", "identity/", "policies/", "events/"]));
+        let listed = [
+            text_entry("a", b""),
+            text_entry(&format!("events/{name}"), b"left"),
+        ];
+        assert_eq!(found(&listed), of(&["", "identity/", "policies/"]));
+    }
+}

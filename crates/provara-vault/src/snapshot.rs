@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use memmap2::Mmap;
 
 use crate::error::{Context, VaultError};
-use crate::lock::{Shared, is_at, try_lock_shared};
+use crate::lock::{Attempt, try_lock_shared};
 use crate::map::map_prefix;
 use crate::seal::read_entries;
 use crate::vault::Vault;
@@ -133,10 +133,10 @@ impl Vault {
         let start = Instant::now();
         loop {
             let log = self.open_log_file()?;
-            match try_lock_shared(&log).context("lock", &path)? {
-                Shared::Held if !is_at(&log, &path).context("read", &path)? => continue,
-                Shared::Held | Shared::Unsupported => return Ok(log),
-                Shared::Busy => {}
+            match try_lock_shared(&log, &path).context("lock", &path)? {
+                Attempt::Replaced => continue,
+                Attempt::Held | Attempt::Unsupported => return Ok(log),
+                Attempt::Busy => {}
             }
             let waited = start.elapsed();
             if waited >= self.lock_timeout() {
@@ -160,7 +160,7 @@ impl Vault {
     pub fn snapshot(&self) -> Result<LogSnapshot, VaultError> {
         let (log, path) = (self.open_log_file()?, self.log_path());
         // The lock goes with the file.
-        if try_lock_shared(&log).context("lock", &path)? == Shared::Busy {
+        if try_lock_shared(&log, &path).context("lock", &path)? == Attempt::Busy {
             let length = log.metadata().context("read", &path)?.len();
             let entries = read_entries(self.path()).unwrap_or_default();
             let entry = entries.iter().find(|entry| entry.path == layout::LOG);
@@ -229,4 +229,97 @@ fn whole_lines(file: &File, length: u64) -> io::Result<u64> {
         end = start;
     }
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn file_of(directory: &tempfile::TempDir, bytes: &[u8]) -> File {
+        let path = directory.path().join("log");
+        fs::write(&path, bytes).unwrap();
+        File::options().read(true).write(true).open(path).unwrap()
+    }
+
+    #[test]
+    fn whole_lines_end_with_the_last_line_end_wherever_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let block = 64 << 10;
+        for (whole, rest) in [
+            (0, 0),
+            (0, 1),
+            (1, 0),
+            (7, 5),
+            (0, 3 * block),
+            (block, 0),
+            (block - 1, 1),
+            (block + 1, block - 1),
+            (5, block),
+            (5, block + 3),
+            (block, 2 * block + 1),
+        ] {
+            let mut bytes = vec![b'x'; whole + rest];
+            if whole > 0 {
+                bytes[whole - 1] = b'\n';
+            }
+            let file = file_of(&directory, &bytes);
+            let found = whole_lines(&file, bytes.len() as u64).unwrap();
+            assert_eq!(found, whole as u64, "{whole} and {rest}");
+            let lines = LogSnapshot::of_lines(&file, directory.path()).unwrap();
+            assert_eq!((lines.len(), lines.torn()), (whole as u64, rest as u64));
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_shorter_than_it_was_ends_where_it_ends_now() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = file_of(&directory, b"one\ntwo\nthr");
+        assert_eq!(whole_lines(&file, 4096).unwrap(), 8);
+        file.set_len(6).unwrap();
+        assert_eq!(whole_lines(&file, 11).unwrap(), 4);
+        // Whoever was promised bytes that are gone is told.
+        assert!(LogSnapshot::of_prefix(&file, 8, directory.path()).is_err());
+        let closed = File::options()
+            .write(true)
+            .open(directory.path().join("log"));
+        assert!(whole_lines(&closed.unwrap(), 6).is_err());
+    }
+
+    #[test]
+    fn a_small_log_is_copied_and_may_be_cut_under_its_reader() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = file_of(&directory, b"one\ntwo\n");
+        let lines = LogSnapshot::of_lines(&file, directory.path()).unwrap();
+        assert!(matches!(lines.bytes, Bytes::Read(_)));
+        file.set_len(0).unwrap();
+        assert_eq!(lines.bytes(), b"one\ntwo\n");
+        file.set_len(READ_LIMIT).unwrap();
+        let limit = LogSnapshot::of_prefix(&file, 16 << 20, directory.path()).unwrap();
+        assert!(matches!(limit.bytes, Bytes::Read(_)));
+        file.set_len((16 << 20) + 1).unwrap();
+        let large = LogSnapshot::of_prefix(&file, (16 << 20) + 1, directory.path()).unwrap();
+        assert!(matches!(large.bytes, Bytes::Mapped(_)));
+        assert_eq!(large.len(), (16 << 20) + 1);
+    }
+
+    #[test]
+    fn a_cut_and_an_open_end_make_other_bytes_only_where_they_must() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = file_of(&directory, b"one\ntwo");
+        let lines = || LogSnapshot::of_lines(&file, directory.path()).unwrap();
+        assert_eq!(lines().cut(2).bytes(), b"on");
+        assert_eq!(lines().cut(2).torn(), 0);
+        assert_eq!(lines().cut(4).torn(), 3);
+        assert_eq!(lines().with_open_end(b"two").bytes(), b"one\ntwo");
+        assert_eq!(lines().with_open_end(b"two").torn(), 0);
+        assert_eq!(lines().with_open_end(b"").torn(), 3);
+        assert!(!lines().is_empty());
+        assert!(lines().cut(0).is_empty());
+        assert_eq!(
+            lines_of(b"\na\n\nb").collect::<Vec<_>>(),
+            [&b""[..], b"a", b"", b"b"]
+        );
+    }
 }

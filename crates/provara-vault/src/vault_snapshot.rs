@@ -4,6 +4,8 @@
 //! takes one that is consistent.
 
 mod consistent;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -127,6 +129,11 @@ impl VaultSnapshot {
     /// after. The log is opened first: if the intent is not there then, and the same file is still the
     /// log when the seal was read, then the two belong together.
     pub(crate) fn look(vault: &Vault, cut: bool) -> Result<Self, VaultError> {
+        Self::look_with(vault, cut, || {})
+    }
+
+    /// As [`VaultSnapshot::look`]; calls `opened` once the log is open and nothing else was read.
+    fn look_with(vault: &Vault, cut: bool, opened: impl FnOnce()) -> Result<Self, VaultError> {
         let mut entries = BTreeMap::new();
         for found in walk(vault.path())? {
             let entry = match found.kind {
@@ -149,6 +156,7 @@ impl VaultSnapshot {
         if matches!(entries.get(layout::LOG), Some(Entry::File(_))) {
             log = unless_absent(File::open(&path)).context("read", &path)?;
         }
+        opened();
         let intent = vault.path().join(layout::MERGE_INTENT);
         let mut replaced = fs::symlink_metadata(intent).is_ok();
         let mut texts = BTreeMap::new();
@@ -350,17 +358,22 @@ fn snapshot_log(
         });
     }
     let lines = LogSnapshot::of_lines(file, &path)?;
-    // Read, not mapped: the next writer may cut it off.
-    let mut tail = vec![0; usize::try_from(lines.torn()).unwrap_or(usize::MAX)];
-    match file.read_exact_at(&mut tail, lines.len()) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => tail.clear(),
-        read => read.context("read", &path)?,
-    }
+    let tail = read_tail(file, &lines).context("read", &path)?;
     Ok(SnapshotLog {
         lines,
         tail,
         unsealed: None,
     })
+}
+
+/// What followed the whole lines of a log; nothing if a writer took it back meanwhile.
+fn read_tail(file: &File, lines: &LogSnapshot) -> io::Result<Vec<u8>> {
+    // Read, not mapped: the next writer may cut it off.
+    let mut tail = vec![0; usize::try_from(lines.torn()).unwrap_or(usize::MAX)];
+    match file.read_exact_at(&mut tail, lines.len()) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Vec::new()),
+        read => read.map(|()| tail),
+    }
 }
 
 fn unless_absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::{Interrupted, VaultSnapshot};
 use crate::error::{Context, VaultError};
 use crate::intent::pending::{State, find};
-use crate::lock::{Shared, is_at, try_lock_shared};
+use crate::lock::{Attempt, try_lock_shared};
 use crate::vault::Vault;
 use provara_core::layout;
 
@@ -26,6 +26,11 @@ const PATIENCE: Duration = Duration::from_secs(15);
 impl VaultSnapshot {
     /// Takes a view that no writer is in the middle of.
     pub(crate) fn take(vault: &Vault) -> Result<Self, VaultError> {
+        Self::take_within(vault, PATIENCE)
+    }
+
+    /// As [`VaultSnapshot::take`], with the time in which a moment between two writers is sought.
+    pub(super) fn take_within(vault: &Vault, patience: Duration) -> Result<Self, VaultError> {
         let first = Self::look(vault, false)?;
         if first.is_consistent() {
             return Ok(first);
@@ -38,15 +43,15 @@ impl VaultSnapshot {
                 // Without a log there is no lock and no writer.
                 return Ok(first);
             };
-            match try_lock_shared(&log).context("lock", &path)? {
-                Shared::Held if !is_at(&log, &path).unwrap_or(false) => continue,
-                Shared::Busy => {
+            match try_lock_shared(&log, &path).context("lock", &path)? {
+                Attempt::Replaced => continue,
+                Attempt::Busy => {
                     let seen = Self::look(vault, true)?;
                     if seen.is_consistent() {
                         return Ok(seen);
                     }
                 }
-                Shared::Held | Shared::Unsupported => {
+                Attempt::Held | Attempt::Unsupported => {
                     let seen = Self::look_forward(vault, &log);
                     // A lock that is not released here goes with the file.
                     let _ = log.unlock();
@@ -54,7 +59,7 @@ impl VaultSnapshot {
                 }
             }
             let waited = start.elapsed();
-            if waited > PATIENCE {
+            if waited > patience {
                 let holder = "writers that left no moment between them".to_owned();
                 return Err(VaultError::Locked {
                     path,
@@ -96,6 +101,15 @@ impl VaultSnapshot {
     /// writer holds the lock all the time, it is one as [`VaultSnapshot::take`] takes.
     pub(crate) fn take_between_writers(
         vault: &Vault,
+        first: impl FnMut(),
+    ) -> Result<Self, VaultError> {
+        Self::take_between_writers_within(vault, PATIENCE, first)
+    }
+
+    /// As [`VaultSnapshot::take_between_writers`], with the time in which such a moment is sought.
+    pub(super) fn take_between_writers_within(
+        vault: &Vault,
+        patience: Duration,
         mut first: impl FnMut(),
     ) -> Result<Self, VaultError> {
         let start = Instant::now();
@@ -104,20 +118,21 @@ impl VaultSnapshot {
                 first();
                 return Self::take(vault);
             };
-            match try_lock_shared(&log).context("lock", &vault.log_path())? {
-                Shared::Held if !is_at(&log, &vault.log_path()).unwrap_or(false) => continue,
-                Shared::Held | Shared::Unsupported => {
+            let path = vault.log_path();
+            match try_lock_shared(&log, &path).context("lock", &path)? {
+                Attempt::Replaced => continue,
+                Attempt::Held | Attempt::Unsupported => {
                     first();
                     let seen = Self::look_forward(vault, &log);
                     // A lock that is not released here goes with the file.
                     let _ = log.unlock();
                     return seen;
                 }
-                Shared::Busy if start.elapsed() > PATIENCE => {
+                Attempt::Busy if start.elapsed() > patience => {
                     first();
                     return Self::take(vault);
                 }
-                Shared::Busy => thread::sleep(Duration::from_millis(2)),
+                Attempt::Busy => thread::sleep(Duration::from_millis(2)),
             }
         }
     }

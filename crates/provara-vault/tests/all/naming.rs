@@ -243,6 +243,44 @@ fn whatever_a_crash_leaves_of_a_batch_holds_together() {
     assert!(tried > 400, "{tried}");
 }
 
+/// Before a line names a seal, every directory is synced in which a writer renames; and the names in one
+/// directory before those in the next.
+#[test]
+fn directories_are_synced_in_the_order_in_which_their_names_count() {
+    let fixture = Fixture::with_quorum();
+    let (root, quorum) = fixture.root_and_quorum();
+    let new = provara_core::keys::SigningKey::from_seed(&[5; 32]);
+    let told = |vault: &Vault, request: &AppendRequest<'_>| {
+        let steps = steps_of(vault, |vault| {
+            vault.append(request, &fixture.keyfile).unwrap();
+        });
+        let told = steps.into_iter().map(|step| match step {
+            Step::Append(_) => "append".to_owned(),
+            Step::SyncLog => "sync the log".to_owned(),
+            Step::Rename(path, _) => path.display().to_string(),
+            Step::SyncDirectory(path) => format!("sync {}/", path.display()),
+        });
+        told.collect::<Vec<_>>()
+    };
+    let directories = ["sync /", "sync identity/", "sync events/"];
+    let line = ["append", "sync the log"];
+    let seal = ["manifest.json", "merkle_root.txt", "manifest.sig", "sync /"];
+    let plain = told(&fixture.vault, &note("a", "x"));
+    assert_eq!(plain, [&directories[..], &line, &seal].concat());
+    fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
+    let [revocation, _] = crate::common::rotation(root, &new, quorum);
+    let rotated = told(&fixture.vault, &revocation);
+    let keys = ["identity/keys.json", "sync identity/"];
+    let all = [
+        &directories[..],
+        &["sync checkpoints/"],
+        &line,
+        &keys,
+        &seal,
+    ];
+    assert_eq!(rotated, all.concat());
+}
+
 #[test]
 fn where_no_directory_can_be_synced_no_seal_is_named() {
     let fixture = Fixture::new();
