@@ -3,6 +3,7 @@
 # Everything that is made lands in directories that Git ignores:
 #   target/       Rust, one directory for every profile and for the wheel
 #   build/wheels  the wheel, built once, and the wheels of what it and the tests need
+#   build/dist    the tools of `make dist`, and what it is built from; dist/ has what it makes
 #   .venv         the environment of the tests, of mypy and of the benchmarks
 #   .demo         what `make demo` makes, to look at afterwards
 
@@ -213,9 +214,19 @@ reference: $(VENV)/.installed ## Make docs/commands.md anew from the help texts
 .PHONY: wheel
 wheel: $(WHEELS)/.built ## Build the wheel, and fetch those it needs, into build/wheels
 
+DIST_ENV ?= build/dist/env
+CYCLONEDX := 0.5.9
+.PHONY: dist
+dist: $(DIST_ENV)/.ready ## Make what a release publishes, in dist/: a manylinux wheel, the source, SBOMs, checksums
+	bash scripts/dist/make.sh $(DIST_ENV) dist
+
+.PHONY: dist-twice
+dist-twice: $(DIST_ENV)/.ready ## Make it in two clones at different paths: the bytes must be the same
+	bash scripts/dist/twice.sh $(DIST_ENV)
+
 .PHONY: clean
 clean: ## Remove what was made, except Rust's target directory
-	rm -rf build $(VENV) $(DEMO)
+	rm -rf build dist $(VENV) $(DEMO)
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed, this is " + sys.version)'
@@ -252,6 +263,17 @@ $(VENV)/.installed: $(VENV)/.ready $(WHEELS)/.built
 $(VENV)/.mcp: $(VENV)/.installed tests/mcp/requirements.txt
 	@$(PIP) wheel --prefer-binary --find-links $(WHEELS) --wheel-dir $(WHEELS) --requirement tests/mcp/requirements.txt
 	@$(PIP) install --no-index --find-links $(WHEELS) --requirement tests/mcp/requirements.txt
+	@touch $@
+
+# Its own environment, with everything pinned: the tools are part of what decides the bytes.
+$(DIST_ENV)/.ready: scripts/dist/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version)'
+	@echo "Fetching the tools that make the distribution"
+	@$(PYTHON) -m venv --clear $(DIST_ENV)
+	@$(DIST_ENV)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement $<
+	@CARGO_TARGET_DIR=$(DIST_ENV)/target CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) install --quiet --locked --debug \
+		--root $(DIST_ENV) --version $(CYCLONEDX) cargo-cyclonedx
+	@rm -rf $(DIST_ENV)/target
 	@touch $@
 
 # The server with what the conformance suite asks for by name; nothing else uses this build.
