@@ -7,9 +7,7 @@ use crate::beliefs::BeliefState;
 use crate::canonical::{jcs, token_preserving, write_string};
 use crate::id::{Digest, EventId, IdError, KeyId};
 use crate::json::{self, MAX_DEPTH, ParseError, Value};
-use crate::keys::{
-    BadSignature, PublicKey, SigningKey, signature_from_base64, signature_to_base64,
-};
+use crate::keys::{BadSignature, PublicKey, Signature, SigningKey};
 use crate::time::{Timestamp, TimestampError};
 
 /// The version that every checkpoint states.
@@ -34,7 +32,7 @@ pub struct Checkpoint<'a> {
     pub key_id: KeyId,
     /// When it was signed, as stated.
     pub signed_at_utc: Timestamp,
-    signature: [u8; 64],
+    signature: Signature,
 }
 
 /// Why a text is no checkpoint.
@@ -128,7 +126,7 @@ pub fn build(
     let mut text = Vec::with_capacity(signed.len() + 128);
     head(&mut text);
     text.extend_from_slice(b",\"sig\":");
-    write_string(&mut text, &signature_to_base64(&signature));
+    write_string(&mut text, &signature.to_base64());
     text.extend_from_slice(&tail);
     text
 }
@@ -184,7 +182,7 @@ impl<'a> Checkpoint<'a> {
             signed_at_utc: string(member("signed_at_utc")?, "signed_at_utc")?.parse()?,
             signature: member("sig")?
                 .as_str()
-                .and_then(|text| signature_from_base64(text.as_bytes()))
+                .and_then(|text| Signature::from_base64(text.as_bytes()))
                 .ok_or(CheckpointError::Signature)?,
             document,
         };

@@ -12,7 +12,7 @@ use crate::canonical::{CanonicalError, MAX_SAFE_INTEGER, write_jcs_member, write
 use crate::event_type::EventType;
 use crate::id::{Digest, EventId, KeyId};
 use crate::json::Value;
-use crate::keys::{SIGNATURE_TEXT, SigningKey, write_signature};
+use crate::keys::{Signature, SigningKey};
 use crate::mark::SealName;
 use crate::namespace::Namespace;
 use crate::scan::{LineError, scan_line};
@@ -205,7 +205,7 @@ impl UnsignedEvent {
         let signature = key.sign(&self.signed);
         out.extend_from_slice(&self.signed[..self.sig_at]);
         out.extend_from_slice(before);
-        write_signature(out, &signature);
+        signature.write_base64(out);
         out.extend_from_slice(after);
         out.extend_from_slice(&self.signed[self.sig_at..]);
         out.push(b'\n');
@@ -223,7 +223,7 @@ impl UnsignedEvent {
     #[must_use]
     pub fn line_length(&self) -> usize {
         let [before, after] = SIGNATURE_MEMBER;
-        self.signed.len() + before.len() + SIGNATURE_TEXT + after.len() + 1
+        self.signed.len() + before.len() + Signature::TEXT_LENGTH + after.len() + 1
     }
 }
 
@@ -290,7 +290,7 @@ mod tests {
             assert_eq!(scanned.text(Field::EventId).unwrap(), event.id.to_string());
             scanned.signed_bytes(&mut bytes);
             let sig = scanned.text(Field::Sig).unwrap();
-            let sig = crate::keys::signature_from_base64(sig.as_bytes()).unwrap();
+            let sig = crate::keys::Signature::from_base64(sig.as_bytes()).unwrap();
             assert_eq!(key.public().verify(&bytes, &sig), Ok(()));
         }
     }

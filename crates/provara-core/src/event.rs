@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(EventId::from_digest(Digest::of(&bytes)), event.id);
         line.signed_bytes(&mut bytes);
         let sig = line.text(Field::Sig).unwrap();
-        let sig = crate::keys::signature_from_base64(sig.as_bytes()).unwrap();
+        let sig = crate::keys::Signature::from_base64(sig.as_bytes()).unwrap();
         assert_eq!(key.public().verify(&bytes, &sig), Ok(()));
         assert_eq!(
             line.raw(Field::Payload).unwrap(),

@@ -10,6 +10,7 @@ macro_rules! codes {
         /// The code of a finding; `E` codes are the format's, `W` codes are this verifier's
         /// warnings.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
         pub enum Code { $($(#[$doc])* $variant,)* }
 
         impl Code {

@@ -444,7 +444,7 @@ mod tests {
         assert_eq!(KeyHistory::build(&[]), None);
         // A mark that the root key did not sign, or that does not list it, is none.
         let mut forged = genesis(Some(&[1]), 1);
-        forged.proof.as_mut().unwrap().signature[0] ^= 1;
+        forged.proof.as_mut().unwrap().signature.0[0] ^= 1;
         assert_eq!(KeyHistory::build(&[forged]), None);
         assert_eq!(KeyHistory::build(&[genesis(Some(&[2]), 1)]), None);
     }

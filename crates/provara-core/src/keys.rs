@@ -22,9 +22,6 @@ pub use registry::{
 /// The name that the format gives to its only signature algorithm.
 pub const ALGORITHM: &str = "Ed25519";
 
-/// The length of an Ed25519 signature in bytes.
-pub const SIGNATURE_LENGTH: usize = 64;
-
 /// The signature is not one of this key over this message (`PROVARA_E003`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the signature does not verify")]
@@ -109,12 +106,8 @@ impl PublicKey {
     ///
     /// # Errors
     /// [`BadSignature`], whatever the reason.
-    pub fn verify(
-        &self,
-        message: &[u8],
-        signature: &[u8; SIGNATURE_LENGTH],
-    ) -> Result<(), BadSignature> {
-        let signature = ed25519_dalek::Signature::from_bytes(signature);
+    pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
+        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
         self.0.verify(message, &signature).map_err(|_| BadSignature)
     }
 }
@@ -158,9 +151,9 @@ impl SigningKey {
 
     /// Signs `message` (RFC 8032, section 5.1.6; deterministic).
     #[must_use]
-    pub fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_LENGTH] {
+    pub fn sign(&self, message: &[u8]) -> Signature {
         // The public key is the seed's own: another one in its place would give the seed away.
-        raw_sign::<Sha512>(&self.expanded, message, self.key.as_ref()).to_bytes()
+        Signature(raw_sign::<Sha512>(&self.expanded, message, self.key.as_ref()).to_bytes())
     }
 }
 
@@ -170,33 +163,42 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// The length of a signature's Base64 in characters.
-pub const SIGNATURE_TEXT: usize = 88;
+/// A signature as it was read or made: 64 bytes, of which nothing is known until a key [verifies](PublicKey::verify)
+/// them. Its text is standard, padded Base64, as an event and a seal carry it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signature(pub [u8; Self::LENGTH]);
 
-/// Encodes a signature as an event and a seal carry it: standard, padded Base64.
-#[must_use]
-pub fn signature_to_base64(signature: &[u8; SIGNATURE_LENGTH]) -> String {
-    STANDARD.encode(signature)
-}
+impl Signature {
+    /// Its length in bytes.
+    pub const LENGTH: usize = 64;
 
-/// Writes a signature's Base64 to the end of `out`.
-pub(crate) fn write_signature(out: &mut Vec<u8>, signature: &[u8; SIGNATURE_LENGTH]) {
-    let mut text = [0; SIGNATURE_TEXT];
-    let length = STANDARD.encode_slice(signature, &mut text);
-    out.extend_from_slice(&text[..length.expect("64 bytes are 88 characters")]);
-}
+    /// The length of its Base64 in characters.
+    pub const TEXT_LENGTH: usize = 88;
 
-/// Decodes the Base64 of a signature: standard alphabet, padded, 64 bytes; `None` for anything
-/// else.
-#[must_use]
-pub fn signature_from_base64(text: &[u8]) -> Option<[u8; SIGNATURE_LENGTH]> {
-    // The decoder wants room for whole groups of three.
-    let mut bytes = [0; 66];
-    if text.len() != SIGNATURE_TEXT {
-        return None;
+    /// Reads its Base64: the standard alphabet, padded, 64 bytes; `None` for anything else.
+    #[must_use]
+    pub fn from_base64(text: &[u8]) -> Option<Self> {
+        // The decoder wants room for whole groups of three.
+        let mut bytes = [0; Self::LENGTH + 2];
+        if text.len() != Self::TEXT_LENGTH {
+            return None;
+        }
+        let length = STANDARD.decode_slice(text, &mut bytes).ok()?;
+        bytes[..length].try_into().ok().map(Self)
     }
-    let length = STANDARD.decode_slice(text, &mut bytes).ok()?;
-    bytes[..length].try_into().ok()
+
+    /// Its Base64.
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        STANDARD.encode(self.0)
+    }
+
+    /// Writes its Base64 to the end of `out`.
+    pub(crate) fn write_base64(&self, out: &mut Vec<u8>) {
+        let mut text = [0; Self::TEXT_LENGTH];
+        let length = STANDARD.encode_slice(self.0, &mut text);
+        out.extend_from_slice(&text[..length.expect("64 bytes are 88 characters")]);
+    }
 }
 
 #[cfg(test)]
@@ -214,8 +216,8 @@ mod tests {
         for seed in 0..=255u8 {
             let message = vec![seed; usize::from(seed) * 3];
             let expected = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).sign(&message);
-            assert_eq!(key(seed).sign(&message), expected.to_bytes());
-            assert_eq!(key(seed).clone().sign(&message), expected.to_bytes());
+            assert_eq!(key(seed).sign(&message).0, expected.to_bytes());
+            assert_eq!(key(seed).clone().sign(&message).0, expected.to_bytes());
         }
     }
 
@@ -231,11 +233,11 @@ mod tests {
             key(2).public().verify(b"message", &signature),
             Err(BadSignature)
         );
-        let text = signature_to_base64(&signature);
-        assert_eq!(signature_from_base64(text.as_bytes()), Some(signature));
-        assert_eq!(signature_from_base64(&text.as_bytes()[..87]), None);
+        let text = signature.to_base64();
+        assert_eq!(Signature::from_base64(text.as_bytes()), Some(signature));
+        assert_eq!(Signature::from_base64(&text.as_bytes()[..87]), None);
         assert_eq!(
-            signature_from_base64(text.replace('=', "A").as_bytes()),
+            Signature::from_base64(text.replace('=', "A").as_bytes()),
             None
         );
     }

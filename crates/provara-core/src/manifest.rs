@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use crate::canonical::jcs;
 use crate::id::{Digest, KeyId};
 use crate::json::{self, Object, ParseError, Value, object};
-use crate::keys::{SigningKey, signature_from_base64, signature_to_base64};
+use crate::keys::{Signature, SigningKey};
 use crate::time::Timestamp;
 
 /// `backpack_spec_version` and `spec_version` of the format.
@@ -258,7 +258,7 @@ pub fn sign_root(root: Digest, key: &SigningKey, signed_at: Timestamp) -> Vec<u8
         ("spec_version".into(), SPEC_VERSION.into()),
     ];
     let signature = key.sign(&json_bytes(&Value::Object(document.clone())));
-    document.push(("sig".into(), signature_to_base64(&signature).into()));
+    document.push(("sig".into(), signature.to_base64().into()));
     let mut out = json_bytes(&Value::Object(document));
     out.push(b'\n');
     out
@@ -274,7 +274,7 @@ pub struct RootSignature {
     /// When, as written.
     pub signed_at_utc: String,
     /// The signature.
-    pub signature: [u8; 64],
+    pub signature: Signature,
     /// The bytes that were signed.
     pub signed: Vec<u8>,
 }
@@ -319,7 +319,7 @@ impl RootSignature {
     #[must_use]
     pub fn form(&self, text: &[u8]) -> Option<SealForm> {
         let (root, key) = (self.merkle_root.to_string(), self.key_id.to_string());
-        let sig = signature_to_base64(&self.signature);
+        let sig = self.signature.to_base64();
         let member = |name: &'static str| {
             let value = match name {
                 "merkle_root" => &root,
@@ -400,7 +400,7 @@ impl RootSignature {
                 .parse()
                 .map_err(|_| RootSignatureError::KeyId)?,
             signed_at_utc: field("signed_at_utc")?.to_owned(),
-            signature: signature_from_base64(field("sig")?.as_bytes())
+            signature: Signature::from_base64(field("sig")?.as_bytes())
                 .ok_or(RootSignatureError::Signature)?,
             signed: json_bytes(&Value::Object(members)),
         })

@@ -2,23 +2,21 @@
 //! and Python's, which belief states and older vaults use.
 
 /// The shortest decimal digits that read back as `value`, and the exponent of ten of the first. Of
-/// several such texts it is the one closest to the value, and of two equally close ones the even.
+/// several such texts it is the one closest to the value, and of two equally close ones the even. `value`
+/// is finite and not 0.
 fn shortest(value: f64) -> (String, i32) {
-    let value = value.abs();
-    let mut scientific = format!("{value:e}");
-    // No two decimals of up to 15 digits are the same binary64, so only longer ones have a choice,
-    // and there the standard library takes the upper of two equally close ones.
-    let digits = scientific.bytes().take_while(|b| *b != b'e');
-    let digits = digits.filter(u8::is_ascii_digit).count();
-    if digits > 15 {
-        let closest = format!("{value:.*e}", digits - 1);
-        if closest.parse() == Ok(value) {
-            scientific = closest;
-        }
-    }
-    let (mantissa, exponent) = scientific.split_once('e').expect("the form of {:e}");
-    let digits = mantissa.replace('.', "");
-    (digits, exponent.parse().expect("the exponent of {:e}"))
+    let text = es_number(value.abs());
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = [whole, fraction].concat();
+    let significant = digits.trim_start_matches('0');
+    let count = |length: usize| i32::try_from(length).expect("at most 27 digits");
+    let place = count(whole.len()) - count(digits.len() - significant.len()) - 1;
+    let exponent: i32 = exponent.parse().expect("an exponent of ECMAScript's form");
+    (
+        significant.trim_end_matches('0').to_owned(),
+        exponent + place,
+    )
 }
 
 /// Digits with a decimal point after the first `point` of them, padded with zeros on either side.
@@ -51,17 +49,7 @@ fn with_exponent(digits: &str, exponent: i32, width: usize) -> String {
 #[must_use]
 pub fn es_number(value: f64) -> String {
     debug_assert!(value.is_finite());
-    if value == 0.0 {
-        return "0".to_owned();
-    }
-    let (digits, exponent) = shortest(value);
-    let sign = if value < 0.0 { "-" } else { "" };
-    let body = if (-6..21).contains(&exponent) {
-        positional(&digits, exponent + 1)
-    } else {
-        with_exponent(&digits, exponent, 1)
-    };
-    format!("{sign}{body}")
+    ryu_js::Buffer::new().format_finite(value).to_owned()
 }
 
 /// The form in which Python's `repr` prints a float: `.0` when integral, an exponent of two digits

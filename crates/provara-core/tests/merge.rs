@@ -11,7 +11,7 @@ use log_forge::{Log, key};
 use provara_core::finding::{Code, Finding};
 use provara_core::id::EventId;
 use provara_core::json;
-use provara_core::keys::signature_to_base64;
+use provara_core::keys::Signature;
 use provara_core::merge::delta::{self, DeltaError};
 use provara_core::merge::{MergeError, Side, merge};
 use provara_core::time::Timestamp;
@@ -282,7 +282,7 @@ fn two_signatures_of_one_event_come_to_one() {
     let sig = event.get("sig").unwrap().as_str().unwrap().to_owned();
     let text = String::from_utf8(other[2].clone()).unwrap();
     other[2] = text
-        .replace(&sig, &signature_to_base64(&[7; 64]))
+        .replace(&sig, &Signature([7; 64]).to_base64())
         .into_bytes();
     let (ours, theirs) = (log.lines.concat(), other.concat());
     assert_eq!(rewritten(&ours, &theirs), rewritten(&theirs, &ours));

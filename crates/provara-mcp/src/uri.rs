@@ -1,5 +1,6 @@
 //! Addresses of resources: `provara://VAULT/…`.
 
+use percent_encoding::percent_decode_str;
 use provara_core::id::EventId;
 
 /// What an address names within a vault.
@@ -50,23 +51,16 @@ fn query(text: &str) -> Option<Vec<(String, String)>> {
 
 /// Undoes percent-encoding; the result must be UTF-8.
 fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        if byte == b'%' {
-            let hex = std::str::from_utf8(tail.get(..2)?).ok()?;
-            // `from_str_radix` would take a sign.
-            if !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-                return None;
-            }
-            bytes.push(u8::from_str_radix(hex, 16).ok()?);
-            rest = &tail[2..];
-        } else {
-            bytes.push(byte);
-            rest = tail;
-        }
+    // The library leaves a `%` as it is that begins no escape.
+    let is_escape = |rest: &str| {
+        let mut digits = rest.bytes().take(2).filter(u8::is_ascii_hexdigit);
+        digits.next().and(digits.next()).is_some()
+    };
+    if !text.split('%').skip(1).all(is_escape) {
+        return None;
     }
-    String::from_utf8(bytes).ok()
+    let decoded = percent_decode_str(text).decode_utf8().ok()?;
+    Some(decoded.into_owned())
 }
 
 #[cfg(test)]
@@ -105,6 +99,8 @@ mod tests {
             "provara://v/events?path=x",
             "provara://v/events?actor=%zz",
             "provara://v/events?actor=%+1",
+            "provara://v/events?actor=a%",
+            "provara://v/events?actor=a%4",
             "provara://v/events?actor=%ff",
             "provara://v/events?actor=a&actor=b",
             "file:///etc/passwd",

@@ -13,6 +13,8 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use percent_encoding::percent_decode_str;
+
 /// The most bytes of a record that are read.
 const MAX_FILE: u64 = 64 * 1024;
 
@@ -76,7 +78,7 @@ fn editable_project(text: &[u8]) -> Option<PathBuf> {
     let record: serde_json::Value = serde_json::from_slice(text).ok()?;
     let editable = record.get("dir_info")?.get("editable")?.as_bool()?;
     let path = record.get("url")?.as_str()?.strip_prefix("file://")?;
-    let decoded = percent_decoded(path);
+    let decoded = percent_decode_str(path).collect();
     let path = PathBuf::from(std::ffi::OsString::from_vec(decoded));
     (editable && path.is_absolute()).then_some(path)
 }
@@ -88,29 +90,6 @@ fn linked_egg(text: &[u8]) -> Option<PathBuf> {
     let directory = Path::new(OsStr::from_bytes(lines.next()?));
     let root = directory.join(OsStr::from_bytes(lines.next().unwrap_or_default()));
     directory.is_absolute().then_some(root)
-}
-
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let code = (byte == b'%')
-            .then(|| tail.get(..2))
-            .flatten()
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match code {
-            Some(value) => {
-                out.push(value);
-                rest = &tail[2..];
-            }
-            None => {
-                out.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    out
 }
 
 /// Whether a directory looks like a project of the user's.
@@ -181,7 +160,9 @@ mod tests {
     }
 
     #[test]
-    fn percent_signs() {
-        assert_eq!(percent_decoded("a%20b%zz%4"), b"a b%zz%4");
+    fn what_is_no_escape_stays_as_it_is() {
+        let record = br#"{"url":"file:///a%20b%zz%+f%4","dir_info":{"editable":true}}"#;
+        let path = editable_project(record);
+        assert_eq!(path.as_deref(), Some(Path::new("/a b%zz%+f%4")));
     }
 }

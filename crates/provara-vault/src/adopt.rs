@@ -137,6 +137,7 @@ pub struct FoundState {
 
 /// A vault that was adopted.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct AdoptReceipt {
     /// The adoption event.
     pub event_id: EventId,

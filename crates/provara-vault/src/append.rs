@@ -45,6 +45,7 @@ impl<'a> AppendRequest<'a> {
 
 /// An event that is in the log, durable and sealed.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct AppendReceipt {
     /// The event.
     pub event_id: EventId,

@@ -19,6 +19,7 @@ use crate::writer::LogWriter;
 
 /// A checkpoint that is in the vault and in its seal.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct CheckpointReceipt {
     /// The file.
     pub path: PathBuf,

@@ -7,7 +7,7 @@ use std::thread;
 use provara_core::history::{KeyEvent, KeyEventKind, KeyHistory, Proof};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json;
-use provara_core::keys::signature_from_base64;
+use provara_core::keys::Signature;
 use provara_core::mark::SEAL_POLICY;
 use provara_core::scan::{Field, Line, LineError, scan_line};
 use provara_core::time::Timestamp;
@@ -237,7 +237,7 @@ impl LogIndex {
             kind,
             payload: json::parse(line.raw(Field::Payload)?).ok()?.into_owned(),
             proof: Some(Proof {
-                signature: signature_from_base64(signature.as_bytes())?,
+                signature: Signature::from_base64(signature.as_bytes())?,
                 signed,
             }),
         })

@@ -53,6 +53,7 @@ pub struct InitOptions {
 
 /// What was made.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct InitReceipt {
     /// The vault's name for itself.
     pub uid: String,

@@ -3,7 +3,7 @@
 use memchr::memmem::Finder;
 use provara_core::history::{KeyEvent, KeyEventKind, Proof};
 use provara_core::json;
-use provara_core::keys::{KeyRegistry, KeyStatus, signature_from_base64};
+use provara_core::keys::{KeyRegistry, KeyStatus, Signature};
 use provara_core::scan::{Field, scan_line};
 
 use crate::snapshot::lines_of;
@@ -27,7 +27,7 @@ pub(crate) fn key_events(log: &[u8]) -> Vec<KeyEvent> {
             let kind = KeyEventKind::of(&line.text(Field::Type)?)?;
             let mut signed = Vec::new();
             line.signed_bytes(&mut signed);
-            let signature = signature_from_base64(line.text(Field::Sig)?.as_bytes())?;
+            let signature = Signature::from_base64(line.text(Field::Sig)?.as_bytes())?;
             Some(KeyEvent {
                 number,
                 id: line.text(Field::EventId)?.parse().ok()?,

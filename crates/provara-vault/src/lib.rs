@@ -108,6 +108,8 @@ pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
 pub use keyfile::read_keyfile;
 pub use memory::{GivenUp, Remembered, Which, forget, remembered};
 pub use merge::{DeltaParts, MergeOptions, MergeOrder, MergeReceipt};
+// For the command line's own work on many records; no part of what the crate is for.
+#[doc(hidden)]
 pub use parallel::map as parallel_map;
 pub use provara_core::layout;
 pub use redact::{RedactOptions, RedactReceipt};

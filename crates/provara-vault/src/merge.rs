@@ -76,6 +76,7 @@ pub enum MergeOrder {
 
 /// A merge that is durable and sealed.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct MergeReceipt {
     /// What became of the order.
     pub order: MergeOrder,

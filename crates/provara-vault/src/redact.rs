@@ -52,6 +52,7 @@ pub struct RedactOptions {
 
 /// A redaction that is durable and sealed.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct RedactReceipt {
     /// The redaction event.
     pub event_id: EventId,

@@ -70,6 +70,7 @@ impl RepairStep {
 
 /// What a repair found and did.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct RepairReceipt {
     /// Whether nothing was to be written.
     pub dry_run: bool,

@@ -19,6 +19,7 @@ use crate::vault::Vault;
 
 /// A seal that was renewed.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct SealReceipt {
     /// The root that the seal holds.
     pub merkle_root: Digest,

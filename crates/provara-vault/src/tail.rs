@@ -28,7 +28,7 @@ use provara_core::canonical::token_preserving;
 use provara_core::history::{KeyEvent, KeyEventKind, Proof};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json;
-use provara_core::keys::{Keyfile, SIGNATURE_LENGTH, SigningKey};
+use provara_core::keys::{Keyfile, Signature, SigningKey};
 use provara_core::layout;
 use provara_core::manifest::FileEntry;
 use provara_core::time::Timestamp;
@@ -89,11 +89,11 @@ impl TailCache<'_> {
     pub(crate) fn recall(&self, keyfile: &Keyfile) -> Option<Recalled> {
         let bytes = read(&place(self.directory, self.vault, "tail")?, LIMIT)?;
         let (content, seal) =
-            bytes.split_at_checked(bytes.len().checked_sub(8 + SIGNATURE_LENGTH)?)?;
+            bytes.split_at_checked(bytes.len().checked_sub(8 + Signature::LENGTH)?)?;
         let (key_id, signature) = seal.split_at(8);
         let key = keyfile.get(&KeyId(key_id.try_into().ok()?))?;
         key.public()
-            .verify(&message(content), signature.try_into().ok()?)
+            .verify(&message(content), &Signature(signature.try_into().ok()?))
             .ok()?;
         let identity = self.identity()?;
         let rest = content.strip_prefix(identity.as_slice())?;
@@ -115,7 +115,7 @@ impl TailCache<'_> {
             encode(&mut content, state);
             let signature = key.sign(&message(&content.0));
             (content.0.len() as u64 + 100 < LIMIT).then_some(())?;
-            overwrite(&path, &[&content.0, &key.key_id().0, &signature]).ok()
+            overwrite(&path, &[&content.0, &key.key_id().0, &signature.0]).ok()
         });
         let _ = kept;
     }
@@ -191,7 +191,7 @@ fn encode_key_event(out: &mut Encoder, event: &KeyEvent, offset: u64) {
     let proof = event.proof.as_ref();
     out.u8(u8::from(proof.is_some()));
     out.sized(proof.map_or(&[], |proof| &proof.signed));
-    out.raw(&proof.map_or([0; SIGNATURE_LENGTH], |proof| proof.signature));
+    out.raw(&proof.map_or([0; Signature::LENGTH], |proof| proof.signature.0));
 }
 
 fn decode_key_event(from: &mut Decoder<'_>) -> Option<(KeyEvent, u64)> {
@@ -203,7 +203,7 @@ fn decode_key_event(from: &mut Decoder<'_>) -> Option<(KeyEvent, u64)> {
     let payload = json::parse(from.sized()?).ok()?.into_owned();
     let proven = from.u8()? != 0;
     let signed = from.sized()?.to_vec();
-    let signature = from.array()?;
+    let signature = Signature(from.array()?);
     let event = KeyEvent {
         number,
         id,

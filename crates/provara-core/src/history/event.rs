@@ -2,7 +2,7 @@
 
 use crate::id::{EventId, KeyId};
 use crate::json::Value;
-use crate::keys::{KeyEntry, KeyRegistry, KeyStatus, PublicKey, SIGNATURE_LENGTH};
+use crate::keys::{KeyEntry, KeyRegistry, KeyStatus, PublicKey, Signature};
 use crate::mark::{ADOPTION_TYPE, KEY_ADDED_TYPE, SEAL_POLICY, SealPolicy};
 
 /// What an event does to the keys.
@@ -64,7 +64,7 @@ pub struct Proof {
     /// The line without `sig`.
     pub signed: Vec<u8>,
     /// `sig`
-    pub signature: [u8; SIGNATURE_LENGTH],
+    pub signature: Signature,
 }
 
 /// An event that speaks of keys.

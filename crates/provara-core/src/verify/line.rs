@@ -6,7 +6,7 @@ use crate::event_type::{CoreType, EventType};
 use crate::finding::Code;
 use crate::id::{Digest, EventId, KeyId};
 use crate::json::{self, Value};
-use crate::keys::{SIGNATURE_LENGTH, signature_from_base64};
+use crate::keys::Signature;
 use crate::mark::{ADOPTION_TYPE, FILES_TYPE, KEY_ADDED_TYPE, SealName};
 use crate::scan::{Field, Form, Line, LineFault, scan_line};
 use crate::time::Timestamp;
@@ -64,7 +64,7 @@ pub(super) enum Derivation {
 
 /// What is known of a signature before the keys over time are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Signature {
+pub(super) enum SignatureCheck {
     /// It verifies under a key of `keys.json`.
     Valid,
     /// It does not.
@@ -73,7 +73,7 @@ pub(super) enum Signature {
     Unusable,
     /// The key is not in `keys.json`; a promotion may have introduced it.
     UnknownKey {
-        signature: [u8; SIGNATURE_LENGTH],
+        signature: Signature,
         signed: Vec<u8>,
     },
 }
@@ -142,7 +142,7 @@ pub(super) struct Event<'a> {
     pub(super) ts_logical: Option<i64>,
     pub(super) form: Form,
     pub(super) derivation: Derivation,
-    pub(super) signature: Signature,
+    pub(super) signature: SignatureCheck,
     /// The payload of the few types whose content the rules read.
     pub(super) payload: Option<Value<'static>>,
     /// What stands in the place of the payload, if that was redacted.
@@ -170,7 +170,7 @@ impl CheckedLine<'_> {
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let proven = |event: &Event<'_>| {
-            event.derivation != Derivation::None && event.signature == Signature::Valid
+            event.derivation != Derivation::None && event.signature == SignatureCheck::Valid
         };
         self.problems.is_empty() && self.event.as_ref().is_some_and(proven)
     }
@@ -343,18 +343,18 @@ fn check_event<'a>(
 fn check_signature(
     line: &Line<'_>,
     key_id: Option<KeyId>,
-    signature: Option<[u8; SIGNATURE_LENGTH]>,
+    signature: Option<Signature>,
     keys: &KeyDirectory,
     scratch: &mut Vec<u8>,
-) -> Signature {
+) -> SignatureCheck {
     let (Some(key_id), Some(signature)) = (key_id, signature) else {
-        return Signature::Unusable;
+        return SignatureCheck::Unusable;
     };
     line.signed_bytes(scratch);
     match keys.get(&key_id) {
-        Some(key) if key.verify(scratch, &signature).is_ok() => Signature::Valid,
-        Some(_) => Signature::Invalid,
-        None => Signature::UnknownKey {
+        Some(key) if key.verify(scratch, &signature).is_ok() => SignatureCheck::Valid,
+        Some(_) => SignatureCheck::Invalid,
+        None => SignatureCheck::UnknownKey {
             signature,
             signed: scratch.clone(),
         },
@@ -487,7 +487,7 @@ impl<'a> Fields<'_, 'a> {
         }
     }
 
-    fn signature(&mut self) -> Option<[u8; SIGNATURE_LENGTH]> {
+    fn signature(&mut self) -> Option<Signature> {
         if !self.line.has(Field::Sig) {
             self.note(
                 Code::E300,
@@ -497,7 +497,7 @@ impl<'a> Fields<'_, 'a> {
             return None;
         }
         let text = self.line.text(Field::Sig).unwrap_or_default();
-        let signature = signature_from_base64(text.as_bytes());
+        let signature = Signature::from_base64(text.as_bytes());
         if signature.is_none() {
             self.note(
                 Code::E103,

@@ -16,7 +16,7 @@ use crate::scan::Form;
 use crate::time::Timestamp;
 use crate::tree::EventTree;
 use crate::verify::Predecessor;
-use crate::verify::line::{CheckedLine, Derivation, Event, Kind, Prev, Problem, Signature};
+use crate::verify::line::{CheckedLine, Derivation, Event, Kind, Prev, Problem, SignatureCheck};
 use crate::verify::timeline::{Position, Timeline};
 
 use redaction::{Redacted, Redaction};
@@ -388,10 +388,10 @@ impl Sequencer {
             return Signer::Unknown;
         };
         let valid = match &event.signature {
-            Signature::Unusable => return Signer::Unknown,
-            Signature::Valid => true,
-            Signature::Invalid => false,
-            Signature::UnknownKey { signature, signed } => match self.timeline.get(&key_id) {
+            SignatureCheck::Unusable => return Signer::Unknown,
+            SignatureCheck::Valid => true,
+            SignatureCheck::Invalid => false,
+            SignatureCheck::UnknownKey { signature, signed } => match self.timeline.get(&key_id) {
                 Some(state) => state.public_key.verify(signed, signature).is_ok(),
                 None => {
                     *sound = false;

@@ -12,7 +12,7 @@ use provara_core::event_type::EventType;
 use provara_core::finding::{Code, Finding};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::{self, Value, object};
-use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, SigningKey, signature_to_base64};
+use provara_core::keys::{KeyEntry, KeyRegistry, KeyStatus, SigningKey};
 use provara_core::mark::SealPolicy;
 use provara_core::time::Timestamp;
 use provara_core::verify::{LogVerdict, verify_log};
@@ -209,7 +209,7 @@ impl Log {
         };
         let event_id = EventId::from_digest(Digest::of(&canonical(&members)));
         members.push(("event_id".into(), event_id.to_string().into()));
-        let sig = signature_to_base64(&key(seed).sign(&canonical(&members)));
+        let sig = key(seed).sign(&canonical(&members)).to_base64();
         members.push(("sig".into(), sig.into()));
         self.lines[at] = canonical(&members);
         self.lines[at].push(b'\n');
@@ -231,7 +231,7 @@ impl Log {
         };
         let event_id = EventId::from_digest(Digest::of(&bytes(&members)));
         members.push(("event_id".into(), event_id.to_string().into()));
-        let sig = signature_to_base64(&key(seed).sign(&bytes(&members)));
+        let sig = key(seed).sign(&bytes(&members)).to_base64();
         members.push(("sig".into(), sig.into()));
         self.lines[at] = [bytes(&members), b"\n".to_vec()].concat();
     }

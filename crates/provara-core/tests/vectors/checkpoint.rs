@@ -109,7 +109,7 @@ fn a_checkpoint_in_the_strict_form() {
     };
     members.retain(|(name, _)| name != "sig");
     let signature = key.sign(&jcs(&Value::Object(members.clone())).unwrap());
-    let signature = provara_core::keys::signature_to_base64(&signature);
+    let signature = signature.to_base64();
     members.push(("sig".into(), Value::from(signature)));
     let strict = jcs(&Value::Object(members)).unwrap();
     assert_ne!(strict, ours);

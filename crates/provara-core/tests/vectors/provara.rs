@@ -4,7 +4,7 @@ use provara_core::beliefs::BeliefReducer;
 use provara_core::canonical::{jcs, token_preserving};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::{Value, parse};
-use provara_core::keys::{PublicKey, signature_from_base64};
+use provara_core::keys::{PublicKey, Signature};
 
 use crate::data::read;
 
@@ -40,7 +40,7 @@ fn protocol_vectors() {
             "ed25519_sign_verify_01" => {
                 let key = PublicKey::from_base64(text(input, "public_key_b64")).unwrap();
                 assert_eq!(key.key_id().to_string(), text(input, "key_id"));
-                let mut signature = signature_from_base64(expected.as_bytes()).unwrap();
+                let mut signature = Signature::from_base64(expected.as_bytes()).unwrap();
                 // As in an event, the id of the key is part of what is signed.
                 let mut signed = input
                     .get("message")
@@ -51,7 +51,7 @@ fn protocol_vectors() {
                 signed.push(("actor_key_id".into(), key_id));
                 let message = jcs(&Value::Object(signed)).unwrap();
                 assert_eq!(key.verify(&message, &signature), Ok(()));
-                signature[0] ^= 1;
+                signature.0[0] ^= 1;
                 assert!(key.verify(&message, &signature).is_err());
             }
             "merkle_root_01" => merkle_root(input, expected),

@@ -1,6 +1,6 @@
 //! Ed25519: Wycheproof, and the edge cases in which implementations differ.
 
-use provara_core::keys::PublicKey;
+use provara_core::keys::{PublicKey, Signature};
 
 use crate::data::read_json;
 
@@ -12,7 +12,8 @@ fn verify(key: &str, message: &str, signature: &str) -> bool {
     ) else {
         return false;
     };
-    PublicKey::from_bytes(&key).is_ok_and(|key| key.verify(&bytes(message), &signature).is_ok())
+    PublicKey::from_bytes(&key)
+        .is_ok_and(|key| key.verify(&bytes(message), &Signature(signature)).is_ok())
 }
 
 #[test]

@@ -40,6 +40,7 @@ pub struct BackupOptions {
 
 /// A backup that is durable.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct BackupReceipt {
     /// The archive.
     pub path: PathBuf,

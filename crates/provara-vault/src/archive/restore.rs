@@ -44,6 +44,7 @@ pub struct RestoreOptions {
 
 /// A vault that was restored.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct RestoreReceipt {
     /// The vault.
     pub path: PathBuf,

@@ -66,6 +66,7 @@ impl Default for BatchOptions {
 
 /// What a batch came to.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct BatchReceipt {
     /// How many events were appended; every one is durable and sealed.
     pub events: u64,

@@ -13,7 +13,6 @@ use provara_core::canonical::jcs;
 use provara_core::checkpoint::build;
 use provara_core::finding::Report;
 use provara_core::json::{self, Object, Value};
-use provara_core::keys::signature_to_base64;
 use provara_vault::{AppendRequest, BatchOptions, SourceLog, Vault, VerifyOptions};
 
 fn keeping(fixture: &Fixture) -> Vault {
@@ -197,7 +196,7 @@ fn a_checkpoint_in_the_strict_form_is_compared_each_time() {
     members.retain(|(name, _)| name != "sig");
     let strict = |members: &Object<'_>| jcs(&Value::Object(members.clone())).unwrap();
     let signature = fixture.keyfile.keys()[0].sign(&strict(&members));
-    let signature = Value::String(signature_to_base64(&signature).into());
+    let signature = Value::String(signature.to_base64().into());
     members.push(("sig".into(), signature));
     let text = strict(&members);
     assert_ne!(text.len(), honest.len());

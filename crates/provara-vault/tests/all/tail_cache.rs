@@ -138,7 +138,7 @@ fn a_forged_cache_needs_the_signing_key() {
     let content = &whole[..whole.len() - 72];
     let seal = |content: &[u8], key: &SigningKey, id: &SigningKey| {
         let message = [b"provara tail cache 3\0", &Digest::of(content).0[..]].concat();
-        [content, &id.key_id().0, &key.sign(&message)].concat()
+        [content, &id.key_id().0, &key.sign(&message).0].concat()
     };
     let own = fixture.keyfile.keys().first().unwrap();
     fs::write(&path, seal(content, own, own)).unwrap();

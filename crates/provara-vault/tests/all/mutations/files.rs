@@ -10,7 +10,6 @@ use provara_core::finding::Code::{
 };
 use provara_core::id::Digest;
 use provara_core::json::{self, Value};
-use provara_core::keys::signature_to_base64;
 use provara_core::manifest::{sign_root, write_merkle_root};
 
 use super::lines::bury;
@@ -432,6 +431,6 @@ fn resign_checkpoint(text: &[u8]) -> Vec<u8> {
     };
     members.retain(|(name, _)| name != "sig");
     let signature = key(1).sign(&token_preserving(&Value::Object(members.clone())));
-    members.push(("sig".into(), signature_to_base64(&signature).into()));
+    members.push(("sig".into(), signature.to_base64().into()));
     token_preserving(&Value::Object(members))
 }

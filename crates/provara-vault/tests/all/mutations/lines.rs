@@ -329,7 +329,7 @@ pub(crate) const LINES: &[Mutation] = &[
         |g| {
             let zeros = format!(
                 "\"sig\":\"{}\",",
-                provara_core::keys::signature_to_base64(&[0; 64])
+                provara_core::keys::Signature([0; 64]).to_base64()
             );
             edit_sig(g, &zeros);
         },
