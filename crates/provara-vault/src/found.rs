@@ -21,6 +21,7 @@ use crate::index::LogIndex;
 use crate::intent::carry::settle;
 use crate::keyfile;
 use crate::lock::lock_log;
+use crate::log_snapshot::LogSnapshot;
 use crate::memory;
 use crate::parallel::available_threads;
 use crate::refusal::refused;
@@ -28,7 +29,6 @@ use crate::rotation::{Keys, read_registry};
 use crate::seal::{
     leftovers, read_entries, remove_leftover, set_entry, sync_directory, text_entry,
 };
-use crate::snapshot::LogSnapshot;
 use crate::state_dir::recover_tail;
 use crate::vault::Vault;
 use crate::vault_snapshot::VaultSnapshot;

@@ -27,12 +27,12 @@ use crate::error::{RedactRefusal, VaultError};
 use crate::found::{Found, refused_log};
 use crate::intent::Operation;
 use crate::intent::carry::{NewLog, Plan};
+use crate::log_snapshot::lines_of;
 use crate::memory;
 use crate::parallel::available_threads;
 use crate::reseal::{SealText, retire};
 use crate::scribe::{OWNER, Scribe};
 use crate::seal::{set_entry, text_entry};
-use crate::snapshot::lines_of;
 use crate::vault::Vault;
 
 /// How a payload is redacted.

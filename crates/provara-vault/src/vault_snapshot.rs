@@ -23,7 +23,7 @@ use crate::error::{Context, VaultError};
 use crate::files::{MAX_TEXT, TOO_LARGE, hash_file, is_absence, open_regular, read_text};
 use crate::intent::{Intent, Source};
 use crate::lock::is_at;
-use crate::snapshot::LogSnapshot;
+use crate::log_snapshot::LogSnapshot;
 use crate::unsealed_tail::UnsealedTail;
 use crate::vault::Vault;
 use crate::walk::{Kind, walk};

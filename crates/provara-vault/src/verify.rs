@@ -10,9 +10,9 @@ use provara_core::verify::report;
 
 use crate::derive::SourceLog;
 use crate::error::VaultError;
+use crate::log_snapshot::LogSnapshot;
 use crate::predecessor::follow;
 use crate::replay_start::ReplayStart;
-use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 
 pub use alone::VerifyOptions;

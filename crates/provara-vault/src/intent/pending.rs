@@ -15,9 +15,9 @@ use super::{Intent, Source, version_1};
 use crate::check::check_log;
 use crate::error::{Context, VaultError};
 use crate::files::{hash_file, is_absence, read_text};
+use crate::log_snapshot::LogSnapshot;
 use crate::memory::{self, SealSeen};
 use crate::parallel::available_threads;
-use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 use crate::vault_snapshot::VaultSnapshot;
 

@@ -21,12 +21,12 @@ use crate::checkpoint_files::{checkpoint_names, refuse_foreign, unsealed_checkpo
 use crate::error::{Context, VaultError};
 use crate::files::read_text;
 use crate::index::LogIndex;
+use crate::log_snapshot::LogSnapshot;
 use crate::parallel::available_threads;
 use crate::redact::has_pending;
 use crate::refusal::refused;
 use crate::rotation::Keys;
 use crate::seal::{Names, NewSeal, entries_of, sealed_prefix, set_entry, text_entry};
-use crate::snapshot::LogSnapshot;
 use crate::tail::Recalled;
 use crate::vault::Vault;
 
