@@ -161,7 +161,7 @@ impl Vault {
     /// As [`Vault::adopt`].
     pub fn look(&self) -> Result<FoundState, VaultError> {
         let log = self.lock_for_reading()?;
-        if let Some(pending) = find(self, &log)? {
+        if let Some(pending) = find(self)? {
             return Err(VaultError::Pending {
                 operation: pending.intent.operation.words(),
             });

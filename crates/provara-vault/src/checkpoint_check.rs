@@ -14,7 +14,6 @@ use provara_core::verify::LogVerdict;
 
 use crate::derive::each_event;
 use crate::error::{Context, VaultError};
-use crate::files::read_text;
 use crate::replay_start::Confirmed;
 use crate::vault::Vault;
 use crate::vault_snapshot::VaultSnapshot;
@@ -57,9 +56,8 @@ pub(crate) fn check_checkpoints(
     for path in snapshot.checkpoints() {
         // A merge takes away those of a prefix that it does not keep.
         let gone = || io::Error::from(io::ErrorKind::NotFound);
-        let file = vault.path().join(path);
-        let text = read_text(vault.path(), path)?.ok_or_else(gone);
-        let text = text.context("read", &file)?;
+        let text = vault.files().read(path)?.ok_or_else(gone);
+        let text = text.context("read", &vault.path().join(path))?;
         let checkpoint = match Checkpoint::parse(&text) {
             Ok(checkpoint) => checkpoint,
             Err(error) => {

@@ -88,6 +88,7 @@ mod tail;
 mod unsealed_tail;
 mod user_dirs;
 mod vault;
+mod vault_files;
 mod vault_snapshot;
 mod verification_cache;
 mod verify;

@@ -76,8 +76,13 @@ impl LogSnapshot {
         if tail.is_empty() {
             return self;
         }
+        Self::of_bytes([self.bytes(), tail].concat())
+    }
+
+    /// A log of these bytes, whatever they end with.
+    pub(crate) fn of_bytes(bytes: Vec<u8>) -> Self {
         Self {
-            bytes: Bytes::Read([self.bytes(), tail].concat()),
+            bytes: Bytes::Read(bytes),
             torn: 0,
         }
     }
@@ -96,10 +101,7 @@ impl LogSnapshot {
         if len == self.bytes().len() {
             return self;
         }
-        Self {
-            bytes: Bytes::Read(self.bytes()[..len].to_vec()),
-            torn: 0,
-        }
+        Self::of_bytes(self.bytes()[..len].to_vec())
     }
 }
 

@@ -199,7 +199,7 @@ fn diagnose_all(vault: &Vault, log: File) -> Result<RepairReceipt, VaultError> {
     let of_old_version = version_1::interrupted(vault, &log)?;
     let interrupted = match of_old_version {
         Some((_, state)) => Some(state.note()),
-        None => find(vault, &log)?.map(|pending| pending.note()),
+        None => find(vault)?.map(|pending| pending.note()),
     };
     let steps = match interrupted {
         // What else there is shows once that is settled.

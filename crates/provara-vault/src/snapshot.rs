@@ -44,6 +44,14 @@ impl Vault {
     /// [`VaultError::Structure`] where the log is missing or leads out of the vault, or
     /// [`VaultError::Io`].
     pub fn snapshot(&self) -> Result<LogSnapshot, VaultError> {
+        if !self.files().is_live() {
+            let log = self.files().open_log(layout::LOG)?;
+            let log = log.ok_or_else(|| VaultError::Structure {
+                file: layout::LOG.to_owned(),
+                reason: "it is missing".to_owned(),
+            })?;
+            return log.take(None).map(|taken| taken.lines);
+        }
         let (log, path) = (self.open_log_file()?, self.log_path());
         // The lock goes with the file.
         if try_lock_shared(&log, &path).context("lock", &path)? == Attempt::Busy {
