@@ -65,7 +65,7 @@ impl Vault {
             path: path.to_owned(),
             reason: reason.to_owned(),
         };
-        let Some(files) = files_at(&root) else {
+        let Some(files) = files_at(&root)? else {
             return Err(not_a_vault("it is not a directory"));
         };
         let marks = [layout::LOG, layout::GENESIS, layout::MANIFEST];

@@ -103,7 +103,9 @@ impl TakenLog {
 }
 
 /// The files of what lies at `root`, if that may be a vault.
-pub(crate) fn files_at(root: &Path) -> Option<Arc<dyn VaultFiles>> {
-    root.is_dir()
-        .then(|| Arc::new(Directory::new(root)) as Arc<dyn VaultFiles>)
+pub(crate) fn files_at(root: &Path) -> Result<Option<Arc<dyn VaultFiles>>, VaultError> {
+    if root.is_dir() {
+        return Ok(Some(Arc::new(Directory::new(root))));
+    }
+    Ok(None)
 }
