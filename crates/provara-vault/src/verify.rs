@@ -1,6 +1,7 @@
 //! Verification of a whole vault: every rule of the format, every finding, nothing written.
 
 pub(crate) mod alone;
+mod log_check;
 
 use std::ops::Deref;
 
