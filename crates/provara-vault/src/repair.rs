@@ -19,7 +19,7 @@ use crate::files::read_text;
 use crate::found::Found;
 use crate::intent::pending::find;
 use crate::intent::version_1;
-use crate::redact;
+use crate::redact::pending::{Unlike, carry_out_pending, open_redactions};
 use crate::seal::{Staged, read_entries, set_entry, text_entry};
 use crate::vault::Vault;
 
@@ -111,13 +111,12 @@ impl Vault {
         }
         let mut found = Found::open(self)?;
         let mut steps = settled(&mut found);
-        let open = redact::open_redactions(found.log());
+        let open = open_redactions(found.log());
         if let (Some(keyfile), false) = (keyfile, open.is_empty()) {
             found.refuse_fault()?;
             found.refuse_seal()?;
             found.recollect()?;
-            let (log, note) =
-                redact::carry_out_pending(self, found.log, keyfile, redact::Unlike::Refused)?;
+            let (log, note) = carry_out_pending(self, found.log, keyfile, Unlike::Refused)?;
             steps.extend(note.map(|note| RepairStep::new(Damage::OpenRedaction, note)));
             found = Found::look(self, log, Vec::new())?;
         }
@@ -275,7 +274,7 @@ fn diagnose(found: &mut Found<'_>) -> Result<Diagnosis, VaultError> {
     if !diagnosis.has(Damage::LaggingSeal) && !keys_lag {
         stale_files(found, &mut diagnosis)?;
     }
-    let open = redact::open_redactions(found.log());
+    let open = open_redactions(found.log());
     for redaction in open {
         let text = format!("the payload that {redaction} redacts is still there; it is replaced");
         diagnosis.add(Damage::OpenRedaction, text);

@@ -53,7 +53,7 @@ use crate::intent::carry::settle;
 use crate::keyfile;
 use crate::lock::lock_log;
 use crate::log_snapshot::LogSnapshot;
-use crate::redact::{Unlike, carry_out_pending};
+use crate::redact::pending::{Unlike, carry_out_pending};
 use crate::seal::{
     Names, NewSeal, Staged, leftovers, log_entry, remove_leftover, set_entry, sync_all_names,
     text_entry,

@@ -23,7 +23,7 @@ use crate::files::read_text;
 use crate::index::LogIndex;
 use crate::log_snapshot::LogSnapshot;
 use crate::parallel::available_threads;
-use crate::redact::has_pending;
+use crate::redact::pending::has_pending;
 use crate::refusal::refused;
 use crate::rotation::Keys;
 use crate::seal::{Names, NewSeal, entries_of, sealed_prefix, set_entry, text_entry};
