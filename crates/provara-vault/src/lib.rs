@@ -85,6 +85,8 @@ mod seal;
 mod snapshot;
 mod state_dir;
 mod tail;
+#[cfg(test)]
+mod testing;
 mod unsealed_tail;
 mod user_dirs;
 mod vault;

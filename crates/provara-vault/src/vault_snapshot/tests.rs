@@ -11,9 +11,9 @@ use provara_core::manifest::write_manifest;
 
 use super::*;
 use crate::seal::{Staged, read_entries, text_entry};
+use crate::testing::fresh_vault;
 use crate::vault_files::{OpenLog, Standing, VaultFiles};
 use crate::verify::VerifyOptions;
-use crate::{InitOptions, init, read_keyfile};
 
 /// A vault in a directory of its own.
 struct Home {
@@ -24,13 +24,11 @@ struct Home {
 
 impl Home {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("vault");
-        let made = init(&path, &InitOptions::default()).unwrap();
+        let (directory, vault, keyfile) = fresh_vault();
         Self {
-            vault: Vault::open(&path).unwrap(),
-            keyfile: read_keyfile(&made.keyfile).unwrap(),
             directory,
+            vault,
+            keyfile,
         }
     }
 
