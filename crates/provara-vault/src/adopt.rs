@@ -26,12 +26,12 @@ use crate::intent::Operation;
 use crate::intent::carry::{NewLog, Plan};
 use crate::intent::pending::find;
 use crate::key_events::key_events;
+use crate::log_snapshot::lines_of;
 use crate::memory;
 use crate::parallel::available_threads;
 use crate::reseal::{SealText, differences, states};
 use crate::scribe::{OWNER, Scribe};
 use crate::seal::{SealReceipt, read_entries, set_entry, text_entry};
-use crate::snapshot::lines_of;
 use crate::state_dir::keep;
 use crate::vault::Vault;
 
@@ -162,7 +162,7 @@ impl Vault {
     /// As [`Vault::adopt`].
     pub fn look(&self) -> Result<FoundState, VaultError> {
         let log = self.lock_for_reading()?;
-        if let Some(pending) = find(self, &log)? {
+        if let Some(pending) = find(self)? {
             return Err(VaultError::Pending {
                 operation: pending.intent.operation.words(),
             });

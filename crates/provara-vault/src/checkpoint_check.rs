@@ -14,7 +14,6 @@ use provara_core::verify::LogVerdict;
 
 use crate::derive::each_event;
 use crate::error::{Context, VaultError};
-use crate::files::read_text;
 use crate::replay_start::Confirmed;
 use crate::vault::Vault;
 use crate::vault_snapshot::VaultSnapshot;
@@ -57,9 +56,8 @@ pub(crate) fn check_checkpoints(
     for path in snapshot.checkpoints() {
         // A merge takes away those of a prefix that it does not keep.
         let gone = || io::Error::from(io::ErrorKind::NotFound);
-        let file = vault.path().join(path);
-        let text = read_text(vault.path(), path)?.ok_or_else(gone);
-        let text = text.context("read", &file)?;
+        let text = vault.files().read(path)?.ok_or_else(gone);
+        let text = text.context("read", &vault.path().join(path))?;
         let checkpoint = match Checkpoint::parse(&text) {
             Ok(checkpoint) => checkpoint,
             Err(error) => {
@@ -113,77 +111,21 @@ fn compare(
     notes: &mut Vec<String>,
     found: &mut Checkpoints,
 ) -> Result<(), VaultError> {
-    let first_redacted = verdict.redacted_lines.first().copied().unwrap_or(u64::MAX);
-    let findings = &mut found.findings;
-    let mut reducer = BeliefReducer::new();
-    let mut revoked: BTreeMap<KeyId, u64> = BTreeMap::new();
-    let mut count = 0;
-    let mut take = |number: u64, length: u64, event: Option<&Value<'_>>| {
-        if let Some(event) = event {
-            reducer.apply(event);
-            count = number;
-            if let Some(key) = revoked_key(event) {
-                revoked.entry(key).or_insert(number);
-            }
-        }
-        let Some(here) = claims.get(&number) else {
-            return Ok(());
-        };
-        let state = reducer.state();
-        let here_ends = event
-            .and_then(|event| event.get("event_id")?.as_str())
-            .and_then(|id| id.parse::<EventId>().ok());
-        for Claim {
-            path,
-            sha256,
-            key_id,
-            last_event,
-            state: claimed,
-        } in here
-        {
-            let revoked_at = revoked.get(key_id);
-            if let Some(at) = revoked_at {
-                let message =
-                    format!("signed by key {key_id}, which line {at} of the log had revoked");
-                findings.push(Finding::new(Code::E202, *path, message));
-            }
-            if claimed.agrees_with(&state) {
-                // One in the strict form does not tell 1 from 1.0, so that nothing goes on from it.
-                if claimed.hash == state.state_hash && revoked_at.is_none() {
-                    found.confirmed.push(Confirmed {
-                        path: (*path).to_owned(),
-                        sha256: *sha256,
-                        events: number,
-                        length,
-                    });
-                }
-                continue;
-            }
-            if *last_event != here_ends {
-                let message = format!("it ends with another event than line {number} of the log");
-                let none = |id: &Option<EventId>| id.map_or("none".to_owned(), |id| id.to_string());
-                let finding = Finding::new(Code::E009, *path, message);
-                findings.push(finding.compare(none(&here_ends), none(last_event)));
-            } else if first_redacted <= number {
-                // The payload may have been there still when the state was taken.
-                notes.push(format!(
-                    "{path}: the state was not compared, as payloads that it includes were redacted"
-                ));
-            } else {
-                let message = format!("the state is not that of the log's first {number} events");
-                findings.push(
-                    Finding::new(Code::E009, *path, message)
-                        .compare(state.state_hash, claimed.hash),
-                );
-            }
-        }
-        Ok(())
+    let mut replay = Replay {
+        claims,
+        first_redacted: verdict.redacted_lines.first().copied().unwrap_or(u64::MAX),
+        reducer: BeliefReducer::new(),
+        revoked: BTreeMap::new(),
+        count: 0,
+        found,
+        notes,
     };
     // A checkpoint may be of no events.
-    take(0, 0, None)?;
+    replay.compare_at(0, 0, None);
     if let Some(log) = &snapshot.log {
         each_event(&log.lines, |number, end, event| {
-            take(number, end, Some(event))
+            replay.apply(number, end, event);
+            Ok(())
         })?;
         if !log.tail.is_empty() {
             // The log is sound, so this is a whole event that only lacks its line end.
@@ -194,18 +136,112 @@ fn compare(
                     reason: error.to_string(),
                 })?;
             let number = log.lines.lines().count() as u64 + 1;
-            let end = log.lines.len() + log.tail.len() as u64;
-            take(number, end, Some(&event))?;
+            replay.apply(number, log.size(), &event);
         }
     }
-    for (covered, claims) in claims.range(count + 1..) {
-        for claim in claims {
-            let message = format!("it covers {covered} events, and the log has only {count}");
-            findings.push(Finding::new(Code::E009, claim.path, message).compare(covered, count));
-        }
-    }
-    found.replayed = Some(reducer);
+    replay.finish();
     Ok(())
+}
+
+/// A log on the way through its reducer, beside what the checkpoints claim of it.
+struct Replay<'c, 't> {
+    claims: &'c BTreeMap<u64, Vec<Claim<'t>>>,
+    /// The first line whose payload is gone.
+    first_redacted: u64,
+    reducer: BeliefReducer,
+    /// By key, the line that revoked it.
+    revoked: BTreeMap<KeyId, u64>,
+    /// How many events were applied.
+    count: u64,
+    found: &'c mut Checkpoints,
+    notes: &'c mut Vec<String>,
+}
+
+impl Replay<'_, '_> {
+    /// Takes the event of line `number`, with which the log has `length` bytes.
+    fn apply(&mut self, number: u64, length: u64, event: &Value<'_>) {
+        self.reducer.apply(event);
+        self.count = number;
+        if let Some(key) = revoked_key(event) {
+            self.revoked.entry(key).or_insert(number);
+        }
+        self.compare_at(number, length, Some(event));
+    }
+
+    /// Compares what is claimed of the first `number` events, which end with `event`, with the state here.
+    fn compare_at(&mut self, number: u64, length: u64, event: Option<&Value<'_>>) {
+        let Some(here) = self.claims.get(&number) else {
+            return;
+        };
+        let state = self.reducer.state();
+        let here_ends = event
+            .and_then(|event| event.get("event_id")?.as_str())
+            .and_then(|id| id.parse::<EventId>().ok());
+        for claim in here {
+            let revoked_at = self.revoked.get(&claim.key_id);
+            if let Some(at) = revoked_at {
+                let key = claim.key_id;
+                let message =
+                    format!("signed by key {key}, which line {at} of the log had revoked");
+                let finding = Finding::new(Code::E202, claim.path, message);
+                self.found.findings.push(finding);
+            }
+            if !claim.state.agrees_with(&state) {
+                self.tell_difference(claim, number, here_ends, state.state_hash);
+            // One in the strict form does not tell 1 from 1.0, so that nothing goes on from it.
+            } else if claim.state.hash == state.state_hash && revoked_at.is_none() {
+                self.found.confirmed.push(Confirmed {
+                    path: claim.path.to_owned(),
+                    sha256: claim.sha256,
+                    events: number,
+                    length,
+                });
+            }
+        }
+    }
+
+    /// Says why a claim is not of the first `number` events, which end with the event `here_ends` and come to
+    /// the state `here`.
+    fn tell_difference(
+        &mut self,
+        claim: &Claim<'_>,
+        number: u64,
+        here_ends: Option<EventId>,
+        here: Digest,
+    ) {
+        let path = claim.path;
+        if claim.last_event != here_ends {
+            let message = format!("it ends with another event than line {number} of the log");
+            let none = |id: Option<EventId>| id.map_or("none".to_owned(), |id| id.to_string());
+            let finding = Finding::new(Code::E009, path, message);
+            let finding = finding.compare(none(here_ends), none(claim.last_event));
+            self.found.findings.push(finding);
+        } else if self.first_redacted <= number {
+            // The payload may have been there still when the state was taken.
+            self.notes.push(format!(
+                "{path}: the state was not compared, as payloads that it includes were redacted"
+            ));
+        } else {
+            let message = format!("the state is not that of the log's first {number} events");
+            let finding = Finding::new(Code::E009, path, message);
+            self.found
+                .findings
+                .push(finding.compare(here, claim.state.hash));
+        }
+    }
+
+    /// Says which claims are of more events than there are, and keeps the reducer.
+    fn finish(self) {
+        let count = self.count;
+        for (covered, claims) in self.claims.range(count + 1..) {
+            for claim in claims {
+                let message = format!("it covers {covered} events, and the log has only {count}");
+                let finding = Finding::new(Code::E009, claim.path, message);
+                self.found.findings.push(finding.compare(covered, count));
+            }
+        }
+        self.found.replayed = Some(self.reducer);
+    }
 }
 
 fn revoked_key(event: &Value<'_>) -> Option<KeyId> {

@@ -11,9 +11,9 @@ use provara_core::json::{self, Value};
 use provara_core::summary::Summary;
 
 use crate::error::{Context, VaultError};
+use crate::log_snapshot::{LogSnapshot, lines_of};
 use crate::parallel::{available_threads, in_order};
 use crate::replay_start::{Confirmed, ReplayStart};
-use crate::snapshot::{LogSnapshot, lines_of};
 use crate::vault::Vault;
 
 /// Who hears how many bytes of the log are done, and of how many, and breaks to end the work.

@@ -21,6 +21,7 @@ use crate::index::LogIndex;
 use crate::intent::carry::settle;
 use crate::keyfile;
 use crate::lock::lock_log;
+use crate::log_snapshot::LogSnapshot;
 use crate::memory;
 use crate::parallel::available_threads;
 use crate::refusal::refused;
@@ -28,7 +29,6 @@ use crate::rotation::{Keys, read_registry};
 use crate::seal::{
     leftovers, read_entries, remove_leftover, set_entry, sync_directory, text_entry,
 };
-use crate::snapshot::LogSnapshot;
 use crate::state_dir::recover_tail;
 use crate::vault::Vault;
 use crate::vault_snapshot::VaultSnapshot;
@@ -80,7 +80,6 @@ impl<'v> Found<'v> {
         log: File,
         notes: Vec<String>,
     ) -> Result<Self, VaultError> {
-        let path = vault.log_path();
         let entries = read_entries(vault.path());
         let known = entries.as_deref().unwrap_or_default();
         let leftovers = leftovers(vault.path(), known)?;
@@ -92,25 +91,14 @@ impl<'v> Found<'v> {
                 reason: reason.to_owned(),
             });
         }
-        let length = log.metadata().context("read", &path)?.len();
-        let bytes = LogSnapshot::of_prefix(&log, length, &path)?;
-        let sealed = known.iter().find(|entry| entry.path == layout::LOG);
-        let sealed = sealed.map_or_else(|| last_line(&bytes), |entry| entry.size.min(length));
-        let (index, whole) = match LogIndex::read(&bytes, sealed) {
-            Ok((index, torn)) => (Some(index), torn.unwrap_or(length)),
-            Err(VaultError::BrokenLog { .. }) => (None, length),
-            Err(error) => return Err(error),
-        };
-        let whole = usize::try_from(whole).expect("the log is in memory");
+        let FoundLog {
+            bytes,
+            whole,
+            index,
+            sealed,
+        } = FoundLog::read(vault, &log, known)?;
         let threads = available_threads();
-        let mut verdict = check_log(&bytes[..whole], b"", &listed, threads);
-        if let Some(history) = &verdict.history {
-            // Keys that signed events bring count, whatever the file says.
-            let both = both(&listed, &history.registry_after(verdict.lines));
-            if both != listed {
-                verdict = check_log(&bytes[..whole], b"", &both, threads);
-            }
-        }
+        let verdict = check_with_brought_keys(&bytes[..whole], &listed, threads);
         let disk = snapshot.disk(vault, Digest::of(&bytes[..whole]))?;
         let text = snapshot.text(layout::KEYS).unwrap_or_default();
         // Of a vault without a mark a writer that was interrupted may have left the file of before.
@@ -140,34 +128,13 @@ impl<'v> Found<'v> {
                 judgement = judge_with(text);
             }
         }
-        let mut keys_lag = false;
-        let mut keys_fault = None;
-        let registry = match (&verdict.history, keys) {
-            (Some(history), keys) => {
-                keys_fault = keys.and_then(Result::err);
-                let registry = history.registry_after(verdict.lines);
-                keys_lag = registry.to_json() != text;
-                registry
-            }
-            (None, Some(Ok(keys))) => {
-                keys_lag = keys.lag;
-                keys.registry
-            }
-            (None, keys) => {
-                keys_fault = keys.and_then(Result::err);
-                listed.clone()
-            }
-        };
-        let keys_fault = keys_fault.and_then(|error| match error {
-            VaultError::SealContradiction { file, reason } => Some((file, reason)),
-            _ => None,
-        });
+        let keys = FoundKeys::of(keys, &verdict, &listed, text);
         let manifest = known.to_vec();
         let mut unlisted = Vec::new();
         let entries = match entries {
             Err(error) => Err(error),
             Ok(mut entries) => {
-                let found = unsealed_checkpoints(vault, &entries, &registry, verdict.lines)?;
+                let found = unsealed_checkpoints(vault, &entries, &keys.registry, verdict.lines)?;
                 for checkpoint in found {
                     unlisted.push(checkpoint.path.clone());
                     set_entry(&mut entries, checkpoint);
@@ -186,9 +153,9 @@ impl<'v> Found<'v> {
             index,
             verdict,
             listed,
-            registry,
-            keys_lag,
-            keys_fault,
+            registry: keys.registry,
+            keys_lag: keys.lag,
+            keys_fault: keys.fault,
             entries,
             manifest,
             unlisted,
@@ -361,6 +328,93 @@ impl<'v> Found<'v> {
             }
         }
         Ok(())
+    }
+}
+
+/// The log under the lock.
+struct FoundLog {
+    bytes: LogSnapshot,
+    /// The length of its whole events.
+    whole: usize,
+    /// What it comes to; none where its chains do not join.
+    index: Option<LogIndex>,
+    /// How much of it the manifest lists, if it lists any of it.
+    sealed: u64,
+}
+
+impl FoundLog {
+    /// Reads it. `known` are the entries of the manifest.
+    fn read(vault: &Vault, log: &File, known: &[FileEntry]) -> Result<Self, VaultError> {
+        let path = vault.log_path();
+        let length = log.metadata().context("read", &path)?.len();
+        let bytes = LogSnapshot::of_prefix(log, length, &path)?;
+        let sealed = known.iter().find(|entry| entry.path == layout::LOG);
+        let sealed = sealed.map_or_else(|| last_line(&bytes), |entry| entry.size.min(length));
+        let (index, whole) = match LogIndex::read(&bytes, sealed) {
+            Ok((index, torn)) => (Some(index), torn.unwrap_or(length)),
+            Err(VaultError::BrokenLog { .. }) => (None, length),
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            bytes,
+            whole: usize::try_from(whole).expect("the log is in memory"),
+            index,
+            sealed,
+        })
+    }
+}
+
+/// Checks a log under the keys that `keys.json` lists and those that its signed events bring: these count,
+/// whatever the file says.
+fn check_with_brought_keys(log: &[u8], listed: &KeyRegistry, threads: usize) -> LogVerdict {
+    let verdict = check_log(log, b"", listed, threads);
+    let Some(history) = &verdict.history else {
+        return verdict;
+    };
+    let both = both(listed, &history.registry_after(verdict.lines));
+    match both == *listed {
+        true => verdict,
+        false => check_log(log, b"", &both, threads),
+    }
+}
+
+/// `keys.json`, beside what the log says of keys.
+struct FoundKeys {
+    /// What it must say.
+    registry: KeyRegistry,
+    /// Whether it says something else.
+    lag: bool,
+    /// How it contradicts the seal, or signed events.
+    fault: Option<(String, String)>,
+}
+
+impl FoundKeys {
+    /// Of a file that is `text` and lists `listed`. `keys` is what a writer makes of it, where the log's chains
+    /// join.
+    fn of(
+        keys: Option<Result<Keys, VaultError>>,
+        verdict: &LogVerdict,
+        listed: &KeyRegistry,
+        text: &[u8],
+    ) -> Self {
+        let (registry, lag, fault) = match (&verdict.history, keys) {
+            (Some(history), keys) => {
+                let registry = history.registry_after(verdict.lines);
+                let lag = registry.to_json() != text;
+                (registry, lag, keys.and_then(Result::err))
+            }
+            (None, Some(Ok(keys))) => (keys.registry, keys.lag, None),
+            (None, keys) => (listed.clone(), false, keys.and_then(Result::err)),
+        };
+        let fault = fault.and_then(|error| match error {
+            VaultError::SealContradiction { file, reason } => Some((file, reason)),
+            _ => None,
+        });
+        Self {
+            registry,
+            lag,
+            fault,
+        }
     }
 }
 

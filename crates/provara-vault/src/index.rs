@@ -16,8 +16,8 @@ use provara_core::verify::CLOSING_TYPE;
 use provara_core::verify::REDACTION_TYPE;
 
 use crate::error::VaultError;
+use crate::log_snapshot::lines_of;
 use crate::parallel::available_threads;
-use crate::snapshot::lines_of;
 
 /// Where one actor's chain stands.
 #[derive(Debug, Clone)]

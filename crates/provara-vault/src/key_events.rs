@@ -6,7 +6,7 @@ use provara_core::json;
 use provara_core::keys::{KeyRegistry, KeyStatus, Signature};
 use provara_core::scan::{Field, scan_line};
 
-use crate::snapshot::lines_of;
+use crate::log_snapshot::lines_of;
 
 /// The key events of `log`, in its order, with what is needed to check their signatures.
 pub(crate) fn key_events(log: &[u8]) -> Vec<KeyEvent> {

@@ -67,6 +67,7 @@ mod intent;
 mod key_events;
 mod keyfile;
 mod lock;
+mod log_snapshot;
 mod map;
 mod memory;
 mod merge;
@@ -84,9 +85,12 @@ mod seal;
 mod snapshot;
 mod state_dir;
 mod tail;
+#[cfg(test)]
+mod testing;
 mod unsealed_tail;
 mod user_dirs;
 mod vault;
+mod vault_files;
 mod vault_snapshot;
 mod verification_cache;
 mod verify;
@@ -106,6 +110,7 @@ pub use error::{
 };
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
 pub use keyfile::read_keyfile;
+pub use log_snapshot::LogSnapshot;
 pub use memory::{GivenUp, Remembered, Which, forget, remembered};
 pub use merge::{DeltaParts, MergeOptions, MergeOrder, MergeReceipt};
 // For the command line's own work on many records; no part of what the crate is for.
@@ -115,7 +120,6 @@ pub use provara_core::layout;
 pub use redact::{RedactOptions, RedactReceipt};
 pub use repair::{Damage, RepairReceipt, RepairStep};
 pub use seal::SealReceipt;
-pub use snapshot::LogSnapshot;
 pub use user_dirs::{default_cache_directory, default_state_directory};
 pub use vault::{LOCK_TIMEOUT, Vault};
 pub use verify::{Examination, VerifiedLog, VerifyOptions};

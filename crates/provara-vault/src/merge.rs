@@ -7,13 +7,14 @@
 //! 3. Declare it and carry it out, with an [intent](crate::intent). *From here on, a crash leaves the merged
 //!    vault, once the next writer has settled that.*
 
+mod publish;
 mod registry;
 
 use provara_core::finding::{Code, Finding, Severity};
 use provara_core::history::{KeyHistory, KeyStanding};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::{self, Value};
-use provara_core::keys::{KeyEntry, KeyRegistry, Keyfile};
+use provara_core::keys::{KeyEntry, KeyRegistry, Keyfile, SigningKey};
 use provara_core::layout;
 use provara_core::manifest::{FileEntry, merkle_root};
 use provara_core::mark::KEY_ADDED_TYPE;
@@ -30,18 +31,17 @@ use crate::error::{MergeRefusal, ShownFork, VaultError};
 use crate::files::read_text;
 use crate::found::{Found, refused_log};
 use crate::index::LogIndex;
-use crate::intent::Operation;
-use crate::intent::carry::{NewLog, Plan};
 use crate::key_events::key_events;
 use crate::keyfile;
-use crate::memory;
 use crate::parallel::available_threads;
-use crate::reseal::{SealText, retire, states};
+use crate::reseal::states;
 use crate::rotation::{read_registry, seal_signers};
 use crate::scribe::Scribe;
 use crate::seal::{read_entries, set_entry, text_entry};
 use crate::vault::Vault;
 use crate::verify::VerifyOptions;
+
+use publish::Joined;
 
 /// How a merge is done.
 #[derive(Debug, Clone, Default)]
@@ -216,16 +216,7 @@ fn join(
     keyfile: &Keyfile,
     options: &MergeOptions,
 ) -> Result<MergeReceipt, VaultError> {
-    let mut ours = Found::open(vault)?;
-    // A log with forks that were kept on purpose is merged on; any other fault is evidence.
-    let fault = |finding: &&Finding| {
-        let kept = options.keep_forks && finding.code == Code::E002;
-        finding.severity == Severity::Error && !kept
-    };
-    if let Some(finding) = ours.verdict.findings.iter().find(fault) {
-        return Err(refused_log(finding));
-    }
-    ours.refuse_unless_vouched()?;
+    let mut ours = open_ours(vault, options)?;
     let before = listed_entries(&mut ours)?;
     let stale = ours.is_stale();
 
@@ -255,58 +246,26 @@ fn join(
         true => merged.appended(),
         false => merged.rewritten(),
     };
-    let Verified {
-        verdict,
-        registry,
-        signers,
-    } = verify(&ours, other, &log, &merged, &trusted, options)?;
+    let verified = verify(&ours, other, &log, &merged, &trusted, options)?;
 
-    let mut notes = ours.notes.clone();
-    if stale {
-        notes.push("the seal lagged behind the log; it now covers it".to_owned());
-    }
-    notes.extend(variant_notes(&merged));
-    let here = |path: &String| before.iter().any(|entry| entry.path == *path);
-    let absent = other.artifacts.iter().filter(|path| !here(path)).count();
-    if absent > 0 {
-        notes.push(format!(
-            "{absent} files below artifacts/ of the other copy are not here: a merge takes events alone"
-        ));
-    }
+    let notes = notes(&ours, other, &merged, &before, stale);
     let kept_prefix = common_lines(ours.log(), &log);
     let order = match kept_prefix == ours.whole {
         true if log.len() == ours.whole => MergeOrder::Unchanged,
         true => MergeOrder::Appended,
         false => MergeOrder::Rewritten,
     };
-    let lines = memchr::memchr_iter(b'\n', &log[..kept_prefix]).count() as u64;
-    let keys = registry.to_json();
-    let same_keys = match is_marked {
-        true => read_text(vault.path(), layout::KEYS)?.as_ref() == Some(&keys),
-        false => registry == ours.listed,
-    };
-    let mut entries = before.clone();
-    let mut files = Vec::new();
-    if !same_keys {
-        files.push((layout::KEYS, keys));
-    }
+    let mut files = Vec::from_iter(changed_keys(&ours, &verified.registry, is_marked)?);
     files.extend(policy.map(|text| (layout::SAFETY_POLICY, text)));
+    let mut entries = before.clone();
     for (path, text) in &files {
         set_entry(&mut entries, text_entry(path, text));
     }
-
-    let revoked = |key: &KeyId| {
-        let entry = registry.get(key);
-        entry.is_some_and(|entry| entry.revocation_event_id.is_some())
-    };
-    let stated = is_marked && !states(&verdict, &entries, &before);
+    let stated = is_marked && !states(&verified.verdict, &entries, &before);
     if stated && forks.is_empty() {
-        let key = keyfile::choose(keyfile, &signers, revoked, options.key_id)?;
-        let (index, _) = LogIndex::read(&log, log.len() as u64)?;
-        // The seal that was found covers nothing of what came.
-        let mut scribe = Scribe::new(index, &actor, key, None)?;
-        scribe.state_files(entries.iter())?;
-        log.extend(scribe.finish());
+        let key = verified.signing_key(keyfile, options)?;
+        let event = statement(&log, &entries, &actor, key)?;
+        log.extend(event);
     }
     let mut receipt = MergeReceipt {
         order,
@@ -322,48 +281,83 @@ fn join(
     if log.len() == ours.whole && order == MergeOrder::Unchanged && files.is_empty() && !stale {
         return Ok(receipt);
     }
-
-    let key = keyfile::choose(keyfile, &signers, revoked, options.key_id)?;
-    receipt.signed_by = Some(key.key_id());
-    set_entry(&mut entries, text_entry(layout::LOG, &log));
-    let retired = |path: &str| layout::checkpoint_events(path).is_some_and(|count| count > lines);
-    let (removed, entries): (Vec<_>, Vec<_>) =
-        entries.into_iter().partition(|entry| retired(&entry.path));
-    let removed: Vec<String> = removed.into_iter().map(|entry| entry.path).collect();
-    let seal = SealText::write(entries, key)?;
-    files.extend(seal.files);
-    let log = match log.strip_prefix(ours.log()) {
-        Some([]) => NewLog::Same,
-        Some(text) => NewLog::Appended {
-            before: ours.log(),
-            text: text.to_vec(),
-        },
-        None => NewLog::Other {
-            before: ours.log(),
-            log: &log,
-        },
-    };
-    let plan = Plan {
-        operation: Operation::Merge,
-        log,
+    let key = verified.signing_key(keyfile, options)?;
+    let joined = Joined {
+        log: &log,
+        kept_prefix,
         files,
-        removed: removed.clone(),
-        seal: seal.signature,
+        entries,
+        // A payload that goes from the log must not stay elsewhere.
+        erases: merged.variants().iter().any(Variant::redacts_ours),
     };
-    let prepared = plan.prepare(vault, &ours.log)?;
-    drop(plan);
-    // A payload that goes from the log must not stay elsewhere.
-    let erases = merged.variants().iter().any(Variant::redacts_ours);
-    let retirement = retire(vault, &removed, !erases)?;
-    ours.notes.clear();
-    ours.clear()?;
-    receipt.notes.append(&mut ours.notes);
-    receipt.notes.extend(retirement);
-    let _log = prepared.carry_out(ours.log)?;
-    receipt.notes.extend(memory::set(vault).notes());
-    receipt.merkle_root = seal.root;
-    receipt.retired_checkpoints = removed;
+    joined.publish(ours, key, &mut receipt)?;
     Ok(receipt)
+}
+
+/// Opens the vault that is merged into, if it verifies and its seal vouches for it. A log with forks that were
+/// kept on purpose is merged on; any other fault is evidence.
+fn open_ours<'v>(vault: &'v Vault, options: &MergeOptions) -> Result<Found<'v>, VaultError> {
+    let mut ours = Found::open(vault)?;
+    let fault = |finding: &&Finding| {
+        let kept = options.keep_forks && finding.code == Code::E002;
+        finding.severity == Severity::Error && !kept
+    };
+    if let Some(finding) = ours.verdict.findings.iter().find(fault) {
+        return Err(refused_log(finding));
+    }
+    ours.refuse_unless_vouched()?;
+    Ok(ours)
+}
+
+/// What there is to tell of a merge that is going to be done.
+fn notes(
+    ours: &Found<'_>,
+    other: &Other<'_>,
+    merged: &Merge<'_>,
+    before: &[FileEntry],
+    stale: bool,
+) -> Vec<String> {
+    let mut notes = ours.notes.clone();
+    if stale {
+        notes.push("the seal lagged behind the log; it now covers it".to_owned());
+    }
+    notes.extend(variant_notes(merged));
+    let here = |path: &String| before.iter().any(|entry| entry.path == *path);
+    let absent = other.artifacts.iter().filter(|path| !here(path)).count();
+    if absent > 0 {
+        notes.push(format!(
+            "{absent} files below artifacts/ of the other copy are not here: a merge takes events alone"
+        ));
+    }
+    notes
+}
+
+/// The `keys.json` that must be written, where it does not stand there yet.
+fn changed_keys(
+    ours: &Found<'_>,
+    registry: &KeyRegistry,
+    is_marked: bool,
+) -> Result<Option<(&'static str, Vec<u8>)>, VaultError> {
+    let keys = registry.to_json();
+    let same = match is_marked {
+        true => read_text(ours.vault.path(), layout::KEYS)?.as_ref() == Some(&keys),
+        false => *registry == ours.listed,
+    };
+    Ok((!same).then_some((layout::KEYS, keys)))
+}
+
+/// The event that states the files, to follow `log`.
+fn statement(
+    log: &[u8],
+    entries: &[FileEntry],
+    actor: &str,
+    key: &SigningKey,
+) -> Result<Vec<u8>, VaultError> {
+    let (index, _) = LogIndex::read(log, log.len() as u64)?;
+    // The seal that was found covers nothing of what came.
+    let mut scribe = Scribe::new(index, actor, key, None)?;
+    scribe.state_files(entries.iter())?;
+    Ok(scribe.finish())
 }
 
 /// What the manifest lists, as far as it is not to be written anew. Without it nothing is merged.
@@ -449,6 +443,21 @@ struct Verified {
     registry: KeyRegistry,
     /// The keys that may sign the seal: none that the merge only begins to trust.
     signers: KeyRegistry,
+}
+
+impl Verified {
+    /// Chooses the key that signs what the merge says, and its seal.
+    fn signing_key<'k>(
+        &self,
+        keyfile: &'k Keyfile,
+        options: &MergeOptions,
+    ) -> Result<&'k SigningKey, VaultError> {
+        let revoked = |key: &KeyId| {
+            let entry = self.registry.get(key);
+            entry.is_some_and(|entry| entry.revocation_event_id.is_some())
+        };
+        keyfile::choose(keyfile, &self.signers, revoked, options.key_id)
+    }
 }
 
 /// Refuses a result that would not verify, and versions of events that do not.

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use provara_core::query::Query;
 
 use crate::derive::SourceLog;
+use crate::log_snapshot::lines_of;
 use crate::parallel::{available_threads, in_order};
-use crate::snapshot::lines_of;
 
 /// What one range of the log gave.
 struct Chosen<'l> {

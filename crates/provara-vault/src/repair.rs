@@ -19,7 +19,7 @@ use crate::files::read_text;
 use crate::found::Found;
 use crate::intent::pending::find;
 use crate::intent::version_1;
-use crate::redact;
+use crate::redact::pending::{Unlike, carry_out_pending, open_redactions};
 use crate::seal::{Staged, read_entries, set_entry, text_entry};
 use crate::vault::Vault;
 
@@ -112,13 +112,12 @@ impl Vault {
         }
         let mut found = Found::open(self)?;
         let mut steps = settled(&mut found);
-        let open = redact::open_redactions(found.log());
+        let open = open_redactions(found.log());
         if let (Some(keyfile), false) = (keyfile, open.is_empty()) {
             found.refuse_fault()?;
             found.refuse_seal()?;
             found.recollect()?;
-            let (log, note) =
-                redact::carry_out_pending(self, found.log, keyfile, redact::Unlike::Refused)?;
+            let (log, note) = carry_out_pending(self, found.log, keyfile, Unlike::Refused)?;
             steps.extend(note.map(|note| RepairStep::new(Damage::OpenRedaction, note)));
             found = Found::look(self, log, Vec::new())?;
         }
@@ -200,7 +199,7 @@ fn diagnose_all(vault: &Vault, log: File) -> Result<RepairReceipt, VaultError> {
     let of_old_version = version_1::interrupted(vault, &log)?;
     let interrupted = match of_old_version {
         Some((_, state)) => Some(state.note()),
-        None => find(vault, &log)?.map(|pending| pending.note()),
+        None => find(vault)?.map(|pending| pending.note()),
     };
     let steps = match interrupted {
         // What else there is shows once that is settled.
@@ -276,7 +275,7 @@ fn diagnose(found: &mut Found<'_>) -> Result<Diagnosis, VaultError> {
     if !diagnosis.has(Damage::LaggingSeal) && !keys_lag {
         stale_files(found, &mut diagnosis)?;
     }
-    let open = redact::open_redactions(found.log());
+    let open = open_redactions(found.log());
     for redaction in open {
         let text = format!("the payload that {redaction} redacts is still there; it is replaced");
         diagnosis.add(Damage::OpenRedaction, text);

@@ -1,130 +1,16 @@
-//! A reader's view of the log: its prefix of whole lines at one moment.
+//! A reader's view of the log that stands in a vault: its prefix of whole lines at one moment.
 
 use std::fs::File;
-use std::io;
-use std::ops::Deref;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memmap2::Mmap;
+use provara_core::layout;
 
 use crate::error::{Context, VaultError};
 use crate::lock::{Attempt, try_lock_shared};
-use crate::map::map_prefix;
+use crate::log_snapshot::{LogSnapshot, whole_lines};
 use crate::seal::read_entries;
 use crate::vault::Vault;
-use provara_core::layout;
-
-/// Logs up to this size are read, larger ones mapped: a copy of a small file cannot be cut under
-/// its reader, a copy of a large one costs memory.
-const READ_LIMIT: u64 = 16 << 20;
-
-enum Bytes {
-    Read(Vec<u8>),
-    Mapped(Mmap),
-}
-
-/// The log's bytes up to its last line end, as they stood when the snapshot was taken. Appending
-/// goes on beside it and does not change it.
-pub struct LogSnapshot {
-    bytes: Bytes,
-    torn: u64,
-}
-
-impl LogSnapshot {
-    /// The bytes of every whole line, line ends included.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        match &self.bytes {
-            Bytes::Read(bytes) => bytes,
-            Bytes::Mapped(map) => map,
-        }
-    }
-
-    /// Their number.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        self.bytes().len() as u64
-    }
-
-    /// Whether the log has no whole line.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.bytes().is_empty()
-    }
-
-    /// How many bytes stood beyond the last line end: an append in flight, or a torn tail.
-    #[must_use]
-    pub fn torn(&self) -> u64 {
-        self.torn
-    }
-
-    /// The lines in order, each without its line end.
-    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        lines_of(self.bytes())
-    }
-
-    /// Takes the whole lines of `file`.
-    pub(crate) fn of_lines(file: &File, path: &Path) -> Result<Self, VaultError> {
-        let length = file.metadata().context("read", path)?.len();
-        let whole = whole_lines(file, length).context("read", path)?;
-        Ok(Self {
-            bytes: load(file, whole, path)?,
-            torn: length - whole,
-        })
-    }
-
-    /// The same log with a last event that no line end follows. Copies the log: such a log is small or
-    /// damaged.
-    pub(crate) fn with_open_end(self, tail: &[u8]) -> Self {
-        if tail.is_empty() {
-            return self;
-        }
-        Self {
-            bytes: Bytes::Read([self.bytes(), tail].concat()),
-            torn: 0,
-        }
-    }
-
-    /// Takes the first `len` bytes of `file`, whatever they end with.
-    pub(crate) fn of_prefix(file: &File, len: u64, path: &Path) -> Result<Self, VaultError> {
-        Ok(Self {
-            bytes: load(file, len, path)?,
-            torn: 0,
-        })
-    }
-
-    /// The first `len` bytes of this log. Copies them where that is not all of it: such a log was
-    /// interrupted while it was changed.
-    pub(crate) fn cut(self, len: usize) -> Self {
-        if len == self.bytes().len() {
-            return self;
-        }
-        Self {
-            bytes: Bytes::Read(self.bytes()[..len].to_vec()),
-            torn: 0,
-        }
-    }
-}
-
-impl Deref for LogSnapshot {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        self.bytes()
-    }
-}
-
-impl std::fmt::Debug for LogSnapshot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LogSnapshot")
-            .field("len", &self.len())
-            .field("torn", &self.torn)
-            .finish_non_exhaustive()
-    }
-}
 
 impl Vault {
     /// The log, while no writer is at work.
@@ -158,6 +44,14 @@ impl Vault {
     /// [`VaultError::Structure`] where the log is missing or leads out of the vault, or
     /// [`VaultError::Io`].
     pub fn snapshot(&self) -> Result<LogSnapshot, VaultError> {
+        if !self.files().is_live() {
+            let log = self.files().open_log(layout::LOG)?;
+            let log = log.ok_or_else(|| VaultError::Structure {
+                file: layout::LOG.to_owned(),
+                reason: "it is missing".to_owned(),
+            })?;
+            return log.take(None).map(|taken| taken.lines);
+        }
         let (log, path) = (self.open_log_file()?, self.log_path());
         // The lock goes with the file.
         if try_lock_shared(&log, &path).context("lock", &path)? == Attempt::Busy {
@@ -170,156 +64,5 @@ impl Vault {
             }
         }
         LogSnapshot::of_lines(&log, &path)
-    }
-}
-
-/// The lines of `bytes` in order, each without its line end.
-pub(crate) fn lines_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-        let line = &rest[..end];
-        rest = rest.get(end + 1..).unwrap_or_default();
-        Some(line)
-    })
-}
-
-fn load(file: &File, len: u64, path: &Path) -> Result<Bytes, VaultError> {
-    let size = usize::try_from(len)
-        .map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))
-        .context("map", path)?;
-    if len <= READ_LIMIT {
-        let mut bytes = vec![0; size];
-        file.read_exact_at(&mut bytes, 0).context("read", path)?;
-        return Ok(Bytes::Read(bytes));
-    }
-    map_prefix(file, size)
-        .context("map", path)
-        .map(Bytes::Mapped)
-}
-
-/// The length of the prefix of `file`'s first `length` bytes that ends with a line end, found from
-/// behind: what lies beyond it may be cut off at any moment and must not be mapped.
-fn whole_lines(file: &File, length: u64) -> io::Result<u64> {
-    const BLOCK: u64 = 64 << 10;
-    let mut end = length;
-    let mut block = vec![0; BLOCK.min(length) as usize];
-    while end > 0 {
-        let start = end.saturating_sub(BLOCK);
-        let part = &mut block[..(end - start) as usize];
-        match file.read_exact_at(part, start) {
-            Ok(()) => {}
-            // A writer took back a torn tail since the length was asked for.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                let now = file.metadata()?.len();
-                return if now < length {
-                    whole_lines(file, now)
-                } else {
-                    Err(error)
-                };
-            }
-            Err(error) => return Err(error),
-        }
-        if let Some(at) = part.iter().rposition(|byte| *byte == b'\n') {
-            return Ok(start + at as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn file_of(directory: &tempfile::TempDir, bytes: &[u8]) -> File {
-        let path = directory.path().join("log");
-        fs::write(&path, bytes).unwrap();
-        File::options().read(true).write(true).open(path).unwrap()
-    }
-
-    #[test]
-    fn whole_lines_end_with_the_last_line_end_wherever_it_is() {
-        let directory = tempfile::tempdir().unwrap();
-        let block = 64 << 10;
-        for (whole, rest) in [
-            (0, 0),
-            (0, 1),
-            (1, 0),
-            (7, 5),
-            (0, 3 * block),
-            (block, 0),
-            (block - 1, 1),
-            (block + 1, block - 1),
-            (5, block),
-            (5, block + 3),
-            (block, 2 * block + 1),
-        ] {
-            let mut bytes = vec![b'x'; whole + rest];
-            if whole > 0 {
-                bytes[whole - 1] = b'\n';
-            }
-            let file = file_of(&directory, &bytes);
-            let found = whole_lines(&file, bytes.len() as u64).unwrap();
-            assert_eq!(found, whole as u64, "{whole} and {rest}");
-            let lines = LogSnapshot::of_lines(&file, directory.path()).unwrap();
-            assert_eq!((lines.len(), lines.torn()), (whole as u64, rest as u64));
-        }
-    }
-
-    #[test]
-    fn a_log_that_is_shorter_than_it_was_ends_where_it_ends_now() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = file_of(&directory, b"one\ntwo\nthr");
-        assert_eq!(whole_lines(&file, 4096).unwrap(), 8);
-        file.set_len(6).unwrap();
-        assert_eq!(whole_lines(&file, 11).unwrap(), 4);
-        // Whoever was promised bytes that are gone is told.
-        assert!(LogSnapshot::of_prefix(&file, 8, directory.path()).is_err());
-        let closed = File::options()
-            .write(true)
-            .open(directory.path().join("log"));
-        assert!(whole_lines(&closed.unwrap(), 6).is_err());
-    }
-
-    #[test]
-    fn a_small_log_is_copied_and_may_be_cut_under_its_reader() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = file_of(&directory, b"one\ntwo\n");
-        let lines = LogSnapshot::of_lines(&file, directory.path()).unwrap();
-        assert!(matches!(lines.bytes, Bytes::Read(_)));
-        file.set_len(0).unwrap();
-        assert_eq!(lines.bytes(), b"one\ntwo\n");
-        file.set_len(READ_LIMIT).unwrap();
-        let limit = LogSnapshot::of_prefix(&file, 16 << 20, directory.path()).unwrap();
-        assert!(matches!(limit.bytes, Bytes::Read(_)));
-        file.set_len((16 << 20) + 1).unwrap();
-        let large = LogSnapshot::of_prefix(&file, (16 << 20) + 1, directory.path()).unwrap();
-        assert!(matches!(large.bytes, Bytes::Mapped(_)));
-        assert_eq!(large.len(), (16 << 20) + 1);
-    }
-
-    #[test]
-    fn a_cut_and_an_open_end_make_other_bytes_only_where_they_must() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = file_of(&directory, b"one\ntwo");
-        let lines = || LogSnapshot::of_lines(&file, directory.path()).unwrap();
-        assert_eq!(lines().cut(2).bytes(), b"on");
-        assert_eq!(lines().cut(2).torn(), 0);
-        assert_eq!(lines().cut(4).torn(), 3);
-        assert_eq!(lines().with_open_end(b"two").bytes(), b"one\ntwo");
-        assert_eq!(lines().with_open_end(b"two").torn(), 0);
-        assert_eq!(lines().with_open_end(b"").torn(), 3);
-        assert!(!lines().is_empty());
-        assert!(lines().cut(0).is_empty());
-        assert_eq!(
-            lines_of(b"\na\n\nb").collect::<Vec<_>>(),
-            [&b""[..], b"a", b"", b"b"]
-        );
     }
 }

@@ -11,6 +11,7 @@ use crate::error::{Context, VaultError};
 use crate::file_layer::{FileLayer, SystemFiles};
 use crate::files::is_absence;
 use crate::user_dirs::default_state_directory;
+use crate::vault_files::{VaultFiles, files_at};
 use provara_core::layout;
 
 /// How long a writer waits for another one by default.
@@ -20,6 +21,7 @@ pub const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct Vault {
     root: PathBuf,
+    files: Arc<dyn VaultFiles>,
     typed: PathBuf,
     memory: bool,
     layer: Arc<dyn FileLayer>,
@@ -63,18 +65,13 @@ impl Vault {
             path: path.to_owned(),
             reason: reason.to_owned(),
         };
-        if !root.is_dir() {
+        let Some(files) = files_at(&root)? else {
             return Err(not_a_vault("it is not a directory"));
-        }
+        };
         let marks = [layout::LOG, layout::GENESIS, layout::MANIFEST];
         let mut found = false;
         for mark in marks {
-            let path = root.join(mark);
-            found |= match fs::symlink_metadata(&path) {
-                Ok(_) => true,
-                Err(error) if is_absence(&error) => false,
-                Err(error) => return Err(error).context("read", &path),
-            };
+            found |= files.stands(mark)?.is_some();
         }
         if !found {
             return Err(not_a_vault(&format!(
@@ -84,6 +81,7 @@ impl Vault {
         }
         Ok(Self {
             root,
+            files,
             typed: typed(path),
             memory: false,
             layer: Arc::new(SystemFiles),
@@ -123,6 +121,13 @@ impl Vault {
     #[must_use]
     pub fn with_memory(mut self, memory: bool) -> Self {
         self.memory = memory;
+        self
+    }
+
+    /// The same vault, whose verifications read `files`.
+    #[cfg(test)]
+    pub(crate) fn with_files(mut self, files: Arc<dyn VaultFiles>) -> Self {
+        self.files = files;
         self
     }
 
@@ -179,6 +184,11 @@ impl Vault {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.root
+    }
+
+    /// What a verification reads.
+    pub(crate) fn files(&self) -> &dyn VaultFiles {
+        &*self.files
     }
 
     /// The log.

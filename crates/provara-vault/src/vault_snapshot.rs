@@ -9,9 +9,6 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::FileExt;
 
 use provara_core::finding::Finding;
 use provara_core::id::Digest;
@@ -19,44 +16,17 @@ use provara_core::layout::{self, REQUIRED};
 use provara_core::manifest::Manifest;
 use provara_core::verify::files::{DiskEntry, SealFiles, check_fit};
 
-use crate::error::{Context, VaultError};
-use crate::files::{MAX_TEXT, TOO_LARGE, hash_file, is_absence, open_regular, read_text};
+use crate::error::VaultError;
+use crate::files::{MAX_TEXT, TOO_LARGE};
 use crate::intent::{Intent, Source};
-use crate::lock::is_at;
-use crate::snapshot::LogSnapshot;
-use crate::unsealed_tail::UnsealedTail;
+use crate::log_snapshot::LogSnapshot;
 use crate::vault::Vault;
-use crate::walk::{Kind, walk};
-
-/// The log as it was taken.
-#[derive(Debug)]
-pub(crate) struct SnapshotLog {
-    /// Its whole lines.
-    pub(crate) lines: LogSnapshot,
-    /// What follows the last line end.
-    pub(crate) tail: Vec<u8>,
-    /// What a writer had appended beyond its seal: no part of the bytes that were taken.
-    pub(crate) unsealed: Option<UnsealedTail>,
-}
-
-impl SnapshotLog {
-    /// The bytes that were taken.
-    fn size(&self) -> u64 {
-        self.lines.len() + self.tail.len() as u64
-    }
-}
-
-/// Something that stands in the vault.
-#[derive(Debug)]
-enum Entry {
-    File(u64),
-    Other(&'static str),
-}
+use crate::vault_files::{Entry, TakenLog};
 
 /// A view of a vault.
 #[derive(Debug)]
 pub(crate) struct VaultSnapshot {
-    pub(crate) log: Option<SnapshotLog>,
+    pub(crate) log: Option<TakenLog>,
     entries: BTreeMap<String, Entry>,
     /// The seal and the files that every vault has.
     texts: BTreeMap<&'static str, Vec<u8>>,
@@ -95,12 +65,7 @@ impl VaultSnapshot {
             seen.entries.remove(&removal.path);
         }
         if let Some(log) = log_after(vault, intent)? {
-            let whole = memchr::memrchr(b'\n', &log).map_or(0, |end| end + 1);
-            let log = SnapshotLog {
-                tail: log[whole..].to_vec(),
-                lines: log.cut(whole),
-                unsealed: None,
-            };
+            let log = TakenLog::of(log);
             seen.entries
                 .insert(layout::LOG.to_owned(), Entry::File(log.size()));
             seen.log = Some(log);
@@ -134,35 +99,23 @@ impl VaultSnapshot {
 
     /// As [`VaultSnapshot::look`]; calls `opened` once the log is open and nothing else was read.
     fn look_with(vault: &Vault, cut: bool, opened: impl FnOnce()) -> Result<Self, VaultError> {
-        let mut entries = BTreeMap::new();
-        for found in walk(vault.path())? {
-            let entry = match found.kind {
-                Kind::Unsafe(reason) => Entry::Other(reason),
-                Kind::File | Kind::Link => {
-                    let path = vault.path().join(&found.path);
-                    match unless_absent(fs::metadata(&path)).context("read", &path)? {
-                        Some(there) if there.len() > MAX_TEXT && is_read(&found.path) => {
-                            Entry::Other(TOO_LARGE)
-                        }
-                        Some(there) => Entry::File(there.len()),
-                        None => continue,
-                    }
-                }
-            };
-            entries.insert(found.path, entry);
+        let files = vault.files();
+        let mut entries = files.list()?;
+        for (path, entry) in &mut entries {
+            if matches!(entry, Entry::File(size) if *size > MAX_TEXT) && is_read(path) {
+                *entry = Entry::Other(TOO_LARGE);
+            }
         }
-        let path = vault.log_path();
-        let mut log = None;
-        if matches!(entries.get(layout::LOG), Some(Entry::File(_))) {
-            log = unless_absent(File::open(&path)).context("read", &path)?;
-        }
+        let log = match entries.get(layout::LOG) {
+            Some(Entry::File(_)) => files.open_log(layout::LOG)?,
+            _ => None,
+        };
         opened();
-        let intent = vault.path().join(layout::MERGE_INTENT);
-        let mut replaced = fs::symlink_metadata(intent).is_ok();
+        let mut replaced = matches!(files.stands(layout::MERGE_INTENT), Ok(Some(_)));
         let mut texts = BTreeMap::new();
         for name in layout::SEAL.into_iter().chain(REQUIRED) {
             if matches!(entries.get(name), Some(Entry::File(_)))
-                && let Some(text) = read_text(vault.path(), name)?
+                && let Some(text) = files.read(name)?
             {
                 texts.insert(name, text);
             }
@@ -172,9 +125,9 @@ impl VaultSnapshot {
             .filter(|_| cut)
             .and_then(|text| sealed_size(text));
         let mut taken = None;
-        if let Some(file) = log {
-            let log = snapshot_log(&file, sealed, vault)?;
-            replaced |= !is_at(&file, &path).unwrap_or(false);
+        if let Some(open) = log {
+            let log = open.take(sealed)?;
+            replaced |= !open.is_current();
             entries.insert(layout::LOG.to_owned(), Entry::File(log.size()));
             taken = Some(log);
         }
@@ -260,8 +213,7 @@ impl VaultSnapshot {
                         sha256: Digest::of(b""),
                     },
                     None => {
-                        let file = vault.path().join(path);
-                        let (size, sha256) = hash_file(&file).context("read", &file)?;
+                        let (size, sha256) = vault.files().hash(path)?;
                         DiskEntry::File { size, sha256 }
                     }
                 },
@@ -338,81 +290,30 @@ fn sealed_size(manifest: &[u8]) -> Option<u64> {
         .map(|file| file.size)
 }
 
-fn snapshot_log(
-    file: &File,
-    sealed: Option<u64>,
-    vault: &Vault,
-) -> Result<SnapshotLog, VaultError> {
-    let path = vault.log_path();
-    let length = file.metadata().context("read", &path)?.len();
-    if let Some(sealed) = sealed.filter(|sealed| *sealed <= length) {
-        let lines = LogSnapshot::of_prefix(file, sealed, &path)?;
-        let unsealed = (length > sealed)
-            .then(|| UnsealedTail::of(file, sealed, lines.ends_with(b"\n"), length))
-            .transpose()
-            .context("read", &path)?;
-        return Ok(SnapshotLog {
-            lines,
-            tail: Vec::new(),
-            unsealed,
-        });
-    }
-    let lines = LogSnapshot::of_lines(file, &path)?;
-    let tail = read_tail(file, &lines).context("read", &path)?;
-    Ok(SnapshotLog {
-        lines,
-        tail,
-        unsealed: None,
-    })
-}
-
-/// What followed the whole lines of a log; nothing if a writer took it back meanwhile.
-fn read_tail(file: &File, lines: &LogSnapshot) -> io::Result<Vec<u8>> {
-    // Read, not mapped: the next writer may cut it off.
-    let mut tail = vec![0; usize::try_from(lines.torn()).unwrap_or(usize::MAX)];
-    match file.read_exact_at(&mut tail, lines.len()) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Vec::new()),
-        read => read.map(|()| tail),
-    }
-}
-
-fn unless_absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Err(error) if is_absence(&error) => Ok(None),
-        result => result.map(Some),
-    }
-}
-
 /// The log as an intent leaves it.
 fn log_after(vault: &Vault, intent: &Intent) -> Result<Option<LogSnapshot>, VaultError> {
-    let path = vault.log_path();
+    let files = vault.files();
     let Some(step) = intent.step(layout::LOG) else {
         return Ok(None);
     };
-    let open = |path: &std::path::Path| match open_regular(path) {
-        Err(error) if is_absence(&error) => Ok(None),
-        file => file.context("read", path),
-    };
-    let Some(log) = open(&path)? else {
+    let Some(log) = files.open_log(layout::LOG)? else {
         return Ok(None);
     };
-    let length = log.metadata().context("read", &path)?.len();
+    let there = log.whole()?;
     match &step.source {
         Source::Staged(name) => {
-            let there = LogSnapshot::of_prefix(&log, length, &path)?;
             if Digest::of(&there) == step.sha256 {
                 return Ok(Some(there));
             }
-            let staged = vault.path().join(name);
-            let Some(file) = open(&staged)? else {
-                return Ok(Some(there));
-            };
-            let length = file.metadata().context("read", &staged)?.len();
-            LogSnapshot::of_prefix(&file, length, &staged).map(Some)
+            match files.open_log(name)? {
+                Some(staged) => staged.whole().map(Some),
+                None => Ok(Some(there)),
+            }
         }
         Source::Append { after, text } => {
-            let before = LogSnapshot::of_prefix(&log, length.min(*after), &path)?;
-            Ok(Some(before.with_open_end(text)))
+            let kept = there.len().min(*after) as usize;
+            let log = [&there[..kept], text].concat();
+            Ok(Some(LogSnapshot::of_bytes(log)))
         }
         Source::Content(_) => Ok(None),
     }

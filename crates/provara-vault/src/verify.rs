@@ -1,6 +1,7 @@
 //! Verification of a whole vault: every rule of the format, every finding, nothing written.
 
 pub(crate) mod alone;
+mod log_check;
 
 use std::ops::Deref;
 
@@ -10,9 +11,9 @@ use provara_core::verify::report;
 
 use crate::derive::SourceLog;
 use crate::error::VaultError;
+use crate::log_snapshot::LogSnapshot;
 use crate::predecessor::follow;
 use crate::replay_start::ReplayStart;
-use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 
 pub use alone::VerifyOptions;

@@ -52,12 +52,12 @@ use crate::index::LogIndex;
 use crate::intent::carry::settle;
 use crate::keyfile;
 use crate::lock::lock_log;
-use crate::redact::{Unlike, carry_out_pending};
+use crate::log_snapshot::LogSnapshot;
+use crate::redact::pending::{Unlike, carry_out_pending};
 use crate::seal::{
     Names, NewSeal, Staged, leftovers, log_entry, remove_leftover, set_entry, sync_all_names,
     text_entry,
 };
-use crate::snapshot::LogSnapshot;
 use crate::state_dir::recover_tail;
 use crate::tail::{Kept, TailCache};
 use crate::vault::Vault;

@@ -315,7 +315,7 @@ pub(crate) fn settle(vault: &Vault, log: File) -> Result<(File, Vec<String>), Va
         memory::check_unsettled(vault, &log)?;
     }
     let mut notes = version_1::settle(vault, &log)?;
-    let Some(pending) = find(vault, &log)? else {
+    let Some(pending) = find(vault)? else {
         return Ok((log, notes));
     };
     pending.recollect(vault)?;

@@ -1,7 +1,5 @@
 //! What an intent that stands in a vault comes to.
 
-use std::fs::{self, File};
-
 use provara_core::finding::Severity;
 use provara_core::id::{Digest, EventId};
 use provara_core::layout;
@@ -13,12 +11,11 @@ use provara_core::verify::seal::{KeysOf, SealCase, SealStanding, judge};
 
 use super::{Intent, Source, version_1};
 use crate::check::check_log;
-use crate::error::{Context, VaultError};
-use crate::files::{hash_file, is_absence, read_text};
+use crate::error::VaultError;
 use crate::memory::{self, SealSeen};
 use crate::parallel::available_threads;
-use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
+use crate::vault_files::Standing;
 use crate::vault_snapshot::VaultSnapshot;
 
 /// What is to be done about an intent.
@@ -112,19 +109,19 @@ pub(crate) fn is_of_old_version(text: &[u8]) -> bool {
 }
 
 /// The intent that stands in the vault, and what is to be done about it. Only to be asked while no writer is
-/// at work, with the log open.
+/// at work.
 ///
 /// # Errors
 /// [`VaultError::Structure`] for one that cannot be settled.
-pub(crate) fn find(vault: &Vault, log: &File) -> Result<Option<Pending>, VaultError> {
-    let Some(text) = read_text(vault.path(), layout::MERGE_INTENT)? else {
+pub(crate) fn find(vault: &Vault) -> Result<Option<Pending>, VaultError> {
+    let Some(text) = vault.files().read(layout::MERGE_INTENT)? else {
         return Ok(None);
     };
     if is_of_old_version(&text) {
         return Ok(None);
     }
     let intent = Intent::parse(&text).map_err(broken)?;
-    let (state, coming) = state(vault, log, &intent)?;
+    let (state, coming) = state(vault, &intent)?;
     Ok(Some(Pending {
         intent,
         state,
@@ -132,18 +129,14 @@ pub(crate) fn find(vault: &Vault, log: &File) -> Result<Option<Pending>, VaultEr
     }))
 }
 
-fn state(
-    vault: &Vault,
-    log: &File,
-    intent: &Intent,
-) -> Result<(State, Option<Coming>), VaultError> {
+fn state(vault: &Vault, intent: &Intent) -> Result<(State, Option<Coming>), VaultError> {
     let mut sides = Vec::new();
     let mut at_hand = true;
     for step in &intent.files {
         let side = match step.path.as_str() {
-            layout::LOG => side_of_log(vault, log, intent)?,
+            layout::LOG => side_of_log(vault, intent)?,
             path => {
-                let there = read_text(vault.path(), path)?.map(|text| Digest::of(&text));
+                let there = vault.files().read(path)?.map(|text| Digest::of(&text));
                 side(there, step.was, Some(step.sha256))
             }
         };
@@ -156,7 +149,7 @@ fn state(
         let there = digest_of(vault, &removal.path)?;
         sides.push((side(there, Some(removal.was), None), &removal.path));
     }
-    let seal = read_text(vault.path(), layout::MANIFEST_SIG)?;
+    let seal = vault.files().read(layout::MANIFEST_SIG)?;
     let stated = seal
         .as_deref()
         .and_then(|text| RootSignature::parse(text).ok());
@@ -200,21 +193,18 @@ fn side(there: Option<Digest>, old: Option<Digest>, new: Option<Digest>) -> Side
 
 /// The digest of a regular file of the vault, if it is there.
 fn digest_of(vault: &Vault, relative: &str) -> Result<Option<Digest>, VaultError> {
-    let path = vault.path().join(relative);
-    match fs::symlink_metadata(&path) {
-        Err(error) if is_absence(&error) => return Ok(None),
-        there if there.as_ref().is_ok_and(|there| !there.is_file()) => return Ok(None),
-        there => there.context("read", &path)?,
-    };
-    let (_, digest) = hash_file(&path).context("read", &path)?;
-    Ok(Some(digest))
+    match vault.files().stands(relative)? {
+        Some(Standing::File) => vault.files().hash(relative).map(|(_, digest)| Some(digest)),
+        _ => Ok(None),
+    }
 }
 
-fn side_of_log(vault: &Vault, log: &File, intent: &Intent) -> Result<Side, VaultError> {
-    let path = vault.log_path();
+fn side_of_log(vault: &Vault, intent: &Intent) -> Result<Side, VaultError> {
     let step = intent.step(layout::LOG).expect("it is asked for");
-    let length = log.metadata().context("read", &path)?.len();
-    let bytes = LogSnapshot::of_prefix(log, length, &path)?;
+    let Some(log) = vault.files().open_log(layout::LOG)? else {
+        return Ok(Side::Neither);
+    };
+    let bytes = log.whole()?;
     let Source::Append { after, text } = &step.source else {
         return Ok(side(Some(Digest::of(&bytes)), step.was, Some(step.sha256)));
     };
@@ -278,7 +268,7 @@ fn evidence(vault: &Vault, intent: &Intent) -> Result<Result<Option<Coming>, Str
         && let Some(signer) = judgement.key_id
         && !verdict.introduced.contains(&signer)
     {
-        let (now, _) = check_keys(read_text(vault.path(), layout::KEYS)?.as_deref());
+        let (now, _) = check_keys(vault.files().read(layout::KEYS)?.as_deref());
         if now.get(&signer).is_none() {
             return Ok(Err(format!(
                 "its seal is by key {signer}, which it would list itself"

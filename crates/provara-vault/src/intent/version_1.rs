@@ -20,10 +20,10 @@ use provara_core::manifest::{Manifest, RootSignature, safe_path, write_merkle_ro
 use crate::check::check_log;
 use crate::error::{Context, VaultError};
 use crate::files::read_text;
+use crate::log_snapshot::LogSnapshot;
 use crate::parallel::available_threads;
 use crate::rotation::{read_registry, seal_signers};
 use crate::seal::{Durable, Staged, sealed_prefix, sync_directory};
-use crate::snapshot::LogSnapshot;
 use crate::vault::Vault;
 
 /// The `type` of the intent.

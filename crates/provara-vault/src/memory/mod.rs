@@ -30,8 +30,8 @@ use provara_core::tree::{self, EventTree};
 
 use crate::clock;
 use crate::error::VaultError;
+use crate::log_snapshot::{LogSnapshot, lines_of};
 use crate::parallel::{available_threads, in_order};
-use crate::snapshot::{LogSnapshot, lines_of};
 use crate::vault::Vault;
 
 use judge::{Verdict, judge};

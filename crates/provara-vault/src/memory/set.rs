@@ -18,8 +18,8 @@ use super::record::{Record, place_of};
 use super::store::{Store, Unusable};
 use super::{Leaf, Present, SealSeen, TreeHead, leaf, leaves_of, put, root_over};
 use crate::files::read_text;
+use crate::log_snapshot::{LogSnapshot, lines_of};
 use crate::seal::read_entries;
-use crate::snapshot::{LogSnapshot, lines_of};
 use crate::vault::Vault;
 
 /// What this machine remembered of a path, and that is no longer held against what is there.

@@ -8,7 +8,7 @@ use provara_core::verify::seal::{SealJudgement, SealStanding};
 use super::{
     Judged, Leaf, Present, Recollection, SealSeen, TreeHead, is_due, leaf, leaves_of, root_over,
 };
-use crate::snapshot::lines_of;
+use crate::log_snapshot::lines_of;
 use crate::vault::Vault;
 
 /// A seal that covers something, how many events, and how many bytes of the log they are.

@@ -13,7 +13,8 @@ use super::record::{Record, place_of};
 use super::store::Store;
 use super::*;
 use crate::append::AppendRequest;
-use crate::{InitOptions, init, read_keyfile};
+use crate::testing::fresh_vault;
+use crate::{InitOptions, init};
 
 /// A vault in a directory of its own, with memory beside it.
 struct Home {
@@ -24,12 +25,11 @@ struct Home {
 
 impl Home {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let made = init(&directory.path().join("vault"), &InitOptions::default()).unwrap();
+        let (directory, vault, keyfile) = fresh_vault();
         let mut home = Self {
-            vault: Vault::open(&directory.path().join("vault")).unwrap(),
-            keyfile: read_keyfile(&made.keyfile).unwrap(),
             directory,
+            vault,
+            keyfile,
         };
         home.vault = home.open("vault");
         home

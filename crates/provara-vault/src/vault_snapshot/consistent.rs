@@ -9,7 +9,6 @@
 //!
 //! Where a command that leaves an intent was interrupted, the view is of the state that going forward gives.
 
-use std::fs::File;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,6 +34,12 @@ impl VaultSnapshot {
         if first.is_consistent() {
             return Ok(first);
         }
+        if !vault.files().is_live() {
+            return match first.log.is_some() && first.holds_intent() {
+                true => Self::look_forward(vault),
+                false => Ok(first),
+            };
+        }
         let path = vault.log_path();
         let start = Instant::now();
         loop {
@@ -52,7 +57,7 @@ impl VaultSnapshot {
                     }
                 }
                 Attempt::Held | Attempt::Unsupported => {
-                    let seen = Self::look_forward(vault, &log);
+                    let seen = Self::look_forward(vault);
                     // A lock that is not released here goes with the file.
                     let _ = log.unlock();
                     return seen;
@@ -72,8 +77,8 @@ impl VaultSnapshot {
     }
 
     /// Looks while no writer is at work, at the state that an interrupted command comes to.
-    fn look_forward(vault: &Vault, log: &File) -> Result<Self, VaultError> {
-        match find(vault, log) {
+    fn look_forward(vault: &Vault) -> Result<Self, VaultError> {
+        match find(vault) {
             Ok(None) => Self::look(vault, false),
             Ok(Some(pending)) => {
                 let mut seen = match pending.state {
@@ -115,6 +120,7 @@ impl VaultSnapshot {
         let start = Instant::now();
         loop {
             let Ok(log) = vault.open_log_file() else {
+                // Without a log, or where nobody writes, there is no lock.
                 first();
                 return Self::take(vault);
             };
@@ -123,7 +129,7 @@ impl VaultSnapshot {
                 Attempt::Replaced => continue,
                 Attempt::Held | Attempt::Unsupported => {
                     first();
-                    let seen = Self::look_forward(vault, &log);
+                    let seen = Self::look_forward(vault);
                     // A lock that is not released here goes with the file.
                     let _ = log.unlock();
                     return seen;

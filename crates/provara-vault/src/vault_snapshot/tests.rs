@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use provara_core::keys::Keyfile;
@@ -10,7 +11,9 @@ use provara_core::manifest::write_manifest;
 
 use super::*;
 use crate::seal::{Staged, read_entries, text_entry};
-use crate::{InitOptions, init, read_keyfile};
+use crate::testing::fresh_vault;
+use crate::vault_files::{OpenLog, Standing, VaultFiles};
+use crate::verify::VerifyOptions;
 
 /// A vault in a directory of its own.
 struct Home {
@@ -21,13 +24,11 @@ struct Home {
 
 impl Home {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("vault");
-        let made = init(&path, &InitOptions::default()).unwrap();
+        let (directory, vault, keyfile) = fresh_vault();
         Self {
-            vault: Vault::open(&path).unwrap(),
-            keyfile: read_keyfile(&made.keyfile).unwrap(),
             directory,
+            vault,
+            keyfile,
         }
     }
 
@@ -169,28 +170,6 @@ fn a_log_without_its_last_line_end_is_consistent_as_far_as_it_is_sealed() {
 }
 
 #[test]
-fn a_tail_that_a_writer_takes_back_is_none() {
-    let home = Home::new();
-    let path = home.directory.path().join("log");
-    fs::write(&path, b"one\ntwo").unwrap();
-    let file = File::options().write(true).read(true).open(&path).unwrap();
-    let lines = LogSnapshot::of_lines(&file, &path).unwrap();
-    assert_eq!(read_tail(&file, &lines).unwrap(), b"two");
-    file.set_len(6).unwrap();
-    assert_eq!(read_tail(&file, &lines).unwrap(), b"");
-    let closed = File::options().write(true).open(&path).unwrap();
-    assert!(read_tail(&closed, &lines).is_err());
-}
-
-#[test]
-fn only_what_is_absent_is_left_out() {
-    let error = |kind| Err::<(), _>(io::Error::from(kind));
-    assert_eq!(unless_absent(Ok(7)).unwrap(), Some(7));
-    assert_eq!(unless_absent(error(io::ErrorKind::NotFound)).unwrap(), None);
-    assert!(unless_absent(error(io::ErrorKind::PermissionDenied)).is_err());
-}
-
-#[test]
 fn files_that_are_read_whole_have_a_largest_size_and_others_do_not() {
     let home = Home::new();
     fs::create_dir(home.file(layout::CHECKPOINTS)).unwrap();
@@ -271,4 +250,118 @@ fn a_reader_waits_its_time_for_a_moment_between_two_writers_and_no_longer() {
     VaultSnapshot::take_between_writers(&home.vault, || called += 1).unwrap();
     assert_eq!(called, 1);
     writer.try_lock().unwrap();
+}
+
+/// The files of a vault in memory, as an archive has them: nobody writes to them.
+#[derive(Debug)]
+struct Held(BTreeMap<String, Vec<u8>>);
+
+impl Held {
+    fn of(vault: &Vault) -> Self {
+        let paths = vault.files().list().unwrap().into_keys();
+        let read = |path: String| (path.clone(), fs::read(vault.path().join(path)).unwrap());
+        Self(paths.map(read).collect())
+    }
+}
+
+struct HeldLog(Vec<u8>);
+
+impl VaultFiles for Held {
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    fn list(&self) -> Result<BTreeMap<String, Entry>, VaultError> {
+        let files = self.0.iter();
+        Ok(files
+            .map(|(path, bytes)| (path.clone(), Entry::File(bytes.len() as u64)))
+            .collect())
+    }
+
+    fn stands(&self, path: &str) -> Result<Option<Standing>, VaultError> {
+        Ok(self.0.get(path).map(|_| Standing::File))
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, VaultError> {
+        Ok(self.0.get(path).cloned())
+    }
+
+    fn hash(&self, path: &str) -> Result<(u64, Digest), VaultError> {
+        let bytes = &self.0[path];
+        Ok((bytes.len() as u64, Digest::of(bytes)))
+    }
+
+    fn open_log(&self, path: &str) -> Result<Option<Box<dyn OpenLog>>, VaultError> {
+        let log = self.0.get(path).cloned();
+        Ok(log.map(|log| Box::new(HeldLog(log)) as Box<dyn OpenLog>))
+    }
+}
+
+impl OpenLog for HeldLog {
+    fn take(&self, _: Option<u64>) -> Result<TakenLog, VaultError> {
+        self.whole().map(TakenLog::of)
+    }
+
+    fn whole(&self) -> Result<LogSnapshot, VaultError> {
+        Ok(LogSnapshot::of_bytes(self.0.clone()))
+    }
+
+    fn is_current(&self) -> bool {
+        true
+    }
+}
+
+/// What is found of a vault does not depend on where its files lie: nothing is read around `VaultFiles`.
+#[test]
+fn a_vault_that_lies_elsewhere_verifies_as_one_in_a_directory() {
+    let home = Home::new();
+    let report = |vault: &Vault| vault.verify(&VerifyOptions::default()).unwrap();
+    let empty = home.directory.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    fs::write(empty.join(layout::MANIFEST), b"").unwrap();
+    let elsewhere = |held: Held| Vault::open(&empty).unwrap().with_files(Arc::new(held));
+    let same = |valid: bool| {
+        let (here, there) = (
+            report(&home.vault),
+            report(&elsewhere(Held::of(&home.vault))),
+        );
+        assert_eq!(here.is_valid(), valid);
+        assert_eq!(here.findings(), there.findings());
+        assert_eq!(here.notes(), there.notes());
+        assert_eq!(here.event_count(), there.event_count());
+    };
+    same(true);
+    // What no seal lists, and whether it is read at all.
+    fs::write(home.file("artifacts/unlisted"), b"x").unwrap();
+    same(false);
+    fs::remove_file(home.file("artifacts/unlisted")).unwrap();
+    // What a command leaves that was interrupted, and what is none.
+    fs::write(home.file(layout::MERGE_INTENT), b"{}").unwrap();
+    same(false);
+    fs::remove_file(home.file(layout::MERGE_INTENT)).unwrap();
+    // An event without its line end, and one that is none.
+    for end in [&b""[..], b"\n"] {
+        let log = home.log();
+        home.append(&[b"{}", end].concat());
+        same(false);
+        fs::write(home.vault.log_path(), log).unwrap();
+    }
+    same(true);
+    // A byte of any file counts, wherever it lies.
+    let whole = Held::of(&home.vault);
+    for path in whole.0.keys().filter(|path| !layout::is_unlisted(path)) {
+        let mut files = whole.0.clone();
+        let bytes = files.get_mut(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        let vault = elsewhere(Held(files));
+        assert!(!report(&vault).is_valid(), "{path}");
+    }
+    let vault = elsewhere(whole);
+    assert_eq!(vault.snapshot().unwrap().bytes(), home.log());
+    // Nobody writes there.
+    let locked = vault.lock_for_reading().unwrap_err();
+    assert!(matches!(locked, VaultError::Structure { .. }));
+    let gone = elsewhere(Held(BTreeMap::new())).snapshot().unwrap_err();
+    assert!(matches!(gone, VaultError::Structure { file, .. } if file == layout::LOG));
 }

@@ -21,12 +21,12 @@ use crate::checkpoint_files::{checkpoint_names, refuse_foreign, unsealed_checkpo
 use crate::error::{Context, VaultError};
 use crate::files::read_text;
 use crate::index::LogIndex;
+use crate::log_snapshot::LogSnapshot;
 use crate::parallel::available_threads;
-use crate::redact::has_pending;
+use crate::redact::pending::has_pending;
 use crate::refusal::refused;
 use crate::rotation::Keys;
 use crate::seal::{Names, NewSeal, entries_of, sealed_prefix, set_entry, text_entry};
-use crate::snapshot::LogSnapshot;
 use crate::tail::Recalled;
 use crate::vault::Vault;
 
@@ -146,18 +146,18 @@ impl WriterState {
         let path = vault.log_path();
         let length = log.metadata().context("read", &path)?.len();
         let bytes = LogSnapshot::of_prefix(log, length, &path)?;
-        let sealed = sealed_prefix(&entries, &bytes)?;
-        let (mut index, torn) = LogIndex::read(&bytes, sealed.length)?;
+        let prefix = sealed_prefix(&entries, &bytes)?;
+        let (mut index, torn) = LogIndex::read(&bytes, prefix.length)?;
         if index.lines == 0 {
             return Err(VaultError::Structure {
                 file: layout::LOG.to_owned(),
                 reason: "it holds no event; a vault starts with a GENESIS event".to_owned(),
             });
         }
-        let mut hasher = sealed.hasher;
-        hasher.update(&bytes[sealed.length as usize..index.len as usize]);
+        let mut hasher = prefix.hasher;
+        hasher.update(&bytes[prefix.length as usize..index.len as usize]);
         let whole = &bytes[..index.len as usize];
-        let keys = Keys::read(vault, &entries, &index, sealed.length)?;
+        let keys = Keys::read(vault, &entries, &index, prefix.length)?;
         let unlisted = unsealed_checkpoints(vault, &entries, &keys.registry, index.lines)?;
         let case = Case {
             log: whole,
@@ -168,50 +168,8 @@ impl WriterState {
             disk: disk(vault, &entries, &unlisted, &keys)?,
         };
         let judged = case.judge();
-        let mut covered = index.lines;
-        match judged.standing {
-            SealStanding::Current => {
-                if judged.findings.iter().any(|it| it.code == Code::W001) {
-                    notes.push(
-                        "files of the seal were of an earlier state, as an interrupted writer leaves \
-                         them; they were made anew"
-                            .to_owned(),
-                    );
-                }
-            }
-            SealStanding::Continued { events, length } => {
-                check::unsealed(whole, length, &keys.registry)?;
-                covered = events;
-                notes.push(format!(
-                    "the seal lagged behind the log by {} bytes of whole events (lines {} to {}); it now \
-                     covers them",
-                    index.len - length,
-                    events + 1,
-                    index.lines,
-                ));
-            }
-            _ => {
-                let refusal = refused(&judged, index.lines, index.last_event);
-                return Err(refusal.expect("it vouches for nothing"));
-            }
-        }
-        let is_marked = keys.history.is_some();
-        let signer = judged.key_id.and_then(|id| keys.registry.get(&id));
-        if let Some(entry) = signer.filter(|entry| !is_marked && !may_sign(&entry.roles)) {
-            let reason = format!(
-                "it is signed by key {}, which has neither the role 'root' nor 'attestation'",
-                entry.key_id
-            );
-            return Err(VaultError::SealNotCounting { reason });
-        }
-        // Of a vault without a mark an interrupted writer leaves files that contradict each other.
-        let error = |finding: &&Finding| finding.severity == Severity::Error;
-        if let Some(finding) = judged.findings.iter().find(error).filter(|_| is_marked) {
-            return Err(VaultError::SealContradiction {
-                file: finding.file.clone(),
-                reason: finding.message.clone(),
-            });
-        }
+        let sealed = covered(&judged, whole, &index, &keys, notes)?;
+        refuse_doubtful(&judged, &keys)?;
         if let Some(history) = &keys.history {
             index.settle_proofs(history);
         }
@@ -226,7 +184,7 @@ impl WriterState {
         let pending = has_pending(whole);
         Ok(Self {
             torn: torn.map(|at| (at, length - at)),
-            sealed: covered,
+            sealed,
             index,
             hasher,
             keys,
@@ -240,6 +198,66 @@ impl WriterState {
             recalled: false,
             pending,
         })
+    }
+}
+
+/// How many events a seal covers that a writer goes on from; what lies beyond it must verify.
+fn covered(
+    judged: &SealJudgement,
+    log: &[u8],
+    index: &LogIndex,
+    keys: &Keys,
+    notes: &mut Vec<String>,
+) -> Result<u64, VaultError> {
+    match judged.standing {
+        SealStanding::Current => {
+            if judged.findings.iter().any(|it| it.code == Code::W001) {
+                notes.push(
+                    "files of the seal were of an earlier state, as an interrupted writer leaves \
+                     them; they were made anew"
+                        .to_owned(),
+                );
+            }
+            Ok(index.lines)
+        }
+        SealStanding::Continued { events, length } => {
+            check::unsealed(log, length, &keys.registry)?;
+            notes.push(format!(
+                "the seal lagged behind the log by {} bytes of whole events (lines {} to {}); it now \
+                 covers them",
+                index.len - length,
+                events + 1,
+                index.lines,
+            ));
+            Ok(events)
+        }
+        _ => {
+            let refusal = refused(judged, index.lines, index.last_event);
+            Err(refusal.expect("it vouches for nothing"))
+        }
+    }
+}
+
+/// Refuses a seal that covers the log and is not to be gone on from all the same: by a key that may not sign
+/// it, or over files of which one is another.
+fn refuse_doubtful(judged: &SealJudgement, keys: &Keys) -> Result<(), VaultError> {
+    let is_marked = keys.history.is_some();
+    let signer = judged.key_id.and_then(|id| keys.registry.get(&id));
+    if let Some(entry) = signer.filter(|entry| !is_marked && !may_sign(&entry.roles)) {
+        let reason = format!(
+            "it is signed by key {}, which has neither the role 'root' nor 'attestation'",
+            entry.key_id
+        );
+        return Err(VaultError::SealNotCounting { reason });
+    }
+    // Of a vault without a mark an interrupted writer leaves files that contradict each other.
+    let error = |finding: &&Finding| finding.severity == Severity::Error;
+    match judged.findings.iter().find(error).filter(|_| is_marked) {
+        None => Ok(()),
+        Some(finding) => Err(VaultError::SealContradiction {
+            file: finding.file.clone(),
+            reason: finding.message.clone(),
+        }),
     }
 }
 

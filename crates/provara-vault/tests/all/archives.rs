@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::common::{Fixture, note, picture, verifies};
@@ -20,6 +20,17 @@ fn vault_with_events() -> Fixture {
     }
     fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
     fixture
+}
+
+/// The same vault, and a backup of it beside it.
+fn backed_up(name: &str) -> (Fixture, PathBuf) {
+    let fixture = vault_with_events();
+    let archive = fixture.outside().join(name);
+    fixture
+        .vault
+        .backup(&archive, BackupOptions::default())
+        .unwrap();
+    (fixture, archive)
 }
 
 #[track_caller]
@@ -227,12 +238,7 @@ type Change = dyn Fn(&str, &[u8]) -> Option<Vec<u8>>;
 
 #[test]
 fn hostile_archives_are_refused_and_write_nothing() {
-    let fixture = vault_with_events();
-    let good = fixture.outside().join("good.tar");
-    fixture
-        .vault
-        .backup(&good, BackupOptions::default())
-        .unwrap();
+    let (fixture, good) = backed_up("good.tar");
     let whole = entries(&good);
     let place = tempfile::tempdir().unwrap();
     let target = place.path().join("target");
@@ -390,12 +396,7 @@ fn a_bomb_is_refused_before_it_is_unpacked() {
     assert!(matches!(error, ArchiveError::TooLarge { .. }), "{error}");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 
-    let fixture = vault_with_events();
-    let good = fixture.outside().join("good.tar");
-    fixture
-        .vault
-        .backup(&good, BackupOptions::default())
-        .unwrap();
+    let (_fixture, good) = backed_up("good.tar");
     let small = RestoreOptions {
         max_size: Some(1000),
     };
@@ -407,12 +408,7 @@ fn a_bomb_is_refused_before_it_is_unpacked() {
 
 #[test]
 fn a_vault_is_never_restored_over_something() {
-    let fixture = vault_with_events();
-    let good = fixture.outside().join("good.tar");
-    fixture
-        .vault
-        .backup(&good, BackupOptions::default())
-        .unwrap();
+    let (fixture, good) = backed_up("good.tar");
     let before = picture(fixture.vault.path());
     let error = restore(&good, fixture.vault.path(), RestoreOptions::default()).unwrap_err();
     assert!(matches!(error, VaultError::NotEmpty { .. }), "{error}");

@@ -59,7 +59,7 @@ fn a_cancelled_verification_ends_and_is_not_recorded() {
 #[test]
 fn what_is_derived_can_be_cancelled() {
     let fixture = long();
-    let log = fixture.vault.snapshot().unwrap().unverified();
+    let log = fixture.source();
     let told = AtomicU64::new(0);
     let watch = &|done, total| {
         assert_eq!(total, log.len());

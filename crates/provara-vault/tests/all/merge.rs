@@ -192,7 +192,7 @@ fn a_wrong_signature_is_refused_and_an_earlier_one_gone_on_from() {
 #[test]
 fn a_log_that_a_merge_replaced_is_not_taken_for_the_one_that_was_verified() {
     let (fixture, other) = diverged();
-    let verified = fixture.vault.snapshot().unwrap().unverified();
+    let verified = fixture.source();
     fixture
         .vault
         .append(&note("here", "x"), &fixture.keyfile)
@@ -496,22 +496,25 @@ fn a_bundle_that_changes_an_event_we_hold_is_refused() {
     }
 }
 
+/// What a merge into a vault that then verifies tells.
+#[track_caller]
+fn merge_notes(fixture: &Fixture, other: &Vault) -> Vec<String> {
+    let receipt = fixture
+        .vault
+        .merge(other, &fixture.keyfile, &MergeOptions::default())
+        .unwrap();
+    verifies(&fixture.vault);
+    receipt.notes
+}
+
 #[test]
 fn artifacts_that_are_not_merged_are_counted() {
     let (fixture, other) = diverged();
     fs::write(other.path().join("artifacts/cas/blob"), b"content").unwrap();
     other.manifest(Some(&fixture.keyfile)).unwrap();
-    let receipt = fixture
-        .vault
-        .merge(&other, &fixture.keyfile, &MergeOptions::default())
-        .unwrap();
-    assert!(
-        receipt
-            .notes
-            .iter()
-            .any(|note| note.starts_with("1 files below artifacts/"))
-    );
-    verifies(&fixture.vault);
+    let notes = merge_notes(&fixture, &other);
+    let counts = |note: &String| note.starts_with("1 files below artifacts/");
+    assert!(notes.iter().any(counts), "{notes:?}");
 }
 
 #[test]
@@ -526,20 +529,10 @@ fn a_torn_tail_and_leftovers_do_not_stand_in_the_way() {
     log.write_all(b"{\"actor\":\"torn").unwrap();
     let leftover = fixture.file("events/.provara-tmp-000000000000000000000000");
     fs::write(&leftover, b"half").unwrap();
-    let receipt = fixture
-        .vault
-        .merge(&other, &fixture.keyfile, &MergeOptions::default())
-        .unwrap();
-    assert!(
-        receipt
-            .notes
-            .iter()
-            .any(|note| note.contains("interrupted append")),
-        "{:?}",
-        receipt.notes
-    );
+    let notes = merge_notes(&fixture, &other);
+    let told = |note: &String| note.contains("interrupted append");
+    assert!(notes.iter().any(told), "{notes:?}");
     assert!(!leftover.exists());
-    verifies(&fixture.vault);
 }
 
 #[test]

@@ -143,7 +143,7 @@ fn what_the_verification_replayed_is_not_replayed_again() {
     append(&fixture, &[observation("1"), observation("2")]);
     checkpoint(&fixture);
     append(&fixture, &[observation("3")]);
-    let (expected, way) = beliefs(&fixture.vault.snapshot().unwrap().unverified());
+    let (expected, way) = beliefs(&fixture.source());
     assert_eq!(way, Way::Replayed);
     // Without a cache, and where it is passed over, the states are compared each time.
     let vault = keeping(&fixture);

@@ -417,14 +417,7 @@ fn checkpoints_are_sealed_verified_and_made_once() {
     assert!(receipt.path.ends_with("checkpoints/0000000003.chk"));
     assert_eq!(
         receipt.state_hash,
-        fixture
-            .vault
-            .snapshot()
-            .unwrap()
-            .unverified()
-            .beliefs()
-            .unwrap()
-            .state_hash
+        fixture.source().beliefs().unwrap().state_hash
     );
     assert_eq!(strict_codes(&fixture), Vec::<String>::new());
     let before = picture(fixture.vault.path());
@@ -470,16 +463,7 @@ fn a_checkpoint_is_not_made_of_a_log_that_does_not_verify() {
     // No command seals such a log; whoever can write the vault's files can.
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
     reseal(&fixture.vault, &fixture.keyfile.keys()[0]);
-    let before = picture(fixture.vault.path());
-    let error = fixture
-        .vault
-        .checkpoint(&fixture.keyfile, None)
-        .unwrap_err();
-    assert!(
-        matches!(error, VaultError::BrokenLog { line: 2, .. }),
-        "{error}"
-    );
-    assert_eq!(picture(fixture.vault.path()), before);
+    fixture.stops_at(2, |vault, keyfile| vault.checkpoint(keyfile, None));
 }
 
 #[test]
@@ -489,13 +473,7 @@ fn a_summary_counts_and_names_the_heads() {
         .vault
         .append(&note("alice", "x"), &fixture.keyfile)
         .unwrap();
-    let summary = fixture
-        .vault
-        .snapshot()
-        .unwrap()
-        .unverified()
-        .summary()
-        .unwrap();
+    let summary = fixture.source().summary().unwrap();
     assert_eq!(summary.event_count, 3);
     assert_eq!(summary.last_event, Some(last.event_id));
     assert_eq!(summary.actors["alice"].head, last.event_id);
@@ -507,20 +485,8 @@ fn a_summary_counts_and_names_the_heads() {
     .unwrap();
     let length = fixture.log().len() as u64 - 9;
     for error in [
-        fixture
-            .vault
-            .snapshot()
-            .unwrap()
-            .unverified()
-            .summary()
-            .unwrap_err(),
-        fixture
-            .vault
-            .snapshot()
-            .unwrap()
-            .unverified()
-            .beliefs()
-            .unwrap_err(),
+        fixture.source().summary().unwrap_err(),
+        fixture.source().beliefs().unwrap_err(),
     ] {
         assert!(
             matches!(error, VaultError::BrokenLog { line: 4, offset, .. } if offset == length),

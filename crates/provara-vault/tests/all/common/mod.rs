@@ -16,8 +16,8 @@ use provara_core::json;
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
 use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
 use provara_vault::{
-    AppendRequest, InitOptions, InitReceipt, Vault, VaultError, VerifyOptions, init, layout,
-    read_keyfile,
+    AppendRequest, InitOptions, InitReceipt, SourceLog, Vault, VaultError, VerifyOptions, init,
+    layout, read_keyfile,
 };
 
 /// A fresh vault; removed when dropped.
@@ -134,6 +134,27 @@ impl Fixture {
 
     pub fn file(&self, path: &str) -> PathBuf {
         self.vault.path().join(path)
+    }
+
+    /// The log as it stands, whether it verifies or not.
+    pub fn source(&self) -> SourceLog {
+        self.vault.snapshot().unwrap().unverified()
+    }
+
+    /// An attempt that stops at this line of a log that does not verify, and leaves everything as it was.
+    #[track_caller]
+    pub fn stops_at<T: std::fmt::Debug>(
+        &self,
+        line: u64,
+        attempt: impl FnOnce(&Vault, &Keyfile) -> Result<T, VaultError>,
+    ) {
+        let before = picture(self.vault.path());
+        let error = attempt(&self.vault, &self.keyfile).unwrap_err();
+        assert!(
+            matches!(error, VaultError::BrokenLog { line: at, .. } if at == line),
+            "{error}"
+        );
+        assert_eq!(picture(self.vault.path()), before);
     }
 }
 

@@ -1,0 +1,285 @@
+//! The log of a snapshot, held against the rules: from where the cache of an earlier verification ends, if its
+//! bytes are the same.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use provara_core::id::Digest;
+use provara_core::keys::KeyRegistry;
+use provara_core::layout::KEYS;
+use provara_core::verify::{KeyDirectory, LogVerdict, Sequencer, check_lines};
+use sha2::{Digest as _, Sha256};
+
+use crate::check::{self, check_log};
+use crate::error::{Context, VaultError};
+use crate::memory::Recollection;
+use crate::replay_start::Confirmed;
+use crate::unsealed_tail::Judged;
+use crate::vault::Vault;
+use crate::vault_files::TakenLog;
+use crate::vault_snapshot::VaultSnapshot;
+use crate::verification_cache::CachedVerification;
+
+/// A log that was held against the rules.
+pub(super) struct CheckedLog {
+    pub(super) verdict: LogVerdict,
+    /// The SHA-256 of its bytes.
+    pub(super) digest: Digest,
+    /// What was taken from the cache of an earlier verification.
+    pub(super) note: Option<String>,
+    /// The checkpoints that the cache names.
+    pub(super) confirmed: Vec<Confirmed>,
+    /// What a later verification may go on from.
+    pub(super) cached: Option<CachedVerification>,
+    /// What a writer at work has put beyond the seal.
+    pub(super) unsealed: Judged,
+}
+
+impl CheckedLog {
+    /// Of a vault that has no log.
+    fn absent(registry: &KeyRegistry) -> Self {
+        Self {
+            verdict: check_log(b"", b"", registry, 1),
+            digest: Digest::of(b""),
+            note: None,
+            confirmed: Vec::new(),
+            cached: None,
+            unsealed: Judged::default(),
+        }
+    }
+}
+
+/// Checks the log, from where the cache of an earlier verification below `directory` ends if its bytes are
+/// the same.
+///
+/// # Errors
+/// [`VaultError::Cancelled`], or [`VaultError::Io`].
+pub(super) fn check_snapshot_log(
+    vault: &Vault,
+    snapshot: &VaultSnapshot,
+    registry: &KeyRegistry,
+    threads: usize,
+    directory: Option<&Path>,
+    recollection: &Recollection,
+) -> Result<CheckedLog, VaultError> {
+    let Some(log) = &snapshot.log else {
+        return Ok(CheckedLog::absent(registry));
+    };
+    let directory = directory.filter(|_| log.lines.len() >= vault.record_from());
+    let keys = Digest::of(snapshot.text(KEYS).unwrap_or_default());
+    let check = LogCheck {
+        vault,
+        log,
+        registry,
+        threads,
+        recollection,
+        cached: directory.and_then(|it| cached_verification(it, vault, keys, log.lines.bytes())),
+        is_kept: directory.is_some(),
+    };
+    check.run()
+}
+
+/// What the cache says of a log that may begin with `lines`.
+fn cached_verification(
+    directory: &Path,
+    vault: &Vault,
+    keys: Digest,
+    lines: &[u8],
+) -> Option<CachedVerification> {
+    let cached = CachedVerification::load(directory, vault.path(), keys)?;
+    let end = usize::try_from(cached.length).ok()?;
+    (end > 0 && lines.get(end - 1) == Some(&b'\n')).then_some(cached)
+}
+
+/// A log that is to be checked.
+struct LogCheck<'a> {
+    vault: &'a Vault,
+    log: &'a TakenLog,
+    registry: &'a KeyRegistry,
+    threads: usize,
+    recollection: &'a Recollection,
+    /// An earlier verification of bytes that the log may begin with.
+    cached: Option<CachedVerification>,
+    /// Whether a later verification is to go on from this one.
+    is_kept: bool,
+}
+
+/// What came of the rules.
+struct Outcome {
+    verdict: LogVerdict,
+    /// What the verifier knew at the end of the whole lines, if it is to be kept and is new.
+    state: Option<Vec<u8>>,
+    /// Where the check began.
+    from: usize,
+    unsealed: io::Result<Judged>,
+}
+
+/// The SHA-256 of a log.
+struct Digests {
+    /// Of its whole lines.
+    lines: Digest,
+    /// Of all of it.
+    log: Digest,
+}
+
+impl LogCheck<'_> {
+    /// Hashes the log and checks it, beside each other where there are threads for both.
+    fn run(self) -> Result<CheckedLog, VaultError> {
+        let (sender, prefix) = sync_channel(1);
+        let hash = || self.hash(&sender);
+        let (outcome, digests) = thread::scope(|scope| {
+            let hashing =
+                (self.threads > 1).then(|| thread::Builder::new().spawn_scoped(scope, hash));
+            match hashing {
+                Some(Ok(digests)) => (
+                    self.check(&prefix),
+                    digests.join().expect("hashing does not panic"),
+                ),
+                // One thread is enough, or all that the system has to give.
+                _ => {
+                    let digests = hash();
+                    (self.check(&prefix), digests)
+                }
+            }
+        });
+        match outcome {
+            ControlFlow::Continue(outcome) => self.conclude(outcome, &digests),
+            ControlFlow::Break(()) => Err(VaultError::Cancelled),
+        }
+    }
+
+    /// How many bytes the cache speaks of.
+    fn cached_length(&self) -> usize {
+        let cached = self.cached.as_ref();
+        cached.map_or(0, |cached| cached.length as usize)
+    }
+
+    /// Hashes the log; tells the digest of what the cache speaks of as soon as it is known.
+    fn hash(&self, prefix: &SyncSender<Digest>) -> Digests {
+        let (cached, rest) = self.log.lines.bytes().split_at(self.cached_length());
+        let mut hasher = Sha256::new_with_prefix(cached);
+        let _ = prefix.send(Digest(hasher.clone().finalize().into()));
+        hasher.update(rest);
+        Digests {
+            lines: Digest(hasher.clone().finalize().into()),
+            log: Digest(hasher.chain_update(&self.log.tail).finalize().into()),
+        }
+    }
+
+    /// The sequencer as it was at the end of what the cache speaks of, if the log begins with those bytes.
+    fn restore(&self, prefix: &Receiver<Digest>) -> Option<Sequencer> {
+        let cached = self.cached.as_ref()?;
+        let sequencer = Sequencer::restore(&cached.state)?;
+        // The tree has no way back to what is remembered of fewer events.
+        let known =
+            |size: &u64| *size >= sequencer.tree().size() || cached.root_at(*size).is_some();
+        let fits = self.recollection.sizes().iter().all(known);
+        (fits && prefix.recv() == Ok(cached.digest)).then_some(sequencer)
+    }
+
+    /// Holds the log against the rules.
+    fn check(&self, prefix: &Receiver<Digest>) -> ControlFlow<(), Outcome> {
+        let Self { log, registry, .. } = self;
+        let lines = log.lines.bytes();
+        let restored = self.restore(prefix);
+        let from = match restored {
+            Some(_) => self.cached_length(),
+            None => 0,
+        };
+        let mut sequencer = restored.unwrap_or_else(|| Sequencer::new(registry));
+        for size in self.recollection.sizes() {
+            sequencer.watch(size);
+        }
+        if self.vault.has_memory() {
+            sequencer.keep_leaves(self.recollection.leaves_from());
+        }
+        let total = lines.len() as u64;
+        let mut told = |done| self.vault.tell_progress(done, total);
+        told(from as u64)?;
+        check::feed(
+            &mut sequencer,
+            &lines[from..],
+            from as u64,
+            registry,
+            self.threads,
+            &mut told,
+        )?;
+        let state = (self.is_kept && from < lines.len())
+            .then(|| sequencer.save())
+            .flatten();
+        if !log.tail.is_empty() {
+            let keys = KeyDirectory::new(registry);
+            sequencer.feed(check_lines(&log.tail, total, &keys));
+        }
+        let unsealed = self.check_unsealed(&sequencer)?;
+        ControlFlow::Continue(Outcome {
+            verdict: sequencer.finish(registry),
+            state,
+            from,
+            unsealed,
+        })
+    }
+
+    /// Checks what a writer at work has put beyond the seal, given what the log before it left.
+    fn check_unsealed(&self, sequencer: &Sequencer) -> ControlFlow<(), io::Result<Judged>> {
+        let Some(unsealed) = &self.log.unsealed else {
+            return ControlFlow::Continue(Ok(Judged::default()));
+        };
+        let total = self.log.lines.len();
+        let mut told = |_| self.vault.tell_progress(total, total);
+        let judged = unsealed.judge(sequencer.clone(), self.registry, self.threads, &mut told);
+        ControlFlow::Continue(match judged {
+            Ok(judged) => Ok(judged?),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// Puts together what came of the check, with what the cache already knew.
+    fn conclude(self, outcome: Outcome, digests: &Digests) -> Result<CheckedLog, VaultError> {
+        let Outcome {
+            mut verdict,
+            state,
+            from,
+            unsealed,
+        } = outcome;
+        let unsealed = unsealed.context("read", &self.vault.log_path())?;
+        let length = self.log.lines.len();
+        let earlier = self.cached.filter(|_| from > 0);
+        if let Some(earlier) = &earlier {
+            verdict.roots.extend(&earlier.roots);
+        }
+        let confirmed = earlier
+            .as_ref()
+            .map_or_else(Vec::new, |cached| cached.checkpoints.clone());
+        let cached = match state {
+            Some(state) => {
+                let cached = CachedVerification::new(length, digests.lines, state);
+                Some(cached.with_roots(&verdict.roots))
+            }
+            None => earlier.filter(|_| from as u64 == length),
+        };
+        Ok(CheckedLog {
+            verdict,
+            digest: digests.log,
+            note: (from > 0).then(|| cache_note(from, self.log.size(), confirmed.len())),
+            confirmed,
+            cached,
+            unsealed,
+        })
+    }
+}
+
+/// What a verification says that did not check the first `from` bytes of a log anew, nor so many states.
+fn cache_note(from: usize, size: u64, checkpoints: usize) -> String {
+    let states = match checkpoints {
+        0 => String::new(),
+        count => format!(" and the states of the checkpoints ({count})"),
+    };
+    format!(
+        "the log's first {from} of {size} bytes are those that verified earlier on this machine: their \
+         SHA-256 was computed again, their signatures{states} were not (without the cache all is checked)"
+    )
+}
