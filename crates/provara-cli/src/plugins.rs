@@ -13,8 +13,8 @@ use provara_plugins::catalog::{Catalog, ProblemKind};
 use provara_plugins::environment::Layout;
 pub(crate) use provara_plugins::host::Purpose;
 use provara_plugins::host::{Host, HostOptions, SkippedPlugin};
-use provara_plugins::interpreter;
 use provara_plugins::interrupt::Guard;
+use provara_plugins::runtime::Runtime;
 use provara_plugins::sandbox::{Level, SandboxMode};
 use provara_report::{Class, Diagnostic};
 
@@ -139,11 +139,11 @@ impl Session {
     /// Starts a host and asks it what is installed.
     pub(crate) fn start(args: &HostArgs, job: Job) -> Result<Self, Unusable> {
         let sandbox = walls(args.sandbox).map_err(Unusable::Failed)?;
-        let interpreter = interpreter::find()
+        let runtime = Runtime::find()
             .map_err(|error| Unusable::NoPython(provara_explain::interpreter_failure(&error)))?;
         // A reducer keeps no state, so there need not be a place for it.
         let stateless = matches!(job.purpose, Purpose::Reduce { .. });
-        let mut options = HostOptions::new(interpreter, job.purpose);
+        let mut options = HostOptions::new(runtime, job.purpose);
         options.state_dir = if stateless { None } else { state_directory() };
         options.sandbox = sandbox;
         options.protect = job.protect;

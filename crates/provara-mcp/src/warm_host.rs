@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use provara_core::json::Value;
 use provara_plugins::catalog::{Catalog, EventTypeInfo};
 use provara_plugins::host::{Host, HostError, HostOptions, Purpose, SkippedPlugin, Verdict};
-use provara_plugins::interpreter::{self, Interpreter};
+use provara_plugins::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
 use crate::config::PluginSettings;
@@ -252,9 +252,8 @@ pub(crate) fn start(
     renderer: &dyn Renderer,
 ) -> Result<Host, Refusal> {
     let refused = |context| Refusal(renderer.render(context));
-    let interpreter =
-        interpreter::find().map_err(|error| refused(ErrorContext::Interpreter(error)))?;
-    let mut options = options(settings, interpreter, purpose, protect);
+    let runtime = Runtime::find().map_err(|error| refused(ErrorContext::Interpreter(error)))?;
+    let mut options = options(settings, runtime, purpose, protect);
     options.skipped = skipped.to_vec();
     Host::start(options).map_err(|error| refused(ErrorContext::Host(error)))
 }
@@ -267,11 +266,11 @@ pub(crate) fn load(host: &mut Host, renderer: &dyn Renderer) -> Result<Catalog, 
 
 fn options(
     settings: &PluginSettings,
-    interpreter: Interpreter,
+    runtime: Runtime,
     purpose: Purpose,
     protect: Vec<PathBuf>,
 ) -> HostOptions {
-    let mut options = HostOptions::new(interpreter, purpose);
+    let mut options = HostOptions::new(runtime, purpose);
     options.sandbox = settings.sandbox;
     options.timeout = Some(settings.timeout);
     options.state_dir.clone_from(&settings.state_dir);

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use provara_plugins::environment::Environment;
 use provara_plugins::host::{Host, HostOptions, Purpose};
-use provara_plugins::interpreter::{self, Interpreter};
 use provara_plugins::launch::maybe_become_launcher;
+use provara_plugins::runtime::Runtime;
 use provara_plugins::sandbox::SandboxMode;
 
-fn start(interpreter: &Interpreter, sandbox: SandboxMode) -> Duration {
+fn start(runtime: &Runtime, sandbox: SandboxMode) -> Duration {
     // The stand-in of the tests: what the real host imports is the same on both sides.
     let fake = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_host");
     let version = PathBuf::from(format!("/version-{}", env!("CARGO_PKG_VERSION")));
-    let mut options = HostOptions::new(interpreter.clone(), Purpose::Validate);
+    let mut options = HostOptions::new(runtime.clone(), Purpose::Validate);
     options.sandbox = sandbox;
     options.environment = Environment {
         python_path: vec![fake, version],
@@ -35,12 +35,12 @@ fn main() {
         .nth(1)
         .and_then(|text| text.parse().ok())
         .unwrap_or(30);
-    let interpreter = interpreter::find().expect("there is a Python");
+    let runtime = Runtime::find().expect("there is a Python");
     let mut off = Vec::new();
     let mut added = Vec::new();
     for _ in 0..pairs {
-        let without = start(&interpreter, SandboxMode::Off);
-        let with = start(&interpreter, SandboxMode::Auto);
+        let without = start(&runtime, SandboxMode::Off);
+        let with = start(&runtime, SandboxMode::Auto);
         off.push(without.as_secs_f64() * 1e3);
         added.push((with.as_secs_f64() - without.as_secs_f64()) * 1e3);
     }

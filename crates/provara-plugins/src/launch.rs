@@ -66,9 +66,9 @@ pub struct Plan {
 /// What the launcher becomes inside the sandbox.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Task {
-    /// An interpreter.
-    Interpreter {
-        /// Its binary.
+    /// A plugin host, in its runtime.
+    Host {
+        /// What is executed.
         program: Raw,
         /// Its arguments; the launcher appends the number of the protocol descriptor.
         arguments: Vec<Raw>,
@@ -162,7 +162,7 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
     };
     let process = process_descriptor(&child);
     let mut task = launch.task;
-    if let Task::Interpreter { environment, .. } = &mut task {
+    if let Task::Host { environment, .. } = &mut task {
         environment.push((orphans::VARIABLE.into(), mark.into()));
     }
     let launched = Launched {

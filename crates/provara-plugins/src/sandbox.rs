@@ -127,7 +127,7 @@ pub(crate) struct Rules {
     pub(crate) list: Vec<Raw>,
     /// Directories that may be written and read.
     pub(crate) write: Vec<Raw>,
-    /// The binary of the interpreter. It is executed once, by the launcher.
+    /// The binaries of the runtime. They are executed once, by the launcher.
     pub(crate) execute: Vec<Raw>,
     /// Whether the Internet may be reached.
     pub(crate) network: bool,

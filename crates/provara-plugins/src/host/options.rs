@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use super::SkippedPlugin;
 use crate::environment::{Environment, Layout};
-use crate::interpreter::Interpreter;
 use crate::output::{self, Sink};
 use crate::purpose::Purpose;
+use crate::runtime::Runtime;
 use crate::sandbox::SandboxMode;
 
 /// How to start a host.
 pub struct HostOptions {
-    /// The interpreter.
-    pub interpreter: Interpreter,
+    /// In what plugins run.
+    pub runtime: Runtime,
     /// What the host is for.
     pub purpose: Purpose,
     /// A directory that plugins may keep state in; offered to exports and event types.
@@ -47,9 +47,9 @@ impl HostOptions {
     /// Options with the process's environment, no state directory, no time limit, and the
     /// output of plugins on stderr.
     #[must_use]
-    pub fn new(interpreter: Interpreter, purpose: Purpose) -> HostOptions {
+    pub fn new(runtime: Runtime, purpose: Purpose) -> HostOptions {
         HostOptions {
-            interpreter,
+            runtime,
             purpose,
             state_dir: None,
             timeout: None,

@@ -61,14 +61,13 @@ impl Host {
         }
         let written = staging.into_iter().chain(state.map(Path::to_path_buf));
         let space = space::Watch::new(written);
+        let runtime = &options.runtime;
         let launched = launch::start(Launch {
             launcher: options.launcher.as_deref(),
-            task: Task::Interpreter {
-                program: options.interpreter.program.clone().into(),
-                arguments: ["-m", "provara.plugins._host", "--protocol-fd"]
-                    .map(Into::into)
-                    .into(),
-                environment: options.environment.variables(options.layout, state),
+            task: Task::Host {
+                program: runtime.program().to_path_buf().into(),
+                arguments: runtime.arguments(),
+                environment: runtime.variables(&options.environment, options.layout, state),
             },
             log: log.map(|(file, _)| file),
             policy,
@@ -113,7 +112,7 @@ impl Host {
         host.confinement = confinement;
         host.log = log_fd.zip(log_len);
         host.channel.deadline = deadline;
-        // While the interpreter starts. Where it fails, whoever needs a schema applied hears why.
+        // While the runtime starts. Where it fails, whoever needs a schema applied hears why.
         host.schema_worker(NO_PLUGIN).ok();
         let greeted = host.greet();
         // The error that there is no host carries what was printed.
@@ -150,7 +149,7 @@ impl Host {
             Ok(hello) => hello,
             Err(HostError::Died { ending, .. }) => {
                 return Err(HostError::NoHost {
-                    interpreter: self.options.interpreter.program.clone(),
+                    runtime: Box::new(self.options.runtime.clone()),
                     ending,
                     output: self.pumps.tail(),
                 });
@@ -160,7 +159,7 @@ impl Host {
         let expected = env!("CARGO_PKG_VERSION");
         if hello.version != expected {
             return Err(HostError::Version {
-                interpreter: self.options.interpreter.program.clone(),
+                runtime: Box::new(self.options.runtime.clone()),
                 expected,
                 found: inline(&hello.version).into_owned(),
             });
@@ -188,7 +187,7 @@ fn sandbox_policy(
         return Ok((SandboxPolicy::Off, None));
     }
     let paths::HostRules { rules, withheld } = paths::rules_for(&paths::Subject {
-        interpreter: &options.interpreter,
+        runtime: &options.runtime,
         environment: &options.environment,
         purpose: &options.purpose,
         state,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use provara_plugins::environment::Environment;
 use provara_plugins::host::{HostOptions, Purpose};
-use provara_plugins::interpreter;
+use provara_plugins::runtime::Runtime;
 
 /// A directory that is removed when the value is dropped.
 pub struct TempDir(PathBuf);
@@ -63,7 +63,7 @@ pub fn options(mode: &str, purpose: Purpose) -> (HostOptions, Printed) {
     let version = PathBuf::from(format!("/version-{}", env!("CARGO_PKG_VERSION")));
     let printed = Printed::default();
     let sink = printed.clone();
-    let mut options = HostOptions::new(interpreter::find().unwrap(), purpose);
+    let mut options = HostOptions::new(Runtime::find().unwrap(), purpose);
     options.launcher = Some(launcher());
     options.environment = Environment {
         home: None,

@@ -1,5 +1,6 @@
 use super::*;
-use crate::interpreter::FoundBy;
+use crate::interpreter::{FoundBy, Interpreter};
+use crate::readable::Tree;
 use crate::sandbox::paths_error::MAX_ENTRIES;
 use crate::testing::TempDir;
 use std::os::unix::fs::symlink;
@@ -8,7 +9,7 @@ pub(in crate::sandbox) const KEYFILE: &str = r#"{"keys":[{"key_id":"bp1_01234567
 
 struct World {
     dir: TempDir,
-    interpreter: Interpreter,
+    runtime: Runtime,
 }
 
 impl World {
@@ -39,14 +40,14 @@ impl World {
             fs::write(root.join(path), text).unwrap();
         }
         symlink("/etc", root.join("code/link")).unwrap();
-        let interpreter = Interpreter {
+        let runtime = Runtime::Python(Interpreter {
             program: root.join("venv/bin/python3"),
             binary: root.join("usr/bin/python3"),
             prefix: root.join("venv"),
             base_prefix: root.join("usr"),
             found_by: FoundBy::Path,
-        };
-        World { dir, interpreter }
+        });
+        World { dir, runtime }
     }
 
     fn rules(&self, purpose: &Purpose, protect: &[&str]) -> Result<Rules, PathsError> {
@@ -77,7 +78,7 @@ impl World {
             .map(|path| self.dir.path().join(path))
             .collect();
         rules_for(&Subject {
-            interpreter: &self.interpreter,
+            runtime: &self.runtime,
             environment: &Environment {
                 python_path: vec![self.dir.path().join(python_path)],
                 ..Environment::default()
@@ -167,7 +168,7 @@ fn a_home_that_is_a_prefix_is_searched() {
     fs::write(home.join("lib/k"), KEYFILE).unwrap();
     let open = |home: &Path| {
         let computed = rules_for(&Subject {
-            interpreter: &world.interpreter,
+            runtime: &world.runtime,
             environment: &Environment {
                 home: Some(home.to_owned()),
                 ..Environment::default()
