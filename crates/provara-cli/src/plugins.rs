@@ -11,8 +11,8 @@ use clap::Args;
 use provara_plugins::builtin::{Format, Reducer};
 use provara_plugins::catalog::{Catalog, ProblemKind};
 use provara_plugins::environment::Layout;
-pub(crate) use provara_plugins::host::Purpose;
-use provara_plugins::host::{Host, HostOptions, SkippedPlugin};
+pub(crate) use provara_plugins::host::{Exporting, Listing, Reducing, Validating};
+use provara_plugins::host::{Host, HostOptions, Purpose, SkippedPlugin};
 use provara_plugins::interrupt::Guard;
 use provara_plugins::runtime::Runtime;
 use provara_plugins::sandbox::{Level, SandboxMode};
@@ -43,17 +43,17 @@ pub(crate) struct HostArgs {
 }
 
 /// What a host is started for, and what must stay out of its reach.
-pub(crate) struct Job {
-    purpose: Purpose,
+pub(crate) struct Job<P> {
+    purpose: P,
     protect: Vec<PathBuf>,
     allow_network: bool,
     layout: Layout,
     skipped: Vec<SkippedPlugin>,
 }
 
-impl Job {
+impl<P: Purpose> Job<P> {
     /// A job without a vault.
-    pub(crate) fn new(purpose: Purpose) -> Self {
+    pub(crate) fn new(purpose: P) -> Self {
         let protect = vault::environment("PROVARA_KEYFILE")
             .map(PathBuf::from)
             .into_iter()
@@ -121,8 +121,8 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 /// A running plugin host and what it found.
-pub(crate) struct Session {
-    pub(crate) host: Host,
+pub(crate) struct Session<P: Purpose> {
+    pub(crate) host: Host<P>,
     pub(crate) catalog: Catalog,
     _guard: Guard,
 }
@@ -135,16 +135,16 @@ pub(crate) enum Unusable {
     Failed(Diagnostic),
 }
 
-impl Session {
+impl<P: Purpose> Session<P> {
     /// Starts a host and asks it what is installed.
-    pub(crate) fn start(args: &HostArgs, job: Job) -> Result<Self, Unusable> {
+    pub(crate) fn start(args: &HostArgs, job: Job<P>) -> Result<Self, Unusable> {
         let sandbox = walls(args.sandbox).map_err(Unusable::Failed)?;
         let runtime = Runtime::find()
             .map_err(|error| Unusable::NoPython(provara_explain::interpreter_failure(&error)))?;
-        // A reducer keeps no state, so there need not be a place for it.
-        let stateless = matches!(job.purpose, Purpose::Reduce { .. });
-        let mut options = HostOptions::new(runtime, job.purpose);
-        options.state_dir = if stateless { None } else { state_directory() };
+        let mut options = HostOptions::new(runtime);
+        // Where no state is kept, there need not be a place for it.
+        let keeps_state = job.purpose.keeps_state();
+        options.state_dir = keeps_state.then(state_directory).flatten();
         options.sandbox = sandbox;
         options.protect = job.protect;
         options.allow_network = job.allow_network;
@@ -155,7 +155,7 @@ impl Session {
         // by the signal itself, which would leave no word behind.
         let guard = Guard::new()
             .map_err(|error| Unusable::Failed(provara_explain::signals_failure(&error)))?;
-        let mut host = Host::start(options).map_err(|error| {
+        let mut host = Host::start(job.purpose, options).map_err(|error| {
             if provara_explain::is_no_python(&error) {
                 Unusable::NoPython(provara_explain::host_failure(error))
             } else {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use provara_plugins::environment::Environment;
-use provara_plugins::host::{Host, HostOptions, Purpose};
+use provara_plugins::host::{Host, HostOptions, Validating};
 use provara_plugins::launch::maybe_become_launcher;
 use provara_plugins::runtime::Runtime;
 use provara_plugins::sandbox::SandboxMode;
@@ -16,14 +16,14 @@ fn start(runtime: &Runtime, sandbox: SandboxMode) -> Duration {
     // The stand-in of the tests: what the real host imports is the same on both sides.
     let fake = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_host");
     let version = PathBuf::from(format!("/version-{}", env!("CARGO_PKG_VERSION")));
-    let mut options = HostOptions::new(runtime.clone(), Purpose::Validate);
+    let mut options = HostOptions::new(runtime.clone());
     options.sandbox = sandbox;
     options.environment = Environment {
         python_path: vec![fake, version],
         ..Environment::default()
     };
     let started = Instant::now();
-    let host = Host::start(options).expect("the stand-in starts");
+    let host = Host::start(Validating, options).expect("the stand-in starts");
     let took = started.elapsed();
     host.finish().expect("the stand-in ends");
     took

@@ -10,7 +10,7 @@ use provara_report::Diagnostic;
 use serde::Serialize;
 
 use crate::args::JsonArg;
-use crate::plugins::{HostArgs, Job, Purpose, Session};
+use crate::plugins::{HostArgs, Job, Listing, Session};
 use crate::terminal::{self, ERROR, GOOD, STRONG, WARNING};
 use crate::text::counted;
 
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Diagnostic> {
         confinement: None,
         failure: None,
     };
-    let failure = match Session::start(&args.host, Job::new(Purpose::Discover)) {
+    let failure = match Session::start(&args.host, Job::new(Listing)) {
         Ok(session) => {
             report.ok = true;
             report.python.version = Some(session.host.hello().python.clone());

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::SkippedPlugin;
 use crate::environment::{Environment, Layout};
 use crate::output::{self, Sink};
-use crate::purpose::Purpose;
 use crate::runtime::Runtime;
 use crate::sandbox::SandboxMode;
 
@@ -14,8 +13,6 @@ use crate::sandbox::SandboxMode;
 pub struct HostOptions {
     /// In what plugins run.
     pub runtime: Runtime,
-    /// What the host is for.
-    pub purpose: Purpose,
     /// A directory that plugins may keep state in; offered to exports and event types.
     pub state_dir: Option<PathBuf>,
     /// The time that the host has in all, from its start.
@@ -47,10 +44,9 @@ impl HostOptions {
     /// Options with the process's environment, no state directory, no time limit, and the
     /// output of plugins on stderr.
     #[must_use]
-    pub fn new(runtime: Runtime, purpose: Purpose) -> HostOptions {
+    pub fn new(runtime: Runtime) -> HostOptions {
         HostOptions {
             runtime,
-            purpose,
             state_dir: None,
             timeout: None,
             sandbox: SandboxMode::Auto,

@@ -5,13 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Host, HostError, HostOptions, KillHandle, NO_PLUGIN, Purpose, SkippedPlugin};
+use super::host_process::HostProcess;
+use super::{HostError, HostOptions, KillHandle, NO_PLUGIN, SkippedPlugin};
 use crate::channel::{Channel, Stop};
 use crate::interrupt::Guard;
 use crate::launch::orphans::OrphanReaper;
 use crate::launch::{self, Launch, LaunchError, Task};
 use crate::output::Pumps;
 use crate::protocol::{self, Hello, Violation};
+use crate::purpose::{Access, Needs};
 use crate::sandbox::{Confinement, Level, PathsError, SandboxMode, SandboxPolicy, Withheld, paths};
 use crate::space;
 use crate::text::inline;
@@ -20,46 +22,42 @@ use crate::violation::Role;
 /// How long the launcher may take to report, at most.
 const LAUNCH_LIMIT: Duration = Duration::from_secs(20);
 
-impl Host {
+impl HostProcess {
     /// Starts a host and makes sure that it is one of this version.
-    ///
-    /// On Linux the host's life is tied to that of the calling *thread*: it is killed when the
-    /// thread ends. Start it from the thread that uses it.
-    ///
-    /// # Errors
-    /// [`HostError`]; no process remains.
-    pub fn start(options: HostOptions) -> Result<Host, HostError> {
+    pub(super) fn start(
+        purpose: Arc<dyn Needs>,
+        options: HostOptions,
+    ) -> Result<HostProcess, HostError> {
         let skipped = options.skipped.clone();
-        Host::start_without(Arc::new(options), skipped, KillHandle::default())
+        HostProcess::start_without(purpose, Arc::new(options), skipped, KillHandle::default())
     }
 
     /// Starts a host that goes on without some plugins, and that `kill_handle` can end.
     pub(super) fn start_without(
+        purpose: Arc<dyn Needs>,
         options: Arc<HostOptions>,
         skipped: Vec<SkippedPlugin>,
         kill_handle: KillHandle,
-    ) -> Result<Host, HostError> {
+    ) -> Result<HostProcess, HostError> {
         let started = Instant::now();
-        let (role, log, staging) = match &options.purpose {
-            Purpose::Reduce { log, len } => (Role::Reducer, Some((log, *len)), None),
-            Purpose::Export { staging, .. } => (Role::Export, None, Some(staging.clone())),
-            Purpose::Discover => (Role::Listing, None, None),
-            Purpose::Validate => (Role::EventType, None, None),
+        let access = purpose.access();
+        let (role, log, staging) = match access {
+            Access::Reducing { log, .. } => (Role::Reducer, Some(log), None),
+            Access::Exporting { staging, .. } => (Role::Export, None, Some(staging)),
+            Access::Listing => (Role::Listing, None, None),
+            Access::Validating => (Role::EventType, None, None),
         };
         let network = options.allow_network && role == Role::Export;
-        // A reducer keeps no state: its result depends on the events alone.
-        let state = match options.purpose {
-            Purpose::Reduce { .. } => None,
-            _ => options.state_dir.as_deref(),
-        };
-        let (policy, withheld) = sandbox_policy(&options, state, network)?;
+        let state = options.state_dir.as_deref();
+        let state = state.filter(|_| access.keeps_state());
+        let (policy, withheld) = sandbox_policy(&options, access, state, network)?;
         let state = state.filter(|_| withheld.is_none());
         // Before there is anything to clean up.
         let guard = options.interruptible.then(Guard::new).transpose()?;
         if options.sandbox == SandboxMode::Off {
             OrphanReaper::adopt();
         }
-        let written = staging.into_iter().chain(state.map(Path::to_path_buf));
+        let written = staging.into_iter().chain(state).map(Path::to_path_buf);
         let space = space::Watch::new(written);
         let runtime = &options.runtime;
         let launched = launch::start(Launch {
@@ -69,15 +67,14 @@ impl Host {
                 arguments: runtime.arguments(),
                 environment: runtime.variables(&options.environment, options.layout, state),
             },
-            log: log.map(|(file, _)| file),
+            log,
             policy,
         })?;
         let deadline = options.timeout.and_then(|limit| started.checked_add(limit));
         let first = started + LAUNCH_LIMIT;
         let first = deadline.map_or(first, |deadline| deadline.min(first));
         kill_handle.arm(launched.child.id());
-        let log_len = log.map(|(_, len)| len);
-        let mut host = Host {
+        let mut host = HostProcess {
             skipped,
             loading: None,
             kill_handle,
@@ -96,10 +93,11 @@ impl Host {
                 executable: String::new(),
             },
             schema_worker: None,
-            log: None,
+            log_fd: None,
             timeout: options.timeout,
             next_id: 1,
             options,
+            purpose,
         };
         host.pumps.copy(launched.stdout)?;
         host.pumps.copy(launched.stderr)?;
@@ -110,7 +108,7 @@ impl Host {
             OrphanReaper::adopt();
         }
         host.confinement = confinement;
-        host.log = log_fd.zip(log_len);
+        host.log_fd = log_fd.and_then(|number| number.try_into().ok());
         host.channel.deadline = deadline;
         // While the runtime starts. Where it fails, whoever needs a schema applied hears why.
         host.schema_worker(NO_PLUGIN).ok();
@@ -180,6 +178,7 @@ impl Host {
 /// The sandbox that the options ask for, and why plugins get no state directory, if they were to have one.
 fn sandbox_policy(
     options: &HostOptions,
+    access: Access<'_>,
     state: Option<&Path>,
     network: bool,
 ) -> Result<(SandboxPolicy, Option<Withheld>), PathsError> {
@@ -189,7 +188,7 @@ fn sandbox_policy(
     let paths::HostRules { rules, withheld } = paths::rules_for(&paths::Subject {
         runtime: &options.runtime,
         environment: &options.environment,
-        purpose: &options.purpose,
+        access,
         state,
         protect: &options.protect,
         network,

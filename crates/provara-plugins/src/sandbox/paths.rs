@@ -26,7 +26,7 @@ use super::paths_error::PathsError;
 use super::secrets::keyfiles;
 use super::{Limits, Rules};
 use crate::environment::Environment;
-use crate::purpose::Purpose;
+use crate::purpose::Access;
 use crate::raw::Raw;
 use crate::readable::Readable;
 use crate::runtime::Runtime;
@@ -166,7 +166,7 @@ impl Withheld {
 pub(crate) struct Subject<'a> {
     pub(crate) runtime: &'a Runtime,
     pub(crate) environment: &'a Environment,
-    pub(crate) purpose: &'a Purpose,
+    pub(crate) access: Access<'a>,
     /// The state directory, if this host has one.
     pub(crate) state: Option<&'a Path>,
     /// Vaults and keyfiles that must stay closed, wherever they lie.
@@ -195,22 +195,20 @@ pub(crate) fn rules_for(subject: &Subject<'_>) -> Result<HostRules, PathsError> 
         grants = grant(subject, &readable, grants.closed)?;
     }
     let mut write = Vec::new();
-    if let Purpose::Export { vault, staging } = subject.purpose {
+    if let Access::Exporting { vault, staging } = subject.access {
         grants.closed.put(real(vault));
         write.push(real(staging).into());
     }
-    let state = match subject.purpose {
-        Purpose::Reduce { .. } => None,
-        _ => subject.state.map(real),
-    };
+    let state = subject.state.filter(|_| subject.access.keeps_state());
+    let state = state.map(real);
     let withheld = state
         .as_ref()
         .and_then(|state| Withheld::reason(state, &grants.closed));
     write.extend(state.filter(|_| withheld.is_none()).map(Raw::from));
-    let file_size = match subject.purpose {
-        Purpose::Export { .. } => MAX_EXPORT_FILE,
-        Purpose::Reduce { .. } => 0,
-        Purpose::Discover | Purpose::Validate => MAX_STATE_FILE,
+    let file_size = match subject.access {
+        Access::Exporting { .. } => MAX_EXPORT_FILE,
+        Access::Reducing { .. } => 0,
+        Access::Listing | Access::Validating => MAX_STATE_FILE,
     };
     let raw = |paths: BTreeSet<PathBuf>| paths.into_iter().map(Raw::from).collect();
     let rules = Rules {
@@ -232,8 +230,8 @@ fn grant(
     closed: Closed,
 ) -> Result<Grants, PathsError> {
     let mut grants = Grants::around(closed);
-    let vault = match subject.purpose {
-        Purpose::Export { vault, .. } => Some(open_vault(&mut grants, vault)?),
+    let vault = match subject.access {
+        Access::Exporting { vault, .. } => Some(open_vault(&mut grants, vault)?),
         _ => None,
     };
     for path in SYSTEM {
