@@ -6,7 +6,7 @@ use provara_plugins::catalog::{EventTypeInfo, PluginKind};
 use rmcp::model::{JsonObject, Tool as Described};
 use serde_json::{Value, json};
 
-use super::append_event::{Statement, receipt, resolved};
+use super::append_event::{Statement, receipt_schema, resolved};
 use super::describe::{Choice, appends, described};
 use super::{Call, Needs, Tool};
 use crate::answer::Answer;
@@ -73,7 +73,7 @@ impl Tool for EventTypeTool {
             &title,
             text.trim_end(),
             input,
-            receipt(),
+            receipt_schema(),
             appends(),
         )
     }

@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use provara_core::layout;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -163,7 +164,7 @@ impl Grants {
         }
         self.searched += entries.len();
         let has = |wanted: &str| entries.iter().any(|(name, _)| name == wanted);
-        if has("events") && has("identity") && is_vault(path) {
+        if has(layout::EVENTS) && has(layout::IDENTITY) && is_vault(path) {
             self.closed.add(path)?;
             return Ok(false);
         }
