@@ -76,6 +76,14 @@ pub(crate) async fn plugins(server: Arc<ServerState>, registry: Arc<Registry>) {
 
 /// Takes over what was discovered.
 fn take(server: &ServerState, registry: &Registry, found: &Installed) {
+    let catalog = &found.catalog;
+    tracing::debug!(
+        "installed: {} event types, {} reducers, {} exports; {} problems",
+        catalog.event_types.len(),
+        catalog.reducers.len(),
+        catalog.exports.len(),
+        catalog.problems.len()
+    );
     for problem in &found.catalog.problems {
         server.clients.log(Level::Warning, &problem.text);
     }

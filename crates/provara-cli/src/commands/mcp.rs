@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use provara_core::id::KeyId;
 use provara_mcp::install::{Client, Entry, InstallError, Installed};
-use provara_mcp::{Config, HttpSettings, PluginSettings, ServeError, Transport, VaultSpec};
+use provara_mcp::{
+    Config, HttpSettings, LogLevel, PluginSettings, ServeError, Transport, VaultSpec,
+};
 use provara_plugins::sandbox::SandboxMode;
 use provara_report::{Class, Diagnostic};
 use provara_vault::{Vault, VaultError};
@@ -108,6 +110,10 @@ struct ServeArgs {
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     origins: Vec<String>,
 
+    /// How much is told on stderr: this and what is graver; never what clients send, nor a key
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Log::Info)]
+    log: Log,
+
     /// End a call of a plugin that takes longer than this many seconds [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = plugins::seconds, help_heading = HEADING)]
     timeout: Option<Duration>,
@@ -122,6 +128,27 @@ struct ServeArgs {
 enum Kind {
     Stdio,
     Http,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Log {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+impl From<Log> for LogLevel {
+    fn from(log: Log) -> Self {
+        match log {
+            Log::Off => Self::Off,
+            Log::Error => Self::Error,
+            Log::Warn => Self::Warn,
+            Log::Info => Self::Info,
+            Log::Debug => Self::Debug,
+        }
+    }
 }
 
 /// Print, or write, the configuration of a client
@@ -256,6 +283,7 @@ fn serve(args: &ServeArgs) -> Result<(), Diagnostic> {
             }),
         },
     };
+    provara_mcp::log_to_stderr(args.log.into());
     provara_mcp::serve(config).map_err(|error| serve_failure(&error))
 }
 
