@@ -37,7 +37,6 @@ impl Tool for AppendEvent {
             .map(|core| core.as_str())
             .collect();
         described(
-            NAME,
             "Append an event",
             &format!(
                 "Append one signed event to a vault, for ever: events are never changed or removed. \

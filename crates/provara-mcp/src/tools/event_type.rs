@@ -68,14 +68,7 @@ impl Tool for EventTypeTool {
             true => wrapped(choice, &self.info, schema),
         };
         let title = format!("Append {name}");
-        described(
-            &self.name,
-            &title,
-            text.trim_end(),
-            input,
-            receipt_schema(),
-            appends(),
-        )
+        described(&title, text.trim_end(), input, receipt_schema(), appends())
     }
 
     fn needs(&self) -> Needs {

@@ -38,7 +38,6 @@ impl Tool for ExportVault {
             "description": "csv, json, ndjson or an installed format ('list_plugins')."
         });
         described(
-            NAME,
             "Export a vault",
             "Write a vault in another format into the directory that the operator allowed. The \
                  file appears whole or not at all; the vault stays as it is. The vault is verified \
@@ -139,11 +138,7 @@ pub(super) fn export(call: &Call, format: &str, job: &JobHandle) -> Result<Answe
     let vaults = server.vaults();
     let forbidden: Vec<PathBuf> = vaults.iter().map(|vault| vault.path.clone()).collect();
     staging::check(&target, overwrite, &forbidden).map_err(staged)?;
-    job.stage("verifying");
-    let vault = handle.open(renderer, job)?;
-    let log = handle.verified(&vault, renderer)?;
-    job.check_cancelled()?;
-    job.stage("exporting");
+    let (vault, log) = call.verify_first(&handle, job, "exporting")?;
     let output = Staging::prepare(&target, overwrite, &forbidden).map_err(staged)?;
     let by = match call.installed.catalog.resolve_export(format) {
         Some(Provider::Plugin(info)) => {

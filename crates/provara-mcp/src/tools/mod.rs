@@ -26,6 +26,7 @@ use std::sync::Arc;
 use provara_plugins::catalog::PluginKind;
 use provara_plugins::host::{Host, HostError, Purpose};
 use provara_report::{Class, Diagnostic};
+use provara_vault::{Vault, VerifiedLog};
 use rmcp::model::Tool as Described;
 
 pub(crate) use registry::Registry;
@@ -167,6 +168,23 @@ impl Call {
             args::check(&self.tool.described.name, schema, &self.arguments)?;
         }
         self.tool.tool.run(self, job)
+    }
+
+    /// The vault and its log, which has verified: what everything that derives begins with. `then` names
+    /// what comes after.
+    fn verify_first(
+        &self,
+        handle: &VaultHandle,
+        job: &JobHandle,
+        then: &'static str,
+    ) -> Result<(Vault, Arc<VerifiedLog>), Refusal> {
+        let renderer = &*self.server.renderer;
+        job.stage("verifying");
+        let vault = handle.open(renderer, job)?;
+        let log = handle.verified(&vault, renderer)?;
+        job.check_cancelled()?;
+        job.stage(then);
+        Ok((vault, log))
     }
 
     /// Asks a plugin in a host of its own, which can reach what its purpose says and nothing else.

@@ -30,7 +30,6 @@ impl Tool for ReduceVault {
 
     fn describe(&self, choice: &Choice<'_>) -> Described {
         described(
-            NAME,
             "Reduce a vault",
             "Run a reducer over all events and get the state it derives. Built in are 'summary' and \
              'beliefs'; 'list_plugins' names the installed ones, each of which has a tool 'reduce_…' \
@@ -83,11 +82,7 @@ pub(super) fn reduced() -> Value {
 pub(super) fn reduce(call: &Call, name: &str, job: &JobHandle) -> Result<Answer, Refusal> {
     let handle = call.vault()?;
     let renderer = &*call.server.renderer;
-    job.stage("verifying");
-    let vault = handle.open(renderer, job)?;
-    let log = handle.verified(&vault, renderer)?;
-    job.check_cancelled()?;
-    job.stage("reducing");
+    let (vault, log) = call.verify_first(&handle, job, "reducing")?;
     let (result, by) = match call.installed.catalog.resolve_reducer(name) {
         Some(Provider::Plugin(info)) => {
             let file = vault.open_log(&log);
