@@ -36,9 +36,9 @@ pub(crate) struct HostArgs {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = HEADING)]
     pub(crate) timeout: Option<Duration>,
 
-    /// The walls around plugins: require (all of them, or no plugin), auto (the best that the system
-    /// has) or off (a separate process only) [env: PROVARA_SANDBOX] [default: auto]
-    #[arg(long, value_name = "WALLS", value_parser = sandbox, help_heading = HEADING)]
+    /// The sandbox of plugins: require (in full, or no plugin), auto (the best that the system has)
+    /// or off (a separate process only) [env: PROVARA_SANDBOX] [default: auto]
+    #[arg(long, value_name = "MODE", value_parser = sandbox, help_heading = HEADING)]
     sandbox: Option<SandboxMode>,
 }
 
@@ -97,8 +97,8 @@ pub(crate) fn sandbox(text: &str) -> Result<SandboxMode, String> {
         .map_err(|_| "use require, auto or off".to_owned())
 }
 
-/// The walls that are asked for: by the option, by `PROVARA_SANDBOX`, or the best there are.
-pub(crate) fn walls(option: Option<SandboxMode>) -> Result<SandboxMode, Diagnostic> {
+/// The sandbox that is asked for: by the option, by `PROVARA_SANDBOX`, or the best there is.
+pub(crate) fn sandbox_mode(option: Option<SandboxMode>) -> Result<SandboxMode, Diagnostic> {
     match (option, vault::environment("PROVARA_SANDBOX")) {
         (Some(sandbox), _) => Ok(sandbox),
         (None, None) => Ok(SandboxMode::Auto),
@@ -138,7 +138,7 @@ pub(crate) enum Unusable {
 impl<P: Purpose> Session<P> {
     /// Starts a host and asks it what is installed.
     pub(crate) fn start(args: &HostArgs, job: Job<P>) -> Result<Self, Unusable> {
-        let sandbox = walls(args.sandbox).map_err(Unusable::Failed)?;
+        let sandbox = sandbox_mode(args.sandbox).map_err(Unusable::Failed)?;
         let runtime = Runtime::find()
             .map_err(|error| Unusable::NoPython(provara_explain::interpreter_failure(&error)))?;
         let mut options = HostOptions::new(runtime);

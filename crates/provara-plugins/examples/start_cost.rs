@@ -48,11 +48,11 @@ fn main() {
     added.sort_by(f64::total_cmp);
     let median = |all: &[f64]| all.get(all.len() / 2).copied().unwrap_or_default();
     println!(
-        "start without walls  {:7.2} ms (median of {pairs})",
+        "start without it     {:7.2} ms (median of {pairs})",
         median(&off)
     );
     println!(
-        "added by the walls   {:7.2} ms (median of the differences)",
+        "added by the sandbox {:7.2} ms (median of the differences)",
         median(&added)
     );
 }

@@ -149,7 +149,7 @@ pub(crate) struct ExecKey(pub(crate) [u64; 3]);
 pub(crate) fn enforce(policy: &SandboxPolicy) -> Result<(Confinement, ExecKey), String> {
     let (require, rules) = match policy {
         SandboxPolicy::Off => {
-            let missing = vec!["the walls are switched off".to_owned()];
+            let missing = vec!["the sandbox is switched off".to_owned()];
             return Ok((
                 Confinement {
                     level: Level::Process,

@@ -445,7 +445,7 @@ fn the_callers_limit_holds_from_the_first_moment() {
 }
 
 #[test]
-fn what_met_the_walls_is_explained() {
+fn what_the_sandbox_refused_is_explained() {
     let HostError::Plugin(failure) = failing("refused") else {
         panic!()
     };

@@ -118,9 +118,9 @@ struct ServeArgs {
     #[arg(long, value_name = "SECONDS", value_parser = plugins::seconds, help_heading = HEADING)]
     timeout: Option<Duration>,
 
-    /// The walls around plugins: require (all of them, or no plugin), auto (the best that the system
-    /// has) or off (a separate process only) [env: PROVARA_SANDBOX] [default: auto]
-    #[arg(long, value_name = "WALLS", value_parser = plugins::sandbox, help_heading = HEADING)]
+    /// The sandbox of plugins: require (in full, or no plugin), auto (the best that the system has)
+    /// or off (a separate process only) [env: PROVARA_SANDBOX] [default: auto]
+    #[arg(long, value_name = "MODE", value_parser = plugins::sandbox, help_heading = HEADING)]
     sandbox: Option<SandboxMode>,
 }
 
@@ -198,8 +198,8 @@ struct InstallArgs {
     #[arg(long, value_name = "SECONDS", value_parser = plugins::seconds, help_heading = HEADING)]
     timeout: Option<Duration>,
 
-    /// The walls around plugins: require, auto or off [env: PROVARA_SANDBOX] [default: auto]
-    #[arg(long, value_name = "WALLS", value_parser = plugins::sandbox, help_heading = HEADING)]
+    /// The sandbox of plugins: require, auto or off [env: PROVARA_SANDBOX] [default: auto]
+    #[arg(long, value_name = "MODE", value_parser = plugins::sandbox, help_heading = HEADING)]
     sandbox: Option<SandboxMode>,
 
     /// The server's name in the client
@@ -269,7 +269,7 @@ fn serve(args: &ServeArgs) -> Result<(), Diagnostic> {
         export_dir: args.export_dir.clone(),
         init_dir: args.init_dir.clone(),
         plugins: PluginSettings {
-            sandbox: plugins::walls(args.sandbox)?,
+            sandbox: plugins::sandbox_mode(args.sandbox)?,
             timeout: args.timeout.unwrap_or(Duration::from_secs(60)),
             state_dir: plugins::state_directory(),
         },
@@ -490,12 +490,12 @@ fn entry(args: &InstallArgs) -> Result<Entry, Diagnostic> {
         arguments.extend(["--timeout".to_owned(), timeout.as_secs_f64().to_string()]);
     }
     if args.sandbox.is_some() || vault::environment("PROVARA_SANDBOX").is_some() {
-        let walls = match plugins::walls(args.sandbox)? {
+        let mode = match plugins::sandbox_mode(args.sandbox)? {
             SandboxMode::Require => "require",
             SandboxMode::Auto => "auto",
             SandboxMode::Off => "off",
         };
-        arguments.extend(["--sandbox".to_owned(), walls.to_owned()]);
+        arguments.extend(["--sandbox".to_owned(), mode.to_owned()]);
     }
     let command = std::env::current_exe()
         .map_err(|error| provara_explain::io_failure("find", "provara".as_ref(), &error))?;

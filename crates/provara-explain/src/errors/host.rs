@@ -81,11 +81,11 @@ pub fn host_failure(error: HostError) -> Diagnostic {
         }
         HostError::Paths(PathsError::Unsearchable(_)) => Diagnostic::new(Class::Unavailable, text).fix(
             "Put the directory of the modules on PYTHONPATH and not one above it, or install the \
-             project without --editable; --sandbox=off goes on without walls.",
+             project without --editable; --sandbox=off goes on without a sandbox.",
         ),
         HostError::Paths(_) => Diagnostic::new(Class::Unavailable, text).fix(
             "Keep vaults and keyfiles out of directories that Python reads, such as PYTHONPATH and \
-             the source trees of editable installs; --sandbox=off goes on without walls.",
+             the source trees of editable installs; --sandbox=off goes on without a sandbox.",
         ),
         HostError::Launch(_) | HostError::Io(_) => Diagnostic::new(Class::Unavailable, text)
             .fix("Run 'provara doctor' to see what this installation can do."),
@@ -171,7 +171,7 @@ fn plugin_failure(failure: PluginFailure) -> Diagnostic {
     if let Some(violation) = violation {
         return Diagnostic::new(
             Class::Plugin,
-            format!("The plugin '{plugin}' met the walls around it: {violation}."),
+            format!("The plugin '{plugin}' was stopped by its sandbox: {violation}."),
         )
         .detail(traceback.unwrap_or(said))
         .fix(violation.allow.unwrap_or(REPORT));

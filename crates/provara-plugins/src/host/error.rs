@@ -104,7 +104,7 @@ pub enum HostError {
         /// Who was skipped before.
         skipped: Vec<SkippedPlugin>,
     },
-    /// A plugin left too little room on a disk.
+    /// A plugin left too little space on a disk.
     #[error("{} was ended because it left too little space in {}", who(.plugin), .directory.display())]
     Exhausted {
         /// The plugin in hand, or `plugins` if none is known to be.

@@ -67,14 +67,14 @@ impl World {
 
     /// A world for a test of the whole sandbox, or none where the kernel lacks one (`full` takes
     /// Linux 6.7). The end-to-end tests insist on all of them where the kernel has them.
-    pub fn walled() -> Option<World> {
+    pub fn confined() -> Option<World> {
         static REACHED: OnceLock<(Level, String)> = OnceLock::new();
         let (level, text) = REACHED.get_or_init(|| {
             let (level, text, ..) = achieved(SandboxMode::Auto).unwrap();
             (level, text)
         });
         if *level < Level::Full {
-            eprintln!("skipped: this kernel's walls are {text} (2026-11-22)");
+            eprintln!("skipped: this kernel's sandbox is {text} (2026-11-22)");
             return None;
         }
         Some(World::new())
@@ -167,7 +167,7 @@ impl World {
     pub fn stops(&self, kinds: &[Kind], codes: &[&str]) {
         for kind in kinds {
             for (code, open) in codes.iter().zip(self.run(*kind, SandboxMode::Off, codes)) {
-                assert!(open.is_ok(), "{kind:?} without walls: {open:?}\n{code}");
+                assert!(open.is_ok(), "{kind:?} without a sandbox: {open:?}\n{code}");
             }
             // What the attack made must not stand in its own way.
             for entry in fs::read_dir(self.path("state")).unwrap() {
