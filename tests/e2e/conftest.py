@@ -81,7 +81,7 @@ def landlock() -> int:
 
 @pytest.fixture
 def sandboxed(provara: Provara) -> None:
-    """Leaves a test out where the system lacks a part of the sandbox; where it has all, all must hold."""
+    """Leaves a test out where the system lacks a part of the sandbox; else all of it must hold."""
     if sys.platform != "linux":
         pytest.skip("the sandbox is Linux's (2026-11-22)")
     confinement = provara.run("doctor", "--json").json()["confinement"]

@@ -384,5 +384,5 @@ def assert_one_error(outcome: Outcome) -> str:
     return outcome.stderr[begin:end]
 
 
-#: For tests that are about the sandbox: left out where the system lacks a part of it (see the fixture).
+#: For tests that are about the sandbox: left out where the system lacks a part of it (the fixture).
 needs_sandbox = pytest.mark.usefixtures("sandboxed")
