@@ -70,7 +70,7 @@ test-seal: $(VENV)/.installed ## Run the attackers, the oracle and the older too
 	$(VENV)/bin/python -m pytest tests/seal
 
 .PHONY: test-as-user
-test-as-user: $(VENV)/.installed ## Run the tests of the walls as an ordinary user (for whom works as root)
+test-as-user: $(VENV)/.installed ## Run the tests of the sandbox as an ordinary user (for whom works as root)
 	bash scripts/test_as_user.sh $(WHEELS) $(VENV)/bin/python
 
 .PHONY: test-mcp

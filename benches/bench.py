@@ -4,7 +4,7 @@
 
 `provara --version` and an append of a plugin's event stand beside a bare interpreter start,
 since absolute times say little on a shared machine: the ratio holds. The runs of the
-commands are interleaved, so that a slow phase of the machine hits all of them. What the walls
+commands are interleaved, so that a slow phase of the machine hits all of them. What the sandbox
 around plugins add is the median of the differences of pairs, with and without them.
 """
 
@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-WALLED, BARE = "plugins list, walls", "plugins list, no walls"
-#: What the walls may add to a start, in milliseconds.
-WALLS_BUDGET = 5.0
+SANDBOXED, BARE = "plugins list, sandbox", "plugins list, no sandbox"
+#: What the sandbox may add to a start, in milliseconds.
+SANDBOX_BUDGET = 5.0
 LOGIN = '{"user_id":"alice","success":true,"ip_address":"192.168.1.1"}'
 
 
@@ -112,7 +112,7 @@ def cases(executable: Path, vault: Path) -> list[Case]:
             "reduce --plugin",
             lambda: [provara, "reduce", str(vault), "--plugin", "com.acme.compliance.monitor"],
         ),
-        Case(WALLED, lambda: [provara, "plugins", "list", "--sandbox=require"]),
+        Case(SANDBOXED, lambda: [provara, "plugins", "list", "--sandbox=require"]),
         Case(BARE, lambda: [provara, "plugins", "list", "--sandbox=off"]),
         Case("verify", lambda: [provara, "verify", str(vault)]),
     ]
@@ -134,11 +134,11 @@ def report(measured: list[Case], runs: int) -> bool:
             f"{max(case.times):>7.1f} ms{case.median / bare:>10.2f}x   {verdict}"
         )
     times = {case.name: case.times for case in measured}
-    added = statistics.median(a - b for a, b in zip(times[WALLED], times[BARE], strict=True))
-    kept = kept and added < WALLS_BUDGET
+    added = statistics.median(a - b for a, b in zip(times[SANDBOXED], times[BARE], strict=True))
+    kept = kept and added < SANDBOX_BUDGET
     print(
-        f"\nThe walls add {added:.1f} ms to a start of the host "
-        f"({WALLS_BUDGET:.0f} ms: {'kept' if added < WALLS_BUDGET else 'MISSED'})."
+        f"\nThe sandbox adds {added:.1f} ms to a start of the host "
+        f"({SANDBOX_BUDGET:.0f} ms: {'kept' if added < SANDBOX_BUDGET else 'MISSED'})."
     )
     load = os.getloadavg()[0]
     print(f"{runs} runs each, interleaved; load {load:.1f} on {os.cpu_count()} processors.")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests of the walls as an ordinary user: root may do things that the kernel refuses others, and
+# Runs the tests of the sandbox as an ordinary user: root may do things that the kernel refuses others, and
 # others have limits that root has not.
 #
 #   scripts/test_as_user.sh WHEELS PIP_PYTHON [pytest options]

@@ -68,7 +68,7 @@ def copied_corpus(corpus: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(corpus, tmp_path / "corpus"))
 
 
-#: The version of Landlock that has the last of the walls, rules for the network (Linux 6.7).
+#: The version of Landlock that has the last part of the sandbox, rules for the network (Linux 6.7).
 FULL_LANDLOCK = 4
 
 
@@ -80,11 +80,11 @@ def landlock() -> int:
 
 
 @pytest.fixture
-def walled(provara: Provara) -> None:
-    """Leaves a test out where the system lacks a wall; where it has all, they must be up."""
+def sandboxed(provara: Provara) -> None:
+    """Leaves a test out where the system lacks a part of the sandbox; else all of it must hold."""
     if sys.platform != "linux":
-        pytest.skip("the walls are Linux's (2026-11-22)")
+        pytest.skip("the sandbox is Linux's (2026-11-22)")
     confinement = provara.run("doctor", "--json").json()["confinement"]
     if confinement["level"] != "full":
         assert landlock() < FULL_LANDLOCK, confinement
-        pytest.skip(f"this kernel lacks a wall (2026-11-22): {confinement}")
+        pytest.skip(f"this kernel lacks a part of the sandbox (2026-11-22): {confinement}")

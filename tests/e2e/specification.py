@@ -26,9 +26,9 @@ def location() -> Path:
     return directory / "PLUGIN_API.md"
 
 
-def published(room: str) -> Path:
+def published(part: str) -> Path:
     """Beside the specification: what our copies of the judged vaults and vectors were made from."""
-    return location().parents[1] / room
+    return location().parents[1] / part
 
 
 def blocks(text: str) -> list[Block]:

@@ -384,5 +384,5 @@ def assert_one_error(outcome: Outcome) -> str:
     return outcome.stderr[begin:end]
 
 
-#: For tests that are about the walls: left out where the system lacks one (see the fixture).
-needs_walls = pytest.mark.usefixtures("walled")
+#: For tests that are about the sandbox: left out where the system lacks a part of it (the fixture).
+needs_sandbox = pytest.mark.usefixtures("sandboxed")

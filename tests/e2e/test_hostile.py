@@ -1,8 +1,8 @@
 """Hostile plugins, one attack each, against the real executable.
 
-Inside the walls an attack fails, the command says what was tried and ends with exit 4, and the
-vault and everything else is as it was. Without the walls the same plugin succeeds, so that the
-walls are what stopped it.
+Inside the sandbox an attack fails, the command says what was tried and ends with exit 4, and the
+vault and everything else is as it was. Without the sandbox the same plugin succeeds, so that the
+sandbox is what stopped it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from support import (
     Provara,
     assert_one_error,
     fingerprint,
-    needs_walls,
+    needs_sandbox,
 )
 
 HOSTILE = HERE / "hostile"
@@ -48,7 +48,7 @@ print(json.dumps({n: {k: getattr(a, k) for k in keys} for n, a in ATTACKS.items(
 
 ATTACKS = attacks()
 CASES = [(name, kind) for name, attack in ATTACKS.items() for kind in attack["kinds"]]
-WALLED = [name for name, attack in ATTACKS.items() if not attack["always_stopped"]]
+SANDBOXED = [name for name, attack in ATTACKS.items() if not attack["always_stopped"]]
 
 
 class Scene:
@@ -171,7 +171,7 @@ def scene(provara: Provara, tmp_path: Path) -> Iterator[Any]:
         one.close()
 
 
-@needs_walls
+@needs_sandbox
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_the_attack_fails(scene: Any, name: str, kind: str) -> None:
     there = scene(name)
@@ -185,24 +185,24 @@ def test_the_attack_fails(scene: Any, name: str, kind: str) -> None:
     said = outcome.stdout + outcome.stderr
     assert "the attack succeeded" not in said and SECRET not in said, str(outcome)
     assert "\x1b" not in said and "\u202e" not in said, str(outcome)
-    if name in WALLED:
-        assert "met the walls" in error and "it tried" in error, error
+    if name in SANDBOXED:
+        assert "stopped by its sandbox" in error and "it tried" in error, error
     assert there.everything() == before
     assert there.heard() == []
     there.provara.run("verify", there.vault)
 
 
-@needs_walls
-@pytest.mark.parametrize("name", WALLED)
+@needs_sandbox
+@pytest.mark.parametrize("name", SANDBOXED)
 def test_the_attack_is_real(scene: Any, name: str) -> None:
     if ATTACKS[name]["root_only"] and os.geteuid() != 0:
-        pytest.skip("only root may do this without the walls (2026-11-22)")
+        pytest.skip("only root may do this without the sandbox (2026-11-22)")
     there = scene(name)
     outcome = there.run(ATTACKS[name]["kinds"][0], "--sandbox=off")
     assert "the attack succeeded" in outcome.stderr, str(outcome)
 
 
-@needs_walls
+@needs_sandbox
 @pytest.mark.parametrize(
     "name",
     [
@@ -220,11 +220,11 @@ def test_the_network_is_the_internet_only(scene: Any, name: str) -> None:
     """What an export may do with `--allow-net`, and nothing else."""
     there = scene(name)
     outcome = there.run("export", "--sandbox=require", "--allow-net", "--timeout=30")
-    assert outcome.code == 4 and "met the walls" in assert_one_error(outcome), str(outcome)
+    assert outcome.code == 4 and "stopped by its sandbox" in assert_one_error(outcome), str(outcome)
     assert there.heard() == []
 
 
-@needs_walls
+@needs_sandbox
 @pytest.mark.parametrize("name", ["read_a_descriptor_left_open", "read_the_environment"])
 def test_what_the_launcher_takes_away_is_there(scene: Any, name: str) -> None:
     """These two fail with `--sandbox=off` too: what they look for never reaches the host."""
@@ -295,7 +295,7 @@ def test_an_output_gives_nobody_its_owners_rights(
     assert out.stat().st_mode & 0o7000 == 0
 
 
-@needs_walls
+@needs_sandbox
 @pytest.mark.parametrize("call", ["os.mkfifo(path)", "os.mknod(path)"])
 def test_the_call_that_was_refused_is_named(
     provara: Provara, vault: Path, tmp_path: Path, call: str
@@ -333,16 +333,16 @@ class Fetch:
 """
 
 
-@needs_walls
+@needs_sandbox
 @pytest.mark.parametrize("name", ["lookup", "fetch"])
 def test_a_name_that_is_not_found_is_no_violation(
     provara: Provara, vault: Path, tmp_path: Path, name: str
 ) -> None:
-    """With the network, no wall is in the way; without it, one is."""
+    """With the network, the sandbox stops nothing; without it, it does."""
     there = with_module(provara, tmp_path, "lookup", LOOKUP)
     words = ["export", str(vault), "--format", name, "--output", str(tmp_path / "out")]
     error = assert_one_error(there.run(*words, "--allow-net", expect=4))
-    assert "walls" not in error and "--sandbox" not in error, error
+    assert "sandbox" not in error, error
     assert f"The plugin '{name}' failed" in error, error
     error = assert_one_error(there.run(*words, expect=4))
     assert "may not use the network" in error and "--allow-net" in error, error
@@ -383,7 +383,7 @@ LAYOUTS = {
 }
 
 
-@needs_walls
+@needs_sandbox
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_of_an_editable_install_only_the_sources_are_open(tmp_path: Path, layout: str) -> None:
     environment = Environment(tmp_path / "venv", "setuptools", "wheel")
@@ -441,7 +441,7 @@ def infected(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     return Environment(tmp_path_factory.mktemp("infected") / "venv")
 
 
-@needs_walls
+@needs_sandbox
 @pytest.mark.parametrize("starter", STARTERS)
 def test_code_that_runs_at_the_start_is_inside(
     infected: Environment, tmp_path: Path, starter: str

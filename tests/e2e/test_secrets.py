@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Outcome, Provara, assert_one_error, needs_walls, run_checked
+from support import Outcome, Provara, assert_one_error, needs_sandbox, run_checked
 
 PRYING = """
 print("the plugin runs")
@@ -74,7 +74,7 @@ def assert_refused(outcome: Outcome, word: str) -> None:
     assert "the plugin runs" not in outcome.stderr, str(outcome)
 
 
-@needs_walls
+@needs_sandbox
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_second_name_of_the_key_is_refused(prying: Prying, command: str) -> None:
     """A hard link among the modules that was there before: the kernel cannot close one name."""
@@ -85,7 +85,7 @@ def test_a_second_name_of_the_key_is_refused(prying: Prying, command: str) -> No
     assert "it read {" in prying.run(command, link, off=True).stderr
 
 
-@needs_walls
+@needs_sandbox
 @pytest.mark.parametrize("command", ["reduce", "append", "export"])
 def test_a_second_name_elsewhere_is_refused(prying: Prying, command: str) -> None:
     """Where nobody looks for keys: the link count alone tells."""
@@ -94,7 +94,7 @@ def test_a_second_name_elsewhere_is_refused(prying: Prying, command: str) -> Non
     assert_refused(prying.run(command), "hard links")
 
 
-@needs_walls
+@needs_sandbox
 @pytest.mark.parametrize("command", ["append", "export", "list", "doctor"])
 @pytest.mark.parametrize("own", [True, False])
 def test_no_plugin_gets_a_state_directory_with_a_vault_in_it(
@@ -118,7 +118,7 @@ def test_no_plugin_gets_a_state_directory_with_a_vault_in_it(
     assert "it read {" in outcome.stderr and str(prying.state) in outcome.stderr, str(outcome)
 
 
-@needs_walls
+@needs_sandbox
 def test_a_reducer_has_no_state_directory_to_withhold(prying: Prying) -> None:
     there = prying.state / "provara" / "plugins" / "v2"
     there.parent.mkdir(parents=True)
@@ -170,7 +170,7 @@ class Decent:
 """
 
 
-@needs_walls
+@needs_sandbox
 @pytest.mark.parametrize("debris", DEBRIS)
 def test_what_a_plugin_leaves_stops_no_other(
     provara: Provara, vault: Path, tmp_path: Path, debris: str
@@ -204,7 +204,7 @@ def test_what_a_plugin_leaves_stops_no_other(
     assert out.read_text() == str(state)
 
 
-@needs_walls
+@needs_sandbox
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_plugin_reads_a_key_while_it_is_imported(prying: Prying, command: str) -> None:
     """Nor does one read keys among the modules that nobody named, blank or large as they are."""
@@ -219,7 +219,7 @@ def test_no_plugin_reads_a_key_while_it_is_imported(prying: Prying, command: str
     assert prying.run(command, key, blank, large, off=True).stderr.count("it read") == 3
 
 
-@needs_walls
+@needs_sandbox
 @pytest.mark.parametrize("command", ["reduce", "export"])
 def test_no_plugin_reads_a_key_in_another_shape(
     prying: Prying, tmp_path: Path, command: str
@@ -253,7 +253,7 @@ def test_no_plugin_reads_a_key_in_another_shape(
     assert outcome.stderr.count("it read") == len(paths), str(outcome)
 
 
-@needs_walls
+@needs_sandbox
 @pytest.mark.parametrize("what", ["key", "directory", "vault"])
 def test_a_second_mount_of_the_key_is_closed(provara: Provara, tmp_path: Path, what: str) -> None:
     """Mounted among the files of the system, where nobody looks for keys."""
@@ -296,7 +296,7 @@ def test_a_second_mount_of_the_key_is_closed(provara: Provara, tmp_path: Path, w
     assert "Permission denied" in inside and "it read" not in inside, inside
 
 
-@needs_walls
+@needs_sandbox
 def test_what_cannot_be_searched_is_refused(prying: Prying) -> None:
     """A directory on `PYTHONPATH` that holds half a home: it is not opened unseen."""
     many = prying.modules / "many"

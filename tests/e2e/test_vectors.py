@@ -22,16 +22,16 @@ BELIEFS: list[dict[str, Any]] = json.loads((VECTORS / "beliefs.json").read_text(
 TOKENS: list[dict[str, Any]] = primitives.parse((VECTORS / "beliefs.json").read_bytes())["cases"]
 
 
-@pytest.mark.parametrize("room", ["corpus", "vectors"])
-def test_the_copies_are_as_published(room: str) -> None:
+@pytest.mark.parametrize("part", ["corpus", "vectors"])
+def test_the_copies_are_as_published(part: str) -> None:
     """All files but the READMEs, which are ours."""
-    if not published(room).is_dir():
+    if not published(part).is_dir():
         pytest.skip("the originals are not here; PROVARA_SPEC_DIR leads to them (2026-11-22)")
-    names = {path.name for path in published(room).iterdir()} - {"README.md"}
+    names = {path.name for path in published(part).iterdir()} - {"README.md"}
     assert names
     for name in names:
-        ours = (HERE.parent / room / name).read_bytes()
-        assert ours == (published(room) / name).read_bytes(), name
+        ours = (HERE.parent / part / name).read_bytes()
+        assert ours == (published(part) / name).read_bytes(), name
 
 
 @pytest.mark.parametrize("number", range(len(BELIEFS)))

@@ -14,6 +14,9 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "module_circles.py"
 NEEDS_B = "use crate::b::B; pub struct A; pub const LIMIT: usize = 1;"
 ROOT = "mod a; mod b;"
 
+#: A file that gives a type of another file a method.
+WRITES = "use crate::b::B; impl B { pub fn write(&self) {} }"
+
 CIRCLES = {
     "use": {"b": "use crate::a::A; pub struct B;"},
     "path": {"b": "pub struct B; fn f() -> usize { crate::a::LIMIT }"},
@@ -42,11 +45,11 @@ CIRCLES = {
     },
     "text in an attribute": {"b": '#[serde(with = "crate::a")] pub struct B;'},
     "method": {
-        "a": "use crate::b::B; impl B { pub fn write(&self) {} }",
+        "a": WRITES,
         "b": "pub struct B; fn f(b: &B) { b.write() }",
     },
     "method of the type itself": {
-        "a": "use crate::b::B; impl B { pub fn write(&self) {} }",
+        "a": WRITES,
         "b": "pub struct B; impl B { fn f(&self) { self.write() } }",
     },
     "function of a type": {
@@ -87,11 +90,11 @@ NO_CIRCLES = {
     "another crate": {"b": "use ::a::A; pub struct B; fn f() { std::a::A; }"},
     "a field": {"b": "pub struct B { a: u8 } fn f(b: B) -> u8 { b.a }"},
     "a method that others have too": {
-        "a": "use crate::b::B; impl B { pub fn write(&self) {} }",
+        "a": WRITES,
         "b": "pub struct B; pub struct C; impl C { fn write(&self) {} } fn f(c: &C) { c.write() }",
     },
     "a method of another crate": {
-        "a": "use crate::b::B; impl B { pub fn write(&self) {} }",
+        "a": WRITES,
         "b": "pub struct B; fn f(file: &File) { file.write() }",
     },
     "what the root hands on": {

@@ -105,11 +105,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("directory", type=Path)
     parser.add_argument("--executable", type=Path)
-    parser.add_argument("--library", action="store_true", help="against the library's verdicts")
+    parser.add_argument(
+        "--library",
+        action="store_true",
+        dest="against_library",
+        help="against the library's verdicts",
+    )
     parser.add_argument("--keep", type=Path, help="where states go on which they disagree")
     arguments = parser.parse_args()
     executable = None
-    if not arguments.library:
+    if not arguments.against_library:
         executable = arguments.executable or installed_executable()
     start = time.monotonic()
     good = judge(arguments.directory, executable, arguments.keep)

@@ -11,10 +11,10 @@ use clap::Args;
 use provara_plugins::builtin::{Format, Reducer};
 use provara_plugins::catalog::{Catalog, ProblemKind};
 use provara_plugins::environment::Layout;
-pub(crate) use provara_plugins::host::Purpose;
-use provara_plugins::host::{Host, HostOptions, SkippedPlugin};
-use provara_plugins::interpreter;
+pub(crate) use provara_plugins::host::{Exporting, Listing, Reducing, Validating};
+use provara_plugins::host::{Host, HostOptions, Purpose, SkippedPlugin};
 use provara_plugins::interrupt::Guard;
+use provara_plugins::runtime::Runtime;
 use provara_plugins::sandbox::{Level, SandboxMode};
 use provara_report::{Class, Diagnostic};
 
@@ -36,24 +36,24 @@ pub(crate) struct HostArgs {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = HEADING)]
     pub(crate) timeout: Option<Duration>,
 
-    /// The walls around plugins: require (all of them, or no plugin), auto (the best that the system
-    /// has) or off (a separate process only) [env: PROVARA_SANDBOX] [default: auto]
-    #[arg(long, value_name = "WALLS", value_parser = sandbox, help_heading = HEADING)]
+    /// The sandbox of plugins: require (in full, or no plugin), auto (the best that the system has)
+    /// or off (a separate process only) [env: PROVARA_SANDBOX] [default: auto]
+    #[arg(long, value_name = "MODE", value_parser = sandbox, help_heading = HEADING)]
     sandbox: Option<SandboxMode>,
 }
 
 /// What a host is started for, and what must stay out of its reach.
-pub(crate) struct Job {
-    purpose: Purpose,
+pub(crate) struct Job<P> {
+    purpose: P,
     protect: Vec<PathBuf>,
     allow_network: bool,
     layout: Layout,
     skipped: Vec<SkippedPlugin>,
 }
 
-impl Job {
+impl<P: Purpose> Job<P> {
     /// A job without a vault.
-    pub(crate) fn new(purpose: Purpose) -> Self {
+    pub(crate) fn new(purpose: P) -> Self {
         let protect = vault::environment("PROVARA_KEYFILE")
             .map(PathBuf::from)
             .into_iter()
@@ -97,8 +97,8 @@ pub(crate) fn sandbox(text: &str) -> Result<SandboxMode, String> {
         .map_err(|_| "use require, auto or off".to_owned())
 }
 
-/// The walls that are asked for: by the option, by `PROVARA_SANDBOX`, or the best there are.
-pub(crate) fn walls(option: Option<SandboxMode>) -> Result<SandboxMode, Diagnostic> {
+/// The sandbox that is asked for: by the option, by `PROVARA_SANDBOX`, or the best there is.
+pub(crate) fn sandbox_mode(option: Option<SandboxMode>) -> Result<SandboxMode, Diagnostic> {
     match (option, vault::environment("PROVARA_SANDBOX")) {
         (Some(sandbox), _) => Ok(sandbox),
         (None, None) => Ok(SandboxMode::Auto),
@@ -121,8 +121,8 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 /// A running plugin host and what it found.
-pub(crate) struct Session {
-    pub(crate) host: Host,
+pub(crate) struct Session<P: Purpose> {
+    pub(crate) host: Host<P>,
     pub(crate) catalog: Catalog,
     _guard: Guard,
 }
@@ -135,16 +135,16 @@ pub(crate) enum Unusable {
     Failed(Diagnostic),
 }
 
-impl Session {
+impl<P: Purpose> Session<P> {
     /// Starts a host and asks it what is installed.
-    pub(crate) fn start(args: &HostArgs, job: Job) -> Result<Self, Unusable> {
-        let sandbox = walls(args.sandbox).map_err(Unusable::Failed)?;
-        let interpreter = interpreter::find()
+    pub(crate) fn start(args: &HostArgs, job: Job<P>) -> Result<Self, Unusable> {
+        let sandbox = sandbox_mode(args.sandbox).map_err(Unusable::Failed)?;
+        let runtime = Runtime::find()
             .map_err(|error| Unusable::NoPython(provara_explain::interpreter_failure(&error)))?;
-        // A reducer keeps no state, so there need not be a place for it.
-        let stateless = matches!(job.purpose, Purpose::Reduce { .. });
-        let mut options = HostOptions::new(interpreter, job.purpose);
-        options.state_dir = if stateless { None } else { state_directory() };
+        let mut options = HostOptions::new(runtime);
+        // Where no state is kept, there need not be a place for it.
+        let keeps_state = job.purpose.keeps_state();
+        options.state_dir = keeps_state.then(state_directory).flatten();
         options.sandbox = sandbox;
         options.protect = job.protect;
         options.allow_network = job.allow_network;
@@ -155,7 +155,7 @@ impl Session {
         // by the signal itself, which would leave no word behind.
         let guard = Guard::new()
             .map_err(|error| Unusable::Failed(provara_explain::signals_failure(&error)))?;
-        let mut host = Host::start(options).map_err(|error| {
+        let mut host = Host::start(job.purpose, options).map_err(|error| {
             if provara_explain::is_no_python(&error) {
                 Unusable::NoPython(provara_explain::host_failure(error))
             } else {

@@ -1,7 +1,11 @@
 //! What a tool gives back: one JSON object, as text and as structured content. In the text, what a
 //! terminal might act on is escaped, as JSON allows: the value is the same.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::refusal::Refusal;
 
@@ -21,6 +25,19 @@ impl Answer {
     pub(crate) fn with<T: Serialize + ?Sized>(self, name: &str, value: &T) -> Self {
         let value = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
         self.with_json(name, &value)
+    }
+
+    /// Adds those members of `value` that `properties`, an object of a schema, names, in its order: what the
+    /// schema does not speak of is not told.
+    pub(crate) fn with_properties<T: Serialize>(self, properties: &Value, value: &T) -> Self {
+        // As text, because a tree would not hold every number that a log may.
+        let text = serde_json::to_string(value).unwrap_or_default();
+        let members: HashMap<&str, &RawValue> = serde_json::from_str(&text).unwrap_or_default();
+        let names = properties.as_object().into_iter().flat_map(Map::keys);
+        names.fold(self, |answer, name| match members.get(name.as_str()) {
+            Some(value) => answer.with_json(name, value.get()),
+            None => answer,
+        })
     }
 
     /// Adds a member that is JSON already.

@@ -108,7 +108,7 @@ pub(crate) async fn serve(
         answer_limit: ANSWER_LIMIT.saturating_add(server.config.plugins.timeout),
         protocol,
     });
-    eprintln!("provara mcp: listening on http://{address}{ENDPOINT}");
+    tracing::info!("listening on http://{address}{ENDPOINT}");
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let place = tokio::select! {
@@ -120,7 +120,7 @@ pub(crate) async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Such as too many open files: it passes, and must not become a busy loop.
-                eprintln!("provara mcp: a connection was not accepted: {error}");
+                tracing::error!("a connection was not accepted: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -148,9 +148,9 @@ async fn connection(endpoint: Arc<Endpoint>, stream: TcpStream, peer: SocketAddr
     // Whoever hangs up in the middle has ended their connection.
     if let Err(error) = connection.await {
         if is_timeout(&error) {
-            eprintln!("provara mcp: ended the connection of {peer}: it reads nothing");
+            tracing::warn!("ended the connection of {peer}: it reads nothing");
         } else if error.is_parse() || error.is_timeout() {
-            eprintln!("provara mcp: ended the connection of {peer}: {error}");
+            tracing::warn!("ended the connection of {peer}: {error}");
         }
     }
 }
@@ -182,11 +182,11 @@ impl Endpoint {
     async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Answer {
         if let Err((status, reason)) = self.admit(&mut request) {
             let method = request.method();
-            eprintln!("provara mcp: refused {method} from {peer}: {reason}");
+            tracing::warn!("refused {method} from {peer}: {reason}");
             return refused(status, &reason);
         }
         let method = request.method().clone();
-        let log = |reason: &str| eprintln!("provara mcp: refused {method} from {peer}: {reason}");
+        let log = |reason: &str| tracing::warn!("refused {method} from {peer}: {reason}");
         let (head, body) = request.into_parts();
         // No other method has anything to say; what comes with it is not read.
         let body = match method == Method::POST {
@@ -219,6 +219,7 @@ impl Endpoint {
         };
         let status = answer.status();
         if !status.is_client_error() && !status.is_server_error() {
+            tracing::debug!("{method} from {peer}: {status}");
             return answer;
         }
         if let (StatusCode::UNSUPPORTED_MEDIA_TYPE, Err(wrong)) = (status, message::read(&body)) {

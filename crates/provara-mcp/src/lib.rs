@@ -35,7 +35,7 @@
 //! | `refusal`, `answer`, `args`, `renderer` | what a call gets and gives, and who turns errors into text |
 //! | `naming`, `uri` | names of plugins' tools; addresses of resources |
 //! | `install` | configurations of clients |
-//! | `error`, `limits` | why a server ended; the limits that several modules hold to |
+//! | `error`, `limits`, `log` | why a server ended; the limits that several modules hold to; lines for the operator |
 //!
 //! Which of them may know which stands in ARCHITECTURE.md.
 
@@ -52,6 +52,7 @@ pub mod install;
 mod job;
 mod limits;
 mod lines;
+mod log;
 mod marks;
 mod message;
 mod naming;
@@ -80,6 +81,8 @@ pub use config::{
     VaultSpec, check_places,
 };
 pub use error::ServeError;
+
+pub use log::{LogLevel, to_stderr as log_to_stderr};
 
 use limits::END_LIMIT;
 use pipe::Pipe;

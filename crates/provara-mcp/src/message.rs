@@ -24,6 +24,8 @@ pub(crate) type Message = RxJsonRpcMessage<RoleServer>;
 pub(crate) struct Refused {
     code: ErrorCode,
     reason: String,
+    /// What the operator is told instead, where the reason quotes the message.
+    logged: Option<&'static str>,
     /// The request that is answered, where that can be read: whoever sent it waits for an answer.
     id: Option<RequestId>,
     /// Whether it would be an answer itself. Such are never answered, or two peers that do not
@@ -36,6 +38,7 @@ impl Refused {
         Self {
             code,
             reason: reason.into(),
+            logged: None,
             id: None,
             is_answer: false,
         }
@@ -61,8 +64,8 @@ impl Refused {
 
     /// Tells the operator.
     pub(crate) fn log(&self) {
-        let reason = inline(&self.reason);
-        eprintln!("provara mcp: refused a message: {reason}");
+        let reason = self.logged.unwrap_or(&self.reason);
+        tracing::warn!("refused a message: {}", inline(reason));
     }
 
     /// The answer, unless there is none to be given.
@@ -123,6 +126,7 @@ pub(crate) fn misread(text: &[u8]) -> Option<Refused> {
         return Some(Refused {
             id: envelope.known_id(),
             is_answer: envelope.is_answer(),
+            logged: Some("an object has a member twice"),
             ..Refused::new(ErrorCode::INVALID_PARAMS, reason)
         });
     }
@@ -134,6 +138,7 @@ pub(crate) fn misread(text: &[u8]) -> Option<Refused> {
     let reason = format!("those of {method} do not fit: {error}");
     Some(Refused {
         id: Some(id),
+        logged: Some("the parameters of a list do not fit"),
         ..Refused::new(ErrorCode::INVALID_PARAMS, reason)
     })
 }
@@ -233,6 +238,8 @@ fn explain(text: &[u8], error: &serde_json::Error) -> Refused {
     Refused {
         id: known,
         is_answer: envelope.is_answer(),
+        logged: (code == ErrorCode::INVALID_PARAMS)
+            .then_some("'params' or its '_meta' does not fit"),
         ..Refused::new(code, reason)
     }
 }

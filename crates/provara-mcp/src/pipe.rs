@@ -177,7 +177,7 @@ where
             JsonRpcMessage::Notification(notice) if self.cancels_held(&notice.notification) => None,
             // The protocol's library would end with the first message that opens no session.
             _ if !self.opened => {
-                eprintln!("provara mcp: passed over a message: no session is open");
+                tracing::warn!("passed over a message: no session is open");
                 None
             }
             other => Some(other),
@@ -320,7 +320,7 @@ where
                 Ok(Some((_, Err(refused)))) => self.refuse(&refused),
                 Ok(None) => self.end(),
                 Err(error) => {
-                    eprintln!("provara mcp: could not read on: {error}");
+                    tracing::error!("could not read on: {error}");
                     self.end();
                 }
             }

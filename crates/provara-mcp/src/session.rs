@@ -5,6 +5,7 @@
 #![allow(deprecated)]
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rmcp::ServerHandler;
 use rmcp::model::{
@@ -90,8 +91,15 @@ impl Session {
                 () = both.cancelled() => {}
             }
         });
+        let name = call.tool.described.name.clone();
+        let began = Instant::now();
         let outcome = self.run(call, &context, &cancelled, stages).await;
         watch.abort();
+        tracing::debug!(
+            "{name} was {} in {} ms",
+            if outcome.is_ok() { "done" } else { "refused" },
+            began.elapsed().as_millis()
+        );
         match outcome.and_then(|answer| Ok(answer.finish()?)) {
             Ok((text, tree)) => {
                 let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
@@ -281,18 +289,20 @@ impl ServerHandler for Session {
     ) -> Result<CustomResult, ErrorData> {
         let method = provara_plugins::text::inline(&request.method);
         let method = provara_plugins::text::shorten(&method, 100);
-        let error = match misfit(&request) {
+        // The reason may quote what was sent: it is for the client alone.
+        let (logged, error) = match misfit(&request) {
             Some(reason) => {
-                let text = format!("The parameters of {method} do not fit: {reason}");
-                ErrorData::invalid_params(text, None)
+                let logged = format!("The parameters of {method} do not fit");
+                let text = format!("{logged}: {reason}");
+                (logged, ErrorData::invalid_params(text, None))
             }
             None => {
                 let text = format!("Unknown method: {method}");
-                ErrorData::new(ErrorCode::METHOD_NOT_FOUND, text, None)
+                let error = ErrorData::new(ErrorCode::METHOD_NOT_FOUND, text.clone(), None);
+                (text, error)
             }
         };
-        let reason = provara_plugins::text::inline(&error.message);
-        eprintln!("provara mcp: refused a request: {reason}");
+        tracing::warn!("refused a request: {logged}");
         Err(error)
     }
 

@@ -72,7 +72,7 @@ impl ServerState {
         ) {
             Ok(warm_host) => Some(warm_host),
             Err(error) => {
-                eprintln!("provara mcp: plugins are not available: {error}");
+                tracing::error!("plugins are not available: {error}");
                 None
             }
         };

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use provara_core::finding::{Code, Finding, Report};
 use provara_core::keys::Keyfile;
+use provara_core::layout;
 use provara_core::summary::Summary;
 use provara_vault::{Vault, VaultError, VerifiedLog, VerifyOptions};
 
@@ -158,7 +159,7 @@ impl VaultHandle {
 
     /// Where the key is that signs in this vault.
     pub(crate) fn keyfile_path(&self) -> PathBuf {
-        let own = || self.path.join("identity/private_keys.json");
+        let own = || self.path.join(layout::PRIVATE_KEYS);
         self.keyfile.clone().unwrap_or_else(own)
     }
 
@@ -170,7 +171,7 @@ impl VaultHandle {
 
     /// What tells that the log has changed.
     pub(crate) fn log_mark(&self) -> Option<Mark> {
-        fs::metadata(self.path.join("events/events.ndjson"))
+        fs::metadata(self.path.join(layout::LOG))
             .ok()
             .map(|data| mark(&data))
     }

@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 
 use provara_core::json::Value;
 use provara_plugins::catalog::{Catalog, EventTypeInfo};
-use provara_plugins::host::{Host, HostError, HostOptions, Purpose, SkippedPlugin, Verdict};
-use provara_plugins::interpreter::{self, Interpreter};
+use provara_plugins::host::{
+    Host, HostError, HostOptions, Purpose, SkippedPlugin, Validating, Verdict,
+};
+use provara_plugins::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
 use crate::config::PluginSettings;
@@ -114,7 +116,7 @@ struct Thread {
     renderer: Arc<dyn Renderer>,
     installed: watch::Sender<Option<Arc<Installed>>>,
     skipped: Vec<SkippedPlugin>,
-    host: Option<Host>,
+    host: Option<Host<Validating>>,
     /// How long the host has worked.
     worked: Duration,
 }
@@ -174,11 +176,11 @@ impl Thread {
         }
     }
 
-    fn start(&mut self) -> Result<Host, Refusal> {
+    fn start(&mut self) -> Result<Host<Validating>, Refusal> {
         self.worked = Duration::ZERO;
         start(
             &self.settings,
-            Purpose::Validate,
+            Validating,
             (self.protect)(),
             &self.skipped,
             &*self.renderer,
@@ -244,34 +246,31 @@ impl Thread {
 }
 
 /// Starts a host for the server, which goes on without some plugins.
-pub(crate) fn start(
+pub(crate) fn start<P: Purpose>(
     settings: &PluginSettings,
-    purpose: Purpose,
+    purpose: P,
     protect: Vec<PathBuf>,
     skipped: &[SkippedPlugin],
     renderer: &dyn Renderer,
-) -> Result<Host, Refusal> {
+) -> Result<Host<P>, Refusal> {
     let refused = |context| Refusal(renderer.render(context));
-    let interpreter =
-        interpreter::find().map_err(|error| refused(ErrorContext::Interpreter(error)))?;
-    let mut options = options(settings, interpreter, purpose, protect);
+    let runtime = Runtime::find().map_err(|error| refused(ErrorContext::Interpreter(error)))?;
+    let mut options = options(settings, runtime, protect);
     options.skipped = skipped.to_vec();
-    Host::start(options).map_err(|error| refused(ErrorContext::Host(error)))
+    Host::start(purpose, options).map_err(|error| refused(ErrorContext::Host(error)))
 }
 
 /// Lets a host load the plugins, before it is asked for one of them.
-pub(crate) fn load(host: &mut Host, renderer: &dyn Renderer) -> Result<Catalog, Refusal> {
+pub(crate) fn load<P: Purpose>(
+    host: &mut Host<P>,
+    renderer: &dyn Renderer,
+) -> Result<Catalog, Refusal> {
     host.discover()
         .map_err(|error| Refusal(renderer.render(ErrorContext::Discovery(error))))
 }
 
-fn options(
-    settings: &PluginSettings,
-    interpreter: Interpreter,
-    purpose: Purpose,
-    protect: Vec<PathBuf>,
-) -> HostOptions {
-    let mut options = HostOptions::new(interpreter, purpose);
+fn options(settings: &PluginSettings, runtime: Runtime, protect: Vec<PathBuf>) -> HostOptions {
+    let mut options = HostOptions::new(runtime);
     options.sandbox = settings.sandbox;
     options.timeout = Some(settings.timeout);
     options.state_dir.clone_from(&settings.state_dir);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use provara_plugins::environment::Environment;
-use provara_plugins::interpreter;
+use provara_plugins::runtime::Runtime;
 
 use crate::clients::Level;
 use crate::state::ServerState;
@@ -21,7 +21,7 @@ const LOGS: Duration = Duration::from_millis(200);
 /// The directories that packages lie in, with the times at which an entry came or went. An install,
 /// an upgrade and a removal each add or remove a `.dist-info` directory.
 fn packages() -> Vec<(PathBuf, Option<SystemTime>)> {
-    let Ok(interpreter) = interpreter::find() else {
+    let Ok(runtime) = Runtime::find() else {
         return Vec::new();
     };
     let changed = |path: &PathBuf| {
@@ -29,9 +29,8 @@ fn packages() -> Vec<(PathBuf, Option<SystemTime>)> {
             .and_then(|data| data.modified())
             .ok()
     };
-    let mut places = vec![interpreter.program.clone()];
-    places.extend(interpreter.package_directories(&Environment::from_process()));
-    places
+    runtime
+        .install_places(&Environment::from_process())
         .into_iter()
         .map(|path| {
             let time = changed(&path);
@@ -77,6 +76,14 @@ pub(crate) async fn plugins(server: Arc<ServerState>, registry: Arc<Registry>) {
 
 /// Takes over what was discovered.
 fn take(server: &ServerState, registry: &Registry, found: &Installed) {
+    let catalog = &found.catalog;
+    tracing::debug!(
+        "installed: {} event types, {} reducers, {} exports; {} problems",
+        catalog.event_types.len(),
+        catalog.reducers.len(),
+        catalog.exports.len(),
+        catalog.problems.len()
+    );
     for problem in &found.catalog.problems {
         server.clients.log(Level::Warning, &problem.text);
     }

@@ -7,23 +7,23 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use provara_plugins::environment::Environment;
-use provara_plugins::host::{Host, HostOptions, Purpose};
-use provara_plugins::interpreter::{self, Interpreter};
+use provara_plugins::host::{Host, HostOptions, Validating};
 use provara_plugins::launch::maybe_become_launcher;
+use provara_plugins::runtime::Runtime;
 use provara_plugins::sandbox::SandboxMode;
 
-fn start(interpreter: &Interpreter, sandbox: SandboxMode) -> Duration {
+fn start(runtime: &Runtime, sandbox: SandboxMode) -> Duration {
     // The stand-in of the tests: what the real host imports is the same on both sides.
     let fake = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_host");
     let version = PathBuf::from(format!("/version-{}", env!("CARGO_PKG_VERSION")));
-    let mut options = HostOptions::new(interpreter.clone(), Purpose::Validate);
+    let mut options = HostOptions::new(runtime.clone());
     options.sandbox = sandbox;
     options.environment = Environment {
         python_path: vec![fake, version],
         ..Environment::default()
     };
     let started = Instant::now();
-    let host = Host::start(options).expect("the stand-in starts");
+    let host = Host::start(Validating, options).expect("the stand-in starts");
     let took = started.elapsed();
     host.finish().expect("the stand-in ends");
     took
@@ -35,12 +35,12 @@ fn main() {
         .nth(1)
         .and_then(|text| text.parse().ok())
         .unwrap_or(30);
-    let interpreter = interpreter::find().expect("there is a Python");
+    let runtime = Runtime::find().expect("there is a Python");
     let mut off = Vec::new();
     let mut added = Vec::new();
     for _ in 0..pairs {
-        let without = start(&interpreter, SandboxMode::Off);
-        let with = start(&interpreter, SandboxMode::Auto);
+        let without = start(&runtime, SandboxMode::Off);
+        let with = start(&runtime, SandboxMode::Auto);
         off.push(without.as_secs_f64() * 1e3);
         added.push((with.as_secs_f64() - without.as_secs_f64()) * 1e3);
     }
@@ -48,11 +48,11 @@ fn main() {
     added.sort_by(f64::total_cmp);
     let median = |all: &[f64]| all.get(all.len() / 2).copied().unwrap_or_default();
     println!(
-        "start without walls  {:7.2} ms (median of {pairs})",
+        "start without it     {:7.2} ms (median of {pairs})",
         median(&off)
     );
     println!(
-        "added by the walls   {:7.2} ms (median of the differences)",
+        "added by the sandbox {:7.2} ms (median of the differences)",
         median(&added)
     );
 }

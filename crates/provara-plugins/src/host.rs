@@ -1,8 +1,20 @@
 //! The plugin host: starting it, asking it, ending it.
+//!
+//! A host's type says what it was started for, and so what it can be asked:
+//!
+//! ```compile_fail,E0599
+//! # use provara_plugins::{catalog::PluginName, host::{Host, HostOptions, Listing}};
+//! # fn f(options: HostOptions, name: &PluginName) -> Result<(), provara_plugins::host::HostError> {
+//! let mut host = Host::start(Listing, options)?;
+//! host.reduce(name)?; // There is no log: only a `Host<Reducing>` has this method.
+//! # Ok(())
+//! # }
+//! ```
 
 mod ending;
 mod error;
 mod exchange;
+mod host_process;
 mod loading;
 mod options;
 mod schema_worker;
@@ -12,31 +24,27 @@ mod start;
 
 use std::io;
 use std::path::Path;
-use std::process::Child;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use provara_core::canonical;
 use provara_core::event_type::CustomType;
 use provara_core::json::{self, Value};
 
 pub use error::{HostError, OutputFault, PluginFailure};
+use host_process::HostProcess;
 pub use options::HostOptions;
-use schema_worker::SchemaWorker;
 pub use skipped::SkippedPlugin;
 
-use crate::catalog::PluginName;
-use crate::channel::Channel;
-use crate::launch::orphans::OrphanReaper;
+use crate::catalog::{Catalog, EventTypeInfo, PluginName};
+use crate::launch::LaunchError;
 pub use crate::output::NO_PLUGIN;
-use crate::output::Pumps;
-use crate::process::has_ended;
 pub use crate::process::{ExitReason, KillHandle};
-use crate::protocol::{Exported, FailureKind, Hello, Loading, Reduced, Validated};
-pub use crate::purpose::Purpose;
+use crate::protocol::{Exported, FailureKind, Hello, Reduced, Validated};
+pub use crate::purpose::{Exporting, Listing, Purpose, Reducing, Validating};
 use crate::sandbox::{Confinement, Withheld};
+use crate::schema::SchemaViolations;
 use crate::text::{block, inline};
-use crate::violation::Role;
 
 /// What an event type's own `validate` decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,83 +55,103 @@ pub enum Verdict {
     Refused(String),
 }
 
-/// A running plugin host. Dropping it kills it with all its children.
-pub struct Host {
-    /// How it was started, to start it again.
-    options: Arc<HostOptions>,
-    skipped: Vec<SkippedPlugin>,
-    /// What the host says that it is loading.
-    loading: Option<Loading>,
-    child: Option<Child>,
-    reaper: OrphanReaper,
-    kill_handle: KillHandle,
-    role: Role,
-    network: bool,
-    channel: Channel,
-    pumps: Pumps,
-    confinement: Confinement,
-    withheld: Option<Withheld>,
-    hello: Hello,
-    /// The process that applies schemas, once one was needed.
-    schema_worker: Option<SchemaWorker>,
-    /// The log's descriptor in the host, and the snapshot's length.
-    log: Option<(i32, u64)>,
-    timeout: Option<Duration>,
-    next_id: u64,
+/// A running plugin host, started for `P`. Dropping it kills it with all its children.
+#[derive(Debug)]
+pub struct Host<P: Purpose> {
+    process: HostProcess,
+    purpose: Arc<P>,
 }
 
-impl std::fmt::Debug for Host {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host")
-            .field("confinement", &self.confinement)
-            .field("hello", &self.hello)
-            .finish_non_exhaustive()
+impl<P: Purpose> Host<P> {
+    /// Starts a host and makes sure that it is one of this version.
+    ///
+    /// On Linux the host's life is tied to that of the calling *thread*: it is killed when the
+    /// thread ends. Start it from the thread that uses it.
+    ///
+    /// # Errors
+    /// [`HostError`]; no process remains.
+    pub fn start(purpose: P, options: HostOptions) -> Result<Host<P>, HostError> {
+        let purpose = Arc::new(purpose);
+        let process = HostProcess::start(Arc::clone(&purpose) as _, options)?;
+        Ok(Host { process, purpose })
     }
-}
 
-impl Host {
     /// What the launcher achieved.
     #[must_use]
     pub fn confinement(&self) -> &Confinement {
-        &self.confinement
+        &self.process.confinement
     }
 
     /// Why plugins have no state directory, if they were to have one.
     #[must_use]
     pub fn withheld(&self) -> Option<&Withheld> {
-        self.withheld.as_ref()
+        self.process.withheld.as_ref()
     }
 
     /// What the host said of itself.
     #[must_use]
     pub fn hello(&self) -> &Hello {
-        &self.hello
+        &self.process.hello
     }
 
     /// Gives the host this long, from now on, for what it is asked next. A host that serves several
     /// requests is told so before each of them.
     pub fn limit_next(&mut self, limit: Duration) {
-        self.timeout = Some(limit);
-        // A limit beyond all time is none.
-        self.channel.deadline = Instant::now().checked_add(limit);
+        self.process.limit_next(limit);
     }
 
     /// Whether the process has ended, so that nothing can be asked any more.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.child.as_ref().is_none_or(has_ended)
+        self.process.has_ended()
     }
 
     /// The plugins that it goes on without, because loading them ended or blocked a host.
     #[must_use]
     pub fn skipped(&self) -> &[SkippedPlugin] {
-        &self.skipped
+        &self.process.skipped
     }
 
     /// A handle that ends this host from another thread, also when [`Host::discover`] starts it again.
     #[must_use]
     pub fn kill_handle(&self) -> KillHandle {
-        self.kill_handle.clone()
+        self.process.kill_handle.clone()
+    }
+
+    /// Lets the host discover plugins, and checks what it found. Where a plugin ends or blocks the
+    /// process while it is loaded, the host is started again without it (see [`Host::skipped`]); a
+    /// time limit counts anew for each.
+    ///
+    /// # Errors
+    /// [`HostError`]. A plugin that cannot be loaded is a problem in the catalogue, not an error,
+    /// unless too many of them end the process or it takes too long.
+    pub fn discover(&mut self) -> Result<Catalog, HostError> {
+        self.process.discover()
+    }
+
+    /// Ends the host and makes sure that it ended well: nothing was sent after the last answer
+    /// and the exit code is 0. A result counts only once this has succeeded.
+    ///
+    /// # Errors
+    /// [`HostError::Protocol`], [`HostError::Died`] or [`HostError::TimedOut`].
+    pub fn finish(self) -> Result<(), HostError> {
+        self.process.finish()
+    }
+}
+
+impl Host<Validating> {
+    /// Holds data against the schema of its event type, and gives the first that does not fit, with
+    /// its place among the data.
+    ///
+    /// # Errors
+    /// [`HostError::TimedOut`], [`HostError::Interrupted`], or [`HostError::Schema`] if applying
+    /// the schema ended the process that does it.
+    pub fn check(
+        &mut self,
+        plugin: &EventTypeInfo,
+        data: &[&Value<'_>],
+    ) -> Result<Option<(usize, SchemaViolations)>, HostError> {
+        self.process.check(plugin, data)
     }
 
     /// Asks the event type's own `validate`. The data has already passed the schema.
@@ -135,24 +163,25 @@ impl Host {
         event_type: &CustomType,
         data: &Value<'_>,
     ) -> Result<Verdict, HostError> {
-        self.pumps.set_label(event_type.as_str());
+        let process = &mut self.process;
+        process.pumps.set_label(event_type.as_str());
         // The canonical form: what will be signed, and what reducers will see.
         let data = canonical::jcs(data).map_err(|error| HostError::Output {
             plugin: event_type.as_str().to_owned(),
             reason: OutputFault::NotCanonical(error),
         })?;
-        let request = self
+        let request = process
             .request("validate")
             .string("type", event_type.as_str())
             .json("data", &data);
-        let answer: Validated = self.ask(request)?;
+        let answer: Validated = process.ask(request)?;
         Ok(match answer {
             Validated { valid: true, .. } => Verdict::Accepted,
             Validated { reason, tried, .. } => {
                 let reason = reason.unwrap_or_else(|| "validate() refused the data".to_owned());
                 // A plugin that the sandbox stopped has not judged the data: it failed.
                 let violation =
-                    tried.and_then(|tried| self.explain(None, Some(&reason), Some(&tried)));
+                    tried.and_then(|tried| process.explain(None, Some(&reason), Some(&tried)));
                 let reason = block(&reason).into_owned();
                 if violation.is_some() {
                     return Err(HostError::Plugin(Box::new(PluginFailure {
@@ -168,25 +197,26 @@ impl Host {
             }
         })
     }
+}
 
+impl Host<Reducing> {
     /// Runs a reducer over the log that the host was started with. The result is one canonical
     /// JSON text.
     ///
     /// # Errors
     /// [`HostError`].
-    ///
-    /// # Panics
-    /// If the host was not started for [`Purpose::Reduce`].
     pub fn reduce(&mut self, name: &PluginName) -> Result<Vec<u8>, HostError> {
-        let (log_fd, length) = self.log.expect("a host that reduces is started with a log");
-        self.pumps.set_label(name.as_str());
-        let request = self
+        let process = &mut self.process;
+        let no_log = || LaunchError::Refused("the launcher did not hand the log on".to_owned());
+        let log_fd = process.log_fd.ok_or_else(no_log)?;
+        process.pumps.set_label(name.as_str());
+        let request = process
             .request("reduce")
             .string("name", name.as_str())
-            .number("log_fd", u64::try_from(log_fd).unwrap_or_default())
-            .number("log_length", length)
-            .number("log_chunk", self.options.layout.log_chunk());
-        let answer: Reduced = self.ask(request)?;
+            .number("log_fd", log_fd.into())
+            .number("log_length", self.purpose.len)
+            .number("log_chunk", process.options.layout.log_chunk());
+        let answer: Reduced = process.ask(request)?;
         let fault = |reason: OutputFault| HostError::Output {
             plugin: name.as_str().to_owned(),
             reason,
@@ -195,32 +225,29 @@ impl Host {
             .map_err(|error| fault(OutputFault::NotJson(error)))?;
         canonical::jcs(&value).map_err(|error| fault(OutputFault::NotCanonical(error)))
     }
+}
 
+impl Host<Exporting> {
     /// Runs an export of the vault that the host was started with. `output` lies in the staging
     /// directory.
     ///
     /// # Errors
     /// [`HostError`].
-    ///
-    /// # Panics
-    /// If the host was not started for [`Purpose::Export`].
     pub fn export(&mut self, name: &PluginName, output: &Path) -> Result<(), HostError> {
-        let Purpose::Export { vault, .. } = &self.options.purpose else {
-            panic!("a host that exports is started with a vault");
-        };
-        self.pumps.set_label(name.as_str());
+        let process = &mut self.process;
+        process.pumps.set_label(name.as_str());
         let text = |path: &Path| {
             path.to_str().map(str::to_owned).ok_or_else(|| {
                 let shown = inline(&path.to_string_lossy()).into_owned();
                 HostError::Io(io::Error::other(format!("the path '{shown}' is not UTF-8")))
             })
         };
-        let (vault, output) = (text(vault)?, text(output)?);
-        let request = self
+        let (vault, output) = (text(&self.purpose.vault)?, text(output)?);
+        let request = process
             .request("export")
             .string("name", name.as_str())
             .string("vault_path", &vault)
             .string("output_path", &output);
-        self.ask::<Exported>(request).map(|_| ())
+        process.ask::<Exported>(request).map(|_| ())
     }
 }

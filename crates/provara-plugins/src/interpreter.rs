@@ -6,16 +6,29 @@
 //! looked at, a script (such as a version manager's shim) is asked with `-I -S`, which imports
 //! neither `site` nor anything of `PYTHONPATH`.
 
+use std::collections::BTreeSet;
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::environment::Environment;
-use crate::site::site_directories;
+use crate::environment::{Environment, Layout};
+use crate::raw::Raw;
+use crate::readable::{Readable, Tree};
+use crate::site::{linked_projects, site_directories};
+
+/// What makes Python a plugin host; the number of the protocol's descriptor follows.
+pub(crate) const HOST_ARGUMENTS: [&str; 3] = ["-m", "provara.plugins._host", "--protocol-fd"];
+
+/// Package stores, opened where the interpreter lives in one: all of it is public there.
+const STORES: [&str; 3] = ["/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew"];
+
+/// Directories below an interpreter's prefix that belong to Python.
+const OF_PREFIX: [&str; 5] = ["lib", "lib64", "pyvenv.cfg", "ssl", "share/zoneinfo"];
 
 /// How an interpreter was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +87,76 @@ impl Interpreter {
         found.extend(environment.python_path.iter().cloned());
         found
     }
+
+    /// What Python reads besides what every process does: its libraries, installed packages, and what
+    /// `PYTHONPATH` and editable installs name.
+    pub(crate) fn readable(&self, environment: &Environment) -> Vec<Readable> {
+        let mut found = Vec::new();
+        // Debian's interpreters begin with a `sitecustomize` that lies there.
+        for entry in fs::read_dir("/etc").into_iter().flatten().flatten() {
+            if entry.file_name().as_bytes().starts_with(b"python3") {
+                found.push(Readable::Installed(entry.path()));
+            }
+        }
+        let stores = STORES.iter().filter(|store| self.binary.starts_with(store));
+        found.extend(stores.map(|store| Readable::Installed(store.into())));
+        let home = environment.home.as_deref();
+        for prefix in BTreeSet::from([&self.prefix, &self.base_prefix]) {
+            // An interpreter in `~/bin` has the home for its prefix, where `lib` is anybody's.
+            let is_home = home.is_some_and(|home| home.starts_with(prefix));
+            found.extend(OF_PREFIX.map(|part| match prefix.join(part) {
+                part if is_home => Readable::Chosen(part, Tree::Path),
+                part => Readable::Installed(part),
+            }));
+        }
+        let chosen = environment.python_path.iter().cloned();
+        found.extend(chosen.map(|path| Readable::Chosen(path, Tree::Path)));
+        let mut sites = site_directories(&self.prefix);
+        if let Some(home) = home {
+            let user = site_directories(&home.join(".local"));
+            found.extend(user.iter().cloned().map(Readable::Installed));
+            sites.extend(user);
+        }
+        let home = home.map(|home| fs::canonicalize(home).unwrap_or_else(|_| home.to_path_buf()));
+        for site in sites {
+            let projects = linked_projects(&site, home.as_deref());
+            let projects = projects.into_iter();
+            found.extend(projects.map(|project| Readable::Chosen(project, Tree::Project)));
+        }
+        found
+    }
+}
+
+/// The variables that Python gets besides those of every host. The hash seed is fixed, so that a
+/// reducer's result depends on the events alone.
+pub(crate) fn variables(environment: &Environment, layout: Layout) -> Vec<(Raw, Raw)> {
+    let mut all: Vec<(Raw, Raw)> = [
+        "PYTHONUTF8",
+        "PYTHONSAFEPATH",
+        "PYTHONDONTWRITEBYTECODE",
+        "PYTHONUNBUFFERED",
+    ]
+    .map(|name| (name.into(), "1".into()))
+    .into();
+    let mut add = |name: &str, value: OsString| all.push((name.into(), value.into()));
+    match layout {
+        Layout::Usual => add("PYTHONHASHSEED", "0".into()),
+        Layout::Varied => {
+            add("PYTHONHASHSEED", "1".into());
+            // Another allocator gives objects other addresses, and with them another `id` and
+            // another default hash.
+            add("PYTHONMALLOC", "malloc".into());
+        }
+    }
+    if let Ok(list) = env::join_paths(&environment.python_path)
+        && !list.is_empty()
+    {
+        add("PYTHONPATH", list);
+    }
+    if let Some(root) = &environment.virtual_env {
+        add("VIRTUAL_ENV", root.into());
+    }
+    all
 }
 
 /// Why no interpreter can be used.
@@ -292,7 +375,7 @@ fn ask(program: &Path) -> Result<PathBuf, String> {
     if !output.status.success() {
         return Err(format!("it ended with {}", output.status));
     }
-    let path = <OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&output.stdout);
+    let path = OsStr::from_bytes(&output.stdout);
     if path.is_empty() {
         return Err("it did not say which interpreter it stands for".to_owned());
     }

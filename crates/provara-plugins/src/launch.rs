@@ -66,9 +66,9 @@ pub struct Plan {
 /// What the launcher becomes inside the sandbox.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Task {
-    /// An interpreter.
-    Interpreter {
-        /// Its binary.
+    /// A plugin host, in its runtime.
+    Host {
+        /// What is executed.
         program: Raw,
         /// Its arguments; the launcher appends the number of the protocol descriptor.
         arguments: Vec<Raw>,
@@ -162,7 +162,7 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
     };
     let process = process_descriptor(&child);
     let mut task = launch.task;
-    if let Task::Interpreter { environment, .. } = &mut task {
+    if let Task::Host { environment, .. } = &mut task {
         environment.push((orphans::VARIABLE.into(), mark.into()));
     }
     let launched = Launched {
@@ -232,7 +232,7 @@ fn send_plan(mut socket: &UnixStream, plan: &Plan, log: Option<&File>) -> io::Re
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
-            return Err(io::Error::other("no room for a descriptor"));
+            return Err(io::Error::other("a descriptor does not fit"));
         }
         sent = sendmsg(
             socket,
@@ -251,13 +251,13 @@ mod tests {
     #[test]
     fn a_report_of_failure_is_an_error() {
         let report = Report {
-            error: Some("no\x1b walls".to_owned()),
+            error: Some("no\x1b sandbox".to_owned()),
             confinement: Confinement::default(),
             log_fd: None,
         };
         let frame = serde_json::to_vec(&report).unwrap();
         let error = read_report(&frame).unwrap_err();
-        assert_eq!(error.to_string(), "no\\u{1b} walls");
+        assert_eq!(error.to_string(), "no\\u{1b} sandbox");
         assert!(matches!(read_report(b"{}"), Err(LaunchError::Silent(_))));
     }
 }

@@ -4,7 +4,7 @@
 //! Plugins are third parties' Python code. They run in a process of their own, the *plugin host*,
 //! and this crate is everything that stands between it and the process that holds the keys:
 //!
-//! * [`interpreter`] finds the Python that runs the host.
+//! * [`runtime`] is what the host runs in; [`interpreter`] finds the Python for it.
 //! * [`launch`] is the one place where plugin processes are started, and [`sandbox`] what confines
 //!   them before Python starts; [`violation`] says what it refused.
 //! * [`protocol`] is what the two processes say to each other; [`host`] asks and checks.
@@ -31,7 +31,9 @@ mod process;
 pub mod protocol;
 mod purpose;
 mod raw;
+mod readable;
 pub mod resolve;
+pub mod runtime;
 pub mod sandbox;
 pub mod schema;
 pub mod set_option;

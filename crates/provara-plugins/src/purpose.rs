@@ -1,27 +1,116 @@
 //! What a plugin host is started for.
+//!
+//! Each purpose is a type that holds what it takes, and a host's type says its purpose: only a host that
+//! was started with a log can reduce it ([`crate::host::Host`]).
 
+use std::fmt::Debug;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a host is started for; it decides what the host may see.
-#[derive(Debug)]
-pub enum Purpose {
-    /// Listing plugins.
-    Discover,
-    /// Asking an event type's `validate`.
-    Validate,
-    /// Running a reducer.
-    Reduce {
-        /// The log, open for reading only. The host inherits this descriptor.
-        log: File,
-        /// The length of the snapshot in bytes; what stands after it does not count.
+///
+/// It is one of [`Listing`], [`Validating`], [`Reducing`] and [`Exporting`].
+pub trait Purpose: Needs {
+    /// Whether plugins may keep state in such a host. A reducer may not: its result depends on the events
+    /// alone.
+    fn keeps_state(&self) -> bool {
+        self.access().keeps_state()
+    }
+}
+
+/// The part of a purpose that is this crate's own, so that there are no others.
+pub trait Needs: Debug + Send + Sync + 'static {
+    /// What the host may see.
+    fn access(&self) -> Access<'_>;
+}
+
+/// What a host may see, as the sandbox and the launcher go by it.
+#[derive(Debug, Clone, Copy)]
+pub enum Access<'a> {
+    /// The plugins.
+    Listing,
+    /// The plugins, and data that it is sent.
+    Validating,
+    /// A log up to a length.
+    Reducing {
+        /// The log, open for reading only.
+        log: &'a File,
+        /// The length in bytes.
         len: u64,
     },
-    /// Running an export.
-    Export {
+    /// A vault, and the place of the output.
+    Exporting {
         /// The vault's directory.
-        vault: PathBuf,
-        /// The staging directory, the one place that the export may write.
-        staging: PathBuf,
+        vault: &'a Path,
+        /// The staging directory.
+        staging: &'a Path,
     },
+}
+
+impl Access<'_> {
+    /// As [`Purpose::keeps_state`].
+    pub(crate) fn keeps_state(self) -> bool {
+        !matches!(self, Access::Reducing { .. })
+    }
+}
+
+/// Listing plugins.
+#[derive(Debug, Clone, Copy)]
+pub struct Listing;
+
+/// Asking an event type's `validate`.
+#[derive(Debug, Clone, Copy)]
+pub struct Validating;
+
+/// Running a reducer.
+#[derive(Debug)]
+pub struct Reducing {
+    /// The log, open for reading only. The host inherits this descriptor.
+    pub log: File,
+    /// The length of the snapshot in bytes; what stands after it does not count.
+    pub len: u64,
+}
+
+/// Running an export.
+#[derive(Debug, Clone)]
+pub struct Exporting {
+    /// The vault's directory.
+    pub vault: PathBuf,
+    /// The staging directory, the one place that the export may write.
+    pub staging: PathBuf,
+}
+
+impl Purpose for Listing {}
+impl Purpose for Validating {}
+impl Purpose for Reducing {}
+impl Purpose for Exporting {}
+
+impl Needs for Listing {
+    fn access(&self) -> Access<'_> {
+        Access::Listing
+    }
+}
+
+impl Needs for Validating {
+    fn access(&self) -> Access<'_> {
+        Access::Validating
+    }
+}
+
+impl Needs for Reducing {
+    fn access(&self) -> Access<'_> {
+        Access::Reducing {
+            log: &self.log,
+            len: self.len,
+        }
+    }
+}
+
+impl Needs for Exporting {
+    fn access(&self) -> Access<'_> {
+        Access::Exporting {
+            vault: &self.vault,
+            staging: &self.staging,
+        }
+    }
 }

@@ -127,7 +127,7 @@ pub(crate) struct Rules {
     pub(crate) list: Vec<Raw>,
     /// Directories that may be written and read.
     pub(crate) write: Vec<Raw>,
-    /// The binary of the interpreter. It is executed once, by the launcher.
+    /// The binaries of the runtime. They are executed once, by the launcher.
     pub(crate) execute: Vec<Raw>,
     /// Whether the Internet may be reached.
     pub(crate) network: bool,
@@ -149,7 +149,7 @@ pub(crate) struct ExecKey(pub(crate) [u64; 3]);
 pub(crate) fn enforce(policy: &SandboxPolicy) -> Result<(Confinement, ExecKey), String> {
     let (require, rules) = match policy {
         SandboxPolicy::Off => {
-            let missing = vec!["the walls are switched off".to_owned()];
+            let missing = vec!["the sandbox is switched off".to_owned()];
             return Ok((
                 Confinement {
                     level: Level::Process,

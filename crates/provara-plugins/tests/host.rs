@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use common::{TempDir, options};
 use provara_core::json;
 use provara_plugins::catalog::{Catalog, PluginName, ProblemKind};
-use provara_plugins::host::{ExitReason, Host, HostError, OutputFault, Purpose, Verdict};
+use provara_plugins::host::{
+    ExitReason, Exporting, Host, HostError, Listing, OutputFault, Reducing, Validating, Verdict,
+};
 use provara_plugins::protocol::{FailureKind, Violation};
 use provara_plugins::sandbox::SandboxMode;
 
@@ -20,14 +22,14 @@ fn name(text: &str) -> PluginName {
     text.parse().unwrap()
 }
 
-fn validate(host: &mut Host) -> Result<Verdict, HostError> {
+fn validate(host: &mut Host<Validating>) -> Result<Verdict, HostError> {
     host.validate(&login(), &json::parse(br#"{"ok":true}"#).unwrap())
 }
 
 /// Starts a host in a mode that goes wrong in `validate`.
 fn failing(mode: &str) -> HostError {
-    let (options, _) = options(mode, Purpose::Validate);
-    let mut host = Host::start(options).unwrap();
+    let (options, _) = options(mode);
+    let mut host = Host::start(Validating, options).unwrap();
     host.discover().unwrap();
     match validate(&mut host) {
         Err(error) => error,
@@ -39,11 +41,11 @@ fn reducing(mode: &str) -> Result<Vec<u8>, HostError> {
     let dir = TempDir::new();
     let log = dir.path().join("log");
     fs::write(&log, "one\ntwo\nthree\n").unwrap();
-    let purpose = Purpose::Reduce {
+    let purpose = Reducing {
         log: File::open(&log).unwrap(),
         len: 8,
     };
-    let mut host = Host::start(options(mode, purpose).0).unwrap();
+    let mut host = Host::start(purpose, options(mode).0).unwrap();
     host.discover().unwrap();
     let result = host.reduce(&name("com.acme.sum"))?;
     host.finish()?;
@@ -52,8 +54,8 @@ fn reducing(mode: &str) -> Result<Vec<u8>, HostError> {
 
 #[test]
 fn discovers_and_validates() {
-    let (options, printed) = options("print", Purpose::Validate);
-    let mut host = Host::start(options).unwrap();
+    let (options, printed) = options("print");
+    let mut host = Host::start(Validating, options).unwrap();
     assert_eq!(host.hello().version, env!("CARGO_PKG_VERSION"));
     let catalog = host.discover().unwrap();
     assert!(catalog.problems.is_empty(), "{:?}", catalog.problems);
@@ -76,7 +78,7 @@ fn discovers_and_validates() {
 
 #[test]
 fn schemas_are_applied_by_a_process_of_their_own() {
-    let mut host = Host::start(options("good", Purpose::Validate).0).unwrap();
+    let mut host = Host::start(Validating, options("good").0).unwrap();
     let catalog = host.discover().unwrap();
     let plugin = catalog.event_type("login").unwrap();
     let data = ["{\"ok\":1.0}", "{\"ok\":\"\\n\"}", "{\"x\":1}", "[]"];
@@ -100,7 +102,7 @@ fn schemas_are_applied_by_a_process_of_their_own() {
 
 #[test]
 fn a_schema_that_takes_for_ever_is_ended() {
-    let mut host = Host::start(options("explosive", Purpose::Validate).0).unwrap();
+    let mut host = Host::start(Validating, options("explosive").0).unwrap();
     let catalog = host.discover().unwrap();
     let plugin = catalog.event_type("login").unwrap();
     let start = Instant::now();
@@ -172,11 +174,11 @@ fn a_result_is_strict_and_canonical_json() {
 fn an_export_writes_where_it_is_told() {
     let dir = TempDir::new();
     fs::create_dir(dir.path().join("vault")).unwrap();
-    let purpose = Purpose::Export {
+    let purpose = Exporting {
         vault: dir.path().join("vault"),
         staging: dir.path().to_path_buf(),
     };
-    let mut host = Host::start(options("good", purpose).0).unwrap();
+    let mut host = Host::start(purpose, options("good").0).unwrap();
     host.discover().unwrap();
     let output = dir.path().join("out.csv");
     host.export(&name("csv"), &output).unwrap();
@@ -216,8 +218,8 @@ fn breaches_of_the_protocol_are_named() {
         }
     ));
     for mode in ["early", "forged"] {
-        let (options, _) = options(mode, Purpose::Validate);
-        let mut host = Host::start(options).unwrap();
+        let (options, _) = options(mode);
+        let mut host = Host::start(Validating, options).unwrap();
         assert!(matches!(
             host.discover(),
             Err(HostError::Protocol {
@@ -259,7 +261,7 @@ fn a_failure_is_carried_over() {
 
 #[test]
 fn another_version_is_no_host() {
-    let start = |mode: &str| Host::start(options(mode, Purpose::Discover).0).unwrap_err();
+    let start = |mode: &str| Host::start(Listing, options(mode).0).unwrap_err();
     match start("version") {
         HostError::Version {
             expected, found, ..
@@ -278,9 +280,9 @@ fn another_version_is_no_host() {
             ..
         }
     ));
-    let (mut options, _) = options("good", Purpose::Discover);
+    let (mut options, _) = options("good");
     options.environment.python_path.remove(0);
-    match Host::start(options).unwrap_err() {
+    match Host::start(Listing, options).unwrap_err() {
         HostError::NoHost { ending, output, .. } => {
             assert_eq!(ending, ExitReason::Code(1));
             assert!(output.contains("provara"), "{output}");
@@ -291,10 +293,10 @@ fn another_version_is_no_host() {
 
 #[test]
 fn a_plugin_that_never_answers_is_ended() {
-    let (mut options, _) = options("never", Purpose::Validate);
+    let (mut options, _) = options("never");
     options.timeout = Some(Duration::from_millis(1500));
     let start = Instant::now();
-    let mut host = Host::start(options).unwrap();
+    let mut host = Host::start(Validating, options).unwrap();
     match validate(&mut host).unwrap_err() {
         HostError::TimedOut { plugin, limit } => {
             assert_eq!(plugin, "com.acme.audit.login");
@@ -307,9 +309,9 @@ fn a_plugin_that_never_answers_is_ended() {
 
 /// Discovers in a mode, with some seconds for each attempt; gives also what was printed.
 fn loading(mode: &str, seconds: u64) -> (Result<Catalog, HostError>, String, Vec<String>) {
-    let (mut options, printed) = options(mode, Purpose::Discover);
+    let (mut options, printed) = options(mode);
     options.timeout = Some(Duration::from_secs(seconds));
-    let mut host = Host::start(options).unwrap();
+    let mut host = Host::start(Listing, options).unwrap();
     let found = host.discover();
     let skipped = host.skipped().iter().map(|one| one.plugin().to_owned());
     let skipped = skipped.collect();
@@ -360,12 +362,12 @@ fn a_plugin_that_ends_or_blocks_the_process_is_left_out() {
 
 #[test]
 fn what_was_left_out_stays_out_of_the_next_host() {
-    let (options, _) = options("loading dies", Purpose::Discover);
-    let mut first = Host::start(options).unwrap();
+    let (options, _) = options("loading dies");
+    let mut first = Host::start(Listing, options).unwrap();
     first.discover().unwrap();
-    let (mut options, printed) = common::options("loading dies", Purpose::Discover);
+    let (mut options, printed) = common::options("loading dies");
     options.skipped = first.skipped().to_vec();
-    let mut second = Host::start(options).unwrap();
+    let mut second = Host::start(Listing, options).unwrap();
     let catalog = second.discover().unwrap();
     second.finish().unwrap();
     assert_eq!(catalog.problems.len(), 1);
@@ -411,8 +413,8 @@ fn without_a_name_nobody_is_left_out() {
 
 #[test]
 fn who_kills_a_host_kills_the_next_one_too() {
-    let (options, printed) = options("loading hangs", Purpose::Discover);
-    let mut host = Host::start(options).unwrap();
+    let (options, printed) = options("loading hangs");
+    let mut host = Host::start(Listing, options).unwrap();
     let kill_handle = host.kill_handle();
     let killing = std::thread::spawn(move || {
         while !printed.text().contains("loads two") {
@@ -427,23 +429,23 @@ fn who_kills_a_host_kills_the_next_one_too() {
 
 #[test]
 fn the_callers_limit_holds_from_the_first_moment() {
-    let (mut options, _) = options("good", Purpose::Discover);
+    let (mut options, _) = options("good");
     options.timeout = Some(Duration::from_micros(1));
     assert!(matches!(
-        Host::start(options),
+        Host::start(Listing, options),
         Err(HostError::TimedOut { limit, .. }) if limit == Duration::from_micros(1)
     ));
     // One beyond all time is none.
-    let (mut options, _) = common::options("good", Purpose::Validate);
+    let (mut options, _) = common::options("good");
     options.timeout = Some(Duration::MAX);
-    let mut host = Host::start(options).unwrap();
+    let mut host = Host::start(Validating, options).unwrap();
     host.limit_next(Duration::MAX);
     assert_eq!(validate(&mut host).unwrap(), Verdict::Accepted);
     host.finish().unwrap();
 }
 
 #[test]
-fn what_met_the_walls_is_explained() {
+fn what_the_sandbox_refused_is_explained() {
     let HostError::Plugin(failure) = failing("refused") else {
         panic!()
     };
@@ -456,10 +458,12 @@ fn what_met_the_walls_is_explained() {
     assert!(violation.allow.unwrap().contains("--sandbox=off"));
     // Also where `validate` raised: the data was not judged.
     let judge = |sandbox: SandboxMode| {
-        let (mut options, _) = options("good", Purpose::Validate);
+        let (mut options, _) = options("good");
         options.sandbox = sandbox;
         let data = json::parse(br#"{"tried":"open('/x', 'w')"}"#).unwrap();
-        Host::start(options).unwrap().validate(&login(), &data)
+        Host::start(Validating, options)
+            .unwrap()
+            .validate(&login(), &data)
     };
     match judge(SandboxMode::Auto).unwrap_err() {
         HostError::Plugin(failure) => {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::options;
 use provara_core::json;
-use provara_plugins::host::{ExitReason, Host, HostError, Purpose};
+use provara_plugins::host::{ExitReason, Host, HostError, Validating};
 use provara_plugins::sandbox::SandboxMode;
 
 fn is_alive(pid: i32) -> bool {
@@ -33,10 +33,10 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 /// Starts a host that starts a process, kills the host from another thread, and sees to it that
 /// the process is gone.
 fn leaves_nothing(mode: &str) {
-    let (mut options, printed) = options(mode, Purpose::Validate);
+    let (mut options, printed) = options(mode);
     // Inside the sandbox there are no children.
     options.sandbox = SandboxMode::Off;
-    let mut host = Host::start(options).unwrap();
+    let mut host = Host::start(Validating, options).unwrap();
     let kill_handle = host.kill_handle();
     let waiting = std::thread::spawn(move || {
         let data = json::parse(b"{}").unwrap();

@@ -1,6 +1,6 @@
-"""What a plugin tried when the walls stopped it, in words.
+"""What a plugin tried when the sandbox stopped it, in words.
 
-The walls around the plugin host are the kernel's; all that Python sees of them is a
+The sandbox of the plugin host is the kernel's; all that Python sees of it is a
 ``PermissionError``.  An audit hook (PEP 578) remembers the latest calls that reach out of
 the process, so that the message can say ``connect(('10.0.0.1', 80))``.  The hook decides
 nothing: a plugin that gets round it gets a poorer message, not a right.

@@ -126,7 +126,7 @@ def _refusal(request_id: object, error: BaseException, plugin: str | None = None
 
 
 def _tried(error: BaseException) -> str | None:
-    """Return the call that the walls ended, if they did."""
+    """Return the call that the sandbox ended, if it did."""
     try:
         what = _attempts.tried(error)
         return None if what is None else _text(what)

@@ -86,7 +86,7 @@ def read_the_key_by_a_newer_system_call(world: World) -> Any:
 
 @attack(root_only=True)
 def read_the_key_by_its_handle(world: World) -> Any:
-    """Without a path, which is what the walls go by."""
+    """Without a path, which is what the sandbox goes by."""
     handle = ctypes.create_string_buffer(struct.pack("Ii", 120, 0) + bytes(120), 128)
     mount = ctypes.c_int()
     key = world.key.encode()

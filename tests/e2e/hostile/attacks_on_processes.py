@@ -61,7 +61,7 @@ def spawn(_: World) -> Any:
 
 @attack(always_stopped=True)
 def become_a_shell(_: World) -> Any:
-    """With execv: without the walls it ends the protocol instead."""
+    """With execv: without the sandbox it ends the protocol instead."""
     os.execv("/bin/sh", ["sh", "-c", "exit 0"])
 
 
@@ -178,7 +178,7 @@ def have_the_parent_told(_: World) -> Any:
 
 @attack(always_stopped=True)
 def leave_the_session(_: World) -> Any:
-    """To get a new terminal. A group's leader cannot, even without the walls."""
+    """To get a new terminal. A group's leader cannot, even without the sandbox."""
     os.setsid()
 
 

@@ -59,11 +59,11 @@ class Attack:
 
     function: Callable[[World], Any]
     kinds: tuple[str, ...]
-    #: Stopped by something else than the walls, so that `--sandbox=off` stops it too.
+    #: Stopped by something else than the sandbox, so that `--sandbox=off` stops it too.
     always_stopped: bool
     #: Carried out while the module is imported.
     at_import: bool
-    #: Works without the walls for root only.
+    #: Works without the sandbox for root only.
     root_only: bool
 
 

@@ -18,7 +18,7 @@ use provara_report::{Class, Diagnostic};
 use provara_vault::{AppendRequest, Vault};
 
 use crate::args::{JsonArg, KeyArgs, VaultArg};
-use crate::plugins::{HostArgs, Job, Purpose, Session, Unusable};
+use crate::plugins::{HostArgs, Job, Session, Unusable, Validating};
 use crate::terminal::{self, GOOD};
 use crate::{data, vault};
 
@@ -273,8 +273,8 @@ fn custom(
 }
 
 /// Starts the host that validates.
-fn start_session(args: &AppendArgs, vault: &Vault) -> Result<Session, Unusable> {
-    let job = Job::new(Purpose::Validate)
+fn start_session(args: &AppendArgs, vault: &Vault) -> Result<Session<Validating>, Unusable> {
+    let job = Job::new(Validating)
         .protecting(vault.path())
         .protecting(vault::keyfile_path(vault, args.key.keyfile.as_deref()));
     Session::start(&args.host, job)
@@ -301,7 +301,7 @@ fn not_looked_up(unusable: Unusable, name: &str) -> Diagnostic {
 }
 
 /// No plugin knows the name: what was tried, what is near, what to do.
-fn refuse_unknown(name: &str, session: &Session, reverse_domain: bool) -> Diagnostic {
+fn refuse_unknown(name: &str, session: &Session<Validating>, reverse_domain: bool) -> Diagnostic {
     let known: Vec<&str> = core_names()
         .chain(session.catalog.event_types.iter().flat_map(|plugin| {
             iter::once(plugin.event_type.as_str())

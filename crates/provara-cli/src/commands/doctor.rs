@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use provara_plugins::interpreter::{self, Interpreter};
+use provara_plugins::runtime::Runtime;
 use provara_plugins::sandbox::Confinement;
 use provara_report::Diagnostic;
 use serde::Serialize;
 
 use crate::args::JsonArg;
-use crate::plugins::{HostArgs, Job, Purpose, Session};
+use crate::plugins::{HostArgs, Job, Listing, Session};
 use crate::terminal::{self, ERROR, GOOD, STRONG, WARNING};
 use crate::text::counted;
 
@@ -66,7 +66,7 @@ struct Plugins {
 }
 
 pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Diagnostic> {
-    let found = interpreter::find();
+    let found = Runtime::find();
     let mut report = Report {
         ok: false,
         version: env!("CARGO_PKG_VERSION"),
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Diagnostic> {
         confinement: None,
         failure: None,
     };
-    let failure = match Session::start(&args.host, Job::new(Purpose::Discover)) {
+    let failure = match Session::start(&args.host, Job::new(Listing)) {
         Ok(session) => {
             report.ok = true;
             report.python.version = Some(session.host.hello().python.clone());
@@ -106,10 +106,10 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Diagnostic> {
 }
 
 impl Python {
-    fn of(found: Option<&Interpreter>) -> Self {
+    fn of(found: Option<&Runtime>) -> Self {
         Self {
-            program: found.map(|python| python.program.to_string_lossy().into_owned()),
-            found_by: found.map(|python| python.found_by.describe()),
+            program: found.map(|runtime| runtime.program().to_string_lossy().into_owned()),
+            found_by: found.map(Runtime::found_by),
             version: None,
         }
     }

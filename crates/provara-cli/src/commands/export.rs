@@ -11,7 +11,7 @@ use provara_vault::{SourceLog, Vault};
 use serde::Serialize;
 
 use crate::args::{GateArgs, JsonArg, VaultArg};
-use crate::plugins::{EXPORTS, HostArgs, Job, Purpose, Session};
+use crate::plugins::{EXPORTS, Exporting, HostArgs, Job, Session};
 use crate::terminal;
 use crate::{gate, output_file, plugins, vault};
 
@@ -111,7 +111,7 @@ fn write(
     let name = &args.format;
     let wanted = format!("the export format '{name}'");
     let builtin: Option<Format> = name.parse().ok();
-    let purpose = Purpose::Export {
+    let purpose = Exporting {
         vault: vault.path().to_owned(),
         staging: output.directory().to_owned(),
     };

@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use provara_core::id::KeyId;
 use provara_mcp::install::{Client, Entry, InstallError, Installed};
-use provara_mcp::{Config, HttpSettings, PluginSettings, ServeError, Transport, VaultSpec};
+use provara_mcp::{
+    Config, HttpSettings, LogLevel, PluginSettings, ServeError, Transport, VaultSpec,
+};
 use provara_plugins::sandbox::SandboxMode;
 use provara_report::{Class, Diagnostic};
 use provara_vault::{Vault, VaultError};
@@ -108,13 +110,17 @@ struct ServeArgs {
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     origins: Vec<String>,
 
+    /// How much is told on stderr: this and what is graver; never what clients send, nor a key
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Log::Info)]
+    log: Log,
+
     /// End a call of a plugin that takes longer than this many seconds [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = plugins::seconds, help_heading = HEADING)]
     timeout: Option<Duration>,
 
-    /// The walls around plugins: require (all of them, or no plugin), auto (the best that the system
-    /// has) or off (a separate process only) [env: PROVARA_SANDBOX] [default: auto]
-    #[arg(long, value_name = "WALLS", value_parser = plugins::sandbox, help_heading = HEADING)]
+    /// The sandbox of plugins: require (in full, or no plugin), auto (the best that the system has)
+    /// or off (a separate process only) [env: PROVARA_SANDBOX] [default: auto]
+    #[arg(long, value_name = "MODE", value_parser = plugins::sandbox, help_heading = HEADING)]
     sandbox: Option<SandboxMode>,
 }
 
@@ -122,6 +128,27 @@ struct ServeArgs {
 enum Kind {
     Stdio,
     Http,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Log {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+impl From<Log> for LogLevel {
+    fn from(log: Log) -> Self {
+        match log {
+            Log::Off => Self::Off,
+            Log::Error => Self::Error,
+            Log::Warn => Self::Warn,
+            Log::Info => Self::Info,
+            Log::Debug => Self::Debug,
+        }
+    }
 }
 
 /// Print, or write, the configuration of a client
@@ -171,8 +198,8 @@ struct InstallArgs {
     #[arg(long, value_name = "SECONDS", value_parser = plugins::seconds, help_heading = HEADING)]
     timeout: Option<Duration>,
 
-    /// The walls around plugins: require, auto or off [env: PROVARA_SANDBOX] [default: auto]
-    #[arg(long, value_name = "WALLS", value_parser = plugins::sandbox, help_heading = HEADING)]
+    /// The sandbox of plugins: require, auto or off [env: PROVARA_SANDBOX] [default: auto]
+    #[arg(long, value_name = "MODE", value_parser = plugins::sandbox, help_heading = HEADING)]
     sandbox: Option<SandboxMode>,
 
     /// The server's name in the client
@@ -242,7 +269,7 @@ fn serve(args: &ServeArgs) -> Result<(), Diagnostic> {
         export_dir: args.export_dir.clone(),
         init_dir: args.init_dir.clone(),
         plugins: PluginSettings {
-            sandbox: plugins::walls(args.sandbox)?,
+            sandbox: plugins::sandbox_mode(args.sandbox)?,
             timeout: args.timeout.unwrap_or(Duration::from_secs(60)),
             state_dir: plugins::state_directory(),
         },
@@ -256,6 +283,7 @@ fn serve(args: &ServeArgs) -> Result<(), Diagnostic> {
             }),
         },
     };
+    provara_mcp::log_to_stderr(args.log.into());
     provara_mcp::serve(config).map_err(|error| serve_failure(&error))
 }
 
@@ -462,12 +490,12 @@ fn entry(args: &InstallArgs) -> Result<Entry, Diagnostic> {
         arguments.extend(["--timeout".to_owned(), timeout.as_secs_f64().to_string()]);
     }
     if args.sandbox.is_some() || vault::environment("PROVARA_SANDBOX").is_some() {
-        let walls = match plugins::walls(args.sandbox)? {
+        let mode = match plugins::sandbox_mode(args.sandbox)? {
             SandboxMode::Require => "require",
             SandboxMode::Auto => "auto",
             SandboxMode::Off => "off",
         };
-        arguments.extend(["--sandbox".to_owned(), walls.to_owned()]);
+        arguments.extend(["--sandbox".to_owned(), mode.to_owned()]);
     }
     let command = std::env::current_exe()
         .map_err(|error| provara_explain::io_failure("find", "provara".as_ref(), &error))?;

@@ -74,7 +74,7 @@ Environment:
   PROVARA_ACTOR    the actor, where --actor is not given
   PROVARA_PYTHON   the Python interpreter that runs plugins
   PROVARA_PLUGINS  further plugins: pkg.module or pkg.module:Class, separated by commas
-  PROVARA_SANDBOX  the walls around plugins, where --sandbox is not given
+  PROVARA_SANDBOX  the sandbox of plugins, where --sandbox is not given
   NO_COLOR         no colours"
 )]
 pub(crate) struct Cli {

@@ -10,7 +10,7 @@ use provara_report::Diagnostic;
 use serde::Serialize;
 
 use crate::args::JsonArg;
-use crate::plugins::{EXPORTS, HostArgs, Job, Purpose, REDUCERS, Session};
+use crate::plugins::{EXPORTS, HostArgs, Job, Listing, REDUCERS, Session};
 use crate::terminal::{self, STRONG};
 
 /// See which plugins are installed
@@ -55,11 +55,11 @@ struct ListArgs {
 
 pub(crate) fn run(args: &PluginsArgs) -> Result<(), Diagnostic> {
     let PluginsCommand::List(args) = &args.command;
-    let session = Session::start(&args.host, Job::new(Purpose::Discover))
+    let session = Session::start(&args.host, Job::new(Listing))
         .map_err(|unusable| unusable.into_failure("the installed plugins"))?;
     let catalog = &session.catalog;
     if args.json.json {
-        terminal::result_json(&Listing::of(&session, args.all))?;
+        terminal::result_json(&Report::of(&session, args.all))?;
     } else {
         terminal::result(&table(&session, args.all))?;
     }
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<(), Diagnostic> {
 }
 
 /// The list in the form of the plugin contract.
-fn table(session: &Session, all: bool) -> String {
+fn table(session: &Session<Listing>, all: bool) -> String {
     let catalog = &session.catalog;
     let mut text =
         format!("{STRONG}Installed Provara Plugins{STRONG:#}\n=========================\n");
@@ -142,7 +142,7 @@ fn section(text: &mut String, title: &str, entries: Vec<(String, String)>) {
 
 /// The list for programs.
 #[derive(Serialize)]
-struct Listing<'a> {
+struct Report<'a> {
     event_types: Vec<Entry<'a>>,
     reducers: Vec<Entry<'a>>,
     exports: Vec<Entry<'a>>,
@@ -196,8 +196,8 @@ impl<'a> Entry<'a> {
     }
 }
 
-impl<'a> Listing<'a> {
-    fn of(session: &'a Session, all: bool) -> Self {
+impl<'a> Report<'a> {
+    fn of(session: &'a Session<Listing>, all: bool) -> Self {
         let catalog = &session.catalog;
         let list = |plugins: &'a [PluginInfo], builtins: &'a [&'a str]| {
             let mut entries: Vec<_> = plugins

@@ -12,7 +12,7 @@ use provara_report::{Class, Diagnostic};
 use provara_vault::{SourceLog, Vault};
 
 use crate::args::{GateArgs, VaultArg};
-use crate::plugins::{HostArgs, Job, Purpose, REDUCERS, Session};
+use crate::plugins::{HostArgs, Job, REDUCERS, Reducing, Session};
 use crate::terminal::{self, GOOD, STRONG};
 use crate::{determinism, gate, output_file, vault};
 
@@ -107,7 +107,7 @@ fn plugin(
         .open_log(log)
         .map_err(|error| vault_failure(error, vault.path()))?;
     let job = || {
-        let purpose = Purpose::Reduce {
+        let purpose = Reducing {
             log: verified
                 .try_clone()
                 .map_err(|error| provara_explain::io_failure("read", &vault.log_path(), &error))?,
@@ -165,7 +165,7 @@ fn plugin(
 }
 
 /// Runs a reducer that the session's catalogue holds.
-fn run_plugin(mut session: Session, name: &str) -> Result<Vec<u8>, Diagnostic> {
+fn run_plugin(mut session: Session<Reducing>, name: &str) -> Result<Vec<u8>, Diagnostic> {
     let Some(reducer) = session.catalog.reducer(name) else {
         let headline = format!("The reducer '{name}' is not there any more.");
         let wanted = format!("the reducer '{name}'");

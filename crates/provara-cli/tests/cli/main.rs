@@ -9,6 +9,7 @@ mod batch;
 mod derive;
 mod help;
 mod keep;
+mod mcp_log;
 mod no_python;
 mod remembered;
 mod seal_words;

@@ -9,15 +9,12 @@
 
 use std::collections::BTreeMap;
 
-use provara_core::event::Draft;
-use provara_core::event_type::EventType;
 use provara_core::id::EventId;
 use provara_core::json;
 use provara_core::keys::KeyRegistry;
 use provara_core::merge::merge;
-use provara_core::time::Timestamp;
 
-use crate::log_forge::{Log, entry, key};
+use crate::log_forge::{Log, entry, signed};
 
 /// One event to come: the actor, and its time in steps that repeat often.
 pub type Step = (u8, i64);
@@ -52,24 +49,13 @@ impl Copy {
         event_type: &str,
         payload: &json::Value<'_>,
     ) -> EventId {
-        let event_type: EventType = event_type.parse().unwrap();
         let (prev, logical) = self
             .heads
             .get(actor)
             .map_or((None, 0), |(id, at)| (Some(*id), *at));
-        let event = Draft {
-            event_type: &event_type,
-            actor,
-            namespace: None,
-            payload,
-            prev,
-            ts_logical: logical + 1,
-            timestamp: Timestamp::from_unix_micros(1_900_000_000_000_000 + at).unwrap(),
-            seal: None,
-            after: None,
-        }
-        .sign(&key(seed))
-        .unwrap();
+        let place = (prev, logical + 1);
+        let micros = 1_900_000_000_000_000 + at;
+        let event = signed(actor, seed, event_type, payload, place, micros);
         self.heads.insert(actor.to_owned(), (event.id, logical + 1));
         self.lines.push(event.line);
         event.id

@@ -7,8 +7,8 @@
     reason = "each test program uses its part"
 )]
 
+use provara_core::content::SignedEvent;
 use provara_core::event::Draft;
-use provara_core::event_type::EventType;
 use provara_core::finding::{Code, Finding};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::{self, Value, object};
@@ -28,6 +28,31 @@ pub struct Log {
 
 pub fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed(&[seed; 32])
+}
+
+/// An event without a namespace that names neither a seal nor a line: its actor's `place` in the chain, and
+/// its time in microseconds.
+pub fn signed(
+    actor: &str,
+    seed: u8,
+    event_type: &str,
+    payload: &Value<'_>,
+    (prev, ts_logical): (Option<EventId>, u64),
+    micros: i64,
+) -> SignedEvent {
+    Draft {
+        event_type: &event_type.parse().unwrap(),
+        actor,
+        namespace: None,
+        payload,
+        prev,
+        ts_logical,
+        timestamp: Timestamp::from_unix_micros(micros).unwrap(),
+        seal: None,
+        after: None,
+    }
+    .sign(&key(seed))
+    .unwrap()
 }
 
 pub fn id(seed: u8) -> KeyId {
@@ -109,24 +134,18 @@ impl Log {
         event_type: &str,
         payload: &Value<'_>,
     ) -> EventId {
-        let event_type: EventType = event_type.parse().unwrap();
         let head = self.heads.iter().position(|(name, ..)| name == actor);
         let (prev, logical) =
             head.map_or((None, 0), |at| (Some(self.heads[at].1), self.heads[at].2));
         self.clock += 1_000;
-        let event = Draft {
-            event_type: &event_type,
+        let event = signed(
             actor,
-            namespace: None,
+            seed,
+            event_type,
             payload,
-            prev,
-            ts_logical: logical + 1,
-            timestamp: Timestamp::from_unix_micros(self.clock).unwrap(),
-            seal: None,
-            after: None,
-        }
-        .sign(&key(seed))
-        .unwrap();
+            (prev, logical + 1),
+            self.clock,
+        );
         match head {
             Some(at) => self.heads[at] = (actor.into(), event.id, logical + 1),
             None => self.heads.push((actor.into(), event.id, 1)),

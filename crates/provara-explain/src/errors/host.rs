@@ -5,6 +5,7 @@ use provara_plugins::host::{HostError, NO_PLUGIN, PluginFailure, SkippedPlugin};
 use provara_plugins::interpreter::InterpreterError;
 use provara_plugins::launch::LaunchError;
 use provara_plugins::protocol::FailureKind;
+use provara_plugins::runtime::Runtime;
 use provara_plugins::sandbox::PathsError;
 use provara_plugins::schema::SchemaViolations;
 
@@ -35,14 +36,23 @@ pub fn interpreter_failure(error: &InterpreterError) -> Diagnostic {
 /// can be installed for it, rather than that a plugin failed.
 pub fn is_no_python(error: &HostError) -> bool {
     match error {
-        HostError::NoHost { output, .. } => lacks(output).is_some(),
+        HostError::NoHost {
+            runtime, output, ..
+        } => lacks(runtime, output).is_some(),
         HostError::Version { .. } => true,
         _ => false,
     }
 }
 
+/// What a runtime lacks that could not find the host, as it said in `output`.
+fn lacks(runtime: &Runtime, output: &str) -> Option<String> {
+    match runtime {
+        Runtime::Python(_) => python_lacks(output),
+    }
+}
+
 /// What an interpreter lacks that could not find the module of the host, as it said in `output`.
-pub(super) fn lacks(output: &str) -> Option<String> {
+pub(super) fn python_lacks(output: &str) -> Option<String> {
     // Python names the first part of the module's name that it did not find, or that is no package.
     let of_another = ["No module named 'provara.", "not found on 'provara"];
     if output.contains("No module named 'provara'") {
@@ -71,34 +81,33 @@ pub fn host_failure(error: HostError) -> Diagnostic {
         }
         HostError::Paths(PathsError::Unsearchable(_)) => Diagnostic::new(Class::Unavailable, text).fix(
             "Put the directory of the modules on PYTHONPATH and not one above it, or install the \
-             project without --editable; --sandbox=off goes on without walls.",
+             project without --editable; --sandbox=off goes on without a sandbox.",
         ),
         HostError::Paths(_) => Diagnostic::new(Class::Unavailable, text).fix(
             "Keep vaults and keyfiles out of directories that Python reads, such as PYTHONPATH and \
-             the source trees of editable installs; --sandbox=off goes on without walls.",
+             the source trees of editable installs; --sandbox=off goes on without a sandbox.",
         ),
         HostError::Launch(_) | HostError::Io(_) => Diagnostic::new(Class::Unavailable, text)
             .fix("Run 'provara doctor' to see what this installation can do."),
         HostError::NoHost {
-            ref interpreter,
+            ref runtime,
             ref output,
             ..
         } => {
-            let interpreter = shell(interpreter);
-            let failure = match lacks(output) {
+            let failure = match lacks(runtime, output) {
                 Some(lack) => Diagnostic::new(
                     Class::Unavailable,
-                    format!("The Python interpreter {interpreter} {lack}."),
+                    format!("{} {lack}.", named(runtime)),
                 ),
                 None => output
                     .lines()
                     .fold(Diagnostic::new(Class::Unavailable, text), |f, line| f.detail(line)),
             };
-            failure.fix(install(&interpreter))
+            failure.fix(install(runtime))
         }
-        HostError::Version {
-            ref interpreter, ..
-        } => Diagnostic::new(Class::Unavailable, text).fix(install(&shell(interpreter))),
+        HostError::Version { ref runtime, .. } => {
+            Diagnostic::new(Class::Unavailable, text).fix(install(runtime))
+        }
         HostError::TooLarge(_) => Diagnostic::new(Class::Usage, text)
             .fix("Keep the bytes in a file, and put the file's name and SHA-256 into the event."),
         HostError::Schema { .. } => Diagnostic::new(Class::Plugin, text).fix(
@@ -121,11 +130,22 @@ pub fn host_failure(error: HostError) -> Diagnostic {
     }
 }
 
-fn install(interpreter: &str) -> String {
-    format!(
-        "Install the wheel of provara-protocol {VERSION}, or its source directory, into that \
-         interpreter: {interpreter} -m pip install PATH; or set PROVARA_PYTHON to one that has it."
-    )
+/// A runtime as the subject of a sentence.
+fn named(runtime: &Runtime) -> String {
+    match runtime {
+        Runtime::Python(python) => format!("The Python interpreter {}", shell(&python.program)),
+    }
+}
+
+/// What makes a runtime one that can be a plugin host.
+fn install(runtime: &Runtime) -> String {
+    match runtime {
+        Runtime::Python(python) => format!(
+            "Install the wheel of provara-protocol {VERSION}, or its source directory, into that \
+             interpreter: {} -m pip install PATH; or set PROVARA_PYTHON to one that has it.",
+            shell(&python.program)
+        ),
+    }
 }
 
 /// The data does not fit the schema of its type: the words of the plugin contract.
@@ -151,7 +171,7 @@ fn plugin_failure(failure: PluginFailure) -> Diagnostic {
     if let Some(violation) = violation {
         return Diagnostic::new(
             Class::Plugin,
-            format!("The plugin '{plugin}' met the walls around it: {violation}."),
+            format!("The plugin '{plugin}' was stopped by its sandbox: {violation}."),
         )
         .detail(traceback.unwrap_or(said))
         .fix(violation.allow.unwrap_or(REPORT));

@@ -1,4 +1,4 @@
-use super::host::lacks;
+use super::host::python_lacks;
 use super::*;
 
 #[test]
@@ -30,7 +30,7 @@ fn what_the_system_refused_has_its_own_fix() {
 #[test]
 fn what_an_interpreter_lacks_is_told_from_what_python_says() {
     let said = |reason: &str| {
-        lacks(&format!(
+        python_lacks(&format!(
             "python3: Error while finding module specification for 'provara.plugins._host' \
              (ModuleNotFoundError: {reason})"
         ))

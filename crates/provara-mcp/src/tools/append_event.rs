@@ -37,7 +37,6 @@ impl Tool for AppendEvent {
             .map(|core| core.as_str())
             .collect();
         described(
-            NAME,
             "Append an event",
             &format!(
                 "Append one signed event to a vault, for ever: events are never changed or removed. \
@@ -57,7 +56,7 @@ impl Tool for AppendEvent {
                 }),
                 &["type", "data"],
             ),
-            receipt(),
+            receipt_schema(),
             appends(),
         )
     }
@@ -108,8 +107,9 @@ impl Statement {
     }
 }
 
-/// The schema of a receipt.
-pub(super) fn receipt() -> Value {
+/// The schema of a receipt: which members of the vault's own are told, and what they mean. All but the
+/// event, whose data the client has just given.
+pub(super) fn receipt_schema() -> Value {
     json!({
         "type": "object",
         "required": ["vault", "event_id", "event_type", "actor", "key_id", "line", "timestamp_utc", "merkle_root", "notes"],
@@ -254,21 +254,43 @@ fn append(
         key_id: server.config.key_id,
         blind: false,
     };
-    let receipt = vault
+    let mut receipt = vault
         .append(&request, &keyfile)
         .map_err(|error| handle.refusal(&*server.renderer, error))?;
     server.appended.notify_one();
-    let notes: Vec<_> = receipt.notes.into_iter().chain(note).collect();
+    receipt.notes.extend(note);
     Ok(Answer::new()
         .with("vault", handle.name.as_str())
-        .with("event_id", &receipt.event_id)
-        .with("event_type", &receipt.event_type)
-        .with("actor", &receipt.actor)
-        .with("key_id", &receipt.key_id)
-        .with("prev_event_hash", &receipt.prev_event_hash)
-        .with("ts_logical", &receipt.ts_logical)
-        .with("timestamp_utc", &receipt.timestamp_utc)
-        .with("line", &receipt.line)
-        .with("merkle_root", &receipt.merkle_root)
-        .with("notes", &notes))
+        .with_properties(&receipt_schema()["properties"], &receipt))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provara_vault::{InitOptions, Vault};
+
+    #[test]
+    fn a_receipt_is_told_as_its_schema_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("v");
+        let made = provara_vault::init(&path, &InitOptions::default()).unwrap();
+        let keyfile = provara_vault::read_keyfile(&made.keyfile).unwrap();
+        let event_type = EventType::Core(CoreType::Observation);
+        let data = provara_core::json::parse(b"{}").unwrap();
+        let request = AppendRequest::new(event_type, data, "a");
+        let receipt = Vault::open(&path).unwrap().append(&request, &keyfile);
+        let schema = receipt_schema();
+        let properties = schema["properties"].as_object().unwrap();
+        let answer = Answer::new()
+            .with("vault", "v")
+            .with_properties(&schema["properties"], &receipt.unwrap());
+        let (_, told) = answer.finish().unwrap();
+        // All of them, in this order, and so all that are required; the event itself is not among them.
+        let told: Vec<_> = told.as_object().unwrap().keys().collect();
+        assert_eq!(told, properties.keys().collect::<Vec<_>>());
+        assert!(!properties.contains_key("event"));
+        for name in schema["required"].as_array().unwrap() {
+            assert!(properties.contains_key(name.as_str().unwrap()), "{name}");
+        }
+    }
 }

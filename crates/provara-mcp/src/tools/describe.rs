@@ -52,9 +52,8 @@ pub(super) fn object(properties: JsonObject, required: &[&str]) -> Arc<JsonObjec
     Arc::new(schema)
 }
 
-/// The parts that every description has.
+/// The parts that every description has. The name is the tool's own and is put in where it is offered.
 pub(super) fn described(
-    name: &str,
     title: &str,
     description: &str,
     input: Arc<JsonObject>,
@@ -65,7 +64,7 @@ pub(super) fn described(
         Value::Object(output) => output,
         _ => JsonObject::new(),
     };
-    Described::new(name.to_owned(), description.to_owned(), input)
+    Described::new("", description.to_owned(), input)
         .with_title(title)
         .with_raw_output_schema(Arc::new(output))
         .with_annotations(hints)

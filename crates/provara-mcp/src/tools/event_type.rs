@@ -6,7 +6,7 @@ use provara_plugins::catalog::{EventTypeInfo, PluginKind};
 use rmcp::model::{JsonObject, Tool as Described};
 use serde_json::{Value, json};
 
-use super::append_event::{Statement, receipt, resolved};
+use super::append_event::{Statement, receipt_schema, resolved};
 use super::describe::{Choice, appends, described};
 use super::{Call, Needs, Tool};
 use crate::answer::Answer;
@@ -68,14 +68,7 @@ impl Tool for EventTypeTool {
             true => wrapped(choice, &self.info, schema),
         };
         let title = format!("Append {name}");
-        described(
-            &self.name,
-            &title,
-            text.trim_end(),
-            input,
-            receipt(),
-            appends(),
-        )
+        described(&title, text.trim_end(), input, receipt_schema(), appends())
     }
 
     fn needs(&self) -> Needs {

@@ -40,14 +40,7 @@ impl Tool for ExportTool {
         );
         let input = choice.input(export_properties(), &["name"]);
         let title = format!("Export as {name}");
-        described(
-            &self.name,
-            &title,
-            &text,
-            input,
-            exported(),
-            writes_outside(),
-        )
+        described(&title, &text, input, exported(), writes_outside())
     }
 
     fn needs(&self) -> Needs {

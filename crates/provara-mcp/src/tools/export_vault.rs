@@ -5,11 +5,9 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use provara_plugins::builtin::{self, ExportError, Format};
-use provara_plugins::catalog::PluginName;
-use provara_plugins::host::Purpose;
+use provara_plugins::host::Exporting;
 use provara_plugins::resolve::Provider;
 use provara_plugins::staging::{self, Staging};
-use provara_vault::Vault;
 use rmcp::model::{Tool as Described, ToolAnnotations};
 use serde_json::{Value, json};
 
@@ -21,7 +19,6 @@ use crate::config::Config;
 use crate::job::JobHandle;
 use crate::refusal::Refusal;
 use crate::renderer::ErrorContext;
-use crate::warm_host;
 
 /// The tool's name.
 pub(super) const NAME: &str = "export_vault";
@@ -41,7 +38,6 @@ impl Tool for ExportVault {
             "description": "csv, json, ndjson or an installed format ('list_plugins')."
         });
         described(
-            NAME,
             "Export a vault",
             "Write a vault in another format into the directory that the operator allowed. The \
                  file appears whole or not at all; the vault stays as it is. The vault is verified \
@@ -142,15 +138,18 @@ pub(super) fn export(call: &Call, format: &str, job: &JobHandle) -> Result<Answe
     let vaults = server.vaults();
     let forbidden: Vec<PathBuf> = vaults.iter().map(|vault| vault.path.clone()).collect();
     staging::check(&target, overwrite, &forbidden).map_err(staged)?;
-    job.stage("verifying");
-    let vault = handle.open(renderer, job)?;
-    let log = handle.verified(&vault, renderer)?;
-    job.check_cancelled()?;
-    job.stage("exporting");
+    let (vault, log) = call.verify_first(&handle, job, "exporting")?;
     let output = Staging::prepare(&target, overwrite, &forbidden).map_err(staged)?;
     let by = match call.installed.catalog.resolve_export(format) {
         Some(Provider::Plugin(info)) => {
-            in_host(call, &vault, &info.name, &output, job)?;
+            let purpose = Exporting {
+                vault: vault.path().to_owned(),
+                staging: output.directory().to_owned(),
+            };
+            // The vault in hand is among what is protected; for its export it is readable all the same.
+            call.ask_plugin(purpose, job, |host| {
+                host.export(&info.name, output.output())
+            })?;
             info.origin.to_string()
         }
         Some(Provider::BuiltIn(format)) => {
@@ -176,30 +175,6 @@ pub(super) fn export(call: &Call, format: &str, job: &JobHandle) -> Result<Answe
         .with("output", &place)
         .with("is_directory", &is_directory)
         .with("bytes", &bytes))
-}
-
-/// Runs an installed export in a host of its own, which can write this output and nothing else.
-fn in_host(
-    call: &Call,
-    vault: &Vault,
-    name: &PluginName,
-    output: &Staging,
-    job: &JobHandle,
-) -> Result<(), Refusal> {
-    let server = &call.server;
-    let refused = |error| Refusal(server.renderer.render(ErrorContext::Host(error)));
-    let purpose = Purpose::Export {
-        vault: vault.path().to_owned(),
-        staging: output.directory().to_owned(),
-    };
-    // The vault in hand is among what is protected; for its export it is readable all the same.
-    let skipped = &call.installed.skipped;
-    let (plugins, protect) = (&server.config.plugins, server.protected());
-    let mut host = warm_host::start(plugins, purpose, protect, skipped, &*server.renderer)?;
-    job.tie(host.kill_handle());
-    warm_host::load(&mut host, &*server.renderer)?;
-    host.export(name, output.output()).map_err(refused)?;
-    host.finish().map_err(refused)
 }
 
 fn write<'a>(

@@ -24,7 +24,6 @@ impl Tool for GetEvent {
 
     fn describe(&self, choice: &Choice<'_>) -> Described {
         described(
-            NAME,
             "Get an event",
             "Get one event by its id (evt_ and 24 hex digits), as it was signed. The vault is verified \
              first.",

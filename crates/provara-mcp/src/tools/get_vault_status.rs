@@ -23,7 +23,6 @@ impl Tool for GetVaultStatus {
 
     fn describe(&self, choice: &Choice<'_>) -> Described {
         described(
-            NAME,
             "Look at a vault",
             "What a vault holds: whether it verifies, how many events, by which actors, of which types, \
              and the last event. A good first call.",

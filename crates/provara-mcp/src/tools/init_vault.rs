@@ -28,7 +28,6 @@ impl Tool for InitVault {
 
     fn describe(&self, _: &Choice<'_>) -> Described {
         described(
-            NAME,
             "Create a vault",
             "Create a new vault with keys of its own in the directory that the operator allowed, and \
                  serve it under its name from now on.",

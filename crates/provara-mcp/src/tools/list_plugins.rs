@@ -25,7 +25,6 @@ impl Tool for ListPlugins {
 
     fn describe(&self, _: &Choice<'_>) -> Described {
         described(
-            NAME,
             "List plugins",
             "List the installed event types, reducers and export formats, with the package and version \
              each comes from, its tool here, and what is wrong with those that cannot be used.",

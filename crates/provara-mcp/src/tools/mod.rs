@@ -24,7 +24,9 @@ mod verify_vault;
 use std::sync::Arc;
 
 use provara_plugins::catalog::PluginKind;
+use provara_plugins::host::{Host, HostError, Purpose};
 use provara_report::{Class, Diagnostic};
+use provara_vault::{Vault, VerifiedLog};
 use rmcp::model::Tool as Described;
 
 pub(crate) use registry::Registry;
@@ -34,9 +36,10 @@ use crate::args::{self, Arguments};
 use crate::config::Config;
 use crate::job::JobHandle;
 use crate::refusal::Refusal;
+use crate::renderer::ErrorContext;
 use crate::state::ServerState;
 use crate::vault_handle::VaultHandle;
-use crate::warm_host::Installed;
+use crate::warm_host::{self, Installed};
 use describe::Choice;
 use toolbox::Offered;
 
@@ -165,6 +168,42 @@ impl Call {
             args::check(&self.tool.described.name, schema, &self.arguments)?;
         }
         self.tool.tool.run(self, job)
+    }
+
+    /// The vault and its log, which has verified: what everything that derives begins with. `then` names
+    /// what comes after.
+    fn verify_first(
+        &self,
+        handle: &VaultHandle,
+        job: &JobHandle,
+        then: &'static str,
+    ) -> Result<(Vault, Arc<VerifiedLog>), Refusal> {
+        let renderer = &*self.server.renderer;
+        job.stage("verifying");
+        let vault = handle.open(renderer, job)?;
+        let log = handle.verified(&vault, renderer)?;
+        job.check_cancelled()?;
+        job.stage(then);
+        Ok((vault, log))
+    }
+
+    /// Asks a plugin in a host of its own, which can reach what its purpose says and nothing else.
+    fn ask_plugin<P: Purpose, T>(
+        &self,
+        purpose: P,
+        job: &JobHandle,
+        ask: impl FnOnce(&mut Host<P>) -> Result<T, HostError>,
+    ) -> Result<T, Refusal> {
+        let (server, renderer) = (&self.server, &*self.server.renderer);
+        let refused = |error| Refusal(renderer.render(ErrorContext::Host(error)));
+        let (plugins, protect) = (&server.config.plugins, server.protected());
+        let mut host =
+            warm_host::start(plugins, purpose, protect, &self.installed.skipped, renderer)?;
+        job.tie(host.kill_handle());
+        warm_host::load(&mut host, renderer)?;
+        let answer = ask(&mut host).map_err(refused)?;
+        host.finish().map_err(refused)?;
+        Ok(answer)
     }
 
     /// No plugin has this name.

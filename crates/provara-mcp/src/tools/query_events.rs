@@ -32,7 +32,6 @@ impl Tool for QueryEvents {
             }
         });
         described(
-            NAME,
             "Find events",
             "Find the events that meet every given condition, in the order of the log, a page at a \
              time. The vault is verified first; nothing is given from one that does not verify. What \

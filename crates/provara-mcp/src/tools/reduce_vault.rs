@@ -2,10 +2,9 @@
 
 use provara_core::canonical;
 use provara_plugins::builtin::Reducer;
-use provara_plugins::catalog::PluginName;
-use provara_plugins::host::Purpose;
+use provara_plugins::host::Reducing;
 use provara_plugins::resolve::Provider;
-use provara_vault::{SourceLog, Vault};
+use provara_vault::SourceLog;
 use rmcp::model::Tool as Described;
 use serde_json::{Value, json};
 
@@ -17,7 +16,6 @@ use crate::job::JobHandle;
 use crate::refusal::Refusal;
 use crate::renderer::ErrorContext;
 use crate::vault_handle::VaultHandle;
-use crate::warm_host;
 
 /// The tool's name.
 pub(super) const NAME: &str = "reduce_vault";
@@ -32,7 +30,6 @@ impl Tool for ReduceVault {
 
     fn describe(&self, choice: &Choice<'_>) -> Described {
         described(
-            NAME,
             "Reduce a vault",
             "Run a reducer over all events and get the state it derives. Built in are 'summary' and \
              'beliefs'; 'list_plugins' names the installed ones, each of which has a tool 'reduce_…' \
@@ -85,14 +82,15 @@ pub(super) fn reduced() -> Value {
 pub(super) fn reduce(call: &Call, name: &str, job: &JobHandle) -> Result<Answer, Refusal> {
     let handle = call.vault()?;
     let renderer = &*call.server.renderer;
-    job.stage("verifying");
-    let vault = handle.open(renderer, job)?;
-    let log = handle.verified(&vault, renderer)?;
-    job.check_cancelled()?;
-    job.stage("reducing");
+    let (vault, log) = call.verify_first(&handle, job, "reducing")?;
     let (result, by) = match call.installed.catalog.resolve_reducer(name) {
         Some(Provider::Plugin(info)) => {
-            let result = in_host(call, &handle, &vault, &log, &info.name, job)?;
+            let file = vault.open_log(&log);
+            let purpose = Reducing {
+                log: file.map_err(|error| handle.refusal(renderer, error))?,
+                len: log.len(),
+            };
+            let result = call.ask_plugin(purpose, job, |host| host.reduce(&info.name))?;
             (result, info.origin.to_string())
         }
         Some(Provider::BuiltIn(reducer)) => (
@@ -114,34 +112,6 @@ pub(super) fn reduce(call: &Call, name: &str, job: &JobHandle) -> Result<Answer,
         .with("by", &by)
         .with("event_count", &events)
         .with_json("result", &result))
-}
-
-/// Runs an installed reducer in a host of its own, which can read this log and nothing else.
-fn in_host(
-    call: &Call,
-    handle: &VaultHandle,
-    vault: &Vault,
-    log: &SourceLog,
-    name: &PluginName,
-    job: &JobHandle,
-) -> Result<Vec<u8>, Refusal> {
-    let server = &call.server;
-    let refused = |error| Refusal(server.renderer.render(ErrorContext::Host(error)));
-    let file = vault
-        .open_log(log)
-        .map_err(|error| handle.refusal(&*server.renderer, error))?;
-    let purpose = Purpose::Reduce {
-        log: file,
-        len: log.len(),
-    };
-    let skipped = &call.installed.skipped;
-    let (plugins, protect) = (&server.config.plugins, server.protected());
-    let mut host = warm_host::start(plugins, purpose, protect, skipped, &*server.renderer)?;
-    job.tie(host.kill_handle());
-    warm_host::load(&mut host, &*server.renderer)?;
-    let result = host.reduce(name).map_err(refused)?;
-    host.finish().map_err(refused)?;
-    Ok(result)
 }
 
 fn built_in(

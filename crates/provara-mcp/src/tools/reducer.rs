@@ -35,7 +35,7 @@ impl Tool for ReducerTool {
         );
         let input = choice.input(json!({}), &[]);
         let title = format!("Reduce with {name}");
-        described(&self.name, &title, &text, input, reduced(), reads())
+        described(&title, &text, input, reduced(), reads())
     }
 
     fn needs(&self) -> Needs {

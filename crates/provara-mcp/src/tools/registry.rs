@@ -80,9 +80,7 @@ impl Registry {
         for pattern in toolbox.idle() {
             if (known || !may_fit_plugins(pattern)) && warned.insert(pattern.clone()) {
                 let shown = provara_plugins::text::inline(pattern);
-                eprintln!(
-                    "provara mcp: warning: --allow-tool '{shown}' fits no tool that is here now"
-                );
+                tracing::warn!("warning: --allow-tool '{shown}' fits no tool that is here now");
             }
         }
     }

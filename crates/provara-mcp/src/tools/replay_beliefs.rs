@@ -28,7 +28,6 @@ impl Tool for ReplayBeliefs {
 
     fn describe(&self, choice: &Choice<'_>) -> Described {
         described(
-            NAME,
             "What the events add up to",
             "Replay all events into beliefs: for each subject and predicate what is canonical, what is \
              local, what is contested and what was archived, with the evidence. The same events give \
@@ -72,11 +71,7 @@ impl Tool for ReplayBeliefs {
     fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
         let handle = call.vault()?;
         let renderer = &*call.server.renderer;
-        job.stage("verifying");
-        let vault = handle.open(renderer, job)?;
-        let log = handle.verified(&vault, renderer)?;
-        job.check_cancelled()?;
-        job.stage("replaying");
+        let (_, log) = call.verify_first(&handle, job, "replaying")?;
         let state = log
             .beliefs_watched(&|done, total| job.report_progress(done, total))
             .map_err(|error| handle.refusal(renderer, error))?;

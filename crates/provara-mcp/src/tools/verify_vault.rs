@@ -28,7 +28,6 @@ impl Tool for VerifyVault {
 
     fn describe(&self, choice: &Choice<'_>) -> Described {
         described(
-            NAME,
             "Verify a vault",
             "Check every event's id and signature, the chains, the keys over time and the seal, and \
              report every finding with its code, line and event. Call it before relying on what a \

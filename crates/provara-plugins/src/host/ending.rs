@@ -3,7 +3,8 @@
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use super::{Host, HostError};
+use super::HostError;
+use super::host_process::HostProcess;
 use crate::channel::Stop;
 use crate::process::{self, ExitReason, has_ended};
 use crate::sandbox::Level;
@@ -14,13 +15,9 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 /// How long to wait for the rest of a dead host's output.
 const DRAIN_LIMIT: Duration = Duration::from_millis(500);
 
-impl Host {
-    /// Ends the host and makes sure that it ended well: nothing was sent after the last answer
-    /// and the exit code is 0. A result counts only once this has succeeded.
-    ///
-    /// # Errors
-    /// [`HostError::Protocol`], [`HostError::Died`] or [`HostError::TimedOut`].
-    pub fn finish(mut self) -> Result<(), HostError> {
+impl HostProcess {
+    /// Ends the host and makes sure that it ended well.
+    pub(super) fn finish(mut self) -> Result<(), HostError> {
         let limit = Instant::now() + END_LIMIT;
         self.channel.deadline = Some(
             self.channel
@@ -120,7 +117,7 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for HostProcess {
     fn drop(&mut self) {
         self.end();
     }

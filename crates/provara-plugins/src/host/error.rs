@@ -12,6 +12,7 @@ use crate::launch::LaunchError;
 use crate::output::NO_PLUGIN;
 use crate::process::ExitReason;
 use crate::protocol::{FailureKind, Violation};
+use crate::runtime::Runtime;
 use crate::sandbox::PathsError;
 use crate::violation::Violation as Attempt;
 
@@ -41,21 +42,21 @@ pub enum HostError {
     /// No sandbox can keep a keyfile or a vault out of reach.
     #[error(transparent)]
     Paths(#[from] PathsError),
-    /// The interpreter ran but is no Provara host: most often it cannot import `provara`.
-    #[error("{} did not start as a plugin host ({ending})", .interpreter.display())]
+    /// The runtime started but is no Provara host: most often it cannot import `provara`.
+    #[error("{runtime} did not start as a plugin host ({ending})")]
     NoHost {
-        /// The interpreter.
-        interpreter: PathBuf,
+        /// The runtime.
+        runtime: Box<Runtime>,
         /// How it ended.
         ending: ExitReason,
         /// The last lines that it printed, safe for a terminal.
         output: String,
     },
-    /// The interpreter imports another version of `provara` than this executable's.
-    #[error("{} has provara {found}, but this is provara {expected}", .interpreter.display())]
+    /// The runtime has another version of `provara` than this executable's.
+    #[error("{runtime} has provara {found}, but this is provara {expected}")]
     Version {
-        /// The interpreter.
-        interpreter: PathBuf,
+        /// The runtime.
+        runtime: Box<Runtime>,
         /// This executable's version.
         expected: &'static str,
         /// The version found.
@@ -103,7 +104,7 @@ pub enum HostError {
         /// Who was skipped before.
         skipped: Vec<SkippedPlugin>,
     },
-    /// A plugin left too little room on a disk.
+    /// A plugin left too little space on a disk.
     #[error("{} was ended because it left too little space in {}", who(.plugin), .directory.display())]
     Exhausted {
         /// The plugin in hand, or `plugins` if none is known to be.

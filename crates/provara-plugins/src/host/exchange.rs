@@ -2,7 +2,8 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{Host, HostError, NO_PLUGIN, PluginFailure};
+use super::host_process::HostProcess;
+use super::{HostError, NO_PLUGIN, PluginFailure};
 use crate::channel::{Channel, Stop};
 use crate::output::Pumps;
 use crate::protocol::{self, Loading, Request, Violation, WireError};
@@ -10,7 +11,7 @@ use crate::sandbox::Level;
 use crate::text::{block, inline};
 use crate::violation::{self, Violation as Attempt};
 
-impl Host {
+impl HostProcess {
     pub(super) fn request(&mut self, op: &'static str) -> Request {
         let id = self.next_id;
         self.next_id += 1;

@@ -9,8 +9,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::host_process::HostProcess;
 use super::skipped::SkippedPlugin;
-use super::{Host, HostError, NO_PLUGIN};
+use super::{HostError, NO_PLUGIN};
 use crate::catalog::Catalog;
 use crate::protocol::{Discovered, Hello, Loading};
 
@@ -24,15 +25,9 @@ const MAX_LATE: u32 = 4;
 /// The longest name that a plugin is skipped by, in bytes.
 const MAX_NAMED: usize = 4096;
 
-impl Host {
-    /// Lets the host discover plugins, and checks what it found. Where a plugin ends or blocks the
-    /// process while it is loaded, the host is started again without it (see [`Host::skipped`]); a
-    /// time limit counts anew for each.
-    ///
-    /// # Errors
-    /// [`HostError`]. A plugin that cannot be loaded is a problem in the catalogue, not an error,
-    /// unless too many of them end the process or it takes too long.
-    pub fn discover(&mut self) -> Result<Catalog, HostError> {
+impl HostProcess {
+    /// Lets the host discover plugins, and checks what it found.
+    pub(super) fn discover(&mut self) -> Result<Catalog, HostError> {
         let began = Instant::now();
         let found = loop {
             match self.load() {
@@ -85,8 +80,12 @@ impl Host {
             });
         };
         self.skipped.push(culprit);
-        let (options, skipped) = (Arc::clone(&self.options), self.skipped.clone());
-        *self = Host::start_without(options, skipped, self.kill_handle.clone())?;
+        *self = HostProcess::start_without(
+            Arc::clone(&self.purpose),
+            Arc::clone(&self.options),
+            self.skipped.clone(),
+            self.kill_handle.clone(),
+        )?;
         Ok(())
     }
 

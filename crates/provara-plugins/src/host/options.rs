@@ -5,17 +5,14 @@ use std::time::Duration;
 
 use super::SkippedPlugin;
 use crate::environment::{Environment, Layout};
-use crate::interpreter::Interpreter;
 use crate::output::{self, Sink};
-use crate::purpose::Purpose;
+use crate::runtime::Runtime;
 use crate::sandbox::SandboxMode;
 
 /// How to start a host.
 pub struct HostOptions {
-    /// The interpreter.
-    pub interpreter: Interpreter,
-    /// What the host is for.
-    pub purpose: Purpose,
+    /// In what plugins run.
+    pub runtime: Runtime,
     /// A directory that plugins may keep state in; offered to exports and event types.
     pub state_dir: Option<PathBuf>,
     /// The time that the host has in all, from its start.
@@ -47,10 +44,9 @@ impl HostOptions {
     /// Options with the process's environment, no state directory, no time limit, and the
     /// output of plugins on stderr.
     #[must_use]
-    pub fn new(interpreter: Interpreter, purpose: Purpose) -> HostOptions {
+    pub fn new(runtime: Runtime) -> HostOptions {
         HostOptions {
-            interpreter,
-            purpose,
+            runtime,
             state_dir: None,
             timeout: None,
             sandbox: SandboxMode::Auto,

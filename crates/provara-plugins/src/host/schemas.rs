@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use provara_core::json::Value;
 
+use super::HostError;
+use super::host_process::HostProcess;
 use super::schema_worker::{SchemaWorker, StartError};
-use super::{Host, HostError};
 use crate::catalog::EventTypeInfo;
 use crate::channel::Stop;
 use crate::interrupt::Guard;
@@ -17,14 +18,9 @@ use crate::schema::{Schema, SchemaViolations};
 /// takes less than a millisecond.
 const COMPILE_LIMIT: Duration = Duration::from_secs(5);
 
-impl Host {
-    /// Holds data against the schema of its event type, and gives the first that does not fit, with
-    /// its place among the data.
-    ///
-    /// # Errors
-    /// [`HostError::TimedOut`], [`HostError::Interrupted`], or [`HostError::Schema`] if applying
-    /// the schema ended the process that does it.
-    pub fn check(
+impl HostProcess {
+    /// Holds data against the schema of its event type.
+    pub(super) fn check(
         &mut self,
         plugin: &EventTypeInfo,
         data: &[&Value<'_>],

@@ -5,13 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Host, HostError, HostOptions, KillHandle, NO_PLUGIN, Purpose, SkippedPlugin};
+use super::host_process::HostProcess;
+use super::{HostError, HostOptions, KillHandle, NO_PLUGIN, SkippedPlugin};
 use crate::channel::{Channel, Stop};
 use crate::interrupt::Guard;
 use crate::launch::orphans::OrphanReaper;
 use crate::launch::{self, Launch, LaunchError, Task};
 use crate::output::Pumps;
 use crate::protocol::{self, Hello, Violation};
+use crate::purpose::{Access, Needs};
 use crate::sandbox::{Confinement, Level, PathsError, SandboxMode, SandboxPolicy, Withheld, paths};
 use crate::space;
 use crate::text::inline;
@@ -20,65 +22,59 @@ use crate::violation::Role;
 /// How long the launcher may take to report, at most.
 const LAUNCH_LIMIT: Duration = Duration::from_secs(20);
 
-impl Host {
+impl HostProcess {
     /// Starts a host and makes sure that it is one of this version.
-    ///
-    /// On Linux the host's life is tied to that of the calling *thread*: it is killed when the
-    /// thread ends. Start it from the thread that uses it.
-    ///
-    /// # Errors
-    /// [`HostError`]; no process remains.
-    pub fn start(options: HostOptions) -> Result<Host, HostError> {
+    pub(super) fn start(
+        purpose: Arc<dyn Needs>,
+        options: HostOptions,
+    ) -> Result<HostProcess, HostError> {
         let skipped = options.skipped.clone();
-        Host::start_without(Arc::new(options), skipped, KillHandle::default())
+        HostProcess::start_without(purpose, Arc::new(options), skipped, KillHandle::default())
     }
 
     /// Starts a host that goes on without some plugins, and that `kill_handle` can end.
     pub(super) fn start_without(
+        purpose: Arc<dyn Needs>,
         options: Arc<HostOptions>,
         skipped: Vec<SkippedPlugin>,
         kill_handle: KillHandle,
-    ) -> Result<Host, HostError> {
+    ) -> Result<HostProcess, HostError> {
         let started = Instant::now();
-        let (role, log, staging) = match &options.purpose {
-            Purpose::Reduce { log, len } => (Role::Reducer, Some((log, *len)), None),
-            Purpose::Export { staging, .. } => (Role::Export, None, Some(staging.clone())),
-            Purpose::Discover => (Role::Listing, None, None),
-            Purpose::Validate => (Role::EventType, None, None),
+        let access = purpose.access();
+        let (role, log, staging) = match access {
+            Access::Reducing { log, .. } => (Role::Reducer, Some(log), None),
+            Access::Exporting { staging, .. } => (Role::Export, None, Some(staging)),
+            Access::Listing => (Role::Listing, None, None),
+            Access::Validating => (Role::EventType, None, None),
         };
         let network = options.allow_network && role == Role::Export;
-        // A reducer keeps no state: its result depends on the events alone.
-        let state = match options.purpose {
-            Purpose::Reduce { .. } => None,
-            _ => options.state_dir.as_deref(),
-        };
-        let (policy, withheld) = sandbox_policy(&options, state, network)?;
+        let state = options.state_dir.as_deref();
+        let state = state.filter(|_| access.keeps_state());
+        let (policy, withheld) = sandbox_policy(&options, access, state, network)?;
         let state = state.filter(|_| withheld.is_none());
         // Before there is anything to clean up.
         let guard = options.interruptible.then(Guard::new).transpose()?;
         if options.sandbox == SandboxMode::Off {
             OrphanReaper::adopt();
         }
-        let written = staging.into_iter().chain(state.map(Path::to_path_buf));
+        let written = staging.into_iter().chain(state).map(Path::to_path_buf);
         let space = space::Watch::new(written);
+        let runtime = &options.runtime;
         let launched = launch::start(Launch {
             launcher: options.launcher.as_deref(),
-            task: Task::Interpreter {
-                program: options.interpreter.program.clone().into(),
-                arguments: ["-m", "provara.plugins._host", "--protocol-fd"]
-                    .map(Into::into)
-                    .into(),
-                environment: options.environment.variables(options.layout, state),
+            task: Task::Host {
+                program: runtime.program().to_path_buf().into(),
+                arguments: runtime.arguments(),
+                environment: runtime.variables(&options.environment, options.layout, state),
             },
-            log: log.map(|(file, _)| file),
+            log,
             policy,
         })?;
         let deadline = options.timeout.and_then(|limit| started.checked_add(limit));
         let first = started + LAUNCH_LIMIT;
         let first = deadline.map_or(first, |deadline| deadline.min(first));
         kill_handle.arm(launched.child.id());
-        let log_len = log.map(|(_, len)| len);
-        let mut host = Host {
+        let mut host = HostProcess {
             skipped,
             loading: None,
             kill_handle,
@@ -97,10 +93,11 @@ impl Host {
                 executable: String::new(),
             },
             schema_worker: None,
-            log: None,
+            log_fd: None,
             timeout: options.timeout,
             next_id: 1,
             options,
+            purpose,
         };
         host.pumps.copy(launched.stdout)?;
         host.pumps.copy(launched.stderr)?;
@@ -111,9 +108,9 @@ impl Host {
             OrphanReaper::adopt();
         }
         host.confinement = confinement;
-        host.log = log_fd.zip(log_len);
+        host.log_fd = log_fd.and_then(|number| number.try_into().ok());
         host.channel.deadline = deadline;
-        // While the interpreter starts. Where it fails, whoever needs a schema applied hears why.
+        // While the runtime starts. Where it fails, whoever needs a schema applied hears why.
         host.schema_worker(NO_PLUGIN).ok();
         let greeted = host.greet();
         // The error that there is no host carries what was printed.
@@ -150,7 +147,7 @@ impl Host {
             Ok(hello) => hello,
             Err(HostError::Died { ending, .. }) => {
                 return Err(HostError::NoHost {
-                    interpreter: self.options.interpreter.program.clone(),
+                    runtime: Box::new(self.options.runtime.clone()),
                     ending,
                     output: self.pumps.tail(),
                 });
@@ -160,7 +157,7 @@ impl Host {
         let expected = env!("CARGO_PKG_VERSION");
         if hello.version != expected {
             return Err(HostError::Version {
-                interpreter: self.options.interpreter.program.clone(),
+                runtime: Box::new(self.options.runtime.clone()),
                 expected,
                 found: inline(&hello.version).into_owned(),
             });
@@ -181,6 +178,7 @@ impl Host {
 /// The sandbox that the options ask for, and why plugins get no state directory, if they were to have one.
 fn sandbox_policy(
     options: &HostOptions,
+    access: Access<'_>,
     state: Option<&Path>,
     network: bool,
 ) -> Result<(SandboxPolicy, Option<Withheld>), PathsError> {
@@ -188,9 +186,9 @@ fn sandbox_policy(
         return Ok((SandboxPolicy::Off, None));
     }
     let paths::HostRules { rules, withheld } = paths::rules_for(&paths::Subject {
-        interpreter: &options.interpreter,
+        runtime: &options.runtime,
         environment: &options.environment,
-        purpose: &options.purpose,
+        access,
         state,
         protect: &options.protect,
         network,

@@ -76,7 +76,7 @@ fn launch(socket: &mut UnixStream) -> io::Result<std::convert::Infallible> {
     let null = std::fs::OpenOptions::new().read(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     let executable = match &plan.task {
-        Task::Interpreter {
+        Task::Host {
             program,
             arguments,
             environment,

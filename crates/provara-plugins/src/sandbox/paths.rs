@@ -8,7 +8,7 @@
 //!
 //! A directory that the user chose (an entry of `PYTHONPATH`, the source tree of an editable install)
 //! may hold vaults and keyfiles that nobody named. It is searched for them each time. The libraries of
-//! the system and of the interpreter are not: that would take longer than starting Python.
+//! the system and of the runtime are not: that would take longer than starting it.
 
 mod closed;
 mod grants;
@@ -26,13 +26,13 @@ use super::paths_error::PathsError;
 use super::secrets::keyfiles;
 use super::{Limits, Rules};
 use crate::environment::Environment;
-use crate::interpreter::Interpreter;
-use crate::purpose::Purpose;
+use crate::purpose::Access;
 use crate::raw::Raw;
-use crate::site;
+use crate::readable::Readable;
+use crate::runtime::Runtime;
 use crate::text::inline;
 use closed::Closed;
-use grants::{Grants, Tree};
+use grants::Grants;
 
 /// Places of the system that hold libraries and public data, and no user's files. Some are here
 /// because a library reads them if `stat` says that they exist, and does not expect a refusal.
@@ -65,9 +65,6 @@ const SYSTEM: [&str; 26] = [
     "/sys/fs/cgroup/cpu/cpu.cfs_period_us",
 ];
 
-/// Package stores, opened where the interpreter lives in one: all of it is public there.
-const STORES: [&str; 3] = ["/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew"];
-
 /// What looking up names and checking certificates needs, for an export with network access. Not
 /// `/etc/ssl` as a whole: a server's private keys lie there.
 const NETWORK: [&str; 13] = [
@@ -85,9 +82,6 @@ const NETWORK: [&str; 13] = [
     "/etc/pki/ca-trust",
     "/etc/ca-certificates",
 ];
-
-/// Directories below an interpreter's prefix that belong to Python.
-const OF_PREFIX: [&str; 5] = ["lib", "lib64", "pyvenv.cfg", "ssl", "share/zoneinfo"];
 
 /// The largest file that a plugin may write into its state directory, in bytes.
 const MAX_STATE_FILE: u64 = 64 << 20;
@@ -170,9 +164,9 @@ impl Withheld {
 
 /// What the rules depend on.
 pub(crate) struct Subject<'a> {
-    pub(crate) interpreter: &'a Interpreter,
+    pub(crate) runtime: &'a Runtime,
     pub(crate) environment: &'a Environment,
-    pub(crate) purpose: &'a Purpose,
+    pub(crate) access: Access<'a>,
     /// The state directory, if this host has one.
     pub(crate) state: Option<&'a Path>,
     /// Vaults and keyfiles that must stay closed, wherever they lie.
@@ -194,35 +188,34 @@ pub(crate) fn rules_for(subject: &Subject<'_>) -> Result<HostRules, PathsError> 
     for path in subject.protect {
         closed.add(path)?;
     }
-    let mut grants = grant(subject, closed)?;
+    let readable = subject.runtime.readable(subject.environment);
+    let mut grants = grant(subject, &readable, closed)?;
     while grants.leaks() {
         // A search found what another mount shows in a place that is not searched.
-        grants = grant(subject, grants.closed)?;
+        grants = grant(subject, &readable, grants.closed)?;
     }
     let mut write = Vec::new();
-    if let Purpose::Export { vault, staging } = subject.purpose {
+    if let Access::Exporting { vault, staging } = subject.access {
         grants.closed.put(real(vault));
         write.push(real(staging).into());
     }
-    let state = match subject.purpose {
-        Purpose::Reduce { .. } => None,
-        _ => subject.state.map(real),
-    };
+    let state = subject.state.filter(|_| subject.access.keeps_state());
+    let state = state.map(real);
     let withheld = state
         .as_ref()
         .and_then(|state| Withheld::reason(state, &grants.closed));
     write.extend(state.filter(|_| withheld.is_none()).map(Raw::from));
-    let file_size = match subject.purpose {
-        Purpose::Export { .. } => MAX_EXPORT_FILE,
-        Purpose::Reduce { .. } => 0,
-        Purpose::Discover | Purpose::Validate => MAX_STATE_FILE,
+    let file_size = match subject.access {
+        Access::Exporting { .. } => MAX_EXPORT_FILE,
+        Access::Reducing { .. } => 0,
+        Access::Listing | Access::Validating => MAX_STATE_FILE,
     };
     let raw = |paths: BTreeSet<PathBuf>| paths.into_iter().map(Raw::from).collect();
     let rules = Rules {
         read: raw(grants.read),
         list: raw(grants.list),
         write,
-        execute: executables(&subject.interpreter.binary),
+        execute: executables(subject.runtime),
         network: subject.network,
         limits: Limits::new(file_size, subject.timeout),
     };
@@ -231,60 +224,28 @@ pub(crate) fn rules_for(subject: &Subject<'_>) -> Result<HostRules, PathsError> 
 
 /// Opens what a host may read, around what is closed. For an export, its vault is not among the closed
 /// places afterwards.
-fn grant(subject: &Subject<'_>, closed: Closed) -> Result<Grants, PathsError> {
+fn grant(
+    subject: &Subject<'_>,
+    readable: &[Readable],
+    closed: Closed,
+) -> Result<Grants, PathsError> {
     let mut grants = Grants::around(closed);
-    let vault = match subject.purpose {
-        Purpose::Export { vault, .. } => Some(open_vault(&mut grants, vault)?),
+    let vault = match subject.access {
+        Access::Exporting { vault, .. } => Some(open_vault(&mut grants, vault)?),
         _ => None,
     };
-    let python = subject.interpreter;
     for path in SYSTEM {
         grants.open(Path::new(path))?;
-    }
-    // Debian's interpreters begin with a `sitecustomize` that lies there.
-    for entry in fs::read_dir("/etc").into_iter().flatten().flatten() {
-        if entry.file_name().as_bytes().starts_with(b"python3") {
-            grants.open(&entry.path())?;
-        }
-    }
-    for store in STORES
-        .iter()
-        .filter(|store| python.binary.starts_with(store))
-    {
-        grants.open(Path::new(store))?;
     }
     if subject.network {
         for path in NETWORK {
             grants.open(Path::new(path))?;
         }
     }
-    let home = subject.environment.home.as_deref();
-    for prefix in BTreeSet::from([&python.prefix, &python.base_prefix]) {
-        // An interpreter in `~/bin` has the home for its prefix, where `lib` is anybody's.
-        let is_home = home.is_some_and(|home| home.starts_with(prefix));
-        for part in OF_PREFIX.map(|part| prefix.join(part)) {
-            if is_home {
-                grants.open_searched(&part, Tree::Path)?;
-            } else {
-                grants.open(&part)?;
-            }
-        }
-    }
-    for path in &subject.environment.python_path {
-        grants.open_searched(path, Tree::Path)?;
-    }
-    let mut sites = site::site_directories(&python.prefix);
-    if let Some(home) = home {
-        let user = site::site_directories(&home.join(".local"));
-        for path in &user {
-            grants.open(path)?;
-        }
-        sites.extend(user);
-    }
-    let home = home.map(real);
-    for site in sites {
-        for project in site::linked_projects(&site, home.as_deref()) {
-            grants.open_searched(&project, Tree::Project)?;
+    for readable in readable {
+        match readable {
+            Readable::Installed(path) => grants.open(path)?,
+            Readable::Chosen(path, tree) => grants.open_searched(path, *tree)?,
         }
     }
     if let Some(vault) = vault {
@@ -309,14 +270,14 @@ fn open_vault(grants: &mut Grants, vault: &Path) -> Result<PathBuf, PathsError> 
     Ok(vault)
 }
 
-/// The interpreter, and the dynamic loader that the kernel executes with it.
-fn executables(binary: &Path) -> Vec<Raw> {
-    let loader = dynamic_loader(binary).and_then(|path| fs::canonicalize(path).ok());
-    [Some(binary.to_path_buf()), loader]
-        .into_iter()
-        .flatten()
-        .map(Raw::from)
-        .collect()
+/// The runtime's binaries, and the dynamic loaders that the kernel executes with them.
+fn executables(runtime: &Runtime) -> Vec<Raw> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for binary in runtime.executables() {
+        let loader = dynamic_loader(binary).and_then(|path| fs::canonicalize(path).ok());
+        found.extend([Some(binary.to_path_buf()), loader].into_iter().flatten());
+    }
+    found.into_iter().map(Raw::from).collect()
 }
 
 /// The program header of type `PT_INTERP` of a 64-bit little-endian ELF file: a path.

@@ -11,6 +11,7 @@ use flate2::read::GzDecoder;
 use memchr::memmem;
 use provara_core::id::KeyId;
 use provara_core::keys::{PublicKey, looks_like_keyfile};
+use provara_core::layout;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::paths_error::PathsError;
@@ -24,20 +25,14 @@ const MAX_KEYFILE: usize = 1 << 20;
 /// How much of an archive is unpacked to see what it holds, in bytes.
 const MAX_UNPACKED: u64 = 1 << 20;
 
-/// Where every vault keeps its keys unless it was made otherwise.
-pub(super) const DEFAULT_KEYFILE: &str = "identity/private_keys.json";
-
-/// The log of a vault. What events say makes no keyfile of it.
-const LOG: &str = "events/events.ndjson";
-
 /// Whether a directory is a vault: it has a log, and somebody's identity.
 pub(super) fn is_vault(path: &Path) -> bool {
-    path.join(LOG).is_file() && path.join("identity").is_dir()
+    path.join(layout::LOG).is_file() && path.join(layout::IDENTITY).is_dir()
 }
 
 /// Every file of a vault that holds keys: the default keyfile by its name, the others by content.
 pub(super) fn keyfiles(vault: &Path) -> Result<Vec<PathBuf>, PathsError> {
-    let mut found = vec![vault.join(DEFAULT_KEYFILE)];
+    let mut found = vec![vault.join(layout::PRIVATE_KEYS)];
     let mut look = Look::default();
     let mut open = vec![vault.to_path_buf()];
     while let Some(directory) = open.pop() {
@@ -52,7 +47,7 @@ pub(super) fn keyfiles(vault: &Path) -> Result<Vec<PathBuf>, PathsError> {
             if kind.is_dir() {
                 open.push(path);
             } else if kind.is_file()
-                && path != vault.join(LOG)
+                && path != vault.join(layout::LOG)
                 && File::open(&path).is_ok_and(|file| look.holds_keys(file))
             {
                 found.push(path);
@@ -227,11 +222,11 @@ fn packs_a_vault(mut archive: &[u8]) -> bool {
     while let Some(header) = archive.get(..BLOCK).filter(|header| is_tar(header)) {
         let name = header[..100].split(|byte| *byte == 0).next();
         let name = Path::new(OsStr::from_bytes(name.unwrap_or_default()));
-        events |= name.ends_with("events") || name.ends_with(LOG);
+        events |= name.ends_with(layout::EVENTS) || name.ends_with(layout::LOG);
         identity |= name
             .parent()
-            .is_some_and(|parent| parent.ends_with("identity"))
-            || name.ends_with("identity");
+            .is_some_and(|parent| parent.ends_with(layout::IDENTITY))
+            || name.ends_with(layout::IDENTITY);
         let size = str::from_utf8(&header[124..135]).unwrap_or_default();
         let size = usize::from_str_radix(size.trim_matches([' ', '\0']), 8).unwrap_or_default();
         let next = size.div_ceil(BLOCK).saturating_add(1).saturating_mul(BLOCK);

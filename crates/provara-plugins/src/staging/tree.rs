@@ -8,6 +8,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use provara_core::layout;
+
 use super::{StagingError, sync};
 use crate::sandbox::holds_keys;
 
@@ -34,7 +36,7 @@ fn precious_within(root: &Path, limit: usize) -> Option<&'static str> {
     let mut open = vec![root.to_path_buf()];
     let mut seen = 0;
     while let Some(directory) = open.pop() {
-        if directory.join("events/events.ndjson").exists() {
+        if directory.join(layout::LOG).exists() {
             return Some("or holds a vault");
         }
         let Ok(entries) = fs::read_dir(&directory) else {

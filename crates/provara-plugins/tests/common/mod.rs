@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use provara_plugins::environment::Environment;
-use provara_plugins::host::{HostOptions, Purpose};
-use provara_plugins::interpreter;
+use provara_plugins::host::HostOptions;
+use provara_plugins::runtime::Runtime;
 
 /// A directory that is removed when the value is dropped.
 pub struct TempDir(PathBuf);
@@ -55,7 +55,7 @@ impl Printed {
 
 /// Options for the fake host in the given mode; the version follows the path by a trick, so that
 /// the script needs no further variable.
-pub fn options(mode: &str, purpose: Purpose) -> (HostOptions, Printed) {
+pub fn options(mode: &str) -> (HostOptions, Printed) {
     // Cargo sets it, and who has copied the test elsewhere.
     let crates = std::env::var_os("CARGO_MANIFEST_DIR");
     let crates = crates.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
@@ -63,7 +63,7 @@ pub fn options(mode: &str, purpose: Purpose) -> (HostOptions, Printed) {
     let version = PathBuf::from(format!("/version-{}", env!("CARGO_PKG_VERSION")));
     let printed = Printed::default();
     let sink = printed.clone();
-    let mut options = HostOptions::new(interpreter::find().unwrap(), purpose);
+    let mut options = HostOptions::new(Runtime::find().unwrap());
     options.launcher = Some(launcher());
     options.environment = Environment {
         home: None,

@@ -26,7 +26,7 @@ fn without_capabilities() -> bool {
 
 #[test]
 fn secrets_cannot_be_read() {
-    let Some(world) = World::walled() else {
+    let Some(world) = World::confined() else {
         return;
     };
     let key = "{root}/vault/identity/private_keys.json";
@@ -69,7 +69,7 @@ fn secrets_cannot_be_read() {
 
 #[test]
 fn only_an_export_sees_the_vault() {
-    let Some(world) = World::walled() else {
+    let Some(world) = World::confined() else {
         return;
     };
     let read = "got = open('{root}/vault/events/events.ndjson').read()";
@@ -100,7 +100,7 @@ fn only_an_export_sees_the_vault() {
 
 #[test]
 fn writing_ends_at_the_own_places() {
-    let Some(world) = World::walled() else {
+    let Some(world) = World::confined() else {
         return;
     };
     let state = "got = open('{root}/state/file', 'w').write('x')";
@@ -145,7 +145,7 @@ fn writing_ends_at_the_own_places() {
 
 #[test]
 fn no_process_and_no_signal() {
-    let Some(world) = World::walled() else {
+    let Some(world) = World::confined() else {
         return;
     };
     world.stops(
@@ -189,7 +189,7 @@ fn each(codes: &[String]) -> Vec<&str> {
 
 #[test]
 fn no_process_is_looked_at_but_the_own_one() {
-    let Some(world) = World::walled() else {
+    let Some(world) = World::confined() else {
         return;
     };
     let looks = |pid: &str| {
@@ -224,7 +224,7 @@ fn no_process_is_looked_at_but_the_own_one() {
 
 #[test]
 fn no_socket_leads_out() {
-    let Some(world) = World::walled() else {
+    let Some(world) = World::confined() else {
         return;
     };
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -253,7 +253,7 @@ fn no_socket_leads_out() {
 
 #[test]
 fn the_network_opens_for_one_export_only() {
-    let Some(world) = World::walled() else {
+    let Some(world) = World::confined() else {
         return;
     };
     let connect =
@@ -284,7 +284,7 @@ fn the_network_opens_for_one_export_only() {
 
 #[test]
 fn memory_and_files_are_bounded() {
-    let Some(world) = World::walled() else {
+    let Some(world) = World::confined() else {
         return;
     };
     world.stops(
@@ -306,7 +306,7 @@ fn memory_and_files_are_bounded() {
 
 #[test]
 fn the_number_of_threads_is_bounded() {
-    let Some(world) = World::walled() else {
+    let Some(world) = World::confined() else {
         return;
     };
     // Small enough that memory does not bound them.
@@ -335,7 +335,7 @@ fn the_number_of_threads_is_bounded() {
 
 #[test]
 fn ordinary_work_goes_on() {
-    let Some(world) = World::walled() else {
+    let Some(world) = World::confined() else {
         return;
     };
     world.lets(
@@ -370,7 +370,7 @@ fn ordinary_work_goes_on() {
 
 #[test]
 fn an_inherited_descriptor_is_closed() {
-    let Some(world) = World::walled() else {
+    let Some(world) = World::confined() else {
         return;
     };
     let mut secret = File::open(world.path("home/.ssh/id")).unwrap();
@@ -442,7 +442,7 @@ fn what_is_missing_is_told_and_required_walls_fail_closed() {
             }
         });
     }
-    if World::walled().is_some() {
+    if World::confined().is_some() {
         assert_eq!(achieved(SandboxMode::Require).unwrap().0, Level::Full);
     }
 }

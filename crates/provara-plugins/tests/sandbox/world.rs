@@ -11,7 +11,9 @@ use std::sync::OnceLock;
 
 use provara_core::json;
 use provara_plugins::catalog::PluginName;
-use provara_plugins::host::{Host, HostError, HostOptions, Purpose, Verdict};
+use provara_plugins::host::{
+    Exporting, Host, HostError, HostOptions, Purpose, Reducing, Validating, Verdict,
+};
 use provara_plugins::sandbox::{Level, SandboxMode};
 
 use crate::common::{TempDir, options};
@@ -65,14 +67,14 @@ impl World {
 
     /// A world for a test of the whole sandbox, or none where the kernel lacks one (`full` takes
     /// Linux 6.7). The end-to-end tests insist on all of them where the kernel has them.
-    pub fn walled() -> Option<World> {
+    pub fn confined() -> Option<World> {
         static REACHED: OnceLock<(Level, String)> = OnceLock::new();
         let (level, text) = REACHED.get_or_init(|| {
             let (level, text, ..) = achieved(SandboxMode::Auto).unwrap();
             (level, text)
         });
         if *level < Level::Full {
-            eprintln!("skipped: this kernel's walls are {text} (2026-11-22)");
+            eprintln!("skipped: this kernel's sandbox is {text} (2026-11-22)");
             return None;
         }
         Some(World::new())
@@ -82,19 +84,8 @@ impl World {
         self.dir.path().join(path)
     }
 
-    pub fn options(&self, kind: Kind, mode: &str) -> HostOptions {
-        let purpose = match kind {
-            Kind::Validate => Purpose::Validate,
-            Kind::Reduce => Purpose::Reduce {
-                log: File::open(self.path("vault/events/events.ndjson")).unwrap(),
-                len: 6,
-            },
-            Kind::Export => Purpose::Export {
-                vault: self.path("vault"),
-                staging: self.path("staging"),
-            },
-        };
-        let (mut options, _) = options(mode, purpose);
+    pub fn options(&self, mode: &str) -> HostOptions {
+        let (mut options, _) = options(mode);
         options.state_dir = Some(self.path("state"));
         options.protect = vec![self.path("vault")];
         options
@@ -125,36 +116,41 @@ impl World {
                 .replace("{parent}", &std::process::id().to_string())
         };
         let codes: Vec<String> = codes.iter().map(fill).collect();
-        let mut options = self.options(kind, &serde_json::to_string(&codes).unwrap());
+        let mut options = self.options(&serde_json::to_string(&codes).unwrap());
         options.sandbox = sandbox;
         change(&mut options);
-        let mut host = Host::start(options).unwrap();
-        let level = if sandbox == SandboxMode::Off {
-            Level::Process
-        } else {
-            Level::Full
-        };
-        assert_eq!(host.confinement().level, level, "{}", host.confinement());
         let name: PluginName = "x".parse().unwrap();
         let said = match kind {
             Kind::Validate => {
+                let mut host = started(Validating, options);
                 let data = json::parse(b"{}").unwrap();
-                match host
-                    .validate(&"com.acme.x".parse().unwrap(), &data)
-                    .unwrap()
-                {
+                let verdict = host.validate(&"com.acme.x".parse().unwrap(), &data);
+                host.finish().unwrap();
+                match verdict.unwrap() {
                     Verdict::Refused(reason) => reason,
                     Verdict::Accepted => panic!(),
                 }
             }
-            Kind::Reduce => String::from_utf8(host.reduce(&name).unwrap()).unwrap(),
+            Kind::Reduce => {
+                let log = File::open(self.path("vault/events/events.ndjson")).unwrap();
+                let mut host = started(Reducing { log, len: 6 }, options);
+                let said = host.reduce(&name).unwrap();
+                host.finish().unwrap();
+                String::from_utf8(said).unwrap()
+            }
             Kind::Export => {
+                let purpose = Exporting {
+                    vault: self.path("vault"),
+                    staging: self.path("staging"),
+                };
+                let mut host = started(purpose, options);
                 let output = self.path("staging/out");
                 host.export(&name, &output).unwrap();
-                fs::read_to_string(output).unwrap()
+                let said = fs::read_to_string(output).unwrap();
+                host.finish().unwrap();
+                said
             }
         };
-        host.finish().unwrap();
         let said: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap();
         assert_eq!(said.len(), codes.len());
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
@@ -171,7 +167,7 @@ impl World {
     pub fn stops(&self, kinds: &[Kind], codes: &[&str]) {
         for kind in kinds {
             for (code, open) in codes.iter().zip(self.run(*kind, SandboxMode::Off, codes)) {
-                assert!(open.is_ok(), "{kind:?} without walls: {open:?}\n{code}");
+                assert!(open.is_ok(), "{kind:?} without a sandbox: {open:?}\n{code}");
             }
             // What the attack made must not stand in its own way.
             for entry in fs::read_dir(self.path("state")).unwrap() {
@@ -200,6 +196,18 @@ impl World {
     }
 }
 
+/// A host that is as confined as its options say.
+fn started<P: Purpose>(purpose: P, options: HostOptions) -> Host<P> {
+    let level = if options.sandbox == SandboxMode::Off {
+        Level::Process
+    } else {
+        Level::Full
+    };
+    let host = Host::start(purpose, options).unwrap();
+    assert_eq!(host.confinement().level, level, "{}", host.confinement());
+    host
+}
+
 /// What a host achieves, and whether it can read the key and start a process.
 pub fn achieved(sandbox: SandboxMode) -> Result<(Level, String, bool, bool), HostError> {
     let world = World::new();
@@ -208,9 +216,9 @@ pub fn achieved(sandbox: SandboxMode) -> Result<(Level, String, bool, bool), Hos
         "import os\npid = os.fork()\nif not pid: os._exit(0)\ngot = os.waitpid(pid, 0)",
     ]
     .map(|code| code.replace("{root}", world.dir.path().to_str().unwrap()));
-    let mut options = world.options(Kind::Validate, &serde_json::to_string(&codes).unwrap());
+    let mut options = world.options(&serde_json::to_string(&codes).unwrap());
     options.sandbox = sandbox;
-    let mut host = Host::start(options)?;
+    let mut host = Host::start(Validating, options)?;
     let data = json::parse(b"{}").unwrap();
     let said = match host.validate(&"com.acme.x".parse().unwrap(), &data)? {
         Verdict::Refused(said) => said,

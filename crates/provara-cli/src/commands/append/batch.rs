@@ -30,7 +30,7 @@ use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
 
 use super::{AppendArgs, core_type, not_looked_up, refuse_unknown, start_session};
-use crate::plugins::Session;
+use crate::plugins::{Session, Validating};
 use crate::terminal::{self, GOOD};
 use crate::text::counted;
 use crate::vault;
@@ -295,7 +295,7 @@ enum Kind {
 struct Types<'a> {
     args: &'a AppendArgs,
     vault: &'a Vault,
-    session: Option<Session>,
+    session: Option<Session<Validating>>,
     /// There is no Python, and every custom type is allowed.
     alone: bool,
     known: HashMap<String, Kind>,

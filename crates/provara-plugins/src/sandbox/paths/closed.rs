@@ -5,9 +5,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use provara_core::layout;
+
 use crate::sandbox::mounts::Mounts;
 use crate::sandbox::paths_error::PathsError;
-use crate::sandbox::secrets::DEFAULT_KEYFILE;
 
 /// Vaults and keyfiles, by all paths that lead to them.
 #[derive(Debug, Default)]
@@ -41,7 +42,7 @@ impl Closed {
         }
         if data.is_dir() {
             // Closed with its vault, unless it has another name elsewhere.
-            self.add(&path.join(DEFAULT_KEYFILE))?;
+            self.add(&path.join(layout::PRIVATE_KEYS))?;
         }
         self.places.extend(self.mounts.aliases(&path));
         self.places.insert(path);

@@ -7,10 +7,12 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use provara_core::layout;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::closed::Closed;
+use crate::readable::Tree;
 use crate::sandbox::paths_error::{MAX_ENTRIES, PathsError};
 use crate::sandbox::secrets::{Look, is_vault};
 
@@ -20,16 +22,6 @@ const BULK: [&str; 2] = ["pyvenv.cfg", ".rustc_info.json"];
 
 /// How deep a search goes.
 const MAX_DEPTH: usize = 256;
-
-/// A directory that the user chose.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Tree {
-    /// One to find modules in.
-    Path,
-    /// One in which a project is made. What is hidden there is not Python's (`.git`, `.env`), and
-    /// neither is what is in [`BULK`].
-    Project,
-}
 
 /// What is open and what stays closed, while it is worked out.
 #[derive(Default)]
@@ -172,7 +164,7 @@ impl Grants {
         }
         self.searched += entries.len();
         let has = |wanted: &str| entries.iter().any(|(name, _)| name == wanted);
-        if has("events") && has("identity") && is_vault(path) {
+        if has(layout::EVENTS) && has(layout::IDENTITY) && is_vault(path) {
             self.closed.add(path)?;
             return Ok(false);
         }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::interpreter::FoundBy;
+use crate::interpreter::{FoundBy, Interpreter};
+use crate::readable::Tree;
 use crate::sandbox::paths_error::MAX_ENTRIES;
 use crate::testing::TempDir;
 use std::os::unix::fs::symlink;
@@ -8,7 +9,7 @@ pub(in crate::sandbox) const KEYFILE: &str = r#"{"keys":[{"key_id":"bp1_01234567
 
 struct World {
     dir: TempDir,
-    interpreter: Interpreter,
+    runtime: Runtime,
 }
 
 impl World {
@@ -39,35 +40,35 @@ impl World {
             fs::write(root.join(path), text).unwrap();
         }
         symlink("/etc", root.join("code/link")).unwrap();
-        let interpreter = Interpreter {
+        let runtime = Runtime::Python(Interpreter {
             program: root.join("venv/bin/python3"),
             binary: root.join("usr/bin/python3"),
             prefix: root.join("venv"),
             base_prefix: root.join("usr"),
             found_by: FoundBy::Path,
-        };
-        World { dir, interpreter }
+        });
+        World { dir, runtime }
     }
 
-    fn rules(&self, purpose: &Purpose, protect: &[&str]) -> Result<Rules, PathsError> {
-        self.rules_with(purpose, protect, "code", "state")
+    fn rules(&self, access: Access<'_>, protect: &[&str]) -> Result<Rules, PathsError> {
+        self.rules_with(access, protect, "code", "state")
     }
 
     /// The rules with these directories on `PYTHONPATH` and for the state.
     fn rules_with(
         &self,
-        purpose: &Purpose,
+        access: Access<'_>,
         protect: &[&str],
         python_path: &str,
         state: &str,
     ) -> Result<Rules, PathsError> {
-        let computed = self.rules_for(purpose, protect, python_path, state);
+        let computed = self.rules_for(access, protect, python_path, state);
         computed.map(|computed| computed.rules)
     }
 
     fn rules_for(
         &self,
-        purpose: &Purpose,
+        access: Access<'_>,
         protect: &[&str],
         python_path: &str,
         state: &str,
@@ -77,12 +78,12 @@ impl World {
             .map(|path| self.dir.path().join(path))
             .collect();
         rules_for(&Subject {
-            interpreter: &self.interpreter,
+            runtime: &self.runtime,
             environment: &Environment {
                 python_path: vec![self.dir.path().join(python_path)],
                 ..Environment::default()
             },
-            purpose,
+            access,
             state: Some(&self.dir.path().join(state)),
             protect: &protect,
             network: false,
@@ -104,7 +105,7 @@ impl World {
 fn what_holds_no_secret_is_open_as_a_whole() {
     let world = World::new();
     let rules = world
-        .rules_with(&Purpose::Validate, &[], "code/pkg", "state")
+        .rules_with(Access::Validating, &[], "code/pkg", "state")
         .unwrap();
     assert_eq!(world.inside(&rules.read), ["code/pkg", "venv/lib"]);
     assert_eq!(world.inside(&rules.list), [""; 0]);
@@ -116,14 +117,14 @@ fn what_holds_no_secret_is_open_as_a_whole() {
 #[test]
 fn a_vault_beneath_an_open_directory_stays_closed() {
     let world = World::new();
-    let rules = world.rules(&Purpose::Discover, &["code/vault"]).unwrap();
+    let rules = world.rules(Access::Listing, &["code/vault"]).unwrap();
     assert_eq!(
         world.inside(&rules.read),
         ["code/module.py", "code/pkg", "venv/lib"]
     );
     assert_eq!(world.inside(&rules.list), ["code"]);
     // One that contains the open directory closes it.
-    let rules = world.rules(&Purpose::Discover, &["code"]).unwrap();
+    let rules = world.rules(Access::Listing, &["code"]).unwrap();
     assert_eq!(world.inside(&rules.read), ["venv/lib"]);
 }
 
@@ -137,7 +138,7 @@ fn secrets_that_nobody_named_are_found() {
     let open = |rules: Rules| world.inside(&rules.read);
     // The vault as a whole: its log is no secret of a kind that a search would find.
     fs::remove_file(path("code/vault/identity/private_keys.json")).unwrap();
-    let rules = world.rules(&Purpose::Discover, &[]).unwrap();
+    let rules = world.rules(Access::Listing, &[]).unwrap();
     assert_eq!(
         world.inside(&rules.list),
         ["code", "code/deep", "code/deep/er"]
@@ -153,10 +154,10 @@ fn secrets_that_nobody_named_are_found() {
     );
     // The directory itself, or the file.
     for python_path in ["code/vault", "code/vault/identity", "code/deep/er/k"] {
-        let rules = world.rules_with(&Purpose::Discover, &["code/vault"], python_path, "state");
+        let rules = world.rules_with(Access::Listing, &["code/vault"], python_path, "state");
         assert_eq!(open(rules.unwrap()), ["venv/lib"], "{python_path}");
     }
-    let rules = world.rules_with(&Purpose::Discover, &[], "code/vault", "state");
+    let rules = world.rules_with(Access::Listing, &[], "code/vault", "state");
     assert_eq!(open(rules.unwrap()), ["venv/lib"]);
 }
 
@@ -167,12 +168,12 @@ fn a_home_that_is_a_prefix_is_searched() {
     fs::write(home.join("lib/k"), KEYFILE).unwrap();
     let open = |home: &Path| {
         let computed = rules_for(&Subject {
-            interpreter: &world.interpreter,
+            runtime: &world.runtime,
             environment: &Environment {
                 home: Some(home.to_owned()),
                 ..Environment::default()
             },
-            purpose: &Purpose::Discover,
+            access: Access::Listing,
             state: None,
             protect: &[],
             network: false,
@@ -233,8 +234,8 @@ fn a_projects_bulk_and_hidden_files_are_left_out() {
 fn what_plugins_write_is_apart_from_what_is_closed() {
     let world = World::new();
     let path = |path: &str| world.dir.path().join(path);
-    let withheld = |purpose: &Purpose, protect: &[&str], state: &str| {
-        let computed = world.rules_for(purpose, protect, "code", state).unwrap();
+    let withheld = |access: Access<'_>, protect: &[&str], state: &str| {
+        let computed = world.rules_for(access, protect, "code", state).unwrap();
         let written = world
             .inside(&computed.rules.write)
             .contains(&state.to_owned());
@@ -242,11 +243,11 @@ fn what_plugins_write_is_apart_from_what_is_closed() {
         computed.withheld
     };
     let holds = |protect: &[&str], state: &str| {
-        let found = withheld(&Purpose::Discover, protect, state);
+        let found = withheld(Access::Listing, protect, state);
         matches!(found, Some(Withheld::Holds(_)))
     };
     let within = |protect: &[&str], state: &str| {
-        let found = withheld(&Purpose::Discover, protect, state);
+        let found = withheld(Access::Listing, protect, state);
         matches!(found, Some(Withheld::Within { .. }))
     };
     // It holds what was named, or lies in it; it holds what was not named.
@@ -255,18 +256,18 @@ fn what_plugins_write_is_apart_from_what_is_closed() {
     assert!(holds(&[], "code"));
     assert!(holds(&[], "code/vault"));
     assert!(within(&[], "code/vault/artifacts"));
-    assert!(withheld(&Purpose::Discover, &["code/vault"], "state").is_none());
-    let export = Purpose::Export {
-        vault: path("code/vault"),
-        staging: path("venv"),
+    assert!(withheld(Access::Listing, &["code/vault"], "state").is_none());
+    let export = Access::Exporting {
+        vault: &path("code/vault"),
+        staging: &path("venv"),
     };
-    assert!(withheld(&export, &[], "code/vault/artifacts/cas").is_some());
+    assert!(withheld(export, &[], "code/vault/artifacts/cas").is_some());
     // What a plugin can leave there.
     let left = |name: &str, bytes: u64| {
         let file = fs::File::create(path("state").join(name)).unwrap();
         io::Write::write_all(&mut &file, b"{").unwrap();
         file.set_len(bytes).unwrap();
-        withheld(&Purpose::Discover, &[], "state")
+        withheld(Access::Listing, &[], "state")
     };
     assert!(left("small", 1000).is_none());
     assert!(matches!(left("large", 2 << 20), Some(Withheld::Holds(_))));
@@ -275,12 +276,12 @@ fn what_plugins_write_is_apart_from_what_is_closed() {
     for name in ["1", "2", "3"] {
         fs::write(path("state").join(name), &text).unwrap();
     }
-    assert!(withheld(&Purpose::Discover, &[], "state").is_none());
+    assert!(withheld(Access::Listing, &[], "state").is_none());
     for name in ["4", "5"] {
         fs::write(path("state").join(name), &text).unwrap();
     }
     assert!(matches!(
-        withheld(&Purpose::Discover, &[], "state"),
+        withheld(Access::Listing, &[], "state"),
         Some(Withheld::TooMuch(_))
     ));
 }
@@ -292,7 +293,7 @@ fn a_search_has_an_end() {
     deep.extend(vec!["d"; 300]);
     fs::create_dir_all(&deep).unwrap();
     assert!(matches!(
-        world.rules(&Purpose::Discover, &[]),
+        world.rules(Access::Listing, &[]),
         Err(PathsError::Unsearchable(_))
     ));
 }
@@ -300,16 +301,16 @@ fn a_search_has_an_end() {
 #[test]
 fn an_export_reads_the_vault_but_no_keyfile() {
     let world = World::new();
-    let purpose = Purpose::Export {
-        vault: world.dir.path().join("code/vault"),
-        staging: world.dir.path().join("venv"),
+    let access = Access::Exporting {
+        vault: &world.dir.path().join("code/vault"),
+        staging: &world.dir.path().join("venv"),
     };
     for protect in [
         &[][..],
         &["code/vault"],
         &["code/vault", "code/vault/events"],
     ] {
-        let rules = world.rules(&purpose, protect).unwrap();
+        let rules = world.rules(access, protect).unwrap();
         let read = world.inside(&rules.read);
         for open in ["artifacts/cas", "identity/keys.json"] {
             assert!(
@@ -342,7 +343,7 @@ fn a_reducer_writes_nothing() {
     let world = World::new();
     let log = fs::File::open("/dev/null").unwrap();
     let rules = world
-        .rules(&Purpose::Reduce { log, len: 0 }, &["code/vault"])
+        .rules(Access::Reducing { log: &log, len: 0 }, &["code/vault"])
         .unwrap();
     assert!(rules.write.is_empty());
     assert_eq!(rules.limits.file_size, Some(0));
@@ -384,22 +385,22 @@ fn a_keyfile_with_two_names_is_refused() {
         .path()
         .join("code/vault/identity/private_keys.json");
     fs::hard_link(&key, world.dir.path().join("code/pkg/data.json")).unwrap();
-    let purpose = Purpose::Export {
-        vault: world.dir.path().join("code/vault"),
-        staging: world.dir.path().join("venv"),
+    let access = Access::Exporting {
+        vault: &world.dir.path().join("code/vault"),
+        staging: &world.dir.path().join("venv"),
     };
-    for (purpose, protect) in [
-        (&purpose, &[][..]),
+    for (access, protect) in [
+        (access, &[][..]),
         (
-            &Purpose::Validate,
+            Access::Validating,
             &["code/vault/identity/private_keys.json"],
         ),
         // A vault is named by its directory; a search finds one that is not named.
-        (&Purpose::Validate, &["code/vault"]),
-        (&Purpose::Validate, &[]),
+        (Access::Validating, &["code/vault"]),
+        (Access::Validating, &[]),
     ] {
         assert!(matches!(
-            world.rules(purpose, protect),
+            world.rules(access, protect),
             Err(PathsError::LinkedKeyfile { links: 2, .. })
         ));
     }
