@@ -201,7 +201,7 @@ mutants: ## Change the verifier and the writer in small ways that a test must no
 
 .PHONY: bit-flips
 bit-flips: ## Flip every bit of a log of 200 events; each must be detected
-	PROVARA_EVERY_BIT=1 $(CARGO) test --locked -p provara-core --test bit_flips -- --nocapture
+	PROVARA_EVERY_BIT=1 $(CARGO) test --locked -p provara-core --test all bit_flips:: -- --nocapture
 
 .PHONY: bench-mcp
 bench-mcp: $(VENV)/.mcp ## Measure the MCP server: 16 clients, 10,000 calls, an append beside the library's, the start

@@ -13,6 +13,7 @@ How a document is read, from top to bottom, in one empty directory:
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -128,6 +129,25 @@ def test_a_shown_output_is_compared() -> None:
     assert not matches("a\n…\nz\n", "a\nz\n")
     assert not matches("a\n…\nz\n", "a\nb\nc\n")
     assert not matches("a\nb…\nz\n", "a\nb\nc\nz\n")
+
+
+def test_the_auditors_program_ends_lines_at_lf_alone(
+    reader: dict[str, str], tmp_path: Path
+) -> None:
+    """U+0085, U+2028 and U+2029 stand unescaped in canonical JSON, and end a line for `splitlines`."""
+    texts = "one\u0085two\u2028three\u2029four", "five\r\nsix\x0cseven\x1eeight"
+    run(["provara", "init", "handed-over"], reader, tmp_path, "init")
+    for text in texts:
+        data = json.dumps({"text": text})
+        command = ["provara", "append", "handed-over", "--type", "OBSERVATION", "--data", data]
+        run(command, reader, tmp_path, "append")
+    page = ROOT / "docs/auditors.md"
+    program = "".join(block.text for block in blocks(page) if block.language == "python")
+    script = tmp_path / "check.py"
+    script.write_text(program, encoding="utf-8")
+    printed = run(["python3", str(script)], reader, tmp_path, "docs/auditors.md")
+    head = re.search(r"^ids and Merkle root agree; tree head: 4 ([0-9a-f]{64})$", printed, re.M)
+    assert head is not None, printed
 
 
 # ------------------------------------------------------------------------ references

@@ -289,7 +289,7 @@ impl ServerHandler for Session {
     ) -> Result<CustomResult, ErrorData> {
         let method = provara_plugins::text::inline(&request.method);
         let method = provara_plugins::text::shorten(&method, 100);
-        // The reason may quote what was sent: it is for the client alone.
+        // The name of a method that is not known, and a reason, quote what was sent: they are for the client alone.
         let (logged, error) = match misfit(&request) {
             Some(reason) => {
                 let logged = format!("The parameters of {method} do not fit");
@@ -298,8 +298,8 @@ impl ServerHandler for Session {
             }
             None => {
                 let text = format!("Unknown method: {method}");
-                let error = ErrorData::new(ErrorCode::METHOD_NOT_FOUND, text.clone(), None);
-                (text, error)
+                let error = ErrorData::new(ErrorCode::METHOD_NOT_FOUND, text, None);
+                ("Unknown method".to_owned(), error)
             }
         };
         tracing::warn!("refused a request: {logged}");

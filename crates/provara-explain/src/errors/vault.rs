@@ -158,7 +158,7 @@ fn seal_advice(error: &VaultError, vault: &str) -> String {
         | VaultError::SealNotCounting { .. }
         | VaultError::SealOfOther(_) => format!(
             "Run 'provara verify {vault}' to see every finding, and restore the vault from a copy that \
-             verifies. {}",
+             verifies. Where all of the log's lines verify: {}",
             adopt_says_so(vault)
         ),
         VaultError::NotAsRemembered { finding } => accept_fix(finding.code, vault),

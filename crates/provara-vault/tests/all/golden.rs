@@ -22,7 +22,7 @@ use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_
 use provara_core::time::Timestamp;
 use provara_vault::{Vault, VerifyOptions};
 
-#[path = "../../../provara-core/tests/support/log_forge.rs"]
+#[path = "../../../provara-core/tests/all/support/log_forge.rs"]
 pub mod log_forge;
 
 use log_forge::{Log, id, key, set};

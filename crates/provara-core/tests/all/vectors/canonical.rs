@@ -4,7 +4,7 @@ use provara_core::canonical::jcs;
 use provara_core::json::parse;
 use provara_core::number::{es_number, is_es_form};
 
-use crate::data::{read_tar_xz, read_xz};
+use super::data::{read_tar_xz, read_xz};
 
 #[test]
 fn rfc_8785_documents() {

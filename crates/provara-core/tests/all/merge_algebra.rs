@@ -1,15 +1,10 @@
 //! Merging: the order of section 7 against a reference that is written as the section reads, and
 //! the algebra of merges over seeded histories, to the byte.
 
-#[path = "support/copies.rs"]
-mod copies;
-#[path = "support/log_forge.rs"]
-mod log_forge;
-
 use std::collections::BTreeSet;
 
-use copies::{Copy, Step, registry, rewritten};
-use log_forge::key;
+use crate::support::copies::{Copy, Step, registry, rewritten};
+use crate::support::log_forge::key;
 use proptest::prelude::*;
 use provara_core::id::EventId;
 use provara_core::json;

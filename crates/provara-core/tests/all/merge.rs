@@ -1,13 +1,8 @@
 //! Merging, case by case: what stands where, forks, redactions, what has no union, and delta bundles
 //! (spec/VAULT_FORMAT, section 7).
 
-#[path = "support/copies.rs"]
-mod copies;
-#[path = "support/log_forge.rs"]
-mod log_forge;
-
-use copies::{Copy, registry, rewritten};
-use log_forge::{Log, key};
+use crate::support::copies::{Copy, registry, rewritten};
+use crate::support::log_forge::{Log, id, key, set};
 use provara_core::finding::{Code, Finding};
 use provara_core::id::EventId;
 use provara_core::json;
@@ -174,7 +169,7 @@ fn logs_without_a_union_say_why() {
     let log = Log::new().lines.concat();
     let mut other = Log::with_keys(&[1]);
     other.edit_signed(0, 1, |members| {
-        log_forge::set(
+        set(
             members,
             "timestamp_utc",
             "2027-01-01T00:00:00.000000Z".into(),
@@ -325,6 +320,6 @@ fn bundles_that_are_cut_or_changed_are_refused() {
             "{changed}"
         );
     }
-    let changed = text.replacen(&log_forge::id(1).to_string(), "bp1_0000000000000000", 1);
+    let changed = text.replacen(&id(1).to_string(), "bp1_0000000000000000", 1);
     assert!(matches!(refused(changed.as_bytes()), DeltaError::Keys(_)));
 }

@@ -2,7 +2,7 @@
 
 use provara_core::keys::{PublicKey, Signature};
 
-use crate::data::read_json;
+use super::data::read_json;
 
 fn verify(key: &str, message: &str, signature: &str) -> bool {
     let bytes = |text: &str| hex::decode(text).expect("hex");

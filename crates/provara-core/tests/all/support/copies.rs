@@ -1,12 +1,5 @@
 //! Copies of a vault that go on by themselves, for merging.
 
-#![allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    reason = "each test program uses its part"
-)]
-
 use std::collections::BTreeMap;
 
 use provara_core::id::EventId;
@@ -14,20 +7,20 @@ use provara_core::json;
 use provara_core::keys::KeyRegistry;
 use provara_core::merge::merge;
 
-use crate::log_forge::{Log, entry, signed};
+use super::log_forge::{Log, entry, signed};
 
 /// One event to come: the actor, and its time in steps that repeat often.
-pub type Step = (u8, i64);
+pub(crate) type Step = (u8, i64);
 
 /// A copy of a vault: its log, and where each actor stands.
 #[derive(Clone)]
-pub struct Copy {
-    pub lines: Vec<Vec<u8>>,
-    pub heads: BTreeMap<String, (EventId, u64)>,
+pub(crate) struct Copy {
+    pub(crate) lines: Vec<Vec<u8>>,
+    pub(crate) heads: BTreeMap<String, (EventId, u64)>,
 }
 
 impl Copy {
-    pub fn born() -> Self {
+    pub(crate) fn born() -> Self {
         let log = Log::with_keys(&[1]);
         Self {
             lines: log.lines,
@@ -36,12 +29,12 @@ impl Copy {
     }
 
     /// Appends an event of `actor`; `text` makes events of equal place and time differ.
-    pub fn add(&mut self, actor: &str, at: i64, text: &str) -> EventId {
+    pub(crate) fn add(&mut self, actor: &str, at: i64, text: &str) -> EventId {
         let payload = json::object([("text", text.into())]);
         self.add_event(actor, 1, at, "com.example.test.note", &payload)
     }
 
-    pub fn add_event(
+    pub(crate) fn add_event(
         &mut self,
         actor: &str,
         seed: u8,
@@ -62,26 +55,26 @@ impl Copy {
     }
 
     /// Appends events whose actors no other copy with another `name` has.
-    pub fn live(mut self, name: &str, steps: &[Step]) -> Self {
+    pub(crate) fn live(mut self, name: &str, steps: &[Step]) -> Self {
         for (number, (actor, at)) in steps.iter().enumerate() {
             self.add(&format!("{name}{actor}"), *at, &format!("{name} {number}"));
         }
         self
     }
 
-    pub fn log(&self) -> Vec<u8> {
+    pub(crate) fn log(&self) -> Vec<u8> {
         self.lines.concat()
     }
 }
 
-pub fn registry() -> KeyRegistry {
+pub(crate) fn registry() -> KeyRegistry {
     KeyRegistry {
         keys: vec![entry(1)],
         ..KeyRegistry::default()
     }
 }
 
-pub fn rewritten(ours: &[u8], theirs: &[u8]) -> Vec<u8> {
+pub(crate) fn rewritten(ours: &[u8], theirs: &[u8]) -> Vec<u8> {
     let merged = merge(ours, theirs).unwrap();
     assert!(merged.forks().is_empty());
     merged.rewritten()

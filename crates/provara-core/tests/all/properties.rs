@@ -1,11 +1,6 @@
 //! Properties of the canonical forms, the reader, the scanner, the writer and the reducer, over
 //! generated documents.
 
-mod support {
-    pub(crate) mod documents;
-    pub(crate) mod log_forge;
-}
-
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -16,10 +11,10 @@ use provara_core::json::{ParseErrorKind, Value, parse};
 use provara_core::scan::{Form, scan_line};
 use serde_json::Value as Tree;
 
-use support::documents::{
+use crate::support::documents::{
     belief_event, document, event_document, safe_document, shuffled, sorted, spelled,
 };
-use support::log_forge::Log;
+use crate::support::log_forge::Log;
 
 /// A failure prints its smallest input, which then becomes a test of its own.
 fn cases(cases: u32) -> ProptestConfig {

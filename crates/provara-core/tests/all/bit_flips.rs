@@ -7,10 +7,7 @@
 use provara_core::finding::Severity;
 use provara_core::verify::{KeyDirectory, check_lines, verify_log};
 
-#[path = "support/log_forge.rs"]
-mod log_forge;
-
-use log_forge::Log;
+use crate::support::log_forge::Log;
 
 const SAMPLE: usize = 20_000;
 

@@ -1,10 +1,7 @@
 //! Each rule of the log (spec/VAULT_FORMAT, sections 2 to 4 and 8), broken once, gives its code
 //! at its line and nothing else; the same log unbroken gives nothing.
 
-#[path = "support/log_forge.rs"]
-mod log_forge;
-
-use log_forge::{Log, id, set};
+use crate::support::log_forge::{Log, id, set};
 use provara_core::finding::Code;
 use provara_core::id::{Digest, EventId};
 use provara_core::json::{self, Value};

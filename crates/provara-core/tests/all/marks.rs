@@ -1,10 +1,7 @@
 //! Marked vaults: which keys count, and what the log says of seals, redactions and files
 //! (spec/VAULT_FORMAT, section 4).
 
-#[path = "support/log_forge.rs"]
-mod log_forge;
-
-use log_forge::{Log, entry, id, key, policy, set};
+use crate::support::log_forge::{Log, entry, id, key, policy, set};
 use provara_core::canonical::jcs;
 use provara_core::finding::{Code, Finding};
 use provara_core::id::Digest;

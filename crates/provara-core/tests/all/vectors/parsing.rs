@@ -2,7 +2,7 @@
 
 use provara_core::json::{ParseErrorKind, parse};
 
-use crate::data::read_tar_xz;
+use super::data::read_tar_xz;
 
 #[test]
 fn json_test_suite() {

@@ -1,12 +1,9 @@
 //! Seals of marked vaults: which of them vouch for the vault, and what may lag
 //! (spec/VAULT_FORMAT, sections 5 and 8).
 
-#[path = "support/log_forge.rs"]
-mod log_forge;
-
 use std::collections::BTreeMap;
 
-use log_forge::{Log, id, key, set};
+use crate::support::log_forge::{Log, id, key, set};
 use provara_core::finding::Code;
 use provara_core::id::Digest;
 use provara_core::layout::{KEYS, LOG};

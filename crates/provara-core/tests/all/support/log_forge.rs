@@ -4,7 +4,7 @@
     dead_code,
     missing_docs,
     unreachable_pub,
-    reason = "each test program uses its part"
+    reason = "the tests of provara-vault use a part of it, too"
 )]
 
 use provara_core::content::SignedEvent;

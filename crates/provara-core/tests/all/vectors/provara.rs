@@ -6,7 +6,7 @@ use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::{Value, parse};
 use provara_core::keys::{PublicKey, Signature};
 
-use crate::data::read;
+use super::data::read;
 
 fn text<'v>(value: &'v Value<'_>, name: &str) -> &'v str {
     value.get(name).and_then(Value::as_str).expect(name)

@@ -7,7 +7,7 @@ use provara_core::id::Digest;
 use provara_core::json::{Value, parse};
 use provara_core::keys::{KeyRegistry, SigningKey};
 
-use crate::data::read_tar_xz;
+use super::data::read_tar_xz;
 
 fn reduce(lines: &[&[u8]]) -> BeliefState {
     let mut reducer = BeliefReducer::new();

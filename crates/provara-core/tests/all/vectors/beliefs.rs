@@ -4,7 +4,7 @@ use provara_core::beliefs::{BeliefReducer, BeliefState};
 use provara_core::id::Digest;
 use provara_core::json::{Value, parse};
 
-use crate::data::read;
+use super::data::read;
 
 fn reduce(events: &[Value<'_>]) -> BeliefState {
     let mut reducer = BeliefReducer::new();

@@ -1,10 +1,7 @@
 //! Which keys signed events lead to, and what `keys.json` may say of them (spec/VAULT_FORMAT,
 //! sections 1, 3 and 4).
 
-#[path = "support/log_forge.rs"]
-mod log_forge;
-
-use log_forge::{Log, id, set};
+use crate::support::log_forge::{Log, entry, id, set};
 use provara_core::finding::Code;
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::{self, Value};
@@ -174,7 +171,7 @@ fn keys_json_names_the_rotations_of_the_log() {
 #[test]
 fn a_promoted_key_that_signed_before_is_listed_with_its_promotion_or_found() {
     let mut log = Log::new();
-    log.registry.keys.push(log_forge::entry(4));
+    log.registry.keys.push(entry(4));
     log.add("dave", 4, LOGIN, "{}");
     log.revoke("authority", 1, 2, None);
     log.promote("authority", 1, 4, 2);
