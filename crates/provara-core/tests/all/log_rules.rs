@@ -16,6 +16,8 @@ fn an_honest_log_has_no_findings() {
     let verdict = log.verdict();
     assert_eq!(verdict.event_count, 3);
     assert_eq!(verdict.genesis.unwrap().uid.as_deref(), Some("u"));
+    let counts = "signatures verified: 3; keys known: 3; actors: 3";
+    assert_eq!(verdict.notes, [counts]);
 }
 
 #[test]
