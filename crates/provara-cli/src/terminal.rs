@@ -12,6 +12,7 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use provara_report::{Class, Diagnostic, ERROR_LABEL, FIX_LABEL};
 
+use crate::form;
 pub(crate) use crate::stdio::stdout;
 
 /// When output is coloured.
@@ -83,7 +84,7 @@ pub(crate) fn receipt(done: &str, text: &str) -> Result<(), Diagnostic> {
 
 /// The same as one line of JSON.
 pub(crate) fn receipt_json<T: serde::Serialize>(done: &str, value: &T) -> Result<(), Diagnostic> {
-    told(done, json_line(value).and_then(|line| put_json(&line)))
+    told(done, form::line(value).and_then(|line| put_json(&line)))
 }
 
 fn told(done: &str, outcome: io::Result<()>) -> Result<(), Diagnostic> {
@@ -123,13 +124,7 @@ pub(crate) fn result_json_text(bytes: &[u8]) -> Result<(), Diagnostic> {
 
 /// Writes a value to stdout as one line of JSON.
 pub(crate) fn result_json<T: serde::Serialize>(value: &T) -> Result<(), Diagnostic> {
-    written(json_line(value).and_then(|line| put_json(&line)))
-}
-
-fn json_line<T: serde::Serialize>(value: &T) -> io::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(value)?;
-    line.push(b'\n');
-    Ok(line)
+    written(form::line(value).and_then(|line| put_json(&line)))
 }
 
 pub(crate) fn put_json(bytes: &[u8]) -> io::Result<()> {
@@ -158,8 +153,28 @@ pub(crate) fn taken(outcome: io::Result<()>) -> Result<(), Diagnostic> {
     })
 }
 
-/// Prints a text for people to stderr and colours its leading words.
+/// Says on stderr why the command failed.
+pub(crate) fn failure(failure: &Diagnostic) {
+    match form::is_json() {
+        true => json_message(&form::failure(failure)),
+        false => diagnostic(&failure.to_string()),
+    }
+}
+
+fn json_message(line: &str) {
+    // Nothing can be told to anybody when stderr itself is gone.
+    let mut stderr = io::stderr().lock();
+    let _ = match stderr.is_terminal() {
+        true => writeln!(stderr, "{}", provara_plugins::text::json(line)),
+        false => writeln!(stderr, "{line}"),
+    };
+}
+
+/// Prints a text for people to stderr and colours its leading words; with `--json`, as JSON.
 pub(crate) fn diagnostic(text: &str) {
+    if form::is_json() {
+        return json_message(&form::message(text));
+    }
     let mut stderr = anstream::stderr().lock();
     for line in text.lines() {
         let (style, word) = [

@@ -21,7 +21,7 @@ pub(crate) fn report(error: &Error) -> ExitCode {
             match terminal::result(&error.render().ansi().to_string()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(failure) => {
-                    terminal::diagnostic(&failure.to_string());
+                    terminal::failure(&failure);
                     exit_code(failure.class())
                 }
             }
@@ -30,12 +30,12 @@ pub(crate) fn report(error: &Error) -> ExitCode {
             let command = command_of(std::env::args_os());
             let failure = Diagnostic::new(Class::Usage, "No command was given.")
                 .fix(format!("Run '{command} --help' to see the commands."));
-            terminal::diagnostic(&failure.to_string());
+            terminal::failure(&failure);
             exit_code(failure.class())
         }
         _ => {
             let failure = failure(error);
-            terminal::diagnostic(&failure.to_string());
+            terminal::failure(&failure);
             exit_code(failure.class())
         }
     }

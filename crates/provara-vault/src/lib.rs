@@ -122,7 +122,7 @@ pub use repair::{Damage, RepairReceipt, RepairStep};
 pub use seal::SealReceipt;
 pub use user_dirs::{default_cache_directory, default_state_directory};
 pub use vault::{LOCK_TIMEOUT, Vault};
-pub use verify::{Examination, VerifiedLog, VerifyOptions};
+pub use verify::{EventPlace, Examination, Subject, VerifiedLog, VerifyOptions};
 pub use writer::{BatchOptions, BatchReceipt, BatchWriter, LogWriter, Rejected};
 
 pub use provara_core;

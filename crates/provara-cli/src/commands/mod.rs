@@ -157,6 +157,36 @@ pub(crate) enum Command {
     Completions(completions::CompletionsArgs),
 }
 
+impl Command {
+    /// The schema of what the command prints with `--json`: a file of that name in `schemas/`. Its number
+    /// changes where a member is taken away or means something else, not where one is added.
+    pub(crate) fn schema(&self) -> &'static str {
+        match self {
+            Self::Init(_) => "provara.init.v1",
+            Self::Append(_) => "provara.append.v1",
+            Self::Verify(_) => "provara.verify.v1",
+            Self::Query(_) => "provara.events.v1",
+            Self::Replay(_) => "provara.beliefs.v1",
+            Self::Reduce(_) => "provara.summary.v1",
+            Self::Export(_) => "provara.export.v1",
+            Self::Redact(_) => "provara.redact.v1",
+            Self::Merge(_) | Self::Delta(_) => "provara.merge.v1",
+            Self::Backup(_) => "provara.backup.v1",
+            Self::Restore(_) => "provara.restore.v1",
+            Self::Repair(_) => "provara.repair.v1",
+            Self::Adopt(_) => "provara.adopt.v1",
+            Self::Accept(_) => "provara.accept.v1",
+            Self::Memory(args) => args.schema(),
+            Self::Checkpoint(_) => "provara.checkpoint.v1",
+            Self::Manifest(_) => "provara.manifest.v1",
+            Self::Plugins(_) => "provara.plugins.v1",
+            Self::Doctor(_) => "provara.doctor.v1",
+            // They print no JSON of their own.
+            Self::Mcp(_) | Self::Completions(_) => "",
+        }
+    }
+}
+
 /// Runs a command. `Ok` carries an exit code because a verdict is a result, not a failure.
 pub(crate) fn run(command: &Command) -> Result<ExitCode, Diagnostic> {
     match command {
