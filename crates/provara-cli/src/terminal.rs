@@ -18,7 +18,7 @@ pub(crate) use crate::stdio::stdout;
 /// When output is coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Colour {
-    /// On a terminal, unless NO_COLOR is set
+    /// On a terminal, unless NO_COLOR is set, or FORCE_COLOR
     #[default]
     Auto,
     /// Always
@@ -36,12 +36,20 @@ pub(crate) const STRONG: Style = Style::new().bold();
 /// Sets the colour choice for everything that is printed after parsing.
 pub(crate) fn choose_colour(colour: Colour) {
     match colour {
-        // `Auto` of anstream asks the terminal and honours NO_COLOR, CLICOLOR and CLICOLOR_FORCE.
+        // NO_COLOR goes first, as it stands for a reader who cannot use colours.
+        Colour::Auto if is_set("NO_COLOR") => ColorChoice::Never,
+        Colour::Auto if is_set("FORCE_COLOR") => ColorChoice::Always,
+        // `Auto` of anstream asks the terminal and honours CLICOLOR and CLICOLOR_FORCE.
         Colour::Auto => ColorChoice::Auto,
         Colour::Always => ColorChoice::Always,
         Colour::Never => ColorChoice::Never,
     }
     .write_global();
+}
+
+/// Whether a variable asks for something: one that is empty or `0` does not.
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0")
 }
 
 /// Help and usage errors are printed before there are parsed arguments, so `--color` is looked for

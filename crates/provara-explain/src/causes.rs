@@ -67,6 +67,17 @@ pub fn causes(report: &Report) -> Vec<Cause> {
     causes
 }
 
+/// The findings of a report, those first that are to be read first.
+#[must_use]
+pub fn causes_first(report: &Report) -> Vec<&Finding> {
+    let findings = report.findings();
+    let first: Vec<_> = causes(report).iter().map(|cause| cause.finding).collect();
+    let mut shown = vec![false; findings.len()];
+    first.iter().for_each(|number| shown[*number] = true);
+    let rest = (0..findings.len()).filter(|number| !shown[*number]);
+    first.iter().copied().chain(rest).map(|number| &findings[number]).collect()
+}
+
 /// For each finding the one that it follows from, if it does. A finding that another one follows from follows
 /// from none.
 #[must_use]

@@ -13,7 +13,7 @@ mod errors;
 mod nearest;
 
 pub use audience::{Audience, ErrorContext};
-pub use causes::{Cause, cause_fix, causes, counted_under, parents};
+pub use causes::{Cause, cause_fix, causes, causes_first, counted_under, parents};
 pub use empty_query::nothing_chosen;
 pub use errors::{
     NO_SECOND_GENESIS, accept_fix, canonical_failure, discovery_failure, export_failure,

@@ -60,6 +60,7 @@ mod enclosing;
 mod error;
 pub mod file_layer;
 mod files;
+mod foreign;
 mod found;
 mod index;
 mod init;
@@ -105,9 +106,10 @@ pub use checkpoint::CheckpointReceipt;
 pub use derive::SourceLog;
 pub use enclosing::enclosing_vault;
 pub use error::{
-    AdoptRefusal, ArchiveError, ErrorClass, ForkedEvent, MergeRefusal, OtherSeal, RedactRefusal,
+    AdoptRefusal, ArchiveError, ErrorClass, ForkedEvent, LateEvent, MergeRefusal, OtherSeal, RedactRefusal,
     ShownFork, VaultError,
 };
+pub use foreign::Foreign;
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
 pub use keyfile::read_keyfile;
 pub use log_snapshot::LogSnapshot;

@@ -11,6 +11,7 @@ pub(crate) mod delta;
 pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod init;
+pub(crate) mod man;
 pub(crate) mod manifest;
 pub(crate) mod mcp;
 pub(crate) mod memory;
@@ -75,7 +76,8 @@ Environment:
   PROVARA_PYTHON   the Python interpreter that runs plugins
   PROVARA_PLUGINS  further plugins: pkg.module or pkg.module:Class, separated by commas
   PROVARA_SANDBOX  the sandbox of plugins, where --sandbox is not given
-  NO_COLOR         no colours"
+  NO_COLOR         no colours
+  FORCE_COLOR      colours also where the output is no terminal"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -155,6 +157,7 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     Mcp(Box<mcp::McpArgs>),
     Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 impl Command {
@@ -182,7 +185,7 @@ impl Command {
             Self::Plugins(_) => "provara.plugins.v1",
             Self::Doctor(_) => "provara.doctor.v1",
             // They print no JSON of their own.
-            Self::Mcp(_) | Self::Completions(_) => "",
+            Self::Mcp(_) | Self::Completions(_) | Self::Man(_) => "",
         }
     }
 }
@@ -212,6 +215,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Diagnostic> {
         Command::Doctor(args) => return doctor::run(args),
         Command::Mcp(args) => mcp::run(args),
         Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     }
     .map(|()| ExitCode::SUCCESS)
 }
