@@ -13,6 +13,7 @@ mod commands;
 mod data;
 mod determinism;
 mod exit_code;
+mod form;
 mod gate;
 mod output_file;
 mod plugins;
@@ -35,15 +36,17 @@ fn main() -> ExitCode {
 
     let typed: Vec<OsString> = std::env::args_os().collect();
     terminal::choose_colour_before_parsing(&typed);
+    form::choose(&typed);
     let cli = match commands::Cli::of(&typed) {
         Ok(cli) => cli,
         Err(error) => return usage::report(&error),
     };
     terminal::choose_colour(cli.common.color);
+    form::name_schema(cli.command.schema());
     match commands::run(&cli.command) {
         Ok(code) => code,
         Err(failure) => {
-            terminal::diagnostic(&failure.to_string());
+            terminal::failure(&failure);
             exit_code::exit_code(failure.class())
         }
     }

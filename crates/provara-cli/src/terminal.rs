@@ -12,12 +12,13 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use provara_report::{Class, Diagnostic, ERROR_LABEL, FIX_LABEL};
 
+use crate::form;
 pub(crate) use crate::stdio::stdout;
 
 /// When output is coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Colour {
-    /// On a terminal, unless NO_COLOR is set
+    /// On a terminal, unless NO_COLOR is set, or FORCE_COLOR
     #[default]
     Auto,
     /// Always
@@ -35,12 +36,20 @@ pub(crate) const STRONG: Style = Style::new().bold();
 /// Sets the colour choice for everything that is printed after parsing.
 pub(crate) fn choose_colour(colour: Colour) {
     match colour {
-        // `Auto` of anstream asks the terminal and honours NO_COLOR, CLICOLOR and CLICOLOR_FORCE.
+        // NO_COLOR goes first, as it stands for a reader who cannot use colours.
+        Colour::Auto if is_set("NO_COLOR") => ColorChoice::Never,
+        Colour::Auto if is_set("FORCE_COLOR") => ColorChoice::Always,
+        // `Auto` of anstream asks the terminal and honours CLICOLOR and CLICOLOR_FORCE.
         Colour::Auto => ColorChoice::Auto,
         Colour::Always => ColorChoice::Always,
         Colour::Never => ColorChoice::Never,
     }
     .write_global();
+}
+
+/// Whether a variable asks for something: one that is empty or `0` does not.
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0")
 }
 
 /// Help and usage errors are printed before there are parsed arguments, so `--color` is looked for
@@ -83,7 +92,7 @@ pub(crate) fn receipt(done: &str, text: &str) -> Result<(), Diagnostic> {
 
 /// The same as one line of JSON.
 pub(crate) fn receipt_json<T: serde::Serialize>(done: &str, value: &T) -> Result<(), Diagnostic> {
-    told(done, json_line(value).and_then(|line| put_json(&line)))
+    told(done, form::line(value).and_then(|line| put_json(&line)))
 }
 
 fn told(done: &str, outcome: io::Result<()>) -> Result<(), Diagnostic> {
@@ -123,13 +132,7 @@ pub(crate) fn result_json_text(bytes: &[u8]) -> Result<(), Diagnostic> {
 
 /// Writes a value to stdout as one line of JSON.
 pub(crate) fn result_json<T: serde::Serialize>(value: &T) -> Result<(), Diagnostic> {
-    written(json_line(value).and_then(|line| put_json(&line)))
-}
-
-fn json_line<T: serde::Serialize>(value: &T) -> io::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(value)?;
-    line.push(b'\n');
-    Ok(line)
+    written(form::line(value).and_then(|line| put_json(&line)))
 }
 
 pub(crate) fn put_json(bytes: &[u8]) -> io::Result<()> {
@@ -158,8 +161,28 @@ pub(crate) fn taken(outcome: io::Result<()>) -> Result<(), Diagnostic> {
     })
 }
 
-/// Prints a text for people to stderr and colours its leading words.
+/// Says on stderr why the command failed.
+pub(crate) fn failure(failure: &Diagnostic) {
+    match form::is_json() {
+        true => json_message(&form::failure(failure)),
+        false => diagnostic(&failure.to_string()),
+    }
+}
+
+fn json_message(line: &str) {
+    // Nothing can be told to anybody when stderr itself is gone.
+    let mut stderr = io::stderr().lock();
+    let _ = match stderr.is_terminal() {
+        true => writeln!(stderr, "{}", provara_plugins::text::json(line)),
+        false => writeln!(stderr, "{line}"),
+    };
+}
+
+/// Prints a text for people to stderr and colours its leading words; with `--json`, as JSON.
 pub(crate) fn diagnostic(text: &str) {
+    if form::is_json() {
+        return json_message(&form::message(text));
+    }
     let mut stderr = anstream::stderr().lock();
     for line in text.lines() {
         let (style, word) = [

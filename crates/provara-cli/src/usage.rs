@@ -21,23 +21,63 @@ pub(crate) fn report(error: &Error) -> ExitCode {
             match terminal::result(&error.render().ansi().to_string()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(failure) => {
-                    terminal::diagnostic(&failure.to_string());
+                    terminal::failure(&failure);
                     exit_code(failure.class())
                 }
             }
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             let command = command_of(std::env::args_os());
-            let failure = Diagnostic::new(Class::Usage, "No command was given.")
-                .fix(format!("Run '{command} --help' to see the commands."));
-            terminal::diagnostic(&failure.to_string());
+            let failure = no_command(&command);
+            terminal::failure(&failure);
             exit_code(failure.class())
         }
         _ => {
             let failure = failure(error);
-            terminal::diagnostic(&failure.to_string());
+            terminal::failure(&failure);
             exit_code(failure.class())
         }
+    }
+}
+
+/// Nothing but the program, or a command with others below it, was named: the commands there are.
+fn no_command(name: &str) -> Diagnostic {
+    let mut command = Cli::command();
+    for word in name.split(' ').skip(1) {
+        if let Some(below) = command.find_subcommand(word).cloned() {
+            command = below;
+        }
+    }
+    command.build();
+    let commands: Vec<_> = command.get_subcommands().collect();
+    let width = commands.iter().map(|it| it.get_name().len()).max();
+    let mut failure = Diagnostic::new(Class::Usage, "No command was given. There are:");
+    for below in commands {
+        let about = below.get_about().map(ToString::to_string);
+        failure = failure.detail(format!(
+            "  {:width$}  {}",
+            below.get_name(),
+            about.unwrap_or_default(),
+            width = width.unwrap_or_default()
+        ));
+    }
+    failure.fix(format!(
+        "Run '{name} COMMAND --help' for one of them, and '{name} --help' for examples."
+    ))
+}
+
+/// Whether a suggestion is near enough to what was typed: an option that merely shares letters with it is none.
+fn is_near(error: &Error, suggested: &str) -> bool {
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else {
+        return true;
+    };
+    let name = |text: &str| text.trim_start_matches('-').split('=').next().map(str::to_owned);
+    match (name(typed), name(suggested)) {
+        (Some(typed), Some(suggested)) => {
+            provara_explain::nearest(&typed, std::iter::once(&*suggested)).is_some()
+                || (typed.len() >= 3 && suggested.starts_with(&typed))
+        }
+        _ => true,
     }
 }
 
@@ -100,7 +140,7 @@ fn fix(error: &Error) -> String {
         ContextKind::SuggestedSubcommand,
         ContextKind::SuggestedValue,
     ] {
-        if let Some(suggested) = text(kind) {
+        if let Some(suggested) = text(kind).filter(|it| is_near(error, it)) {
             return format!("Did you mean '{suggested}'? Otherwise {help}.");
         }
     }

@@ -244,16 +244,18 @@ pub struct Report {
 }
 
 impl Report {
-    /// Judges the findings; under `strict` a warning weighs as much as an error.
+    /// Judges the findings; under `strict` a warning weighs as much as an error, unless its code is `allowed`.
     #[must_use]
     pub(crate) fn judge(
         strict: bool,
+        allowed: &[Code],
         event_count: u64,
         mut findings: Vec<Finding>,
         notes: Vec<String>,
     ) -> Self {
         if strict {
-            for finding in &mut findings {
+            let counts = |it: &&mut Finding| !(it.code.is_warning() && allowed.contains(&it.code));
+            for finding in findings.iter_mut().filter(counts) {
                 finding.severity = Severity::Error;
             }
         }

@@ -7,11 +7,13 @@
 //! The crate knows vaults and plugins; it knows no terminal, no exit code and no protocol.
 
 mod audience;
+mod causes;
 mod empty_query;
 mod errors;
 mod nearest;
 
 pub use audience::{Audience, ErrorContext};
+pub use causes::{Cause, cause_fix, causes, causes_first, counted_under, parents};
 pub use empty_query::nothing_chosen;
 pub use errors::{
     NO_SECOND_GENESIS, accept_fix, canonical_failure, discovery_failure, export_failure,

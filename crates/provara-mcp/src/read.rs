@@ -42,7 +42,7 @@ pub(crate) fn report(
     let report = vault.verify(options);
     drop(turn);
     let report = report.map_err(|error| handle.refusal(&*server.renderer, error))?;
-    let findings = report.findings();
+    let findings = provara_explain::causes_first(&report);
     let page: Vec<_> = findings.iter().skip(skip).take(limit).collect();
     let (errors, warnings) = weigh(&report);
     let mut answer = Answer::new()

@@ -143,6 +143,56 @@ impl Diagnostic {
     }
 }
 
+/// What a diagnostic says, in parts, for who reads them as data. Nothing is escaped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// What happened, in one line.
+    pub headline: String,
+    /// Lines of detail.
+    pub details: Vec<String>,
+    /// What helps.
+    pub fix: Option<String>,
+}
+
+impl Parts {
+    /// The parts of a text whose first line begins with `label`; the last line that begins with `fix` says
+    /// what helps.
+    #[must_use]
+    pub fn of_text(text: &str, label: &str, fix: &str) -> Self {
+        let mut parts = Self::default();
+        for (number, line) in text.lines().enumerate() {
+            let rest = |label| line.strip_prefix(label).map(|rest| rest.trim().to_owned());
+            if number == 0 {
+                parts.headline = rest(label).unwrap_or_else(|| line.to_owned());
+            } else if let Some(text) = rest(fix) {
+                parts.details.extend(parts.fix.replace(text));
+            } else {
+                parts.details.push(line.trim().to_owned());
+            }
+        }
+        parts
+    }
+}
+
+impl Diagnostic {
+    /// What it says, in parts.
+    #[must_use]
+    pub fn parts(&self) -> Parts {
+        match &self.words {
+            Words::Parts {
+                headline,
+                details,
+                fix,
+            } => Parts {
+                headline: headline.clone(),
+                details: details.iter().flat_map(|it| it.lines()).map(str::to_owned).collect(),
+                fix: fix.clone(),
+            },
+            Words::Verbatim(texts) => Parts::of_text(&texts.join("\n"), ERROR_LABEL, FIX_LABEL),
+        }
+    }
+}
+
 impl Diagnostic {
     /// The text of an exception, whose type says that it is an error: the headline, and `Fix: …`. Nothing is
     /// escaped, because an exception is not a terminal.

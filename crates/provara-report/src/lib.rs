@@ -11,5 +11,5 @@ mod diagnostic;
 mod shell;
 pub mod text;
 
-pub use diagnostic::{Class, Diagnostic, ERROR_LABEL, FIX_LABEL};
+pub use diagnostic::{Class, Diagnostic, ERROR_LABEL, FIX_LABEL, Parts};
 pub use shell::{quote, shell};

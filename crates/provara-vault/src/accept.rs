@@ -33,7 +33,7 @@ impl Vault {
         let silent = self.clone().with_memory(false);
         let mut alone = silent.examine_alone(&VerifyOptions::default())?;
         let (log, sealed, unsettled) = (alone.log.take(), alone.sealed, alone.unsettled);
-        let report = report(alone.verdict, alone.findings, alone.notes, false);
+        let report = report(alone.verdict, alone.findings, alone.notes, false, &[]);
         let remembered = || -> Result<Vec<Remembered>, Unusable> {
             let store = Store::open(self.state_directory(), Some(self.path()))?;
             let found = store.into_iter().flat_map(|store| {

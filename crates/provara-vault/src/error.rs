@@ -20,9 +20,11 @@ use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::KeyfileError;
 use provara_core::payload::PayloadError;
 
+use crate::foreign::Foreign;
+
 pub use adoption::AdoptRefusal;
 pub use archive::ArchiveError;
-pub use merge::{ForkedEvent, MergeRefusal, ShownFork};
+pub use merge::{ForkedEvent, LateEvent, MergeRefusal, ShownFork};
 pub use redaction::RedactRefusal;
 
 /// Who has to act on a [`VaultError`]; a command line maps it to its exit code.
@@ -52,6 +54,8 @@ pub enum VaultError {
         path: PathBuf,
         /// What it lacks, or what it is instead.
         reason: String,
+        /// What it is instead, where that is known.
+        kind: Option<Foreign>,
     },
     /// `init` found something where the vault was to be.
     #[error("'{}' {reason}; a vault is only made in a new or an empty directory", path.display())]

@@ -60,6 +60,7 @@ mod enclosing;
 mod error;
 pub mod file_layer;
 mod files;
+mod foreign;
 mod found;
 mod index;
 mod init;
@@ -105,9 +106,10 @@ pub use checkpoint::CheckpointReceipt;
 pub use derive::SourceLog;
 pub use enclosing::enclosing_vault;
 pub use error::{
-    AdoptRefusal, ArchiveError, ErrorClass, ForkedEvent, MergeRefusal, OtherSeal, RedactRefusal,
+    AdoptRefusal, ArchiveError, ErrorClass, ForkedEvent, LateEvent, MergeRefusal, OtherSeal, RedactRefusal,
     ShownFork, VaultError,
 };
+pub use foreign::Foreign;
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
 pub use keyfile::read_keyfile;
 pub use log_snapshot::LogSnapshot;
@@ -122,7 +124,7 @@ pub use repair::{Damage, RepairReceipt, RepairStep};
 pub use seal::SealReceipt;
 pub use user_dirs::{default_cache_directory, default_state_directory};
 pub use vault::{LOCK_TIMEOUT, Vault};
-pub use verify::{Examination, VerifiedLog, VerifyOptions};
+pub use verify::{EventPlace, Examination, Subject, VerifiedLog, VerifyOptions};
 pub use writer::{BatchOptions, BatchReceipt, BatchWriter, LogWriter, Rejected};
 
 pub use provara_core;

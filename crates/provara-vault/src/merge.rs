@@ -7,6 +7,7 @@
 //! 3. Declare it and carry it out, with an [intent](crate::intent). *From here on, a crash leaves the merged
 //!    vault, once the next writer has settled that.*
 
+mod late;
 mod publish;
 mod registry;
 
@@ -246,7 +247,21 @@ fn join(
         true => merged.appended(),
         false => merged.rewritten(),
     };
-    let verified = verify(&ours, other, &log, &merged, &trusted, options)?;
+    let checked = |log: &[u8], append_only| {
+        let how = MergeOptions {
+            append_only,
+            ..options.clone()
+        };
+        verify(&ours, other, log, &merged, &trusted, &how)
+    };
+    let verified = checked(&log, options.append_only).map_err(|error| match error {
+        // The one other order is tried, so that nobody is sent to where it is refused, too.
+        VaultError::Merge(refusal) if !options.append_only => {
+            let helps = checked(&merged.appended(), true).is_ok();
+            refusal.or_append_only(helps).into()
+        }
+        error => error,
+    })?;
 
     let notes = notes(&ours, other, &merged, &before, stale);
     let kept_prefix = common_lines(ours.log(), &log);
@@ -510,13 +525,7 @@ fn verify(
         finding.severity == Severity::Error && !kept
     });
     if let Some(finding) = wrong {
-        return Err(MergeRefusal::ResultInvalid {
-            code: finding.code.as_str(),
-            reason: finding.message.clone(),
-            event_id: finding.event_id.clone(),
-            append_only: options.append_only,
-        }
-        .into());
+        return Err(late::refusal(finding, &verdict, log, merged).into());
     }
     // A version that is not kept is not in the result, and still has to be an event.
     let keys = KeyDirectory::new(&registry);
@@ -542,7 +551,7 @@ fn verify(
                 code: Code::E003.as_str(),
                 reason: "one of the two versions of the event does not verify".to_owned(),
                 event_id: Some(variant.id.to_string()),
-                append_only: options.append_only,
+                append_only_helps: false,
             }
             .into());
         }

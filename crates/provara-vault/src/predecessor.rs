@@ -85,7 +85,7 @@ pub(crate) fn follow(
         };
         let (candidate, link, before) = finished;
         let at = judged.len();
-        judged.push(link.judge(before, options.strict));
+        judged.push(link.judge(before, options));
         known.insert(candidate.path(), at);
         let told = judged[at].against(at, &search_at_hand(&mut open).said);
         consider(&mut open, candidate, told);
@@ -294,10 +294,16 @@ impl Link {
     }
 
     /// Judges it, given what is to be said of those `before` it.
-    fn judge(self, before: Told, strict: bool) -> Judged {
+    fn judge(self, before: Told, options: &VerifyOptions) -> Judged {
         let name = self.name;
         let sealed_by = self.verdict.sealed_by;
-        let report = report(self.verdict, self.findings, self.notes, strict);
+        let report = report(
+            self.verdict,
+            self.findings,
+            self.notes,
+            options.strict,
+            &options.allowed,
+        );
         let own = report.findings();
         let sound = weight(own).max(before.weight) < BROKEN;
         let (findings, before) = if sound {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::error::{Context, VaultError};
 use crate::file_layer::{FileLayer, SystemFiles};
+use crate::foreign::foreign;
 use crate::files::is_absence;
 use crate::user_dirs::default_state_directory;
 use crate::vault_files::{VaultFiles, files_at};
@@ -47,8 +48,8 @@ impl std::fmt::Debug for Progress {
 }
 
 impl Vault {
-    /// Opens the vault at `path`: a directory that holds a log, a genesis file or a manifest. What
-    /// else it lacks is for a verification to find.
+    /// Opens the vault at `path`: a directory that holds a log, a genesis file or a manifest, and is not
+    /// plainly something else ([`Foreign`](crate::Foreign)). What else it lacks is for a verification to find.
     ///
     /// # Errors
     /// [`VaultError::NotFound`], [`VaultError::NotAVault`], or [`VaultError::Io`].
@@ -61,9 +62,11 @@ impl Vault {
             }
             root => root.context("open", path)?,
         };
+        let kind = foreign(&root);
         let not_a_vault = |reason: &str| VaultError::NotAVault {
             path: path.to_owned(),
-            reason: reason.to_owned(),
+            reason: kind.map_or_else(|| reason.to_owned(), |kind| kind.to_string()),
+            kind,
         };
         let Some(files) = files_at(&root)? else {
             return Err(not_a_vault("it is not a directory"));
@@ -73,7 +76,7 @@ impl Vault {
         for mark in marks {
             found |= files.stands(mark)?.is_some();
         }
-        if !found {
+        if !found || kind.is_some() {
             return Err(not_a_vault(&format!(
                 "it holds none of {}",
                 marks.join(", ")

@@ -2,6 +2,7 @@
 
 pub(crate) mod alone;
 mod log_check;
+mod subject;
 
 use std::ops::Deref;
 
@@ -17,6 +18,7 @@ use crate::replay_start::ReplayStart;
 use crate::vault::Vault;
 
 pub use alone::VerifyOptions;
+pub use subject::{EventPlace, Subject};
 
 impl Vault {
     /// Verifies everything: each event, the chains, the keys over time, the files and the seal. A
@@ -45,7 +47,8 @@ impl Vault {
             alone.notes.extend(notes);
         }
         Ok(Examination {
-            report: report(alone.verdict, alone.findings, alone.notes, options.strict),
+            report: report(alone.verdict, alone.findings, alone.notes, options.strict, &options.allowed),
+            subject: alone.subject,
             log: alone.log,
             replayed: alone.replayed,
             start: alone.start,
@@ -58,6 +61,7 @@ impl Vault {
 #[derive(Debug)]
 pub struct Examination {
     report: Report,
+    subject: Option<Subject>,
     log: Option<LogSnapshot>,
     replayed: Option<BeliefReducer>,
     start: Option<ReplayStart>,
@@ -74,6 +78,12 @@ impl Examination {
     #[must_use]
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// What was verified, if [`VerifyOptions::describe`] asked for it.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Subject> {
+        self.subject.as_ref()
     }
 
     /// The log, if the vault is valid.

@@ -202,6 +202,10 @@ struct InstallArgs {
     #[arg(long, value_name = "MODE", value_parser = plugins::sandbox, help_heading = HEADING)]
     sandbox: Option<SandboxMode>,
 
+    /// How much the server tells on stderr, which clients keep [default: info]
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    log: Option<Log>,
+
     /// The server's name in the client
     #[arg(long, value_name = "NAME", default_value = "provara")]
     name: String,
@@ -485,6 +489,9 @@ fn entry(args: &InstallArgs) -> Result<Entry, Diagnostic> {
     }
     if let Some(directory) = &args.init_dir {
         arguments.extend(["--init-dir".to_owned(), absolute(directory)?]);
+    }
+    if let Some(value) = args.log.as_ref().and_then(Log::to_possible_value) {
+        arguments.extend(["--log".to_owned(), value.get_name().to_owned()]);
     }
     if let Some(timeout) = args.timeout {
         arguments.extend(["--timeout".to_owned(), timeout.as_secs_f64().to_string()]);

@@ -88,6 +88,16 @@ struct Forgotten<'a> {
     forgotten: &'a [Remembered],
 }
 
+impl MemoryArgs {
+    /// The schema of what it prints with `--json`.
+    pub(crate) fn schema(&self) -> &'static str {
+        match self.command {
+            MemoryCommand::List(_) => "provara.memory-list.v1",
+            MemoryCommand::Forget(_) => "provara.memory-forget.v1",
+        }
+    }
+}
+
 pub(crate) fn run(args: &MemoryArgs) -> Result<(), Diagnostic> {
     match &args.command {
         MemoryCommand::List(args) => list(args),

@@ -11,6 +11,7 @@ pub(crate) mod delta;
 pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod init;
+pub(crate) mod man;
 pub(crate) mod manifest;
 pub(crate) mod mcp;
 pub(crate) mod memory;
@@ -75,7 +76,8 @@ Environment:
   PROVARA_PYTHON   the Python interpreter that runs plugins
   PROVARA_PLUGINS  further plugins: pkg.module or pkg.module:Class, separated by commas
   PROVARA_SANDBOX  the sandbox of plugins, where --sandbox is not given
-  NO_COLOR         no colours"
+  NO_COLOR         no colours
+  FORCE_COLOR      colours also where the output is no terminal"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -155,6 +157,37 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     Mcp(Box<mcp::McpArgs>),
     Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+impl Command {
+    /// The schema of what the command prints with `--json`: a file of that name in `schemas/`. Its number
+    /// changes where a member is taken away or means something else, not where one is added.
+    pub(crate) fn schema(&self) -> &'static str {
+        match self {
+            Self::Init(_) => "provara.init.v1",
+            Self::Append(_) => "provara.append.v1",
+            Self::Verify(_) => "provara.verify.v1",
+            Self::Query(_) => "provara.events.v1",
+            Self::Replay(_) => "provara.beliefs.v1",
+            Self::Reduce(_) => "provara.summary.v1",
+            Self::Export(_) => "provara.export.v1",
+            Self::Redact(_) => "provara.redact.v1",
+            Self::Merge(_) | Self::Delta(_) => "provara.merge.v1",
+            Self::Backup(_) => "provara.backup.v1",
+            Self::Restore(_) => "provara.restore.v1",
+            Self::Repair(_) => "provara.repair.v1",
+            Self::Adopt(_) => "provara.adopt.v1",
+            Self::Accept(_) => "provara.accept.v1",
+            Self::Memory(args) => args.schema(),
+            Self::Checkpoint(_) => "provara.checkpoint.v1",
+            Self::Manifest(_) => "provara.manifest.v1",
+            Self::Plugins(_) => "provara.plugins.v1",
+            Self::Doctor(_) => "provara.doctor.v1",
+            // They print no JSON of their own.
+            Self::Mcp(_) | Self::Completions(_) | Self::Man(_) => "",
+        }
+    }
 }
 
 /// Runs a command. `Ok` carries an exit code because a verdict is a result, not a failure.
@@ -182,6 +215,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Diagnostic> {
         Command::Doctor(args) => return doctor::run(args),
         Command::Mcp(args) => mcp::run(args),
         Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     }
     .map(|()| ExitCode::SUCCESS)
 }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use provara_core::finding::{Code, Finding, Report, Severity};
-use provara_explain::{accept_fix, seal_fix, vault_failure};
+use provara_explain::{accept_fix, cause_fix, causes, counted_under, nearest, parents, seal_fix, vault_failure};
 use provara_report::{Class, Diagnostic, FIX_LABEL};
-use provara_vault::{VerifyOptions, layout};
+use provara_vault::{Examination, Subject, VerifyOptions, layout};
 use serde::Serialize;
 
 use crate::args::{JsonArg, VaultArg};
@@ -22,8 +22,9 @@ use crate::vault;
 
 /// Verify a vault: every id, signature and chain, and the seal
 ///
-/// Needs no key, no network, no plugin and no Python, and writes nothing into the vault. Reports every
-/// finding, in the order of the log. What verified before on this machine is recorded in the user's
+/// Needs no key, no network, no plugin and no Python, and writes nothing into the vault. Reports what is
+/// wrong, causes first; what follows from one, and more of the same kind, is counted under it (--all prints
+/// every finding, in the order of the log). What verified before on this machine is recorded in the user's
 /// cache directory: its bytes are hashed again, its signatures are not checked again. How far the vault
 /// had come is remembered in the user's state directory, and an earlier state in its place is a warning
 /// (PROVARA_W010). Exit codes: 0 valid, 1 invalid, 3 could not check.
@@ -31,7 +32,7 @@ use crate::vault;
 #[command(after_long_help = "\
 Examples:
   provara verify my-vault
-  provara verify my-vault --strict
+  provara verify my-vault --strict --allow W007
   provara verify my-vault --follow-predecessors ../archive
   provara verify my-vault --json | jq '.findings[] | {code, line}'")]
 pub(crate) struct VerifyArgs {
@@ -41,6 +42,15 @@ pub(crate) struct VerifyArgs {
     /// Count warnings as errors
     #[arg(long)]
     strict: bool,
+
+    /// Do not count this warning as an error under --strict, nor as a warning (repeatable); how many were
+    /// allowed is shown
+    #[arg(long, value_name = "CODE", value_parser = allowed_code)]
+    allow: Vec<Code>,
+
+    /// Print every finding in the order of the log, also those that follow from another
+    #[arg(long)]
+    all: bool,
 
     /// Verify the vaults that this one continues, too: look for them in this folder
     #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
@@ -70,7 +80,12 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Diagnostic> {
     }
     let bar = progress_bar();
     let told = bar.clone();
-    let vault = vault::open(path)?.with_progress(Arc::new(move |done, total| {
+    let vault = vault::open(path).map_err(|failure| match path.exists() {
+        true => failure,
+        // Nobody who verifies wants a new vault.
+        false => failure.fix(not_there(path)),
+    })?;
+    let vault = vault.with_progress(Arc::new(move |done, total| {
         if total >= LARGE {
             told.set_length(total);
             told.set_position(done);
@@ -79,17 +94,20 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Diagnostic> {
     }));
     let options = VerifyOptions {
         strict: args.strict,
+        allowed: args.allow.clone(),
+        describe: args.json.json,
         no_cache: args.no_cache,
         predecessors: args.follow_predecessors.clone(),
         ..VerifyOptions::default()
     };
-    let report = vault.verify(&options);
+    let examination = vault.examine(&options);
     bar.finish_and_clear();
-    let report = report.map_err(|error| vault_failure(error, path))?;
+    let examination = examination.map_err(|error| vault_failure(error, path))?;
+    let report = examination.report();
     if args.json.json {
-        terminal::result_json(&Shown::of(&report, path))?;
+        terminal::result_json(&Shown::of(&examination, args))?;
     } else {
-        terminal::result(&text(&report, path, args.strict))?;
+        terminal::result(&text(report, args))?;
     }
     Ok(if report.is_valid() {
         ExitCode::SUCCESS
@@ -98,34 +116,149 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Diagnostic> {
     })
 }
 
-/// A report for programs, with what an owner can do where there is one command.
+/// What helps where nothing is at the path: what stands beside it under a like name, and what this machine saw.
+fn not_there(path: &Path) -> String {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let names = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    let names: Vec<_> = names
+        .take(1000)
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    let typed = path.file_name().and_then(|name| name.to_str());
+    let near = typed.and_then(|name| nearest(name, names.iter().map(String::as_str)));
+    match near {
+        Some(name) => format!(
+            "Did you mean {}? 'provara memory list' shows where this machine saw vaults.",
+            provara_report::shell(&path.with_file_name(name))
+        ),
+        None => "Check the path; 'provara memory list' shows where this machine saw vaults.".to_owned(),
+    }
+}
+
+/// The code of a warning; an error cannot be allowed.
+fn allowed_code(text: &str) -> Result<Code, String> {
+    let name = text.strip_prefix("PROVARA_").unwrap_or(text);
+    let is_it = |code: &&Code| code.as_str().strip_prefix("PROVARA_") == Some(name);
+    match Code::ALL.iter().find(is_it) {
+        Some(code) if code.is_warning() => Ok(*code),
+        Some(code) => Err(format!(
+            "{code} ({}) is an error: what it is found in does not verify, and only warnings can be allowed",
+            code.name()
+        )),
+        None => Err("no finding has that code; a warning's is PROVARA_W007 or W007".to_owned()),
+    }
+}
+
+/// A report for programs (`schemas/verify.v1.json`), with what an owner can do where there is one command.
 #[derive(Serialize)]
 struct Shown<'r> {
     valid: bool,
     event_count: u64,
+    error_count: u64,
+    warning_count: u64,
+    allowed_count: u64,
+    vault: String,
+    /// What was verified.
+    verified: Option<&'r Subject>,
+    tool: Tool,
+    options: ShownOptions<'r>,
     findings: Vec<ShownFinding<'r>>,
     notes: &'r [String],
+}
+
+/// What verified.
+#[derive(Serialize)]
+struct Tool {
+    name: &'static str,
+    version: &'static str,
+}
+
+/// How it was asked to.
+#[derive(Serialize)]
+struct ShownOptions<'r> {
+    strict: bool,
+    allow: &'r [Code],
+    no_cache: bool,
+    follow_predecessors: Option<String>,
 }
 
 #[derive(Serialize)]
 struct ShownFinding<'r> {
     #[serde(flatten)]
     finding: &'r Finding,
+    /// Whether --allow names its code.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    allowed: bool,
+    /// The place in this list, from 0, of the finding that it follows from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    follows_from: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
 }
 
 impl<'r> Shown<'r> {
-    fn of(report: &'r Report, vault: &Path) -> Self {
-        let findings = report.findings().iter().map(|finding| ShownFinding {
+    fn of(examination: &'r Examination, args: &'r VerifyArgs) -> Self {
+        let (report, vault) = (examination.report(), &args.vault.vault);
+        let parents = parents(report.findings());
+        let findings = report.findings().iter().zip(&parents);
+        let findings = findings.map(|(finding, parent)| ShownFinding {
             finding,
+            allowed: args.allow.contains(&finding.code),
+            follows_from: *parent,
             fix: fix(finding, report, vault),
         });
+        let counts = Counts::of(report, args);
         Self {
             valid: report.is_valid(),
             event_count: report.event_count(),
+            error_count: counts.errors,
+            warning_count: counts.warnings,
+            allowed_count: counts.allowed,
+            vault: vault.to_string_lossy().into_owned(),
+            verified: examination.subject(),
+            tool: Tool {
+                name: "provara",
+                version: env!("CARGO_PKG_VERSION"),
+            },
+            options: ShownOptions {
+                strict: args.strict,
+                allow: &args.allow,
+                no_cache: args.no_cache,
+                follow_predecessors: args
+                    .follow_predecessors
+                    .as_ref()
+                    .map(|it| it.to_string_lossy().into_owned()),
+            },
             findings: findings.collect(),
             notes: report.notes(),
+        }
+    }
+}
+
+/// How many findings there are of each weight, by their codes: a strict report counts each warning as an error,
+/// and its severity says so.
+struct Counts {
+    errors: u64,
+    warnings: u64,
+    allowed: u64,
+}
+
+impl Counts {
+    fn of(report: &Report, args: &VerifyArgs) -> Self {
+        let all = report.findings().len() as u64;
+        let of = |is_it: &dyn Fn(&Finding) -> bool| {
+            let findings = report.findings().iter();
+            findings.filter(|finding| is_it(finding)).count() as u64
+        };
+        let allowed = of(&|it| args.allow.contains(&it.code));
+        let warnings = of(&|it| it.code.is_warning()) - allowed;
+        Self {
+            errors: all - warnings - allowed,
+            warnings,
+            allowed,
         }
     }
 }
@@ -168,20 +301,13 @@ fn progress_bar() -> ProgressBar {
     }
 }
 
-/// The report for people: every finding, the notes, and last, where a terminal shows it, the
-/// verdict.
-fn text(report: &Report, vault: &Path, strict: bool) -> String {
-    let mut text = String::new();
-    for finding in report.findings() {
-        write_finding(&mut text, finding);
-        if let Some(fix) = fix(finding, report, vault) {
-            let _ = writeln!(
-                text,
-                "  {HINT}{FIX_LABEL}{HINT:#} {}",
-                terminal::clean(&fix)
-            );
-        }
-        text.push('\n');
+/// The report for people: the findings, the notes, and last, where a terminal shows it, the verdict.
+fn text(report: &Report, args: &VerifyArgs) -> String {
+    let (mut text, vault) = (String::new(), &args.vault.vault);
+    let findings = report.findings();
+    match args.all {
+        true => findings.iter().for_each(|it| write_whole(&mut text, it, report, vault)),
+        false => write_causes(&mut text, report, vault),
     }
     if !report.notes().is_empty() {
         let _ = writeln!(text, "{STRONG}Notes:{STRONG:#}");
@@ -190,14 +316,19 @@ fn text(report: &Report, vault: &Path, strict: bool) -> String {
         }
         text.push('\n');
     }
-    // By the codes: a strict report counts each warning as an error, and its severity says so.
-    let all = report.findings().len() as u64;
-    let warnings = report.findings().iter().filter(|f| f.code.is_warning());
-    let warnings = warnings.count() as u64;
-    let counted_as = match (strict, warnings) {
+    let Counts {
+        errors,
+        warnings,
+        allowed,
+    } = Counts::of(report, args);
+    let counted_as = match (args.strict, warnings) {
         (false, _) | (_, 0) => "",
         (true, 1) => " counted as an error (--strict)",
         (true, _) => " counted as errors (--strict)",
+    };
+    let allowed_too = match allowed {
+        0 => String::new(),
+        count => format!(", {} allowed (--allow)", counted(count, "warning")),
     };
     let (style, verdict) = match (report.is_valid(), warnings) {
         (true, 0) => (GOOD, "VALID"),
@@ -206,13 +337,53 @@ fn text(report: &Report, vault: &Path, strict: bool) -> String {
     };
     let _ = writeln!(
         text,
-        "{style}{verdict}{style:#}  {}: {}, {}, {}{counted_as}",
+        "{style}{verdict}{style:#}  {}: {}, {}, {}{counted_as}{allowed_too}",
         terminal::clean(&vault.to_string_lossy()),
         counted(report.event_count(), "event"),
-        counted(all - warnings, "error"),
+        counted(errors, "error"),
         counted(warnings, "warning"),
     );
     text
+}
+
+/// The findings that are to be read first, with what is counted under each.
+fn write_causes(text: &mut String, report: &Report, vault: &Path) {
+    let findings = report.findings();
+    let mut hidden = false;
+    for cause in causes(report) {
+        let finding = &findings[cause.finding];
+        write_finding(text, finding);
+        for line in counted_under(&cause, findings) {
+            hidden = true;
+            let _ = writeln!(text, "  {line}");
+        }
+        let cause_fix = match cause.followers.is_empty() {
+            true => None,
+            false => cause_fix(finding).map(str::to_owned),
+        };
+        write_fix(text, fix(finding, report, vault).or(cause_fix));
+        text.push('\n');
+    }
+    if hidden {
+        let _ = writeln!(
+            text,
+            "What is counted above is printed by: provara verify {} --all\n",
+            terminal::clean(&provara_report::shell(vault))
+        );
+    }
+}
+
+/// A finding by itself.
+fn write_whole(text: &mut String, finding: &Finding, report: &Report, vault: &Path) {
+    write_finding(text, finding);
+    write_fix(text, fix(finding, report, vault));
+    text.push('\n');
+}
+
+fn write_fix(text: &mut String, fix: Option<String>) {
+    if let Some(fix) = fix {
+        let _ = writeln!(text, "  {HINT}{FIX_LABEL}{HINT:#} {}", terminal::clean(&fix));
+    }
 }
 
 fn write_finding(text: &mut String, finding: &Finding) {

@@ -17,8 +17,11 @@ pub(in crate::verify) use seal::{
 };
 pub(in crate::verify) use size::AboutLog;
 
+/// What is said of a file without which there is no vault.
+pub const MISSING: &str = "a file that every vault has is missing";
+
 fn missing(file: &str) -> Finding {
-    Finding::new(Code::E302, file, "a file that every vault has is missing")
+    Finding::new(Code::E302, file, MISSING)
 }
 
 fn field(file: &str, name: &str, expected: &str) -> Finding {

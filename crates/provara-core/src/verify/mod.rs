@@ -14,13 +14,13 @@ mod timeline;
 
 use std::collections::HashMap;
 
-use crate::finding::{Finding, Report};
+use crate::finding::{Code, Finding, Report};
 use crate::id::KeyId;
 use crate::keys::{KeyRegistry, PublicKey};
 
 pub use line::{CLOSING_TYPE, CheckedLine, REDACTION_TYPE, check_lines};
 pub use predecessor::{Closed, Predecessor};
-pub use sequence::{FilesStatement, Genesis, KeptLeaves, LogVerdict, Sequencer};
+pub use sequence::{FilesStatement, Genesis, KeptLeaves, LogCounts, LogVerdict, Sequencer};
 
 /// The public keys of `keys.json` by id, for the parallel stage.
 #[derive(Debug, Clone, Default)]
@@ -54,9 +54,15 @@ pub fn verify_log(log: &[u8], registry: &KeyRegistry) -> LogVerdict {
 }
 
 /// Joins what was found in the log and in the other files into one report; `strict` makes every
-/// warning an error and lists the redactions.
+/// warning an error, but those with one of the `allowed` codes, and lists the redactions.
 #[must_use]
-pub fn report(log: LogVerdict, files: Vec<Finding>, notes: Vec<String>, strict: bool) -> Report {
+pub fn report(
+    log: LogVerdict,
+    files: Vec<Finding>,
+    notes: Vec<String>,
+    strict: bool,
+    allowed: &[Code],
+) -> Report {
     let mut findings = log.findings;
     findings.extend(files);
     let mut all_notes = log.notes;
@@ -64,5 +70,5 @@ pub fn report(log: LogVerdict, files: Vec<Finding>, notes: Vec<String>, strict: 
         all_notes.extend(log.redactions);
     }
     all_notes.extend(notes);
-    Report::judge(strict, log.event_count, findings, all_notes)
+    Report::judge(strict, allowed, log.event_count, findings, all_notes)
 }

@@ -7,6 +7,8 @@ mod resume;
 
 use std::collections::{BTreeSet, HashMap};
 
+use serde::Serialize;
+
 use crate::finding::{Code, Finding};
 use crate::history::{KeyEvent, KeyHistory};
 use crate::id::{Digest, EventId, KeyId};
@@ -32,6 +34,8 @@ pub struct LogVerdict {
     pub lines: u64,
     /// Counts, and what was accepted with a reservation.
     pub notes: Vec<String>,
+    /// The same counts as numbers.
+    pub counts: LogCounts,
     /// The accepted redactions, one sentence each.
     pub redactions: Vec<String>,
     /// The lines whose payload was redacted, in order.
@@ -65,6 +69,26 @@ pub struct LogVerdict {
     pub last_event: Option<EventId>,
     /// The actors whose chains have a gap: one of their events follows one that is not in the log.
     pub gaps: BTreeSet<String>,
+}
+
+/// What was counted in a log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LogCounts {
+    /// Signatures that verified.
+    pub signatures_verified: u64,
+    /// Keys that `keys.json` lists or the log brought.
+    pub keys_known: u64,
+    /// Actors that signed an event.
+    pub actors: u64,
+    /// Events in the token-preserving canonical form.
+    pub token_preserving_events: u64,
+    /// Events whose id was derived without `actor_key_id`.
+    pub ids_without_actor_key_id: u64,
+    /// Payloads that valid redactions took away.
+    pub redacted_payloads: u64,
+    /// Those of them whose redaction binds nothing of what is left.
+    pub unbound_redactions: u64,
 }
 
 /// What a `com.provara.vault.files` event states (spec/VAULT_FORMAT, section 5).

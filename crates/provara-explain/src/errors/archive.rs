@@ -34,7 +34,7 @@ pub(super) fn fix(error: &ArchiveError, vault: &str) -> String {
             "Run 'provara repair {vault} --dry-run': it says whether an interruption explains this."
         ),
         ArchiveError::Unreadable { path, .. } => format!(
-            "Check the file: ls -l {0}; restore reads tar archives, compressed with gzip or not.",
+            "Check the file: ls -l {0}; restore reads tar archives, compressed with gzip or not, and zip archives.",
             shell(path)
         ),
         ArchiveError::TooLarge { .. } => {

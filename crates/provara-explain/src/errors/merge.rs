@@ -2,7 +2,7 @@
 
 use provara_core::finding::Severity;
 use provara_core::merge::MergeError;
-use provara_vault::{MergeRefusal, VaultError};
+use provara_vault::{LateEvent, MergeRefusal, VaultError};
 
 use provara_report::Diagnostic;
 use provara_report::shell;
@@ -31,6 +31,23 @@ pub(super) fn with_details(mut failure: Diagnostic, refusal: &MergeRefusal) -> D
             }
             failure
         }
+        MergeRefusal::AfterRevocation { reason, events } => {
+            failure = failure.detail(format!("Of the first: {}.", inline(reason)));
+            for event in events.iter().take(SHOWN) {
+                failure = failure.detail(format!(
+                    "  {}  {}  {} by '{}', {}",
+                    if event.ours { "here " } else { "there" },
+                    event.event_id,
+                    inline(&event.event_type),
+                    inline(&event.actor),
+                    inline(&event.timestamp_utc)
+                ));
+            }
+            match events.len().saturating_sub(SHOWN) {
+                0 => failure,
+                more => failure.detail(format!("  and {more} more")),
+            }
+        }
         MergeRefusal::SafetyLoosened { rules } => rules.iter().fold(failure, |failure, rule| {
             failure.detail(inline(&rule.to_string()))
         }),
@@ -44,6 +61,19 @@ pub(super) fn with_details(mut failure: Diagnostic, refusal: &MergeRefusal) -> D
             }),
         _ => failure,
     }
+}
+
+/// What helps where events come after the key that signed them was revoked.
+fn after_revocation(events: &[LateEvent], vault: &str) -> String {
+    let (holder, target) = match events.iter().any(|event| event.ours) {
+        true => (vault, "the other copy"),
+        false => ("the other copy", vault),
+    };
+    format!(
+        "No order of the two logs has a place for them, so merge other copies before a key is revoked. Keep \
+         {holder}, which verifies by itself; append to {target} what these events say, signed by a key that \
+         counts there and naming their ids: docs/operations.md, 'A copy that comes late', shows how."
+    )
 }
 
 /// What the user can do; `of_other` says it of an error of the other vault.
@@ -88,13 +118,15 @@ pub(super) fn fix(
              {vault}."
         ),
         MergeRefusal::ResultInvalid {
-            append_only: false, ..
-        } => "Try --append-only, which keeps this log's order; if that is refused too, the other side \
-              holds something that does not belong here."
-            .to_owned(),
-        MergeRefusal::ResultInvalid { .. } => {
-            "Nothing of the other side was taken; run 'provara verify' on it.".to_owned()
-        }
+            append_only_helps: true,
+            ..
+        } => "Add --append-only: this log as it is, and the new events after it, verify.".to_owned(),
+        MergeRefusal::ResultInvalid { event_id, .. } => format!(
+            "Look at {} in both copies; no order of the two logs verifies. What the other copy holds can \
+             be said again here: docs/operations.md, 'A copy that comes late', shows how.",
+            event_id.as_deref().unwrap_or("what is named above")
+        ),
+        MergeRefusal::AfterRevocation { events, .. } => after_revocation(events, vault),
         MergeRefusal::OtherUnsealed { path, source } => of_other(source, &shell(path)),
     }
 }

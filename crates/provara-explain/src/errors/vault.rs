@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use provara_core::finding::{Code, Report, Severity};
 use provara_report::{Class, Diagnostic, shell};
-use provara_vault::{ErrorClass, Vault, VaultError, layout};
+use provara_vault::{ErrorClass, Foreign, Vault, VaultError, layout};
+
+use crate::causes::causes_first;
 
 use super::{adoption, archive, canonical_fix, io_fix, merge, sentence};
 
@@ -103,6 +105,11 @@ fn place_advice(error: &VaultError, vault: &str) -> String {
         VaultError::NotFound { .. } => {
             format!("Check the path, or create a vault there: provara init {vault}")
         }
+        VaultError::NotAVault {
+            path,
+            kind: Some(kind),
+            ..
+        } => foreign_advice(*kind, path),
         VaultError::NotAVault { path, .. } => match vault_below(path) {
             Some(found) => format!(
                 "Name the vault itself; there is one below: {}",
@@ -135,6 +142,33 @@ fn place_advice(error: &VaultError, vault: &str) -> String {
             shell(path)
         ),
         _ => format!("Check the path: ls -ld {vault}"),
+    }
+}
+
+/// What helps where something else stands than a vault.
+fn foreign_advice(kind: Foreign, path: &Path) -> String {
+    let (shown, original) = (
+        shell(path),
+        "take the vault that it was made from: its directory, or the .zip of the older tool's 'backup', which \
+         'provara restore' reads.",
+    );
+    match kind {
+        Foreign::Archive => format!(
+            "Unpack it, which verifies what is in it: provara restore {shown} DIRECTORY"
+        ),
+        Foreign::ForensicBundle => {
+            format!("Its own verify.py checks it. To verify with provara, {original}")
+        }
+        Foreign::PsmcVault => "Verify it with the tool that made it: psmc.py verify.".to_owned(),
+        Foreign::SqliteVault | Foreign::SqliteDatabase => {
+            "Verify it with the tool that made it. A vault is a directory with events/events.ndjson."
+                .to_owned()
+        }
+        Foreign::ScittBundle | Foreign::EventsAlone => {
+            format!("It holds copies of events alone. To verify with provara, {original}")
+        }
+        Foreign::Delta => format!("Import it into its vault: provara delta import VAULT {shown}"),
+        _ => "Name the directory of a vault: the one that holds events/events.ndjson.".to_owned(),
     }
 }
 
@@ -355,9 +389,8 @@ const SHOWN: usize = 5;
 
 /// The refusal of a vault that does not verify.
 pub fn unverified(vault: &Path, report: &Report) -> Diagnostic {
-    let errors: Vec<_> = report
-        .findings()
-        .iter()
+    let errors: Vec<_> = causes_first(report)
+        .into_iter()
         .filter(|finding| finding.severity == Severity::Error)
         .collect();
     let path = shell(vault);

@@ -4,7 +4,7 @@ use provara_core::canonical;
 use provara_core::event_type::{CoreType, EventType};
 use provara_core::json::Value as Json;
 use provara_core::namespace::Namespace;
-use provara_plugins::catalog::{EventTypeInfo, ProblemKind};
+use provara_plugins::catalog::{EventTypeInfo, PluginName, ProblemKind};
 use provara_plugins::resolve::Resolution;
 use provara_report::{Class, Diagnostic};
 use provara_vault::AppendRequest;
@@ -219,7 +219,13 @@ fn unknown(call: &Call, name: &str) -> Refusal {
         diagnostic = diagnostic.detail(format!("Installed: {}", types.join(", ")));
     }
     let problems = problems.chain(failure.map(|failure| failure.0.as_str()));
-    let diagnostic = problems.fold(diagnostic, Diagnostic::detail);
+    let mut diagnostic = problems.fold(diagnostic, Diagnostic::detail);
+    let aliases = catalog.event_types.iter().filter_map(|info| info.alias.as_ref());
+    let known = CoreType::ALL.iter().map(|core| core.as_str());
+    let known = known.chain(types).chain(aliases.map(PluginName::as_str));
+    if let Some(near) = provara_explain::nearest(name, known) {
+        diagnostic = diagnostic.detail(format!("Did you mean '{near}'?"));
+    }
     let diagnostic = diagnostic.fix(match call.server.config.allow_unregistered {
         true => {
             "Use a core type, an installed plugin's type or alias ('list_plugins'), or a reverse-domain \

@@ -30,7 +30,7 @@ impl Tool for VerifyVault {
         described(
             "Verify a vault",
             "Check every event's id and signature, the chains, the keys over time and the seal, and \
-             report every finding with its code, line and event. Call it before relying on what a \
+             report every finding with its code, line and event, causes before what follows from them. Call it before relying on what a \
              vault says. An invalid vault is an answer (valid: false), not a failure of the call. \
              'explain-finding' is a prompt that explains a code.",
             choice.input(

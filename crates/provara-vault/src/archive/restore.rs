@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use provara_core::id::Digest;
 use provara_core::layout;
-use provara_core::manifest::{Manifest, safe_path};
+use provara_core::manifest::Manifest;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{StagingDir, parent, sync};
+use super::{MOST_ENTRIES, StagingDir, parent, plain_name, sync, zipped};
 use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
 use crate::vault::Vault;
@@ -31,9 +31,6 @@ const ALLOWANCE: u64 = 64 << 20;
 
 /// The largest manifest that is kept in memory, in bytes: some 300,000 files.
 const LARGEST_MANIFEST: u64 = 64 << 20;
-
-/// The most entries of an archive.
-const MOST_ENTRIES: usize = 1 << 20;
 
 /// How an archive is restored.
 #[derive(Debug, Clone, Copy, Default)]
@@ -158,6 +155,19 @@ fn open(path: &Path) -> Result<Box<dyn Read>, VaultError> {
 fn each_entry(
     path: &Path,
     limit: u64,
+    take: impl FnMut(String, bool, u64, &mut dyn Read) -> Result<(), VaultError>,
+) -> Result<(), VaultError> {
+    let mut magic = [0; 4];
+    let mut file = File::open(path).context("read", path)?;
+    match file.read_exact(&mut magic) {
+        Ok(()) if zipped::MAGIC.contains(&magic) => zipped::each_entry(path, limit, take),
+        _ => each_tar_entry(path, limit, take),
+    }
+}
+
+fn each_tar_entry(
+    path: &Path,
+    limit: u64,
     mut take: impl FnMut(String, bool, u64, &mut dyn Read) -> Result<(), VaultError>,
 ) -> Result<(), VaultError> {
     // Names and padding count as well: no part of the archive is read without end.
@@ -221,24 +231,15 @@ fn each_entry(
         };
         let name = String::from_utf8(entry.path_bytes().into_owned())
             .map_err(|_| refuse("has a name that is not UTF-8"))?;
-        let name = name.strip_prefix("./").unwrap_or(&name);
-        let name = if is_directory {
-            name.trim_end_matches('/')
-        } else {
-            name
-        };
-        if is_directory && matches!(name, "" | ".") {
+        let Some(name) = plain_name(&name, is_directory).map_err(refuse)? else {
             continue;
-        }
-        if !safe_path(name) {
-            return Err(refuse("would be written outside the vault, or has no plain name").into());
-        }
+        };
         let size = entry.size();
         total = total.saturating_add(size);
         if total > limit {
             return Err(ArchiveError::TooLarge { limit }.into());
         }
-        take(name.to_owned(), is_directory, size, &mut entry).map_err(|error| match error {
+        take(name, is_directory, size, &mut entry).map_err(|error| match error {
             VaultError::Io {
                 source, path: of, ..
             } if of == path => failed(source, true),

@@ -47,6 +47,23 @@ impl From<&Fork<'_>> for ShownFork {
     }
 }
 
+/// An event that came after the key which signed it had been revoked.
+#[derive(Debug, Clone)]
+pub struct LateEvent {
+    /// The event.
+    pub event_id: String,
+    /// Its type.
+    pub event_type: String,
+    /// Who said it.
+    pub actor: String,
+    /// When, as written.
+    pub timestamp_utc: String,
+    /// The revoked key.
+    pub key_id: KeyId,
+    /// Whether it stands in the vault that is merged into.
+    pub ours: bool,
+}
+
 /// A merge was refused. The vault is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeRefusal {
@@ -116,12 +133,36 @@ pub enum MergeRefusal {
         reason: String,
         /// The event, where it is one.
         event_id: Option<String>,
-        /// Whether the order was the append-only one.
-        append_only: bool,
+        /// Whether the result verifies in the append-only order, which was not asked for.
+        append_only_helps: bool,
+    },
+    /// Events that a key signed which the other copy has revoked by now: there is no place for them any more.
+    #[error(
+        "{}: the merged log would not verify: {} {} signed by a key that does not count there; nothing was merged",
+        Code::E202,
+        events.len(),
+        if events.len() == 1 { "event is" } else { "events are" }
+    )]
+    AfterRevocation {
+        /// What is said of the first of them.
+        reason: String,
+        /// All of them, in the order of the merged log.
+        events: Vec<LateEvent>,
     },
 }
 
 impl MergeRefusal {
+    /// The same, if the result verifies in the append-only order.
+    pub(crate) fn or_append_only(mut self, helps: bool) -> Self {
+        if let Self::ResultInvalid {
+            append_only_helps, ..
+        } = &mut self
+        {
+            *append_only_helps = helps;
+        }
+        self
+    }
+
     /// Who has to act.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
@@ -136,7 +177,8 @@ impl MergeRefusal {
             | Self::Forks { .. }
             | Self::UntrustedKeys { .. }
             | Self::SafetyLoosened { .. }
-            | Self::ResultInvalid { .. } => ErrorClass::Evidence,
+            | Self::ResultInvalid { .. }
+            | Self::AfterRevocation { .. } => ErrorClass::Evidence,
         }
     }
 }

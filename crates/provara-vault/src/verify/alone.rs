@@ -24,6 +24,7 @@ use crate::replay_start::ReplayStart;
 use crate::vault::Vault;
 use crate::vault_snapshot::{Interrupted, VaultSnapshot};
 use crate::verify::log_check::check_snapshot_log;
+use crate::verify::subject::Subject;
 
 /// How often a vault is looked at where files go while they are read.
 const ATTEMPTS: u32 = 32;
@@ -33,12 +34,17 @@ const ATTEMPTS: u32 = 32;
 pub struct VerifyOptions {
     /// Whether warnings weigh as errors.
     pub strict: bool,
+    /// Warnings that stay warnings all the same. An error is never allowed: its code does nothing here.
+    pub allowed: Vec<Code>,
     /// How many threads check lines; as many as the machine has where it is not said. The report
     /// does not depend on it.
     pub threads: Option<usize>,
     /// A folder in which the vaults that this one continues are looked for; where it is not said, a
     /// predecessor is a warning.
     pub predecessors: Option<PathBuf>,
+    /// Whether it is also told what was verified ([`Examination::subject`](super::Examination::subject)): who
+    /// does not ask does not pay for it.
+    pub describe: bool,
     /// Whether the cache of an earlier verification is passed over, and none is kept. Without a cache
     /// directory ([`Vault::with_cache_directory`]) there is none.
     pub no_cache: bool,
@@ -117,6 +123,9 @@ impl Vault {
             verdict: Some(&log),
             threads,
         });
+        let subject = options
+            .describe
+            .then(|| Subject::of(&snapshot, &log, &log_bytes, digest, &disk));
         let refusal = refused(&judgement, log.lines, log.last_event);
         let sealed = memory::sealed(&log, &log_bytes, &judgement);
         let judged = match self.has_memory() {
@@ -146,6 +155,7 @@ impl Vault {
         Ok(Alone {
             predecessor: genesis.predecessor,
             merkle_root: manifest.map(|manifest| manifest.merkle_root()),
+            subject,
             verdict: log,
             findings,
             notes,
@@ -229,6 +239,8 @@ pub(crate) struct Alone {
     /// The Merkle root of its manifest.
     pub(crate) merkle_root: Option<Digest>,
     pub(crate) log: Option<LogSnapshot>,
+    /// What was verified, if that was asked for.
+    pub(super) subject: Option<Subject>,
     /// The reducer after the whole log, if its checkpoints had to be compared.
     pub(super) replayed: Option<BeliefReducer>,
     /// Where a replay may begin.

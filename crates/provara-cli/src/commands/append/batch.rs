@@ -30,6 +30,7 @@ use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
 
 use super::{AppendArgs, core_type, not_looked_up, refuse_unknown, start_session};
+use crate::form;
 use crate::plugins::{Session, Validating};
 use crate::terminal::{self, GOOD};
 use crate::text::counted;
@@ -209,9 +210,7 @@ fn print_receipts(
 
     let mut text = Vec::with_capacity(receipts.len() * 1024);
     for receipt in receipts {
-        if serde_json::to_writer(&mut text, &receipt).is_ok() {
-            text.push(b'\n');
-        }
+        terminal::taken(form::add_line(&mut text, &receipt))?;
     }
     if io::stdout().is_terminal() {
         return terminal::result_json_text(&text);

@@ -11,7 +11,7 @@ use crate::mark::may_sign;
 use crate::verify::line::Problem;
 
 use super::redaction::Accepted;
-use super::{LinePlace, LogVerdict, NO_KEY, Seen, Sequencer};
+use super::{LinePlace, LogCounts, LogVerdict, NO_KEY, Seen, Sequencer};
 
 impl Seen {
     /// Where it stands.
@@ -35,6 +35,7 @@ impl Sequencer {
         let history = KeyHistory::build(&self.key_events);
         self.finish_keys(history.as_ref(), registry);
         let notes = self.notes(&accepted);
+        let counts = self.counts(&accepted);
         let (redacted_lines, redactions): (Vec<_>, Vec<_>) = accepted
             .into_iter()
             .map(|it| (it.line, it.sentence))
@@ -57,6 +58,7 @@ impl Sequencer {
         revoked_keys.sort_unstable();
         LogVerdict {
             notes,
+            counts,
             introduced: self.introduced,
             event_count: self.events.len() as u64,
             lines: self.lines,
@@ -265,6 +267,19 @@ impl Sequencer {
                 older.join(", ")
             );
             self.findings.push(Finding::new(Code::W007, LOG, message));
+        }
+    }
+
+    fn counts(&self, redacted: &[Accepted]) -> LogCounts {
+        let unbound = redacted.iter().filter(|it| !it.is_bound).count();
+        LogCounts {
+            signatures_verified: self.signatures,
+            keys_known: self.timeline.len() as u64,
+            actors: self.actors.len() as u64,
+            token_preserving_events: self.token_form,
+            ids_without_actor_key_id: self.without_key_id,
+            redacted_payloads: redacted.len() as u64,
+            unbound_redactions: unbound as u64,
         }
     }
 

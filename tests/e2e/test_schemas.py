@@ -1,0 +1,203 @@
+"""What commands print with `--json`, held against the schemas of the repository.
+
+Every command that takes `--json` is run here, and a new one has to be: the list of commands is taken from the
+executable. A member that no schema names fails, so that schema and output change together.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from support import LOG, ROOT, Outcome, Provara, events
+
+SCHEMAS = ROOT / "schemas"
+#: Results that are printed as they are hashed or signed, so without the member `schema`.
+UNNAMED = {"events", "beliefs", "summary"}
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads((SCHEMAS / f"{name}.v1.json").read_text("utf-8"))
+    return schema
+
+
+def unnamed_members(schema: Any, value: Any, place: str = "") -> Iterator[str]:
+    """The members of `value` that `schema` does not name, where it names any."""
+    for choice in schema.get("anyOf", []):
+        if jsonschema.Draft202012Validator(choice).is_valid(value):
+            yield from unnamed_members(choice, value, place)
+            return
+    if isinstance(value, list):
+        for item in value:
+            yield from unnamed_members(schema.get("items", {}), item, f"{place}[]")
+    if isinstance(value, dict) and "properties" in schema:
+        for name, member in value.items():
+            if name in schema["properties"]:
+                yield from unnamed_members(schema["properties"][name], member, f"{place}.{name}")
+            else:
+                yield f"{place}.{name}"
+
+
+def check(name: str, value: Any) -> None:
+    schema = schema_of(name)
+    jsonschema.Draft202012Validator(schema).validate(value)
+    assert list(unnamed_members(schema, value)) == []
+    if name not in UNNAMED:
+        assert next(iter(value)) == "schema"
+        assert value["schema"] == f"provara.{name}.v1"
+
+
+def check_messages(outcome: Outcome) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = [json.loads(line) for line in outcome.stderr.splitlines()]
+    for message in messages:
+        check("message", message)
+    return messages
+
+
+def leaves(provara: Provara, *words: str) -> Iterator[tuple[str, ...]]:
+    """The commands that take `--json`, by their help."""
+    text = provara.run(*words, "--help").stdout
+    below = re.search(r"^Commands:\n((?: .*\n|\n)+)", text, re.MULTILINE)
+    if below is None:
+        if re.search(r"^ +(?:-\w, )?--json\b", text, re.MULTILINE):
+            yield words
+        return
+    for name in re.findall(r"^  ([a-z]+)\b", below.group(1), re.MULTILINE):
+        if name not in ("help", "completions"):
+            yield from leaves(provara, *words, name)
+
+
+@pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_schema_is_one(path: Path) -> None:
+    schema = json.loads(path.read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    name, version, _ = path.name.split(".")
+    assert schema["$id"] == f"urn:provara:schema:{name}:{version}"
+
+
+def test_every_command_prints_what_its_schema_says(provara: Provara, tmp_path: Path) -> None:
+    vault, copy = tmp_path / "vault", tmp_path / "copy"
+    data = '{"subject":"door","predicate":"state","value":"open"}'
+    append = ["append", vault, "--type", "OBSERVATION", "--data", data]
+    line = json.dumps({"type": "OBSERVATION", "data": json.loads(data)}) + "\n"
+    done: dict[tuple[str, ...], str] = {}
+
+    def run(name: str, *words: str | Path, **options: Any) -> Any:
+        command = tuple(str(word) for word in words[: 2 if words[0] in groups else 1])
+        done[command] = name
+        outcome = provara.run(*words, "--json", **options)
+        check_messages(outcome)
+        values = (
+            [outcome.json()] if name != "append" else map(json.loads, outcome.stdout.splitlines())
+        )
+        for value in values:
+            check(name, value)
+        return outcome.json() if name != "append" else None
+
+    groups = {"delta", "memory", "plugins"}
+    run("init", "init", vault, "--quorum")
+    run("append", *append)
+    run("append", "append", vault, "--batch", "-", stdin=line * 3)
+    run("verify", "verify", vault)
+    run("events", "query", vault)
+    run("beliefs", "replay", vault)
+    run("summary", "reduce", vault)
+    run("export", "export", vault, "--format", "csv", "--output", tmp_path / "out.csv")
+    shutil.copytree(vault, copy)
+    provara.append(copy, "OBSERVATION", data, "--actor", "other")
+    provara.run("delta", "export", copy, "--output", tmp_path / "delta")
+    shutil.copytree(vault, tmp_path / "second")
+    run("merge", "merge", vault, copy)
+    run("merge", "delta", "import", tmp_path / "second", tmp_path / "delta")
+    target = events(vault)[2]["event_id"]
+    run("redact", "redact", vault, target, "--reason", "asked", "--yes")
+    run("backup", "backup", vault, tmp_path / "vault.tar")
+    run("restore", "restore", tmp_path / "vault.tar", tmp_path / "restored")
+    with (vault / LOG).open("ab") as log:
+        log.write(b'{"torn')
+    assert run("repair", "repair", vault, "--dry-run")["steps"]
+    run("repair", "repair", vault)
+    run("checkpoint", "checkpoint", vault)
+    run("manifest", "manifest", vault)
+    run("adopt", "adopt", vault, "--yes")
+    run("accept", "accept", vault)
+    assert run("memory-list", "memory", "list")["vaults"]
+    run("memory-forget", "memory", "forget", copy)
+    run("plugins", "plugins", "list", "--all")
+    run("doctor", "doctor")
+    assert set(leaves(provara)) == set(done)
+    schemas = {path.name.split(".")[0] for path in SCHEMAS.glob("*.json")}
+    assert schemas == {*done.values(), "message"}
+
+
+def test_a_report_of_an_invalid_vault_fits_its_schema(
+    provara: Provara, vault: Path, tmp_path: Path
+) -> None:
+    keys = vault / "identity" / "keys.json"
+    keys.write_bytes(b"\xef\xbb\xbf" + keys.read_bytes())
+    report = provara.run("verify", vault, "--json", expect=1).json()
+    check("verify", report)
+    causes = [finding for finding in report["findings"] if "follows_from" not in finding]
+    assert [finding["code"] for finding in causes] == ["PROVARA_E104"]
+    assert report["error_count"] == len(report["findings"]) > 3
+
+
+def test_no_two_vaults_give_one_report(provara: Provara, tmp_path: Path) -> None:
+    """Two that differ in nothing but a file of their seal, or their identity, or a byte beside the log."""
+
+    def verified(path: Path) -> dict[str, Any]:
+        report = provara.run("verify", path, "--json", expect=None).json()
+        del report["vault"]
+        return dict(report)
+
+    one = tmp_path / "one"
+    provara.run("init", one, "--uid", "same")
+    reports = [verified(one)]
+    other = tmp_path / "other"
+    provara.run("init", other, "--uid", "same")
+    reports.append(verified(other))
+    for number, (file, old, new) in enumerate(
+        [
+            (Path("manifest.sig"), b'"sig":"', b'"sig":"A'),
+            (Path("manifest.json"), b'"created_at_utc":"2', b'"created_at_utc":"1'),
+            (Path("policies/retention_policy.json"), b"{", b"{ "),
+            (LOG, b"sovereign", b"Sovereign"),
+        ]
+    ):
+        changed = tmp_path / str(number)
+        shutil.copytree(one, changed)
+        text = (changed / file).read_bytes()
+        assert text.count(old) >= 1
+        (changed / file).write_bytes(text.replace(old, new, 1))
+        reports.append(verified(changed))
+    provara.append(one, "OBSERVATION", {"subject": "a", "predicate": "b", "value": 1})
+    reports.append(verified(one))
+    subjects = [json.dumps(report["verified"], sort_keys=True) for report in reports]
+    assert len(set(subjects)) == len(subjects)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "kind"),
+    [
+        (["verify", "nowhere"], 3, "unavailable"),
+        (["verify", "nowhere", "--frobnicate"], 2, "usage"),
+        (["append", "nowhere"], 2, "usage"),
+        (["query", "nowhere"], 3, "unavailable"),
+        (["restore", "nowhere.tar", "there"], 3, "unavailable"),
+        (["frobnicate"], 2, "usage"),
+        ([], 2, "usage"),
+    ],
+)
+def test_an_error_is_json_too(provara: Provara, words: list[str], code: int, kind: str) -> None:
+    outcome = provara.run(*words, "--json", expect=code)
+    assert outcome.stdout == ""
+    *_, last = check_messages(outcome)
+    assert (last["level"], last["exit_code"], last["class"]) == ("error", code, kind)
+    assert last["message"]
+    assert last["fix"]
