@@ -16,6 +16,7 @@ mod exit_code;
 mod gate;
 mod output_file;
 mod plugins;
+mod progress;
 mod stdio;
 mod terminal;
 mod text;

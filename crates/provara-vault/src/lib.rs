@@ -61,6 +61,7 @@ mod error;
 pub mod file_layer;
 mod files;
 mod found;
+mod idempotency;
 mod index;
 mod init;
 mod intent;

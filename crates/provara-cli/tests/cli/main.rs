@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod batch;
+mod batch_input;
 mod derive;
 mod help;
 mod keep;
