@@ -101,7 +101,9 @@ pub mod writer;
 pub use accept::Acceptance;
 pub use adopt::{AdoptOptions, AdoptReceipt, FoundKey, FoundSeal, FoundState, KeyOrigin};
 pub use append::{AppendReceipt, AppendRequest};
-pub use archive::{BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore};
+pub use archive::{
+    BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore, restore_watched,
+};
 pub use checkpoint::CheckpointReceipt;
 pub use derive::SourceLog;
 pub use enclosing::enclosing_vault;

@@ -173,6 +173,12 @@ impl Vault {
         self
     }
 
+    /// The same vault, which tells its progress to whoever that of `other` is told.
+    pub(crate) fn told_like(mut self, other: &Self) -> Self {
+        self.progress.clone_from(&other.progress);
+        self
+    }
+
     pub(crate) fn tell_progress(&self, done: u64, total: u64) -> ControlFlow<()> {
         match &self.progress {
             Some(Progress(progress)) => progress(done, total),

@@ -9,6 +9,7 @@ mod batch;
 mod batch_input;
 mod derive;
 mod help;
+mod interrupted;
 mod keep;
 mod mcp_log;
 mod no_python;

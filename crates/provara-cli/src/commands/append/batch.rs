@@ -255,7 +255,7 @@ impl Feeder<'_> {
                 None => {}
             }
             let at = self.records.progress();
-            self.progress.tell(self.taken, "events", at);
+            self.progress.count(self.taken, "events", at);
         }
     }
 
