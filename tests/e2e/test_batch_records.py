@@ -75,7 +75,7 @@ def test_what_a_schema_and_a_plugin_refuse_is_kept(
             )
         )
     )
-    words = ["append", vault, "--batch", lines, "--rejects", rejects]
+    words: list[str | Path] = ["append", vault, "--batch", lines, "--rejects", rejects]
     for more in (["--dry-run"], []):
         outcome = plugin.run(*words, *more, expect=2)
         kept = [json.loads(line) for line in rejects.read_text().split("\n") if line]

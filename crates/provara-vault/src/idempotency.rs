@@ -176,7 +176,7 @@ impl KeyedEvents {
         if let Entry::Vacant(vacant) = self.places.entry(known_as) {
             vacant.insert(place);
             let record = record(&known_as, place);
-            self.digest.update(&record);
+            self.digest.update(record);
             self.fresh.extend_from_slice(&record);
         }
     }

@@ -448,3 +448,75 @@ fn a_repeated_batch_adds_what_is_new_and_gives_all_receipts_in_order() {
     assert_eq!(events(&world).len(), 2000);
     assert_eq!(world.run(&["verify", "vault", "--strict"]).code, 0);
 }
+
+/// Whoever is killed knows nothing, and asks again: in the end there is one event for each key.
+#[test]
+fn a_writer_that_is_killed_and_asked_again_appends_once() {
+    let world = World::with_vault();
+    let lines: String = (0..400)
+        .map(|n| {
+            let plain = observation(&n.to_string());
+            format!(
+                "{},\"idempotency_key\":\"b{n}\"}}\n",
+                &plain[..plain.len() - 1]
+            )
+        })
+        .collect();
+    std::fs::write(world.path("lines"), lines).unwrap();
+    let start = |arguments: &[&str]| {
+        Tool::new(assert_cmd::cargo::cargo_bin("provara"))
+            .arg("append")
+            .arg("vault")
+            .args(arguments)
+            .current_dir(world.path("."))
+            .env("HOME", world.path("home"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let mut killed = 0;
+    for round in 0..40_u64 {
+        let key = format!("k{}", round / 4);
+        let single = [
+            "--type",
+            "OBSERVATION",
+            "--data",
+            "{}",
+            "--idempotency-key",
+            &key,
+        ];
+        let mut child = match round % 4 {
+            3 => start(&["--batch", "lines"]),
+            _ => start(&single),
+        };
+        std::thread::sleep(std::time::Duration::from_micros(round * 7919 % 60_000));
+        child.kill().unwrap();
+        killed += u32::from(child.wait().unwrap().code().is_none());
+    }
+    assert!(killed > 0, "nobody was killed");
+    for key in 0..10 {
+        let key = format!("k{key}");
+        let answer = world.run(&[
+            "append",
+            "vault",
+            "--type",
+            "OBSERVATION",
+            "--data",
+            "{}",
+            "--idempotency-key",
+            &key,
+        ]);
+        assert_eq!(answer.code, 0, "{}", answer.stderr);
+    }
+    assert_eq!(world.run(&["append", "vault", "--batch", "lines"]).code, 0);
+    let mut keys: Vec<String> = events(&world)
+        .iter()
+        .map(|it| it["idempotency_key"].to_string())
+        .collect();
+    assert_eq!(keys.len(), 410);
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 410);
+    assert_eq!(world.run(&["verify", "vault", "--strict"]).code, 0);
+}

@@ -202,7 +202,7 @@ impl Vault {
             if relative == layout::LOG {
                 let log = snapshot.log.as_ref().expect("a file that stands there");
                 let mut file = File::create_new(&to).context("write to", &to)?;
-                let lines = watch.reading(&log.lines[..], log.lines.len() as u64);
+                let lines = watch.reading(&log.lines[..], log.lines.len());
                 io::copy(&mut BufReader::with_capacity(PIECE, lines), &mut file)
                     .and_then(|_| file.write_all(&log.tail))
                     .context("write to", &to)?;

@@ -236,7 +236,8 @@ impl Feeder<'_> {
             let limit = since.map(|since| SEAL_INTERVAL.saturating_sub(since.elapsed()));
             let (group, stop) = match self.records.group(limit) {
                 Ok(group) => (group, None),
-                Err(Broken { records, stop }) => {
+                Err(broken) => {
+                    let Broken { records, stop } = *broken;
                     let ended = true;
                     (Group { records, ended }, Some(End::of(stop)))
                 }

@@ -76,7 +76,7 @@ impl Records {
 
     /// The next records that are there; none at the end of the input, or if none comes for as long as
     /// `limit`.
-    pub(super) fn group(&mut self, limit: Option<Duration>) -> Result<Group, Broken> {
+    pub(super) fn group(&mut self, limit: Option<Duration>) -> Result<Group, Box<Broken>> {
         let mut records = Vec::with_capacity(GROUP);
         let mut bytes = 0;
         while records.len() < GROUP && bytes < GROUP_BYTES {
@@ -94,7 +94,7 @@ impl Records {
                         ended: true,
                     });
                 }
-                Err(stop) => return Err(Broken { records, stop }),
+                Err(stop) => return Err(Box::new(Broken { records, stop })),
             }
             bytes += records[before..]
                 .iter()
