@@ -49,6 +49,7 @@ class Batch:
         namespace: str | None = None,
         confidence: float | None = None,
         blind: bool = False,
+        idempotency_key: str | None = None,
     ) -> None: ...
     def commit(
         self, atomic: bool = False
@@ -107,6 +108,7 @@ def append_event(
     namespace: str | None = None,
     confidence: float | None = None,
     blind: bool = False,
+    idempotency_key: str | None = None,
 ) -> dict[str, Any]: ...
 def beliefs(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]: ...
 def canonical_json(value: object) -> bytes: ...

@@ -111,6 +111,7 @@ class Vault:
         confidence: float | None = None,
         allow_unregistered: bool = False,
         blind: bool = False,
+        idempotency_key: str | None = None,
     ) -> AppendReceipt:
         """Append a signed event and renew the seal.
 
@@ -128,6 +129,10 @@ class Vault:
             allow_unregistered: accept a custom type that no plugin defines, unjudged.
             blind: add 16 random bytes to the payload, as its member ``blind``, so that it cannot be
                 guessed from the hash that a later redaction leaves.
+            idempotency_key: a key by which a repetition of this very append is known.  If the vault
+                has an event of the actor with this key that says the same, nothing is appended and
+                its receipt is returned, with ``repeated`` set; if it says something else, that is
+                an error.
 
         Raises:
             provara.errors.ValidationError: the schema or the plugin refuses the data.
@@ -147,6 +152,7 @@ class Vault:
             namespace=namespace,
             confidence=confidence,
             blind=blind,
+            idempotency_key=idempotency_key,
         )
         return AppendReceipt._from_native(receipt)
 
@@ -162,8 +168,8 @@ class Vault:
     ) -> list[AppendReceipt]:
         """Append many events: signed on all cores, synced in groups, sealed on return.
 
-        Each event is a mapping with ``type`` and ``data``, and perhaps ``actor``, ``namespace``
-        and ``confidence``, which mean what they mean to :meth:`append`.
+        Each event is a mapping with ``type`` and ``data``, and perhaps ``actor``, ``namespace``,
+        ``confidence`` and ``idempotency_key``, which mean what they mean to :meth:`append`.
 
         Args:
             events: the events, in the order of the log.
@@ -191,11 +197,12 @@ class Vault:
                         raise UsageError(
                             f"an event of a batch is a dict, not of type {type(event).__name__}"
                         )
-                    unknown = set(event) - {"type", "data", "actor", "namespace", "confidence"}
+                    known = {"type", "data", "actor", "namespace", "confidence", "idempotency_key"}
+                    unknown = set(event) - known
                     if unknown or not {"type", "data"} <= set(event):
                         raise UsageError(
                             "an event of a batch has 'type' and 'data', and perhaps 'actor', "
-                            f"'namespace' and 'confidence', not {sorted(map(str, event))}"
+                            f"'namespace', 'confidence' and 'idempotency_key', not {sorted(map(str, event))}"
                         )
                     writer.append(
                         event["type"],
@@ -203,6 +210,7 @@ class Vault:
                         actor=event.get("actor", actor),
                         namespace=event.get("namespace"),
                         confidence=event.get("confidence"),
+                        idempotency_key=event.get("idempotency_key"),
                     )
                 except BatchError:
                     raise

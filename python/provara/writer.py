@@ -36,6 +36,8 @@ class AppendReceipt:
         merkle_root: the Merkle root of the renewed seal, in hex.
         event: the event as it stands in the log.
         notes: what the user should know, such as a torn tail that was set aside.
+        repeated: whether nothing was appended, because the event was there already under its
+            idempotency key.
     """
 
     event_id: str
@@ -49,6 +51,7 @@ class AppendReceipt:
     merkle_root: str
     event: dict[str, Any]
     notes: tuple[str, ...] = ()
+    repeated: bool = False
 
     @classmethod
     def _from_native(cls, receipt: dict[str, Any]) -> AppendReceipt:
@@ -98,6 +101,7 @@ class VaultWriter:
         namespace: str | None = None,
         confidence: float | None = None,
         blind: bool = False,
+        idempotency_key: str | None = None,
     ) -> None:
         """Take an event; see :meth:`Vault.append`.
 
@@ -117,6 +121,7 @@ class VaultWriter:
             namespace=namespace,
             confidence=confidence,
             blind=blind,
+            idempotency_key=idempotency_key,
         )
         if len(self._batch) >= self.GROUP and not self._atomic:
             self.flush()

@@ -120,6 +120,25 @@ def test_pages(plain: Make, vault: Path, transport: str) -> None:
     anyio.run(run)
 
 
+def test_a_repeated_call_appends_once(plain: Make, vault: Path, transport: str) -> None:
+    server = plain("--vault", f"v={vault}")
+
+    async def run() -> None:
+        async with connected(server, transport) as session:
+            arguments = {"type": "OBSERVATION", "data": DOOR, "idempotency_key": "call-1"}
+            first = await call(session, "append_event", **arguments)
+            again = await call(session, "append_event", **arguments)
+            assert "repeated" not in first
+            assert again == first | {"repeated": True, "notes": []}
+            other = arguments | {"data": DOOR | {"value": "shut"}}
+            words = await refused(session, "append_event", **other)
+            assert f"is that of {first['event_id']}" in words, words
+            events = await call(session, "query_events", type="OBSERVATION")
+            assert len(events["events"]) == 2
+
+    anyio.run(run)
+
+
 def test_resources(plain: Make, vault: Path, transport: str) -> None:
     server = plain("--vault", f"v={vault}")
 

@@ -131,3 +131,27 @@ def test_receipts_tell_of_data_that_was_wrapped(vault: Vault) -> None:
     receipts = vault.append_many([{"type": "ASSERTION", "data": {"weight": 3}}, *events(1)])
     assert note in receipts[0].notes[0]
     assert receipts[1].notes == ()
+
+
+def test_a_repeated_event_is_appended_once(vault: Vault) -> None:
+    data = {"subject": "door", "predicate": "is", "value": 1}
+    first = vault.append("OBSERVATION", data, idempotency_key="k")
+    again = vault.append("OBSERVATION", data, idempotency_key="k")
+    assert (first.repeated, again.repeated) == (False, True)
+    assert again.event_id == first.event_id
+    assert again.event == first.event
+    assert first.event["idempotency_key"] == "k"
+    with pytest.raises(UsageError, match="idempotency key 'k' of 'provara_user' is that of evt_"):
+        vault.append("OBSERVATION", data | {"value": 2}, idempotency_key="k")
+    with pytest.raises(UsageError, match="is empty"):
+        vault.append("OBSERVATION", data, idempotency_key="")
+    many = [{"type": "OBSERVATION", "data": data, "idempotency_key": key} for key in "akbab"]
+    receipts = vault.append_many(many)
+    assert [receipt.repeated for receipt in receipts] == [False, True, False, True, True]
+    assert receipts[3].event_id == receipts[0].event_id
+    with vault.writer() as writer:
+        writer.append("OBSERVATION", data, idempotency_key="b")
+        writer.append("OBSERVATION", data, actor="bob", idempotency_key="b")
+    assert [receipt.repeated for receipt in writer.receipts] == [True, False]
+    assert len(list(vault.events(type="OBSERVATION"))) == 1 + 4
+    assert vault.verify(strict=True).valid

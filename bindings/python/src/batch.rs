@@ -48,7 +48,8 @@ impl Batch {
     }
 
     /// Adds an event to those that wait.
-    #[pyo3(signature = (event_type, data, *, actor, namespace=None, confidence=None, blind=false))]
+    #[pyo3(signature = (event_type, data, *, actor, namespace=None, confidence=None, blind=false, idempotency_key=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn add(
         &mut self,
         event_type: &str,
@@ -57,6 +58,7 @@ impl Batch {
         namespace: Option<&str>,
         confidence: Option<f64>,
         blind: bool,
+        idempotency_key: Option<String>,
     ) -> PyResult<()> {
         let py = data.py();
         let request = AppendRequest {
@@ -74,6 +76,7 @@ impl Batch {
             confidence,
             key_id: self.key_id,
             blind,
+            idempotency_key,
         };
         self.requests.push(request);
         Ok(())

@@ -98,7 +98,7 @@ pub(crate) fn open_vault(py: Python<'_>, path: PathBuf) -> PyResult<(PathBuf, Pa
 
 /// Appends one signed event.
 #[pyfunction]
-#[pyo3(signature = (path, event_type, data, *, actor, keyfile=None, key_id=None, namespace=None, confidence=None, blind=false))]
+#[pyo3(signature = (path, event_type, data, *, actor, keyfile=None, key_id=None, namespace=None, confidence=None, blind=false, idempotency_key=None))]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 pub(crate) fn append_event<'py>(
     py: Python<'py>,
@@ -111,6 +111,7 @@ pub(crate) fn append_event<'py>(
     namespace: Option<&str>,
     confidence: Option<f64>,
     blind: bool,
+    idempotency_key: Option<String>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let namespace = namespace
         .map(|text| {
@@ -128,6 +129,7 @@ pub(crate) fn append_event<'py>(
         confidence,
         key_id: key_id_of(py, key_id)?,
         blind,
+        idempotency_key,
     };
     let receipt = run(py, || {
         let vault = open(&path)?;

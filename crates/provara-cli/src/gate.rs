@@ -8,6 +8,7 @@ use provara_report::Diagnostic;
 use provara_vault::{SourceLog, Vault, VerifyOptions};
 
 use crate::args::GateArgs;
+use crate::progress::Progress;
 use crate::terminal;
 
 /// Verifies the vault before something is derived from it, and refuses one that is invalid. Gives the
@@ -22,7 +23,12 @@ pub(crate) fn verify_first(
         terminal::warn("the vault was not verified (--unverified): the result proves nothing.");
         return Ok(vault.snapshot().map_err(failed)?.unverified());
     }
-    let examination = vault.examine(&VerifyOptions::default()).map_err(failed)?;
+    let progress = Progress::new();
+    let examined = progress
+        .watching(vault, "verifying")
+        .examine(&VerifyOptions::default());
+    progress.clear();
+    let examination = examined.map_err(failed)?;
     // What is derived from an earlier state, or from another vault, looks like any other.
     for finding in examination.report().findings() {
         if matches!(finding.code, Code::W010 | Code::W011) {

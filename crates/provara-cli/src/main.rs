@@ -17,6 +17,7 @@ mod form;
 mod gate;
 mod output_file;
 mod plugins;
+mod progress;
 mod stdio;
 mod terminal;
 mod text;

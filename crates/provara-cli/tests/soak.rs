@@ -67,6 +67,7 @@ fn note(actor: &str, number: u64) -> AppendRequest<'static> {
         confidence: None,
         key_id: None,
         blind: false,
+        idempotency_key: None,
     }
 }
 

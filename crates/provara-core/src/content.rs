@@ -22,11 +22,11 @@ use crate::tree::leaf_at;
 /// What an event says, in canonical form, before it has a place in the log.
 #[derive(Debug, Clone)]
 pub struct Content {
-    /// `{"actor":…,"actor_key_id":…,"namespace":…,"payload":…,"prev_event_hash":null,"type":…}`
+    /// `{"actor":…,"actor_key_id":…,"idempotency_key":…,"namespace":…,"payload":…,"prev_event_hash":null,"type":…}`
     event: Vec<u8>,
     /// Where the actor's name ends in it.
     actor_end: usize,
-    /// Where `,"namespace":…` begins in it, and where `event_id` belongs.
+    /// Where `,"idempotency_key":…` or `,"namespace":…` begins in it, and where `event_id` belongs.
     head: usize,
     /// Where the payload stands in it.
     payload: Range<usize>,
@@ -93,12 +93,31 @@ impl Content {
         payload: &Value<'_>,
         key_id: KeyId,
     ) -> Result<Self, CanonicalError> {
+        Self::keyed(event_type, actor, namespace, payload, key_id, None)
+    }
+
+    /// As [`Content::new`], with the key by which a repeated request for the event is known.
+    ///
+    /// # Errors
+    /// As [`Content::new`].
+    pub fn keyed(
+        event_type: &EventType,
+        actor: &str,
+        namespace: Option<Namespace>,
+        payload: &Value<'_>,
+        key_id: KeyId,
+        idempotency_key: Option<&str>,
+    ) -> Result<Self, CanonicalError> {
         let mut event = Vec::with_capacity(256 + actor.len());
         event.extend_from_slice(ACTOR);
         write_string(&mut event, actor);
         let actor_end = event.len();
         let _ = write!(event, ",\"actor_key_id\":\"{key_id}\"");
         let head = event.len();
+        if let Some(key) = idempotency_key {
+            event.extend_from_slice(b",\"idempotency_key\":");
+            write_string(&mut event, key);
+        }
         if let Some(namespace) = namespace {
             let _ = write!(event, ",\"namespace\":\"{}\"", namespace.as_str());
         }
@@ -238,7 +257,10 @@ mod tests {
         let key = SigningKey::from_seed(&[7; 32]);
         let payload = parse(payload.as_bytes()).unwrap();
         let event_type = "com.acme.audit.login".parse().unwrap();
-        Content::new(&event_type, actor, namespace, &payload, key.key_id()).unwrap()
+        // Where there is a namespace there is a key too, so that both stand there and neither does.
+        let idempotency = namespace.map(|_| "order \"7\"\u{1f600}");
+        let key_id = key.key_id();
+        Content::keyed(&event_type, actor, namespace, &payload, key_id, idempotency).unwrap()
     }
 
     #[test]

@@ -178,7 +178,9 @@ impl Drop for Guard {
     }
 }
 
-fn received() -> Option<i32> {
+/// The signal that arrived, if one did and a guard held it back.
+#[must_use]
+pub fn received() -> Option<i32> {
     let signal = state().ok()?.received.load(Ordering::SeqCst);
     i32::try_from(signal).ok().filter(|signal| *signal != 0)
 }

@@ -25,6 +25,10 @@ pub struct AppendRequest<'a> {
     /// Whether 16 random bytes stand in the payload, as its member `blind`: what is left of a payload that
     /// was erased then tells nobody who guesses at it whether it was this.
     pub blind: bool,
+    /// By which a repetition of this request is known: where the log has an event of the actor with this
+    /// key, nothing is appended; the answer is that event's receipt if it says the same, and
+    /// [`VaultError::KeyReused`](crate::VaultError::KeyReused) if not.
+    pub idempotency_key: Option<String>,
 }
 
 impl<'a> AppendRequest<'a> {
@@ -39,6 +43,7 @@ impl<'a> AppendRequest<'a> {
             confidence: None,
             key_id: None,
             blind: false,
+            idempotency_key: None,
         }
     }
 }
@@ -71,6 +76,14 @@ pub struct AppendReceipt {
     /// What was found and put right on the way (a torn tail, a seal that lagged), and what became of data
     /// that does not say what it is about.
     pub notes: Vec<String>,
+    /// Whether nothing was appended, because the event was there already under its idempotency key. For
+    /// programs the member is there only where it is true.
+    #[serde(skip_serializing_if = "is_false")]
+    pub repeated: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What a receipt notes of wrapped data ([`provara_core::payload::is_wrapped`]).

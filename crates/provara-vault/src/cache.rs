@@ -29,7 +29,7 @@ pub(crate) fn place(directory: &Path, vault: &Path, kind: &str) -> Option<PathBu
 }
 
 /// Opens a cache file that is the user's own and that nobody else may write.
-fn open_own(path: &Path, options: &mut OpenOptions) -> Option<(File, Metadata)> {
+pub(crate) fn open_own(path: &Path, options: &mut OpenOptions) -> Option<(File, Metadata)> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = options.custom_flags(flags.bits() as i32).open(path).ok()?;
     let there = file.metadata().ok()?;

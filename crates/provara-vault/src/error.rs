@@ -209,6 +209,28 @@ pub enum VaultError {
     /// The actor's name is empty.
     #[error("the actor's name is empty")]
     EmptyActor,
+    /// The idempotency key is empty or too long.
+    #[error("the idempotency key {reason}")]
+    IdempotencyKey {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The log has an event of the actor with this idempotency key, and it says something else.
+    #[error(
+        "the idempotency key '{key}' of '{actor}' is that of {event_id} (line {line}), {difference}"
+    )]
+    KeyReused {
+        /// The key.
+        key: String,
+        /// The actor.
+        actor: String,
+        /// The event that has it.
+        event_id: EventId,
+        /// Its line in the log, counted from 1.
+        line: u64,
+        /// How the two differ.
+        difference: &'static str,
+    },
     /// The vault's name for itself is empty.
     #[error("the vault's uid is empty")]
     EmptyUid,
@@ -467,6 +489,25 @@ fn standing(durable: u64, sealed: u64) -> String {
 }
 
 impl VaultError {
+    /// Whether it is about what was asked for, so that another request may well be taken.
+    #[must_use]
+    pub fn is_of_request(&self) -> bool {
+        matches!(
+            self,
+            Self::GenesisByHand
+                | Self::ByCommand { .. }
+                | Self::RedactionTarget { .. }
+                | Self::EmptyActor
+                | Self::IdempotencyKey { .. }
+                | Self::KeyReused { .. }
+                | Self::Payload(_)
+                | Self::Canonical(_)
+                | Self::Unwritable { .. }
+                | Self::LogicalClock { .. }
+                | Self::WouldNotVerify { .. }
+        )
+    }
+
     /// Who has to act.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
@@ -491,6 +532,8 @@ impl VaultError {
             | Self::ByCommand { .. }
             | Self::RedactionTarget { .. }
             | Self::EmptyActor
+            | Self::IdempotencyKey { .. }
+            | Self::KeyReused { .. }
             | Self::EmptyUid
             | Self::Payload(_)
             | Self::Canonical(_)

@@ -62,6 +62,7 @@ pub mod file_layer;
 mod files;
 mod foreign;
 mod found;
+mod idempotency;
 mod index;
 mod init;
 mod intent;
@@ -101,13 +102,15 @@ pub mod writer;
 pub use accept::Acceptance;
 pub use adopt::{AdoptOptions, AdoptReceipt, FoundKey, FoundSeal, FoundState, KeyOrigin};
 pub use append::{AppendReceipt, AppendRequest};
-pub use archive::{BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore};
+pub use archive::{
+    BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore, restore_watched,
+};
 pub use checkpoint::CheckpointReceipt;
 pub use derive::SourceLog;
 pub use enclosing::enclosing_vault;
 pub use error::{
-    AdoptRefusal, ArchiveError, ErrorClass, ForkedEvent, LateEvent, MergeRefusal, OtherSeal, RedactRefusal,
-    ShownFork, VaultError,
+    AdoptRefusal, ArchiveError, ErrorClass, ForkedEvent, LateEvent, MergeRefusal, OtherSeal,
+    RedactRefusal, ShownFork, VaultError,
 };
 pub use foreign::Foreign;
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::error::{Context, VaultError};
 use crate::file_layer::{FileLayer, SystemFiles};
-use crate::foreign::foreign;
 use crate::files::is_absence;
+use crate::foreign::foreign;
 use crate::user_dirs::default_state_directory;
 use crate::vault_files::{VaultFiles, files_at};
 use provara_core::layout;
@@ -173,6 +173,12 @@ impl Vault {
         progress: Arc<dyn Fn(u64, u64) -> ControlFlow<()> + Send + Sync>,
     ) -> Self {
         self.progress = Some(Progress(progress));
+        self
+    }
+
+    /// The same vault, which tells its progress to whoever that of `other` is told.
+    pub(crate) fn told_like(mut self, other: &Self) -> Self {
+        self.progress.clone_from(&other.progress);
         self
     }
 

@@ -27,6 +27,7 @@ mod payload;
 mod place;
 mod prepare;
 mod recollect;
+mod repeat;
 mod state;
 
 pub use batch::{BatchOptions, BatchReceipt, BatchWriter, Rejected};
@@ -48,8 +49,10 @@ use crate::append::{AppendReceipt, AppendRequest, WRAPPED};
 use crate::check;
 use crate::derive::SourceLog;
 use crate::error::{Context, VaultError};
+use crate::idempotency::{EventPlace, Extent, KeyedEvents};
 use crate::index::LogIndex;
 use crate::intent::carry::settle;
+use crate::intent::pending;
 use crate::keyfile;
 use crate::lock::lock_log;
 use crate::log_snapshot::LogSnapshot;
@@ -63,6 +66,7 @@ use crate::tail::{Kept, TailCache};
 use crate::vault::Vault;
 
 use payload::speaks_of_others;
+use repeat::Asked;
 use state::{SealTexts, WriterState};
 
 impl Vault {
@@ -144,6 +148,10 @@ pub struct LogWriter<'v> {
     forgetful: bool,
     /// Whether it appended a redaction, which the next writer carries out: that must read the log.
     redacted: bool,
+    /// The log as it was found.
+    found: Extent,
+    /// The events with an idempotency key, from the first request with one on.
+    keyed: Option<Box<KeyedEvents>>,
 }
 
 /// The log under its lock, after what an interrupted command left is settled.
@@ -205,6 +213,23 @@ impl<'v> LogWriter<'v> {
         }
     }
 
+    /// As [`LogWriter::open`], to judge events and append none: changes nothing, whatever was interrupted.
+    ///
+    /// # Errors
+    /// As [`LogWriter::open`], and [`VaultError::Pending`].
+    pub fn open_to_judge(vault: &'v Vault) -> Result<Self, VaultError> {
+        let log = lock_log(&vault.inner_file(layout::LOG)?, vault.lock_timeout())?;
+        let earlier = vault.path().join(layout::MERGE_INTENT);
+        let operation = match pending::find(vault)? {
+            Some(pending) => Some(pending.intent.operation.words()),
+            None => std::fs::symlink_metadata(earlier).ok().map(|_| "a merge"),
+        };
+        match operation {
+            Some(operation) => Err(VaultError::Pending { operation }),
+            None => Self::read_log(vault, log, None, Vec::new()),
+        }
+    }
+
     /// Reads the whole log, under the lock on `log`.
     fn read_log(
         vault: &'v Vault,
@@ -247,6 +272,11 @@ impl<'v> LogWriter<'v> {
             }
         }
         Ok(Self {
+            found: Extent {
+                length: found.index.len,
+                tree: found.index.tree.clone(),
+            },
+            keyed: None,
             torn: found.torn,
             leftovers,
             vault,
@@ -271,14 +301,15 @@ impl<'v> LogWriter<'v> {
 
     /// Keeps the state of the log for the next writer that is given the same keyfile, if the vault has
     /// a cache directory. Changes nothing else.
-    pub fn remember(&self, keyfile: &Keyfile) {
+    pub fn remember(&mut self, keyfile: &Keyfile) {
+        if self.stopped || self.redacted || self.torn.is_some() || self.index.unterminated {
+            return;
+        }
+        self.keep_keyed();
         let key = self.signing_key(keyfile, None);
         let (Some(directory), Ok(key)) = (self.vault.cache_directory(), key) else {
             return;
         };
-        if self.stopped || self.redacted || self.torn.is_some() || self.index.unterminated {
-            return;
-        }
         let cache = TailCache {
             directory,
             vault: self.vault.path(),
@@ -322,6 +353,12 @@ impl<'v> LogWriter<'v> {
         let log = speaks_of_others(&request.event_type)
             .then(|| LogSnapshot::of_prefix(&self.log, self.index.len, &self.path))
             .transpose()?;
+        let asked = Asked::of(request, log.as_deref())?;
+        if let Some(asked) = &asked
+            && let Some(place) = self.find(asked)?
+        {
+            return self.repeated(place, request.key_id, keyfile);
+        }
         let prepared = self.prepare(request.clone(), keyfile, log.as_deref())?;
         let key = keyfile
             .get(&prepared.key_id)
@@ -393,6 +430,14 @@ impl<'v> LogWriter<'v> {
         }));
         self.notes
             .extend(prepared.wrapped.then(|| WRAPPED.to_owned()));
+        if let Some(asked) = asked {
+            let offset = self.index.len + length - event.line.len() as u64;
+            let place = EventPlace {
+                offset,
+                line: lines,
+            };
+            self.keyed()?.add(asked.known_as, place);
+        }
         let leaf = step.leaf;
         self.redacted |= request.event_type.as_str() == REDACTION_TYPE;
         self.index.take(step, length);

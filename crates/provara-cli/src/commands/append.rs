@@ -3,6 +3,7 @@
 mod batch;
 
 use std::iter;
+use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 use provara_core::canonical;
@@ -49,6 +50,11 @@ Examples:
   Many events at once, one JSON object a line:
     provara append my-vault --batch events.ndjson
     sensor --ndjson | provara append my-vault --batch - --json | jq -r .event_id
+    provara append my-vault --batch trail.json.gz --type com.example.cloudtrail.event \\
+      --records .Records --allow-unregistered --rejects refused.ndjson
+
+  An append that may be repeated without doubling the event:
+    provara append my-vault --type OBSERVATION --data @reading.json --idempotency-key reading-7
 
   The new event's id in a script:
     provara append my-vault --type login --data @login.json --json | jq -r .event_id"
@@ -61,6 +67,8 @@ pub(crate) struct AppendArgs {
     ///
     /// Core types: OBSERVATION, ASSERTION, ATTESTATION, RETRACTION, KEY_REVOCATION, KEY_PROMOTION,
     /// REDUCER_EPOCH, SIGNED_STATEMENT, RECEIPT.
+    ///
+    /// With --batch, every record is the data of an event of this type.
     #[arg(long = "type", value_name = "TYPE", required_unless_present = "batch")]
     event_type: Option<String>,
 
@@ -80,22 +88,58 @@ pub(crate) struct AppendArgs {
 
     /// Append many events: a file of lines {"type":…,"data":{…}}, or - for standard input
     ///
-    /// A line may also have "actor" and "namespace"; --actor and --namespace stand in where it has
-    /// none. Signs on all cores, syncs in groups, and seals at least every second and at the end. Stops
-    /// at the first bad line and says which; everything before it is then in the log and sealed. Other
-    /// writers wait until the input ends. With --json, prints one receipt a line, each for an event that
-    /// is durable and sealed.
+    /// A line may also have "actor", "namespace" and "idempotency_key"; --actor and --namespace stand in
+    /// where it has none. Blank lines are passed over; a byte order mark and CR LF are taken; gzip and zstd
+    /// are unpacked, whatever the name. A document that is a JSON array, or has one (--records), is read
+    /// element by element. Signs on all cores, syncs in groups, and seals at least every second and at the
+    /// end. Stops at the first bad record and says which (but see --rejects); everything before it is then
+    /// in the log and sealed. Other writers wait until the input ends. With --json, prints one receipt a
+    /// line, each for an event that is durable and sealed.
     #[arg(
         long,
         value_name = "FILE|-",
         value_hint = clap::ValueHint::FilePath,
-        conflicts_with_all = ["event_type", "data", "set", "confidence"]
+        conflicts_with_all = ["data", "set", "confidence"]
     )]
     batch: Option<String>,
 
+    /// With --batch: the records are the elements of the array there, as '.Records'; '.' is the document
+    #[arg(long, value_name = "PATH", requires = "batch")]
+    records: Option<batch::ArrayPath>,
+
+    /// With --batch: go on after a record that is refused, and write it to this file with its line, the
+    /// reason and a code
+    ///
+    /// The file appears when the batch ends, also after Ctrl-C, and is empty where nothing was refused. One of
+    /// an earlier batch is replaced. The exit code is 2 if any record was refused.
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_hint = clap::ValueHint::FilePath,
+        requires = "batch",
+        conflicts_with = "atomic"
+    )]
+    rejects: Option<PathBuf>,
+
+    /// With --batch: judge every record, and append nothing
+    #[arg(long, requires = "batch")]
+    dry_run: bool,
+
     /// With --batch: check every line first, then append all of them or none
-    #[arg(long, requires = "batch", conflicts_with_all = ["event_type", "data", "set"])]
+    #[arg(long, requires = "batch", conflicts_with_all = ["data", "set"])]
     atomic: bool,
+
+    /// A key by which a repetition of this very append is known
+    ///
+    /// If the vault has an event of the actor with this key that says the same, nothing is appended and its
+    /// receipt is given again; if it says something else, that is an error. In a batch each record has its
+    /// own, as its member "idempotency_key".
+    #[arg(long, value_name = "KEY", conflicts_with = "batch")]
+    idempotency_key: Option<String>,
+
+    /// With --batch and --type: this member of each record is its idempotency key
+    #[arg(long, value_name = "NAME", requires_all = ["batch", "event_type"])]
+    idempotency_key_from: Option<String>,
 
     /// Who makes the statement [env: PROVARA_ACTOR] [default: provara_user]
     #[arg(long, value_name = "NAME")]
@@ -160,13 +204,18 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Diagnostic> {
                 confidence: args.confidence,
                 key_id: args.key.key_id,
                 blind: args.blind,
+                idempotency_key: args.idempotency_key.clone(),
             },
             &keyfile,
         )
         .map_err(|error| vault_failure(error, path))?;
     receipt.notes.iter().for_each(|text| terminal::note(text));
+    let (already, verb) = match receipt.repeated {
+        true => ("already ", "Already there:"),
+        false => ("", "Appended"),
+    };
     let done = format!(
-        "the event {} is in the vault, on line {}, durable and sealed",
+        "the event {} is {already}in the vault, on line {}, durable and sealed",
         receipt.event_id, receipt.line
     );
     if args.json.json {
@@ -175,7 +224,7 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Diagnostic> {
     terminal::receipt(
         &done,
         &format!(
-            "{GOOD}Appended{GOOD:#} {}\n  type       {}\n  actor      {}\n  line       {}\n  signed by  {}\n",
+            "{GOOD}{verb}{GOOD:#} {}\n  type       {}\n  actor      {}\n  line       {}\n  signed by  {}\n",
             receipt.event_id,
             terminal::clean(&receipt.event_type),
             terminal::clean(&receipt.actor),

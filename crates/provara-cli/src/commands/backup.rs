@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use provara_explain::vault_failure;
 use provara_report::Diagnostic;
-use provara_vault::{BackupOptions, RestoreOptions, VaultError, restore as restore_archive};
+use provara_vault::{BackupOptions, RestoreOptions, VaultError, restore_watched};
 
 use crate::args::{JsonArg, VaultArg};
+use crate::progress::Interruptible;
 use crate::terminal::{self, GOOD};
 use crate::vault;
 
@@ -43,18 +44,22 @@ pub(crate) struct BackupArgs {
 
 pub(crate) fn run(args: &BackupArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
-    let vault = vault::open(path)?;
+    let work = Interruptible::new()?;
+    let vault = vault::open(path)?.with_progress(work.told("backing up"));
     let options = BackupOptions {
         private_keys: args.with_private_keys,
         force: args.force,
     };
-    let receipt = vault
-        .backup(&args.target, options)
-        .map_err(|error| match error {
-            VaultError::Exists { .. } => vault_failure(error, path)
-                .fix("Name another archive, or add --force to replace this one."),
-            error => vault_failure(error, path),
-        })?;
+    let written = vault.backup(&args.target, options);
+    if let Err(error @ VaultError::Exists { .. }) = written {
+        return Err(vault_failure(error, path)
+            .fix("Name another archive, or add --force to replace this one."));
+    }
+    let receipt = work.end(
+        written,
+        path,
+        "no archive was written, and what was begun of it is removed",
+    )?;
     if receipt.private_keys {
         terminal::warn("the archive holds private keys: whoever has it can sign as this vault.");
     }
@@ -106,8 +111,13 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<(), Diagnostic> {
     let options = RestoreOptions {
         max_size: args.max_size,
     };
-    let mut receipt = restore_archive(&args.archive, &args.vault, options)
-        .map_err(|error| vault_failure(error, &args.vault))?;
+    let work = Interruptible::new()?;
+    let told = work.told("restoring");
+    let mut receipt = work.end(
+        restore_watched(&args.archive, &args.vault, options, told),
+        &args.vault,
+        "no vault was restored, and what was begun of it is removed",
+    )?;
     receipt.notes.extend(vault::remember_as_made(&args.vault));
     receipt.notes.iter().for_each(|text| terminal::note(text));
     let done = format!("the vault '{}' was restored", args.vault.display());

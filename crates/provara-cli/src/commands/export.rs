@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::args::{GateArgs, JsonArg, VaultArg};
 use crate::plugins::{EXPORTS, Exporting, HostArgs, Job, Session};
+use crate::progress::{Progress, Waiting};
 use crate::terminal;
 use crate::{gate, output_file, plugins, vault};
 
@@ -131,10 +132,10 @@ fn write(
     let provider = session.catalog.resolve_export(name);
     if let Some(Provider::Plugin(export)) = provider {
         session.warn_of_problems();
-        session
-            .host
-            .export(&export.name, output.output())
-            .map_err(provara_explain::host_failure)?;
+        let waiting = Waiting::until(format!("exporting with {}", terminal::clean(name)));
+        let exported = session.host.export(&export.name, output.output());
+        drop(waiting);
+        exported.map_err(provara_explain::host_failure)?;
         let by = export.origin.to_string();
         session.finish()?;
         return Ok(by);
@@ -165,10 +166,18 @@ fn write_builtin(
     log: &SourceLog,
     output: &Staging,
 ) -> Result<String, Diagnostic> {
-    output_file::write(
+    let progress = Progress::new();
+    let mut done = 0;
+    let told = log.lines().inspect(|line| {
+        done += line.len() as u64 + 1;
+        progress.bytes("exporting", done, log.len());
+    });
+    let written = output_file::write(
         output,
-        |file| builtin::export(format, log.lines(), file),
+        |file| builtin::export(format, told, file),
         |error| provara_explain::export_failure(&error, vault.path()),
-    )?;
+    );
+    progress.clear();
+    written?;
     Ok("built-in".to_owned())
 }

@@ -9,6 +9,7 @@ use provara_report::Diagnostic;
 use provara_vault::{MergeOptions, MergeOrder, MergeReceipt};
 
 use crate::args::{JsonArg, KeyArgs, VaultArg, key_id};
+use crate::progress::Progress;
 use crate::terminal::{self, GOOD};
 use crate::text::counted;
 use crate::vault;
@@ -80,10 +81,13 @@ pub(crate) fn run(args: &MergeArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let other = vault::open(&args.other)?;
+    let progress = Progress::new();
+    let other = progress.watching(&other, "verifying the other vault");
+    let vault = progress.watching(&vault, "verifying");
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
-    let receipt = vault
-        .merge(&other, &keyfile, &args.how.options(&args.key))
-        .map_err(|error| vault_failure(error, path))?;
+    let merged = vault.merge(&other, &keyfile, &args.how.options(&args.key));
+    progress.clear();
+    let receipt = merged.map_err(|error| vault_failure(error, path))?;
     report(&receipt, path, args.json)
 }
 

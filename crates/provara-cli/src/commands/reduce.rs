@@ -1,6 +1,7 @@
 //! `provara reduce`: a state derived from the events.
 
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -13,6 +14,7 @@ use provara_vault::{SourceLog, Vault};
 
 use crate::args::{GateArgs, VaultArg};
 use crate::plugins::{HostArgs, Job, REDUCERS, Reducing, Session};
+use crate::progress::{Progress, Waiting};
 use crate::terminal::{self, GOOD, STRONG};
 use crate::{determinism, gate, output_file, vault};
 
@@ -75,7 +77,13 @@ pub(crate) fn run(args: &ReduceArgs) -> Result<(), Diagnostic> {
     let mut text = match &args.plugin {
         Some(name) => plugin(args, &vault, &log, name)?,
         None => {
-            let summary = log.summary().map_err(|error| vault_failure(error, path))?;
+            let progress = Progress::new();
+            let summary = log.summary_watched(&|done, total| {
+                progress.bytes("reducing", done, total);
+                ControlFlow::Continue(())
+            });
+            progress.clear();
+            let summary = summary.map_err(|error| vault_failure(error, path))?;
             if !args.json && args.output.is_none() {
                 return terminal::result(&table(&summary));
             }
@@ -172,20 +180,27 @@ fn run_plugin(mut session: Session<Reducing>, name: &str) -> Result<Vec<u8>, Dia
         let failure = session.not_found(&wanted, headline);
         return Err(failure.fix("Run the command again."));
     };
-    let result = session
-        .host
-        .reduce(&reducer.name)
-        .map_err(provara_explain::host_failure)?;
+    let waiting = Waiting::until(format!("reducing with {}", terminal::clean(name)));
+    let reduced = session.host.reduce(&reducer.name);
+    drop(waiting);
+    let result = reduced.map_err(provara_explain::host_failure)?;
     session.finish()?;
     Ok(result)
 }
 
 fn run_builtin(vault: &Vault, log: &SourceLog, reducer: Reducer) -> Result<Vec<u8>, Diagnostic> {
     let failed = |error| vault_failure(error, vault.path());
-    match reducer {
-        Reducer::Beliefs => Ok(log.beliefs().map_err(failed)?.to_json()),
-        Reducer::Summary => json(&log.summary().map_err(failed)?),
-    }
+    let progress = Progress::new();
+    let told = |done, total| {
+        progress.bytes("reducing", done, total);
+        ControlFlow::Continue(())
+    };
+    let result = match reducer {
+        Reducer::Beliefs => log.beliefs_watched(&told).map(|state| Ok(state.to_json())),
+        Reducer::Summary => log.summary_watched(&told).map(|summary| json(&summary)),
+    };
+    progress.clear();
+    result.map_err(failed)?
 }
 
 fn json(summary: &Summary) -> Result<Vec<u8>, Diagnostic> {

@@ -1,10 +1,13 @@
 //! `provara replay`: the beliefs that the events add up to.
 
+use std::ops::ControlFlow;
+
 use clap::Args;
 use provara_explain::vault_failure;
 use provara_report::Diagnostic;
 
 use crate::args::{GateArgs, VaultArg};
+use crate::progress::Progress;
 use crate::{gate, terminal, vault};
 
 /// Replay the events into the vault's beliefs, and print them as JSON
@@ -33,7 +36,13 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let log = gate::verify_first(&vault, path, args.gate)?;
-    let state = log.beliefs().map_err(|error| vault_failure(error, path))?;
+    let progress = Progress::new();
+    let state = log.beliefs_watched(&|done, total| {
+        progress.bytes("replaying", done, total);
+        ControlFlow::Continue(())
+    });
+    progress.clear();
+    let state = state.map_err(|error| vault_failure(error, path))?;
     let mut text = state.to_json();
     if !args.json {
         text = terminal::indented(&text);

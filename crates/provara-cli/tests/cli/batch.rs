@@ -82,7 +82,7 @@ fn a_file_of_lines_becomes_a_run_of_events() {
 fn the_first_bad_line_is_named_and_those_before_are_in() {
     for (bad, words) in [
         ("{\"type\":\"OBSERVATION\"", "not JSON"),
-        ("", "blank"),
+        ("[]", "an array"),
         ("{\"type\":\"GENESIS\",\"data\":{}}", "GENESIS"),
         (
             "{\"type\":\"observation\",\"data\":{}}",
@@ -147,8 +147,7 @@ fn atomic_and_good_is_all() {
 fn a_batch_is_no_single_append() {
     let world = World::with_vault();
     for more in [
-        &["--type", "OBSERVATION"][..],
-        &["--data", "{}"],
+        &["--data", "{}"][..],
         &["--set", "a=1"],
         &["--confidence", "1"],
     ] {

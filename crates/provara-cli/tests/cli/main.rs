@@ -6,8 +6,10 @@
 
 mod bad_input;
 mod batch;
+mod batch_input;
 mod derive;
 mod help;
+mod interrupted;
 mod keep;
 mod mcp_log;
 mod no_python;

@@ -43,6 +43,8 @@ pub enum Field {
     After,
     /// The id.
     EventId,
+    /// By which a repeated request for the event is known.
+    IdempotencyKey,
     /// Where a belief belongs.
     Namespace,
     /// What is said.
@@ -62,11 +64,12 @@ pub enum Field {
 }
 
 /// The names of [`Field`]s, in its order.
-pub(super) const FIELDS: [&[u8]; 12] = [
+pub(super) const FIELDS: [&[u8]; 13] = [
     b"actor",
     b"actor_key_id",
     b"after",
     b"event_id",
+    b"idempotency_key",
     b"namespace",
     b"payload",
     b"prev_event_hash",

@@ -68,6 +68,8 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         | VaultError::ByCommand { .. }
         | VaultError::RedactionTarget { .. }
         | VaultError::EmptyActor
+        | VaultError::IdempotencyKey { .. }
+        | VaultError::KeyReused { .. }
         | VaultError::EmptyUid
         | VaultError::Unwritable { .. }
         | VaultError::Payload(_)
@@ -232,6 +234,13 @@ fn event_advice(error: &VaultError, vault: &str) -> String {
             format!("Name an event of the log, or let 'provara redact {vault}' do all of it.")
         }
         VaultError::EmptyActor => "Give a name: --actor NAME.".to_owned(),
+        VaultError::IdempotencyKey { .. } => {
+            "Give each request a key of its own, such as a UUID, and the same one when it is repeated."
+                .to_owned()
+        }
+        VaultError::KeyReused { .. } => {
+            "Give what is new a new key; under this one only the very same request is repeated.".to_owned()
+        }
         VaultError::EmptyUid => "Give a name: --uid U, or leave it out.".to_owned(),
         VaultError::Unwritable { .. } => {
             "Make the data smaller or flatter; large bytes belong into a file whose SHA-256 stands in \

@@ -52,7 +52,8 @@ impl Tool for AppendEvent {
                     "type": {"type": "string", "minLength": 1, "maxLength": 200, "description": "The event's type: a core type, an installed plugin's type, or its alias."},
                     "data": {"type": "object", "description": "The event's data. Write integers beyond 2^53 as strings."},
                     "namespace": {"type": "string", "enum": ["canonical", "local", "contested", "archived"]},
-                    "confidence": {"type": "number", "minimum": 0, "maximum": 1, "description": "How sure the statement is (OBSERVATION and ASSERTION)."}
+                    "confidence": {"type": "number", "minimum": 0, "maximum": 1, "description": "How sure the statement is (OBSERVATION and ASSERTION)."},
+                    "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 1024, "description": "A key of your choice, such as a UUID. A call that is repeated with the same key and data appends nothing and gives the first event's receipt, with 'repeated': true; with other data it is refused."}
                 }),
                 &["type", "data"],
             ),
@@ -88,6 +89,7 @@ impl Tool for AppendEvent {
 pub(super) struct Statement {
     namespace: Option<Namespace>,
     confidence: Option<f64>,
+    idempotency_key: Option<String>,
 }
 
 impl Statement {
@@ -100,9 +102,11 @@ impl Statement {
             _ => None,
         });
         let confidence = arguments.get("confidence").and_then(Value::as_f64);
+        let idempotency_key = args::text(arguments, "idempotency_key").map(str::to_owned);
         Self {
             namespace,
             confidence,
+            idempotency_key,
         }
     }
 }
@@ -124,7 +128,8 @@ pub(super) fn receipt_schema() -> Value {
             "timestamp_utc": {"type": "string"},
             "line": {"type": "integer", "description": "Its line in the log, from 1."},
             "merkle_root": {"type": "string", "description": "The root of the seal that covers it."},
-            "notes": {"type": "array", "items": {"type": "string"}}
+            "notes": {"type": "array", "items": {"type": "string"}},
+            "repeated": {"type": "boolean", "description": "True if the event was there already under its idempotency key, and nothing was appended."}
         }
     })
 }
@@ -220,7 +225,10 @@ fn unknown(call: &Call, name: &str) -> Refusal {
     }
     let problems = problems.chain(failure.map(|failure| failure.0.as_str()));
     let mut diagnostic = problems.fold(diagnostic, Diagnostic::detail);
-    let aliases = catalog.event_types.iter().filter_map(|info| info.alias.as_ref());
+    let aliases = catalog
+        .event_types
+        .iter()
+        .filter_map(|info| info.alias.as_ref());
     let known = CoreType::ALL.iter().map(|core| core.as_str());
     let known = known.chain(types).chain(aliases.map(PluginName::as_str));
     if let Some(near) = provara_explain::nearest(name, known) {
@@ -259,6 +267,7 @@ fn append(
         confidence: statement.confidence,
         key_id: server.config.key_id,
         blind: false,
+        idempotency_key: statement.idempotency_key,
     };
     let mut receipt = vault
         .append(&request, &keyfile)
@@ -292,8 +301,10 @@ mod tests {
             .with_properties(&schema["properties"], &receipt.unwrap());
         let (_, told) = answer.finish().unwrap();
         // All of them, in this order, and so all that are required; the event itself is not among them.
+        // One that is told of a repetition alone is not told of this one.
         let told: Vec<_> = told.as_object().unwrap().keys().collect();
-        assert_eq!(told, properties.keys().collect::<Vec<_>>());
+        let names = properties.keys().filter(|name| *name != "repeated");
+        assert_eq!(told, names.collect::<Vec<_>>());
         assert!(!properties.contains_key("event"));
         for name in schema["required"].as_array().unwrap() {
             assert!(properties.contains_key(name.as_str().unwrap()), "{name}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use provara_core::time::Timestamp;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{StagingDir, parent, restore, sync};
+use super::{StagingDir, Watch, parent, restore, sync};
 use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
 use crate::vault::Vault;
@@ -58,17 +58,31 @@ pub struct BackupReceipt {
     pub notes: Vec<String>,
 }
 
+/// How much is copied at a time, in bytes.
+const PIECE: usize = 1 << 20;
+
 impl Vault {
     /// Writes a backup to `target`, a `.tar`, `.tar.gz` or `.tgz` file: one consistent state, taken
     /// while writers may be at work, verified before it is packed and read back before it gets its name.
     ///
     /// # Errors
-    /// [`VaultError::Archive`], [`VaultError::Exists`], [`VaultError::Io`]. Nothing is then at `target`
-    /// that was not there before.
+    /// [`VaultError::Archive`], [`VaultError::Exists`], [`VaultError::Io`], [`VaultError::Cancelled`]. Nothing
+    /// is then at `target` that was not there before.
     pub fn backup(
         &self,
         target: &Path,
         options: BackupOptions,
+    ) -> Result<BackupReceipt, VaultError> {
+        let told = |done, total| self.tell_progress(done, total);
+        let watch = Watch::of(&told);
+        watch.settle(self.write_backup(target, options, &watch))
+    }
+
+    fn write_backup(
+        &self,
+        target: &Path,
+        options: BackupOptions,
+        watch: &Watch<'_>,
     ) -> Result<BackupReceipt, VaultError> {
         let compressed = compression(target)?;
         outside_vaults(target)?;
@@ -79,13 +93,14 @@ impl Vault {
         }
         let staging = StagingDir::beside(target)?;
         let name = self.path().file_name().unwrap_or("vault".as_ref());
-        let (copy, report) = self.verified_copy(&staging.0, options.private_keys)?;
+        let (copy, report) = self.verified_copy(&staging.0, options.private_keys, watch)?;
 
         let packed = staging.0.join("archive");
         let file = File::create_new(&packed).context("write to", &packed)?;
-        let count = pack(&copy, Path::new(name), file, compressed).context("write to", target)?;
+        let count =
+            pack(&copy, Path::new(name), file, compressed, watch).context("write to", target)?;
         let manifest = fs::read(copy.join(layout::MANIFEST)).context("read", &copy)?;
-        restore::inspect(&packed, u64::MAX)?;
+        restore::inspect(&packed, u64::MAX, watch)?;
         let size = fs::metadata(&packed).context("read", &packed)?.len();
         fs::rename(&packed, target).context("put in place", target)?;
         sync(&parent(target)).context("put in place", target)?;
@@ -108,12 +123,13 @@ impl Vault {
         &self,
         staging: &Path,
         private_keys: bool,
+        watch: &Watch<'_>,
     ) -> Result<(PathBuf, provara_core::finding::Report), VaultError> {
         let mut attempt = 0;
         loop {
             attempt += 1;
             let copy = staging.join(format!("copy-{attempt}"));
-            let copied = self.copy_to(&copy, private_keys);
+            let copied = self.copy_to(&copy, private_keys, watch);
             match copied {
                 // A file went while it was copied: a writer retired it.
                 Err(VaultError::Io { source, .. })
@@ -123,7 +139,9 @@ impl Vault {
                 }
                 copied => copied?,
             }
-            let report = Self::open(&copy)?.verify(&VerifyOptions::default())?;
+            let report = Self::open(&copy)?
+                .told_like(self)
+                .verify(&VerifyOptions::default())?;
             if report.is_valid() {
                 return Ok((copy, report));
             }
@@ -141,7 +159,12 @@ impl Vault {
         }
     }
 
-    fn copy_to(&self, copy: &Path, private_keys: bool) -> Result<(), VaultError> {
+    fn copy_to(
+        &self,
+        copy: &Path,
+        private_keys: bool,
+        watch: &Watch<'_>,
+    ) -> Result<(), VaultError> {
         let snapshot = VaultSnapshot::take(self)?;
         // Left out, it would be a fault of the vault that its backup hides.
         if let Some((file, reason)) = snapshot.unsafe_entry() {
@@ -179,8 +202,9 @@ impl Vault {
             if relative == layout::LOG {
                 let log = snapshot.log.as_ref().expect("a file that stands there");
                 let mut file = File::create_new(&to).context("write to", &to)?;
-                file.write_all(&log.lines)
-                    .and_then(|()| file.write_all(&log.tail))
+                let lines = watch.reading(&log.lines[..], log.lines.len());
+                io::copy(&mut BufReader::with_capacity(PIECE, lines), &mut file)
+                    .and_then(|_| file.write_all(&log.tail))
                     .context("write to", &to)?;
                 continue;
             }
@@ -198,9 +222,10 @@ impl Vault {
                 write(&to, &text)?;
                 continue;
             }
-            let mut source = File::open(&from).context("read", &from)?;
+            let source = File::open(&from).context("read", &from)?;
             let mut file = File::create_new(&to).context("write to", &to)?;
-            io::copy(&mut source, &mut file).context("write to", &to)?;
+            let source = BufReader::with_capacity(PIECE, watch.reading(source, size));
+            io::copy(&mut { source }, &mut file).context("write to", &to)?;
         }
         Ok(())
     }
@@ -227,20 +252,32 @@ fn compression(target: &Path) -> Result<bool, ArchiveError> {
 }
 
 /// Packs the copy into `file`, durably; gives the number of files.
-fn pack(copy: &Path, name: &Path, file: File, compressed: bool) -> io::Result<u64> {
+fn pack(
+    copy: &Path,
+    name: &Path,
+    file: File,
+    compressed: bool,
+    watch: &Watch<'_>,
+) -> io::Result<u64> {
     let file = BufWriter::with_capacity(1 << 20, file);
     let (count, file) = if compressed {
-        let (count, encoder) = pack_into(copy, name, GzEncoder::new(file, Compression::default()))?;
+        let encoder = GzEncoder::new(file, Compression::default());
+        let (count, encoder) = pack_into(copy, name, encoder, watch)?;
         (count, encoder.finish()?)
     } else {
-        pack_into(copy, name, file)?
+        pack_into(copy, name, file, watch)?
     };
     let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
     Ok(count)
 }
 
-fn pack_into<W: Write>(copy: &Path, name: &Path, out: W) -> io::Result<(u64, W)> {
+fn pack_into<W: Write>(
+    copy: &Path,
+    name: &Path,
+    out: W,
+    watch: &Watch<'_>,
+) -> io::Result<(u64, W)> {
     let mut directories = BTreeSet::new();
     let mut files = BTreeSet::new();
     let mut pending = vec![PathBuf::new()];
@@ -290,6 +327,7 @@ fn pack_into<W: Write>(copy: &Path, name: &Path, out: W) -> io::Result<(u64, W)>
         let mode = if private { 0o600 } else { 0o644 };
         let size = file.metadata()?.len();
         let mut header = header(tar::EntryType::Regular, mode, size);
+        let file = BufReader::with_capacity(PIECE, watch.reading(file, size));
         archive.append_data(&mut header, name.join(&path), file)?;
         count += 1;
     }

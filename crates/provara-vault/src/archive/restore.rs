@@ -8,8 +8,10 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, Write};
+use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 use provara_core::id::Digest;
@@ -18,7 +20,7 @@ use provara_core::manifest::Manifest;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{MOST_ENTRIES, StagingDir, parent, plain_name, sync, zipped};
+use super::{MOST_ENTRIES, StagingDir, Watch, parent, plain_name, sync, zipped};
 use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
 use crate::vault::Vault;
@@ -77,14 +79,45 @@ pub fn restore(
     target: &Path,
     options: RestoreOptions,
 ) -> Result<RestoreReceipt, VaultError> {
+    restore_watched(
+        archive,
+        target,
+        options,
+        Arc::new(|_, _| ControlFlow::Continue(())),
+    )
+}
+
+/// As [`restore`]; `told` hears how many bytes of how many are done, in each step anew, and may end it.
+///
+/// # Errors
+/// As there, and [`VaultError::Cancelled`] once `told` breaks.
+pub fn restore_watched(
+    archive: &Path,
+    target: &Path,
+    options: RestoreOptions,
+    told: Arc<dyn Fn(u64, u64) -> ControlFlow<()> + Send + Sync>,
+) -> Result<RestoreReceipt, VaultError> {
+    let hears = |done, total| told(done, total);
+    let watch = Watch::of(&hears);
+    let verifying = Arc::clone(&told);
+    watch.settle(restored(archive, target, options, verifying, &watch))
+}
+
+fn restored(
+    archive: &Path,
+    target: &Path,
+    options: RestoreOptions,
+    told: Arc<dyn Fn(u64, u64) -> ControlFlow<()> + Send + Sync>,
+    watch: &Watch<'_>,
+) -> Result<RestoreReceipt, VaultError> {
     let size = fs::metadata(archive).context("read", archive)?.len();
     let honest = size.saturating_mul(EXPANSION).saturating_add(ALLOWANCE);
-    let inventory = inspect(archive, options.max_size.unwrap_or(honest))?;
+    let inventory = inspect(archive, options.max_size.unwrap_or(honest), watch)?;
     check_target(target)?;
     let staging = StagingDir::beside(target)?;
     let root = staging.0.join("vault");
-    unpack(archive, &inventory, &root)?;
-    let vault = Vault::open(&root)?;
+    unpack(archive, &inventory, &root, watch)?;
+    let vault = Vault::open(&root)?.with_progress(told);
     let report = vault.verify(&VerifyOptions::default())?;
     if !report.is_valid() {
         return Err(ArchiveError::Invalid {
@@ -130,7 +163,7 @@ fn check_target(target: &Path) -> Result<(), VaultError> {
 }
 
 /// The archive's bytes, unpacked.
-fn open(path: &Path) -> Result<Box<dyn Read>, VaultError> {
+fn open<'w>(path: &Path, watch: &'w Watch<'w>) -> Result<Box<dyn Read + 'w>, VaultError> {
     let unreadable = |reason: &str| ArchiveError::Unreadable {
         path: path.to_owned(),
         reason: reason.to_owned(),
@@ -142,7 +175,8 @@ fn open(path: &Path) -> Result<Box<dyn Read>, VaultError> {
         .read_to_end(&mut magic)
         .context("read", path)?;
     file.rewind().context("read", path)?;
-    let file = BufReader::with_capacity(1 << 20, file);
+    let size = file.metadata().context("read", path)?.len();
+    let file = BufReader::with_capacity(1 << 20, watch.reading(file, size));
     match magic.as_slice() {
         [0x1f, 0x8b, ..] => Ok(Box::new(MultiGzDecoder::new(file))),
         [0x28, 0xb5, 0x2f, 0xfd] => Err(unreadable("it is compressed with zstd").into()),
@@ -155,24 +189,26 @@ fn open(path: &Path) -> Result<Box<dyn Read>, VaultError> {
 fn each_entry(
     path: &Path,
     limit: u64,
+    watch: &Watch<'_>,
     take: impl FnMut(String, bool, u64, &mut dyn Read) -> Result<(), VaultError>,
 ) -> Result<(), VaultError> {
     let mut magic = [0; 4];
     let mut file = File::open(path).context("read", path)?;
     match file.read_exact(&mut magic) {
-        Ok(()) if zipped::MAGIC.contains(&magic) => zipped::each_entry(path, limit, take),
-        _ => each_tar_entry(path, limit, take),
+        Ok(()) if zipped::MAGIC.contains(&magic) => zipped::each_entry(path, limit, watch, take),
+        _ => each_tar_entry(path, limit, watch, take),
     }
 }
 
 fn each_tar_entry(
     path: &Path,
     limit: u64,
+    watch: &Watch<'_>,
     mut take: impl FnMut(String, bool, u64, &mut dyn Read) -> Result<(), VaultError>,
 ) -> Result<(), VaultError> {
     // Names and padding count as well: no part of the archive is read without end.
     let bounded = Bounded {
-        inner: open(path)?,
+        inner: open(path, watch)?,
         left: limit.saturating_add(ALLOWANCE),
     };
     let mut archive = tar::Archive::new(bounded);
@@ -267,11 +303,11 @@ impl<R: Read> Read for Bounded<R> {
 }
 
 /// The first reading: what is there, and that it is what the archive's manifest says.
-pub(super) fn inspect(path: &Path, limit: u64) -> Result<Inventory, VaultError> {
+pub(super) fn inspect(path: &Path, limit: u64, watch: &Watch<'_>) -> Result<Inventory, VaultError> {
     let mut files = BTreeMap::new();
     let mut directories = Vec::new();
     let mut manifests = BTreeMap::new();
-    each_entry(path, limit, |name, is_directory, size, content| {
+    each_entry(path, limit, watch, |name, is_directory, size, content| {
         if is_directory {
             directories.push(name);
             return Ok(());
@@ -377,7 +413,12 @@ impl Inventory {
 }
 
 /// The second reading: writes what the first one found, and nothing else.
-fn unpack(archive: &Path, inventory: &Inventory, root: &Path) -> Result<(), VaultError> {
+fn unpack(
+    archive: &Path,
+    inventory: &Inventory,
+    root: &Path,
+    watch: &Watch<'_>,
+) -> Result<(), VaultError> {
     let inside = |name: &str| name.strip_prefix(&inventory.prefix).map(str::to_owned);
     let mut made = vec![root.to_owned()];
     fs::create_dir(root).context("make the directory", root)?;
@@ -403,38 +444,43 @@ fn unpack(archive: &Path, inventory: &Inventory, root: &Path) -> Result<(), Vaul
         path: archive.to_owned(),
         reason: "it changed while it was read".to_owned(),
     };
-    each_entry(archive, u64::MAX, |name, is_directory, _, content| {
-        if is_directory {
-            return Ok(());
-        }
-        let (digest, size) = inventory.files.get(&name).ok_or_else(changed)?;
-        let relative = inside(&name).ok_or_else(changed)?;
-        let path = root.join(&relative);
-        let private = relative == layout::PRIVATE_KEYS;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(if private { 0o600 } else { 0o666 })
-            .open(&path)
-            .context("write to", &path)?;
-        let mut hasher = Sha256::new();
-        let mut left = *size;
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            let length = content.read(&mut buffer).context("read", archive)?;
-            if length == 0 {
-                break;
+    each_entry(
+        archive,
+        u64::MAX,
+        watch,
+        |name, is_directory, _, content| {
+            if is_directory {
+                return Ok(());
             }
-            left = left.checked_sub(length as u64).ok_or_else(changed)?;
-            hasher.update(&buffer[..length]);
-            file.write_all(&buffer[..length])
+            let (digest, size) = inventory.files.get(&name).ok_or_else(changed)?;
+            let relative = inside(&name).ok_or_else(changed)?;
+            let path = root.join(&relative);
+            let private = relative == layout::PRIVATE_KEYS;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(if private { 0o600 } else { 0o666 })
+                .open(&path)
                 .context("write to", &path)?;
-        }
-        if left > 0 || Digest(hasher.finalize().into()) != *digest {
-            return Err(changed().into());
-        }
-        file.sync_all().context("write to", &path)
-    })?;
+            let mut hasher = Sha256::new();
+            let mut left = *size;
+            let mut buffer = vec![0; 256 << 10];
+            loop {
+                let length = content.read(&mut buffer).context("read", archive)?;
+                if length == 0 {
+                    break;
+                }
+                left = left.checked_sub(length as u64).ok_or_else(changed)?;
+                hasher.update(&buffer[..length]);
+                file.write_all(&buffer[..length])
+                    .context("write to", &path)?;
+            }
+            if left > 0 || Digest(hasher.finalize().into()) != *digest {
+                return Err(changed().into());
+            }
+            file.sync_all().context("write to", &path)
+        },
+    )?;
     for directory in made.iter().rev() {
         sync(directory).context("write to", directory)?;
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::{MOST_ENTRIES, plain_name};
+use super::{MOST_ENTRIES, Watch, plain_name};
 use crate::error::{ArchiveError, Context, VaultError};
 
 /// What a zip archive begins with: an entry, or its end where it has none.
@@ -18,6 +18,7 @@ pub(super) const MAGIC: [[u8; 4]; 2] = [*b"PK\x03\x04", *b"PK\x05\x06"];
 pub(super) fn each_entry(
     path: &Path,
     limit: u64,
+    watch: &Watch<'_>,
     mut take: impl FnMut(String, bool, u64, &mut dyn Read) -> Result<(), VaultError>,
 ) -> Result<(), VaultError> {
     let file = File::open(path).context("read", path)?;
@@ -30,6 +31,10 @@ pub(super) fn each_entry(
         }
         .into());
     }
+    let whole = archive
+        .decompressed_size()
+        .and_then(|size| u64::try_from(size).ok());
+    let whole = whole.unwrap_or(limit);
     let mut total = 0u64;
     for number in 0..archive.len() {
         let entry = archive.by_index(number);
@@ -65,9 +70,11 @@ pub(super) fn each_entry(
             return Err(ArchiveError::TooLarge { limit }.into());
         }
         // An entry that unpacks to more than it says is no entry of this size.
+        let before = total - size;
         let mut content = Exact {
             inner: &mut entry,
             left: size,
+            told: |left: u64| watch.tell((before + size - left).min(whole), whole),
         };
         take(name, is_directory, size, &mut content).map_err(|error| match error {
             VaultError::Io {
@@ -80,12 +87,14 @@ pub(super) fn each_entry(
 }
 
 /// Reads as many bytes as were announced, and refuses more and fewer.
-struct Exact<R> {
+struct Exact<R, T> {
     inner: R,
     left: u64,
+    /// Hears how many are left, and may end the work.
+    told: T,
 }
 
-impl<R: Read> Read for Exact<R> {
+impl<R: Read, T: Fn(u64) -> io::Result<()>> Read for Exact<R, T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.inner.read(buffer)?;
         if length == 0 && self.left > 0 && !buffer.is_empty() {
@@ -95,6 +104,7 @@ impl<R: Read> Read for Exact<R> {
             .left
             .checked_sub(length as u64)
             .ok_or(io::ErrorKind::InvalidData)?;
+        (self.told)(self.left)?;
         Ok(length)
     }
 }
@@ -121,7 +131,8 @@ fn failed(error: ZipError, path: &Path, begun: bool) -> VaultError {
         }
         ZipError::UnsupportedArchive(_) => ArchiveError::Unreadable {
             path: owned,
-            reason: "an entry is encrypted, or compressed in a way that is not read here".to_owned(),
+            reason: "an entry is encrypted, or compressed in a way that is not read here"
+                .to_owned(),
         }
         .into(),
         _ if begun => ArchiveError::Damaged {
@@ -131,8 +142,9 @@ fn failed(error: ZipError, path: &Path, begun: bool) -> VaultError {
         .into(),
         _ => ArchiveError::Unreadable {
             path: owned,
-            reason: "it begins as a zip archive and does not go on as one: it was cut short, or changed"
-                .to_owned(),
+            reason:
+                "it begins as a zip archive and does not go on as one: it was cut short, or changed"
+                    .to_owned(),
         }
         .into(),
     }

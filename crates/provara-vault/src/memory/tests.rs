@@ -56,6 +56,7 @@ impl Home {
             namespace: None,
             confidence: None,
             blind: false,
+            idempotency_key: None,
             key_id: None,
         };
         let silent = self.vault.clone().with_memory(false);

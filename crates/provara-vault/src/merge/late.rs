@@ -15,9 +15,8 @@ pub(super) fn refusal(
     log: &[u8],
     merged: &Merge<'_>,
 ) -> MergeRefusal {
-    let late = |finding: &&Finding| {
-        finding.code == Code::E202 && finding.severity == Severity::Error
-    };
+    let late =
+        |finding: &&Finding| finding.code == Code::E202 && finding.severity == Severity::Error;
     let findings = verdict.findings.iter().filter(late);
     let events: Vec<_> = findings
         .filter_map(|finding| late_event(finding, verdict, log, merged))

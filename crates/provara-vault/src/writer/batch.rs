@@ -15,6 +15,7 @@
 
 mod pipeline;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,12 +27,14 @@ use provara_core::verify::CLOSING_TYPE;
 
 use crate::append::{AppendReceipt, AppendRequest};
 use crate::error::{Context, VaultError};
+use crate::idempotency::EventPlace;
 use crate::index::Actor;
 use crate::parallel::{self, available_threads};
 use crate::seal::{Staged, log_entry, set_entry, text_entry};
 use crate::writer::LogWriter;
 use crate::writer::payload::speaks_of_others;
 use crate::writer::prepare::Prepared;
+use crate::writer::repeat::{Asked, Said};
 
 use pipeline::{Group, LogEnd, MOST_WAITING, Pipeline, Queued, Refused, Signers};
 
@@ -51,6 +54,9 @@ pub struct BatchOptions {
     pub group: usize,
     /// How long events may be durable and not yet sealed.
     pub seal_interval: Duration,
+    /// Judge the events and write none: what is taken has its place, and is neither signed nor kept. Key
+    /// events and redactions are judged as far as that needs no log that holds what was taken.
+    pub dry_run: bool,
 }
 
 impl Default for BatchOptions {
@@ -60,6 +66,7 @@ impl Default for BatchOptions {
             receipts: true,
             group: 4096,
             seal_interval: Duration::from_secs(1),
+            dry_run: false,
         }
     }
 }
@@ -78,6 +85,14 @@ pub struct BatchReceipt {
     pub merkle_root: Digest,
     /// What was found and put right on the way.
     pub notes: Vec<String>,
+    /// How many requests were for events that were there already, under their idempotency keys. For programs
+    /// the member is there only where there were some.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub repeated: u64,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 /// A request that was refused. Those before it were taken.
@@ -121,6 +136,13 @@ pub struct BatchWriter<'v> {
     durable_events: u64,
     sealed_events: u64,
     last: Option<(EventId, KeyId)>,
+    /// How many events of a dry run need the log before them to be judged wholly.
+    unjudged: u64,
+    /// What the events under an idempotency key say that are not durable yet, and their ids and lines.
+    fresh: HashMap<Digest, (Said, EventId, u64)>,
+    /// Requests for events that are there, whose receipts follow those of so many events of the batch.
+    repeats: Vec<(u64, EventPlace)>,
+    repeated: u64,
 }
 
 impl<'v> LogWriter<'v> {
@@ -147,6 +169,10 @@ impl<'v> LogWriter<'v> {
             durable_events: 0,
             sealed_events: 0,
             last: None,
+            unjudged: 0,
+            fresh: HashMap::new(),
+            repeats: Vec::new(),
+            repeated: 0,
         }
     }
 }
@@ -159,13 +185,38 @@ impl BatchWriter<'_> {
     /// [`BatchWriter::finish`] writes them (but for an atomic batch, which is then over). A disk that
     /// refuses ends the batch with [`VaultError::BatchEnded`], whichever request it met.
     pub fn append(&mut self, requests: Vec<AppendRequest<'_>>) -> Result<(), Rejected> {
-        self.take(requests).map_err(|rejected| Rejected {
+        self.taken(requests, None)
+    }
+
+    /// As [`BatchWriter::append`], and goes on after a request that is refused for what it is itself; gives
+    /// those, in their order.
+    ///
+    /// # Errors
+    /// What stands against every request, or ends the batch.
+    pub fn append_each(
+        &mut self,
+        requests: Vec<AppendRequest<'_>>,
+    ) -> Result<Vec<Rejected>, Rejected> {
+        let mut refused = Vec::new();
+        self.taken(requests, Some(&mut refused)).map(|()| refused)
+    }
+
+    fn taken(
+        &mut self,
+        requests: Vec<AppendRequest<'_>>,
+        refused: Option<&mut Vec<Rejected>>,
+    ) -> Result<(), Rejected> {
+        self.take(requests, refused).map_err(|rejected| Rejected {
             index: rejected.index,
             error: self.ended(rejected.error),
         })
     }
 
-    fn take(&mut self, requests: Vec<AppendRequest<'_>>) -> Result<(), Rejected> {
+    fn take(
+        &mut self,
+        requests: Vec<AppendRequest<'_>>,
+        mut refused: Option<&mut Vec<Rejected>>,
+    ) -> Result<(), Rejected> {
         let mut from = 0;
         let mut rest = requests.into_iter().peekable();
         while rest.peek().is_some() {
@@ -174,18 +225,32 @@ impl BatchWriter<'_> {
                 run.push(request);
             }
             let length = run.len();
-            self.append_run(run).map_err(|rejected| Rejected {
-                index: from + rejected.index,
-                error: rejected.error,
-            })?;
+            self.append_run(run, from, &mut refused)?;
             from += length;
             if let Some(request) = rest.next() {
-                self.append_alone(&request)
-                    .map_err(|error| Rejected { index: from, error })?;
+                let appended = self.append_alone(&request);
+                self.settled(appended, from, &mut refused)?;
                 from += 1;
             }
         }
         Ok(())
+    }
+
+    /// Puts a request that was refused to the others, if the batch goes on after it.
+    fn settled(
+        &self,
+        taken: Result<(), VaultError>,
+        index: usize,
+        refused: &mut Option<&mut Vec<Rejected>>,
+    ) -> Result<(), Rejected> {
+        let Err(error) = taken else { return Ok(()) };
+        match refused {
+            Some(refused) if error.is_of_request() && !self.writer.stopped => {
+                refused.push(Rejected { index, error });
+                Ok(())
+            }
+            _ => Err(Rejected { index, error }),
+        }
     }
 
     /// Writes and seals what was taken so far, because the next events may be long in coming. An atomic
@@ -194,7 +259,7 @@ impl BatchWriter<'_> {
     /// # Errors
     /// [`VaultError::BatchEnded`] where the disk refuses, and [`VaultError::Stopped`] if it did before.
     pub fn pause(&mut self) -> Result<(), VaultError> {
-        if self.options.atomic {
+        if self.options.atomic || self.options.dry_run {
             return Ok(());
         }
         self.put_down().map_err(|error| self.ended(error))
@@ -223,21 +288,66 @@ impl BatchWriter<'_> {
         }
     }
 
-    fn append_run(&mut self, requests: Vec<AppendRequest<'_>>) -> Result<(), Rejected> {
+    fn append_run(
+        &mut self,
+        requests: Vec<AppendRequest<'_>>,
+        from: usize,
+        refused: &mut Option<&mut Vec<Rejected>>,
+    ) -> Result<(), Rejected> {
         let (writer, keyfile) = (&self.writer, self.keyfile);
-        let prepared = parallel::map(requests, self.threads, |request| {
-            let prepared = writer.prepare(request, keyfile, None)?;
-            // What a reader would refuse is not written.
-            let checked = prepared.content.check();
-            checked.map_err(|reason| VaultError::Unwritable {
-                reason: reason.to_string(),
-            })?;
-            Ok(prepared)
+        let made = parallel::map(requests, self.threads, |request| {
+            let keyed = Asked::of(&request, None)?;
+            let keyed = keyed.map(|asked| Box::new((asked, request.key_id)));
+            let prepared = writer.prepare(request, keyfile, None);
+            let prepared = prepared.and_then(|prepared| {
+                // What a reader would refuse is not written.
+                let checked = prepared.content.check();
+                checked.map_err(|reason| VaultError::Unwritable {
+                    reason: reason.to_string(),
+                })?;
+                Ok(prepared)
+            });
+            Ok((keyed, prepared))
         });
-        for (index, prepared) in prepared.into_iter().enumerate() {
-            prepared
-                .and_then(|prepared| self.enqueue(prepared))
-                .map_err(|error| Rejected { index, error })?;
+        for (index, made) in made.into_iter().enumerate() {
+            let taken = match made {
+                Ok((None, prepared)) => prepared.and_then(|it| self.enqueue(it)).map(drop),
+                Ok((Some(keyed), prepared)) => self.admit(keyed.0, keyed.1, prepared),
+                Err(error) => Err(error),
+            };
+            self.settled(taken, from + index, refused)?;
+        }
+        Ok(())
+    }
+
+    /// Takes an event, unless it is there under its idempotency key. Whether it could be made again matters
+    /// only if it is not.
+    fn admit(
+        &mut self,
+        asked: Asked,
+        key_id: Option<KeyId>,
+        prepared: Result<Prepared, VaultError>,
+    ) -> Result<(), VaultError> {
+        let there = match self.fresh.get(&asked.known_as) {
+            Some((said, event_id, line)) => {
+                asked.refuse_difference(said, *event_id, *line)?;
+                self.writer.keyed()?.get(&asked.known_as)
+            }
+            None => self.writer.find(&asked)?,
+        };
+        let Some(place) = there else {
+            let (event_id, place) = self.enqueue(prepared?)?;
+            self.writer.keyed()?.add(asked.known_as, place);
+            let fresh = (asked.said, event_id, place.line);
+            self.fresh.insert(asked.known_as, fresh);
+            return Ok(());
+        };
+        if !self.started && !self.options.dry_run {
+            self.writer.cover(key_id, self.keyfile)?;
+        }
+        self.repeated += 1;
+        if self.options.receipts {
+            self.repeats.push((self.events, place));
         }
         Ok(())
     }
@@ -249,12 +359,16 @@ impl BatchWriter<'_> {
                 event_type: request.event_type.as_str().to_owned(),
             });
         }
+        if self.options.dry_run {
+            return self.judge_alone(request);
+        }
         self.flush()?;
         // It names the seal of all that stands before it.
         self.seal()?;
         self.pipeline = None;
         let appended = self.writer.append(request, self.keyfile);
         match &appended {
+            Ok(receipt) if receipt.repeated => {}
             Ok(_) | Err(VaultError::SealLags { .. }) => {
                 self.events += 1;
                 self.durable_events = self.events;
@@ -264,18 +378,35 @@ impl BatchWriter<'_> {
             Err(_) => {}
         }
         let receipt = appended?;
+        if receipt.repeated {
+            self.repeated += 1;
+            self.receipts
+                .extend(self.options.receipts.then_some(receipt));
+            return Ok(());
+        }
         self.handed = self.writer.index.len;
         self.last = Some((receipt.event_id, receipt.key_id));
         self.writer.notes.extend(receipt.notes.iter().cloned());
-        self.acknowledge(receipt.merkle_root);
+        self.acknowledge(receipt.merkle_root)?;
         if self.options.receipts {
             self.receipts.push(receipt);
         }
         Ok(())
     }
 
+    /// What can be said of such an event before those that were taken are in the log.
+    fn judge_alone(&mut self, request: &AppendRequest<'_>) -> Result<(), VaultError> {
+        let prepared = self.writer.prepare(request.clone(), self.keyfile, None)?;
+        let checked = prepared.content.check();
+        checked.map_err(|reason| VaultError::Unwritable {
+            reason: reason.to_string(),
+        })?;
+        self.unjudged += 1;
+        self.enqueue(prepared).map(drop)
+    }
+
     /// Gives an event its place after those before it.
-    fn enqueue(&mut self, prepared: Prepared) -> Result<(), VaultError> {
+    fn enqueue(&mut self, prepared: Prepared) -> Result<(EventId, EventPlace), VaultError> {
         let writer = &mut self.writer;
         writer.refuse_if_stopped()?;
         if let Some(event_id) = writer.index.closed {
@@ -306,19 +437,25 @@ impl BatchWriter<'_> {
         let closes = prepared.event_type.as_str() == CLOSING_TYPE;
         let length = event.line_length() as u64;
         let actor = prepared.content.actor();
+        let offset = writer.index.len;
         writer.index.advance(actor, state, closes, length);
+        let line = writer.index.lines;
+        let there = (id, EventPlace { offset, line });
         let (key_id, wrapped) = (prepared.key_id, prepared.wrapped);
-        let receipt = self.options.receipts.then(|| {
-            let line = self.writer.index.lines;
-            Box::new(prepared.into_receipt(id, &place, line))
-        });
+        self.events += 1;
+        self.wrapped += u64::from(wrapped);
+        if self.options.dry_run {
+            return Ok(there);
+        }
+        let receipt = self
+            .options
+            .receipts
+            .then(|| Box::new(prepared.into_receipt(id, &place, line)));
         self.queue.push(Queued {
             event,
             key_id,
             receipt,
         });
-        self.events += 1;
-        self.wrapped += u64::from(wrapped);
         self.last = Some((id, key_id));
         let queued = self.writer.index.len - self.handed;
         let full = self.queue.len() >= self.options.group || queued >= GROUP_BYTES;
@@ -328,7 +465,7 @@ impl BatchWriter<'_> {
                 self.seal()?;
             }
         }
-        Ok(())
+        Ok(there)
     }
 
     /// Hands what is queued to the pipeline, and takes note of what has durable.
@@ -404,13 +541,10 @@ impl BatchWriter<'_> {
     fn seal(&mut self) -> Result<(), VaultError> {
         self.settle()?;
         let Some((event_id, key_id)) = self.last.filter(|_| self.lags) else {
-            return Ok(());
+            return self.acknowledge_repeats(self.events);
         };
         match self.renew_seal(key_id) {
-            Ok(root) => {
-                self.acknowledge(root);
-                Ok(())
-            }
+            Ok(root) => self.acknowledge(root),
             Err(source) => {
                 self.writer.stopped = true;
                 Err(VaultError::SealLags {
@@ -443,15 +577,37 @@ impl BatchWriter<'_> {
     }
 
     /// What was written is sealed under `root`.
-    fn acknowledge(&mut self, root: Digest) {
+    fn acknowledge(&mut self, root: Digest) -> Result<(), VaultError> {
+        let before = std::mem::replace(&mut self.sealed_events, self.events);
         self.lags = false;
         self.sealed_at = Instant::now();
-        self.sealed_events = self.events;
-        self.receipts
-            .extend(self.unsealed.drain(..).map(|receipt| AppendReceipt {
+        self.fresh.clear();
+        let unsealed = std::mem::take(&mut self.unsealed);
+        if self.repeats.is_empty() {
+            let sealed = unsealed.into_iter().map(|receipt| AppendReceipt {
                 merkle_root: root,
                 ..receipt
-            }));
+            });
+            self.receipts.extend(sealed);
+            return Ok(());
+        }
+        for (receipt, events) in unsealed.into_iter().zip(before..) {
+            self.acknowledge_repeats(events)?;
+            self.receipts.push(AppendReceipt {
+                merkle_root: root,
+                ..receipt
+            });
+        }
+        self.acknowledge_repeats(self.events)
+    }
+
+    /// Gives the receipts of events that were there before what follows the first `events` of the batch.
+    fn acknowledge_repeats(&mut self, events: u64) -> Result<(), VaultError> {
+        let count = self.repeats.partition_point(|(after, _)| *after <= events);
+        for (_, place) in self.repeats.drain(..count) {
+            self.receipts.push(self.writer.receipt_of(place)?);
+        }
+        Ok(())
     }
 
     /// The receipts of events that became durable and sealed since they were last asked for.
@@ -464,8 +620,10 @@ impl BatchWriter<'_> {
     /// # Errors
     /// [`VaultError::BatchEnded`] where the disk refuses, and [`VaultError::Stopped`] if it did before.
     pub fn finish(&mut self) -> Result<BatchReceipt, VaultError> {
-        self.put_down().map_err(|error| self.ended(error))?;
-        self.writer.remember(self.keyfile);
+        if !self.options.dry_run {
+            self.put_down().map_err(|error| self.ended(error))?;
+            self.writer.remember(self.keyfile);
+        }
         let counted = |count: u64| match count {
             1 => "1 event".to_owned(),
             more => format!("{more} events"),
@@ -484,6 +642,12 @@ impl BatchWriter<'_> {
                 counted(std::mem::take(&mut self.wrapped))
             ));
         }
+        if self.unjudged > 0 {
+            self.writer.notes.push(format!(
+                "{} of keys or redactions: whether they fit the log is judged when they are appended",
+                counted(std::mem::take(&mut self.unjudged))
+            ));
+        }
         Ok(BatchReceipt {
             events: self.events,
             last_event_id: self.last.map(|(id, _)| id),
@@ -494,6 +658,7 @@ impl BatchWriter<'_> {
                 0 => Vec::new(),
                 _ => self.writer.take_notes(),
             },
+            repeated: self.repeated,
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::append::AppendRequest;
 use crate::error::VaultError;
 
 /// The member that makes a payload one that cannot be guessed.
-const BLIND: &str = "blind";
+pub(super) const BLIND: &str = "blind";
 
 /// The member of a redaction that names the event which it is of.
 const TARGET: &str = "target_event_id";

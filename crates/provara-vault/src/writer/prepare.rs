@@ -49,12 +49,13 @@ impl LogWriter<'_> {
         if let Some(log) = log.filter(|_| redacts) {
             bind_redaction(&mut payload, log)?;
         }
-        let content = Content::new(
+        let content = Content::keyed(
             &request.event_type,
             &request.actor,
             request.namespace,
             &payload,
             key_id,
+            request.idempotency_key.as_deref(),
         )?;
         Ok(Prepared {
             content,
@@ -81,6 +82,7 @@ impl Prepared {
             merkle_root: Digest([0; 32]),
             event_json: String::new(),
             notes: Vec::from_iter(self.wrapped.then(|| WRAPPED.to_owned())),
+            repeated: false,
         }
     }
 }

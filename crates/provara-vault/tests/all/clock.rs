@@ -33,6 +33,7 @@ fn append(vault: &Vault, actor: &str) -> Result<u64, VaultError> {
         confidence: None,
         key_id: None,
         blind: false,
+        idempotency_key: None,
     };
     let keyfile = Keyfile::new(vec![key(3)]);
     let receipt = vault.append(&request, &keyfile)?;

@@ -15,6 +15,7 @@ mod crash_enumeration;
 mod crashes;
 mod faults;
 mod golden;
+mod idempotency;
 mod init;
 mod intents;
 mod memory;

@@ -1,37 +1,44 @@
-//! `provara append --batch`: many events from NDJSON.
+//! `provara append --batch`: many events from records.
 //!
-//! Lines are taken in groups. A group is parsed on all cores, checked against schemas, its plugins' own
+//! Records are taken in groups. A group is parsed on all cores, checked against schemas, its plugins' own
 //! `validate` is asked in one warm host, and then it is handed to the vault's batch writer.
 
+mod array;
 mod lines;
+mod place;
+mod record;
+mod rejects;
+mod source;
+mod types;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::io::{self, IsTerminal as _};
 use std::num::NonZero;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use provara_core::canonical;
-use provara_core::event_type::EventType;
-use provara_core::json::{self, Value};
-use provara_core::namespace::Namespace;
-use provara_plugins::catalog::EventTypeInfo;
-use provara_plugins::host::Verdict;
-use provara_plugins::interrupt::Guard;
-use provara_plugins::resolve::Resolution;
-use provara_vault::{
-    AppendRequest, BatchOptions, BatchWriter, LogWriter, Vault, VaultError, parallel_map,
-};
-
-use lines::{Lines, Source};
 use provara_explain::vault_failure;
+use provara_plugins::interrupt::Guard;
 use provara_report::{Class, Diagnostic};
+use provara_vault::{
+    AppendRequest, BatchOptions, BatchReceipt, BatchWriter, LogWriter, Rejected, VaultError,
+    parallel_map,
+};
+use serde_json::json;
 
-use super::{AppendArgs, core_type, not_looked_up, refuse_unknown, start_session};
+pub(super) use array::ArrayPath;
+use lines::{Broken, Group, Records, Stop};
+use place::{Place, Placed};
+use record::{Form, Item, Refusal, code_of, parse};
+use rejects::Rejects;
+use source::Source;
+use types::Types;
+
+use super::AppendArgs;
 use crate::form;
-use crate::plugins::{Session, Validating};
+use crate::progress::Progress;
 use crate::terminal::{self, GOOD};
 use crate::text::counted;
 use crate::vault;
@@ -39,162 +46,346 @@ use crate::vault;
 /// How long events that were taken wait until they are sealed.
 const SEAL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A line of the input that was read as an event.
-struct Item<'a> {
-    event_type: EventType,
-    data: Value<'a>,
-    actor: Option<Cow<'a, str>>,
-    namespace: Option<Namespace>,
-}
-
 pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let actor = vault::actor(args.actor.as_deref())?;
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
     let source = Source::open(source)?;
-    let mut types = Types::new(args, &vault);
+    let rejects = args.rejects.as_deref();
+    rejects.map_or(Ok(()), |rejects| Rejects::check(rejects, &vault))?;
 
     let failed = |error| vault_failure(error, path);
-    let writer = LogWriter::open_with(&vault, &keyfile).map_err(failed)?;
+    let writer = match args.dry_run {
+        true => LogWriter::open_to_judge(&vault),
+        false => LogWriter::open_with(&vault, &keyfile),
+    };
     let options = BatchOptions {
         atomic: args.atomic,
-        receipts: args.json.json,
+        receipts: args.json.json && !args.dry_run,
+        dry_run: args.dry_run,
         ..BatchOptions::default()
     };
-    let mut batch = writer.batch(&keyfile, options);
+    let mut batch = writer.map_err(failed)?.batch(&keyfile, options);
     // From here on a signal ends the reading, and what was read before is sealed. Who waits for the
     // lock of another writer is ended by it at once.
-    let mut lines = Lines::of(source)?;
-    let fed = feed(args, &actor, &mut batch, &mut lines, &mut types);
+    let records = Records::of(source, args.records.as_ref())?;
+    let rejects = rejects.map(|rejects| Rejects::prepare(rejects, &vault));
+    let mut feeder = Feeder {
+        args,
+        actor: &actor,
+        records,
+        types: Types::new(args, &vault),
+        rejects: rejects.transpose()?,
+        progress: Progress::new(),
+        refused: 0,
+        taken: 0,
+    };
+    let fed = feeder.feed(&mut batch);
+    feeder.progress.clear();
+    let guard = &feeder.records.guard;
     // A host that failed before has ended already; what it failed with is the reason that counts.
-    let ended = types.finish().map_err(End::Host);
+    let ended = feeder.types.finish().map_err(End::Host);
     let end = match fed.and(ended) {
         Err(End::Disk(failure)) => {
             // What is sealed has its receipt all the same.
-            let _ = print_receipts(batch.take_receipts(), &lines.guard);
+            let _ = print_receipts(batch.take_receipts(), guard);
+            feeder.rejects.map_or(Ok(()), Rejects::commit)?;
             return Err(failure);
         }
         Err(end) if args.atomic => {
-            return Err(end.after("nothing was appended (--atomic)", &lines.guard));
+            return Err(end.after("nothing was appended (--atomic)", guard));
         }
         fed => fed,
     };
     let finished = batch.finish();
-    let printed = print_receipts(batch.take_receipts(), &lines.guard).map_err(End::Unprinted);
+    let printed = print_receipts(batch.take_receipts(), guard).map_err(End::Unprinted);
+    // Whatever became of the batch, what was refused is told.
+    let (rejected, written) = match feeder.rejects {
+        Some(rejects) => (rejects.count, rejects.commit()),
+        None => (0, Ok(())),
+    };
     let receipt = finished.map_err(failed)?;
     receipt.notes.iter().for_each(|note| terminal::note(note));
-    let done = match (receipt.events, receipt.last_event_id) {
-        (events, Some(id)) => format!(
-            "{} of the batch {} in and sealed, the last of them {id}",
+    let done = done(args, &receipt, rejected);
+    end.and(printed).map_err(|end| end.after(&done, guard))?;
+    written
+        .map_err(|failure| failure.within(&format!("The refused records are not kept; {done}")))?;
+    told(args, &receipt, rejected, &done)?;
+    match rejected {
+        0 => Ok(()),
+        count => Err(some_refused(args, count, &done)),
+    }
+}
+
+/// What became of a batch, in a clause.
+fn done(args: &AppendArgs, receipt: &BatchReceipt, rejected: u64) -> String {
+    let mut done = match (receipt.events, receipt.last_event_id) {
+        (0, _) => "nothing was appended".to_owned(),
+        (events, _) if args.dry_run => {
+            format!(
+                "{} would be appended, and nothing was (--dry-run)",
+                counted(events, "event")
+            )
+        }
+        (1, Some(id)) => format!("1 event of the batch is in and sealed, {id}"),
+        (events, id) => format!(
+            "{} of the batch are in and sealed, the last of them {}",
             counted(events, "event"),
-            if events == 1 { "is" } else { "are" },
+            id.map_or_else(String::new, |id| id.to_string()),
         ),
-        (_, None) => "nothing was appended".to_owned(),
     };
-    end.and(printed)
-        .map_err(|end| end.after(&done, &lines.guard))?;
+    if receipt.repeated > 0 {
+        done.push_str(&format!(
+            "; {} had been appended before",
+            counted(receipt.repeated, "event")
+        ));
+    }
+    if rejected > 0 {
+        done.push_str(&format!("; {} refused", were(rejected)));
+    }
+    done
+}
+
+fn were(records: u64) -> String {
+    let verb = if records == 1 { "was" } else { "were" };
+    format!("{} {verb}", counted(records, "record"))
+}
+
+/// Tells what became of a batch.
+fn told(
+    args: &AppendArgs,
+    receipt: &BatchReceipt,
+    rejected: u64,
+    done: &str,
+) -> Result<(), Diagnostic> {
     if args.json.json {
-        return Ok(());
+        if !args.dry_run {
+            return Ok(());
+        }
+        let judged = json!({
+            "dry_run": true,
+            "events": receipt.events,
+            "repeated": receipt.repeated,
+            "refused": rejected,
+        });
+        return terminal::receipt_json(done, &judged);
     }
     let events = counted(receipt.events, "event");
-    let appended = match receipt.events {
-        0 => "nothing: the batch is empty\n".to_owned(),
-        1 => format!("{events}\n  line         {}\n", receipt.last_line),
-        more => format!(
-            "{events}\n  lines        {} to {}\n",
-            receipt.last_line + 1 - more,
+    let first = receipt.last_line + 1 - receipt.events.min(receipt.last_line);
+    let mut text = match receipt.events {
+        _ if args.dry_run => format!("{GOOD}Would append{GOOD:#} {events}; nothing was written\n"),
+        0 if receipt.repeated + rejected == 0 => {
+            format!("{GOOD}Appended{GOOD:#} nothing: the batch is empty\n")
+        }
+        0 => format!("{GOOD}Appended{GOOD:#} nothing\n"),
+        1 => format!("{GOOD}Appended{GOOD:#} {events}\n  line         {first}\n"),
+        _ => format!(
+            "{GOOD}Appended{GOOD:#} {events}\n  lines        {first} to {}\n",
             receipt.last_line
         ),
     };
-    terminal::receipt(
-        &done,
-        &format!(
-            "{GOOD}Appended{GOOD:#} {appended}  Merkle root  {}\n",
-            receipt.merkle_root
-        ),
-    )
+    if receipt.repeated > 0 {
+        text.push_str(&format!("  there before {}\n", receipt.repeated));
+    }
+    if let Some(path) = &args.rejects {
+        text.push_str(&format!("  refused      {rejected}{}\n", told_where(path)));
+    }
+    if !args.dry_run {
+        text.push_str(&format!("  Merkle root  {}\n", receipt.merkle_root));
+    }
+    terminal::receipt(done, &text)
 }
 
-/// Hands the lines of the input to the writer, up to the first that cannot be appended.
-fn feed(
-    args: &AppendArgs,
-    actor: &str,
-    batch: &mut BatchWriter<'_>,
-    lines: &mut Lines,
-    types: &mut Types<'_>,
-) -> Result<(), End> {
-    let failed = |error| vault_failure(error, &args.vault.vault);
-    let threads = available_parallelism().map_or(1, NonZero::get);
-    // When the first event was taken that may not be sealed yet.
-    let mut since: Option<Instant> = None;
-    loop {
-        let limit = since.map(|since| SEAL_INTERVAL.saturating_sub(since.elapsed()));
-        let (group, ended, unreadable) = match lines.group(limit) {
-            Ok(group) => (group.lines, group.ended, None),
-            Err((group, number, failure)) => (group, true, Some(End::Line(number, failure))),
-        };
-        since.get_or_insert_with(Instant::now);
-        let parsed = parallel_map(group.iter().collect(), threads, |(_, line)| parse(line));
-        let (items, bad) = types.check(parsed, threads);
-        let bad = bad.map(|(at, failure)| End::Line(group[at].0, failure));
-        let requests = items
-            .into_iter()
-            .map(|item| AppendRequest {
-                event_type: item.event_type,
-                data: item.data,
-                actor: item.actor.map_or_else(|| actor.to_owned(), Cow::into_owned),
-                namespace: item.namespace.or(args.namespace),
-                confidence: None,
-                key_id: args.key.key_id,
-                blind: args.blind,
-            })
-            .collect();
-        batch
-            .append(requests)
-            .map_err(|rejected| match rejected.error {
-                error @ VaultError::BatchEnded { .. } => End::Disk(failed(error)),
-                error => End::Line(group[rejected.index].0, failed(error)),
-            })?;
-        if since.is_some_and(|since| since.elapsed() >= SEAL_INTERVAL) {
-            let paused = batch.pause();
-            paused.map_err(|error| End::Disk(failed(error)))?;
-            since = None;
+fn told_where(path: &Path) -> String {
+    format!(" (in {})", terminal::clean(&path.to_string_lossy()))
+}
+
+/// The batch is in but for some records.
+fn some_refused(args: &AppendArgs, count: u64, done: &str) -> Diagnostic {
+    let path = args.rejects.as_deref().unwrap_or(Path::new("-"));
+    let shown = provara_report::shell(path);
+    let verb = if count == 1 { "was" } else { "were" };
+    let refused = format!("{} of the batch {verb} refused", counted(count, "record"));
+    let done = done.split("; ").filter(|part| !part.ends_with(" refused"));
+    let done: Vec<_> = done.collect();
+    Diagnostic::new(Class::Usage, format!("{refused}; {}.", done.join("; "))).fix(format!(
+        "Each stands with its reason in {shown}. Correct them, and append those alone: \
+         jq -c .record {shown}"
+    ))
+}
+
+/// Hands the records of the input to the writer.
+struct Feeder<'a> {
+    args: &'a AppendArgs,
+    actor: &'a str,
+    records: Records,
+    types: Types<'a>,
+    rejects: Option<Rejects>,
+    progress: Progress,
+    refused: u64,
+    taken: u64,
+}
+
+impl Feeder<'_> {
+    /// Up to the end of the input, or the first record that cannot be appended where nothing is kept of those.
+    fn feed(&mut self, batch: &mut BatchWriter<'_>) -> Result<(), End> {
+        let failed = |error| vault_failure(error, &self.args.vault.vault);
+        // When the first event was taken that may not be sealed yet.
+        let mut since: Option<Instant> = None;
+        loop {
+            let limit = since.map(|since| SEAL_INTERVAL.saturating_sub(since.elapsed()));
+            let (group, stop) = match self.records.group(limit) {
+                Ok(group) => (group, None),
+                Err(broken) => {
+                    let Broken { records, stop } = *broken;
+                    let ended = true;
+                    (Group { records, ended }, Some(End::of(stop)))
+                }
+            };
+            since.get_or_insert_with(Instant::now);
+            self.group(&group.records, batch)?;
+            if since.is_some_and(|since| since.elapsed() >= SEAL_INTERVAL) {
+                let paused = batch.pause();
+                paused.map_err(|error| End::Disk(failed(error)))?;
+                since = None;
+            }
+            print_receipts(batch.take_receipts(), &self.records.guard).map_err(End::Unprinted)?;
+            match stop {
+                Some(end) => return Err(end),
+                None if group.ended => return Ok(()),
+                None => {}
+            }
+            let at = self.records.progress();
+            self.progress.count(self.taken, "events", at);
         }
-        print_receipts(batch.take_receipts(), &lines.guard).map_err(End::Unprinted)?;
-        match bad.or(unreadable) {
-            Some(end) => return Err(end),
-            None if ended => return Ok(()),
-            None => {}
+    }
+
+    /// Takes the records of a group.
+    fn group(&mut self, group: &[Placed], batch: &mut BatchWriter<'_>) -> Result<(), End> {
+        let threads = available_parallelism().map_or(1, NonZero::get);
+        let form = match &self.args.event_type {
+            None => Form::Whole,
+            Some(type_name) => Form::Bare {
+                type_name,
+                key: self.args.idempotency_key_from.as_deref(),
+            },
+        };
+        let parsed = parallel_map(group.iter().collect(), threads, |(_, text)| {
+            parse(text, form)
+        });
+        let going_on = self.rejects.is_some();
+        let items = self.types.check(parsed, threads, going_on);
+        let mut requests = Vec::with_capacity(items.len());
+        let mut places = Vec::with_capacity(if going_on { items.len() } else { 0 });
+        let mut refused = Vec::new();
+        for (at, item) in items.into_iter().enumerate() {
+            match item {
+                Ok(item) => {
+                    requests.push(self.request(item));
+                    if going_on {
+                        places.push(at);
+                    }
+                }
+                Err(refusal) => refused.push((at, refusal)),
+            }
+        }
+        let failed = |error| vault_failure(error, &self.args.vault.vault);
+        let ended = |rejected: Rejected, at: usize| match rejected.error {
+            error @ VaultError::BatchEnded { .. } => End::Disk(failed(error)),
+            error => End::Record(group[at].0, failed(error)),
+        };
+        self.taken += requests.len() as u64;
+        if !going_on {
+            batch.append(requests).map_err(|it| {
+                let at = it.index;
+                ended(it, at)
+            })?;
+            let last = refused.pop();
+            return last.map_or(Ok(()), |(at, it)| Err(End::Record(group[at].0, it.failure)));
+        }
+        let rejected = batch.append_each(requests).map_err(|it| {
+            let at = places[it.index];
+            ended(it, at)
+        })?;
+        for Rejected { index, error } in rejected {
+            let code = code_of(&error);
+            refused.push((places[index], Refusal::new(code, failed(error))));
+        }
+        refused.sort_by_key(|(at, _)| *at);
+        self.refused += refused.len() as u64;
+        for (at, refusal) in refused {
+            if !refusal.is_of_record() {
+                return Err(End::Record(group[at].0, refusal.failure));
+            }
+            if let Some(rejects) = &mut self.rejects {
+                rejects.add(&group[at], &refusal).map_err(End::Rejects)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn request<'l>(&self, item: Item<'l>) -> AppendRequest<'l> {
+        AppendRequest {
+            event_type: item.event_type,
+            data: item.data,
+            actor: item
+                .actor
+                .map_or_else(|| self.actor.to_owned(), Cow::into_owned),
+            namespace: item.namespace.or(self.args.namespace),
+            confidence: None,
+            key_id: self.args.key.key_id,
+            blind: self.args.blind,
+            idempotency_key: item.idempotency_key,
         }
     }
 }
 
 /// Why a batch ends before its input does, or without having said all.
 enum End {
-    /// A line, by its number, cannot be appended.
-    Line(u64, Diagnostic),
+    /// A record cannot be appended.
+    Record(Place, Diagnostic),
+    /// The input itself ends badly, after so many lines.
+    Input(u64, Diagnostic),
     /// The disk refused. The failure says how far the batch came.
     Disk(Diagnostic),
     /// The plugin host did not end well.
     Host(Diagnostic),
     /// Nobody takes the receipts.
     Unprinted(Diagnostic),
+    /// The refused records cannot be kept.
+    Rejects(Diagnostic),
 }
 
 impl End {
+    fn of(stop: Stop) -> Self {
+        match stop {
+            Stop::At(place, failure) => Self::Record(place, failure),
+            Stop::After(lines, failure) => Self::Input(lines, failure),
+        }
+    }
+
     /// The end in words, and what was `done` before it.
     fn after(self, done: &str, guard: &Guard) -> Diagnostic {
         if let Some(signal) = guard.received() {
             return provara_explain::interrupted_after(signal, done);
         }
         let (reason, failure) = match self {
-            Self::Line(number, failure) => {
-                (format!("Line {number} of the batch was refused"), failure)
+            Self::Record(place, failure) => (format!("{place} of the batch was refused"), failure),
+            Self::Input(lines, failure) => {
+                let lines = counted(lines, "line");
+                (
+                    format!("The batch could not be read beyond {lines}"),
+                    failure,
+                )
             }
             Self::Disk(failure) => return failure,
             Self::Host(failure) => ("The plugins did not end well".to_owned(), failure),
             Self::Unprinted(failure) => ("Not every receipt was printed".to_owned(), failure),
+            Self::Rejects(failure) => {
+                let reason = "A refused record could not be kept, so no more were taken";
+                (reason.to_owned(), failure)
+            }
         };
         failure.within(&format!("{reason}; {done}"))
     }
@@ -223,310 +414,4 @@ fn print_receipts(
         terminal::taken(free.map(drop).and_then(|()| terminal::put(piece)))?;
     }
     Ok(())
-}
-
-/// What a line says, with the name of its type still to be resolved.
-struct Parsed<'a> {
-    type_name: Cow<'a, str>,
-    data: Value<'a>,
-    actor: Option<Cow<'a, str>>,
-    namespace: Option<Namespace>,
-}
-
-fn parse(line: &[u8]) -> Result<Parsed<'_>, Diagnostic> {
-    let wrong = |headline: String| {
-        Diagnostic::new(Class::Usage, headline).fix(
-            "Write one JSON object a line: {\"type\":…,\"data\":{…}}, with \"actor\" and \"namespace\" \
-             where they are wanted.",
-        )
-    };
-    if line.trim_ascii().is_empty() {
-        return Err(wrong("The line is blank.".to_owned()));
-    }
-    let value =
-        json::parse(line).map_err(|error| wrong(format!("The line is not JSON: {error}.")))?;
-    let Value::Object(members) = value else {
-        let kind = value.kind_name();
-        return Err(wrong(format!("The line is {kind}, not a JSON object.")));
-    };
-    let (mut type_name, mut data, mut actor, mut namespace) = (None, None, None, None);
-    for (name, value) in members {
-        match (&*name, value) {
-            ("type", Value::String(text)) => type_name = Some(text),
-            ("data", value @ Value::Object(_)) => data = Some(value),
-            ("actor", Value::String(text)) => actor = Some(text),
-            ("namespace", Value::String(text)) => {
-                let parsed = super::namespace(&text);
-                namespace = Some(parsed.map_err(|fix| {
-                    Diagnostic::new(Class::Usage, format!("'{text}' is no namespace.")).fix(fix)
-                })?);
-            }
-            ("type" | "actor" | "namespace", value) => {
-                let kind = value.kind_name();
-                return Err(wrong(format!("'{name}' is {kind}, not a string.")));
-            }
-            ("data", value) => {
-                let kind = value.kind_name();
-                return Err(wrong(format!("'data' is {kind}, not a JSON object.")));
-            }
-            _ => return Err(wrong(format!("'{name}' is no member of a batch's line."))),
-        }
-    }
-    let type_name = type_name.ok_or_else(|| wrong("'type' is missing.".to_owned()))?;
-    let data = data.ok_or_else(|| wrong("'data' is missing.".to_owned()))?;
-    Ok(Parsed {
-        type_name,
-        data,
-        actor,
-        namespace,
-    })
-}
-
-/// What a name stands for.
-enum Kind {
-    /// A core type, or a custom one that nobody has to judge.
-    Free(EventType),
-    /// A plugin's; the number is that of the plugin in the catalog.
-    Plugin(EventType, usize),
-}
-
-/// Resolves the names of types, and starts the plugin host when the first of them needs it.
-struct Types<'a> {
-    args: &'a AppendArgs,
-    vault: &'a Vault,
-    session: Option<Session<Validating>>,
-    /// There is no Python, and every custom type is allowed.
-    alone: bool,
-    known: HashMap<String, Kind>,
-}
-
-impl<'a> Types<'a> {
-    fn new(args: &'a AppendArgs, vault: &'a Vault) -> Self {
-        Self {
-            args,
-            vault,
-            session: None,
-            alone: false,
-            known: HashMap::new(),
-        }
-    }
-
-    /// The items up to the first bad line, and what is wrong with that one.
-    fn check<'l>(
-        &mut self,
-        parsed: Vec<Result<Parsed<'l>, Diagnostic>>,
-        threads: usize,
-    ) -> (Vec<Item<'l>>, Option<(usize, Diagnostic)>) {
-        let mut good = Vec::with_capacity(parsed.len());
-        let mut bad = None;
-        for (at, parsed) in parsed.into_iter().enumerate() {
-            let resolved =
-                parsed.and_then(|parsed| self.resolve(&parsed.type_name).map(|()| parsed));
-            match resolved {
-                Ok(parsed) => good.push(parsed),
-                Err(failure) => {
-                    bad = Some((at, failure));
-                    break;
-                }
-            }
-        }
-        let known = &self.known;
-        let made = parallel_map(good, threads, |parsed| item(parsed, known));
-        let mut unfit = self.unfit(&made);
-        let mut items = Vec::with_capacity(made.len());
-        for (at, made) in made.into_iter().enumerate() {
-            let accepted = made.and_then(|(item, plugin)| {
-                if let Some((_, failure)) = unfit.take_if(|(first, _)| *first == at) {
-                    return Err(failure);
-                }
-                plugin.map_or(Ok(()), |plugin| self.ask(plugin, &item.data))?;
-                Ok(item)
-            });
-            match accepted {
-                Ok(item) => items.push(item),
-                Err(failure) => {
-                    bad = Some((at, failure));
-                    break;
-                }
-            }
-        }
-        (items, bad)
-    }
-
-    /// Holds the data against the schemas of the plugins that define its types; gives the first that
-    /// does not fit.
-    fn unfit(
-        &mut self,
-        made: &[Result<(Item<'_>, Option<usize>), Diagnostic>],
-    ) -> Option<(usize, Diagnostic)> {
-        let limit = self.args.host.timeout;
-        let session = self.session.as_mut()?;
-        let mut by_plugin: HashMap<usize, Vec<(usize, &Value<'_>)>> = HashMap::new();
-        for (at, made) in made.iter().enumerate() {
-            // What comes after a bad line is not appended.
-            let Ok((item, plugin)) = made else { break };
-            if let Some(plugin) = plugin {
-                by_plugin.entry(*plugin).or_default().push((at, &item.data));
-            }
-        }
-        let mut first: Option<(usize, Diagnostic)> = None;
-        for (plugin, lines) in by_plugin {
-            // Not for the whole batch: a plugin is not late because the next line is.
-            if let Some(limit) = limit {
-                session.host.limit_next(limit);
-            }
-            let (at, data): (Vec<_>, Vec<_>) = lines.into_iter().unzip();
-            let (line, failure) = match session
-                .host
-                .check(&session.catalog.event_types[plugin], &data)
-            {
-                Ok(None) => continue,
-                Ok(Some((index, violations))) => (at[index], provara_explain::unfit(&violations)),
-                Err(error) => (at[0], provara_explain::host_failure(error)),
-            };
-            if first.as_ref().is_none_or(|(first, _)| line < *first) {
-                first = Some((line, failure));
-            }
-        }
-        first
-    }
-
-    /// Makes sure that the name is known.
-    fn resolve(&mut self, name: &str) -> Result<(), Diagnostic> {
-        if self.known.contains_key(name) {
-            return Ok(());
-        }
-        let kind = match core_type(name)? {
-            Some(core) => Kind::Free(EventType::Core(core)),
-            None => self.custom(name)?,
-        };
-        self.known.insert(name.to_owned(), kind);
-        Ok(())
-    }
-
-    fn custom(&mut self, name: &str) -> Result<Kind, Diagnostic> {
-        let alone = Resolution::<&EventTypeInfo>::without_plugins(name);
-        let allowed = self.args.allow_unregistered;
-        if self.session.is_none() && !self.alone {
-            match start_session(self.args, self.vault) {
-                Ok(session) => {
-                    session.warn_of_problems();
-                    self.session = Some(session);
-                }
-                Err(unusable) => match unusable.no_python() {
-                    Some(reason) if allowed && matches!(alone, Resolution::Unregistered(_)) => {
-                        terminal::note(&format!("no plugin was asked about '{name}': {reason}"));
-                        self.alone = true;
-                    }
-                    _ => return Err(not_looked_up(unusable, name)),
-                },
-            }
-        }
-        let Some(session) = &self.session else {
-            return match alone {
-                Resolution::Unregistered(custom) => Ok(Kind::Free(EventType::Custom(custom))),
-                _ => Err(not_a_type(name)),
-            };
-        };
-        match session.catalog.resolve(name) {
-            Resolution::Plugin { event_type, plugin } => {
-                let mut all = session.catalog.event_types.iter();
-                let at = all.position(|other| std::ptr::eq(other, plugin));
-                let at = at.expect("a plugin of the catalog is in it");
-                Ok(Kind::Plugin(EventType::Custom(event_type), at))
-            }
-            Resolution::Unregistered(custom) if allowed => {
-                Ok(Kind::Free(EventType::Custom(custom)))
-            }
-            other => {
-                let reverse_domain = matches!(other, Resolution::Unregistered(_));
-                Err(refuse_unknown(name, session, reverse_domain))
-            }
-        }
-    }
-
-    /// Asks the plugin's own `validate`.
-    fn ask(&mut self, plugin: usize, data: &Value<'_>) -> Result<(), Diagnostic> {
-        let limit = self.args.host.timeout;
-        let session = self.session.as_mut().expect("a plugin was found in it");
-        if let Some(limit) = limit {
-            session.host.limit_next(limit);
-        }
-        let plugin = &session.catalog.event_types[plugin];
-        match session.host.validate(&plugin.event_type, data) {
-            Ok(Verdict::Refused(reason)) => {
-                Err(provara_explain::refused_by_plugin(plugin, &reason))
-            }
-            Ok(_) => Ok(()),
-            Err(error) => Err(provara_explain::host_failure(error)),
-        }
-    }
-
-    fn finish(&mut self) -> Result<(), Diagnostic> {
-        let limit = self.args.host.timeout;
-        self.session.take().map_or(Ok(()), |mut session| {
-            if let Some(limit) = limit {
-                session.host.limit_next(limit);
-            }
-            session.finish()
-        })
-    }
-}
-
-fn not_a_type(name: &str) -> Diagnostic {
-    Diagnostic::new(Class::Usage, format!("'{name}' is no event type."))
-        .fix("Use a core type, or a reverse-domain name such as com.example.audit.login.")
-}
-
-/// Makes an item of a line, and gives the plugin that has to judge its data.
-fn item<'l>(
-    parsed: Parsed<'l>,
-    known: &HashMap<String, Kind>,
-) -> Result<(Item<'l>, Option<usize>), Diagnostic> {
-    let (event_type, plugin) = match &known[&*parsed.type_name] {
-        Kind::Free(event_type) => (event_type.clone(), None),
-        Kind::Plugin(event_type, plugin) => {
-            canonical::jcs(&parsed.data)
-                .map_err(|error| provara_explain::canonical_failure(&error))?;
-            (event_type.clone(), Some(*plugin))
-        }
-    };
-    let item = Item {
-        event_type,
-        data: parsed.data,
-        actor: parsed.actor,
-        namespace: parsed.namespace,
-    };
-    Ok((item, plugin))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_a_type_and_data_and_perhaps_an_actor_and_a_namespace() {
-        let full = r#" {"data":{"a":1},"type":"OBSERVATION","actor":"x","namespace":"local"} "#;
-        let parsed = parse(full.as_bytes()).unwrap();
-        assert_eq!(parsed.type_name, "OBSERVATION");
-        assert_eq!(parsed.actor.as_deref(), Some("x"));
-        assert_eq!(parsed.namespace, Some(Namespace::Local));
-        for (line, word) in [
-            ("", "blank"),
-            ("\r", "blank"),
-            ("[]", "an array"),
-            ("{", "not JSON"),
-            (r#"{"type":"OBSERVATION"}"#, "'data' is missing"),
-            (r#"{"data":{}}"#, "'type' is missing"),
-            (r#"{"type":1,"data":{}}"#, "'type' is a number"),
-            (r#"{"type":"OBSERVATION","data":[]}"#, "'data' is an array"),
-            (r#"{"type":"A","data":{},"actor":null}"#, "'actor' is null"),
-            (r#"{"type":"A","data":{},"namespace":"x"}"#, "no namespace"),
-            (r#"{"type":"A","data":{},"key":1}"#, "'key' is no member"),
-            (r#"{"type":"A","type":"A","data":{}}"#, "not JSON"),
-        ] {
-            let failure = parse(line.as_bytes()).err().expect(line);
-            assert!(failure.headline().contains(word), "{line}: {failure:?}");
-        }
-    }
 }

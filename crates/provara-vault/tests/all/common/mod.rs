@@ -225,6 +225,7 @@ pub fn request(event_type: &str, actor: &str, data: &str) -> AppendRequest<'stat
         confidence: None,
         key_id: None,
         blind: false,
+        idempotency_key: None,
     }
 }
 

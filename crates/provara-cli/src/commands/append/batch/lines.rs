@@ -1,164 +1,196 @@
-//! The lines of a batch, as they come.
+//! The records of a batch, as they come: lines, or the elements of an array.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use provara_plugins::interrupt::Guard;
-use provara_report::{Class, Diagnostic};
+use provara_report::Diagnostic;
 
-use crate::data::MAX_DATA_BYTES;
-use crate::stdio::stdin;
+use super::array::{ArrayPath, Elements};
+use super::place::{Place, Placed, keep};
+use super::source::{Available, Source};
 
-/// How many lines are taken together.
+/// How many records are taken together.
 const GROUP: usize = 4096;
 
-/// How many bytes of lines are taken together, at most (but for one long line).
+/// How many bytes of records are taken together, at most (but for one long record).
 const GROUP_BYTES: usize = 8 << 20;
 
-/// The longest line: as much data as one event may have, and its other members.
-const MAX_LINE: u64 = MAX_DATA_BYTES + (64 << 10);
-
-/// A line with its number, from 1.
-pub(super) type Numbered = (u64, Vec<u8>);
-
-/// What the batch is read from.
-pub(super) struct Source {
-    reader: BufReader<File>,
-    name: String,
-}
-
-impl Source {
-    pub(super) fn open(source: &str) -> Result<Self, Diagnostic> {
-        let (file, name) = match source {
-            "-" => (
-                stdin().and_then(|input| input.as_fd().try_clone_to_owned().map(File::from)),
-                "standard input",
-            ),
-            path => (File::open(path), path),
-        };
-        let file = file.map_err(|error| unreadable(name, &error))?;
-        if file.metadata().is_ok_and(|data| data.is_dir()) {
-            return Err(Diagnostic::new(
-                Class::Usage,
-                format!("'{name}' is a directory, not a batch."),
-            )
-            .fix("Name a file of lines {\"type\":…,\"data\":{…}}; '-' reads standard input."));
-        }
-        Ok(Self {
-            reader: BufReader::with_capacity(1 << 20, file),
-            name: name.to_owned(),
-        })
-    }
-}
-
-/// The lines of the batch.
-pub(super) struct Lines {
+/// The records of the batch.
+pub(super) struct Records {
     source: Source,
     /// The beginning of a line whose end has not arrived.
     partial: Vec<u8>,
-    number: u64,
+    line: u64,
+    form: Form,
     pub(super) guard: Guard,
 }
 
-impl Lines {
-    pub(super) fn of(source: Source) -> Result<Self, Diagnostic> {
-        Ok(Self {
-            source,
-            partial: Vec::new(),
-            number: 0,
-            guard: Guard::new().map_err(|error| provara_explain::signals_failure(&error))?,
-        })
-    }
-
-    /// Whether there is something to read, or the end of it, within a time.
-    fn ready(&self, limit: Option<Duration>) -> Result<bool, Diagnostic> {
-        if !self.source.reader.buffer().is_empty() {
-            return Ok(true);
-        }
-        let ready = self
-            .guard
-            .wait_for(self.source.reader.get_ref().as_fd(), limit);
-        match self.guard.received() {
-            Some(signal) => Err(provara_explain::interrupted(signal)),
-            None => ready.map_err(|error| unreadable(&self.source.name, &error)),
-        }
-    }
-
-    /// The next lines that are there, without their ends; none at the end of the input, or if none
-    /// comes for as long as `limit`. The error has the lines before the one that could not be read,
-    /// its number, and why.
-    pub(super) fn group(
-        &mut self,
-        limit: Option<Duration>,
-    ) -> Result<Group, (Vec<Numbered>, u64, Diagnostic)> {
-        let mut lines = Vec::with_capacity(GROUP);
-        let mut bytes = 0;
-        while lines.len() < GROUP && bytes < GROUP_BYTES {
-            let number = self.number + 1;
-            let limit = if lines.is_empty() {
-                limit
-            } else {
-                Some(Duration::ZERO)
-            };
-            match self.ready(limit) {
-                Ok(true) => {}
-                Ok(false) => {
-                    return Ok(Group {
-                        lines,
-                        ended: false,
-                    });
-                }
-                Err(failure) => return Err((lines, number, failure)),
-            }
-            let available = match self.source.reader.fill_buf() {
-                Ok(available) => available,
-                Err(error) => return Err((lines, number, unreadable(&self.source.name, &error))),
-            };
-            let end = memchr::memchr(b'\n', available);
-            let ended = available.is_empty();
-            let (line, used) = match end {
-                Some(end) => (&available[..end], end + 1),
-                None => (available, available.len()),
-            };
-            self.partial.extend_from_slice(line);
-            self.source.reader.consume(used);
-            if self.partial.len() as u64 > MAX_LINE {
-                let failure = Diagnostic::new(
-                    Class::Usage,
-                    format!("The line is longer than {MAX_LINE} bytes."),
-                )
-                .fix("Keep the bytes in a file, and put its name and SHA-256 into the event.");
-                return Err((lines, number, failure));
-            }
-            if end.is_some() || (ended && !self.partial.is_empty()) {
-                bytes += self.partial.len();
-                self.number = number;
-                lines.push((number, std::mem::take(&mut self.partial)));
-            }
-            if ended {
-                return Ok(Group { lines, ended });
-            }
-        }
-        Ok(Group {
-            lines,
-            ended: false,
-        })
-    }
+enum Form {
+    /// The first character that is no space tells.
+    Unknown,
+    Lines,
+    Elements(Box<Elements>),
 }
 
-/// Lines that are taken together.
+/// Records that are taken together.
 pub(super) struct Group {
-    pub(super) lines: Vec<Numbered>,
+    pub(super) records: Vec<Placed>,
     /// Whether the input ended.
     pub(super) ended: bool,
 }
 
-fn unreadable(source: &str, error: &io::Error) -> Diagnostic {
-    Diagnostic::new(
-        Class::Unavailable,
-        format!("The batch could not be read from '{source}': {error}."),
-    )
-    .fix("Check the path; '-' reads standard input.")
+/// The input cannot be read on: the records before that, and why.
+pub(super) struct Broken {
+    pub(super) records: Vec<Placed>,
+    pub(super) stop: Stop,
+}
+
+/// Why an input is read no further.
+pub(super) enum Stop {
+    /// What stands there is no record.
+    At(Place, Diagnostic),
+    /// The input itself ends badly, after this many lines.
+    After(u64, Diagnostic),
+}
+
+impl Records {
+    /// The records of `source`: the elements of the array at `path`, or lines where there is none (and the
+    /// elements of an array that the input itself is).
+    pub(super) fn of(source: Source, path: Option<&ArrayPath>) -> Result<Self, Diagnostic> {
+        Ok(Self {
+            source,
+            partial: Vec::new(),
+            line: 0,
+            form: match path {
+                None => Form::Unknown,
+                Some(path) => Form::Elements(Box::new(Elements::at(path.clone()))),
+            },
+            guard: Guard::new().map_err(|error| provara_explain::signals_failure(&error))?,
+        })
+    }
+
+    /// How many bytes of the input were read, and how many it has.
+    pub(super) fn progress(&mut self) -> Option<(u64, u64)> {
+        self.source.progress()
+    }
+
+    /// The next records that are there; none at the end of the input, or if none comes for as long as
+    /// `limit`.
+    pub(super) fn group(&mut self, limit: Option<Duration>) -> Result<Group, Box<Broken>> {
+        let mut records = Vec::with_capacity(GROUP);
+        let mut bytes = 0;
+        while records.len() < GROUP && bytes < GROUP_BYTES {
+            let limit = match records.is_empty() {
+                true => limit,
+                false => Some(Duration::ZERO),
+            };
+            let before = records.len();
+            match self.step(limit, &mut records) {
+                Ok(Step::More) => {}
+                Ok(Step::Nothing) => break,
+                Ok(Step::Ended) => {
+                    return Ok(Group {
+                        records,
+                        ended: true,
+                    });
+                }
+                Err(stop) => return Err(Box::new(Broken { records, stop })),
+            }
+            bytes += records[before..]
+                .iter()
+                .map(|(_, text)| text.len())
+                .sum::<usize>();
+        }
+        Ok(Group {
+            records,
+            ended: false,
+        })
+    }
+
+    /// Reads on, at most to the end of one record.
+    fn step(&mut self, limit: Option<Duration>, records: &mut Vec<Placed>) -> Result<Step, Stop> {
+        let line = self.lines_read();
+        let available = self.source.available(&self.guard, limit);
+        let available = match available.map_err(|failure| Stop::After(line, failure))? {
+            Available::Nothing => return Ok(Step::Nothing),
+            Available::End => return self.end(records),
+            Available::Bytes(bytes) => bytes,
+        };
+        let used = match &mut self.form {
+            Form::Unknown => {
+                let spaces = available.len() - available.trim_ascii_start().len();
+                self.line += memchr::memchr_iter(b'\n', &available[..spaces]).count() as u64;
+                match available.get(spaces) {
+                    None => {}
+                    Some(b'[') => {
+                        let mut elements = Elements::at(ArrayPath::default());
+                        elements.begin_at(self.line);
+                        self.form = Form::Elements(Box::new(elements));
+                    }
+                    Some(_) => self.form = Form::Lines,
+                }
+                spaces
+            }
+            Form::Elements(elements) => {
+                let (used, element) = elements
+                    .feed(available)
+                    .map_err(|(place, failure)| Stop::At(place, failure))?;
+                records.extend(element);
+                used
+            }
+            Form::Lines => {
+                let end = memchr::memchr(b'\n', available);
+                keep(
+                    &mut self.partial,
+                    &available[..end.unwrap_or(available.len())],
+                );
+                if end.is_some() {
+                    take_line(&mut self.partial, &mut self.line, records);
+                }
+                end.map_or(available.len(), |end| end + 1)
+            }
+        };
+        self.source.consume(used);
+        Ok(Step::More)
+    }
+
+    /// How many lines were read.
+    fn lines_read(&self) -> u64 {
+        match &self.form {
+            Form::Elements(elements) => elements.line(),
+            _ => self.line,
+        }
+    }
+
+    /// The input has ended.
+    fn end(&mut self, records: &mut Vec<Placed>) -> Result<Step, Stop> {
+        match &mut self.form {
+            Form::Elements(elements) => {
+                let ended = elements.end();
+                ended.map_err(|(line, failure)| Stop::After(line, failure))?;
+            }
+            _ if self.partial.is_empty() => {}
+            _ => take_line(&mut self.partial, &mut self.line, records),
+        }
+        Ok(Step::Ended)
+    }
+}
+
+enum Step {
+    More,
+    Nothing,
+    Ended,
+}
+
+/// A line is whole: it becomes a record, unless it is blank.
+fn take_line(partial: &mut Vec<u8>, line: &mut u64, records: &mut Vec<Placed>) {
+    *line += 1;
+    let place = Place {
+        line: *line,
+        record: None,
+    };
+    let text = std::mem::take(partial);
+    if !text.trim_ascii().is_empty() {
+        records.push((place, text));
+    }
 }

@@ -1,0 +1,261 @@
+//! One record of a batch: what it says, and why it is refused.
+
+use std::borrow::Cow;
+
+use provara_core::event_type::EventType;
+use provara_core::json::{self, Value};
+use provara_core::namespace::Namespace;
+use provara_report::{Class, Diagnostic};
+use provara_vault::VaultError;
+
+use super::place::MAX_RECORD;
+
+/// A record that was read as an event.
+pub(super) struct Item<'a> {
+    pub(super) event_type: EventType,
+    pub(super) data: Value<'a>,
+    pub(super) actor: Option<Cow<'a, str>>,
+    pub(super) namespace: Option<Namespace>,
+    pub(super) idempotency_key: Option<String>,
+}
+
+/// What a record says, with the name of its type still to be resolved.
+pub(super) struct Parsed<'a> {
+    pub(super) type_name: Cow<'a, str>,
+    pub(super) data: Value<'a>,
+    pub(super) actor: Option<Cow<'a, str>>,
+    pub(super) namespace: Option<Namespace>,
+    pub(super) idempotency_key: Option<String>,
+}
+
+/// The code of a failure to ask the plugins, which stands against every record of a custom type.
+pub(super) const NO_PLUGINS: &str = "plugins";
+
+/// Why a record is refused, in words and in one for programs.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) code: &'static str,
+    pub(super) failure: Diagnostic,
+}
+
+impl Refusal {
+    pub(super) fn new(code: &'static str, failure: Diagnostic) -> Self {
+        Self { code, failure }
+    }
+
+    /// Whether it is the record's own fault, so that others may well be taken.
+    pub(super) fn is_of_record(&self) -> bool {
+        self.failure.class() == Class::Usage && self.code != NO_PLUGINS
+    }
+}
+
+/// The code of what the vault refuses.
+pub(super) fn code_of(error: &VaultError) -> &'static str {
+    match error {
+        VaultError::Canonical(_) => "number",
+        VaultError::Payload(_) => "payload",
+        VaultError::EmptyActor => "actor",
+        VaultError::GenesisByHand | VaultError::ByCommand { .. } => "type",
+        VaultError::IdempotencyKey { .. } | VaultError::KeyReused { .. } => "idempotency-key",
+        _ => "event",
+    }
+}
+
+/// How records are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Form<'f> {
+    /// `{"type":…,"data":{…}}`.
+    Whole,
+    /// The data alone, of this type; the member of it that holds the record's idempotency key, if one does.
+    Bare {
+        type_name: &'f str,
+        key: Option<&'f str>,
+    },
+}
+
+/// Reads a record.
+pub(super) fn parse<'l>(text: &'l [u8], form: Form<'l>) -> Result<Parsed<'l>, Refusal> {
+    if text.len() > MAX_RECORD {
+        let headline = format!("The record is longer than {MAX_RECORD} bytes.");
+        let fix = "Keep the bytes in a file, and put its name and SHA-256 into the event.";
+        return Err(Refusal::new(
+            "too-long",
+            Diagnostic::new(Class::Usage, headline).fix(fix),
+        ));
+    }
+    let wrong = |code, headline: String| {
+        let fix = match form {
+            Form::Whole => {
+                "Write one JSON object a line: {\"type\":…,\"data\":{…}}, with \"actor\", \"namespace\" \
+                 and \"idempotency_key\" where they are wanted. For records that are only data give --type; \
+                 for a document with an array of them --records '.NAME'."
+            }
+            Form::Bare { .. } => {
+                "Give one JSON object a line, or a document with --records '.NAME'."
+            }
+        };
+        Refusal::new(code, Diagnostic::new(Class::Usage, headline).fix(fix))
+    };
+    let value = json::parse(text)
+        .map_err(|error| wrong("json", format!("The record is not JSON: {error}.")))?;
+    let Value::Object(members) = value else {
+        let kind = value.kind_name();
+        return Err(wrong(
+            "object",
+            format!("The record is {kind}, not a JSON object."),
+        ));
+    };
+    let (type_name, member) = match form {
+        Form::Bare { type_name, key } => (type_name, key),
+        Form::Whole => return whole(members, &wrong),
+    };
+    let data = Value::Object(members);
+    let idempotency_key = match member {
+        None => None,
+        Some(member) => Some(match data.get(member) {
+            Some(Value::String(text)) => text.clone().into_owned(),
+            Some(Value::Number(number)) => number.to_string(),
+            Some(other) => {
+                let kind = other.kind_name();
+                let headline = format!("'{member}' is {kind}, which is no idempotency key.");
+                return Err(wrong("idempotency-key", headline));
+            }
+            None => {
+                let headline = format!("'{member}', which holds the idempotency key, is missing.");
+                return Err(wrong("idempotency-key", headline));
+            }
+        }),
+    };
+    Ok(Parsed {
+        type_name: type_name.into(),
+        data,
+        actor: None,
+        namespace: None,
+        idempotency_key,
+    })
+}
+
+fn whole<'l>(
+    members: Vec<(Cow<'l, str>, Value<'l>)>,
+    wrong: &impl Fn(&'static str, String) -> Refusal,
+) -> Result<Parsed<'l>, Refusal> {
+    let (mut type_name, mut data, mut actor, mut namespace) = (None, None, None, None);
+    let mut idempotency_key = None;
+    for (name, value) in members {
+        match (&*name, value) {
+            ("type", Value::String(text)) => type_name = Some(text),
+            ("data", value @ Value::Object(_)) => data = Some(value),
+            ("actor", Value::String(text)) => actor = Some(text),
+            ("idempotency_key", Value::String(text)) => idempotency_key = Some(text.into_owned()),
+            ("namespace", Value::String(text)) => {
+                let parsed = super::super::namespace(&text);
+                namespace = Some(parsed.map_err(|fix| {
+                    let headline = format!("'{text}' is no namespace.");
+                    Refusal::new("member", Diagnostic::new(Class::Usage, headline).fix(fix))
+                })?);
+            }
+            ("type" | "actor" | "namespace" | "idempotency_key", value) => {
+                let kind = value.kind_name();
+                return Err(wrong(
+                    "member",
+                    format!("'{name}' is {kind}, not a string."),
+                ));
+            }
+            ("data", value) => {
+                let kind = value.kind_name();
+                return Err(wrong(
+                    "member",
+                    format!("'data' is {kind}, not a JSON object."),
+                ));
+            }
+            _ => {
+                return Err(wrong(
+                    "member",
+                    format!("'{name}' is no member of a batch's record."),
+                ));
+            }
+        }
+    }
+    let type_name = type_name.ok_or_else(|| wrong("member", "'type' is missing.".to_owned()))?;
+    let data = data.ok_or_else(|| wrong("member", "'data' is missing.".to_owned()))?;
+    Ok(Parsed {
+        type_name,
+        data,
+        actor,
+        namespace,
+        idempotency_key,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_a_type_and_data_and_perhaps_more() {
+        let full = r#" {"data":{"a":1},"type":"OBSERVATION","actor":"x","idempotency_key":"k","namespace":"local"} "#;
+        let parsed = parse(full.as_bytes(), Form::Whole).unwrap();
+        assert_eq!(parsed.type_name, "OBSERVATION");
+        assert_eq!(parsed.actor.as_deref(), Some("x"));
+        assert_eq!(parsed.namespace, Some(Namespace::Local));
+        assert_eq!(parsed.idempotency_key.as_deref(), Some("k"));
+        for (line, code, word) in [
+            ("[]", "object", "an array"),
+            ("{", "json", "not JSON"),
+            (r#"{"type":"OBSERVATION"}"#, "member", "'data' is missing"),
+            (r#"{"data":{}}"#, "member", "'type' is missing"),
+            (r#"{"type":1,"data":{}}"#, "member", "'type' is a number"),
+            (r#"{"type":"A","data":[]}"#, "member", "'data' is an array"),
+            (
+                r#"{"type":"A","data":{},"actor":null}"#,
+                "member",
+                "'actor' is null",
+            ),
+            (
+                r#"{"type":"A","data":{},"idempotency_key":1}"#,
+                "member",
+                "'idempotency_key' is a number",
+            ),
+            (
+                r#"{"type":"A","data":{},"namespace":"x"}"#,
+                "member",
+                "no namespace",
+            ),
+            (
+                r#"{"type":"A","data":{},"key":1}"#,
+                "member",
+                "'key' is no member",
+            ),
+            (r#"{"type":"A","type":"A","data":{}}"#, "json", "not JSON"),
+        ] {
+            let refusal = parse(line.as_bytes(), Form::Whole).err().expect(line);
+            assert_eq!(refusal.code, code, "{line}");
+            let headline = refusal.failure.headline();
+            assert!(headline.contains(word), "{line}: {headline}");
+        }
+        let long = vec![b' '; MAX_RECORD + 1];
+        assert_eq!(parse(&long, Form::Whole).err().unwrap().code, "too-long");
+    }
+
+    #[test]
+    fn a_bare_record_is_all_data() {
+        let form = |key| Form::Bare {
+            type_name: "a.b.c",
+            key,
+        };
+        let text = br#"{"type":1,"id":7,"eventID":"e-1"}"#;
+        let parsed = parse(text, form(None)).unwrap();
+        assert_eq!(parsed.type_name, "a.b.c");
+        assert_eq!(parsed.data.as_object().unwrap().len(), 3);
+        assert_eq!(parsed.idempotency_key, None);
+        for (member, key) in [("eventID", "e-1"), ("id", "7")] {
+            let parsed = parse(text, form(Some(member))).unwrap();
+            assert_eq!(parsed.idempotency_key.as_deref(), Some(key));
+        }
+        for (text, member) in [(&b"{}"[..], "id"), (br#"{"id":null}"#, "id")] {
+            let refusal = parse(text, form(Some(member))).err().unwrap();
+            assert_eq!(refusal.code, "idempotency-key");
+        }
+        assert_eq!(parse(b"[1]", form(None)).err().unwrap().code, "object");
+    }
+}

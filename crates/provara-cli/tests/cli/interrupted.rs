@@ -1,0 +1,74 @@
+//! Ctrl-C in long commands that write a new file or directory: what they began is removed, and they say so.
+
+use std::path::PathBuf;
+use std::process::{Command as Tool, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::world::World;
+
+/// What lies beside the vault.
+fn beside(world: &World) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(world.path(".")).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    names
+}
+
+/// Sends a signal once the command has begun something; gives what it said on stderr.
+fn interrupted(world: &World, arguments: &[&str]) -> String {
+    let before = beside(world);
+    let child = Tool::new(assert_cmd::cargo::cargo_bin("provara"))
+        .args(arguments)
+        .current_dir(world.path("."))
+        .env("HOME", world.path("home"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let limit = Instant::now() + Duration::from_secs(30);
+    while beside(world) == before {
+        assert!(Instant::now() < limit, "nothing was begun");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let id = child.id().to_string();
+    let sent = Tool::new("kill").args(["-INT", &id]).status().unwrap();
+    assert!(sent.success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert_eq!(beside(world), before, "{stderr}");
+    stderr
+}
+
+#[test]
+fn what_a_backup_and_a_restoration_began_is_removed() {
+    let world = World::with_vault();
+    // Enough that neither is done before the signal comes.
+    let text: String = (0..400_u64)
+        .map(|n| {
+            let noise: String = (0..5_000_u64)
+                .map(|k| format!("{:016x}", (n << 32 | k).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+                .collect();
+            format!("{{\"type\":\"OBSERVATION\",\"data\":{{\"noise\":\"{noise}\"}}}}\n")
+        })
+        .collect();
+    let answer = world.run_with(&["append", "vault", "--batch", "-"], |command| {
+        command.write_stdin(text)
+    });
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    let told = interrupted(&world, &["backup", "vault", "vault.tar.gz"]);
+    assert!(
+        told.contains("Interrupted; no archive was written"),
+        "{told}"
+    );
+    // Nothing is drawn where there is no terminal.
+    let answer = world.run(&["backup", "vault", "vault.tar"]);
+    assert_eq!((answer.code, answer.stderr.as_str()), (0, ""));
+    let told = interrupted(&world, &["restore", "vault.tar", "restored"]);
+    assert!(
+        told.contains("Interrupted; no vault was restored"),
+        "{told}"
+    );
+    assert_eq!(world.run(&["restore", "vault.tar", "restored"]).code, 0);
+    assert_eq!(world.run(&["verify", "restored"]).code, 0);
+}

@@ -1,0 +1,308 @@
+//! Idempotency keys: one event for one key, whatever was lost, kept, killed or merged; and what is kept outside
+//! the vault decides nothing.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Barrier;
+use std::thread;
+
+use provara_vault::{
+    AppendReceipt, AppendRequest, BatchOptions, LogWriter, MergeOptions, RedactOptions, Vault,
+    VaultError,
+};
+
+use crate::common::{Fixture, copy, note, request, strict, verifies};
+
+fn keyed(actor: &str, text: &str, key: &str) -> AppendRequest<'static> {
+    AppendRequest {
+        idempotency_key: Some(key.to_owned()),
+        ..note(actor, text)
+    }
+}
+
+/// A vault with a cache directory.
+fn cached() -> (Fixture, Vault) {
+    let fixture = Fixture::new();
+    let directory = fixture.outside().join("cache");
+    let vault = fixture.vault.clone().with_cache_directory(Some(directory));
+    (fixture, vault)
+}
+
+fn kept(fixture: &Fixture) -> PathBuf {
+    let mut files = fs::read_dir(fixture.outside().join("cache")).unwrap();
+    let is_kept = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "keyed");
+    let mut found = files.by_ref().map(|entry| entry.unwrap().path());
+    found.find(is_kept).expect("something is kept")
+}
+
+fn lines(fixture: &Fixture) -> usize {
+    fixture.log().iter().filter(|byte| **byte == b'\n').count()
+}
+
+/// Appends once more what is there, and what is not: the answers are those of the log.
+fn answers_are_right(
+    fixture: &Fixture,
+    vault: &Vault,
+    first: &AppendReceipt,
+    key: &str,
+    text: &str,
+) {
+    let before = lines(fixture);
+    let again = vault
+        .append(&keyed(&first.actor, text, key), &fixture.keyfile)
+        .unwrap();
+    assert!(again.repeated);
+    assert_eq!(again.event_id, first.event_id);
+    assert_eq!(again.event_json, first.event_json);
+    let log = fixture.log();
+    let line = log
+        .split(|byte| *byte == b'\n')
+        .nth(again.line as usize - 1)
+        .unwrap();
+    assert_eq!(line, first.event_json.as_bytes());
+    let other = vault.append(&keyed(&first.actor, "another", key), &fixture.keyfile);
+    let Err(VaultError::KeyReused { event_id, line, .. }) = other else {
+        panic!("{other:?}");
+    };
+    assert_eq!((event_id, line), (first.event_id, again.line));
+    assert_eq!(lines(fixture), before);
+}
+
+#[test]
+fn whatever_becomes_of_what_is_kept_the_log_decides() {
+    let (fixture, vault) = cached();
+    let append = |request: &AppendRequest<'_>| vault.append(request, &fixture.keyfile).unwrap();
+    let first = append(&keyed("a", "one", "k1"));
+    append(&note("a", "without"));
+    let second = append(&keyed("b", "two", "k1"));
+    answers_are_right(&fixture, &vault, &first, "k1", "one");
+    let path = kept(&fixture);
+    let earlier = fs::read(&path).unwrap();
+    for number in 0..20 {
+        append(&keyed("c", "many", &format!("{number}")));
+    }
+    let later = fs::read(&path).unwrap();
+    assert!(later.len() > earlier.len() && later.starts_with(b"provara idempotency keys"));
+    // Gone; of an earlier state; cut; of nothing; every part of it changed.
+    let mut wrong = vec![
+        Vec::new(),
+        earlier.clone(),
+        later[..4000].to_vec(),
+        later[..later.len() - 1].to_vec(),
+    ];
+    wrong.push(vec![0; later.len()]);
+    // A header of before with the records of today, as a kill between the two leaves it.
+    wrong.push([&earlier[..4096], &later[4096..]].concat());
+    // A header of today with the records of before, as a loss of power may.
+    wrong.push([&later[..4096], &earlier[4096..]].concat());
+    for at in (0..later.len()).step_by(37).filter(|at| later[*at] != 0) {
+        let mut changed = later.clone();
+        changed[at] ^= 1;
+        wrong.push(changed);
+    }
+    for content in wrong {
+        fs::write(&path, &content).unwrap();
+        answers_are_right(&fixture, &vault, &first, "k1", "one");
+        fs::write(&path, &content).unwrap();
+        answers_are_right(&fixture, &vault, &second, "k1", "two");
+    }
+    fs::remove_file(&path).unwrap();
+    answers_are_right(&fixture, &vault, &first, "k1", "one");
+    // Without any such directory the log is asked each time.
+    answers_are_right(&fixture, &fixture.vault, &second, "k1", "two");
+    assert!(vault.verify(&strict()).unwrap().is_valid());
+}
+
+/// What is kept of one vault, in the place of that of another with as many events at the same path.
+#[test]
+fn what_is_kept_of_another_log_at_the_same_place_is_not_believed() {
+    let (fixture, vault) = cached();
+    let elsewhere = copy(&vault, &fixture.outside().join("elsewhere"));
+    let first = vault
+        .append(&keyed("a", "here", "k"), &fixture.keyfile)
+        .unwrap();
+    elsewhere
+        .append(&note("a", "there"), &fixture.keyfile)
+        .unwrap();
+    let log = fs::read(elsewhere.log_path()).unwrap();
+    // The same events but for the key, put there by hand with the seal over them.
+    for file in [
+        "events/events.ndjson",
+        "manifest.json",
+        "merkle_root.txt",
+        "manifest.sig",
+    ] {
+        fs::copy(elsewhere.path().join(file), vault.path().join(file)).unwrap();
+    }
+    assert_eq!(fixture.log(), log);
+    let appended = vault
+        .append(&keyed("a", "here", "k"), &fixture.keyfile)
+        .unwrap();
+    assert!(!appended.repeated);
+    assert_ne!(appended.event_id, first.event_id);
+    assert_eq!(verifies(&vault), 4);
+}
+
+#[test]
+fn of_many_that_ask_at_once_one_appends() {
+    let (fixture, vault) = cached();
+    let (writers, each) = (8, 12);
+    let start = Barrier::new(writers);
+    let receipts: Vec<AppendReceipt> = thread::scope(|scope| {
+        let ask = || {
+            start.wait();
+            let asked = (0..each).map(|number| {
+                let request = keyed("agent", "the same", &format!("call {number}"));
+                vault.append(&request, &fixture.keyfile).unwrap()
+            });
+            asked.collect::<Vec<_>>()
+        };
+        let threads: Vec<_> = (0..writers).map(|_| scope.spawn(ask)).collect();
+        threads
+            .into_iter()
+            .flat_map(|it| it.join().unwrap())
+            .collect()
+    });
+    assert_eq!(receipts.iter().filter(|it| !it.repeated).count(), each);
+    assert_eq!(lines(&fixture), 2 + each);
+    for receipt in &receipts {
+        let same = receipts.iter().filter(|it| it.event_id == receipt.event_id);
+        assert_eq!(same.count(), writers);
+    }
+    assert!(vault.verify(&strict()).unwrap().is_valid());
+}
+
+/// A writer that was ended between the log and the seal: whoever repeats its request seals what it left.
+#[test]
+fn an_event_beyond_the_seal_is_sealed_before_its_receipt_is_given() {
+    let (fixture, vault) = cached();
+    let seal = ["manifest.json", "merkle_root.txt", "manifest.sig"];
+    vault
+        .append(&keyed("a", "earlier", "e"), &fixture.keyfile)
+        .unwrap();
+    for torn in [&b""[..], b"{\"actor\":"] {
+        let before = seal.map(|file| fs::read(vault.path().join(file)).unwrap());
+        let key = format!("k{}", torn.len());
+        let first = vault
+            .append(&keyed("a", "one", &key), &fixture.keyfile)
+            .unwrap();
+        for (file, content) in seal.iter().zip(before) {
+            fs::write(vault.path().join(file), content).unwrap();
+        }
+        let log = OpenOptions::new()
+            .write(true)
+            .open(vault.log_path())
+            .unwrap();
+        log.write_all_at(torn, log.metadata().unwrap().len())
+            .unwrap();
+        let again = vault
+            .append(&keyed("a", "one", &key), &fixture.keyfile)
+            .unwrap();
+        assert!(again.repeated && again.event_id == first.event_id);
+        let root = fs::read_to_string(vault.path().join("merkle_root.txt")).unwrap();
+        assert_eq!(root.trim(), again.merkle_root.to_string());
+        assert!(!again.notes.is_empty());
+        assert!(vault.verify(&strict()).unwrap().is_valid());
+    }
+    // The same in a batch that holds nothing else.
+    let before = seal.map(|file| fs::read(vault.path().join(file)).unwrap());
+    vault
+        .append(&keyed("a", "two", "batch"), &fixture.keyfile)
+        .unwrap();
+    for (file, content) in seal.iter().zip(before) {
+        fs::write(vault.path().join(file), content).unwrap();
+    }
+    let requests = vec![keyed("a", "two", "batch"), keyed("a", "one", "k0")];
+    let receipts = vault
+        .append_many(requests, &fixture.keyfile, BatchOptions::default())
+        .unwrap();
+    assert!(receipts.iter().all(|receipt| receipt.repeated));
+    assert!(vault.verify(&strict()).unwrap().is_valid());
+}
+
+#[test]
+fn a_merge_a_redaction_and_a_closed_vault_change_no_answer() {
+    let (fixture, vault) = cached();
+    let keyfile = &fixture.keyfile;
+    let other = copy(&vault, &fixture.outside().join("other"));
+    let there = other.append(&keyed("b", "there", "k"), keyfile).unwrap();
+    let here = vault
+        .append(
+            &keyed("a", "here, and longer than a tombstone would be", "k"),
+            keyfile,
+        )
+        .unwrap();
+    vault
+        .merge(&other, keyfile, &MergeOptions::default())
+        .unwrap();
+    answers_are_right(&fixture, &vault, &there, "k", "there");
+    let redact = RedactOptions {
+        reason: "asked for".to_owned(),
+        actor: Some("dpo".to_owned()),
+        ..RedactOptions::default()
+    };
+    vault.redact(here.event_id, keyfile, &redact).unwrap();
+    // The payload is gone, and its hash is left.
+    let text = "here, and longer than a tombstone would be";
+    let again = vault.append(&keyed("a", text, "k"), keyfile).unwrap();
+    assert!(again.repeated && again.event_id == here.event_id);
+    let refused = vault.append(&keyed("a", "x", "k"), keyfile);
+    assert!(
+        matches!(refused, Err(VaultError::KeyReused { .. })),
+        "{refused:?}"
+    );
+    let close = AppendRequest {
+        idempotency_key: Some("close".to_owned()),
+        ..request("com.provara.vault.seal", "a", "{}")
+    };
+    let closed = vault.append(&close, keyfile).unwrap();
+    let again = vault.append(&close, keyfile).unwrap();
+    assert!(again.repeated && again.event_id == closed.event_id);
+    let refused = vault.append(&keyed("a", "new", "new"), keyfile);
+    assert!(
+        matches!(refused, Err(VaultError::Closed { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_dry_run_judges_like_a_batch_and_changes_nothing() {
+    let (fixture, vault) = cached();
+    vault
+        .append(&keyed("a", "one", "k"), &fixture.keyfile)
+        .unwrap();
+    let before = fixture.log();
+    let kept_before = fs::read(kept(&fixture)).unwrap();
+    let requests = || {
+        vec![
+            keyed("a", "one", "k"),
+            keyed("a", "two", "k"),
+            note("", "no actor"),
+            keyed("a", "new", "n"),
+            keyed("a", "new", "n"),
+            keyed("a", "newer", "n"),
+            note("a", "plain"),
+        ]
+    };
+    for dry_run in [true, false] {
+        let options = BatchOptions {
+            dry_run,
+            ..BatchOptions::default()
+        };
+        let writer = match dry_run {
+            true => LogWriter::open_to_judge(&vault).unwrap(),
+            false => LogWriter::open_with(&vault, &fixture.keyfile).unwrap(),
+        };
+        let mut batch = writer.batch(&fixture.keyfile, options);
+        let refused = batch.append_each(requests()).unwrap();
+        let refused: Vec<_> = refused.iter().map(|it| it.index).collect();
+        assert_eq!(refused, [1, 2, 5]);
+        let receipt = batch.finish().unwrap();
+        assert_eq!((receipt.events, receipt.repeated), (2, 2));
+        drop(batch);
+        assert_eq!(fixture.log() == before, dry_run);
+        assert_eq!(fs::read(kept(&fixture)).unwrap() == kept_before, dry_run);
+    }
+    assert_eq!(verifies(&vault), 5);
+}
