@@ -71,7 +71,12 @@ fn is_near(error: &Error, suggested: &str) -> bool {
     let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else {
         return true;
     };
-    let name = |text: &str| text.trim_start_matches('-').split('=').next().map(str::to_owned);
+    let name = |text: &str| {
+        text.trim_start_matches('-')
+            .split('=')
+            .next()
+            .map(str::to_owned)
+    };
     match (name(typed), name(suggested)) {
         (Some(typed), Some(suggested)) => {
             provara_explain::nearest(&typed, std::iter::once(&*suggested)).is_some()

@@ -75,7 +75,12 @@ pub fn causes_first(report: &Report) -> Vec<&Finding> {
     let mut shown = vec![false; findings.len()];
     first.iter().for_each(|number| shown[*number] = true);
     let rest = (0..findings.len()).filter(|number| !shown[*number]);
-    first.iter().copied().chain(rest).map(|number| &findings[number]).collect()
+    first
+        .iter()
+        .copied()
+        .chain(rest)
+        .map(|number| &findings[number])
+        .collect()
 }
 
 /// For each finding the one that it follows from, if it does. A finding that another one follows from follows
@@ -94,10 +99,7 @@ pub fn parents(findings: &[Finding]) -> Vec<Option<usize>> {
     let first = |is_it: &dyn Fn(&Finding) -> bool| findings.iter().position(is_it);
     // All signers are unknown where the file of keys cannot be read, and the manifest lists another file.
     follow(first(&keys_unreadable), &|it| {
-        let of_keys = matches!(
-            it.code,
-            Code::E204 | Code::E205 | Code::W003 | Code::W009
-        );
+        let of_keys = matches!(it.code, Code::E204 | Code::E205 | Code::W003 | Code::W009);
         of_keys || (it.file == KEYS && is_mismatch(it))
     });
     // Line ends that something changed on the way (a Git that was told to) were changed in every text file.
@@ -165,7 +167,8 @@ fn grew(finding: &Finding) -> bool {
 /// Whether a file says the same in another form.
 fn rewritten(finding: &Finding) -> bool {
     finding.file != LOG
-        && (finding.message == "not in canonical form" || finding.message.ends_with("is written differently"))
+        && (finding.message == "not in canonical form"
+            || finding.message.ends_with("is written differently"))
 }
 
 /// What is counted under a cause, a line for each kind: what follows by its codes, and more of the same kind by
@@ -245,10 +248,27 @@ mod tests {
             .map(|line| in_log(Code::E204, line, "the signer's key is not in keys.json"))
             .collect();
         findings.push(in_log(Code::E004, 3, "the id is not that of the content"));
-        findings.push(Finding::new(Code::E104, KEYS, "not JSON: byte order mark at byte 0"));
-        findings.push(Finding::new(Code::E011, KEYS, "the size is not that of the manifest"));
+        findings.push(Finding::new(
+            Code::E104,
+            KEYS,
+            "not JSON: byte order mark at byte 0",
+        ));
+        findings.push(Finding::new(
+            Code::E011,
+            KEYS,
+            "the size is not that of the manifest",
+        ));
         let parents = parents(&findings);
-        let expected = [Some(6), Some(6), Some(6), Some(6), Some(6), None, None, Some(6)];
+        let expected = [
+            Some(6),
+            Some(6),
+            Some(6),
+            Some(6),
+            Some(6),
+            None,
+            None,
+            Some(6),
+        ];
         assert_eq!(parents, expected);
     }
 
@@ -287,7 +307,9 @@ mod tests {
 
     #[test]
     fn what_is_counted_says_how_much_and_where() {
-        let findings: Vec<_> = (1..=12).map(|line| in_log(Code::E202, line, "late")).collect();
+        let findings: Vec<_> = (1..=12)
+            .map(|line| in_log(Code::E202, line, "late"))
+            .collect();
         let cause = Cause {
             finding: 0,
             followers: vec![1, 2],

@@ -185,7 +185,11 @@ impl Diagnostic {
                 fix,
             } => Parts {
                 headline: headline.clone(),
-                details: details.iter().flat_map(|it| it.lines()).map(str::to_owned).collect(),
+                details: details
+                    .iter()
+                    .flat_map(|it| it.lines())
+                    .map(str::to_owned)
+                    .collect(),
                 fix: fix.clone(),
             },
             Words::Verbatim(texts) => Parts::of_text(&texts.join("\n"), ERROR_LABEL, FIX_LABEL),

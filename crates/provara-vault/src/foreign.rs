@@ -98,7 +98,9 @@ fn directory(root: &Path) -> Option<Foreign> {
     }
     let document = |name: &str| document(&root.join(name));
     if let Some(custody) = document("chain_of_custody.json")
-        && custody.get("events").is_some_and(|it| it.as_array().is_some())
+        && custody
+            .get("events")
+            .is_some_and(|it| it.as_array().is_some())
         && custody.get("chain_intact").is_some()
         && is_there("manifest/manifest.json")
     {
@@ -146,7 +148,13 @@ fn file(path: &Path) -> Option<Foreign> {
             false => Foreign::SqliteDatabase,
         });
     }
-    let compressed = [&b"\x1f\x8b"[..], b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh"];
+    let compressed = [
+        &b"\x1f\x8b"[..],
+        b"PK\x03\x04",
+        b"\x28\xb5\x2f\xfd",
+        b"\xfd7zXZ\0",
+        b"BZh",
+    ];
     let is_tar = text.get(TAR..TAR + 5) == Some(b"ustar");
     if is_tar || compressed.iter().any(|magic| starts(magic)) {
         return Some(Foreign::Archive);
@@ -157,9 +165,12 @@ fn file(path: &Path) -> Option<Foreign> {
         return Some(Foreign::Delta);
     }
     let whole = json::parse(&text).ok();
-    let listed = whole.as_ref().and_then(|it| it.as_array().or_else(|| it.get("events")?.as_array()));
+    let listed = whole
+        .as_ref()
+        .and_then(|it| it.as_array().or_else(|| it.get("events")?.as_array()));
     let first = listed.and_then(|events| events.first());
-    (first.is_some_and(is_event) || is_event_line(first_line(&text))).then_some(Foreign::EventsAlone)
+    (first.is_some_and(is_event) || is_event_line(first_line(&text)))
+        .then_some(Foreign::EventsAlone)
 }
 
 fn begins_with_an_event(path: &Path) -> bool {

@@ -106,8 +106,8 @@ pub use checkpoint::CheckpointReceipt;
 pub use derive::SourceLog;
 pub use enclosing::enclosing_vault;
 pub use error::{
-    AdoptRefusal, ArchiveError, ErrorClass, ForkedEvent, LateEvent, MergeRefusal, OtherSeal, RedactRefusal,
-    ShownFork, VaultError,
+    AdoptRefusal, ArchiveError, ErrorClass, ForkedEvent, LateEvent, MergeRefusal, OtherSeal,
+    RedactRefusal, ShownFork, VaultError,
 };
 pub use foreign::Foreign;
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};

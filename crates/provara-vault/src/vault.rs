@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::error::{Context, VaultError};
 use crate::file_layer::{FileLayer, SystemFiles};
-use crate::foreign::foreign;
 use crate::files::is_absence;
+use crate::foreign::foreign;
 use crate::user_dirs::default_state_directory;
 use crate::vault_files::{VaultFiles, files_at};
 use provara_core::layout;

@@ -47,7 +47,13 @@ impl Vault {
             alone.notes.extend(notes);
         }
         Ok(Examination {
-            report: report(alone.verdict, alone.findings, alone.notes, options.strict, &options.allowed),
+            report: report(
+                alone.verdict,
+                alone.findings,
+                alone.notes,
+                options.strict,
+                &options.allowed,
+            ),
             subject: alone.subject,
             log: alone.log,
             replayed: alone.replayed,

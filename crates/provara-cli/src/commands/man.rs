@@ -54,7 +54,10 @@ fn collect(command: &clap::Command, name: &str, pages: &mut Vec<(String, Vec<u8>
     let rendered = Man::new(command.clone().display_name(name)).render(&mut page);
     rendered.expect("memory takes what is written to it");
     pages.push((name.to_owned(), page));
-    for below in command.get_subcommands().filter(|it| it.get_name() != "help") {
+    for below in command
+        .get_subcommands()
+        .filter(|it| it.get_name() != "help")
+    {
         collect(below, &format!("{name}-{}", below.get_name()), pages);
     }
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use provara_core::finding::{Code, Finding, Report, Severity};
-use provara_explain::{accept_fix, cause_fix, causes, counted_under, nearest, parents, seal_fix, vault_failure};
+use provara_explain::{
+    accept_fix, cause_fix, causes, counted_under, nearest, parents, seal_fix, vault_failure,
+};
 use provara_report::{Class, Diagnostic, FIX_LABEL};
 use provara_vault::{Examination, Subject, VerifyOptions, layout};
 use serde::Serialize;
@@ -134,7 +136,9 @@ fn not_there(path: &Path) -> String {
             "Did you mean {}? 'provara memory list' shows where this machine saw vaults.",
             provara_report::shell(&path.with_file_name(name))
         ),
-        None => "Check the path; 'provara memory list' shows where this machine saw vaults.".to_owned(),
+        None => {
+            "Check the path; 'provara memory list' shows where this machine saw vaults.".to_owned()
+        }
     }
 }
 
@@ -306,7 +310,9 @@ fn text(report: &Report, args: &VerifyArgs) -> String {
     let (mut text, vault) = (String::new(), &args.vault.vault);
     let findings = report.findings();
     match args.all {
-        true => findings.iter().for_each(|it| write_whole(&mut text, it, report, vault)),
+        true => findings
+            .iter()
+            .for_each(|it| write_whole(&mut text, it, report, vault)),
         false => write_causes(&mut text, report, vault),
     }
     if !report.notes().is_empty() {
@@ -382,7 +388,11 @@ fn write_whole(text: &mut String, finding: &Finding, report: &Report, vault: &Pa
 
 fn write_fix(text: &mut String, fix: Option<String>) {
     if let Some(fix) = fix {
-        let _ = writeln!(text, "  {HINT}{FIX_LABEL}{HINT:#} {}", terminal::clean(&fix));
+        let _ = writeln!(
+            text,
+            "  {HINT}{FIX_LABEL}{HINT:#} {}",
+            terminal::clean(&fix)
+        );
     }
 }
 

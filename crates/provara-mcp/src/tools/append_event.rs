@@ -220,7 +220,10 @@ fn unknown(call: &Call, name: &str) -> Refusal {
     }
     let problems = problems.chain(failure.map(|failure| failure.0.as_str()));
     let mut diagnostic = problems.fold(diagnostic, Diagnostic::detail);
-    let aliases = catalog.event_types.iter().filter_map(|info| info.alias.as_ref());
+    let aliases = catalog
+        .event_types
+        .iter()
+        .filter_map(|info| info.alias.as_ref());
     let known = CoreType::ALL.iter().map(|core| core.as_str());
     let known = known.chain(types).chain(aliases.map(PluginName::as_str));
     if let Some(near) = provara_explain::nearest(name, known) {

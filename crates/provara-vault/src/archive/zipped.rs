@@ -121,7 +121,8 @@ fn failed(error: ZipError, path: &Path, begun: bool) -> VaultError {
         }
         ZipError::UnsupportedArchive(_) => ArchiveError::Unreadable {
             path: owned,
-            reason: "an entry is encrypted, or compressed in a way that is not read here".to_owned(),
+            reason: "an entry is encrypted, or compressed in a way that is not read here"
+                .to_owned(),
         }
         .into(),
         _ if begun => ArchiveError::Damaged {
@@ -131,8 +132,9 @@ fn failed(error: ZipError, path: &Path, begun: bool) -> VaultError {
         .into(),
         _ => ArchiveError::Unreadable {
             path: owned,
-            reason: "it begins as a zip archive and does not go on as one: it was cut short, or changed"
-                .to_owned(),
+            reason:
+                "it begins as a zip archive and does not go on as one: it was cut short, or changed"
+                    .to_owned(),
         }
         .into(),
     }

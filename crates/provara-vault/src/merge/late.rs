@@ -15,9 +15,8 @@ pub(super) fn refusal(
     log: &[u8],
     merged: &Merge<'_>,
 ) -> MergeRefusal {
-    let late = |finding: &&Finding| {
-        finding.code == Code::E202 && finding.severity == Severity::Error
-    };
+    let late =
+        |finding: &&Finding| finding.code == Code::E202 && finding.severity == Severity::Error;
     let findings = verdict.findings.iter().filter(late);
     let events: Vec<_> = findings
         .filter_map(|finding| late_event(finding, verdict, log, merged))
@@ -27,6 +26,7 @@ pub(super) fn refusal(
         true => MergeRefusal::AfterRevocation {
             reason: wrong.message.clone(),
             events,
+            append_only_helps: false,
         },
         false => MergeRefusal::ResultInvalid {
             code: wrong.code.as_str(),
