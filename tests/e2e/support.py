@@ -371,17 +371,29 @@ class Running:
 # -------------------------------------------------------------------- assertions
 
 
+def readable(stderr: str) -> str:
+    """Standard error with an error that is JSON (`--json`) written as it is for people."""
+    lines = stderr.splitlines()
+    if lines and lines[-1].startswith('{"schema":"provara.error.v1"'):
+        error = json.loads(lines.pop())
+        lines += [f"ERROR: {error['message']}", *(f"  {line}" for line in error["details"])]
+        lines += [f"Fix: {error['fix']}"] if error["fix"] else []
+    return "\n".join(lines)
+
+
 def assert_one_error(outcome: Outcome) -> str:
     """Exactly one error with a `Fix:` line, nothing of our own internals. Returns the error."""
-    starts = [line for line in outcome.stderr.splitlines() if line.startswith("ERROR: ")]
-    fixes = [line for line in outcome.stderr.splitlines() if line.startswith("Fix: ")]
+    text = readable(outcome.stderr)
+    lines = text.splitlines()
+    starts = [line for line in lines if line.startswith("ERROR: ")]
+    fixes = [line for line in lines if line.startswith("Fix: ")]
     assert len(starts) == 1 and len(fixes) == 1, str(outcome)
     assert len(fixes[0]) > len("Fix: "), str(outcome)
     assert "/_host" not in outcome.stderr, str(outcome)
-    begin = outcome.stderr.index(starts[0])
-    end = outcome.stderr.index(fixes[0]) + len(fixes[0])
+    begin = text.index(starts[0])
+    end = text.index(fixes[0]) + len(fixes[0])
     assert begin < end, str(outcome)
-    return outcome.stderr[begin:end]
+    return text[begin:end]
 
 
 #: For tests that are about the sandbox: left out where the system lacks a part of it (the fixture).

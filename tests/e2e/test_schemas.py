@@ -53,11 +53,11 @@ def check(name: str, value: Any) -> None:
         assert value["schema"] == f"provara.{name}.v1"
 
 
-def check_messages(outcome: Outcome) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = [json.loads(line) for line in outcome.stderr.splitlines()]
-    for message in messages:
-        check("message", message)
-    return messages
+def check_error(outcome: Outcome) -> dict[str, Any]:
+    """The last line of stderr, why the command failed; what stands before it is for people."""
+    error: dict[str, Any] = json.loads(outcome.stderr.splitlines()[-1])
+    check("error", error)
+    return error
 
 
 def leaves(provara: Provara, *words: str) -> Iterator[tuple[str, ...]]:
@@ -84,7 +84,7 @@ def test_a_schema_is_one(path: Path) -> None:
 def test_every_command_prints_what_its_schema_says(provara: Provara, tmp_path: Path) -> None:
     vault, copy = tmp_path / "vault", tmp_path / "copy"
     data = '{"subject":"door","predicate":"state","value":"open"}'
-    append = ["append", vault, "--type", "OBSERVATION", "--data", data]
+    append: list[str | Path] = ["append", vault, "--type", "OBSERVATION", "--data", data]
     line = json.dumps({"type": "OBSERVATION", "data": json.loads(data)}) + "\n"
     done: dict[tuple[str, ...], str] = {}
 
@@ -92,7 +92,6 @@ def test_every_command_prints_what_its_schema_says(provara: Provara, tmp_path: P
         command = tuple(str(word) for word in words[: 2 if words[0] in groups else 1])
         done[command] = name
         outcome = provara.run(*words, "--json", **options)
-        check_messages(outcome)
         values = (
             [outcome.json()] if name != "append" else map(json.loads, outcome.stdout.splitlines())
         )
@@ -133,7 +132,7 @@ def test_every_command_prints_what_its_schema_says(provara: Provara, tmp_path: P
     run("doctor", "doctor")
     assert set(leaves(provara)) == set(done)
     schemas = {path.name.split(".")[0] for path in SCHEMAS.glob("*.json")}
-    assert schemas == {*done.values(), "message"}
+    assert schemas == {*done.values(), "error"}
 
 
 def test_a_report_of_an_invalid_vault_fits_its_schema(
@@ -197,7 +196,7 @@ def test_no_two_vaults_give_one_report(provara: Provara, tmp_path: Path) -> None
 def test_an_error_is_json_too(provara: Provara, words: list[str], code: int, kind: str) -> None:
     outcome = provara.run(*words, "--json", expect=code)
     assert outcome.stdout == ""
-    *_, last = check_messages(outcome)
-    assert (last["level"], last["exit_code"], last["class"]) == ("error", code, kind)
-    assert last["message"]
-    assert last["fix"]
+    error = check_error(outcome)
+    assert (error["exit_code"], error["class"]) == (code, kind)
+    assert error["message"]
+    assert error["fix"]

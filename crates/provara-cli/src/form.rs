@@ -1,21 +1,22 @@
-//! The form of what programs read (`--json`): the schema that a result names, and messages as JSON.
+//! The form of what programs read (`--json`): the schema that a result names, and errors as JSON.
 //!
 //! `schemas/` of the repository holds a JSON Schema for each name. Where a command's result is an object of
 //! ours, its first member `schema` is that name; beliefs, summaries and events are printed as they are hashed
-//! or signed, without it. What a command would say on stderr is a line of JSON there, of one shape.
+//! or signed, without it. Why a command failed is one line of JSON, the last on stderr; notes and warnings before it
+//! are for people.
 
 use std::ffi::OsString;
 use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use provara_report::{Class, Diagnostic, ERROR_LABEL, FIX_LABEL, Parts};
+use provara_report::{Class, Diagnostic, Parts};
 use serde::Serialize;
 
 use crate::exit_code;
 
-/// The schema of messages.
-const MESSAGE: &str = "provara.message.v1";
+/// The schema of errors.
+const ERROR: &str = "provara.error.v1";
 
 static JSON: AtomicBool = AtomicBool::new(false);
 static SCHEMA: OnceLock<&'static str> = OnceLock::new();
@@ -33,7 +34,7 @@ pub(crate) fn name_schema(name: &'static str) {
     let _ = SCHEMA.set(name);
 }
 
-/// Whether messages are for programs.
+/// Whether the command is for a program.
 pub(crate) fn is_json() -> bool {
     JSON.load(Ordering::Relaxed)
 }
@@ -60,20 +61,19 @@ pub(crate) fn add_line<T: Serialize>(text: &mut Vec<u8>, value: &T) -> io::Resul
     Ok(())
 }
 
-/// Something that is told beside the result.
+/// Why a command failed.
 #[derive(Serialize)]
-struct Message<'a> {
+struct Failure {
     schema: &'static str,
-    level: &'static str,
+    /// Who must act.
+    class: &'static str,
+    exit_code: u8,
     message: String,
     details: Vec<String>,
     fix: Option<String>,
-    /// Who must act, where the command failed.
-    class: Option<&'a str>,
-    exit_code: Option<u8>,
 }
 
-/// The failure that ends a command.
+/// The failure that ends a command, as one line without its end.
 pub(crate) fn failure(failure: &Diagnostic) -> String {
     let class = match failure.class() {
         Class::Evidence => "evidence",
@@ -82,29 +82,20 @@ pub(crate) fn failure(failure: &Diagnostic) -> String {
         Class::Plugin => "plugin",
         Class::Interrupted(_) => "interrupted",
     };
-    let code = exit_code::number(failure.class());
-    told("error", failure.parts(), Some((class, code)))
-}
-
-/// A text that was made for people.
-pub(crate) fn message(text: &str) -> String {
-    let labels = [("warning", "WARNING:"), ("note", "note:")];
-    let found = labels.iter().find(|(_, label)| text.starts_with(label));
-    let (level, label) = found.unwrap_or(&("error", ERROR_LABEL));
-    told(level, Parts::of_text(text, label, FIX_LABEL), None)
-}
-
-fn told(level: &'static str, parts: Parts, failed: Option<(&str, u8)>) -> String {
-    let message = Message {
-        schema: MESSAGE,
-        level,
-        message: parts.headline,
-        details: parts.details,
-        fix: parts.fix,
-        class: failed.map(|(class, _)| class),
-        exit_code: failed.map(|(_, code)| code),
+    let Parts {
+        headline,
+        details,
+        fix,
+    } = failure.parts();
+    let told = Failure {
+        schema: ERROR,
+        class,
+        exit_code: exit_code::number(failure.class()),
+        message: headline,
+        details,
+        fix,
     };
-    serde_json::to_string(&message).unwrap_or_default()
+    serde_json::to_string(&told).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -112,17 +103,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_for_people_is_taken_apart() {
-        for (text, level, message, fix) in [
-            ("WARNING: it rains.", "warning", "it rains.", None),
-            ("note: it is late", "note", "it is late", None),
-            ("ERROR: no.\n  line\nFix: go.", "error", "no.", Some("go.")),
-        ] {
-            let told: serde_json::Value = serde_json::from_str(&super::message(text)).unwrap();
-            assert_eq!(told["level"], level);
-            assert_eq!(told["message"], message);
-            assert_eq!(told["fix"].as_str(), fix);
-        }
+    fn a_complete_text_is_taken_apart() {
+        let text = "ERROR: no.\n  why\nFix: go.".to_owned();
+        let given = Diagnostic::verbatim(Class::Plugin, vec![text]);
+        let told: serde_json::Value = serde_json::from_str(&failure(&given)).unwrap();
+        assert_eq!(
+            (&told["message"], &told["fix"]),
+            (&"no.".into(), &"go.".into())
+        );
+        assert_eq!(told["details"], serde_json::json!(["why"]));
+        assert_eq!(
+            (&told["class"], &told["exit_code"]),
+            (&"plugin".into(), &4.into())
+        );
     }
 
     #[test]

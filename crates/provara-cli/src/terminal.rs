@@ -164,12 +164,12 @@ pub(crate) fn taken(outcome: io::Result<()>) -> Result<(), Diagnostic> {
 /// Says on stderr why the command failed.
 pub(crate) fn failure(failure: &Diagnostic) {
     match form::is_json() {
-        true => json_message(&form::failure(failure)),
+        true => json_error(&form::failure(failure)),
         false => diagnostic(&failure.to_string()),
     }
 }
 
-fn json_message(line: &str) {
+fn json_error(line: &str) {
     // Nothing can be told to anybody when stderr itself is gone.
     let mut stderr = io::stderr().lock();
     let _ = match stderr.is_terminal() {
@@ -178,11 +178,8 @@ fn json_message(line: &str) {
     };
 }
 
-/// Prints a text for people to stderr and colours its leading words; with `--json`, as JSON.
+/// Prints a text for people to stderr and colours its leading words.
 pub(crate) fn diagnostic(text: &str) {
-    if form::is_json() {
-        return json_message(&form::message(text));
-    }
     let mut stderr = anstream::stderr().lock();
     for line in text.lines() {
         let (style, word) = [

@@ -116,15 +116,16 @@ fn the_first_bad_line_is_named_and_those_before_are_in() {
         assert_eq!(world.tree("vault"), before);
         let answer = batch(&["--json"]);
         assert_eq!(answer.code, 2, "{bad}: {}", answer.stderr);
+        let stderr = crate::world::readable(&answer.stderr);
         assert!(
-            answer.stderr.contains(
+            stderr.contains(
                 "Line 3 of the batch was refused; 2 events of the batch are in and sealed, the last of them evt_"
             ),
             "{}",
-            answer.stderr
+            stderr
         );
-        assert!(answer.stderr.contains(words), "{bad}: {}", answer.stderr);
-        assert!(answer.stderr.contains("\nFix: "), "{}", answer.stderr);
+        assert!(stderr.contains(words), "{bad}: {}", stderr);
+        assert!(stderr.contains("\nFix: "), "{}", stderr);
         assert_eq!(answer.stdout.lines().count(), 2);
         assert_eq!(events(&world), 4);
         verifies(&world);

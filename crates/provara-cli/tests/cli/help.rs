@@ -2,7 +2,7 @@
 
 use crate::world::World;
 
-const COMMANDS: [&[&str]; 29] = [
+const COMMANDS: [&[&str]; 30] = [
     &[],
     &["init"],
     &["append"],
@@ -32,6 +32,7 @@ const COMMANDS: [&[&str]; 29] = [
     &["mcp"],
     &["mcp", "install"],
     &["completions"],
+    &["man"],
 ];
 
 #[test]
@@ -76,7 +77,7 @@ fn help_is_not_behind_in_commands() {
             "{name}"
         );
     }
-    assert_eq!(listed.len(), 22);
+    assert_eq!(listed.len(), 23);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod keep;
 mod mcp_log;
 mod no_python;
 mod remembered;
+mod reports;
 mod seal_words;
 mod unheard;
 mod vault;

@@ -85,3 +85,35 @@ fn a_level_says_how_much_the_server_writes() {
         bad.stderr
     );
 }
+
+#[test]
+fn a_type_that_was_mistyped_is_suggested_to_an_agent_too() {
+    let world = World::with_vault();
+    let call = messages().replace(
+        &format!(r#""type":"{SECRET}","data":{{}}"#),
+        r#""type":"OBSERVATOIN","data":{}"#,
+    );
+    let output = world
+        .command()
+        .args(["mcp", "--vault", "vault", "--actor", "a"])
+        .write_stdin(call)
+        .output()
+        .unwrap();
+    let answers = String::from_utf8(output.stdout).unwrap();
+    assert!(answers.contains("Did you mean 'OBSERVATION'?"), "{answers}");
+}
+
+#[test]
+fn a_clients_configuration_says_how_much_is_told() {
+    let world = World::with_vault();
+    let install = ["mcp", "install", "--client", "cursor", "--vault", "vault"];
+    let answer = world.run(&[&install[..], &["--log", "warn"]].concat());
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    let configuration: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
+    let arguments = configuration.to_string();
+    assert!(arguments.contains(r#""--log","warn""#), "{arguments}");
+    assert!(!world.run(&install).stdout.contains("--log"));
+    world
+        .run(&[&install[..], &["--log", "loud"]].concat())
+        .refused(2, "loud");
+}

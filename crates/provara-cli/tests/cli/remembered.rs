@@ -61,7 +61,10 @@ fn what_is_remembered_is_listed_and_forgotten() {
     let world = rolled_back();
     insta::assert_snapshot!("listed", world.run(&["memory", "list"]).transcript());
     let json = world.run(&["memory", "list", "--json"]).stdout;
-    assert!(json.starts_with("{\"vaults\":[{\"path\":\""), "{json}");
+    assert!(
+        json.starts_with("{\"schema\":\"provara.memory-list.v1\",\"vaults\":[{\"path\":\""),
+        "{json}"
+    );
     std::os::unix::fs::symlink(world.path("vault"), world.path("link")).unwrap();
     assert_eq!(world.run(&["memory", "forget", "link"]).code, 0);
     assert_eq!(world.run(&["verify", "vault", "--strict"]).code, 0);

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::world::{World, append};
+use crate::world::{World, append, readable};
 
 /// Why nobody takes the output.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,7 +49,7 @@ fn run(world: &World, deaf: Deaf, arguments: &[&str], input: &str) -> (Option<i3
         .output()
         .unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
-    (output.status.code(), stderr)
+    (output.status.code(), readable(&stderr))
 }
 
 /// Runs a command that writes; it must say what it did, and that nobody took its result.

@@ -215,6 +215,27 @@ fn replace_times(text: &str) -> String {
     out
 }
 
+/// Standard error with an error that is JSON written as it is for people.
+pub(crate) fn readable(stderr: &str) -> String {
+    let line = |line: &str| {
+        let error: Option<serde_json::Value> = serde_json::from_str(line).ok();
+        let Some(error) = error.filter(|it| it["schema"] == "provara.error.v1") else {
+            return format!("{line}\n");
+        };
+        let details = error["details"].as_array().unwrap().iter();
+        let details: String = details
+            .map(|it| format!("  {}\n", it.as_str().unwrap()))
+            .collect();
+        let text = |name: &str| error[name].as_str().unwrap();
+        format!(
+            "ERROR: {}\n{details}Fix: {}\n",
+            text("message"),
+            text("fix")
+        )
+    };
+    stderr.lines().map(line).collect()
+}
+
 impl Answer {
     /// The whole answer, as a snapshot shows it.
     pub(crate) fn transcript(&self) -> String {
@@ -233,14 +254,14 @@ impl Answer {
     pub(crate) fn refused(&self, code: i32, saying: &str) {
         assert_eq!(self.code, code, "{}", self.transcript());
         assert_eq!(self.stdout, "", "{}", self.transcript());
-        assert!(self.stderr.starts_with("ERROR: "), "{}", self.transcript());
+        let stderr = readable(&self.stderr);
+        assert!(stderr.starts_with("ERROR: "), "{}", self.transcript());
         assert!(
-            self.stderr.contains(saying),
+            stderr.contains(saying),
             "no {saying:?} in: {}",
             self.transcript()
         );
-        let fixes = self
-            .stderr
+        let fixes = stderr
             .lines()
             .filter(|line| line.starts_with("Fix: "))
             .count();

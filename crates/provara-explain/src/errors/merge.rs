@@ -31,7 +31,7 @@ pub(super) fn with_details(mut failure: Diagnostic, refusal: &MergeRefusal) -> D
             }
             failure
         }
-        MergeRefusal::AfterRevocation { reason, events } => {
+        MergeRefusal::AfterRevocation { reason, events, .. } => {
             failure = failure.detail(format!("Of the first: {}.", inline(reason)));
             for event in events.iter().take(SHOWN) {
                 failure = failure.detail(format!(
@@ -63,17 +63,26 @@ pub(super) fn with_details(mut failure: Diagnostic, refusal: &MergeRefusal) -> D
     }
 }
 
-/// What helps where events come after the key that signed them was revoked.
-fn after_revocation(events: &[LateEvent], vault: &str) -> String {
-    let (holder, target) = match events.iter().any(|event| event.ours) {
-        true => (vault, "the other copy"),
-        false => ("the other copy", vault),
-    };
-    format!(
-        "No order of the two logs has a place for them, so merge other copies before a key is revoked. Keep \
-         {holder}, which verifies by itself; append to {target} what these events say, signed by a key that \
-         counts there and naming their ids: docs/operations.md, 'A copy that comes late', shows how."
-    )
+/// What helps where events come after the key that signed them was revoked. `in_place` says that this log, as it
+/// stands, has them before the revocation that would be appended to it.
+fn after_revocation(events: &[LateEvent], vault: &str, in_place: bool) -> String {
+    const SHOWN_THERE: &str = "docs/operations.md, 'A copy that comes late', shows how";
+    let ours = events.iter().any(|event| event.ours);
+    let target = if ours { "the other copy" } else { vault };
+    let again = format!(
+        "append to {target} what these events say, signed by a key that counts there and naming their ids: \
+         {SHOWN_THERE}"
+    );
+    match in_place {
+        true => format!(
+            "Best {again}. Only if you know that nobody else had the key: --append-only leaves them before \
+             the revocation, where they verify, and {vault} is then the vault to go on with."
+        ),
+        false => format!(
+            "They have no place here in either order: merge other copies before a key is revoked. Keep the copy \
+             that has them, and {again}."
+        ),
+    }
 }
 
 /// What the user can do; `of_other` says it of an error of the other vault.
@@ -126,7 +135,11 @@ pub(super) fn fix(
              be said again here: docs/operations.md, 'A copy that comes late', shows how.",
             event_id.as_deref().unwrap_or("what is named above")
         ),
-        MergeRefusal::AfterRevocation { events, .. } => after_revocation(events, vault),
+        MergeRefusal::AfterRevocation {
+            events,
+            append_only_helps,
+            ..
+        } => after_revocation(events, vault, *append_only_helps),
         MergeRefusal::OtherUnsealed { path, source } => of_other(source, &shell(path)),
     }
 }

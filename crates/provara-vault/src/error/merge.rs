@@ -148,6 +148,8 @@ pub enum MergeRefusal {
         reason: String,
         /// All of them, in the order of the merged log.
         events: Vec<LateEvent>,
+        /// Whether the result verifies in the append-only order, which was not asked for.
+        append_only_helps: bool,
     },
 }
 
@@ -155,6 +157,9 @@ impl MergeRefusal {
     /// The same, if the result verifies in the append-only order.
     pub(crate) fn or_append_only(mut self, helps: bool) -> Self {
         if let Self::ResultInvalid {
+            append_only_helps, ..
+        }
+        | Self::AfterRevocation {
             append_only_helps, ..
         } = &mut self
         {

@@ -26,6 +26,7 @@ pub(super) fn refusal(
         true => MergeRefusal::AfterRevocation {
             reason: wrong.message.clone(),
             events,
+            append_only_helps: false,
         },
         false => MergeRefusal::ResultInvalid {
             code: wrong.code.as_str(),
