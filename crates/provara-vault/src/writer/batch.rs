@@ -14,6 +14,7 @@
 //! lies beyond whichever `manifest.sig` a crash leaves, only the end can be missing.
 
 mod pipeline;
+mod repeats;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -320,38 +321,6 @@ impl BatchWriter<'_> {
         Ok(())
     }
 
-    /// Takes an event, unless it is there under its idempotency key. Whether it could be made again matters
-    /// only if it is not.
-    fn admit(
-        &mut self,
-        asked: Asked,
-        key_id: Option<KeyId>,
-        prepared: Result<Prepared, VaultError>,
-    ) -> Result<(), VaultError> {
-        let there = match self.fresh.get(&asked.known_as) {
-            Some((said, event_id, line)) => {
-                asked.refuse_difference(said, *event_id, *line)?;
-                self.writer.keyed()?.get(&asked.known_as)
-            }
-            None => self.writer.find(&asked)?,
-        };
-        let Some(place) = there else {
-            let (event_id, place) = self.enqueue(prepared?)?;
-            self.writer.keyed()?.add(asked.known_as, place);
-            let fresh = (asked.said, event_id, place.line);
-            self.fresh.insert(asked.known_as, fresh);
-            return Ok(());
-        };
-        if !self.started && !self.options.dry_run {
-            self.writer.cover(key_id, self.keyfile)?;
-        }
-        self.repeated += 1;
-        if self.options.receipts {
-            self.repeats.push((self.events, place));
-        }
-        Ok(())
-    }
-
     /// Appends an event that needs all before it in the log.
     fn append_alone(&mut self, request: &AppendRequest<'_>) -> Result<(), VaultError> {
         if self.options.atomic {
@@ -599,15 +568,6 @@ impl BatchWriter<'_> {
             });
         }
         self.acknowledge_repeats(self.events)
-    }
-
-    /// Gives the receipts of events that were there before what follows the first `events` of the batch.
-    fn acknowledge_repeats(&mut self, events: u64) -> Result<(), VaultError> {
-        let count = self.repeats.partition_point(|(after, _)| *after <= events);
-        for (_, place) in self.repeats.drain(..count) {
-            self.receipts.push(self.writer.receipt_of(place)?);
-        }
-        Ok(())
     }
 
     /// The receipts of events that became durable and sealed since they were last asked for.
