@@ -14,6 +14,7 @@ mod data;
 mod determinism;
 mod exit_code;
 mod gate;
+mod numbers;
 mod output_file;
 mod plugins;
 mod stdio;

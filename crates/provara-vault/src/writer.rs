@@ -44,7 +44,7 @@ use provara_core::manifest::{FileEntry, merkle_root};
 use provara_core::verify::REDACTION_TYPE;
 use sha2::{Digest as _, Sha256};
 
-use crate::append::{AppendReceipt, AppendRequest, WRAPPED};
+use crate::append::{AppendReceipt, AppendRequest};
 use crate::check;
 use crate::derive::SourceLog;
 use crate::error::{Context, VaultError};
@@ -391,8 +391,7 @@ impl<'v> LogWriter<'v> {
                  backwards"
             )
         }));
-        self.notes
-            .extend(prepared.wrapped.then(|| WRAPPED.to_owned()));
+        self.notes.extend(prepared.notes());
         let leaf = step.leaf;
         self.redacted |= request.event_type.as_str() == REDACTION_TYPE;
         self.index.take(step, length);

@@ -21,10 +21,11 @@ use std::time::{Duration, Instant};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::Keyfile;
 use provara_core::layout;
+use provara_core::number_rule::Spellings;
 use provara_core::time::Timestamp;
 use provara_core::verify::CLOSING_TYPE;
 
-use crate::append::{AppendReceipt, AppendRequest};
+use crate::append::{AppendReceipt, AppendRequest, spelling_notes};
 use crate::error::{Context, VaultError};
 use crate::index::Actor;
 use crate::parallel::{self, available_threads};
@@ -116,6 +117,8 @@ pub struct BatchWriter<'v> {
     events: u64,
     /// How many of them had their data wrapped.
     wrapped: u64,
+    /// How many numbers in them are not spelled as they were given.
+    spellings: Spellings,
     /// How many of them have a time that goes backwards, and the latest time before one of those.
     backwards: (u64, Option<Timestamp>),
     durable_events: u64,
@@ -143,6 +146,7 @@ impl<'v> LogWriter<'v> {
             started: false,
             events: 0,
             wrapped: 0,
+            spellings: Spellings::default(),
             backwards: (0, None),
             durable_events: 0,
             sealed_events: 0,
@@ -308,6 +312,7 @@ impl BatchWriter<'_> {
         let actor = prepared.content.actor();
         writer.index.advance(actor, state, closes, length);
         let (key_id, wrapped) = (prepared.key_id, prepared.wrapped);
+        self.spellings += prepared.content.spellings();
         let receipt = self.options.receipts.then(|| {
             let line = self.writer.index.lines;
             Box::new(prepared.into_receipt(id, &place, line))
@@ -484,6 +489,8 @@ impl BatchWriter<'_> {
                 counted(std::mem::take(&mut self.wrapped))
             ));
         }
+        let spellings = spelling_notes(std::mem::take(&mut self.spellings));
+        self.writer.notes.extend(spellings);
         Ok(BatchReceipt {
             events: self.events,
             last_event_id: self.last.map(|(id, _)| id),

@@ -8,7 +8,7 @@ use provara_core::verify::REDACTION_TYPE;
 
 use super::LogWriter;
 use super::payload::{bind_redaction, payload_of, refuse_request};
-use crate::append::{AppendReceipt, AppendRequest, WRAPPED};
+use crate::append::{AppendReceipt, AppendRequest, WRAPPED, spelling_notes};
 use crate::error::VaultError;
 
 /// A request in canonical form, and what its receipt says whatever its place is.
@@ -55,7 +55,15 @@ impl LogWriter<'_> {
             request.namespace,
             &payload,
             key_id,
-        )?;
+        )
+        // The place in the data, which is what its author knows.
+        .map_err(|error| {
+            if wrapped {
+                error.inside("value")
+            } else {
+                error
+            }
+        })?;
         Ok(Prepared {
             content,
             key_id,
@@ -67,9 +75,17 @@ impl LogWriter<'_> {
 }
 
 impl Prepared {
+    /// What became of the data.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let wrapped = self.wrapped.then(|| WRAPPED.to_owned());
+        let spellings = spelling_notes(self.content.spellings());
+        wrapped.into_iter().chain(spellings).collect()
+    }
+
     /// What is answered for the event `id` in line `line`, before it is signed and sealed.
     pub(super) fn into_receipt(self, id: EventId, place: &Place, line: u64) -> AppendReceipt {
         AppendReceipt {
+            notes: self.notes(),
             event_id: id,
             event_type: self.event_type.as_str().to_owned(),
             actor: self.actor,
@@ -80,7 +96,6 @@ impl Prepared {
             line,
             merkle_root: Digest([0; 32]),
             event_json: String::new(),
-            notes: Vec::from_iter(self.wrapped.then(|| WRAPPED.to_owned())),
         }
     }
 }

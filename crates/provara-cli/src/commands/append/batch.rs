@@ -17,6 +17,7 @@ use provara_core::canonical;
 use provara_core::event_type::EventType;
 use provara_core::json::{self, Value};
 use provara_core::namespace::Namespace;
+use provara_core::number_policy::{Conversions, NumberPolicy};
 use provara_plugins::catalog::EventTypeInfo;
 use provara_plugins::host::Verdict;
 use provara_plugins::interrupt::Guard;
@@ -30,6 +31,7 @@ use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
 
 use super::{AppendArgs, core_type, not_looked_up, refuse_unknown, start_session};
+use crate::numbers;
 use crate::plugins::{Session, Validating};
 use crate::terminal::{self, GOOD};
 use crate::text::counted;
@@ -44,6 +46,7 @@ struct Item<'a> {
     data: Value<'a>,
     actor: Option<Cow<'a, str>>,
     namespace: Option<Namespace>,
+    converted: Conversions,
 }
 
 pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Diagnostic> {
@@ -53,6 +56,7 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Diagnostic> {
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
     let source = Source::open(source)?;
     let mut types = Types::new(args, &vault);
+    let mut numbers = (args.numbers.policy()?, Conversions::default());
 
     let failed = |error| vault_failure(error, path);
     let writer = LogWriter::open_with(&vault, &keyfile).map_err(failed)?;
@@ -65,7 +69,14 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Diagnostic> {
     // From here on a signal ends the reading, and what was read before is sealed. Who waits for the
     // lock of another writer is ended by it at once.
     let mut lines = Lines::of(source)?;
-    let fed = feed(args, &actor, &mut batch, &mut lines, &mut types);
+    let fed = feed(
+        args,
+        &actor,
+        &mut batch,
+        &mut lines,
+        &mut types,
+        &mut numbers,
+    );
     // A host that failed before has ended already; what it failed with is the reason that counts.
     let ended = types.finish().map_err(End::Host);
     let end = match fed.and(ended) {
@@ -83,6 +94,7 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Diagnostic> {
     let printed = print_receipts(batch.take_receipts(), &lines.guard).map_err(End::Unprinted);
     let receipt = finished.map_err(failed)?;
     receipt.notes.iter().for_each(|note| terminal::note(note));
+    numbers::notes(&numbers.0, numbers.1).for_each(|note| terminal::note(&note));
     let done = match (receipt.events, receipt.last_event_id) {
         (events, Some(id)) => format!(
             "{} of the batch {} in and sealed, the last of them {id}",
@@ -122,6 +134,7 @@ fn feed(
     batch: &mut BatchWriter<'_>,
     lines: &mut Lines,
     types: &mut Types<'_>,
+    (policy, converted): &mut (NumberPolicy, Conversions),
 ) -> Result<(), End> {
     let failed = |error| vault_failure(error, &args.vault.vault);
     let threads = available_parallelism().map_or(1, NonZero::get);
@@ -134,9 +147,14 @@ fn feed(
             Err((group, number, failure)) => (group, true, Some(End::Line(number, failure))),
         };
         since.get_or_insert_with(Instant::now);
-        let parsed = parallel_map(group.iter().collect(), threads, |(_, line)| parse(line));
+        let parsed = parallel_map(group.iter().collect(), threads, |(_, line)| {
+            let mut parsed = parse(line)?;
+            parsed.converted = policy.apply(&mut parsed.data);
+            Ok(parsed)
+        });
         let (items, bad) = types.check(parsed, threads);
         let bad = bad.map(|(at, failure)| End::Line(group[at].0, failure));
+        let changes: Vec<_> = items.iter().map(|item| item.converted).collect();
         let requests = items
             .into_iter()
             .map(|item| AppendRequest {
@@ -149,12 +167,15 @@ fn feed(
                 blind: args.blind,
             })
             .collect();
-        batch
-            .append(requests)
-            .map_err(|rejected| match rejected.error {
-                error @ VaultError::BatchEnded { .. } => End::Disk(failed(error)),
-                error => End::Line(group[rejected.index].0, failed(error)),
-            })?;
+        let taken = batch.append(requests);
+        let appended = taken
+            .as_ref()
+            .map_or_else(|it| it.index, |()| changes.len());
+        changes[..appended].iter().for_each(|it| *converted += *it);
+        taken.map_err(|rejected| match rejected.error {
+            error @ VaultError::BatchEnded { .. } => End::Disk(failed(error)),
+            error => End::Line(group[rejected.index].0, failed(error)),
+        })?;
         if since.is_some_and(|since| since.elapsed() >= SEAL_INTERVAL) {
             let paused = batch.pause();
             paused.map_err(|error| End::Disk(failed(error)))?;
@@ -232,6 +253,8 @@ struct Parsed<'a> {
     data: Value<'a>,
     actor: Option<Cow<'a, str>>,
     namespace: Option<Namespace>,
+    /// What became of its numbers.
+    converted: Conversions,
 }
 
 fn parse(line: &[u8]) -> Result<Parsed<'_>, Diagnostic> {
@@ -280,6 +303,7 @@ fn parse(line: &[u8]) -> Result<Parsed<'_>, Diagnostic> {
         data,
         actor,
         namespace,
+        converted: Conversions::default(),
     })
 }
 
@@ -487,7 +511,7 @@ fn item<'l>(
     let (event_type, plugin) = match &known[&*parsed.type_name] {
         Kind::Free(event_type) => (event_type.clone(), None),
         Kind::Plugin(event_type, plugin) => {
-            canonical::jcs(&parsed.data)
+            canonical::event_form(&parsed.data)
                 .map_err(|error| provara_explain::canonical_failure(&error))?;
             (event_type.clone(), Some(*plugin))
         }
@@ -497,6 +521,7 @@ fn item<'l>(
         data: parsed.data,
         actor: parsed.actor,
         namespace: parsed.namespace,
+        converted: parsed.converted,
     };
     Ok((item, plugin))
 }
