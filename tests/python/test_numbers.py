@@ -120,7 +120,7 @@ def test_an_int_that_no_float_holds_is_refused(vault: Vault, number: int) -> Non
     assert r"value.x\.y[1]: the number " in text and "write it as a str" in text
     if abs(number) < 2**200:
         assert f"float({number})" in text
-    with pytest.raises(UsageError, match="^n: the number"):
+    with pytest.raises(UsageError, match=r"^n: the number"):
         vault.append("OBSERVATION", {"n": number})
     writer = vault.writer()
     with pytest.raises(UsageError, match="write it as a str"):
