@@ -4,7 +4,7 @@
 //! The fuzz targets in `fuzz/targets` feed them by coverage, the test beside this crate feeds
 //! them seeded mutations of real inputs, so that every run of the tests fuzzes a little.
 
-use provara_core::canonical::{jcs, token_preserving};
+use provara_core::canonical::{event_form, jcs, token_preserving};
 use provara_core::json;
 use provara_core::keys::{KeyRegistry, Keyfile, looks_like_keyfile};
 use provara_core::manifest::{Manifest, RootSignature, safe_path};
@@ -49,6 +49,7 @@ pub fn line(data: &[u8]) {
 /// The canonicaliser: idempotent in both forms, and what it writes is read as the same value.
 pub fn canonical(data: &[u8]) {
     let Ok(value) = json::parse(data) else { return };
+    event_numbers(&value);
     let tokens = token_preserving(&value);
     let again = json::parse(&tokens).expect("canonical JSON is JSON");
     assert_eq!(token_preserving(&again), tokens);
@@ -61,6 +62,17 @@ pub fn canonical(data: &[u8]) {
         if value.as_object().is_some() {
             assert_eq!(scan_line(&strict).expect("canonical").form(), Form::Jcs);
         }
+    }
+}
+
+/// The numbers of an event: what is taken is taken again and gives the same bytes, and as a document has no
+/// other form.
+fn event_numbers(value: &json::Value<'_>) {
+    let Ok(form) = event_form(value) else { return };
+    let again = json::parse(&form).expect("canonical JSON is JSON");
+    assert_eq!(event_form(&again).expect("what was logged is taken"), form);
+    if let Ok(document) = jcs(value) {
+        assert_eq!(document, form);
     }
 }
 

@@ -18,7 +18,9 @@ __all__ = ["iter_events", "load_events"]
 def iter_events(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     """Iterate over the events of a log, reading it as it goes.
 
-    Integers become ``int`` and other numbers ``float``; each event is a fresh dict.  Bytes
+    Integers become ``int`` and other numbers ``float``; each event is a fresh dict.  An integer
+    beyond 2**53 - 1 is a ``float``, which is equal to what was appended, but an ``int`` in a log with
+    lines in the form of an older tool, which wrote integers of any length.  Bytes
     after the last line end that are not a whole JSON value belong to an append that was never
     acknowledged, and are passed over.
 

@@ -120,7 +120,8 @@ class Vault:
 
         Args:
             type: a core type, a custom type, or a plugin's alias for one.
-            data: a dict of what is JSON.  Integers beyond 2**53 - 1 are refused: use a string.
+            data: a dict of what is JSON.  An ``int`` beyond 2**53 - 1 is refused unless a ``float`` is
+                equal to it and survives as text: use a ``str``.
             actor: who says so.
             keyfile: the keyfile to sign with, if not the vault's own.
             key_id: which of its keys, if not the first that may sign.
@@ -286,7 +287,8 @@ class Vault:
         """Iterate over the events that the log holds now, each a fresh dict.
 
         Events that are appended meanwhile are not among them, and nothing is verified. A line
-        that is not an event ends the iteration with an exception; a filter passes it over.
+        that is not an event ends the iteration with an exception; a filter passes it over. Numbers
+        are as :func:`provara.sync_v0.iter_events` gives them.
 
         Args:
             type: only events of exactly this type.

@@ -48,7 +48,7 @@ BAD_DATA = {
     "nan": ('{"a":NaN}', "NaN"),
     "infinity": ('{"a":-Infinity}', "Infinity"),
     "overflow": ('{"a":1e400}', "1e400"),
-    "huge-integer": ('{"a":9007199254740992}', "9007199254740992"),
+    "huge-integer": ('{"a":9007199254740993}', "9007199254740993"),
     "huge-negative": ('{"a":[-9007199254740993]}', "-9007199254740993"),
     "lone-surrogate": ('{"a":"\\ud800"}', "surrogate"),
     "lone-surrogate-key": ('{"\\udfff":1}', "surrogate"),

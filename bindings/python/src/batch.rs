@@ -65,7 +65,7 @@ impl Batch {
             event_type: event_type
                 .parse::<EventType>()
                 .map_err(|error| errors::usage(py, error.to_string()))?,
-            data: convert::from_python(data)?,
+            data: convert::data_from_python(data)?,
             actor,
             namespace: namespace
                 .map(|text| {
@@ -106,7 +106,7 @@ impl Batch {
                 Err(rejected) if rejected.error.class() != ErrorClass::Usage => {
                     return Err(rejected.error);
                 }
-                Err(rejected) => Some((rejected.index, rejected.error.to_string())),
+                Err(rejected) => Some((rejected.index, errors::words(&rejected.error))),
             };
             if refused.is_none() || !atomic {
                 batch.finish()?;

@@ -1,17 +1,21 @@
 //! Between Python objects and the strict JSON tree of the core.
 //!
-//! Integer tokens become `int`, other numbers `float`; in the other direction only what is JSON
+//! Integer tokens become `int` (those beyond ±(2^53-1) as [`LargeIntegers`] says), other numbers `float`; in the other direction only what is JSON
 //! passes, and the error names the place. Dicts are built directly, without a text in between.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use provara_core::canonical::{MAX_SAFE_INTEGER, check_integers};
 use provara_core::json::{self, Build, MAX_DEPTH, Object, ParseError, Value, is_integer_token};
 use provara_core::number::python_float;
+use provara_core::number_rule::is_large_integer_token;
+use provara_vault::VaultError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::errors;
+use crate::integers::LargeIntegers;
 
 /// How many different keys, and how long strings in bytes, are kept as ready-made Python strings.
 const KEPT_KEYS: usize = 256;
@@ -96,6 +100,8 @@ impl Strings {
 pub(crate) enum Unbuilt {
     /// It is not the JSON that is accepted; [`json::parse`] says why.
     Text,
+    /// It has a large integer, and what becomes of those is undecided.
+    Undecided,
     /// Python failed.
     Python(Box<PyErr>),
 }
@@ -116,6 +122,7 @@ impl From<PyErr> for Unbuilt {
 pub(crate) struct Builder<'s, 'py> {
     pub(crate) py: Python<'py>,
     pub(crate) strings: &'s mut Strings,
+    pub(crate) large: LargeIntegers,
 }
 
 impl<'a, 'py> Build<'a> for Builder<'_, 'py> {
@@ -135,7 +142,20 @@ impl<'a, 'py> Build<'a> for Builder<'_, 'py> {
     }
 
     fn number(&mut self, token: &'a str) -> Result<Self::Value, Unbuilt> {
-        Ok(number(self.py, token)?)
+        let py = self.py;
+        if !is_integer_token(token) {
+            return Ok(float(py, token));
+        }
+        if let Ok(small) = token.parse::<i64>()
+            && small.unsigned_abs() <= MAX_SAFE_INTEGER
+        {
+            return Ok(PyInt::new(py, small).into_any());
+        }
+        match self.large {
+            LargeIntegers::Undecided => Err(Unbuilt::Undecided),
+            LargeIntegers::Float => Ok(float(py, token)),
+            LargeIntegers::Int => Ok(py.get_type::<PyInt>().call1((token,))?),
+        }
     }
 
     fn string(&mut self, text: Cow<'a, str>) -> Self::Value {
@@ -182,16 +202,9 @@ impl<'a, 'py> Build<'a> for Builder<'_, 'py> {
     }
 }
 
-fn number<'py>(py: Python<'py>, token: &str) -> PyResult<Bound<'py, PyAny>> {
-    if !is_integer_token(token) {
-        // The token follows the grammar of JSON, which Rust reads to the nearest binary64.
-        let value: f64 = token.parse().unwrap_or(f64::NAN);
-        return Ok(PyFloat::new(py, value).into_any());
-    }
-    if let Ok(small) = token.parse::<i64>() {
-        return Ok(PyInt::new(py, small).into_any());
-    }
-    py.get_type::<PyInt>().call1((token,))
+fn float<'py>(py: Python<'py>, token: &str) -> Bound<'py, PyAny> {
+    // The token follows the grammar of JSON, which Rust reads to the nearest binary64.
+    PyFloat::new(py, token.parse().unwrap_or(f64::NAN)).into_any()
 }
 
 /// Why a Python object is not JSON, and where: the steps from the inside outwards.
@@ -251,6 +264,27 @@ impl NotJson {
 /// types, and nesting beyond the core's limit (which also ends a cycle).
 pub(crate) fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Value<'static>> {
     read(value, 0).map_err(|error| errors::usage(value.py(), error.text()))
+}
+
+/// Reads the data of an event that is to be appended: as [`from_python`], and refuses an `int` that no float
+/// is equal to.
+pub(crate) fn data_from_python(value: &Bound<'_, PyAny>) -> PyResult<Value<'static>> {
+    let data = from_python(value)?;
+    if has_large_integer(&data) {
+        let refused = |error| errors::of_vault(value.py(), VaultError::Canonical(error));
+        check_integers(&data).map_err(refused)?;
+    }
+    Ok(data)
+}
+
+/// Whether there is an `int` beyond ±(2^53-1).
+fn has_large_integer(value: &Value<'_>) -> bool {
+    match value {
+        Value::Number(token) => is_large_integer_token(token),
+        Value::Array(items) => items.iter().any(has_large_integer),
+        Value::Object(members) => members.iter().any(|(_, value)| has_large_integer(value)),
+        _ => false,
+    }
 }
 
 fn read(value: &Bound<'_, PyAny>, depth: usize) -> Result<Value<'static>, NotJson> {
@@ -355,10 +389,28 @@ fn type_name(value: &Bound<'_, PyAny>) -> String {
 }
 
 /// Builds the Python object of strict JSON text that this program wrote itself.
-pub(crate) fn text_to_python<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn text_to_python<'py>(
+    py: Python<'py>,
+    text: &[u8],
+    large: LargeIntegers,
+) -> PyResult<Bound<'py, PyAny>> {
+    text_decided(py, text, || large)
+}
+
+/// As [`text_to_python`]; what becomes of large integers is decided if there is one.
+pub(crate) fn text_decided<'py>(
+    py: Python<'py>,
+    text: &[u8],
+    decide: impl FnOnce() -> LargeIntegers,
+) -> PyResult<Bound<'py, PyAny>> {
     let strings = &mut Strings::default();
-    json::build(text, &mut Builder { py, strings }).map_err(|error| match error {
-        Unbuilt::Text => errors::usage(py, not_json(text)),
+    let mut build = |large| json::build(text, &mut Builder { py, strings, large });
+    let mut built = build(LargeIntegers::Undecided);
+    if let Err(Unbuilt::Undecided) = built {
+        built = build(decide());
+    }
+    built.map_err(|error| match error {
+        Unbuilt::Text | Unbuilt::Undecided => errors::usage(py, not_json(text)),
         Unbuilt::Python(error) => *error,
     })
 }

@@ -1,5 +1,7 @@
 //! Exceptions: their classes are defined in Python, in `provara.errors`.
 
+use provara_core::canonical::CanonicalError;
+use provara_core::number_rule::NumberFault;
 use provara_vault::{ErrorClass, VaultError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -41,13 +43,28 @@ pub(crate) fn plugin(py: Python<'_>, text: String, name: Option<&str>) -> PyErr 
     }
 }
 
+/// What is wrong, and of a number also what helps.
+pub(crate) fn words(error: &VaultError) -> String {
+    let VaultError::Canonical(CanonicalError::Number { token, fault, .. }) = error else {
+        return error.to_string();
+    };
+    let float = match fault {
+        // Of a long number its author will hardly want another.
+        NumberFault::Changed { nearest } if token.len() <= 60 => {
+            format!(", or as float({token}), which is {nearest}")
+        }
+        _ => String::new(),
+    };
+    format!("{error}; write it as a str{float}")
+}
+
 /// The exception of a failed operation on a vault, by who has to act.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "it is an argument of map_err"
 )]
 pub(crate) fn of_vault(py: Python<'_>, error: VaultError) -> PyErr {
-    let text = error.to_string();
+    let text = words(&error);
     match error.class() {
         ErrorClass::Evidence => evidence(py, text),
         ErrorClass::Usage => usage(py, text),

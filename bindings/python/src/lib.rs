@@ -8,12 +8,14 @@ mod batch;
 mod beliefs;
 mod convert;
 mod errors;
+mod integers;
 mod log;
 mod reader;
 mod schema;
 mod staging;
 mod vault;
 
+use integers::LargeIntegers;
 use provara_core::canonical;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -30,13 +32,23 @@ const _: () = {
     assert!(align_of::<staging::Staging>() <= MAX_ALIGN);
 };
 
-/// Parses strict JSON: duplicate keys, NaN, lone surrogates and trailing bytes are errors.
+/// Parses strict JSON: duplicate keys, NaN, lone surrogates and trailing bytes are errors. Integers keep
+/// their digits, or are what a reader of an event makes of them.
 #[pyfunction]
-fn parse_json<'py>(py: Python<'py>, text: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+#[pyo3(signature = (text, *, of_event=false))]
+fn parse_json<'py>(
+    py: Python<'py>,
+    text: &Bound<'py, PyAny>,
+    of_event: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let large = match of_event {
+        true => LargeIntegers::Float,
+        false => LargeIntegers::Int,
+    };
     if let Ok(bytes) = text.cast::<PyBytes>() {
-        return convert::text_to_python(py, bytes.as_bytes());
+        return convert::text_to_python(py, bytes.as_bytes(), large);
     }
-    convert::text_to_python(py, text.extract::<&str>()?.as_bytes())
+    convert::text_to_python(py, text.extract::<&str>()?.as_bytes(), large)
 }
 
 /// Writes an object as compact JSON, members in their order.

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 
 use crate::reader::EventReader;
 use crate::vault::{open, run, to_python};
-use crate::{convert, errors};
+use crate::{convert, errors, integers};
 
 /// The whole lines of a log as they stood when it was taken.
 #[pyclass(frozen, module = "provara._native")]
@@ -100,7 +100,9 @@ impl Log {
     /// The belief state after the last event.
     fn beliefs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let state = run(py, || self.snapshot.beliefs())?;
-        convert::text_to_python(py, &state.to_json())
+        convert::text_decided(py, &state.to_json(), || {
+            py.detach(|| integers::of_log(self.snapshot.bytes()))
+        })
     }
 
     /// How many events, by whom, of which types.

@@ -15,6 +15,7 @@ use pyo3::types::{PyBytes, PyDict, PyModule};
 
 use crate::convert::{Builder, Strings, Unbuilt, not_json};
 use crate::errors;
+use crate::integers::{self, FormSearch, LargeIntegers};
 
 /// How much is read at a time, unless the caller says otherwise.
 const CHUNK: usize = 256 << 10;
@@ -42,6 +43,7 @@ pub(crate) struct EventReader {
     /// aligned to 32 bytes (see `MAX_ALIGN`).
     query: Option<Box<Query>>,
     strings: Strings,
+    large: LargeIntegers,
     /// Where the log ends for this reader; `None` reads to the end of the file.
     length: Option<u64>,
     /// How much is read at a time, in bytes; never 0.
@@ -97,7 +99,15 @@ impl EventReader {
                 continue;
             }
             let strings = &mut self.strings;
-            let what = match json::build(line, &mut Builder { py, strings }) {
+            let mut large = self.large;
+            let mut built = json::build(line, &mut Builder { py, strings, large });
+            if let Err(Unbuilt::Undecided) = built {
+                // Few logs have one. All of it is looked at, once.
+                large = decide(py, &self.source, self.length)?;
+                built = json::build(line, &mut Builder { py, strings, large });
+            }
+            self.large = large;
+            let what = match built {
                 Ok(value) => match value.cast_into::<PyDict>() {
                     Ok(event) => return Ok(Some(event)),
                     Err(_) => not_an_event(line),
@@ -105,7 +115,7 @@ impl EventReader {
                 // Bytes after the last line end that are no JSON are an append that was never
                 // acknowledged: not an event.
                 Err(Unbuilt::Text) if !whole => return Ok(None),
-                Err(Unbuilt::Text) => not_json(line),
+                Err(Unbuilt::Text | Unbuilt::Undecided) => not_json(line),
                 Err(Unbuilt::Python(error)) => return Err(*error),
             };
             return Err(self.broken(py, &what));
@@ -128,6 +138,7 @@ impl EventReader {
             label,
             query: None,
             strings: Strings::default(),
+            large: LargeIntegers::Undecided,
             length,
             chunk: CHUNK,
             offset: 0,
@@ -216,6 +227,41 @@ impl EventReader {
         };
         self.searched = self.start;
         errors::evidence(py, format!("line {} of {}: {what}", self.line, self.label))
+    }
+}
+
+/// What becomes of large integers in a log, as it now is up to `length`.
+fn decide(py: Python<'_>, source: &Source, length: Option<u64>) -> PyResult<LargeIntegers> {
+    if let Source::Snapshot(log) = source {
+        return Ok(py.detach(|| integers::of_log(log.bytes())));
+    }
+    let (mut search, mut offset) = (FormSearch::default(), 0);
+    loop {
+        let left = length.map_or(CHUNK as u64, |length| length - offset);
+        let want = usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
+        let piece = read_at(py, source, want, offset)?;
+        offset += piece.len() as u64;
+        if piece.is_empty() || !py.detach(|| search.feed(&piece)) {
+            return Ok(search.decision());
+        }
+    }
+}
+
+/// What stands in a file at an offset, at most `want` bytes.
+fn read_at(py: Python<'_>, source: &Source, want: usize, offset: u64) -> PyResult<Vec<u8>> {
+    match source {
+        Source::File(file) => {
+            let mut piece = vec![0; want];
+            let read = py.detach(|| file.read_at(&mut piece, offset))?;
+            piece.truncate(read);
+            Ok(piece)
+        }
+        Source::Descriptor(descriptor) => {
+            let os = PyModule::import(py, "os")?;
+            let bytes = os.call_method1("pread", (*descriptor, want, offset))?;
+            Ok(bytes.cast::<PyBytes>()?.as_bytes().to_vec())
+        }
+        Source::Snapshot(_) => Ok(Vec::new()),
     }
 }
 

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde::Serialize;
 
+use crate::integers::LargeIntegers;
 use crate::{convert, errors};
 
 /// Runs an operation without the interpreter's lock and maps its error.
@@ -22,14 +23,14 @@ pub(crate) fn run<T: Send>(
         .map_err(|error| errors::of_vault(py, error))
 }
 
-/// The Python object of what serde writes as JSON.
+/// The Python object of what serde writes as JSON. Its numbers are counts, and those of an event.
 pub(crate) fn to_python<'py, T: Serialize>(
     py: Python<'py>,
     value: &T,
 ) -> PyResult<Bound<'py, PyAny>> {
     let text = serde_json::to_vec(value)
         .map_err(|error| errors::could_not(py, format!("the result is not JSON: {error}")))?;
-    convert::text_to_python(py, &text)
+    convert::text_to_python(py, &text, LargeIntegers::Float)
 }
 
 /// Opens a vault, with the user's cache, and with what this machine remembers of it.
@@ -123,7 +124,7 @@ pub(crate) fn append_event<'py>(
         event_type: event_type
             .parse::<EventType>()
             .map_err(|error| errors::usage(py, error.to_string()))?,
-        data: convert::from_python(data)?,
+        data: convert::data_from_python(data)?,
         actor,
         namespace,
         confidence,

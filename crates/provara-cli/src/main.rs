@@ -15,6 +15,7 @@ mod determinism;
 mod exit_code;
 mod form;
 mod gate;
+mod numbers;
 mod output_file;
 mod plugins;
 mod progress;

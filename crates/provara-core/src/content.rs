@@ -8,13 +8,16 @@ use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::canonical::{CanonicalError, MAX_SAFE_INTEGER, write_jcs_member, write_string};
+use crate::canonical::{
+    CanonicalError, MAX_SAFE_INTEGER, event_form, write_event_form, write_string,
+};
 use crate::event_type::EventType;
 use crate::id::{Digest, EventId, KeyId};
 use crate::json::Value;
 use crate::keys::{Signature, SigningKey};
 use crate::mark::SealName;
 use crate::namespace::Namespace;
+use crate::number_rule::{NumberFault, Spellings};
 use crate::scan::{LineError, scan_line};
 use crate::time::Timestamp;
 use crate::tree::leaf_at;
@@ -32,6 +35,8 @@ pub struct Content {
     payload: Range<usize>,
     /// Where the [`NO_PLACE`] begins that stands for all that the place says.
     place: usize,
+    /// What became of the spelling of numbers.
+    spellings: Spellings,
 }
 
 /// What an event begins with: `actor` is the first of its members.
@@ -85,7 +90,7 @@ impl Content {
     /// Writes what is said in canonical form: by whom, under which key, of which type.
     ///
     /// # Errors
-    /// A number in the payload that RFC 8785 cannot carry.
+    /// A number in the payload that would be changed, with its path in the payload.
     pub fn new(
         event_type: &EventType,
         actor: &str,
@@ -123,7 +128,7 @@ impl Content {
         }
         event.extend_from_slice(b",\"payload\":");
         let start = event.len();
-        write_jcs_member(&mut event, "payload", payload)?;
+        let spellings = write_event_form(&mut event, payload)?;
         let payload = start..event.len();
         event.extend_from_slice(b",\"prev_event_hash\":");
         let place = event.len();
@@ -137,7 +142,14 @@ impl Content {
             head,
             payload,
             place,
+            spellings,
         })
+    }
+
+    /// How many numbers of the payload are not spelled as they were given.
+    #[must_use]
+    pub fn spellings(&self) -> Spellings {
+        self.spellings
     }
 
     /// The JSON text of the actor's name.
@@ -164,9 +176,10 @@ impl Content {
     /// A `ts_logical` beyond 2^53-1.
     pub fn place(&self, place: &Place) -> Result<UnsignedEvent, CanonicalError> {
         if place.ts_logical > MAX_SAFE_INTEGER {
-            return Err(CanonicalError::UnsafeInteger {
+            return Err(CanonicalError::Number {
                 path: "ts_logical".to_owned(),
                 token: place.ts_logical.to_string(),
+                fault: NumberFault::UnsafeInteger,
             });
         }
         const ID: &[u8] = b",\"event_id\":\"evt_000000000000000000000000\"";
@@ -207,6 +220,20 @@ impl Content {
             sig_at,
         })
     }
+}
+
+/// Whether an event, whose numbers may be spelled in any way, stands in a log in the strict form: its id is
+/// that of its RFC 8785 bytes.
+#[must_use]
+pub fn is_strict_event(event: &Value<'_>) -> bool {
+    let id = event.get("event_id").and_then(Value::as_str);
+    let (Some(members), Some(id)) = (event.as_object(), id) else {
+        return false;
+    };
+    let hashed = |name: &str| !matches!(name, "event_id" | "sig");
+    let rest = members.iter().filter(|(name, _)| hashed(name)).cloned();
+    event_form(&Value::Object(rest.collect()))
+        .is_ok_and(|bytes| EventId::from_digest(Digest::of(&bytes)).to_string() == id)
 }
 
 impl UnsignedEvent {
@@ -304,6 +331,9 @@ mod tests {
             let tree = parse(line).unwrap();
             assert_eq!(jcs(&tree).unwrap(), line);
             assert_eq!(tree.get("actor").unwrap().as_str(), Some(actor));
+            assert!(is_strict_event(&tree));
+            let other = String::from_utf8_lossy(line).replace("audit.login", "audit.logout");
+            assert!(!is_strict_event(&parse(other.as_bytes()).unwrap()));
             let scanned = scan_line(line).unwrap();
             assert_eq!(scanned.form(), Form::Jcs);
             let mut bytes = Vec::new();

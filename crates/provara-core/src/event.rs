@@ -43,7 +43,7 @@ impl Draft<'_> {
     /// without `sig`.
     ///
     /// # Errors
-    /// A number in the payload that RFC 8785 cannot carry.
+    /// A number in the payload that would be changed.
     pub fn sign(&self, key: &SigningKey) -> Result<SignedEvent, CanonicalError> {
         let content = Content::new(
             self.event_type,

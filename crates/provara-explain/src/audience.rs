@@ -132,9 +132,10 @@ impl ErrorContext<'_> {
 fn advice(context: &ErrorContext<'_>) -> Advice {
     match context {
         ErrorContext::Unverified { .. } => EXAMINE.into(),
-        ErrorContext::Refused { .. }
-        | ErrorContext::Canonical(_)
-        | ErrorContext::Host(HostError::TooLarge(_)) => Advice::AsItIs,
+        ErrorContext::Refused { .. } | ErrorContext::Host(HostError::TooLarge(_)) => Advice::AsItIs,
+        ErrorContext::Canonical(error) => {
+            Advice::Agent(errors::canonical_fix_without_options(error))
+        }
         ErrorContext::Export {
             error: ExportError::Line { .. },
             ..
@@ -158,8 +159,8 @@ fn of_a_vault(error: &VaultError) -> Advice {
         VaultError::Locked { .. }
         | VaultError::Closed { .. }
         | VaultError::Payload(_)
-        | VaultError::Canonical(_)
         | VaultError::Unwritable { .. } => Advice::AsItIs,
+        VaultError::Canonical(error) => Advice::Agent(errors::canonical_fix_without_options(error)),
         // A key is the operator's to give.
         VaultError::WouldNotVerify { code, .. } if !errors::wants_another_key(code) => {
             Advice::AsItIs
@@ -197,6 +198,7 @@ mod tests {
     use std::io;
     use std::path::PathBuf;
 
+    use provara_core::number_rule::NumberFault;
     use provara_plugins::builtin::{self, Format};
     use provara_plugins::launch::LaunchError;
 
@@ -290,11 +292,12 @@ mod tests {
                 "'overwrite'",
             ),
             (
-                ErrorContext::Canonical(CanonicalError::OutOfRange {
+                ErrorContext::Canonical(CanonicalError::Number {
                     path: "$".to_owned(),
                     token: "1e999".to_owned(),
+                    fault: NumberFault::OutOfRange,
                 }),
-                "as a string",
+                "as a string, \"1e999\".",
             ),
         ] {
             let fix = fix(context);

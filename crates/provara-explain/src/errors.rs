@@ -12,6 +12,7 @@ use std::io;
 use std::path::Path;
 
 use provara_core::canonical::CanonicalError;
+use provara_core::number_rule::NumberFault;
 use provara_plugins::builtin::ExportError;
 use provara_plugins::interrupt::Guard;
 use provara_plugins::set_option::SetError;
@@ -30,13 +31,36 @@ pub fn canonical_failure(error: &CanonicalError) -> Diagnostic {
 }
 
 /// What helps against a number that canonical JSON cannot carry.
-fn canonical_fix(error: &CanonicalError) -> &'static str {
+fn canonical_fix(error: &CanonicalError) -> String {
     match error {
-        CanonicalError::UnsafeInteger { .. } => {
-            "Write the number as a string, for example \"12345678901234567890\"."
+        CanonicalError::Number { token, fault, .. } => {
+            let string = as_string(token);
+            match fault {
+                NumberFault::Changed { nearest } => format!(
+                    "{string}; or add --numbers string, which does that to every such number, or --numbers \
+                     round, which takes {nearest}."
+                ),
+                NumberFault::OutOfRange | NumberFault::UnsafeInteger => format!(
+                    "{string}; or add --numbers string, which does that to every such number."
+                ),
+            }
         }
-        CanonicalError::OutOfRange { .. } => "Write the number as a string.",
-        CanonicalError::Unserializable(_) => "Give plain JSON.",
+        CanonicalError::Unserializable(_) => "Give plain JSON.".to_owned(),
+    }
+}
+
+/// What helps against it where there is no option.
+pub(crate) fn canonical_fix_without_options(error: &CanonicalError) -> String {
+    match error {
+        CanonicalError::Number { token, .. } => as_string(token) + ".",
+        CanonicalError::Unserializable(_) => canonical_fix(error),
+    }
+}
+
+fn as_string(token: &str) -> String {
+    match token.len() {
+        ..=60 => format!("Write the number as a string, \"{token}\""),
+        _ => "Write the number as a string, in quotation marks".to_owned(),
     }
 }
 

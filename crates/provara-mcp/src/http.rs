@@ -4,6 +4,7 @@
 //! is a name that is not ours (DNS rebinding), or whose `Origin` is a page of somebody else. A token,
 //! where there is one, is compared in constant time.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +27,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::HttpSettings;
 use crate::error::ServeError;
+use crate::exact;
 use crate::limits::MAX_MESSAGE;
 use crate::message::{self, Refused};
 use crate::session::Session;
@@ -210,7 +212,16 @@ impl Endpoint {
             log(&reason);
             return refused(StatusCode::SERVICE_UNAVAILABLE, &reason);
         }
-        let request = Request::from_parts(head, Full::new(body.clone()));
+        let (text, exact) = exact::of(&body);
+        let text = match text {
+            Cow::Borrowed(_) => body.clone(),
+            Cow::Owned(text) => text.into(),
+        };
+        let mut request = Request::from_parts(head, Full::new(text));
+        if let Some(exact) = exact {
+            // The head of a request goes to the handler, with what is attached to it.
+            request.extensions_mut().insert(exact);
+        }
         let answer = tokio::time::timeout(self.answer_limit, self.protocol.handle(request)).await;
         let Ok(answer) = answer else {
             let reason = "the request took too long";

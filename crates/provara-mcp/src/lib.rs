@@ -45,6 +45,7 @@ mod clients;
 mod complete;
 mod config;
 mod error;
+mod exact;
 #[cfg(feature = "conformance-fixtures")]
 mod fixtures;
 mod http;

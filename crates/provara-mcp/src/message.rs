@@ -6,7 +6,8 @@ use provara_core::json::ParseErrorKind;
 use provara_plugins::text::inline;
 use rmcp::RoleServer;
 use rmcp::model::{
-    ErrorCode, ErrorData, JsonRpcMessage, PaginatedRequestParams, RequestId, ServerJsonRpcMessage,
+    ErrorCode, ErrorData, GetExtensions as _, JsonRpcMessage, PaginatedRequestParams, RequestId,
+    ServerJsonRpcMessage,
 };
 use rmcp::service::RxJsonRpcMessage;
 use serde::Deserialize;
@@ -14,6 +15,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::exact;
 use crate::limits::MAX_MESSAGE;
 
 /// A message of a client.
@@ -113,7 +115,14 @@ pub(crate) fn read(text: &[u8]) -> Result<Message, Refused> {
     if let Some(misread) = misread(text) {
         return Err(misread);
     }
-    serde_json::from_slice(text).map_err(|error| explain(text, &error))
+    let (text, exact) = exact::of(text);
+    let mut message: Message =
+        serde_json::from_slice(&text).map_err(|error| explain(&text, &error))?;
+    if let (Some(exact), JsonRpcMessage::Request(request)) = (exact, &mut message) {
+        // What is attached goes to the handler.
+        request.request.extensions_mut().insert(exact);
+    }
+    Ok(message)
 }
 
 /// What the protocol's library would take for something else. Of two members of one name the last would

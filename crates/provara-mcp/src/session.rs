@@ -26,7 +26,7 @@ use crate::job::{self, Stop};
 use crate::refusal::Refusal;
 use crate::state::ServerState;
 use crate::tools::{Call, Registry};
-use crate::{complete, prompts, read, resources};
+use crate::{complete, exact, prompts, read, resources};
 
 /// The most subscriptions of one client.
 const MAX_SUBSCRIPTIONS: usize = 256;
@@ -80,6 +80,7 @@ impl Session {
             registry: Arc::clone(&self.registry),
             tool,
             arguments: request.arguments.unwrap_or_default(),
+            exact: exact::attached(&context.extensions),
             installed,
         };
         let cancelled = context.ct.child_token();

@@ -166,7 +166,7 @@ impl Host<Validating> {
         let process = &mut self.process;
         process.pumps.set_label(event_type.as_str());
         // The canonical form: what will be signed, and what reducers will see.
-        let data = canonical::jcs(data).map_err(|error| HostError::Output {
+        let data = canonical::event_form(data).map_err(|error| HostError::Output {
             plugin: event_type.as_str().to_owned(),
             reason: OutputFault::NotCanonical(error),
         })?;
@@ -223,7 +223,7 @@ impl Host<Reducing> {
         };
         let value = json::parse(answer.output_json.as_bytes())
             .map_err(|error| fault(OutputFault::NotJson(error)))?;
-        canonical::jcs(&value).map_err(|error| fault(OutputFault::NotCanonical(error)))
+        canonical::result_form(&value).map_err(|error| fault(OutputFault::NotCanonical(error)))
     }
 }
 

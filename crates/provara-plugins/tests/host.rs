@@ -171,6 +171,13 @@ fn a_result_is_strict_and_canonical_json() {
 }
 
 #[test]
+fn integers_in_a_result_keep_their_digits() {
+    let result = reducing("integers").unwrap();
+    let expected = r#"{"a":[9007199254740993,-100000000000000000000,1,10000000000000000]}"#;
+    assert_eq!(String::from_utf8(result).unwrap(), expected);
+}
+
+#[test]
 fn an_export_writes_where_it_is_told() {
     let dir = TempDir::new();
     fs::create_dir(dir.path().join("vault")).unwrap();

@@ -4,6 +4,7 @@ use provara_core::event_type::EventType;
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::Value;
 use provara_core::namespace::Namespace;
+use provara_core::number_rule::Spellings;
 use serde::Serialize;
 
 /// An event to be appended. Whether a custom type is known to anybody, and whether its data keeps
@@ -89,6 +90,36 @@ fn is_false(value: &bool) -> bool {
 /// What a receipt notes of wrapped data ([`provara_core::payload::is_wrapped`]).
 pub(crate) const WRAPPED: &str = "the data does not have both 'subject' and 'predicate', so it became \
     the 'value' of the payload, and what is absent was filled in";
+
+/// What a receipt notes of numbers that are not spelled as they were given.
+pub(crate) fn spelling_notes(numbers: Spellings) -> Vec<String> {
+    let mut notes = Vec::new();
+    match numbers.shorter {
+        0 => {}
+        1 => notes.push(
+            "1 number has more digits than a binary64 tells apart; the shortest that is read as the same \
+             stands in the log"
+                .to_owned(),
+        ),
+        more => notes.push(format!(
+            "{more} numbers have more digits than a binary64 tells apart; the shortest that are read as \
+             the same stand in the log"
+        )),
+    }
+    match numbers.large_integers {
+        0 => {}
+        1 => notes.push(
+            "1 integer beyond ±(2^53-1) is kept, as a binary64 is equal to it; readers may give it as \
+             a float"
+                .to_owned(),
+        ),
+        more => notes.push(format!(
+            "{more} integers beyond ±(2^53-1) are kept, as binary64s are equal to them; readers may \
+             give them as floats"
+        )),
+    }
+    notes
+}
 
 /// Writes a line of the log as the JSON that it is, to the byte.
 fn as_json<S: serde::Serializer>(line: &str, serializer: S) -> Result<S::Ok, S::Error> {

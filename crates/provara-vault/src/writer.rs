@@ -45,7 +45,7 @@ use provara_core::manifest::{FileEntry, merkle_root};
 use provara_core::verify::REDACTION_TYPE;
 use sha2::{Digest as _, Sha256};
 
-use crate::append::{AppendReceipt, AppendRequest, WRAPPED};
+use crate::append::{AppendReceipt, AppendRequest};
 use crate::check;
 use crate::derive::SourceLog;
 use crate::error::{Context, VaultError};
@@ -428,8 +428,7 @@ impl<'v> LogWriter<'v> {
                  backwards"
             )
         }));
-        self.notes
-            .extend(prepared.wrapped.then(|| WRAPPED.to_owned()));
+        self.notes.extend(prepared.notes());
         if let Some(asked) = asked {
             let offset = self.index.len + length - event.line.len() as u64;
             let place = EventPlace {

@@ -65,7 +65,7 @@ def _read_frame(fd: int) -> Request | None:
     body = _read_exactly(fd, size)
     if body is None:
         return None
-    request = _native.parse_json(body)
+    request = _native.parse_json(body, of_event=True)
     if not isinstance(request, dict):
         raise ValueError("a request is a JSON object")
     return request

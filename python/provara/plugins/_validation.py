@@ -41,7 +41,7 @@ def check_event(registry: PluginRegistry, plugin: EventTypePlugin, payload: obje
     violations: str | None = schema.check(data_json)
     if violations is not None:
         return violations
-    reason = run_validate(plugin, _native.parse_json(data_json))
+    reason = run_validate(plugin, _native.parse_json(data_json, of_event=True))
     return "" if reason is None else _messages.refused(name, reason, path)
 
 

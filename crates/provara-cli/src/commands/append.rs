@@ -10,6 +10,7 @@ use provara_core::canonical;
 use provara_core::event_type::{CoreType, CustomType, EventType};
 use provara_core::json::Value;
 use provara_core::namespace::Namespace;
+use provara_core::number_policy::Conversions;
 use provara_explain::vault_failure;
 use provara_plugins::catalog::{EventTypeInfo, PluginName};
 use provara_plugins::host::Verdict;
@@ -19,6 +20,7 @@ use provara_report::{Class, Diagnostic};
 use provara_vault::{AppendRequest, Vault};
 
 use crate::args::{JsonArg, KeyArgs, VaultArg};
+use crate::numbers::{self, NumberArgs};
 use crate::plugins::{HostArgs, Job, Session, Unusable, Validating};
 use crate::terminal::{self, GOOD};
 use crate::{data, vault};
@@ -167,6 +169,9 @@ pub(crate) struct AppendArgs {
     allow_unregistered: bool,
 
     #[command(flatten)]
+    numbers: NumberArgs,
+
+    #[command(flatten)]
     host: HostArgs,
 
     #[command(flatten)]
@@ -184,15 +189,24 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let vault = vault::open(path)?;
     let actor = vault::actor(args.actor.as_deref())?;
+    let policy = args.numbers.policy()?;
     // Whatever can be refused without a plugin is refused before one is started.
-    let given = args.data.as_deref().map(data::read).transpose()?;
-    if let Some(given) = &given {
-        canonical::jcs(given).map_err(|error| provara_explain::canonical_failure(&error))?;
+    let mut given = args.data.as_deref().map(data::read).transpose()?;
+    let mut converted = Conversions::default();
+    if let Some(given) = &mut given {
+        converted += policy.apply(given);
+        can_be_signed(given)?;
     }
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
+    let mut options = |plugin: Option<&EventTypeInfo>| {
+        let mut data = with_options(args, plugin, given.take())?;
+        converted += policy.apply(&mut data);
+        can_be_signed(&data)?;
+        Ok(data)
+    };
     let (event_type, data) = match core_type(type_name)? {
-        Some(core) => (EventType::Core(core), with_options(args, None, given)?),
-        None => custom(args, &vault, type_name, given)?,
+        Some(core) => (EventType::Core(core), options(None)?),
+        None => custom(args, &vault, type_name, &mut options)?,
     };
     let receipt = vault
         .append(
@@ -210,6 +224,7 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Diagnostic> {
         )
         .map_err(|error| vault_failure(error, path))?;
     receipt.notes.iter().for_each(|text| terminal::note(text));
+    numbers::notes(&policy, converted).for_each(|text| terminal::note(&text));
     let (already, verb) = match receipt.repeated {
         true => ("already ", "Already there:"),
         false => ("", "Appended"),
@@ -261,12 +276,19 @@ fn with_options(
     set_option::apply(base, &args.set, schema).map_err(|error| provara_explain::set_failure(&error))
 }
 
-/// Resolves a custom type and checks the data against whatever plugin defines it.
+/// Refuses data with a number that an event cannot hold.
+fn can_be_signed(data: &Value<'_>) -> Result<(), Diagnostic> {
+    canonical::event_form(data)
+        .map(drop)
+        .map_err(|error| provara_explain::canonical_failure(&error))
+}
+
+/// Resolves a custom type and checks the data against whatever plugin defines it, which `data` is made for.
 fn custom(
     args: &AppendArgs,
     vault: &Vault,
     name: &str,
-    given: Option<Value<'static>>,
+    data: &mut dyn FnMut(Option<&EventTypeInfo>) -> Result<Value<'static>, Diagnostic>,
 ) -> Result<(EventType, Value<'static>), Diagnostic> {
     let alone = Resolution::<&EventTypeInfo>::without_plugins(name);
     if let Resolution::NoName(_) = alone {
@@ -281,7 +303,7 @@ fn custom(
         Err(unusable) => match (alone, unusable.no_python()) {
             (Resolution::Unregistered(custom), Some(reason)) if args.allow_unregistered => {
                 terminal::note(&format!("no plugin was asked about '{name}': {reason}"));
-                return Ok((EventType::Custom(custom), with_options(args, None, given)?));
+                return Ok((EventType::Custom(custom), data(None)?));
             }
             _ => return Err(not_looked_up(unusable, name)),
         },
@@ -290,7 +312,7 @@ fn custom(
         Resolution::Plugin { event_type, plugin } => (event_type, plugin),
         Resolution::Unregistered(custom) if args.allow_unregistered => {
             session.warn_of_problems();
-            return Ok((EventType::Custom(custom), with_options(args, None, given)?));
+            return Ok((EventType::Custom(custom), data(None)?));
         }
         other => {
             let reverse_domain = matches!(other, Resolution::Unregistered(_));
@@ -304,8 +326,7 @@ fn custom(
             plugin.event_type
         ));
     }
-    let data = with_options(args, Some(plugin), given)?;
-    canonical::jcs(&data).map_err(|error| provara_explain::canonical_failure(&error))?;
+    let data = data(Some(plugin))?;
     let unfit = session.host.check(plugin, &[&data]);
     if let Some((_, violations)) = unfit.map_err(provara_explain::host_failure)? {
         return Err(provara_explain::unfit(&violations));

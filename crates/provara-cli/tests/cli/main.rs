@@ -13,6 +13,7 @@ mod interrupted;
 mod keep;
 mod mcp_log;
 mod no_python;
+mod numbers;
 mod remembered;
 mod reports;
 mod seal_words;

@@ -9,6 +9,7 @@ mod log_rules;
 mod marks;
 mod merge;
 mod merge_algebra;
+mod numbers;
 mod odd_lines;
 mod properties;
 mod seals;

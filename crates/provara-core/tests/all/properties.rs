@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use provara_core::beliefs::BeliefReducer;
-use provara_core::canonical::{jcs, token_preserving};
+use provara_core::canonical::{event_form, jcs, token_preserving};
 use provara_core::id::Digest;
 use provara_core::json::{ParseErrorKind, Value, parse};
 use provara_core::scan::{Form, scan_line};
@@ -181,7 +181,7 @@ proptest! {
         let actors = [("alice", 2), ("bob", 3), ("genesis", 1)];
         for (payload, actor) in &payloads {
             let (name, key) = actors[*actor];
-            if jcs(payload).is_ok() {
+            if event_form(payload).is_ok() {
                 log.add_value(name, key, "com.acme.audit.login", payload);
             }
         }

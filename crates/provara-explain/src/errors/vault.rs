@@ -252,7 +252,7 @@ fn event_advice(error: &VaultError, vault: &str) -> String {
              type needs."
                 .to_owned()
         }
-        VaultError::Canonical(error) => canonical_fix(error).to_owned(),
+        VaultError::Canonical(error) => canonical_fix(error),
         VaultError::LogicalClock { .. } => "Append as another actor: --actor NAME.".to_owned(),
         VaultError::WouldNotVerify { code, .. } if !wants_another_key(code) => {
             "Correct the data: name keys and events that stand in the log, in the order that \

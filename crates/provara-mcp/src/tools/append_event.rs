@@ -76,8 +76,8 @@ impl Tool for AppendEvent {
 
     fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
         let name = args::text(&call.arguments, "type").unwrap_or_default();
-        let empty = Value::Object(serde_json::Map::new());
-        let data = args::evidence(call.arguments.get("data").unwrap_or(&empty))?;
+        let data = call.evidence_of("data")?;
+        let data = data.unwrap_or_else(|| Json::Object(Vec::new()));
         let statement = Statement::given(&call.arguments);
         resolved(call, name, data, statement, job)
     }
@@ -199,7 +199,7 @@ fn accepted(
 
 fn canonical(call: &Call, data: &Json<'static>) -> Result<(), Refusal> {
     let refused = |error| Refusal(call.server.renderer.render(ErrorContext::Canonical(error)));
-    canonical::jcs(data).map(drop).map_err(refused)
+    canonical::event_form(data).map(drop).map_err(refused)
 }
 
 fn unknown(call: &Call, name: &str) -> Refusal {

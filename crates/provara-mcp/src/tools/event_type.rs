@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use provara_core::json::Value as Json;
 use provara_plugins::catalog::{EventTypeInfo, PluginKind};
 use rmcp::model::{JsonObject, Tool as Described};
 use serde_json::{Value, json};
@@ -10,7 +11,6 @@ use super::append_event::{Statement, receipt_schema, resolved};
 use super::describe::{Choice, appends, described};
 use super::{Call, Needs, Tool};
 use crate::answer::Answer;
-use crate::args;
 use crate::job::JobHandle;
 use crate::refusal::Refusal;
 
@@ -100,8 +100,8 @@ impl Tool for EventTypeTool {
                     "Give 'vault' and 'data'; members of the event belong into 'data'.",
                 ));
             }
-            match call.arguments.get("data") {
-                Some(data @ Value::Object(_)) => args::evidence(data)?,
+            match call.evidence_of("data")? {
+                Some(data @ Json::Object(_)) => data,
                 _ => {
                     return Err(Refusal::new(
                         "The event's data is missing, or is not an object.",
@@ -110,7 +110,7 @@ impl Tool for EventTypeTool {
                 }
             }
         } else {
-            args::evidence(&Value::Object(call.arguments.clone()))?
+            call.evidence()?
         };
         resolved(
             call,

@@ -23,17 +23,21 @@ mod verify_vault;
 
 use std::sync::Arc;
 
+use provara_core::canonical;
+use provara_core::json::Value as Json;
 use provara_plugins::catalog::PluginKind;
 use provara_plugins::host::{Host, HostError, Purpose};
 use provara_report::{Class, Diagnostic};
 use provara_vault::{Vault, VerifiedLog};
 use rmcp::model::Tool as Described;
+use serde_json::Value;
 
 pub(crate) use registry::Registry;
 
 use crate::answer::Answer;
 use crate::args::{self, Arguments};
 use crate::config::Config;
+use crate::exact::Exact;
 use crate::job::JobHandle;
 use crate::refusal::Refusal;
 use crate::renderer::ErrorContext;
@@ -128,6 +132,8 @@ pub(crate) struct Call {
     pub(crate) registry: Arc<Registry>,
     pub(crate) tool: Arc<Offered>,
     pub(crate) arguments: Arguments,
+    /// The same as they were written, where the numbers in the others are not those.
+    pub(crate) exact: Option<Exact>,
     pub(crate) installed: Arc<Installed>,
 }
 
@@ -165,9 +171,35 @@ impl Call {
     /// Does it; blocks.
     pub(crate) fn run(&self, job: &JobHandle) -> Result<Answer, Refusal> {
         if let Some(schema) = &self.tool.schema {
-            args::check(&self.tool.described.name, schema, &self.arguments)?;
+            args::check(&self.tool.described.name, schema, &self.evidence()?)?;
         }
         self.tool.tool.run(self, job)
+    }
+
+    /// The arguments as they will be signed, with their numbers as they were written.
+    fn evidence(&self) -> Result<Json<'static>, Refusal> {
+        let tree = match &self.exact {
+            Some(exact) => exact.arguments(),
+            None => args::tree(&Value::Object(self.arguments.clone())),
+        };
+        canonical::event_form(&tree).map_err(|error| {
+            // The place in the data, in the words of the command line.
+            let context = ErrorContext::Canonical(match self.tool.tool.names_vault() {
+                true => error.inside("data"),
+                false => error,
+            });
+            Refusal(self.server.renderer.render(context))
+        })?;
+        Ok(tree)
+    }
+
+    /// An argument as it will be signed.
+    fn evidence_of(&self, name: &str) -> Result<Option<Json<'static>>, Refusal> {
+        let Json::Object(members) = self.evidence()? else {
+            return Ok(None);
+        };
+        let found = members.into_iter().find(|(key, _)| key == name);
+        Ok(found.map(|(_, value)| value))
     }
 
     /// The vault and its log, which has verified: what everything that derives begins with. `then` names

@@ -23,10 +23,11 @@ use std::time::{Duration, Instant};
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::Keyfile;
 use provara_core::layout;
+use provara_core::number_rule::Spellings;
 use provara_core::time::Timestamp;
 use provara_core::verify::CLOSING_TYPE;
 
-use crate::append::{AppendReceipt, AppendRequest};
+use crate::append::{AppendReceipt, AppendRequest, spelling_notes};
 use crate::error::{Context, VaultError};
 use crate::idempotency::EventPlace;
 use crate::index::Actor;
@@ -132,6 +133,8 @@ pub struct BatchWriter<'v> {
     events: u64,
     /// How many of them had their data wrapped.
     wrapped: u64,
+    /// How many numbers in them are not spelled as they were given.
+    spellings: Spellings,
     /// How many of them have a time that goes backwards, and the latest time before one of those.
     backwards: (u64, Option<Timestamp>),
     durable_events: u64,
@@ -166,6 +169,7 @@ impl<'v> LogWriter<'v> {
             started: false,
             events: 0,
             wrapped: 0,
+            spellings: Spellings::default(),
             backwards: (0, None),
             durable_events: 0,
             sealed_events: 0,
@@ -413,6 +417,7 @@ impl BatchWriter<'_> {
         let (key_id, wrapped) = (prepared.key_id, prepared.wrapped);
         self.events += 1;
         self.wrapped += u64::from(wrapped);
+        self.spellings += prepared.content.spellings();
         if self.options.dry_run {
             return Ok(there);
         }
@@ -608,6 +613,8 @@ impl BatchWriter<'_> {
                 counted(std::mem::take(&mut self.unjudged))
             ));
         }
+        let spellings = spelling_notes(std::mem::take(&mut self.spellings));
+        self.writer.notes.extend(spellings);
         Ok(BatchReceipt {
             events: self.events,
             last_event_id: self.last.map(|(id, _)| id),

@@ -8,7 +8,7 @@ use provara_core::verify::REDACTION_TYPE;
 
 use super::LogWriter;
 use super::payload::{bind_redaction, payload_of, refuse_request};
-use crate::append::{AppendReceipt, AppendRequest, WRAPPED};
+use crate::append::{AppendReceipt, AppendRequest, WRAPPED, spelling_notes};
 use crate::error::VaultError;
 
 /// A request in canonical form, and what its receipt says whatever its place is.
@@ -56,7 +56,15 @@ impl LogWriter<'_> {
             &payload,
             key_id,
             request.idempotency_key.as_deref(),
-        )?;
+        )
+        // The place in the data, which is what its author knows.
+        .map_err(|error| {
+            if wrapped {
+                error.inside("value")
+            } else {
+                error
+            }
+        })?;
         Ok(Prepared {
             content,
             key_id,
@@ -68,9 +76,17 @@ impl LogWriter<'_> {
 }
 
 impl Prepared {
+    /// What became of the data.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let wrapped = self.wrapped.then(|| WRAPPED.to_owned());
+        let spellings = spelling_notes(self.content.spellings());
+        wrapped.into_iter().chain(spellings).collect()
+    }
+
     /// What is answered for the event `id` in line `line`, before it is signed and sealed.
     pub(super) fn into_receipt(self, id: EventId, place: &Place, line: u64) -> AppendReceipt {
         AppendReceipt {
+            notes: self.notes(),
             event_id: id,
             event_type: self.event_type.as_str().to_owned(),
             actor: self.actor,
@@ -81,7 +97,6 @@ impl Prepared {
             line,
             merkle_root: Digest([0; 32]),
             event_json: String::new(),
-            notes: Vec::from_iter(self.wrapped.then(|| WRAPPED.to_owned())),
             repeated: false,
         }
     }

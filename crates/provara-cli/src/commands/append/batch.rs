@@ -19,6 +19,7 @@ use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
+use provara_core::number_policy::{Conversions, NumberPolicy};
 use provara_explain::vault_failure;
 use provara_plugins::interrupt::Guard;
 use provara_report::{Class, Diagnostic};
@@ -38,6 +39,7 @@ use types::Types;
 
 use super::AppendArgs;
 use crate::form;
+use crate::numbers;
 use crate::progress::Progress;
 use crate::terminal::{self, GOOD};
 use crate::text::counted;
@@ -52,6 +54,7 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Diagnostic> {
     let actor = vault::actor(args.actor.as_deref())?;
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
     let source = Source::open(source)?;
+    let policy = args.numbers.policy()?;
     let rejects = args.rejects.as_deref();
     rejects.map_or(Ok(()), |rejects| Rejects::check(rejects, &vault))?;
 
@@ -78,6 +81,8 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Diagnostic> {
         types: Types::new(args, &vault),
         rejects: rejects.transpose()?,
         progress: Progress::new(),
+        policy,
+        converted: Conversions::default(),
         refused: 0,
         taken: 0,
     };
@@ -107,6 +112,7 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Diagnostic> {
     };
     let receipt = finished.map_err(failed)?;
     receipt.notes.iter().for_each(|note| terminal::note(note));
+    numbers::notes(&feeder.policy, feeder.converted).for_each(|note| terminal::note(&note));
     let done = done(args, &receipt, rejected);
     end.and(printed).map_err(|end| end.after(&done, guard))?;
     written
@@ -223,6 +229,8 @@ struct Feeder<'a> {
     types: Types<'a>,
     rejects: Option<Rejects>,
     progress: Progress,
+    policy: NumberPolicy,
+    converted: Conversions,
     refused: u64,
     taken: u64,
 }
@@ -272,16 +280,20 @@ impl Feeder<'_> {
             },
         };
         let parsed = parallel_map(group.iter().collect(), threads, |(_, text)| {
-            parse(text, form)
+            let mut parsed = parse(text, form)?;
+            parsed.converted = self.policy.apply(&mut parsed.data);
+            Ok(parsed)
         });
         let going_on = self.rejects.is_some();
         let items = self.types.check(parsed, threads, going_on);
         let mut requests = Vec::with_capacity(items.len());
         let mut places = Vec::with_capacity(if going_on { items.len() } else { 0 });
         let mut refused = Vec::new();
+        let mut changes = Vec::with_capacity(items.len());
         for (at, item) in items.into_iter().enumerate() {
             match item {
                 Ok(item) => {
+                    changes.push(item.converted);
                     requests.push(self.request(item));
                     if going_on {
                         places.push(at);
@@ -297,7 +309,12 @@ impl Feeder<'_> {
         };
         self.taken += requests.len() as u64;
         if !going_on {
-            batch.append(requests).map_err(|it| {
+            let appended = batch.append(requests);
+            let taken = appended
+                .as_ref()
+                .map_or_else(|it| it.index, |()| changes.len());
+            changes[..taken].iter().for_each(|it| self.converted += *it);
+            appended.map_err(|it| {
                 let at = it.index;
                 ended(it, at)
             })?;
@@ -308,6 +325,11 @@ impl Feeder<'_> {
             let at = places[it.index];
             ended(it, at)
         })?;
+        // Of those alone that were appended.
+        for Rejected { index, .. } in &rejected {
+            changes[*index] = Conversions::default();
+        }
+        changes.iter().for_each(|it| self.converted += *it);
         for Rejected { index, error } in rejected {
             let code = code_of(&error);
             refused.push((places[index], Refusal::new(code, failed(error))));

@@ -26,8 +26,8 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 /// Tokens of numbers whose RFC 8785 form every reader takes for the same number. Left out are
-/// floats from 2^53 to 1e21: their form is an integer without fraction and exponent, which the
-/// writer refuses when it is given as one.
+/// floats from 2^53 to 1e21: their form is an integer without fraction and exponent, which is none of a
+/// document's when it is given as one.
 fn safe_number() -> impl Strategy<Value = String> {
     let finite = prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO;
     prop_oneof![
@@ -47,7 +47,7 @@ fn safe_number() -> impl Strategy<Value = String> {
             }
         }),
         select(vec![
-            "-0", "-0.0", "0e0", "1E5", "1.0", "1e+3", "5e-324", "1e-400"
+            "-0", "-0.0", "0e0", "1E5", "1.0", "1e+3", "5e-324", "0e-400"
         ])
         .prop_map(str::to_owned),
     ]
@@ -62,7 +62,7 @@ fn number() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => safe_number(),
         1 => any::<i128>().prop_map(|number| number.to_string()),
-        1 => select(vec!["9007199254740992", "9007199254740993", "1e400", "-1E+999"])
+        1 => select(vec!["9007199254740992", "9007199254740993", "1e400", "-1E+999", "1e-400"])
             .prop_map(str::to_owned),
     ]
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use provara_core::event_type::EventType;
 use provara_core::json::{self, Value};
 use provara_core::namespace::Namespace;
+use provara_core::number_policy::Conversions;
 use provara_report::{Class, Diagnostic};
 use provara_vault::VaultError;
 
@@ -17,6 +18,8 @@ pub(super) struct Item<'a> {
     pub(super) actor: Option<Cow<'a, str>>,
     pub(super) namespace: Option<Namespace>,
     pub(super) idempotency_key: Option<String>,
+    /// What became of its numbers.
+    pub(super) converted: Conversions,
 }
 
 /// What a record says, with the name of its type still to be resolved.
@@ -26,6 +29,8 @@ pub(super) struct Parsed<'a> {
     pub(super) actor: Option<Cow<'a, str>>,
     pub(super) namespace: Option<Namespace>,
     pub(super) idempotency_key: Option<String>,
+    /// What became of its numbers.
+    pub(super) converted: Conversions,
 }
 
 /// The code of a failure to ask the plugins, which stands against every record of a custom type.
@@ -132,6 +137,7 @@ pub(super) fn parse<'l>(text: &'l [u8], form: Form<'l>) -> Result<Parsed<'l>, Re
         actor: None,
         namespace: None,
         idempotency_key,
+        converted: Conversions::default(),
     })
 }
 
@@ -184,6 +190,7 @@ fn whole<'l>(
         actor,
         namespace,
         idempotency_key,
+        converted: Conversions::default(),
     })
 }
 

@@ -280,6 +280,7 @@ fn item<'l>(parsed: Parsed<'l>, known: &HashMap<String, Kind>) -> Result<Made<'l
         actor: parsed.actor,
         namespace: parsed.namespace,
         idempotency_key: parsed.idempotency_key,
+        converted: parsed.converted,
     };
     Ok((item, plugin))
 }

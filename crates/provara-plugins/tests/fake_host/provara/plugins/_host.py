@@ -122,7 +122,8 @@ def reduce(request):
     text = {
         "nan": '{"a":NaN}',
         "duplicate": '{"a":1,"a":2}',
-        "huge": '{"a":[1,9007199254740993]}',
+        "huge": '{"a":[1,1e999]}',
+        "integers": '{"a":[9007199254740993, -100000000000000000000, 1.0, 1e16]}',
     }.get(MODE, json.dumps(output))
     return {"output_json": text}
 
