@@ -98,7 +98,7 @@ pub(crate) fn open_vault(py: Python<'_>, path: PathBuf) -> PyResult<(PathBuf, Pa
 
 /// Appends one signed event.
 #[pyfunction]
-#[pyo3(signature = (path, event_type, data, *, actor, keyfile=None, key_id=None, namespace=None, confidence=None, blind=false))]
+#[pyo3(signature = (path, event_type, data, *, actor, keyfile=None, key_id=None, namespace=None, confidence=None, blind=false, no_lock=false))]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 pub(crate) fn append_event<'py>(
     py: Python<'py>,
@@ -111,6 +111,7 @@ pub(crate) fn append_event<'py>(
     namespace: Option<&str>,
     confidence: Option<f64>,
     blind: bool,
+    no_lock: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let namespace = namespace
         .map(|text| {
@@ -130,7 +131,7 @@ pub(crate) fn append_event<'py>(
         blind,
     };
     let receipt = run(py, || {
-        let vault = open(&path)?;
+        let vault = open(&path)?.with_no_lock(no_lock);
         let keyfile = keyfile_of(&vault, keyfile.as_deref())?;
         vault.append(&request, &keyfile)
     })?;
@@ -139,15 +140,16 @@ pub(crate) fn append_event<'py>(
 
 /// Makes the seal anew; signed if there is a keyfile, and with `new_seal` also where there was none.
 #[pyfunction]
-#[pyo3(signature = (path, keyfile=None, new_seal=false))]
+#[pyo3(signature = (path, keyfile=None, new_seal=false, no_lock=false))]
 pub(crate) fn make_manifest<'py>(
     py: Python<'py>,
     path: PathBuf,
     keyfile: Option<PathBuf>,
     new_seal: bool,
+    no_lock: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let receipt = run(py, || {
-        let vault = open(&path)?;
+        let vault = open(&path)?.with_no_lock(no_lock);
         let keyfile = match keyfile_of(&vault, keyfile.as_deref()) {
             Err(VaultError::KeyfileMissing { .. }) if keyfile.is_none() => None,
             found => Some(found?),
@@ -162,16 +164,17 @@ pub(crate) fn make_manifest<'py>(
 
 /// Writes a signed checkpoint.
 #[pyfunction]
-#[pyo3(signature = (path, keyfile=None, key_id=None))]
+#[pyo3(signature = (path, keyfile=None, key_id=None, no_lock=false))]
 pub(crate) fn make_checkpoint<'py>(
     py: Python<'py>,
     path: PathBuf,
     keyfile: Option<PathBuf>,
     key_id: Option<&str>,
+    no_lock: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let key_id = key_id_of(py, key_id)?;
     let receipt = run(py, || {
-        let vault = open(&path)?;
+        let vault = open(&path)?.with_no_lock(no_lock);
         let keyfile = keyfile_of(&vault, keyfile.as_deref())?;
         vault.checkpoint(&keyfile, key_id)
     })?;

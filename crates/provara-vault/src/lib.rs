@@ -59,6 +59,7 @@ mod derive;
 mod enclosing;
 mod error;
 pub mod file_layer;
+mod file_system;
 mod files;
 mod found;
 mod index;
@@ -71,6 +72,7 @@ mod log_snapshot;
 mod map;
 mod memory;
 mod merge;
+mod new_tree;
 mod parallel;
 mod predecessor;
 mod query;
@@ -100,7 +102,9 @@ pub mod writer;
 pub use accept::Acceptance;
 pub use adopt::{AdoptOptions, AdoptReceipt, FoundKey, FoundSeal, FoundState, KeyOrigin};
 pub use append::{AppendReceipt, AppendRequest};
-pub use archive::{BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore};
+pub use archive::{
+    BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore, restore_through,
+};
 pub use checkpoint::CheckpointReceipt;
 pub use derive::SourceLog;
 pub use enclosing::enclosing_vault;

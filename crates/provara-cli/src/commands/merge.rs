@@ -8,7 +8,7 @@ use provara_explain::vault_failure;
 use provara_report::Diagnostic;
 use provara_vault::{MergeOptions, MergeOrder, MergeReceipt};
 
-use crate::args::{JsonArg, KeyArgs, VaultArg, key_id};
+use crate::args::{JsonArg, KeyArgs, LockArgs, VaultArg, key_id};
 use crate::terminal::{self, GOOD};
 use crate::text::counted;
 use crate::vault;
@@ -42,6 +42,9 @@ pub(crate) struct MergeArgs {
 
     #[command(flatten)]
     key: KeyArgs,
+
+    #[command(flatten)]
+    lock: LockArgs,
 
     #[command(flatten)]
     json: JsonArg,
@@ -78,7 +81,7 @@ impl HowArgs {
 
 pub(crate) fn run(args: &MergeArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
-    let vault = vault::open(path)?;
+    let vault = vault::open_to_write(path, args.lock)?;
     let other = vault::open(&args.other)?;
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
     let receipt = vault

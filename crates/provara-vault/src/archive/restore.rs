@@ -5,7 +5,7 @@
 //! beside the target, exactly as they were found; the vault there is verified, synced, and renamed
 //! into place as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,9 +18,12 @@ use provara_core::manifest::{Manifest, safe_path};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{StagingDir, parent, sync};
+use super::{StagingDir, parent};
 use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
+use crate::file_layer::{FileLayer, SystemFiles};
+use crate::file_system::Names;
+use crate::new_tree::NewTree;
 use crate::vault::Vault;
 use crate::verify::VerifyOptions;
 
@@ -74,8 +77,22 @@ pub(super) struct Inventory {
 ///
 /// # Errors
 /// [`VaultError::Archive`] for an archive that is refused, [`VaultError::NotEmpty`],
-/// [`VaultError::InsideVault`], [`VaultError::Io`]. Nothing is then at `target` that was not there before.
+/// [`VaultError::InsideVault`], [`VaultError::Io`]. Nothing is then at `target` that was not there before, but
+/// with [`ArchiveError::Unsure`].
 pub fn restore(
+    archive: &Path,
+    target: &Path,
+    options: RestoreOptions,
+) -> Result<RestoreReceipt, VaultError> {
+    restore_through(&SystemFiles, archive, target, options)
+}
+
+/// As [`restore`], where `layer` makes the files durable and puts them in place instead of the system's files.
+///
+/// # Errors
+/// As [`restore`].
+pub fn restore_through(
+    layer: &dyn FileLayer,
     archive: &Path,
     target: &Path,
     options: RestoreOptions,
@@ -86,7 +103,7 @@ pub fn restore(
     check_target(target)?;
     let staging = StagingDir::beside(target)?;
     let root = staging.0.join("vault");
-    unpack(archive, &inventory, &root)?;
+    let names = unpack(layer, archive, &inventory, &root)?;
     let vault = Vault::open(&root)?;
     let report = vault.verify(&VerifyOptions::default())?;
     if !report.is_valid() {
@@ -97,9 +114,15 @@ pub fn restore(
     }
     check_target(target)?;
     // Onto an empty directory too, which the system replaces.
-    fs::rename(&root, target).context("put in place", target)?;
-    let directory = parent(target);
-    sync(&directory).context("put in place", target)?;
+    layer
+        .rename_file(&root, target)
+        .context("put in place", target)?;
+    let placed = Names::of(layer.sync_directory(&parent(target)));
+    let placed = placed.map_err(|source| ArchiveError::Unsure {
+        path: target.to_owned(),
+        source,
+    })?;
+    let note = names.and(placed).note(target);
     let keys = format!("{}{}", inventory.prefix, layout::PRIVATE_KEYS);
     Ok(RestoreReceipt {
         path: target.to_owned(),
@@ -107,7 +130,7 @@ pub fn restore(
         event_count: report.event_count(),
         merkle_root: inventory.manifest.merkle_root(),
         private_keys: inventory.files.contains_key(&keys),
-        notes: report.notes().to_vec(),
+        notes: [report.notes(), note.as_slice()].concat(),
     })
 }
 
@@ -375,27 +398,26 @@ impl Inventory {
     }
 }
 
-/// The second reading: writes what the first one found, and nothing else.
-fn unpack(archive: &Path, inventory: &Inventory, root: &Path) -> Result<(), VaultError> {
+/// The second reading: writes what the first one found, and nothing else, durably; tells whether the names are.
+fn unpack(
+    layer: &dyn FileLayer,
+    archive: &Path,
+    inventory: &Inventory,
+    root: &Path,
+) -> Result<Names, VaultError> {
     let inside = |name: &str| name.strip_prefix(&inventory.prefix).map(str::to_owned);
-    let mut made = vec![root.to_owned()];
-    fs::create_dir(root).context("make the directory", root)?;
+    let mut tree = NewTree::make(layer, root, inventory.files.len())?;
     let directories = inventory.directories.iter().filter_map(|name| inside(name));
     let parents = inventory.files.keys().filter_map(|name| {
         let path = inside(name)?;
         Some(path.rsplit_once('/')?.0.to_owned())
     });
-    for directory in directories.chain(parents).filter(|name| !name.is_empty()) {
+    let directories: BTreeSet<String> = directories.chain(parents).collect();
+    for directory in directories.iter().filter(|name| !name.is_empty()) {
         let mut path = root.to_owned();
         for part in directory.split('/') {
             path.push(part);
-            match fs::create_dir(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                result => {
-                    result.context("make the directory", &path)?;
-                    made.push(path.clone());
-                }
-            }
+            tree.directory(&path)?;
         }
     }
     let changed = || ArchiveError::Unreadable {
@@ -432,10 +454,7 @@ fn unpack(archive: &Path, inventory: &Inventory, root: &Path) -> Result<(), Vaul
         if left > 0 || Digest(hasher.finalize().into()) != *digest {
             return Err(changed().into());
         }
-        file.sync_all().context("write to", &path)
+        tree.written(file, path)
     })?;
-    for directory in made.iter().rev() {
-        sync(directory).context("write to", directory)?;
-    }
-    Ok(())
+    tree.sync()
 }
