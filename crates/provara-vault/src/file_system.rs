@@ -34,7 +34,7 @@ pub(crate) fn syncs_no_directories(error: &io::Error) -> bool {
 
 /// Whether a mode could not be changed because the file system keeps none, or the file is not the user's own
 /// there.
-fn changes_no_modes(error: &io::Error) -> bool {
+pub(crate) fn changes_no_modes(error: &io::Error) -> bool {
     let none = [Errno::PERM, Errno::OPNOTSUPP, Errno::NOTSUP, Errno::NOSYS];
     is_one_of(error, &none)
 }

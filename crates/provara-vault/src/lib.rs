@@ -86,6 +86,7 @@ mod scribe;
 mod seal;
 mod snapshot;
 mod state_dir;
+mod survey;
 mod tail;
 #[cfg(test)]
 mod testing;
@@ -124,6 +125,7 @@ pub use provara_core::layout;
 pub use redact::{RedactOptions, RedactReceipt};
 pub use repair::{Damage, RepairReceipt, RepairStep};
 pub use seal::SealReceipt;
+pub use survey::Abilities;
 pub use user_dirs::{default_cache_directory, default_state_directory};
 pub use vault::{LOCK_TIMEOUT, Vault};
 pub use verify::{Examination, VerifiedLog, VerifyOptions};

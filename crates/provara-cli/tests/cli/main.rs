@@ -7,6 +7,8 @@
 mod bad_input;
 mod batch;
 mod derive;
+#[cfg(target_os = "linux")]
+mod file_systems;
 mod help;
 mod keep;
 mod mcp_log;
