@@ -36,19 +36,27 @@ class Vault:
         path: the directory of the vault.
         registry: where custom event types, reducers and export formats are looked up, if not
             in :data:`provara.plugins.registry`.
+        no_lock: write where the file system has no locks, too.  Only for a vault that nothing else
+            writes to at the same time, no other object or thread of this process either: two
+            writers then lose events.  Where there are locks, they are taken as ever.
 
     Raises:
         provara.errors.VaultError: there is no vault at the path.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, registry: PluginRegistry | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        registry: PluginRegistry | None = None,
+        no_lock: bool = False,
     ) -> None:
         root, log, keyfile = _native.open_vault(os.fspath(path))
         self._path = Path(root)
         self._log_path = Path(log)
         self._default_keyfile = Path(keyfile)
         self._own_registry = registry
+        self._no_lock = no_lock
 
     @classmethod
     def init(
@@ -60,6 +68,7 @@ class Vault:
         quorum: bool = False,
         private_keys: str | os.PathLike[str] | None = None,
         registry: PluginRegistry | None = None,
+        no_lock: bool = False,
     ) -> Vault:
         """Create a vault with fresh keys, its first events and a signed seal.
 
@@ -71,10 +80,11 @@ class Vault:
             private_keys: where to write the keyfile (mode 0600), if not
                 ``identity/private_keys.json`` in the vault.
             registry: as for the constructor.
+            no_lock: as for the constructor.
         """
         keys = None if private_keys is None else os.fspath(private_keys)
         _native.init_vault(os.fspath(path), uid, actor, quorum, keys)
-        return cls(path, registry=registry)
+        return cls(path, registry=registry, no_lock=no_lock)
 
     @property
     def path(self) -> Path:
@@ -154,6 +164,7 @@ class Vault:
             confidence=confidence,
             blind=blind,
             idempotency_key=idempotency_key,
+            no_lock=self._no_lock,
         )
         return AppendReceipt._from_native(receipt)
 
@@ -257,7 +268,10 @@ class Vault:
             What was sealed: ``merkle_root``, ``file_count``, ``event_count``, ``signed_by``.
         """
         return _native.make_manifest(
-            str(self._path), None if keyfile is None else os.fspath(keyfile), new_seal
+            str(self._path),
+            None if keyfile is None else os.fspath(keyfile),
+            new_seal,
+            self._no_lock,
         )
 
     def checkpoint(
@@ -269,7 +283,7 @@ class Vault:
             The checkpoint's file.
         """
         receipt = _native.make_checkpoint(
-            str(self._path), None if keyfile is None else os.fspath(keyfile), key_id
+            str(self._path), None if keyfile is None else os.fspath(keyfile), key_id, self._no_lock
         )
         path: str = receipt["path"]
         return self._path / path

@@ -85,7 +85,10 @@ class VaultWriter:
         self._allow_unregistered = allow_unregistered
         self._atomic = atomic
         self._batch = _native.Batch(
-            str(vault.path), None if keyfile is None else os.fspath(keyfile), key_id
+            str(vault.path),
+            None if keyfile is None else os.fspath(keyfile),
+            key_id,
+            vault._no_lock,
         )
         self._taken = 0
         self._closed = False

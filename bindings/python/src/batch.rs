@@ -22,23 +22,26 @@ pub(crate) struct Batch {
     path: PathBuf,
     keyfile: Option<PathBuf>,
     key_id: Option<KeyId>,
+    no_lock: bool,
     requests: Vec<AppendRequest<'static>>,
 }
 
 #[pymethods]
 impl Batch {
     #[new]
-    #[pyo3(signature = (path, keyfile=None, key_id=None))]
+    #[pyo3(signature = (path, keyfile=None, key_id=None, no_lock=false))]
     fn new(
         py: Python<'_>,
         path: PathBuf,
         keyfile: Option<PathBuf>,
         key_id: Option<&str>,
+        no_lock: bool,
     ) -> PyResult<Self> {
         Ok(Self {
             path,
             keyfile,
             key_id: key_id_of(py, key_id)?,
+            no_lock,
             requests: Vec::new(),
         })
     }
@@ -91,9 +94,9 @@ impl Batch {
         atomic: bool,
     ) -> PyResult<(Bound<'py, PyAny>, Option<Refusal>)> {
         let requests = std::mem::take(&mut self.requests);
-        let (path, keyfile) = (&self.path, self.keyfile.as_deref());
+        let (path, keyfile, no_lock) = (&self.path, self.keyfile.as_deref(), self.no_lock);
         let (receipts, refused) = run(py, || {
-            let vault = open(path)?;
+            let vault = open(path)?.with_no_lock(no_lock);
             let keyfile = keyfile_of(&vault, keyfile)?;
             let options = BatchOptions {
                 atomic,

@@ -99,7 +99,7 @@ pub(crate) fn open_vault(py: Python<'_>, path: PathBuf) -> PyResult<(PathBuf, Pa
 
 /// Appends one signed event.
 #[pyfunction]
-#[pyo3(signature = (path, event_type, data, *, actor, keyfile=None, key_id=None, namespace=None, confidence=None, blind=false, idempotency_key=None))]
+#[pyo3(signature = (path, event_type, data, *, actor, keyfile=None, key_id=None, namespace=None, confidence=None, blind=false, idempotency_key=None, no_lock=false))]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 pub(crate) fn append_event<'py>(
     py: Python<'py>,
@@ -113,6 +113,7 @@ pub(crate) fn append_event<'py>(
     confidence: Option<f64>,
     blind: bool,
     idempotency_key: Option<String>,
+    no_lock: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let namespace = namespace
         .map(|text| {
@@ -133,7 +134,7 @@ pub(crate) fn append_event<'py>(
         idempotency_key,
     };
     let receipt = run(py, || {
-        let vault = open(&path)?;
+        let vault = open(&path)?.with_no_lock(no_lock);
         let keyfile = keyfile_of(&vault, keyfile.as_deref())?;
         vault.append(&request, &keyfile)
     })?;
@@ -142,15 +143,16 @@ pub(crate) fn append_event<'py>(
 
 /// Makes the seal anew; signed if there is a keyfile, and with `new_seal` also where there was none.
 #[pyfunction]
-#[pyo3(signature = (path, keyfile=None, new_seal=false))]
+#[pyo3(signature = (path, keyfile=None, new_seal=false, no_lock=false))]
 pub(crate) fn make_manifest<'py>(
     py: Python<'py>,
     path: PathBuf,
     keyfile: Option<PathBuf>,
     new_seal: bool,
+    no_lock: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let receipt = run(py, || {
-        let vault = open(&path)?;
+        let vault = open(&path)?.with_no_lock(no_lock);
         let keyfile = match keyfile_of(&vault, keyfile.as_deref()) {
             Err(VaultError::KeyfileMissing { .. }) if keyfile.is_none() => None,
             found => Some(found?),
@@ -165,16 +167,17 @@ pub(crate) fn make_manifest<'py>(
 
 /// Writes a signed checkpoint.
 #[pyfunction]
-#[pyo3(signature = (path, keyfile=None, key_id=None))]
+#[pyo3(signature = (path, keyfile=None, key_id=None, no_lock=false))]
 pub(crate) fn make_checkpoint<'py>(
     py: Python<'py>,
     path: PathBuf,
     keyfile: Option<PathBuf>,
     key_id: Option<&str>,
+    no_lock: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let key_id = key_id_of(py, key_id)?;
     let receipt = run(py, || {
-        let vault = open(&path)?;
+        let vault = open(&path)?.with_no_lock(no_lock);
         let keyfile = keyfile_of(&vault, keyfile.as_deref())?;
         vault.checkpoint(&keyfile, key_id)
     })?;

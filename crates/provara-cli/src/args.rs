@@ -25,6 +25,15 @@ pub(crate) struct KeyArgs {
     pub(crate) key_id: Option<provara_core::id::KeyId>,
 }
 
+/// What a command takes that writes to a vault.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct LockArgs {
+    /// Write where the file system has no locks, too; only if nothing else writes to the vault at the
+    /// same time: two writers then lose events (where there are locks, they are taken as ever)
+    #[arg(long)]
+    pub(crate) no_lock: bool,
+}
+
 /// Whether an unverified vault may be used.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct GateArgs {

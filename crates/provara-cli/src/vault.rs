@@ -7,12 +7,19 @@ use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
 use provara_vault::Vault;
 
+use crate::args::LockArgs;
+
 /// Opens the vault at `path`.
 pub(crate) fn open(path: &Path) -> Result<Vault, Diagnostic> {
     Vault::open(path)
         .map(|vault| vault.with_cache_directory(provara_vault::default_cache_directory()))
         .map(|vault| vault.with_memory(true))
         .map_err(|error| vault_failure(error, path))
+}
+
+/// Opens the vault at `path` for a command that writes to it.
+pub(crate) fn open_to_write(path: &Path, lock: LockArgs) -> Result<Vault, Diagnostic> {
+    open(path).map(|vault| vault.with_no_lock(lock.no_lock))
 }
 
 /// Remembers the vault that was just made at `path`; gives what there is to tell of that.

@@ -3,7 +3,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::canonical::jcs;
+use crate::canonical::{jcs, write_string};
 use crate::id::{Digest, KeyId};
 use crate::json::{self, Object, ParseError, Value, object};
 use crate::keys::{Signature, SigningKey};
@@ -31,12 +31,36 @@ impl FileEntry {
     /// `{"path":…,"sha256":…,"size":…}`.
     #[must_use]
     pub fn leaf(&self) -> Digest {
-        let entry = object([
+        if !self.is_plain() {
+            return Digest::of(&json_bytes(&self.to_value()));
+        }
+        let mut bytes = Vec::with_capacity(self.path.len() + 128);
+        self.write(&mut bytes);
+        Digest::of(&bytes)
+    }
+
+    fn to_value(&self) -> Value<'_> {
+        object([
             ("path", self.path.as_str().into()),
             ("sha256", self.sha256.to_string().into()),
             ("size", self.size.into()),
-        ]);
-        Digest::of(&json_bytes(&entry))
+        ])
+    }
+
+    /// Appends its canonical bytes.
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"path\":");
+        write_string(out, &self.path);
+        out.extend_from_slice(b",\"sha256\":\"");
+        out.extend_from_slice(self.sha256.to_string().as_bytes());
+        out.extend_from_slice(b"\",\"size\":");
+        out.extend_from_slice(self.size.to_string().as_bytes());
+        out.push(b'}');
+    }
+
+    /// Whether [`FileEntry::write`] gives its canonical bytes: a larger number has another form.
+    fn is_plain(&self) -> bool {
+        self.size < 1 << 53
     }
 }
 
@@ -118,6 +142,14 @@ impl Manifest {
     /// # Errors
     /// As [`ManifestError`] says.
     pub fn parse(text: &[u8]) -> Result<Self, ManifestError> {
+        if let Some(manifest) = PlainReader::manifest(text) {
+            return Ok(manifest);
+        }
+        Self::parse_any(text)
+    }
+
+    /// Reads a manifest in whatever form.
+    fn parse_any(text: &[u8]) -> Result<Self, ManifestError> {
         let document = json::parse(text)?;
         for (field, expected) in [
             ("backpack_spec_version", SPEC_VERSION),
@@ -193,14 +225,11 @@ fn read_file((index, entry): (usize, &Value<'_>)) -> Result<ListedFile, Manifest
 #[must_use]
 pub fn write_manifest(mut files: Vec<FileEntry>, created_at: Timestamp) -> (Vec<u8>, Digest) {
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    if files.iter().all(FileEntry::is_plain) {
+        return write_plain(&files, created_at);
+    }
     let root = merkle_root(files.iter().map(FileEntry::leaf));
-    let entries = files.iter().map(|file| {
-        object([
-            ("path", file.path.as_str().into()),
-            ("sha256", file.sha256.to_string().into()),
-            ("size", file.size.into()),
-        ])
-    });
+    let entries = files.iter().map(FileEntry::to_value);
     let manifest: Object<'_> = vec![
         ("backpack_spec_version".into(), SPEC_VERSION.into()),
         ("manifest_version".into(), MANIFEST_VERSION.into()),
@@ -209,6 +238,104 @@ pub fn write_manifest(mut files: Vec<FileEntry>, created_at: Timestamp) -> (Vec<
         ("files".into(), Value::Array(entries.collect())),
     ];
     (json_bytes(&Value::Object(manifest)), root)
+}
+
+/// The manifest of sorted `files`, each of which is written once for the text and for its leaf.
+fn write_plain(files: &[FileEntry], created_at: Timestamp) -> (Vec<u8>, Digest) {
+    let mut text = Vec::with_capacity(files.len() * 160 + 256);
+    text.extend_from_slice(BEFORE_TIME);
+    text.extend_from_slice(created_at.to_string().as_bytes());
+    text.extend_from_slice(BEFORE_COUNT);
+    text.extend_from_slice(files.len().to_string().as_bytes());
+    text.extend_from_slice(BEFORE_FILES);
+    let mut leaves = Vec::with_capacity(files.len());
+    for file in files {
+        if !leaves.is_empty() {
+            text.push(b',');
+        }
+        let start = text.len();
+        file.write(&mut text);
+        leaves.push(Digest::of(&text[start..]));
+    }
+    text.extend_from_slice(AFTER_FILES);
+    (text, merkle_root(leaves))
+}
+
+/// What stands around the parts of a canonical manifest without other members.
+const BEFORE_TIME: &[u8] = br#"{"backpack_spec_version":"1.0","created_at_utc":""#;
+const BEFORE_COUNT: &[u8] = br#"","file_count":"#;
+const BEFORE_FILES: &[u8] = br#","files":["#;
+const AFTER_FILES: &[u8] = br#"],"manifest_version":"manifest.v0"}"#;
+
+/// Reads a manifest that is byte for byte in the form in which a writer has it and whose texts have no escape:
+/// a manifest of many files is read for each append. Of any other this says nothing.
+struct PlainReader<'a>(&'a str);
+
+impl<'a> PlainReader<'a> {
+    fn manifest(text: &'a [u8]) -> Option<Manifest> {
+        let mut from = Self(std::str::from_utf8(text).ok()?);
+        from.skip(BEFORE_TIME)?;
+        let created_at_utc = from.plain()?.to_owned();
+        from.skip(BEFORE_COUNT)?;
+        let file_count = from.number()?;
+        from.skip(BEFORE_FILES)?;
+        let mut files = Vec::with_capacity(from.0.len() / 128);
+        while !from.0.starts_with(']') {
+            if !files.is_empty() {
+                from.skip(b",")?;
+            }
+            files.push(from.file()?);
+        }
+        from.skip(AFTER_FILES)?;
+        from.0.is_empty().then_some(Manifest {
+            created_at_utc,
+            files,
+            file_count,
+            unsigned: Vec::new(),
+            canonical: true,
+        })
+    }
+
+    fn file(&mut self) -> Option<ListedFile> {
+        let before = self.0;
+        self.skip(br#"{"path":""#)?;
+        let path = self.plain()?;
+        self.skip(br#"","sha256":""#)?;
+        let sha256 = self.plain()?;
+        self.skip(br#"","size":"#)?;
+        let size = self.number()?;
+        self.skip(b"}")?;
+        Some(ListedFile {
+            path: path.to_owned(),
+            sha256: sha256.to_owned(),
+            size,
+            leaf: Digest::of(&before.as_bytes()[..before.len() - self.0.len()]),
+        })
+    }
+
+    fn skip(&mut self, expected: &[u8]) -> Option<()> {
+        let expected = std::str::from_utf8(expected).ok()?;
+        self.0 = self.0.strip_prefix(expected)?;
+        Some(())
+    }
+
+    /// A text up to whatever is not plain, which has to be its end.
+    fn plain(&mut self) -> Option<&'a str> {
+        let (text, rest) = self
+            .0
+            .split_at_checked(json::plain_run(self.0.as_bytes()))?;
+        self.0 = rest;
+        Some(text)
+    }
+
+    /// A number of at most 15 digits, which has one form.
+    fn number(&mut self) -> Option<u64> {
+        let digits = self.0.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = self.0.split_at(digits);
+        self.0 = rest;
+        let is_canonical = digits <= 15 && (digits == 1 || !number.starts_with('0'));
+        number.parse().ok().filter(|_| is_canonical)
+    }
 }
 
 /// The Merkle root over `leaves`: a node is SHA-256 of the 64 raw bytes left‖right, an odd last
@@ -450,6 +577,69 @@ mod tests {
                 ..
             })
         ));
+    }
+
+    #[test]
+    fn a_plain_manifest_is_read_and_written_as_any() {
+        let time = "2026-11-22T10:00:00Z".parse().unwrap();
+        let paths = ["a", "b/\u{e9}\u{1f600}", "c \u{7f}\u{2028}"];
+        let files: Vec<_> = paths
+            .iter()
+            .map(|path| entry(path, path.as_bytes()))
+            .collect();
+        let (text, root) = write_manifest(files, time);
+        let plain = PlainReader::manifest(&text).unwrap();
+        assert_eq!(plain, Manifest::parse_any(&text).unwrap());
+        assert_eq!(plain.merkle_root(), root);
+        // Whatever is another text is read as ever, or read to the same.
+        for at in 0..text.len() {
+            for with in [
+                &b""[..],
+                b"0",
+                b"\"",
+                b"\\",
+                b"\n",
+                b" ",
+                b",",
+                b"}",
+                b"]",
+                b"\xff",
+                b"00",
+            ] {
+                for kept in [0, 1] {
+                    let changed = [&text[..at], with, &text[at + kept..]].concat();
+                    if let Some(read) = PlainReader::manifest(&changed) {
+                        assert_eq!(Ok(read), Manifest::parse_any(&changed));
+                    }
+                }
+            }
+        }
+        let long = text.len() - 1;
+        assert_eq!(PlainReader::manifest(&text[..long]), None);
+    }
+
+    #[test]
+    fn paths_with_escapes_and_sizes_of_any_length_have_the_canonical_form() {
+        let time = "2026-11-22T10:00:00Z".parse().unwrap();
+        for (path, size) in [
+            ("a\"b\\c\n\u{1}", 7),
+            ("zero", 0),
+            ("large", (1 << 53) - 1),
+            ("larger", 1 << 53),
+            ("largest", u64::MAX),
+        ] {
+            let file = FileEntry {
+                size,
+                ..entry(path, b"")
+            };
+            let (text, root) = write_manifest(vec![file.clone()], time);
+            let document = json::parse(&text).unwrap();
+            assert_eq!(text, json_bytes(&document), "{path}");
+            if let Ok(read) = Manifest::parse_any(&text) {
+                assert_eq!(read.merkle_root(), root);
+                assert_eq!(Manifest::parse(&text).unwrap(), read);
+            }
+        }
     }
 
     #[test]

@@ -150,6 +150,8 @@ pub struct Config {
     pub key_id: Option<KeyId>,
     /// Whether a custom type that no plugin defines may be appended.
     pub allow_unregistered: bool,
+    /// Write where the file system has no locks, too: nothing else writes to the vaults.
+    pub no_lock: bool,
     /// Patterns of tools that may be seen and called; all if empty. `*` stands for any text.
     pub allow_tools: Vec<String>,
     /// The directory that exports are written into.
@@ -285,6 +287,7 @@ pub(crate) mod tests {
             keyfile: None,
             key_id: None,
             allow_unregistered: false,
+            no_lock: false,
             allow_tools: Vec::new(),
             export_dir: Some("/nowhere/out".into()),
             init_dir: Some("/nowhere/vaults".into()),

@@ -55,11 +55,8 @@ impl ServerState {
     pub(crate) fn start(config: Config, renderer: Arc<dyn Renderer>) -> Arc<Self> {
         let handles = config.vaults.iter().map(|spec| {
             let keyfile = config.keyfile.clone();
-            Arc::new(VaultHandle::new(
-                spec.name.clone(),
-                spec.path.clone(),
-                keyfile,
-            ))
+            let vault = VaultHandle::new(spec.name.clone(), spec.path.clone(), keyfile);
+            Arc::new(vault.with_no_lock(config.no_lock))
         });
         let vaults: Arc<RwLock<Vec<_>>> = Arc::new(RwLock::new(handles.collect()));
         let (found, installed) = watch::channel(None);

@@ -54,6 +54,8 @@ pub(crate) struct VaultHandle {
     pub(crate) writing: Arc<tokio::sync::Mutex<()>>,
     /// The keyfile, where it is not the vault's own.
     keyfile: Option<PathBuf>,
+    /// Whether it is written to where its file system has no locks.
+    no_lock: bool,
     /// Whether this machine remembers the vault.
     memory: bool,
     kept: Mutex<Option<Kept>>,
@@ -65,9 +67,18 @@ impl VaultHandle {
             name,
             path,
             keyfile,
+            no_lock: false,
             memory: true,
             writing: Arc::default(),
             kept: Mutex::default(),
+        }
+    }
+
+    /// The same vault, which is written to, if `alone`, where its file system has no locks.
+    pub(crate) fn with_no_lock(self, alone: bool) -> Self {
+        Self {
+            no_lock: alone,
+            ..self
         }
     }
 
@@ -94,6 +105,7 @@ impl VaultHandle {
         Ok(vault
             .with_cache_directory(provara_vault::default_cache_directory())
             .with_memory(self.memory)
+            .with_no_lock(self.no_lock)
             .with_progress(Arc::new(move |done, total| {
                 job.report_progress(done, total)
             })))

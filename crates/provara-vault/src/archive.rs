@@ -9,18 +9,20 @@ mod restore;
 mod zipped;
 
 use std::cell::Cell;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 pub use backup::{BackupOptions, BackupReceipt};
-pub use restore::{RestoreOptions, RestoreReceipt, restore, restore_watched};
+pub use restore::{RestoreOptions, RestoreReceipt, restore, restore_through, restore_watched};
 
 use provara_core::manifest::safe_path;
 
 use crate::error::{Context, VaultError};
 use crate::file_layer::fresh_name;
+use crate::file_system::{Names, sync_directory};
 
 /// Whoever is told how many bytes of how many are done, and may end the work.
 pub(super) struct Watch<'w> {
@@ -91,10 +93,10 @@ impl StagingDir {
     fn beside(target: &Path) -> Result<Self, VaultError> {
         let beside = parent(target);
         let path = beside.join(fresh_name().context("make a directory in", &beside)?);
-        fs::create_dir(&path).context("make a directory in", &beside)?;
         // Nobody else's business until it is verified; keys may be among it.
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
             .context("make a directory in", &beside)?;
         Ok(Self(path))
     }
@@ -138,7 +140,7 @@ fn parent(path: &Path) -> PathBuf {
     }
 }
 
-/// Makes the names in a directory durable.
-fn sync(directory: &Path) -> io::Result<()> {
-    fs::File::open(directory)?.sync_all()
+/// Makes the names in a directory durable, where the file system can.
+fn sync(directory: &Path) -> io::Result<Names> {
+    Names::of(sync_directory(directory))
 }

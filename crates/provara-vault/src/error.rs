@@ -106,6 +106,12 @@ pub enum VaultError {
         /// The holder as far as the system tells it: process id and name, or "another writer".
         holder: String,
     },
+    /// The file system has no locks, and nobody said that this is the only writer.
+    #[error("the file system of '{}' has no locks, so nothing would keep two writers apart", path.display())]
+    NoLocks {
+        /// The log, which would carry the lock.
+        path: PathBuf,
+    },
     /// The log holds something that is no event, or a chain that does not join; nothing is
     /// appended to it, and nothing in it is repaired.
     #[error("the log is broken at line {line} (byte {offset}): {reason}")]
@@ -556,6 +562,7 @@ impl VaultError {
             | Self::Randomness { .. }
             | Self::Clock
             | Self::Locked { .. }
+            | Self::NoLocks { .. }
             | Self::LogReplaced
             | Self::Memory { .. }
             | Self::LogicalClock { .. }

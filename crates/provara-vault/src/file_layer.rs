@@ -7,8 +7,10 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use crate::file_system::{self, keep_mode};
 
 /// What the names of this crate's temporary files begin with.
 ///
@@ -101,13 +103,40 @@ pub trait FileLayer: fmt::Debug + Send + Sync {
         each.try_for_each(|(index, file)| self.sync_temporary(file).map_err(|error| (index, error)))
     }
 
+    /// Makes the data and lengths of several new files durable, which may share a commit of the file system's
+    /// journal.
+    ///
+    /// # Errors
+    /// The system's error, and the index of the file.
+    fn sync_files(&self, files: &[(File, PathBuf)]) -> Result<(), (usize, io::Error)> {
+        let mut each = files.iter().enumerate();
+        each.try_for_each(|(index, (file, _))| file.sync_all().map_err(|error| (index, error)))
+    }
+
+    /// Whether [`FileLayer::sync_file_system`] makes what lies on the file system of `directory` durable, and
+    /// tells of every failure.
+    fn syncs_as_one(&self, directory: &File) -> bool {
+        let _ = directory;
+        false
+    }
+
+    /// Makes everything that was written to the file system of `directory` durable, data and names. Failures
+    /// since `directory` was opened are told.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] where there is no such thing; the system's error otherwise.
+    fn sync_file_system(&self, directory: &File, path: &Path) -> io::Result<()> {
+        let _ = (directory, path);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Renames a temporary file to `target` in its own directory, in place of what is there.
     ///
     /// # Errors
     /// The system's error; the target is then unchanged.
     fn rename(&self, temporary: Temporary, target: &Path) -> io::Result<()>;
 
-    /// Renames a file that is whole and durable, with its name, to `to` in the same directory, in place of
+    /// Renames a file, or a tree, that is whole and durable, with its name, to `to` in the same directory, in place of
     /// what is there: at every moment the one or the other stands there, and the new bytes under one of
     /// the two names.
     ///
@@ -124,21 +153,10 @@ pub trait FileLayer: fmt::Debug + Send + Sync {
     /// Makes the names in `directory` durable (`fsync` of the directory).
     ///
     /// # Errors
-    /// The system's error; `EINVAL`, `EOPNOTSUPP` and `ENOSYS` say that the file system has no such thing,
-    /// any other that the disk failed.
+    /// The system's error; `EINVAL`, `EOPNOTSUPP`, `ENOTSUP`, `ENOSYS`, `EBADF` and
+    /// [`io::ErrorKind::Unsupported`] say that the file system has no such thing, any other that the disk
+    /// failed.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
-}
-
-/// Whether a directory could not be synced because its file system has no such thing: `EINVAL`,
-/// `EOPNOTSUPP`, `ENOSYS`. Any other error is one of the disk.
-pub(crate) fn is_unsupported(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-
-    let numbers = [Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS].map(Errno::raw_os_error);
-    match error.raw_os_error() {
-        Some(number) => numbers.contains(&number),
-        None => error.kind() == io::ErrorKind::Unsupported,
-    }
 }
 
 /// The operating system's files.
@@ -197,6 +215,22 @@ impl FileLayer for SystemFiles {
         each.try_for_each(|(index, file)| self.sync_temporary(file).map_err(|error| (index, error)))
     }
 
+    fn sync_files(&self, files: &[(File, PathBuf)]) -> Result<(), (usize, io::Error)> {
+        for (file, _) in files {
+            begin_writeback(file);
+        }
+        let mut each = files.iter().enumerate();
+        each.try_for_each(|(index, (file, _))| file.sync_all().map_err(|error| (index, error)))
+    }
+
+    fn syncs_as_one(&self, directory: &File) -> bool {
+        file_system::syncs_as_one(directory)
+    }
+
+    fn sync_file_system(&self, directory: &File, _path: &Path) -> io::Result<()> {
+        file_system::sync_file_system(directory)
+    }
+
     fn rename(&self, mut temporary: Temporary, target: &Path) -> io::Result<()> {
         if temporary.name.is_none() {
             let name = fresh_name()?;
@@ -225,7 +259,7 @@ impl FileLayer for SystemFiles {
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        File::open(directory)?.sync_all()
+        file_system::sync_directory(directory)
     }
 }
 
@@ -288,8 +322,12 @@ fn copy_durably(file: &File, path: &Path) -> io::Result<()> {
     let metadata = file.metadata()?;
     let mut bytes = vec![0; usize::try_from(metadata.len()).unwrap_or(usize::MAX)];
     file.read_exact_at(&mut bytes, 0)?;
-    let mut copy = OpenOptions::new().write(true).create_new(true).open(path)?;
-    copy.set_permissions(metadata.permissions())?;
+    let mut copy = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(metadata.mode() & 0o777)
+        .open(path)?;
+    keep_mode(&copy, &metadata.permissions())?;
     copy.write_all(&bytes)?;
     copy.sync_all()
 }
@@ -334,21 +372,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_that_syncs_no_directories_is_no_broken_disk() {
-        use rustix::io::Errno;
-
-        let error = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
-        for errno in [Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS] {
-            assert!(is_unsupported(&error(errno)));
-        }
-        assert!(is_unsupported(&io::ErrorKind::Unsupported.into()));
-        assert!(!is_unsupported(&error(Errno::IO)));
-        assert!(!is_unsupported(&io::ErrorKind::NotFound.into()));
-    }
-
-    #[test]
     fn what_cannot_be_named_is_copied() {
-        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        use std::os::unix::fs::PermissionsExt;
 
         let directory = tempfile::tempdir().unwrap();
         let [original, path] = ["original", "copy"].map(|name| directory.path().join(name));

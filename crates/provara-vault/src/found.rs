@@ -20,7 +20,6 @@ use crate::error::{Context, VaultError};
 use crate::index::LogIndex;
 use crate::intent::carry::settle;
 use crate::keyfile;
-use crate::lock::lock_log;
 use crate::log_snapshot::LogSnapshot;
 use crate::memory;
 use crate::parallel::available_threads;
@@ -68,9 +67,9 @@ pub(crate) struct Found<'v> {
 impl<'v> Found<'v> {
     /// Takes the lock, settles what an interrupted command left, and looks.
     pub(crate) fn open(vault: &'v Vault) -> Result<Self, VaultError> {
-        let path = vault.inner_file(layout::LOG)?;
-        let log = lock_log(&path, vault.lock_timeout())?;
-        let (log, notes) = settle(vault, log)?;
+        let (log, mut notes) = vault.lock_for_writing()?;
+        let (log, settled) = settle(vault, log)?;
+        notes.extend(settled);
         Self::look(vault, log, notes)
     }
 

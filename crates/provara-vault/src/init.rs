@@ -1,6 +1,6 @@
 //! Making a vault: everything or nothing.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ use crate::clock;
 use crate::enclosing::outside_vaults;
 use crate::error::{Context, VaultError};
 use crate::file_layer::fresh_name;
+use crate::file_system::{self, Names};
 
 /// The actor of the first events where none is named.
 pub const DEFAULT_ACTOR: &str = "sovereign_genesis";
@@ -67,6 +68,9 @@ pub struct InitReceipt {
     pub genesis_event_id: EventId,
     /// The Merkle root of the signed seal.
     pub merkle_root: Digest,
+    /// What there is to know of the file system.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Makes a vault at `path`, which does not exist or is an empty directory.
@@ -87,19 +91,20 @@ pub fn init(path: &Path, options: &InitOptions) -> Result<InitReceipt, VaultErro
     }
     let content = Content::new(options)?;
 
-    let made_parents = make_parents(&place.parent)?;
+    let mut names = Names::Durable;
+    let made_parents = make_parents(&place.parent, &mut names)?;
     let build = place.build_directory()?;
     let mut undo = Undo {
         paths: made_parents,
     };
     undo.paths.push(build.clone());
-    content.write_below(&build, keyfile.is_none())?;
+    names = names.and(content.write_below(&build, keyfile.is_none())?);
     if let Some(keyfile) = &keyfile {
         write_new(keyfile, &content.keyfile, 0o600)?;
         undo.paths.push(keyfile.clone());
-        sync_parent(keyfile)?;
+        names = names.and(sync_parent(keyfile)?);
     }
-    place.publish(&build, &mut undo)?;
+    names = names.and(place.publish(&build, &mut undo)?);
     undo.paths.clear();
     Ok(InitReceipt {
         uid: content.uid,
@@ -108,6 +113,7 @@ pub fn init(path: &Path, options: &InitOptions) -> Result<InitReceipt, VaultErro
         keyfile: keyfile.unwrap_or_else(|| place.vault.join(layout::PRIVATE_KEYS)),
         genesis_event_id: content.genesis_event_id,
         merkle_root: content.merkle_root,
+        notes: names.note(&place.vault).into_iter().collect(),
     })
 }
 
@@ -164,7 +170,7 @@ impl Place {
         Ok(build)
     }
 
-    fn publish(&self, build: &Path, undo: &mut Undo) -> Result<(), VaultError> {
+    fn publish(&self, build: &Path, undo: &mut Undo) -> Result<Names, VaultError> {
         if !self.exists {
             fs::rename(build, &self.vault).map_err(|source| match source.kind() {
                 io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory => {
@@ -231,7 +237,7 @@ impl Undo {
 }
 
 /// Makes `directory` and what is missing above it; gives what was made, uppermost first.
-fn make_parents(directory: &Path) -> Result<Vec<PathBuf>, VaultError> {
+fn make_parents(directory: &Path, names: &mut Names) -> Result<Vec<PathBuf>, VaultError> {
     let missing: Vec<&Path> = directory
         .ancestors()
         .take_while(|path| !path.exists())
@@ -240,7 +246,7 @@ fn make_parents(directory: &Path) -> Result<Vec<PathBuf>, VaultError> {
     for path in missing.into_iter().rev() {
         fs::create_dir(path).context("make the directory", path)?;
         undo.paths.push(path.to_owned());
-        sync_parent(path)?;
+        *names = names.and(sync_parent(path)?);
     }
     Ok(std::mem::take(&mut undo.paths))
 }
@@ -361,7 +367,7 @@ impl Content {
         })
     }
 
-    fn write_below(&self, build: &Path, with_keyfile: bool) -> Result<(), VaultError> {
+    fn write_below(&self, build: &Path, with_keyfile: bool) -> Result<Names, VaultError> {
         for directory in DIRECTORIES {
             let path = build.join(directory);
             fs::create_dir(&path).context("make the directory", &path)?;
@@ -372,10 +378,11 @@ impl Content {
         if with_keyfile {
             write_new(&build.join(layout::PRIVATE_KEYS), &self.keyfile, 0o600)?;
         }
-        DIRECTORIES
-            .iter()
-            .try_for_each(|path| sync_directory(&build.join(path)))?;
-        sync_directory(build)
+        let mut names = sync_directory(build)?;
+        for path in DIRECTORIES {
+            names = names.and(sync_directory(&build.join(path))?);
+        }
+        Ok(names)
     }
 }
 
@@ -513,12 +520,11 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), VaultError> {
     written.context("write", path)
 }
 
-fn sync_parent(path: &Path) -> Result<(), VaultError> {
-    path.parent().map_or(Ok(()), sync_directory)
+fn sync_parent(path: &Path) -> Result<Names, VaultError> {
+    path.parent().map_or(Ok(Names::Durable), sync_directory)
 }
 
-fn sync_directory(path: &Path) -> Result<(), VaultError> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .context("make durable", path)
+/// Makes the names in a directory durable, where the file system can.
+fn sync_directory(path: &Path) -> Result<Names, VaultError> {
+    Names::of(file_system::sync_directory(path)).context("make durable", path)
 }

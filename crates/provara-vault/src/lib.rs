@@ -59,6 +59,7 @@ mod derive;
 mod enclosing;
 mod error;
 pub mod file_layer;
+mod file_system;
 mod files;
 mod foreign;
 mod found;
@@ -73,6 +74,7 @@ mod log_snapshot;
 mod map;
 mod memory;
 mod merge;
+mod new_tree;
 mod parallel;
 mod predecessor;
 mod query;
@@ -86,6 +88,7 @@ mod scribe;
 mod seal;
 mod snapshot;
 mod state_dir;
+mod survey;
 mod tail;
 #[cfg(test)]
 mod testing;
@@ -103,7 +106,8 @@ pub use accept::Acceptance;
 pub use adopt::{AdoptOptions, AdoptReceipt, FoundKey, FoundSeal, FoundState, KeyOrigin};
 pub use append::{AppendReceipt, AppendRequest};
 pub use archive::{
-    BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore, restore_watched,
+    BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore, restore_through,
+    restore_watched,
 };
 pub use checkpoint::CheckpointReceipt;
 pub use derive::SourceLog;
@@ -125,6 +129,7 @@ pub use provara_core::layout;
 pub use redact::{RedactOptions, RedactReceipt};
 pub use repair::{Damage, RepairReceipt, RepairStep};
 pub use seal::SealReceipt;
+pub use survey::Abilities;
 pub use user_dirs::{default_cache_directory, default_state_directory};
 pub use vault::{LOCK_TIMEOUT, Vault};
 pub use verify::{EventPlace, Examination, Subject, VerifiedLog, VerifyOptions};

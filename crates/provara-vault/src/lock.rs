@@ -8,13 +8,27 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, VaultError};
+use crate::file_system::has_no_locks;
 
 /// The longest pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// What a writer does where the file system has no locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WithoutLocks {
+    /// It refuses: nothing would keep two writers apart.
+    Refuse,
+    /// It goes on. Somebody has said that nobody else writes to the vault.
+    GoOn,
+}
+
 /// Opens the log for appending and takes its lock, waiting up to `timeout`. The lock goes when the
-/// file is closed, by whatever end the process meets.
-pub(crate) fn lock_log(path: &Path, timeout: Duration) -> Result<File, VaultError> {
+/// file is closed, by whatever end the process meets. Tells whether it is held, or the file system has none.
+pub(crate) fn lock_log(
+    path: &Path,
+    timeout: Duration,
+    without: WithoutLocks,
+) -> Result<(File, Attempt), VaultError> {
     let start = Instant::now();
     let mut pause = Duration::from_micros(200);
     loop {
@@ -25,9 +39,17 @@ pub(crate) fn lock_log(path: &Path, timeout: Duration) -> Result<File, VaultErro
             .open(path)
             .context("open for writing", path)?;
         match try_lock(&log, path)? {
-            Attempt::Held => return Ok(log),
+            Attempt::Held => return Ok((log, Attempt::Held)),
             Attempt::Replaced => continue,
-            Attempt::Busy | Attempt::Unsupported => {}
+            Attempt::Unsupported if without == WithoutLocks::GoOn => {
+                return Ok((log, Attempt::Unsupported));
+            }
+            Attempt::Unsupported => {
+                return Err(VaultError::NoLocks {
+                    path: path.to_owned(),
+                });
+            }
+            Attempt::Busy => {}
         }
         let waited = start.elapsed();
         if waited >= timeout {
@@ -52,7 +74,7 @@ pub(crate) enum Attempt {
     Replaced,
     /// A writer holds the log.
     Busy,
-    /// The file system has no locks. Only readers go on without.
+    /// The file system has no locks.
     Unsupported,
 }
 
@@ -65,6 +87,7 @@ fn try_lock(log: &File, path: &Path) -> Result<Attempt, VaultError> {
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {
             Ok(Attempt::Busy)
         }
+        Err(TryLockError::Error(error)) if has_no_locks(&error) => Ok(Attempt::Unsupported),
         Err(TryLockError::Error(error)) => Err(error).context("lock", path),
     }
 }
@@ -76,11 +99,11 @@ pub(crate) fn try_lock_shared(log: &File, path: &Path) -> io::Result<Attempt> {
         Ok(()) if is_at(log, path).unwrap_or(false) => Ok(Attempt::Held),
         Ok(()) => Ok(Attempt::Replaced),
         Err(TryLockError::WouldBlock) => Ok(Attempt::Busy),
-        Err(TryLockError::Error(error)) => match error.kind() {
-            io::ErrorKind::Interrupted => Ok(Attempt::Busy),
-            io::ErrorKind::Unsupported => Ok(Attempt::Unsupported),
-            _ => Err(error),
-        },
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {
+            Ok(Attempt::Busy)
+        }
+        Err(TryLockError::Error(error)) if has_no_locks(&error) => Ok(Attempt::Unsupported),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -131,8 +154,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
         fs::write(&path, b"").unwrap();
-        let first = lock_log(&path, Duration::ZERO).unwrap();
-        let error = lock_log(&path, Duration::from_millis(30)).unwrap_err();
+        let lock = |timeout| lock_log(&path, timeout, WithoutLocks::Refuse);
+        let first = lock(Duration::ZERO).unwrap();
+        let error = lock(Duration::from_millis(30)).unwrap_err();
         let VaultError::Locked { waited, holder, .. } = &error else {
             panic!("{error}");
         };
@@ -144,7 +168,7 @@ mod tests {
         assert_eq!(shared(), Attempt::Busy);
         drop(first);
         assert_eq!(shared(), Attempt::Held);
-        lock_log(&path, Duration::ZERO).unwrap();
+        lock(Duration::ZERO).unwrap();
     }
 
     #[test]

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::error::{Context, VaultError};
 use crate::files::read_text;
 use crate::found::Found;
+use crate::intent::carry::settle;
 use crate::intent::pending::find;
 use crate::intent::version_1;
 use crate::redact::pending::{Unlike, carry_out_pending, open_redactions};
@@ -80,6 +81,9 @@ pub struct RepairReceipt {
     pub merkle_root: Digest,
     /// The key that signed a new seal.
     pub signed_by: Option<KeyId>,
+    /// What there is to know of how it was done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What is wrong with what stands there, and what the seal must be over.
@@ -110,8 +114,11 @@ impl Vault {
             let log = self.lock_for_reading()?;
             return diagnose_all(self, log);
         }
-        let mut found = Found::open(self)?;
-        let mut steps = settled(&mut found);
+        let (log, notes) = self.lock_for_writing()?;
+        let (log, settled) = settle(self, log)?;
+        let mut found = Found::look(self, log, Vec::new())?;
+        let interrupted = |text| RepairStep::new(Damage::Interrupted, text);
+        let mut steps: Vec<_> = settled.into_iter().map(interrupted).collect();
         let open = open_redactions(found.log());
         if let (Some(keyfile), false) = (keyfile, open.is_empty()) {
             found.refuse_fault()?;
@@ -172,6 +179,7 @@ impl Vault {
             steps,
             merkle_root: root,
             signed_by: key.map(|key| key.key_id()),
+            notes,
         })
     }
 }
@@ -184,14 +192,6 @@ impl Diagnosis {
     fn has(&self, damage: Damage) -> bool {
         self.steps.iter().any(|step| step.damage == damage)
     }
-}
-
-/// What was settled on the way.
-fn settled(found: &mut Found<'_>) -> Vec<RepairStep> {
-    let notes = std::mem::take(&mut found.notes).into_iter();
-    notes
-        .map(|text| RepairStep::new(Damage::Interrupted, text))
-        .collect()
 }
 
 /// What a repair would do.
@@ -212,6 +212,7 @@ fn diagnose_all(vault: &Vault, log: File) -> Result<RepairReceipt, VaultError> {
         steps,
         merkle_root: merkle_root(entries.iter().map(FileEntry::leaf)),
         signed_by: None,
+        notes: Vec::new(),
     })
 }
 

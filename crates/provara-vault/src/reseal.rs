@@ -1,5 +1,6 @@
 //! Making the seal anew over whatever the vault holds.
 
+use std::collections::HashMap;
 use std::fs;
 
 use provara_core::finding::Severity;
@@ -280,15 +281,21 @@ pub(crate) fn retire(
 
 /// How the files differ from those of the seal before, one sentence each. That the log grew is no
 /// news.
-pub(crate) fn differences(before: &[FileEntry], after: &[FileEntry]) -> Vec<String> {
-    let find = |entries: &[FileEntry], path: &str| {
-        entries.iter().find(|entry| entry.path == path).cloned()
+pub(crate) fn differences<'a>(before: &'a [FileEntry], after: &'a [FileEntry]) -> Vec<String> {
+    // In whatever order they stand: with many files a search for each would take long.
+    let by_path = |entries: &'a [FileEntry]| -> HashMap<&'a str, &'a FileEntry> {
+        entries
+            .iter()
+            .rev()
+            .map(|it| (it.path.as_str(), it))
+            .collect()
     };
+    let (old, new) = (by_path(before), by_path(after));
     let mut notes = Vec::new();
     for entry in after {
-        match find(before, &entry.path) {
+        match old.get(entry.path.as_str()).copied() {
             None => notes.push(format!("{} is new in the seal", entry.path)),
-            Some(old) if old == *entry => {}
+            Some(old) if old == entry => {}
             Some(old) if entry.path == layout::LOG && old.size <= entry.size => {}
             Some(old) if old.size == entry.size => {
                 notes.push(format!("{} has changed", entry.path));
@@ -299,7 +306,9 @@ pub(crate) fn differences(before: &[FileEntry], after: &[FileEntry]) -> Vec<Stri
             )),
         }
     }
-    let gone = before.iter().filter(|old| find(after, &old.path).is_none());
+    let gone = before
+        .iter()
+        .filter(|old| !new.contains_key(old.path.as_str()));
     notes.extend(gone.map(|old| format!("{} is gone", old.path)));
     notes
 }

@@ -1,6 +1,7 @@
 //! The seal on disk: reading it, and renewing it without a moment at which it leads the log.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use provara_core::id::{Digest, KeyId};
@@ -13,7 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock;
 use crate::error::{Context, VaultError};
-use crate::file_layer::{FileLayer, Temporary, is_fresh_name, is_unsupported};
+use crate::file_layer::{FileLayer, Temporary, is_fresh_name};
+pub(crate) use crate::file_system::Names;
+use crate::file_system::keep_mode;
 use crate::files::{is_absence, read_text};
 use crate::vault::Vault;
 
@@ -160,14 +163,14 @@ impl<'l> Staged<'l> {
         let there = fs::symlink_metadata(&target)
             .ok()
             .filter(|there| there.is_file());
+        // Never wider than what it replaces, also where the mode cannot be changed afterwards.
+        let mode = there.as_ref().map_or(0o666, |there| there.mode() & 0o666);
         let temporary = self
             .layer
-            .create_temporary(directory, 0o666)
+            .create_temporary(directory, mode)
             .context("prepare a new version of", &target)?;
         if let Some(there) = there {
-            temporary
-                .file()
-                .set_permissions(there.permissions())
+            keep_mode(temporary.file(), &there.permissions())
                 .context("prepare a new version of", &target)?;
         }
         self.layer
@@ -246,15 +249,6 @@ pub(crate) struct NewSeal {
     pub(crate) signed_at: Option<Timestamp>,
 }
 
-/// What is known of names in directories that were synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Names {
-    /// They are on the disk.
-    Durable,
-    /// The file system cannot tell.
-    Unknown,
-}
-
 /// Files that are whole and durable, but not yet in their places; made by [`Staged::sync`] alone.
 #[derive(Debug)]
 pub(crate) struct Durable<'l>(Staged<'l>);
@@ -288,16 +282,6 @@ impl Durable<'_> {
     }
 }
 
-impl Names {
-    /// What is known of both.
-    pub(crate) fn and(self, other: Self) -> Self {
-        match self {
-            Self::Durable => other,
-            Self::Unknown => Self::Unknown,
-        }
-    }
-}
-
 /// Makes the names in a directory durable, where the file system can.
 pub(crate) fn sync_directory(layer: &dyn FileLayer, path: &Path) -> Result<(), VaultError> {
     sync_names(layer, path).map(|_| ())
@@ -305,14 +289,10 @@ pub(crate) fn sync_directory(layer: &dyn FileLayer, path: &Path) -> Result<(), V
 
 /// As [`sync_directory`]; tells whether they are.
 pub(crate) fn sync_names(layer: &dyn FileLayer, path: &Path) -> Result<Names, VaultError> {
-    match layer.sync_directory(path) {
-        Ok(()) => Ok(Names::Durable),
-        Err(error) if is_unsupported(&error) => Ok(Names::Unknown),
-        Err(source) => Err(VaultError::Sync {
-            path: path.to_owned(),
-            source,
-        }),
-    }
+    Names::of(layer.sync_directory(path)).map_err(|source| VaultError::Sync {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Makes the names of everything that a seal covers and a writer renames durable, where the file system
@@ -416,15 +396,6 @@ mod tests {
         assert!(reason(b"onE\ntwo\n").contains("the first 4 bytes have the SHA-256"));
         let unlisted = sealed_prefix(&entries[..1], b"one\n").err().unwrap();
         assert!(unlisted.to_string().contains("does not list it"));
-    }
-
-    #[test]
-    fn names_are_durable_only_if_all_are() {
-        use Names::{Durable, Unknown};
-        assert_eq!(Durable.and(Durable), Durable);
-        for (one, other) in [(Durable, Unknown), (Unknown, Durable), (Unknown, Unknown)] {
-            assert_eq!(one.and(other), Unknown);
-        }
     }
 
     #[test]

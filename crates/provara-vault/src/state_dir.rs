@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, VaultError};
+use crate::file_system::{Names, sync_directory};
 use crate::vault::Vault;
 
 /// Moves a torn tail out of the log, visibly: its bytes are durable outside before they go. Gives
@@ -97,9 +98,8 @@ pub(crate) fn keep(
         };
         file.write_all(bytes).context("write to", &path)?;
         file.sync_all().context("write to", &path)?;
-        File::open(&directory)
-            .and_then(|d| d.sync_all())
-            .context("write to", &directory)?;
+        // Where the file system cannot say that the name is on the disk, its bytes are.
+        Names::of(sync_directory(&directory)).context("write to", &directory)?;
         return Ok(path);
     }
     unreachable!("2^32 names")

@@ -9,14 +9,20 @@ use std::time::Duration;
 
 use crate::error::{Context, VaultError};
 use crate::file_layer::{FileLayer, SystemFiles};
+use crate::file_system::{Lack, is_news};
 use crate::files::is_absence;
 use crate::foreign::foreign;
+use crate::lock::{Attempt, WithoutLocks, lock_log};
 use crate::user_dirs::default_state_directory;
 use crate::vault_files::{VaultFiles, files_at};
 use provara_core::layout;
 
 /// How long a writer waits for another one by default.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a writer notes that goes on without a lock.
+const UNLOCKED: &str =
+    "the file system has no locks: nothing keeps another writer out, and two at once lose events";
 
 /// A directory that is a vault. Holds no file open: each operation reads what it needs.
 #[derive(Debug, Clone)]
@@ -27,6 +33,7 @@ pub struct Vault {
     memory: bool,
     layer: Arc<dyn FileLayer>,
     lock_timeout: Duration,
+    without_locks: WithoutLocks,
     state_directory: PathBuf,
     cache_directory: Option<PathBuf>,
     record_from: u64,
@@ -89,6 +96,7 @@ impl Vault {
             memory: false,
             layer: Arc::new(SystemFiles),
             lock_timeout: LOCK_TIMEOUT,
+            without_locks: WithoutLocks::Refuse,
             state_directory: default_state_directory(),
             cache_directory: None,
             record_from: RECORD_FROM,
@@ -107,6 +115,18 @@ impl Vault {
     #[must_use]
     pub fn with_lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
+        self
+    }
+
+    /// The same vault, whose writers go on, if `alone`, where its file system has no locks
+    /// ([`VaultError::NoLocks`] otherwise): nothing but the caller's word then keeps two writers apart, and two
+    /// at once lose events. Where there are locks, they are taken as ever.
+    #[must_use]
+    pub fn with_no_lock(mut self, alone: bool) -> Self {
+        self.without_locks = match alone {
+            true => WithoutLocks::GoOn,
+            false => WithoutLocks::Refuse,
+        };
         self
     }
 
@@ -222,6 +242,22 @@ impl Vault {
 
     pub(crate) fn lock_timeout(&self) -> Duration {
         self.lock_timeout
+    }
+
+    /// Whether writers go on where the file system has no locks.
+    pub(crate) fn goes_without_lock(&self) -> bool {
+        self.without_locks == WithoutLocks::GoOn
+    }
+
+    /// Opens the log for appending, under the writers' lock. Notes, once, that there is none.
+    pub(crate) fn lock_for_writing(&self) -> Result<(File, Vec<String>), VaultError> {
+        let path = self.inner_file(layout::LOG)?;
+        let (log, lock) = lock_log(&path, self.lock_timeout, self.without_locks)?;
+        let unlocked = lock == Attempt::Unsupported && is_news(&self.root, Lack::Locks);
+        Ok((
+            log,
+            unlocked.then(|| UNLOCKED.to_owned()).into_iter().collect(),
+        ))
     }
 
     pub(crate) fn cache_directory(&self) -> Option<&Path> {

@@ -49,12 +49,12 @@ use crate::append::{AppendReceipt, AppendRequest};
 use crate::check;
 use crate::derive::SourceLog;
 use crate::error::{Context, VaultError};
+use crate::file_system::{Lack, is_news};
 use crate::idempotency::{EventPlace, Extent, KeyedEvents};
 use crate::index::LogIndex;
 use crate::intent::carry::settle;
 use crate::intent::pending;
 use crate::keyfile;
-use crate::lock::lock_log;
 use crate::log_snapshot::LogSnapshot;
 use crate::redact::pending::{Unlike, carry_out_pending};
 use crate::seal::{
@@ -156,8 +156,10 @@ pub struct LogWriter<'v> {
 
 /// The log under its lock, after what an interrupted command left is settled.
 fn lock_settled(vault: &Vault) -> Result<(File, Vec<String>), VaultError> {
-    let path = vault.inner_file(layout::LOG)?;
-    settle(vault, lock_log(&path, vault.lock_timeout())?)
+    let (log, mut notes) = vault.lock_for_writing()?;
+    let (log, settled) = settle(vault, log)?;
+    notes.extend(settled);
+    Ok((log, notes))
 }
 
 impl<'v> LogWriter<'v> {
@@ -218,7 +220,7 @@ impl<'v> LogWriter<'v> {
     /// # Errors
     /// As [`LogWriter::open`], and [`VaultError::Pending`].
     pub fn open_to_judge(vault: &'v Vault) -> Result<Self, VaultError> {
-        let log = lock_log(&vault.inner_file(layout::LOG)?, vault.lock_timeout())?;
+        let (log, notes) = vault.lock_for_writing()?;
         let earlier = vault.path().join(layout::MERGE_INTENT);
         let operation = match pending::find(vault)? {
             Some(pending) => Some(pending.intent.operation.words()),
@@ -226,7 +228,7 @@ impl<'v> LogWriter<'v> {
         };
         match operation {
             Some(operation) => Err(VaultError::Pending { operation }),
-            None => Self::read_log(vault, log, None, Vec::new()),
+            None => Self::read_log(vault, log, None, notes),
         }
     }
 
@@ -267,9 +269,7 @@ impl<'v> LogWriter<'v> {
         notes.extend(recollect::check(vault, &found.index, &found.seal)?);
         if found.keys.history.is_some() && found.names == Names::Unknown {
             found.names = sync_all_names(vault)?;
-            if found.names == Names::Unknown {
-                notes.push(NAMELESS.to_owned());
-            }
+            notes.extend(nameless(vault, found.names));
         }
         Ok(Self {
             found: Extent {
@@ -473,8 +473,8 @@ impl<'v> LogWriter<'v> {
 
     /// Takes note of a seal that was put in its place: what is placed from now on names it.
     fn sealed(&mut self, entries: Vec<FileEntry>, seal: NewSeal, names: Names) {
-        if names == Names::Unknown && self.names == Names::Durable && self.history.is_some() {
-            self.notes.push(NAMELESS.to_owned());
+        if self.history.is_some() {
+            self.notes.extend(nameless(self.vault, names));
         }
         self.entries = entries;
         self.keys_lag = false;
@@ -626,7 +626,14 @@ impl<'v> LogWriter<'v> {
     }
 }
 
+/// What a writer says, once, where a file system makes no names durable.
+fn nameless(vault: &Vault, names: Names) -> Option<String> {
+    let unknown = names == Names::Unknown && is_news(vault.path(), Lack::Names);
+    unknown.then(|| NAMELESS.to_owned())
+}
+
 /// What the notes say where a file system makes no names durable.
-const NAMELESS: &str = "the file system cannot make the names in a directory durable, so events name no \
-    seal: who can write the vault's files can then take an actor's last events away before the next seal \
-    (provara doctor tells more)";
+const NAMELESS: &str = "the file system cannot make the names in a directory durable: events are on the disk \
+    when they are acknowledged, but after a loss of power the seal may be an earlier one, which the next writer \
+    renews; so events name no seal, and who can write the vault's files can then take an actor's last events \
+    away before the next seal (provara doctor tells more)";

@@ -9,7 +9,7 @@ use provara_explain::vault_failure;
 use provara_report::Diagnostic;
 use provara_vault::{AdoptOptions, FoundSeal, FoundState, KeyOrigin};
 
-use crate::args::{AskingArgs, VaultArg, key_id};
+use crate::args::{AskingArgs, LockArgs, VaultArg, key_id};
 use crate::terminal::{self, GOOD};
 use crate::text::counted;
 use crate::vault;
@@ -49,12 +49,15 @@ pub(crate) struct AdoptArgs {
     actor: Option<String>,
 
     #[command(flatten)]
+    lock: LockArgs,
+
+    #[command(flatten)]
     asking: AskingArgs,
 }
 
 pub(crate) fn run(args: &AdoptArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
-    let vault = vault::open(path)?;
+    let vault = vault::open_to_write(path, args.lock)?;
     let keyfile = vault::keyfile(&vault, args.asking.key.keyfile.as_deref())?;
     let options = AdoptOptions {
         trust: args.trust.clone(),

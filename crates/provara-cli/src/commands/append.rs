@@ -19,7 +19,7 @@ use provara_plugins::set_option;
 use provara_report::{Class, Diagnostic};
 use provara_vault::{AppendRequest, Vault};
 
-use crate::args::{JsonArg, KeyArgs, VaultArg};
+use crate::args::{JsonArg, KeyArgs, LockArgs, VaultArg};
 use crate::numbers::{self, NumberArgs};
 use crate::plugins::{HostArgs, Job, Session, Unusable, Validating};
 use crate::terminal::{self, GOOD};
@@ -175,6 +175,9 @@ pub(crate) struct AppendArgs {
     host: HostArgs,
 
     #[command(flatten)]
+    lock: LockArgs,
+
+    #[command(flatten)]
     json: JsonArg,
 }
 
@@ -187,7 +190,7 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Diagnostic> {
 
 fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
-    let vault = vault::open(path)?;
+    let vault = vault::open_to_write(path, args.lock)?;
     let actor = vault::actor(args.actor.as_deref())?;
     let policy = args.numbers.policy()?;
     // Whatever can be refused without a plugin is refused before one is started.

@@ -5,7 +5,7 @@ use provara_explain::vault_failure;
 use provara_report::Diagnostic;
 use serde::Serialize;
 
-use crate::args::{GateArgs, JsonArg, KeyArgs, VaultArg};
+use crate::args::{GateArgs, JsonArg, KeyArgs, LockArgs, VaultArg};
 use crate::terminal::{self, GOOD};
 use crate::{gate, vault};
 
@@ -29,6 +29,9 @@ pub(crate) struct CheckpointArgs {
     gate: GateArgs,
 
     #[command(flatten)]
+    lock: LockArgs,
+
+    #[command(flatten)]
     json: JsonArg,
 }
 
@@ -44,7 +47,7 @@ struct Receipt {
 
 pub(crate) fn run(args: &CheckpointArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
-    let vault = vault::open(path)?;
+    let vault = vault::open_to_write(path, args.lock)?;
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
     gate::verify_first(&vault, path, args.gate)?;
     let made = vault

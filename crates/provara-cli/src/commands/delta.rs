@@ -13,7 +13,7 @@ use provara_report::{Class, Diagnostic};
 use provara_vault::VaultError;
 
 use super::merge::{HowArgs, report};
-use crate::args::{GateArgs, JsonArg, KeyArgs, VaultArg};
+use crate::args::{GateArgs, JsonArg, KeyArgs, LockArgs, VaultArg};
 use crate::stdio::stdin;
 use crate::{gate, output_file, terminal, vault};
 
@@ -88,6 +88,9 @@ struct ImportArgs {
     key: KeyArgs,
 
     #[command(flatten)]
+    lock: LockArgs,
+
+    #[command(flatten)]
     json: JsonArg,
 }
 
@@ -140,7 +143,7 @@ fn export(args: &ExportArgs) -> Result<(), Diagnostic> {
 
 fn import(args: &ImportArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
-    let vault = vault::open(path)?;
+    let vault = vault::open_to_write(path, args.lock)?;
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
     let bundle = read(&args.bundle)?;
     let receipt = vault

@@ -1,34 +1,46 @@
 //! `provara doctor`: what this installation can do.
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use provara_explain::vault_failure;
 use provara_plugins::runtime::Runtime;
 use provara_plugins::sandbox::Confinement;
 use provara_report::Diagnostic;
+use provara_vault::Abilities;
 use serde::Serialize;
 
 use crate::args::JsonArg;
 use crate::plugins::{HostArgs, Job, Listing, Session};
 use crate::terminal::{self, ERROR, GOOD, STRONG, WARNING};
 use crate::text::counted;
+use crate::vault;
 
 /// Check this installation and its plugins
 ///
 /// Shows the executable, the Python that runs plugins, how many plugins there are, and how far they
 /// are confined.
 ///
-/// Vaults need none of what is checked here: init, append of core types, verify and replay work
+/// With a vault, what its file system can do is tried, too: whether names in directories can be made
+/// durable, modes changed and locks taken, and what follows where they cannot. Nothing in it changes.
+///
+/// Vaults need none of what is checked of plugins: init, append of core types, verify and replay work
 /// without Python. Exit codes: 0 plugins can be used, 3 they cannot, 4 they end the process that loads
 /// them, and leaving some of them out did not help.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   provara doctor
+  provara doctor my-vault
   PROVARA_PYTHON=/opt/venv/bin/python3 provara doctor
   provara doctor --json | jq .python")]
 pub(crate) struct DoctorArgs {
+    /// A vault whose file system is tried
+    #[arg(value_name = "VAULT", value_hint = clap::ValueHint::DirPath)]
+    vault: Option<PathBuf>,
+
     #[command(flatten)]
     host: HostArgs,
 
@@ -44,6 +56,9 @@ struct Report {
     executable: Option<String>,
     python: Python,
     plugins: Option<Plugins>,
+    /// What the file system of the vault can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_system: Option<Abilities>,
     /// How far plugins are confined.
     confinement: Option<Confinement>,
     /// Why plugins cannot be used.
@@ -66,6 +81,7 @@ struct Plugins {
 }
 
 pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Diagnostic> {
+    let file_system = args.vault.as_deref().map(abilities).transpose()?;
     let found = Runtime::find();
     let mut report = Report {
         ok: false,
@@ -75,6 +91,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Diagnostic> {
             .map(|path| path.to_string_lossy().into_owned()),
         python: Python::of(found.as_ref().ok()),
         plugins: None,
+        file_system,
         confinement: None,
         failure: None,
     };
@@ -105,6 +122,14 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Diagnostic> {
     }
 }
 
+/// What the file system of a vault can do.
+fn abilities(path: &Path) -> Result<Abilities, Diagnostic> {
+    let vault = vault::open(path)?;
+    vault
+        .abilities()
+        .map_err(|error| vault_failure(error, path))
+}
+
 impl Python {
     fn of(found: Option<&Runtime>) -> Self {
         Self {
@@ -113,6 +138,41 @@ impl Python {
             version: None,
         }
     }
+}
+
+/// What a file system can do, and what is left where it cannot.
+fn file_system_lines(found: &Abilities) -> [(&'static str, &'static str); 4] {
+    let names = match found.durable_names {
+        true => "durable: directories can be synced",
+        false => {
+            "not durable: directories cannot be synced. Events are on the disk when they are acknowledged; \
+             after a loss of power the seal may be an earlier one, which the next writer renews, and what \
+             was just made (a vault, a backup) may be gone"
+        }
+    };
+    let modes = match found.modes {
+        Some(true) => "can be changed",
+        Some(false) => {
+            "cannot be changed: what replaces a file has the mode of a new one, and never a wider one"
+        }
+        None => "not tried: the vault is in use, or may only be read",
+    };
+    let locks = match found.locks {
+        true => "there are: any number of writers take turns",
+        false => {
+            "none: commands that write refuse, unless --no-lock says that nothing else writes to the vault"
+        }
+    };
+    let trees = match found.tree_sync {
+        true => "one sync for a whole tree",
+        false => "files are synced in groups: a restoration of many files takes longer",
+    };
+    [
+        ("names", names),
+        ("modes", modes),
+        ("locks", locks),
+        ("trees", trees),
+    ]
 }
 
 /// The report for people.
@@ -159,6 +219,11 @@ fn text(report: &Report) -> String {
     }
     if let Some(confinement) = &report.confinement {
         line("confined", &confinement.to_string());
+    }
+    if let Some(found) = &report.file_system {
+        for (label, value) in file_system_lines(found) {
+            line(label, value);
+        }
     }
     let verdict = match (&report.failure, &report.plugins) {
         (Some(_), _) => format!("{ERROR}plugins cannot be used{ERROR:#}"),

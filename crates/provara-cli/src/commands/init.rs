@@ -86,7 +86,8 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Diagnostic> {
     let made = provara_vault::init(&args.vault, &options)
         .map_err(|error| vault_failure(error, &args.vault))?;
     let given_up = vault::remember_as_made(&args.vault);
-    given_up.iter().for_each(|text| terminal::note(text));
+    let notes = made.notes.iter().chain(&given_up);
+    notes.for_each(|text| terminal::note(text));
     let receipt = Receipt {
         vault: args.vault.to_string_lossy().into_owned(),
         uid: &made.uid,

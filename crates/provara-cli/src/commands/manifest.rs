@@ -4,7 +4,7 @@ use clap::Args;
 use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
 
-use crate::args::{JsonArg, VaultArg};
+use crate::args::{JsonArg, LockArgs, VaultArg};
 use crate::terminal::{self, GOOD};
 use crate::vault;
 
@@ -45,6 +45,9 @@ pub(crate) struct ManifestArgs {
     new_seal: bool,
 
     #[command(flatten)]
+    lock: LockArgs,
+
+    #[command(flatten)]
     json: JsonArg,
 }
 
@@ -60,7 +63,7 @@ pub(crate) fn run(args: &ManifestArgs) -> Result<(), Diagnostic> {
             provara_report::shell(path)
         )));
     }
-    let vault = vault::open(path)?;
+    let vault = vault::open_to_write(path, args.lock)?;
     let keyfile = if args.unsigned {
         None
     } else {

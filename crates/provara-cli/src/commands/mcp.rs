@@ -14,7 +14,7 @@ use provara_plugins::sandbox::SandboxMode;
 use provara_report::{Class, Diagnostic};
 use provara_vault::{Vault, VaultError};
 
-use crate::args::KeyArgs;
+use crate::args::{KeyArgs, LockArgs};
 use crate::plugins::{self, HEADING};
 use crate::terminal::{self, GOOD};
 use crate::{output_file, vault};
@@ -93,6 +93,9 @@ struct ServeArgs {
     /// Append custom types that no installed plugin defines, without a schema
     #[arg(long)]
     allow_unregistered: bool,
+
+    #[command(flatten)]
+    lock: LockArgs,
 
     /// How clients connect: stdio (one client, which starts this command) or http
     #[arg(long, value_enum, default_value_t = Kind::Stdio)]
@@ -269,6 +272,7 @@ fn serve(args: &ServeArgs) -> Result<(), Diagnostic> {
         keyfile,
         key_id: args.key.key_id,
         allow_unregistered: args.allow_unregistered,
+        no_lock: args.lock.no_lock,
         allow_tools: args.allow_tools.clone(),
         export_dir: args.export_dir.clone(),
         init_dir: args.init_dir.clone(),

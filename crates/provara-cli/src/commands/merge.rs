@@ -8,7 +8,7 @@ use provara_explain::vault_failure;
 use provara_report::Diagnostic;
 use provara_vault::{MergeOptions, MergeOrder, MergeReceipt};
 
-use crate::args::{JsonArg, KeyArgs, VaultArg, key_id};
+use crate::args::{JsonArg, KeyArgs, LockArgs, VaultArg, key_id};
 use crate::progress::Progress;
 use crate::terminal::{self, GOOD};
 use crate::text::counted;
@@ -45,6 +45,9 @@ pub(crate) struct MergeArgs {
     key: KeyArgs,
 
     #[command(flatten)]
+    lock: LockArgs,
+
+    #[command(flatten)]
     json: JsonArg,
 }
 
@@ -79,7 +82,7 @@ impl HowArgs {
 
 pub(crate) fn run(args: &MergeArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
-    let vault = vault::open(path)?;
+    let vault = vault::open_to_write(path, args.lock)?;
     let other = vault::open(&args.other)?;
     let progress = Progress::new();
     let other = progress.watching(&other, "verifying the other vault");

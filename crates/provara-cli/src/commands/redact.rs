@@ -6,7 +6,7 @@ use provara_explain::vault_failure;
 use provara_report::Diagnostic;
 use provara_vault::RedactOptions;
 
-use crate::args::{AskingArgs, VaultArg};
+use crate::args::{AskingArgs, LockArgs, VaultArg};
 use crate::terminal::{self, GOOD};
 use crate::vault;
 
@@ -49,6 +49,9 @@ pub(crate) struct RedactArgs {
     actor: Option<String>,
 
     #[command(flatten)]
+    lock: LockArgs,
+
+    #[command(flatten)]
     asking: AskingArgs,
 }
 
@@ -59,7 +62,7 @@ fn event_id(text: &str) -> Result<EventId, String> {
 
 pub(crate) fn run(args: &RedactArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
-    let vault = vault::open(path)?;
+    let vault = vault::open_to_write(path, args.lock)?;
     let keyfile = vault::keyfile(&vault, args.asking.key.keyfile.as_deref())?;
     let options = RedactOptions {
         reason: args.reason.clone(),

@@ -8,7 +8,7 @@ use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
 use provara_vault::{RepairReceipt, RepairStep, VerifyOptions};
 
-use crate::args::{JsonArg, VaultArg};
+use crate::args::{JsonArg, LockArgs, VaultArg};
 use crate::terminal::{self, GOOD};
 use crate::vault;
 
@@ -45,12 +45,15 @@ pub(crate) struct RepairArgs {
     unsigned: bool,
 
     #[command(flatten)]
+    lock: LockArgs,
+
+    #[command(flatten)]
     json: JsonArg,
 }
 
 pub(crate) fn run(args: &RepairArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
-    let vault = vault::open(path)?;
+    let vault = vault::open_to_write(path, args.lock)?;
     let failed = |error| vault_failure(error, path);
     let planned = vault.repair(None, true).map_err(failed)?;
     let signs = !planned.steps.iter().all(RepairStep::needs_no_key);
@@ -61,6 +64,7 @@ pub(crate) fn run(args: &RepairArgs) -> Result<(), Diagnostic> {
     let receipt = vault
         .repair(keyfile.as_ref(), args.dry_run)
         .map_err(failed)?;
+    receipt.notes.iter().for_each(|text| terminal::note(text));
     let done = match receipt.steps.len() {
         0 => "there was nothing to repair",
         _ => "the vault was repaired",

@@ -8,6 +8,8 @@ mod bad_input;
 mod batch;
 mod batch_input;
 mod derive;
+#[cfg(target_os = "linux")]
+mod file_systems;
 mod help;
 mod interrupted;
 mod keep;

@@ -37,6 +37,10 @@ pub(super) fn fix(error: &ArchiveError, vault: &str) -> String {
             "Check the file: ls -l {0}; restore reads tar archives, compressed with gzip or not, and zip archives.",
             shell(path)
         ),
+        ArchiveError::Unsure { .. } => {
+            "Check the disk (the system's log says more), then make it once more elsewhere."
+                .to_owned()
+        }
         ArchiveError::TooLarge { .. } => {
             "If the archive is yours and that large, say so: --max-size BYTES.".to_owned()
         }

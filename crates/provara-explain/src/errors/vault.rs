@@ -91,6 +91,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         | VaultError::Interrupted { .. }
         | VaultError::Pending { .. }
         | VaultError::Locked { .. }
+        | VaultError::NoLocks { .. }
         | VaultError::LogReplaced
         | VaultError::Clock
         | VaultError::Randomness { .. } => interruption_advice(error, vault),
@@ -313,6 +314,11 @@ fn interruption_advice(error: &VaultError, vault: &str) -> String {
         VaultError::Clock => "Set the system clock.".to_owned(),
         VaultError::Locked { .. } => {
             "Wait until the other writer is done, then try again.".to_owned()
+        }
+        VaultError::NoLocks { .. } => {
+            "Keep the vault on a file system with locks; or, if nothing else ever writes to it at the same \
+             time, say so: give --no-lock."
+                .to_owned()
         }
         VaultError::LogReplaced => "Run the command again, when no merge is at work.".to_owned(),
         VaultError::SealLags { .. } => format!(

@@ -93,7 +93,8 @@ impl Tool for InitVault {
                 "There is something called '{name}' already."
             )));
         }
-        let handle = Arc::new(VaultHandle::new(name, path, None));
+        let handle = VaultHandle::new(name, path, None);
+        let handle = Arc::new(handle.with_no_lock(server.config.no_lock));
         let made = provara_vault::init(&handle.path, &InitOptions::default())
             .map_err(|error| handle.refusal(&*server.renderer, error))?;
         if let Ok(vault) = Vault::open(&handle.path) {

@@ -1,9 +1,9 @@
 //! `backup`: a consistent copy, verified, then packed.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -103,7 +103,10 @@ impl Vault {
         restore::inspect(&packed, u64::MAX, watch)?;
         let size = fs::metadata(&packed).context("read", &packed)?.len();
         fs::rename(&packed, target).context("put in place", target)?;
-        sync(&parent(target)).context("put in place", target)?;
+        let names = sync(&parent(target)).map_err(|source| ArchiveError::Unsure {
+            path: target.to_owned(),
+            source,
+        })?;
         let keys = copy.join(layout::PRIVATE_KEYS).exists();
         Ok(BackupReceipt {
             path: target.to_owned(),
@@ -114,7 +117,7 @@ impl Vault {
                 .map(|manifest| manifest.merkle_root())
                 .unwrap_or(Digest::of(b"")),
             private_keys: keys,
-            notes: report.notes().to_vec(),
+            notes: [report.notes(), names.note(target).as_slice()].concat(),
         })
     }
 
@@ -193,9 +196,7 @@ impl Vault {
             if relative == layout::PRIVATE_KEYS {
                 if private_keys {
                     let text = Zeroizing::new(fs::read(&from).context("read", &from)?);
-                    write(&to, &text)?;
-                    fs::set_permissions(&to, fs::Permissions::from_mode(0o600))
-                        .context("write to", &to)?;
+                    write(&to, &text, 0o600)?;
                 }
                 continue;
             }
@@ -209,7 +210,7 @@ impl Vault {
                 continue;
             }
             if let Some(text) = snapshot.text(relative) {
-                write(&to, text)?;
+                write(&to, text, 0o666)?;
                 continue;
             }
             let size = fs::metadata(&from).context("read", &from)?.len();
@@ -219,7 +220,7 @@ impl Vault {
                     let file = relative.to_owned();
                     return Err(ArchiveError::KeysInside { file }.into());
                 }
-                write(&to, &text)?;
+                write(&to, &text, 0o666)?;
                 continue;
             }
             let source = File::open(&from).context("read", &from)?;
@@ -231,8 +232,12 @@ impl Vault {
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
-    File::create_new(path)
+fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), VaultError> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
         .and_then(|mut file| file.write_all(bytes))
         .context("write to", path)
 }

@@ -5,7 +5,7 @@
 //! beside the target, exactly as they were found; the vault there is verified, synced, and renamed
 //! into place as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::ops::ControlFlow;
@@ -20,9 +20,12 @@ use provara_core::manifest::Manifest;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{MOST_ENTRIES, StagingDir, Watch, parent, plain_name, sync, zipped};
+use super::{MOST_ENTRIES, StagingDir, Watch, parent, plain_name, zipped};
 use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
+use crate::file_layer::{FileLayer, SystemFiles};
+use crate::file_system::Names;
+use crate::new_tree::NewTree;
 use crate::vault::Vault;
 use crate::verify::VerifyOptions;
 
@@ -73,13 +76,28 @@ pub(super) struct Inventory {
 ///
 /// # Errors
 /// [`VaultError::Archive`] for an archive that is refused, [`VaultError::NotEmpty`],
-/// [`VaultError::InsideVault`], [`VaultError::Io`]. Nothing is then at `target` that was not there before.
+/// [`VaultError::InsideVault`], [`VaultError::Io`]. Nothing is then at `target` that was not there before, but
+/// with [`ArchiveError::Unsure`].
 pub fn restore(
     archive: &Path,
     target: &Path,
     options: RestoreOptions,
 ) -> Result<RestoreReceipt, VaultError> {
-    restore_watched(
+    restore_through(&SystemFiles, archive, target, options)
+}
+
+/// As [`restore`], where `layer` makes the files durable and puts them in place instead of the system's files.
+///
+/// # Errors
+/// As [`restore`].
+pub fn restore_through(
+    layer: &dyn FileLayer,
+    archive: &Path,
+    target: &Path,
+    options: RestoreOptions,
+) -> Result<RestoreReceipt, VaultError> {
+    restored(
+        layer,
         archive,
         target,
         options,
@@ -97,13 +115,26 @@ pub fn restore_watched(
     options: RestoreOptions,
     told: Arc<dyn Fn(u64, u64) -> ControlFlow<()> + Send + Sync>,
 ) -> Result<RestoreReceipt, VaultError> {
-    let hears = |done, total| told(done, total);
-    let watch = Watch::of(&hears);
-    let verifying = Arc::clone(&told);
-    watch.settle(restored(archive, target, options, verifying, &watch))
+    restored(&SystemFiles, archive, target, options, told)
 }
 
 fn restored(
+    layer: &dyn FileLayer,
+    archive: &Path,
+    target: &Path,
+    options: RestoreOptions,
+    told: Arc<dyn Fn(u64, u64) -> ControlFlow<()> + Send + Sync>,
+) -> Result<RestoreReceipt, VaultError> {
+    let hears = |done, total| told(done, total);
+    let watch = Watch::of(&hears);
+    let verifying = Arc::clone(&told);
+    watch.settle(restored_while(
+        layer, archive, target, options, verifying, &watch,
+    ))
+}
+
+fn restored_while(
+    layer: &dyn FileLayer,
     archive: &Path,
     target: &Path,
     options: RestoreOptions,
@@ -116,7 +147,7 @@ fn restored(
     check_target(target)?;
     let staging = StagingDir::beside(target)?;
     let root = staging.0.join("vault");
-    unpack(archive, &inventory, &root, watch)?;
+    let names = unpack(layer, archive, &inventory, &root, watch)?;
     let vault = Vault::open(&root)?.with_progress(told);
     let report = vault.verify(&VerifyOptions::default())?;
     if !report.is_valid() {
@@ -127,9 +158,15 @@ fn restored(
     }
     check_target(target)?;
     // Onto an empty directory too, which the system replaces.
-    fs::rename(&root, target).context("put in place", target)?;
-    let directory = parent(target);
-    sync(&directory).context("put in place", target)?;
+    layer
+        .rename_file(&root, target)
+        .context("put in place", target)?;
+    let placed = Names::of(layer.sync_directory(&parent(target)));
+    let placed = placed.map_err(|source| ArchiveError::Unsure {
+        path: target.to_owned(),
+        source,
+    })?;
+    let note = names.and(placed).note(target);
     let keys = format!("{}{}", inventory.prefix, layout::PRIVATE_KEYS);
     Ok(RestoreReceipt {
         path: target.to_owned(),
@@ -137,7 +174,7 @@ fn restored(
         event_count: report.event_count(),
         merkle_root: inventory.manifest.merkle_root(),
         private_keys: inventory.files.contains_key(&keys),
-        notes: report.notes().to_vec(),
+        notes: [report.notes(), note.as_slice()].concat(),
     })
 }
 
@@ -412,32 +449,27 @@ impl Inventory {
     }
 }
 
-/// The second reading: writes what the first one found, and nothing else.
+/// The second reading: writes what the first one found, and nothing else, durably; tells whether the names are.
 fn unpack(
+    layer: &dyn FileLayer,
     archive: &Path,
     inventory: &Inventory,
     root: &Path,
     watch: &Watch<'_>,
-) -> Result<(), VaultError> {
+) -> Result<Names, VaultError> {
     let inside = |name: &str| name.strip_prefix(&inventory.prefix).map(str::to_owned);
-    let mut made = vec![root.to_owned()];
-    fs::create_dir(root).context("make the directory", root)?;
+    let mut tree = NewTree::make(layer, root, inventory.files.len())?;
     let directories = inventory.directories.iter().filter_map(|name| inside(name));
     let parents = inventory.files.keys().filter_map(|name| {
         let path = inside(name)?;
         Some(path.rsplit_once('/')?.0.to_owned())
     });
-    for directory in directories.chain(parents).filter(|name| !name.is_empty()) {
+    let directories: BTreeSet<String> = directories.chain(parents).collect();
+    for directory in directories.iter().filter(|name| !name.is_empty()) {
         let mut path = root.to_owned();
         for part in directory.split('/') {
             path.push(part);
-            match fs::create_dir(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                result => {
-                    result.context("make the directory", &path)?;
-                    made.push(path.clone());
-                }
-            }
+            tree.directory(&path)?;
         }
     }
     let changed = || ArchiveError::Unreadable {
@@ -478,11 +510,8 @@ fn unpack(
             if left > 0 || Digest(hasher.finalize().into()) != *digest {
                 return Err(changed().into());
             }
-            file.sync_all().context("write to", &path)
+            tree.written(file, path)
         },
     )?;
-    for directory in made.iter().rev() {
-        sync(directory).context("write to", directory)?;
-    }
-    Ok(())
+    tree.sync()
 }

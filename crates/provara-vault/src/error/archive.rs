@@ -1,12 +1,13 @@
 //! Why an archive is not made or not unpacked.
 
+use std::io;
 use std::path::PathBuf;
 
 use provara_core::finding::Report;
 
 use super::ErrorClass;
 
-/// What stands against making or unpacking an archive; nothing was written.
+/// What stands against making or unpacking an archive; nothing was written, but with [`ArchiveError::Unsure`].
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The name does not say which kind of archive is wanted.
@@ -74,6 +75,14 @@ pub enum ArchiveError {
         /// What was found.
         report: Box<Report>,
     },
+    /// Everything was done, and the last sync failed: a loss of power may take the name away.
+    #[error("'{}' is in its place and whole, but the disk failed to make its name durable: {source}", path.display())]
+    Unsure {
+        /// The archive or the vault.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
 }
 
 impl ArchiveError {
@@ -82,7 +91,7 @@ impl ArchiveError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Extension { .. } | Self::KeysInside { .. } => ErrorClass::Usage,
-            Self::Unreadable { .. } => ErrorClass::CouldNot,
+            Self::Unreadable { .. } | Self::Unsure { .. } => ErrorClass::CouldNot,
             Self::Unverified { .. }
             | Self::Damaged { .. }
             | Self::Entry { .. }

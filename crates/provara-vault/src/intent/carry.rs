@@ -26,6 +26,7 @@ use super::pending::{State, find};
 use super::{Intent, Operation, Removal, Source, Step, version_1};
 use crate::error::{Context, VaultError};
 use crate::file_layer::fresh_name;
+use crate::file_system::{has_no_locks, keep_mode};
 use crate::files::{hash_file, read_text};
 use crate::memory;
 use crate::seal::{Durable, Staged, sync_all_names, sync_directory};
@@ -243,7 +244,7 @@ impl Intent {
                     return Ok(None);
                 }
                 let staged = vault.path().join(name);
-                let next = lock_staged(&staged, &path)?;
+                let next = lock_staged(vault, &staged, &path)?;
                 layer
                     .rename_file(&staged, &path)
                     .context("put in place", &path)?;
@@ -341,16 +342,16 @@ fn stage(vault: &Vault, before: &File, log: &[u8]) -> Result<String, VaultError>
     let (layer, path) = (vault.layer(), vault.log_path());
     let directory = path.parent().expect("a file in the vault");
     let there = before.metadata().context("read", &path)?;
+    // Never wider than the log, also where the mode cannot be changed afterwards.
     let temporary = layer
-        .create_temporary(directory, 0o666)
+        .create_temporary(directory, there.mode() & 0o666)
         .context(ACTION, &path)?;
     let own = temporary.file().metadata().context("read", &path)?;
     if (own.uid(), own.gid()) != (there.uid(), there.gid()) {
         // Only root may give files away; for anybody else the file was their own to write before.
         let _ = fchown(temporary.file(), Some(there.uid()), Some(there.gid()));
     }
-    let permissions = temporary.file().set_permissions(there.permissions());
-    permissions.context(ACTION, &path)?;
+    keep_mode(temporary.file(), &there.permissions()).context(ACTION, &path)?;
     layer
         .write_temporary(&temporary, log)
         .context(ACTION, &path)?;
@@ -372,7 +373,7 @@ fn stage(vault: &Vault, before: &File, log: &[u8]) -> Result<String, VaultError>
 }
 
 /// Opens and locks a staged log, so that writers who meet it in its place wait.
-fn lock_staged(staged: &Path, path: &Path) -> Result<File, VaultError> {
+fn lock_staged(vault: &Vault, staged: &Path, path: &Path) -> Result<File, VaultError> {
     let log = OpenOptions::new()
         .read(true)
         .append(true)
@@ -381,6 +382,9 @@ fn lock_staged(staged: &Path, path: &Path) -> Result<File, VaultError> {
         .context("open for writing", staged)?;
     match log.try_lock() {
         Ok(()) => Ok(log),
+        Err(TryLockError::Error(error)) if has_no_locks(&error) && vault.goes_without_lock() => {
+            Ok(log)
+        }
         Err(TryLockError::Error(error)) => Err(error).context("lock", staged),
         Err(TryLockError::WouldBlock) => Err(VaultError::Locked {
             path: path.to_owned(),

@@ -99,15 +99,16 @@ impl WriterState {
             return Ok(None);
         };
         let root = signed.merkle_root;
-        let listed: BTreeSet<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
-        let is_checkpoint = |path: &&&str| layout::checkpoint_events(path).is_some();
+        let is_checkpoint = |path: &&str| layout::checkpoint_events(path).is_some();
+        let paths = entries.iter().map(|entry| entry.path.as_str());
+        let listed: BTreeSet<&str> = paths.filter(is_checkpoint).collect();
         let on_disk = checkpoint_names(vault)?;
         if Some(recalled.signature) != texts.signature_digest()
             || root != merkle_root(entries.iter().map(FileEntry::leaf))
             || !on_disk
                 .iter()
                 .map(String::as_str)
-                .eq(listed.iter().filter(is_checkpoint).copied())
+                .eq(listed.iter().copied())
         {
             return Ok(None);
         }

@@ -29,6 +29,7 @@ mod recovery;
 mod redact;
 mod refusals;
 mod repair;
+mod restored_tree;
 mod resume;
 mod seal;
 mod starved;
