@@ -102,6 +102,7 @@ pub use adopt::{AdoptOptions, AdoptReceipt, FoundKey, FoundSeal, FoundState, Key
 pub use append::{AppendReceipt, AppendRequest};
 pub use archive::{BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore};
 pub use checkpoint::CheckpointReceipt;
+pub use clock::now;
 pub use derive::SourceLog;
 pub use enclosing::enclosing_vault;
 pub use error::{

@@ -21,6 +21,7 @@ pub(crate) mod redact;
 pub(crate) mod reduce;
 pub(crate) mod repair;
 pub(crate) mod replay;
+pub(crate) mod show;
 pub(crate) mod verify;
 
 use std::ffi::OsString;
@@ -137,6 +138,7 @@ pub(crate) enum Command {
     Append(append::AppendArgs),
     Verify(verify::VerifyArgs),
     Query(query::QueryArgs),
+    Show(show::ShowArgs),
     Replay(replay::ReplayArgs),
     Reduce(reduce::ReduceArgs),
     Export(export::ExportArgs),
@@ -164,6 +166,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Diagnostic> {
         Command::Append(args) => append::run(args),
         Command::Verify(args) => return verify::run(args),
         Command::Query(args) => query::run(args),
+        Command::Show(args) => show::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Reduce(args) => reduce::run(args),
         Command::Export(args) => export::run(args),
