@@ -39,6 +39,9 @@ const RESERVED: &[&str] = &[
     "package", "return", "var", "void", "while",
 ];
 
+/// The members of an event that are texts.
+const TEXTS: &[&str] = &["actor", "event_id", "timestamp_utc", "type"];
+
 /// The largest size of a compiled regular expression, in bytes.
 const REGEX_SIZE: usize = 1 << 20;
 
@@ -64,6 +67,8 @@ pub(crate) fn parse(text: &str) -> Result<Node, ExpressionError> {
         Node::List(_) => "a list",
         Node::Size(_) | Node::Number(_) => "a number",
         Node::Timestamp(_) => "a time",
+        Node::Member(name) if name == "payload" => "an object",
+        Node::Member(name) if TEXTS.contains(&name.as_str()) => "a string",
         _ => return Ok(node),
     };
     Err(ExpressionError {

@@ -214,7 +214,11 @@ fn print(
         seen.meet(line);
         printer.event(number, line)
     })?;
-    printer.end()
+    // An end would say that this was all.
+    match query.is_exhausted() {
+        true => printer.flush(),
+        false => printer.end(),
+    }
 }
 
 /// Refuses to take for all what may not be.

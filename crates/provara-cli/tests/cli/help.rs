@@ -2,12 +2,13 @@
 
 use crate::world::World;
 
-const COMMANDS: [&[&str]; 29] = [
+const COMMANDS: [&[&str]; 30] = [
     &[],
     &["init"],
     &["append"],
     &["verify"],
     &["query"],
+    &["show"],
     &["replay"],
     &["reduce"],
     &["export"],
@@ -76,7 +77,7 @@ fn help_is_not_behind_in_commands() {
             "{name}"
         );
     }
-    assert_eq!(listed.len(), 22);
+    assert_eq!(listed.len(), 23);
 }
 
 #[test]

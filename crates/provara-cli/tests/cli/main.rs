@@ -11,6 +11,7 @@ mod help;
 mod keep;
 mod mcp_log;
 mod no_python;
+mod query;
 mod remembered;
 mod seal_words;
 mod unheard;

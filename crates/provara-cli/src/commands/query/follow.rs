@@ -41,7 +41,7 @@ pub(super) fn run(
     };
     let (mut last, mut limit) = (args.last, args.limit.unwrap_or(u64::MAX));
     let mut first = true;
-    let mut took = Duration::ZERO;
+    let (mut took, mut seen) = (Duration::ZERO, None);
     loop {
         let Some(rest) = place.rest(&log) else {
             return Err(replaced(args));
@@ -88,10 +88,11 @@ pub(super) fn run(
         if !args.follow || limit == 0 {
             return Ok(());
         }
-        let seen = Signature::of(vault);
-        if log.len() == fs::metadata(vault.log_path()).map_or(0, |it| it.len()) {
-            wait(vault, &seen, took * REST);
+        if let Some(seen) = &seen {
+            wait(vault, seen, took * REST);
         }
+        // Before the vault is read: what changes meanwhile is looked at again.
+        seen = Some(Signature::of(vault));
         let began = Instant::now();
         log = gate::verify_again(vault, &args.vault.vault, args.gate)?;
         took = began.elapsed();
