@@ -110,7 +110,7 @@ def test_pages(plain: Make, vault: Path, transport: str) -> None:
             assert lines == [3, 4, 5, 6, 7, 8, 9]
             some = await call(session, "query_events", where=["payload.value=4"])
             assert [event["line"] for event in some["events"]] == [7]
-            where = ["payload.value >= 4 && payload.value < 6", "actor == \"provara_user\""]
+            where = ["payload.value >= 4 && payload.value < 6", 'actor == "provara_user"']
             some = await call(session, "query_events", where=where, after="1d")
             assert [event["event"]["payload"]["value"] for event in some["events"]] == [4, 5]
             none = await call(session, "query_events", where=["payload.valeu > 1"])
