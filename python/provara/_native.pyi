@@ -76,10 +76,11 @@ class Log:
     def events(
         self,
         *,
-        type: str | None = None,
-        actor: str | None = None,
+        types: list[str] = ...,
+        actors: list[str] = ...,
         after: str | None = None,
         before: str | None = None,
+        conditions: list[str] = ...,
     ) -> EventReader: ...
     def beliefs(self) -> dict[str, Any]: ...
     def summary(self) -> dict[str, Any]: ...

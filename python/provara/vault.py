@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -293,10 +293,11 @@ class Vault:
     def events(
         self,
         *,
-        type: str | None = None,  # noqa: A002 - the name of the field in an event
-        actor: str | None = None,
+        type: str | Sequence[str] | None = None,  # noqa: A002 - the name of the field in an event
+        actor: str | Sequence[str] | None = None,
         after: str | datetime | None = None,
         before: str | datetime | None = None,
+        where: str | Sequence[str] = (),
     ) -> Iterator[dict[str, Any]]:
         """Iterate over the events that the log holds now, each a fresh dict.
 
@@ -305,20 +306,24 @@ class Vault:
         are as :func:`provara.sync_v0.iter_events` gives them.
 
         Args:
-            type: only events of exactly this type.
-            actor: only events of exactly this actor.
-            after: only events at or after this time: an aware ``datetime``, or RFC 3339 text
-                in UTC (``2026-01-31T12:00:00Z``).
+            type: only events of exactly this type, or of one of these.
+            actor: only events of exactly this actor, or of one of these.
+            after: only events at or after this time: an aware ``datetime``, or as text a date
+                (``2026-01-31``), a time in UTC (``2026-01-31T12:00:00Z``) or an age (``36h``, ``7d``).
             before: only events before this time.
+            where: only events that meet this condition, or all of these, as ``provara query --where`` takes
+                them: ``payload.success=false``, or an expression in CEL such as ``payload.value >= 900``.
 
         Raises:
+            provara.errors.UsageError: a condition or a time is not understood.
             provara.errors.InvalidEvidenceError: while iterating, a line is not an event.
         """
         return _native.snapshot(str(self._path)).events(
-            type=type,
-            actor=actor,
+            types=_texts(type),
+            actors=_texts(actor),
             after=_timestamp("after", after),
             before=_timestamp("before", before),
+            conditions=_texts(where),
         )
 
     def verify(self, *, strict: bool = False) -> Report:
@@ -476,6 +481,13 @@ class Vault:
             Report._from_native(report).raise_if_invalid()
             raise InvalidEvidenceError("the vault has no log")
         return log
+
+
+def _texts(value: str | Sequence[str] | None) -> list[str]:
+    """Return one text, or several, or none, as a list."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
 
 
 def _timestamp(name: str, value: str | datetime | None) -> str | None:

@@ -110,6 +110,14 @@ def test_pages(plain: Make, vault: Path, transport: str) -> None:
             assert lines == [3, 4, 5, 6, 7, 8, 9]
             some = await call(session, "query_events", where=["payload.value=4"])
             assert [event["line"] for event in some["events"]] == [7]
+            where = ["payload.value >= 4 && payload.value < 6", 'actor == "provara_user"']
+            some = await call(session, "query_events", where=where, after="1d")
+            assert [event["event"]["payload"]["value"] for event in some["events"]] == [4, 5]
+            none = await call(session, "query_events", where=["payload.valeu > 1"])
+            assert not none["events"] and "'payload.valeu'" in none["notes"][0]
+            for wrong in ("payload.value = 4", "payload", "f(x)"):
+                text = await refused(session, "query_events", where=[wrong])
+                assert "at character" in text
             none = await call(session, "query_events", type="observation")
             assert not none["events"] and "did you mean 'OBSERVATION'?" in none["notes"][0]
             await refused(session, "query_events", cursor="-1")
@@ -273,7 +281,7 @@ def test_progress_and_logging(plain: Make, vault: Path, transport: str) -> None:
             await session.set_logging_level("notice")
             await refused(session, "query_events", after="never")
             await eventually(lambda: bool(heard.messages))
-            assert "'after' is no time" in heard.messages[0].data
+            assert "'never' is no time for after" in heard.messages[0].data
 
     anyio.run(run)
 

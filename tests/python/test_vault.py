@@ -229,8 +229,34 @@ def test_events_are_filtered(vault: Vault) -> None:
     ]
     with pytest.raises(UsageError, match="time zone"):
         vault.events(after=moment.replace(tzinfo=None))
-    with pytest.raises(UsageError, match="RFC 3339"):
+    with pytest.raises(UsageError, match="no time for before"):
         vault.events(before="yesterday")
+
+
+def test_events_meet_conditions(vault: Vault) -> None:
+    for value in (300, 900, 2**53 - 1, "900"):
+        data = {"subject": "s", "predicate": "p", "value": value, "id.h": f"h{value}"}
+        vault.append("OBSERVATION", data)
+
+    def values(*where: str, **more: Any) -> list[Any]:
+        events = vault.events(where=where, actor="provara_user", **more)
+        return [event["payload"]["value"] for event in events]
+
+    assert values("payload.value >= 900") == [900, 2**53 - 1]
+    assert values("payload.value=900") == [900, "900"]
+    assert values('payload["id.h"].startsWith("h9")', "payload.value != 900") == [2**53 - 1, "900"]
+    assert values(after="1d", type=["GENESIS", "OBSERVATION"]) == [300, 900, 2**53 - 1, "900"]
+    assert values(before="2w") == []
+    one = [event["payload"]["value"] for event in vault.events(where='payload.value == "900"')]
+    assert one == ["900"]
+    for wrong in ("payload.value = 1", "payload", "f(x)"):
+        with pytest.raises(UsageError, match="at character"):
+            vault.events(where=wrong)
+    with pytest.raises(UsageError, match="no time for after"):
+        vault.events(after="yesterday")
+    vault.append("OBSERVATION", {"subject": "s", "predicate": "p", "value": [1] * 6000})
+    with pytest.raises(UsageError, match="20 million steps"):
+        list(vault.events(where="payload.value.all(x, payload.value.all(y, x == y))"))
 
 
 def test_events_are_fresh_and_stop_where_the_log_ended(vault: Vault) -> None:

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use provara_core::query::Query;
 use provara_core::time::Timestamp;
 use provara_plugins::builtin::{self, ExportError, Format, Reducer, UnknownReducer};
+use provara_query::Filter;
 use provara_vault::{SourceLog, Vault, VerifyOptions};
 use pyo3::prelude::*;
 
@@ -61,33 +62,41 @@ pub(crate) fn examine(
 
 #[pymethods]
 impl Log {
-    /// The events, or those of a type, an actor, a time.
-    #[pyo3(signature = (*, r#type=None, actor=None, after=None, before=None))]
+    /// The events, or those of types, of actors, of a time, and that meet conditions.
+    #[pyo3(signature = (*, types=Vec::new(), actors=Vec::new(), after=None, before=None, conditions=Vec::new()))]
     fn events(
         &self,
         py: Python<'_>,
-        r#type: Option<String>,
-        actor: Option<String>,
+        types: Vec<String>,
+        actors: Vec<String>,
         after: Option<&str>,
         before: Option<&str>,
+        conditions: Vec<String>,
     ) -> PyResult<EventReader> {
-        let time = |text: &str| -> PyResult<Timestamp> {
-            text.parse()
-                .map_err(|error| errors::usage(py, format!("'{text}' is {error}")))
+        let time = |name: &str, text: &str| -> PyResult<Timestamp> {
+            let now = run(py, provara_vault::now)?;
+            provara_query::when(text, now).map_err(|error| {
+                let diagnostic = provara_explain::when_failure(name, &error);
+                errors::usage(py, diagnostic.exception_text())
+            })
         };
-        let any = r#type.is_some() || actor.is_some() || after.is_some() || before.is_some();
-        let mut query = Query::default();
-        if let Some(name) = r#type {
-            query = query.event_type(name);
-        }
-        if let Some(name) = actor {
-            query = query.actor(name);
-        }
+        let any = !(types.is_empty() && actors.is_empty() && conditions.is_empty())
+            || after.is_some()
+            || before.is_some();
+        let mut query = types.into_iter().fold(Query::default(), Query::event_type);
+        query = actors.into_iter().fold(query, Query::actor);
         if let Some(text) = after {
-            query = query.after(time(text)?);
+            query = query.after(time("after", text)?);
         }
         if let Some(text) = before {
-            query = query.before(time(text)?);
+            query = query.before(time("before", text)?);
+        }
+        for text in conditions {
+            let filter: Filter = text.parse().map_err(|error| {
+                let diagnostic = provara_explain::condition_failure(&error);
+                errors::usage(py, diagnostic.exception_text())
+            })?;
+            query = query.predicate(filter);
         }
         let log = Arc::clone(&self.snapshot);
         Ok(EventReader::of_snapshot(

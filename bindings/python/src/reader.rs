@@ -83,6 +83,10 @@ impl EventReader {
 
     fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         loop {
+            if self.query.as_ref().is_some_and(|it| it.is_exhausted()) {
+                let text = provara_explain::exhausted().exception_text();
+                return Err(errors::usage(py, text));
+            }
             let Some((range, whole)) = self.next_line(py)? else {
                 return Ok(None);
             };

@@ -40,3 +40,20 @@ pub(crate) fn verify_first(
         Err(report) => Err(provara_explain::unverified(path, &report)),
     }
 }
+
+/// As [`verify_first`], for a vault that was verified a moment ago: what is to be known of it was said then.
+pub(crate) fn verify_again(
+    vault: &Vault,
+    path: &Path,
+    gate: GateArgs,
+) -> Result<SourceLog, Diagnostic> {
+    let failed = |error| vault_failure(error, path);
+    if gate.unverified {
+        return Ok(vault.snapshot().map_err(failed)?.unverified());
+    }
+    let examination = vault.examine(&VerifyOptions::default()).map_err(failed)?;
+    match examination.verified() {
+        Ok(log) => Ok(log.into_source()),
+        Err(report) => Err(provara_explain::unverified(path, &report)),
+    }
+}

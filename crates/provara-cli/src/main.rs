@@ -12,6 +12,7 @@ mod args;
 mod commands;
 mod data;
 mod determinism;
+mod event_ref;
 mod exit_code;
 mod form;
 mod gate;

@@ -142,6 +142,23 @@ pub(crate) fn put_json(bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// How many columns the terminal has that standard output is, if it is one.
+pub(crate) fn width() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    let size = terminal_size::terminal_size_of(io::stdout());
+    Some(size.map_or(80, |(width, _)| usize::from(width.0)))
+}
+
+/// JSON as it may be written to a terminal: what a terminal would act upon is written as `\uXXXX`.
+pub(crate) fn clean_json(bytes: &[u8]) -> Cow<'_, [u8]> {
+    match std::str::from_utf8(bytes).map(provara_plugins::text::json) {
+        Ok(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
+        _ => Cow::Borrowed(bytes),
+    }
+}
+
 /// Judges the writing of a result: a reader that went away is no failure.
 pub(crate) fn written(outcome: io::Result<()>) -> Result<(), Diagnostic> {
     match outcome {

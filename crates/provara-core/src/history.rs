@@ -176,6 +176,12 @@ impl KeyHistory {
         }
     }
 
+    /// The number of the event that introduced the key; 0 for a key that counts from the start of the log.
+    #[must_use]
+    pub fn introduced_at(&self, key: &KeyId) -> Option<u64> {
+        self.spans.get(key).map(|span| span.from)
+    }
+
     /// The number of the event that revoked the key.
     #[must_use]
     pub fn revoked_at(&self, key: &KeyId) -> Option<u64> {

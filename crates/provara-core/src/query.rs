@@ -4,7 +4,8 @@
 //! search for that text before they are scanned.
 
 use std::borrow::Cow;
-use std::str::FromStr;
+use std::fmt;
+use std::sync::Arc;
 
 use memchr::memmem::Finder;
 
@@ -13,144 +14,30 @@ use crate::json::{self, Value};
 use crate::scan::{Field, Line, scan_line};
 use crate::time::Timestamp;
 
-/// One step of a [`Path`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
-    Key(String),
-    Index(usize),
-}
+/// A condition on the content of an event.
+pub trait Predicate: fmt::Debug + Send + Sync {
+    /// Whether the event meets it.
+    fn holds(&self, event: &Value<'_>) -> bool;
 
-/// A way into an event, such as `payload.user.emails[0]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path(Vec<Step>);
+    /// Bytes that the line of every event that meets it contains, by which most other lines are refused.
+    fn needle(&self) -> Option<&[u8]>;
 
-/// A text is no path.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no path (as in payload.user.emails[0])")]
-pub struct PathError(String);
-
-impl FromStr for Path {
-    type Err = PathError;
-
-    fn from_str(text: &str) -> Result<Self, PathError> {
-        let wrong = || PathError(text.to_owned());
-        let mut steps = Vec::new();
-        for part in text.split('.') {
-            let (name, mut rest) = part.split_at(part.find('[').unwrap_or(part.len()));
-            if name.is_empty() {
-                return Err(wrong());
-            }
-            steps.push(Step::Key(name.to_owned()));
-            while let Some(inner) = rest.strip_prefix('[') {
-                let (index, after) = inner.split_once(']').ok_or_else(wrong)?;
-                steps.push(Step::Index(index.parse().map_err(|_| wrong())?));
-                rest = after;
-            }
-            if !rest.is_empty() {
-                return Err(wrong());
-            }
-        }
-        Ok(Self(steps))
-    }
-}
-
-impl Path {
-    fn find<'v, 'a>(&self, event: &'v Value<'a>) -> Option<&'v Value<'a>> {
-        self.0.iter().try_fold(event, |value, step| match step {
-            Step::Key(key) => value.get(key),
-            Step::Index(index) => value.as_array()?.get(*index),
-        })
-    }
-}
-
-/// `PATH=VALUE`: the value at the path is this JSON value, or this text where it is no JSON.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condition {
-    path: Path,
-    /// The value as JSON, if the text is JSON.
-    json: Option<Value<'static>>,
-    /// The text as given.
-    text: String,
-}
-
-/// A text is no condition.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConditionError {
-    /// There is no `=`.
-    #[error("'{0}' is not of the form PATH=VALUE")]
-    Form(String),
-    /// What stands before the `=` is no path.
-    #[error(transparent)]
-    Path(#[from] PathError),
-}
-
-impl FromStr for Condition {
-    type Err = ConditionError;
-
-    fn from_str(text: &str) -> Result<Self, ConditionError> {
-        let (path, value) = text
-            .split_once('=')
-            .ok_or_else(|| ConditionError::Form(text.to_owned()))?;
-        Ok(Self {
-            path: path.parse()?,
-            json: json::parse(value.as_bytes()).ok().map(Value::into_owned),
-            text: value.to_owned(),
-        })
-    }
-}
-
-impl Condition {
-    /// The member of the event, at its top level, where the path begins.
-    #[must_use]
-    pub fn member(&self) -> &str {
-        match self.path.0.first() {
-            Some(Step::Key(key)) => key,
-            // A path begins with a key.
-            _ => "",
-        }
-    }
-
-    fn holds(&self, event: &Value<'_>) -> bool {
-        let Some(found) = self.path.find(event) else {
-            return false;
-        };
-        let same = self
-            .json
-            .as_ref()
-            .is_some_and(|wanted| equal(found, wanted));
-        same || found.as_str() == Some(&self.text)
-    }
-}
-
-/// Whether two values are the same JSON: numbers by value, objects whatever the order of their
-/// keys.
-fn equal(a: &Value<'_>, b: &Value<'_>) -> bool {
-    match (a, b) {
-        (Value::Number(x), Value::Number(y)) => {
-            // Integers of any length are the same only if their digits are.
-            let integers = json::is_integer_token(x) && json::is_integer_token(y);
-            x == y || (!integers && a.as_f64() == b.as_f64())
-        }
-        (Value::Array(x), Value::Array(y)) => {
-            x.len() == y.len() && x.iter().zip(y).all(|(x, y)| equal(x, y))
-        }
-        (Value::Object(x), Value::Object(y)) => {
-            x.len() == y.len()
-                && x.iter()
-                    .all(|(key, x)| b.get(key).is_some_and(|y| equal(x, y)))
-        }
-        _ => a == b,
-    }
+    /// Whether the condition was given up, because an event would have taken too long: what was chosen
+    /// since is not all that meets it.
+    fn is_exhausted(&self) -> bool;
 }
 
 /// Which events to choose; an event must meet all that is given.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
-    event_type: Option<Wanted>,
-    actor: Option<Wanted>,
+    event_types: Vec<Wanted>,
+    actors: Vec<Wanted>,
+    id: Option<Wanted>,
     after: Option<Timestamp>,
     before: Option<Timestamp>,
-    conditions: Vec<Condition>,
+    predicates: Vec<Arc<dyn Predicate>>,
+    /// What the line of an event that meets the predicates contains.
+    needles: Vec<Finder<'static>>,
 }
 
 /// A text that a member must have, with the bytes by which a line is found to hold it.
@@ -169,24 +56,40 @@ impl Wanted {
             needle: Finder::new(&needle).into_owned(),
         }
     }
+}
 
-    fn is(&self, found: Option<Cow<'_, str>>) -> bool {
-        found.is_some_and(|found| found == self.text)
-    }
+/// Whether the line cannot have one of the texts. Where nothing is wanted, nothing is lacking.
+fn lacks(line: &[u8], wanted: &[Wanted]) -> bool {
+    !wanted.is_empty() && wanted.iter().all(|it| it.needle.find(line).is_none())
+}
+
+/// Whether the member is one of those, or nothing is wanted of it.
+fn is_one_of(line: &Line<'_>, field: Field, wanted: &[Wanted]) -> bool {
+    wanted.is_empty()
+        || line
+            .text(field)
+            .is_some_and(|found: Cow<'_, str>| wanted.iter().any(|it| it.text == found))
 }
 
 impl Query {
-    /// Only events of exactly this type.
+    /// Only events of exactly this type, or of another one that is named so.
     #[must_use]
     pub fn event_type(mut self, name: impl Into<String>) -> Self {
-        self.event_type = Some(Wanted::new(Field::Type, name.into()));
+        self.event_types.push(Wanted::new(Field::Type, name.into()));
         self
     }
 
-    /// Only events of exactly this actor.
+    /// Only events of exactly this actor, or of another one that is named so.
     #[must_use]
     pub fn actor(mut self, name: impl Into<String>) -> Self {
-        self.actor = Some(Wanted::new(Field::Actor, name.into()));
+        self.actors.push(Wanted::new(Field::Actor, name.into()));
+        self
+    }
+
+    /// Only the event of this id.
+    #[must_use]
+    pub fn event_id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(Wanted::new(Field::EventId, id.into()));
         self
     }
 
@@ -204,35 +107,48 @@ impl Query {
         self
     }
 
-    /// Only events that meet this condition.
+    /// Only events that meet this condition too.
     #[must_use]
-    pub fn condition(mut self, condition: Condition) -> Self {
-        self.conditions.push(condition);
+    pub fn predicate(mut self, predicate: impl Predicate + 'static) -> Self {
+        if let Some(needle) = predicate.needle() {
+            self = self.needle(needle);
+        }
+        self.predicates.push(Arc::new(predicate));
         self
     }
 
-    /// The type that is asked for.
+    /// Only events whose line contains these bytes, wherever they stand in it.
     #[must_use]
-    pub fn wanted_type(&self) -> Option<&str> {
-        self.event_type.as_ref().map(|wanted| wanted.text.as_str())
+    pub fn needle(mut self, bytes: &[u8]) -> Self {
+        self.needles.push(Finder::new(bytes).into_owned());
+        self
     }
 
-    /// The conditions that are asked for.
+    /// The types that are asked for; any, if there are none.
+    pub fn wanted_types(&self) -> impl Iterator<Item = &str> {
+        self.event_types.iter().map(|wanted| wanted.text.as_str())
+    }
+
+    /// The actors that are asked for; any, if there are none.
+    pub fn wanted_actors(&self) -> impl Iterator<Item = &str> {
+        self.actors.iter().map(|wanted| wanted.text.as_str())
+    }
+
+    /// Whether a condition was given up ([`Predicate::is_exhausted`]).
     #[must_use]
-    pub fn conditions(&self) -> &[Condition] {
-        &self.conditions
+    pub fn is_exhausted(&self) -> bool {
+        self.predicates.iter().any(|it| it.is_exhausted())
     }
 
     /// Whether a line of the log, given without its LF, is an event to choose. A line that is not
     /// canonical is none.
     #[must_use]
     pub fn matches(&self, line: &[u8]) -> bool {
-        let lacks = |wanted: &Option<Wanted>| {
-            wanted
-                .as_ref()
-                .is_some_and(|wanted| wanted.needle.find(line).is_none())
-        };
-        if lacks(&self.event_type) || lacks(&self.actor) {
+        if lacks(line, &self.event_types)
+            || lacks(line, &self.actors)
+            || lacks(line, self.id.as_slice())
+            || self.needles.iter().any(|it| it.find(line).is_none())
+        {
             return false;
         }
         scan_line(line).is_ok_and(|line| self.matches_event(&line))
@@ -241,12 +157,10 @@ impl Query {
     /// As [`Query::matches`], for a line that is scanned already.
     #[must_use]
     pub fn matches_event(&self, line: &Line<'_>) -> bool {
-        let field = |wanted: &Option<Wanted>, field| {
-            wanted
-                .as_ref()
-                .is_none_or(|wanted| wanted.is(line.text(field)))
-        };
-        if !field(&self.event_type, Field::Type) || !field(&self.actor, Field::Actor) {
+        if !is_one_of(line, Field::Type, &self.event_types)
+            || !is_one_of(line, Field::Actor, &self.actors)
+            || !is_one_of(line, Field::EventId, self.id.as_slice())
+        {
             return false;
         }
         if self.after.is_some() || self.before.is_some() {
@@ -262,12 +176,9 @@ impl Query {
                 return false;
             }
         }
-        self.conditions.is_empty()
-            || json::parse(line.bytes()).is_ok_and(|event| {
-                self.conditions
-                    .iter()
-                    .all(|condition| condition.holds(&event))
-            })
+        self.predicates.is_empty()
+            || json::parse(line.bytes())
+                .is_ok_and(|event| self.predicates.iter().all(|it| it.holds(&event)))
     }
 }
 
@@ -276,12 +187,6 @@ mod tests {
     use super::*;
 
     const LINE: &[u8] = br#"{"actor":"alice","payload":{"a.b":1,"n":1.0,"note":"\"type\":\"x\"","ok":true,"tags":["x",{"k":null}],"zip":"007"},"timestamp_utc":"2026-11-22T10:00:00Z","type":"com.acme.a.b"}"#;
-
-    fn holds(condition: &str) -> bool {
-        Query::default()
-            .condition(condition.parse().unwrap())
-            .matches(LINE)
-    }
 
     #[test]
     fn filters() {
@@ -299,6 +204,16 @@ mod tests {
         );
         assert!(!Query::default().event_type("com.acme.a").matches(LINE));
         assert!(!Query::default().actor("bob").matches(LINE));
+        let both = || Query::default().actor("bob").actor("alice");
+        assert!(both().matches(LINE));
+        assert!(
+            both()
+                .event_type("x")
+                .event_type("com.acme.a.b")
+                .matches(LINE)
+        );
+        assert!(!both().event_type("x").event_type("y").matches(LINE));
+        assert!(!both().event_id("evt_1").matches(LINE));
         assert!(
             Query::default()
                 .after(time("2026-11-22T10:00:00Z"))
@@ -315,45 +230,5 @@ mod tests {
                 .matches(LINE)
         );
         assert!(!Query::default().matches(b"{ }"), "not canonical");
-    }
-
-    #[test]
-    fn conditions() {
-        for condition in [
-            "payload.n=1",
-            "payload.n=1.0",
-            "payload.ok=true",
-            "payload.tags[0]=x",
-            "payload.tags[0]=\"x\"",
-            "payload.tags[1].k=null",
-            "payload.tags[1]={\"k\":null}",
-            "payload.zip=007",
-            "actor=alice",
-        ] {
-            assert!(holds(condition), "{condition}");
-        }
-        for condition in [
-            "payload.n=2",
-            "payload.zip=7",
-            "payload.none=1",
-            "payload.tags[2]=x",
-        ] {
-            assert!(!holds(condition), "{condition}");
-        }
-        for bad in ["", "payload", "=1", "a..b=1", "a[x]=1", "a[0=1", "a[0]b=1"] {
-            assert!(bad.parse::<Condition>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn long_integers_are_not_rounded() {
-        let line = br#"{"n":9007199254740993}"#;
-        let holds = |text: &str| {
-            Query::default()
-                .condition(text.parse().unwrap())
-                .matches(line)
-        };
-        assert!(holds("n=9007199254740993"));
-        assert!(!holds("n=9007199254740992"));
     }
 }

@@ -1,69 +1,158 @@
 //! Why a query chose nothing.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use provara_core::json;
-use provara_core::query::{Condition, Query};
+use provara_query::{Asked, Kind, Read};
 use provara_vault::SourceLog;
 
 use crate::nearest::nearest;
 
-/// How many of a log's types are named where a query asks for none of them.
-const SHOWN_TYPES: usize = 10;
+/// How many of a log's types or actors are named where a query asks for none of them.
+const SHOWN_NAMES: usize = 10;
 
 /// Why a query that chose no event of the log may have been meant otherwise: a sentence for each
 /// reason.
 #[must_use]
-pub fn nothing_chosen(query: &Query, log: &SourceLog) -> Vec<String> {
-    let absent = query.wanted_type().and_then(|name| absent_type(name, log));
-    let members = query.conditions().iter().map(Condition::member);
-    let absent_members = members.filter(|name| !has_member(name, log)).map(|name| {
-        format!(
-            "no event has '{name}' at its top level; what was recorded stands in the payload, as \
-                 in payload.{name}=VALUE."
-        )
-    });
-    absent.into_iter().chain(absent_members).collect()
+pub fn nothing_chosen(asked: &Asked, log: &SourceLog) -> Vec<String> {
+    let types: Vec<&str> = asked.query.wanted_types().collect();
+    let actors: Vec<&str> = asked.query.wanted_actors().collect();
+    let mut notes = absent_names(&types, &actors, log);
+    // Where no event is of the types, none has their members.
+    if notes.is_empty() {
+        notes = absent_members(asked, log);
+    }
+    notes
 }
 
-/// Says that no event has this type, if so, and which type may have been meant.
-fn absent_type(name: &str, log: &SourceLog) -> Option<String> {
+/// Says of each of these types and actors that the log has no event of it, if so, and which may have been
+/// meant.
+#[must_use]
+pub fn absent_names(types: &[&str], actors: &[&str], log: &SourceLog) -> Vec<String> {
+    if types.is_empty() && actors.is_empty() {
+        return Vec::new();
+    }
     // A log that cannot be summed up was not verified, and the user said that it need not be.
-    let types = log.summary().ok()?.types;
-    if types.contains_key(name) {
+    let Ok(summary) = log.summary() else {
+        return Vec::new();
+    };
+    let types = types.iter().filter_map(|name| {
+        let help = meant(name, &summary.types)?;
+        Some(format!(
+            "no event of type '{name}' stands in this log (aliases of plugins are not known here); {help}"
+        ))
+    });
+    let actors = actors.iter().filter_map(|name| {
+        let help = meant(name, &summary.actors)?;
+        Some(format!("no event by '{name}' stands in this log; {help}"))
+    });
+    types.chain(actors).collect()
+}
+
+/// What may have been meant by a name that is not among the known ones.
+fn meant<T>(name: &str, all: &BTreeMap<String, T>) -> Option<String> {
+    if all.contains_key(name) {
         return None;
     }
-    let known = || types.keys().map(String::as_str);
+    let known = || all.keys().map(String::as_str);
     let last_label = |known: &&str| {
         let label = known.rsplit('.').next().unwrap_or(known);
         label.eq_ignore_ascii_case(name)
     };
-    let help = match nearest(name, known()).or_else(|| known().find(last_label)) {
-        Some(near) => format!("did you mean '{near}'?"),
-        None => {
-            let shown: Vec<_> = known().take(SHOWN_TYPES).collect();
-            let more = if types.len() > SHOWN_TYPES {
-                ", …"
-            } else {
-                ""
-            };
-            format!("it holds {}{more}.", shown.join(", "))
-        }
-    };
-    Some(format!(
-        "no event of type '{name}' stands in this log (aliases of plugins are not known here); {help}"
-    ))
+    Some(
+        match nearest(name, known()).or_else(|| known().find(last_label)) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => {
+                let shown: Vec<_> = known().take(SHOWN_NAMES).collect();
+                let more = if all.len() > SHOWN_NAMES { ", …" } else { "" };
+                format!("it holds {}{more}.", shown.join(", "))
+            }
+        },
+    )
 }
 
-/// Whether an event has this member at its top level.
-fn has_member(name: &str, log: &SourceLog) -> bool {
-    let mut found = false;
-    log.query(&Query::default(), |_, line| {
-        found = json::parse(line).is_ok_and(|event| event.get(name).is_some());
-        match found {
+/// What the events say of a place that is read.
+struct Seen<'q> {
+    read: &'q Read,
+    there: bool,
+    /// What stands there instead of what is wanted.
+    other: Option<&'static str>,
+    fits: bool,
+}
+
+/// Says of each place that the conditions read that no event has it, or none a value of the kind that is
+/// compared with.
+fn absent_members(asked: &Asked, log: &SourceLog) -> Vec<String> {
+    let mut seen: Vec<_> = asked
+        .reads
+        .iter()
+        .map(|read| Seen {
+            read,
+            there: false,
+            other: None,
+            fits: false,
+        })
+        .collect();
+    if seen.is_empty() {
+        return Vec::new();
+    }
+    log.query(&asked.unconditional, |_, line| {
+        let Ok(event) = json::parse(line) else {
+            return ControlFlow::Continue(());
+        };
+        for seen in seen.iter_mut().filter(|seen| !seen.fits) {
+            let Some(value) = seen.read.path.find(&event) else {
+                continue;
+            };
+            seen.there = true;
+            match seen.read.kind {
+                Some(kind) if !kind.is(value) => seen.other = Some(value.kind_name()),
+                _ => seen.fits = true,
+            }
+        }
+        match seen.iter().all(|seen| seen.fits) {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }
     });
-    found
+    seen.iter().filter_map(|seen| note(seen, asked)).collect()
+}
+
+fn note(seen: &Seen<'_>, asked: &Asked) -> Option<String> {
+    let path = &seen.read.path;
+    let chosen = match asked.query.wanted_types().next() {
+        Some(_) => "no event of this type",
+        None => "no event",
+    };
+    match (seen.there, seen.read.kind) {
+        _ if seen.fits => None,
+        (false, _) if path.is_member() => Some(format!(
+            "{chosen} has '{path}' at its top level; what was recorded stands in the payload, as in \
+             payload.{path}=VALUE."
+        )),
+        (false, _) => Some(format!("{chosen} that is looked at has '{path}'.")),
+        (true, Some(kind)) => {
+            let other = seen.other.unwrap_or("another value");
+            let help = match kind {
+                Kind::Number => {
+                    format!("; double({path}) reads a number that is written in a string")
+                }
+                _ => String::new(),
+            };
+            Some(format!(
+                "'{path}' is compared with {}, and is none in any event that is looked at (in the last one {other}){help}.",
+                kind_name(kind)
+            ))
+        }
+        (true, None) => None,
+    }
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Number => "a number",
+        Kind::Text => "a string",
+        Kind::Truth => "a boolean",
+    }
 }

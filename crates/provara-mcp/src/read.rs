@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use provara_core::finding::{Report, Severity};
 use provara_core::id::EventId;
-use provara_core::query::{Condition, Query};
-use provara_core::time::Timestamp;
+use provara_core::query::Query;
+use provara_query::{Asked, Filter};
 use provara_vault::{SourceLog, VerifyOptions};
 use serde::Serialize;
 
@@ -137,14 +137,16 @@ pub(crate) fn query<'a>(
     after: Option<&str>,
     before: Option<&str>,
     conditions: impl Iterator<Item = &'a str>,
-) -> Result<Query, Refusal> {
+) -> Result<Asked, Refusal> {
     let time = |name: &str, text: &str| {
-        text.parse::<Timestamp>().map_err(|error| {
+        let now = provara_vault::now().map_err(|error| {
             Refusal::new(
-                &format!("'{name}' is no time: {error}."),
-                "Give RFC 3339 in UTC, such as 2026-01-31T00:00:00Z.",
+                &format!("The time is not known: {error}."),
+                "Set the clock.",
             )
-        })
+        })?;
+        provara_query::when(text, now)
+            .map_err(|error| Refusal::from(&provara_explain::when_failure(name, &error)))
     };
     let mut query = Query::default();
     if let Some(name) = event_type {
@@ -159,16 +161,11 @@ pub(crate) fn query<'a>(
     if let Some(text) = before {
         query = query.before(time("before", text)?);
     }
-    for text in conditions {
-        let condition = text.parse::<Condition>().map_err(|error| {
-            Refusal::new(
-                &format!("{error}."),
-                "Write a condition such as payload.success=false.",
-            )
-        })?;
-        query = query.condition(condition);
-    }
-    Ok(query)
+    let conditions = conditions.map(|text| {
+        text.parse::<Filter>()
+            .map_err(|error| Refusal::from(&provara_explain::condition_failure(&error)))
+    });
+    Ok(Asked::new(query, conditions.collect::<Result<_, _>>()?))
 }
 
 /// A page of events, after line `skip`, as far as an answer can carry them.
@@ -176,14 +173,14 @@ pub(crate) fn page(
     server: &ServerState,
     handle: &VaultHandle,
     log: &SourceLog,
-    query: &Query,
+    asked: &Asked,
     limit: usize,
     skip: usize,
-) -> Answer {
+) -> Result<Answer, Refusal> {
     // Half of what an answer may have, so that one long event more still fits or stands alone.
     let room = MAX_ANSWER / 2;
     let (mut events, mut found, mut last, mut more) = (String::from("["), 0, 0, false);
-    log.query(query, |number, line| {
+    log.query(&asked.query, |number, line| {
         if number <= skip as u64 {
             return ControlFlow::Continue(());
         }
@@ -199,19 +196,22 @@ pub(crate) fn page(
         ControlFlow::Continue(())
     });
     events.push(']');
+    if asked.query.is_exhausted() {
+        return Err(Refusal::from(&provara_explain::exhausted()));
+    }
     let mut answer = Answer::new()
         .with("vault", handle.name.as_str())
         .with_json("events", &events);
     if found == 0 && skip == 0 {
-        let notes = server.renderer.nothing_chosen(query, log);
+        let notes = server.renderer.nothing_chosen(asked, log);
         if !notes.is_empty() {
             answer = answer.with("notes", &notes);
         }
     }
-    match more {
+    Ok(match more {
         true => answer.with("next_cursor", &last.to_string()),
         false => answer,
-    }
+    })
 }
 
 /// A line of the log with its number. The log is UTF-8 JSON, which was verified.
@@ -229,12 +229,8 @@ pub(crate) fn find(
 ) -> Result<Option<(u64, String)>, Refusal> {
     let vault = handle.open(&*server.renderer, job)?;
     let log = handle.verified(&vault, &*server.renderer)?;
-    let condition = format!("event_id={id}").parse::<Condition>();
-    let Ok(condition) = condition else {
-        return Ok(None);
-    };
     let mut found = None;
-    log.query(&Query::default().condition(condition), |number, line| {
+    log.query(&Query::default().event_id(id), |number, line| {
         found = Some((number, String::from_utf8_lossy(line).into_owned()));
         ControlFlow::Break(())
     });

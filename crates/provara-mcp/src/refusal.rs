@@ -12,3 +12,9 @@ impl Refusal {
         Self(Diagnostic::new(Class::Usage, headline).fix(fix).to_string())
     }
 }
+
+impl From<&Diagnostic> for Refusal {
+    fn from(diagnostic: &Diagnostic) -> Self {
+        Self(diagnostic.to_string())
+    }
+}

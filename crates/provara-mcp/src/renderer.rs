@@ -1,8 +1,8 @@
 //! What went wrong, in the words for agents.
 
-use provara_core::query::Query;
 use provara_explain::Audience;
 pub(crate) use provara_explain::ErrorContext;
+use provara_query::Asked;
 use provara_vault::SourceLog;
 
 /// Turns errors into texts: `ERROR: …`, details, `Fix: …`. An agent reads what a person reads; where the
@@ -15,8 +15,8 @@ pub(crate) trait Renderer: Send + Sync {
 
     /// Why a query that chose no event of the log may have been meant otherwise: a sentence for each
     /// reason.
-    fn nothing_chosen(&self, query: &Query, log: &SourceLog) -> Vec<String> {
-        provara_explain::nothing_chosen(query, log)
+    fn nothing_chosen(&self, asked: &Asked, log: &SourceLog) -> Vec<String> {
+        provara_explain::nothing_chosen(asked, log)
     }
 }
 

@@ -168,7 +168,9 @@ pub(crate) fn read(
             let log = handle
                 .verified(&vault, &*server.renderer)
                 .map_err(refused)?;
-            finished(read::page(server, &handle, &log, &query, limit, skip)).map_err(refused)?
+            read::page(server, &handle, &log, &query, limit, skip)
+                .and_then(finished)
+                .map_err(refused)?
         }
     };
     let contents = ResourceContents::text(text, uri).with_mime_type(JSON);

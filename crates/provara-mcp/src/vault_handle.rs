@@ -237,7 +237,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use provara_core::query::Query;
+    use provara_query::Asked;
     use provara_vault::{InitOptions, SourceLog};
 
     struct Plain;
@@ -247,7 +247,7 @@ mod tests {
             format!("{context:?}")
         }
 
-        fn nothing_chosen(&self, _: &Query, _: &SourceLog) -> Vec<String> {
+        fn nothing_chosen(&self, _: &Asked, _: &SourceLog) -> Vec<String> {
             Vec::new()
         }
     }

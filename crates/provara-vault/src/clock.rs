@@ -1,4 +1,4 @@
-//! The system clock, read in this crate alone.
+//! The system clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,10 @@ use provara_core::time::Timestamp;
 use crate::error::VaultError;
 
 /// The time now, UTC, to the microsecond.
-pub(crate) fn now() -> Result<Timestamp, VaultError> {
+///
+/// # Errors
+/// [`VaultError::Clock`]: the clock is outside of the years that a timestamp can have.
+pub fn now() -> Result<Timestamp, VaultError> {
     let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_micros()),
         Err(before) => i64::try_from(before.duration().as_micros()).map(|micros| -micros),

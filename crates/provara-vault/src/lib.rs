@@ -110,6 +110,7 @@ pub use archive::{
     restore_watched,
 };
 pub use checkpoint::CheckpointReceipt;
+pub use clock::now;
 pub use derive::SourceLog;
 pub use enclosing::enclosing_vault;
 pub use error::{

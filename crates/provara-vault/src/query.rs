@@ -2,9 +2,11 @@
 
 use std::ops::ControlFlow;
 
+use provara_core::history::KeyHistory;
 use provara_core::query::Query;
 
 use crate::derive::SourceLog;
+use crate::key_events::key_events;
 use crate::log_snapshot::lines_of;
 use crate::parallel::{available_threads, in_order};
 
@@ -17,10 +19,20 @@ struct Chosen<'l> {
 }
 
 impl SourceLog {
+    /// What the signed events of the log say of keys, over all of it; `None` for a vault without a mark.
+    #[must_use]
+    pub fn key_history(&self) -> Option<KeyHistory> {
+        KeyHistory::build(&key_events(self.bytes()))
+    }
+
     /// Calls `take` with every line that `query` chooses, in the order of the log, until it breaks:
     /// the line's number, from 1, and its bytes without the line end. Reads the log once, on all
     /// cores, and needs no index.
-    pub fn query(&self, query: &Query, mut take: impl FnMut(u64, &[u8]) -> ControlFlow<()>) {
+    pub fn query<'l>(
+        &'l self,
+        query: &Query,
+        mut take: impl FnMut(u64, &'l [u8]) -> ControlFlow<()>,
+    ) {
         let choose = |range, _| choose(query, range);
         let mut before = 0;
         let _ = in_order(self.bytes(), available_threads(), choose, |chosen| {

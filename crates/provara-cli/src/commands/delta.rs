@@ -123,7 +123,9 @@ fn export(args: &ExportArgs) -> Result<(), Diagnostic> {
         );
     };
     if to_stdout {
-        return terminal::taken(terminal::put(&header).and_then(|()| terminal::put(events)));
+        return terminal::taken(
+            terminal::put_json(&header).and_then(|()| terminal::put_json(events)),
+        );
     }
     let staged = output_file::prepare(&args.output, args.force, &vault)?;
     output_file::write(

@@ -22,6 +22,7 @@ pub(crate) mod redact;
 pub(crate) mod reduce;
 pub(crate) mod repair;
 pub(crate) mod replay;
+pub(crate) mod show;
 pub(crate) mod verify;
 
 use std::ffi::OsString;
@@ -139,6 +140,7 @@ pub(crate) enum Command {
     Append(append::AppendArgs),
     Verify(verify::VerifyArgs),
     Query(query::QueryArgs),
+    Show(show::ShowArgs),
     Replay(replay::ReplayArgs),
     Reduce(reduce::ReduceArgs),
     Export(export::ExportArgs),
@@ -169,6 +171,7 @@ impl Command {
             Self::Append(_) => "provara.append.v1",
             Self::Verify(_) => "provara.verify.v1",
             Self::Query(_) => "provara.events.v1",
+            Self::Show(_) => "provara.show.v1",
             Self::Replay(_) => "provara.beliefs.v1",
             Self::Reduce(_) => "provara.summary.v1",
             Self::Export(_) => "provara.export.v1",
@@ -197,6 +200,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Diagnostic> {
         Command::Append(args) => append::run(args),
         Command::Verify(args) => return verify::run(args),
         Command::Query(args) => query::run(args),
+        Command::Show(args) => show::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Reduce(args) => reduce::run(args),
         Command::Export(args) => export::run(args),

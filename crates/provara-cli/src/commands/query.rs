@@ -1,66 +1,107 @@
 //! `provara query`: the events that meet given conditions.
 
-use std::io::{self, Write};
-use std::ops::ControlFlow;
+mod cursor;
+mod follow;
+mod print;
+mod select;
+
+use std::io::{self, BufWriter};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use provara_core::json::{self, Value};
-use provara_core::query::{Condition, Query};
-use provara_core::time::Timestamp;
-use provara_report::Diagnostic;
+use provara_core::query::Query;
+use provara_query::{Asked, Path};
+use provara_report::{Class, Diagnostic};
 use provara_vault::SourceLog;
 
 use crate::args::{GateArgs, VaultArg};
-use crate::{gate, terminal, vault};
+use crate::{event_ref, gate, terminal, vault};
 
-/// How much of a payload a table shows, in characters.
-const PAYLOAD_WIDTH: usize = 60;
+use print::Printer;
+use select::Selection;
 
 /// Print the events that meet every given condition, in the order of the log
 ///
-/// Reads the log itself; there is no index to build or to trust. The vault must verify first.
+/// Reads the log itself; there is no index to build or to trust. The vault must verify first. docs/query.md
+/// has the language of --where.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  provara query my-vault --type com.acme.audit.login --limit 10
-  provara query my-vault --actor alice --after 2026-01-01T00:00:00Z --format ndjson
+  provara query my-vault --type com.acme.audit.login --last 10
+  provara query my-vault --actor alice --after 7d --format ndjson
   provara query my-vault --where payload.success=false --where 'payload.tags[0]=vpn'
-  provara query my-vault --type OBSERVATION --format json | jq length")]
+  provara query my-vault --where 'payload.value >= 900 && \"vpn\" in payload.tags'
+  provara query my-vault --where 'payload[\"id.orig_h\"].startsWith(\"10.\")' --count
+  provara query my-vault --fields event_id,payload.user_id --format csv
+  provara query my-vault --follow --cursor my-vault.cursor --format ndjson")]
 pub(crate) struct QueryArgs {
     #[command(flatten)]
     vault: VaultArg,
 
-    /// Only events of exactly this type
+    /// Only events of exactly this type, or of another that is given (repeatable)
     #[arg(long = "type", value_name = "TYPE")]
-    event_type: Option<String>,
+    event_types: Vec<String>,
 
-    /// Only events of exactly this actor
-    #[arg(long, value_name = "NAME")]
-    actor: Option<String>,
+    /// Only events of exactly this actor, or of another that is given (repeatable)
+    #[arg(long = "actor", value_name = "NAME")]
+    actors: Vec<String>,
 
-    /// Only events at this time or later (RFC 3339, UTC)
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    after: Option<Timestamp>,
+    /// Only events at this time or later: a date, a time in UTC, or an age such as 36h, 7d, 2w
+    #[arg(long, value_name = "TIME")]
+    after: Option<String>,
 
-    /// Only events before this time (RFC 3339, UTC)
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    before: Option<Timestamp>,
+    /// Only events before this time, in the same forms
+    #[arg(long, value_name = "TIME")]
+    before: Option<String>,
 
-    /// Only events in which the value at PATH is VALUE; VALUE is JSON, or else text (repeatable)
-    #[arg(long = "where", value_name = "PATH=VALUE")]
-    conditions: Vec<Condition>,
+    /// Only events that meet this condition: PATH=VALUE, where VALUE is JSON or else text, or an
+    /// expression in CEL (repeatable: all must hold)
+    #[arg(long = "where", value_name = "CONDITION")]
+    conditions: Vec<String>,
+
+    /// Only events that stand in the log after this one: its id, or the beginning of it
+    #[arg(long, value_name = "EVENT_ID", conflicts_with = "cursor")]
+    after_event: Option<String>,
 
     /// Print at most this many events
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
 
-    /// How to print: a table for people, the log's own lines, or one JSON array
+    /// Leave out this many events before the first that is printed
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    offset: u64,
+
+    /// Of the events that meet the conditions, only the last N of the log
+    #[arg(long, value_name = "N")]
+    last: Option<u64>,
+
+    /// The last event of the log first
+    #[arg(long)]
+    reverse: bool,
+
+    /// Print only how many events there are
+    #[arg(long, conflicts_with = "fields")]
+    count: bool,
+
+    /// Print these members instead of whole events, as in event_id,payload.user (repeatable)
+    #[arg(long, value_name = "PATH", value_delimiter = ',')]
+    fields: Vec<Path>,
+
+    /// How to print: a table for people, the log's own lines, one JSON array, or CSV
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
+
+    /// Go on with new events as they come, until interrupted
+    #[arg(long, conflicts_with_all = ["reverse", "count", "offset"])]
+    follow: bool,
+
+    /// Begin after the event that this file names, and write to it how far the log was read
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["reverse", "count", "offset", "last"])]
+    cursor: Option<PathBuf>,
 
     #[command(flatten)]
     gate: GateArgs,
@@ -71,139 +112,132 @@ enum Format {
     Table,
     Ndjson,
     Json,
-}
-
-fn time(text: &str) -> Result<Timestamp, String> {
-    text.parse()
-        .map_err(|error: provara_core::time::TimestampError| error.to_string())
+    Csv,
 }
 
 pub(crate) fn run(args: &QueryArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
+    // What is wrong with the request is said before a large log is read.
+    let asked = asked(args)?;
+    let format = if args.json { Format::Json } else { args.format };
+    if args.follow && format == Format::Json {
+        return Err(Diagnostic::new(
+            Class::Usage,
+            "--follow has no end, and a JSON array needs one.",
+        )
+        .fix("Use --format ndjson: one event a line."));
+    }
     let vault = vault::open(path)?;
+    if let Some(file) = &args.cursor {
+        cursor::check(file, &vault)?;
+    }
     let log = gate::verify_first(&vault, path, args.gate)?;
-    let mut query = Query::default();
-    if let Some(name) = &args.event_type {
-        query = query.event_type(name);
-    }
-    if let Some(name) = &args.actor {
-        query = query.actor(name);
-    }
-    query = args.after.into_iter().fold(query, Query::after);
-    query = args.before.into_iter().fold(query, Query::before);
-    query = args
-        .conditions
-        .iter()
-        .cloned()
-        .fold(query, Query::condition);
     let stdout = match terminal::stdout() {
         Ok(stdout) => stdout,
         Err(error) => return terminal::written(Err(error)),
     };
-    let mut printer = Printer {
-        out: io::BufWriter::new(stdout),
-        format: if args.json { Format::Json } else { args.format },
-        printed: 0,
-    };
-    let limit = args.limit.unwrap_or(u64::MAX);
-    terminal::written(print(&log, &query, limit, &mut printer))?;
-    if printer.printed == 0 && limit > 0 {
-        let notes = provara_explain::nothing_chosen(&query, &log);
-        notes.iter().for_each(|text| terminal::note(text));
+    let mut printer = Printer::new(BufWriter::new(stdout), format, &args.fields);
+    if args.follow || args.cursor.is_some() {
+        return follow::run(args, &vault, log, &asked, &mut printer);
     }
+    let selection = Selection {
+        start: start(args, &log)?,
+        last: args.last,
+        reverse: args.reverse,
+        offset: args.offset,
+        limit: args.limit.unwrap_or(u64::MAX),
+    };
+    if args.count {
+        let count = selection.count(&log, &asked.query);
+        gave_up(&asked)?;
+        match format {
+            Format::Json | Format::Ndjson => {
+                terminal::result_json(&serde_json::json!({ "count": count }))?;
+            }
+            Format::Table | Format::Csv => terminal::result(&format!("{count}\n"))?,
+        }
+        explain(&asked, &log, count == 0 && selection.limit > 0, None);
+        return Ok(());
+    }
+    let mut seen = select::Names::of(&asked.query);
+    terminal::written(print(
+        &log,
+        &asked.query,
+        &selection,
+        &mut seen,
+        &mut printer,
+    ))?;
+    gave_up(&asked)?;
+    let none = printer.printed == 0 && selection.limit > 0;
+    explain(&asked, &log, none, Some(&seen));
     Ok(())
+}
+
+/// The query, from what was typed.
+fn asked(args: &QueryArgs) -> Result<Asked, Diagnostic> {
+    let when = |name: &str, text: &String| {
+        let now = provara_vault::now()
+            .map_err(|error| provara_explain::vault_failure(error, &args.vault.vault))?;
+        provara_query::when(text, now).map_err(|error| provara_explain::when_failure(name, &error))
+    };
+    let mut query = Query::default();
+    query = args.event_types.iter().fold(query, Query::event_type);
+    query = args.actors.iter().fold(query, Query::actor);
+    let after = args.after.as_ref().map(|text| when("--after", text));
+    query = after.transpose()?.into_iter().fold(query, Query::after);
+    let before = args.before.as_ref().map(|text| when("--before", text));
+    query = before.transpose()?.into_iter().fold(query, Query::before);
+    let conditions = args.conditions.iter().map(|text| {
+        text.parse()
+            .map_err(|error| provara_explain::condition_failure(&error))
+    });
+    Ok(Asked::new(query, conditions.collect::<Result<_, _>>()?))
+}
+
+/// The line after which the events stand that are asked for.
+fn start(args: &QueryArgs, log: &SourceLog) -> Result<u64, Diagnostic> {
+    match &args.after_event {
+        None => Ok(0),
+        Some(id) => Ok(event_ref::find(log, id)?.number),
+    }
 }
 
 fn print(
     log: &SourceLog,
     query: &Query,
-    limit: u64,
-    printer: &mut Printer<impl Write>,
+    selection: &Selection,
+    seen: &mut select::Names,
+    printer: &mut Printer<impl io::Write>,
 ) -> io::Result<()> {
     printer.start()?;
-    let mut result = Ok(());
-    if limit > 0 {
-        log.query(query, |number, line| {
-            result = printer.event(number, line);
-            if result.is_err() || printer.printed == limit {
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        });
+    selection.each(log, query, |number, line| {
+        seen.meet(line);
+        printer.event(number, line)
+    })?;
+    // An end would say that this was all.
+    match query.is_exhausted() {
+        true => printer.flush(),
+        false => printer.end(),
     }
-    result?;
-    printer.end()
 }
 
-struct Printer<W> {
-    out: W,
-    format: Format,
-    printed: u64,
+/// Refuses to take for all what may not be.
+fn gave_up(asked: &Asked) -> Result<(), Diagnostic> {
+    match asked.query.is_exhausted() {
+        true => Err(provara_explain::exhausted()),
+        false => Ok(()),
+    }
 }
 
-impl<W: Write> Printer<W> {
-    fn start(&mut self) -> io::Result<()> {
-        match self.format {
-            Format::Json => self.out.write_all(b"["),
-            Format::Table => writeln!(
-                self.out,
-                "{:>8}  {:27}  {:17}  {:28}  PAYLOAD",
-                "LINE", "TIME", "ACTOR", "TYPE"
-            ),
-            Format::Ndjson => Ok(()),
+/// Says why nothing was chosen, or why nothing was of one of several names.
+fn explain(asked: &Asked, log: &SourceLog, none: bool, seen: Option<&select::Names>) {
+    let notes = match seen {
+        _ if none => provara_explain::nothing_chosen(asked, log),
+        Some(seen) => {
+            let (types, actors) = seen.unmet();
+            provara_explain::absent_names(&types, &actors, log)
         }
-    }
-
-    fn event(&mut self, number: u64, line: &[u8]) -> io::Result<()> {
-        match self.format {
-            Format::Ndjson => {
-                self.out.write_all(line)?;
-                self.out.write_all(b"\n")?;
-            }
-            Format::Json => {
-                let comma: &[u8] = if self.printed > 0 { b"," } else { b"" };
-                self.out.write_all(comma)?;
-                self.out.write_all(line)?;
-            }
-            Format::Table => self.row(number, line)?,
-        }
-        self.printed += 1;
-        Ok(())
-    }
-
-    fn row(&mut self, number: u64, line: &[u8]) -> io::Result<()> {
-        let event = json::parse(line).unwrap_or(Value::Null);
-        let text = |name| {
-            let text = event.get(name).and_then(Value::as_str).unwrap_or("-");
-            terminal::clean(text).into_owned()
-        };
-        let payload = event
-            .get("payload")
-            .map(provara_core::canonical::token_preserving);
-        let payload = String::from_utf8(payload.unwrap_or_default()).unwrap_or_default();
-        let shown = match payload.char_indices().nth(PAYLOAD_WIDTH) {
-            Some((end, _)) => format!("{}…", &payload[..end]),
-            None => payload,
-        };
-        writeln!(
-            self.out,
-            "{number:>8}  {:27}  {:17}  {:28}  {}",
-            text("timestamp_utc"),
-            text("actor"),
-            text("type"),
-            terminal::clean(&shown),
-        )
-    }
-
-    fn end(&mut self) -> io::Result<()> {
-        match self.format {
-            Format::Json => self.out.write_all(b"]\n")?,
-            Format::Table => {
-                let what = if self.printed == 1 { "event" } else { "events" };
-                writeln!(self.out, "{} {what}", self.printed)?;
-            }
-            Format::Ndjson => {}
-        }
-        self.out.flush()
-    }
+        None => Vec::new(),
+    };
+    notes.iter().for_each(|text| terminal::note(text));
 }

@@ -137,10 +137,10 @@ fn a_query_finds_events_by_every_filter() {
     assert!(answer.stdout.contains("provara_user") && answer.stdout.ends_with("1 event\n"));
     world
         .run(&["query", "vault", "--where", "payload"])
-        .refused(2, "PATH=VALUE");
+        .refused(2, "neither true nor false");
     world
         .run(&["query", "vault", "--after", "yesterday"])
-        .refused(2, "RFC 3339");
+        .refused(2, "a time in UTC");
 }
 
 #[test]
@@ -183,7 +183,10 @@ fn a_query_for_what_the_log_never_held_says_so() {
     let stderr = notes(&["--where", "subject=door"]);
     assert!(stderr.contains("payload.subject=VALUE"), "{stderr}");
     // The names are right; there is nothing of the kind.
-    assert_eq!(notes(&["--type", "OBSERVATION", "--actor", "nobody"]), "");
+    assert_eq!(
+        notes(&["--type", "OBSERVATION", "--actor", "nobody"]),
+        "note: no event by 'nobody' stands in this log; it holds provara_user, sovereign_genesis.\n"
+    );
     assert_eq!(notes(&["--where", "payload.subject=window"]), "");
     assert_eq!(notes(&["--type", "observation", "--limit", "0"]), "");
     assert!(!world.python_was_started());

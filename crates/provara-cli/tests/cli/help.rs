@@ -8,6 +8,7 @@ const COMMANDS: [&[&str]; 30] = [
     &["append"],
     &["verify"],
     &["query"],
+    &["show"],
     &["replay"],
     &["reduce"],
     &["export"],

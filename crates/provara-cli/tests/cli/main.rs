@@ -16,6 +16,7 @@ mod keep;
 mod mcp_log;
 mod no_python;
 mod numbers;
+mod query;
 mod remembered;
 mod reports;
 mod seal_words;

@@ -40,11 +40,11 @@ impl Tool for QueryEvents {
                 json!({
                     "type": {"type": "string", "description": "Exactly this event type."},
                     "actor": {"type": "string", "description": "Exactly this actor."},
-                    "after": {"type": "string", "description": "At this time or later: RFC 3339, UTC, such as 2026-01-31T00:00:00Z."},
-                    "before": {"type": "string", "description": "Before this time."},
+                    "after": {"type": "string", "description": "At this time or later: a date (2026-01-31), a time in UTC (2026-01-31T12:00:00Z) or an age (36h, 7d, 2w)."},
+                    "before": {"type": "string", "description": "Before this time, in the same forms."},
                     "where": {
                         "type": "array", "maxItems": 16, "items": {"type": "string", "maxLength": 1000},
-                        "description": "Conditions PATH=VALUE on the event, such as payload.success=false or payload.tags[0]=vpn."
+                        "description": "Conditions on the event, all of which must hold: PATH=VALUE such as payload.success=false, or an expression in CEL such as payload.value >= 900 && \"vpn\" in payload.tags. There are == != < <= > >= in && || !, contains, startsWith, endsWith, matches (regular expression), size, has, exists, all, double, timestamp; payload[\"id.orig_h\"] reaches any key. A member that is missing compares with nothing; has(payload.x) asks for it."
                     },
                     "limit": {"type": "integer", "minimum": 1, "maximum": MAX_EVENTS, "default": EVENTS},
                     "cursor": {"type": "string", "maxLength": 40, "description": "next_cursor of the page before, with the same conditions."}
@@ -88,6 +88,6 @@ impl Tool for QueryEvents {
         job.stage("verifying");
         let vault = handle.open(&*call.server.renderer, job)?;
         let log = handle.verified(&vault, &*call.server.renderer)?;
-        Ok(page(&call.server, &handle, &log, &query, limit, skip))
+        page(&call.server, &handle, &log, &query, limit, skip)
     }
 }

@@ -1,0 +1,105 @@
+//! How far a log was read, kept in a file.
+//!
+//! A cursor names the last event that was looked at, and the SHA-256 of the log as far as that. So whoever
+//! goes on from it knows that what was read before still stands there, event by event and in its order.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use provara_core::id::Digest;
+use provara_explain::io_failure;
+use provara_report::{Class, Diagnostic};
+use provara_vault::{SourceLog, Vault, enclosing_vault};
+use serde::{Deserialize, Serialize};
+
+/// The form of the file.
+const FORMAT: &str = "provara-cursor-1";
+
+/// A place in a log, after an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cursor {
+    format: String,
+    /// How many events were read.
+    pub(super) events: u64,
+    /// How many bytes these are.
+    bytes: u64,
+    /// Their SHA-256.
+    sha256: String,
+}
+
+impl Cursor {
+    /// The place after the first `events` events of a log.
+    pub(super) fn after(log: &SourceLog, events: u64) -> Self {
+        let bytes = match events {
+            0 => 0,
+            _ => {
+                let ends = memchr::memchr_iter(b'\n', log.bytes());
+                let end = ends.take(events as usize).last();
+                end.map_or(log.bytes().len(), |at| at + 1)
+            }
+        };
+        Self {
+            format: FORMAT.to_owned(),
+            events,
+            bytes: bytes as u64,
+            sha256: Digest::of(&log.bytes()[..bytes]).to_string(),
+        }
+    }
+
+    /// The bytes of the log after the place, if the log is still the one that was read.
+    pub(super) fn rest<'l>(&self, log: &'l SourceLog) -> Option<&'l [u8]> {
+        let bytes = usize::try_from(self.bytes).ok()?;
+        let read = log.bytes().get(..bytes)?;
+        (Digest::of(read).to_string() == self.sha256).then(|| &log.bytes()[bytes..])
+    }
+}
+
+/// Refuses a file that may not be written, before anything is printed.
+pub(super) fn check(file: &Path, vault: &Vault) -> Result<(), Diagnostic> {
+    if enclosing_vault(file).is_some() || file.starts_with(vault.path()) {
+        return Err(Diagnostic::new(
+            Class::Usage,
+            format!("The cursor '{}' would lie in a vault.", file.display()),
+        )
+        .fix("Keep it elsewhere: a vault holds its own files alone."));
+    }
+    read(file).map(drop)
+}
+
+/// What the file says; nothing where there is none yet.
+pub(super) fn read(file: &Path) -> Result<Option<Cursor>, Diagnostic> {
+    let text = match fs::read(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_failure("read", file, &error)),
+    };
+    match serde_json::from_slice::<Cursor>(&text) {
+        Ok(cursor) if cursor.format == FORMAT => Ok(Some(cursor)),
+        _ => Err(Diagnostic::new(
+            Class::Usage,
+            format!("'{}' is no cursor of this program.", file.display()),
+        )
+        .fix("Name another file, or remove this one to begin at the start of the log.")),
+    }
+}
+
+/// Puts the cursor into the file, whole or not at all.
+pub(super) fn write(file: &Path, cursor: &Cursor) -> Result<(), Diagnostic> {
+    let failed = |error: io::Error| io_failure("write", file, &error);
+    let directory = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut staged = tempfile::Builder::new()
+        .prefix(".provara-cursor-")
+        .tempfile_in(directory)
+        .map_err(failed)?;
+    let mut text = serde_json::to_vec(cursor).map_err(|error| failed(error.into()))?;
+    text.push(b'\n');
+    staged.write_all(&text).map_err(failed)?;
+    staged.as_file().sync_all().map_err(failed)?;
+    staged.persist(file).map_err(|error| failed(error.error))?;
+    Ok(())
+}

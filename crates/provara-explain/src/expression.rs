@@ -1,0 +1,146 @@
+//! Conditions, times and paths that are not understood, in words.
+
+use provara_query::{ExpressionError, FUNCTIONS, MAX_STEPS, Problem, WhenError};
+use provara_report::text::inline;
+use provara_report::{Class, Diagnostic};
+
+use crate::nearest::nearest;
+
+/// What helps where a text is no time.
+pub const NOT_A_TIME_FIX: &str = "Write a date (2026-01-31), a time in UTC (2026-01-31T12:00:00Z) or an age (90s, 30m, 36h, 7d, 2w).";
+
+/// How much of an expression is shown on either side of the place where the trouble is, in characters.
+const SHOWN: usize = 50;
+
+/// A condition that is not understood: what is wrong, and the text with a mark below the place.
+#[must_use]
+pub fn condition_failure(error: &ExpressionError) -> Diagnostic {
+    let (text, mark) = marked(&error.text, error.offset);
+    Diagnostic::new(
+        Class::Usage,
+        format!(
+            "The condition is not understood at character {}: {}.",
+            error.character(),
+            error.problem
+        ),
+    )
+    .detail(text)
+    .detail(mark)
+    .fix(fix(error))
+}
+
+/// The part of the text around the place, and the line below it that points there.
+fn marked(text: &str, offset: usize) -> (String, String) {
+    let (before, after) = text.split_at(offset);
+    let count = before.chars().count();
+    let skipped = count.saturating_sub(SHOWN);
+    let before: String = before.chars().skip(skipped).collect();
+    let rest: String = after.chars().take(SHOWN).collect();
+    let begin = if skipped > 0 { "…" } else { "" };
+    let end = if after.chars().count() > SHOWN {
+        "…"
+    } else {
+        ""
+    };
+    let before = inline(&before);
+    let width = begin.chars().count() + before.chars().count();
+    (
+        format!("{begin}{before}{}{end}", inline(&rest)),
+        format!("{}^", " ".repeat(width)),
+    )
+}
+
+fn fix(error: &ExpressionError) -> String {
+    let quoted = "Quote a key that is no plain name: payload[\"a-b\"].";
+    match &error.problem {
+        Problem::SingleEqual => {
+            "Write payload.a == 1, or PATH=VALUE without spaces: payload.a=1.".to_owned()
+        }
+        Problem::Arithmetic('-') => quoted.to_owned(),
+        Problem::Arithmetic(_) | Problem::Character(_) => {
+            format!("Write values in quotes or as numbers. {quoted}")
+        }
+        Problem::Function { name, .. } => match nearest(name, FUNCTIONS.iter().copied()) {
+            Some(near) => format!("Did you mean '{near}'?"),
+            None => format!("There are {}.", FUNCTIONS.join(", ")),
+        },
+        Problem::Expected { found, .. } if found == "'and'" || found == "'or'" => {
+            "Write && for and, || for or.".to_owned()
+        }
+        Problem::Regex(_) | Problem::Escape => {
+            "Write a regular expression as in payload.text.matches(r\"^id-\\d+$\").".to_owned()
+        }
+        Problem::NoCondition(_) => "Compare it, as in payload.value >= 900.".to_owned(),
+        Problem::TooDeep | Problem::TooLong => {
+            "Give parts of it as conditions of their own: all of them must hold.".to_owned()
+        }
+        _ => "Write a condition such as payload.success=false, payload.value >= 900 or \
+              payload[\"id.orig_h\"] == \"10.0.0.1\"."
+            .to_owned(),
+    }
+}
+
+/// A condition that an event would have kept busy for too long.
+#[must_use]
+pub fn exhausted() -> Diagnostic {
+    Diagnostic::new(
+        Class::Usage,
+        format!(
+            "A condition takes more than {} million steps for one event and was given up: what was chosen may \
+             not be all.",
+            MAX_STEPS / 1_000_000
+        ),
+    )
+    .fix("Nest exists and all less deeply, or choose fewer events first, with a type or a time.")
+}
+
+/// A text that is no time, for the option or argument of this name.
+#[must_use]
+pub fn when_failure(name: &str, error: &WhenError) -> Diagnostic {
+    Diagnostic::new(
+        Class::Usage,
+        format!("'{}' is no time for {name}.", error.0),
+    )
+    .fix(NOT_A_TIME_FIX)
+}
+
+#[cfg(test)]
+mod tests {
+    use provara_query::Filter;
+
+    use super::*;
+
+    fn told(text: &str) -> String {
+        condition_failure(&text.parse::<Filter>().unwrap_err()).to_string()
+    }
+
+    #[test]
+    fn the_mark_stands_below_the_place() {
+        assert_eq!(
+            told("payload.\u{e9} >= 900 and payload.b"),
+            "ERROR: The condition is not understood at character 18: an operator such as '&&', or the end, is \
+             expected, not 'and'.\n  payload.\u{e9} >= 900 and payload.b\n                   ^\nFix: Write && for \
+             and, || for or."
+        );
+        let long = format!("{} $", "a == 1 && ".repeat(30));
+        let text = told(&long);
+        let lines: Vec<&str> = text.lines().collect();
+        let at = lines[2].chars().count();
+        assert_eq!(lines[1].chars().nth(at - 1), Some('$'), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() < 160));
+    }
+
+    #[test]
+    fn control_characters_are_escaped_and_the_mark_follows() {
+        let text = told("payload.a == 1 \u{1b} 2");
+        assert!(
+            text.contains("\\u{1b}") && !text.contains('\u{1b}'),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_function_may_have_been_mistyped() {
+        assert!(told("payload.a.startswith(\"x\")").ends_with("Fix: Did you mean 'startsWith'?"));
+    }
+}
