@@ -105,11 +105,12 @@ pub use checkpoint::CheckpointReceipt;
 pub use derive::SourceLog;
 pub use enclosing::enclosing_vault;
 pub use error::{
-    AdoptRefusal, ArchiveError, ErrorClass, ForkedEvent, MergeRefusal, OtherSeal, RedactRefusal,
-    ShownFork, VaultError,
+    AdoptRefusal, ArchiveError, ErrorClass, ForkedEvent, Loss, MergeRefusal, OtherSeal,
+    RedactRefusal, ShownFork, VaultError,
 };
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
 pub use keyfile::read_keyfile;
+pub use lock::{HeldDescriptor, held_descriptors};
 pub use log_snapshot::LogSnapshot;
 pub use memory::{GivenUp, Remembered, Which, forget, remembered};
 pub use merge::{DeltaParts, MergeOptions, MergeOrder, MergeReceipt};
@@ -123,7 +124,7 @@ pub use seal::SealReceipt;
 pub use user_dirs::{default_cache_directory, default_state_directory};
 pub use vault::{LOCK_TIMEOUT, Vault};
 pub use verify::{Examination, VerifiedLog, VerifyOptions};
-pub use writer::{BatchOptions, BatchReceipt, BatchWriter, LogWriter, Rejected};
+pub use writer::{BatchOptions, BatchReceipt, BatchWriter, LastSeen, LogWriter, Rejected};
 
 pub use provara_core;
 pub use provara_core::beliefs::BeliefState;

@@ -14,6 +14,9 @@
 //! lies beyond whichever `manifest.sig` a crash leaves, only the end can be missing.
 
 mod pipeline;
+mod turn;
+
+pub use turn::LastSeen;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +37,7 @@ use crate::writer::payload::speaks_of_others;
 use crate::writer::prepare::Prepared;
 
 use pipeline::{Group, LogEnd, MOST_WAITING, Pipeline, Queued, Refused, Signers};
+use turn::{Away, PIECE};
 
 /// How long the lines of a group may get, in bytes (but for one long line).
 const GROUP_BYTES: u64 = 4 << 20;
@@ -74,6 +78,9 @@ pub struct BatchReceipt {
     pub last_event_id: Option<EventId>,
     /// The line of the last of them, counted from 1; the log's last line where there is none.
     pub last_line: u64,
+    /// How many events of other writers were appended while the batch was at work: their lines may stand
+    /// between those of the batch.
+    pub others: u64,
     /// The root of the seal.
     pub merkle_root: Digest,
     /// What was found and put right on the way.
@@ -113,6 +120,14 @@ pub struct BatchWriter<'v> {
     /// Whether the log has what the seal has not.
     lags: bool,
     started: bool,
+    /// Set while others may write.
+    away: Option<Away>,
+    /// Since when it has held the lock.
+    turn_since: Instant,
+    /// How long it took to find out what others had left.
+    return_took: Duration,
+    /// The events of others that came meanwhile.
+    others: u64,
     events: u64,
     /// How many of them had their data wrapped.
     wrapped: u64,
@@ -121,6 +136,8 @@ pub struct BatchWriter<'v> {
     durable_events: u64,
     sealed_events: u64,
     last: Option<(EventId, KeyId)>,
+    /// The line of the last of them.
+    last_line: Option<u64>,
 }
 
 impl<'v> LogWriter<'v> {
@@ -141,12 +158,17 @@ impl<'v> LogWriter<'v> {
             sealed_at: Instant::now(),
             lags: false,
             started: false,
+            away: None,
+            turn_since: Instant::now(),
+            return_took: Duration::ZERO,
+            others: 0,
             events: 0,
             wrapped: 0,
             backwards: (0, None),
             durable_events: 0,
             sealed_events: 0,
             last: None,
+            last_line: None,
         }
     }
 }
@@ -169,8 +191,16 @@ impl BatchWriter<'_> {
         let mut from = 0;
         let mut rest = requests.into_iter().peekable();
         while rest.peek().is_some() {
-            let mut run = Vec::with_capacity(rest.len());
-            while let Some(request) = rest.next_if(|it| !speaks_of_others(&it.event_type)) {
+            let between = |error| Rejected { index: from, error };
+            if self.turn_is_over() {
+                self.put_down().map_err(between)?;
+                self.go_away();
+            }
+            self.come_back().map_err(between)?;
+            let mut run = Vec::with_capacity(rest.len().min(PIECE));
+            while run.len() < PIECE
+                && let Some(request) = rest.next_if(|it| !speaks_of_others(&it.event_type))
+            {
                 run.push(request);
             }
             let length = run.len();
@@ -179,7 +209,7 @@ impl BatchWriter<'_> {
                 error: rejected.error,
             })?;
             from += length;
-            if let Some(request) = rest.next() {
+            if let Some(request) = rest.next_if(|it| speaks_of_others(&it.event_type)) {
                 self.append_alone(&request)
                     .map_err(|error| Rejected { index: from, error })?;
                 from += 1;
@@ -188,8 +218,8 @@ impl BatchWriter<'_> {
         Ok(())
     }
 
-    /// Writes and seals what was taken so far, because the next events may be long in coming. An atomic
-    /// batch waits for its end.
+    /// Writes and seals what was taken so far, because the next events may be long in coming, and lets other
+    /// writers in until they come. An atomic batch waits for its end.
     ///
     /// # Errors
     /// [`VaultError::BatchEnded`] where the disk refuses, and [`VaultError::Stopped`] if it did before.
@@ -197,7 +227,9 @@ impl BatchWriter<'_> {
         if self.options.atomic {
             return Ok(());
         }
-        self.put_down().map_err(|error| self.ended(error))
+        self.put_down().map_err(|error| self.ended(error))?;
+        self.go_away();
+        Ok(())
     }
 
     /// Writes and seals what was taken.
@@ -209,7 +241,14 @@ impl BatchWriter<'_> {
 
     /// How the batch stands where a disk has ended it by `error`; any other error is what it was.
     fn ended(&self, error: VaultError) -> VaultError {
-        let source = match error {
+        let source = match self.writer.log.blame(error) {
+            VaultError::LogLost { path, loss, .. } => {
+                return VaultError::LogLost {
+                    path,
+                    loss,
+                    acknowledged: self.sealed_events,
+                };
+            }
             VaultError::SealLags { source, .. } => source,
             error if self.writer.stopped && !matches!(error, VaultError::Stopped) => {
                 Box::new(error)
@@ -266,6 +305,7 @@ impl BatchWriter<'_> {
         let receipt = appended?;
         self.handed = self.writer.index.len;
         self.last = Some((receipt.event_id, receipt.key_id));
+        self.last_line = Some(receipt.line);
         self.writer.notes.extend(receipt.notes.iter().cloned());
         self.acknowledge(receipt.merkle_root);
         if self.options.receipts {
@@ -320,6 +360,7 @@ impl BatchWriter<'_> {
         self.events += 1;
         self.wrapped += u64::from(wrapped);
         self.last = Some((id, key_id));
+        self.last_line = Some(self.writer.index.lines);
         let queued = self.writer.index.len - self.handed;
         let full = self.queue.len() >= self.options.group || queued >= GROUP_BYTES;
         if full && !self.options.atomic {
@@ -390,6 +431,7 @@ impl BatchWriter<'_> {
             self.writer.stopped = true;
             let path = &self.writer.path;
             return match refused {
+                Refused::Lost(error) => Err(*error),
                 Refused::Write(source) => Err(source).context("write to", path),
                 Refused::Sync(source) => Err(VaultError::Sync {
                     path: path.clone(),
@@ -410,6 +452,10 @@ impl BatchWriter<'_> {
             Ok(root) => {
                 self.acknowledge(root);
                 Ok(())
+            }
+            Err(lost @ VaultError::LogLost { .. }) => {
+                self.writer.stopped = true;
+                Err(lost)
             }
             Err(source) => {
                 self.writer.stopped = true;
@@ -436,7 +482,7 @@ impl BatchWriter<'_> {
         }
         set_entry(&mut entries, log_entry(&writer.hasher, self.handed));
         let seal = staged.add_signed_seal(writer.vault.path(), entries.clone(), key)?;
-        let names = staged.sync()?.publish_names()?;
+        let names = staged.sync()?.publish_names(&writer.log, self.handed)?;
         writer.sealed(entries, seal, names);
         writer.recollect(&std::mem::take(&mut self.leaves));
         Ok(seal.root)
@@ -465,7 +511,9 @@ impl BatchWriter<'_> {
     /// [`VaultError::BatchEnded`] where the disk refuses, and [`VaultError::Stopped`] if it did before.
     pub fn finish(&mut self) -> Result<BatchReceipt, VaultError> {
         self.put_down().map_err(|error| self.ended(error))?;
-        self.writer.remember(self.keyfile);
+        if self.away.is_none() {
+            self.writer.remember(self.keyfile);
+        }
         let counted = |count: u64| match count {
             1 => "1 event".to_owned(),
             more => format!("{more} events"),
@@ -487,7 +535,8 @@ impl BatchWriter<'_> {
         Ok(BatchReceipt {
             events: self.events,
             last_event_id: self.last.map(|(id, _)| id),
-            last_line: self.writer.index.lines,
+            last_line: self.last_line.unwrap_or(self.writer.index.lines),
+            others: self.others,
             merkle_root: self.writer.root_before(),
             // Where there was nothing to write, nothing of what was found was put right.
             notes: match self.events {

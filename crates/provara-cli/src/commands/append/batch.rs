@@ -100,6 +100,11 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Diagnostic> {
     let appended = match receipt.events {
         0 => "nothing: the batch is empty\n".to_owned(),
         1 => format!("{events}\n  line         {}\n", receipt.last_line),
+        _ if receipt.others > 0 => format!(
+            "{events}\n  last line    {}\n  {} of other writers came meanwhile\n",
+            receipt.last_line,
+            counted(receipt.others, "event"),
+        ),
         more => format!(
             "{events}\n  lines        {} to {}\n",
             receipt.last_line + 1 - more,
@@ -152,7 +157,9 @@ fn feed(
         batch
             .append(requests)
             .map_err(|rejected| match rejected.error {
-                error @ VaultError::BatchEnded { .. } => End::Disk(failed(error)),
+                error @ (VaultError::BatchEnded { .. } | VaultError::LogLost { .. }) => {
+                    End::Disk(failed(error))
+                }
                 error => End::Line(group[rejected.index].0, failed(error)),
             })?;
         if since.is_some_and(|since| since.elapsed() >= SEAL_INTERVAL) {
