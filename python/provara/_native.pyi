@@ -21,6 +21,7 @@ __all__ = [
     "canonical_json",
     "check_type_name",
     "examine",
+    "held_descriptors",
     "init_vault",
     "make_checkpoint",
     "make_manifest",
@@ -38,7 +39,13 @@ __version__: str
 class Batch:
     """Events that wait to be appended together."""
 
-    def __new__(cls, path: str, keyfile: str | None = None, key_id: str | None = None) -> Self: ...
+    def __new__(
+        cls,
+        path: str,
+        keyfile: str | None = None,
+        key_id: str | None = None,
+        atomic: bool = False,
+    ) -> Self: ...
     def __len__(self) -> int: ...
     def add(
         self,
@@ -49,10 +56,10 @@ class Batch:
         namespace: str | None = None,
         confidence: float | None = None,
         blind: bool = False,
-    ) -> None: ...
+    ) -> bool: ...
     def commit(
-        self, atomic: bool = False
-    ) -> tuple[list[dict[str, Any]], tuple[int, str] | None]: ...
+        self, go_on: bool = False
+    ) -> tuple[list[dict[str, Any]], list[tuple[int, str]], Exception | None]: ...
 
 @final
 class EventReader(Iterator[dict[str, Any]]):
@@ -112,6 +119,7 @@ def beliefs(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]: ...
 def canonical_json(value: object) -> bytes: ...
 def check_type_name(name: str) -> str | None: ...
 def examine(path: str, strict: bool = False) -> tuple[dict[str, Any], Log | None]: ...
+def held_descriptors() -> list[tuple[int, int, int]]: ...
 def init_vault(
     path: str,
     uid: str | None = None,

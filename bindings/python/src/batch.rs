@@ -6,11 +6,11 @@ use provara_core::event_type::EventType;
 use provara_core::id::KeyId;
 use provara_core::namespace::Namespace;
 use provara_vault::{
-    AppendReceipt, AppendRequest, BatchOptions, ErrorClass, LogWriter, VaultError,
+    AppendReceipt, AppendRequest, BatchOptions, ErrorClass, LastSeen, LogWriter, VaultError,
 };
 use pyo3::prelude::*;
 
-use crate::vault::{key_id_of, keyfile_of, open, run, to_python};
+use crate::vault::{key_id_of, keyfile_of, open, to_python};
 use crate::{convert, errors};
 
 /// Which event was refused, and why.
@@ -22,24 +22,33 @@ pub(crate) struct Batch {
     path: PathBuf,
     keyfile: Option<PathBuf>,
     key_id: Option<KeyId>,
+    atomic: bool,
     requests: Vec<AppendRequest<'static>>,
+    /// The log when it was written to last.
+    seen: Option<LastSeen>,
+    /// How many events are durable and sealed.
+    sealed: u64,
 }
 
 #[pymethods]
 impl Batch {
     #[new]
-    #[pyo3(signature = (path, keyfile=None, key_id=None))]
+    #[pyo3(signature = (path, keyfile=None, key_id=None, atomic=false))]
     fn new(
         py: Python<'_>,
         path: PathBuf,
         keyfile: Option<PathBuf>,
         key_id: Option<&str>,
+        atomic: bool,
     ) -> PyResult<Self> {
         Ok(Self {
             path,
             keyfile,
             key_id: key_id_of(py, key_id)?,
+            atomic,
             requests: Vec::new(),
+            seen: None,
+            sealed: 0,
         })
     }
 
@@ -47,7 +56,8 @@ impl Batch {
         self.requests.len()
     }
 
-    /// Adds an event to those that wait.
+    /// Adds an event to those that wait, unless no vault would take it. Tells whether the log before it
+    /// decides if it may be appended: then all that wait are to be appended before the next is taken.
     #[pyo3(signature = (event_type, data, *, actor, namespace=None, confidence=None, blind=false))]
     fn add(
         &mut self,
@@ -57,7 +67,7 @@ impl Batch {
         namespace: Option<&str>,
         confidence: Option<f64>,
         blind: bool,
-    ) -> PyResult<()> {
+    ) -> PyResult<bool> {
         let py = data.py();
         let request = AppendRequest {
             event_type: event_type
@@ -75,41 +85,109 @@ impl Batch {
             key_id: self.key_id,
             blind,
         };
+        let needs_log = request.needs_log();
+        let checked = match needs_log && self.atomic {
+            true => Err(VaultError::NotInAtomicBatch {
+                event_type: request.event_type.as_str().to_owned(),
+            }),
+            false => request.check(),
+        };
+        checked.map_err(|error| errors::of_vault(py, error))?;
         self.requests.push(request);
-        Ok(())
+        Ok(needs_log)
     }
 
-    /// Appends those that wait. Gives the receipts, and which event was refused and why; those before
-    /// that one are in the log and sealed (none of them if `atomic`).
-    #[pyo3(signature = (atomic=false))]
+    /// Appends those that wait. Gives the receipts; which events were refused and why; and the exception
+    /// that ended it. Those before a refused one are in the log and sealed (none of them if `atomic`), those
+    /// after it as well if it is to `go_on`.
+    #[pyo3(signature = (go_on=false))]
+    #[expect(clippy::type_complexity, reason = "a tuple in Python")]
     fn commit<'py>(
         &mut self,
         py: Python<'py>,
-        atomic: bool,
-    ) -> PyResult<(Bound<'py, PyAny>, Option<Refusal>)> {
-        let requests = std::mem::take(&mut self.requests);
-        let (path, keyfile) = (&self.path, self.keyfile.as_deref());
-        let (receipts, refused) = run(py, || {
-            let vault = open(path)?;
-            let keyfile = keyfile_of(&vault, keyfile)?;
-            let options = BatchOptions {
-                atomic,
-                ..BatchOptions::default()
-            };
-            let mut batch = LogWriter::open_with(&vault, &keyfile)?.batch(&keyfile, options);
-            let refused = match batch.append(requests) {
-                Ok(()) => None,
-                // What the disk refuses, and what is wrong with the vault, is no event's fault.
-                Err(rejected) if rejected.error.class() != ErrorClass::Usage => {
-                    return Err(rejected.error);
-                }
-                Err(rejected) => Some((rejected.index, rejected.error.to_string())),
-            };
-            if refused.is_none() || !atomic {
-                batch.finish()?;
+        go_on: bool,
+    ) -> PyResult<(Bound<'py, PyAny>, Vec<Refusal>, Option<Py<PyAny>>)> {
+        let (mut receipts, mut refused) = (Vec::new(), Vec::new());
+        let done = py.detach(|| self.write(go_on && !self.atomic, &mut receipts, &mut refused));
+        let before = self.sealed;
+        self.sealed += receipts.len() as u64;
+        let failed = done.err().map(|error| match error {
+            VaultError::LogLost { path, loss, .. } => {
+                let acknowledged = self.sealed;
+                let error = VaultError::LogLost {
+                    path,
+                    loss,
+                    acknowledged,
+                };
+                errors::of_vault(py, error)
             }
-            Ok::<(Vec<AppendReceipt>, _), VaultError>((batch.take_receipts(), refused))
-        })?;
-        Ok((to_python(py, &receipts)?, refused))
+            // It counts those of this call by itself.
+            error @ VaultError::BatchEnded { .. } if before == 0 => errors::of_vault(py, error),
+            error if self.sealed == 0 => errors::of_vault(py, error),
+            error => {
+                let events = match self.sealed {
+                    1 => "1 event that is".to_owned(),
+                    more => format!("{more} events that are"),
+                };
+                errors::of_class(
+                    py,
+                    error.class(),
+                    format!("after {events} in the log and sealed: {error}"),
+                )
+            }
+        });
+        let failed = failed.map(|error| error.into_value(py).into_any());
+        Ok((to_python(py, &receipts)?, refused, failed))
     }
+}
+
+impl Batch {
+    fn write(
+        &mut self,
+        go_on: bool,
+        receipts: &mut Vec<AppendReceipt>,
+        refused: &mut Vec<Refusal>,
+    ) -> Result<(), VaultError> {
+        let vault = open(&self.path)?;
+        let keyfile = keyfile_of(&vault, self.keyfile.as_deref())?;
+        let options = BatchOptions {
+            atomic: self.atomic,
+            ..BatchOptions::default()
+        };
+        // What cannot be begun can be tried again: nothing is taken before the lock is held.
+        let writer = LogWriter::open_after(&vault, &keyfile, self.seen.as_ref())?;
+        let mut batch = writer.batch(&keyfile, options);
+        let requests = std::mem::take(&mut self.requests);
+        let taken = match go_on {
+            true => batch.append_each(requests),
+            false => match batch.append(requests) {
+                Ok(()) => Ok(Vec::new()),
+                // What the disk refuses, and what is wrong with the vault, is no event's fault.
+                Err(rejected) if rejected.error.class() != ErrorClass::Usage => Err(rejected.error),
+                Err(rejected) => Ok(vec![rejected]),
+            },
+        };
+        let done = taken.and_then(|rejected| {
+            let whole = rejected.is_empty();
+            let each = rejected.into_iter();
+            refused.extend(each.map(|it| (it.index, it.error.to_string())));
+            if whole || !self.atomic {
+                batch.finish()?;
+                self.seen = batch.last_seen();
+            }
+            Ok(())
+        });
+        *receipts = batch.take_receipts();
+        done
+    }
+}
+
+/// The descriptors that hold a lock of a vault's log, or wait for it, with the device and inode of each: a
+/// forked child closes them, as the threads that use them are not in it.
+#[pyfunction]
+pub(crate) fn held_descriptors() -> Vec<(i32, u64, u64)> {
+    let held = provara_vault::held_descriptors();
+    held.into_iter()
+        .map(|it| (it.descriptor, it.device, it.inode))
+        .collect()
 }

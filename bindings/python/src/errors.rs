@@ -47,8 +47,12 @@ pub(crate) fn plugin(py: Python<'_>, text: String, name: Option<&str>) -> PyErr 
     reason = "it is an argument of map_err"
 )]
 pub(crate) fn of_vault(py: Python<'_>, error: VaultError) -> PyErr {
-    let text = error.to_string();
-    match error.class() {
+    of_class(py, error.class(), error.to_string())
+}
+
+/// The exception with this text, by who has to act.
+pub(crate) fn of_class(py: Python<'_>, class: ErrorClass, text: String) -> PyErr {
+    match class {
         ErrorClass::Evidence => evidence(py, text),
         ErrorClass::Usage => usage(py, text),
         ErrorClass::CouldNot => could_not(py, text),

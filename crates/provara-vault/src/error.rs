@@ -436,8 +436,12 @@ fn lost(path: &Path, loss: &Loss, acknowledged: u64) -> String {
             "another program wrote to the log '{log}': it has {found} bytes, of which {known} are known"
         ),
         Loss::Gone { event_id } => format!(
-            "the log '{log}' does not hold {event_id} any more, which this writer had appended to it"
+            "the log '{log}' does not hold {event_id} any more, which it held when this writer saw it last"
         ),
+    };
+    let when = match loss {
+        Loss::Gone { .. } => "",
+        _ => " while this writer was at work",
     };
     let before = match acknowledged {
         0 => "nothing was acknowledged".to_owned(),
@@ -446,7 +450,7 @@ fn lost(path: &Path, loss: &Loss, acknowledged: u64) -> String {
             format!("the {more} events that it had acknowledged were in the log as it stood then")
         }
     };
-    format!("{what} while this writer was at work; it has stopped, and {before}")
+    format!("{what}{when}; it has stopped, and {before}")
 }
 
 /// A seal beside a vault that it is not of: what is there, and what was sealed.

@@ -19,7 +19,9 @@
 //! 6. Remember outside the vault what is sealed, for whoever looks at it next, and acknowledge.
 //!
 //! A failed sync stops a writer for good: what is on the disk is then unknown to it. The next writer
-//! starts from what it reads. Where a file system syncs no directories at all, events name no seal: one
+//! starts from what it reads. So does a log, or a vault, that another program replaced, removed, cut or
+//! extended: what is open is compared with what stands there before step 3, before step 4, and before and after
+//! step 5. Where a file system syncs no directories at all, events name no seal: one
 //! that a loss of power undoes would leave a log that nothing vouches for.
 
 mod batch;

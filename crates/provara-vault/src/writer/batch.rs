@@ -181,13 +181,36 @@ impl BatchWriter<'_> {
     /// [`BatchWriter::finish`] writes them (but for an atomic batch, which is then over). A disk that
     /// refuses ends the batch with [`VaultError::BatchEnded`], whichever request it met.
     pub fn append(&mut self, requests: Vec<AppendRequest<'_>>) -> Result<(), Rejected> {
-        self.take(requests).map_err(|rejected| Rejected {
+        self.take(requests, &mut Err).map_err(|rejected| Rejected {
             index: rejected.index,
             error: self.ended(rejected.error),
         })
     }
 
-    fn take(&mut self, requests: Vec<AppendRequest<'_>>) -> Result<(), Rejected> {
+    /// Takes the next events, in this order, but for those that cannot be appended; gives these, and why.
+    ///
+    /// # Errors
+    /// [`VaultError::BatchEnded`] or [`VaultError::LogLost`]: the batch is over.
+    pub fn append_each(
+        &mut self,
+        requests: Vec<AppendRequest<'_>>,
+    ) -> Result<Vec<Rejected>, VaultError> {
+        let mut refused = Vec::new();
+        let taken = self.take(requests, &mut |rejected| {
+            refused.push(rejected);
+            Ok(())
+        });
+        match taken {
+            Ok(()) => Ok(refused),
+            Err(rejected) => Err(self.ended(rejected.error)),
+        }
+    }
+
+    fn take(
+        &mut self,
+        requests: Vec<AppendRequest<'_>>,
+        refuse: &mut dyn FnMut(Rejected) -> Result<(), Rejected>,
+    ) -> Result<(), Rejected> {
         let mut from = 0;
         let mut rest = requests.into_iter().peekable();
         while rest.peek().is_some() {
@@ -204,14 +227,12 @@ impl BatchWriter<'_> {
                 run.push(request);
             }
             let length = run.len();
-            self.append_run(run).map_err(|rejected| Rejected {
-                index: from + rejected.index,
-                error: rejected.error,
-            })?;
+            self.append_run(run, from, refuse)?;
             from += length;
             if let Some(request) = rest.next_if(|it| speaks_of_others(&it.event_type)) {
-                self.append_alone(&request)
-                    .map_err(|error| Rejected { index: from, error })?;
+                if let Err(error) = self.append_alone(&request) {
+                    self.refused(Rejected { index: from, error }, refuse)?;
+                }
                 from += 1;
             }
         }
@@ -262,7 +283,25 @@ impl BatchWriter<'_> {
         }
     }
 
-    fn append_run(&mut self, requests: Vec<AppendRequest<'_>>) -> Result<(), Rejected> {
+    /// Tells of a request that was refused. A batch that has ended goes on for nobody.
+    fn refused(
+        &self,
+        rejected: Rejected,
+        refuse: &mut dyn FnMut(Rejected) -> Result<(), Rejected>,
+    ) -> Result<(), Rejected> {
+        match self.writer.stopped {
+            true => Err(rejected),
+            false => refuse(rejected),
+        }
+    }
+
+    /// Appends `requests`, the first of which is the one of `from`.
+    fn append_run(
+        &mut self,
+        requests: Vec<AppendRequest<'_>>,
+        from: usize,
+        refuse: &mut dyn FnMut(Rejected) -> Result<(), Rejected>,
+    ) -> Result<(), Rejected> {
         let (writer, keyfile) = (&self.writer, self.keyfile);
         let prepared = parallel::map(requests, self.threads, |request| {
             let prepared = writer.prepare(request, keyfile, None)?;
@@ -274,9 +313,10 @@ impl BatchWriter<'_> {
             Ok(prepared)
         });
         for (index, prepared) in prepared.into_iter().enumerate() {
-            prepared
-                .and_then(|prepared| self.enqueue(prepared))
-                .map_err(|error| Rejected { index, error })?;
+            if let Err(error) = prepared.and_then(|prepared| self.enqueue(prepared)) {
+                let index = from + index;
+                self.refused(Rejected { index, error }, refuse)?;
+            }
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use provara_core::keys::Keyfile;
 use provara_core::verify::REDACTION_TYPE;
 
 use super::LogWriter;
-use super::payload::{bind_redaction, payload_of, refuse_request};
+use super::payload::{bind_redaction, payload_of, refuse_request, speaks_of_others};
 use crate::append::{AppendReceipt, AppendRequest, WRAPPED};
 use crate::error::VaultError;
 
@@ -20,6 +20,41 @@ pub(super) struct Prepared {
     pub(super) actor: String,
     /// Whether its data was wrapped.
     pub(super) wrapped: bool,
+}
+
+impl AppendRequest<'_> {
+    /// Refuses what no vault takes, whatever its log holds: what this passes, an append refuses for the state
+    /// of the vault alone.
+    ///
+    /// # Errors
+    /// What is wrong with the request.
+    pub fn check(&self) -> Result<(), VaultError> {
+        refuse_request(self)?;
+        let (payload, _) = payload_of(
+            &self.event_type,
+            self.data.clone(),
+            self.confidence,
+            self.blind,
+        )?;
+        let content = Content::new(
+            &self.event_type,
+            &self.actor,
+            self.namespace,
+            &payload,
+            self.key_id.unwrap_or(KeyId([0; 8])),
+        )?;
+        let checked = content.check();
+        checked.map_err(|reason| VaultError::Unwritable {
+            reason: reason.to_string(),
+        })
+    }
+
+    /// Whether the log before it decides if it may be appended: a key event, or a redaction. An atomic batch
+    /// takes none.
+    #[must_use]
+    pub fn needs_log(&self) -> bool {
+        speaks_of_others(&self.event_type)
+    }
 }
 
 impl LogWriter<'_> {
