@@ -21,6 +21,7 @@ __all__ = [
     "canonical_json",
     "check_type_name",
     "examine",
+    "held_descriptors",
     "init_vault",
     "make_checkpoint",
     "make_manifest",
@@ -44,6 +45,7 @@ class Batch:
         keyfile: str | None = None,
         key_id: str | None = None,
         no_lock: bool = False,
+        atomic: bool = False,
     ) -> Self: ...
     def __len__(self) -> int: ...
     def add(
@@ -56,10 +58,10 @@ class Batch:
         confidence: float | None = None,
         blind: bool = False,
         idempotency_key: str | None = None,
-    ) -> None: ...
+    ) -> bool: ...
     def commit(
-        self, atomic: bool = False
-    ) -> tuple[list[dict[str, Any]], tuple[int, str] | None]: ...
+        self, go_on: bool = False
+    ) -> tuple[list[dict[str, Any]], list[tuple[int, str]], Exception | None]: ...
 
 @final
 class EventReader(Iterator[dict[str, Any]]):
@@ -122,6 +124,7 @@ def beliefs(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]: ...
 def canonical_json(value: object) -> bytes: ...
 def check_type_name(name: str) -> str | None: ...
 def examine(path: str, strict: bool = False) -> tuple[dict[str, Any], Log | None]: ...
+def held_descriptors() -> list[tuple[int, int, int]]: ...
 def init_vault(
     path: str,
     uid: str | None = None,

@@ -199,9 +199,8 @@ class Vault:
         What the iterable raises comes through; the events before it are then in the log and
         sealed, unless ``atomic``.
         """
-        writer = self.writer(
-            keyfile=keyfile, key_id=key_id, allow_unregistered=allow_unregistered, atomic=atomic
-        )
+        # It ends at the first that is refused.
+        writer = VaultWriter(self, keyfile, key_id, allow_unregistered, atomic, go_on=False)
         with writer:
             for index, event in enumerate(events):
                 try:

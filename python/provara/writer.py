@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from provara import _native
-from provara.errors import BatchError, UsageError, VaultError
+from provara.errors import BatchError, UsageError
 
 if TYPE_CHECKING:
     from provara.vault import Vault
@@ -68,6 +68,8 @@ class VaultWriter:
     latest at the end of the ``with`` block, also one that ends with an exception (but nothing is
     of an ``atomic`` one).  What was taken and never flushed is not in the log, and its loss is a
     :class:`ResourceWarning`.  Other writers are kept out only while a group is written.
+
+    A writer belongs to the process that made it: after a fork, the child makes its own.
     """
 
     #: How many events are written together.
@@ -80,15 +82,19 @@ class VaultWriter:
         key_id: str | None,
         allow_unregistered: bool,
         atomic: bool,
+        go_on: bool = True,
     ) -> None:
         self._vault = vault
         self._allow_unregistered = allow_unregistered
         self._atomic = atomic
+        self._go_on = go_on
+        self._process = os.getpid()
         self._batch = _native.Batch(
             str(vault.path),
             None if keyfile is None else os.fspath(keyfile),
             key_id,
             vault._no_lock,
+            atomic,
         )
         self._taken = 0
         self._closed = False
@@ -108,16 +114,20 @@ class VaultWriter:
     ) -> None:
         """Take an event; see :meth:`Vault.append`.
 
+        A key event or a redaction is written at once, with those that wait.
+
         Raises:
             provara.errors.UsageError: the event is refused, and no other; or the ``with`` block
-                of the writer has ended.
-            provara.errors.BatchError: an event that was taken before is refused.
+                of the writer has ended; or this is a fork of the process that made the writer.
+            provara.errors.BatchError: an event that was taken before is refused, as the vault
+                was closed, or a key revoked, meanwhile.
         """
+        self._check_process()
         if self._closed:
             raise UsageError("the writer's 'with' block has ended; make another writer")
         payload = payload_of(data)
         event_type = self._vault._resolve(type, payload, self._allow_unregistered)
-        self._batch.add(
+        needs_log = self._batch.add(
             event_type,
             payload,
             actor=actor,
@@ -126,51 +136,76 @@ class VaultWriter:
             blind=blind,
             idempotency_key=idempotency_key,
         )
-        if len(self._batch) >= self.GROUP and not self._atomic:
-            self.flush()
+        if needs_log:
+            self._write(alone=True)
+        elif len(self._batch) >= self.GROUP and not self._atomic:
+            self._write()
 
     def flush(self) -> list[AppendReceipt]:
         """Write, sync and seal what was taken; return its receipts.
 
         Raises:
-            provara.errors.BatchError: an event is refused; those before it are in the log and
-                sealed, those after it are not.
-            provara.errors.VaultError: the events could not be written.
+            provara.errors.BatchError: an event is refused; all others are in the log and
+                sealed (none of an ``atomic`` writer).
+            provara.errors.VaultError: the events could not be written.  Those without a
+                receipt still wait if the lock was not to be had, and are gone otherwise.
+            provara.errors.UsageError: this is a fork of the process that made the writer.
         """
+        self._check_process()
+        return self._write()
+
+    def _write(self, alone: bool = False) -> list[AppendReceipt]:
+        """Write what was taken.  The last of it came ``alone``: its refusal is no batch's."""
         count = len(self._batch)
         if not count:
             return []
-        try:
-            receipts, refused = self._batch.commit(self._atomic)
-        except VaultError as error:
-            if not self.receipts:
-                raise
-            raise VaultError(
-                f"after {len(self.receipts)} events that are in the log and sealed: {error}"
-            ) from error
+        before = len(self.receipts)
+        receipts, refused, failed = self._batch.commit(self._go_on)
         made = [AppendReceipt._from_native(receipt) for receipt in receipts]
         self.receipts.extend(made)
-        if refused is not None:
-            index, reason = self._taken + refused[0], refused[1]
-            self._taken += count
-            appended = len(self.receipts)
-            raise BatchError(
-                f"event {index} was refused: {reason}\n{events_before(appended)}", index, appended
+        taken = self._taken
+        self._taken += count - len(self._batch)
+        if failed is not None:
+            raise failed
+        if not refused:
+            return made
+        first, reason = refused[0]
+        if alone and first == count - 1:
+            raise UsageError(reason)
+        appended = 0 if self._atomic else before + first
+        others = "" if len(refused) == 1 else f" (and {len(refused) - 1} after it)"
+        after = len(self.receipts) - appended
+        more = f", and {after} of those after it" if after else ""
+        raise BatchError(
+            f"event {taken + first} was refused{others}: {reason}\n{events_before(appended)}{more}",
+            taken + first,
+            appended,
+        )
+
+    def _check_process(self) -> None:
+        here = os.getpid()
+        if here != self._process:
+            raise UsageError(
+                f"this writer belongs to process {self._process}, which this one ({here}) is a fork"
+                " of: what it holds is written there. Make a writer in each process, after the fork"
             )
-        self._taken += count
-        return made
 
     def __enter__(self) -> VaultWriter:
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         self._closed = True
+        if error is not None and os.getpid() != self._process:
+            # What ended the block in the child is what it has to know.
+            return
         if error is None or not self._atomic:
             self.flush()
 
     def __del__(self) -> None:
-        # Where __init__ failed, there is no batch.
-        waiting = 0 if getattr(self, "_closed", True) else len(self._batch)
+        # Where __init__ failed, there is no batch; in a fork it is the parent's.
+        if getattr(self, "_closed", True) or os.getpid() != self._process:
+            return
+        waiting = len(self._batch)
         if waiting:
             warnings.warn(
                 f"events of a writer that was never flushed are not in the log: {waiting}",
@@ -178,6 +213,21 @@ class VaultWriter:
                 stacklevel=2,
                 source=self,
             )
+
+
+def _close_held() -> None:
+    """Close, in a forked child, what holds the lock of a log for a thread of the parent."""
+    for descriptor, device, inode in _native.held_descriptors():
+        try:
+            there = os.fstat(descriptor)
+            if (there.st_dev, there.st_ino) == (device, inode):
+                os.close(descriptor)
+        except OSError:
+            # It was opened after the child had its descriptors.
+            continue
+
+
+os.register_at_fork(after_in_child=_close_held)
 
 
 def payload_of(data: object) -> dict[str, Any]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gc
+import os
+import shutil
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from provara import Vault
+from provara import Vault, _native
 from provara.errors import BatchError, UsageError, VaultError
 
 
@@ -76,6 +80,8 @@ def test_what_fails_later_does_not_hide_what_is_in(vault: Vault) -> None:
         writer.flush()
     away.rename(vault.path)
     assert vault.verify(strict=True).event_count == 4
+    # What could not even be begun still waits.
+    assert len(writer.flush()) == 1
 
 
 def test_a_writer_keeps_what_it_took(vault: Vault) -> None:
@@ -155,3 +161,155 @@ def test_a_repeated_event_is_appended_once(vault: Vault) -> None:
     assert [receipt.repeated for receipt in writer.receipts] == [True, False]
     assert len(list(vault.events(type="OBSERVATION"))) == 1 + 4
     assert vault.verify(strict=True).valid
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"Keywords": -9223372036854775808},
+        {"n": 2**60},
+        {"deep": {"er": [1, {"n": float("inf")}]}},
+    ],
+)
+def test_a_bad_event_raises_and_no_other_is_lost(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch, bad: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("provara.writer.VaultWriter.GROUP", 7)
+    before = vault.summary()["event_count"]
+    refused = 0
+    with vault.writer() as writer:
+        for number in range(40):
+            data: dict[str, Any] = {"subject": "s", "predicate": "n", "value": number}
+            try:
+                writer.append("OBSERVATION", data | bad if number % 10 == 3 else data)
+            except UsageError:
+                refused += 1
+    assert (refused, len(writer.receipts)) == (4, 36)
+    assert vault.summary()["event_count"] == before + 36
+    values = [event["payload"]["value"] for event in vault.events(type="OBSERVATION")][-36:]
+    assert values == [number for number in range(40) if number % 10 != 3]
+    assert vault.verify(strict=True).valid
+
+
+@pytest.mark.parametrize(
+    "kind", ["GENESIS", "com.provara.vault.adopted", "com.provara.vault.files"]
+)
+def test_what_only_a_command_writes_is_refused_at_once(vault: Vault, kind: str) -> None:
+    writer = vault.writer(allow_unregistered=True)
+    with pytest.raises(UsageError):
+        writer.append(kind, {})
+    with pytest.raises(UsageError, match="actor"):
+        writer.append("OBSERVATION", {}, actor="")
+    assert writer.flush() == []
+
+
+def test_an_event_that_the_log_decides_is_written_at_once(vault: Vault) -> None:
+    unknown = {"target_event_id": "evt_" + "0" * 24, "reason": "x"}
+    redaction = "com.provara.redaction"
+    with vault.writer(allow_unregistered=True) as writer:
+        writer.append("OBSERVATION", events(1)[0]["data"])
+        with pytest.raises(UsageError):
+            writer.append(redaction, unknown)
+        assert len(writer.receipts) == 1
+        writer.append("OBSERVATION", events(1)[0]["data"])
+    assert len(writer.receipts) == 2
+    with vault.writer(allow_unregistered=True, atomic=True) as writer:
+        with pytest.raises(UsageError, match="atomic batch"):
+            writer.append(redaction, unknown)
+        writer.append("OBSERVATION", events(1)[0]["data"])
+    assert len(writer.receipts) == 1
+
+
+def test_what_is_refused_for_the_state_of_the_vault_is_told(vault: Vault) -> None:
+    writer = vault.writer()
+    for event in events(3):
+        writer.append(event["type"], event["data"])
+    vault.append("com.provara.vault.seal", {"reason": "the end"}, allow_unregistered=True)
+    with pytest.raises(BatchError, match=r"event 0 was refused \(and 2 after it\)") as raised:
+        writer.flush()
+    assert (raised.value.index, raised.value.appended, writer.receipts) == (0, 0, [])
+    assert writer.flush() == []
+
+
+def test_a_writer_notices_that_its_vault_was_replaced(vault: Vault) -> None:
+    older = vault.path.parent / "older"
+    shutil.copytree(vault.path, older)
+    writer = vault.writer()
+    writer.append("OBSERVATION", events(1)[0]["data"])
+    (receipt,) = writer.flush()
+    vault.path.rename(vault.path.parent / "away")
+    older.rename(vault.path)
+    stood = {path: path.read_bytes() for path in vault.path.rglob("*") if path.is_file()}
+    writer.append("OBSERVATION", events(1)[0]["data"])
+    with pytest.raises(VaultError, match=f"does not hold {receipt.event_id} any more") as raised:
+        writer.flush()
+    assert "the 1 event that it had acknowledged" in str(raised.value)
+    assert len(writer.receipts) == 1
+    assert stood == {path: path.read_bytes() for path in vault.path.rglob("*") if path.is_file()}
+    # What could not be written waits for the right log.
+    vault.path.rename(vault.path.parent / "wrong")
+    (vault.path.parent / "away").rename(vault.path)
+    assert len(writer.flush()) == 1
+    assert vault.verify(strict=True).valid
+
+
+def in_child(check: Any) -> None:
+    """Run ``check`` in a fork of this process."""
+    child = os.fork()
+    if not child:
+        try:
+            check()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_writer_belongs_to_the_process_that_made_it(vault: Vault) -> None:
+    before = vault.summary()["event_count"]
+    with vault.writer() as writer:
+        writer.append("OBSERVATION", events(1)[0]["data"])
+
+        def check() -> None:
+            for call in (
+                writer.flush,
+                lambda: writer.append("OBSERVATION", events(1)[0]["data"]),
+                lambda: writer.__exit__(None, None, None),
+            ):
+                with pytest.raises(UsageError, match="belongs to process"):
+                    call()
+            writer.__exit__(RuntimeError, RuntimeError(), None)
+            # Its own is another matter.
+            with vault.writer() as own:
+                own.append("OBSERVATION", events(1)[0]["data"], actor="child")
+
+        in_child(check)
+    assert vault.summary()["event_count"] == before + 2
+    assert vault.verify(strict=True).valid
+
+
+def test_a_child_holds_no_lock_of_its_parents_threads(vault: Vault) -> None:
+    many = threading.Thread(target=lambda: vault.append_many(events(20_000)))
+    many.start()
+    forked = 0
+    while many.is_alive():
+        if not (held := _native.held_descriptors()):
+            time.sleep(0.001)
+            continue
+        child = os.fork()
+        if not child:
+            still = [fd for fd, *file in held if open_file(fd) == file]
+            os._exit(len(still))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        forked += 1
+        if forked > 3:
+            break
+    many.join()
+    assert forked and not _native.held_descriptors()
+    assert vault.verify(strict=True).valid
+
+
+def open_file(descriptor: int) -> list[int]:
+    try:
+        there = os.fstat(descriptor)
+    except OSError:
+        return []
+    return [there.st_dev, there.st_ino]

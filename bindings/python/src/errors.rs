@@ -64,8 +64,12 @@ pub(crate) fn words(error: &VaultError) -> String {
     reason = "it is an argument of map_err"
 )]
 pub(crate) fn of_vault(py: Python<'_>, error: VaultError) -> PyErr {
-    let text = words(&error);
-    match error.class() {
+    of_class(py, error.class(), words(&error))
+}
+
+/// The exception with this text, by who has to act.
+pub(crate) fn of_class(py: Python<'_>, class: ErrorClass, text: String) -> PyErr {
+    match class {
         ErrorClass::Evidence => evidence(py, text),
         ErrorClass::Usage => usage(py, text),
         ErrorClass::CouldNot => could_not(py, text),

@@ -71,7 +71,7 @@ fn canonical_json<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::batch::Batch;
+    use crate::batch::{Batch, held_descriptors};
     #[pymodule_export]
     use crate::beliefs::beliefs;
     #[pymodule_export]

@@ -148,6 +148,11 @@ fn advice(context: &ErrorContext<'_>) -> Advice {
                  manifest {}' once the cause is gone.",
                 shell(vault)
             )),
+            VaultError::LogLost { .. } => Advice::Agent(
+                "Do not append the event again before you have looked for it ('query_events'): the log is \
+                 another one. Tell the operator that another program changed it."
+                    .to_owned(),
+            ),
             error => of_a_vault(error),
         },
         _ => Advice::Operator,

@@ -278,7 +278,7 @@ impl Vault {
             found.notes.extend(note);
         }
         found.clear()?;
-        let _log = prepared.carry_out(found.log)?;
+        let _log = prepared.carry_out(found.log, found.whole as u64)?;
         found.notes.extend(state.elsewhere.iter().cloned());
         found.notes.extend(memory::set(self).notes());
         Ok(AdoptReceipt {

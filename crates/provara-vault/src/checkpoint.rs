@@ -65,6 +65,15 @@ impl LogWriter<'_> {
         key_id: Option<KeyId>,
     ) -> Result<CheckpointReceipt, VaultError> {
         self.refuse_if_stopped()?;
+        let made = self.make_checkpoint(keyfile, key_id);
+        made.map_err(|error| self.stop_if_lost(error))
+    }
+
+    fn make_checkpoint(
+        &mut self,
+        keyfile: &Keyfile,
+        key_id: Option<KeyId>,
+    ) -> Result<CheckpointReceipt, VaultError> {
         let key = self.signing_key(keyfile, key_id)?;
         let log = self.verified_log()?;
         let state = log.beliefs()?;

@@ -181,6 +181,18 @@ pub enum VaultError {
     /// The log does not begin with what was verified: a merge put another one in its place.
     #[error("the log was replaced by another one while it was verified")]
     LogReplaced,
+    /// Another program changed the log, or the vault's directory, under a writer's lock. Nothing was
+    /// acknowledged that is not in the log, and the writer has stopped; what it acknowledged before was in the
+    /// log as it then stood.
+    #[error("{}", lost(path, loss, *acknowledged))]
+    LogLost {
+        /// The log.
+        path: PathBuf,
+        /// What became of it.
+        loss: Loss,
+        /// How many events the writer had acknowledged before, of a batch.
+        acknowledged: u64,
+    },
     /// A file of the vault is missing, malformed, or leads out of the vault.
     #[error("{file}: {reason}")]
     Structure {
@@ -412,6 +424,67 @@ pub enum VaultError {
     Merge(Box<MergeRefusal>),
 }
 
+/// What became of a log under a writer's lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// It was removed, or moved away.
+    Removed,
+    /// Another file stands in its place.
+    Replaced,
+    /// The vault's directory, or one in it, was removed or moved away.
+    DirectoryRemoved,
+    /// Another directory stands in its place.
+    DirectoryReplaced,
+    /// It has another length than the writer gave it.
+    Length {
+        /// The length that the writer knows, in bytes.
+        known: u64,
+        /// The length that it has.
+        found: u64,
+    },
+    /// It does not hold an event any more that the writer appended before it let other writers in.
+    Gone {
+        /// The event.
+        event_id: EventId,
+    },
+}
+
+/// What became of a log, and how its writer stands.
+fn lost(path: &Path, loss: &Loss, acknowledged: u64) -> String {
+    let log = path.display();
+    let what = match loss {
+        Loss::Removed => format!("the log '{log}' was removed or moved away"),
+        Loss::Replaced => format!("another file was put in the place of the log '{log}'"),
+        Loss::DirectoryRemoved => {
+            format!("the directory of the log '{log}', or of its vault, was removed or moved away")
+        }
+        Loss::DirectoryReplaced => format!(
+            "another directory was put in the place of that of the log '{log}', or of its vault"
+        ),
+        Loss::Length { known, found } if found < known => {
+            format!("another program cut the log '{log}' from {known} to {found} bytes")
+        }
+        Loss::Length { known, found } => format!(
+            "another program wrote to the log '{log}': it has {found} bytes, of which {known} are known"
+        ),
+        Loss::Gone { event_id } => format!(
+            "the log '{log}' does not hold {event_id} any more, which it held when this writer saw it last"
+        ),
+    };
+    let when = match loss {
+        Loss::Gone { .. } => "",
+        _ => " while this writer was at work",
+    };
+    let before = match acknowledged {
+        0 => "nothing was acknowledged".to_owned(),
+        1 => "the 1 event that it had acknowledged was in the log as it stood then".to_owned(),
+        more => {
+            format!("the {more} events that it had acknowledged were in the log as it stood then")
+        }
+    };
+    format!("{what}{when}; it has stopped, and {before}")
+}
+
 /// A seal beside a vault that it is not of: what is there, and what was sealed.
 #[derive(Debug)]
 pub struct OtherSeal {
@@ -564,6 +637,7 @@ impl VaultError {
             | Self::Locked { .. }
             | Self::NoLocks { .. }
             | Self::LogReplaced
+            | Self::LogLost { .. }
             | Self::Memory { .. }
             | Self::LogicalClock { .. }
             | Self::KeyfileMissing { .. }

@@ -2,13 +2,18 @@
 //! recording or failing layer can be put beneath it.
 //!
 //! The order in which a writer calls it is the durability argument; see [`crate::writer`].
+//!
+//! A temporary file holds the directory that it lies in, and is named, renamed and removed relative to that:
+//! whatever is put in the directory's place meanwhile, the file does not land in it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 
 use crate::file_system::{self, keep_mode};
 
@@ -26,6 +31,9 @@ pub const TEMPORARY_PREFIX: &str = ".provara-tmp-";
 #[derive(Debug)]
 pub struct Temporary {
     file: File,
+    /// What it lies in, held open.
+    within: File,
+    /// The path that this was opened by.
     directory: PathBuf,
     /// Its name in the directory; none where the system has files without one.
     name: Option<OsString>,
@@ -43,13 +51,18 @@ impl Temporary {
     pub fn directory(&self) -> &Path {
         &self.directory
     }
+
+    /// The same directory, as it was opened.
+    pub(crate) fn within(&self) -> &File {
+        &self.within
+    }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
         if let Some(name) = self.name.take() {
             // Best effort: what stays is removed by the next writer.
-            let _ = fs::remove_file(self.directory.join(name));
+            let _ = unlinkat(&self.within, name, AtFlags::empty());
         }
     }
 }
@@ -177,22 +190,21 @@ impl FileLayer for SystemFiles {
     }
 
     fn create_temporary(&self, directory: &Path, mode: u32) -> io::Result<Temporary> {
+        let within = open_directory(directory)?;
         #[cfg(target_os = "linux")]
-        if let Some(file) = nameless(directory, mode)? {
+        if let Some(file) = nameless(&within, mode)? {
             return Ok(Temporary {
                 file,
+                within,
                 directory: directory.to_owned(),
                 name: None,
             });
         }
         let name = fresh_name()?;
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(directory.join(&name))?;
+        let file = create_new(&within, &name, mode)?;
         Ok(Temporary {
             file,
+            within,
             directory: directory.to_owned(),
             name: Some(name),
         })
@@ -234,18 +246,19 @@ impl FileLayer for SystemFiles {
     fn rename(&self, mut temporary: Temporary, target: &Path) -> io::Result<()> {
         if temporary.name.is_none() {
             let name = fresh_name()?;
-            let path = temporary.directory.join(&name);
+            let within = &temporary.within;
             #[cfg(target_os = "linux")]
-            let named = link(&temporary.file, &path);
+            let named = link(&temporary.file, within, &name);
             #[cfg(not(target_os = "linux"))]
             let named = Err(io::Error::from(io::ErrorKind::Unsupported));
             // The name counts from the first moment on, so that whatever happens it is cleared.
-            temporary.name = Some(name);
+            temporary.name = Some(name.clone());
             // Some file systems make nameless files and then cannot name them.
-            named.or_else(|_| copy_durably(&temporary.file, &path))?;
+            named.or_else(|_| copy_durably(&temporary.file, &temporary.within, &name))?;
         }
         let name = temporary.name.as_ref().expect("a named temporary file");
-        fs::rename(temporary.directory.join(name), target)?;
+        let target = target.file_name().expect("a file in a directory");
+        renameat(&temporary.within, name, &temporary.within, target)?;
         temporary.name = None;
         Ok(())
     }
@@ -300,8 +313,7 @@ pub(crate) fn is_fresh_name(name: &str) -> bool {
 
 /// A file without a name, or `None` where the file system has none.
 #[cfg(target_os = "linux")]
-fn nameless(directory: &Path, mode: u32) -> io::Result<Option<File>> {
-    use rustix::fs::{Mode, OFlags, open};
+fn nameless(directory: &File, mode: u32) -> io::Result<Option<File>> {
     use rustix::io::Errno;
 
     // Publishing it needs /proc; without it, use named files.
@@ -309,7 +321,7 @@ fn nameless(directory: &Path, mode: u32) -> io::Result<Option<File>> {
         return Ok(None);
     }
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    match open(directory, flags, Mode::from_raw_mode(mode)) {
+    match openat(directory, ".", flags, Mode::from_raw_mode(mode)) {
         Ok(descriptor) => Ok(Some(File::from(descriptor))),
         // Kernels and file systems without O_TMPFILE answer with one of these.
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => Ok(None),
@@ -317,16 +329,28 @@ fn nameless(directory: &Path, mode: u32) -> io::Result<Option<File>> {
     }
 }
 
+/// Holds a directory. It can be named in, and need not be readable.
+fn open_directory(path: &Path) -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    let access = OFlags::PATH;
+    #[cfg(not(target_os = "linux"))]
+    let access = OFlags::RDONLY;
+    let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+fn create_new(directory: &File, name: &OsStr, mode: u32) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(mode as rustix::fs::RawMode);
+    Ok(openat(directory, name, flags, mode)?.into())
+}
+
 /// Writes the content of `file`, which has no name, to a new file with its permissions, and syncs it.
-fn copy_durably(file: &File, path: &Path) -> io::Result<()> {
+fn copy_durably(file: &File, directory: &File, name: &OsStr) -> io::Result<()> {
     let metadata = file.metadata()?;
     let mut bytes = vec![0; usize::try_from(metadata.len()).unwrap_or(usize::MAX)];
     file.read_exact_at(&mut bytes, 0)?;
-    let mut copy = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(metadata.mode() & 0o777)
-        .open(path)?;
+    let mut copy = create_new(directory, name, metadata.mode() & 0o777)?;
     keep_mode(&copy, &metadata.permissions())?;
     copy.write_all(&bytes)?;
     copy.sync_all()
@@ -334,13 +358,13 @@ fn copy_durably(file: &File, path: &Path) -> io::Result<()> {
 
 /// Gives a nameless file a name.
 #[cfg(target_os = "linux")]
-fn link(file: &File, path: &Path) -> io::Result<()> {
+fn link(file: &File, directory: &File, name: &OsStr) -> io::Result<()> {
     use std::os::fd::AsRawFd;
 
-    use rustix::fs::{AtFlags, CWD, linkat};
+    use rustix::fs::{CWD, linkat};
 
     let source = format!("/proc/self/fd/{}", file.as_raw_fd());
-    linkat(CWD, source, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
+    linkat(CWD, source, directory, name, AtFlags::SYMLINK_FOLLOW)?;
     Ok(())
 }
 
@@ -380,10 +404,38 @@ mod tests {
         fs::write(&original, b"content").unwrap();
         fs::set_permissions(&original, fs::Permissions::from_mode(0o640)).unwrap();
         let file = File::open(&original).unwrap();
-        copy_durably(&file, &path).unwrap();
+        let within = open_directory(directory.path()).unwrap();
+        copy_durably(&file, &within, OsStr::new("copy")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"content");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
-        assert!(copy_durably(&file, &path).is_err(), "it is there");
+        let again = copy_durably(&file, &within, OsStr::new("copy"));
+        assert!(again.is_err(), "it is there");
+    }
+
+    #[test]
+    fn a_temporary_file_does_not_land_in_what_was_put_in_the_place_of_its_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let [here, away] = ["here", "away"].map(|name| directory.path().join(name));
+        let names = |of: &Path| fs::read_dir(of).unwrap().count();
+        for named in [false, true] {
+            fs::create_dir(&here).unwrap();
+            let mut temporary = SystemFiles.create_temporary(&here, 0o644).unwrap();
+            if named {
+                // As on a system without nameless files.
+                let name = fresh_name().unwrap();
+                temporary.file = create_new(&temporary.within, &name, 0o644).unwrap();
+                temporary.name = Some(name);
+            }
+            fs::rename(&here, &away).unwrap();
+            fs::create_dir(&here).unwrap();
+            fs::write(here.join("target"), b"another's").unwrap();
+            SystemFiles.rename(temporary, &here.join("target")).unwrap();
+            assert_eq!(fs::read(here.join("target")).unwrap(), b"another's");
+            assert_eq!((names(&here), names(&away)), (1, 1));
+            assert!(away.join("target").exists());
+            fs::remove_dir_all(&here).unwrap();
+            fs::remove_dir_all(&away).unwrap();
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::error::{Context, VaultError};
 use crate::index::LogIndex;
 use crate::intent::carry::settle;
 use crate::keyfile;
+use crate::lock::LockedLog;
 use crate::log_snapshot::LogSnapshot;
 use crate::memory;
 use crate::parallel::available_threads;
@@ -35,7 +36,7 @@ use crate::vault_snapshot::VaultSnapshot;
 /// A vault under its lock, looked at as a whole.
 pub(crate) struct Found<'v> {
     pub(crate) vault: &'v Vault,
-    pub(crate) log: File,
+    pub(crate) log: LockedLog,
     pub(crate) bytes: LogSnapshot,
     /// The length of the whole events, of which the last may lack its line end.
     pub(crate) whole: usize,
@@ -76,7 +77,7 @@ impl<'v> Found<'v> {
     /// Looks at the vault whose lock is held on `log`.
     pub(crate) fn look(
         vault: &'v Vault,
-        log: File,
+        log: LockedLog,
         notes: Vec<String>,
     ) -> Result<Self, VaultError> {
         let entries = read_entries(vault.path());
@@ -307,11 +308,17 @@ impl<'v> Found<'v> {
     /// Clears what interrupted writers left, and makes durable what is there: a seal and events that are named
     /// or sealed anew must not be lost later.
     pub(crate) fn clear(&mut self) -> Result<(), VaultError> {
+        let cleared = self.clear_all();
+        cleared.map_err(|error| self.log.blame(error))
+    }
+
+    fn clear_all(&mut self) -> Result<(), VaultError> {
         let (vault, path) = (self.vault, self.vault.log_path());
         for name in self.leftovers.drain(..) {
             self.notes.push(remove_leftover(vault, &name)?);
         }
         let length = self.bytes.len();
+        self.log.check(length)?;
         if (self.whole as u64) < length {
             let (offset, rest) = (self.whole as u64, length - self.whole as u64);
             let note = recover_tail(vault, &self.log, &path, offset, rest)?;

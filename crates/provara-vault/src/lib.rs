@@ -114,12 +114,13 @@ pub use clock::now;
 pub use derive::SourceLog;
 pub use enclosing::enclosing_vault;
 pub use error::{
-    AdoptRefusal, ArchiveError, ErrorClass, ForkedEvent, LateEvent, MergeRefusal, OtherSeal,
+    AdoptRefusal, ArchiveError, ErrorClass, ForkedEvent, LateEvent, Loss, MergeRefusal, OtherSeal,
     RedactRefusal, ShownFork, VaultError,
 };
 pub use foreign::Foreign;
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
 pub use keyfile::read_keyfile;
+pub use lock::{HeldDescriptor, held_descriptors};
 pub use log_snapshot::LogSnapshot;
 pub use memory::{GivenUp, Remembered, Which, forget, remembered};
 pub use merge::{DeltaParts, MergeOptions, MergeOrder, MergeReceipt};
@@ -134,7 +135,7 @@ pub use survey::Abilities;
 pub use user_dirs::{default_cache_directory, default_state_directory};
 pub use vault::{LOCK_TIMEOUT, Vault};
 pub use verify::{EventPlace, Examination, Subject, VerifiedLog, VerifyOptions};
-pub use writer::{BatchOptions, BatchReceipt, BatchWriter, LogWriter, Rejected};
+pub use writer::{BatchOptions, BatchReceipt, BatchWriter, LastSeen, LogWriter, Rejected};
 
 pub use provara_core;
 pub use provara_core::beliefs::BeliefState;

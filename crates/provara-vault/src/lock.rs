@@ -1,16 +1,30 @@
 //! One writer at a time: an advisory lock on the log itself, so that the vault holds no lock file.
+//!
+//! A writer tries once, and then waits in the system's own queue ([`waiting`]).
+
+mod held;
+mod standing;
+mod waiting;
+
+pub use held::{HeldDescriptor, held_descriptors};
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Deref;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, VaultError};
+use crate::file_layer::Temporary;
 use crate::file_system::has_no_locks;
+use held::Registered;
+use standing::Standing;
+use waiting::{Kind, Wait, wait};
 
-/// The longest pause between two attempts.
+/// The pause between two attempts of a writer that has no thread to wait on.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What a writer does where the file system has no locks.
@@ -22,27 +36,138 @@ pub(crate) enum WithoutLocks {
     GoOn,
 }
 
-/// Opens the log for appending and takes its lock, waiting up to `timeout`. The lock goes when the
-/// file is closed, by whatever end the process meets. Tells whether it is held, or the file system has none.
+/// The longest wait, a day: the clock cannot be asked for more than it holds.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// The log, open, under its lock: the writers', or a reader's. It is released when this is dropped, and
+/// by whatever end the process meets.
+#[derive(Debug)]
+pub(crate) struct LockedLog {
+    // Dropped first, before the file is closed.
+    _registered: Registered,
+    file: File,
+    standing: Standing,
+    process: u32,
+}
+
+impl LockedLog {
+    /// The file of the log at `path`, whose lock is held.
+    fn of(file: File, path: &Path) -> Result<Self, VaultError> {
+        Ok(Self {
+            standing: Standing::of(path)?,
+            _registered: Registered::of(&file),
+            file,
+            process: process::id(),
+        })
+    }
+
+    /// A file, whose lock is held, that is about to take this log's place.
+    pub(crate) fn successor(&self, file: File) -> Self {
+        Self {
+            standing: self.standing.clone(),
+            _registered: Registered::of(&file),
+            file,
+            process: process::id(),
+        }
+    }
+
+    /// Lets others in; the file stays open.
+    pub(crate) fn release(&self) {
+        let _ = self.file.unlock();
+    }
+
+    /// Refuses a log that is not what stands in the vault any more, or has another length than `length`:
+    /// another program replaced, removed, cut or extended it, or moved the vault. To be asked before what
+    /// cannot be taken back, and before what is acknowledged.
+    ///
+    /// # Errors
+    /// [`VaultError::LogLost`], or [`VaultError::Io`].
+    pub(crate) fn check(&self, length: u64) -> Result<(), VaultError> {
+        self.standing.check(&self.file, Some(length))
+    }
+
+    /// As [`LockedLog::check`], whatever the length.
+    pub(crate) fn check_place(&self) -> Result<(), VaultError> {
+        self.standing.check(&self.file, None)
+    }
+
+    /// The error of an operation; where the system refused, perhaps because the vault is not there any more,
+    /// that.
+    pub(crate) fn blame(&self, error: VaultError) -> VaultError {
+        if let VaultError::Io { .. } | VaultError::Sync { .. } | VaultError::SealLags { .. } = error
+            && let Err(lost @ VaultError::LogLost { .. }) = self.check_place()
+        {
+            return lost;
+        }
+        error
+    }
+
+    /// Whether the vault's directory is still at its path.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.standing.check_root().is_ok()
+    }
+
+    /// Refuses a file that does not lie in this vault, but in what was put in its place.
+    pub(crate) fn check_within(&self, file: &Temporary) -> Result<(), VaultError> {
+        self.standing.check_within(file.within(), file.directory())
+    }
+}
+
+impl Deref for LockedLog {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Drop for LockedLog {
+    fn drop(&mut self) {
+        // In words: a forked child may have the open file, and the lock would stay until that ends. It is
+        // the lock of the process that took it, so a child that comes here leaves it alone.
+        if self.process == process::id() {
+            let _ = self.file.unlock();
+        }
+    }
+}
+
+/// Opens the log for appending and takes its lock, waiting up to `timeout`. Tells whether it is held, or the
+/// file system has none.
 pub(crate) fn lock_log(
     path: &Path,
     timeout: Duration,
     without: WithoutLocks,
-) -> Result<(File, Attempt), VaultError> {
+) -> Result<(LockedLog, Attempt), VaultError> {
+    lock_within(path, timeout, Kind::Exclusive, without)
+}
+
+/// Opens the log and takes a reader's lock, waiting up to `timeout`: while it is held, no writer is at work.
+/// A file system without locks gives it at once.
+pub(crate) fn lock_log_shared(path: &Path, timeout: Duration) -> Result<LockedLog, VaultError> {
+    let (log, _) = lock_within(path, timeout, Kind::Shared, WithoutLocks::GoOn)?;
+    Ok(log)
+}
+
+fn lock_within(
+    path: &Path,
+    timeout: Duration,
+    kind: Kind,
+    without: WithoutLocks,
+) -> Result<(LockedLog, Attempt), VaultError> {
     let start = Instant::now();
-    let mut pause = Duration::from_micros(200);
+    let timeout = timeout.min(LONGEST);
+    let until = start + timeout;
     loop {
-        let log = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
-            .open(path)
-            .context("open for writing", path)?;
-        match try_lock(&log, path)? {
-            Attempt::Held => return Ok((log, Attempt::Held)),
+        let log = open_for(kind, path)?;
+        let attempt = match kind {
+            Kind::Exclusive => try_lock(&log, path)?,
+            Kind::Shared => try_lock_shared(&log, path).context("lock", path)?,
+        };
+        match attempt {
+            Attempt::Held => return Ok((LockedLog::of(log, path)?, attempt)),
             Attempt::Replaced => continue,
             Attempt::Unsupported if without == WithoutLocks::GoOn => {
-                return Ok((log, Attempt::Unsupported));
+                return Ok((LockedLog::of(log, path)?, attempt));
             }
             Attempt::Unsupported => {
                 return Err(VaultError::NoLocks {
@@ -59,9 +184,32 @@ pub(crate) fn lock_log(
                 holder: holder(&log).unwrap_or_else(|| "another writer".to_owned()),
             });
         }
-        thread::sleep(pause.min(timeout - waited));
-        pause = (pause * 2).min(PAUSE);
+        let there = log.metadata().context("read", path)?;
+        match wait(log, (there.dev(), there.ino()), kind, until).context("lock", path)? {
+            Wait::Held(log) => {
+                // Another file may stand there meanwhile, and this one's lock is then not the log's.
+                let log = LockedLog::of(log, path)?;
+                if is_at(&log, path).unwrap_or(false) {
+                    return Ok((log, Attempt::Held));
+                }
+            }
+            Wait::Late => {}
+            Wait::NoThread => thread::sleep(PAUSE.min(timeout - waited)),
+        }
     }
+}
+
+fn open_for(kind: Kind, path: &Path) -> Result<File, VaultError> {
+    let action = match kind {
+        Kind::Exclusive => "open for writing",
+        Kind::Shared => "read",
+    };
+    OpenOptions::new()
+        .read(true)
+        .append(kind == Kind::Exclusive)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
+        .open(path)
+        .context(action, path)
 }
 
 /// What came of asking for a lock on the open log.

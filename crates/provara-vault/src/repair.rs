@@ -5,8 +5,6 @@
 //! A break inside the log, a seal that does not vouch for what is there and bytes that differ from what was
 //! sealed are evidence: they are reported, and stay.
 
-use std::fs::File;
-
 use provara_core::id::{Digest, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile};
 use provara_core::layout;
@@ -20,6 +18,7 @@ use crate::found::Found;
 use crate::intent::carry::settle;
 use crate::intent::pending::find;
 use crate::intent::version_1;
+use crate::lock::LockedLog;
 use crate::redact::pending::{Unlike, carry_out_pending, open_redactions};
 use crate::seal::{Staged, read_entries, set_entry, text_entry};
 use crate::vault::Vault;
@@ -160,6 +159,7 @@ impl Vault {
         if diagnosis.add_line_end {
             let path = self.log_path();
             let layer = self.layer();
+            found.log.check(found.whole as u64)?;
             layer
                 .append(&found.log, &path, b"\n")
                 .context("write to", &path)?;
@@ -167,7 +167,8 @@ impl Vault {
                 .sync_data(&found.log, &path)
                 .map_err(|source| VaultError::Sync { path, source })?;
         }
-        seal.publish()?;
+        let length = found.whole as u64 + u64::from(diagnosis.add_line_end);
+        seal.publish(&found.log, length)?;
         steps.extend(
             diagnosis
                 .steps
@@ -195,7 +196,7 @@ impl Diagnosis {
 }
 
 /// What a repair would do.
-fn diagnose_all(vault: &Vault, log: File) -> Result<RepairReceipt, VaultError> {
+fn diagnose_all(vault: &Vault, log: LockedLog) -> Result<RepairReceipt, VaultError> {
     let of_old_version = version_1::interrupted(vault, &log)?;
     let interrupted = match of_old_version {
         Some((_, state)) => Some(state.note()),

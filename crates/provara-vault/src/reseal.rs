@@ -150,7 +150,7 @@ fn signed(mut found: Found<'_>, keyfile: &Keyfile, actor: &str) -> Result<SealRe
     let prepared = plan.prepare(found.vault, &found.log)?;
     drop(plan);
     found.clear()?;
-    let _log = prepared.carry_out(found.log)?;
+    let _log = prepared.carry_out(found.log, found.whole as u64)?;
     found.notes.extend(memory::set(found.vault).notes());
     Ok(SealReceipt {
         merkle_root: seal.root,
@@ -190,7 +190,7 @@ fn unsigned(mut found: Found<'_>) -> Result<SealReceipt, VaultError> {
     let merkle_root = staged.add_seal(found.vault.path(), entries, None)?;
     let seal = staged.sync()?;
     found.clear()?;
-    seal.publish()?;
+    seal.publish(&found.log, found.whole as u64)?;
     Ok(SealReceipt {
         merkle_root,
         file_count,

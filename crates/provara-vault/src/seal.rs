@@ -18,6 +18,7 @@ use crate::file_layer::{FileLayer, Temporary, is_fresh_name};
 pub(crate) use crate::file_system::Names;
 use crate::file_system::keep_mode;
 use crate::files::{is_absence, read_text};
+use crate::lock::LockedLog;
 use crate::vault::Vault;
 
 /// A seal that was renewed.
@@ -254,14 +255,27 @@ pub(crate) struct NewSeal {
 pub(crate) struct Durable<'l>(Staged<'l>);
 
 impl Durable<'_> {
-    /// Puts the files in their places, in the order in which they were added. Names are durable in
-    /// one directory before a file is renamed in the next: what a manifest lists is there first.
-    pub(crate) fn publish(self) -> Result<(), VaultError> {
-        self.publish_names().map(|_| ())
+    /// Puts the files in their places, in the order in which they were added, in the vault of `log`, which
+    /// is known to have `length` bytes. Names are durable in one directory before a file is renamed in the
+    /// next: what a manifest lists is there first. A vault that is not what it was when `log` was locked gets
+    /// none of them.
+    pub(crate) fn publish(self, log: &LockedLog, length: u64) -> Result<(), VaultError> {
+        self.publish_names(log, length).map(|_| ())
     }
 
     /// As [`Durable::publish`]; tells whether the names are durable.
-    pub(crate) fn publish_names(self) -> Result<Names, VaultError> {
+    pub(crate) fn publish_names(self, log: &LockedLog, length: u64) -> Result<Names, VaultError> {
+        log.check(length)?;
+        for (temporary, _) in &self.0.files {
+            log.check_within(temporary)?;
+        }
+        // What went wrong may have gone wrong because the vault is another one now: that is told instead.
+        let names = self.rename_all();
+        log.check(length)?;
+        names
+    }
+
+    fn rename_all(self) -> Result<Names, VaultError> {
         let Staged { layer, files } = self.0;
         let mut unsynced: Option<PathBuf> = None;
         let mut names = Names::Durable;

@@ -1,40 +1,18 @@
 //! A reader's view of the log that stands in a vault: its prefix of whole lines at one moment.
 
-use std::fs::File;
-use std::thread;
-use std::time::{Duration, Instant};
-
 use provara_core::layout;
 
 use crate::error::{Context, VaultError};
-use crate::lock::{Attempt, try_lock_shared};
+use crate::lock::{Attempt, LockedLog, lock_log_shared, try_lock_shared};
 use crate::log_snapshot::{LogSnapshot, whole_lines};
 use crate::seal::read_entries;
 use crate::vault::Vault;
 
 impl Vault {
     /// The log, while no writer is at work.
-    pub(crate) fn lock_for_reading(&self) -> Result<File, VaultError> {
+    pub(crate) fn lock_for_reading(&self) -> Result<LockedLog, VaultError> {
         let path = self.inner_file(layout::LOG)?;
-        let start = Instant::now();
-        loop {
-            let log = self.open_log_file()?;
-            match try_lock_shared(&log, &path).context("lock", &path)? {
-                Attempt::Replaced => continue,
-                Attempt::Held | Attempt::Unsupported => return Ok(log),
-                Attempt::Busy => {}
-            }
-            let waited = start.elapsed();
-            if waited >= self.lock_timeout() {
-                let holder = "another writer".to_owned();
-                return Err(VaultError::Locked {
-                    path,
-                    waited,
-                    holder,
-                });
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
+        lock_log_shared(&path, self.lock_timeout())
     }
 
     /// The log's whole lines as they stand now; while a writer is at work, as far as the seal covers them:

@@ -12,7 +12,7 @@ use crate::file_layer::{FileLayer, SystemFiles};
 use crate::file_system::{Lack, is_news};
 use crate::files::is_absence;
 use crate::foreign::foreign;
-use crate::lock::{Attempt, WithoutLocks, lock_log};
+use crate::lock::{Attempt, LockedLog, WithoutLocks, lock_log};
 use crate::user_dirs::default_state_directory;
 use crate::vault_files::{VaultFiles, files_at};
 use provara_core::layout;
@@ -250,7 +250,7 @@ impl Vault {
     }
 
     /// Opens the log for appending, under the writers' lock. Notes, once, that there is none.
-    pub(crate) fn lock_for_writing(&self) -> Result<(File, Vec<String>), VaultError> {
+    pub(crate) fn lock_for_writing(&self) -> Result<(LockedLog, Vec<String>), VaultError> {
         let path = self.inner_file(layout::LOG)?;
         let (log, lock) = lock_log(&path, self.lock_timeout, self.without_locks)?;
         let unlocked = lock == Attempt::Unsupported && is_news(&self.root, Lack::Locks);

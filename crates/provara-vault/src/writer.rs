@@ -19,7 +19,9 @@
 //! 6. Remember outside the vault what is sealed, for whoever looks at it next, and acknowledge.
 //!
 //! A failed sync stops a writer for good: what is on the disk is then unknown to it. The next writer
-//! starts from what it reads. Where a file system syncs no directories at all, events name no seal: one
+//! starts from what it reads. So does a log, or a vault, that another program replaced, removed, cut or
+//! extended: what is open is compared with what stands there before step 3, before step 4, and before and after
+//! step 5. Where a file system syncs no directories at all, events name no seal: one
 //! that a loss of power undoes would leave a log that nothing vouches for.
 
 mod batch;
@@ -30,9 +32,8 @@ mod recollect;
 mod repeat;
 mod state;
 
-pub use batch::{BatchOptions, BatchReceipt, BatchWriter, Rejected};
+pub use batch::{BatchOptions, BatchReceipt, BatchWriter, LastSeen, Rejected};
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -55,6 +56,7 @@ use crate::index::LogIndex;
 use crate::intent::carry::settle;
 use crate::intent::pending;
 use crate::keyfile;
+use crate::lock::LockedLog;
 use crate::log_snapshot::LogSnapshot;
 use crate::redact::pending::{Unlike, carry_out_pending};
 use crate::seal::{
@@ -117,7 +119,7 @@ impl Vault {
 pub struct LogWriter<'v> {
     vault: &'v Vault,
     /// Shared with the thread that writes a batch: the lock goes when the last of them lets go.
-    log: Arc<File>,
+    log: Arc<LockedLog>,
     path: PathBuf,
     index: LogIndex,
     /// Over the log's first `index.len` bytes.
@@ -155,7 +157,7 @@ pub struct LogWriter<'v> {
 }
 
 /// The log under its lock, after what an interrupted command left is settled.
-fn lock_settled(vault: &Vault) -> Result<(File, Vec<String>), VaultError> {
+fn lock_settled(vault: &Vault) -> Result<(LockedLog, Vec<String>), VaultError> {
     let (log, mut notes) = vault.lock_for_writing()?;
     let (log, settled) = settle(vault, log)?;
     notes.extend(settled);
@@ -193,7 +195,16 @@ impl<'v> LogWriter<'v> {
     /// # Errors
     /// As [`LogWriter::open`]; the errors of a keyfile where a redaction is to be carried out.
     pub fn open_with(vault: &'v Vault, keyfile: &Keyfile) -> Result<Self, VaultError> {
-        let (log, notes) = lock_settled(vault)?;
+        Self::open_after(vault, keyfile, None)
+    }
+
+    /// As [`LogWriter::open_with`], under the lock on `log`.
+    fn open_locked(
+        vault: &'v Vault,
+        log: LockedLog,
+        keyfile: &Keyfile,
+        notes: Vec<String>,
+    ) -> Result<Self, VaultError> {
         let texts = SealTexts::read(vault)?;
         let entries = texts.entries()?;
         let recalled = vault.cache_directory().and_then(|directory| {
@@ -228,18 +239,19 @@ impl<'v> LogWriter<'v> {
         };
         match operation {
             Some(operation) => Err(VaultError::Pending { operation }),
-            None => Self::read_log(vault, log, None, notes),
+            // What is judged is what stands there now: others need not wait until all of it is judged.
+            None => Self::read_log(vault, log, None, notes).inspect(|writer| writer.log.release()),
         }
     }
 
     /// Reads the whole log, under the lock on `log`.
     fn read_log(
         vault: &'v Vault,
-        mut log: File,
+        mut log: LockedLog,
         keyfile: Option<&Keyfile>,
         mut notes: Vec<String>,
     ) -> Result<Self, VaultError> {
-        let read = |log: &File, notes: &mut Vec<String>| {
+        let read = |log: &LockedLog, notes: &mut Vec<String>| {
             let texts = SealTexts::read(vault)?;
             let entries = texts.entries()?;
             let leftovers = leftovers(vault.path(), &entries)?;
@@ -261,14 +273,14 @@ impl<'v> LogWriter<'v> {
 
     fn at(
         vault: &'v Vault,
-        log: File,
+        log: LockedLog,
         mut found: WriterState,
         leftovers: Vec<String>,
         mut notes: Vec<String>,
     ) -> Result<Self, VaultError> {
         notes.extend(recollect::check(vault, &found.index, &found.seal)?);
         if found.keys.history.is_some() && found.names == Names::Unknown {
-            found.names = sync_all_names(vault)?;
+            found.names = sync_all_names(vault).map_err(|error| log.blame(error))?;
             notes.extend(nameless(vault, found.names));
         }
         Ok(Self {
@@ -341,14 +353,30 @@ impl<'v> LogWriter<'v> {
     ///
     /// # Errors
     /// What is wrong with the request or the keys, [`VaultError::Closed`], [`VaultError::Io`] for a
-    /// disk that refused (the vault is unchanged), [`VaultError::Sync`] and [`VaultError::SealLags`],
-    /// after which this writer answers [`VaultError::Stopped`].
+    /// disk that refused (the vault is unchanged), [`VaultError::Sync`], [`VaultError::SealLags`] and
+    /// [`VaultError::LogLost`], after which this writer answers [`VaultError::Stopped`].
     pub fn append(
         &mut self,
         request: &AppendRequest<'_>,
         keyfile: &Keyfile,
     ) -> Result<AppendReceipt, VaultError> {
         self.refuse_if_stopped()?;
+        let appended = self.append_one(request, keyfile);
+        appended.map_err(|error| self.stop_if_lost(error))
+    }
+
+    /// The error of an operation; a log that is not there any more stops the writer.
+    pub(crate) fn stop_if_lost(&mut self, error: VaultError) -> VaultError {
+        let error = self.log.blame(error);
+        self.stopped |= matches!(error, VaultError::LogLost { .. });
+        error
+    }
+
+    fn append_one(
+        &mut self,
+        request: &AppendRequest<'_>,
+        keyfile: &Keyfile,
+    ) -> Result<AppendReceipt, VaultError> {
         // Key events and redactions speak of what stands before them.
         let log = speaks_of_others(&request.event_type)
             .then(|| LogSnapshot::of_prefix(&self.log, self.index.len, &self.path))
@@ -409,12 +437,17 @@ impl<'v> LogWriter<'v> {
         self.recover()?;
         self.write(&bytes)?;
         let lines = self.index.lines + 1;
-        let names = files.publish_names().map_err(|source| {
+        let published = files.publish_names(&self.log, self.index.len + length);
+        let names = published.map_err(|source| {
             self.stopped = true;
-            VaultError::SealLags {
-                event_id: event.id,
-                line: lines,
-                source: Box::new(source),
+            match source {
+                // Whether the event is in the log that stands there, nobody can say.
+                lost @ VaultError::LogLost { .. } => lost,
+                source => VaultError::SealLags {
+                    event_id: event.id,
+                    line: lines,
+                    source: Box::new(source),
+                },
             }
         })?;
 
@@ -533,7 +566,9 @@ impl<'v> LogWriter<'v> {
                 source,
             });
         }
-        let names = files.publish_names().inspect_err(|_| self.stopped = true)?;
+        let names = files
+            .publish_names(&self.log, self.index.len)
+            .inspect_err(|_| self.stopped = true)?;
         self.sealed(entries, seal, names);
         self.recollect(&[]);
         Ok(seal.root)
@@ -541,6 +576,8 @@ impl<'v> LogWriter<'v> {
 
     /// The log's whole events, if every one of them verifies.
     pub(crate) fn verified_log(&self) -> Result<SourceLog, VaultError> {
+        self.log
+            .check(self.index.len + self.torn.map_or(0, |(_, length)| length))?;
         let log = LogSnapshot::of_prefix(&self.log, self.index.len, &self.path)?;
         check::unsealed(&log, 0, &self.registry)?;
         Ok(SourceLog::verified(log, None))
@@ -598,6 +635,7 @@ impl<'v> LogWriter<'v> {
             self.leftovers.pop();
         }
         if let Some((offset, length)) = self.torn {
+            self.log.check(offset + length)?;
             let note = recover_tail(self.vault, &self.log, &self.path, offset, length)?;
             self.torn = None;
             self.notes.push(note);
@@ -609,6 +647,7 @@ impl<'v> LogWriter<'v> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), VaultError> {
         let layer = self.vault.layer();
         let before = self.index.len;
+        self.log.check(before)?;
         if let Err(source) = layer.append(&self.log, &self.path, bytes) {
             // Best effort: a torn tail that stays is recovered by the next append.
             self.stopped = layer.truncate(&self.log, &self.path, before).is_err();

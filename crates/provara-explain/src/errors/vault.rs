@@ -93,6 +93,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         | VaultError::Locked { .. }
         | VaultError::NoLocks { .. }
         | VaultError::LogReplaced
+        | VaultError::LogLost { .. }
         | VaultError::Clock
         | VaultError::Randomness { .. } => interruption_advice(error, vault),
         VaultError::Adoption(refusal) => adoption::adopt_fix(refusal, vault),
@@ -321,6 +322,11 @@ fn interruption_advice(error: &VaultError, vault: &str) -> String {
                 .to_owned()
         }
         VaultError::LogReplaced => "Run the command again, when no merge is at work.".to_owned(),
+        VaultError::LogLost { .. } => format!(
+            "Find out which program did it, and look at what stands there: provara verify {vault}. If events \
+             that were acknowledged are missing, put the log back that held them; if not, run the command \
+             again with what was not acknowledged."
+        ),
         VaultError::SealLags { .. } => format!(
             "Do not append the event again. Run 'provara repair {vault}' once the cause is gone."
         ),

@@ -11,7 +11,7 @@
 //!    synced once more.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -28,6 +28,7 @@ use crate::error::{Context, VaultError};
 use crate::file_layer::fresh_name;
 use crate::file_system::{has_no_locks, keep_mode};
 use crate::files::{hash_file, read_text};
+use crate::lock::LockedLog;
 use crate::memory;
 use crate::seal::{Durable, Staged, sync_all_names, sync_directory};
 use crate::vault::Vault;
@@ -69,7 +70,7 @@ impl Plan<'_> {
     pub(crate) fn prepare<'v>(
         &self,
         vault: &'v Vault,
-        log: &File,
+        log: &LockedLog,
     ) -> Result<Prepared<'v>, VaultError> {
         let digest = |path: &str| -> Result<Option<Digest>, VaultError> {
             Ok(read_text(vault.path(), path)?.map(|text| Digest::of(&text)))
@@ -150,16 +151,19 @@ impl Plan<'_> {
                 files,
             })
         };
-        rest().map_err(unstage)
+        rest().map_err(unstage).map_err(|error| log.blame(error))
     }
 }
 
 impl Prepared<'_> {
-    /// Carries the intent out; gives the log to go on with, and its lock. What is in the log must be durable.
+    /// Carries the intent out, over a log of `length` bytes; gives the log to go on with, and its lock. What is
+    /// in the log must be durable.
     ///
     /// # Errors
     /// What the system refuses; the vault is then as it was, but for [`VaultError::Interrupted`].
-    pub(crate) fn carry_out(self, log: File) -> Result<File, VaultError> {
+    /// [`VaultError::LogLost`]: what stands there then is another program's.
+    pub(crate) fn carry_out(self, log: LockedLog, length: u64) -> Result<LockedLog, VaultError> {
+        log.check(length)?;
         let Self {
             vault,
             intent,
@@ -167,13 +171,19 @@ impl Prepared<'_> {
         } = self;
         let mut declared = Staged::new(vault.layer());
         let place = vault.path().join(layout::MERGE_INTENT);
-        let length = log.metadata().context("read", &vault.log_path())?.len();
         let done = declared
             .add(place, &intent.to_bytes())
-            .and_then(|()| declared.sync()?.publish())
+            .and_then(|()| declared.sync()?.publish(&log, length))
             .and_then(|()| intent.change_log(vault, &log));
-        let log = match done {
+        let log = match done.map_err(|error| log.blame(error)) {
             Ok(next) => next.unwrap_or(log),
+            // Nothing that stands there is ours to cut; in our own vault the intent is to go.
+            Err(error @ VaultError::LogLost { .. }) => {
+                if log.is_in_place() {
+                    let _ = intent.withdraw(vault);
+                }
+                return Err(error);
+            }
             // Nothing has changed but a log that may be longer.
             Err(error) => {
                 let path = vault.log_path();
@@ -185,8 +195,15 @@ impl Prepared<'_> {
                 });
             }
         };
-        let rest = files.publish().and_then(|()| intent.finish(vault));
-        rest.map_err(|error| intent.interrupted(error))?;
+        let rest = intent.length_after(length, &log).and_then(|length| {
+            files.publish(&log, length)?;
+            intent.finish(vault)?;
+            log.check(length)
+        });
+        rest.map_err(|error| match log.blame(error) {
+            lost @ VaultError::LogLost { .. } => lost,
+            error => intent.interrupted(error),
+        })?;
         Ok(log)
     }
 }
@@ -214,8 +231,22 @@ impl Intent {
         staged.sync()
     }
 
+    /// The length of the log once it is the new one, of which `before` was the length: what was written, not
+    /// what is found.
+    fn length_after(&self, before: u64, log: &LockedLog) -> Result<u64, VaultError> {
+        match self.step(layout::LOG).map(|step| &step.source) {
+            Some(Source::Append { after, text }) => Ok(after + text.len() as u64),
+            // No other program has known it for longer than a moment.
+            Some(Source::Staged(_)) => {
+                let there = log.metadata().context("read", Path::new(layout::LOG))?;
+                Ok(there.len())
+            }
+            Some(Source::Content(_)) | None => Ok(before),
+        }
+    }
+
     /// Makes the log the new one; gives it where it is another file, locked.
-    fn change_log(&self, vault: &Vault, log: &File) -> Result<Option<File>, VaultError> {
+    fn change_log(&self, vault: &Vault, log: &LockedLog) -> Result<Option<LockedLog>, VaultError> {
         let (layer, path) = (vault.layer(), vault.log_path());
         let Some(step) = self.step(layout::LOG) else {
             return Ok(None);
@@ -244,7 +275,8 @@ impl Intent {
                     return Ok(None);
                 }
                 let staged = vault.path().join(name);
-                let next = lock_staged(vault, &staged, &path)?;
+                log.check_place()?;
+                let next = lock_staged(vault, &staged, &path, log)?;
                 layer
                     .rename_file(&staged, &path)
                     .context("put in place", &path)?;
@@ -311,7 +343,10 @@ fn remove_intent(vault: &Vault) -> Result<(), VaultError> {
 /// # Errors
 /// [`VaultError::Structure`] for an intent that cannot be settled, [`VaultError::NotAsRemembered`] for one
 /// that leads where memory says otherwise, or what the system refuses.
-pub(crate) fn settle(vault: &Vault, log: File) -> Result<(File, Vec<String>), VaultError> {
+pub(crate) fn settle(
+    vault: &Vault,
+    log: LockedLog,
+) -> Result<(LockedLog, Vec<String>), VaultError> {
     if fs::symlink_metadata(vault.path().join(layout::MERGE_INTENT)).is_ok() {
         memory::check_unsettled(vault, &log)?;
     }
@@ -330,14 +365,16 @@ pub(crate) fn settle(vault: &Vault, log: File) -> Result<(File, Vec<String>), Va
     sync_all_names(vault)?;
     let files = intent.write_files(vault)?;
     let next = intent.change_log(vault, &log)?;
-    files.publish()?;
+    let log = next.unwrap_or(log);
+    let length = log.metadata().context("read", &vault.log_path())?.len();
+    files.publish(&log, length)?;
     intent.finish(vault)?;
-    Ok((next.unwrap_or(log), notes))
+    Ok((log, notes))
 }
 
 /// Writes a log beside the log, whole and durable with its name, with its owner and mode; gives its path
 /// relative to the vault.
-fn stage(vault: &Vault, before: &File, log: &[u8]) -> Result<String, VaultError> {
+fn stage(vault: &Vault, before: &LockedLog, log: &[u8]) -> Result<String, VaultError> {
     const ACTION: &str = "prepare a new version of";
     let (layer, path) = (vault.layer(), vault.log_path());
     let directory = path.parent().expect("a file in the vault");
@@ -361,6 +398,8 @@ fn stage(vault: &Vault, before: &File, log: &[u8]) -> Result<String, VaultError>
             path: path.clone(),
             source,
         })?;
+    before.check_place()?;
+    before.check_within(&temporary)?;
     let name = fresh_name().context(ACTION, &path)?;
     let staged = directory.join(&name);
     layer.rename(temporary, &staged).context(ACTION, &path)?;
@@ -373,7 +412,12 @@ fn stage(vault: &Vault, before: &File, log: &[u8]) -> Result<String, VaultError>
 }
 
 /// Opens and locks a staged log, so that writers who meet it in its place wait.
-fn lock_staged(vault: &Vault, staged: &Path, path: &Path) -> Result<File, VaultError> {
+fn lock_staged(
+    vault: &Vault,
+    staged: &Path,
+    path: &Path,
+    before: &LockedLog,
+) -> Result<LockedLog, VaultError> {
     let log = OpenOptions::new()
         .read(true)
         .append(true)
@@ -381,9 +425,9 @@ fn lock_staged(vault: &Vault, staged: &Path, path: &Path) -> Result<File, VaultE
         .open(staged)
         .context("open for writing", staged)?;
     match log.try_lock() {
-        Ok(()) => Ok(log),
+        Ok(()) => Ok(before.successor(log)),
         Err(TryLockError::Error(error)) if has_no_locks(&error) && vault.goes_without_lock() => {
-            Ok(log)
+            Ok(before.successor(log))
         }
         Err(TryLockError::Error(error)) => Err(error).context("lock", staged),
         Err(TryLockError::WouldBlock) => Err(VaultError::Locked {

@@ -20,6 +20,7 @@ use provara_core::manifest::{Manifest, RootSignature, safe_path, write_merkle_ro
 use crate::check::check_log;
 use crate::error::{Context, VaultError};
 use crate::files::read_text;
+use crate::lock::LockedLog;
 use crate::log_snapshot::LogSnapshot;
 use crate::parallel::available_threads;
 use crate::rotation::{read_registry, seal_signers};
@@ -146,8 +147,14 @@ impl Intent {
     }
 
     /// Puts the files in their places and takes the intent away. The log is in its place already.
-    fn complete(&self, vault: &Vault, prepared: Prepared<'_>) -> Result<(), VaultError> {
-        prepared.listed.publish()?;
+    fn complete(
+        &self,
+        vault: &Vault,
+        log: &LockedLog,
+        prepared: Prepared<'_>,
+    ) -> Result<(), VaultError> {
+        let length = log.metadata().context("read", &vault.log_path())?.len();
+        prepared.listed.publish(log, length)?;
         for path in &self.removed {
             let path = vault.path().join(path);
             match vault.layer().remove(&path) {
@@ -159,7 +166,7 @@ impl Intent {
             let directory = vault.path().join(layout::CHECKPOINTS);
             sync_directory(vault.layer(), &directory)?;
         }
-        prepared.seal.publish()?;
+        prepared.seal.publish(log, length)?;
         withdraw(vault)
     }
 }
@@ -218,7 +225,7 @@ pub(crate) fn interrupted(
 }
 
 /// Completes an interrupted merge, or removes its traces; gives the notes that say so. Under the lock.
-pub(crate) fn settle(vault: &Vault, log: &File) -> Result<Vec<String>, VaultError> {
+pub(crate) fn settle(vault: &Vault, log: &LockedLog) -> Result<Vec<String>, VaultError> {
     let Some((intent, state)) = interrupted(vault, log)? else {
         return Ok(Vec::new());
     };
@@ -235,7 +242,7 @@ pub(crate) fn settle(vault: &Vault, log: &File) -> Result<Vec<String>, VaultErro
                 })?;
             sync_directory(vault.layer(), path.parent().expect("a file in the vault"))?;
             let prepared = intent.prepare(vault)?;
-            intent.complete(vault, prepared)?;
+            intent.complete(vault, log, prepared)?;
         }
         Interrupted::Before => withdraw(vault)?,
     }

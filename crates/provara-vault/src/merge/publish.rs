@@ -77,7 +77,7 @@ impl Joined<'_> {
         ours.clear()?;
         receipt.notes.append(&mut ours.notes);
         receipt.notes.extend(retirement);
-        let _log = prepared.carry_out(ours.log)?;
+        let _log = prepared.carry_out(ours.log, ours.whole as u64)?;
         receipt.notes.extend(memory::set(vault).notes());
         receipt.merkle_root = seal.root;
         receipt.retired_checkpoints = removed;

@@ -3,7 +3,6 @@
 //! An older tool, or one that merges, leaves them open. Whoever writes next carries them out first.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 
 use memchr::memmem::Finder;
 use provara_core::id::{Digest, EventId};
@@ -16,6 +15,7 @@ use provara_core::verify::REDACTION_TYPE;
 use super::tombstone::{Tombstone, is_redactable, publish, replace};
 use crate::error::{RedactRefusal, VaultError};
 use crate::found::Found;
+use crate::lock::LockedLog;
 use crate::log_snapshot::lines_of;
 use crate::vault::Vault;
 
@@ -32,10 +32,10 @@ pub(crate) enum Unlike {
 /// there was one. Under the lock on `log`; everything else must be read anew after a note.
 pub(crate) fn carry_out_pending(
     vault: &Vault,
-    log: File,
+    log: LockedLog,
     keyfile: &Keyfile,
     unlike: Unlike,
-) -> Result<(File, Option<String>), VaultError> {
+) -> Result<(LockedLog, Option<String>), VaultError> {
     let mut found = Found::look(vault, log, Vec::new())?;
     found.refuse_fault()?;
     found.refuse_unless_vouched()?;

@@ -1,7 +1,5 @@
 //! Tombstones in the place of payloads, and a log that has them in the place of the one that was found.
 
-use std::fs::File;
-
 use provara_core::canonical::token_preserving;
 use provara_core::history::KeyEventKind;
 use provara_core::id::{Digest, EventId};
@@ -17,6 +15,7 @@ use crate::error::VaultError;
 use crate::found::{Found, refused_log};
 use crate::intent::Operation;
 use crate::intent::carry::{NewLog, Plan};
+use crate::lock::LockedLog;
 use crate::memory;
 use crate::parallel::available_threads;
 use crate::reseal::{SealText, retire};
@@ -59,7 +58,7 @@ pub(super) fn replace(line: &[u8], by: &Tombstone<'_>) -> Vec<u8> {
 
 /// A log with tombstones, in its place.
 pub(super) struct Done {
-    pub(super) log: File,
+    pub(super) log: LockedLog,
     pub(super) root: Digest,
     pub(super) removed: Vec<String>,
     pub(super) notes: Vec<String>,
@@ -114,7 +113,7 @@ pub(super) fn publish(
     drop(plan);
     found.clear()?;
     found.notes.extend(retire(found.vault, &removed, false)?);
-    let log = prepared.carry_out(found.log)?;
+    let log = prepared.carry_out(found.log, found.whole as u64)?;
     found.notes.extend(memory::set(found.vault).notes());
     Ok(Done {
         log,

@@ -10,6 +10,7 @@ use provara_core::keys::Keyfile;
 use provara_core::manifest::write_manifest;
 
 use super::*;
+use crate::lock::lock_log;
 use crate::seal::{Staged, read_entries, text_entry};
 use crate::testing::fresh_vault;
 use crate::vault_files::{OpenLog, Standing, VaultFiles};
@@ -164,7 +165,14 @@ fn a_log_without_its_last_line_end_is_consistent_as_far_as_it_is_sealed() {
         &home.keyfile.keys()[0],
     )
     .unwrap();
-    seal.sync().unwrap().publish().unwrap();
+    let (lock, _) = lock_log(
+        &home.vault.log_path(),
+        Duration::ZERO,
+        crate::lock::WithoutLocks::Refuse,
+    )
+    .unwrap();
+    seal.sync().unwrap().publish(&lock, length).unwrap();
+    drop(lock);
     assert!(!home.look(false).is_consistent());
     assert!(home.look(true).is_consistent());
 }

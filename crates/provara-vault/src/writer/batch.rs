@@ -15,6 +15,9 @@
 
 mod pipeline;
 mod repeats;
+mod turn;
+
+pub use turn::LastSeen;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,6 +42,7 @@ use crate::writer::prepare::Prepared;
 use crate::writer::repeat::{Asked, Said};
 
 use pipeline::{Group, LogEnd, MOST_WAITING, Pipeline, Queued, Refused, Signers};
+use turn::{Away, PIECE};
 
 /// How long the lines of a group may get, in bytes (but for one long line).
 const GROUP_BYTES: u64 = 4 << 20;
@@ -83,6 +87,9 @@ pub struct BatchReceipt {
     pub last_event_id: Option<EventId>,
     /// The line of the last of them, counted from 1; the log's last line where there is none.
     pub last_line: u64,
+    /// How many events of other writers were appended while the batch was at work: their lines may stand
+    /// between those of the batch.
+    pub others: u64,
     /// The root of the seal.
     pub merkle_root: Digest,
     /// What was found and put right on the way.
@@ -130,6 +137,14 @@ pub struct BatchWriter<'v> {
     /// Whether the log has what the seal has not.
     lags: bool,
     started: bool,
+    /// Set while others may write.
+    away: Option<Away>,
+    /// Since when it has held the lock.
+    turn_since: Instant,
+    /// How long it took to find out what others had left.
+    return_took: Duration,
+    /// The events of others that came meanwhile.
+    others: u64,
     events: u64,
     /// How many of them had their data wrapped.
     wrapped: u64,
@@ -147,6 +162,8 @@ pub struct BatchWriter<'v> {
     /// Requests for events that are there, whose receipts follow those of so many events of the batch.
     repeats: Vec<(u64, EventPlace)>,
     repeated: u64,
+    /// The line of the last of them.
+    last_line: Option<u64>,
 }
 
 impl<'v> LogWriter<'v> {
@@ -167,6 +184,10 @@ impl<'v> LogWriter<'v> {
             sealed_at: Instant::now(),
             lags: false,
             started: false,
+            away: None,
+            turn_since: Instant::now(),
+            return_took: Duration::ZERO,
+            others: 0,
             events: 0,
             wrapped: 0,
             spellings: Spellings::default(),
@@ -178,6 +199,7 @@ impl<'v> LogWriter<'v> {
             fresh: HashMap::new(),
             repeats: Vec::new(),
             repeated: 0,
+            last_line: None,
         }
     }
 }
@@ -190,28 +212,30 @@ impl BatchWriter<'_> {
     /// [`BatchWriter::finish`] writes them (but for an atomic batch, which is then over). A disk that
     /// refuses ends the batch with [`VaultError::BatchEnded`], whichever request it met.
     pub fn append(&mut self, requests: Vec<AppendRequest<'_>>) -> Result<(), Rejected> {
-        self.taken(requests, None)
+        self.take(requests, &mut Err).map_err(|rejected| Rejected {
+            index: rejected.index,
+            error: self.ended(rejected.error),
+        })
     }
 
-    /// As [`BatchWriter::append`], and goes on after a request that is refused for what it is itself; gives
-    /// those, in their order.
+    /// As [`BatchWriter::append`], and goes on after a request that is refused for what it is itself; tells
+    /// `refuse` of those, in their order.
     ///
     /// # Errors
     /// What stands against every request, or ends the batch.
     pub fn append_each(
         &mut self,
         requests: Vec<AppendRequest<'_>>,
-    ) -> Result<Vec<Rejected>, Rejected> {
-        let mut refused = Vec::new();
-        self.taken(requests, Some(&mut refused)).map(|()| refused)
-    }
-
-    fn taken(
-        &mut self,
-        requests: Vec<AppendRequest<'_>>,
-        refused: Option<&mut Vec<Rejected>>,
+        refuse: &mut dyn FnMut(Rejected),
     ) -> Result<(), Rejected> {
-        self.take(requests, refused).map_err(|rejected| Rejected {
+        let taken = self.take(requests, &mut |rejected| {
+            match rejected.error.is_of_request() {
+                true => refuse(rejected),
+                false => return Err(rejected),
+            }
+            Ok(())
+        });
+        taken.map_err(|rejected| Rejected {
             index: rejected.index,
             error: self.ended(rejected.error),
         })
@@ -220,46 +244,38 @@ impl BatchWriter<'_> {
     fn take(
         &mut self,
         requests: Vec<AppendRequest<'_>>,
-        mut refused: Option<&mut Vec<Rejected>>,
+        refuse: &mut dyn FnMut(Rejected) -> Result<(), Rejected>,
     ) -> Result<(), Rejected> {
         let mut from = 0;
         let mut rest = requests.into_iter().peekable();
         while rest.peek().is_some() {
-            let mut run = Vec::with_capacity(rest.len());
-            while let Some(request) = rest.next_if(|it| !speaks_of_others(&it.event_type)) {
+            let between = |error| Rejected { index: from, error };
+            if self.turn_is_over() {
+                self.put_down().map_err(between)?;
+                self.go_away();
+            }
+            self.come_back().map_err(between)?;
+            let mut run = Vec::with_capacity(rest.len().min(PIECE));
+            while run.len() < PIECE
+                && let Some(request) = rest.next_if(|it| !speaks_of_others(&it.event_type))
+            {
                 run.push(request);
             }
             let length = run.len();
-            self.append_run(run, from, &mut refused)?;
+            self.append_run(run, from, refuse)?;
             from += length;
-            if let Some(request) = rest.next() {
-                let appended = self.append_alone(&request);
-                self.settled(appended, from, &mut refused)?;
+            if let Some(request) = rest.next_if(|it| speaks_of_others(&it.event_type)) {
+                if let Err(error) = self.append_alone(&request) {
+                    self.refused(Rejected { index: from, error }, refuse)?;
+                }
                 from += 1;
             }
         }
         Ok(())
     }
 
-    /// Puts a request that was refused to the others, if the batch goes on after it.
-    fn settled(
-        &self,
-        taken: Result<(), VaultError>,
-        index: usize,
-        refused: &mut Option<&mut Vec<Rejected>>,
-    ) -> Result<(), Rejected> {
-        let Err(error) = taken else { return Ok(()) };
-        match refused {
-            Some(refused) if error.is_of_request() && !self.writer.stopped => {
-                refused.push(Rejected { index, error });
-                Ok(())
-            }
-            _ => Err(Rejected { index, error }),
-        }
-    }
-
-    /// Writes and seals what was taken so far, because the next events may be long in coming. An atomic
-    /// batch waits for its end.
+    /// Writes and seals what was taken so far, because the next events may be long in coming, and lets other
+    /// writers in until they come. An atomic batch waits for its end.
     ///
     /// # Errors
     /// [`VaultError::BatchEnded`] where the disk refuses, and [`VaultError::Stopped`] if it did before.
@@ -267,7 +283,9 @@ impl BatchWriter<'_> {
         if self.options.atomic || self.options.dry_run {
             return Ok(());
         }
-        self.put_down().map_err(|error| self.ended(error))
+        self.put_down().map_err(|error| self.ended(error))?;
+        self.go_away();
+        Ok(())
     }
 
     /// Writes and seals what was taken.
@@ -279,7 +297,14 @@ impl BatchWriter<'_> {
 
     /// How the batch stands where a disk has ended it by `error`; any other error is what it was.
     fn ended(&self, error: VaultError) -> VaultError {
-        let source = match error {
+        let source = match self.writer.log.blame(error) {
+            VaultError::LogLost { path, loss, .. } => {
+                return VaultError::LogLost {
+                    path,
+                    loss,
+                    acknowledged: self.sealed_events,
+                };
+            }
             VaultError::SealLags { source, .. } => source,
             error if self.writer.stopped && !matches!(error, VaultError::Stopped) => {
                 Box::new(error)
@@ -293,11 +318,24 @@ impl BatchWriter<'_> {
         }
     }
 
+    /// Tells of a request that was refused. A batch that has ended goes on for nobody.
+    fn refused(
+        &self,
+        rejected: Rejected,
+        refuse: &mut dyn FnMut(Rejected) -> Result<(), Rejected>,
+    ) -> Result<(), Rejected> {
+        match self.writer.stopped {
+            true => Err(rejected),
+            false => refuse(rejected),
+        }
+    }
+
+    /// Appends `requests`, the first of which is the one of `from`.
     fn append_run(
         &mut self,
         requests: Vec<AppendRequest<'_>>,
         from: usize,
-        refused: &mut Option<&mut Vec<Rejected>>,
+        refuse: &mut dyn FnMut(Rejected) -> Result<(), Rejected>,
     ) -> Result<(), Rejected> {
         let (writer, keyfile) = (&self.writer, self.keyfile);
         let made = parallel::map(requests, self.threads, |request| {
@@ -320,7 +358,10 @@ impl BatchWriter<'_> {
                 Ok((Some(keyed), prepared)) => self.admit(keyed.0, keyed.1, prepared),
                 Err(error) => Err(error),
             };
-            self.settled(taken, from + index, refused)?;
+            if let Err(error) = taken {
+                let index = from + index;
+                self.refused(Rejected { index, error }, refuse)?;
+            }
         }
         Ok(())
     }
@@ -359,6 +400,7 @@ impl BatchWriter<'_> {
         }
         self.handed = self.writer.index.len;
         self.last = Some((receipt.event_id, receipt.key_id));
+        self.last_line = Some(receipt.line);
         self.writer.notes.extend(receipt.notes.iter().cloned());
         self.acknowledge(receipt.merkle_root)?;
         if self.options.receipts {
@@ -431,6 +473,7 @@ impl BatchWriter<'_> {
             receipt,
         });
         self.last = Some((id, key_id));
+        self.last_line = Some(self.writer.index.lines);
         let queued = self.writer.index.len - self.handed;
         let full = self.queue.len() >= self.options.group || queued >= GROUP_BYTES;
         if full && !self.options.atomic {
@@ -501,6 +544,7 @@ impl BatchWriter<'_> {
             self.writer.stopped = true;
             let path = &self.writer.path;
             return match refused {
+                Refused::Lost(error) => Err(*error),
                 Refused::Write(source) => Err(source).context("write to", path),
                 Refused::Sync(source) => Err(VaultError::Sync {
                     path: path.clone(),
@@ -519,6 +563,10 @@ impl BatchWriter<'_> {
         };
         match self.renew_seal(key_id) {
             Ok(root) => self.acknowledge(root),
+            Err(lost @ VaultError::LogLost { .. }) => {
+                self.writer.stopped = true;
+                Err(lost)
+            }
             Err(source) => {
                 self.writer.stopped = true;
                 Err(VaultError::SealLags {
@@ -544,7 +592,7 @@ impl BatchWriter<'_> {
         }
         set_entry(&mut entries, log_entry(&writer.hasher, self.handed));
         let seal = staged.add_signed_seal(writer.vault.path(), entries.clone(), key)?;
-        let names = staged.sync()?.publish_names()?;
+        let names = staged.sync()?.publish_names(&writer.log, self.handed)?;
         writer.sealed(entries, seal, names);
         writer.recollect(&std::mem::take(&mut self.leaves));
         Ok(seal.root)
@@ -587,6 +635,8 @@ impl BatchWriter<'_> {
     pub fn finish(&mut self) -> Result<BatchReceipt, VaultError> {
         if !self.options.dry_run {
             self.put_down().map_err(|error| self.ended(error))?;
+        }
+        if self.away.is_none() && !self.options.dry_run {
             self.writer.remember(self.keyfile);
         }
         let counted = |count: u64| match count {
@@ -618,7 +668,8 @@ impl BatchWriter<'_> {
         Ok(BatchReceipt {
             events: self.events,
             last_event_id: self.last.map(|(id, _)| id),
-            last_line: self.writer.index.lines,
+            last_line: self.last_line.unwrap_or(self.writer.index.lines),
+            others: self.others,
             merkle_root: self.writer.root_before(),
             // Where there was nothing to write, nothing of what was found was put right.
             notes: match self.events {

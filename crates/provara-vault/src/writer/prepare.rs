@@ -1,5 +1,6 @@
 //! What is asked for, made into the content of an event: the same way for one event and for many.
 
+use provara_core::canonical::CanonicalError;
 use provara_core::content::{Content, Place};
 use provara_core::event_type::EventType;
 use provara_core::id::{Digest, EventId, KeyId};
@@ -7,7 +8,7 @@ use provara_core::keys::Keyfile;
 use provara_core::verify::REDACTION_TYPE;
 
 use super::LogWriter;
-use super::payload::{bind_redaction, payload_of, refuse_request};
+use super::payload::{bind_redaction, payload_of, refuse_request, speaks_of_others};
 use crate::append::{AppendReceipt, AppendRequest, WRAPPED, spelling_notes};
 use crate::error::VaultError;
 
@@ -20,6 +21,51 @@ pub(super) struct Prepared {
     pub(super) actor: String,
     /// Whether its data was wrapped.
     pub(super) wrapped: bool,
+}
+
+impl AppendRequest<'_> {
+    /// Refuses what no vault takes, whatever its log holds: what this passes, an append refuses for the state
+    /// of the vault alone.
+    ///
+    /// # Errors
+    /// What is wrong with the request.
+    pub fn check(&self) -> Result<(), VaultError> {
+        refuse_request(self)?;
+        let (payload, wrapped) = payload_of(
+            &self.event_type,
+            self.data.clone(),
+            self.confidence,
+            self.blind,
+        )?;
+        let content = Content::keyed(
+            &self.event_type,
+            &self.actor,
+            self.namespace,
+            &payload,
+            self.key_id.unwrap_or(KeyId([0; 8])),
+            self.idempotency_key.as_deref(),
+        )
+        .map_err(|error| placed(error, wrapped))?;
+        let checked = content.check();
+        checked.map_err(|reason| VaultError::Unwritable {
+            reason: reason.to_string(),
+        })
+    }
+
+    /// Whether the log before it decides if it may be appended: a key event, or a redaction. An atomic batch
+    /// takes none.
+    #[must_use]
+    pub fn needs_log(&self) -> bool {
+        speaks_of_others(&self.event_type)
+    }
+}
+
+/// The error with the place in the data, which is what its author knows.
+pub(super) fn placed(error: CanonicalError, wrapped: bool) -> CanonicalError {
+    match wrapped {
+        true => error.inside("value"),
+        false => error,
+    }
 }
 
 impl LogWriter<'_> {
@@ -57,14 +103,7 @@ impl LogWriter<'_> {
             key_id,
             request.idempotency_key.as_deref(),
         )
-        // The place in the data, which is what its author knows.
-        .map_err(|error| {
-            if wrapped {
-                error.inside("value")
-            } else {
-                error
-            }
-        })?;
+        .map_err(|error| placed(error, wrapped))?;
         Ok(Prepared {
             content,
             key_id,

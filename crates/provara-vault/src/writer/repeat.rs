@@ -15,6 +15,7 @@ use provara_core::verify::REDACTION_TYPE;
 
 use super::LogWriter;
 use super::payload::{BLIND, bind_redaction, payload_of, refuse_request};
+use super::prepare::placed;
 use crate::append::{AppendReceipt, AppendRequest};
 use crate::error::{Context, VaultError};
 use crate::idempotency::{EventPlace, Extent, KeyedEvents, known_as, known_as_of};
@@ -64,7 +65,7 @@ impl Asked {
         }
         let event_type = &request.event_type;
         let data = request.data.clone();
-        let (mut payload, _) = payload_of(event_type, data, request.confidence, false)?;
+        let (mut payload, wrapped) = payload_of(event_type, data, request.confidence, false)?;
         if let Some(log) = log.filter(|_| event_type.as_str() == REDACTION_TYPE) {
             bind_redaction(&mut payload, log)?;
         }
@@ -74,7 +75,9 @@ impl Asked {
             said: Said {
                 event_type: event_type.as_str().to_owned(),
                 namespace: request.namespace.map(|it| Namespace::as_str(it).to_owned()),
-                payload: Digest::of(&canonical::jcs(&payload)?),
+                payload: Digest::of(
+                    &canonical::event_form(&payload).map_err(|error| placed(error, wrapped))?,
+                ),
             },
             key: key.clone(),
             actor: request.actor.clone(),
@@ -263,5 +266,5 @@ fn without_blind(mut payload: Value<'_>) -> Option<Digest> {
     if let Value::Object(members) = &mut payload {
         members.retain(|(name, _)| &**name != BLIND);
     }
-    Some(Digest::of(&canonical::jcs(&payload).ok()?))
+    Some(Digest::of(&canonical::event_form(&payload).ok()?))
 }

@@ -8,8 +8,8 @@ use std::sync::Barrier;
 use std::thread;
 
 use provara_vault::{
-    AppendReceipt, AppendRequest, BatchOptions, LogWriter, MergeOptions, RedactOptions, Vault,
-    VaultError,
+    AppendReceipt, AppendRequest, BatchOptions, LogWriter, MergeOptions, RedactOptions, Rejected,
+    Vault, VaultError,
 };
 
 use crate::common::{Fixture, copy, note, request, strict, verifies};
@@ -295,8 +295,9 @@ fn a_dry_run_judges_like_a_batch_and_changes_nothing() {
             false => LogWriter::open_with(&vault, &fixture.keyfile).unwrap(),
         };
         let mut batch = writer.batch(&fixture.keyfile, options);
-        let refused = batch.append_each(requests()).unwrap();
-        let refused: Vec<_> = refused.iter().map(|it| it.index).collect();
+        let mut refused = Vec::new();
+        let mut refuse = |it: Rejected| refused.push(it.index);
+        batch.append_each(requests(), &mut refuse).unwrap();
         assert_eq!(refused, [1, 2, 5]);
         let receipt = batch.finish().unwrap();
         assert_eq!((receipt.events, receipt.repeated), (2, 2));

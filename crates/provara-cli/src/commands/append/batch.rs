@@ -186,6 +186,11 @@ fn told(
         }
         0 => format!("{GOOD}Appended{GOOD:#} nothing\n"),
         1 => format!("{GOOD}Appended{GOOD:#} {events}\n  line         {first}\n"),
+        _ if receipt.others > 0 => format!(
+            "{GOOD}Appended{GOOD:#} {events}\n  last line    {}\n  {} of other writers came meanwhile\n",
+            receipt.last_line,
+            counted(receipt.others, "event"),
+        ),
         _ => format!(
             "{GOOD}Appended{GOOD:#} {events}\n  lines        {first} to {}\n",
             receipt.last_line
@@ -304,7 +309,9 @@ impl Feeder<'_> {
         }
         let failed = |error| vault_failure(error, &self.args.vault.vault);
         let ended = |rejected: Rejected, at: usize| match rejected.error {
-            error @ VaultError::BatchEnded { .. } => End::Disk(failed(error)),
+            error @ (VaultError::BatchEnded { .. } | VaultError::LogLost { .. }) => {
+                End::Disk(failed(error))
+            }
             error => End::Record(group[at].0, failed(error)),
         };
         self.taken += requests.len() as u64;
@@ -321,7 +328,9 @@ impl Feeder<'_> {
             let last = refused.pop();
             return last.map_or(Ok(()), |(at, it)| Err(End::Record(group[at].0, it.failure)));
         }
-        let rejected = batch.append_each(requests).map_err(|it| {
+        let mut rejected = Vec::new();
+        let appended = batch.append_each(requests, &mut |it| rejected.push(it));
+        appended.map_err(|it| {
             let at = places[it.index];
             ended(it, at)
         })?;

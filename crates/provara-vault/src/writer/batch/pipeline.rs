@@ -4,7 +4,6 @@
 //! Signed groups that wait are taken together: while a disk is slow to sync, they gather, and the next
 //! sync is for all of them.
 
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +16,9 @@ use provara_core::keys::Keyfile;
 use sha2::{Digest as _, Sha256};
 
 use crate::append::AppendReceipt;
+use crate::error::VaultError;
 use crate::file_layer::FileLayer;
+use crate::lock::LockedLog;
 use crate::parallel;
 
 /// How much of the log may be on its way, in bytes: what bounds the memory.
@@ -75,6 +76,8 @@ pub(super) struct DurableGroups {
 /// What the disk refused.
 #[derive(Debug)]
 pub(super) enum Refused {
+    /// The log is not what it was.
+    Lost(Box<VaultError>),
     Write(io::Error),
     Sync(io::Error),
 }
@@ -83,7 +86,7 @@ pub(super) enum Refused {
 #[derive(Debug, Clone)]
 pub(super) struct LogEnd {
     pub(super) layer: Arc<dyn FileLayer>,
-    pub(super) log: Arc<File>,
+    pub(super) log: Arc<LockedLog>,
     pub(super) path: PathBuf,
     /// In bytes.
     pub(super) length: u64,
@@ -149,6 +152,8 @@ impl LogEnd {
     /// Writes signed groups and syncs them at once. What the disk refused is taken back: the events after
     /// it chain to what is not there.
     fn put(&mut self, groups: Vec<Signed>) -> Result<DurableGroups, Refused> {
+        let known = self.log.check(self.length);
+        known.map_err(|error| Refused::Lost(Box::new(error)))?;
         self.write_durably(&groups).inspect_err(|_| {
             // Best effort: a torn tail that stays is recovered by the next writer.
             let _ = self.layer.truncate(&self.log, &self.path, self.length);

@@ -103,6 +103,93 @@ impl FileLayer for Failing {
     }
 }
 
+/// The system's files, without syncs, beside which another program does something before the call `at`,
+/// counted from 0.
+pub struct Beside {
+    calls: AtomicU32,
+    at: u32,
+    act: Box<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Beside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Beside")
+    }
+}
+
+impl Beside {
+    pub fn new(at: u32, act: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            calls: AtomicU32::new(0),
+            at,
+            act: Box::new(act),
+        })
+    }
+
+    /// How many calls there were.
+    pub fn calls(&self) -> u32 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    fn step(&self) {
+        if self.calls.fetch_add(1, Ordering::Relaxed) == self.at {
+            (self.act)();
+        }
+    }
+}
+
+impl FileLayer for Beside {
+    fn append(&self, log: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.step();
+        SystemFiles.append(log, path, bytes)
+    }
+
+    fn truncate(&self, log: &File, path: &Path, len: u64) -> io::Result<()> {
+        self.step();
+        SystemFiles.truncate(log, path, len)
+    }
+
+    fn sync_data(&self, _: &File, _: &Path) -> io::Result<()> {
+        self.step();
+        Ok(())
+    }
+
+    fn create_temporary(&self, directory: &Path, mode: u32) -> io::Result<Temporary> {
+        self.step();
+        SystemFiles.create_temporary(directory, mode)
+    }
+
+    fn write_temporary(&self, temporary: &Temporary, bytes: &[u8]) -> io::Result<()> {
+        self.step();
+        SystemFiles.write_temporary(temporary, bytes)
+    }
+
+    fn sync_temporary(&self, _: &Temporary) -> io::Result<()> {
+        self.step();
+        Ok(())
+    }
+
+    fn rename(&self, temporary: Temporary, target: &Path) -> io::Result<()> {
+        self.step();
+        SystemFiles.rename(temporary, target)
+    }
+
+    fn rename_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step();
+        SystemFiles.rename_file(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.step();
+        SystemFiles.remove(path)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        self.step();
+        File::open(directory).map(drop)
+    }
+}
+
 /// A change that reached the files, or the order to make changes durable.
 #[derive(Debug, Clone)]
 pub enum Step {

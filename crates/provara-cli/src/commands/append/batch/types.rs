@@ -268,7 +268,7 @@ fn item<'l>(parsed: Parsed<'l>, known: &HashMap<String, Kind>) -> Result<Made<'l
     let (event_type, plugin) = match &known[&*parsed.type_name] {
         Kind::Free(event_type) => (event_type.clone(), None),
         Kind::Plugin(event_type, plugin) => {
-            canonical::jcs(&parsed.data).map_err(|error| {
+            canonical::event_form(&parsed.data).map_err(|error| {
                 Refusal::new("number", provara_explain::canonical_failure(&error))
             })?;
             (event_type.clone(), Some(*plugin))

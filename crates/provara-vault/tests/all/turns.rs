@@ -1,0 +1,223 @@
+//! A batch that takes long lets other writers in between its groups, and goes on from what they left.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use crate::common::{Fixture, copy, note, picture, request, strict};
+use provara_vault::{
+    AppendRequest, BatchOptions, LogWriter, Loss, MergeOptions, Vault, VaultError, layout,
+};
+
+/// Seals and looks at the clock as often as it can.
+fn options() -> BatchOptions {
+    BatchOptions {
+        seal_interval: Duration::ZERO,
+        ..BatchOptions::default()
+    }
+}
+
+fn requests(actor: &str, count: usize) -> Vec<AppendRequest<'static>> {
+    (0..count)
+        .map(|number| note(actor, &number.to_string()))
+        .collect()
+}
+
+/// The same vault, for a writer that does not wait.
+fn impatient(vault: &Vault) -> Vault {
+    vault.clone().with_lock_timeout(Duration::ZERO)
+}
+
+#[test]
+fn a_batch_that_pauses_lets_others_in_and_goes_on_from_what_they_left() {
+    for cached in [false, true] {
+        let fixture = Fixture::new();
+        let cache = cached.then(|| fixture.outside().join("cache"));
+        let vault = fixture.vault.clone().with_cache_directory(cache);
+        let other = impatient(&vault);
+        let writer = LogWriter::open_with(&vault, &fixture.keyfile).unwrap();
+        let mut batch = writer.batch(&fixture.keyfile, options());
+        for round in 0..4 {
+            batch.append(requests("batch", 3)).unwrap();
+            let locked = other.append(&note("other", "x"), &fixture.keyfile);
+            assert!(matches!(locked, Err(VaultError::Locked { .. })));
+            batch.pause().unwrap();
+            // Two rounds in which nobody comes, and two in which the same actor goes on.
+            for actor in ["other", "batch"].into_iter().take(round % 3) {
+                other.append(&note(actor, "x"), &fixture.keyfile).unwrap();
+            }
+            // While it is away there is nothing to hold for.
+            batch.append(Vec::new()).unwrap();
+            batch.pause().unwrap();
+            other.verify(&strict()).unwrap();
+        }
+        let receipt = batch.finish().unwrap();
+        assert_eq!((receipt.events, receipt.others), (12, 3));
+        let receipts = batch.take_receipts();
+        assert_eq!(receipts.last().unwrap().line, receipt.last_line);
+        drop(batch);
+        let report = vault.verify(&strict()).unwrap();
+        assert!(report.is_valid(), "{:?}", report.findings());
+        let text = String::from_utf8(fixture.log()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2 + 12 + 3);
+        for receipt in &receipts {
+            let line = lines[receipt.line as usize - 1];
+            assert!(line.contains(&receipt.event_id.to_string()));
+        }
+        let ids: BTreeSet<_> = receipts.iter().map(|it| it.event_id).collect();
+        assert_eq!(ids.len(), 12);
+    }
+}
+
+#[test]
+fn one_call_with_many_events_lets_others_in() {
+    let fixture = Fixture::new();
+    let (vault, keyfile) = (&fixture.vault, &fixture.keyfile);
+    std::thread::scope(|scope| {
+        let batch = scope.spawn(|| {
+            vault
+                .append_many(requests("batch", 60_000), keyfile, options())
+                .unwrap()
+        });
+        let mut between = 0;
+        while !batch.is_finished() {
+            vault.append(&note("other", "x"), keyfile).unwrap();
+            between += 1;
+        }
+        assert_eq!(batch.join().unwrap().len(), 60_000);
+        assert!(between > 2, "{between}");
+        let report = vault.verify(&strict()).unwrap();
+        assert!(report.is_valid(), "{:?}", report.findings());
+        assert_eq!(report.event_count(), 2 + 60_000 + between);
+    });
+}
+
+#[test]
+fn an_atomic_batch_keeps_the_lock() {
+    let fixture = Fixture::new();
+    let options = BatchOptions {
+        atomic: true,
+        ..options()
+    };
+    let writer = LogWriter::open_with(&fixture.vault, &fixture.keyfile).unwrap();
+    let mut batch = writer.batch(&fixture.keyfile, options);
+    batch.append(requests("batch", 3)).unwrap();
+    batch.pause().unwrap();
+    let other = impatient(&fixture.vault).append(&note("other", "x"), &fixture.keyfile);
+    assert!(matches!(other, Err(VaultError::Locked { .. })));
+    batch.append(requests("batch", 3)).unwrap();
+    assert_eq!(batch.finish().unwrap().events, 6);
+}
+
+#[test]
+fn what_others_decide_meanwhile_counts() {
+    let fixture = Fixture::new();
+    let writer = LogWriter::open_with(&fixture.vault, &fixture.keyfile).unwrap();
+    let mut batch = writer.batch(&fixture.keyfile, options());
+    batch.append(requests("batch", 2)).unwrap();
+    batch.pause().unwrap();
+    let closing = request("com.provara.vault.seal", "other", r#"{"reason":"the end"}"#);
+    impatient(&fixture.vault)
+        .append(&closing, &fixture.keyfile)
+        .unwrap();
+    let rejected = batch.append(requests("batch", 1)).unwrap_err();
+    assert!(matches!(rejected.error, VaultError::Closed { .. }));
+    assert_eq!(batch.finish().unwrap().events, 2);
+}
+
+#[test]
+fn after_a_merge_between_two_turns_the_batch_goes_on() {
+    let fixture = Fixture::new();
+    let other = copy(&fixture.vault, &fixture.outside().join("other"));
+    for number in 0..3 {
+        other
+            .append(&note("there", &number.to_string()), &fixture.keyfile)
+            .unwrap();
+    }
+    let writer = LogWriter::open_with(&fixture.vault, &fixture.keyfile).unwrap();
+    let mut batch = writer.batch(&fixture.keyfile, options());
+    batch.append(requests("batch", 3)).unwrap();
+    batch.pause().unwrap();
+    // The log is another file, in another order.
+    let before = fixture.log();
+    impatient(&fixture.vault)
+        .merge(&other, &fixture.keyfile, &MergeOptions::default())
+        .unwrap();
+    assert!(!fixture.log().starts_with(&before));
+    batch.append(requests("batch", 3)).unwrap();
+    assert_eq!(batch.finish().unwrap().events, 6);
+    drop(batch);
+    let report = fixture.vault.verify(&strict()).unwrap();
+    assert!(report.is_valid(), "{:?}", report.findings());
+}
+
+#[test]
+fn a_batch_that_finds_its_events_gone_says_so_and_writes_nothing() {
+    for whole in [false, true] {
+        let fixture = Fixture::new();
+        let older = fixture.outside().join("older");
+        copy(&fixture.vault, &older);
+        let writer = LogWriter::open_with(&fixture.vault, &fixture.keyfile).unwrap();
+        let mut batch = writer.batch(&fixture.keyfile, options());
+        batch.append(requests("batch", 3)).unwrap();
+        batch.pause().unwrap();
+        let last = batch.take_receipts().pop().unwrap().event_id;
+        if whole {
+            fs::rename(fixture.vault.path(), fixture.outside().join("away")).unwrap();
+            fs::rename(&older, fixture.vault.path()).unwrap();
+            // It has gone on since.
+            for number in 0..5 {
+                fixture
+                    .vault
+                    .append(&note("other", &number.to_string()), &fixture.keyfile)
+                    .unwrap();
+            }
+        } else {
+            // In its place, as 'cp' writes.
+            fs::copy(older.join(layout::LOG), fixture.vault.log_path()).unwrap();
+        }
+        let before = picture(fixture.vault.path());
+        let rejected = batch.append(requests("batch", 1)).unwrap_err();
+        match rejected.error {
+            VaultError::LogLost {
+                loss: Loss::Gone { event_id },
+                acknowledged: 3,
+                ..
+            } => assert_eq!(event_id, last),
+            other => panic!("{other}"),
+        }
+        assert!(matches!(batch.finish(), Err(VaultError::Stopped)));
+        assert!(batch.take_receipts().is_empty());
+        drop(batch);
+        assert_eq!(picture(fixture.vault.path()), before);
+    }
+}
+
+#[test]
+fn a_writer_that_comes_back_looks_for_what_it_had_seen() {
+    let fixture = Fixture::new();
+    let (vault, keyfile) = (&fixture.vault, &fixture.keyfile);
+    let older = fixture.outside().join("older");
+    copy(vault, &older);
+    let mut batch = LogWriter::open_with(vault, keyfile)
+        .unwrap()
+        .batch(keyfile, options());
+    batch.append(requests("batch", 2)).unwrap();
+    batch.finish().unwrap();
+    let seen = batch.last_seen();
+    drop(batch);
+    drop(LogWriter::open_after(vault, keyfile, seen.as_ref()).unwrap());
+    vault.append(&note("other", "x"), keyfile).unwrap();
+    drop(LogWriter::open_after(vault, keyfile, seen.as_ref()).unwrap());
+    fs::rename(vault.path(), fixture.outside().join("away")).unwrap();
+    fs::rename(&older, vault.path()).unwrap();
+    let error = LogWriter::open_after(vault, keyfile, seen.as_ref()).unwrap_err();
+    let VaultError::LogLost {
+        loss: Loss::Gone { .. },
+        ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+}
