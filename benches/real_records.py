@@ -289,13 +289,15 @@ def parse(text: str | bytes) -> Any:
 
 
 def source(record: dict[str, object], as_strings: bool) -> Any:
-    """What the record says, read from its text; large integers as strings where they go in so."""
+    """What the record says, read from its text; large integers, also those that are written with an
+    exponent, as strings where they go in so."""
 
-    def integer(token: str) -> object:
-        value = int(token)
-        return token if as_strings and abs(value) > SAFE else Decimal(token)
+    def number(token: str) -> object:
+        value = Decimal(token)
+        large = value == value.to_integral_value() and abs(value) > SAFE
+        return token if as_strings and large else value
 
-    return json.loads(dumps(record), parse_float=Decimal, parse_int=integer)
+    return json.loads(dumps(record), parse_float=number, parse_int=number)
 
 
 def has_large(value: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import independent
 import pytest
 from conftest import CORPUS
-from support import LOG, Provara, events, fingerprint
+from support import LOG, Outcome, Provara, events, fingerprint
 
 
 def table(name: str) -> list[dict[str, str]]:
@@ -99,11 +100,20 @@ def test_a_finding_names_the_event(provara: Provara, corpus: Path) -> None:
 
 @pytest.mark.parametrize("name", names("invalid"))
 def test_a_person_is_told_the_code_and_the_place(provara: Provara, corpus: Path, name: str) -> None:
-    outcome = provara.run("verify", corpus / name, expect=1)
-    for code, line, file in FOUND[name]:
-        place = f"{file}:{line}" if line else file
-        heads = [text for text in outcome.stdout.splitlines() if f"{code} " in text]
-        assert any(text.endswith(f"  {place}") for text in heads), str(outcome)
+    """Of every finding with `--all`; without, what follows from another is counted below it."""
+
+    def placed(finding: Finding, outcome: Outcome) -> bool:
+        place = f"{finding.file}:{finding.line}" if finding.line else finding.file
+        heads = (text for text in outcome.stdout.splitlines() if f"{finding.code} " in text)
+        return any(text.endswith(f"  {place}") for text in heads)
+
+    whole = provara.run("verify", corpus / name, "--all", expect=1)
+    short = provara.run("verify", corpus / name, expect=1)
+    assert placed(FAULT[name], short), str(short)
+    for finding in FOUND[name]:
+        assert placed(finding, whole), str(whole)
+        counted = re.search(rf"follows? from it: .*{finding.code} \w+ \(\d+\)", short.stdout)
+        assert placed(finding, short) or counted, str(short)
 
 
 @pytest.mark.parametrize(("name", "expected"), INDEX)

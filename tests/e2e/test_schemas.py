@@ -19,7 +19,10 @@ from support import LOG, ROOT, Outcome, Provara, events
 
 SCHEMAS = ROOT / "schemas"
 #: Results that are printed as they are hashed or signed, so without the member `schema`.
-UNNAMED = {"events", "beliefs", "summary"}
+UNNAMED = {"events", "members", "beliefs", "summary"}
+
+#: Those of results that an option makes another: --count, --fields, --dry-run.
+OF_OPTIONS = {"count", "members", "dry-run"}
 
 
 def schema_of(name: str) -> dict[str, Any]:
@@ -105,6 +108,7 @@ def test_every_command_prints_what_its_schema_says(provara: Provara, tmp_path: P
     run("append", "append", vault, "--batch", "-", stdin=line * 3)
     run("verify", "verify", vault)
     run("events", "query", vault)
+    run("show", "show", vault, events(vault)[2]["event_id"])
     run("beliefs", "replay", vault)
     run("summary", "reduce", vault)
     run("export", "export", vault, "--format", "csv", "--output", tmp_path / "out.csv")
@@ -132,7 +136,54 @@ def test_every_command_prints_what_its_schema_says(provara: Provara, tmp_path: P
     run("doctor", "doctor")
     assert set(leaves(provara)) == set(done)
     schemas = {path.name.split(".")[0] for path in SCHEMAS.glob("*.json")}
-    assert schemas == {*done.values(), "error"}
+    assert schemas == {*done.values(), "error", *OF_OPTIONS}
+
+
+def test_options_that_change_a_result(provara: Provara, vault: Path) -> None:
+    def printed(*words: str | Path, **options: Any) -> list[Any]:
+        outcome = provara.run(*words, "--json", **options)
+        return [json.loads(line) for line in outcome.stdout.splitlines()]
+
+    data = {"subject": "door", "predicate": "state", "value": "open"}
+    record = json.dumps({"type": "OBSERVATION", "data": data, "idempotency_key": "k"}) + "\n"
+    batch: list[str | Path] = ["append", vault, "--batch", "-"]
+    (judged,) = printed(*batch, "--dry-run", stdin=record)
+    check("dry-run", judged)
+    assert (judged["events"], judged["repeated"], judged["refused"]) == (1, 0, 0)
+    for repeated in (False, True):
+        (receipt,) = printed(*batch, stdin=record)
+        check("append", receipt)
+        assert receipt["event"]["idempotency_key"] == "k"
+        assert receipt.get("repeated", False) is repeated
+    one = ["--type", "OBSERVATION", "--data", json.dumps(data), "--idempotency-key", "k"]
+    (receipt,) = printed("append", vault, *one)
+    check("append", receipt)
+    assert receipt["repeated"] is True
+    (judged,) = printed(*batch, "--dry-run", stdin=record)
+    check("dry-run", judged)
+    assert (judged["events"], judged["repeated"]) == (0, 1)
+
+    (found,) = printed("query", vault)
+    check("events", found)
+    (counted,) = printed("query", vault, "--count")
+    check("count", counted)
+    assert counted["count"] == len(found)
+    assert found[-1]["idempotency_key"] == "k"
+    (same,) = provara.run("query", vault, "--format", "json").stdout.splitlines()
+    assert json.loads(same) == found
+    lines = provara.run("query", vault, "--format", "ndjson").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == found
+    (members,) = printed("query", vault, "--fields", "event_id,payload.value")
+    check("members", members)
+    assert members[-1] == {"event_id": receipt["event_id"], "payload.value": "open"}
+
+    (shown,) = printed("show", vault, receipt["event_id"])
+    check("show", shown)
+    assert shown["event"] == found[-1]
+    assert shown["chain"]["next"] is None
+    (doctor,) = printed("doctor", vault)
+    check("doctor", doctor)
+    assert doctor["file_system"]["locks"] is True
 
 
 def test_a_report_of_an_invalid_vault_fits_its_schema(

@@ -468,13 +468,13 @@ def test_a_number_is_kept_or_refused_as_it_was_sent(
                 headline, fix = words.splitlines()
                 assert f"ERROR: value[0]: the number {number} cannot be kept" in headline, words
                 assert fix == f'Fix: Write the number as a string, "{number}".', words
-            for number, told in ((6.022e23, 0), (-1e308, 0), (2.0**60, 0), (2**53, 1), (10**20, 1)):
-                data = DOOR | {"value": [number]}
-                answer = await call(session, "append_event", type="OBSERVATION", data=data)
+            for taken, told in ((6.022e23, 0), (-1e308, 0), (2.0**60, 0), (2**53, 1), (10**20, 1)):
+                good = DOOR | {"value": [taken]}
+                answer = await call(session, "append_event", type="OBSERVATION", data=good)
                 assert len(answer["notes"]) == told, answer
                 line = (vault / "events" / "events.ndjson").read_text().splitlines()[-1]
                 value = json.loads(line)["payload"]["value"]
-                assert float(value[0]) == number
+                assert float(value[0]) == taken
 
     anyio.run(run)
 

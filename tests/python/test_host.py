@@ -311,12 +311,13 @@ def test_a_plugin_cannot_interrupt_discovery(start: Start, make_module: MakeModu
         ("fail(AssertionError())", {"valid": False, "reason": "AssertionError"}),
         ("fail(type('E', (Exception,), {'message': 'short'})('l'))",
          {"valid": False, "reason": "short"}),
-        ("data == {'do': data['do'], 'n': [1, 2.5, None, 12345678901234567890]}",
-         {"valid": True}),
+        ("data == {'do': data['do'], 'n': [1, 2.5, None, 10**20]}", {"valid": True}),
+        # As events() gives it: what may have been a float when it was appended is one.
+        ("[type(n) for n in data['n']] == [int, float, type(None), float]", {"valid": True}),
     ],
 )  # fmt: skip
 def test_validate(host: Host, code: str, result: dict[str, Any]) -> None:
-    data = {"do": code, "n": [1, 2.5, None, 12345678901234567890]}
+    data = {"do": code, "n": [1, 2.5, None, 10**20]}
     reply = host.result("validate", type="com.host.login", data=data)
     assert reply.pop("tried", None) is None
     assert reply == result

@@ -245,7 +245,7 @@ mod tests {
             ),
             (
                 &["p", "query", "v", "--format", "xml"],
-                "Use one of table, ndjson, json;",
+                "Use one of table, ndjson, json, csv;",
             ),
             (
                 &["p", "verify", "v", "w"],

@@ -181,6 +181,16 @@ pub(crate) struct AppendArgs {
     json: JsonArg,
 }
 
+impl AppendArgs {
+    /// The schema of what it prints with `--json`.
+    pub(crate) fn schema(&self) -> &'static str {
+        match self.dry_run {
+            true => "provara.dry-run.v1",
+            false => "provara.append.v1",
+        }
+    }
+}
+
 pub(crate) fn run(args: &AppendArgs) -> Result<(), Diagnostic> {
     match (&args.batch, &args.event_type) {
         (Some(source), _) => batch::run(args, source),

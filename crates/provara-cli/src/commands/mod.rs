@@ -168,9 +168,9 @@ impl Command {
     pub(crate) fn schema(&self) -> &'static str {
         match self {
             Self::Init(_) => "provara.init.v1",
-            Self::Append(_) => "provara.append.v1",
+            Self::Append(args) => args.schema(),
             Self::Verify(_) => "provara.verify.v1",
-            Self::Query(_) => "provara.events.v1",
+            Self::Query(args) => args.schema(),
             Self::Show(_) => "provara.show.v1",
             Self::Replay(_) => "provara.beliefs.v1",
             Self::Reduce(_) => "provara.summary.v1",

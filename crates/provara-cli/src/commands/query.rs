@@ -107,6 +107,17 @@ pub(crate) struct QueryArgs {
     gate: GateArgs,
 }
 
+impl QueryArgs {
+    /// The schema of what it prints with `--json`.
+    pub(crate) fn schema(&self) -> &'static str {
+        match (self.count, self.fields.is_empty()) {
+            (true, _) => "provara.count.v1",
+            (false, true) => "provara.events.v1",
+            (false, false) => "provara.members.v1",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Format {
     Table,

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::args::{GateArgs, JsonArg, VaultArg};
 use crate::event_ref::{self, Found};
-use crate::{gate, terminal, vault};
+use crate::{form, gate, terminal, vault};
 
 /// How many events are named that refer to this one.
 const SHOWN: usize = 20;
@@ -103,9 +103,9 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), Diagnostic> {
     let log_path = path.join(provara_core::layout::LOG);
     let shown = look(&log, &found, &log_path, !args.gate.unverified);
     if args.json.json {
-        let mut text = serde_json::to_vec(&shown).unwrap_or_default();
-        // The event as it stands in the log, digit by digit.
-        text.pop();
+        let mut text = form::line(&shown).unwrap_or_default();
+        // The event as it stands in the log, digit by digit: before the line's last brace.
+        text.truncate(text.len().saturating_sub(2));
         text.extend_from_slice(b",\"event\":");
         text.extend_from_slice(found.line);
         text.extend_from_slice(b"}\n");

@@ -2,7 +2,7 @@
 
 use crate::world::World;
 
-const COMMANDS: [&[&str]; 30] = [
+const COMMANDS: [&[&str]; 31] = [
     &[],
     &["init"],
     &["append"],
@@ -78,7 +78,7 @@ fn help_is_not_behind_in_commands() {
             "{name}"
         );
     }
-    assert_eq!(listed.len(), 23);
+    assert_eq!(listed.len(), 24);
 }
 
 #[test]

@@ -164,7 +164,8 @@ fn a_part_is_chosen_by_its_place() {
         "--count",
         "--json",
     ];
-    assert_eq!(query(&world, &types).stdout, "{\"count\":6}\n");
+    let counted = "{\"schema\":\"provara.count.v1\",\"count\":6}\n";
+    assert_eq!(query(&world, &types).stdout, counted);
     let third = &ids(&world)[2];
     assert_eq!(subjects(&world, &["--after-event", third]), "bcd");
     assert_eq!(subjects(&world, &["--after-event", &third[..20]]), "bcd");

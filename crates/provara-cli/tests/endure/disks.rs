@@ -35,10 +35,17 @@ fn mounts(yard: &Yard, test: &str) -> bool {
     false
 }
 
-/// One failed command: exit code 3, one error with its fix.
+/// One failed command: exit code 3, one error with its fix, in words or, under --json, as JSON.
 #[track_caller]
 fn explained(code: &str, stderr: &str) {
     assert_eq!(code.trim(), "3", "{stderr}");
+    if stderr.starts_with('{') {
+        let error: serde_json::Value = serde_json::from_str(stderr).unwrap();
+        assert_eq!(error["schema"], "provara.error.v1", "{stderr}");
+        assert_eq!(error["exit_code"], 3, "{stderr}");
+        assert!(error["fix"].is_string(), "{stderr}");
+        return;
+    }
     assert!(stderr.starts_with("ERROR: "), "{stderr}");
     assert_eq!(stderr.matches("\nFix: ").count(), 1, "{stderr}");
 }
