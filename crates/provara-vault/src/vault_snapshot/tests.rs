@@ -326,7 +326,8 @@ fn a_vault_that_lies_elsewhere_verifies_as_one_in_a_directory() {
     let report = |vault: &Vault| vault.verify(&VerifyOptions::default()).unwrap();
     let empty = home.directory.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    fs::write(empty.join(layout::MANIFEST), b"").unwrap();
+    fs::create_dir(empty.join("identity")).unwrap();
+    fs::write(empty.join(layout::GENESIS), b"").unwrap();
     let elsewhere = |held: Held| Vault::open(&empty).unwrap().with_files(Arc::new(held));
     let same = |valid: bool| {
         let (here, there) = (
