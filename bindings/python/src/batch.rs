@@ -164,24 +164,27 @@ impl Batch {
         let writer = LogWriter::open_after(&vault, &keyfile, self.seen.as_ref())?;
         let mut batch = writer.batch(&keyfile, options);
         let requests = std::mem::take(&mut self.requests);
-        let mut rejected = Vec::new();
+        let count = requests.len();
         let taken = match go_on {
-            true => batch.append_each(requests, &mut |it| rejected.push(it)),
+            true => batch.append_each(requests, &mut |it| {
+                refused.push((it.index, errors::words(&it.error)));
+            }),
             false => batch.append(requests),
         };
         let taken = match taken {
-            Ok(()) => Ok(rejected),
             // What the disk refuses, and what is wrong with the vault, is no event's fault.
             Err(it) if it.error.class() != ErrorClass::Usage => Err(it.error),
             Err(it) => {
-                rejected.push(it);
-                Ok(rejected)
+                // What stands against every event stands against those after it, too.
+                let after = if go_on { count } else { it.index + 1 };
+                let words = errors::words(&it.error);
+                refused.extend((it.index..after).map(|index| (index, words.clone())));
+                Ok(())
             }
+            Ok(()) => Ok(()),
         };
-        let done = taken.and_then(|rejected| {
-            let whole = rejected.is_empty();
-            let each = rejected.into_iter();
-            refused.extend(each.map(|it| (it.index, errors::words(&it.error))));
+        let done = taken.and_then(|()| {
+            let whole = refused.is_empty();
             if whole || !self.atomic {
                 batch.finish()?;
                 self.seen = batch.last_seen();
