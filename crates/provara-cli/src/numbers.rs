@@ -23,11 +23,16 @@ pub(crate) struct NumberArgs {
     numbers: Numbers,
 
     /// With --numbers string: all numbers at this place of the data, and no others; may be repeated
-    ///
-    /// So that a column has one type. Names after dots, items in brackets, [*] for every item:
-    /// user.id, ids[*], rows[*].id. A backslash stands before a dot or a bracket of a name itself:
-    /// 'id\.orig_h'. Numbers elsewhere are exact.
-    #[arg(long, value_name = "PLACE", value_parser = place)]
+    // Given here, as brackets are links in a comment.
+    #[arg(
+        long,
+        value_name = "PLACE",
+        value_parser = place,
+        long_help = "With --numbers string: all numbers at this place of the data, and no others; may be repeated\n\n\
+                     So that a column has one type. Names after dots, items in brackets, [*] for every item: \
+                     user.id, ids[*], rows[*].id. A backslash stands before a dot or a bracket of a name itself: \
+                     'id\\.orig_h'. Numbers elsewhere are exact."
+    )]
     numbers_at: Vec<Place>,
 }
 

@@ -25,7 +25,8 @@ pub enum CanonicalError {
     /// A number that would be changed.
     #[error("{path}: the number {} cannot be kept: {fault}", shown(token))]
     Number {
-        /// Where it stands, such as `reading.values[3]`; see [`path_text`].
+        /// Where it stands, such as `reading.values[3]`: a dot, bracket or backslash of a name has a backslash
+        /// before it.
         path: String,
         /// The number as written.
         token: String,
