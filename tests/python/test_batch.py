@@ -161,6 +161,8 @@ def test_a_repeated_event_is_appended_once(vault: Vault) -> None:
     assert [receipt.repeated for receipt in writer.receipts] == [True, False]
     assert len(list(vault.events(type="OBSERVATION"))) == 1 + 4
     assert vault.verify(strict=True).valid
+
+
 @pytest.mark.parametrize(
     "bad",
     [
