@@ -2,7 +2,7 @@
 //! same care as those of a tar archive: names, kinds and sizes are judged before anything is written.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use zip::ZipArchive;
@@ -24,6 +24,15 @@ pub(super) fn each_entry(
     let file = File::open(path).context("read", path)?;
     let mut archive =
         ZipArchive::new(BufReader::new(file)).map_err(|error| failed(error, path, false))?;
+    // The library keeps the last of entries of one name.
+    let listed = listed(path, archive.central_directory_start())?;
+    if listed != archive.len() as u64 {
+        return Err(ArchiveError::Damaged {
+            path: path.to_owned(),
+            reason: "it has two entries of one name, or a directory that does not fit",
+        }
+        .into());
+    }
     if archive.len() > MOST_ENTRIES {
         return Err(ArchiveError::Entry {
             entry: format!("{} entries", archive.len()),
@@ -84,6 +93,30 @@ pub(super) fn each_entry(
         })?;
     }
     Ok(())
+}
+
+/// How many entries the central directory has, which begins at `start` (APPNOTE.TXT 6.3.10, section 4.3.12).
+fn listed(path: &Path, start: u64) -> Result<u64, VaultError> {
+    const ENTRY: [u8; 4] = *b"PK\x01\x02";
+    /// The fixed part of an entry, and where it says how long its name, extra field and comment are.
+    const FIXED: usize = 46;
+    const LENGTHS: [usize; 3] = [28, 30, 32];
+    let mut file = BufReader::new(File::open(path).context("read", path)?);
+    file.seek(SeekFrom::Start(start)).context("read", path)?;
+    let mut count = 0;
+    loop {
+        let mut fixed = [0; FIXED];
+        match file.read_exact(&mut fixed) {
+            Ok(()) if fixed.starts_with(&ENTRY) => count += 1,
+            // What follows the directory may be shorter than an entry.
+            Ok(()) => return Ok(count),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(count),
+            Err(error) => return Err(error).context("read", path),
+        }
+        let length = |at: usize| i64::from(u16::from_le_bytes([fixed[at], fixed[at + 1]]));
+        let rest = LENGTHS.into_iter().map(length).sum();
+        file.seek_relative(rest).context("read", path)?;
+    }
 }
 
 /// Reads as many bytes as were announced, and refuses more and fewer.

@@ -199,6 +199,29 @@ fn a_name_twice_never_brings_other_bytes_than_the_seal_says() {
     assert!(tried(&path, RestoreOptions::default()).is_err());
 }
 
+/// The last entry of a name is the one that the library gives; the earlier one must not go unseen.
+#[test]
+fn a_name_twice_is_told_whichever_of_them_is_the_vaults() {
+    let (fixture, files) = vault_and_files();
+    let path = fixture.outside().join("b.zip");
+    let (name, other) = ("vault/events/events.ndjson", "vault/events/events.ndjsom");
+    let mut both = files;
+    both.insert(other.to_owned(), b"{}\n".to_vec());
+    zip(&path, &both, |_| {});
+    let bytes = fs::read(&path).unwrap();
+    let mut twice = bytes.clone();
+    let mut changed = 0;
+    for at in memchr::memmem::find_iter(&bytes, other) {
+        twice[at..at + other.len()].copy_from_slice(name.as_bytes());
+        changed += 1;
+    }
+    // In the local header and in the directory.
+    assert_eq!(changed, 2);
+    fs::write(&path, twice).unwrap();
+    let told = refused(&path, RestoreOptions::default());
+    assert!(told.contains("two entries of one name"), "{told}");
+}
+
 #[test]
 fn a_cut_or_changed_archive_leaves_nothing_or_the_whole_vault() {
     let (fixture, files) = vault_and_files();
