@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use clap::Args;
 use provara_core::json::{self, Value};
 use provara_core::scan::{Field, scan_line};
+use provara_core::tree::tombstone_in;
 use provara_report::Diagnostic;
 use provara_report::quote;
 use provara_vault::{KeyId, Query, SourceLog};
@@ -80,6 +81,8 @@ struct Shown {
     line: u64,
     event_count: u64,
     verified: bool,
+    /// Whether its payload was erased by a redaction.
+    redacted: bool,
     chain: Chain,
     key: Key,
     referred_by: Vec<Other>,
@@ -149,10 +152,15 @@ fn look(log: &SourceLog, found: &Found<'_>, path: &std::path::Path, verified: bo
     });
     let key_id = text(Field::ActorKeyId);
     let key = key(log, key_id.as_deref(), found.number);
+    let payload = line.as_ref().and_then(|line| line.raw(Field::Payload));
+    let payload = payload.and_then(|raw| json::parse(raw).ok());
+    let redacted = payload.is_some_and(|it| tombstone_in(&it).is_some());
+    // Both are over the payload that was there.
+    let signature = text(Field::Sig).filter(|_| !redacted);
     let check = checks(
         found,
         &id,
-        text(Field::Sig).as_deref(),
+        signature.as_deref(),
         key.public_key_b64.as_deref(),
         &quote(&path.display().to_string()),
     );
@@ -161,6 +169,7 @@ fn look(log: &SourceLog, found: &Found<'_>, path: &std::path::Path, verified: bo
         line: found.number,
         event_count: log.lines().count() as u64,
         verified,
+        redacted,
         chain: Chain {
             previous: by_id(text(Field::PrevEventHash)),
             next,
@@ -358,6 +367,15 @@ fn in_words(shown: &Shown, event: &str) -> String {
     }
     if shown.referred_by_count > shown.referred_by.len() {
         lines.push("          …".to_owned());
+    }
+    if shown.redacted {
+        lines.push(String::new());
+        lines.push(
+            "The payload was erased by a redaction. The id and the signature are over what was there, so \
+             neither can be\nchecked from this line alone; 'provara verify' holds it against the redaction, \
+             which is signed."
+                .to_owned(),
+        );
     }
     if !shown.check.is_empty() {
         lines.push(String::new());

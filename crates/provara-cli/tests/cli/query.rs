@@ -482,3 +482,21 @@ fn an_event_is_shown_and_can_be_checked_by_hand() {
         .refused(2, "No event");
     assert_eq!(world.run(&["show", "nowhere", "evt_00"]).code, 3);
 }
+
+/// What a redaction left cannot be checked by hand, and is not shown as if it could.
+#[test]
+fn a_redacted_event_is_shown_as_one() {
+    let world = world();
+    let id = ids(&world)[3].clone();
+    raw(
+        &world,
+        &["redact", "vault", &id, "--reason", "asked for", "--yes"],
+    );
+    let text = raw(&world, &["show", "vault", &id]);
+    assert!(text.contains("erased by a redaction"), "{text}");
+    assert!(!text.contains("must print"), "{text}");
+    let json = raw(&world, &["show", "vault", &id, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["redacted"], true);
+    assert_eq!(json["check"], serde_json::json!([]));
+}

@@ -4,7 +4,7 @@
 //! goes on from it knows that what was read before still stands there, event by event and in its order.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::path::Path;
 
 use provara_core::id::Digest;
@@ -68,9 +68,17 @@ pub(super) fn check(file: &Path, vault: &Vault) -> Result<(), Diagnostic> {
     read(file).map(drop)
 }
 
+/// More than a cursor takes, in bytes.
+const LONGEST: u64 = 4096;
+
 /// What the file says; nothing where there is none yet.
 pub(super) fn read(file: &Path) -> Result<Option<Cursor>, Diagnostic> {
-    let text = match fs::read(file) {
+    // A cursor is short; what is named may be anything.
+    let read = fs::File::open(file).and_then(|file| {
+        let mut text = Vec::new();
+        file.take(LONGEST).read_to_end(&mut text).map(|_| text)
+    });
+    let text = match read {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io_failure("read", file, &error)),
