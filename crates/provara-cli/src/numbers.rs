@@ -11,7 +11,7 @@ use crate::text::counted;
 pub(crate) struct NumberArgs {
     /// What becomes of numbers that an event cannot hold: exact, round or string
     ///
-    /// An event holds a number if nothing is lost when it is read as a binary64 (a double). 'exact'
+    /// An event holds a number if a reader of doubles (binary64) writes it again with the same value. 'exact'
     /// refuses any other, such as 9007199254740993. 'round' takes the nearest one. 'string' makes a string
     /// of it, and of every integer beyond ±(2^53-1). What is changed is counted in a note.
     #[arg(
@@ -74,10 +74,12 @@ pub(crate) fn notes(policy: &NumberPolicy, done: Conversions) -> impl Iterator<I
         )
     });
     let strings = (done.strings > 0).then(|| {
-        format!(
-            "{} became strings (--numbers string)",
-            numbers(done.strings)
-        )
+        let what = if done.strings == 1 {
+            "a string"
+        } else {
+            "strings"
+        };
+        format!("{} became {what} (--numbers string)", numbers(done.strings))
     });
     let unmet = policy
         .never_met()
@@ -126,7 +128,7 @@ mod tests {
         assert_eq!(
             notes(&policy, done).collect::<Vec<_>>(),
             [
-                "1 number became strings (--numbers string)",
+                "1 number became a string (--numbers string)",
                 "no data has a value at 'a.b' (--numbers-at)"
             ]
         );

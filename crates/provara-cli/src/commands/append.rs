@@ -95,7 +95,8 @@ pub(crate) struct AppendArgs {
     /// are unpacked, whatever the name. A document that is a JSON array, or has one (--records), is read
     /// element by element. Signs on all cores, syncs in groups, and seals at least every second and at the
     /// end. Stops at the first bad record and says which (but see --rejects); everything before it is then
-    /// in the log and sealed. Other writers wait until the input ends. With --json, prints one receipt a
+    /// in the log and sealed. Other writers are let in every second, and while
+    /// the input pauses (but see --atomic). With --json, prints one receipt a
     /// line, each for an event that is durable and sealed.
     #[arg(
         long,
@@ -106,7 +107,8 @@ pub(crate) struct AppendArgs {
     batch: Option<String>,
 
     /// With --batch: the records are the elements of the array there, as '.Records'; '.' is the document
-    #[arg(long, value_name = "PATH", requires = "batch")]
+    // clap passes over `requires` where something is given that the required option conflicts with.
+    #[arg(long, value_name = "PATH", requires = "batch", conflicts_with_all = ["data", "set"])]
     records: Option<batch::ArrayPath>,
 
     /// With --batch: go on after a record that is refused, and write it to this file with its line, the
@@ -119,15 +121,17 @@ pub(crate) struct AppendArgs {
         value_name = "FILE",
         value_hint = clap::ValueHint::FilePath,
         requires = "batch",
-        conflicts_with = "atomic"
+        conflicts_with_all = ["atomic", "data", "set"]
     )]
     rejects: Option<PathBuf>,
 
     /// With --batch: judge every record, and append nothing
-    #[arg(long, requires = "batch")]
+    #[arg(long, requires = "batch", conflicts_with_all = ["data", "set"])]
     dry_run: bool,
 
     /// With --batch: check every line first, then append all of them or none
+    ///
+    /// Other writers wait until the input ends.
     #[arg(long, requires = "batch", conflicts_with_all = ["data", "set"])]
     atomic: bool,
 
@@ -140,7 +144,12 @@ pub(crate) struct AppendArgs {
     idempotency_key: Option<String>,
 
     /// With --batch and --type: this member of each record is its idempotency key
-    #[arg(long, value_name = "NAME", requires_all = ["batch", "event_type"])]
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires_all = ["batch", "event_type"],
+        conflicts_with_all = ["data", "set"]
+    )]
     idempotency_key_from: Option<String>,
 
     /// Who makes the statement [env: PROVARA_ACTOR] [default: provara_user]

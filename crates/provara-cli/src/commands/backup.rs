@@ -91,7 +91,7 @@ Examples:
   provara restore /mnt/backup/my-vault-2026-11-22.tar my-vault
   provara restore my-vault.tar.gz restored --json")]
 pub(crate) struct RestoreArgs {
-    /// The archive, compressed with gzip or not
+    /// The archive: tar, compressed with gzip or not, or zip
     #[arg(value_name = "ARCHIVE", value_hint = clap::ValueHint::FilePath)]
     archive: PathBuf,
 

@@ -520,3 +520,53 @@ fn a_writer_that_is_killed_and_asked_again_appends_once() {
     assert_eq!(keys.len(), 410);
     assert_eq!(world.run(&["verify", "vault", "--strict"]).code, 0);
 }
+
+/// What is for batches alone is never passed over for one event.
+#[test]
+fn options_of_batches_are_refused_for_one_event() {
+    let world = World::with_vault();
+    let before = world.tree("vault");
+    for data in [
+        vec!["--data", r#"{"subject":"a","predicate":"b","value":1}"#],
+        vec!["--set", "subject=a"],
+        vec![],
+    ] {
+        for option in [
+            vec!["--dry-run"],
+            vec!["--dry-run", "--json"],
+            vec!["--records", ".x"],
+            vec!["--rejects", "rejects"],
+            vec!["--idempotency-key-from", "id"],
+            vec!["--atomic"],
+        ] {
+            let mut arguments = vec!["append", "vault", "--type", "OBSERVATION"];
+            arguments.extend(data.iter().chain(&option));
+            assert_eq!(world.run(&arguments).code, 2, "{arguments:?}");
+        }
+    }
+    assert_eq!(world.tree("vault"), before);
+}
+
+/// Nobody reads other bytes in the refused records than stood in the batch.
+#[test]
+fn refused_bytes_are_kept_as_they_were() {
+    let world = World::with_vault();
+    let line = b"{\"type\":\"OBSERVATION\",\"data\":{\"subject\":\"\xff\"}}";
+    let answer = batch(&world, line, &["--rejects", "rejects"]);
+    assert_eq!(answer.code, 2);
+    let rejected = rejects(&world);
+    let hex: String = line.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(rejected[0]["hex"], hex.as_str());
+    assert!(rejected[0].get("record").is_none() && rejected[0].get("text").is_none());
+    // What is no such file stays.
+    let kept = world.path("kept");
+    std::fs::write(&kept, "mine").unwrap();
+    let answer = batch(&world, line, &["--rejects", "kept"]);
+    assert!(!answer.stderr.contains("--force"), "{}", answer.stderr);
+    assert!(
+        answer.stderr.contains("Name another file"),
+        "{}",
+        answer.stderr
+    );
+    assert_eq!(std::fs::read(&kept).unwrap(), b"mine");
+}

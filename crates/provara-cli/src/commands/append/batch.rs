@@ -221,8 +221,9 @@ fn some_refused(args: &AppendArgs, count: u64, done: &str) -> Diagnostic {
     let done = done.split("; ").filter(|part| !part.ends_with(" refused"));
     let done: Vec<_> = done.collect();
     Diagnostic::new(Class::Usage, format!("{refused}; {}.", done.join("; "))).fix(format!(
-        "Each stands with its reason in {shown}. Correct them, and append those alone: \
-         jq -c .record {shown}"
+        "Each stands with its line and its reason in {shown}. Correct them there, where the batch came \
+         from, and append those alone. (Tools that read numbers as doubles, as some versions of jq do, \
+         change them.)"
     ))
 }
 

@@ -36,6 +36,8 @@ struct Line<'r> {
     record: Option<&'r RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hex: Option<String>,
 }
 
 impl Rejects {
@@ -50,7 +52,14 @@ impl Rejects {
                 read.is_ok() && (begin.is_empty() || begin == BEGIN)
             }
         };
-        output_file::check(path, earlier, vault)
+        output_file::check(path, earlier, vault).map_err(|failure| {
+            match path.exists() && !earlier {
+                true => failure.fix(
+                    "Name another file: only the refused records of an earlier batch are replaced.",
+                ),
+                false => failure,
+            }
+        })
     }
 
     /// Makes the place where the file comes into being. One of an earlier batch is replaced when this one ends.
@@ -65,7 +74,8 @@ impl Rejects {
         })
     }
 
-    /// Writes a record that was refused, as it is if it is JSON.
+    /// Writes a record that was refused: as it is if it is JSON, else as text, and in hexadecimal digits what is no
+    /// text.
     pub(super) fn add(&mut self, record: &Placed, refusal: &Refusal) -> Result<(), Diagnostic> {
         self.count += 1;
         let written = self.write(record, refusal);
@@ -74,18 +84,19 @@ impl Rejects {
 
     fn write(&mut self, (place, record): &Placed, refusal: &Refusal) -> io::Result<()> {
         // What is longer than a record may be was not kept whole.
-        let text = String::from_utf8_lossy(record);
         let kept = record.len() <= MAX_RECORD;
-        let json = kept.then(|| serde_json::from_str::<&RawValue>(&text).ok());
+        let text = str::from_utf8(record).ok().filter(|_| kept);
+        let json = text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
         // On one line it stays as it is; in a document it may go over several.
-        let json = json.flatten().filter(|json| !json.get().contains('\n'));
+        let json = json.filter(|json| !json.get().contains('\n'));
         let line = Line {
             line: place.line,
             record_number: place.record,
             code: refusal.code,
             reason: &reason(&refusal.failure),
             record: json,
-            text: (kept && json.is_none()).then_some(&*text),
+            text: text.filter(|_| json.is_none()),
+            hex: (kept && text.is_none()).then(|| hex(record)),
         };
         serde_json::to_writer(&mut self.file, &line)?;
         self.file.write_all(b"\n")
@@ -99,6 +110,10 @@ impl Rejects {
         file.sync_all().map_err(failed)?;
         output_file::commit(self.output)
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What went wrong, in one line and without what helps.
