@@ -6,17 +6,18 @@
 
 mod adoption;
 mod archive;
+mod loss;
 mod merge;
 mod redaction;
+mod seal;
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use provara_core::canonical::CanonicalError;
 use provara_core::finding::Finding;
-use provara_core::id::{Digest, EventId, KeyId};
+use provara_core::id::{EventId, KeyId};
 use provara_core::keys::KeyfileError;
 use provara_core::payload::PayloadError;
 
@@ -24,8 +25,12 @@ use crate::foreign::Foreign;
 
 pub use adoption::AdoptRefusal;
 pub use archive::ArchiveError;
+pub use loss::Loss;
 pub use merge::{ForkedEvent, LateEvent, MergeRefusal, ShownFork};
 pub use redaction::RedactRefusal;
+pub use seal::OtherSeal;
+
+use loss::lost;
 
 /// Who has to act on a [`VaultError`]; a command line maps it to its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -422,114 +427,6 @@ pub enum VaultError {
     /// A merge or an import was refused.
     #[error(transparent)]
     Merge(Box<MergeRefusal>),
-}
-
-/// What became of a log under a writer's lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
-    /// It was removed, or moved away.
-    Removed,
-    /// Another file stands in its place.
-    Replaced,
-    /// The vault's directory, or one in it, was removed or moved away.
-    DirectoryRemoved,
-    /// Another directory stands in its place.
-    DirectoryReplaced,
-    /// It has another length than the writer gave it.
-    Length {
-        /// The length that the writer knows, in bytes.
-        known: u64,
-        /// The length that it has.
-        found: u64,
-    },
-    /// It does not hold an event any more that the writer appended before it let other writers in.
-    Gone {
-        /// The event.
-        event_id: EventId,
-    },
-}
-
-/// What became of a log, and how its writer stands.
-fn lost(path: &Path, loss: &Loss, acknowledged: u64) -> String {
-    let log = path.display();
-    let what = match loss {
-        Loss::Removed => format!("the log '{log}' was removed or moved away"),
-        Loss::Replaced => format!("another file was put in the place of the log '{log}'"),
-        Loss::DirectoryRemoved => {
-            format!("the directory of the log '{log}', or of its vault, was removed or moved away")
-        }
-        Loss::DirectoryReplaced => format!(
-            "another directory was put in the place of that of the log '{log}', or of its vault"
-        ),
-        Loss::Length { known, found } if found < known => {
-            format!("another program cut the log '{log}' from {known} to {found} bytes")
-        }
-        Loss::Length { known, found } => format!(
-            "another program wrote to the log '{log}': it has {found} bytes, of which {known} are known"
-        ),
-        Loss::Gone { event_id } => format!(
-            "the log '{log}' does not hold {event_id} any more, which it held when this writer saw it last"
-        ),
-    };
-    let when = match loss {
-        Loss::Gone { .. } => "",
-        _ => " while this writer was at work",
-    };
-    let before = match acknowledged {
-        0 => "nothing was acknowledged".to_owned(),
-        1 => "the 1 event that it had acknowledged was in the log as it stood then".to_owned(),
-        more => {
-            format!("the {more} events that it had acknowledged were in the log as it stood then")
-        }
-    };
-    format!("{what}{when}; it has stopped, and {before}")
-}
-
-/// A seal beside a vault that it is not of: what is there, and what was sealed.
-#[derive(Debug)]
-pub struct OtherSeal {
-    /// The events of the log.
-    pub events: u64,
-    /// The last of them.
-    pub last: Option<EventId>,
-    /// The root that the seal signs.
-    pub root: Option<Digest>,
-    /// The key that signed it.
-    pub key_id: Option<KeyId>,
-    /// When, as written.
-    pub signed_at_utc: String,
-    /// What shows it, where it is more than that the root is none of the log's.
-    pub reason: Option<String>,
-}
-
-impl std::error::Error for OtherSeal {}
-
-impl fmt::Display for OtherSeal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the vault is not what was sealed: its log holds {} events",
-            self.events
-        )?;
-        if let Some(last) = self.last {
-            write!(f, ", the last of them {last}")?;
-        }
-        f.write_str("; the seal")?;
-        if let Some(root) = self.root {
-            write!(f, " (root {root})")?;
-        }
-        if !self.signed_at_utc.is_empty() {
-            write!(f, ", made at {}", self.signed_at_utc)?;
-        }
-        if let Some(key_id) = self.key_id {
-            write!(f, " by key {key_id},")?;
-        }
-        f.write_str(" is of no state that this log, with the files beside it, was in")?;
-        match &self.reason {
-            Some(reason) => write!(f, " ({reason})"),
-            None => Ok(()),
-        }
-    }
 }
 
 impl From<ArchiveError> for VaultError {

@@ -25,6 +25,7 @@
 //! that a loss of power undoes would leave a log that nothing vouches for.
 
 mod batch;
+mod opening;
 mod payload;
 mod place;
 mod prepare;
@@ -50,26 +51,19 @@ use crate::append::{AppendReceipt, AppendRequest};
 use crate::check;
 use crate::derive::SourceLog;
 use crate::error::{Context, VaultError};
-use crate::file_system::{Lack, is_news};
 use crate::idempotency::{EventPlace, Extent, KeyedEvents};
 use crate::index::LogIndex;
-use crate::intent::carry::settle;
-use crate::intent::pending;
 use crate::keyfile;
 use crate::lock::LockedLog;
 use crate::log_snapshot::LogSnapshot;
-use crate::redact::pending::{Unlike, carry_out_pending};
-use crate::seal::{
-    Names, NewSeal, Staged, leftovers, log_entry, remove_leftover, set_entry, sync_all_names,
-    text_entry,
-};
+use crate::seal::{Names, NewSeal, Staged, log_entry, remove_leftover, set_entry, text_entry};
 use crate::state_dir::recover_tail;
 use crate::tail::{Kept, TailCache};
 use crate::vault::Vault;
 
+use opening::{lock_settled, nameless};
 use payload::speaks_of_others;
 use repeat::Asked;
-use state::{SealTexts, WriterState};
 
 impl Vault {
     /// Appends one event: signed, durable and sealed when this returns.
@@ -156,161 +150,7 @@ pub struct LogWriter<'v> {
     keyed: Option<Box<KeyedEvents>>,
 }
 
-/// The log under its lock, after what an interrupted command left is settled.
-fn lock_settled(vault: &Vault) -> Result<(LockedLog, Vec<String>), VaultError> {
-    let (log, mut notes) = vault.lock_for_writing()?;
-    let (log, settled) = settle(vault, log)?;
-    notes.extend(settled);
-    Ok((log, notes))
-}
-
 impl<'v> LogWriter<'v> {
-    /// Takes the lock and looks at the log, the keys and the seal.
-    ///
-    /// # Errors
-    /// [`VaultError::Locked`], [`VaultError::BrokenLog`]; [`VaultError::SealAbsent`],
-    /// [`VaultError::SealNotCounting`], [`VaultError::SealOfOther`] or [`VaultError::SealContradiction`]
-    /// for a seal from which nothing goes on; [`VaultError::Structure`], [`VaultError::Sync`] or
-    /// [`VaultError::Io`]; [`VaultError::NotAsRemembered`]. The vault is unchanged, but for a merge that was interrupted and is completed
-    /// first.
-    pub fn open(vault: &'v Vault) -> Result<Self, VaultError> {
-        let (log, notes) = lock_settled(vault)?;
-        Self::read_log(vault, log, None, notes)
-    }
-
-    /// As [`LogWriter::open`]; carries out first, with `keyfile`, redactions whose target still has its
-    /// payload.
-    ///
-    /// # Errors
-    /// As [`LogWriter::open`]; the errors of a keyfile.
-    pub(crate) fn open_for(vault: &'v Vault, keyfile: &Keyfile) -> Result<Self, VaultError> {
-        let (log, notes) = lock_settled(vault)?;
-        Self::read_log(vault, log, Some(keyfile), notes)
-    }
-
-    /// As [`LogWriter::open`]; carries out first, with `keyfile`, redactions whose target still has its
-    /// payload. Takes the log's state from the tail cache if the vault has a cache directory and a key of
-    /// `keyfile` signed what is there, and reads the log otherwise.
-    ///
-    /// # Errors
-    /// As [`LogWriter::open`]; the errors of a keyfile where a redaction is to be carried out.
-    pub fn open_with(vault: &'v Vault, keyfile: &Keyfile) -> Result<Self, VaultError> {
-        Self::open_after(vault, keyfile, None)
-    }
-
-    /// As [`LogWriter::open_with`], under the lock on `log`.
-    fn open_locked(
-        vault: &'v Vault,
-        log: LockedLog,
-        keyfile: &Keyfile,
-        notes: Vec<String>,
-    ) -> Result<Self, VaultError> {
-        let texts = SealTexts::read(vault)?;
-        let entries = texts.entries()?;
-        let recalled = vault.cache_directory().and_then(|directory| {
-            let cache = TailCache {
-                directory,
-                vault: vault.path(),
-                log: &log,
-                entries: &entries,
-            };
-            cache.recall(keyfile)
-        });
-        let recalled = match recalled {
-            Some(recalled) => WriterState::recalled(vault, &texts, &entries, recalled)?,
-            None => None,
-        };
-        match recalled {
-            Some(found) => Self::at(vault, log, found, leftovers(vault.path(), &entries)?, notes),
-            None => Self::read_log(vault, log, Some(keyfile), notes),
-        }
-    }
-
-    /// As [`LogWriter::open`], to judge events and append none: changes nothing, whatever was interrupted.
-    ///
-    /// # Errors
-    /// As [`LogWriter::open`], and [`VaultError::Pending`].
-    pub fn open_to_judge(vault: &'v Vault) -> Result<Self, VaultError> {
-        let (log, notes) = vault.lock_for_writing()?;
-        let earlier = vault.path().join(layout::MERGE_INTENT);
-        let operation = match pending::find(vault)? {
-            Some(pending) => Some(pending.intent.operation.words()),
-            None => std::fs::symlink_metadata(earlier).ok().map(|_| "a merge"),
-        };
-        match operation {
-            Some(operation) => Err(VaultError::Pending { operation }),
-            // What is judged is what stands there now: others need not wait until all of it is judged.
-            None => Self::read_log(vault, log, None, notes).inspect(|writer| writer.log.release()),
-        }
-    }
-
-    /// Reads the whole log, under the lock on `log`.
-    fn read_log(
-        vault: &'v Vault,
-        mut log: LockedLog,
-        keyfile: Option<&Keyfile>,
-        mut notes: Vec<String>,
-    ) -> Result<Self, VaultError> {
-        let read = |log: &LockedLog, notes: &mut Vec<String>| {
-            let texts = SealTexts::read(vault)?;
-            let entries = texts.entries()?;
-            let leftovers = leftovers(vault.path(), &entries)?;
-            let found = WriterState::read(vault, log, &texts, entries, notes)?;
-            Ok::<_, VaultError>((found, leftovers))
-        };
-        let told = notes.len();
-        let (mut found, mut left) = read(&log, &mut notes)?;
-        if let Some(keyfile) = keyfile.filter(|_| found.pending) {
-            // What was noted is of the log before.
-            notes.truncate(told);
-            let (carried, note) = carry_out_pending(vault, log, keyfile, Unlike::Left)?;
-            log = carried;
-            notes.extend(note);
-            (found, left) = read(&log, &mut notes)?;
-        }
-        Self::at(vault, log, found, left, notes)
-    }
-
-    fn at(
-        vault: &'v Vault,
-        log: LockedLog,
-        mut found: WriterState,
-        leftovers: Vec<String>,
-        mut notes: Vec<String>,
-    ) -> Result<Self, VaultError> {
-        notes.extend(recollect::check(vault, &found.index, &found.seal)?);
-        if found.keys.history.is_some() && found.names == Names::Unknown {
-            found.names = sync_all_names(vault).map_err(|error| log.blame(error))?;
-            notes.extend(nameless(vault, found.names));
-        }
-        Ok(Self {
-            found: Extent {
-                length: found.index.len,
-                tree: found.index.tree.clone(),
-            },
-            keyed: None,
-            torn: found.torn,
-            leftovers,
-            vault,
-            log: Arc::new(log),
-            path: vault.log_path(),
-            index: found.index,
-            hasher: found.hasher,
-            entries: found.entries,
-            registry: found.keys.registry,
-            history: found.keys.history,
-            keys_lag: found.keys.lag,
-            seal: found.seal,
-            sealed_events: found.sealed,
-            names: found.names,
-            notes,
-            stopped: false,
-            recalled: found.recalled,
-            forgetful: false,
-            redacted: false,
-        })
-    }
-
     /// Keeps the state of the log for the next writer that is given the same keyfile, if the vault has
     /// a cache directory. Changes nothing else.
     pub fn remember(&mut self, keyfile: &Keyfile) {
@@ -664,15 +504,3 @@ impl<'v> LogWriter<'v> {
         Ok(())
     }
 }
-
-/// What a writer says, once, where a file system makes no names durable.
-fn nameless(vault: &Vault, names: Names) -> Option<String> {
-    let unknown = names == Names::Unknown && is_news(vault.path(), Lack::Names);
-    unknown.then(|| NAMELESS.to_owned())
-}
-
-/// What the notes say where a file system makes no names durable.
-const NAMELESS: &str = "the file system cannot make the names in a directory durable: events are on the disk \
-    when they are acknowledged, but after a loss of power the seal may be an earlier one, which the next writer \
-    renews; so events name no seal, and who can write the vault's files can then take an actor's last events \
-    away before the next seal (provara doctor tells more)";

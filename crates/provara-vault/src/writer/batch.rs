@@ -13,10 +13,13 @@
 //! follows the event in the line before, as its actor's own (`prev_event_hash`) or by `after`. So of what
 //! lies beyond whichever `manifest.sig` a crash leaves, only the end can be missing.
 
+mod options;
 mod pipeline;
 mod repeats;
+mod sealing;
 mod turn;
 
+pub use options::{BatchOptions, BatchReceipt, Rejected};
 pub use turn::LastSeen;
 
 use std::collections::HashMap;
@@ -25,7 +28,6 @@ use std::time::{Duration, Instant};
 
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::Keyfile;
-use provara_core::layout;
 use provara_core::number_rule::Spellings;
 use provara_core::time::Timestamp;
 use provara_core::verify::CLOSING_TYPE;
@@ -35,7 +37,6 @@ use crate::error::{Context, VaultError};
 use crate::idempotency::EventPlace;
 use crate::index::Actor;
 use crate::parallel::{self, available_threads};
-use crate::seal::{Staged, log_entry, set_entry, text_entry};
 use crate::writer::LogWriter;
 use crate::writer::payload::speaks_of_others;
 use crate::writer::prepare::Prepared;
@@ -46,73 +47,6 @@ use turn::{Away, PIECE};
 
 /// How long the lines of a group may get, in bytes (but for one long line).
 const GROUP_BYTES: u64 = 4 << 20;
-
-/// How a batch goes about its work.
-#[derive(Debug, Clone, Copy)]
-pub struct BatchOptions {
-    /// All or nothing: no byte is written before [`BatchWriter::finish`], which writes and syncs
-    /// every event at once. The batch is held in memory.
-    pub atomic: bool,
-    /// Whether receipts are kept for [`BatchWriter::take_receipts`].
-    pub receipts: bool,
-    /// The events of a group, at most: what is handed on to be signed, written and synced. Groups that
-    /// wait for the disk are synced together.
-    pub group: usize,
-    /// How long events may be durable and not yet sealed.
-    pub seal_interval: Duration,
-    /// Judge the events and write none: what is taken has its place, and is neither signed nor kept. Key
-    /// events and redactions are judged as far as that needs no log that holds what was taken.
-    pub dry_run: bool,
-}
-
-impl Default for BatchOptions {
-    fn default() -> Self {
-        Self {
-            atomic: false,
-            receipts: true,
-            group: 4096,
-            seal_interval: Duration::from_secs(1),
-            dry_run: false,
-        }
-    }
-}
-
-/// What a batch came to.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
-pub struct BatchReceipt {
-    /// How many events were appended; every one is durable and sealed.
-    pub events: u64,
-    /// The last of them.
-    pub last_event_id: Option<EventId>,
-    /// The line of the last of them, counted from 1; the log's last line where there is none.
-    pub last_line: u64,
-    /// How many events of other writers were appended while the batch was at work: their lines may stand
-    /// between those of the batch.
-    pub others: u64,
-    /// The root of the seal.
-    pub merkle_root: Digest,
-    /// What was found and put right on the way.
-    pub notes: Vec<String>,
-    /// How many requests were for events that were there already, under their idempotency keys. For programs
-    /// the member is there only where there were some.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub repeated: u64,
-}
-
-fn is_zero(value: &u64) -> bool {
-    *value == 0
-}
-
-/// A request that was refused. Those before it were taken.
-#[derive(Debug, thiserror::Error)]
-#[error("request {index}: {error}")]
-pub struct Rejected {
-    /// Its place among the requests that were given together, from 0.
-    pub index: usize,
-    /// Why.
-    pub error: VaultError,
-}
 
 /// Appends many events; made by [`LogWriter::batch`]. Events that were taken and not finished are
 /// lost when it is dropped, but for the groups that are on the disk or on their way to it.
@@ -553,74 +487,6 @@ impl BatchWriter<'_> {
             };
         }
         Ok(())
-    }
-
-    /// Renews the seal over all that was handed to the disk.
-    fn seal(&mut self) -> Result<(), VaultError> {
-        self.settle()?;
-        let Some((event_id, key_id)) = self.last.filter(|_| self.lags) else {
-            return self.acknowledge_repeats(self.events);
-        };
-        match self.renew_seal(key_id) {
-            Ok(root) => self.acknowledge(root),
-            Err(lost @ VaultError::LogLost { .. }) => {
-                self.writer.stopped = true;
-                Err(lost)
-            }
-            Err(source) => {
-                self.writer.stopped = true;
-                Err(VaultError::SealLags {
-                    event_id,
-                    line: self.writer.index.lines,
-                    source: Box::new(source),
-                })
-            }
-        }
-    }
-
-    fn renew_seal(&mut self, key_id: KeyId) -> Result<Digest, VaultError> {
-        let writer = &mut self.writer;
-        // The next event names this seal, as it covers all that was placed.
-        debug_assert!(self.queue.is_empty() && self.handed == writer.index.len);
-        let key = self.keyfile.get(&key_id).expect("chosen from the keyfile");
-        let mut entries = writer.entries.clone();
-        let mut staged = Staged::new(writer.vault.layer());
-        if writer.keys_lag {
-            let text = writer.registry.to_json();
-            staged.add(writer.vault.path().join(layout::KEYS), &text)?;
-            set_entry(&mut entries, text_entry(layout::KEYS, &text));
-        }
-        set_entry(&mut entries, log_entry(&writer.hasher, self.handed));
-        let seal = staged.add_signed_seal(writer.vault.path(), entries.clone(), key)?;
-        let names = staged.sync()?.publish_names(&writer.log, self.handed)?;
-        writer.sealed(entries, seal, names);
-        writer.recollect(&std::mem::take(&mut self.leaves));
-        Ok(seal.root)
-    }
-
-    /// What was written is sealed under `root`.
-    fn acknowledge(&mut self, root: Digest) -> Result<(), VaultError> {
-        let before = std::mem::replace(&mut self.sealed_events, self.events);
-        self.lags = false;
-        self.sealed_at = Instant::now();
-        self.fresh.clear();
-        let unsealed = std::mem::take(&mut self.unsealed);
-        if self.repeats.is_empty() {
-            let sealed = unsealed.into_iter().map(|receipt| AppendReceipt {
-                merkle_root: root,
-                ..receipt
-            });
-            self.receipts.extend(sealed);
-            return Ok(());
-        }
-        for (receipt, events) in unsealed.into_iter().zip(before..) {
-            self.acknowledge_repeats(events)?;
-            self.receipts.push(AppendReceipt {
-                merkle_root: root,
-                ..receipt
-            });
-        }
-        self.acknowledge_repeats(self.events)
     }
 
     /// The receipts of events that became durable and sealed since they were last asked for.
