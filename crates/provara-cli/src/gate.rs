@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use provara_core::finding::Code;
+use provara_core::finding::{Code, Report};
 use provara_explain::vault_failure;
 use provara_report::Diagnostic;
 use provara_vault::{SourceLog, Vault, VerifyOptions};
@@ -18,27 +18,26 @@ pub(crate) fn verify_first(
     path: &Path,
     gate: GateArgs,
 ) -> Result<SourceLog, Diagnostic> {
-    let failed = |error| vault_failure(error, path);
     if gate.unverified {
         terminal::warn("the vault was not verified (--unverified): the result proves nothing.");
-        return Ok(vault.snapshot().map_err(failed)?.unverified());
     }
     let progress = Progress::new();
-    let examined = progress
-        .watching(vault, "verifying")
-        .examine(&VerifyOptions::default());
+    let log = log_of(
+        &progress.watching(vault, "verifying"),
+        path,
+        gate,
+        |report| {
+            progress.clear();
+            // What is derived from an earlier state, or from another vault, looks like any other.
+            for finding in report.findings() {
+                if matches!(finding.code, Code::W010 | Code::W011) {
+                    terminal::warn(&finding.to_string());
+                }
+            }
+        },
+    );
     progress.clear();
-    let examination = examined.map_err(failed)?;
-    // What is derived from an earlier state, or from another vault, looks like any other.
-    for finding in examination.report().findings() {
-        if matches!(finding.code, Code::W010 | Code::W011) {
-            terminal::warn(&finding.to_string());
-        }
-    }
-    match examination.verified() {
-        Ok(log) => Ok(log.into_source()),
-        Err(report) => Err(provara_explain::unverified(path, &report)),
-    }
+    log
 }
 
 /// As [`verify_first`], for a vault that was verified a moment ago: what is to be known of it was said then.
@@ -47,11 +46,21 @@ pub(crate) fn verify_again(
     path: &Path,
     gate: GateArgs,
 ) -> Result<SourceLog, Diagnostic> {
+    log_of(vault, path, gate, |_| ())
+}
+
+fn log_of(
+    vault: &Vault,
+    path: &Path,
+    gate: GateArgs,
+    tell: impl FnOnce(&Report),
+) -> Result<SourceLog, Diagnostic> {
     let failed = |error| vault_failure(error, path);
     if gate.unverified {
         return Ok(vault.snapshot().map_err(failed)?.unverified());
     }
     let examination = vault.examine(&VerifyOptions::default()).map_err(failed)?;
+    tell(examination.report());
     match examination.verified() {
         Ok(log) => Ok(log.into_source()),
         Err(report) => Err(provara_explain::unverified(path, &report)),
