@@ -9,10 +9,12 @@ use crate::error::VaultError;
 /// How a batch goes about its work.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchOptions {
-    /// All or nothing: no byte is written before [`BatchWriter::finish`], which writes and syncs
-    /// every event at once. The batch is held in memory.
+    /// All or nothing: no byte is written before [`finish`], which writes and syncs every event at once.
+    /// The batch is held in memory.
+    ///
+    /// [`finish`]: super::BatchWriter::finish
     pub atomic: bool,
-    /// Whether receipts are kept for [`BatchWriter::take_receipts`].
+    /// Whether receipts are kept for [`take_receipts`](super::BatchWriter::take_receipts).
     pub receipts: bool,
     /// The events of a group, at most: what is handed on to be signed, written and synced. Groups that
     /// wait for the disk are synced together.
