@@ -2,6 +2,7 @@
 //!
 //! A writer tries once, and then waits in the system's own queue ([`waiting`]).
 
+mod content;
 mod held;
 mod standing;
 mod waiting;
@@ -17,9 +18,12 @@ use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sha2::Sha256;
+
 use crate::error::{Context, VaultError};
 use crate::file_layer::Temporary;
 use crate::file_system::has_no_locks;
+use content::Content;
 use held::Registered;
 use standing::Standing;
 use waiting::{Kind, Wait, wait};
@@ -47,6 +51,7 @@ pub(crate) struct LockedLog {
     _registered: Registered,
     file: File,
     standing: Standing,
+    content: Content,
     process: u32,
 }
 
@@ -55,6 +60,7 @@ impl LockedLog {
     fn of(file: File, path: &Path) -> Result<Self, VaultError> {
         Ok(Self {
             standing: Standing::of(path)?,
+            content: Content::of(&file),
             _registered: Registered::of(&file),
             file,
             process: process::id(),
@@ -65,6 +71,7 @@ impl LockedLog {
     pub(crate) fn successor(&self, file: File) -> Self {
         Self {
             standing: self.standing.clone(),
+            content: Content::of(&file),
             _registered: Registered::of(&file),
             file,
             process: process::id(),
@@ -76,19 +83,39 @@ impl LockedLog {
         let _ = self.file.unlock();
     }
 
-    /// Refuses a log that is not what stands in the vault any more, or has another length than `length`:
-    /// another program replaced, removed, cut or extended it, or moved the vault. To be asked before what
-    /// cannot be taken back, and before what is acknowledged.
+    /// Refuses a log that is not what stands in the vault any more, has another length than `length`, or
+    /// was edited since the last note of it: another program replaced, removed, cut, extended or changed it,
+    /// or moved the vault. To be asked before what cannot be taken back, and before what is acknowledged.
     ///
     /// # Errors
     /// [`VaultError::LogLost`], or [`VaultError::Io`].
     pub(crate) fn check(&self, length: u64) -> Result<(), VaultError> {
-        self.standing.check(&self.file, Some(length))
+        let there = self.standing.check(&self.file, Some(length))?;
+        self.standing
+            .check_content(&self.content, &self.file, &there)
     }
 
-    /// As [`LockedLog::check`], whatever the length.
+    /// As [`LockedLog::check`], whatever its length and what it holds.
     pub(crate) fn check_place(&self) -> Result<(), VaultError> {
-        self.standing.check(&self.file, None)
+        self.standing.check(&self.file, None).map(|_| ())
+    }
+
+    /// Takes note of what was read since the lock was taken, or since the last change that was noted: the
+    /// first `length` bytes, which `hasher` is over.
+    pub(crate) fn note_read(&self, length: u64, hasher: &Sha256) {
+        self.content.read(length, hasher);
+    }
+
+    /// Takes note of a change to the log that its writer has made.
+    pub(crate) fn note_change(&self) {
+        self.content.changed(&self.file);
+    }
+
+    /// Whether nothing has changed the log between the last note of `before`, under an earlier lock, and this
+    /// lock.
+    pub(crate) fn is_as_left(&self, before: &Self) -> bool {
+        let times = self.content.times();
+        times.is_some() && times == before.content.times()
     }
 
     /// The error of an operation; where the system refused, perhaps because the vault is not there any more,

@@ -166,6 +166,7 @@ impl Vault {
             layer
                 .sync_data(&found.log, &path)
                 .map_err(|source| VaultError::Sync { path, source })?;
+            found.log.note_change();
         }
         let length = found.whole as u64 + u64::from(diagnosis.add_line_end);
         seal.publish(&found.log, length)?;

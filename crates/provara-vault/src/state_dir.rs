@@ -1,20 +1,21 @@
 //! The user's directory for what a writer keeps outside the vault: recovered torn tails, and what its
 //! new files replace.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, VaultError};
 use crate::file_system::{Names, sync_directory};
+use crate::lock::LockedLog;
 use crate::vault::Vault;
 
 /// Moves a torn tail out of the log, visibly: its bytes are durable outside before they go. Gives
 /// the note that says so.
 pub(crate) fn recover_tail(
     vault: &Vault,
-    log: &File,
+    log: &LockedLog,
     path: &Path,
     offset: u64,
     length: u64,
@@ -27,6 +28,7 @@ pub(crate) fn recover_tail(
         .layer()
         .truncate(log, path, offset)
         .context("cut the torn tail off", path)?;
+    log.note_change();
     Ok(format!(
         "the log ended with {length} bytes of an interrupted append (from byte {offset}); they were \
          moved to '{}'",

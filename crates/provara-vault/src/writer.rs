@@ -162,6 +162,10 @@ impl<'v> LogWriter<'v> {
         let (Some(directory), Ok(key)) = (self.vault.cache_directory(), key) else {
             return;
         };
+        // What is kept would speak for bytes that nobody has read.
+        if self.log.check(self.index.len).is_err() {
+            return;
+        }
         let cache = TailCache {
             directory,
             vault: self.vault.path(),
@@ -275,7 +279,7 @@ impl<'v> LogWriter<'v> {
         let files = staged.sync()?;
 
         self.recover()?;
-        self.write(&bytes)?;
+        self.write(&bytes, &hasher)?;
         let lines = self.index.lines + 1;
         let published = files.publish_names(&self.log, self.index.len + length);
         let names = published.map_err(|source| {
@@ -477,14 +481,15 @@ impl<'v> LogWriter<'v> {
         if let Some((offset, length)) = self.torn {
             self.log.check(offset + length)?;
             let note = recover_tail(self.vault, &self.log, &self.path, offset, length)?;
+            self.log.note_read(self.index.len, &self.hasher);
             self.torn = None;
             self.notes.push(note);
         }
         Ok(())
     }
 
-    /// Writes and syncs the log's new bytes, or takes them back.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), VaultError> {
+    /// Writes and syncs the log's new bytes, or takes them back; `hasher` is over the log with them.
+    fn write(&mut self, bytes: &[u8], hasher: &Sha256) -> Result<(), VaultError> {
         let layer = self.vault.layer();
         let before = self.index.len;
         self.log.check(before)?;
@@ -493,6 +498,8 @@ impl<'v> LogWriter<'v> {
             self.stopped = layer.truncate(&self.log, &self.path, before).is_err();
             return Err(source).context("write to", &self.path);
         }
+        self.log.note_change();
+        self.log.note_read(before + bytes.len() as u64, hasher);
         if let Err(source) = layer.sync_data(&self.log, &self.path) {
             self.stopped = true;
             let _ = layer.truncate(&self.log, &self.path, before);

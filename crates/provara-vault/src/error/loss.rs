@@ -22,6 +22,8 @@ pub enum Loss {
         /// The length that it has.
         found: u64,
     },
+    /// It has the length that the writer gave it, and other bytes.
+    Edited,
     /// It does not hold an event any more that the writer appended before it let other writers in.
     Gone {
         /// The event.
@@ -47,6 +49,7 @@ pub(super) fn lost(path: &Path, loss: &Loss, acknowledged: u64) -> String {
         Loss::Length { known, found } => format!(
             "another program wrote to the log '{log}': it has {found} bytes, of which {known} are known"
         ),
+        Loss::Edited => format!("another program changed bytes within the log '{log}'"),
         Loss::Gone { event_id } => format!(
             "the log '{log}' does not hold {event_id} any more, which it held when this writer saw it last"
         ),

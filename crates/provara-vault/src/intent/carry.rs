@@ -268,6 +268,7 @@ impl Intent {
                 layer
                     .sync_data(log, &path)
                     .map_err(|source| VaultError::Sync { path, source })?;
+                log.note_change();
                 Ok(None)
             }
             Source::Staged(name) => {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use provara_core::layout;
 use rustix::fs::{AtFlags, Stat, statat};
 
+use super::content::Content;
 use crate::error::{Context, Loss, VaultError};
 use crate::files::is_absence;
 
@@ -58,8 +59,8 @@ impl Standing {
     }
 
     /// Refuses a directory that is not at the vault's path any more, and a log that is not the one of that
-    /// path, or not of this length.
-    pub(super) fn check(&self, log: &File, length: Option<u64>) -> Result<(), VaultError> {
+    /// path, or not of this length; gives what the system tells of the log.
+    pub(super) fn check(&self, log: &File, length: Option<u64>) -> Result<Metadata, VaultError> {
         self.check_root()?;
         let open = log.metadata().context("read", &self.log)?;
         match fs::symlink_metadata(&self.log) {
@@ -70,8 +71,21 @@ impl Standing {
         }
         let (known, found) = (length.unwrap_or(open.len()), open.len());
         match known == found {
-            true => Ok(()),
+            true => Ok(open),
             false => Err(self.lost(Loss::Length { known, found })),
+        }
+    }
+
+    /// Refuses a log, with this `metadata`, that does not hold what was noted.
+    pub(super) fn check_content(
+        &self,
+        content: &Content,
+        log: &File,
+        metadata: &Metadata,
+    ) -> Result<(), VaultError> {
+        match content.is_in(log, metadata).context("read", &self.log)? {
+            true => Ok(()),
+            false => Err(self.lost(Loss::Edited)),
         }
     }
 

@@ -145,6 +145,9 @@ impl<'v> LogWriter<'v> {
             found.names = sync_all_names(vault).map_err(|error| log.blame(error))?;
             notes.extend(nameless(vault, found.names));
         }
+        if found.torn.is_none() {
+            log.note_read(found.index.len, &found.hasher);
+        }
         Ok(Self {
             found: Extent {
                 length: found.index.len,

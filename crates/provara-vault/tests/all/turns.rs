@@ -1,8 +1,9 @@
 //! A batch that takes long lets other writers in between its groups, and goes on from what they left.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::time::Duration;
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::time::{Duration, SystemTime};
 
 use crate::common::{Fixture, copy, note, picture, request, strict};
 use provara_vault::{
@@ -220,4 +221,89 @@ fn a_writer_that_comes_back_looks_for_what_it_had_seen() {
     else {
         panic!("{error}");
     };
+}
+
+/// Other bytes within the log, at the same length, later than the last write as the file system tells it.
+fn edit_in_place(vault: &Vault) {
+    std::thread::sleep(Duration::from_millis(20));
+    let log = File::options().write(true).open(vault.log_path());
+    log.unwrap().write_all_at(b"!", 40).unwrap();
+}
+
+/// As a log that was not sealed like this, or that is no log any more.
+fn is_found_out(error: &VaultError) -> bool {
+    match error {
+        VaultError::BatchEnded { source, .. } => is_found_out(source),
+        error => matches!(
+            error,
+            VaultError::BrokenLog { .. } | VaultError::SealContradiction { .. }
+        ),
+    }
+}
+
+#[test]
+fn a_log_that_was_edited_in_place_is_gone_on_from_by_nobody() {
+    for paused in [false, true] {
+        let fixture = Fixture::new();
+        let cache = fixture.outside().join("cache");
+        let vault = fixture.vault.clone().with_cache_directory(Some(cache));
+        let writer = LogWriter::open_with(&vault, &fixture.keyfile).unwrap();
+        let mut batch = writer.batch(&fixture.keyfile, options());
+        batch.append(requests("batch", 3)).unwrap();
+        if paused {
+            batch.pause().unwrap();
+        }
+        let receipts = batch.take_receipts().len() as u64;
+        edit_in_place(&vault);
+        let before = picture(vault.path());
+        let error = match batch.append(requests("batch", 1)) {
+            Err(rejected) => rejected.error,
+            Ok(()) => batch.finish().unwrap_err(),
+        };
+        match error {
+            VaultError::LogLost {
+                loss: Loss::Edited,
+                acknowledged,
+                ..
+            } if !paused => assert_eq!(acknowledged, receipts),
+            // Whoever comes back reads.
+            error if paused => assert!(is_found_out(&error), "{error}"),
+            other => panic!("{other}"),
+        }
+        drop(batch);
+        // No memory of the log as it was lets a later writer go on.
+        for _ in 0..2 {
+            let error = vault.append(&note("other", "x"), &fixture.keyfile);
+            let error = error.unwrap_err();
+            assert!(is_found_out(&error), "{error}");
+        }
+        assert_eq!(picture(vault.path()), before);
+    }
+}
+
+#[test]
+fn what_changes_a_logs_times_and_not_its_bytes_stops_nobody() {
+    let fixture = Fixture::new();
+    let vault = &fixture.vault;
+    let writer = LogWriter::open_with(vault, &fixture.keyfile).unwrap();
+    let mut batch = writer.batch(&fixture.keyfile, options());
+    // More often than a log is read for nothing.
+    for round in 0..12 {
+        batch.append(requests("batch", 2)).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        let log = File::options().write(true).open(vault.log_path()).unwrap();
+        match round % 3 {
+            0 => log.set_modified(SystemTime::now()).unwrap(),
+            1 => log
+                .set_permissions(fs::Permissions::from_mode(0o640 + round))
+                .unwrap(),
+            _ => {
+                fs::hard_link(vault.log_path(), fixture.outside().join(round.to_string())).unwrap()
+            }
+        }
+    }
+    assert_eq!(batch.finish().unwrap().events, 24);
+    drop(batch);
+    let report = vault.verify(&strict()).unwrap();
+    assert!(report.is_valid(), "{:?}", report.findings());
 }

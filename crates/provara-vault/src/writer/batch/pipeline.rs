@@ -171,6 +171,7 @@ impl LogEnd {
             spent.extend(group.spent);
         }
         self.length += length;
+        self.log.note_read(self.length, &self.hasher);
         Ok(DurableGroups {
             events,
             length,
@@ -186,6 +187,7 @@ impl LogEnd {
         for piece in groups.iter().flat_map(|group| &group.pieces) {
             layer.append(log, path, piece).map_err(Refused::Write)?;
         }
+        self.log.note_change();
         layer.sync_data(log, path).map_err(Refused::Sync)
     }
 }

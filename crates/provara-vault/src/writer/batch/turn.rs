@@ -114,6 +114,7 @@ impl<'v> LogWriter<'v> {
         let there = log.metadata().ok();
         let id = |it: &std::fs::Metadata| (it.dev(), it.ino(), it.len());
         let same = open.as_ref().map(id) == there.as_ref().map(id)
+            && log.is_as_left(&self.log)
             && there.is_some_and(|there| there.len() == self.index.len);
         same && self.torn.is_none()
             && SealTexts::read(self.vault)
@@ -173,6 +174,7 @@ impl BatchWriter<'_> {
         let start = Instant::now();
         self.turn_since = start;
         if notes.is_empty() && self.writer.left(&log) {
+            log.note_read(self.writer.index.len, &self.writer.hasher);
             self.writer.log = Arc::new(log);
             return Ok(());
         }

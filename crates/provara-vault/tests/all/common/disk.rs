@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use provara_vault::file_layer::{FileLayer, SystemFiles, Temporary};
@@ -108,6 +108,7 @@ impl FileLayer for Failing {
 pub struct Beside {
     calls: AtomicU32,
     at: u32,
+    at_append: AtomicBool,
     act: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -122,8 +123,14 @@ impl Beside {
         Arc::new(Self {
             calls: AtomicU32::new(0),
             at,
+            at_append: AtomicBool::new(false),
             act: Box::new(act),
         })
+    }
+
+    /// Whether it was done between a writer's last look at the log and its own write.
+    pub fn before_a_write(&self) -> bool {
+        self.at_append.load(Ordering::Relaxed)
     }
 
     /// How many calls there were.
@@ -140,6 +147,9 @@ impl Beside {
 
 impl FileLayer for Beside {
     fn append(&self, log: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if self.calls() == self.at {
+            self.at_append.store(true, Ordering::Relaxed);
+        }
         self.step();
         SystemFiles.append(log, path, bytes)
     }
