@@ -195,6 +195,7 @@ SHARDS ?= 32
 mutants: ## Change the verifier and the writer in small ways that a test must notice (SHARD=k SHARDS=n)
 	@$(CARGO) mutants --version 2>/dev/null | grep -qF ' $(MUTANTS)' || \
 		$(CARGO) install --locked cargo-mutants --version $(MUTANTS)
+	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest
 	@mkdir -p build/mutants/$(SHARD)-of-$(SHARDS)
 	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 \
 		$(CARGO) mutants --shard $(SHARD)/$(SHARDS) --output build/mutants/$(SHARD)-of-$(SHARDS)

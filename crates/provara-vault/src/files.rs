@@ -53,7 +53,11 @@ pub(crate) fn read_text(root: &Path, relative: &str) -> Result<Option<Vec<u8>>, 
 
 /// The size and SHA-256 of a file, read in pieces.
 pub(crate) fn hash_file(path: &Path) -> io::Result<(u64, Digest)> {
-    let mut file = File::open(path)?;
+    hash_open(&mut File::open(path)?)
+}
+
+/// The size and SHA-256 of an open file from its place on.
+pub(crate) fn hash_open(file: &mut File) -> io::Result<(u64, Digest)> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
     let mut size = 0;

@@ -17,6 +17,7 @@ use provara_core::verify::seal::{KeysOf, SealCase, SealJudgement, SealStanding, 
 use crate::check::check_log;
 use crate::checkpoint_files::unsealed_checkpoints;
 use crate::error::{Context, VaultError};
+use crate::file_hashes::FileHashes;
 use crate::index::LogIndex;
 use crate::intent::carry::settle;
 use crate::keyfile;
@@ -99,7 +100,10 @@ impl<'v> Found<'v> {
         } = FoundLog::read(vault, &log, known)?;
         let threads = available_threads();
         let verdict = check_with_brought_keys(&bytes[..whole], &listed, threads);
-        let disk = snapshot.disk(vault, Digest::of(&bytes[..whole]))?;
+        let mut hashes = FileHashes::of(vault);
+        let disk =
+            snapshot.disk_with(Digest::of(&bytes[..whole]), &mut |path| hashes.hash(path))?;
+        hashes.keep();
         let text = snapshot.text(layout::KEYS).unwrap_or_default();
         // Of a vault without a mark a writer that was interrupted may have left the file of before.
         let keys = index

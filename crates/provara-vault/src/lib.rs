@@ -58,6 +58,7 @@ mod clock;
 mod derive;
 mod enclosing;
 mod error;
+mod file_hashes;
 pub mod file_layer;
 mod file_system;
 mod files;

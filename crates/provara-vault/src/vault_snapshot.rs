@@ -197,6 +197,16 @@ impl VaultSnapshot {
         vault: &Vault,
         log: Digest,
     ) -> Result<BTreeMap<String, DiskEntry>, VaultError> {
+        self.disk_with(log, &mut |path| vault.files().hash(path))
+    }
+
+    /// As [`VaultSnapshot::disk`]; `hash` gives the sizes and digests of the files that were not read for the
+    /// view.
+    pub(crate) fn disk_with(
+        &self,
+        log: Digest,
+        hash: &mut dyn FnMut(&str) -> Result<(u64, Digest), VaultError>,
+    ) -> Result<BTreeMap<String, DiskEntry>, VaultError> {
         let mut disk = BTreeMap::new();
         for (path, there) in &self.entries {
             let entry = match there {
@@ -213,7 +223,7 @@ impl VaultSnapshot {
                         sha256: Digest::of(b""),
                     },
                     None => {
-                        let (size, sha256) = vault.files().hash(path)?;
+                        let (size, sha256) = hash(path)?;
                         DiskEntry::File { size, sha256 }
                     }
                 },
