@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -107,27 +108,65 @@ def test_a_custom_type_keeps_its_letters_and_its_data(provara: Provara, vault: P
     assert (event["type"], event["payload"]) == ("org.example.sensor_read-2", data)
 
 
+def name_of(data: str, blind: str | None = None) -> str:
+    """The name that the writer gives to wrapped data, which is given in its canonical form."""
+    member = "" if blind is None else f'"blind":"{blind}",'
+    return "sha256:" + hashlib.sha256(f'{{{member}"value":{data}}}'.encode()).hexdigest()
+
+
 def test_wrapping_of_observations(provara: Provara, vault: Path) -> None:
     provara.append(vault, "OBSERVATION", {"temperature": 4})
-    provara.append(vault, "ASSERTION", {"subject": "door", "value": "open"})
+    provara.append(vault, "ASSERTION", {"subject": "door", "value": "open"}, "--confidence", "0.5")
     provara.append(vault, "OBSERVATION", {"subject": "door", "predicate": "state", "value": 1})
-    payloads = [event["payload"] for event in events(vault)[2:]]
-    assert payloads == [
+    provara.append(vault, "OBSERVATION", {"predicate": "state"}, "--blind")
+    written = events(vault)[2:]
+    blind = written[3]["payload"]["blind"]
+    assert re.fullmatch(r"[0-9a-f]{32}", blind)
+    assert [event["payload"] for event in written] == [
         {
-            "subject": "provara_cli",
+            "subject": name_of('{"temperature":4}'),
             "predicate": "OBSERVATION",
+            "timestamp": written[0]["timestamp_utc"],
             "value": {"temperature": 4},
-            "confidence": 1,
         },
         {
             "subject": "door",
-            "predicate": "ASSERTION",
+            "predicate": name_of('{"subject":"door","value":"open"}'),
+            "timestamp": written[1]["timestamp_utc"],
             "value": {"subject": "door", "value": "open"},
-            "confidence": 1,
+            "confidence": 0.5,
         },
         {"subject": "door", "predicate": "state", "value": 1},
+        {
+            "subject": name_of('{"predicate":"state"}', blind),
+            "predicate": "state",
+            "timestamp": written[3]["timestamp_utc"],
+            "value": {"predicate": "state"},
+            "blind": blind,
+        },
     ]
-    assert_reads(vault, 5)
+    assert_reads(vault, 6)
+
+
+def test_free_form_statements_do_not_contest_each_other(provara: Provara, vault: Path) -> None:
+    for text in ("a", "b", "a"):
+        provara.append(vault, "OBSERVATION", {"text": text})
+    first, second, _ = events(vault)[2:]
+    state = json.loads(provara.run("replay", vault, "--json").stdout)
+    assert state["contested"] == {}
+    beliefs = {key: state["local"][key] for key in state["local"] if "sha256:" in key}
+    assert beliefs == {
+        f"{event['payload']['subject']}:OBSERVATION": {
+            "actor": event["actor"],
+            # What the reducer weighs an observation with that states none: the event has none.
+            "confidence": 0.5,
+            "evidence_count": 1,
+            "provenance": event["event_id"],
+            "timestamp": event["timestamp_utc"],
+            "value": {"text": text},
+        }
+        for text, event in (("a", first), ("b", second))
+    }
 
 
 def test_chains_of_several_actors(provara: Provara, vault: Path) -> None:

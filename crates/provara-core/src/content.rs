@@ -18,6 +18,7 @@ use crate::keys::{Signature, SigningKey};
 use crate::mark::SealName;
 use crate::namespace::Namespace;
 use crate::number_rule::{NumberFault, Spellings};
+use crate::payload::Payload;
 use crate::scan::{LineError, scan_line};
 use crate::time::Timestamp;
 use crate::tree::leaf_at;
@@ -33,6 +34,8 @@ pub struct Content {
     head: usize,
     /// Where the payload stands in it.
     payload: Range<usize>,
+    /// Where `,"timestamp":…` belongs in it, the time in the payload, if the payload wraps data.
+    time: Option<usize>,
     /// Where the [`NO_PLACE`] begins that stands for all that the place says.
     place: usize,
     /// What became of the spelling of numbers.
@@ -44,6 +47,9 @@ const ACTOR: &[u8] = b"{\"actor\":";
 
 /// What stands for the place of an event that has none yet.
 const NO_PLACE: &[u8] = b"null";
+
+/// What stands before the data in a payload that wraps it.
+const DATA_MEMBER: &[u8] = b",\"value\":";
 
 /// Where an event stands in its actor's chain, and when.
 #[derive(Debug, Clone, Copy)]
@@ -98,14 +104,33 @@ impl Content {
         payload: &Value<'_>,
         key_id: KeyId,
     ) -> Result<Self, CanonicalError> {
-        Self::keyed(event_type, actor, namespace, payload, key_id, None)
+        Self::written(event_type, actor, namespace, payload, key_id, None)
     }
 
-    /// As [`Content::new`], with the key by which a repeated request for the event is known.
+    /// As [`Content::new`], of a payload that a writer made, which has the time of its place if it wraps data;
+    /// with the key by which a repeated request for the event is known.
     ///
     /// # Errors
     /// As [`Content::new`].
     pub fn keyed(
+        event_type: &EventType,
+        actor: &str,
+        namespace: Option<Namespace>,
+        payload: &Payload<'_>,
+        key_id: KeyId,
+        idempotency_key: Option<&str>,
+    ) -> Result<Self, CanonicalError> {
+        let value = payload.value();
+        let content = Self::written(event_type, actor, namespace, value, key_id, idempotency_key)?;
+        // The data is the last member, and the time the one before it.
+        let behind = |length| DATA_MEMBER.len() + length + b"}".len();
+        let time = payload.wrapped_length();
+        let time = time.map(|length| content.payload.end - behind(length));
+        debug_assert!(time.is_none_or(|at| content.event[at..].starts_with(DATA_MEMBER)));
+        Ok(Self { time, ..content })
+    }
+
+    fn written(
         event_type: &EventType,
         actor: &str,
         namespace: Option<Namespace>,
@@ -141,6 +166,7 @@ impl Content {
             actor_end,
             head,
             payload,
+            time: None,
             place,
             spellings,
         })
@@ -185,7 +211,8 @@ impl Content {
         const ID: &[u8] = b",\"event_id\":\"evt_000000000000000000000000\"";
         let (head, rest) = self.event.split_at(self.head);
         let (middle, tail) = rest.split_at(self.place - self.head);
-        let mut signed = Vec::with_capacity(self.event.len() + ID.len() + 248);
+        let (middle, data) = middle.split_at(self.time.map_or(middle.len(), |at| at - self.head));
+        let mut signed = Vec::with_capacity(self.event.len() + ID.len() + 300);
         signed.extend_from_slice(head);
         if let Some(after) = place.after {
             let _ = write!(signed, ",\"after\":\"{after}\"");
@@ -194,6 +221,12 @@ impl Content {
         signed.extend_from_slice(ID);
         let rest = signed.len();
         signed.extend_from_slice(middle);
+        let time_at = signed.len();
+        if self.time.is_some() {
+            let _ = write!(signed, ",\"timestamp\":\"{}\"", place.timestamp);
+        }
+        let time = signed.len() - time_at;
+        signed.extend_from_slice(data);
         let _ = match place.prev {
             None => signed.write_all(b"null,"),
             Some(prev) => write!(signed, "\"{prev}\","),
@@ -215,7 +248,7 @@ impl Content {
         let moved = rest - head.len();
         Ok(UnsignedEvent {
             id,
-            payload: self.payload.start + moved..self.payload.end + moved,
+            payload: self.payload.start + moved..self.payload.end + moved + time,
             signed,
             sig_at,
         })
@@ -278,11 +311,12 @@ mod tests {
     use super::*;
     use crate::canonical::jcs;
     use crate::json::parse;
+    use crate::payload::payload_for;
     use crate::scan::{Field, Form};
 
     fn content(actor: &str, namespace: Option<Namespace>, payload: &str) -> Content {
         let key = SigningKey::from_seed(&[7; 32]);
-        let payload = parse(payload.as_bytes()).unwrap();
+        let payload = parse(payload.as_bytes()).unwrap().into();
         let event_type = "com.acme.audit.login".parse().unwrap();
         // Where there is a namespace there is a key too, so that both stand there and neither does.
         let idempotency = namespace.map(|_| "order \"7\"\u{1f600}");
@@ -344,6 +378,51 @@ mod tests {
             let sig = scanned.text(Field::Sig).unwrap();
             let sig = crate::keys::Signature::from_base64(sig.as_bytes()).unwrap();
             assert_eq!(key.public().verify(&bytes, &sig), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_payload_that_wraps_data_has_the_time_of_its_event() {
+        let key = SigningKey::from_seed(&[7; 32]);
+        let observation: EventType = "OBSERVATION".parse().unwrap();
+        for (data, blind) in [
+            (r#"{"z":1.50,"a":[null,{"value":",\"value\":"}]}"#, true),
+            (r#"{"subject":"\u00e9","note":"\u2028"}"#, false),
+            (r#"{"predicate":"is"}"#, true),
+            ("{}", false),
+        ] {
+            let data = parse(data.as_bytes()).unwrap();
+            let confidence = blind.then_some(0.5);
+            let mut payload = payload_for(&observation, data, confidence).unwrap();
+            if blind {
+                payload = payload.blinded("ab12");
+            }
+            let key_id = key.key_id();
+            let content =
+                Content::keyed(&observation, "a", None, &payload, key_id, Some("k")).unwrap();
+            content.check().unwrap();
+            for time in ["2026-11-22T10:00:00Z", "2027-01-01T00:00:00.5Z"] {
+                let place = Place {
+                    prev: Some(EventId([9; 12])),
+                    ts_logical: 12,
+                    timestamp: time.parse().unwrap(),
+                    seal: Some(SealName([7; 16])),
+                    after: None,
+                };
+                let placed = content.place(&place).unwrap();
+                let event = placed.sign(&key);
+                let line = event.line.strip_suffix(b"\n").unwrap();
+                let scanned = scan_line(line).unwrap();
+                assert_eq!(scanned.form(), Form::Jcs);
+                let time = scanned.text(Field::TimestampUtc).unwrap();
+                assert_eq!(time, place.timestamp.to_string());
+                assert_eq!(
+                    scanned.raw(Field::Payload).unwrap(),
+                    event_form(&payload.clone().at(&time)).unwrap()
+                );
+                assert_eq!(placed.line_length(), event.line.len());
+                assert_eq!(placed.leaf(&event.line), crate::tree::leaf(&scanned));
+            }
         }
     }
 

@@ -3,10 +3,19 @@
 
 use std::borrow::Cow;
 
+use sha2::{Digest as _, Sha256};
+
+use crate::canonical::{CanonicalError, event_form, write_string};
 use crate::event_type::{CoreType, EventType};
-use crate::id::EventId;
+use crate::id::{Digest, EventId};
 use crate::json::{Value, object};
 use crate::time::Timestamp;
+
+/// The member that makes a payload one that cannot be guessed.
+pub const BLIND: &str = "blind";
+
+/// The member that says when the event was of a wrapped payload.
+const TIME: &str = "timestamp";
 
 fn push<'a>(event: &mut Value<'a>, key: &'static str, value: Value<'a>) {
     if let Value::Object(members) = event {
@@ -39,13 +48,90 @@ pub enum PayloadError {
     /// A confidence outside 0 to 1.
     #[error("a confidence is a number from 0 to 1")]
     ConfidenceRange,
+    /// A number in data that is wrapped would be changed; the path is that in the data.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+}
+
+/// What an event says, but for what only its place tells: the time of a wrapped payload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Payload<'a> {
+    value: Value<'a>,
+    wrapped: Option<Wrapped>,
+}
+
+/// What is known of the data that a payload wraps.
+#[derive(Debug, Clone, PartialEq)]
+struct Wrapped {
+    /// Its canonical form.
+    data: Vec<u8>,
+    /// The member of the payload that holds the name made of it.
+    named: &'static str,
+}
+
+impl<'a> From<Value<'a>> for Payload<'a> {
+    /// Data that is a payload as it stands.
+    fn from(value: Value<'a>) -> Self {
+        let wrapped = None;
+        Self { value, wrapped }
+    }
+}
+
+impl<'a> Payload<'a> {
+    /// The payload, without the time if it wraps data.
+    #[must_use]
+    pub fn value(&self) -> &Value<'a> {
+        &self.value
+    }
+
+    /// The same, to be added to.
+    #[must_use]
+    pub fn value_mut(&mut self) -> &mut Value<'a> {
+        &mut self.value
+    }
+
+    /// Whether it is not the data itself but has it as its `value`.
+    #[must_use]
+    pub fn is_wrapped(&self) -> bool {
+        self.wrapped.is_some()
+    }
+
+    /// The length of the canonical form of what it wraps, in bytes.
+    pub(crate) fn wrapped_length(&self) -> Option<usize> {
+        self.wrapped.as_ref().map(|wrapped| wrapped.data.len())
+    }
+
+    /// Adds the random text that makes a payload one that cannot be guessed. The name of wrapped data covers
+    /// it too, so that the name tells no more than the rest of the payload does.
+    #[must_use]
+    pub fn blinded(mut self, random: impl Into<Cow<'a, str>>) -> Self {
+        let random = random.into();
+        if let (Some(wrapped), Value::Object(members)) = (&self.wrapped, &mut self.value) {
+            let name = name_of(Some(&random), &wrapped.data);
+            let named = members.iter_mut().find(|(key, _)| key == wrapped.named);
+            if let Some((_, value)) = named {
+                *value = name.into();
+            }
+        }
+        push(&mut self.value, BLIND, Value::String(random));
+        self
+    }
+
+    /// The payload as an event of that time has it.
+    #[must_use]
+    pub fn at(mut self, time: &'a str) -> Value<'a> {
+        if self.is_wrapped() {
+            push(&mut self.value, TIME, time.into());
+        }
+        self.value
+    }
 }
 
 /// The payload that an appended event of this type carries for `data`.
 ///
-/// A custom type's payload is the data exactly as given. `OBSERVATION` and `ASSERTION` data
-/// without `subject` and `predicate` is wrapped; other core types are checked for the fields that
-/// the format names (spec/VAULT_FORMAT, sections 3, 4 and 6).
+/// A custom type's payload is the data exactly as given. `OBSERVATION` and `ASSERTION` data that does not have
+/// both a `subject` and a `predicate` is wrapped; other core types are checked for the fields that the format
+/// names (spec/VAULT_FORMAT, sections 3, 4 and 6).
 ///
 /// # Errors
 /// As [`PayloadError`] says.
@@ -53,7 +139,7 @@ pub fn payload_for<'a>(
     event_type: &EventType,
     data: Value<'a>,
     confidence: Option<f64>,
-) -> Result<Value<'a>, PayloadError> {
+) -> Result<Payload<'a>, PayloadError> {
     if data.as_object().is_none() {
         return Err(PayloadError::NotAnObject(data.kind_name()));
     }
@@ -61,26 +147,28 @@ pub fn payload_for<'a>(
         return Err(PayloadError::ConfidenceRange);
     }
     let EventType::Core(core) = event_type else {
-        return if confidence.is_some() {
-            Err(PayloadError::Confidence)
-        } else {
-            Ok(data)
+        return match confidence {
+            Some(_) => Err(PayloadError::Confidence),
+            None => Ok(data.into()),
         };
     };
     match core {
         CoreType::Genesis => Err(PayloadError::Genesis),
         CoreType::Observation | CoreType::Assertion => {
-            if is_wrapped(event_type, &data) {
-                return Ok(wrap(*core, data, confidence));
+            if ["subject", "predicate"]
+                .iter()
+                .any(|field| data.get(field).is_none())
+            {
+                return wrap(*core, data, confidence);
             }
             match confidence {
                 Some(_) if data.get("confidence").is_some() => Err(PayloadError::Confidence),
                 Some(value) => {
                     let mut data = data;
                     push(&mut data, "confidence", number(value));
-                    Ok(data)
+                    Ok(data.into())
                 }
-                None => Ok(data),
+                None => Ok(data.into()),
             }
         }
         _ if confidence.is_some() => Err(PayloadError::Confidence),
@@ -95,39 +183,59 @@ pub fn payload_for<'a>(
                     });
                 }
             }
-            Ok(data)
+            Ok(data.into())
         }
     }
 }
 
-/// Whether the payload of such an event is not `data` itself but has it as its `value`: an
-/// `OBSERVATION` or an `ASSERTION` that does not have both a `subject` and a `predicate`
-/// (spec/VAULT_FORMAT, section 3).
-#[must_use]
-pub fn is_wrapped(event_type: &EventType, data: &Value<'_>) -> bool {
-    matches!(
-        event_type,
-        EventType::Core(CoreType::Observation | CoreType::Assertion)
-    ) && ["subject", "predicate"]
-        .iter()
-        .any(|field| data.get(field).is_none())
-}
-
-fn wrap(core: CoreType, data: Value<'_>, confidence: Option<f64>) -> Value<'_> {
-    let member = |field: &str, default: &'static str| match data.get(field) {
-        None | Some(Value::Null) => default.into(),
-        Some(value) => value.clone(),
+/// Makes data the `value` of a payload. What is absent of its subject and its predicate is filled in so that no
+/// other data has the same of both: nobody said that two such statements are about one thing, so the beliefs
+/// must not weigh one against the other.
+fn wrap(
+    core: CoreType,
+    data: Value<'_>,
+    confidence: Option<f64>,
+) -> Result<Payload<'_>, PayloadError> {
+    let given = |field: &str| {
+        let value = data.get(field).filter(|value| **value != Value::Null);
+        value.cloned()
     };
-    let (subject, predicate) = (
-        member("subject", "provara_cli"),
-        member("predicate", core.as_str()),
-    );
-    object([
+    let canonical = event_form(&data)?;
+    let name = || name_of(None, &canonical).into();
+    let (subject, predicate, named) = match (given("subject"), given("predicate")) {
+        (Some(subject), _) => (subject, name(), "predicate"),
+        (None, Some(predicate)) => (name(), predicate, "subject"),
+        (None, None) => (name(), core.as_str().into(), "subject"),
+    };
+    let mut value = object([
         ("subject", subject),
         ("predicate", predicate),
         ("value", data),
-        ("confidence", number(confidence.unwrap_or(1.0))),
-    ])
+    ]);
+    if let Some(confidence) = confidence {
+        push(&mut value, "confidence", number(confidence));
+    }
+    let wrapped = Some(Wrapped {
+        data: canonical,
+        named,
+    });
+    Ok(Payload { value, wrapped })
+}
+
+/// The name of wrapped data: `sha256:` and the digits of the SHA-256 of the canonical form of `{"value":…}`, the
+/// data, or of `{"blind":…,"value":…}` if the payload is blind.
+fn name_of(blind: Option<&str>, data: &[u8]) -> String {
+    let mut head = b"{".to_vec();
+    if let Some(random) = blind {
+        head.extend_from_slice(b"\"blind\":");
+        write_string(&mut head, random);
+        head.push(b',');
+    }
+    head.extend_from_slice(b"\"value\":");
+    let hash = Sha256::new_with_prefix(head)
+        .chain_update(data)
+        .chain_update(b"}");
+    format!("sha256:{}", Digest(hash.finalize().into()))
 }
 
 fn number(value: f64) -> Value<'static> {
@@ -213,20 +321,16 @@ mod tests {
         parse(text.as_bytes()).unwrap().into_owned()
     }
 
+    fn text(value: &Value<'_>) -> String {
+        String::from_utf8(jcs(value).unwrap()).unwrap()
+    }
+
     #[test]
     fn payloads() {
-        let payload = |name: &str, text: &str, confidence| {
-            payload_for(&name.parse().unwrap(), data(text), confidence)
-                .map(|value| String::from_utf8(jcs(&value).unwrap()).unwrap())
+        let payload = |name: &str, json: &str, confidence| {
+            payload_for(&name.parse().unwrap(), data(json), confidence)
+                .map(|payload| text(payload.value()))
         };
-        assert_eq!(
-            payload("OBSERVATION", r#"{"note":"x"}"#, None).unwrap(),
-            r#"{"confidence":1,"predicate":"OBSERVATION","subject":"provara_cli","value":{"note":"x"}}"#
-        );
-        assert_eq!(
-            payload("ASSERTION", r#"{"subject":"door"}"#, Some(0.25)).unwrap(),
-            r#"{"confidence":0.25,"predicate":"ASSERTION","subject":"door","value":{"subject":"door"}}"#
-        );
         let full = r#"{"predicate":"is","subject":"door","value":"open"}"#;
         assert_eq!(payload("OBSERVATION", full, None).unwrap(), full);
         assert_eq!(payload("com.acme.a.b", full, None).unwrap(), full);
@@ -250,5 +354,68 @@ mod tests {
                 ..
             })
         ));
+    }
+
+    #[test]
+    fn what_does_not_say_what_it_is_about_is_about_itself() {
+        let wrapped = |name: &str, json: &str, confidence, blind: Option<&'static str>| {
+            let payload = payload_for(&name.parse().unwrap(), data(json), confidence).unwrap();
+            assert!(payload.is_wrapped());
+            let payload = match blind {
+                Some(random) => payload.blinded(random),
+                None => payload,
+            };
+            text(&payload.at("2026-01-01T00:00:00.000000Z"))
+        };
+        let named = |name: &str, rest: &str| {
+            let name = format!("sha256:{}", Digest::of(name.as_bytes()));
+            rest.replace("NAME", &name)
+                .replace("TIME", "2026-01-01T00:00:00.000000Z")
+        };
+        assert_eq!(
+            wrapped("OBSERVATION", r#"{"note":"x"}"#, None, None),
+            named(
+                r#"{"value":{"note":"x"}}"#,
+                r#"{"predicate":"OBSERVATION","subject":"NAME","timestamp":"TIME","value":{"note":"x"}}"#
+            )
+        );
+        // Whatever it is written like, the same data has the same name.
+        assert_eq!(
+            wrapped("OBSERVATION", r#"{"b":1.0,"a":"\u0041"}"#, None, None),
+            wrapped("OBSERVATION", r#"{"a":"A","b":1}"#, None, None),
+        );
+        assert_eq!(
+            wrapped(
+                "ASSERTION",
+                r#"{"subject":"door","n":null}"#,
+                Some(0.25),
+                None
+            ),
+            named(
+                r#"{"value":{"n":null,"subject":"door"}}"#,
+                r#"{"confidence":0.25,"predicate":"NAME","subject":"door","timestamp":"TIME","value":{"n":null,"subject":"door"}}"#
+            )
+        );
+        assert_eq!(
+            wrapped(
+                "ASSERTION",
+                r#"{"predicate":"is","about":"door","value":1}"#,
+                None,
+                Some("00ff")
+            ),
+            named(
+                r#"{"blind":"00ff","value":{"about":"door","predicate":"is","value":1}}"#,
+                r#"{"blind":"00ff","predicate":"is","subject":"NAME","timestamp":"TIME","value":{"about":"door","predicate":"is","value":1}}"#
+            )
+        );
+        let none = payload_for(
+            &"ASSERTION".parse().unwrap(),
+            data(r#"{"a":[9007199254740993]}"#),
+            None,
+        );
+        assert!(
+            matches!(&none, Err(PayloadError::Canonical(CanonicalError::Number { path, .. })) if path == "a[0]"),
+            "{none:?}"
+        );
     }
 }

@@ -4,16 +4,13 @@ use provara_core::event_type::{CoreType, EventType};
 use provara_core::id::{Digest, EventId};
 use provara_core::json::Value;
 use provara_core::mark::{ADOPTION_TYPE, FILES_TYPE, KEY_ADDED_TYPE};
-use provara_core::payload::{is_wrapped, payload_for};
+use provara_core::payload::{BLIND, Payload, PayloadError, payload_for};
 use provara_core::scan::{Field, scan_line};
 use provara_core::tree::{leaf, tombstone_in};
 use provara_core::verify::REDACTION_TYPE;
 
 use crate::append::AppendRequest;
 use crate::error::VaultError;
-
-/// The member that makes a payload one that cannot be guessed.
-pub(super) const BLIND: &str = "blind";
 
 /// The member of a redaction that names the event which it is of.
 const TARGET: &str = "target_event_id";
@@ -52,13 +49,13 @@ pub(super) fn refuse_request(request: &AppendRequest<'_>) -> Result<(), VaultErr
     Ok(())
 }
 
-/// The payload of the event that is asked for, and whether it wraps the data.
+/// The payload of the event that is asked for.
 pub(super) fn payload_of<'a>(
     event_type: &EventType,
     data: Value<'a>,
     confidence: Option<f64>,
     blind: bool,
-) -> Result<(Value<'a>, bool), VaultError> {
+) -> Result<Payload<'a>, VaultError> {
     let unwritable = |reason: &str| VaultError::Unwritable {
         reason: reason.to_owned(),
     };
@@ -67,18 +64,20 @@ pub(super) fn payload_of<'a>(
             "the data has a member 'blind' of its own, where the random bytes would stand",
         ));
     }
-    let wrapped = is_wrapped(event_type, &data);
-    let mut payload = payload_for(event_type, data, confidence)?;
-    if blind && let Value::Object(members) = &mut payload {
-        members.push((BLIND.into(), random_text()?.into()));
+    let mut payload = payload_for(event_type, data, confidence).map_err(|error| match error {
+        PayloadError::Canonical(error) => VaultError::Canonical(error),
+        error => VaultError::Payload(error),
+    })?;
+    if blind {
+        payload = payload.blinded(random_text()?);
     }
     // In the place of a payload it says that one was erased; older tools then ask for the redaction.
-    if tombstone_in(&payload).is_some() {
+    if tombstone_in(payload.value()).is_some() {
         return Err(unwritable(
             "the payload has the form of a tombstone, which stands for a payload that was erased",
         ));
     }
-    Ok((payload, wrapped))
+    Ok(payload)
 }
 
 /// 16 random bytes in hexadecimal digits.
@@ -91,9 +90,9 @@ fn random_text() -> Result<String, VaultError> {
 }
 
 /// Binds a redaction to the event of `log` that it names: its leaf is what a tombstone must still have.
-pub(super) fn bind_redaction(payload: &mut Value<'_>, log: &[u8]) -> Result<(), VaultError> {
+pub(super) fn bind_redaction(payload: &mut Payload<'_>, log: &[u8]) -> Result<(), VaultError> {
     let refused = |reason: String| VaultError::RedactionTarget { reason };
-    let target = payload.get(TARGET).and_then(Value::as_str);
+    let target = payload.value().get(TARGET).and_then(Value::as_str);
     let target: EventId = target.and_then(|text| text.parse().ok()).ok_or_else(|| {
         refused(format!(
             "its data needs '{TARGET}', the id of the event whose payload is to go"
@@ -102,7 +101,7 @@ pub(super) fn bind_redaction(payload: &mut Value<'_>, log: &[u8]) -> Result<(), 
     let leaf = leaf_of(log, target)
         .ok_or_else(|| refused(format!("{target} is no event of this log")))?
         .to_string();
-    let stated = payload.get(TARGET_LEAF);
+    let stated = payload.value().get(TARGET_LEAF);
     if let Some(stated) = stated {
         return match stated.as_str() == Some(&leaf) {
             true => Ok(()),
@@ -111,7 +110,7 @@ pub(super) fn bind_redaction(payload: &mut Value<'_>, log: &[u8]) -> Result<(), 
             ))),
         };
     }
-    if let Value::Object(members) = payload {
+    if let Value::Object(members) = payload.value_mut() {
         members.push((TARGET_LEAF.into(), leaf.into()));
     }
     Ok(())

@@ -1,6 +1,5 @@
 //! What is asked for, made into the content of an event: the same way for one event and for many.
 
-use provara_core::canonical::CanonicalError;
 use provara_core::content::{Content, Place};
 use provara_core::event_type::EventType;
 use provara_core::id::{Digest, EventId, KeyId};
@@ -31,7 +30,7 @@ impl AppendRequest<'_> {
     /// What is wrong with the request.
     pub fn check(&self) -> Result<(), VaultError> {
         refuse_request(self)?;
-        let (payload, wrapped) = payload_of(
+        let payload = payload_of(
             &self.event_type,
             self.data.clone(),
             self.confidence,
@@ -44,8 +43,7 @@ impl AppendRequest<'_> {
             &payload,
             self.key_id.unwrap_or(KeyId([0; 8])),
             self.idempotency_key.as_deref(),
-        )
-        .map_err(|error| placed(error, wrapped))?;
+        )?;
         let checked = content.check();
         checked.map_err(|reason| VaultError::Unwritable {
             reason: reason.to_string(),
@@ -57,14 +55,6 @@ impl AppendRequest<'_> {
     #[must_use]
     pub fn needs_log(&self) -> bool {
         speaks_of_others(&self.event_type)
-    }
-}
-
-/// The error with the place in the data, which is what its author knows.
-pub(super) fn placed(error: CanonicalError, wrapped: bool) -> CanonicalError {
-    match wrapped {
-        true => error.inside("value"),
-        false => error,
     }
 }
 
@@ -81,7 +71,7 @@ impl LogWriter<'_> {
         log: Option<&[u8]>,
     ) -> Result<Prepared, VaultError> {
         refuse_request(&request)?;
-        let (mut payload, wrapped) = payload_of(
+        let mut payload = payload_of(
             &request.event_type,
             request.data,
             request.confidence,
@@ -102,14 +92,13 @@ impl LogWriter<'_> {
             &payload,
             key_id,
             request.idempotency_key.as_deref(),
-        )
-        .map_err(|error| placed(error, wrapped))?;
+        )?;
         Ok(Prepared {
             content,
             key_id,
             event_type: request.event_type,
             actor: request.actor,
-            wrapped,
+            wrapped: payload.is_wrapped(),
         })
     }
 }

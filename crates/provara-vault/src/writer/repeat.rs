@@ -9,13 +9,13 @@ use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::{self, Value};
 use provara_core::keys::Keyfile;
 use provara_core::namespace::Namespace;
+use provara_core::payload::{BLIND, Payload};
 use provara_core::scan::{Field, Line, scan_line};
 use provara_core::tree::tombstone_in;
 use provara_core::verify::REDACTION_TYPE;
 
 use super::LogWriter;
-use super::payload::{BLIND, bind_redaction, payload_of, refuse_request};
-use super::prepare::placed;
+use super::payload::{bind_redaction, payload_of, refuse_request};
 use crate::append::{AppendReceipt, AppendRequest};
 use crate::error::{Context, VaultError};
 use crate::idempotency::{EventPlace, Extent, KeyedEvents, known_as, known_as_of};
@@ -28,12 +28,13 @@ const PIECE: usize = 8 << 10;
 
 /// What is asked for under an idempotency key.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct Asked<'a> {
     pub(super) known_as: Digest,
     pub(super) said: Said,
+    /// Without random bytes.
+    payload: Payload<'a>,
     key: String,
     actor: String,
-    blind: bool,
 }
 
 /// What an event says, as far as a repetition has to say the same.
@@ -41,15 +42,18 @@ pub(super) struct Asked {
 pub(super) struct Said {
     event_type: String,
     namespace: Option<String>,
-    /// Of the canonical payload, without the random bytes of a blind one.
+    /// Of the canonical payload, without its time and its random bytes; of an event that says something else,
+    /// of the payload that it has.
     payload: Digest,
+    /// Whether random bytes were asked for; not known of a payload that was erased and says something else.
+    blind: Option<bool>,
 }
 
-impl Asked {
+impl<'a> Asked<'a> {
     /// What is asked for, if it is asked for under a key. A redaction is bound to its target in `log`, as it
     /// is where it is written.
     pub(super) fn of(
-        request: &AppendRequest<'_>,
+        request: &AppendRequest<'a>,
         log: Option<&[u8]>,
     ) -> Result<Option<Self>, VaultError> {
         let Some(key) = &request.idempotency_key else {
@@ -65,7 +69,7 @@ impl Asked {
         }
         let event_type = &request.event_type;
         let data = request.data.clone();
-        let (mut payload, wrapped) = payload_of(event_type, data, request.confidence, false)?;
+        let mut payload = payload_of(event_type, data, request.confidence, false)?;
         if let Some(log) = log.filter(|_| event_type.as_str() == REDACTION_TYPE) {
             bind_redaction(&mut payload, log)?;
         }
@@ -75,14 +79,47 @@ impl Asked {
             said: Said {
                 event_type: event_type.as_str().to_owned(),
                 namespace: request.namespace.map(|it| Namespace::as_str(it).to_owned()),
-                payload: Digest::of(
-                    &canonical::event_form(&payload).map_err(|error| placed(error, wrapped))?,
-                ),
+                payload: Digest::of(&canonical::event_form(payload.value())?),
+                blind: Some(request.blind),
             },
+            payload,
             key: key.clone(),
             actor: request.actor.clone(),
-            blind: request.blind,
         }))
+    }
+
+    /// What the event of a line says. Its payload is compared with the one that this request would have become
+    /// in its place, at its time and with its random bytes.
+    fn said_in(&self, line: &Line<'_>) -> Said {
+        let raw = line.raw(Field::Payload).unwrap_or_default();
+        let text = |field| line.text(field).map(|text| text.into_owned());
+        let time = text(Field::TimestampUtc).unwrap_or_default();
+        let is_this = |payload: Payload<'_>, hash: Digest| {
+            let payload = canonical::event_form(&payload.at(&time));
+            payload.is_ok_and(|bytes| Digest::of(&bytes) == hash)
+        };
+        let there = json::parse(raw).ok();
+        let erased = there.as_ref().and_then(tombstone_in);
+        // Of a payload that was erased its hash is left.
+        let hash = erased.as_ref().map(|it| it.original);
+        let hash = hash.unwrap_or_else(|| Digest::of(raw));
+        let random = there.as_ref().and_then(|it| it.get(BLIND)?.as_str());
+        let (same, blind) = if is_this(self.payload.clone(), hash) {
+            (true, Some(false))
+        } else if let Some(random) = random.filter(|_| self.payload.value().get(BLIND).is_none()) {
+            (
+                is_this(self.payload.clone().blinded(random), hash),
+                Some(true),
+            )
+        } else {
+            (false, erased.is_none().then_some(false))
+        };
+        Said {
+            event_type: text(Field::Type).unwrap_or_default(),
+            namespace: text(Field::Namespace),
+            payload: if same { self.said.payload } else { hash },
+            blind,
+        }
     }
 
     /// Refuses a request that says something else than the event that has its key.
@@ -97,9 +134,17 @@ impl Asked {
         } else if there.namespace != self.said.namespace {
             "which is in another namespace"
         } else if there.payload != self.said.payload {
-            "whose data is another"
+            match (there.blind, self.said.blind) {
+                (None, Some(true)) => "whose payload was erased, and its random bytes with it",
+                (None, _) => "whose payload was erased, and was another or had random bytes",
+                _ => "whose data is another",
+            }
         } else {
-            return Ok(());
+            match (there.blind, self.said.blind) {
+                (Some(true), Some(false)) => "which has random bytes in its payload (blind)",
+                (Some(false), Some(true)) => "which has no random bytes in its payload (blind)",
+                _ => return Ok(()),
+            }
         };
         Err(VaultError::KeyReused {
             key: self.key.clone(),
@@ -156,7 +201,7 @@ impl LogWriter<'_> {
         let line = line.filter(|line| known_as_of(line) == Some(asked.known_as));
         Ok(line.and_then(|line| {
             let event_id = line.text(Field::EventId)?.parse().ok()?;
-            Some((said_in(&line, asked.blind), event_id))
+            Some((asked.said_in(&line), event_id))
         }))
     }
 
@@ -238,33 +283,4 @@ impl LogWriter<'_> {
             keyed.store(directory, self.vault.path(), &extent);
         }
     }
-}
-
-/// What the event of a line says.
-fn said_in(line: &Line<'_>, blind: bool) -> Said {
-    let raw = line.raw(Field::Payload).unwrap_or_default();
-    let payload = json::parse(raw).ok();
-    let payload = match payload {
-        Some(payload) => match tombstone_in(&payload) {
-            // Of a payload that was erased its hash is left.
-            Some(tombstone) => tombstone.original,
-            None if blind => without_blind(payload).unwrap_or_else(|| Digest::of(raw)),
-            None => Digest::of(raw),
-        },
-        None => Digest::of(raw),
-    };
-    let text = |field| line.text(field).map(|text| text.into_owned());
-    Said {
-        event_type: text(Field::Type).unwrap_or_default(),
-        namespace: text(Field::Namespace),
-        payload,
-    }
-}
-
-/// The hash of a payload without its random bytes.
-fn without_blind(mut payload: Value<'_>) -> Option<Digest> {
-    if let Value::Object(members) = &mut payload {
-        members.retain(|(name, _)| &**name != BLIND);
-    }
-    Some(Digest::of(&canonical::event_form(&payload).ok()?))
 }

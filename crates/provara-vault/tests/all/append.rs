@@ -7,7 +7,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::common::{Fixture, codes, note, picture, request, verifies};
+use provara_core::canonical::jcs;
 use provara_core::finding::Code;
+use provara_core::id::Digest;
+use provara_core::json;
 use provara_core::keys::{Keyfile, SigningKey};
 use provara_core::namespace::Namespace;
 use provara_core::payload::PayloadError;
@@ -93,12 +96,14 @@ fn payloads_and_types_are_as_given() {
         observation.contains(r#""namespace":"local""#),
         "{observation}"
     );
-    assert!(
-        observation.contains(
-            r#""payload":{"confidence":0.25,"predicate":"OBSERVATION","subject":"provara_cli","value":{"note":"x"}}"#
-        ),
-        "{observation}"
+    let observed = json::parse(observation.as_bytes()).unwrap();
+    let payload = observed.get("payload").unwrap();
+    let name = Digest::of(br#"{"value":{"note":"x"}}"#);
+    let time = observed.get("timestamp_utc").unwrap().as_str().unwrap();
+    let wrapped = format!(
+        r#"{{"confidence":0.25,"predicate":"OBSERVATION","subject":"sha256:{name}","timestamp":"{time}","value":{{"note":"x"}}}}"#
     );
+    assert_eq!(String::from_utf8(jcs(payload).unwrap()).unwrap(), wrapped);
     assert_eq!(verifies(&fixture.vault), 4);
 }
 

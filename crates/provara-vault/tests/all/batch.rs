@@ -31,6 +31,12 @@ fn timeless(fixture: &Fixture) -> Vec<serde_json::Value> {
         .collect();
     for event in &mut events {
         let event = event.as_object_mut().unwrap();
+        // A payload that wraps data has the event's time.
+        let time = event["timestamp_utc"].clone();
+        let payload = event["payload"].as_object_mut().unwrap();
+        if let Some(of_payload) = payload.remove("timestamp") {
+            assert_eq!(of_payload, time);
+        }
         for changing in [
             "event_id",
             "sig",

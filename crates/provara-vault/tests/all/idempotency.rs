@@ -222,6 +222,84 @@ fn an_event_beyond_the_seal_is_sealed_before_its_receipt_is_given() {
 }
 
 #[test]
+fn wrapped_and_blind_data_is_known_again_at_whatever_time() {
+    let (fixture, vault) = cached();
+    let keyfile = &fixture.keyfile;
+    let asked = |key: &str, data: &str, blind| AppendRequest {
+        idempotency_key: Some(key.to_owned()),
+        blind,
+        ..request("OBSERVATION", "a", data)
+    };
+    let append = |request: &AppendRequest<'_>| vault.append(request, keyfile);
+    let (free, full) = (
+        r#"{"text":"longer than a tombstone: 0123456789012345678901234567890123456789"}"#,
+        r#"{"subject":"door","predicate":"is","value":"open","timestamp":"2026-01-01T00:00:00Z"}"#,
+    );
+    for (data, blind, key) in [
+        (free, false, "k0"),
+        (free, true, "k1"),
+        (full, false, "k2"),
+        (full, true, "k3"),
+    ] {
+        let first = append(&asked(key, data, blind)).unwrap();
+        let many = vec![asked(key, data, blind), asked(key, data, blind)];
+        let again = append(&asked(key, data, blind)).unwrap();
+        assert!(again.repeated && again.event_json == first.event_json);
+        let again = vault
+            .append_many(many, keyfile, BatchOptions::default())
+            .unwrap();
+        assert!(
+            again
+                .iter()
+                .all(|it| it.repeated && it.event_json == first.event_json)
+        );
+
+        // What was asked for then was another form of the same data.
+        let Err(VaultError::KeyReused { difference, .. }) = append(&asked(key, data, !blind))
+        else {
+            panic!("{key} was taken");
+        };
+        assert!(
+            difference.contains("random bytes in its payload"),
+            "{difference}"
+        );
+        let Err(VaultError::KeyReused { difference, .. }) = append(&asked(key, "{}", blind)) else {
+            panic!("{key} was taken");
+        };
+        assert_eq!(difference, "whose data is another");
+
+        let redact = RedactOptions {
+            reason: "asked for".to_owned(),
+            ..RedactOptions::default()
+        };
+        vault.redact(first.event_id, keyfile, &redact).unwrap();
+        let again = append(&asked(key, data, blind));
+        match blind {
+            false => assert!(again.unwrap().repeated),
+            // Nobody can tell, now that the bytes are gone.
+            true => assert!(matches!(
+                again,
+                Err(VaultError::KeyReused { difference, .. }) if difference.contains("erased")
+            )),
+        }
+    }
+    // Within one batch, before the first is in the log.
+    let both = vec![asked("new", free, true), asked("new", free, false)];
+    let refused = vault.append_many(both, keyfile, BatchOptions::default());
+    assert!(
+        matches!(
+            &refused,
+            Err(Rejected {
+                index: 1,
+                error: VaultError::KeyReused { .. }
+            })
+        ),
+        "{refused:?}"
+    );
+    assert!(vault.verify(&strict()).unwrap().is_valid());
+}
+
+#[test]
 fn a_merge_a_redaction_and_a_closed_vault_change_no_answer() {
     let (fixture, vault) = cached();
     let keyfile = &fixture.keyfile;

@@ -13,7 +13,7 @@ impl BatchWriter<'_> {
     /// only if it is not.
     pub(super) fn admit(
         &mut self,
-        asked: Asked,
+        asked: Asked<'_>,
         key_id: Option<KeyId>,
         prepared: Result<Prepared, VaultError>,
     ) -> Result<(), VaultError> {
