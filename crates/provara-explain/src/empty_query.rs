@@ -138,21 +138,22 @@ fn note(seen: &Seen<'_>, asked: &Asked) -> Option<String> {
                 Kind::Number => {
                     format!("; double({path}) reads a number that is written in a string")
                 }
-                _ => String::new(),
+                Kind::Condition => format!("; compare it, as in {path} == 1"),
+                Kind::Time => "; timestamp(…) takes texts such as 2026-01-31T12:00:00Z".to_owned(),
+                Kind::Text | Kind::Truth | Kind::Numeric => String::new(),
+            };
+            let wanted = match kind {
+                Kind::Number => "is compared with a number",
+                Kind::Text => "is compared with a string",
+                Kind::Truth => "is compared with a boolean",
+                Kind::Condition => "stands as a condition, which is a boolean",
+                Kind::Time => "is read as a time",
+                Kind::Numeric => "is read as a number",
             };
             Some(format!(
-                "'{path}' is compared with {}, and is none in any event that is looked at (in the last one {other}){help}.",
-                kind_name(kind)
+                "'{path}' {wanted}, and is none in any event that is looked at (in the last one {other}){help}."
             ))
         }
         (true, None) => None,
-    }
-}
-
-fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Number => "a number",
-        Kind::Text => "a string",
-        Kind::Truth => "a boolean",
     }
 }

@@ -71,6 +71,11 @@ fn fix(error: &ExpressionError) -> String {
             "Write a regular expression as in payload.text.matches(r\"^id-\\d+$\").".to_owned()
         }
         Problem::NoCondition(_) => "Compare it, as in payload.value >= 900.".to_owned(),
+        Problem::NoTime(_) | Problem::TimeAlone => {
+            "Write timestamp(timestamp_utc) >= timestamp(\"2026-01-31T00:00:00Z\"); --after and --before \
+             also take dates and ages."
+                .to_owned()
+        }
         Problem::TooDeep | Problem::TooLong => {
             "Give parts of it as conditions of their own: all of them must hold.".to_owned()
         }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::Timestamp;
 use provara_core::json::{self, Value};
 use provara_core::query::Predicate;
 
@@ -49,8 +50,14 @@ pub enum Kind {
     Number,
     /// A string.
     Text,
-    /// `true` or `false`.
+    /// `true` or `false`, to compare with.
     Truth,
+    /// `true` or `false`, as a condition.
+    Condition,
+    /// A string with a time, as events have it.
+    Time,
+    /// A number, or a string with one.
+    Numeric,
 }
 
 impl Kind {
@@ -60,7 +67,15 @@ impl Kind {
         match self {
             Self::Number => matches!(value, Value::Number(_)),
             Self::Text => matches!(value, Value::String(_)),
-            Self::Truth => matches!(value, Value::Bool(_)),
+            Self::Truth | Self::Condition => matches!(value, Value::Bool(_)),
+            Self::Time => value
+                .as_str()
+                .is_some_and(|it| it.parse::<Timestamp>().is_ok()),
+            Self::Numeric => {
+                let written =
+                    |text: &str| matches!(json::parse(text.as_bytes()), Ok(Value::Number(_)));
+                Self::Number.is(value) || value.as_str().is_some_and(written)
+            }
         }
     }
 }
@@ -172,7 +187,7 @@ impl Filter {
                 path: path.clone(),
                 kind: None,
             }),
-            Condition::Expression(node) => gather(node, None, &mut reads),
+            Condition::Expression(node) => gather(node, Some(Kind::Condition), &mut reads),
         }
         reads
     }
@@ -206,6 +221,20 @@ fn gather(node: &Node, kind: Option<Kind>, reads: &mut Vec<Read>) {
             sides.for_each(|side| gather(side, Some(Kind::Text), reads));
         }
         Node::Matches(value, _) => gather(value, Some(Kind::Text), reads),
+        Node::Timestamp(value) => gather(value, Some(Kind::Time), reads),
+        Node::Number(value) => gather(value, Some(Kind::Numeric), reads),
+        Node::Not(_) | Node::And(_) | Node::Or(_) => node
+            .children()
+            .into_iter()
+            .for_each(|child| gather(child, Some(Kind::Condition), reads)),
+        Node::Choice(parts) => {
+            gather(&parts[0], Some(Kind::Condition), reads);
+            parts[1..].iter().for_each(|part| gather(part, kind, reads));
+        }
+        Node::Each(_, parts) => {
+            gather(&parts[0], None, reads);
+            gather(&parts[1], Some(Kind::Condition), reads);
+        }
         _ => node
             .children()
             .into_iter()

@@ -12,7 +12,8 @@
 
 use std::borrow::Cow;
 
-use provara_core::json::Value;
+use jiff::Timestamp;
+use provara_core::json::{Value, parse as parse_json};
 use regex::RegexBuilder;
 
 use crate::node::{Comparison, Macro, Node, TextTest};
@@ -60,8 +61,14 @@ pub(crate) fn parse(text: &str) -> Result<Node, ExpressionError> {
         Word::Sign("-") => return Err(parser.wrong(Problem::Arithmetic('-'))),
         _ => return Err(parser.expected("an operator such as '&&', or the end,")),
     }
-    let kind = match &node {
-        Node::Constant(Value::Bool(_)) => return Ok(node),
+    parser.condition(&node, 0)?;
+    Ok(node)
+}
+
+/// What a part is that can be neither true nor false, whatever the event.
+fn no_condition(node: &Node) -> Option<&'static str> {
+    Some(match node {
+        Node::Constant(Value::Bool(_)) => return None,
         Node::Constant(value) => value.kind_name(),
         Node::Event | Node::Map(_) => "an object",
         Node::List(_) => "a list",
@@ -69,12 +76,7 @@ pub(crate) fn parse(text: &str) -> Result<Node, ExpressionError> {
         Node::Timestamp(_) => "a time",
         Node::Member(name) if name == "payload" => "an object",
         Node::Member(name) if TEXTS.contains(&name.as_str()) => "a string",
-        _ => return Ok(node),
-    };
-    Err(ExpressionError {
-        text: text.to_owned(),
-        offset: 0,
-        problem: Problem::NoCondition(kind),
+        _ => return None,
     })
 }
 
@@ -139,6 +141,14 @@ impl Parser<'_> {
         self.wrong(Problem::Expected { expected, found })
     }
 
+    /// Refuses a part that is taken for a condition and can be none.
+    fn condition(&self, node: &Node, start: usize) -> Parsed<()> {
+        match no_condition(node) {
+            Some(kind) => Err(self.error_at(start, Problem::NoCondition(kind))),
+            None => Ok(()),
+        }
+    }
+
     fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         if self.depth == crate::limits::MAX_DEPTH {
             return Err(self.wrong(Problem::TooDeep));
@@ -151,10 +161,12 @@ impl Parser<'_> {
 
     fn expression(&mut self) -> Parsed<Node> {
         self.deeper(|it| {
+            let start = it.token().start;
             let condition = it.or()?;
             if !it.takes("?") {
                 return Ok(condition);
             }
+            it.condition(&condition, start)?;
             let yes = it.or()?;
             it.needs(":", "':' and what counts otherwise")?;
             let no = it.expression()?;
@@ -163,21 +175,33 @@ impl Parser<'_> {
     }
 
     fn or(&mut self) -> Parsed<Node> {
-        let first = self.and()?;
-        let mut nodes = vec![first];
-        while self.takes("||") {
-            nodes.push(self.and()?);
-        }
+        let nodes = self.conditions("||", Self::and)?;
         Ok(alone(nodes).unwrap_or_else(Node::Or))
     }
 
     fn and(&mut self) -> Parsed<Node> {
-        let first = self.relation()?;
-        let mut nodes = vec![first];
-        while self.takes("&&") {
-            nodes.push(self.relation()?);
-        }
+        let nodes = self.conditions("&&", Self::relation)?;
         Ok(alone(nodes).unwrap_or_else(Node::And))
+    }
+
+    /// One part, or several conditions with this sign between them.
+    fn conditions(
+        &mut self,
+        sign: &str,
+        mut read: impl FnMut(&mut Self) -> Parsed<Node>,
+    ) -> Parsed<Vec<Node>> {
+        let start = self.token().start;
+        let mut nodes = vec![read(self)?];
+        while self.takes(sign) {
+            if let [first] = &nodes[..] {
+                self.condition(first, start)?;
+            }
+            let start = self.token().start;
+            let node = read(self)?;
+            self.condition(&node, start)?;
+            nodes.push(node);
+        }
+        Ok(nodes)
     }
 
     fn relation(&mut self) -> Parsed<Node> {
@@ -198,8 +222,14 @@ impl Parser<'_> {
             if links > crate::limits::MAX_DEPTH {
                 return Err(self.wrong(Problem::TooDeep));
             }
-            self.next();
+            let sign = self.next().start;
             let sides = Box::new([left, self.unary()?]);
+            let is_time = |node: &Node| matches!(node, Node::Timestamp(_));
+            let may_be_time = |node: &Node| matches!(node, Node::Timestamp(_) | Node::Choice(_));
+            // Nothing in an event is a time but by `timestamp`.
+            if sides.iter().any(is_time) && !sides.iter().all(may_be_time) {
+                return Err(self.error_at(sign, Problem::TimeAlone));
+            }
             left = match comparison {
                 Some(comparison) => Node::Compare(comparison, sides),
                 None => Node::In(sides),
@@ -213,7 +243,9 @@ impl Parser<'_> {
             negations += 1;
         }
         if negations > 0 {
+            let start = self.token().start;
             let inner = self.member()?;
+            self.condition(&inner, start)?;
             // An even number says only that it is a truth value.
             let once = Node::Not(Box::new(inner));
             return Ok(match negations % 2 {
@@ -380,12 +412,26 @@ impl Parser<'_> {
                 Ok(Node::Size(Box::new(value)))
             }
             "double" => {
+                let at = self.token().start;
                 let [value] = self.arguments(&name, start, ONE)?;
-                Ok(Node::Number(Box::new(value)))
+                let number =
+                    |text: &str| matches!(parse_json(text.as_bytes()), Ok(Value::Number(_)));
+                match &value {
+                    Node::Constant(Value::String(text)) if !number(text) => {
+                        Err(self.error_at(at, Problem::NoNumber(text.to_string())))
+                    }
+                    _ => Ok(Node::Number(Box::new(value))),
+                }
             }
             "timestamp" => {
+                let at = self.token().start;
                 let [value] = self.arguments(&name, start, ONE)?;
-                Ok(Node::Timestamp(Box::new(value)))
+                match &value {
+                    Node::Constant(Value::String(text)) if text.parse::<Timestamp>().is_err() => {
+                        Err(self.error_at(at, Problem::NoTime(text.to_string())))
+                    }
+                    _ => Ok(Node::Timestamp(Box::new(value))),
+                }
             }
             "matches" => {
                 let takes = "a text and a regular expression";
@@ -456,9 +502,11 @@ impl Parser<'_> {
             return Err(self.expected("',' and a condition after the name"));
         }
         self.variables.push(variable);
+        let start = self.token().start;
         let body = self.expression();
         self.variables.pop();
         let body = body?;
+        self.condition(&body, start)?;
         self.needs(")", "')'")?;
         Ok(Node::Each(what, Box::new([range, body])))
     }

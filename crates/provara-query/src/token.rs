@@ -73,6 +73,15 @@ pub enum Problem {
     /// An expression that can be neither true nor false.
     #[error("this is {0}, which is neither true nor false")]
     NoCondition(&'static str),
+    /// A text in `timestamp("…")` that is no time.
+    #[error("'{0}' is no moment: a time of day and an offset belong to it, as in 2026-01-31T12:00:00Z")]
+    NoTime(String),
+    /// A text in `double("…")` that is no number.
+    #[error("'{0}' is no number")]
+    NoNumber(String),
+    /// A time is compared with something else.
+    #[error("a time compares with a time only, so that this is never met")]
+    TimeAlone,
     /// The nesting is too deep.
     #[error("the nesting is deeper than {}", crate::limits::MAX_DEPTH)]
     TooDeep,

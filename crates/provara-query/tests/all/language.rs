@@ -175,6 +175,28 @@ fn what_is_not_understood_says_where() {
         ("\"text\"", 1, "a string"),
         ("[payload.a]", 1, "a list"),
         ("size(payload.a)", 1, "a number"),
+        ("payload.a == 1 && type", 19, "a string"),
+        ("payload.a == 1 && (900)", 19, "a number"),
+        ("900 || payload.a", 1, "a number"),
+        ("!size(payload.a)", 2, "a number"),
+        ("payload.a.exists(x, \"x\")", 21, "a string"),
+        ("event ? true : false", 1, "an object"),
+        (
+            "timestamp(timestamp_utc) > timestamp(\"2026-01-01\")",
+            38,
+            "no moment",
+        ),
+        (
+            "timestamp(timestamp_utc) > \"2026-01-01T00:00:00Z\"",
+            26,
+            "a time compares with a time only",
+        ),
+        (
+            "payload.at == timestamp(timestamp_utc)",
+            12,
+            "a time compares with a time only",
+        ),
+        ("double(\"12a\") == 1", 8, "'12a' is no number"),
         ("payload.tags.exists(x.y, true)", 22, "','"),
         ("has(1)", 1, "a member"),
         ("a..b == 1", 3, "the name of a member"),
@@ -209,6 +231,27 @@ fn what_is_read_is_known() {
         ("payload.e[0]", None),
     ];
     assert_eq!(reads, expected.map(|(path, kind)| (path.to_owned(), kind)));
+    let kinds = |condition: &str| -> Vec<_> {
+        let filter: Filter = condition.parse().unwrap();
+        filter.reads().into_iter().map(|read| read.kind).collect()
+    };
+    let truth = Some(Kind::Condition);
+    for condition in [
+        "payload.a",
+        "!payload.a",
+        "payload.a && payload.b",
+        "payload.a || !payload.b",
+        "payload.a ? payload.b : payload.c",
+    ] {
+        assert!(
+            kinds(condition).iter().all(|kind| *kind == truth),
+            "{condition}"
+        );
+    }
+    assert_eq!(kinds("payload.l.all(x, payload.a)"), [None, truth]);
+    let time = "timestamp(payload.a) < timestamp(\"2026-01-31T12:00:00Z\")";
+    assert_eq!(kinds(time), [Some(Kind::Time)]);
+    assert_eq!(kinds("double(payload.a) > 1"), [Some(Kind::Numeric)]);
 }
 
 #[test]
