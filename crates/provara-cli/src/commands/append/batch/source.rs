@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use provara_plugins::interrupt::Guard;
 use provara_report::{Class, Diagnostic};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
@@ -270,8 +270,28 @@ fn kind_of(head: &[u8]) -> Kind {
     Kind::Text { mark: 0 }
 }
 
-fn unpack_gzip(input: &mut dyn BufRead, out: &mut dyn Write) -> io::Result<()> {
-    io::copy(&mut MultiGzDecoder::new(input), out).map(drop)
+/// Unpacks every member. Zeros that fill up a block or a tape at the end are passed over, as gzip(1) does.
+fn unpack_gzip(mut input: &mut dyn BufRead, out: &mut dyn Write) -> io::Result<()> {
+    loop {
+        io::copy(&mut GzDecoder::new(&mut input), out)?;
+        let mut filled = false;
+        loop {
+            let ahead = input.fill_buf()?;
+            let zeros = ahead.iter().take_while(|byte| **byte == 0).count();
+            match ahead.get(zeros) {
+                None if ahead.is_empty() => return Ok(()),
+                None => {}
+                Some(_) if filled || zeros > 0 => {
+                    return Err(io::Error::other(
+                        "something stands after the zeros at its end",
+                    ));
+                }
+                Some(_) => break,
+            }
+            filled = true;
+            input.consume(zeros);
+        }
+    }
 }
 
 /// Unpacks every frame, and holds each against its checksum where it has one.
@@ -391,6 +411,16 @@ mod tests {
         let both = text.repeat(2);
         assert_eq!(unpacked(unpack_gzip, &gzip).unwrap(), both);
         assert_eq!(unpacked(unpack_zstd, &zstd).unwrap(), both);
+        for zeros in [1, 511, 3 << 20] {
+            let padded = [&gzip[..], &vec![0; zeros]].concat();
+            assert_eq!(unpacked(unpack_gzip, &padded).unwrap(), both);
+            let more = [&padded[..], &member()].concat();
+            let mut pieces = BufReader::with_capacity(512, &*more);
+            let error = unpack_gzip(&mut pieces, &mut Vec::new()).unwrap_err();
+            assert!(error.to_string().contains("after the zeros"), "{error}");
+        }
+        let other = [&gzip[..], b"x"].concat();
+        unpacked(unpack_gzip, &other).unwrap_err();
         for cut in 1..member().len() {
             let error = unpacked(unpack_gzip, &gzip[..gzip.len() - cut]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{cut}");
