@@ -197,6 +197,13 @@ struct InstallArgs {
     #[arg(long, value_name = "DIR")]
     init_dir: Option<PathBuf>,
 
+    /// Append custom types that no installed plugin defines, without a schema
+    #[arg(long)]
+    allow_unregistered: bool,
+
+    #[command(flatten)]
+    lock: LockArgs,
+
     /// End a call of a plugin that takes longer than this many seconds [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = plugins::seconds, help_heading = HEADING)]
     timeout: Option<Duration>,
@@ -470,35 +477,39 @@ fn entry(args: &InstallArgs) -> Result<Entry, Diagnostic> {
         .map_err(|error| serve_failure(&error.into()))?;
     for spec in &args.vaults {
         let path = absolute(&spec.path)?;
-        arguments.extend(["--vault".to_owned(), format!("{}={path}", spec.name)]);
+        arguments.extend(option("--vault", format!("{}={path}", spec.name)));
     }
     if args.actor.is_some() || vault::environment("PROVARA_ACTOR").is_some() {
         let actor = actor(args.actor.as_deref(), args.read_only)?;
-        arguments.extend(["--actor".to_owned(), actor]);
+        arguments.extend(option("--actor", actor));
     }
     if let Some(keyfile) = &keyfile {
-        arguments.extend(["--keyfile".to_owned(), absolute(keyfile)?]);
+        arguments.extend(option("--keyfile", absolute(keyfile)?));
     }
     if let Some(key_id) = args.key.key_id {
-        arguments.extend(["--key-id".to_owned(), key_id.to_string()]);
+        arguments.extend(option("--key-id", key_id.to_string()));
     }
-    if args.read_only {
-        arguments.push("--read-only".to_owned());
+    for (given, name) in [
+        (args.read_only, "--read-only"),
+        (args.allow_unregistered, "--allow-unregistered"),
+        (args.lock.no_lock, "--no-lock"),
+    ] {
+        arguments.extend(given.then(|| name.to_owned()));
     }
     for pattern in &args.allow_tools {
-        arguments.extend(["--allow-tool".to_owned(), pattern.clone()]);
+        arguments.extend(option("--allow-tool", pattern.clone()));
     }
     if let Some(directory) = &args.export_dir {
-        arguments.extend(["--export-dir".to_owned(), absolute(directory)?]);
+        arguments.extend(option("--export-dir", absolute(directory)?));
     }
     if let Some(directory) = &args.init_dir {
-        arguments.extend(["--init-dir".to_owned(), absolute(directory)?]);
+        arguments.extend(option("--init-dir", absolute(directory)?));
     }
     if let Some(value) = args.log.as_ref().and_then(Log::to_possible_value) {
-        arguments.extend(["--log".to_owned(), value.get_name().to_owned()]);
+        arguments.extend(option("--log", value.get_name().to_owned()));
     }
     if let Some(timeout) = args.timeout {
-        arguments.extend(["--timeout".to_owned(), timeout.as_secs_f64().to_string()]);
+        arguments.extend(option("--timeout", timeout.as_secs_f64().to_string()));
     }
     if args.sandbox.is_some() || vault::environment("PROVARA_SANDBOX").is_some() {
         let mode = match plugins::sandbox_mode(args.sandbox)? {
@@ -506,7 +517,7 @@ fn entry(args: &InstallArgs) -> Result<Entry, Diagnostic> {
             SandboxMode::Auto => "auto",
             SandboxMode::Off => "off",
         };
-        arguments.extend(["--sandbox".to_owned(), mode.to_owned()]);
+        arguments.extend(option("--sandbox", mode.to_owned()));
     }
     let command = std::env::current_exe()
         .map_err(|error| provara_explain::io_failure("find", "provara".as_ref(), &error))?;
@@ -516,6 +527,14 @@ fn entry(args: &InstallArgs) -> Result<Entry, Diagnostic> {
         arguments,
         environment: environment(absolute)?,
     })
+}
+
+/// An option and its value; in one word where the value would be taken for an option.
+fn option(name: &str, value: String) -> Vec<String> {
+    match value.starts_with('-') {
+        true => vec![format!("{name}={value}")],
+        false => vec![name.to_owned(), value],
+    }
 }
 
 /// What finds plugins and has no option: the variables that are set here.
