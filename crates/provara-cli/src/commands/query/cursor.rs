@@ -12,6 +12,7 @@ use provara_explain::io_failure;
 use provara_report::{Class, Diagnostic};
 use provara_vault::{SourceLog, Vault, enclosing_vault};
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 /// The form of the file.
 const FORMAT: &str = "provara-cursor-1";
@@ -65,7 +66,11 @@ pub(super) fn check(file: &Path, vault: &Vault) -> Result<(), Diagnostic> {
         )
         .fix("Keep it elsewhere: a vault holds its own files alone."));
     }
-    read(file).map(drop)
+    read(file)?;
+    // That it cannot be kept is said before anything is read or printed.
+    staged(file)?;
+    remove_left(file);
+    Ok(())
 }
 
 /// More than a cursor takes, in bytes.
@@ -96,18 +101,62 @@ pub(super) fn read(file: &Path) -> Result<Option<Cursor>, Diagnostic> {
 /// Puts the cursor into the file, whole or not at all.
 pub(super) fn write(file: &Path, cursor: &Cursor) -> Result<(), Diagnostic> {
     let failed = |error: io::Error| io_failure("write", file, &error);
-    let directory = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut staged = tempfile::Builder::new()
-        .prefix(".provara-cursor-")
-        .tempfile_in(directory)
-        .map_err(failed)?;
+    let mut staged = staged(file)?;
     let mut text = serde_json::to_vec(cursor).map_err(|error| failed(error.into()))?;
     text.push(b'\n');
     staged.write_all(&text).map_err(failed)?;
     staged.as_file().sync_all().map_err(failed)?;
     staged.persist(file).map_err(|error| failed(error.error))?;
     Ok(())
+}
+
+/// What a new text of a cursor is written into begins so.
+const STAGED: &str = ".provara-cursor-";
+
+/// An empty file beside the cursor's, which is removed unless it takes its place. It is locked for as long as it
+/// is being written, so that it is known for one that was left when it is not.
+fn staged(file: &Path) -> Result<NamedTempFile, Diagnostic> {
+    let failed = |error: io::Error| io_failure("write", file, &error);
+    loop {
+        let staged = tempfile::Builder::new()
+            .prefix(STAGED)
+            .tempfile_in(directory_of(file))
+            .map_err(failed)?;
+        // A file system without locks has no one who removes by them, either.
+        let _ = staged.as_file().lock();
+        // Somebody may have taken it for one that was left, before it was locked.
+        if staged.path().try_exists().map_err(failed)? {
+            return Ok(staged);
+        }
+    }
+}
+
+fn directory_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Removes what killed programs left beside the cursor.
+fn remove_left(file: &Path) {
+    for entry in fs::read_dir(directory_of(file))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let name = entry.file_name();
+        if !name.as_encoded_bytes().starts_with(STAGED.as_bytes())
+            || !entry.file_type().is_ok_and(|kind| kind.is_file())
+        {
+            continue;
+        }
+        let path = entry.path();
+        if let Ok(left) = fs::File::open(&path)
+            && left.try_lock().is_ok()
+        {
+            // Whoever cannot remove it has the cursor all the same.
+            let _ = fs::remove_file(&path);
+        }
+    }
 }
