@@ -175,10 +175,7 @@ fn io_fix(error: &io::Error, path: &Path) -> String {
         io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
             format!("Check the path: ls -ld {shown}")
         }
-        _ => format!(
-            "Check the disk and the path: ls -ld {}",
-            quote(&path.to_string_lossy())
-        ),
+        _ => format!("Check the disk and the path: ls -ld {shown}"),
     }
 }
 

@@ -5,7 +5,12 @@ use std::path::Path;
 /// A path as it can be pasted into a POSIX shell.
 #[must_use]
 pub fn shell(path: &Path) -> String {
-    quote(&path.to_string_lossy())
+    let text = path.to_string_lossy();
+    match text.starts_with('-') {
+        // No command takes it for an option then.
+        true => quote(&format!("./{text}")),
+        false => quote(&text),
+    }
 }
 
 /// A word as it can be pasted into a POSIX shell.
@@ -29,5 +34,8 @@ mod tests {
         assert_eq!(quote("it's"), r"'it'\''s'");
         assert_eq!(quote("~root"), "'~root'");
         assert_eq!(quote(""), "''");
+        assert_eq!(shell("-dash/a b".as_ref()), "'./-dash/a b'");
+        assert_eq!(shell("-".as_ref()), "./-");
+        assert_eq!(shell("a/-b".as_ref()), "a/-b");
     }
 }

@@ -6,8 +6,7 @@ use clap::Args;
 use provara_core::json::{self, Value};
 use provara_core::scan::{Field, scan_line};
 use provara_core::tree::tombstone_in;
-use provara_report::Diagnostic;
-use provara_report::quote;
+use provara_report::{Diagnostic, shell};
 use provara_vault::{KeyId, Query, SourceLog};
 use serde::Serialize;
 
@@ -162,7 +161,7 @@ fn look(log: &SourceLog, found: &Found<'_>, path: &std::path::Path, verified: bo
         &id,
         signature.as_deref(),
         key.public_key_b64.as_deref(),
-        &quote(&path.display().to_string()),
+        &shell(path),
     );
     Shown {
         event_id: id,
