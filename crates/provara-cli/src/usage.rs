@@ -134,6 +134,15 @@ fn fix(error: &Error) -> String {
         _ => None,
     };
     let help = format!("run '{command} --help'");
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(typed) = text(ContextKind::InvalidArg)
+        && std::path::Path::new(&typed).exists()
+    {
+        let path = provara_report::shell(typed.as_ref());
+        return format!(
+            "If the file or directory of that name is meant, write {path}; otherwise {help}."
+        );
+    }
     if error.kind() == ErrorKind::MissingRequiredArgument
         && let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg)
     {

@@ -74,7 +74,9 @@ pub enum Problem {
     #[error("this is {0}, which is neither true nor false")]
     NoCondition(&'static str),
     /// A text in `timestamp("…")` that is no time.
-    #[error("'{0}' is no moment: a time of day and an offset belong to it, as in 2026-01-31T12:00:00Z")]
+    #[error(
+        "'{0}' is no moment: a time of day and an offset belong to it, as in 2026-01-31T12:00:00Z"
+    )]
     NoTime(String),
     /// A text in `double("…")` that is no number.
     #[error("'{0}' is no number")]

@@ -95,11 +95,12 @@ pub(crate) struct QueryArgs {
     #[arg(long, conflicts_with = "format")]
     json: bool,
 
-    /// Go on with new events as they come, until interrupted
+    /// Go on with new events as they come, until interrupted; not with --reverse, --count, --offset or JSON
     #[arg(long, conflicts_with_all = ["reverse", "count", "offset"])]
     follow: bool,
 
-    /// Begin after the event that this file names, and write to it how far the log was read
+    /// Begin after the event that this file names, and write to it how far the log was read; not with
+    /// --reverse, --count, --offset, --last or --after-event
     #[arg(long, value_name = "FILE", conflicts_with_all = ["reverse", "count", "offset", "last"])]
     cursor: Option<PathBuf>,
 

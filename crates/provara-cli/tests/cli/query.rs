@@ -227,6 +227,25 @@ fn what_can_choose_nothing_is_said() {
             ["--where", "payload.value == true"],
             "compared with a boolean",
         ),
+        (
+            ["--where", "payload.subject"],
+            "'payload.subject' stands as a condition, which is a boolean",
+        ),
+        (
+            ["--where", "payload.value > 1 && !payload.subject"],
+            "'payload.subject' stands as a condition",
+        ),
+        (
+            [
+                "--where",
+                "timestamp(payload.subject) > timestamp(timestamp_utc)",
+            ],
+            "'payload.subject' is read as a time",
+        ),
+        (
+            ["--where", "double(payload.subject) > 1"],
+            "'payload.subject' is read as a number",
+        ),
         (["--actor", "provara_usr"], "did you mean 'provara_user'?"),
         (["--type", "observation"], "did you mean 'OBSERVATION'?"),
     ] {
@@ -436,6 +455,60 @@ fn a_follower_ends_with_its_limit_and_with_a_vault_that_does_not_verify() {
     fs::write(&log, text.replace("\"subject\":\"b\"", "\"subject\":\"x\"")).unwrap();
     let (code, stderr) = ended(&mut running);
     assert_eq!(code, Some(1), "{stderr}");
+}
+
+#[test]
+fn a_cursor_that_cannot_be_kept_is_told_first_and_what_was_left_goes() {
+    let world = world();
+    let answer = query(&world, &["--cursor", "nodir/x", "--format", "ndjson"]);
+    answer.refused(3, "there is no directory 'nodir'");
+    assert_eq!(answer.stdout, "");
+    // What a killed program left, what another one is writing, and what is somebody else's.
+    let [left, written, other] =
+        [".provara-cursor-left", ".provara-cursor-held", ".cursor-x"].map(|name| world.path(name));
+    for path in [&left, &written, &other] {
+        fs::write(path, "{").unwrap();
+    }
+    let held = fs::File::open(&written).unwrap();
+    held.lock().unwrap();
+    let answer = query(&world, &["--cursor", "c"]);
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    assert_eq!(
+        [&left, &written, &other].map(|it| it.exists()),
+        [false, true, true]
+    );
+    drop(held);
+    assert_eq!(query(&world, &["--cursor", "c"]).code, 0);
+    assert!(!written.exists() && world.path("c").exists());
+}
+
+#[test]
+fn what_is_shown_of_a_path_with_a_dash_can_be_pasted() {
+    let world = world();
+    let id = &ids(&world)[3];
+    fs::rename(world.path("vault"), world.path("-dash")).unwrap();
+    let shown = raw(&world, &["show", "--json", "--", "-dash", id]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    for check in shown["check"].as_array().unwrap() {
+        let command = check["command"].as_str().unwrap();
+        let run = Command::new("sh")
+            .args(["-c", command])
+            .current_dir(world.path(""))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stdout);
+        assert_eq!(
+            said.trim_end(),
+            check["prints"].as_str().unwrap(),
+            "{command}"
+        );
+    }
+    world
+        .run(&["show", "--", "-dash", "-x"])
+        .refused(2, "'-x' is no event id");
+    let answer = world.run(&["verify", "-dash"]);
+    answer.refused(2, "write ./-dash");
+    assert_eq!(world.run(&["verify", "./-dash"]).code, 0);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use provara_core::id::Digest;
 use provara_explain::io_failure;
-use provara_report::{Class, Diagnostic};
+use provara_report::{Class, Diagnostic, shell};
 use provara_vault::{SourceLog, Vault, enclosing_vault};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -116,7 +116,21 @@ const STAGED: &str = ".provara-cursor-";
 /// An empty file beside the cursor's, which is removed unless it takes its place. It is locked for as long as it
 /// is being written, so that it is known for one that was left when it is not.
 fn staged(file: &Path) -> Result<NamedTempFile, Diagnostic> {
-    let failed = |error: io::Error| io_failure("write", file, &error);
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            let directory = directory_of(file);
+            Diagnostic::new(
+                Class::Unavailable,
+                format!(
+                    "The cursor '{}' cannot be kept: there is no directory '{}'.",
+                    file.display(),
+                    directory.display()
+                ),
+            )
+            .fix(format!("Make it first: mkdir -p {}", shell(directory)))
+        }
+        _ => io_failure("write", file, &error),
+    };
     loop {
         let staged = tempfile::Builder::new()
             .prefix(STAGED)
