@@ -70,6 +70,7 @@ Exit codes:
   2  the request is wrong: an option, a name, the data
   3  it could not be done: a missing file, a lock, a disk
   4  a plugin failed or is invalid
+  130, 143  ended by Ctrl-C or SIGTERM; what was acknowledged before stands
 
 Environment:
   PROVARA_KEYFILE  the keyfile, where --keyfile is not given

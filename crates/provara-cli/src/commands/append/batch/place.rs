@@ -4,8 +4,16 @@ use std::fmt;
 
 use crate::data::MAX_DATA_BYTES;
 
+/// How much there is in a record beside its data, in bytes.
+const BESIDE: u64 = 64 << 10;
+
 /// The longest record: as much data as one event may have, and its other members.
-pub(super) const MAX_RECORD: usize = (MAX_DATA_BYTES + (64 << 10)) as usize;
+pub(super) const MAX_RECORD: usize = (MAX_DATA_BYTES + BESIDE) as usize;
+
+/// How long a record may be, in words.
+pub(super) fn longest() -> String {
+    format!("{} MiB and {} KiB", MAX_DATA_BYTES >> 20, BESIDE >> 10)
+}
 
 /// Where a record stands in its input, counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,7 +9,7 @@ use provara_core::number_policy::Conversions;
 use provara_report::{Class, Diagnostic};
 use provara_vault::VaultError;
 
-use super::place::MAX_RECORD;
+use super::place::{MAX_RECORD, longest};
 
 /// A record that was read as an event.
 pub(super) struct Item<'a> {
@@ -81,7 +81,7 @@ pub(super) enum Form<'f> {
 /// Reads a record.
 pub(super) fn parse<'l>(text: &'l [u8], form: Form<'l>) -> Result<Parsed<'l>, Refusal> {
     if text.len() > MAX_RECORD {
-        let headline = format!("The record is longer than {MAX_RECORD} bytes.");
+        let headline = format!("The record is longer than {}.", longest());
         let fix = "Keep the bytes in a file, and put its name and SHA-256 into the event.";
         return Err(Refusal::new(
             "too-long",
