@@ -90,6 +90,7 @@ impl Batch {
             key_id: self.key_id,
             blind,
             idempotency_key,
+            rounded: 0,
         };
         let needs_log = request.needs_log();
         let checked = match needs_log && self.atomic {

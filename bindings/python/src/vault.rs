@@ -132,6 +132,7 @@ pub(crate) fn append_event<'py>(
         key_id: key_id_of(py, key_id)?,
         blind,
         idempotency_key,
+        rounded: 0,
     };
     let receipt = run(py, || {
         let vault = open(&path)?.with_no_lock(no_lock);

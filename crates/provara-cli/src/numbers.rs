@@ -122,8 +122,8 @@ mod tests {
     fn what_was_changed_is_told() {
         let policy = args(Numbers::String, &["a.b"]).policy().unwrap();
         let done = Conversions {
-            rounded: 0,
             strings: 1,
+            ..Conversions::default()
         };
         assert_eq!(
             notes(&policy, done).collect::<Vec<_>>(),

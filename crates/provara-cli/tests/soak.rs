@@ -68,6 +68,7 @@ fn note(actor: &str, number: u64) -> AppendRequest<'static> {
         key_id: None,
         blind: false,
         idempotency_key: None,
+        rounded: 0,
     }
 }
 

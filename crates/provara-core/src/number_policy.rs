@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::json::Value;
-use crate::number_rule::{EventNumber, NumberFault, is_large_integer};
+use crate::number_rule::{EventNumber, NumberFault, is_large_integer, is_large_integer_token};
 
 /// What becomes of numbers that an event cannot hold, and of columns of numbers.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub enum NumberPolicy {
 pub struct Conversions {
     /// Rounded to the nearest binary64.
     pub rounded: u64,
+    /// How many of those are integers beyond ±(2^53-1) now.
+    pub to_large_integers: u64,
     /// Made strings.
     pub strings: u64,
 }
@@ -34,6 +36,7 @@ pub struct Conversions {
 impl AddAssign for Conversions {
     fn add_assign(&mut self, other: Self) {
         self.rounded += other.rounded;
+        self.to_large_integers += other.to_large_integers;
         self.strings += other.strings;
     }
 }
@@ -47,8 +50,9 @@ impl NumberPolicy {
             Self::Exact => {}
             Self::Round => each_number(data, &mut |value, token| {
                 if let Err(NumberFault::Changed { nearest }) = EventNumber::of(token) {
-                    *value = Value::Number(nearest.into());
                     done.rounded += 1;
+                    done.to_large_integers += u64::from(is_large_integer_token(&nearest));
+                    *value = Value::Number(nearest.into());
                 }
             }),
             Self::Strings => each_number(data, &mut |value, token| {

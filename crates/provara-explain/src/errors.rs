@@ -16,7 +16,7 @@ use provara_core::number_rule::NumberFault;
 use provara_plugins::builtin::ExportError;
 use provara_plugins::interrupt::Guard;
 use provara_plugins::set_option::SetError;
-use provara_report::{Class, Diagnostic, quote, shell};
+use provara_report::{Class, Diagnostic, shell};
 
 pub use host::{
     discovery_failure, host_failure, interpreter_failure, is_no_python, refused_by_plugin, unfit,

@@ -30,6 +30,9 @@ pub struct AppendRequest<'a> {
     /// key, nothing is appended; the answer is that event's receipt if it says the same, and
     /// [`VaultError::KeyReused`](crate::VaultError::KeyReused) if not.
     pub idempotency_key: Option<String>,
+    /// How many integers beyond ±(2^53-1) in the data are what whoever asks has made of other numbers, and
+    /// tells of: the receipt's notes do not.
+    pub rounded: u64,
 }
 
 impl<'a> AppendRequest<'a> {
@@ -45,6 +48,7 @@ impl<'a> AppendRequest<'a> {
             key_id: None,
             blind: false,
             idempotency_key: None,
+            rounded: 0,
         }
     }
 }

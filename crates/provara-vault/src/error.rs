@@ -6,6 +6,7 @@
 
 mod adoption;
 mod archive;
+mod extent;
 mod loss;
 mod merge;
 mod redaction;
@@ -30,6 +31,7 @@ pub use merge::{ForkedEvent, LateEvent, MergeRefusal, ShownFork};
 pub use redaction::RedactRefusal;
 pub use seal::OtherSeal;
 
+use extent::{seen_last, standing};
 use loss::lost;
 
 /// Who has to act on a [`VaultError`]; a command line maps it to its exit code.
@@ -51,6 +53,16 @@ pub enum VaultError {
     NotFound {
         /// The path as given.
         path: PathBuf,
+    },
+    /// A symbolic link is at the path, or on the way, and leads to nothing.
+    #[error("there is no vault at '{}': the link '{}' leads to '{}', which is not there", path.display(), link.display(), target.display())]
+    DanglingLink {
+        /// The path as given.
+        path: PathBuf,
+        /// The link: the path, or a directory on the way to it.
+        link: PathBuf,
+        /// Where it leads to, as it stands in the link.
+        target: PathBuf,
     },
     /// The path is there and holds no vault.
     #[error("'{}' is not a vault: {reason}", path.display())]
@@ -212,6 +224,11 @@ pub enum VaultError {
         /// The closing event.
         event_id: EventId,
     },
+    /// An earlier event of the same batch closes the vault, and may never be written.
+    #[error(
+        "an earlier event of this batch closes the vault (com.provara.vault.seal): no event may follow it"
+    )]
+    ClosedByBatch,
     /// A `GENESIS` event is written by `init` alone.
     #[error("a vault has one GENESIS event, written when it is made; it cannot be appended")]
     GenesisByHand,
@@ -239,18 +256,15 @@ pub enum VaultError {
         reason: String,
     },
     /// The log has an event of the actor with this idempotency key, and it says something else.
-    #[error(
-        "the idempotency key '{key}' of '{actor}' is that of {event_id} (line {line}), {difference}"
-    )]
+    #[error("the idempotency key '{key}' of '{actor}' is that of {}, {difference}", there(*event))]
     KeyReused {
         /// The key.
         key: String,
         /// The actor.
         actor: String,
-        /// The event that has it.
-        event_id: EventId,
-        /// Its line in the log, counted from 1.
-        line: u64,
+        /// The event that has it and its line in the log, counted from 1; none for one that the same batch
+        /// asks for and that may never be written.
+        event: Option<(EventId, u64)>,
         /// How the two differ.
         difference: &'static str,
     },
@@ -373,6 +387,14 @@ pub enum VaultError {
         /// What the disk refused.
         source: Box<VaultError>,
     },
+    /// A batch let other writers in, and could not go on from what stood there when it came back.
+    #[error("the batch ended early, when its turn came again: {source}; {}", seen_last(*acknowledged))]
+    NotResumed {
+        /// How many events of the batch were acknowledged before; they are its first.
+        acknowledged: u64,
+        /// What stood against going on.
+        source: Box<VaultError>,
+    },
     /// An earlier failure stopped this writer for good.
     #[error(
         "this writer stopped after an earlier failure to make data durable; open the vault anew"
@@ -449,19 +471,12 @@ fn list(ids: &[KeyId]) -> String {
     ids.join(", ")
 }
 
-/// How far a batch came.
-fn standing(durable: u64, sealed: u64) -> String {
-    let first = match durable {
-        0 => return "none of its events is in the log".to_owned(),
-        1 => "its first event is".to_owned(),
-        durable => format!("its first {durable} events are"),
-    };
-    let sealed = match sealed {
-        0 => "durable, and not sealed yet".to_owned(),
-        sealed if sealed == durable => "sealed".to_owned(),
-        sealed => format!("durable, the first {sealed} of them sealed"),
-    };
-    format!("{first} in the log and {sealed}")
+/// Which event has an idempotency key.
+fn there(event: Option<(EventId, u64)>) -> String {
+    match event {
+        Some((event_id, line)) => format!("{event_id} (line {line})"),
+        None => "an earlier event of this batch".to_owned(),
+    }
 }
 
 impl VaultError {
@@ -504,6 +519,7 @@ impl VaultError {
             | Self::Exists { .. }
             | Self::KeyfilePlace { .. }
             | Self::Closed { .. }
+            | Self::ClosedByBatch
             | Self::GenesisByHand
             | Self::ByCommand { .. }
             | Self::RedactionTarget { .. }
@@ -527,6 +543,7 @@ impl VaultError {
             | Self::Adoption(_)
             | Self::CheckpointTooLarge { .. } => ErrorClass::Usage,
             Self::NotFound { .. }
+            | Self::DanglingLink { .. }
             | Self::NotAVault { .. }
             | Self::Io { .. }
             | Self::Randomness { .. }
@@ -543,6 +560,7 @@ impl VaultError {
             | Self::Interrupted { .. }
             | Self::Pending { .. }
             | Self::BatchEnded { .. }
+            | Self::NotResumed { .. }
             | Self::Stopped
             | Self::Cancelled => ErrorClass::CouldNot,
         }

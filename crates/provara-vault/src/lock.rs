@@ -129,9 +129,17 @@ impl LockedLog {
         error
     }
 
+    /// Refuses where the vault's directory is not at its path any more.
+    ///
+    /// # Errors
+    /// [`VaultError::LogLost`], or [`VaultError::Io`].
+    pub(crate) fn check_root(&self) -> Result<(), VaultError> {
+        self.standing.check_root()
+    }
+
     /// Whether the vault's directory is still at its path.
     pub(crate) fn is_in_place(&self) -> bool {
-        self.standing.check_root().is_ok()
+        self.check_root().is_ok()
     }
 
     /// Refuses a file that does not lie in this vault, but in what was put in its place.

@@ -71,6 +71,8 @@ pub enum MergeOrder {
     Unchanged,
     /// The new events follow the log as it was.
     Appended,
+    /// As that, but for payloads of the log as it was that a redaction of the other side erased.
+    Redacted,
     /// The log is in the order of section 7, and it begins otherwise than before.
     Rewritten,
 }
@@ -268,6 +270,7 @@ fn join(
     let order = match kept_prefix == ours.whole {
         true if log.len() == ours.whole => MergeOrder::Unchanged,
         true => MergeOrder::Appended,
+        false if options.append_only || log == merged.appended() => MergeOrder::Redacted,
         false => MergeOrder::Rewritten,
     };
     let mut files = Vec::from_iter(changed_keys(&ours, &verified.registry, is_marked)?);

@@ -54,18 +54,34 @@ impl std::fmt::Debug for Progress {
     }
 }
 
+/// Nothing is at the path: the link that leads there is named, if there is one.
+fn nothing_at(path: &Path) -> VaultError {
+    let path = path.to_owned();
+    // The first of what does not lead on, from the outside in.
+    let mut parts: Vec<_> = path
+        .ancestors()
+        .filter(|it| !it.as_os_str().is_empty())
+        .collect();
+    parts.reverse();
+    let missing = parts.into_iter().find(|part| !part.exists());
+    let link = missing.and_then(|part| Some((part.to_owned(), fs::read_link(part).ok()?)));
+    match link {
+        Some((link, target)) => VaultError::DanglingLink { path, link, target },
+        None => VaultError::NotFound { path },
+    }
+}
+
 impl Vault {
     /// Opens the vault at `path`: a directory that holds a log, a genesis file or a manifest, and is not
     /// plainly something else ([`Foreign`](crate::Foreign)). What else it lacks is for a verification to find.
     ///
     /// # Errors
-    /// [`VaultError::NotFound`], [`VaultError::NotAVault`], or [`VaultError::Io`].
+    /// [`VaultError::NotFound`], [`VaultError::DanglingLink`], [`VaultError::NotAVault`], or
+    /// [`VaultError::Io`].
     pub fn open(path: &Path) -> Result<Self, VaultError> {
         let root = match fs::canonicalize(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(VaultError::NotFound {
-                    path: path.to_owned(),
-                });
+                return Err(nothing_at(path));
             }
             root => root.context("open", path)?,
         };

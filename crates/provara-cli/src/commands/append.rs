@@ -242,6 +242,7 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Diagnostic> {
                 key_id: args.key.key_id,
                 blind: args.blind,
                 idempotency_key: args.idempotency_key.clone(),
+                rounded: converted.to_large_integers,
             },
             &keyfile,
         )

@@ -124,6 +124,12 @@ pub(crate) fn report(receipt: &MergeReceipt, path: &Path, json: JsonArg) -> Resu
             "Merged",
             "appended: the log begins as before, the new events follow".to_owned(),
         ),
+        MergeOrder::Redacted => (
+            "Merged",
+            "appended: the log begins as before but for payloads that the other side erased, the new events \
+             follow"
+                .to_owned(),
+        ),
         MergeOrder::Rewritten => (
             "Merged",
             format!(

@@ -84,6 +84,8 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Diagnostic> {
     let told = bar.clone();
     let vault = vault::open(path).map_err(|failure| match path.exists() {
         true => failure,
+        // A link that leads nowhere is not mistyped.
+        false if path.is_symlink() => failure,
         // Nobody who verifies wants a new vault.
         false => failure.fix(not_there(path)),
     })?;

@@ -320,6 +320,26 @@ fn a_client_starts_the_server_with_what_was_given() {
     let expected =
         serde_json::json!({"PROVARA_PYTHON": "<here>/trap/python3", "PROVARA_PLUGINS": "a.b:C,d"});
     assert_eq!(printed["mcpServers"]["provara"]["env"], expected);
+    let more = install(&[
+        "--allow-unregistered",
+        "--no-lock",
+        "--actor=-x",
+        "--allow-tool=-*",
+    ]);
+    assert_eq!(more.code, 0, "{}", more.stderr);
+    let printed: serde_json::Value = serde_json::from_str(&more.stdout).unwrap();
+    let expected = serde_json::json!([
+        "mcp",
+        "--vault",
+        "vault=<here>/vault",
+        "--actor=-x",
+        "--keyfile",
+        "<here>/away.json",
+        "--allow-unregistered",
+        "--no-lock",
+        "--allow-tool=-*"
+    ]);
+    assert_eq!(printed["mcpServers"]["provara"]["args"], expected);
     let other = install(&["--keyfile", "mine.json"]);
     assert!(
         other.stdout.contains("<here>/mine.json"),
@@ -383,6 +403,36 @@ fn a_client_s_file_is_added_to_and_what_is_replaced_is_told() {
         let answer = install("mcp.json", more);
         assert_eq!(answer.code, 0, "{}", answer.stderr);
         assert_eq!(answer.stderr.contains(told), expected, "{}", answer.stderr);
+    }
+}
+
+#[test]
+fn a_tape_s_padding_behind_a_backup_is_none_of_it() {
+    let world = World::with_vault();
+    done(&world.run(&["backup", "vault", "backup.tar.gz"]));
+    let mut archive = fs::read(world.path("backup.tar.gz")).unwrap();
+    archive.resize(archive.len() + 10240, 0);
+    fs::write(world.path("padded.tar.gz"), archive).unwrap();
+    done(&world.run(&["restore", "padded.tar.gz", "restored"]));
+    done(&world.run(&["verify", "restored", "--strict"]));
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_told_as_one() {
+    let world = World::with_vault();
+    std::os::unix::fs::symlink("unmounted/vault", world.path("dang")).unwrap();
+    for arguments in [
+        &["verify", "dang"][..],
+        &["query", "dang"],
+        &["replay", "dang"],
+    ] {
+        let answer = world.run(arguments);
+        answer.refused(
+            3,
+            "the link 'dang' leads to 'unmounted/vault', which is not there",
+        );
+        assert!(!answer.stderr.contains("Did you mean"), "{}", answer.stderr);
+        assert!(!answer.stderr.contains("provara init"), "{}", answer.stderr);
     }
 }
 

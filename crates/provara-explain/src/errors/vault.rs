@@ -44,6 +44,7 @@ pub fn vault_failure(error: VaultError, vault: &Path) -> Diagnostic {
 fn vault_fix(error: &VaultError, vault: &str) -> String {
     match error {
         VaultError::NotFound { .. }
+        | VaultError::DanglingLink { .. }
         | VaultError::NotAVault { .. }
         | VaultError::NotEmpty { .. }
         | VaultError::Exists { .. }
@@ -64,6 +65,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         | VaultError::BrokenLog { .. }
         | VaultError::Unsigned => seal_advice(error, vault),
         VaultError::Closed { .. }
+        | VaultError::ClosedByBatch
         | VaultError::GenesisByHand
         | VaultError::ByCommand { .. }
         | VaultError::RedactionTarget { .. }
@@ -86,6 +88,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         | VaultError::KeyRevoked { .. } => key_advice(error, vault),
         VaultError::SealLags { .. }
         | VaultError::BatchEnded { .. }
+        | VaultError::NotResumed { .. }
         | VaultError::Stopped
         | VaultError::Cancelled
         | VaultError::Interrupted { .. }
@@ -106,6 +109,10 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
 /// Where something lies, or is to lie.
 fn place_advice(error: &VaultError, vault: &str) -> String {
     match error {
+        VaultError::DanglingLink { link, .. } => format!(
+            "Bring back what the link leads to, as a disk that is not mounted, or name the vault itself: ls -l {}",
+            shell(link)
+        ),
         VaultError::NotFound { .. } => {
             format!("Check the path, or create a vault there: provara init {vault}")
         }
@@ -225,6 +232,9 @@ fn seal_advice(error: &VaultError, vault: &str) -> String {
 /// The event that was to be written.
 fn event_advice(error: &VaultError, vault: &str) -> String {
     match error {
+        VaultError::ClosedByBatch => {
+            "Put the closing event last, or leave it out of the batch.".to_owned()
+        }
         VaultError::Closed { .. } => {
             "Append to another vault: a closed one is final. A successor names this one as its \
              predecessor."
@@ -350,6 +360,15 @@ fn interruption_advice(error: &VaultError, vault: &str) -> String {
                 vault_fix(source, vault)
             )
         }
+        VaultError::NotResumed {
+            acknowledged,
+            source,
+        } => format!(
+            "{} Then see whether they still are in the log (provara query {vault} --last 10), and append the \
+             rest, from event {} of the batch on.",
+            vault_fix(source, vault),
+            acknowledged + 1
+        ),
         VaultError::Stopped | VaultError::Cancelled => "Run the command again.".to_owned(),
         VaultError::Interrupted { source, .. } => {
             format!(

@@ -268,6 +268,7 @@ fn append(
         key_id: server.config.key_id,
         blind: false,
         idempotency_key: statement.idempotency_key,
+        rounded: 0,
     };
     let mut receipt = vault
         .append(&request, &keyfile)

@@ -57,6 +57,7 @@ impl Home {
             confidence: None,
             blind: false,
             idempotency_key: None,
+            rounded: 0,
             key_id: None,
         };
         let silent = self.vault.clone().with_memory(false);

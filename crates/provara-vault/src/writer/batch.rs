@@ -98,6 +98,10 @@ pub struct BatchWriter<'v> {
     repeated: u64,
     /// The line of the last of them.
     last_line: Option<u64>,
+    /// The event of this batch that closes the vault.
+    closing: Option<EventId>,
+    /// Whether it could not take its turn again.
+    not_resumed: bool,
 }
 
 impl<'v> LogWriter<'v> {
@@ -134,6 +138,8 @@ impl<'v> LogWriter<'v> {
             repeats: Vec::new(),
             repeated: 0,
             last_line: None,
+            closing: None,
+            not_resumed: false,
         }
     }
 }
@@ -240,6 +246,12 @@ impl BatchWriter<'_> {
                 };
             }
             VaultError::SealLags { source, .. } => source,
+            error if self.not_resumed && !matches!(error, VaultError::Stopped) => {
+                return VaultError::NotResumed {
+                    acknowledged: self.sealed_events,
+                    source: Box::new(error),
+                };
+            }
             error if self.writer.stopped && !matches!(error, VaultError::Stopped) => {
                 Box::new(error)
             }
@@ -258,10 +270,24 @@ impl BatchWriter<'_> {
         rejected: Rejected,
         refuse: &mut dyn FnMut(Rejected) -> Result<(), Rejected>,
     ) -> Result<(), Rejected> {
+        let error = match rejected.error {
+            VaultError::Closed { event_id }
+                if Some(event_id) == self.closing && self.may_never_be_written() =>
+            {
+                VaultError::ClosedByBatch
+            }
+            error => error,
+        };
+        let rejected = Rejected { error, ..rejected };
         match self.writer.stopped {
             true => Err(rejected),
             false => refuse(rejected),
         }
+    }
+
+    /// Whether what was taken may come to nothing, so that its ids mean nothing to anybody.
+    pub(super) fn may_never_be_written(&self) -> bool {
+        self.options.dry_run || self.options.atomic
     }
 
     /// Appends `requests`, the first of which is the one of `from`.
@@ -370,9 +396,9 @@ impl BatchWriter<'_> {
             if writer.index.unterminated {
                 // The last event is whole but for its line end, which the first group adds.
                 writer.index.len += 1;
-                writer
-                    .notes
-                    .push("the last event lacked its line end; it was added".to_owned());
+                let note = "the last event lacked its line end; it was added";
+                let done = !self.options.dry_run;
+                writer.notes.extend(done.then(|| note.to_owned()));
             }
         }
         let event = prepared.content.place(&place)?;
@@ -384,6 +410,7 @@ impl BatchWriter<'_> {
             timestamp: Some(place.timestamp),
         };
         let closes = prepared.event_type.as_str() == CLOSING_TYPE;
+        self.closing = self.closing.or(closes.then_some(id));
         let length = event.line_length() as u64;
         let actor = prepared.content.actor();
         let offset = writer.index.len;
@@ -393,7 +420,7 @@ impl BatchWriter<'_> {
         let (key_id, wrapped) = (prepared.key_id, prepared.wrapped);
         self.events += 1;
         self.wrapped += u64::from(wrapped);
-        self.spellings += prepared.content.spellings();
+        self.spellings += prepared.spellings;
         if self.options.dry_run {
             return Ok(there);
         }

@@ -102,16 +102,31 @@ impl<'v> LogWriter<'v> {
         match operation {
             Some(operation) => Err(VaultError::Pending { operation }),
             // What is judged is what stands there now: others need not wait until all of it is judged.
-            None => Self::read_log(vault, log, None, notes).inspect(|writer| writer.log.release()),
+            None => {
+                let writer = Self::read_noting(vault, log, None, notes, false)?;
+                writer.log.release();
+                Ok(writer)
+            }
         }
     }
 
     /// Reads the whole log, under the lock on `log`.
     fn read_log(
         vault: &'v Vault,
+        log: LockedLog,
+        keyfile: Option<&Keyfile>,
+        notes: Vec<String>,
+    ) -> Result<Self, VaultError> {
+        Self::read_noting(vault, log, keyfile, notes, true)
+    }
+
+    /// As [`LogWriter::read_log`]; says in the notes what a writer puts right of what it finds, if it `writes`.
+    fn read_noting(
+        vault: &'v Vault,
         mut log: LockedLog,
         keyfile: Option<&Keyfile>,
         mut notes: Vec<String>,
+        writes: bool,
     ) -> Result<Self, VaultError> {
         let read = |log: &LockedLog, notes: &mut Vec<String>| {
             let texts = SealTexts::read(vault)?;
@@ -129,6 +144,9 @@ impl<'v> LogWriter<'v> {
             log = carried;
             notes.extend(note);
             (found, left) = read(&log, &mut notes)?;
+        }
+        if !writes {
+            notes.truncate(told);
         }
         Self::at(vault, log, found, left, notes)
     }

@@ -4,6 +4,7 @@ use provara_core::content::{Content, Place};
 use provara_core::event_type::EventType;
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::Keyfile;
+use provara_core::number_rule::Spellings;
 use provara_core::verify::REDACTION_TYPE;
 
 use super::LogWriter;
@@ -20,6 +21,8 @@ pub(super) struct Prepared {
     pub(super) actor: String,
     /// Whether its data was wrapped.
     pub(super) wrapped: bool,
+    /// What there is to tell of the spelling of its numbers.
+    pub(super) spellings: Spellings,
 }
 
 impl AppendRequest<'_> {
@@ -93,8 +96,11 @@ impl LogWriter<'_> {
             key_id,
             request.idempotency_key.as_deref(),
         )?;
+        let mut spellings = content.spellings();
+        spellings.large_integers = spellings.large_integers.saturating_sub(request.rounded);
         Ok(Prepared {
             content,
+            spellings,
             key_id,
             event_type: request.event_type,
             actor: request.actor,
@@ -107,7 +113,7 @@ impl Prepared {
     /// What became of the data.
     pub(super) fn notes(&self) -> Vec<String> {
         let wrapped = self.wrapped.then(|| WRAPPED.to_owned());
-        let spellings = spelling_notes(self.content.spellings());
+        let spellings = spelling_notes(self.spellings);
         wrapped.into_iter().chain(spellings).collect()
     }
 

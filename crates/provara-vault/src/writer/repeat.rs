@@ -122,12 +122,12 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Refuses a request that says something else than the event that has its key.
+    /// Refuses a request that says something else than the event that has its key, which is named if it is
+    /// sure to be written.
     pub(super) fn refuse_difference(
         &self,
         there: &Said,
-        event_id: EventId,
-        line: u64,
+        event: Option<(EventId, u64)>,
     ) -> Result<(), VaultError> {
         let difference = if there.event_type != self.said.event_type {
             "which is of another type"
@@ -149,8 +149,7 @@ impl<'a> Asked<'a> {
         Err(VaultError::KeyReused {
             key: self.key.clone(),
             actor: self.actor.clone(),
-            event_id,
-            line,
+            event,
             difference,
         })
     }
@@ -177,7 +176,7 @@ impl LogWriter<'_> {
             return Ok(None);
         };
         if let Some((there, event_id)) = self.said_at(place, asked)? {
-            asked.refuse_difference(&there, event_id, place.line)?;
+            asked.refuse_difference(&there, Some((event_id, place.line)))?;
             return Ok(Some(place));
         }
         // What was kept is not of this log, whatever it looked like: the log decides.
@@ -186,7 +185,7 @@ impl LogWriter<'_> {
         let place = self.keyed.insert(Box::new(keyed)).get(&asked.known_as);
         let Some(place) = place else { return Ok(None) };
         let (there, event_id) = self.said_at(place, asked)?.ok_or(VaultError::LogReplaced)?;
-        asked.refuse_difference(&there, event_id, place.line)?;
+        asked.refuse_difference(&there, Some((event_id, place.line)))?;
         Ok(Some(place))
     }
 

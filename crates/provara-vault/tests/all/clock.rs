@@ -34,6 +34,7 @@ fn append(vault: &Vault, actor: &str) -> Result<u64, VaultError> {
         key_id: None,
         blind: false,
         idempotency_key: None,
+        rounded: 0,
     };
     let keyfile = Keyfile::new(vec![key(3)]);
     let receipt = vault.append(&request, &keyfile)?;

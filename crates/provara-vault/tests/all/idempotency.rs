@@ -62,10 +62,10 @@ fn answers_are_right(
         .unwrap();
     assert_eq!(line, first.event_json.as_bytes());
     let other = vault.append(&keyed(&first.actor, "another", key), &fixture.keyfile);
-    let Err(VaultError::KeyReused { event_id, line, .. }) = other else {
+    let Err(VaultError::KeyReused { event, .. }) = other else {
         panic!("{other:?}");
     };
-    assert_eq!((event_id, line), (first.event_id, again.line));
+    assert_eq!(event, Some((first.event_id, again.line)));
     assert_eq!(lines(fixture), before);
 }
 
@@ -384,4 +384,77 @@ fn a_dry_run_judges_like_a_batch_and_changes_nothing() {
         assert_eq!(fs::read(kept(&fixture)).unwrap() == kept_before, dry_run);
     }
     assert_eq!(verifies(&vault), 5);
+}
+
+#[test]
+fn what_may_never_be_written_has_no_id() {
+    let (fixture, vault) = cached();
+    let closing = || request("com.provara.vault.seal", "a", "{}");
+    for (dry_run, atomic) in [(true, false), (false, true), (false, false)] {
+        let refused = |requests: Vec<AppendRequest<'static>>| {
+            let writer = match dry_run {
+                true => LogWriter::open_to_judge(&vault).unwrap(),
+                false => LogWriter::open_with(&vault, &fixture.keyfile).unwrap(),
+            };
+            let options = BatchOptions {
+                dry_run,
+                atomic,
+                ..BatchOptions::default()
+            };
+            let mut batch = writer.batch(&fixture.keyfile, options);
+            batch.append(requests).unwrap_err().error
+        };
+        let key = format!("k{dry_run}{atomic}");
+        let reused = refused(vec![keyed("a", "one", &key), keyed("a", "two", &key)]);
+        let named = !dry_run && !atomic;
+        let VaultError::KeyReused { event, .. } = &reused else {
+            panic!("{reused}");
+        };
+        assert_eq!(event.is_some(), named, "{reused}");
+        assert_eq!(reused.to_string().contains("evt_"), named, "{reused}");
+        let closed = refused(vec![closing(), note("a", "more")]);
+        assert_eq!(
+            matches!(closed, VaultError::Closed { .. }),
+            named,
+            "{closed}"
+        );
+        assert_eq!(
+            matches!(closed, VaultError::ClosedByBatch),
+            !named,
+            "{closed}"
+        );
+    }
+}
+
+#[test]
+fn a_dry_run_says_nothing_of_what_it_leaves_as_it_is() {
+    let fixture = Fixture::new();
+    let vault = &fixture.vault;
+    let seal = ["manifest.json", "manifest.sig", "merkle_root.txt"].map(|name| fixture.file(name));
+    let before = seal.each_ref().map(|path| fs::read(path).unwrap());
+    vault.append(&note("a", "1"), &fixture.keyfile).unwrap();
+    for (path, bytes) in seal.iter().zip(before) {
+        fs::write(path, bytes).unwrap();
+    }
+    // Nor has the last line its end.
+    let log = fixture.log();
+    fs::write(vault.log_path(), &log[..log.len() - 1]).unwrap();
+    for dry_run in [true, false] {
+        let writer = match dry_run {
+            true => LogWriter::open_to_judge(vault).unwrap(),
+            false => LogWriter::open_with(vault, &fixture.keyfile).unwrap(),
+        };
+        let options = BatchOptions {
+            dry_run,
+            ..BatchOptions::default()
+        };
+        let mut batch = writer.batch(&fixture.keyfile, options);
+        batch.append(vec![note("a", "2")]).unwrap();
+        let notes = batch.finish().unwrap().notes;
+        for told in ["the seal lagged", "it was added"] {
+            let is_told = notes.iter().any(|it| it.contains(told));
+            assert_eq!(is_told, !dry_run, "{notes:?}");
+        }
+    }
+    verifies(vault);
 }

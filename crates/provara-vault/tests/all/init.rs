@@ -237,6 +237,15 @@ fn what_is_no_vault_is_not_opened() {
     fs::write(directory.path().join("file"), b"x").unwrap();
     let open = |path: &str| Vault::open(&directory.path().join(path)).unwrap_err();
     assert!(matches!(open("nothing"), VaultError::NotFound { .. }));
+    std::os::unix::fs::symlink("nowhere", directory.path().join("dang")).unwrap();
+    for path in ["dang", "dang/vault"] {
+        let error = open(path);
+        let VaultError::DanglingLink { link, target, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(*link, directory.path().join("dang"));
+        assert_eq!(target.to_str(), Some("nowhere"));
+    }
     assert!(matches!(open("file"), VaultError::NotAVault { .. }));
     assert!(matches!(open("."), VaultError::NotAVault { .. }));
 }

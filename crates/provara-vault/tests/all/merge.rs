@@ -190,6 +190,43 @@ fn a_wrong_signature_is_refused_and_an_earlier_one_gone_on_from() {
 }
 
 #[test]
+fn a_redaction_that_is_taken_over_leaves_the_order() {
+    let fixture = Fixture::new();
+    let (vault, keyfile) = (&fixture.vault, &fixture.keyfile);
+    let text = "longer than a tombstone: 0123456789012345678901234567890123456789";
+    let erased = vault.append(&note("a", text), keyfile).unwrap();
+    vault.append(&note("b", "kept"), keyfile).unwrap();
+    let other = copy(vault, &fixture.outside().join("other"));
+    let redact = provara_vault::RedactOptions {
+        reason: "asked for".to_owned(),
+        ..Default::default()
+    };
+    other.redact(erased.event_id, keyfile, &redact).unwrap();
+    let ids = || {
+        let log = String::from_utf8(fixture.log()).unwrap();
+        let id = |line: &str| line.split("\"event_id\":\"").nth(1).unwrap()[..28].to_owned();
+        log.lines().map(id).collect::<Vec<_>>()
+    };
+    let before = ids();
+    for append_only in [true, false] {
+        let here = copy(vault, &fixture.outside().join(append_only.to_string()));
+        let options = MergeOptions {
+            append_only,
+            ..MergeOptions::default()
+        };
+        let receipt = here.merge(&other, keyfile, &options).unwrap();
+        assert_eq!(receipt.order, MergeOrder::Redacted);
+        assert!(receipt.kept_prefix > 0 && receipt.imported > 0);
+        let log = fs::read_to_string(here.log_path()).unwrap();
+        for (line, id) in log.lines().zip(&before) {
+            assert!(line.contains(id.as_str()), "{line}");
+        }
+        assert!(!log.contains(text));
+        verifies(&here);
+    }
+}
+
+#[test]
 fn a_log_that_a_merge_replaced_is_not_taken_for_the_one_that_was_verified() {
     let (fixture, other) = diverged();
     let verified = fixture.source();

@@ -196,6 +196,57 @@ fn a_batch_that_finds_its_events_gone_says_so_and_writes_nothing() {
 }
 
 #[test]
+fn a_batch_whose_vault_is_moved_meanwhile_says_what_is_known() {
+    for (gone, waits) in [(true, false), (false, false), (false, true)] {
+        let fixture = Fixture::new();
+        let vault = impatient(&fixture.vault);
+        let writer = LogWriter::open_with(&vault, &fixture.keyfile).unwrap();
+        let mut batch = writer.batch(&fixture.keyfile, options());
+        batch.append(requests("batch", 3)).unwrap();
+        batch.pause().unwrap();
+        let holder = waits.then(|| LogWriter::open(&fixture.vault).unwrap());
+        if gone {
+            fs::rename(vault.path(), fixture.outside().join("away")).unwrap();
+        } else if !waits {
+            // The vault stays where it is, and cannot be gone on from.
+            fs::write(fixture.file("manifest.sig"), "{}").unwrap();
+        }
+        let error = batch.append(requests("batch", 1)).unwrap_err().error;
+        let text = error.to_string();
+        match (gone, &error) {
+            (
+                true,
+                VaultError::LogLost {
+                    loss,
+                    acknowledged: 3,
+                    ..
+                },
+            ) => {
+                assert_eq!(*loss, Loss::DirectoryRemoved);
+            }
+            (
+                false,
+                VaultError::NotResumed {
+                    acknowledged: 3,
+                    source,
+                },
+            ) => {
+                assert_eq!(
+                    matches!(**source, VaultError::Locked { .. }),
+                    waits,
+                    "{text}"
+                );
+            }
+            _ => panic!("{text}"),
+        }
+        assert!(text.contains("were in the log"), "{text}");
+        assert!(!text.contains("are in the log"), "{text}");
+        assert!(matches!(batch.finish(), Err(VaultError::Stopped)));
+        drop(holder);
+    }
+}
+
+#[test]
 fn a_writer_that_comes_back_looks_for_what_it_had_seen() {
     let fixture = Fixture::new();
     let (vault, keyfile) = (&fixture.vault, &fixture.keyfile);

@@ -310,9 +310,9 @@ impl Feeder<'_> {
         }
         let failed = |error| vault_failure(error, &self.args.vault.vault);
         let ended = |rejected: Rejected, at: usize| match rejected.error {
-            error @ (VaultError::BatchEnded { .. } | VaultError::LogLost { .. }) => {
-                End::Disk(failed(error))
-            }
+            error @ (VaultError::BatchEnded { .. }
+            | VaultError::NotResumed { .. }
+            | VaultError::LogLost { .. }) => End::Disk(failed(error)),
             error => End::Record(group[at].0, failed(error)),
         };
         self.taken += requests.len() as u64;
@@ -369,6 +369,7 @@ impl Feeder<'_> {
             key_id: self.args.key.key_id,
             blind: self.args.blind,
             idempotency_key: item.idempotency_key,
+            rounded: item.converted.to_large_integers,
         }
     }
 }

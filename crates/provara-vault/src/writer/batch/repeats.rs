@@ -19,7 +19,8 @@ impl BatchWriter<'_> {
     ) -> Result<(), VaultError> {
         let there = match self.fresh.get(&asked.known_as) {
             Some((said, event_id, line)) => {
-                asked.refuse_difference(said, *event_id, *line)?;
+                let named = !self.may_never_be_written();
+                asked.refuse_difference(said, named.then_some((*event_id, *line)))?;
                 self.writer.keyed()?.get(&asked.known_as)
             }
             None => self.writer.find(&asked)?,

@@ -162,8 +162,14 @@ impl BatchWriter<'_> {
             return Ok(());
         };
         // Whatever goes wrong, what was placed cannot be written any more.
-        let back = self.take_again(&away);
-        back.inspect_err(|_| self.writer.stopped = true)
+        self.take_again(&away).map_err(|error| {
+            self.writer.stopped = true;
+            self.not_resumed = true;
+            // Whatever it met where the vault was, it is not the vault that it had.
+            let lost = self.writer.log.check_root().err();
+            lost.filter(|it| matches!(it, VaultError::LogLost { .. }))
+                .unwrap_or(error)
+        })
     }
 
     fn take_again(&mut self, away: &Away) -> Result<(), VaultError> {

@@ -226,6 +226,7 @@ pub fn request(event_type: &str, actor: &str, data: &str) -> AppendRequest<'stat
         key_id: None,
         blind: false,
         idempotency_key: None,
+        rounded: 0,
     }
 }
 
