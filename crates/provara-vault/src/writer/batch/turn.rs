@@ -165,10 +165,14 @@ impl BatchWriter<'_> {
         self.take_again(&away).map_err(|error| {
             self.writer.stopped = true;
             self.not_resumed = true;
+            if matches!(error, VaultError::LogLost { .. }) {
+                return error;
+            }
             // Whatever it met where the vault was, it is not the vault that it had.
-            let lost = self.writer.log.check_root().err();
-            lost.filter(|it| matches!(it, VaultError::LogLost { .. }))
-                .unwrap_or(error)
+            match self.writer.log.check_root() {
+                Err(lost @ VaultError::LogLost { .. }) => lost,
+                _ => error,
+            }
         })
     }
 
