@@ -364,8 +364,8 @@ fn interruption_advice(error: &VaultError, vault: &str) -> String {
             acknowledged,
             source,
         } => format!(
-            "{} Then see whether they still are in the log (provara query {vault} --last 10), and append the \
-             rest, from event {} of the batch on.",
+            "{} Then see whether those events still are in the log (provara query {vault} --last 10), and \
+             append the rest, from event {} of the batch on.",
             vault_fix(source, vault),
             acknowledged + 1
         ),

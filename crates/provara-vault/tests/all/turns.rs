@@ -284,7 +284,9 @@ fn edit_in_place(vault: &Vault) {
 /// As a log that was not sealed like this, or that is no log any more.
 fn is_found_out(error: &VaultError) -> bool {
     match error {
-        VaultError::BatchEnded { source, .. } => is_found_out(source),
+        VaultError::BatchEnded { source, .. } | VaultError::NotResumed { source, .. } => {
+            is_found_out(source)
+        }
         error => matches!(
             error,
             VaultError::BrokenLog { .. } | VaultError::SealContradiction { .. }
