@@ -136,9 +136,12 @@ fn fix(error: &Error) -> String {
     let help = format!("run '{command} --help'");
     if error.kind() == ErrorKind::UnknownArgument
         && let Some(typed) = text(ContextKind::InvalidArg)
-        && std::path::Path::new(&typed).exists()
+        // Of a word such as -dash the first letter alone is named.
+        && let Some(word) = std::env::args_os()
+            .filter_map(|word| word.into_string().ok())
+            .find(|word| word.starts_with(&typed) && std::path::Path::new(word).exists())
     {
-        let path = provara_report::shell(typed.as_ref());
+        let path = provara_report::shell(word.as_ref());
         return format!(
             "If the file or directory of that name is meant, write {path}; otherwise {help}."
         );
