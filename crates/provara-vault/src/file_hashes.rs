@@ -98,7 +98,7 @@ impl<'v> FileHashes<'v> {
     /// Those of a vault, with what is kept of it in its cache directory, if it has one.
     pub(crate) fn of(vault: &'v Vault) -> Self {
         let path = vault.path();
-        let relied_on = File::open(path).ok().filter(|root| is_well_known(root));
+        let relied_on = File::open(path).ok().filter(is_well_known);
         let device = relied_on.and_then(|root| root.metadata().ok());
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let kept = match (vault.cache_directory(), device, now) {

@@ -205,7 +205,7 @@ impl VaultSnapshot {
     pub(crate) fn disk_with(
         &self,
         log: Digest,
-        hash: &mut dyn FnMut(&str) -> Result<(u64, Digest), VaultError>,
+        hash: &mut HashFile<'_>,
     ) -> Result<BTreeMap<String, DiskEntry>, VaultError> {
         let mut disk = BTreeMap::new();
         for (path, there) in &self.entries {
@@ -270,6 +270,9 @@ impl VaultSnapshot {
             && self.log.as_ref().is_some_and(|log| log.tail.is_empty())
     }
 }
+
+/// Gives the size and SHA-256 of the file at a path of the vault.
+pub(crate) type HashFile<'a> = dyn FnMut(&str) -> Result<(u64, Digest), VaultError> + 'a;
 
 /// Whether a file is taken for a checkpoint, whatever the rest of its name.
 fn is_checkpoint(path: &str) -> bool {

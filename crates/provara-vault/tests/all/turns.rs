@@ -351,7 +351,7 @@ fn what_changes_a_logs_times_and_not_its_bytes_stops_nobody() {
                 .set_permissions(fs::Permissions::from_mode(0o640 + round))
                 .unwrap(),
             _ => {
-                fs::hard_link(vault.log_path(), fixture.outside().join(round.to_string())).unwrap()
+                fs::hard_link(vault.log_path(), fixture.outside().join(round.to_string())).unwrap();
             }
         }
     }
