@@ -20,7 +20,7 @@ use crate::text::inline;
 /// The longest line that is copied in one piece, in bytes.
 const MAX_LINE: usize = 8 * 1024;
 
-/// The most that is copied of each stream, in bytes.
+/// The most that is handed on of each stream, in bytes: with the marks before the lines, and escapes.
 const MAX_TOTAL: usize = 8 * 1024 * 1024;
 
 /// The lines kept for the message about a host that did not start.
@@ -194,46 +194,52 @@ fn pump(mut stream: impl Read + AsFd, shared: &Mutex<Shared>, sink: &Sink, busy:
             // Go on reading, so that the plugin does not block on a full pipe.
             continue;
         }
-        for byte in &buffer[..count.min(left)] {
-            if *byte == b'\n' {
-                emit(&line, shared, sink);
-                line.clear();
-            } else {
+        for byte in &buffer[..count] {
+            if *byte != b'\n' {
                 line.push(*byte);
-                if line.len() == MAX_LINE {
-                    emit(&line, shared, sink);
-                    line.clear();
+            }
+            if *byte == b'\n' || line.len() == MAX_LINE {
+                left = emit(&line, shared, sink, left);
+                line.clear();
+                if left == 0 {
+                    break;
                 }
             }
         }
-        left -= count.min(left);
-        if left == 0 {
-            line.clear();
-            emit(b"(further output is not shown)", shared, sink);
-        }
     }
-    if !line.is_empty() {
-        emit(&line, shared, sink);
+    if !line.is_empty() && left > 0 {
+        emit(&line, shared, sink, left);
     }
     busy.store(false, Ordering::SeqCst);
 }
 
-fn emit(line: &[u8], shared: &Mutex<Shared>, sink: &Sink) {
+/// Hands a line on, if it is not longer than `left` bytes with its mark; gives what is left of them then.
+/// Where it does not fit, it is the end, and that is said in its place.
+fn emit(line: &[u8], shared: &Mutex<Shared>, sink: &Sink, left: usize) -> usize {
     let text = String::from_utf8_lossy(line);
     let text = inline(text.strip_suffix('\r').unwrap_or(&text)).into_owned();
-    let line = {
+    let (line, left) = {
         let mut shared = lock(shared);
-        if shared.tail.len() == KEPT_LINES {
-            shared.tail.pop_front();
+        let mut line = format!("[{}] {text}\n", shared.label);
+        let left = left.saturating_sub(line.len());
+        if left == 0 {
+            line = format!("[{}] (further output is not shown)\n", shared.label);
+        } else {
+            if shared.tail.len() == KEPT_LINES {
+                shared.tail.pop_front();
+            }
+            shared.tail.push_back(text);
         }
-        shared.tail.push_back(text.clone());
-        let line = format!("[{}] {text}\n", shared.label);
         match &mut shared.held {
-            Some(held) => return held.push(line),
-            None => line,
+            Some(held) => {
+                held.push(line);
+                return left;
+            }
+            None => (line, left),
         }
     };
     sink(&line);
+    left
 }
 
 #[cfg(test)]
@@ -311,11 +317,22 @@ mod tests {
 
     #[test]
     fn length_and_size_are_bounded() {
-        let lines = collect(vec![b'x'; MAX_TOTAL + 10 * MAX_LINE]);
-        assert_eq!(lines.len(), MAX_TOTAL / MAX_LINE + 1);
-        assert_eq!(
-            lines.last().unwrap(),
-            "[csv] (further output is not shown)\n"
-        );
+        let mark = "[csv] \n".len();
+        for (input, each) in [
+            (vec![b'x'; MAX_TOTAL + 10 * MAX_LINE], MAX_LINE + mark),
+            // What a line costs is its mark, too, and what its characters are shown as.
+            (vec![b'\n'; MAX_TOTAL], mark),
+            (vec![0; MAX_TOTAL / 2], MAX_LINE * "\\u{0}".len() + mark),
+        ] {
+            let lines = collect(input);
+            let (last, others) = lines.split_last().unwrap();
+            assert_eq!(last, "[csv] (further output is not shown)\n");
+            assert!(others.iter().all(|line| line.len() == each), "{each}");
+            let total: usize = others.iter().map(String::len).sum();
+            assert!(
+                total < MAX_TOTAL && total + each >= MAX_TOTAL,
+                "{total} {each}"
+            );
+        }
     }
 }
