@@ -230,7 +230,7 @@ impl Staging {
     /// [`StagingError`]; the target is as it was.
     pub fn commit(self) -> Result<(), StagingError> {
         match fs::symlink_metadata(&self.output) {
-            Ok(_) => tree::settle(&self.output, Path::new(""), &self.target)?,
+            Ok(_) => tree::settle(&self.output, &self.target)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(StagingError::Nothing);
             }

@@ -232,7 +232,43 @@ fn an_output_runs_as_nobody_else() {
     fs::write(staging.output(), "#!/bin/sh").unwrap();
     fs::set_permissions(staging.output(), Permissions::from_mode(0o6755)).unwrap();
     staging.commit().unwrap();
-    assert_eq!(fs::metadata(&target).unwrap().mode() & 0o7777, 0o755);
+    let mode = fs::metadata(&target).unwrap().mode() & 0o7777;
+    assert_eq!(mode, 0o755 & !tree::umask());
+}
+
+#[test]
+fn an_output_has_the_modes_of_new_files() {
+    let dir = TempDir::new();
+    let allowed = 0o777 & !tree::umask();
+    for (parent, inherited) in [(0o700, 0), (0o2700, 0o2000)] {
+        let parent_mode = Permissions::from_mode(parent);
+        fs::set_permissions(dir.path(), parent_mode).unwrap();
+        let target = dir.path().join(format!("out-{parent:o}"));
+        let staging = Staging::prepare(&target, false, &[]).unwrap();
+        let output = staging.output().to_path_buf();
+        fs::create_dir_all(output.join("open")).unwrap();
+        let made = [
+            ("open/all", 0o666),
+            ("open/private", 0o600),
+            ("open/read-only", 0o400),
+        ];
+        for (name, mode) in made {
+            fs::write(output.join(name), "x").unwrap();
+            fs::set_permissions(output.join(name), Permissions::from_mode(mode)).unwrap();
+        }
+        for directory in [output.join("open"), output.clone()] {
+            let sticky = Permissions::from_mode(0o1777 | inherited);
+            fs::set_permissions(directory, sticky).unwrap();
+        }
+        staging.commit().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+        for (name, made) in made {
+            assert_eq!(mode(&target.join(name)), made & allowed, "{name}");
+        }
+        for directory in [target.join("open"), target] {
+            assert_eq!(mode(&directory), allowed | inherited, "{parent:o}");
+        }
+    }
 }
 
 #[test]

@@ -58,11 +58,50 @@ fn precious_within(root: &Path, limit: usize) -> Option<&'static str> {
     None
 }
 
-/// Checks that an output consists of files and directories of its own, and writes it through to
-/// the disk: files first, then the directory that names them.
+/// Checks that an output consists of files and directories of its own, gives them the modes that the user
+/// lets new files have, and writes them through to the disk: files first, then the directory that names
+/// them.
 ///
-/// `shown` is the path within the output, `target` where the output will be; both are for words.
-pub(super) fn settle(path: &Path, shown: &Path, target: &Path) -> Result<(), StagingError> {
+/// `target` is where the output will be, for words.
+pub(super) fn settle(path: &Path, target: &Path) -> Result<(), StagingError> {
+    let parent = target.parent().and_then(|parent| fs::metadata(parent).ok());
+    let modes = Modes {
+        allowed: 0o777 & !umask(),
+        inherited: parent.map_or(0, |parent| parent.mode() & 0o2000),
+    };
+    settle_within(path, Path::new(""), target, modes)
+}
+
+/// The modes that new files of the user's have.
+#[derive(Clone, Copy)]
+struct Modes {
+    allowed: u32,
+    /// The group bit that directories have from the one above them.
+    inherited: u32,
+}
+
+/// The permissions that the user takes from new files (`umask`).
+pub(super) fn umask() -> u32 {
+    // The call that tells it sets it, for all threads; Linux says it without.
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let told = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    let told = told.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok());
+    told.unwrap_or_else(|| {
+        let mask = rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+        rustix::process::umask(mask);
+        // Of another width on other systems.
+        #[allow(clippy::useless_conversion)]
+        u32::from(mask.bits())
+    })
+}
+
+/// As [`settle`], for what lies at the path `shown` within the output.
+fn settle_within(
+    path: &Path,
+    shown: &Path,
+    target: &Path,
+    modes: Modes,
+) -> Result<(), StagingError> {
     let foreign = |what| StagingError::Foreign {
         path: if shown.as_os_str().is_empty() {
             PathBuf::from(".")
@@ -89,11 +128,7 @@ pub(super) fn settle(path: &Path, shown: &Path, target: &Path) -> Result<(), Sta
         if data.mode() & 0o400 == 0 {
             return Err(foreign("a file that its owner may not read"));
         }
-        // A plugin that creates a file can ask for it to run as its owner, who may be root.
-        if data.mode() & 0o7000 != 0 {
-            fs::set_permissions(path, Permissions::from_mode(data.mode() & 0o777))
-                .map_err(failed)?;
-        }
+        permit(path, &data, modes).map_err(failed)?;
         return sync(path).map_err(failed);
     }
     if !data.is_dir() {
@@ -109,9 +144,30 @@ pub(super) fn settle(path: &Path, shown: &Path, target: &Path) -> Result<(), Sta
     let names: Result<Vec<_>, _> = fs::read_dir(path)
         .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
     for name in names.map_err(failed)? {
-        settle(&path.join(&name), &shown.join(&name), target)?;
+        settle_within(&path.join(&name), &shown.join(&name), target, modes)?;
     }
+    // Last: it takes away no right of the owner's but what it was made without.
+    permit(path, &data, modes).map_err(failed)?;
     sync(path).map_err(failed)
+}
+
+/// Takes from a file or a directory what a new one of the user's would not have. A plugin chooses its own
+/// `umask`, and can ask for a file that runs as its owner, who may be root.
+fn permit(path: &Path, data: &fs::Metadata, modes: Modes) -> io::Result<()> {
+    let mode = data.mode() & 0o7777;
+    let inherited = if data.is_dir() { modes.inherited } else { 0 };
+    // Whoever made it may read it: that was looked at before.
+    let wanted = mode & (modes.allowed | 0o500 | inherited);
+    if mode == wanted {
+        return Ok(());
+    }
+    match fs::set_permissions(path, Permissions::from_mode(wanted)) {
+        // A file system without modes shows the same one for every file.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && mode & 0o7000 == 0 => {
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 /// Removes a file or a tree, also one whose directories were made unreadable.
