@@ -90,6 +90,16 @@ def test_the_first_of_two_versions_counts(
     assert found == [("new", "demo:New", "some-demo", "9.0")]
 
 
+def test_a_leftover_of_an_upgrade_hides_nothing(metadata: Path) -> None:
+    """A directory without the file that makes it metadata comes first by its name."""
+    leftover = metadata / "some_demo-0.9.dist-info"
+    leftover.mkdir()
+    (leftover / "entry_points.txt").write_text("[provara.plugins]\nold = demo:Old\n")
+    found = [point for point in with_scan("provara.plugins") if "demo" in point[1]]
+    assert [point[0] for point in found] == ["one", "two"]
+    assert {point[3] for point in found} == {"1.0"}
+
+
 def test_a_broken_file_costs_only_its_broken_lines(metadata: Path) -> None:
     """``importlib.metadata`` stumbles over the whole search here."""
     with (metadata / "some_demo-1.0.dist-info" / "entry_points.txt").open("ab") as file:

@@ -55,8 +55,9 @@ def entry_points(group: str) -> list[EntryPoint] | None:
             return None
         for directory in _distributions(entry):
             name = _key(os.path.basename(directory))
-            # Of two versions of one distribution the first on the path counts.
-            if name not in seen:
+            # Of two versions of one distribution the first on the path counts. What an upgrade
+            # left behind, a directory without the file that makes it metadata, is none.
+            if name not in seen and _is_metadata(directory):
                 seen.add(name)
                 found += _points(directory, group)
     return found
@@ -73,6 +74,14 @@ def _distributions(entry: str) -> list[str]:
         for name in sorted(names)
         if name.endswith((".dist-info", ".egg-info"))
     ]
+
+
+def _is_metadata(directory: str) -> bool:
+    """Tell whether a directory has the file that names its distribution."""
+    if directory.endswith(".egg-info"):
+        # One file, in the oldest form.
+        return os.path.exists(os.path.join(directory, "PKG-INFO")) or os.path.isfile(directory)
+    return os.path.exists(os.path.join(directory, "METADATA"))
 
 
 def _key(directory: str) -> str:
