@@ -26,6 +26,8 @@ pub mod host;
 pub mod interpreter;
 pub mod interrupt;
 pub mod launch;
+mod log_copy;
+mod memory;
 pub mod output;
 mod process;
 pub mod protocol;

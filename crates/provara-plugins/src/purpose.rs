@@ -33,9 +33,9 @@ pub enum Access<'a> {
     Validating,
     /// A log up to a length.
     Reducing {
-        /// The log, open for reading only.
+        /// The log. The host gets a copy of it.
         log: &'a File,
-        /// The length in bytes.
+        /// The length of the copy in bytes.
         len: u64,
     },
     /// A vault, and the place of the output.
@@ -65,9 +65,9 @@ pub struct Validating;
 /// Running a reducer.
 #[derive(Debug)]
 pub struct Reducing {
-    /// The log, open for reading only. The host inherits this descriptor.
+    /// The log. The host gets a copy of its snapshot, in a descriptor of its own.
     pub log: File,
-    /// The length of the snapshot in bytes; what stands after it does not count.
+    /// The length of the snapshot in bytes; what stands after it reaches no host.
     pub len: u64,
 }
 

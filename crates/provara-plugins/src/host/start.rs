@@ -11,6 +11,7 @@ use crate::channel::{Channel, Stop};
 use crate::interrupt::Guard;
 use crate::launch::orphans::OrphanReaper;
 use crate::launch::{self, Launch, LaunchError, Task};
+use crate::log_copy;
 use crate::output::Pumps;
 use crate::protocol::{self, Hello, Violation};
 use crate::purpose::{Access, Needs};
@@ -42,7 +43,9 @@ impl HostProcess {
         let started = Instant::now();
         let access = purpose.access();
         let (role, log, staging) = match access {
-            Access::Reducing { log, .. } => (Role::Reducer, Some(log), None),
+            Access::Reducing { log, len } => {
+                (Role::Reducer, Some(log_copy::copy(log, len)?), None)
+            }
             Access::Exporting { staging, .. } => (Role::Export, None, Some(staging)),
             Access::Listing => (Role::Listing, None, None),
             Access::Validating => (Role::EventType, None, None),
@@ -67,9 +70,11 @@ impl HostProcess {
                 arguments: runtime.arguments(),
                 environment: runtime.variables(&options.environment, options.layout, state),
             },
-            log,
+            log: log.as_ref(),
             policy,
         })?;
+        // The host has it now.
+        drop(log);
         let deadline = options.timeout.and_then(|limit| started.checked_add(limit));
         let first = started + LAUNCH_LIMIT;
         let first = deadline.map_or(first, |deadline| deadline.min(first));

@@ -6,6 +6,8 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
+use crate::memory;
+
 const GIB: u64 = 1 << 30;
 
 /// The most address space of a plugin process, in bytes.
@@ -35,7 +37,7 @@ impl Limits {
     /// Limits for a process that may write files of `file_size` bytes and has `timeout` to run.
     pub(crate) fn new(file_size: u64, timeout: Option<Duration>) -> Limits {
         // Half of the machine: the rest belongs to the core and to everything else.
-        let memory = (physical_memory() / 2).clamp(MIN_MEMORY, MAX_MEMORY);
+        let memory = (memory::physical() / 2).clamp(MIN_MEMORY, MAX_MEMORY);
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
         let seconds = |limit: Duration| limit.as_secs().saturating_add(1).saturating_mul(cores);
         let processor = timeout.map(|limit| seconds(limit).saturating_add(1));
@@ -45,18 +47,6 @@ impl Limits {
             processor,
         }
     }
-}
-
-#[cfg(target_os = "linux")]
-fn physical_memory() -> u64 {
-    let info = rustix::system::sysinfo();
-    #[allow(clippy::useless_conversion)]
-    u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn physical_memory() -> u64 {
-    2 * MAX_MEMORY
 }
 
 /// Sets the limits, hard ones, on this process. A limit is only ever lowered.

@@ -82,7 +82,7 @@ fn only_an_export_sees_the_vault() {
             "import os; got = os.listdir('{root}/vault/identity')",
         ],
     );
-    // The log's descriptor is good for reading what it is, and opens nothing again.
+    // The log's descriptor is good for reading what it is.
     world.lets(
         &[Kind::Reduce],
         &["import os; got = os.pread(request['log_fd'], 6, 0)"],
@@ -90,12 +90,48 @@ fn only_an_export_sees_the_vault() {
     world.stops(
         &[Kind::Reduce],
         &[
-            "got = open(f\"/proc/self/fd/{request['log_fd']}\", 'r+').fileno()",
             "import fcntl; got = fcntl.flock(request['log_fd'], fcntl.LOCK_SH | fcntl.LOCK_NB)",
             "import os; got = os.fchmod(request['log_fd'], 0o644)",
             "import os; got = os.utime(request['log_fd'])",
         ],
     );
+}
+
+#[test]
+fn a_reducer_sees_its_snapshot_and_nothing_after_it() {
+    let Some(world) = World::confined() else {
+        return;
+    };
+    // As if events had been appended after the snapshot of six bytes was taken.
+    fs::write(world.path("vault/events/events.ndjson"), "EVENTS later").unwrap();
+    let read = [
+        "import os; got = os.pread(request['log_fd'], 99, 0)",
+        "import os; got = os.pread(request['log_fd'], 99, 6)",
+        "import mmap; got = mmap.mmap(request['log_fd'], 0, prot=mmap.PROT_READ)[:]",
+        "import os; got = os.fstat(request['log_fd']).st_size",
+    ];
+    // A copy that nobody can change, with and without a sandbox.
+    let change = [
+        "import os; got = os.write(request['log_fd'], b'x')",
+        "import os; got = os.truncate(request['log_fd'], 3)",
+        "f = open(f\"/proc/self/fd/{request['log_fd']}\", 'r+b', 0); got = f.write(b'x')",
+        "import mmap; got = mmap.mmap(request['log_fd'], 12)",
+    ];
+    for sandbox in [SandboxMode::Off, SandboxMode::Require] {
+        let said = world.run(Kind::Reduce, sandbox, &read);
+        let said: Vec<_> = said.into_iter().map(Result::unwrap).collect();
+        assert_eq!(said, ["b'EVENTS'", "b''", "b'EVENTS'", "6"]);
+        for said in world.run(Kind::Reduce, sandbox, &change) {
+            assert!(said.is_err(), "{said:?}");
+        }
+    }
+    // The position in it is each host's own.
+    let code = "import os; got = os.lseek(request['log_fd'], 0, os.SEEK_CUR), \
+                os.lseek(request['log_fd'], 5, os.SEEK_SET)";
+    for _ in 0..2 {
+        let said = world.run(Kind::Reduce, SandboxMode::Require, &[code]);
+        assert_eq!(said, [Ok("(0, 5)".to_owned())]);
+    }
 }
 
 #[test]
