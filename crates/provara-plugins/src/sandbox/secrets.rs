@@ -169,14 +169,14 @@ fn is_blank(byte: u8) -> bool {
 fn names_a_key(text: &[u8]) -> bool {
     let member = b"private_key_b64";
     let by_member = memmem::find_iter(text, member)
-        .any(|at| base64_after(&text[at + member.len()..]).is_some());
+        .any(|at| base64_after(&text[at + member.len()..], may_follow_member).is_some());
     by_member
         || memmem::find_iter(text, b"bp1_").any(|at| {
             let id = text.get(at..at + ID).and_then(|id| str::from_utf8(id).ok());
             let Some(id) = id.and_then(|id| id.parse::<KeyId>().ok()) else {
                 return false;
             };
-            base64_after(&text[at + ID..]).is_some_and(|half| {
+            base64_after(&text[at + ID..], may_follow_id).is_some_and(|half| {
                 !PublicKey::from_base64(half).is_ok_and(|public| public.key_id() == id)
             })
         })
@@ -185,20 +185,84 @@ fn names_a_key(text: &[u8]) -> bool {
 /// The length of a key's id.
 const ID: usize = "bp1_0123456789abcdef".len();
 
-/// The Base64 of 32 bytes that comes next but for quotes, blanks, and what stands between a name and its
-/// value.
-fn base64_after(text: &[u8]) -> Option<&str> {
-    let between = |byte: &u8| is_blank(*byte) || b"\"'\\:=".contains(byte);
-    let start = text.iter().take(64).position(|byte| !between(byte))?;
-    let (value, rest) = text[start..].split_at_checked(44)?;
-    let digits = |part: &[u8]| {
-        part.iter()
-            .all(|b| b.is_ascii_alphanumeric() || b"+/".contains(b))
-    };
-    let ends = rest.first().is_none_or(|next| *next != b'=');
-    (ends && digits(&value[..43]) && value[43] == b'=')
-        .then(|| str::from_utf8(value).ok())
-        .flatten()
+/// How far behind a name its value begins at most, in bytes.
+const BETWEEN: usize = 128;
+
+/// The length of 32 bytes in padded Base64.
+const HALF: usize = 44;
+
+/// The Base64 of 32 bytes that comes next but for blanks, the signs that a language puts between a name
+/// and its value, and words that may stand there, too.
+fn base64_after(text: &[u8], may_stand_between: fn(&str) -> bool) -> Option<&str> {
+    let digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let mut at = 0;
+    while at < BETWEEN {
+        let rest = text.get(at..)?;
+        let first = rest.first()?;
+        let digits = rest.iter().take_while(|byte| digit(byte)).count();
+        let ends = rest.get(HALF).is_none_or(|next| *next != b'=');
+        if digits == HALF - 1 && rest.get(digits) == Some(&b'=') && ends {
+            return str::from_utf8(&rest[..HALF]).ok();
+        }
+        let length = rest.iter().take_while(|byte| word(byte)).count();
+        if length > 0 {
+            str::from_utf8(&rest[..length])
+                .ok()
+                .filter(|word| length < HALF - 1 && may_stand_between(word))?;
+        } else if !is_blank(*first) && !b"\"'\\:=>([{,&|.<)]#?!;".contains(first) {
+            return None;
+        }
+        at += length.max(1);
+    }
+    None
+}
+
+/// Whether the value of a keyfile's member may follow a word: a type, a call, the name of a variable. Not
+/// where a part of the word says that what follows is something else.
+fn may_follow_member(word: &str) -> bool {
+    const OTHERS: [&str; 8] = [
+        "pub",
+        "public",
+        "sig",
+        "signature",
+        "hash",
+        "sha256",
+        "digest",
+        "b64",
+    ];
+    let other = |part: &str| OTHERS.iter().any(|other| other.eq_ignore_ascii_case(part));
+    !word.starts_with("bp1_") && !word.split('_').any(other)
+}
+
+/// Whether the private half of a key may follow a word behind the key's id, near which other things of
+/// 32 bytes stand in every event: a prefix of a string, a type, or a call that gives a default.
+fn may_follow_id(word: &str) -> bool {
+    const WORDS: [&str; 22] = [
+        "b",
+        "r",
+        "f",
+        "u",
+        "br",
+        "rb",
+        "fr",
+        "rf",
+        "str",
+        "bytes",
+        "bytearray",
+        "Final",
+        "String",
+        "Vec",
+        "u8",
+        "static",
+        "from",
+        "os",
+        "environ",
+        "get",
+        "getenv",
+        "default",
+    ];
+    WORDS.iter().any(|known| known.eq_ignore_ascii_case(word))
 }
 
 /// How a compressed file begins.

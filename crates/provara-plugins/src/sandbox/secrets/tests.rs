@@ -68,6 +68,51 @@ fn a_key_is_told_in_whatever_it_lies() {
 }
 
 #[test]
+fn a_key_in_source_is_told_in_each_form_of_a_literal() {
+    let id = "bp1_0123456789abcdef";
+    let half = STANDARD.encode([7; 32]);
+    for name in ["private_key_b64", id] {
+        for text in [
+            format!("{{'{name}': b'{half}'}}"),
+            format!("{{\"{name}\": rb\"{half}\"}}"),
+            format!("K = {{r'{name}': f'{half}'}}"),
+            format!("{{\"{name}\": \"\"\"{half}\"\"\"}}"),
+            format!("dict([(\"{name}\", \"{half}\")])"),
+            format!("{{\"{name}\" => \"{half}\"}}"),
+            format!("KEYS[\"{name}\"] = (\n    \"{half}\"\n)"),
+            format!("KEYS[\"{name}\"] = bytes(\"{half}\")"),
+            format!("os.environ.get(\"{name}\", \"{half}\")"),
+            format!("map.insert(\"{name}\", String::from(\"{half}\"));"),
+        ] {
+            assert!(told(&text), "{text}");
+        }
+    }
+    for text in [
+        format!("private_key_b64: str = \"{half}\""),
+        format!("private_key_b64: typing.Final[bytes] = b\"{half}\""),
+        format!("private_key_b64: Optional[str] = (\"{half}\")"),
+        format!("let private_key_b64: &'static str = \"{half}\";"),
+        format!("private_key_b64 = os.environ.get(\"SIGNING_KEY\", \"{half}\")"),
+        format!("private_key_b64 = os.getenv(\"SIGNING_KEY\") or \"{half}\""),
+        format!("const char *private_key_b64 = \"{half}\";"),
+        format!("private_key_b64 := \"{half}\""),
+        format!("'private_key_b64': {{'value': '{half}'}}"),
+    ] {
+        assert!(told(&text), "{text}");
+    }
+    for text in [
+        format!("{{\"private_key_b64\": null, \"public_key_b64\": \"{half}\"}}"),
+        format!("private_key_b64 = load()  # its public half is \"{half}\""),
+        format!("\"{id}\", \"sha256\": \"{half}\""),
+        format!("[\"{id}\"], event_hash=\"{half}\""),
+        format!("{id}: the key that signed {half}"),
+        format!("private_key_b64 {} \"{half}\"", "(".repeat(BETWEEN)),
+    ] {
+        assert!(!told(&text), "{text}");
+    }
+}
+
+#[test]
 fn a_large_file_is_told_by_its_members() {
     let filler = "x".repeat(2 << 20);
     let with = |member: &str| format!(r#"{{"filler":"{filler}",{member}}}"#);
