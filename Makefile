@@ -73,6 +73,10 @@ test-seal: $(VENV)/.installed ## Run the attackers, the oracle and the older too
 test-as-user: $(VENV)/.installed ## Run the tests of the sandbox as an ordinary user (for whom works as root)
 	bash scripts/test_as_user.sh $(WHEELS) $(VENV)/bin/python
 
+.PHONY: environments
+environments: $(VENV)/.installed ## Make environments of every kind and use plugins in each (fetches uv and pipx)
+	$(VENV)/bin/python tests/e2e/environments.py $(WHEELS) build/environments $(KINDS)
+
 .PHONY: test-mcp
 test-mcp: $(VENV)/.mcp node-packages build/mcp/provara-conformance ## Run the tests of the MCP server, with the official clients
 	PROVARA_CONFORMANCE_EXECUTABLE=$(CURDIR)/build/mcp/provara-conformance \

@@ -421,6 +421,10 @@ def test_of_an_editable_install_only_the_sources_are_open(tmp_path: Path, layout
         reduced = provara.run("reduce", tmp_path / "v2", "--plugin", "com.example.nosy", *more)
         return dict(reduced.json())
 
+    # Keys lie in it: nothing of it is open before the user says so.
+    closed_all = provara.run("plugins", "list", "--sandbox=require")
+    assert "com.example.nosy" not in closed_all.stdout, str(closed_all)
+    provara.run("plugins", "list", "--editable", project)
     inside = read("--sandbox=require")
     assert inside.pop(str(opened)) == "public"
     assert set(inside.values()) == {"Permission denied"}, inside

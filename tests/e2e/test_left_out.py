@@ -106,7 +106,7 @@ def test_the_others_work_and_nothing_goes_unsaid(
     assert warning in plugins.run("append", vault, "--batch", lines).stderr
     allowed = plugins.append(vault, "com.example.bad.event", {}, "--allow-unregistered")
     assert warning in allowed.stderr, str(allowed)
-    doctor = plugins.run("doctor")
+    doctor = plugins.run("doctor", expect=4)
     assert "1 with problems" in doctor.stdout, str(doctor)
     assert "some plugins cannot be used" in doctor.stdout, str(doctor)
 

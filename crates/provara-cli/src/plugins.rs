@@ -1,8 +1,6 @@
 //! The plugin host as the commands use it: started only where a command needs a plugin, ended with
 //! the command, its words turned into the command line's.
 
-use std::fs;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Once;
 use std::time::Duration;
@@ -144,7 +142,9 @@ impl<P: Purpose> Session<P> {
         let mut options = HostOptions::new(runtime);
         // Where no state is kept, there need not be a place for it.
         let keeps_state = job.purpose.keeps_state();
-        options.state_dir = keeps_state.then(state_directory).flatten();
+        if keeps_state {
+            options.state_dir = state_directory().map_err(Unusable::Failed)?;
+        }
         options.sandbox = sandbox;
         options.protect = job.protect;
         options.allow_network = job.allow_network;
@@ -174,6 +174,13 @@ impl<P: Purpose> Session<P> {
         if let Some(withheld) = host.withheld() {
             static TOLD: Once = Once::new();
             TOLD.call_once(|| terminal::warn(&format!("{withheld}.")));
+        }
+        if !host.closed_sources().is_empty() {
+            static TOLD: Once = Once::new();
+            TOLD.call_once(|| {
+                let closed = host.closed_sources().iter();
+                closed.for_each(|closed| terminal::warn(&provara_explain::closed_source(closed)));
+            });
         }
         let catalog = host
             .discover()
@@ -272,27 +279,13 @@ impl Unusable {
     }
 }
 
-/// The directory that plugins may keep state in: `provara/plugins` below `XDG_STATE_HOME`. A plugin
-/// that keeps none does not miss it where it cannot be made.
-pub(crate) fn state_directory() -> Option<PathBuf> {
-    let absolute = |path: &PathBuf| path.is_absolute();
-    let base = vault::environment("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .filter(absolute);
-    let home = || {
-        vault::environment("HOME")
-            .map(PathBuf::from)
-            .filter(absolute)
-    };
-    let directory = base
-        .or_else(|| home().map(|home| home.join(".local/state")))?
-        .join("provara/plugins");
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&directory)
-        .ok()?;
-    Some(directory)
+/// The directory that plugins may keep state in, apart from what commands keep.
+pub(crate) fn state_directory() -> Result<Option<PathBuf>, Diagnostic> {
+    let kept: Vec<PathBuf> = provara_vault::default_cache_directory()
+        .into_iter()
+        .collect();
+    provara_plugins::state::for_plugins(&kept)
+        .map_err(|error| provara_explain::exposed_cache(&error))
 }
 
 #[cfg(test)]

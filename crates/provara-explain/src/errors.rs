@@ -19,7 +19,8 @@ use provara_plugins::set_option::SetError;
 use provara_report::{Class, Diagnostic, shell};
 
 pub use host::{
-    discovery_failure, host_failure, interpreter_failure, is_no_python, refused_by_plugin, unfit,
+    allowed_failure, closed_source, discovery_failure, exposed_cache, hindrance, host_failure,
+    interpreter_failure, is_no_python, refused_by_plugin, unfit,
 };
 pub use staging::{export_staging_failure, staging_failure};
 pub(crate) use vault::wants_another_key;

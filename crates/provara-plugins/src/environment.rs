@@ -40,6 +40,8 @@ pub struct Environment {
     pub home: Option<PathBuf>,
     /// `PYTHONPATH`, absolute entries only: a relative one would mean the current directory.
     pub python_path: Vec<PathBuf>,
+    /// The entries of `PYTHONPATH` that are relative, and are left out.
+    pub relative_path: Vec<PathBuf>,
     /// `VIRTUAL_ENV`.
     pub virtual_env: Option<PathBuf>,
     /// `PROVARA_PLUGINS`: modules to import.
@@ -52,11 +54,13 @@ impl Environment {
     pub fn from_process() -> Environment {
         let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         let absolute = |path: &PathBuf| path.is_absolute();
+        let entries = variable("PYTHONPATH");
+        let entries = entries.iter().flat_map(env::split_paths);
+        let (python_path, relative_path) = entries.partition(absolute);
         Environment {
             home: variable("HOME").map(PathBuf::from).filter(absolute),
-            python_path: variable("PYTHONPATH")
-                .map(|list| env::split_paths(&list).filter(absolute).collect())
-                .unwrap_or_default(),
+            python_path,
+            relative_path,
             virtual_env: variable("VIRTUAL_ENV").map(PathBuf::from).filter(absolute),
             plugins: variable("PROVARA_PLUGINS"),
         }

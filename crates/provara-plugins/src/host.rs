@@ -22,7 +22,6 @@ mod schemas;
 mod skipped;
 mod start;
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +43,9 @@ use crate::protocol::{Exported, FailureKind, Hello, Reduced, Validated};
 pub use crate::purpose::{Exporting, Listing, Purpose, Reducing, Validating};
 use crate::sandbox::{Confinement, Withheld};
 use crate::schema::SchemaViolations;
-use crate::text::{block, inline};
+use crate::sources::ClosedSource;
+use crate::surroundings::{Hindrance, hindrances};
+use crate::text::block;
 
 /// What an event type's own `validate` decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +87,12 @@ impl<P: Purpose> Host<P> {
     #[must_use]
     pub fn withheld(&self) -> Option<&Withheld> {
         self.process.withheld.as_ref()
+    }
+
+    /// The source trees of installed packages that plugins cannot read.
+    #[must_use]
+    pub fn closed_sources(&self) -> &[ClosedSource] {
+        &self.process.closed_sources
     }
 
     /// What the host said of itself.
@@ -136,6 +143,16 @@ impl<P: Purpose> Host<P> {
     /// [`HostError::Protocol`], [`HostError::Died`] or [`HostError::TimedOut`].
     pub fn finish(self) -> Result<(), HostError> {
         self.process.finish()
+    }
+}
+
+impl Host<Listing> {
+    /// What keeps a part of the installation from plugins, or slows them, without being an error.
+    #[must_use]
+    pub fn hindrances(&self) -> Vec<Hindrance> {
+        let options = &self.process.options;
+        let open = self.process.open.as_deref();
+        hindrances(&options.runtime, &options.environment, open)
     }
 }
 
@@ -237,10 +254,8 @@ impl Host<Exporting> {
         let process = &mut self.process;
         process.pumps.set_label(name.as_str());
         let text = |path: &Path| {
-            path.to_str().map(str::to_owned).ok_or_else(|| {
-                let shown = inline(&path.to_string_lossy()).into_owned();
-                HostError::Io(io::Error::other(format!("the path '{shown}' is not UTF-8")))
-            })
+            let text = path.to_str().map(str::to_owned);
+            text.ok_or_else(|| HostError::NotText(path.to_path_buf()))
         };
         let (vault, output) = (text(&self.purpose.vault)?, text(output)?);
         let request = process

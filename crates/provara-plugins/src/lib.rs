@@ -5,6 +5,7 @@
 //! and this crate is everything that stands between it and the process that holds the keys:
 //!
 //! * [`runtime`] is what the host runs in; [`interpreter`] finds the Python for it.
+//! * [`sources`] are the source trees of editable installs, [`editable`] those that the user opened.
 //! * [`launch`] is the one place where plugin processes are started, and [`sandbox`] what confines
 //!   them before Python starts; [`violation`] says what it refused.
 //! * [`protocol`] is what the two processes say to each other; [`host`] asks and checks.
@@ -21,6 +22,7 @@
 pub mod builtin;
 pub mod catalog;
 mod channel;
+pub mod editable;
 pub mod environment;
 pub mod host;
 pub mod interpreter;
@@ -40,8 +42,11 @@ pub mod sandbox;
 pub mod schema;
 pub mod set_option;
 mod site;
+pub mod sources;
 mod space;
 pub mod staging;
+pub mod state;
+pub mod surroundings;
 pub use provara_report::text;
 pub mod violation;
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::sources::Source;
+
 /// A file or directory that a runtime reads. It need not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Readable {
@@ -11,6 +13,9 @@ pub(crate) enum Readable {
     /// What the user chose, where vaults and keyfiles may lie that nobody named: it is searched for
     /// them first.
     Chosen(PathBuf, Tree),
+    /// The source tree of an editable install, or what a link in the place of a package leads to. What is
+    /// wrong with it costs that package alone.
+    Source(Source, Tree),
 }
 
 /// A directory that the user chose.

@@ -78,10 +78,19 @@ impl Runtime {
         all
     }
 
-    /// What it reads besides what every process does, as far as it lies there.
-    pub(crate) fn readable(&self, environment: &Environment) -> Vec<Readable> {
+    /// The directory that its packages are installed in: what an environment is known by.
+    #[must_use]
+    pub fn environment_directory(&self) -> &Path {
         match self {
-            Runtime::Python(python) => python.readable(environment),
+            Runtime::Python(python) => &python.prefix,
+        }
+    }
+
+    /// What it reads besides what every process does, as far as it lies there. `allowed` are source trees
+    /// that the user opened.
+    pub(crate) fn readable(&self, environment: &Environment, allowed: &[PathBuf]) -> Vec<Readable> {
+        match self {
+            Runtime::Python(python) => python.readable(environment, allowed),
         }
     }
 
@@ -111,12 +120,14 @@ mod tests {
             program: "/env/bin/python3".into(),
             binary: "/usr/bin/python3".into(),
             prefix: "/env".into(),
-            base_prefix: "/usr".into(),
+            base_prefixes: vec!["/usr".into()],
+            system_site_packages: false,
             found_by: FoundBy::Path,
         });
         let environment = Environment {
             home: Some(PathBuf::from("/home/u")),
             python_path: vec![PathBuf::from("/a"), PathBuf::from("/b")],
+            relative_path: vec![PathBuf::from("c")],
             virtual_env: None,
             plugins: Some("m:C".into()),
         };

@@ -104,9 +104,10 @@ impl FromStr for SandboxMode {
 }
 
 /// Which sandbox is wanted.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) enum SandboxPolicy {
     /// None beyond the separate process.
+    #[default]
     Off,
     /// These.
     Enforce {

@@ -1,31 +1,16 @@
 //! Where an interpreter's packages lie, found without running any of their code.
 //!
-//! An editable install leaves its project where it is, and Python's start-up adds the project's
-//! directory: a `.pth` file names it, or starts a finder module. Neither is believed, since any package
-//! may have any `.pth` file. What counts is the installer's own record: `direct_url.json` (PEP 610), or
-//! a `.egg-link` file of installers that came before it. It belongs to an installed package, too, so
-//! its word is not enough: a directory is taken only if it looks like a Python project, and never if
-//! it is a place that other things live in (the root, a home, a hidden directory of a home).
+//! Some installers put links in a site directory instead of files: `uv` with `--link-mode symlink` to its
+//! store, file by file; others to a directory. No wheel can do that, since installers write the files of a
+//! wheel as files; so a link is the word of the user or of the installer.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use percent_encoding::percent_decode_str;
-
-/// The most bytes of a record that are read.
-const MAX_FILE: u64 = 64 * 1024;
-
-/// Directories that no package owns, so that no package can have them opened.
-const SHARED: [&str; 16] = [
-    "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/media", "/mnt", "/opt", "/proc",
-    "/root", "/run", "/sys", "/tmp", "/var",
-];
-
-/// The files of which a Python project has at least one.
-const PROJECT_FILES: [&str; 3] = ["pyproject.toml", "setup.py", "setup.cfg"];
+use crate::readable::{Readable, Tree};
+use crate::sources::{self, Doubt, Source};
 
 /// The `site-packages` and `dist-packages` directories below a prefix.
 pub(crate) fn site_directories(prefix: &Path) -> Vec<PathBuf> {
@@ -50,119 +35,111 @@ fn package_directories(lib: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The projects that are installed into a site directory without being there, by their real paths.
-pub(crate) fn linked_projects(site: &Path, home: Option<&Path>) -> BTreeSet<PathBuf> {
-    let mut found = BTreeSet::new();
+/// What the links in a site directory lead to. Where the metadata of a package is a link, its target lies
+/// in a store, where the package is as a whole. Another link leads to what may be anybody's, and is
+/// searched for keys.
+pub(crate) fn links(site: &Path, home: Option<&Path>, allowed: &[PathBuf]) -> Vec<Readable> {
+    let mut stores = BTreeSet::new();
+    let mut found = Vec::new();
     for entry in fs::read_dir(site).into_iter().flatten().flatten() {
         let (name, path) = (entry.file_name(), entry.path());
-        let project = if name.as_bytes().ends_with(b".dist-info") {
-            read(&path.join("direct_url.json")).and_then(|text| editable_project(&text))
-        } else if name.as_bytes().ends_with(b".egg-link") {
-            read(&path).and_then(|text| linked_egg(&text))
-        } else {
-            None
-        };
-        let project = project.and_then(|path| fs::canonicalize(path).ok());
-        found.extend(project.filter(|path| is_project(path, home)));
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            let Ok(directory) = fs::canonicalize(&path) else {
+                continue;
+            };
+            let package = name.to_string_lossy();
+            let package = package.split('-').next().unwrap_or(&package);
+            let shared = sources::is_shared(&directory, home);
+            let source = Source {
+                package: Some(package.strip_suffix(".py").unwrap_or(package).to_owned()),
+                doubt: shared.then_some(Doubt::NoProject),
+                allowed: allowed.contains(&directory),
+                directory,
+            };
+            found.push(Readable::Source(source, Tree::Path));
+        } else if name.as_bytes().ends_with(b".dist-info") {
+            stores.extend(store(&path.join("METADATA"), home));
+        }
     }
+    found.extend(stores.into_iter().map(Readable::Installed));
     found
 }
 
-fn read(path: &Path) -> Option<Vec<u8>> {
-    let small = fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() <= MAX_FILE);
-    small.then(|| fs::read(path).ok()).flatten()
-}
-
-/// The project of an editable install, from its `direct_url.json`.
-fn editable_project(text: &[u8]) -> Option<PathBuf> {
-    let record: serde_json::Value = serde_json::from_slice(text).ok()?;
-    let editable = record.get("dir_info")?.get("editable")?.as_bool()?;
-    let path = record.get("url")?.as_str()?.strip_prefix("file://")?;
-    let decoded = percent_decode_str(path).collect();
-    let path = PathBuf::from(std::ffi::OsString::from_vec(decoded));
-    (editable && path.is_absolute()).then_some(path)
-}
-
-/// The project of a `.egg-link` file: the directory in its first line, from which the second leads to
-/// the project's root.
-fn linked_egg(text: &[u8]) -> Option<PathBuf> {
-    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let directory = Path::new(OsStr::from_bytes(lines.next()?));
-    let root = directory.join(OsStr::from_bytes(lines.next().unwrap_or_default()));
-    directory.is_absolute().then_some(root)
-}
-
-/// Whether a directory looks like a project of the user's.
-fn is_project(path: &Path, home: Option<&Path>) -> bool {
-    if !path.is_dir() || SHARED.iter().any(|shared| path == Path::new(shared)) {
-        return false;
+/// The directory of a store that a package's metadata is linked from: the one beside whose metadata the
+/// package's files lie.
+fn store(metadata: &Path, home: Option<&Path>) -> Option<PathBuf> {
+    if !fs::symlink_metadata(metadata).ok()?.is_symlink() {
+        return None;
     }
-    if let Some(home) = home {
-        let hidden = path.strip_prefix(home).is_ok_and(|below| {
-            below
-                .components()
-                .any(|part| part.as_os_str().as_bytes().starts_with(b"."))
-        });
-        if hidden || home.starts_with(path) {
-            return false;
-        }
-    }
-    PROJECT_FILES.iter().any(|name| path.join(name).is_file())
+    let target = fs::canonicalize(metadata).ok()?;
+    let info = target.parent()?;
+    let is_info = info.file_name()?.as_bytes().ends_with(b".dist-info");
+    let root = info.parent()?;
+    (is_info && !sources::is_shared(root, home)).then(|| root.to_path_buf())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::TempDir;
-
-    fn project(root: &Path, name: &str) -> PathBuf {
-        let path = root.join(name);
-        fs::create_dir_all(path.join("src")).unwrap();
-        fs::write(path.join("pyproject.toml"), "").unwrap();
-        path
-    }
+    use std::os::unix::fs::symlink;
 
     #[test]
-    fn editable_installs_are_found_and_traps_are_not() {
+    fn site_directories_are_found_by_their_names() {
         let dir = TempDir::new();
-        let (root, home) = (dir.path(), dir.path().join("home"));
-        let site = root.join("venv/lib/python3.11/site-packages");
+        let site = dir.path().join("lib/python3.11/site-packages");
         fs::create_dir_all(&site).unwrap();
-        assert_eq!(
-            site_directories(&root.join("venv")),
-            std::slice::from_ref(&site)
-        );
-        let record = |name: &str, editable: bool, path: &Path| {
-            let info = site.join(format!("{name}-1.dist-info"));
-            fs::create_dir(&info).unwrap();
-            let url = path.to_str().unwrap().replace(' ', "%20");
-            let text =
-                format!("{{\"url\":\"file://{url}\",\"dir_info\":{{\"editable\":{editable}}}}}");
-            fs::write(info.join("direct_url.json"), text).unwrap();
-        };
-        let by_url = project(root, "two words");
-        let by_link = project(root, "older");
-        let others = project(root, "others");
-        record("a", true, &by_url);
-        record("b", false, &others);
-        record("c", true, &others.join("src"));
-        record("d", true, &project(&home, ".secret"));
-        record("e", true, &home);
-        record("f", true, Path::new("/etc"));
-        record("g", true, &root.join("absent"));
-        let egg = format!("{}\n../", by_link.join("src").display());
-        fs::write(site.join("older.egg-link"), egg).unwrap();
-        fs::write(site.join("trap.egg-link"), format!("{}\n", home.display())).unwrap();
-        // The word of a `.pth` file is nobody's in particular.
-        fs::write(site.join("h.pth"), others.to_str().unwrap()).unwrap();
-        let found = linked_projects(&site, Some(&home));
-        assert_eq!(found, BTreeSet::from([by_link, by_url]));
+        fs::create_dir_all(dir.path().join("lib/perl5/site-packages")).unwrap();
+        assert_eq!(site_directories(dir.path()), [site]);
     }
 
     #[test]
-    fn what_is_no_escape_stays_as_it_is() {
-        let record = br#"{"url":"file:///a%20b%zz%+f%4","dir_info":{"editable":true}}"#;
-        let path = editable_project(record);
-        assert_eq!(path.as_deref(), Some(Path::new("/a b%zz%+f%4")));
+    fn links_lead_to_stores_and_to_directories() {
+        let dir = TempDir::new();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        let (site, home) = (root.join("site-packages"), root.join("home"));
+        let store = home.join(".cache/store/1");
+        for path in ["a-1.dist-info", "b-1.dist-info", "c-1.dist-info", "a"] {
+            fs::create_dir_all(site.join(path)).unwrap();
+        }
+        fs::create_dir_all(store.join("a-1.dist-info")).unwrap();
+        fs::create_dir_all(home.join("b-1.dist-info")).unwrap();
+        fs::create_dir_all(root.join("pool/linked")).unwrap();
+        fs::write(store.join("a-1.dist-info/METADATA"), "").unwrap();
+        fs::write(home.join("b-1.dist-info/METADATA"), "").unwrap();
+        fs::write(site.join("c-1.dist-info/METADATA"), "").unwrap();
+        let metadata = |name: &str| site.join(name).join("METADATA");
+        symlink(
+            store.join("a-1.dist-info/METADATA"),
+            metadata("a-1.dist-info"),
+        )
+        .unwrap();
+        // A store that is a home is none.
+        symlink(
+            home.join("b-1.dist-info/METADATA"),
+            metadata("b-1.dist-info"),
+        )
+        .unwrap();
+        symlink("../pool/linked", site.join("linked")).unwrap();
+        symlink(&home, site.join("greedy")).unwrap();
+        symlink("nowhere", site.join("dangling")).unwrap();
+        let mut found = links(&site, Some(&home), &[]);
+        found.sort_by_key(|readable| format!("{readable:?}"));
+        let source = |name: &str, directory: PathBuf, doubt| {
+            let source = Source {
+                package: Some(name.to_owned()),
+                directory,
+                doubt,
+                allowed: false,
+            };
+            Readable::Source(source, Tree::Path)
+        };
+        let mut expected = vec![
+            Readable::Installed(store),
+            source("greedy", home.clone(), Some(Doubt::NoProject)),
+            source("linked", root.join("pool/linked"), None),
+        ];
+        expected.sort_by_key(|readable| format!("{readable:?}"));
+        assert_eq!(found, expected);
     }
 }

@@ -8,11 +8,12 @@ use clap::Args;
 use provara_explain::vault_failure;
 use provara_plugins::runtime::Runtime;
 use provara_plugins::sandbox::Confinement;
-use provara_report::Diagnostic;
+use provara_report::{Class, Diagnostic};
 use provara_vault::Abilities;
 use serde::Serialize;
 
 use crate::args::JsonArg;
+use crate::exit_code::exit_code;
 use crate::plugins::{HostArgs, Job, Listing, Session};
 use crate::terminal::{self, ERROR, GOOD, STRONG, WARNING};
 use crate::text::counted;
@@ -27,8 +28,8 @@ use crate::vault;
 /// durable, modes changed and locks taken, and what follows where they cannot. Nothing in it changes.
 ///
 /// Vaults need none of what is checked of plugins: init, append of core types, verify and replay work
-/// without Python. Exit codes: 0 plugins can be used, 3 they cannot, 4 they end the process that loads
-/// them, and leaving some of them out did not help.
+/// without Python. Exit codes: 0 all plugins can be used, 3 none can, 4 some cannot, or they end the process
+/// that loads them and leaving some of them out did not help.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -63,6 +64,11 @@ struct Report {
     confinement: Option<Confinement>,
     /// Why plugins cannot be used.
     failure: Option<String>,
+    /// What keeps a part of the installation from plugins, or slows them, each with what helps.
+    warnings: Vec<String>,
+    /// Whether a source tree is closed to plugins, so that its package cannot be used.
+    #[serde(skip)]
+    closed: bool,
 }
 
 #[derive(Serialize)]
@@ -94,6 +100,8 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Diagnostic> {
         file_system,
         confinement: None,
         failure: None,
+        warnings: Vec::new(),
+        closed: false,
     };
     let failure = match Session::start(&args.host, Job::new(Listing)) {
         Ok(session) => {
@@ -106,6 +114,14 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Diagnostic> {
                 exports: session.catalog.exports.len(),
                 problems: session.catalog.problems.len(),
             });
+            // Those of source trees have been printed already.
+            let closed = session.host.closed_sources();
+            report.closed = !closed.is_empty();
+            let closed = closed.iter().map(provara_explain::closed_source);
+            let hindrances = session.host.hindrances();
+            let hindrances = hindrances.iter().map(provara_explain::hindrance);
+            hindrances.clone().for_each(|text| terminal::warn(&text));
+            report.warnings = closed.chain(hindrances).collect();
             None
         }
         Err(unusable) => Some(unusable.into_failure("the installed plugins")),
@@ -117,7 +133,8 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Diagnostic> {
         terminal::result(&text(&report))?;
     }
     match failure {
-        None => Ok(ExitCode::SUCCESS),
+        None if report.is_whole() => Ok(ExitCode::SUCCESS),
+        None => Ok(exit_code(Class::Plugin)),
         Some(failure) => Err(failure),
     }
 }
@@ -128,6 +145,17 @@ fn abilities(path: &Path) -> Result<Abilities, Diagnostic> {
     vault
         .abilities()
         .map_err(|error| vault_failure(error, path))
+}
+
+impl Report {
+    /// Whether everything that is installed can be used.
+    fn is_whole(&self) -> bool {
+        !self.closed
+            && self
+                .plugins
+                .as_ref()
+                .is_none_or(|plugins| plugins.problems == 0)
+    }
 }
 
 impl Python {
@@ -227,7 +255,7 @@ fn text(report: &Report) -> String {
     }
     let verdict = match (&report.failure, &report.plugins) {
         (Some(_), _) => format!("{ERROR}plugins cannot be used{ERROR:#}"),
-        (None, Some(Plugins { problems: 1.., .. })) => {
+        (None, _) if !report.is_whole() => {
             format!("{WARNING}some plugins cannot be used; see 'provara plugins list'{WARNING:#}")
         }
         _ => format!("{GOOD}everything can be used{GOOD:#}"),

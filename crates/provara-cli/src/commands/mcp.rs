@@ -286,7 +286,7 @@ fn serve(args: &ServeArgs) -> Result<(), Diagnostic> {
         plugins: PluginSettings {
             sandbox: plugins::sandbox_mode(args.sandbox)?,
             timeout: args.timeout.unwrap_or(Duration::from_secs(60)),
-            state_dir: plugins::state_directory(),
+            state_dir: plugins::state_directory()?,
         },
         transport: match args.transport {
             Kind::Stdio => Transport::Stdio,

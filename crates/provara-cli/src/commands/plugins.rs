@@ -1,10 +1,13 @@
 //! `provara plugins list`: what is installed.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use provara_plugins::catalog::{Origin, PluginInfo, PluginName, Problem};
+use provara_plugins::editable::Allowed;
 use provara_plugins::protocol::WireSource;
+use provara_plugins::runtime::Runtime;
 use provara_plugins::sandbox::Confinement;
 use provara_report::Diagnostic;
 use serde::Serialize;
@@ -40,11 +43,21 @@ enum PluginsCommand {
 Examples:
   provara plugins list
   provara plugins list --all
+  provara plugins list --editable ./my-plugin
   provara plugins list --json | jq -r '.exports[].name'")]
 struct ListArgs {
     /// Also list what is built in, and show how far plugins are confined
     #[arg(long)]
     all: bool,
+
+    /// Let plugins read this directory, but for vaults and keys in it: the source of an editable install
+    /// that they may not read otherwise. It is remembered for this Python environment
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    editable: Vec<PathBuf>,
+
+    /// Close a directory again that --editable opened
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    no_editable: Vec<PathBuf>,
 
     #[command(flatten)]
     host: HostArgs,
@@ -55,6 +68,7 @@ struct ListArgs {
 
 pub(crate) fn run(args: &PluginsArgs) -> Result<(), Diagnostic> {
     let PluginsCommand::List(args) = &args.command;
+    allow(args)?;
     let session = Session::start(&args.host, Job::new(Listing))
         .map_err(|unusable| unusable.into_failure("the installed plugins"))?;
     let catalog = &session.catalog;
@@ -69,6 +83,38 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<(), Diagnostic> {
         .problems
         .iter()
         .for_each(|problem| terminal::diagnostic(&problem.text));
+    for found in session.host.hindrances() {
+        terminal::warn(&provara_explain::hindrance(&found));
+    }
+    Ok(())
+}
+
+/// Opens and closes source trees, before anything is listed.
+fn allow(args: &ListArgs) -> Result<(), Diagnostic> {
+    if args.editable.is_empty() && args.no_editable.is_empty() {
+        return Ok(());
+    }
+    let failed = |error| provara_explain::allowed_failure(&error);
+    let runtime = Runtime::find().map_err(|error| provara_explain::interpreter_failure(&error))?;
+    let allowed = Allowed::of_user().map_err(failed)?;
+    for tree in &args.no_editable {
+        if !allowed.remove(&runtime, tree).map_err(failed)? {
+            let tree = terminal::clean(&tree.to_string_lossy()).into_owned();
+            terminal::note(&format!("'{tree}' was not open to plugins."));
+        }
+    }
+    for tree in &args.editable {
+        let tree = allowed.add(&runtime, tree).map_err(failed)?;
+        let tree = terminal::clean(&tree.to_string_lossy()).into_owned();
+        let environment = runtime
+            .environment_directory()
+            .to_string_lossy()
+            .into_owned();
+        terminal::note(&format!(
+            "plugins in the environment '{}' may read '{tree}' from now on, but for vaults and keys in it.",
+            terminal::clean(&environment)
+        ));
+    }
     Ok(())
 }
 

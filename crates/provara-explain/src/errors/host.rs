@@ -1,6 +1,7 @@
 //! Why plugins could not be asked, or failed, in words.
 
 use provara_plugins::catalog::EventTypeInfo;
+use provara_plugins::editable::AllowedError;
 use provara_plugins::host::{HostError, NO_PLUGIN, PluginFailure, SkippedPlugin};
 use provara_plugins::interpreter::InterpreterError;
 use provara_plugins::launch::LaunchError;
@@ -8,6 +9,9 @@ use provara_plugins::protocol::FailureKind;
 use provara_plugins::runtime::Runtime;
 use provara_plugins::sandbox::PathsError;
 use provara_plugins::schema::SchemaViolations;
+use provara_plugins::sources::{ClosedReason, ClosedSource};
+use provara_plugins::state::Exposed;
+use provara_plugins::surroundings::Hindrance;
 
 use super::{interrupted, sentence};
 use provara_report::shell;
@@ -24,6 +28,10 @@ pub fn interpreter_failure(error: &InterpreterError) -> Diagnostic {
         InterpreterError::NotFound { .. } => format!(
             "Install Python 3.10 or later with provara-protocol {VERSION}, or set PROVARA_PYTHON to \
              such an interpreter."
+        ),
+        InterpreterError::Dangling { .. } => format!(
+            "Make the environment anew with a Python that is there, and install provara-protocol {VERSION} into \
+             it; or set PROVARA_PYTHON to a Python that has it."
         ),
         InterpreterError::Unusable { .. } => format!(
             "Set PROVARA_PYTHON to a Python that has provara-protocol {VERSION}, or unset it."
@@ -108,6 +116,10 @@ pub fn host_failure(error: HostError) -> Diagnostic {
         HostError::Version { ref runtime, .. } => {
             Diagnostic::new(Class::Unavailable, text).fix(install(runtime))
         }
+        HostError::NotText(_) => Diagnostic::new(Class::Usage, text).fix(
+            "Use a path of UTF-8 for the vault and for the output; the formats that are built in (csv, ndjson, \
+             json) take any.",
+        ),
         HostError::TooLarge(_) => Diagnostic::new(Class::Usage, text)
             .fix("Keep the bytes in a file, and put the file's name and SHA-256 into the event."),
         HostError::Schema { .. } => Diagnostic::new(Class::Plugin, text).fix(
@@ -126,6 +138,76 @@ pub fn host_failure(error: HostError) -> Diagnostic {
         }
         HostError::Output { .. } => Diagnostic::new(Class::Plugin, text).fix(
             "Return only what JSON can carry: no NaN, no integers beyond 2^53-1, string keys.",
+        ),
+    }
+}
+
+/// A source tree that plugins cannot read, and what opens it.
+pub fn closed_source(closed: &ClosedSource) -> String {
+    let help = match &closed.reason {
+        _ if closed.can_be_allowed() => format!(
+            "If plugins may read it, but for vaults and keys, open it with: provara plugins list --editable {}",
+            shell(&closed.directory)
+        ),
+        ClosedReason::TooLarge => {
+            "Install the project from a directory of its own, or without --editable.".to_owned()
+        }
+        _ => "Install the project without --editable.".to_owned(),
+    };
+    format!(
+        "{}. {help}",
+        sentence(&closed.to_string()).trim_end_matches('.')
+    )
+}
+
+/// What keeps a part of an installation from plugins, or slows them, and what helps.
+pub fn hindrance(found: &Hindrance) -> String {
+    let help = match found {
+        Hindrance::ClosedPath { directory, .. } => format!(
+            "If plugins may read it, but for vaults and keys, open it with: provara plugins list --editable {}",
+            shell(directory)
+        ),
+        Hindrance::RelativePath(_) => "Write it as an absolute path.".to_owned(),
+        Hindrance::Uncompiled { site, program, .. } => format!(
+            "Compile them once: {} -m compileall -q {}",
+            shell(program),
+            shell(site)
+        ),
+    };
+    format!(
+        "{}. {help}",
+        sentence(&found.to_string()).trim_end_matches('.')
+    )
+}
+
+/// What commands believe lies where plugins may write.
+pub fn exposed_cache(error: &Exposed) -> Diagnostic {
+    Diagnostic::new(Class::Unavailable, sentence(&error.to_string())).fix(
+        "Set XDG_CACHE_HOME and XDG_STATE_HOME to directories of which the second, with provara/plugins, does \
+         not hold the first.",
+    )
+}
+
+/// The list of opened source trees could not be read or changed.
+pub fn allowed_failure(error: &AllowedError) -> Diagnostic {
+    let failure = |class, fix: &str| Diagnostic::new(class, sentence(&error.to_string())).fix(fix);
+    match error {
+        AllowedError::Directory { .. } => failure(
+            Class::Usage,
+            "Name the directory of the project's pyproject.toml.",
+        ),
+        AllowedError::NotText(_) => failure(
+            Class::Usage,
+            "Rename the directory, or install the project without --editable.",
+        ),
+        AllowedError::NoHome => failure(Class::Unavailable, "Set XDG_STATE_HOME to a directory."),
+        AllowedError::Damaged { file, .. } => failure(
+            Class::Unavailable,
+            &format!("Remove it and open the trees again: rm {}", shell(file)),
+        ),
+        AllowedError::Io { file, .. } => failure(
+            Class::Unavailable,
+            &format!("Make it readable and writable: {}", shell(file)),
         ),
     }
 }

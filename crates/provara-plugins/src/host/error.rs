@@ -14,6 +14,7 @@ use crate::process::ExitReason;
 use crate::protocol::{FailureKind, Violation};
 use crate::runtime::Runtime;
 use crate::sandbox::PathsError;
+use crate::text::inline;
 use crate::violation::Violation as Attempt;
 
 /// How a plugin failed. All texts are safe for a terminal.
@@ -127,6 +128,9 @@ pub enum HostError {
         /// What is wrong with its result.
         reason: OutputFault,
     },
+    /// A path that a plugin is to be given is not UTF-8, and plugins get paths as text.
+    #[error("the path '{}' is not UTF-8, and plugins get paths as text", inline(&.0.to_string_lossy()))]
+    NotText(PathBuf),
     /// The request does not fit into a frame.
     #[error("the data of {0} bytes is too large for a plugin")]
     TooLarge(usize),

@@ -2,6 +2,7 @@
 //! and end it; [`super::Host`] says who may ask what.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use crate::process::{KillHandle, has_ended};
 use crate::protocol::{Hello, Loading};
 use crate::purpose::Needs;
 use crate::sandbox::{Confinement, Withheld};
+use crate::sources::ClosedSource;
 use crate::violation::Role;
 
 /// A running host. Dropping it kills it with all its children.
@@ -36,6 +38,9 @@ pub(super) struct HostProcess {
     pub(super) pumps: Pumps,
     pub(super) confinement: Confinement,
     pub(super) withheld: Option<Withheld>,
+    pub(super) closed_sources: Vec<ClosedSource>,
+    /// What the host may read or list; none where there is no sandbox.
+    pub(super) open: Option<Vec<PathBuf>>,
     pub(super) hello: Hello,
     /// The process that applies schemas, once one was needed.
     pub(super) schema_worker: Option<SchemaWorker>,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::SkippedPlugin;
+use crate::editable::Allowed;
 use crate::environment::{Environment, Layout};
 use crate::output::{self, Sink};
 use crate::runtime::Runtime;
@@ -24,6 +25,8 @@ pub struct HostOptions {
     /// Vaults and keyfiles that must stay unreadable wherever they lie. For an export, its vault
     /// is readable all the same, except the keyfiles in it.
     pub protect: Vec<PathBuf>,
+    /// Source trees that the user opened for this environment ([`crate::editable`]).
+    pub allowed: Vec<PathBuf>,
     /// The user's variables that reach the host.
     pub environment: Environment,
     /// How the host's process is laid out.
@@ -41,11 +44,14 @@ pub struct HostOptions {
 }
 
 impl HostOptions {
-    /// Options with the process's environment, no state directory, no time limit, and the
-    /// output of plugins on stderr.
+    /// Options with the process's environment, the source trees that its user opened, no state
+    /// directory, no time limit, and the output of plugins on stderr.
     #[must_use]
     pub fn new(runtime: Runtime) -> HostOptions {
+        // What cannot be read opens nothing; the trees are then told of as closed.
+        let allowed = Allowed::of_user().and_then(|allowed| allowed.of(&runtime));
         HostOptions {
+            allowed: allowed.unwrap_or_default(),
             runtime,
             state_dir: None,
             timeout: None,

@@ -1,7 +1,7 @@
 //! Starting a host: the sandbox worked out, the launcher's report, the greeting.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use crate::output::Pumps;
 use crate::protocol::{self, Hello, Violation};
 use crate::purpose::{Access, Needs};
 use crate::sandbox::{Confinement, Level, PathsError, SandboxMode, SandboxPolicy, Withheld, paths};
+use crate::sources::ClosedSource;
 use crate::space;
 use crate::text::inline;
 use crate::violation::Role;
@@ -43,9 +44,7 @@ impl HostProcess {
         let started = Instant::now();
         let access = purpose.access();
         let (role, log, staging) = match access {
-            Access::Reducing { log, len } => {
-                (Role::Reducer, Some(log_copy::copy(log, len)?), None)
-            }
+            Access::Reducing { log, len } => (Role::Reducer, Some(log_copy::copy(log, len)?), None),
             Access::Exporting { staging, .. } => (Role::Export, None, Some(staging)),
             Access::Listing => (Role::Listing, None, None),
             Access::Validating => (Role::EventType, None, None),
@@ -53,7 +52,12 @@ impl HostProcess {
         let network = options.allow_network && role == Role::Export;
         let state = options.state_dir.as_deref();
         let state = state.filter(|_| access.keeps_state());
-        let (policy, withheld) = sandbox_policy(&options, access, state, network)?;
+        let Confined {
+            policy,
+            withheld,
+            closed_sources,
+            open,
+        } = sandbox_policy(&options, access, state, network)?;
         let state = state.filter(|_| withheld.is_none());
         // Before there is anything to clean up.
         let guard = options.interruptible.then(Guard::new).transpose()?;
@@ -91,6 +95,8 @@ impl HostProcess {
             pumps: Pumps::new(Arc::clone(&options.output)),
             confinement: Confinement::default(),
             withheld,
+            closed_sources,
+            open,
             hello: Hello {
                 protocol: 0,
                 version: String::new(),
@@ -180,25 +186,52 @@ impl HostProcess {
     }
 }
 
-/// The sandbox that the options ask for, and why plugins get no state directory, if they were to have one.
+/// The sandbox of a host, and what it goes without because of it.
+#[derive(Default)]
+struct Confined {
+    policy: SandboxPolicy,
+    /// Why plugins get no state directory, if they were to have one.
+    withheld: Option<Withheld>,
+    /// The source trees that they cannot read.
+    closed_sources: Vec<ClosedSource>,
+    /// What they may read or list.
+    open: Option<Vec<PathBuf>>,
+}
+
+/// The sandbox that the options ask for.
 fn sandbox_policy(
     options: &HostOptions,
     access: Access<'_>,
     state: Option<&Path>,
     network: bool,
-) -> Result<(SandboxPolicy, Option<Withheld>), PathsError> {
+) -> Result<Confined, PathsError> {
     if options.sandbox == SandboxMode::Off {
-        return Ok((SandboxPolicy::Off, None));
+        return Ok(Confined::default());
     }
-    let paths::HostRules { rules, withheld } = paths::rules_for(&paths::Subject {
+    let paths::HostRules {
+        rules,
+        withheld,
+        closed_sources,
+    } = paths::rules_for(&paths::Subject {
         runtime: &options.runtime,
         environment: &options.environment,
         access,
         state,
         protect: &options.protect,
+        allowed: &options.allowed,
         network,
         timeout: options.timeout,
     })?;
     let require = options.sandbox == SandboxMode::Require;
-    Ok((SandboxPolicy::Enforce { require, rules }, withheld))
+    // Only a listing tells what an environment lacks.
+    let open = matches!(access, Access::Listing).then(|| {
+        let open = rules.read.iter().chain(&rules.list);
+        open.map(|path| path.as_path().to_path_buf()).collect()
+    });
+    Ok(Confined {
+        policy: SandboxPolicy::Enforce { require, rules },
+        withheld,
+        closed_sources,
+        open,
+    })
 }

@@ -30,6 +30,7 @@ use crate::purpose::Access;
 use crate::raw::Raw;
 use crate::readable::Readable;
 use crate::runtime::Runtime;
+use crate::sources::ClosedSource;
 use crate::text::inline;
 use closed::Closed;
 use grants::Grants;
@@ -171,6 +172,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) state: Option<&'a Path>,
     /// Vaults and keyfiles that must stay closed, wherever they lie.
     pub(crate) protect: &'a [PathBuf],
+    /// Source trees that the user opened.
+    pub(crate) allowed: &'a [PathBuf],
     pub(crate) network: bool,
     pub(crate) timeout: Option<Duration>,
 }
@@ -180,6 +183,8 @@ pub(crate) struct HostRules {
     pub(crate) rules: Rules,
     /// Why it has no state directory, if it was to have one.
     pub(crate) withheld: Option<Withheld>,
+    /// The source trees of installed packages that it cannot read.
+    pub(crate) closed_sources: Vec<ClosedSource>,
 }
 
 /// Works out what a host may reach.
@@ -188,7 +193,9 @@ pub(crate) fn rules_for(subject: &Subject<'_>) -> Result<HostRules, PathsError> 
     for path in subject.protect {
         closed.add(path)?;
     }
-    let readable = subject.runtime.readable(subject.environment);
+    let readable = subject
+        .runtime
+        .readable(subject.environment, subject.allowed);
     let mut grants = grant(subject, &readable, closed)?;
     while grants.leaks() {
         // A search found what another mount shows in a place that is not searched.
@@ -219,7 +226,11 @@ pub(crate) fn rules_for(subject: &Subject<'_>) -> Result<HostRules, PathsError> 
         network: subject.network,
         limits: Limits::new(file_size, subject.timeout),
     };
-    Ok(HostRules { rules, withheld })
+    Ok(HostRules {
+        rules,
+        withheld,
+        closed_sources: grants.closed_sources,
+    })
 }
 
 /// Opens what a host may read, around what is closed. For an export, its vault is not among the closed
@@ -246,6 +257,7 @@ fn grant(
         match readable {
             Readable::Installed(path) => grants.open(path)?,
             Readable::Chosen(path, tree) => grants.open_searched(path, *tree)?,
+            Readable::Source(source, tree) => grants.open_source(source, *tree),
         }
     }
     if let Some(vault) = vault {

@@ -67,6 +67,7 @@ pub fn options(mode: &str) -> (HostOptions, Printed) {
     options.launcher = Some(launcher());
     options.environment = Environment {
         home: None,
+        relative_path: Vec::new(),
         python_path: vec![fake, version],
         virtual_env: None,
         plugins: Some(mode.into()),

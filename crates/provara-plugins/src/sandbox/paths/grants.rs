@@ -15,6 +15,7 @@ use super::closed::Closed;
 use crate::readable::Tree;
 use crate::sandbox::paths_error::{MAX_ENTRIES, PathsError};
 use crate::sandbox::secrets::{Look, is_vault};
+use crate::sources::{ClosedReason, ClosedSource, Source};
 
 /// What lies in source trees, may be huge, and is nothing that Python imports: other environments,
 /// and what Cargo builds, each by a file that it has.
@@ -33,6 +34,10 @@ pub(super) struct Grants {
     entries: usize,
     /// How many entries were searched.
     pub(super) searched: usize,
+    /// The last vault or keyfile that a search came upon.
+    secret: Option<PathBuf>,
+    /// The source trees that were not opened, and why.
+    pub(super) closed_sources: Vec<ClosedSource>,
     look: Look,
     /// How many bytes a search may read, if that is bounded.
     most_read: Option<u64>,
@@ -124,7 +129,7 @@ impl Grants {
             let search = Search { root: &path, tree };
             self.search(&path, search, 0)?
         } else if File::open(&path).is_ok_and(|file| self.look.holds_keys(file)) {
-            self.closed.add(&path)?;
+            self.close(&path)?;
             false
         } else {
             true
@@ -133,6 +138,58 @@ impl Grants {
             self.read.insert(path);
         }
         Ok(())
+    }
+
+    /// Opens a source tree, if it may be open. If not, nothing of it is, and that is noted: the package that
+    /// leads there goes without it, and the others are none the worse for it.
+    pub(super) fn open_source(&mut self, source: &Source, tree: Tree) {
+        let opened = self
+            .read
+            .iter()
+            .any(|open| source.directory.starts_with(open));
+        let known = |closed: &ClosedSource| closed.directory == source.directory;
+        if opened || self.closed_sources.iter().any(known) {
+            return;
+        }
+        let doubt = source.doubt.as_ref().filter(|_| !source.allowed);
+        let reason = match doubt {
+            Some(doubt) => Some(ClosedReason::Doubt(doubt.clone())),
+            None => self.try_source(source, tree),
+        };
+        self.closed_sources
+            .extend(reason.map(|reason| ClosedSource {
+                directory: source.directory.clone(),
+                package: source.package.clone(),
+                reason,
+            }));
+    }
+
+    /// Opens a source tree after a search, or nothing of it and says why.
+    fn try_source(&mut self, source: &Source, tree: Tree) -> Option<ClosedReason> {
+        let before = (self.read.clone(), self.list.clone(), self.searched);
+        // Each tree may have as many entries as all that the user chose together.
+        self.searched = 0;
+        self.secret = self.closed.around(&source.directory).cloned();
+        let done = self.open_searched(&source.directory, tree);
+        self.searched = before.2;
+        let reason = match (done, self.secret.take()) {
+            (Ok(()), secret) => secret.filter(|_| !source.allowed).map(ClosedReason::Holds),
+            (Err(PathsError::LinkedKeyfile { path, .. }), _) => Some(ClosedReason::Holds(path)),
+            (Err(PathsError::Io { source, .. }), _) => Some(ClosedReason::Unreadable(source)),
+            (Err(PathsError::Unsearchable(_) | PathsError::TooMany { .. }), _) => {
+                Some(ClosedReason::TooLarge)
+            }
+        };
+        if reason.is_some() {
+            (self.read, self.list) = (before.0, before.1);
+        }
+        reason
+    }
+
+    /// Closes what a search came upon.
+    fn close(&mut self, path: &Path) -> Result<(), PathsError> {
+        self.secret = Some(path.to_path_buf());
+        self.closed.add(path)
     }
 
     /// Opens what may be open in a directory. If that is all of it, says so instead, and the caller
@@ -165,7 +222,7 @@ impl Grants {
         self.searched += entries.len();
         let has = |wanted: &str| entries.iter().any(|(name, _)| name == wanted);
         if has(layout::EVENTS) && has(layout::IDENTITY) && is_vault(path) {
-            self.closed.add(path)?;
+            self.close(path)?;
             return Ok(false);
         }
         // Most directories have nothing to do with what is known already.
@@ -182,8 +239,12 @@ impl Grants {
             if *kind == FileType::Symlink {
                 return false;
             }
-            let left_out = of.tree == Tree::Project && name.as_bytes().starts_with(b".")
-                || known && self.closed.contains(&path.join(&*name));
+            let hidden = of.tree == Tree::Project && name.as_bytes().starts_with(b".");
+            let closed = !hidden && known && self.closed.contains(&path.join(&*name));
+            if closed {
+                self.secret = Some(path.join(&*name));
+            }
+            let left_out = hidden || closed;
             whole &= !left_out;
             if *kind == FileType::Directory && !left_out {
                 directories.push(path.join(&*name));
@@ -193,7 +254,7 @@ impl Grants {
         let mut open = Vec::new();
         for (name, kind) in entries {
             if kind == FileType::RegularFile && self.holds_keys(here, &name) {
-                self.closed.add(&path.join(name))?;
+                self.close(&path.join(name))?;
                 whole = false;
             } else {
                 open.push(name);

@@ -2,6 +2,7 @@ use super::*;
 use crate::interpreter::{FoundBy, Interpreter};
 use crate::readable::Tree;
 use crate::sandbox::paths_error::MAX_ENTRIES;
+use crate::sources::{ClosedReason, ClosedSource, Doubt, Source};
 use crate::testing::TempDir;
 use std::os::unix::fs::symlink;
 
@@ -44,7 +45,8 @@ impl World {
             program: root.join("venv/bin/python3"),
             binary: root.join("usr/bin/python3"),
             prefix: root.join("venv"),
-            base_prefix: root.join("usr"),
+            base_prefixes: vec![root.join("usr")],
+            system_site_packages: false,
             found_by: FoundBy::Path,
         });
         World { dir, runtime }
@@ -86,6 +88,7 @@ impl World {
             access,
             state: Some(&self.dir.path().join(state)),
             protect: &protect,
+            allowed: &[],
             network: false,
             timeout: None,
         })
@@ -176,6 +179,7 @@ fn a_home_that_is_a_prefix_is_searched() {
             access: Access::Listing,
             state: None,
             protect: &[],
+            allowed: &[],
             network: false,
             timeout: None,
         });
@@ -404,4 +408,105 @@ fn a_keyfile_with_two_names_is_refused() {
             Err(PathsError::LinkedKeyfile { links: 2, .. })
         ));
     }
+}
+
+/// The source trees that a host is not to read, of records that lead to `project`, with what is opened.
+fn with_source(
+    world: &World,
+    protect: &[PathBuf],
+    doubt: Option<Doubt>,
+    allowed: bool,
+) -> (Vec<PathBuf>, Vec<ClosedSource>) {
+    let mut closed = Closed::new();
+    for path in protect {
+        closed.add(path).unwrap();
+    }
+    let mut grants = Grants::around(closed);
+    let source = Source {
+        directory: world.dir.path().join("project"),
+        package: Some("lab".to_owned()),
+        doubt,
+        allowed,
+    };
+    for _ in 0..2 {
+        grants.open_source(&source, Tree::Project);
+    }
+    assert!(grants.closed_sources.len() < 2, "told once");
+    (grants.read.into_iter().collect(), grants.closed_sources)
+}
+
+#[test]
+fn a_source_tree_is_open_as_a_whole_or_not_at_all() {
+    let world = World::new();
+    let project = world.dir.path().join("project");
+    fs::create_dir_all(project.join("src/.hidden")).unwrap();
+    fs::write(project.join("src/lab.py"), "").unwrap();
+    let module = project.join("src/lab.py");
+    let (read, closed) = with_source(&world, &[], None, false);
+    assert_eq!((read, closed.len()), (vec![module.clone()], 0));
+
+    let (read, closed) = with_source(&world, &[], Some(Doubt::NoName), false);
+    assert_eq!(read, Vec::<PathBuf>::new());
+    assert!(matches!(
+        &closed[0].reason,
+        ClosedReason::Doubt(Doubt::NoName)
+    ));
+    let text = closed[0].to_string();
+    assert!(
+        text.contains("'lab'") && text.contains(project.to_str().unwrap()),
+        "{text}"
+    );
+    assert!(closed[0].can_be_allowed());
+    let (read, closed) = with_source(&world, &[], Some(Doubt::NoName), true);
+    assert_eq!((read, closed.len()), (vec![module.clone()], 0));
+
+    // What is not opened need not be free of keys.
+    fs::write(project.join("src/.hidden/k"), KEYFILE).unwrap();
+    assert!(with_source(&world, &[], None, false).1.is_empty());
+    let key = project.join("src/k");
+    fs::write(&key, KEYFILE).unwrap();
+    let holds = |closed: &[ClosedSource], path: &Path| match &closed[0].reason {
+        ClosedReason::Holds(found) => assert_eq!(found, path),
+        other => panic!("{other:?}"),
+    };
+    let (read, closed) = with_source(&world, &[], None, false);
+    assert_eq!(read, Vec::<PathBuf>::new());
+    holds(&closed, &key);
+    // The user's word opens what is around the key.
+    let (read, closed) = with_source(&world, &[], None, true);
+    assert_eq!((read, closed.len()), (vec![module.clone()], 0));
+    // One that was named, and that no search would tell for what it is.
+    fs::write(&key, "").unwrap();
+    holds(
+        &with_source(&world, std::slice::from_ref(&key), None, false).1,
+        &key,
+    );
+    // A vault around it.
+    let vault = world.dir.path().to_path_buf();
+    holds(
+        &with_source(&world, std::slice::from_ref(&vault), None, false).1,
+        &vault,
+    );
+}
+
+#[test]
+fn a_source_tree_that_cannot_be_searched_costs_itself() {
+    let world = World::new();
+    let mut deep = world.dir.path().join("project/deep");
+    deep.extend(vec!["d"; 300]);
+    fs::create_dir_all(&deep).unwrap();
+    for allowed in [false, true] {
+        let (read, closed) = with_source(&world, &[], None, allowed);
+        assert_eq!(read, Vec::<PathBuf>::new());
+        assert!(matches!(closed[0].reason, ClosedReason::TooLarge));
+        assert!(!closed[0].can_be_allowed());
+    }
+    // A keyfile with two names.
+    let project = world.dir.path().join("project");
+    fs::remove_dir_all(project.join("deep")).unwrap();
+    fs::write(project.join("k"), KEYFILE).unwrap();
+    fs::hard_link(project.join("k"), world.dir.path().join("elsewhere")).unwrap();
+    let (read, closed) = with_source(&world, &[], None, true);
+    assert_eq!(read, Vec::<PathBuf>::new());
+    assert!(matches!(&closed[0].reason, ClosedReason::Holds(path) if *path == project.join("k")));
 }
