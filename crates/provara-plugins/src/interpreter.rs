@@ -15,6 +15,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::elf;
 use crate::environment::{Environment, Layout};
 use crate::raw::Raw;
 use crate::readable::{Readable, Tree};
@@ -127,6 +128,9 @@ impl Interpreter {
         }
         let stores = STORES.iter().filter(|store| self.binary.starts_with(store));
         found.extend(stores.map(|store| Readable::Installed(store.into())));
+        // Where a program that is a copy was built, if its own part is a library.
+        let libraries = elf::libraries(&self.binary, "libpython3").into_iter();
+        found.extend(libraries.map(Readable::Installed));
         let home = environment.home.as_deref();
         let prefixes = self.base_prefixes.iter().chain([&self.prefix]);
         let prefixes: BTreeSet<PathBuf> = prefixes

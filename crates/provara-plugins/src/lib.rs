@@ -23,6 +23,7 @@ pub mod builtin;
 pub mod catalog;
 mod channel;
 pub mod editable;
+mod elf;
 pub mod environment;
 pub mod host;
 pub mod interpreter;

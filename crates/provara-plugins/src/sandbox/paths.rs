@@ -14,17 +14,15 @@ mod closed;
 mod grants;
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::paths_error::PathsError;
 use super::secrets::keyfiles;
 use super::{Limits, Rules};
+use crate::elf::dynamic_loader;
 use crate::environment::Environment;
 use crate::purpose::Access;
 use crate::raw::Raw;
@@ -290,47 +288,6 @@ fn executables(runtime: &Runtime) -> Vec<Raw> {
         found.extend([Some(binary.to_path_buf()), loader].into_iter().flatten());
     }
     found.into_iter().map(Raw::from).collect()
-}
-
-/// The program header of type `PT_INTERP` of a 64-bit little-endian ELF file: a path.
-fn dynamic_loader(binary: &Path) -> Option<PathBuf> {
-    const PT_INTERP: u32 = 3;
-    let file = fs::File::open(binary).ok()?;
-    let read = |offset: u64, length: usize| {
-        let mut bytes = vec![0; length];
-        file.read_exact_at(&mut bytes, offset).ok().map(|()| bytes)
-    };
-    let header = read(0, 64)?;
-    // Class 2 is 64 bits, data 1 is little-endian.
-    if header[..6] != *b"\x7fELF\x02\x01" {
-        return None;
-    }
-    let word = |bytes: &[u8], at: usize| {
-        bytes
-            .get(at..)?
-            .first_chunk()
-            .map(|b| u64::from_le_bytes(*b))
-    };
-    let half = |at: usize| {
-        header
-            .get(at..)?
-            .first_chunk()
-            .map(|b| u16::from_le_bytes(*b))
-    };
-    let (table, size, count) = (word(&header, 32)?, half(54)?, half(56)?);
-    for index in 0..u64::from(count) {
-        let entry = read(table.checked_add(index * u64::from(size))?, 56)?;
-        if entry.first_chunk().map(|b| u32::from_le_bytes(*b)) != Some(PT_INTERP) {
-            continue;
-        }
-        let length = usize::try_from(word(&entry, 32)?)
-            .ok()
-            .filter(|length| *length <= 4096)?;
-        let path = read(word(&entry, 8)?, length)?;
-        let path = path.strip_suffix(b"\0")?;
-        return Some(PathBuf::from(OsStr::from_bytes(path)));
-    }
-    None
 }
 
 fn real(path: &Path) -> PathBuf {
