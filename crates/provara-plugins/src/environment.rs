@@ -10,6 +10,14 @@ use crate::raw::Raw;
 /// The search path of the host. It starts no programs, but standard libraries ask for one.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
+/// Where libraries keep what they could compute again: the variable, and the place in the temporary
+/// directory. They make it themselves.
+const CACHES: [(&str, &str); 3] = [
+    ("XDG_CACHE_HOME", "cache"),
+    ("MPLCONFIGDIR", "matplotlib"),
+    ("NUMBA_CACHE_DIR", "numba"),
+];
+
 /// Everything about a host that a reducer's result must not depend on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Layout {
@@ -67,8 +75,13 @@ impl Environment {
     }
 
     /// The variables that every host has, whatever it runs in. The locale and the time zone are fixed, so
-    /// that a reducer's result depends on the events alone.
-    pub(crate) fn variables(&self, state: Option<&Path>) -> Vec<(Raw, Raw)> {
+    /// that a reducer's result depends on the events alone. `scratch` is the temporary directory; what
+    /// libraries would keep elsewhere is kept there, and goes with it.
+    pub(crate) fn variables(
+        &self,
+        state: Option<&Path>,
+        scratch: Option<&Path>,
+    ) -> Vec<(Raw, Raw)> {
         let mut all: Vec<(Raw, Raw)> = [
             ("PATH", PATH),
             ("LANG", "C.UTF-8"),
@@ -91,6 +104,14 @@ impl Environment {
         }
         if let Some(state) = state {
             add("PROVARA_PLUGIN_STATE", state.into());
+        }
+        if let Some(scratch) = scratch {
+            for name in ["TMPDIR", "TEMP", "TMP"] {
+                add(name, scratch.into());
+            }
+            for (name, directory) in CACHES {
+                add(name, scratch.join(directory).into());
+            }
         }
         all
     }

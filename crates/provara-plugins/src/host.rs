@@ -208,9 +208,13 @@ impl Host<Validating> {
                         message: Some(reason),
                         traceback: None,
                         violation,
+                        suspicion: None,
                     })));
                 }
-                Verdict::Refused(reason)
+                Verdict::Refused(match process.suspect(&reason) {
+                    Some(suspicion) => format!("{reason}\n{suspicion}"),
+                    None => reason,
+                })
             }
         })
     }

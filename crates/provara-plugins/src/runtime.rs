@@ -70,8 +70,9 @@ impl Runtime {
         environment: &Environment,
         layout: Layout,
         state: Option<&Path>,
+        scratch: Option<&Path>,
     ) -> Vec<(Raw, Raw)> {
-        let mut all = environment.variables(state);
+        let mut all = environment.variables(state, scratch);
         all.extend(match self {
             Runtime::Python(_) => interpreter::variables(environment, layout),
         });
@@ -132,7 +133,8 @@ mod tests {
             plugins: Some("m:C".into()),
         };
         let state = Some(Path::new("/state"));
-        let variables = python.variables(&environment, Layout::Varied, state);
+        let scratch = Some(Path::new("/scratch"));
+        let variables = python.variables(&environment, Layout::Varied, state, scratch);
         let mut shown: Vec<String> = variables
             .iter()
             .map(|(name, value)| {
@@ -151,6 +153,8 @@ mod tests {
                 "LANG=C.UTF-8",
                 "LC_ALL=C.UTF-8",
                 "MKL_NUM_THREADS=1",
+                "MPLCONFIGDIR=/scratch/matplotlib",
+                "NUMBA_CACHE_DIR=/scratch/numba",
                 "OMP_NUM_THREADS=1",
                 "OPENBLAS_NUM_THREADS=1",
                 "PATH=/usr/local/bin:/usr/bin:/bin",
@@ -164,7 +168,11 @@ mod tests {
                 "PYTHONSAFEPATH=1",
                 "PYTHONUNBUFFERED=1",
                 "PYTHONUTF8=1",
+                "TEMP=/scratch",
+                "TMP=/scratch",
+                "TMPDIR=/scratch",
                 "TZ=UTC",
+                "XDG_CACHE_HOME=/scratch/cache",
             ]
         );
     }

@@ -20,13 +20,14 @@ mod paths_error;
 mod secrets;
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::raw::Raw;
 
-pub(crate) use secrets::holds_keys;
+pub(crate) use secrets::{holds_keys, is_vault};
 
 /// How far a plugin process is confined.
 #[derive(
@@ -134,6 +135,14 @@ pub(crate) struct Rules {
     pub(crate) network: bool,
     /// The limits of the process.
     pub(crate) limits: limits::Limits,
+}
+
+impl Rules {
+    /// Whether what lies beneath a directory may be read.
+    pub(crate) fn reach(&self, directory: &Path) -> bool {
+        let mut open = self.read.iter().chain(&self.write);
+        open.any(|open| directory.starts_with(open.as_path()))
+    }
 }
 
 pub(crate) use limits::Limits;

@@ -69,6 +69,15 @@ impl Watch {
         Watch(directories.into_iter().filter_map(place).collect())
     }
 
+    /// Watches a directory in memory, too, of which at most this many bytes may be used.
+    pub(crate) fn in_memory(&mut self, path: PathBuf, most: u64) {
+        if let Ok(stat) = statvfs(&path) {
+            let mut floor = Free::floor(&stat);
+            floor.bytes = floor.bytes.max(Free::of(&stat).bytes.saturating_sub(most));
+            self.0.push(Place { path, floor });
+        }
+    }
+
     /// Whether there is anything to look at.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -100,6 +109,19 @@ mod tests {
         for (bytes, files) in [(u64::MAX, 0), (0, u64::MAX)] {
             watch.0[0].floor = Free { bytes, files };
             assert_eq!(watch.exhausted().map(PathBuf::as_path), Some(dir.path()));
+        }
+    }
+
+    #[test]
+    fn a_directory_in_memory_may_use_so_much() {
+        let dir = TempDir::new();
+        let free = Free::of(&statvfs(dir.path()).unwrap()).bytes;
+        for (most, full) in [(u64::MAX, false), (free / 2, false), (0, true)] {
+            let mut watch = Watch::new([]);
+            watch.in_memory(dir.path().to_path_buf(), most);
+            // A byte less than there is, whatever else uses the disk meanwhile.
+            watch.0[0].floor.bytes += u64::from(full) << 30;
+            assert_eq!(watch.exhausted().is_some(), full);
         }
     }
 

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::interrupt::Guard;
+use crate::removal;
 
 /// Why an output cannot be staged or moved into place.
 #[derive(Debug, thiserror::Error)]
@@ -319,7 +320,7 @@ impl Staging {
             fs::rename(&aside, &self.target).map_err(|source| self.failed(source))?;
             return Err(self.failed(source));
         }
-        if let Err(error) = tree::remove(&aside) {
+        if let Err(error) = removal::remove(&aside) {
             (self.remains)(&aside, &error);
         }
         Ok(())
@@ -335,7 +336,7 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if let Err(error) = tree::remove(&self.directory) {
+        if let Err(error) = removal::remove(&self.directory) {
             (self.remains)(&self.directory, &error);
         }
     }

@@ -35,6 +35,69 @@ impl fmt::Display for Violation {
     }
 }
 
+/// A rule that a failure may come from which does not say so: many libraries put what the system answered
+/// into words of their own. The text is a sentence, and safe for a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Suspicion {
+    rule: &'static str,
+}
+
+impl fmt::Display for Suspicion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Its sandbox may be why: {}. If you trust it, --sandbox=off shows whether it is.",
+            self.rule
+        )
+    }
+}
+
+/// What libraries say, in small letters, where the system gave no memory and no threads.
+const OF_LIMITS: [&str; 9] = [
+    "cannot allocate",
+    "mmap failed",
+    "memory allocation",
+    "bad_alloc",
+    "out of memory",
+    "failed to allocate",
+    "malloc of size",
+    "can't start new thread",
+    "resource temporarily unavailable",
+];
+
+/// The same where a file could not be written.
+const OF_WRITING: [&str; 4] = [
+    "no usable temporary directory",
+    "unable to open database file",
+    "attempt to write a readonly database",
+    "read-only file system",
+];
+
+/// The same where the system refused without saying what.
+const OF_REFUSALS: [&str; 4] = [
+    "permission denied",
+    "operation not permitted",
+    "os error 13)",
+    "os error 1)",
+];
+
+/// Finds out whether a failure may come from the sandbox, by what was said of it.
+pub(crate) fn suspect(role: Role, network: bool, said: &str) -> Option<Suspicion> {
+    let said = said.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|words| said.contains(words));
+    let restriction = if has(&OF_LIMITS) {
+        Restriction::Limits
+    } else if has(&OF_WRITING) {
+        Restriction::Writing
+    } else if has(&OF_REFUSALS) {
+        Restriction::Reading
+    } else {
+        return None;
+    };
+    let rule = rule(restriction, role, network);
+    Some(Suspicion { rule })
+}
+
 /// How the host's words begin where a limit was met.
 const LIMITS: [&str; 4] = [
     "to use more ",
@@ -144,15 +207,13 @@ fn restriction(exception: Option<&str>, tried: &str) -> Restriction {
         "os.memfd_create",
         "os.nice",
         "resource.",
+        "_multiprocessing.",
     ]) {
         Restriction::Processes
     } else if starts(&[
-        "os.chmod",
         "os.chown",
         "os.lchown",
-        "os.lchmod",
         "os.chflags",
-        "os.utime",
         "os.setxattr",
         "os.removexattr",
         "os.link",
@@ -190,16 +251,18 @@ fn rule(restriction: Restriction, role: Role, network: bool) -> &'static str {
             "an export may read nothing but Python, its packages and the vault without its keyfiles"
         }
         (Restriction::Writing, Role::Listing | Role::EventType) => {
-            "an event type may write nothing but its state directory (PROVARA_PLUGIN_STATE)"
+            "an event type may write nothing but its temporary directory (TMPDIR) and its state \
+             directory (PROVARA_PLUGIN_STATE)"
         }
-        (Restriction::Writing, Role::Reducer) => "a reducer may write nothing",
+        (Restriction::Writing, Role::Reducer) => {
+            "a reducer may write nothing but its temporary directory (TMPDIR), which is in memory"
+        }
         (Restriction::Writing, Role::Export) => {
-            "an export may write nothing but its output and its state directory \
-             (PROVARA_PLUGIN_STATE)"
+            "an export may write nothing but its output, its temporary directory (TMPDIR) and its \
+             state directory (PROVARA_PLUGIN_STATE)"
         }
         (Restriction::Attributes, _) => {
-            "a plugin may make no links and locks, and change no mode, owner, time or attribute of \
-             a file"
+            "a plugin may make no links and locks, and change no owner or attribute of a file"
         }
         (Restriction::Network, _) if network => {
             "a plugin may use no sockets but those of the Internet"
@@ -209,7 +272,8 @@ fn rule(restriction: Restriction, role: Role, network: bool) -> &'static str {
             "a plugin may start no process or program, and may not reach another one"
         }
         (Restriction::Limits, _) => {
-            "a plugin has limits for memory, threads, open files and file sizes"
+            "a plugin has limits for memory (also for what is only reserved), threads, open files and \
+             file sizes"
         }
     }
 }
@@ -241,15 +305,14 @@ mod tests {
     fn each_wall_is_named() {
         let denied = |role, tried| rule_of(role, "PermissionError", "", Some(tried));
         assert!(denied(Role::Reducer, "open('/x')").contains("may read nothing"));
-        assert_eq!(
-            denied(Role::Reducer, "open('/x', 'w')"),
-            "a reducer may write nothing"
+        assert!(
+            denied(Role::Reducer, "open('/x', 'w')").starts_with("a reducer may write nothing")
         );
         assert!(denied(Role::Export, "open('/x', 'rb')").contains("vault without its keyfiles"));
         assert!(denied(Role::Export, "open('/x', 'a')").contains("but its output"));
         assert!(denied(Role::EventType, "os.mkdir('/x', 511)").contains("state directory"));
         assert!(denied(Role::Reducer, "os.mkfifo(path)").contains("write nothing"));
-        assert!(denied(Role::EventType, "os.chmod('/x', 511, -1)").contains("no mode"));
+        assert!(denied(Role::EventType, "os.chown('/x', 0, 0)").contains("no owner"));
         assert!(denied(Role::Reducer, "subprocess.Popen(('true'))").contains("no process"));
         assert!(denied(Role::Reducer, "socket.socket(2, 1, 0)").contains("network"));
         assert!(rule_of(Role::Export, "gaierror", "[Errno -3] …", None).contains("network"));
@@ -270,6 +333,41 @@ mod tests {
                 explain(Role::Export, false, Some(exception), Some(message), None),
                 None
             );
+        }
+    }
+
+    #[test]
+    fn what_smells_of_the_sandbox_is_told() {
+        let said = |role, text| suspect(role, false, text).map(|suspicion| suspicion.to_string());
+        for (text, rule) in [
+            (
+                "IO Error: Cannot open file \"/x\": Permission denied",
+                "may read nothing",
+            ),
+            (
+                "failed to open: Operation not permitted (os error 1)",
+                "may read nothing",
+            ),
+            (
+                "[Errno 2] No usable temporary directory found in ['/tmp']",
+                "may write nothing",
+            ),
+            ("unable to open database file", "may write nothing"),
+            (
+                "mmap failed to reserve 0x180000000 bytes",
+                "limits for memory",
+            ),
+            ("what():  std::bad_alloc", "limits for memory"),
+            ("memory allocation of 8 bytes failed", "limits for memory"),
+        ] {
+            let said = said(Role::Reducer, text).unwrap();
+            assert!(
+                said.contains(rule) && said.ends_with("whether it is."),
+                "{said}"
+            );
+        }
+        for text in ["", "the door is not open", "division by zero"] {
+            assert_eq!(said(Role::Export, text), None);
         }
     }
 

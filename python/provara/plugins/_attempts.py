@@ -2,8 +2,9 @@
 
 The sandbox of the plugin host is the kernel's; all that Python sees of it is a
 ``PermissionError``.  An audit hook (PEP 578) remembers the latest calls that reach out of
-the process, so that the message can say ``connect(('10.0.0.1', 80))``.  The hook decides
-nothing: a plugin that gets round it gets a poorer message, not a right.
+the process, and from where, so that the message can say ``connect(('10.0.0.1', 80))`` and does not
+name an earlier call that was allowed.  The hook decides nothing: a plugin that gets round it
+gets a poorer message, not a right.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import itertools
 import re
 import sys
 from collections import deque
+from types import CodeType
+from typing import NamedTuple
 
 #: Error numbers with which the kernel refuses.
 _REFUSALS = frozenset({errno.EPERM, errno.EACCES, errno.EXDEV, errno.ENOSYS})
@@ -31,7 +34,18 @@ _IGNORED = frozenset({"os.putenv", "os.unsetenv", "os.fwalk", "os.walk", "socket
 
 _MAX_SHOWN = 160
 
-_recent: deque[tuple[str, tuple[str, ...]]] = deque(maxlen=64)
+
+class _Event(NamedTuple):
+    """A call that reached out of the process, and the line that made it."""
+
+    name: str
+    arguments: tuple[str, ...]
+    code: CodeType
+    line: int
+    module: str
+
+
+_recent: deque[_Event] = deque(maxlen=64)
 _watching = False
 
 
@@ -45,7 +59,10 @@ def watch() -> None:
 
 def _remember(event: str, arguments: tuple[object, ...]) -> None:
     if event.startswith(_WATCHED) and event not in _IGNORED:
-        _recent.append((event, tuple(map(_show, arguments))))
+        caller = sys._getframe(1)
+        module = str(caller.f_globals.get("__name__"))
+        shown = tuple(map(_show, arguments))
+        _recent.append(_Event(event, shown, caller.f_code, caller.f_lineno, module))
 
 
 def _show(value: object) -> str:
@@ -70,20 +87,41 @@ def tried(error: BaseException) -> str | None:
     refusal = _refusal(error)
     if refusal is None or isinstance(refusal, str):
         return refusal
+    made = _made_here(refusal, recent)
+    written = _written_call(refusal)
     if refusal.filename is not None:
         shown = _show(refusal.filename)
-        for event, arguments in reversed(recent):
-            if shown in arguments:
-                return _call(event, arguments)
-        return f"to reach {shown}"
+        made = [event for event in made if shown in event.arguments]
+        return _call(made[-1]) if made else written or f"to reach {shown}"
     # An error of `open` names the file, so it was another call.
-    unnamed = [(event, arguments) for event, arguments in recent if event != "open"]
-    written = _written_call(refusal)
-    if unnamed:
-        event, arguments = unnamed[-1]
-        if written is None or not written.startswith("os.") or written.startswith(f"{event}("):
-            return _call(event, arguments)
+    made = [event for event in made if event.name != "open"]
+    if made:
+        last = made[-1]
+        if written is None or not written.startswith("os.") or written.startswith(f"{last.name}("):
+            return _call(last)
     return written or f"something that the system refused ({refusal})"
+
+
+def _made_here(error: BaseException, events: list[_Event]) -> list[_Event]:
+    """Return the events that belong to the call which raised an error: those of the line that raised
+    it, and those that the standard library reports by itself before it makes that call.
+    """
+    trace = error.__traceback__
+    codes: list[CodeType] = []
+    line = 0
+    while trace is not None:
+        codes.append(trace.tb_frame.f_code)
+        line = trace.tb_lineno
+        trace = trace.tb_next
+    return [
+        event
+        for event in events
+        if codes
+        and (
+            (event.code is codes[-1] and event.line == line)
+            or (event.code in codes and event.name.startswith(f"{event.module}."))
+        )
+    ]
 
 
 def _written_call(error: BaseException) -> str | None:
@@ -106,7 +144,7 @@ def _written_call(error: BaseException) -> str | None:
         _, last, start, end = next(places, (None, None, None, None))
         end = end if last == number else None
     written = line[start:end].decode("utf-8", "replace").strip()
-    found = None if written.startswith("raise ") else re.search(r"[a-z][\w.]*\(", written)
+    found = None if written.startswith("raise ") else re.search(r"[A-Za-z_][\w.]*\(", written)
     return None if found is None else written[found.start() :][:_MAX_SHOWN]
 
 
@@ -131,13 +169,15 @@ def _refusal(error: BaseException) -> OSError | str | None:
     return None
 
 
-def _call(event: str, arguments: tuple[str, ...]) -> str:
+def _call(event: _Event) -> str:
     """Write an audit event as the call that caused it."""
-    name = {"socket.__new__": "socket.socket", "os.posix_spawn": "posix_spawn"}.get(event, event)
-    if event == "open":
+    arguments = event.arguments
+    names = {"socket.__new__": "socket.socket", "os.posix_spawn": "posix_spawn"}
+    name = names.get(event.name, event.name)
+    if event.name == "open":
         # Path, mode, flags; `os.open` has no mode.
         path, mode = arguments[0], arguments[1]
         return f"open({path})" if mode in ("None", "'r'") else f"open({path}, {mode})"
-    if event == "subprocess.Popen":
+    if event.name == "subprocess.Popen":
         arguments = arguments[1:2]
     return f"{name}({', '.join(filter(None, arguments))})"

@@ -246,6 +246,8 @@ def rename_the_vault(world: World) -> Any:
 def make_the_vault_public(world: World) -> Any:
     """By its mode."""
     os.chmod(world.vault, 0o777)
+    if stat.S_IMODE(os.stat(world.vault).st_mode) != 0o777:
+        raise PermissionError(1, "the mode is as it was")
     return "public"
 
 
@@ -253,6 +255,8 @@ def make_the_vault_public(world: World) -> Any:
 def change_a_time(world: World) -> Any:
     """So that the log looks older than it is."""
     os.utime(world.log, (0, 0))
+    if os.stat(world.log).st_mtime != 0:
+        raise PermissionError(1, "the time is as it was")
     return "old"
 
 
@@ -287,14 +291,20 @@ def lock_the_log(world: World) -> Any:
 @attack("reducer")
 def change_the_time_of_the_logs_descriptor(world: World) -> Any:
     """The one thing that an open descriptor allows its owner, whatever it was opened for."""
-    os.utime(log_descriptor(world), (0, 0))
+    fd = log_descriptor(world)
+    os.utime(fd, (0, 0))
+    if os.fstat(fd).st_mtime != 0:
+        raise PermissionError(1, "the time is as it was")
     return "old"
 
 
 @attack("reducer")
 def change_the_mode_of_the_logs_descriptor(world: World) -> Any:
     """So that everybody may write the log."""
-    os.fchmod(log_descriptor(world), 0o666)
+    fd = log_descriptor(world)
+    os.fchmod(fd, 0o666)
+    if stat.S_IMODE(os.fstat(fd).st_mode) != 0o666:
+        raise PermissionError(1, "the mode is as it was")
     return "public"
 
 

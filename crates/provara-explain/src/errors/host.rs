@@ -12,6 +12,7 @@ use provara_plugins::schema::SchemaViolations;
 use provara_plugins::sources::{ClosedReason, ClosedSource};
 use provara_plugins::state::Exposed;
 use provara_plugins::surroundings::Hindrance;
+use provara_plugins::violation::Suspicion;
 
 use super::{interrupted, sentence};
 use provara_report::shell;
@@ -133,9 +134,10 @@ pub fn host_failure(error: HostError) -> Diagnostic {
             shell(&directory)
         )),
         HostError::Plugin(failure) => plugin_failure(*failure),
-        HostError::Protocol { .. } | HostError::Died { .. } => {
-            Diagnostic::new(Class::Plugin, text).fix(REPORT)
+        HostError::Died { suspicion, .. } => {
+            suspected(Diagnostic::new(Class::Plugin, text), suspicion).fix(REPORT)
         }
+        HostError::Protocol { .. } => Diagnostic::new(Class::Plugin, text).fix(REPORT),
         HostError::Output { .. } => Diagnostic::new(Class::Plugin, text).fix(
             "Return only what JSON can carry: no NaN, no integers beyond 2^53-1, string keys.",
         ),
@@ -244,6 +246,7 @@ fn plugin_failure(failure: PluginFailure) -> Diagnostic {
         message,
         traceback,
         violation,
+        suspicion,
     } = failure;
     let said = match (&exception, &message) {
         (Some(exception), Some(message)) => format!("{exception}: {message}"),
@@ -288,11 +291,18 @@ fn plugin_failure(failure: PluginFailure) -> Diagnostic {
         ),
     };
     let details = lines.chain(traceback.as_deref().unwrap_or_default().lines());
-    details
-        .fold(Diagnostic::new(exit, sentence(&headline)), |f, line| {
-            f.detail(line)
-        })
-        .fix(fix)
+    let failure = details.fold(Diagnostic::new(exit, sentence(&headline)), |f, line| {
+        f.detail(line)
+    });
+    suspected(failure, suspicion).fix(fix)
+}
+
+/// Adds which rule of the sandbox it may come from.
+fn suspected(failure: Diagnostic, suspicion: Option<Suspicion>) -> Diagnostic {
+    match suspicion {
+        Some(suspicion) => failure.detail(suspicion.to_string()),
+        None => failure,
+    }
 }
 
 /// An event type's own `validate` refused the data.

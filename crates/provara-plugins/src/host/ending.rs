@@ -8,6 +8,7 @@ use super::host_process::HostProcess;
 use crate::channel::Stop;
 use crate::process::{self, ExitReason, has_ended};
 use crate::sandbox::Level;
+use crate::violation::{self, Suspicion};
 
 /// How long a host may take to end after its last answer. What remains then is killed.
 const END_LIMIT: Duration = Duration::from_secs(5);
@@ -36,7 +37,7 @@ impl HostProcess {
         self.pumps.drain(DRAIN_LIMIT);
         match ending {
             Some(ExitReason::Code(0)) => Ok(()),
-            Some(ending) => Err(HostError::Died { plugin, ending }),
+            Some(ending) => Err(self.died(plugin, ending)),
             None => Err(HostError::TimedOut {
                 plugin,
                 limit: END_LIMIT,
@@ -55,7 +56,7 @@ impl HostProcess {
                     .wait(Instant::now() + DRAIN_LIMIT)
                     .unwrap_or(ExitReason::Unknown);
                 self.pumps.drain(DRAIN_LIMIT);
-                HostError::Died { plugin, ending }
+                self.died(plugin, ending)
             }
             Stop::Deadline => {
                 self.end();
@@ -81,6 +82,22 @@ impl HostProcess {
                 HostError::Io(error)
             }
         }
+    }
+
+    /// The process ended. What a library prints before it ends its process says why.
+    fn died(&self, plugin: String, ending: ExitReason) -> HostError {
+        HostError::Died {
+            plugin,
+            ending,
+            suspicion: self.suspect(&self.pumps.tail()),
+        }
+    }
+
+    /// Which rule of the sandbox a failure may come from, by what was said of it.
+    pub(super) fn suspect(&self, said: &str) -> Option<Suspicion> {
+        let sandboxed = self.confinement.level > Level::Process;
+        let suspected = || violation::suspect(self.role, self.network, said);
+        sandboxed.then(suspected).flatten()
     }
 
     /// Waits for the process to end by itself; kills what is left of its group in any case.
@@ -112,6 +129,7 @@ impl HostProcess {
         // From here on the leader's number may be given to another process.
         self.kill_handle.disarm(child.id());
         let status = process::end(child);
+        self.scratch = None;
         self.pumps.drain(DRAIN_LIMIT);
         status
     }

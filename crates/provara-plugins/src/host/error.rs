@@ -15,7 +15,7 @@ use crate::protocol::{FailureKind, Violation};
 use crate::runtime::Runtime;
 use crate::sandbox::PathsError;
 use crate::text::inline;
-use crate::violation::Violation as Attempt;
+use crate::violation::{Suspicion, Violation as Attempt};
 
 /// How a plugin failed. All texts are safe for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct PluginFailure {
     pub traceback: Option<String>,
     /// What the sandbox refused, if the failure comes from that.
     pub violation: Option<Attempt>,
+    /// The rule of the sandbox that it may come from, if that is not known.
+    pub suspicion: Option<Suspicion>,
 }
 
 /// Why the host gave no answer.
@@ -78,6 +80,8 @@ pub enum HostError {
         plugin: String,
         /// How it ended.
         ending: ExitReason,
+        /// The rule of the sandbox that it may come from, by what was printed last.
+        suspicion: Option<Suspicion>,
     },
     /// Applying a schema ended the process that does it, most often for want of memory.
     #[error(

@@ -48,6 +48,11 @@ impl HostProcess {
             failure.message.as_deref(),
             failure.tried.as_deref(),
         );
+        let said = failure.message.as_deref().unwrap_or_default();
+        let suspicion = match violation {
+            Some(_) => None,
+            None => self.suspect(said),
+        };
         let one = |text: String| inline(&text).into_owned();
         let many = |text: String| block(text.trim_end()).into_owned();
         let filled = |text: &String| !text.is_empty();
@@ -58,6 +63,7 @@ impl HostProcess {
             message: failure.message.filter(filled).map(many),
             traceback: failure.traceback.filter(filled).map(many),
             violation,
+            suspicion,
         }
     }
 

@@ -17,6 +17,7 @@ use crate::process::{KillHandle, has_ended};
 use crate::protocol::{Hello, Loading};
 use crate::purpose::Needs;
 use crate::sandbox::{Confinement, Withheld};
+use crate::scratch::Scratch;
 use crate::sources::ClosedSource;
 use crate::violation::Role;
 
@@ -41,6 +42,8 @@ pub(super) struct HostProcess {
     pub(super) closed_sources: Vec<ClosedSource>,
     /// What the host may read or list; none where there is no sandbox.
     pub(super) open: Option<Vec<PathBuf>>,
+    /// The temporary directory, until the process has ended.
+    pub(super) scratch: Option<Scratch>,
     pub(super) hello: Hello,
     /// The process that applies schemas, once one was needed.
     pub(super) schema_worker: Option<SchemaWorker>,

@@ -91,7 +91,7 @@ impl HostProcess {
 
     fn culprit(&self, error: &HostError, spent: Duration) -> Option<SkippedPlugin> {
         let (label, ending) = match error {
-            HostError::Died { plugin, ending } => (plugin, format!("ended ({ending})")),
+            HostError::Died { plugin, ending, .. } => (plugin, format!("ended ({ending})")),
             HostError::TimedOut { plugin, limit } => {
                 let ending = format!("was ended after {} s", limit.as_secs_f64());
                 (plugin, ending)

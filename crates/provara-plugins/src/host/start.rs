@@ -16,6 +16,7 @@ use crate::output::Pumps;
 use crate::protocol::{self, Hello, Violation};
 use crate::purpose::{Access, Needs};
 use crate::sandbox::{Confinement, Level, PathsError, SandboxMode, SandboxPolicy, Withheld, paths};
+use crate::scratch::{self, Medium, Scratch};
 use crate::sources::ClosedSource;
 use crate::space;
 use crate::text::inline;
@@ -53,26 +54,28 @@ impl HostProcess {
         let state = options.state_dir.as_deref();
         let state = state.filter(|_| access.keeps_state());
         let Confined {
-            policy,
+            mut policy,
             withheld,
             closed_sources,
             open,
         } = sandbox_policy(&options, access, state, network)?;
         let state = state.filter(|_| withheld.is_none());
+        let scratch = Scratch::for_host(access, &mut policy);
         // Before there is anything to clean up.
         let guard = options.interruptible.then(Guard::new).transpose()?;
         if options.sandbox == SandboxMode::Off {
             OrphanReaper::adopt();
         }
-        let written = staging.into_iter().chain(state).map(Path::to_path_buf);
-        let space = space::Watch::new(written);
+        let space = watch(staging.into_iter().chain(state), scratch.as_ref());
+        let temporary = scratch.as_ref().map(Scratch::path);
         let runtime = &options.runtime;
+        let environment = runtime.variables(&options.environment, options.layout, state, temporary);
         let launched = launch::start(Launch {
             launcher: options.launcher.as_deref(),
             task: Task::Host {
                 program: runtime.program().to_path_buf().into(),
                 arguments: runtime.arguments(),
-                environment: runtime.variables(&options.environment, options.layout, state),
+                environment,
             },
             log: log.as_ref(),
             policy,
@@ -97,6 +100,7 @@ impl HostProcess {
             withheld,
             closed_sources,
             open,
+            scratch,
             hello: Hello {
                 protocol: 0,
                 version: String::new(),
@@ -198,6 +202,20 @@ struct Confined {
     open: Option<Vec<PathBuf>>,
 }
 
+/// Watches the space where a host may write.
+fn watch<'a>(
+    directories: impl Iterator<Item = &'a Path>,
+    scratch: Option<&'a Scratch>,
+) -> space::Watch {
+    let on = |medium| scratch.filter(|scratch| scratch.medium() == medium);
+    let disk = on(Medium::Disk).map(Scratch::path);
+    let mut watch = space::Watch::new(directories.chain(disk).map(Path::to_path_buf));
+    if let Some(memory) = on(Medium::Memory) {
+        watch.in_memory(memory.path().to_path_buf(), scratch::MAX_MEMORY);
+    }
+    watch
+}
+
 /// The sandbox that the options ask for.
 fn sandbox_policy(
     options: &HostOptions,
@@ -208,6 +226,9 @@ fn sandbox_policy(
     if options.sandbox == SandboxMode::Off {
         return Ok(Confined::default());
     }
+    // What one host keeps for itself is no other's.
+    let mut protect = options.protect.clone();
+    protect.extend(scratch::places());
     let paths::HostRules {
         rules,
         withheld,
@@ -217,7 +238,7 @@ fn sandbox_policy(
         environment: &options.environment,
         access,
         state,
-        protect: &options.protect,
+        protect: &protect,
         allowed: &options.allowed,
         network,
         timeout: options.timeout,

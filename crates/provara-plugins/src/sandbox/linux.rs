@@ -24,6 +24,10 @@ const NEWEST: ABI = ABI::V9;
 /// The special files that Python needs, and that are no way out.
 const DEVICES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"];
 
+/// What a process may read of itself. These are the files of this process, which becomes the host: other
+/// processes' are others, and these have no more in them than the name of the own control group.
+const OF_ITSELF: [&str; 1] = ["/proc/self/cgroup"];
+
 pub(super) fn enforce(rules: &Rules) -> Result<(Confinement, ExecKey), String> {
     let mut missing = Vec::new();
     set_no_new_privs(true).map_err(|error| format!("no_new_privs: {error}"))?;
@@ -107,6 +111,7 @@ fn landlock(rules: &Rules) -> Result<RestrictionStatus, String> {
         AccessFs::ReadFile | AccessFs::Execute,
     ));
     granted.extend(DEVICES.map(|path| (path.into(), AccessFs::ReadFile.into())));
+    granted.extend(OF_ITSELF.map(|path| (path.into(), AccessFs::ReadFile.into())));
     granted.push(("/dev/null".into(), AccessFs::WriteFile.into()));
     for (path, access) in granted {
         ruleset = grant(ruleset, &path, access)?;

@@ -246,6 +246,9 @@ fn grant(
     for path in SYSTEM {
         grants.open(Path::new(path))?;
     }
+    for path in own_limits() {
+        grants.open(&path)?;
+    }
     if subject.network {
         for path in NETWORK {
             grants.open(Path::new(path))?;
@@ -278,6 +281,34 @@ fn open_vault(grants: &mut Grants, vault: &Path) -> Result<PathBuf, PathsError> 
     grants.open(&vault)?;
     grants.closed.put(vault.clone());
     Ok(vault)
+}
+
+/// The files that say how much memory and processor time this process may use, which is in the same control
+/// group as the host (cgroups(7)).
+fn own_limits() -> Vec<PathBuf> {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    limits_of_group(&groups)
+}
+
+/// The same for what `/proc/self/cgroup` says: lines of `NUMBER:CONTROLLERS:PATH`, with the number 0 and no
+/// controllers for version 2.
+fn limits_of_group(groups: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(group)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        let (below, names): (&str, &[&str]) = match controllers {
+            "" => ("", &["memory.max", "cpu.max"]),
+            "memory" => ("memory", &["memory.limit_in_bytes"]),
+            _ => continue,
+        };
+        let directory = Path::new("/sys/fs/cgroup").join(below);
+        let directory = directory.join(group.trim_start_matches('/'));
+        found.extend(names.iter().map(|name| directory.join(name)));
+    }
+    found
 }
 
 /// The runtime's binaries, and the dynamic loaders that the kernel executes with them.

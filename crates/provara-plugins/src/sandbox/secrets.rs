@@ -26,7 +26,7 @@ const MAX_KEYFILE: usize = 1 << 20;
 const MAX_UNPACKED: u64 = 1 << 20;
 
 /// Whether a directory is a vault: it has a log, and somebody's identity.
-pub(super) fn is_vault(path: &Path) -> bool {
+pub(crate) fn is_vault(path: &Path) -> bool {
     path.join(layout::LOG).is_file() && path.join(layout::IDENTITY).is_dir()
 }
 

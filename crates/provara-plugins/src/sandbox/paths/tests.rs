@@ -510,3 +510,14 @@ fn a_source_tree_that_cannot_be_searched_costs_itself() {
     assert_eq!(read, Vec::<PathBuf>::new());
     assert!(matches!(&closed[0].reason, ClosedReason::Holds(path) if *path == project.join("k")));
 }
+
+#[test]
+fn the_own_control_group_is_found_in_both_versions() {
+    let paths = limits_of_group("9:name=systemd:/\n4:memory:/a/b\n0::/user.slice/c:d\nodd\n");
+    let expected = [
+        "/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes",
+        "/sys/fs/cgroup/user.slice/c:d/memory.max",
+        "/sys/fs/cgroup/user.slice/c:d/cpu.max",
+    ];
+    assert_eq!(paths, expected.map(PathBuf::from));
+}
