@@ -16,11 +16,14 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provara import __version__, _native
 from provara.plugins import _attempts, _discovery, registry
 from provara.plugins._records import KINDS, Record
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
 
 PROTOCOL = 1
 MAX_FRAME = 64 << 20
@@ -81,6 +84,24 @@ def _write_frame(fd: int, reply: Reply, plugin: str | None = None) -> None:
     view = memoryview(len(body).to_bytes(4, "big") + body)
     while view:
         view = view[os.write(fd, view) :]
+
+
+# What libraries expect -------------------------------------------------------------------
+
+
+class _Semaphores:
+    """Finds the module of semaphores as :mod:`provara.plugins._semaphores` changes it, once
+    somebody imports it; before that it costs nothing.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if name != "_multiprocessing":
+            return None
+        sys.meta_path.remove(_Semaphores)
+        from provara.plugins import _semaphores
+
+        return _semaphores.spec()
 
 
 # Replies ---------------------------------------------------------------------------------
@@ -336,6 +357,7 @@ def main() -> None:
         # Before Python 3.11, `-m` puts the current directory first.
         del sys.path[0]
     registry.log_problems = False
+    sys.meta_path.insert(0, _Semaphores)
     status = 0
     try:
         serve(_take_descriptor(sys.argv[1:]))
