@@ -157,7 +157,7 @@ ruff: $(VENV)/.ready ## Lint the Python, and check its formatting
 # One directory at a time: some have modules of the same name.
 .PHONY: mypy
 mypy: $(VENV)/.mcp ## Check the types of everything in Python, strictly
-	@for directory in python/provara tests/python tests/e2e tests/seal tests/mcp tests/docs benches scripts examples/*; do \
+	@for directory in python/provara tests/python tests/e2e tests/seal tests/mcp tests/docs tests/libraries benches scripts examples/*; do \
 		echo "mypy --strict $$directory"; \
 		$(VENV)/bin/python -m mypy --strict --exclude node_modules "$$directory"; \
 	done
@@ -166,6 +166,13 @@ mypy: $(VENV)/.mcp ## Check the types of everything in Python, strictly
 circles: ## Print the circles among the files of each crate, and hold its layers against ARCHITECTURE.md
 	@$(PYTHON) scripts/module_circles.py
 	@$(PYTHON) scripts/module_layers.py
+
+.PHONY: libraries
+libraries: $(WHEELS)/.built ## Try what plugin authors use, in plugins (fetches it), and make the table of docs/tutorials/libraries.md
+	@$(PYTHON) -m venv --clear build/libraries
+	build/libraries/bin/python -m pip install --quiet --find-links $(WHEELS) $(WHEELS)/provara_protocol-*.whl \
+		--requirement tests/libraries/requirements.txt
+	build/libraries/bin/python tests/libraries/run.py build/libraries --table docs/tutorials/libraries.md
 
 .PHONY: deny
 deny: ## Check licences, bans and sources (where cargo-deny is installed)
