@@ -1,4 +1,5 @@
-//! The types of events: the ten reserved core types and custom types in reverse-domain notation.
+//! The types of events: the ten reserved core types and custom types in reverse-domain notation, and which of
+//! them decide about a vault rather than state something in it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -43,6 +44,69 @@ core_types! {
     SignedStatement = "SIGNED_STATEMENT",
     /// A receipt of the SCITT family.
     Receipt = "RECEIPT",
+}
+
+/// The type of the event that gives an older vault its mark, and by which an owner who has looked accepts
+/// a state that the seal does not vouch for (spec/VAULT_FORMAT, section 4).
+pub const ADOPTION_TYPE: &str = "com.provara.vault.adopted";
+
+/// The type of the event that adds a key (section 4).
+pub const KEY_ADDED_TYPE: &str = "com.provara.key.added";
+
+/// The type of the event that states the files beside the log (section 5).
+pub const FILES_TYPE: &str = "com.provara.vault.files";
+
+/// The type of the event that closes a vault (section 8).
+pub const CLOSING_TYPE: &str = "com.provara.vault.seal";
+
+/// The type of the event that permits a payload to be replaced (section 8).
+pub const REDACTION_TYPE: &str = "com.provara.redaction";
+
+/// What an event decides about its vault, beyond what it states (spec/VAULT_FORMAT, section 3).
+///
+/// Whoever appends such an event uses the authority of the vault's owner. All other types state something
+/// that later events may contest, and that changes nothing about which events count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Authority {
+    /// Which keys count.
+    Keys,
+    /// That the owner takes over the state as it is.
+    Adoption,
+    /// Which files belong to the vault.
+    Files,
+    /// That nothing more may follow.
+    Closing,
+    /// That a payload may be erased.
+    Redaction,
+    /// How events are reduced from here on.
+    Reducer,
+}
+
+/// The custom types that decide something.
+const DECIDING: [(&str, Authority); 5] = [
+    (ADOPTION_TYPE, Authority::Adoption),
+    (KEY_ADDED_TYPE, Authority::Keys),
+    (FILES_TYPE, Authority::Files),
+    (CLOSING_TYPE, Authority::Closing),
+    (REDACTION_TYPE, Authority::Redaction),
+];
+
+impl CoreType {
+    /// What an event of this type decides about its vault; nothing for one that states something.
+    #[must_use]
+    pub const fn authority(self) -> Option<Authority> {
+        match self {
+            // What it says of keys is the mark of a new vault.
+            Self::Genesis | Self::KeyRevocation | Self::KeyPromotion => Some(Authority::Keys),
+            Self::ReducerEpoch => Some(Authority::Reducer),
+            Self::Observation
+            | Self::Assertion
+            | Self::Attestation
+            | Self::Retraction
+            | Self::SignedStatement
+            | Self::Receipt => None,
+        }
+    }
 }
 
 /// The core type that `name` spells, in any letter case.
@@ -147,6 +211,19 @@ impl EventType {
             Self::Custom(custom) => custom.as_str(),
         }
     }
+
+    /// What an event of this type decides about its vault; nothing for one that states something. Letter
+    /// case makes no other type of a custom one here: a reader that folds names must not be surprised.
+    #[must_use]
+    pub fn authority(&self) -> Option<Authority> {
+        match self {
+            Self::Core(core) => core.authority(),
+            Self::Custom(custom) => DECIDING
+                .iter()
+                .find(|(name, _)| custom.as_str().eq_ignore_ascii_case(name))
+                .map(|(_, authority)| *authority),
+        }
+    }
 }
 
 impl FromStr for EventType {
@@ -201,5 +278,26 @@ mod tests {
         ));
         assert_eq!("GENESIS".parse(), Ok(EventType::Core(CoreType::Genesis)));
         assert!("genesis".parse::<EventType>().is_err());
+    }
+
+    #[test]
+    fn what_decides_about_a_vault() {
+        let authority = |name: &str| name.parse::<EventType>().unwrap().authority();
+        let deciding = CoreType::ALL
+            .iter()
+            .filter(|core| core.authority().is_some());
+        assert!(deciding.eq(&[
+            CoreType::Genesis,
+            CoreType::KeyRevocation,
+            CoreType::KeyPromotion,
+            CoreType::ReducerEpoch
+        ]));
+        assert_eq!(authority("com.provara.vault.seal"), Some(Authority::Closing));
+        assert_eq!(authority("Com.Provara.Redaction"), Some(Authority::Redaction));
+        assert_eq!(authority("com.provara.key.added"), Some(Authority::Keys));
+        assert_eq!(authority("com.provara.vault.adopted"), Some(Authority::Adoption));
+        assert_eq!(authority("com.provara.vault.files"), Some(Authority::Files));
+        assert_eq!(authority("com.provara.vault.sealed"), None);
+        assert_eq!(authority("com.acme.audit.login"), None);
     }
 }

@@ -11,15 +11,7 @@ use crate::id::{Digest, KeyId};
 use crate::json::{Value, object};
 use crate::keys::{ALGORITHM, KeyEntry, KeyStatus, PublicKey};
 
-/// The type of the event that gives an older vault its mark, and by which an owner who has looked accepts
-/// a state that the seal does not vouch for.
-pub const ADOPTION_TYPE: &str = "com.provara.vault.adopted";
-
-/// The type of the event that states the files beside the log.
-pub const FILES_TYPE: &str = "com.provara.vault.files";
-
-/// The type of the event that adds a key.
-pub const KEY_ADDED_TYPE: &str = "com.provara.key.added";
+pub use crate::event_type::{ADOPTION_TYPE, FILES_TYPE, KEY_ADDED_TYPE};
 
 /// The member of a payload that holds a seal policy.
 pub const SEAL_POLICY: &str = "seal_policy";

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+pub use crate::event_type::{CLOSING_TYPE, REDACTION_TYPE};
 use crate::event_type::{CoreType, EventType};
 use crate::finding::Code;
 use crate::id::{Digest, EventId, KeyId};
@@ -12,12 +13,6 @@ use crate::scan::{Field, Form, Line, LineFault, scan_line};
 use crate::time::Timestamp;
 use crate::tree::{Tombstone, leaf_over, tombstone};
 use crate::verify::KeyDirectory;
-
-/// The type of the event that closes a vault (spec/VAULT_FORMAT, section 8).
-pub const CLOSING_TYPE: &str = "com.provara.vault.seal";
-
-/// The type of the event that permits a payload to be replaced.
-pub const REDACTION_TYPE: &str = "com.provara.redaction";
 
 /// Longest line whose meaning is guessed at when it has duplicate keys.
 const DIAGNOSIS_LIMIT: usize = 1 << 16;
