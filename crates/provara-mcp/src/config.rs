@@ -150,6 +150,9 @@ pub struct Config {
     pub key_id: Option<KeyId>,
     /// Whether a custom type that no plugin defines may be appended.
     pub allow_unregistered: bool,
+    /// Whether events may be appended that decide about a vault: its keys, its end, what may be erased
+    /// ([`provara_core::event_type::Authority`]).
+    pub allow_admin: bool,
     /// Write where the file system has no locks, too: nothing else writes to the vaults.
     pub no_lock: bool,
     /// Patterns of tools that may be seen and called; all if empty. `*` stands for any text.
@@ -287,6 +290,7 @@ pub(crate) mod tests {
             keyfile: None,
             key_id: None,
             allow_unregistered: false,
+            allow_admin: false,
             no_lock: false,
             allow_tools: Vec::new(),
             export_dir: Some("/nowhere/out".into()),

@@ -94,6 +94,11 @@ struct ServeArgs {
     #[arg(long)]
     allow_unregistered: bool,
 
+    /// Let agents append what decides about a vault: key revocations and promotions, added keys, adoptions,
+    /// statements of files, closings, redactions, reducer epochs
+    #[arg(long)]
+    allow_admin: bool,
+
     #[command(flatten)]
     lock: LockArgs,
 
@@ -201,6 +206,10 @@ struct InstallArgs {
     #[arg(long)]
     allow_unregistered: bool,
 
+    /// Let agents append what decides about a vault: keys, closings, redactions and the like
+    #[arg(long)]
+    allow_admin: bool,
+
     #[command(flatten)]
     lock: LockArgs,
 
@@ -279,6 +288,7 @@ fn serve(args: &ServeArgs) -> Result<(), Diagnostic> {
         keyfile,
         key_id: args.key.key_id,
         allow_unregistered: args.allow_unregistered,
+        allow_admin: args.allow_admin,
         no_lock: args.lock.no_lock,
         allow_tools: args.allow_tools.clone(),
         export_dir: args.export_dir.clone(),
@@ -492,6 +502,7 @@ fn entry(args: &InstallArgs) -> Result<Entry, Diagnostic> {
     for (given, name) in [
         (args.read_only, "--read-only"),
         (args.allow_unregistered, "--allow-unregistered"),
+        (args.allow_admin, "--allow-admin"),
         (args.lock.no_lock, "--no-lock"),
     ] {
         arguments.extend(given.then(|| name.to_owned()));

@@ -1,7 +1,7 @@
 //! A signed event, of a core type or of one that a plugin defines.
 
 use provara_core::canonical;
-use provara_core::event_type::{CoreType, EventType};
+use provara_core::event_type::{Authority, CoreType, EventType};
 use provara_core::json::Value as Json;
 use provara_core::namespace::Namespace;
 use provara_plugins::catalog::{EventTypeInfo, PluginName, ProblemKind};
@@ -34,6 +34,7 @@ impl Tool for AppendEvent {
         let core: Vec<_> = CoreType::ALL
             .iter()
             .filter(|core| **core != CoreType::Genesis)
+            .filter(|core| choice.admin || core.authority().is_none())
             .map(|core| core.as_str())
             .collect();
         described(
@@ -149,6 +150,13 @@ pub(super) fn resolved(
             &format!("Write {}.", core.as_str()),
         ));
     }
+    if let Resolution::Core(core) = resolution {
+        permitted(call, &EventType::Core(core))?;
+    } else if let Resolution::Plugin { event_type, .. } | Resolution::Unregistered(event_type) =
+        &resolution
+    {
+        permitted(call, &EventType::Custom(event_type.clone()))?;
+    }
     // Before a plugin is asked: what cannot be signed need not be judged.
     canonical(call, &data)?;
     let (event_type, note) = match resolution {
@@ -163,6 +171,38 @@ pub(super) fn resolved(
         _ => return Err(unknown(call, name)),
     };
     append(call, event_type, data, statement, note, job)
+}
+
+/// Whether the operator lets agents append events of a type. What decides about the vault is the owner's:
+/// whatever text an agent was made to believe, it can revoke no key with it.
+fn permitted(call: &Call, event_type: &EventType) -> Result<(), Refusal> {
+    let Some(authority) = event_type.authority() else {
+        return Ok(());
+    };
+    // A second genesis is refused by the writer, whoever asks for it, in words of its own.
+    if call.server.config.allow_admin || *event_type == EventType::Core(CoreType::Genesis) {
+        return Ok(());
+    }
+    let decides = match authority {
+        Authority::Keys => "which keys count in the vault, and which no longer do",
+        Authority::Adoption => "that the owner takes over the vault as it is",
+        Authority::Files => "which files belong to the vault",
+        Authority::Closing => "that nothing more may be appended to the vault",
+        Authority::Redaction => "that the data of an event may be erased",
+        Authority::Reducer => "how the vault's events are reduced from then on",
+    };
+    let diagnostic = Diagnostic::new(
+        Class::Usage,
+        format!("An event of type {event_type} is not appended for an agent."),
+    )
+    .detail(format!(
+        "It decides {decides}. That is the owner's to decide, and cannot be taken back."
+    ))
+    .fix(
+        "Tell the operator, who can do it at the command line, or start this server with --allow-admin to \
+         let agents append such events.",
+    );
+    Err(Refusal(diagnostic.to_string()))
 }
 
 /// Why nobody may have judged a type that no plugin is known to define, where plugins could not be used.

@@ -10,6 +10,8 @@ pub(super) struct Choice<'a> {
     pub(super) vaults: &'a [&'a str],
     /// Whether there is only one, which need not be named.
     pub(super) one: bool,
+    /// Whether events may be appended that decide about a vault.
+    pub(super) admin: bool,
 }
 
 impl Choice<'_> {

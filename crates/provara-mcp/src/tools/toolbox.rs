@@ -59,6 +59,7 @@ impl Toolbox {
         let choice = Choice {
             vaults: &names,
             one: config.init_dir.is_none() && names.len() == 1,
+            admin: config.allow_admin,
         };
         let mut tools = own();
         tools.extend(installed::tools(&choice, &installed.catalog));
@@ -125,6 +126,7 @@ mod tests {
         let choice = Choice {
             vaults: &["v", "w"],
             one: false,
+            admin: true,
         };
         let config = crate::config::tests::full();
         let mut names = std::collections::BTreeSet::new();
