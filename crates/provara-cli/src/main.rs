@@ -12,7 +12,6 @@ mod args;
 mod commands;
 mod data;
 mod determinism;
-mod event_ref;
 mod exit_code;
 mod form;
 mod gate;

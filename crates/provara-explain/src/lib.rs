@@ -10,6 +10,7 @@ mod audience;
 mod causes;
 mod empty_query;
 mod errors;
+pub mod event;
 mod expression;
 mod nearest;
 

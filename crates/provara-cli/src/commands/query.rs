@@ -15,7 +15,7 @@ use provara_report::{Class, Diagnostic};
 use provara_vault::SourceLog;
 
 use crate::args::{GateArgs, VaultArg};
-use crate::{event_ref, gate, terminal, vault};
+use crate::{gate, terminal, vault};
 
 use print::Printer;
 use select::Selection;
@@ -210,7 +210,7 @@ fn asked(args: &QueryArgs) -> Result<Asked, Diagnostic> {
 fn start(args: &QueryArgs, log: &SourceLog) -> Result<u64, Diagnostic> {
     match &args.after_event {
         None => Ok(0),
-        Some(id) => Ok(event_ref::find(log, id)?.number),
+        Some(id) => Ok(provara_explain::event::find(log, id)?.number),
     }
 }
 
