@@ -19,6 +19,9 @@ use crate::text::{block, inline};
 /// The longest plugin name, in bytes.
 const MAX_NAME: usize = 200;
 
+/// The most characters of what a plugin says of itself.
+const MAX_DESCRIPTION: usize = 300;
+
 /// The kinds of plugins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -133,6 +136,9 @@ pub struct PluginInfo {
     /// Where the plugin comes from.
     #[serde(flatten)]
     pub origin: Origin,
+    /// What the plugin says of itself, in a sentence or two, safe for a terminal.
+    #[serde(skip)]
+    pub description: Option<String>,
 }
 
 /// What sort of thing went wrong with a plugin.
@@ -265,8 +271,15 @@ impl Catalog {
             source: plugin.source,
             entry_point: plugin.entry_point.map(safe),
         };
+        let description = plugin
+            .description
+            .map(|text| crate::text::shorten(&safe(text), MAX_DESCRIPTION).into_owned());
         let named = |name: String, origin: Origin| match name.parse::<PluginName>() {
-            Ok(name) => Ok(PluginInfo { name, origin }),
+            Ok(name) => Ok(PluginInfo {
+                name,
+                origin,
+                description,
+            }),
             Err(error) => Err(Box::new(Problem {
                 kind: ProblemKind::Name,
                 plugin: Some(safe(name)),

@@ -22,6 +22,7 @@
 pub mod builtin;
 pub mod catalog;
 mod channel;
+pub mod declared;
 pub mod editable;
 mod elf;
 pub mod environment;

@@ -334,6 +334,9 @@ pub struct WirePlugin {
     /// The alias of an event type.
     #[serde(default)]
     pub cli_command: Option<String>,
+    /// What the plugin says of itself.
+    #[serde(default)]
+    pub description: Option<String>,
 }
 
 /// The kinds of plugins.

@@ -115,6 +115,7 @@ mod tests {
         let named = |name: &str| PluginInfo {
             name: name.parse().unwrap(),
             origin: origin(),
+            description: None,
         };
         Catalog {
             event_types: vec![EventTypeInfo {

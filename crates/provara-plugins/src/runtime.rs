@@ -56,6 +56,23 @@ impl Runtime {
         }
     }
 
+    /// The directories that packages lie in; none where there may be others that are not known here.
+    pub(crate) fn package_directories(&self, environment: &Environment) -> Option<Vec<PathBuf>> {
+        match self {
+            Runtime::Python(python) => {
+                let settings = std::fs::read(python.prefix.join("pyvenv.cfg")).unwrap_or_default();
+                let settings = String::from_utf8_lossy(&settings).to_ascii_lowercase();
+                // Then those of the installation that the environment was made from belong to it, too.
+                let shares = settings.lines().any(|line| {
+                    line.split_once('=').is_some_and(|(name, value)| {
+                        name.trim() == "include-system-site-packages" && value.trim() == "true"
+                    })
+                });
+                (!shares).then(|| python.package_directories(environment))
+            }
+        }
+    }
+
     /// The arguments that make the program a plugin host; the launcher appends the number of the
     /// protocol's descriptor.
     pub(crate) fn arguments(&self) -> Vec<Raw> {

@@ -31,6 +31,9 @@ MAX_FRAME = 64 << 20
 #: How much of a traceback or message is worth sending.
 MAX_TEXT = 16 << 10
 
+#: The most characters of what a plugin says of itself.
+MAX_DESCRIPTION = 300
+
 Request = dict[str, Any]
 Reply = dict[str, Any]
 
@@ -210,6 +213,7 @@ def _discover(_: Request) -> Reply:
                 "schema_json": record.schema_json,
                 "schema_version": _text_or_none(info["schema_version"]),
                 "cli_command": _text_or_none(info["cli_command"]),
+                "description": _description(record.plugin),
             }
         )
     problems = [
@@ -217,6 +221,22 @@ def _discover(_: Request) -> Reply:
         for problem in registry.problems
     ]
     return {"plugins": plugins, "problems": problems}
+
+
+def _description(plugin: object) -> str | None:
+    """Return what a plugin says of itself: its ``description``, else its own docstring's start."""
+    try:
+        said = getattr(plugin, "description", None)
+        if not isinstance(said, str) or not said.strip():
+            # A docstring that is inherited speaks of another class.
+            kind = plugin if isinstance(plugin, type) else type(plugin)
+            said = vars(kind).get("__doc__")
+        if not isinstance(said, str):
+            return None
+        paragraph = said.strip().split("\n\n", 1)[0]
+        return _text(" ".join(paragraph.split())[:MAX_DESCRIPTION]) or None
+    except Exception:  # a plugin that cannot say what it is works all the same
+        return None
 
 
 def _validate(request: Request) -> Reply:

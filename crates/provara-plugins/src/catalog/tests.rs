@@ -14,6 +14,7 @@ fn plugin(kind: WireKind, name: &str, class: &str) -> WirePlugin {
         schema_json: (kind == WireKind::EventType).then(|| r#"{"type":"object"}"#.to_owned()),
         schema_version: None,
         cli_command: None,
+        description: None,
     }
 }
 
