@@ -32,6 +32,8 @@ const event = await client.callTool({
 const inputs = {
   append_event: { type: "OBSERVATION", data: door },
   get_event: { event_id: event.structuredContent.event_id },
+  show_event: { event_id: event.structuredContent.event_id },
+  describe_event_type: { type: "login" },
   export_vault: { format: "csv", name: "all.csv" },
   append_com_acme_audit_login: login,
   append_com_acme_audit_logout: { user_id: "alice", session_id: "s1", reason: "user" },

@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import httpx2
 import mcp_types as types
+import strict
 from mcp import ClientSession, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -134,6 +135,16 @@ async def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> No
             await anyio.sleep(0.02)
 
 
+class Session(ClientSession):
+    """The official client, which holds every list of tools against the rules of the strictest APIs."""
+
+    async def list_tools(self, **arguments: Any) -> types.ListToolsResult:
+        result = await super().list_tools(**arguments)
+        told = result.model_dump(mode="json", by_alias=True, exclude_none=True)
+        strict.check(told["tools"], result.next_cursor)
+        return result
+
+
 class Heard:
     """What the server told without being asked."""
 
@@ -160,7 +171,7 @@ async def over_stdio(server: Server, heard: Heard | None = None) -> AsyncIterato
     )
     with server.log.open("a") as log:
         async with stdio_client(parameters, errlog=log) as (read, write):
-            async with ClientSession(
+            async with Session(
                 read, write, message_handler=heard.take, logging_callback=heard.log
             ) as session:
                 await session.initialize()
@@ -174,7 +185,7 @@ async def over_http(running: Http, heard: Heard | None = None) -> AsyncIterator[
     headers = {"Authorization": f"Bearer {running.token}"} if running.token else {}
     async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
         async with streamable_http_client(running.url, http_client=http) as (read, write, *_):
-            async with ClientSession(
+            async with Session(
                 read, write, message_handler=heard.take, logging_callback=heard.log
             ) as session:
                 await session.initialize()

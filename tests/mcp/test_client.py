@@ -21,10 +21,12 @@ CORE = [
     "verify_vault",
     "query_events",
     "get_event",
+    "show_event",
     "get_vault_status",
     "replay_beliefs",
     "reduce_vault",
     "list_plugins",
+    "describe_event_type",
 ]
 DOOR = {"subject": "door", "predicate": "state", "value": "open"}
 
@@ -103,16 +105,22 @@ def test_pages(plain: Make, vault: Path, transport: str) -> None:
             cursor: dict[str, str] = {}
             while True:
                 page = await call(session, "query_events", actor="provara_user", limit=3, **cursor)
+                assert len(page["events"]) <= 3
                 lines += [event["line"] for event in page["events"]]
                 if "next_cursor" not in page:
                     break
                 cursor = {"cursor": page["next_cursor"]}
-            assert lines == [3, 4, 5, 6, 7, 8, 9]
+            assert lines == [9, 8, 7, 6, 5, 4, 3]
+            oldest = {"order": "oldest_first", "limit": 4}
+            page = await call(session, "query_events", **oldest)
+            assert [event["line"] for event in page["events"]] == [1, 2, 3, 4]
+            page = await call(session, "query_events", **oldest, cursor=page["next_cursor"])
+            assert [event["line"] for event in page["events"]] == [5, 6, 7, 8]
             some = await call(session, "query_events", where=["payload.value=4"])
             assert [event["line"] for event in some["events"]] == [7]
             where = ["payload.value >= 4 && payload.value < 6", 'actor == "provara_user"']
             some = await call(session, "query_events", where=where, after="1d")
-            assert [event["event"]["payload"]["value"] for event in some["events"]] == [4, 5]
+            assert [event["event"]["payload"]["value"] for event in some["events"]] == [5, 4]
             none = await call(session, "query_events", where=["payload.valeu > 1"])
             assert not none["events"] and "'payload.valeu'" in none["notes"][0]
             for wrong in ("payload.value = 4", "payload", "f(x)"):

@@ -65,7 +65,7 @@ def test_typescript_client(acme: Make, vault: Path, tmp_path: Path, transport: s
     assert "'192.168.1' is not a valid IPv4 address" in seen["refused"]["text"]
     assert len(seen["resources"]) == 4 and all(seen["resources"].values())
     lines = [line for page in seen["pages"] for line in page]
-    assert lines == list(range(1, len(lines) + 1)) and len(seen["pages"]) >= 3
+    assert lines == list(range(len(lines), 0, -1)) and len(seen["pages"]) >= 3
     assert seen["prompts"] == ["record-decision", "audit-vault", "explain-finding"]
     assert seen["completion"] == ["v"]
     assert "provara://v/status" in seen["updates"]

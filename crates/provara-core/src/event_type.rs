@@ -292,10 +292,19 @@ mod tests {
             CoreType::KeyPromotion,
             CoreType::ReducerEpoch
         ]));
-        assert_eq!(authority("com.provara.vault.seal"), Some(Authority::Closing));
-        assert_eq!(authority("Com.Provara.Redaction"), Some(Authority::Redaction));
+        assert_eq!(
+            authority("com.provara.vault.seal"),
+            Some(Authority::Closing)
+        );
+        assert_eq!(
+            authority("Com.Provara.Redaction"),
+            Some(Authority::Redaction)
+        );
         assert_eq!(authority("com.provara.key.added"), Some(Authority::Keys));
-        assert_eq!(authority("com.provara.vault.adopted"), Some(Authority::Adoption));
+        assert_eq!(
+            authority("com.provara.vault.adopted"),
+            Some(Authority::Adoption)
+        );
         assert_eq!(authority("com.provara.vault.files"), Some(Authority::Files));
         assert_eq!(authority("com.provara.vault.sealed"), None);
         assert_eq!(authority("com.acme.audit.login"), None);

@@ -17,6 +17,10 @@ use rmcp::model::Extensions;
 pub(crate) struct Exact(Arc<Value<'static>>);
 
 impl Exact {
+    pub(crate) fn new(arguments: Value<'static>) -> Self {
+        Self(Arc::new(arguments))
+    }
+
     /// The arguments.
     pub(crate) fn arguments(&self) -> Value<'static> {
         (*self.0).clone()

@@ -18,13 +18,16 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rmcp::model::JsonRpcMessage;
 use rmcp::transport::streamable_http_server::{
     SessionId, StreamableHttpServerConfig, StreamableHttpService,
 };
+use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::batch;
 use crate::config::HttpSettings;
 use crate::error::ServeError;
 use crate::exact;
@@ -171,6 +174,15 @@ fn session_of(headers: &HeaderMap) -> Option<SessionId> {
     Some(session.into())
 }
 
+/// Whether a request is of the revision that has batches: one that names none is taken to be (MCP 2025-06-18,
+/// "Protocol Version Header").
+fn takes_batches(headers: &HeaderMap) -> bool {
+    match headers.get("mcp-protocol-version") {
+        None => session_of(headers).is_some(),
+        Some(version) => version.as_bytes() == batch::REVISION.as_str().as_bytes(),
+    }
+}
+
 /// What a request weighs, in KiB. One that does not say how long it is may have any length.
 fn weight(headers: &HeaderMap) -> u32 {
     let length = headers
@@ -202,6 +214,9 @@ impl Endpoint {
                 return refused(status, &reason);
             }
         };
+        if batch::is_one(&body) && takes_batches(&head.headers) {
+            return self.batch(&head, &body).await;
+        }
         if let Some(misread) = message::misread(&body) {
             return no_message(&misread);
         }
@@ -237,6 +252,63 @@ impl Endpoint {
             return no_message(&wrong);
         }
         in_form(answer, log).await
+    }
+
+    /// Answers several messages in one, one after the other. What a call tells on its way is left out: one
+    /// array is answered.
+    async fn batch(&self, head: &http::request::Parts, body: &Bytes) -> Answer {
+        let parts = match batch::parts(body) {
+            Ok(parts) => parts,
+            Err(refused) => return no_message(&refused),
+        };
+        let mut answers: Vec<Value> = Vec::new();
+        let mut status = StatusCode::ACCEPTED;
+        for part in parts {
+            let message = match batch::read(part) {
+                Ok(message) => message,
+                Err(refused) => {
+                    refused.log();
+                    answers.extend(refused.answer());
+                    continue;
+                }
+            };
+            let id = match &message {
+                JsonRpcMessage::Request(request) => serde_json::to_value(&request.id).ok(),
+                _ => None,
+            };
+            let answered = self.one_of_batch(head, part.get());
+            let (given, text) = match tokio::time::timeout(self.answer_limit, answered).await {
+                Ok(answered) => answered,
+                Err(_) => return refused(StatusCode::REQUEST_TIMEOUT, "the batch took too long"),
+            };
+            match &id {
+                Some(id) => answers.extend(batch::answer_in(&text, id)),
+                None if given.is_client_error() || given.is_server_error() => status = given,
+                None => {}
+            }
+        }
+        if answers.is_empty() {
+            let mut answer = Response::new(Full::new(Bytes::new()).boxed());
+            *answer.status_mut() = status;
+            return answer;
+        }
+        json(StatusCode::OK, &Value::Array(answers))
+    }
+
+    /// The status and the whole text of the answer to one message.
+    async fn one_of_batch(&self, head: &http::request::Parts, text: &str) -> (StatusCode, Bytes) {
+        let (text, exact) = exact::of(text.as_bytes());
+        let mut request =
+            Request::from_parts(head.clone(), Full::new(Bytes::from(text.into_owned())));
+        request.headers_mut().remove(header::CONTENT_LENGTH);
+        if let Some(exact) = exact {
+            request.extensions_mut().insert(exact);
+        }
+        let (head, body) = self.protocol.handle(request).await.into_parts();
+        match body.collect().await {
+            Ok(body) => (head.status, body.to_bytes()),
+            Err(never) => match never {},
+        }
     }
 
     /// Lets a request in, if it may come and there is room.

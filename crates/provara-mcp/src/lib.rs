@@ -28,11 +28,12 @@
 //! | `session` | one client: the protocol's methods |
 //! | `warm_host`, `watch` | the warm plugin host; what changes behind the server's back |
 //! | `job` | blocking work, with progress and cancellation |
-//! | `message`, `lines` | what is a message, and what is answered to what is none |
+//! | `message`, `batch`, `lines` | what is a message, several in one, and what is answered to what is none |
 //! | `pipe` | stdio: a client that does not read is not read |
 //! | `http`, `write_timeout` | HTTP: tokens, hosts, origins, limits; clients that do not read |
 //! | `sessions` | over HTTP: how many sessions, how long, and what each has in hand |
-//! | `refusal`, `answer`, `args`, `renderer` | what a call gets and gives, and who turns errors into text |
+//! | `refusal`, `answer`, `args`, `given`, `renderer` | what a call gets and gives, and who turns errors into text |
+//! | `shown` | plugins' schemas as clients can take them |
 //! | `naming`, `uri` | names of plugins' tools; addresses of resources |
 //! | `install` | configurations of clients |
 //! | `error`, `limits`, `log` | why a server ended; the limits that several modules hold to; lines for the operator |
@@ -41,6 +42,7 @@
 
 mod answer;
 mod args;
+mod batch;
 mod clients;
 mod complete;
 mod config;
@@ -48,6 +50,7 @@ mod error;
 mod exact;
 #[cfg(feature = "conformance-fixtures")]
 mod fixtures;
+mod given;
 mod http;
 pub mod install;
 mod job;
@@ -65,9 +68,11 @@ mod renderer;
 mod resources;
 mod session;
 mod sessions;
+mod shown;
 mod state;
 mod tools;
 mod uri;
+mod usage;
 mod vault_handle;
 mod warm_host;
 mod watch;

@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::batch;
 use crate::limits::MAX_MESSAGE;
 use crate::message::{self, IdFinder, Message, Refused};
 
@@ -19,6 +20,15 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// What is kept of the buffer of a line once that is read.
 const KEPT: usize = 64 << 10;
+
+/// What a line is.
+pub(crate) enum Line {
+    Message(Box<Message>),
+    /// An array, which may be several messages.
+    Batch(Vec<u8>),
+    /// Neither.
+    Refused(Refused),
+}
 
 /// Reads messages, one a line. A line that is too long is passed over without being kept.
 pub(crate) struct Reader<R> {
@@ -37,9 +47,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
-    /// The next message with its length in bytes, or why a line is none; nothing at the end. What was
-    /// read before this is dropped is not lost.
-    pub(crate) async fn next(&mut self) -> io::Result<Option<(usize, Result<Message, Refused>)>> {
+    /// The next line with its length in bytes; nothing at the end. What was read before this is dropped is not
+    /// lost.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<(usize, Line)>> {
         loop {
             let read = self.stream.fill_buf().await?;
             let at_end = read.is_empty();
@@ -61,15 +71,20 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 continue;
             }
             if let Some(finder) = self.too_long.take() {
-                return Ok(Some((0, Err(Refused::too_long(finder.found())))));
+                let refused = Refused::too_long(finder.found());
+                return Ok(Some((0, Line::Refused(refused))));
             }
             let text = self.line.trim_ascii();
             if !text.is_empty() {
-                let message = message::read(text);
+                let line = match batch::is_one(text) {
+                    true => Line::Batch(text.to_vec()),
+                    false => message::read(text)
+                        .map_or_else(Line::Refused, |message| Line::Message(Box::new(message))),
+                };
                 let length = self.line.len();
                 self.line.clear();
                 self.line.shrink_to(KEPT);
-                return Ok(Some((length, message)));
+                return Ok(Some((length, line)));
             }
             self.line.clear();
             if at_end {
@@ -190,8 +205,8 @@ mod tests {
         let mut found = Vec::new();
         while let Some((length, message)) = reader.next().await.unwrap() {
             found.push(match message {
-                Ok(_) => Ok(length > 0),
-                Err(refused) => {
+                Line::Message(_) | Line::Batch(_) => Ok(length > 0),
+                Line::Refused(refused) => {
                     let answer = refused.answer().unwrap();
                     Err(answer["id"].as_i64().unwrap_or_default())
                 }

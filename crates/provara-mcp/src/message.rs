@@ -46,6 +46,24 @@ impl Refused {
         }
     }
 
+    /// What is no request.
+    pub(crate) fn invalid(reason: impl Into<String>) -> Self {
+        Self::new(ErrorCode::INVALID_REQUEST, reason)
+    }
+
+    /// What does not parse.
+    pub(crate) fn broken(reason: impl Into<String>) -> Self {
+        Self::new(ErrorCode::PARSE_ERROR, reason)
+    }
+
+    /// The same, said to the request of this id.
+    pub(crate) fn to(self, id: RequestId) -> Self {
+        Self {
+            id: Some(id),
+            ..self
+        }
+    }
+
     /// A request whose id is that of one that is not answered yet.
     pub(crate) fn in_hand(id: RequestId) -> Self {
         let reason = "a request with this id is in hand";
@@ -219,7 +237,7 @@ fn explain(text: &[u8], error: &serde_json::Error) -> Refused {
     let envelope: Envelope<'_> = match serde_json::from_slice(text) {
         Ok(envelope) => envelope,
         Err(error) if error.is_data() => {
-            // A batch is an array, which the present revisions of the protocol no longer have.
+            // A batch is an array, which only one revision of the protocol has.
             let reason = "a message is one JSON object, each member once";
             return Refused::new(ErrorCode::INVALID_REQUEST, reason);
         }

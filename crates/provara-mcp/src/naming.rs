@@ -1,7 +1,8 @@
 //! Names of the tools that plugins bring.
 //!
-//! A tool's name has 1 to 64 characters out of letters, digits, `_` and `-`; a plugin's name may be
-//! longer and has dots. So a tool is called `append_`, `reduce_` or `export_` and the plugin's name
+//! A tool's name has 1 to 64 characters out of letters, digits, `_` and `-` for the APIs that clients speak to,
+//! and clients put the server's name before it, as `mcp__provara__`: so it has at most 46 here. A plugin's name
+//! may be longer and has dots. So a tool is called `append_`, `reduce_` or `export_` and the plugin's name
 //! with `_` for everything but letters and digits. The end gives way to `_` and eight digits of the
 //! SHA-256 of the plugin's full name where the tool's would be too long, or that of two plugins, or that
 //! of a built-in tool, or where it ends in what could be such digits. They depend on that name alone:
@@ -24,7 +25,7 @@ pub(crate) const REDUCE: &str = "reduce_";
 pub(crate) const EXPORT: &str = "export_";
 
 /// The longest name of a tool.
-pub(crate) const MAX: usize = 64;
+pub(crate) const MAX: usize = 46;
 
 /// The tool's name without regard to others.
 fn plain(prefix: &str, name: &str) -> String {

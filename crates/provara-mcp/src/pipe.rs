@@ -16,17 +16,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rmcp::RoleServer;
 use rmcp::model::{
     ClientNotification, ClientRequest, GetExtensions, GetMeta, JsonRpcMessage, JsonRpcRequest,
-    RequestId,
+    RequestId, ServerResult,
 };
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
+use serde::Serialize;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::batch;
 use crate::limits::END_LIMIT;
-use crate::lines::{Reader, Writer, hung_up};
-use crate::message::{Message, Refused};
+use crate::lines::{Line, Reader, Writer, hung_up};
+use crate::message::{self, Message, Refused};
 
 /// How many requests are worked on at a time.
 const RUNNING: usize = 32;
@@ -51,6 +54,10 @@ struct Load {
     writing: usize,
     /// The requests that are neither answered nor cancelled.
     open: HashSet<RequestId>,
+    /// Those of them that came in batches.
+    batches: batch::Open,
+    /// Whether the session is of the revision that has batches.
+    takes_batches: bool,
 }
 
 #[derive(Debug, Default)]
@@ -106,6 +113,15 @@ impl Drop for Writing {
     }
 }
 
+/// What is written in one line.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Outgoing {
+    One(Box<TxJsonRpcMessage<RoleServer>>),
+    /// The answers to a batch.
+    All(Vec<Value>),
+}
+
 /// The transport over a pair of streams.
 pub(crate) struct Pipe<R, W> {
     reader: Reader<R>,
@@ -113,6 +129,8 @@ pub(crate) struct Pipe<R, W> {
     /// The stream that is read, to see its end while it is not read.
     read: Option<OwnedFd>,
     held: VecDeque<(JsonRpcRequest<ClientRequest>, Share)>,
+    /// Other messages of a batch, which go on at once.
+    ready: VecDeque<Message>,
     /// An error that is being written.
     refusing: Option<JoinHandle<()>>,
     /// Whether a request has come that opens a session.
@@ -134,6 +152,7 @@ where
             writer: Writer::new(write, END_LIMIT),
             read: descriptor,
             held: VecDeque::new(),
+            ready: VecDeque::new(),
             refusing: None,
             opened: false,
             ended: false,
@@ -171,7 +190,9 @@ where
     fn take(&mut self, bytes: usize, message: Message) -> Option<Message> {
         match message {
             JsonRpcMessage::Request(request) => {
-                self.hold(request, bytes);
+                if let Err(refused) = self.hold(request, bytes) {
+                    self.refuse(&refused);
+                }
                 None
             }
             JsonRpcMessage::Notification(notice) if self.cancels_held(&notice.notification) => None,
@@ -184,11 +205,66 @@ where
         }
     }
 
-    fn hold(&mut self, request: JsonRpcRequest<ClientRequest>, bytes: usize) {
+    /// Takes several messages in one. What is answered to them is written together.
+    fn take_batch(&mut self, text: &[u8]) {
+        if !self.room.load().takes_batches {
+            // Said in the words for what is no message.
+            if let Err(refused) = message::read(text) {
+                self.refuse(&refused);
+            }
+            return;
+        }
+        let parts = match batch::parts(text) {
+            Ok(parts) => parts,
+            Err(refused) => return self.refuse(&refused),
+        };
+        let bytes = text.len() / parts.len();
+        let (mut waiting, mut answers) = (HashSet::new(), Vec::new());
+        for part in parts {
+            let held = batch::read(part).and_then(|message| match message {
+                JsonRpcMessage::Request(request) => {
+                    let id = request.id.clone();
+                    self.hold(request, bytes)
+                        .map(|()| waiting.insert(id))
+                        .map(drop)
+                }
+                other => {
+                    let other = self.take(bytes, other);
+                    self.ready.extend(other);
+                    Ok(())
+                }
+            });
+            if let Err(refused) = held {
+                refused.log();
+                answers.extend(refused.answer());
+            }
+        }
+        let mut load = self.room.load();
+        // A later message of the batch may have cancelled an earlier one.
+        waiting.retain(|id| load.open.contains(id));
+        let all = load.batches.begin(waiting, answers);
+        drop(load);
+        if let Some(all) = all {
+            self.answer_now(all);
+        }
+    }
+
+    /// Writes something of our own before anything else is read.
+    fn answer_now<T: Serialize + Send + 'static>(&mut self, answer: T) {
+        let written = self.writer.write(answer);
+        // A client that has gone needs no answer.
+        self.refusing = Some(tokio::spawn(async move { drop(written.await) }));
+    }
+
+    fn hold(
+        &mut self,
+        request: JsonRpcRequest<ClientRequest>,
+        bytes: usize,
+    ) -> Result<(), Refused> {
         let mut load = self.room.load();
         if !load.open.insert(request.id.clone()) {
             drop(load);
-            return self.refuse(&Refused::in_hand(request.id));
+            return Err(Refused::in_hand(request.id));
         }
         load.bytes += bytes;
         drop(load);
@@ -200,6 +276,7 @@ where
             runs: false,
         };
         self.held.push_back((request, share));
+        Ok(())
     }
 
     /// Whether a notice cancels a request that waits here, which is then forgotten.
@@ -211,7 +288,13 @@ where
             return false;
         };
         // It is not answered any more.
-        self.room.load().open.remove(id);
+        let mut load = self.room.load();
+        load.open.remove(id);
+        let all = load.batches.settle(id, None);
+        drop(load);
+        if let Some(all) = all {
+            self.answer_now(all);
+        }
         let found = self.held.iter().position(|(request, _)| request.id == *id);
         found.and_then(|at| self.held.remove(at)).is_some()
     }
@@ -220,10 +303,31 @@ where
     fn refuse(&mut self, refused: &Refused) {
         refused.log();
         if let Some(answer) = refused.answer() {
-            let written = self.writer.write(answer);
-            // A client that has gone needs no answer.
-            self.refusing = Some(tokio::spawn(async move { drop(written.await) }));
+            self.answer_now(answer);
         }
+    }
+
+    /// What is written of a message: nothing yet of the answer to one request of a batch, and all answers with
+    /// the last.
+    fn outgoing(
+        &self,
+        item: TxJsonRpcMessage<RoleServer>,
+        answered: Option<RequestId>,
+    ) -> Option<Outgoing> {
+        let mut load = self.room.load();
+        if let JsonRpcMessage::Response(answer) = &item
+            && let ServerResult::InitializeResult(result) = &answer.result
+        {
+            load.takes_batches = result.protocol_version == batch::REVISION;
+        }
+        if let Some(id) = answered {
+            load.open.remove(&id);
+            if load.batches.holds(&id) {
+                let answer = serde_json::to_value(item).ok();
+                return load.batches.settle(&id, answer).map(Outgoing::All);
+            }
+        }
+        Some(Outgoing::One(Box::new(item)))
     }
 
     /// Nothing more will be read.
@@ -256,16 +360,14 @@ where
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
         let (most, answered) = match &item {
             JsonRpcMessage::Notification(_) => (NOTICES, None),
-            JsonRpcMessage::Response(answer) => (usize::MAX, Some(&answer.id)),
-            JsonRpcMessage::Error(answer) => (usize::MAX, answer.id.as_ref()),
+            JsonRpcMessage::Response(answer) => (usize::MAX, Some(answer.id.clone())),
+            JsonRpcMessage::Error(answer) => (usize::MAX, answer.id.clone()),
             JsonRpcMessage::Request(_) => (usize::MAX, None),
         };
-        if let Some(id) = answered {
-            self.room.load().open.remove(id);
-        }
+        let out = self.outgoing(item, answered);
         // A client that does not read misses notices.
-        let writing = Writing::begin(&self.room, most);
-        let sent = writing.map(|writing| (writing, self.writer.write(item)));
+        let writing = out.and_then(|out| Some((Writing::begin(&self.room, most)?, out)));
+        let sent = writing.map(|(writing, out)| (writing, self.writer.write(out)));
         async move {
             match sent {
                 Some((_writing, sent)) => sent.await,
@@ -280,6 +382,9 @@ where
             if self.writer.is_over() {
                 // Nobody is there any more to take an answer.
                 return None;
+            }
+            if let Some(message) = self.ready.pop_front() {
+                return Some(message);
             }
             if let Some(request) = self.begin() {
                 return Some(JsonRpcMessage::Request(request));
@@ -312,12 +417,13 @@ where
                 () = self.room.less.notified() => continue,
             };
             match read {
-                Ok(Some((bytes, Ok(message)))) => {
-                    if let Some(message) = self.take(bytes, message) {
+                Ok(Some((bytes, Line::Message(message)))) => {
+                    if let Some(message) = self.take(bytes, *message) {
                         return Some(message);
                     }
                 }
-                Ok(Some((_, Err(refused)))) => self.refuse(&refused),
+                Ok(Some((_, Line::Batch(text)))) => self.take_batch(&text),
+                Ok(Some((_, Line::Refused(refused)))) => self.refuse(&refused),
                 Ok(None) => self.end(),
                 Err(error) => {
                     tracing::error!("could not read on: {error}");

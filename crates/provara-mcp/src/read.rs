@@ -1,15 +1,18 @@
 //! What reads: the verdict, the events, the status.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
-use provara_core::finding::{Report, Severity};
+use provara_core::finding::{Finding, Report, Severity};
 use provara_core::id::EventId;
 use provara_core::query::Query;
+use provara_core::scan::{Field, scan_line};
+use provara_plugins::text::shorten;
 use provara_query::{Asked, Filter};
 use provara_vault::{SourceLog, VerifyOptions};
 use serde::Serialize;
 
-use crate::answer::{Answer, MAX_ANSWER};
+use crate::answer::{Answer, PAGE};
 use crate::args::{self, Arguments};
 use crate::job::JobHandle;
 use crate::refusal::Refusal;
@@ -39,25 +42,58 @@ pub(crate) fn report(
 ) -> Result<Answer, Refusal> {
     let vault = handle.open(&*server.renderer, job)?;
     let turn = handle.turn();
-    let report = vault.verify(options);
+    let examination = vault.examine(options);
     drop(turn);
-    let report = report.map_err(|error| handle.refusal(&*server.renderer, error))?;
-    let findings = provara_explain::causes_first(&report);
-    let page: Vec<_> = findings.iter().skip(skip).take(limit).collect();
-    let (errors, warnings) = weigh(&report);
+    let examination = examination.map_err(|error| handle.refusal(&*server.renderer, error))?;
+    let report = examination.report();
+    let findings = provara_explain::causes_first(report);
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    for finding in findings.iter().skip(skip).take(limit) {
+        let text = serde_json::to_string(finding).unwrap_or_default();
+        bytes += provara_plugins::text::json(&text).len() + 1;
+        // Notes and what was verified have their room, too.
+        if !page.is_empty() && bytes > PAGE - NOTES {
+            break;
+        }
+        page.push(finding);
+    }
+    let is_allowed = |finding: &Finding| options.allowed.contains(&finding.code);
+    let allowed = report.findings().iter().filter(|it| is_allowed(it)).count();
+    let (errors, warnings) = weigh(report);
     let mut answer = Answer::new()
         .with("vault", handle.name.as_str())
         .with("valid", &report.is_valid())
         .with("event_count", &report.event_count())
         .with("errors", &errors)
-        .with("warnings", &warnings)
+        .with("warnings", &(warnings - allowed.min(warnings)))
+        .with("allowed", &allowed)
+        .with("verified", &examination.subject())
         .with("findings", &page)
-        .with("notes", report.notes());
+        .with("notes", &within(report.notes()));
     let next = skip.saturating_add(page.len());
     if next < findings.len() {
         answer = answer.with("next_cursor", &next.to_string());
     }
     Ok(answer)
+}
+
+/// The bytes that the notes of a report may have.
+const NOTES: usize = 12_000;
+
+/// The notes, as far as there is room.
+fn within(notes: &[String]) -> Vec<String> {
+    let mut room = NOTES / 2;
+    let mut told: Vec<String> = Vec::new();
+    for note in notes {
+        let note = shorten(note, 1000).into_owned();
+        room = room.saturating_sub(provara_plugins::text::json(&note).len());
+        if room == 0 {
+            told.push(format!("… and {} notes more", notes.len() - told.len()));
+            break;
+        }
+        told.push(note);
+    }
+    told
 }
 
 fn weigh(report: &Report) -> (usize, usize) {
@@ -168,56 +204,128 @@ pub(crate) fn query<'a>(
     Ok(Asked::new(query, conditions.collect::<Result<_, _>>()?))
 }
 
-/// A page of events, after line `skip`, as far as an answer can carry them.
+/// In which order events are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    NewestFirst,
+    OldestFirst,
+}
+
+/// Which of the events that a query chooses are given.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Page {
+    pub(crate) order: Order,
+    /// How many at most.
+    pub(crate) limit: usize,
+    /// The line that the page before ended with; 0 for the first page.
+    pub(crate) after: usize,
+}
+
+/// A page of events, as far as one message carries them.
 pub(crate) fn page(
     server: &ServerState,
     handle: &VaultHandle,
     log: &SourceLog,
     asked: &Asked,
-    limit: usize,
-    skip: usize,
+    wanted: &Page,
 ) -> Result<Answer, Refusal> {
-    // Half of what an answer may have, so that one long event more still fits or stands alone.
-    let room = MAX_ANSWER / 2;
-    let (mut events, mut found, mut last, mut more) = (String::from("["), 0, 0, false);
-    log.query(&asked.query, |number, line| {
-        if number <= skip as u64 {
-            return ControlFlow::Continue(());
+    let mut filling = Filling::default();
+    let after = wanted.after as u64;
+    match wanted.order {
+        Order::OldestFirst => log.query(&asked.query, |number, line| match number > after {
+            true => filling.take(number, line, wanted.limit),
+            false => ControlFlow::Continue(()),
+        }),
+        // Where a page is taken from its end, all before it has to be looked at; what is kept is one page.
+        Order::NewestFirst => {
+            let mut last: VecDeque<(u64, &[u8])> = VecDeque::new();
+            log.query(&asked.query, |number, line| {
+                if after > 0 && number >= after {
+                    return ControlFlow::Break(());
+                }
+                if last.len() > wanted.limit {
+                    last.pop_front();
+                }
+                last.push_back((number, line));
+                ControlFlow::Continue(())
+            });
+            let _ = last
+                .into_iter()
+                .rev()
+                .try_for_each(|(number, line)| filling.take(number, line, wanted.limit));
         }
-        if found == limit || (found > 0 && events.len() + line.len() > room) {
-            more = true;
-            return ControlFlow::Break(());
-        }
-        if found > 0 {
-            events.push(',');
-        }
-        events.push_str(&one(number, line));
-        (found, last) = (found + 1, number);
-        ControlFlow::Continue(())
-    });
-    events.push(']');
+    }
     if asked.query.is_exhausted() {
         return Err(Refusal::from(&provara_explain::exhausted()));
     }
     let mut answer = Answer::new()
         .with("vault", handle.name.as_str())
-        .with_json("events", &events);
-    if found == 0 && skip == 0 {
+        .with_json("events", &format!("[{}]", filling.events));
+    if filling.found == 0 && wanted.after == 0 {
         let notes = server.renderer.nothing_chosen(asked, log);
         if !notes.is_empty() {
             answer = answer.with("notes", &notes);
         }
     }
-    Ok(match more {
-        true => answer.with("next_cursor", &last.to_string()),
+    Ok(match filling.more {
+        true => answer.with("next_cursor", &filling.last.to_string()),
         false => answer,
     })
+}
+
+/// A page that is being filled.
+#[derive(Default)]
+struct Filling {
+    events: String,
+    found: usize,
+    last: u64,
+    /// Whether there is one that had no room.
+    more: bool,
+}
+
+impl Filling {
+    fn take(&mut self, number: u64, line: &[u8], limit: usize) -> ControlFlow<()> {
+        let event = one(number, line);
+        // The text goes out with what a terminal might act on escaped, which makes it longer.
+        let length = provara_plugins::text::json(&event).len();
+        let event = match length > PAGE / 2 {
+            true => too_long(number, line),
+            false => event,
+        };
+        if self.found == limit || self.events.len() + length.min(event.len()) > PAGE {
+            self.more = true;
+            return ControlFlow::Break(());
+        }
+        if self.found > 0 {
+            self.events.push(',');
+        }
+        // Escaped already, so that the page is no longer than it was measured.
+        self.events.push_str(&provara_plugins::text::json(&event));
+        (self.found, self.last) = (self.found + 1, number);
+        ControlFlow::Continue(())
+    }
 }
 
 /// A line of the log with its number. The log is UTF-8 JSON, which was verified.
 fn one(number: u64, line: &[u8]) -> String {
     let event = String::from_utf8_lossy(line);
     format!("{{\"line\":{number},\"event\":{event}}}")
+}
+
+/// What is said of an event that would fill a page by itself.
+fn too_long(number: u64, line: &[u8]) -> String {
+    let scanned = scan_line(line).ok();
+    let text = |field| scanned.as_ref().and_then(|line| line.text(field));
+    Answer::new()
+        .with("line", &number)
+        .with("event_id", &text(Field::EventId))
+        .with(
+            "type",
+            &text(Field::Type).map(|it| shorten(&it, 200).into_owned()),
+        )
+        .with("bytes", &line.len())
+        .with("note", "too long for a page: get_event has it")
+        .text()
 }
 
 /// The event of this id, with its line's number.

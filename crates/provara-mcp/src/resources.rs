@@ -7,7 +7,7 @@ use rmcp::model::{ErrorData, ReadResourceResult, Resource, ResourceContents, Res
 
 use crate::answer::{Answer, MAX_ANSWER};
 use crate::job::JobHandle;
-use crate::read::{self, EVENTS, MAX_EVENTS, MAX_FINDINGS};
+use crate::read::{self, EVENTS, MAX_EVENTS, MAX_FINDINGS, Order, Page};
 use crate::refusal::Refusal;
 use crate::state::ServerState;
 use crate::uri::{self, Place};
@@ -79,6 +79,10 @@ pub(crate) fn templates() -> Vec<ResourceTemplate> {
         ("status", "What a vault holds."),
         ("beliefs", "What a vault's events add up to."),
         ("report", "A vault's verification."),
+        (
+            "types/{type}",
+            "The whole JSON Schema of an installed event type.",
+        ),
     ] {
         templates.push(
             ResourceTemplate::new(format!("provara://{{vault}}/{path}"), path)
@@ -129,13 +133,23 @@ pub(crate) fn read(
             read::report(
                 server,
                 &handle,
-                &VerifyOptions::default(),
+                &VerifyOptions {
+                    describe: true,
+                    ..VerifyOptions::default()
+                },
                 MAX_FINDINGS,
                 0,
                 job,
             )
             .and_then(finished)
             .map_err(refused)?
+        }
+        Place::Type(name) => {
+            let installed = server.installed_now().unwrap_or_default();
+            let found = installed.catalog.event_type(&name);
+            found
+                .map(|info| info.schema_json.clone())
+                .ok_or_else(|| absent(uri))?
         }
         Place::Beliefs => beliefs(server, &handle, job).map_err(refused)?,
         Place::Event(id) => {
@@ -154,8 +168,18 @@ pub(crate) fn read(
                     ErrorData::invalid_params(format!("'{name}' is no number"), None)
                 }),
             };
-            let limit = number("limit", EVENTS)?.clamp(1, MAX_EVENTS);
-            let skip = number("cursor", 0)?;
+            let wanted = Page {
+                order: match given("order") {
+                    Some("newest_first") => Order::NewestFirst,
+                    None | Some("oldest_first") => Order::OldestFirst,
+                    Some(_) => {
+                        let text = "'order' is newest_first or oldest_first";
+                        return Err(ErrorData::invalid_params(text, None));
+                    }
+                },
+                limit: number("limit", EVENTS)?.clamp(1, MAX_EVENTS),
+                after: number("cursor", 0)?,
+            };
             let query = read::query(
                 given("type"),
                 given("actor"),
@@ -168,7 +192,7 @@ pub(crate) fn read(
             let log = handle
                 .verified(&vault, &*server.renderer)
                 .map_err(refused)?;
-            read::page(server, &handle, &log, &query, limit, skip)
+            read::page(server, &handle, &log, &query, &wanted)
                 .and_then(finished)
                 .map_err(refused)?
         }
@@ -178,7 +202,7 @@ pub(crate) fn read(
 }
 
 fn finished(answer: Answer) -> Result<String, Refusal> {
-    answer.finish().map(|(text, _)| text)
+    answer.whole()
 }
 
 /// The canonical text of the state, hash and all.

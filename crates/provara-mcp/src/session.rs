@@ -75,7 +75,7 @@ impl Session {
             false => self.server.installed_now().unwrap_or_default(),
         };
         let stages = f64::from(needs.stages);
-        let call = Call {
+        let mut call = Call {
             server: Arc::clone(&self.server),
             registry: Arc::clone(&self.registry),
             tool,
@@ -94,14 +94,19 @@ impl Session {
         });
         let name = call.tool.described.name.clone();
         let began = Instant::now();
-        let outcome = self.run(call, &context, &cancelled, stages).await;
+        let taken = call.take_texts();
+        let part = call.part();
+        let outcome = match taken {
+            Ok(()) => self.run(call, &context, &cancelled, stages).await,
+            Err(refusal) => Err(refusal.into()),
+        };
         watch.abort();
         tracing::debug!(
             "{name} was {} in {} ms",
             if outcome.is_ok() { "done" } else { "refused" },
             began.elapsed().as_millis()
         );
-        match outcome.and_then(|answer| Ok(answer.finish()?)) {
+        match outcome.and_then(|answer| Ok(answer.finish(part.as_deref())?)) {
             Ok((text, tree)) => {
                 let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
                 result.structured_content = Some(tree);
@@ -197,6 +202,7 @@ fn misfit(request: &CustomRequest) -> Option<String> {
 fn paged<T: Clone>(
     all: &[T],
     request: Option<&PaginatedRequestParams>,
+    size: usize,
 ) -> Result<(Vec<T>, Option<String>), ErrorData> {
     let from = match request.and_then(|request| request.cursor.as_deref()) {
         None => 0,
@@ -204,7 +210,7 @@ fn paged<T: Clone>(
             .filter(|at| *at <= all.len())
             .ok_or_else(|| ErrorData::invalid_params("Invalid cursor", None))?,
     };
-    let page: Vec<T> = all.iter().skip(from).take(PAGE).cloned().collect();
+    let page: Vec<T> = all.iter().skip(from).take(size).cloned().collect();
     let next = from + page.len();
     Ok((page, (next < all.len()).then(|| next.to_string())))
 }
@@ -256,13 +262,13 @@ impl ServerHandler for Session {
         self.server.installed().await;
         let toolbox = self.registry.toolbox();
         let all: Vec<_> = toolbox
-            .all()
-            .iter()
+            .listed()
             .map(|tool| tool.described.clone())
             .collect();
         #[cfg(feature = "conformance-fixtures")]
         let all = [all, crate::fixtures::tools()].concat();
-        let (page, next) = paged(&all, request.as_ref())?;
+        // Several clients read one page and no more, so that there is only one, which has its limit.
+        let (page, next) = paged(&all, request.as_ref(), usize::MAX)?;
         let mut result = ListToolsResult::with_all_items(page);
         result.next_cursor = next;
         Ok(result)
@@ -312,7 +318,7 @@ impl ServerHandler for Session {
         request: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let (page, next) = paged(&resources::list(&self.server), request.as_ref())?;
+        let (page, next) = paged(&resources::list(&self.server), request.as_ref(), PAGE)?;
         let mut result = ListResourcesResult::with_all_items(page);
         result.next_cursor = next;
         Ok(result)
@@ -323,7 +329,7 @@ impl ServerHandler for Session {
         request: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        let (page, next) = paged(&resources::templates(), request.as_ref())?;
+        let (page, next) = paged(&resources::templates(), request.as_ref(), PAGE)?;
         let mut result = ListResourceTemplatesResult::with_all_items(page);
         result.next_cursor = next;
         Ok(result)
@@ -413,7 +419,7 @@ impl ServerHandler for Session {
         let all = prompts::list(&self.server);
         #[cfg(feature = "conformance-fixtures")]
         let all = [all, crate::fixtures::prompts()].concat();
-        let (page, next) = paged(&all, request.as_ref())?;
+        let (page, next) = paged(&all, request.as_ref(), PAGE)?;
         let mut result = ListPromptsResult::with_all_items(page);
         result.next_cursor = next;
         Ok(result)

@@ -16,6 +16,7 @@ use crate::job::JobHandle;
 use crate::marks::Marks;
 use crate::refusal::Refusal;
 use crate::renderer::{ErrorContext, Renderer};
+use crate::usage;
 use crate::vault_handle::VaultHandle;
 use crate::warm_host::{Installed, Protected, WarmHost};
 
@@ -61,9 +62,12 @@ impl ServerState {
         let vaults: Arc<RwLock<Vec<_>>> = Arc::new(RwLock::new(handles.collect()));
         let (found, installed) = watch::channel(None);
         let protect = protected(Arc::clone(&vaults));
+        let counted = Arc::clone(&vaults);
+        let usage = Arc::new(move || usage::of(&all(&counted)));
         let warm_host = match WarmHost::start(
             config.plugins.clone(),
             protect,
+            usage,
             Arc::clone(&renderer),
             found,
         ) {
@@ -98,10 +102,7 @@ impl ServerState {
 
     /// The vaults, in the order in which they were named.
     pub(crate) fn vaults(&self) -> Vec<Arc<VaultHandle>> {
-        self.vaults
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        all(&self.vaults)
     }
 
     /// Whether a call need not say which vault it means.
@@ -203,12 +204,16 @@ impl ServerState {
     }
 }
 
+fn all(vaults: &RwLock<Vec<Arc<VaultHandle>>>) -> Vec<Arc<VaultHandle>> {
+    vaults
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+}
+
 fn protected(vaults: Arc<RwLock<Vec<Arc<VaultHandle>>>>) -> Protected {
     Arc::new(move || {
-        let vaults = vaults
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let vaults = all(&vaults);
         let of_vault = |vault: &Arc<VaultHandle>| [vault.path.clone(), vault.keyfile_path()];
         vaults.iter().flat_map(of_vault).collect()
     })

@@ -9,13 +9,17 @@ pub(crate) enum Place {
     Status,
     Beliefs,
     Report,
+    /// The schema of an event type, which is the same whatever the vault.
+    Type(String),
     Event(EventId),
     /// Events, with the members of the query in their order.
     Events(Vec<(String, String)>),
 }
 
 /// The names that the query of `events` may have.
-pub(crate) const FILTERS: [&str; 6] = ["type", "actor", "after", "before", "limit", "cursor"];
+pub(crate) const FILTERS: [&str; 7] = [
+    "type", "actor", "after", "before", "order", "limit", "cursor",
+];
 
 /// Reads an address: the vault's name and the place in it. `None` if it names nothing here.
 pub(crate) fn parse(uri: &str) -> Option<(&str, Place)> {
@@ -28,6 +32,9 @@ pub(crate) fn parse(uri: &str) -> Option<(&str, Place)> {
         _ => {
             if let Some(id) = path.strip_prefix("events/") {
                 Place::Event(id.parse().ok()?)
+            } else if let Some(name) = path.strip_prefix("types/") {
+                let name = decoded(name)?;
+                (!name.is_empty() && !name.contains('/')).then_some(Place::Type(name))?
             } else {
                 Place::Events(query(path.strip_prefix("events?")?)?)
             }
@@ -79,6 +86,9 @@ mod tests {
             parse(&format!("provara://v/events/{id}")),
             Some(("v", Place::Event(id.parse().unwrap())))
         );
+        let name = "com.a.b".to_owned();
+        let of_type = parse("provara://v/types/com.a.b");
+        assert_eq!(of_type, Some(("v", Place::Type(name))));
         let filters = parse("provara://v/events?type=com.a.b&actor=a%20%C3%A9")
             .unwrap()
             .1;
@@ -97,6 +107,8 @@ mod tests {
             "provara://v/identity/private_keys.json",
             "provara://v/events/../../identity/private_keys.json",
             "provara://v/events?path=x",
+            "provara://v/types/",
+            "provara://v/types/a/b",
             "provara://v/events?actor=%zz",
             "provara://v/events?actor=%+1",
             "provara://v/events?actor=a%",

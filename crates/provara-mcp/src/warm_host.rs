@@ -5,6 +5,7 @@
 //! when it has died, when plugins were installed or removed, and when it has worked long enough to
 //! come near its limit of processor time.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use provara_core::json::Value;
 use provara_plugins::catalog::{Catalog, EventTypeInfo};
+use provara_plugins::declared::may_be_plugins;
+use provara_plugins::environment::Environment;
 use provara_plugins::host::{
     Host, HostError, HostOptions, Purpose, SkippedPlugin, Validating, Verdict,
 };
@@ -32,6 +35,8 @@ const WORN: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(crate) struct Installed {
     pub(crate) catalog: Catalog,
+    /// How many events of which types the vaults have, as far as that was looked at.
+    pub(crate) usage: Usage,
     /// The plugins that every host goes on without, until packages change.
     pub(crate) skipped: Vec<SkippedPlugin>,
     /// How far the host was confined, where there was one.
@@ -62,6 +67,7 @@ impl WarmHost {
     pub(crate) fn start(
         settings: PluginSettings,
         protect: Protected,
+        usage: CountUsage,
         renderer: Arc<dyn Renderer>,
         installed: watch::Sender<Option<Arc<Installed>>>,
     ) -> std::io::Result<Self> {
@@ -69,6 +75,7 @@ impl WarmHost {
         let warm_host = Thread {
             settings,
             protect,
+            usage,
             renderer,
             installed,
             skipped: Vec::new(),
@@ -107,12 +114,22 @@ impl WarmHost {
     }
 }
 
+/// How many events of which types there are.
+pub(crate) type Usage = HashMap<String, u64>;
+
+/// Counts them; blocks.
+pub(crate) type CountUsage = Arc<dyn Fn() -> Usage + Send + Sync>;
+
+/// The event types beyond which it matters which of them the vaults have most of.
+const MANY_TYPES: usize = 8;
+
 /// The places that no plugin may read, asked for when a host starts.
 pub(crate) type Protected = Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>;
 
 struct Thread {
     settings: PluginSettings,
     protect: Protected,
+    usage: CountUsage,
     renderer: Arc<dyn Renderer>,
     installed: watch::Sender<Option<Arc<Installed>>>,
     skipped: Vec<SkippedPlugin>,
@@ -151,6 +168,14 @@ impl Thread {
     fn discover(&mut self) -> Installed {
         self.host = None;
         self.skipped.clear();
+        // Where no package declares a plugin there is nothing to start a host for. A runtime that cannot be
+        // found is told of by the start of one.
+        let may_be = Runtime::find().map_or(true, |runtime| {
+            may_be_plugins(&runtime, &Environment::from_process())
+        });
+        if !may_be {
+            return Installed::default();
+        }
         let found = self.start().and_then(|mut host| {
             let catalog = load(&mut host, &*self.renderer)?;
             Ok((host, catalog))
@@ -161,8 +186,13 @@ impl Thread {
                 let withheld = host.withheld().map(ToString::to_string);
                 self.skipped = host.skipped().to_vec();
                 self.host = Some(host);
+                let usage = match catalog.event_types.len() > MANY_TYPES {
+                    true => (self.usage)(),
+                    false => Usage::default(),
+                };
                 Installed {
                     catalog,
+                    usage,
                     skipped: self.skipped.clone(),
                     confinement,
                     withheld,

@@ -11,7 +11,7 @@ use provara_vault::AppendRequest;
 use rmcp::model::Tool as Described;
 use serde_json::{Value, json};
 
-use super::describe::{Choice, appends, described};
+use super::describe::{Choice, appends, described, output};
 use super::{Call, Needs, Tool};
 use crate::answer::Answer;
 use crate::args::{self, Arguments};
@@ -21,6 +21,9 @@ use crate::renderer::ErrorContext;
 
 /// The tool's name.
 pub(super) const NAME: &str = "append_event";
+
+/// The argument by which a repeated call is known.
+pub(super) const KEY: &str = "idempotency_key";
 
 /// `append_event`.
 pub(super) struct AppendEvent;
@@ -43,9 +46,9 @@ impl Tool for AppendEvent {
                 "Append one signed event to a vault, for ever: events are never changed or removed. \
                  Use OBSERVATION for something seen and ASSERTION for something concluded, with \
                  'subject', 'predicate' and 'value' in the data; or the type of an installed plugin \
-                 ('list_plugins'), whose own tool 'append_…' shows its schema and is the better \
-                 choice. Core types: {}. The actor and the signing key are fixed by the operator. \
-                 Returns the event's id, which proves its content.",
+                 ('list_plugins'; 'describe_event_type' has its schema), whose own tool 'append_…' is \
+                 the better choice where there is one. Core types: {}. The actor and the signing key are \
+                 fixed by the operator. Returns the event's id, which proves its content.",
                 core.join(", ")
             ),
             choice.input(
@@ -54,11 +57,11 @@ impl Tool for AppendEvent {
                     "data": {"type": "object", "description": "The event's data. Write integers beyond 2^53 as strings."},
                     "namespace": {"type": "string", "enum": ["canonical", "local", "contested", "archived"]},
                     "confidence": {"type": "number", "minimum": 0, "maximum": 1, "description": "How sure the statement is (OBSERVATION and ASSERTION)."},
-                    "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 1024, "description": "A key of your choice, such as a UUID. A call that is repeated with the same key and data appends nothing and gives the first event's receipt, with 'repeated': true; with other data it is refused."}
+                    KEY: key_schema()
                 }),
                 &["type", "data"],
             ),
-            receipt_schema(),
+            receipt(),
             appends(),
         )
     }
@@ -84,8 +87,8 @@ impl Tool for AppendEvent {
     }
 }
 
-/// What an event says beside its data. The tool of one event type has none of it: its arguments are the
-/// data, and members of these names are the plugin's.
+/// What an event says beside its data. The tool of one event type takes the key alone: its other arguments
+/// are the data, and members of these names are the plugin's.
 #[derive(Default)]
 pub(super) struct Statement {
     namespace: Option<Namespace>,
@@ -94,6 +97,14 @@ pub(super) struct Statement {
 }
 
 impl Statement {
+    /// One that says nothing more than its data.
+    pub(super) fn with_key(idempotency_key: Option<String>) -> Self {
+        Self {
+            idempotency_key,
+            ..Self::default()
+        }
+    }
+
     fn given(arguments: &Arguments) -> Self {
         let namespace = args::text(arguments, "namespace").and_then(|name| match name {
             "canonical" => Some(Namespace::Canonical),
@@ -103,7 +114,7 @@ impl Statement {
             _ => None,
         });
         let confidence = arguments.get("confidence").and_then(Value::as_f64);
-        let idempotency_key = args::text(arguments, "idempotency_key").map(str::to_owned);
+        let idempotency_key = args::text(arguments, KEY).map(str::to_owned);
         Self {
             namespace,
             confidence,
@@ -112,9 +123,19 @@ impl Statement {
     }
 }
 
-/// The schema of a receipt: which members of the vault's own are told, and what they mean. All but the
-/// event, whose data the client has just given.
-pub(super) fn receipt_schema() -> Value {
+/// The schema of [`KEY`].
+pub(super) fn key_schema() -> Value {
+    json!({"type": "string", "minLength": 1, "maxLength": 1024, "description": "Of your choice, such as a UUID: the same call again with it appends nothing and gives the first receipt."})
+}
+
+/// What a client is told of a receipt.
+pub(super) fn receipt() -> Value {
+    output(&[("event_id", "string"), ("line", "integer")])
+}
+
+/// Which members of the vault's own receipt are told, and what they mean. All but the event, whose data the
+/// client has just given.
+fn receipt_schema() -> Value {
     json!({
         "type": "object",
         "required": ["vault", "event_id", "event_type", "actor", "key_id", "line", "timestamp_utc", "merkle_root", "notes"],
@@ -242,7 +263,8 @@ fn canonical(call: &Call, data: &Json<'static>) -> Result<(), Refusal> {
     canonical::event_form(data).map(drop).map_err(refused)
 }
 
-fn unknown(call: &Call, name: &str) -> Refusal {
+/// No plugin is known to define the type.
+pub(super) fn unknown(call: &Call, name: &str) -> Refusal {
     let catalog = &call.installed.catalog;
     let types: Vec<_> = catalog
         .event_types
@@ -340,7 +362,7 @@ mod tests {
         let answer = Answer::new()
             .with("vault", "v")
             .with_properties(&schema["properties"], &receipt.unwrap());
-        let (_, told) = answer.finish().unwrap();
+        let (_, told) = answer.finish(None).unwrap();
         // All of them, in this order, and so all that are required; the event itself is not among them.
         // One that is told of a repetition alone is not told of this one.
         let told: Vec<_> = told.as_object().unwrap().keys().collect();

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use rmcp::model::{JsonObject, Tool as Described, ToolAnnotations};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+/// The most bytes of the names of vaults in a tool's schema.
+const MAX_NAMES: usize = 400;
 
 /// Which vaults a call may mean.
 pub(super) struct Choice<'a> {
@@ -15,13 +18,14 @@ pub(super) struct Choice<'a> {
 }
 
 impl Choice<'_> {
-    /// The schema of the argument `vault`.
+    /// The schema of the argument `vault`. It stands in every tool, so that a long list of names is left out.
     fn schema(&self) -> Value {
-        serde_json::json!({
-            "type": "string",
-            "enum": self.vaults,
-            "description": "The vault to work on, by its name."
-        })
+        let mut schema = json!({"type": "string", "description": "The vault's name."});
+        let names = json!(self.vaults);
+        if names.to_string().len() <= MAX_NAMES {
+            schema["enum"] = names;
+        }
+        schema
     }
 
     /// An input schema with `vault` before the given properties.
@@ -70,6 +74,24 @@ pub(super) fn described(
         .with_title(title)
         .with_raw_output_schema(Arc::new(output))
         .with_annotations(hints)
+}
+
+/// The schema of an object with these members: what a client may count on, and no more, as the schemas of all
+/// tools go into every list. None is required, because an answer may come in parts.
+pub(super) fn output(members: &[(&str, &str)]) -> Value {
+    let members = members.iter().map(|(name, kind)| {
+        let schema = match *kind {
+            "" => json!({}),
+            kind => json!({"type": kind}),
+        };
+        ((*name).to_owned(), schema)
+    });
+    json!({"type": "object", "properties": Value::Object(members.collect())})
+}
+
+/// The schema of the argument that asks for the next part of a long answer.
+pub(super) fn part_cursor() -> Value {
+    json!({"type": "string", "maxLength": 40, "description": "next_cursor of the part before. A long answer comes in parts, whose texts joined are its JSON."})
 }
 
 /// Reads only; gives the same for the same vault.

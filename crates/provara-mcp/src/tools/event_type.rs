@@ -7,37 +7,87 @@ use provara_plugins::catalog::{EventTypeInfo, PluginKind};
 use rmcp::model::{JsonObject, Tool as Described};
 use serde_json::{Value, json};
 
-use super::append_event::{Statement, receipt_schema, resolved};
-use super::describe::{Choice, appends, described};
-use super::{Call, Needs, Tool};
+use super::append_event::{KEY, Statement, key_schema, receipt, resolved};
+use super::describe::{Choice, appends, described, object};
+use super::{Call, Needs, Tool, describe_event_type};
 use crate::answer::Answer;
 use crate::job::JobHandle;
 use crate::refusal::Refusal;
+use crate::shown::{Shapes, Shown};
 
-/// The most characters of a text in a plugin's schema.
-const MAX_DESCRIPTION: usize = 1000;
-
-/// The longest schema that is shown, in bytes: a client keeps the schemas of all tools in mind.
-const MAX_SCHEMA: usize = 256 << 10;
+/// The most characters of what a plugin says of a type in the tool's description.
+const MAX_ABOUT: usize = 300;
 
 /// Appends events of one installed type.
 pub(super) struct EventTypeTool {
     name: String,
     info: EventTypeInfo,
     schema: JsonObject,
-    /// Whether the data is below `data`, because a call must name a vault, too.
+    /// Whether the schema that is shown says all that the type's schema says.
+    whole: bool,
+    /// Whether the data is below `data`: a call must name a vault, too, or the schema can be that of no tool.
     wrapped: bool,
 }
 
 impl EventTypeTool {
-    /// The tool, where its schema can be that of a tool.
-    pub(super) fn new(name: String, info: &EventTypeInfo, choice: &Choice<'_>) -> Option<Self> {
-        Some(Self {
+    /// The tool with the schema in one of its shapes.
+    pub(super) fn new(
+        name: String,
+        info: &EventTypeInfo,
+        choice: &Choice<'_>,
+        shapes: &Shapes,
+        at: usize,
+    ) -> Self {
+        let shown = &shapes.by_room[at];
+        let has_key = |shown: &Shown| {
+            let properties = shown.schema.get("properties");
+            properties.is_some_and(|properties| properties.get(KEY).is_some())
+        };
+        Self {
             name,
             info: info.clone(),
-            schema: schema_of(info)?,
-            wrapped: !choice.one,
-        })
+            wrapped: !choice.one || !shapes.is_plain || shapes.by_room.iter().any(has_key),
+            schema: shown.schema.clone(),
+            whole: shown.whole,
+        }
+    }
+
+    /// The arguments as the event's data and its idempotency key.
+    fn split(&self, call: &Call) -> Result<(Json<'static>, Option<String>), Refusal> {
+        let key = match call.arguments.get(KEY) {
+            None => None,
+            Some(Value::String(key)) if (1..=1024).contains(&key.len()) => Some(key.clone()),
+            Some(_) => {
+                return Err(Refusal::new(
+                    &format!("'{KEY}' is no text of 1 to 1024 bytes."),
+                    "Give a text of your choice, such as a UUID, or leave it out.",
+                ));
+            }
+        };
+        if !self.wrapped {
+            let mut data = call.evidence()?;
+            if let Json::Object(members) = &mut data {
+                members.retain(|(name, _)| name != KEY);
+            }
+            return Ok((data, key));
+        }
+        let stranger = |name: &&String| !matches!(name.as_str(), "vault" | "data" | KEY);
+        if let Some(name) = call.arguments.keys().find(stranger) {
+            return Err(Refusal::new(
+                &format!(
+                    "'{}' is no argument of this tool.",
+                    provara_plugins::text::inline(name)
+                ),
+                "Members of the event belong into 'data'.",
+            ));
+        }
+        match call.evidence_of("data")? {
+            Some(data @ Json::Object(_)) => Ok((data, key)),
+            _ => Err(Refusal::new(
+                "The event's data is missing, or is not an object.",
+                "Give it as 'data'.",
+            )),
+        }
     }
 }
 
@@ -52,23 +102,40 @@ impl Tool for EventTypeTool {
 
     fn describe(&self, choice: &Choice<'_>) -> Described {
         let name = &self.info.event_type;
-        let about = self
-            .schema
-            .get("description")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let mut schema = self.schema.clone();
+        let about = schema.get("description").and_then(Value::as_str);
+        let about = provara_plugins::text::shorten(about.unwrap_or_default(), MAX_ABOUT);
+        let short = match self.whole {
+            true => String::new(),
+            false => format!(
+                " The schema here is shortened: '{}' gives the whole one.",
+                describe_event_type::NAME
+            ),
+        };
         let text = format!(
-            "Append one signed event of the type {name}, for ever. The data is checked against the \
-             type's schema and by its plugin ({}), and refused with reasons if it does not fit. {about}",
+            "Append one signed event of the type {name} ({}), for ever. Data that does not fit is \
+             refused with reasons.{short} {about}",
             self.info.origin
         );
-        let schema = self.schema.clone();
         let input = match self.wrapped {
-            false => Arc::new(schema),
-            true => wrapped(choice, &self.info, schema),
+            true => {
+                let properties = json!({"data": schema, KEY: key_schema()});
+                match choice.one {
+                    true => object(as_object(properties), &["data"]),
+                    false => choice.input(properties, &["data"]),
+                }
+            }
+            false => {
+                schema.remove("description");
+                let properties = schema.entry("properties").or_insert_with(|| json!({}));
+                if let Value::Object(properties) = properties {
+                    properties.insert(KEY.to_owned(), key_schema());
+                }
+                Arc::new(schema)
+            }
         };
         let title = format!("Append {name}");
-        described(&title, text.trim_end(), input, receipt_schema(), appends())
+        described(&title, text.trim_end(), input, receipt(), appends())
     }
 
     fn needs(&self) -> Needs {
@@ -92,120 +159,15 @@ impl Tool for EventTypeTool {
     }
 
     fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
-        let data = if self.wrapped {
-            let stranger = |name: &&String| !matches!(name.as_str(), "vault" | "data");
-            if let Some(name) = call.arguments.keys().find(stranger) {
-                return Err(Refusal::new(
-                    &format!("'{name}' is no argument of this tool."),
-                    "Give 'vault' and 'data'; members of the event belong into 'data'.",
-                ));
-            }
-            match call.evidence_of("data")? {
-                Some(data @ Json::Object(_)) => data,
-                _ => {
-                    return Err(Refusal::new(
-                        "The event's data is missing, or is not an object.",
-                        "Give it as 'data', beside 'vault'.",
-                    ));
-                }
-            }
-        } else {
-            call.evidence()?
-        };
-        resolved(
-            call,
-            self.info.event_type.as_str(),
-            data,
-            Statement::default(),
-            job,
-        )
+        let (data, key) = self.split(call)?;
+        let statement = Statement::with_key(key);
+        resolved(call, self.info.event_type.as_str(), data, statement, job)
     }
 }
 
-/// The plugin's own schema. A tool's input is an object, which a schema need not say; an event's
-/// data is one in any case. Of one that is too long only that is shown; it is applied all the same.
-fn schema_of(info: &EventTypeInfo) -> Option<JsonObject> {
-    let mut schema: Value = serde_json::from_str(&info.schema_json).ok()?;
-    make_safe(&mut schema);
-    if schema.to_string().len() > MAX_SCHEMA {
-        let text = "The schema is too long to be shown.";
-        schema = json!({"description": text});
-    }
-    let Value::Object(mut schema) = schema else {
-        return None;
-    };
-    if schema.get("type") != Some(&json!("object")) {
-        schema.insert("type".to_owned(), json!("object"));
-    }
-    Some(schema)
-}
-
-/// Escapes and shortens what a schema says to people, at every level: a client may show it as it is.
-/// What decides which data fits, names of members and values, stays to the letter.
-fn make_safe(schema: &mut Value) {
-    match schema {
-        Value::Array(schemas) => schemas.iter_mut().for_each(make_safe),
-        Value::Object(keywords) => {
-            for (keyword, value) in keywords {
-                match (keyword.as_str(), value) {
-                    ("title" | "description" | "$comment", Value::String(text)) => {
-                        let safe = provara_plugins::text::inline(text);
-                        *text = provara_plugins::text::shorten(&safe, MAX_DESCRIPTION).into_owned();
-                    }
-                    ("enum" | "const" | "default" | "examples", _) => {}
-                    (
-                        "properties" | "patternProperties" | "dependentSchemas" | "$defs"
-                        | "definitions",
-                        Value::Object(named),
-                    ) => named.values_mut().for_each(make_safe),
-                    (_, inner) => make_safe(inner),
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// The schema below `data`, beside the vault's name. With an `$id` of its own it stays the root of
-/// its references (`#/$defs/…`).
-fn wrapped(choice: &Choice<'_>, info: &EventTypeInfo, mut schema: JsonObject) -> Arc<JsonObject> {
-    schema
-        .entry("$id")
-        .or_insert_with(|| format!("urn:provara:event-type:{}", info.event_type).into());
-    choice.input(json!({"data": schema}), &["data"])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_schema_says_is_made_safe_and_what_it_means_stays() {
-        let (bad, safe) = ("\u{1b}[2J\u{202e}", "\\u{1b}[2J\\u{202e}");
-        let inner = |text: &str| {
-            json!({
-                "title": text,
-                "enum": [{"title": bad}, bad],
-                "const": {"description": bad},
-                "default": bad
-            })
-        };
-        let outer = |text: &str| {
-            json!({
-                "$comment": text,
-                "properties": {"title": inner(text), "enum": inner(text), bad: {}},
-                "anyOf": [inner(text), true],
-                "items": {"not": inner(text)},
-                "required": [bad],
-                "pattern": bad
-            })
-        };
-        let mut schema = outer(bad);
-        make_safe(&mut schema);
-        assert_eq!(schema, outer(safe));
-        let mut long = json!({"description": "x".repeat(2 * MAX_DESCRIPTION)});
-        make_safe(&mut long);
-        let text = long["description"].as_str().unwrap();
-        assert_eq!(text.chars().count(), MAX_DESCRIPTION + 1);
+fn as_object(value: Value) -> JsonObject {
+    match value {
+        Value::Object(members) => members,
+        _ => JsonObject::new(),
     }
 }

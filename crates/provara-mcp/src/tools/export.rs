@@ -32,15 +32,16 @@ impl Tool for ExportTool {
 
     fn describe(&self, choice: &Choice<'_>) -> Described {
         let name = &self.info.name;
+        let about = self.info.description.as_deref().unwrap_or_default();
         let text = format!(
-            "Write a vault in the format {name} of the plugin {} into the directory that the \
-             operator allowed. It appears whole or not at all; the vault stays as it is. The vault \
-             is verified first.",
+            "Write a verified vault in the format {name} ({}) into the directory that the operator \
+             allowed. {about}",
             self.info.origin
         );
+        let text = text.trim_end();
         let input = choice.input(export_properties(), &["name"]);
         let title = format!("Export as {name}");
-        described(&title, &text, input, exported(), writes_outside())
+        described(&title, text, input, exported(), writes_outside())
     }
 
     fn needs(&self) -> Needs {

@@ -11,7 +11,7 @@ use provara_plugins::staging::{self, Staging};
 use rmcp::model::{Tool as Described, ToolAnnotations};
 use serde_json::{Value, json};
 
-use super::describe::{Choice, described};
+use super::describe::{Choice, described, output};
 use super::{Call, Needs, Tool};
 use crate::answer::Answer;
 use crate::args;
@@ -74,18 +74,7 @@ impl Tool for ExportVault {
 
 /// The schema of an export's receipt.
 pub(super) fn exported() -> Value {
-    json!({
-        "type": "object",
-        "required": ["vault", "format", "by", "output", "is_directory", "bytes"],
-        "properties": {
-            "vault": {"type": "string"},
-            "format": {"type": "string"},
-            "by": {"type": "string"},
-            "output": {"type": "string", "description": "The path of what was written."},
-            "is_directory": {"type": "boolean"},
-            "bytes": {"type": "integer"}
-        }
-    })
+    output(&[("output", "string"), ("bytes", "integer")])
 }
 
 /// The properties that every export takes.

@@ -3,7 +3,7 @@
 use rmcp::model::Tool as Described;
 use serde_json::json;
 
-use super::describe::{Choice, described, reads};
+use super::describe::{Choice, described, output, part_cursor, reads};
 use super::{Call, Tool};
 use crate::answer::Answer;
 use crate::args;
@@ -28,20 +28,19 @@ impl Tool for GetEvent {
             "Get one event by its id (evt_ and 24 hex digits), as it was signed. The vault is verified \
              first.",
             choice.input(
-                json!({"event_id": {"type": "string", "pattern": "^evt_[0-9a-f]{24}$"}}),
+                json!({
+                    "event_id": {"type": "string", "pattern": "^evt_[0-9a-f]{24}$"},
+                    "cursor": part_cursor()
+                }),
                 &["event_id"],
             ),
-            json!({
-                "type": "object",
-                "required": ["vault", "line", "event"],
-                "properties": {
-                    "vault": {"type": "string"},
-                    "line": {"type": "integer"},
-                    "event": {"type": "object"}
-                }
-            }),
+            output(&[("line", "integer"), ("event", "object")]),
             reads(),
         )
+    }
+
+    fn in_parts(&self) -> bool {
+        true
     }
 
     fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {

@@ -3,7 +3,7 @@
 use rmcp::model::Tool as Described;
 use serde_json::json;
 
-use super::describe::{Choice, described, reads};
+use super::describe::{Choice, described, output, part_cursor, reads};
 use super::{Call, Tool};
 use crate::answer::Answer;
 use crate::job::JobHandle;
@@ -25,27 +25,19 @@ impl Tool for GetVaultStatus {
         described(
             "Look at a vault",
             "What a vault holds: whether it verifies, how many events, by which actors, of which types, \
-             and the last event. A good first call.",
-            choice.input(json!({}), &[]),
-            json!({
-                "type": "object",
-                "required": ["vault", "valid", "event_count", "errors", "warnings", "read_only"],
-                "properties": {
-                    "vault": {"type": "string"},
-                    "valid": {"type": "boolean"},
-                    "event_count": {"type": "integer"},
-                    "errors": {"type": "integer"},
-                    "warnings": {"type": "integer"},
-                    "read_only": {"type": "boolean", "description": "Whether this server refuses to append."},
-                    "last_event": {"type": ["string", "null"]},
-                    "actor_count": {"type": "integer"},
-                    "actors": {"type": "object", "description": "The first 100 by name, with the heads of their chains."},
-                    "type_count": {"type": "integer"},
-                    "types": {"type": "object", "description": "The first 100 by name, with their counts."}
-                }
-            }),
+             and the last event; of actors and types the first 100 by name. A good first call.",
+            choice.input(json!({"cursor": part_cursor()}), &[]),
+            output(&[
+                ("valid", "boolean"),
+                ("event_count", "integer"),
+                ("types", "object"),
+            ]),
             reads(),
         )
+    }
+
+    fn in_parts(&self) -> bool {
+        true
     }
 
     fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {

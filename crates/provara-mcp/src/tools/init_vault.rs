@@ -6,7 +6,7 @@ use provara_vault::{InitOptions, Vault};
 use rmcp::model::Tool as Described;
 use serde_json::json;
 
-use super::describe::{Choice, appends, described, object};
+use super::describe::{Choice, appends, described, object, output};
 use super::{Call, Tool};
 use crate::answer::Answer;
 use crate::args;
@@ -42,17 +42,11 @@ impl Tool for InitVault {
                 )]),
                 &["name"],
             ),
-            json!({
-                "type": "object",
-                "required": ["vault", "uid", "root_key_id", "genesis_event_id", "merkle_root"],
-                "properties": {
-                    "vault": {"type": "string"},
-                    "uid": {"type": "string"},
-                    "root_key_id": {"type": "string"},
-                    "genesis_event_id": {"type": "string"},
-                    "merkle_root": {"type": "string"}
-                }
-            }),
+            output(&[
+                ("vault", "string"),
+                ("uid", "string"),
+                ("genesis_event_id", "string"),
+            ]),
             appends(),
         )
     }

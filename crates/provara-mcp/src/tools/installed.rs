@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use provara_plugins::catalog::Catalog;
+use provara_plugins::catalog::{Catalog, EventTypeInfo};
+use serde_json::json;
 
 use super::describe::Choice;
 use super::event_type::EventTypeTool;
@@ -10,9 +11,25 @@ use super::export::ExportTool;
 use super::reducer::ReducerTool;
 use super::{Tool, own};
 use crate::naming::{APPEND, EXPORT, PREFIXES, REDUCE, tool_names};
+use crate::shown::{Shapes, shapes};
 
-/// The tools of all that is installed. Their names do not depend on which of them are offered.
-pub(super) fn tools(choice: &Choice<'_>, catalog: &Catalog) -> Vec<Arc<dyn Tool>> {
+/// What is shown of the schemas of event types, in their order.
+pub(super) fn all_shapes(catalog: &Catalog, rooms: &[usize]) -> Vec<Shapes> {
+    let types = catalog.event_types.iter();
+    let schema = |info: &EventTypeInfo| {
+        serde_json::from_str(&info.schema_json).unwrap_or_else(|_| json!({}))
+    };
+    types.map(|info| shapes(&schema(info), rooms)).collect()
+}
+
+/// The tools of all that is installed, each schema in one of its shapes. Their names do not depend on which of
+/// them are offered.
+pub(super) fn tools(
+    choice: &Choice<'_>,
+    catalog: &Catalog,
+    shapes: &[Shapes],
+    at: usize,
+) -> Vec<Arc<dyn Tool>> {
     let types = catalog.event_types.iter();
     let reducers = catalog.reducers.iter();
     let exports = catalog.exports.iter();
@@ -26,9 +43,8 @@ pub(super) fn tools(choice: &Choice<'_>, catalog: &Catalog) -> Vec<Arc<dyn Tool>
     let taken: Vec<_> = own.iter().map(|tool| tool.name()).collect();
     let mut names = tool_names(&plugins, &taken).into_iter();
     let mut tools: Vec<Arc<dyn Tool>> = Vec::new();
-    for (info, name) in types.zip(names.by_ref()) {
-        let tool = EventTypeTool::new(name, info, choice);
-        tools.extend(tool.map(|tool| Arc::new(tool) as Arc<dyn Tool>));
+    for ((info, shapes), name) in types.zip(shapes).zip(names.by_ref()) {
+        tools.push(Arc::new(EventTypeTool::new(name, info, choice, shapes, at)));
     }
     for (info, name) in reducers.cloned().zip(names.by_ref()) {
         tools.push(Arc::new(ReducerTool { name, info }));

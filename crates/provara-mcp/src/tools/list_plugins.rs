@@ -4,9 +4,8 @@ use provara_plugins::builtin::{Format, Reducer};
 use provara_plugins::catalog::{Origin, PluginKind};
 use rmcp::model::Tool as Described;
 use serde::Serialize;
-use serde_json::json;
 
-use super::describe::{Choice, described, object, reads};
+use super::describe::{Choice, described, object, output, part_cursor, reads};
 use super::{Call, Needs, Tool, export_vault, reduce_vault};
 use crate::answer::Answer;
 use crate::job::JobHandle;
@@ -27,19 +26,18 @@ impl Tool for ListPlugins {
         described(
             "List plugins",
             "List the installed event types, reducers and export formats, with the package and version \
-             each comes from, its tool here, and what is wrong with those that cannot be used.",
-            object(serde_json::Map::new(), &[]),
-            json!({
-                "type": "object",
-                "required": ["event_types", "reducers", "exports", "problems"],
-                "properties": {
-                    "event_types": {"type": "array", "items": {"type": "object"}},
-                    "reducers": {"type": "array", "items": {"type": "object"}},
-                    "exports": {"type": "array", "items": {"type": "object"}},
-                    "problems": {"type": "array", "items": {"type": "string"}},
-                    "confinement": {"type": "string", "description": "How far plugins are confined on this machine."}
-                }
-            }),
+             each comes from, its tool here if it has one ('append_event', 'reduce_vault' and 'export_vault' \
+             take the names of all), and what is wrong with those that cannot be used.",
+            object(
+                serde_json::Map::from_iter([("cursor".to_owned(), part_cursor())]),
+                &[],
+            ),
+            output(&[
+                ("event_types", "array"),
+                ("reducers", "array"),
+                ("exports", "array"),
+                ("problems", "array"),
+            ]),
             reads(),
         )
     }
@@ -49,6 +47,10 @@ impl Tool for ListPlugins {
             plugins: true,
             ..Needs::default()
         }
+    }
+
+    fn in_parts(&self) -> bool {
+        true
     }
 
     fn run(&self, call: &Call, _: &JobHandle) -> Result<Answer, Refusal> {
@@ -65,6 +67,7 @@ impl Tool for ListPlugins {
             tool: tool_of(kind, name),
             alias: None,
             schema_version: None,
+            description: None,
         };
         let own = |name, tool: &str| Entry {
             name,
@@ -73,6 +76,7 @@ impl Tool for ListPlugins {
             tool: toolbox.get(tool).map(|_| tool.to_owned()),
             alias: None,
             schema_version: None,
+            description: None,
         };
         let event_types: Vec<_> = catalog
             .event_types
@@ -90,13 +94,19 @@ impl Tool for ListPlugins {
         let mut reducers: Vec<_> = catalog
             .reducers
             .iter()
-            .map(|info| entry(PluginKind::Reducer, info.name.as_str(), &info.origin))
+            .map(|info| Entry {
+                description: info.description.as_deref(),
+                ..entry(PluginKind::Reducer, info.name.as_str(), &info.origin)
+            })
             .collect();
         reducers.extend(Reducer::NAMES.map(|name| own(name, reduce_vault::NAME)));
         let mut exports: Vec<_> = catalog
             .exports
             .iter()
-            .map(|info| entry(PluginKind::Export, info.name.as_str(), &info.origin))
+            .map(|info| Entry {
+                description: info.description.as_deref(),
+                ..entry(PluginKind::Export, info.name.as_str(), &info.origin)
+            })
             .collect();
         exports.extend(Format::NAMES.map(|name| own(name, export_vault::NAME)));
         let problems: Vec<_> = catalog
@@ -139,4 +149,6 @@ struct Entry<'a> {
     alias: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     schema_version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
 }

@@ -5,6 +5,7 @@
 
 mod append_event;
 mod describe;
+mod describe_event_type;
 mod event_type;
 mod export;
 mod export_vault;
@@ -18,6 +19,7 @@ mod reduce_vault;
 mod reducer;
 mod registry;
 mod replay_beliefs;
+mod show_event;
 mod toolbox;
 mod verify_vault;
 
@@ -38,6 +40,7 @@ use crate::answer::Answer;
 use crate::args::{self, Arguments};
 use crate::config::Config;
 use crate::exact::Exact;
+use crate::given;
 use crate::job::JobHandle;
 use crate::refusal::Refusal;
 use crate::renderer::ErrorContext;
@@ -55,10 +58,12 @@ fn own() -> Vec<Arc<dyn Tool>> {
         Arc::new(verify_vault::VerifyVault),
         Arc::new(query_events::QueryEvents),
         Arc::new(get_event::GetEvent),
+        Arc::new(show_event::ShowEvent),
         Arc::new(get_vault_status::GetVaultStatus),
         Arc::new(replay_beliefs::ReplayBeliefs),
         Arc::new(reduce_vault::ReduceVault),
         Arc::new(list_plugins::ListPlugins),
+        Arc::new(describe_event_type::DescribeEventType),
         Arc::new(export_vault::ExportVault),
         Arc::new(init_vault::InitVault),
     ]
@@ -100,6 +105,11 @@ trait Tool: Send + Sync {
     /// Whether the arguments must fit the input schema.
     fn checks_arguments(&self) -> bool {
         true
+    }
+
+    /// Whether an answer that is too long for one message comes in parts, for which the tool takes `cursor`.
+    fn in_parts(&self) -> bool {
+        false
     }
 
     /// Does it; blocks.
@@ -146,6 +156,19 @@ impl Call {
     /// Whether the call may wait for a plugin, or for the disk, rather than compute.
     pub(crate) fn waits(&self) -> bool {
         self.tool.tool.waits(self)
+    }
+
+    /// Takes the arguments that came as JSON text for what they stand for.
+    pub(crate) fn take_texts(&mut self) -> Result<(), Refusal> {
+        let schema = Arc::clone(&self.tool.described.input_schema);
+        given::take_texts(&schema, &mut self.arguments, &mut self.exact)
+    }
+
+    /// The part of the answer that is asked for, where it may come in parts.
+    pub(crate) fn part(&self) -> Option<String> {
+        let parts = self.tool.tool.in_parts();
+        let cursor = parts.then(|| args::text(&self.arguments, "cursor"))?;
+        cursor.map(str::to_owned)
     }
 
     /// The vault that the call means.

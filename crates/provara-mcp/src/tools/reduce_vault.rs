@@ -8,7 +8,7 @@ use provara_vault::SourceLog;
 use rmcp::model::Tool as Described;
 use serde_json::{Value, json};
 
-use super::describe::{Choice, described, reads};
+use super::describe::{Choice, described, output, part_cursor, reads};
 use super::{Call, Needs, Tool};
 use crate::answer::Answer;
 use crate::args;
@@ -35,7 +35,7 @@ impl Tool for ReduceVault {
              'beliefs'; 'list_plugins' names the installed ones, each of which has a tool 'reduce_…' \
              too. The vault is verified first.",
             choice.input(
-                json!({"reducer": {"type": "string", "minLength": 1, "maxLength": 200, "default": "summary"}}),
+                json!({"reducer": {"type": "string", "minLength": 1, "maxLength": 200, "default": "summary"}, "cursor": part_cursor()}),
                 &[],
             ),
             reduced(),
@@ -57,6 +57,10 @@ impl Tool for ReduceVault {
         given.is_some_and(|name| catalog.reducer(name).is_some())
     }
 
+    fn in_parts(&self) -> bool {
+        true
+    }
+
     fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
         let name = args::text(&call.arguments, "reducer").unwrap_or("summary");
         reduce(call, name, job)
@@ -65,17 +69,7 @@ impl Tool for ReduceVault {
 
 /// The schema of a reducer's result.
 pub(super) fn reduced() -> Value {
-    json!({
-        "type": "object",
-        "required": ["vault", "reducer", "by", "event_count", "result"],
-        "properties": {
-            "vault": {"type": "string"},
-            "reducer": {"type": "string"},
-            "by": {"type": "string", "description": "The plugin's package and version, or 'built-in'."},
-            "event_count": {"type": "integer", "description": "How many events it was derived from."},
-            "result": {"description": "What the reducer returned."}
-        }
-    })
+    output(&[("event_count", "integer"), ("result", "")])
 }
 
 /// `reduce_vault` and the tools of installed reducers.

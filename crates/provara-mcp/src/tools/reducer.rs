@@ -4,7 +4,7 @@ use provara_plugins::catalog::{PluginInfo, PluginKind};
 use rmcp::model::Tool as Described;
 use serde_json::json;
 
-use super::describe::{Choice, described, reads};
+use super::describe::{Choice, described, part_cursor, reads};
 use super::reduce_vault::{reduce, reduced};
 use super::{Call, Needs, Tool};
 use crate::answer::Answer;
@@ -28,14 +28,16 @@ impl Tool for ReducerTool {
 
     fn describe(&self, choice: &Choice<'_>) -> Described {
         let name = &self.info.name;
+        let about = self.info.description.as_deref().unwrap_or_default();
         let text = format!(
-            "Run the reducer {name} of the plugin {} over all events of a vault and get the state \
-             that it derives. It sees the events and nothing else. The vault is verified first.",
+            "Run the reducer {name} ({}) over all events of a verified vault and get the state that it \
+             derives. {about}",
             self.info.origin
         );
-        let input = choice.input(json!({}), &[]);
+        let text = text.trim_end();
+        let input = choice.input(json!({"cursor": part_cursor()}), &[]);
         let title = format!("Reduce with {name}");
-        described(&title, &text, input, reduced(), reads())
+        described(&title, text, input, reduced(), reads())
     }
 
     fn needs(&self) -> Needs {
@@ -46,6 +48,10 @@ impl Tool for ReducerTool {
     }
 
     fn waits(&self, _: &Call) -> bool {
+        true
+    }
+
+    fn in_parts(&self) -> bool {
         true
     }
 

@@ -5,7 +5,7 @@ use provara_core::json::{self, Value as Json};
 use rmcp::model::Tool as Described;
 use serde_json::json;
 
-use super::describe::{Choice, described, reads};
+use super::describe::{Choice, described, output, part_cursor, reads};
 use super::{Call, Needs, Tool};
 use crate::answer::{Answer, MAX_ANSWER};
 use crate::args;
@@ -34,29 +34,12 @@ impl Tool for ReplayBeliefs {
              the same state and state_hash. The vault is verified first.",
             choice.input(
                 json!({
-                    "key_prefix": {"type": "string", "maxLength": 1000, "description": "Only beliefs whose key 'subject:predicate' begins with this."}
+                    "key_prefix": {"type": "string", "maxLength": 1000, "description": "Only beliefs whose key 'subject:predicate' begins with this."},
+                    "cursor": part_cursor()
                 }),
                 &[],
             ),
-            json!({
-                "type": "object",
-                "required": ["vault", "event_count", "state_hash", "beliefs"],
-                "properties": {
-                    "vault": {"type": "string"},
-                    "event_count": {"type": "integer"},
-                    "state_hash": {"type": "string", "description": "The hash of the whole state."},
-                    "beliefs": {
-                        "type": "object",
-                        "required": ["canonical", "local", "contested", "archived"],
-                        "properties": {
-                            "canonical": {"type": "object"},
-                            "local": {"type": "object"},
-                            "contested": {"type": "object"},
-                            "archived": {"type": "object"}
-                        }
-                    }
-                }
-            }),
+            output(&[("event_count", "integer"), ("state_hash", "string"), ("beliefs", "object")]),
             reads(),
         )
     }
@@ -66,6 +49,10 @@ impl Tool for ReplayBeliefs {
             stages: 2,
             ..Needs::default()
         }
+    }
+
+    fn in_parts(&self) -> bool {
+        true
     }
 
     fn run(&self, call: &Call, job: &JobHandle) -> Result<Answer, Refusal> {
