@@ -7,7 +7,7 @@ use provara_core::json;
 use provara_query::{Asked, Kind, Read};
 use provara_vault::SourceLog;
 
-use crate::nearest::nearest;
+use provara_report::nearest;
 
 /// How many of a log's types or actors are named where a query asks for none of them.
 const SHOWN_NAMES: usize = 10;

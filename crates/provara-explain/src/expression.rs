@@ -4,7 +4,7 @@ use provara_query::{ExpressionError, FUNCTIONS, MAX_STEPS, Problem, WhenError};
 use provara_report::text::inline;
 use provara_report::{Class, Diagnostic};
 
-use crate::nearest::nearest;
+use provara_report::nearest;
 
 /// What helps where a text is no time.
 pub const NOT_A_TIME_FIX: &str = "Write a date (2026-01-31), a time in UTC (2026-01-31T12:00:00Z) or an age (90s, 30m, 36h, 7d, 2w).";

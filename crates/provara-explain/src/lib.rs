@@ -12,8 +12,6 @@ mod empty_query;
 mod errors;
 pub mod event;
 mod expression;
-mod nearest;
-
 pub use audience::{Audience, ErrorContext};
 pub use causes::{Cause, cause_fix, causes, causes_first, counted_under, parents};
 pub use empty_query::{absent_names, nothing_chosen};
@@ -25,4 +23,4 @@ pub use errors::{
     staging_failure, unfit, unverified, vault_failure,
 };
 pub use expression::{NOT_A_TIME_FIX, condition_failure, exhausted, when_failure};
-pub use nearest::nearest;
+pub use provara_report::nearest;

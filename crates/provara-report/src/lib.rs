@@ -8,8 +8,10 @@
 //! The crate knows no error of any library; `provara-explain` turns those into diagnostics.
 
 mod diagnostic;
+mod nearest;
 mod shell;
 pub mod text;
 
 pub use diagnostic::{Class, Diagnostic, ERROR_LABEL, FIX_LABEL, Parts};
+pub use nearest::nearest;
 pub use shell::{quote, shell};
