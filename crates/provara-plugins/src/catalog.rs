@@ -375,6 +375,7 @@ fn event_type(
         event_type: event_type.as_str(),
         version: &schema_version,
         json: &schema_json,
+        further: None,
     };
     compile(schema).map_err(|error| {
         let what = format!("The schema cannot be used: {error}");

@@ -2,15 +2,20 @@
 //!
 //! A schema comes from a plugin and is untrusted. It is parsed strictly, checked against the
 //! meta-schema of its dialect (Draft 2020-12 unless `$schema` names another), and compiled
-//! without any way to fetch a `$ref` from the network or a file. Formats are assertions.
+//! without any way to fetch a `$ref` from the network or a file; a `$ref` out of the schema leads to those that
+//! the plugin brings along. Formats are assertions.
 //!
 //! What does not fit is told in the words of the plugin specification's section "Schema
 //! Validation Failure"; [`SchemaViolations`] prints that text to the letter.
 
+mod advice;
+mod explain;
+mod patterns;
+mod references;
+mod structure;
 mod words;
 pub(crate) mod worker;
 
-use std::collections::HashSet;
 use std::fmt;
 
 use provara_core::json::{self, Value};
@@ -18,38 +23,12 @@ use provara_report::{Class, Diagnostic};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Tree;
 
+use self::references::Bundle;
 use crate::text::inline;
-
-/// At most so many problems of one event are listed; the rest are counted.
-const MAX_LISTED: usize = 100;
 
 /// Steps after which a pattern with backtracking gives up. A pattern that needs more is a
 /// denial of service, and the value is refused.
 const BACKTRACK_LIMIT: usize = 200_000;
-
-/// The dialects of JSON Schema that are known, by the URI in `$schema`.
-const DIALECTS: [(&str, jsonschema::Draft); 5] = [
-    (
-        "https://json-schema.org/draft/2020-12/schema",
-        jsonschema::Draft::Draft202012,
-    ),
-    (
-        "https://json-schema.org/draft/2019-09/schema",
-        jsonschema::Draft::Draft201909,
-    ),
-    (
-        "http://json-schema.org/draft-07/schema",
-        jsonschema::Draft::Draft7,
-    ),
-    (
-        "http://json-schema.org/draft-06/schema",
-        jsonschema::Draft::Draft6,
-    ),
-    (
-        "http://json-schema.org/draft-04/schema",
-        jsonschema::Draft::Draft4,
-    ),
-];
 
 /// The schema of an event type.
 #[derive(Clone, Copy)]
@@ -57,6 +36,8 @@ pub(crate) struct Schema<'a> {
     pub(crate) event_type: &'a str,
     pub(crate) version: &'a str,
     pub(crate) json: &'a str,
+    /// The further schemas that it refers to, one JSON object by URI.
+    pub(crate) further: Option<&'a str>,
 }
 
 /// Why a schema cannot be used.
@@ -71,6 +52,14 @@ pub enum SchemaError {
     /// `$schema` names no known dialect.
     #[error("'$schema' names the unknown dialect '{}'", inline(.0))]
     UnknownDialect(String),
+    /// A further schema that the plugin brings cannot be used.
+    #[error("the schema '{uri}' in 'schemas': {reason}")]
+    Further {
+        /// Its URI, safe for a terminal.
+        uri: String,
+        /// What is wrong with it, safe for a terminal.
+        reason: String,
+    },
     /// The meta-schema refuses it, or it cannot be compiled.
     #[error("at '{at}': {reason}")]
     Invalid {
@@ -86,6 +75,10 @@ pub struct CompiledSchema {
     type_name: String,
     version: String,
     validator: jsonschema::Validator,
+    /// The schema that the validator was compiled from, to say what does not fit.
+    tree: Tree,
+    draft: jsonschema::Draft,
+    further: Bundle,
 }
 
 impl fmt::Debug for CompiledSchema {
@@ -115,7 +108,7 @@ pub struct SchemaViolations {
     pub version: String,
     /// The problems, in the order of the document; never empty, and at most 100.
     pub violations: Vec<SchemaViolation>,
-    /// How many more there are.
+    /// How many more were found; the search is bounded.
     pub more: usize,
 }
 
@@ -160,33 +153,43 @@ impl CompiledSchema {
         version: &str,
         schema_json: &str,
     ) -> Result<CompiledSchema, SchemaError> {
+        CompiledSchema::with_further(type_name, version, schema_json, None)
+    }
+
+    /// The same for a schema that refers to others: `further` is one JSON object that has them by URI.
+    ///
+    /// # Errors
+    /// [`SchemaError`], which says where in which schema the fault is.
+    pub fn with_further(
+        type_name: &str,
+        version: &str,
+        schema_json: &str,
+        further: Option<&str>,
+    ) -> Result<CompiledSchema, SchemaError> {
         let value = json::parse(schema_json.as_bytes()).map_err(SchemaError::NotJson)?;
         if value.as_object().is_none() {
             return Err(SchemaError::NotAnObject(value.kind_name()));
         }
         let draft = dialect(&value)?;
-        let tree = to_tree(&value);
-        let validator = jsonschema::options()
-            .with_draft(draft)
-            .offline()
-            .should_validate_formats(true)
-            .with_pattern_options(
-                jsonschema::PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_LIMIT),
-            )
-            .build(&tree)
-            .map_err(|error| {
-                // The instance of a meta-schema error is the schema itself.
-                let at = error.instance_path().as_str();
-                let at = if at.is_empty() { "/" } else { at };
-                SchemaError::Invalid {
-                    at: inline(at).into_owned(),
-                    reason: words::of_schema_fault(&error),
-                }
-            })?;
+        let tree = references::prepared(&value);
+        let base = references::base(draft, &tree).map_err(|error| invalid(&error.into()))?;
+        let further = match further {
+            None => Bundle::default(),
+            Some(further) => Bundle::read(further, &base, draft)?,
+        };
+        let mut written_out = tree.clone();
+        patterns::write_out(&mut written_out);
+        let options = options(draft)
+            .with_base_uri(base.as_str())
+            .with_retriever(further.clone());
+        let validator = options.build(&written_out);
         Ok(CompiledSchema {
             type_name: type_name.to_owned(),
             version: version.to_owned(),
-            validator,
+            validator: validator.map_err(|error| invalid(&error))?,
+            tree,
+            draft,
+            further,
         })
     }
 
@@ -202,10 +205,17 @@ impl CompiledSchema {
         &self.version
     }
 
+    /// What its author should know of it, though it can be used: misspelt and ignored keywords, unknown formats,
+    /// patterns that others read otherwise. Sentences without a full stop, safe for a terminal; at most 20.
+    #[must_use]
+    pub fn advice(&self) -> Vec<String> {
+        advice::on(&self.tree, self.draft)
+    }
+
     /// Checks data.
     ///
     /// A schema can take all the time and memory there is: see [`crate::host::Host::check`] for one
-    /// that is not trusted.
+    /// that is not trusted. What is wrong with data is looked for within bounds.
     ///
     /// # Errors
     /// The problems found, in the order of the document.
@@ -214,29 +224,13 @@ impl CompiledSchema {
         if self.validator.is_valid(&tree) {
             return Ok(());
         }
-        let mut locator = words::Locator::new(&tree);
-        let mut found: Vec<words::Located> = self
-            .validator
-            .iter_errors(&tree)
-            .flat_map(|error| locator.locate(&error))
-            .collect();
-        found.sort_by(|a, b| a.position.cmp(&b.position));
-        // One problem may be found on several ways through the schema.
-        let mut seen = HashSet::with_capacity(found.len());
-        let mut violations: Vec<SchemaViolation> = found
-            .into_iter()
-            .map(|located| located.violation)
-            .filter(|violation| seen.insert(violation.clone()))
-            .collect();
+        let (mut violations, more) = self.explain(&tree).unwrap_or_default();
         if violations.is_empty() {
-            // The two ways of asking disagree: refuse, as the first one did.
             violations.push(SchemaViolation {
                 field: words::WHOLE.to_owned(),
-                error: "The data does not match the schema".to_owned(),
+                error: words::UNEXPLAINED.to_owned(),
             });
         }
-        let more = violations.len().saturating_sub(MAX_LISTED);
-        violations.truncate(MAX_LISTED);
         Err(SchemaViolations {
             type_name: self.type_name.clone(),
             version: self.version.clone(),
@@ -244,9 +238,43 @@ impl CompiledSchema {
             more,
         })
     }
+
+    /// What does not fit, and how much more there is. Nothing where the bounds of the search were met first.
+    fn explain(&self, data: &Tree) -> Result<(Vec<SchemaViolation>, usize), referencing::Error> {
+        let base = references::base(self.draft, &self.tree)?;
+        let registry = jsonschema::Registry::new()
+            .draft(self.draft)
+            .retriever(self.further.clone())
+            .add(base.as_str(), self.draft.create_resource_ref(&self.tree))?
+            .prepare()?;
+        let found = explain::explain(&self.tree, self.draft, &registry, base, data);
+        Ok(found.into_violations())
+    }
 }
 
-/// The dialect that `$schema` names; Draft 2020-12 if it is absent.
+/// How every schema is compiled.
+fn options<'o>(draft: jsonschema::Draft) -> jsonschema::ValidationOptions<'o> {
+    jsonschema::options()
+        .with_draft(draft)
+        .offline()
+        .should_validate_formats(true)
+        .with_pattern_options(
+            jsonschema::PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_LIMIT),
+        )
+}
+
+/// A fault that compiling a schema found.
+fn invalid(error: &jsonschema::ValidationError<'_>) -> SchemaError {
+    // The instance of a meta-schema error is the schema itself.
+    let at = error.instance_path().as_str();
+    let at = if at.is_empty() { "/" } else { at };
+    SchemaError::Invalid {
+        at: inline(at).into_owned(),
+        reason: words::of_schema_fault(error),
+    }
+}
+
+/// The dialect that `$schema` names, by `http` or `https`; Draft 2020-12 if it is absent.
 fn dialect(schema: &Value<'_>) -> Result<jsonschema::Draft, SchemaError> {
     let Some(named) = schema.get("$schema") else {
         return Ok(jsonschema::Draft::Draft202012);
@@ -254,8 +282,12 @@ fn dialect(schema: &Value<'_>) -> Result<jsonschema::Draft, SchemaError> {
     let unknown = |name: &str| SchemaError::UnknownDialect(name.to_owned());
     let name = named.as_str().ok_or_else(|| unknown(named.kind_name()))?;
     let bare = name.strip_suffix('#').unwrap_or(name);
-    let known = DIALECTS.iter().find(|(uri, _)| *uri == bare);
-    known.map(|(_, draft)| *draft).ok_or_else(|| unknown(name))
+    // The URI without a version means another dialect each time that one is published.
+    let versioned = !bare.ends_with("//json-schema.org/schema");
+    match jsonschema::Draft::from_schema_uri(bare) {
+        draft if versioned && draft != jsonschema::Draft::Unknown => Ok(draft),
+        _ => Err(unknown(name)),
+    }
 }
 
 /// Copies a strict value into the tree that the validator reads; members keep their order.

@@ -29,6 +29,7 @@ impl HostProcess {
             event_type: plugin.event_type.as_str(),
             version: &plugin.schema_version,
             json: &plugin.schema_json,
+            further: None,
         };
         let deadline = self.channel.deadline;
         let schema_worker = self.schema_worker(schema.event_type)?;

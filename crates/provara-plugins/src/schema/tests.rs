@@ -194,10 +194,10 @@ fn each_keyword_has_readable_words() {
             r#"{"a":1} has more than 0 fields"#,
         ),
         (
-            r#""anyOf":[{"type":"string"},{"required":["a"]},{"type":"null"}]"#,
-            "{}",
-            "{} matches none of the allowed forms \
-             (1: {} is not a string; 2: Missing required field 'a'; 3: {} is not null)",
+            r#""anyOf":[{"type":"string"},{"minItems":2},{"type":"null"}]"#,
+            "[1]",
+            "[1] matches none of the allowed forms \
+             (1: [1] is not a string; 2: [1] has fewer than 2 items; 3: [1] is not null)",
         ),
         (
             r#""oneOf":[{"type":"number"},{"minimum":1}]"#,
@@ -335,7 +335,9 @@ fn many_problems_take_time_in_proportion() {
     ] {
         let data = json::parse(data.as_bytes()).unwrap();
         let found = self::schema(schema).validate(&data).unwrap_err();
-        assert_eq!((found.violations.len(), found.more), (100, MANY - 100));
+        // They are counted for as long as the search may take.
+        assert_eq!(found.violations.len(), 100);
+        assert!((1000..=MANY - 100).contains(&found.more), "{}", found.more);
         assert!(found.violations[7].field.contains('7'), "{found}");
     }
     let taken = started.elapsed();
@@ -347,12 +349,70 @@ fn long_lists_and_deep_alternatives_are_cut() {
     let options: Vec<usize> = (0..60).collect();
     let (_, error) = only(&serde_json::json!({ "enum": options }).to_string(), "-1");
     assert!(error.ends_with("48, 49 or 10 others"), "{error}");
-    // Two alternatives on each of ten levels are a thousand; six would be 60 million.
+    // Two alternatives on each of ten levels are a thousand.
     let mut schema = serde_json::json!({ "type": "null" });
     for _ in 0..10 {
         schema = serde_json::json!({ "anyOf": vec![schema; 2] });
     }
     let (_, error) = only(&schema.to_string(), "1");
-    assert_eq!(error.matches("1 is not null").count(), 0, "{error}");
-    assert_eq!(error.matches("allowed forms").count(), 1 + 2 + 4 + 8);
+    assert!(error.starts_with("1 matches none of the allowed forms (1: 1 matches"));
+    assert!(error.len() < 500, "{error}");
+}
+
+#[test]
+fn patterns_are_those_of_ecma_262() {
+    let fits = |pattern: &str, text: &str| {
+        let schema = serde_json::json!({ "pattern": pattern }).to_string();
+        let data = serde_json::json!(text).to_string();
+        let data = json::parse(data.as_bytes()).unwrap();
+        let schema = CompiledSchema::new("t", "1.0", &schema);
+        schema.map(|schema| schema.validate(&data).is_ok())
+    };
+    let mut wrong = Vec::new();
+    for (pattern, text, expected) in [
+        // No line terminator, of which there are four (ECMA-262, section 12.3).
+        (r"^.$", "\n", false),
+        (r"^.$", "\r", false),
+        (r"^.$", "\u{2028}", false),
+        (r"^.$", "\u{2029}", false),
+        (r"^.$", "\u{85}", true),
+        (r"^.$", "\u{b}", true),
+        (r"^.*$", "a\rb", false),
+        (r"^[^]$", "\r", true),
+        (r"^[^a]$", "\r", true),
+        // The same where the pattern looks around or refers back.
+        (r"^(?=.).$", "\r", false),
+        (r"^(?!x).$", "\u{2028}", false),
+        (r"^(?<=^).$", "\u{2029}", false),
+        (r"^(.)\1$", "\r\r", false),
+        (r"^(?=.)\d$", "٣", false),
+        (r"^(?=.)\w$", "é", false),
+        (r"^(?=.)\s$", "\u{feff}", true),
+        (r"^(?=.)\S$", "\u{85}", true),
+        // ASCII, but white space, which is Unicode's with the byte order mark.
+        (r"^\d$", "٣", false),
+        (r"^\D$", "٣", true),
+        (r"^\w$", "é", false),
+        (r"^\W$", "é", true),
+        (r"^\s$", "\u{a0}", true),
+        (r"^\s$", "\u{feff}", true),
+        (r"^\s$", "\u{85}", false),
+        // `$` is the end and nothing before it.
+        (r"^a$", "a\n", false),
+        (r"a", "bab", true),
+        (r"^\p{Lu}$", "É", true),
+        (r"^\cA$", "\u{1}", true),
+        (r"^[^]$", "\u{2028}", true),
+        (r"^(?=.)[\d-x]\D$", "-٣", true),
+        (r"^\u{1F600}$", "😀", true),
+        (r"^.$", "😀", true),
+        (r"\bé", "é", true),
+        (r"é\b", "é", true),
+    ] {
+        let found = fits(pattern, text);
+        if found != Ok(expected) {
+            wrong.push((pattern, text, found));
+        }
+    }
+    assert_eq!(wrong, []);
 }

@@ -1,18 +1,20 @@
 //! The words for what does not fit a schema.
 
-use std::collections::HashMap;
 use std::io;
-use std::ptr;
 
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
-use jsonschema::{JsonType, ValidationError};
-use serde_json::{Map, Value as Tree};
+use jsonschema::{JsonType, ReferencingError, ValidationError};
+use provara_report::nearest;
+use serde_json::Value as Tree;
 
-use super::SchemaViolation;
+use super::structure::NAMELESS;
 use crate::text::{inline, shorten};
 
 /// The field of a problem of the data as a whole.
 pub(super) const WHOLE: &str = "(payload)";
+
+/// What is told where the bounds of an explanation were met before anything was found.
+pub(super) const UNEXPLAINED: &str = "The data does not match the schema; what does not was not found within the limits of the search";
 
 /// The most characters of a value that a message shows.
 const MAX_SHOWN: usize = 120;
@@ -20,124 +22,13 @@ const MAX_SHOWN: usize = 120;
 /// The most values of an `enum` that a message lists.
 const MAX_OPTIONS: usize = 50;
 
-/// The most alternatives of an `anyOf` or `oneOf` that a message explains.
-const MAX_BRANCHES: usize = 6;
-
-/// How deep it explains alternatives of alternatives: each level multiplies the words.
-const MAX_NESTING: usize = 3;
-
-/// A problem and where in the document it stands.
-pub(super) struct Located {
-    /// The index of each member or item on the way down; a value comes before what it contains.
-    pub(super) position: Vec<usize>,
-    pub(super) violation: SchemaViolation,
-}
-
-/// Puts the errors of the validator into words.
-pub(super) struct Locator<'a> {
-    document: &'a Tree,
-    /// The position of each member, by its name, of the objects that were asked about.
-    positions: HashMap<*const Map<String, Tree>, HashMap<&'a str, usize>>,
-}
-
-impl<'a> Locator<'a> {
-    pub(super) fn new(document: &'a Tree) -> Self {
-        Self {
-            document,
-            positions: HashMap::new(),
-        }
-    }
-
-    /// Puts one error into words. An error about several members is several problems, one for each.
-    pub(super) fn locate(&mut self, error: &ValidationError<'_>) -> Vec<Located> {
-        let place = self.follow(error.instance_path().as_str());
-        match error.kind() {
-            Kind::Required { property } => {
-                let name = property.as_str().unwrap_or_default();
-                let text = format!("Missing required field '{}'", inline(name));
-                vec![self.member(&place, name, text)]
-            }
-            Kind::AdditionalProperties { unexpected }
-            | Kind::UnevaluatedProperties { unexpected } => unexpected
-                .iter()
-                .map(|name| {
-                    let text = format!("Unexpected field '{}'", inline(name));
-                    self.member(&place, name, text)
-                })
-                .collect(),
-            Kind::PropertyNames { error } => {
-                let name = error.instance().as_str().unwrap_or_default();
-                let text = format!("Field name not allowed: {}", describe(error));
-                vec![self.member(&place, name, text)]
-            }
-            _ => vec![place.here(describe(error))],
-        }
-    }
-
-    /// Follows a JSON Pointer (RFC 6901). Whether a segment is an index or a name follows from
-    /// the document, since a member may be called `0`.
-    fn follow(&mut self, pointer: &str) -> Place<'a> {
-        let mut place = Place {
-            path: String::new(),
-            position: Vec::new(),
-            value: Some(self.document),
-        };
-        for segment in pointer.split('/').skip(1) {
-            let segment = segment.replace("~1", "/").replace("~0", "~");
-            match place.value {
-                Some(Tree::Array(items)) => {
-                    let index = segment.parse().unwrap_or(usize::MAX);
-                    place.path.push_str(&format!("[{segment}]"));
-                    place.position.push(index);
-                    place.value = items.get(index);
-                }
-                Some(Tree::Object(members)) => {
-                    let position = self.position(members, &segment);
-                    place.position.push(position.unwrap_or(usize::MAX));
-                    place.path = join(&place.path, &segment);
-                    place.value = members.get(&segment);
-                }
-                _ => break,
-            }
-        }
-        place
-    }
-
-    /// A problem of a member of a place. A member that is absent stands where its object begins.
-    fn member(&mut self, place: &Place<'a>, name: &str, error: String) -> Located {
-        let mut position = place.position.clone();
-        if let Some(Tree::Object(members)) = place.value {
-            position.extend(self.position(members, name));
-        }
-        Located {
-            position,
-            violation: SchemaViolation {
-                field: join(&place.path, name),
-                error,
-            },
-        }
-    }
-
-    /// Where a member stands in its object. Looked up by name, because an object of many members
-    /// may have a problem in each.
-    fn position(&mut self, members: &'a Map<String, Tree>, name: &str) -> Option<usize> {
-        let positions = self
-            .positions
-            .entry(ptr::from_ref(members))
-            .or_insert_with(|| members.keys().map(String::as_str).zip(0..).collect());
-        positions.get(name).copied()
-    }
-}
+/// The most characters that a message spends on one alternative of several, which may have alternatives itself.
+const MAX_OF_FORM: usize = 160;
 
 /// Puts a fault of a schema into words.
 pub(super) fn of_schema_fault(error: &ValidationError<'_>) -> String {
     match error.kind() {
-        Kind::Referencing(fault) => {
-            format!(
-                "{} ('$ref' may only point into the schema itself)",
-                inline(&fault.to_string())
-            )
-        }
+        Kind::Referencing(fault) => unresolved(fault),
         Kind::Required { property } => {
             format!(
                 "missing '{}'",
@@ -151,30 +42,9 @@ pub(super) fn of_schema_fault(error: &ValidationError<'_>) -> String {
     }
 }
 
-/// A place in the data: its name for people and its position.
-struct Place<'a> {
-    path: String,
-    position: Vec<usize>,
-    value: Option<&'a Tree>,
-}
-
-impl Place<'_> {
-    fn here(self, error: String) -> Located {
-        let field = if self.path.is_empty() {
-            WHOLE.to_owned()
-        } else {
-            self.path
-        };
-        Located {
-            position: self.position,
-            violation: SchemaViolation { field, error },
-        }
-    }
-}
-
 /// Appends a member's name to a path: `a.b`, or `a["b.c"]` where the name itself could be
 /// mistaken for a path.
-fn join(path: &str, name: &str) -> String {
+pub(super) fn join(path: &str, name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '$' | '@');
     if name.is_empty() || !name.chars().all(plain) {
         return format!(
@@ -190,7 +60,7 @@ fn join(path: &str, name: &str) -> String {
 }
 
 /// A value for a message: a string in single quotes, anything else as JSON; cut when long.
-fn show(value: &Tree) -> String {
+pub(super) fn show(value: &Tree) -> String {
     match value {
         Tree::String(text) => format!("'{}'", inline(&shorten(text, MAX_SHOWN))),
         other => {
@@ -273,12 +143,7 @@ fn count(number: u64, one: &str, many: &str) -> String {
 }
 
 /// One error in words, without its place.
-fn describe(error: &ValidationError<'_>) -> String {
-    describe_within(error, MAX_NESTING)
-}
-
-/// The same, with alternatives explained down to `levels`.
-fn describe_within(error: &ValidationError<'_>, levels: usize) -> String {
+pub(super) fn describe(error: &ValidationError<'_>) -> String {
     let value = show(error.instance());
     let characters = |limit| count(limit, "character", "characters");
     let items = |limit| count(limit, "item", "items");
@@ -292,7 +157,8 @@ fn describe_within(error: &ValidationError<'_>, levels: usize) -> String {
             format!("{value} is not {}", listed(&wanted, "or"))
         }
         Kind::Enum { options } => {
-            let options = first_options(options);
+            let options = options.as_array().map_or(&[][..], Vec::as_slice);
+            let options = first_options(options.iter());
             format!("{value} is not one of {}", listed(&options, "or"))
         }
         Kind::Constant { expected_value } => {
@@ -309,9 +175,7 @@ fn describe_within(error: &ValidationError<'_>, levels: usize) -> String {
         Kind::MaxLength { limit } => {
             format!("{value} is longer than {}", characters(*limit))
         }
-        Kind::Pattern { pattern } => {
-            format!("{value} does not match the pattern '{}'", inline(pattern))
-        }
+        Kind::Pattern { pattern } => no_match(error.instance(), pattern),
         Kind::BacktrackLimitExceeded { .. } | Kind::RegexEngineFailure { .. } => {
             format!("{value} cannot be checked: the schema's pattern takes too many steps")
         }
@@ -321,31 +185,20 @@ fn describe_within(error: &ValidationError<'_>, levels: usize) -> String {
         Kind::MaxItems { limit } => {
             format!("{value} has more than {}", items(*limit))
         }
-        Kind::AdditionalItems { limit } => {
-            format!("{value} has more than {}", items(*limit as u64))
-        }
-        Kind::UnevaluatedItems { .. } => format!("{value} has items that are not allowed"),
+        Kind::AdditionalItems { limit } => too_many(error.instance(), *limit),
+        Kind::UnevaluatedItems { .. } => unexpected_items(error.instance()),
         Kind::UniqueItems => format!("{value} has an item twice"),
-        Kind::Contains => format!("{value} has not the number of matching items required"),
+        Kind::Contains => wrong_number_of_matches(error.instance()),
         Kind::MinProperties { limit } => {
             format!("{value} has fewer than {}", fields(*limit))
         }
         Kind::MaxProperties { limit } => {
             format!("{value} has more than {}", fields(*limit))
         }
-        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
-            format!(
-                "{value} matches none of the allowed forms{}",
-                branches(context, levels)
-            )
-        }
-        Kind::OneOfMultipleValid { .. } => {
-            format!(
-                "{value} matches more than one of the allowed forms, but must match exactly one"
-            )
-        }
-        Kind::Not { schema } => format!("{value} has a form that is not allowed: {}", show(schema)),
-        Kind::FalseSchema => format!("{value} is not allowed here"),
+        Kind::AnyOf { .. } | Kind::OneOfNotValid { .. } => no_form(error.instance(), &[]),
+        Kind::OneOfMultipleValid { .. } => several_forms(error.instance()),
+        Kind::Not { schema } => forbidden(error.instance(), schema),
+        Kind::FalseSchema => not_allowed(error.instance()),
         Kind::ContentEncoding { content_encoding } => {
             format!("{value} is not encoded as {}", inline(content_encoding))
         }
@@ -369,9 +222,7 @@ fn describe_within(error: &ValidationError<'_>, levels: usize) -> String {
                 .collect();
             format!("Unexpected field {}", listed(&names, "and"))
         }
-        Kind::PropertyNames { error } => {
-            format!("Field name not allowed: {}", describe_within(error, levels))
-        }
+        Kind::PropertyNames { error } => bad_name(&describe(error)),
         Kind::Custom { message, .. } => inline(message).into_owned(),
         Kind::Referencing(fault) => inline(&fault.to_string()).into_owned(),
     }
@@ -395,40 +246,113 @@ fn type_names(kind: &TypeKind) -> Vec<String> {
 }
 
 /// The first of the values that are allowed, and how many others there are.
-fn first_options(options: &Tree) -> Vec<String> {
-    let all = options.as_array().map_or(&[][..], Vec::as_slice);
-    let mut first: Vec<String> = all.iter().take(MAX_OPTIONS).map(show).collect();
-    if all.len() > MAX_OPTIONS {
-        first.push(format!("{} others", all.len() - MAX_OPTIONS));
+fn first_options<'v>(all: impl ExactSizeIterator<Item = &'v Tree>) -> Vec<String> {
+    let others = all.len().saturating_sub(MAX_OPTIONS);
+    let mut first: Vec<String> = all.take(MAX_OPTIONS).map(show).collect();
+    if others > 0 {
+        first.push(format!("{others} others"));
     }
     first
 }
 
-/// What each alternative lacks: ` (1: …; 2: …)`.
-fn branches(context: &[Vec<ValidationError<'static>>], levels: usize) -> String {
-    let Some(levels) = levels.checked_sub(1) else {
-        return String::new();
-    };
-    let mut parts: Vec<String> = context
+/// A reference that leads nowhere.
+fn unresolved(fault: &ReferencingError) -> String {
+    match fault {
+        ReferencingError::Unretrievable { uri, source } => {
+            let relative = uri.strip_prefix(NAMELESS).unwrap_or(uri);
+            let (uri, source) = (inline(relative), source.to_string());
+            match source.is_empty() || source.contains("once the registry is populated") {
+                true => format!(
+                    "'$ref' leads to '{uri}', which is not here, and nothing is fetched: the plugin has to bring \
+                     it in its attribute 'schemas', a dict of schemas by URI"
+                ),
+                false => format!("'$ref' leads to '{uri}': {}", inline(&source)),
+            }
+        }
+        fault => format!("'$ref' leads nowhere: {}", inline(&fault.to_string())),
+    }
+}
+
+pub(super) fn no_match(value: &Tree, pattern: &str) -> String {
+    let (value, pattern) = (show(value), inline(pattern));
+    format!("{value} does not match the pattern '{pattern}'")
+}
+
+pub(super) fn unexpected(name: &str) -> String {
+    format!("Unexpected field '{}'", inline(name))
+}
+
+pub(super) fn bad_name(reason: &str) -> String {
+    format!("Field name not allowed: {reason}")
+}
+
+pub(super) fn not_allowed(value: &Tree) -> String {
+    format!("{} is not allowed here", show(value))
+}
+
+pub(super) fn forbidden(value: &Tree, schema: &Tree) -> String {
+    let (value, schema) = (show(value), show(schema));
+    format!("{value} has a form that is not allowed: {schema}")
+}
+
+pub(super) fn too_many(value: &Tree, limit: usize) -> String {
+    let items = count(limit as u64, "item", "items");
+    format!("{} has more than {items}", show(value))
+}
+
+pub(super) fn unexpected_items(value: &Tree) -> String {
+    format!("{} has items that are not allowed", show(value))
+}
+
+pub(super) fn wrong_number_of_matches(value: &Tree) -> String {
+    let value = show(value);
+    format!("{value} has not the number of matching items required")
+}
+
+pub(super) fn several_forms(value: &Tree) -> String {
+    let value = show(value);
+    format!("{value} matches more than one of the allowed forms, but must match exactly one")
+}
+
+/// What each form lacks, by its index: ` (1: …; 2: …)`.
+pub(super) fn no_form(value: &Tree, forms: &[(usize, String)]) -> String {
+    let forms: Vec<String> = forms
         .iter()
-        .enumerate()
-        .take(MAX_BRANCHES)
-        .filter_map(|(index, errors)| {
-            let first = errors.first()?;
-            let more = if errors.len() > 1 { ", …" } else { "" };
-            Some(format!(
-                "{}: {}{more}",
-                index + 1,
-                describe_within(first, levels)
-            ))
-        })
+        .map(|(index, words)| format!("{}: {}", index + 1, shorten(words, MAX_OF_FORM)))
         .collect();
-    if context.len() > MAX_BRANCHES {
-        parts.push("…".to_owned());
+    let forms = match forms.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", forms.join("; ")),
+    };
+    format!("{} matches none of the allowed forms{forms}", show(value))
+}
+
+/// The same for so many forms that what each lacks would hide what matters.
+pub(super) fn no_form_of(value: &Tree, forms: usize, reason: &str) -> String {
+    let reason = shorten(reason, 2 * MAX_OF_FORM);
+    let value = show(value);
+    format!("{value} matches none of the {forms} allowed forms: {reason}")
+}
+
+/// The value of the member that tells forms apart is none of a form.
+pub(super) fn unknown_tag(value: &Tree, allowed: &[&Tree]) -> String {
+    let meant = value
+        .as_str()
+        .and_then(|text| nearest(text, allowed.iter().filter_map(|value| value.as_str())));
+    let value = show(value);
+    if let Some(meant) = meant {
+        return format!(
+            "{value} is none of the {} forms; did you mean '{}'?",
+            allowed.len(),
+            inline(meant)
+        );
     }
-    if parts.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", parts.join("; "))
-    }
+    let options = first_options(allowed.iter().copied());
+    format!("{value} is not one of {}", listed(&options, "or"))
+}
+
+/// The member that tells forms apart is absent.
+pub(super) fn no_tag(member: &str, forms: usize) -> String {
+    let member = inline(member);
+    format!("Missing required field '{member}', which tells {forms} forms apart")
 }

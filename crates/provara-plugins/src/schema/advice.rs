@@ -1,0 +1,399 @@
+//! What the author of a schema should know of it, though it can be used: formats and keywords that decide
+//! nothing, and patterns that others read otherwise.
+
+use jsonschema::Draft;
+use provara_report::nearest;
+use serde_json::{Map, Value as Tree};
+
+use super::options;
+use super::structure::{DATA, NAMED};
+use crate::text::inline;
+
+/// At most so many pieces of advice are given on one schema.
+const MAX_ADVICE: usize = 20;
+
+const DRAFTS: [(Draft, &str); 5] = [
+    (Draft::Draft4, "draft 4"),
+    (Draft::Draft6, "draft 6"),
+    (Draft::Draft7, "draft 7"),
+    (Draft::Draft201909, "draft 2019-09"),
+    (Draft::Draft202012, "draft 2020-12"),
+];
+
+/// The formats of the published dialects.
+const FORMATS: [&str; 19] = [
+    "date",
+    "date-time",
+    "duration",
+    "email",
+    "hostname",
+    "idn-email",
+    "idn-hostname",
+    "ipv4",
+    "ipv6",
+    "iri",
+    "iri-reference",
+    "json-pointer",
+    "regex",
+    "relative-json-pointer",
+    "time",
+    "uri",
+    "uri-reference",
+    "uri-template",
+    "uuid",
+];
+
+/// The keywords that decide something, in any dialect. Others only annotate, and go with all.
+const DECIDING: [&str; 45] = [
+    "additionalItems",
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "const",
+    "contains",
+    "contentEncoding",
+    "contentMediaType",
+    "dependencies",
+    "dependentRequired",
+    "dependentSchemas",
+    "$dynamicRef",
+    "else",
+    "enum",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "format",
+    "if",
+    "items",
+    "maxContains",
+    "maximum",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "minContains",
+    "minimum",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "multipleOf",
+    "not",
+    "oneOf",
+    "pattern",
+    "patternProperties",
+    "prefixItems",
+    "properties",
+    "propertyNames",
+    "$recursiveRef",
+    "$ref",
+    "required",
+    "then",
+    "type",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "uniqueItems",
+];
+
+/// Keywords that annotate, of the dialects, of OpenAPI and in wide use: none of them is a slip for another.
+const ANNOTATING: [&str; 20] = [
+    "$anchor",
+    "$comment",
+    "$defs",
+    "$dynamicAnchor",
+    "$id",
+    "$recursiveAnchor",
+    "$schema",
+    "$vocabulary",
+    "contentSchema",
+    "default",
+    "definitions",
+    "deprecated",
+    "description",
+    "discriminator",
+    "example",
+    "examples",
+    "id",
+    "readOnly",
+    "title",
+    "writeOnly",
+];
+
+/// What the author should know, in the order of the schema: sentences without a full stop, each with the place
+/// in the schema, safe for a terminal.
+pub(super) fn on(schema: &Tree, draft: Draft) -> Vec<String> {
+    let mut advice = Vec::new();
+    walk(schema, draft, &mut String::new(), &mut advice);
+    advice
+}
+
+fn walk(schema: &Tree, draft: Draft, at: &mut String, advice: &mut Vec<String>) {
+    if advice.len() >= MAX_ADVICE {
+        return;
+    }
+    match schema {
+        Tree::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                below(&index.to_string(), item, draft, at, advice);
+            }
+        }
+        Tree::Object(members) => {
+            let draft = draft.detect(schema);
+            let place = if at.is_empty() { "/" } else { at.as_str() };
+            let place = inline(place).into_owned();
+            let found = of_members(members, draft);
+            let told = |text| format!("at '{place}': {text}");
+            let left = MAX_ADVICE - advice.len();
+            advice.extend(found.into_iter().take(left).map(told));
+            for (keyword, value) in members {
+                match value {
+                    Tree::Object(schemas) if NAMED.contains(&keyword.as_str()) => {
+                        let length = at.len();
+                        push(at, keyword);
+                        for (name, schema) in schemas {
+                            below(name, schema, draft, at, advice);
+                        }
+                        at.truncate(length);
+                    }
+                    // Where no dialect has a keyword there is a schema only if somebody refers to it.
+                    _ if DATA.contains(&keyword.as_str()) || !decides(keyword) => {}
+                    value => below(keyword, value, draft, at, advice),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn below(segment: &str, schema: &Tree, draft: Draft, at: &mut String, advice: &mut Vec<String>) {
+    let length = at.len();
+    push(at, segment);
+    walk(schema, draft, at, advice);
+    at.truncate(length);
+}
+
+fn push(at: &mut String, segment: &str) {
+    at.push('/');
+    at.push_str(&segment.replace('~', "~0").replace('/', "~1"));
+}
+
+fn decides(keyword: &str) -> bool {
+    DECIDING.contains(&keyword)
+}
+
+/// What one schema says in vain, or not for everybody.
+fn of_members(schema: &Map<String, Tree>, draft: Draft) -> Vec<String> {
+    let mut advice = Vec::new();
+    let old = matches!(draft, Draft::Draft4 | Draft::Draft6 | Draft::Draft7);
+    let alone = old && schema.contains_key("$ref");
+    for (keyword, value) in schema {
+        if alone && decides(keyword) && keyword != "$ref" {
+            advice.push(format!(
+                "'{keyword}' stands beside '$ref', where {} ignores it; put both into an 'allOf'",
+                name(draft)
+            ));
+            continue;
+        }
+        if !decides(keyword) {
+            advice.extend(misspelt(keyword));
+            continue;
+        }
+        if !draft.is_known_keyword(keyword) {
+            advice.push(format!(
+                "'{keyword}' is ignored by {}, the dialect of this schema",
+                name(draft)
+            ));
+            continue;
+        }
+        advice.extend(in_vain(keyword, schema));
+        match (keyword.as_str(), value) {
+            ("format", Tree::String(format)) => advice.extend(unknown_format(format, draft)),
+            ("pattern", Tree::String(pattern)) => advice.extend(not_portable(pattern)),
+            ("patternProperties", Tree::Object(patterns)) => {
+                advice.extend(patterns.keys().filter_map(|pattern| not_portable(pattern)));
+            }
+            _ => {}
+        }
+    }
+    advice
+}
+
+fn name(draft: Draft) -> &'static str {
+    let mut drafts = DRAFTS.iter();
+    let found = drafts.find(|(known, _)| *known == draft);
+    found.map_or("this dialect", |(_, name)| name)
+}
+
+fn misspelt(keyword: &str) -> Option<String> {
+    if ANNOTATING.contains(&keyword) || keyword.starts_with("x-") {
+        return None;
+    }
+    let near = nearest(keyword, DECIDING.into_iter())?;
+    Some(format!(
+        "'{}' is no keyword and decides nothing; did you mean '{near}'?",
+        inline(keyword)
+    ))
+}
+
+/// A keyword that does nothing without another.
+fn in_vain(keyword: &str, schema: &Map<String, Tree>) -> Option<String> {
+    let needed = match keyword {
+        "then" | "else" => "if",
+        "minContains" | "maxContains" => "contains",
+        _ => return None,
+    };
+    let absent = !schema.contains_key(needed);
+    absent.then(|| format!("'{keyword}' decides nothing without '{needed}'"))
+}
+
+fn unknown_format(format: &str, draft: Draft) -> Option<String> {
+    let known = |draft: Draft| {
+        let schema = serde_json::json!({ "format": format });
+        let options = options(draft).should_ignore_unknown_formats(false);
+        options.build(&schema).is_ok()
+    };
+    if known(draft) {
+        return None;
+    }
+    let shown = inline(format);
+    if known(Draft::Draft202012) {
+        return Some(format!(
+            "the format '{shown}' is not checked under {}",
+            name(draft)
+        ));
+    }
+    let meant = nearest(format, FORMATS.into_iter());
+    let meant = meant.map(|meant| format!("; did you mean '{meant}'?"));
+    Some(format!(
+        "the format '{shown}' is not known and checks nothing{}",
+        meant.unwrap_or_default()
+    ))
+}
+
+/// What of a pattern other validators read otherwise.
+fn not_portable(pattern: &str) -> Option<String> {
+    let mut in_class = false;
+    let mut rest = pattern;
+    let found = loop {
+        let c = rest.chars().next()?;
+        let mut taken = c.len_utf8();
+        match c {
+            '\\' => {
+                let escaped = rest[1..].chars().next();
+                taken += escaped.map_or(0, char::len_utf8);
+                match escaped {
+                    Some('b' | 'B') if !in_class => {
+                        break "'\\b' and '\\B' go by letters of all scripts here, and by ASCII in JavaScript";
+                    }
+                    Some('A' | 'Z' | 'z' | 'h' | 'H' | 'R' | 'G' | 'K') => {
+                        break "it has an escape that ECMA-262 does not have";
+                    }
+                    _ => {}
+                }
+            }
+            '[' if in_class && rest.starts_with("[:") => {
+                break "it has a POSIX class, which ECMA-262 does not have";
+            }
+            '[' => in_class = true,
+            ']' => in_class = false,
+            '(' if !in_class && rest.starts_with("(?") => {
+                let ours = ["(?:", "(?=", "(?!", "(?<=", "(?<!"];
+                let named = rest.starts_with("(?<");
+                if !named && !ours.iter().any(|start| rest.starts_with(start)) {
+                    break "it has a group that not every version of ECMA-262 has";
+                }
+            }
+            _ => {}
+        }
+        rest = &rest[taken..];
+    };
+    Some(format!(
+        "the pattern '{}' is not portable: {found}",
+        inline(pattern)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn advice(schema: &Tree) -> Vec<String> {
+        let text = schema.to_string();
+        crate::schema::CompiledSchema::new("t", "1.0", &text)
+            .unwrap()
+            .advice()
+    }
+
+    #[test]
+    fn what_decides_nothing_is_told() {
+        assert_eq!(
+            advice(&json!({
+                "properties": {
+                    "by": {"type": "string", "format": "emial"},
+                    "at": {"format": "datetime"},
+                    "n": {"format": "int64", "minimun": 3, "maxLenght": 2},
+                    "a/b": {"then": {"type": "null"}, "requierd": ["x"]},
+                },
+                "aditionalProperties": false,
+            })),
+            [
+                "at '/': 'aditionalProperties' is no keyword and decides nothing; did you mean \
+                 'additionalProperties'?",
+                "at '/properties/by': the format 'emial' is not known and checks nothing; did you mean 'email'?",
+                "at '/properties/at': the format 'datetime' is not known and checks nothing; did you mean \
+                 'date-time'?",
+                "at '/properties/n': the format 'int64' is not known and checks nothing",
+                "at '/properties/n': 'minimun' is no keyword and decides nothing; did you mean 'minimum'?",
+                "at '/properties/n': 'maxLenght' is no keyword and decides nothing; did you mean 'maxLength'?",
+                "at '/properties/a~1b': 'then' decides nothing without 'if'",
+                "at '/properties/a~1b': 'requierd' is no keyword and decides nothing; did you mean 'required'?",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_dialect_ignores_is_told() {
+        assert_eq!(
+            advice(&json!({
+                "$schema": "http://json-schema.org/draft-04/schema#",
+                "properties": {"a": {"const": 1}, "b": {"$ref": "#/definitions/B", "minLength": 2}},
+                "definitions": {"B": {"format": "uuid", "if": {}, "then": {}}},
+            })),
+            [
+                "at '/properties/a': 'const' is ignored by draft 4, the dialect of this schema",
+                "at '/properties/b': 'minLength' stands beside '$ref', where draft 4 ignores it; put both into \
+                 an 'allOf'",
+                "at '/definitions/B': the format 'uuid' is not checked under draft 4",
+                "at '/definitions/B': 'if' is ignored by draft 4, the dialect of this schema",
+                "at '/definitions/B': 'then' is ignored by draft 4, the dialect of this schema",
+            ]
+        );
+        let tuple = json!({"$schema": "http://json-schema.org/draft-07/schema#", "prefixItems": [{}],
+                           "unevaluatedProperties": false});
+        assert_eq!(advice(&tuple).len(), 2);
+    }
+
+    #[test]
+    fn patterns_that_others_read_otherwise_are_told() {
+        for pattern in [r"\bword\b", "[[:alpha:]]"] {
+            let found = advice(&json!({"pattern": pattern}));
+            assert_eq!(found.len(), 1, "{pattern}: {found:?}");
+            assert!(found[0].contains("is not portable: "), "{found:?}");
+        }
+        for pattern in [r"^(?:a|b)(?=c)\d+\.$", r"\\b", r"^(?<year>\d{4})$"] {
+            assert_eq!(advice(&json!({"pattern": pattern})), [""; 0], "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_good_schema_gets_no_advice() {
+        for schema in [
+            json!({"title": "t", "description": "d", "version": "1.2", "x-of": 1, "$comment": "c",
+                   "examples": [{"format": "emial"}], "discriminator": {"propertyName": "minimun"},
+                   "properties": {"format": {"const": {"minimun": 1}}, "minimun": {"type": "string"}}}),
+            json!({"$schema": "http://json-schema.org/draft-07/schema#",
+                   "dependencies": {"a": ["b"]}, "additionalItems": false}),
+        ] {
+            assert_eq!(advice(&schema), [""; 0]);
+        }
+    }
+}
