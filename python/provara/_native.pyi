@@ -93,7 +93,9 @@ class Log:
 class Schema:
     """A compiled JSON Schema of one event type."""
 
-    def __new__(cls, type_name: str, version: str, schema_json: str) -> Self: ...
+    def __new__(
+        cls, type_name: str, version: str, schema_json: str, schemas_json: str | None = None
+    ) -> Self: ...
     def check(self, data_json: str) -> str | None: ...
 
 @final

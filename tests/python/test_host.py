@@ -220,8 +220,10 @@ def test_discover(host: Host) -> None:
         "version": None,
         "source": "environment",
         "entry_point": None,
-        "schema_json": '{"type":"object","properties":{"a":{"type":"integer"}}}',
-        "schema_version": "2.0",
+        # Read where it is asked for.
+        "schema_json": None,
+        "schemas_json": None,
+        "schema_version": None,
         "cli_command": "host-login",
     }
     assert plugins["reducer"]["kind"] == "reducer"
@@ -232,6 +234,17 @@ def test_discover(host: Host) -> None:
     assert host.loading == [own | {"module": "hostmod"}, own, own, None]
     assert host.result("discover") == found
     assert host.loading[4:] == [None]
+    schema = {
+        "schema_json": '{"type":"object","properties":{"a":{"type":"integer"}}}',
+        "schemas_json": None,
+        "schema_version": "2.0",
+    }
+    every = host.result("discover", schemas=True)
+    (login,) = (plugin for plugin in every["plugins"] if plugin["name"] == "com.host.login")
+    assert {name: login[name] for name in schema} == schema
+    assert host.loading[5:] == [own, None]
+    assert host.result("schema", type="com.host.login") == schema
+    assert host.error("schema", type="com.host.none")["kind"] == "not_found"
 
 
 def test_whose_code_runs_is_said(start: Start, make_module: MakeModule) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from provara.errors import RegistrationError
 from provara.plugins import PluginRegistry, registry, validate_event_with_plugins
 from provara.plugins._validation import check_event
 from samples import LOGIN, LoginEventPlugin
@@ -152,3 +154,39 @@ def test_the_functions_registry_is_the_modules() -> None:
         assert validate_event_with_plugins("com.example.test.validation.own", {})[0] is False
     finally:
         registry._records["event_type"].pop("com.example.test.validation.own")
+
+
+def test_further_schemas(tmp_path: Path) -> None:
+    """A dict by URI or a directory; what is neither is the plugin's own."""
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "a.json").write_text('{"type": "integer"}', "utf-8")
+
+    def plugin(schemas: object) -> Any:
+        members = {
+            "name": "com.example.x",
+            "schema": {"properties": {"a": {"$ref": "parts/a.json"}}},
+            "validate": lambda self, data: True,
+            "schemas": schemas,
+        }
+        return type("Further", (), members)()
+
+    usable: list[object] = [{"parts/a.json": {"type": "integer"}}, tmp_path, str(tmp_path)]
+    for schemas in usable:
+        registry = PluginRegistry()
+        registry.register_event_type(plugin(schemas))
+        (registered,) = registry.list_event_types()
+        assert check_event(registry, registered, {"a": 1}) == ""
+        assert "'x' is not an integer" in check_event(registry, registered, {"a": "x"})
+    unusable: list[tuple[object, str]] = [
+        (None, "attribute 'schemas'"),
+        (["parts/a.json"], "attribute 'schemas'"),
+        ({"parts/a.json": 5}, "it is a number, not an object"),
+        (tmp_path / "absent", "no directory with an absolute path"),
+        ("parts", "no directory with an absolute path"),
+    ]
+    for schemas, problem in unusable:
+        with pytest.raises(RegistrationError, match=problem):
+            PluginRegistry().register_event_type(plugin(schemas))
+    (tmp_path / "parts" / "b.json").write_text("{", "utf-8")
+    with pytest.raises(RegistrationError, match=r"'parts/b\.json', which cannot be read"):
+        PluginRegistry().register_event_type(plugin(tmp_path))

@@ -15,8 +15,15 @@ pub(crate) struct Schema(CompiledSchema);
 #[pymethods]
 impl Schema {
     #[new]
-    fn new(py: Python<'_>, type_name: &str, version: &str, schema_json: &str) -> PyResult<Self> {
-        CompiledSchema::new(type_name, version, schema_json)
+    #[pyo3(signature = (type_name, version, schema_json, schemas_json=None))]
+    fn new(
+        py: Python<'_>,
+        type_name: &str,
+        version: &str,
+        schema_json: &str,
+        schemas_json: Option<&str>,
+    ) -> PyResult<Self> {
+        CompiledSchema::with_further(type_name, version, schema_json, schemas_json)
             .map(Self)
             .map_err(|error| errors::usage(py, error.to_string()))
     }

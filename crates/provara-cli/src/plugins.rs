@@ -151,6 +151,7 @@ impl<P: Purpose> Session<P> {
         options.layout = job.layout;
         options.skipped = job.skipped;
         options.timeout = args.timeout;
+        options.schemas_on_demand = true;
         // Held from before the start, so that an interrupted command ends with its exit code and not
         // by the signal itself, which would leave no word behind.
         let guard = Guard::new()
@@ -242,6 +243,14 @@ impl<P: Purpose> Session<P> {
             "It may be of one that cannot (see above): '{}'.",
             names.join("', '")
         ))
+    }
+}
+
+impl Session<Validating> {
+    /// Reads and compiles the schema of an event type, by its name or alias, before the name is resolved.
+    pub(crate) fn load_schema(&mut self, name: &str) -> Result<(), Diagnostic> {
+        let loaded = self.host.load_schema(&mut self.catalog, name);
+        loaded.map_err(provara_explain::host_failure)
     }
 }
 

@@ -12,7 +12,7 @@ use provara_core::event_type::{CustomType, TypeNameError, reserved_name};
 use provara_report::{Class, Diagnostic};
 use serde::Serialize;
 
-use crate::protocol::{Discovered, WireKind, WirePlugin, WireSource};
+use crate::protocol::{Discovered, WireKind, WirePlugin, WireSchema, WireSource};
 use crate::schema::Schema;
 use crate::text::{block, inline};
 
@@ -21,6 +21,9 @@ const MAX_NAME: usize = 200;
 
 /// The most characters of what a plugin says of itself.
 const MAX_DESCRIPTION: usize = 300;
+
+/// Compiles a schema and gives advice on it, or says why it cannot be used.
+pub(crate) type Compile<'a> = &'a mut dyn FnMut(Schema<'_>) -> Result<Vec<String>, String>;
 
 /// The kinds of plugins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -113,7 +116,8 @@ impl fmt::Display for Origin {
     }
 }
 
-/// An event type that a plugin defines. Its schema was compiled once, so it can be.
+/// An event type that a plugin defines. Its schema was compiled once, so it can be, unless it is to be loaded on
+/// demand (see [`crate::host::HostOptions::schemas_on_demand`]).
 #[derive(Debug, Clone)]
 pub struct EventTypeInfo {
     /// The type.
@@ -124,8 +128,41 @@ pub struct EventTypeInfo {
     pub alias: Option<PluginName>,
     /// The version of the schema, `1.0` unless the plugin says otherwise.
     pub schema_version: String,
-    /// The schema as JSON text, as the plugin gives it.
+    /// The schema as JSON text, as the plugin gives it; empty until it is loaded.
     pub schema_json: String,
+    /// The further schemas that it refers to, one JSON object by URI.
+    pub schemas_json: Option<String>,
+    /// Its schema cannot be used, which is known since it was loaded.
+    pub(crate) unusable: bool,
+}
+
+impl EventTypeInfo {
+    /// The schema, for whoever applies it.
+    pub(crate) fn schema(&self) -> Schema<'_> {
+        Schema {
+            event_type: self.event_type.as_str(),
+            version: &self.schema_version,
+            json: &self.schema_json,
+            further: self.schemas_json.as_deref(),
+        }
+    }
+
+    /// Takes the schema that was loaded, or why there is none.
+    pub(crate) fn take_schema(&mut self, schema: WireSchema) -> Result<(), String> {
+        let missing = || schema.reason.unwrap_or_else(|| "it is missing".to_owned());
+        self.schema_json = schema.schema_json.ok_or_else(missing)?;
+        self.schemas_json = schema.schemas_json;
+        if let Some(version) = schema.schema_version {
+            self.schema_version = safe(version);
+        }
+        Ok(())
+    }
+
+    /// The schema cannot be used.
+    pub(crate) fn refuse_schema(&mut self, reason: &str) -> Problem {
+        self.unusable = true;
+        schema_problem(self.event_type.as_str(), &self.origin, reason)
+    }
 }
 
 /// A reducer or an export format.
@@ -168,6 +205,15 @@ pub struct Problem {
     pub text: String,
 }
 
+/// What the author of a plugin that can be used should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Advice {
+    /// The plugin.
+    pub plugin: String,
+    /// A sentence without a full stop, safe for a terminal.
+    pub text: String,
+}
+
 /// Every plugin that discovery found and the contract admits, sorted by name.
 #[derive(Debug, Default)]
 pub struct Catalog {
@@ -179,15 +225,15 @@ pub struct Catalog {
     pub exports: Vec<PluginInfo>,
     /// What was left out.
     pub problems: Vec<Problem>,
+    /// What authors should know of their schemas, where plugins are listed.
+    pub advice: Vec<Advice>,
 }
 
 impl Catalog {
     /// Checks a discovery's result. Of two plugins of one kind with one name (in any letter
-    /// case) the first stays. `compile` says why a schema cannot be used.
-    pub(crate) fn from_wire(
-        found: Discovered,
-        mut compile: impl FnMut(Schema<'_>) -> Result<(), String>,
-    ) -> Catalog {
+    /// case) the first stays. `compile` says why a schema cannot be used; without it schemas are
+    /// loaded on demand.
+    pub(crate) fn from_wire(found: Discovered, mut compile: Option<Compile<'_>>) -> Catalog {
         let mut catalog = Catalog::default();
         for problem in found.problems {
             catalog.problems.push(Problem {
@@ -211,7 +257,8 @@ impl Catalog {
                 continue;
             }
             let class = plugin.class.clone();
-            match catalog.admit(plugin, &mut compile) {
+            let compile = compile.as_mut().map(|compile| &mut **compile as _);
+            match catalog.admit(plugin, compile) {
                 Ok(()) => {
                     taken.insert(key, class);
                 }
@@ -231,16 +278,23 @@ impl Catalog {
     /// The event type that `name` spells, in any letter case, or whose alias it is.
     #[must_use]
     pub fn event_type(&self, name: &str) -> Option<&EventTypeInfo> {
-        let exact = |info: &&EventTypeInfo| info.event_type.as_str().eq_ignore_ascii_case(name);
-        let alias = |info: &&EventTypeInfo| {
-            info.alias
-                .as_ref()
-                .is_some_and(|alias| alias.0.eq_ignore_ascii_case(name))
+        self.event_type_index(name)
+            .map(|index| &self.event_types[index])
+    }
+
+    /// The place of that event type among the event types.
+    pub(crate) fn event_type_index(&self, name: &str) -> Option<usize> {
+        let exact = |info: &EventTypeInfo| {
+            !info.unusable && info.event_type.as_str().eq_ignore_ascii_case(name)
         };
-        self.event_types
-            .iter()
-            .find(exact)
-            .or_else(|| self.event_types.iter().find(alias))
+        let alias = |info: &EventTypeInfo| {
+            let alias = info.alias.as_ref().filter(|_| !info.unusable);
+            alias.is_some_and(|alias| alias.0.eq_ignore_ascii_case(name))
+        };
+        let mut types = self.event_types.iter();
+        types
+            .position(exact)
+            .or_else(|| self.event_types.iter().position(alias))
     }
 
     /// The reducer that `name` spells, in any letter case.
@@ -262,7 +316,7 @@ impl Catalog {
     fn admit(
         &mut self,
         plugin: WirePlugin,
-        compile: &mut impl FnMut(Schema<'_>) -> Result<(), String>,
+        compile: Option<Compile<'_>>,
     ) -> Result<(), Box<Problem>> {
         let origin = Origin {
             class: safe(plugin.class),
@@ -295,15 +349,21 @@ impl Catalog {
             WireKind::Export => self.exports.push(named(plugin.name, origin)?),
             WireKind::EventType => {
                 let version = plugin.schema_version.map_or_else(|| "1.0".to_owned(), safe);
-                let info = event_type(
+                let (info, advice) = event_type(
                     &plugin.name,
                     origin,
-                    plugin.schema_json,
+                    (plugin.schema_json, plugin.schemas_json),
                     version,
                     plugin.cli_command,
                     &mut self.problems,
                     compile,
                 )?;
+                let plugin = info.event_type.as_str();
+                let advice = advice.into_iter().map(|text| Advice {
+                    plugin: plugin.to_owned(),
+                    text,
+                });
+                self.advice.extend(advice);
                 self.event_types.push(info);
             }
         }
@@ -338,12 +398,12 @@ impl Catalog {
 fn event_type(
     name: &str,
     origin: Origin,
-    schema_json: Option<String>,
+    (schema_json, schemas_json): (Option<String>, Option<String>),
     schema_version: String,
     alias: Option<String>,
     problems: &mut Vec<Problem>,
-    compile: &mut impl FnMut(Schema<'_>) -> Result<(), String>,
-) -> Result<EventTypeInfo, Box<Problem>> {
+    compile: Option<Compile<'_>>,
+) -> Result<(EventTypeInfo, Vec<String>), Box<Problem>> {
     let refuse = |kind: ProblemKind, what: &str, fix: &str| {
         Box::new(Problem {
             kind,
@@ -364,28 +424,27 @@ fn event_type(
             "Use a reverse-domain name such as com.example.thing.",
         )
     })?;
-    let schema_json = schema_json.ok_or_else(|| {
-        refuse(
-            ProblemKind::Schema,
-            "Missing required attribute: 'schema'",
-            "Provide a JSON Schema for the event's payload.",
-        )
-    })?;
-    let schema = Schema {
-        event_type: event_type.as_str(),
-        version: &schema_version,
-        json: &schema_json,
-        further: None,
+    let mut info = EventTypeInfo {
+        event_type,
+        origin: origin.clone(),
+        alias: None,
+        schema_version,
+        schema_json: String::new(),
+        schemas_json,
+        unusable: false,
     };
-    compile(schema).map_err(|error| {
-        let what = format!("The schema cannot be used: {error}");
-        refuse(
-            ProblemKind::Schema,
-            &what,
-            "Correct the plugin's JSON Schema.",
-        )
-    })?;
-    let alias = match alias.as_deref().map(PluginName::from_str) {
+    let mut advice = Vec::new();
+    if let Some(compile) = compile {
+        info.schema_json = schema_json.ok_or_else(|| {
+            refuse(
+                ProblemKind::Schema,
+                "Missing required attribute: 'schema'",
+                "Provide a JSON Schema for the event's payload.",
+            )
+        })?;
+        advice = compile(info.schema()).map_err(|error| info.refuse_schema(&error))?;
+    }
+    info.alias = match alias.as_deref().map(PluginName::from_str) {
         None => None,
         Some(Ok(alias)) => Some(alias),
         Some(Err(error)) => {
@@ -397,13 +456,21 @@ fn event_type(
             None
         }
     };
-    Ok(EventTypeInfo {
-        event_type,
-        origin,
-        alias,
-        schema_version,
-        schema_json,
-    })
+    Ok((info, advice))
+}
+
+/// The problem of a schema that cannot be used.
+fn schema_problem(name: &str, origin: &Origin, reason: &str) -> Problem {
+    Problem {
+        kind: ProblemKind::Schema,
+        plugin: Some(inline(name).into_owned()),
+        text: Diagnostic::new(Class::Plugin, format!("Plugin '{name}' is invalid."))
+            .detail(format!("The schema cannot be used: {}", inline(reason)))
+            .detail(format!("Plugin class: {}", origin.class))
+            .detail(format!("Source: {origin}"))
+            .fix("Correct the plugin's JSON Schema.")
+            .to_string(),
+    }
 }
 
 /// The text of the specification's section "Name Collision".

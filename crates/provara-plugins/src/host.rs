@@ -157,6 +157,26 @@ impl Host<Listing> {
 }
 
 impl Host<Validating> {
+    /// Reads and compiles the schema of the event type of a name or alias, where that was left until it is
+    /// needed and has not been done. A type whose schema cannot be used is no longer found in the catalogue,
+    /// and is one of its problems.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    pub fn load_schema(&mut self, catalog: &mut Catalog, name: &str) -> Result<(), HostError> {
+        let Some(index) = catalog.event_type_index(name) else {
+            return Ok(());
+        };
+        let plugin = &mut catalog.event_types[index];
+        if plugin.schema_json.is_empty()
+            && let Err(reason) = self.process.load_schema(plugin)?
+        {
+            let problem = plugin.refuse_schema(&reason);
+            catalog.problems.push(problem);
+        }
+        Ok(())
+    }
+
     /// Holds data against the schema of its event type, and gives the first that does not fit, with
     /// its place among the data.
     ///

@@ -328,6 +328,9 @@ pub struct WirePlugin {
     /// The JSON Schema of an event type, as text.
     #[serde(default)]
     pub schema_json: Option<String>,
+    /// The further schemas of an event type, one JSON object by URI, as text.
+    #[serde(default)]
+    pub schemas_json: Option<String>,
     /// The version of the schema.
     #[serde(default)]
     pub schema_version: Option<String>,
@@ -373,6 +376,23 @@ pub struct WireProblem {
     pub plugin: Option<String>,
     /// The text for people, of several lines.
     pub text: String,
+}
+
+/// The result of `schema`: the texts, or why there are none.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WireSchema {
+    /// The JSON Schema of the event type, as text.
+    #[serde(default)]
+    pub schema_json: Option<String>,
+    /// The further schemas, one JSON object by URI, as text.
+    #[serde(default)]
+    pub schemas_json: Option<String>,
+    /// The version of the schema.
+    #[serde(default)]
+    pub schema_version: Option<String>,
+    /// Why the schema cannot be read.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// The result of `validate`.

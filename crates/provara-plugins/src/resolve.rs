@@ -124,10 +124,13 @@ mod tests {
                 alias: Some("login".parse().unwrap()),
                 schema_version: "1.0".to_owned(),
                 schema_json: "{}".to_owned(),
+                schemas_json: None,
+                unusable: false,
             }],
             reducers: vec![named("summary")],
             exports: vec![named("CSV")],
             problems: Vec::new(),
+            advice: Vec::new(),
         }
     }
 

@@ -24,6 +24,7 @@ from provara.plugins._records import KINDS, Record
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
+    from provara.plugins._schemas import SchemaTexts
 
 PROTOCOL = 1
 MAX_FRAME = 64 << 20
@@ -190,16 +191,26 @@ def _hello(_: Request) -> Reply:
     }
 
 
-def _discover(_: Request) -> Reply:
+def _discover(request: Request) -> Reply:
     registry.discover_plugins()
     infos = registry.get_plugin_info()
+    texts = _schemas() if request.get("schemas") else {}
     _discovery.announce(None)
     records: dict[tuple[str, str], Record] = {
         (kind, record.name): record for kind in KINDS for record in registry._sorted(kind)
     }
     plugins = []
+    problems = []
     for info in infos:
         record = records[info["type"], info["name"]]
+        schema_json, schemas_json, schema_version = None, None, None
+        if record.kind == "event_type":
+            found = texts.get(record.name)
+            if isinstance(found, str):
+                problems.append({"kind": "schema", "plugin": _text(record.name), "text": found})
+                continue
+            if found is not None:
+                schema_json, schemas_json, schema_version = found
         plugins.append(
             {
                 "kind": info["type"],
@@ -210,13 +221,14 @@ def _discover(_: Request) -> Reply:
                 "version": _text_or_none(info["version"]),
                 "source": info["source"],
                 "entry_point": _text_or_none(info["entry_point"]),
-                "schema_json": record.schema_json,
-                "schema_version": _text_or_none(info["schema_version"]),
+                "schema_json": schema_json,
+                "schemas_json": schemas_json,
+                "schema_version": _text_or_none(schema_version),
                 "cli_command": _text_or_none(info["cli_command"]),
                 "description": _description(record.plugin),
             }
         )
-    problems = [
+    problems += [
         {"kind": problem.kind, "plugin": _text(problem.plugin), "text": _text(problem.text)}
         for problem in registry.problems
     ]
@@ -237,6 +249,49 @@ def _description(plugin: object) -> str | None:
         return _text(" ".join(paragraph.split())[:MAX_DESCRIPTION]) or None
     except Exception:  # a plugin that cannot say what it is works all the same
         return None
+
+
+def _schemas() -> dict[str, SchemaTexts | str]:
+    """Read the schema of every event type; a text in its place says why it cannot be used."""
+    from provara.plugins import _messages
+    from provara.plugins._schemas import read_schema
+
+    texts: dict[str, SchemaTexts | str] = {}
+    for record in registry._sorted("event_type"):
+        _discovery.announce(record.loaded)
+        try:
+            texts[record.name] = read_schema(record.plugin)
+        except BaseException as error:  # what a plugin's property raises costs it alone
+            texts[record.name] = _text(
+                _messages.bad_schema(
+                    record.origin.label or record.name,
+                    record.name,
+                    str(error)
+                    if type(error) is ValueError
+                    else _messages.describe_exception(error),
+                    type(record.plugin).__name__,
+                    record.origin.describe(),
+                )
+            )
+    return texts
+
+
+def _schema(request: Request) -> Reply:
+    from provara.plugins._schemas import read_schema
+
+    name = request["type"]
+    plugin = registry.get_event_type(name)
+    if plugin is None:
+        raise _HostError("not_found", f"no plugin defines the event type '{name}'", name)
+    try:
+        schema_json, schemas_json, version = read_schema(plugin)
+    except ValueError as error:
+        return {"reason": _text(error)}
+    return {
+        "schema_json": schema_json,
+        "schemas_json": schemas_json,
+        "schema_version": _text(version),
+    }
 
 
 def _validate(request: Request) -> Reply:
@@ -287,6 +342,7 @@ def _export(request: Request) -> Reply:
 _OPERATIONS: dict[str, Callable[[Request], Reply]] = {
     "hello": _hello,
     "discover": _discover,
+    "schema": _schema,
     "validate": _validate,
     "reduce": _reduce,
     "export": _export,
@@ -378,6 +434,8 @@ def main() -> None:
         del sys.path[0]
     registry.log_problems = False
     sys.meta_path.insert(0, _Semaphores)
+    # The executable asks for those that it needs, and compiles them.
+    registry.compiles_schemas = False
     status = 0
     try:
         serve(_take_descriptor(sys.argv[1:]))

@@ -138,10 +138,19 @@ def public_path(cls: type) -> str:
     return f"{module_name}.{name}"
 
 
+def _has(plugin: object, name: str) -> bool:
+    """Tell whether an object has an attribute, without asking a property for its value.
+
+    A property may read a large schema, which only the command that needs it is to pay for.
+    """
+    cls = plugin if isinstance(plugin, type) else type(plugin)
+    return any(name in vars(base) for base in cls.__mro__) or hasattr(plugin, name)
+
+
 def missing_members(plugin: object, kind: Kind) -> tuple[list[str], list[str]]:
     """Return the required methods and attributes that ``plugin`` does not have."""
     methods = [m for m in REQUIRED_METHODS[kind] if not callable(getattr(plugin, m, None))]
-    attributes = [a for a in REQUIRED_ATTRIBUTES[kind] if not hasattr(plugin, a)]
+    attributes = [a for a in REQUIRED_ATTRIBUTES[kind] if not _has(plugin, a)]
     return methods, attributes
 
 

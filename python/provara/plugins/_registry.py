@@ -27,11 +27,6 @@ from provara.plugins.protocols import EventTypePlugin, ExportPlugin, ReducerPlug
 #: The names of reducers, export formats and command aliases: what can be typed without quotes.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 
-_VERSION_LIMIT = 64
-
-#: The longest schema, in characters of JSON.
-_SCHEMA_LIMIT = 4 << 20
-
 
 class _Loading:
     """What is being imported right now, so that a registration made meanwhile knows its origin."""
@@ -54,6 +49,8 @@ class PluginRegistry:
 
     def __init__(self) -> None:
         self.log_problems = True
+        #: Off in the host: the executable compiles the schemas that it needs, and no others.
+        self.compiles_schemas = True
         #: Held for moments, while the tables change.
         self._lock = threading.RLock()
         #: Held while plugins are imported. It is another lock because an import waits for
@@ -217,7 +214,8 @@ class PluginRegistry:
     def _register(self, kind: Kind, plugin: Any, origin: Origin | None = None) -> None:
         if origin is None:
             origin = _origin_of_explicit()
-        record = build_record(kind, plugin, origin)._replace(loaded=_Loading.origin)
+        record = build_record(kind, plugin, origin, self.compiles_schemas)
+        record = record._replace(loaded=_Loading.origin)
         with self._lock:
             existing = self._records[kind].get(record.name.casefold())
             if existing is not None:
@@ -390,8 +388,8 @@ def registration_count() -> int:
     return _Loading.registrations
 
 
-def build_record(kind: Kind, plugin: Any, origin: Origin) -> Record:
-    """Check a plugin and read from it what the registry keeps.
+def build_record(kind: Kind, plugin: Any, origin: Origin, compiles: bool = True) -> Record:
+    """Check a plugin and read from it what the registry keeps, its schema only if it is compiled.
 
     Raises:
         RegistrationError: the plugin is invalid, or its name or schema is.
@@ -432,6 +430,8 @@ def build_record(kind: Kind, plugin: Any, origin: Origin) -> Record:
         raise RegistrationError(
             _messages.bad_type_name(name, problem_text, cls.__name__, source), "name"
         )
+    if not compiles:
+        return Record(kind, name, plugin, path, origin)
     try:
         schema_json, version, schema = compile_schema(plugin)
     except ValueError as error:
@@ -451,25 +451,11 @@ def compile_schema(plugin: EventTypePlugin) -> tuple[str, str, Any]:
         ValueError: the schema is not JSON, or not a JSON Schema.
     """
     from provara import _native
+    from provara.plugins._schemas import read_schema
 
-    schema: object = plugin.schema
-    if not isinstance(schema, dict):
-        raise ValueError(f"a schema is a dict (a JSON object), not {type(schema).__name__}")
-    schema_json = _native.to_json(schema)
-    if len(schema_json) > _SCHEMA_LIMIT:
-        raise ValueError(f"it has {len(schema_json)} characters; {_SCHEMA_LIMIT} are allowed")
-    version = _version_of(getattr(plugin, "version", None))
-    if version is None:
-        version = _version_of(schema.get("version")) or "1.0"
-    return schema_json, version, _native.Schema(str(plugin.name), version, schema_json)
-
-
-def _version_of(value: object) -> str | None:
-    """Return a version that can stand in a message, or ``None``."""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        return None
-    text = str(value)
-    return text if 0 < len(text) <= _VERSION_LIMIT and text.isprintable() else None
+    schema_json, schemas_json, version = read_schema(plugin)
+    compiled = _native.Schema(str(plugin.name), version, schema_json, schemas_json)
+    return schema_json, version, compiled
 
 
 def _label_of(plugin: object) -> str:

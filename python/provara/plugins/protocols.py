@@ -23,8 +23,10 @@ __all__ = [
 class EventTypePlugin(Protocol):
     """A custom event type.
 
-    A plugin may also have ``cli_command`` (see :class:`SupportsCliCommand`), and a
-    ``version``, which is shown as the version of its schema.
+    A plugin may also have ``cli_command`` (see :class:`SupportsCliCommand`), a ``version``,
+    which is shown as the version of its schema, and ``schemas``, which are those that
+    its schema refers to: a dict of schemas by URI, or the path of the directory in its package
+    that has them as ``*.json``.
     """
 
     #: The event type: reverse-domain, three labels or more, such as ``com.acme.audit.login``.

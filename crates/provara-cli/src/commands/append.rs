@@ -332,6 +332,7 @@ fn custom(
             _ => return Err(not_looked_up(unusable, name)),
         },
     };
+    session.load_schema(name)?;
     let (event_type, plugin) = match session.catalog.resolve(name) {
         Resolution::Plugin { event_type, plugin } => (event_type, plugin),
         Resolution::Unregistered(custom) if args.allow_unregistered => {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use provara_plugins::catalog::{Origin, PluginInfo, PluginName, Problem};
+use provara_plugins::catalog::{Advice, Origin, PluginInfo, PluginName, Problem};
 use provara_plugins::editable::Allowed;
 use provara_plugins::protocol::WireSource;
 use provara_plugins::runtime::Runtime;
@@ -37,7 +37,8 @@ enum PluginsCommand {
 /// Plugins are found among the packages of the Python environment that provara is installed in (or
 /// that PROVARA_PYTHON names) and in PROVARA_PLUGINS. A plugin that cannot be used is reported on
 /// stderr and hinders no other, also where it ends the process that loads it. One that blocks it is
-/// left out when --timeout is over.
+/// left out when --timeout is over. What of a schema decides nothing (a misspelt keyword, an unknown
+/// format) is told on stderr as well.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -83,6 +84,12 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<(), Diagnostic> {
         .problems
         .iter()
         .for_each(|problem| terminal::diagnostic(&problem.text));
+    for advice in &catalog.advice {
+        terminal::warn(&format!(
+            "the schema of '{}', {}.",
+            advice.plugin, advice.text
+        ));
+    }
     for found in session.host.hindrances() {
         terminal::warn(&provara_explain::hindrance(&found));
     }
@@ -193,6 +200,7 @@ struct Report<'a> {
     reducers: Vec<Entry<'a>>,
     exports: Vec<Entry<'a>>,
     problems: &'a [Problem],
+    advice: &'a [Advice],
     #[serde(skip_serializing_if = "Option::is_none")]
     confinement: Option<&'a Confinement>,
 }
@@ -273,6 +281,7 @@ impl<'a> Report<'a> {
             reducers: list(&catalog.reducers, REDUCERS),
             exports: list(&catalog.exports, EXPORTS),
             problems: &catalog.problems,
+            advice: &catalog.advice,
             confinement: all.then(|| session.host.confinement()),
         }
     }

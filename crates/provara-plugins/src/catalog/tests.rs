@@ -12,15 +12,17 @@ fn plugin(kind: WireKind, name: &str, class: &str) -> WirePlugin {
         source: WireSource::EntryPoint,
         entry_point: None,
         schema_json: (kind == WireKind::EventType).then(|| r#"{"type":"object"}"#.to_owned()),
+        schemas_json: None,
         schema_version: None,
         cli_command: None,
         description: None,
     }
 }
 
-fn compile(schema: Schema<'_>) -> Result<(), String> {
-    CompiledSchema::new(schema.event_type, schema.version, schema.json)
-        .map(drop)
+fn compile(schema: Schema<'_>) -> Result<Vec<String>, String> {
+    let (name, version) = (schema.event_type, schema.version);
+    CompiledSchema::with_further(name, version, schema.json, schema.further)
+        .map(|schema| schema.advice())
         .map_err(|error| error.to_string())
 }
 
@@ -29,7 +31,7 @@ fn catalog(plugins: Vec<WirePlugin>) -> Catalog {
         plugins,
         problems: Vec::new(),
     };
-    Catalog::from_wire(found, compile)
+    Catalog::from_wire(found, Some(&mut compile))
 }
 
 #[test]
@@ -156,7 +158,7 @@ fn problems_of_the_host_are_escaped() {
             text: "ERROR: \x1b]0;title\x07\nFix: …\n".to_owned(),
         }],
     };
-    let found = Catalog::from_wire(wire, compile);
+    let found = Catalog::from_wire(wire, Some(&mut compile));
     assert_eq!(found.problems[0].kind, ProblemKind::Load);
     assert_eq!(
         found.problems[0].text,

@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use super::host_process::HostProcess;
 use super::skipped::SkippedPlugin;
 use super::{HostError, NO_PLUGIN};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Compile};
 use crate::protocol::{Discovered, Hello, Loading};
+use crate::purpose::Access;
+use crate::schema::Schema;
 
 /// How many plugins are skipped before the failure of the next one is everybody's.
 const MAX_SKIPPED: usize = 8;
@@ -29,33 +31,46 @@ impl HostProcess {
     /// Lets the host discover plugins, and checks what it found.
     pub(super) fn discover(&mut self) -> Result<Catalog, HostError> {
         let began = Instant::now();
+        let all = self.reads_all_schemas();
         let found = loop {
-            match self.load() {
+            match self.load(all) {
                 Ok(found) => break found,
                 Err(error) => self.skip_plugin(error, began)?,
             }
         };
         let mut failed = None;
-        let mut catalog = Catalog::from_wire(found, |schema| {
+        let mut compile = |schema: Schema<'_>| {
             // After a failure nothing counts.
             let compiled = match failed {
                 None => self.compile(schema),
-                Some(_) => Ok(Ok(())),
+                Some(_) => Ok(Ok(Vec::new())),
             };
             compiled.unwrap_or_else(|error| {
                 failed = Some(error);
-                Ok(())
+                Ok(Vec::new())
             })
-        });
+        };
+        let compile: Option<Compile<'_>> = all.then_some(&mut compile);
+        let mut catalog = Catalog::from_wire(found, compile);
         let skipped = self.skipped.iter().map(SkippedPlugin::problem);
         catalog.problems.extend(skipped);
         failed.map_or(Ok(catalog), Err)
     }
 
-    fn load(&mut self) -> Result<Discovered, HostError> {
+    /// Whether every schema is wanted. Reducers and exports need none.
+    fn reads_all_schemas(&self) -> bool {
+        match self.purpose.access() {
+            Access::Listing => true,
+            Access::Validating => !self.options.schemas_on_demand,
+            Access::Reducing { .. } | Access::Exporting { .. } => false,
+        }
+    }
+
+    fn load(&mut self, schemas: bool) -> Result<Discovered, HostError> {
         let skip: Vec<&Loading> = self.skipped.iter().map(|plugin| &plugin.loading).collect();
         let skip = serde_json::to_vec(&skip).map_err(io::Error::other)?;
         let request = self.request("discover").json("skip", &skip);
+        let request = request.json("schemas", if schemas { b"true" } else { b"false" });
         let found = self.ask(request)?;
         self.pumps.set_label(NO_PLUGIN);
         // Loading plugins ran their code, which may have answered in the host's place. Then the

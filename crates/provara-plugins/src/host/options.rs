@@ -33,6 +33,9 @@ pub struct HostOptions {
     pub layout: Layout,
     /// The plugins to go on without, as an earlier host of the same installation found them.
     pub skipped: Vec<SkippedPlugin>,
+    /// Whether the schema of an event type is read and compiled only when it is asked for
+    /// ([`super::Host::load_schema`]), and not each when the plugins are discovered.
+    pub schemas_on_demand: bool,
     /// Where the plugins' output goes.
     pub output: Sink,
     /// Whether SIGINT, SIGTERM and SIGHUP end the host and its command in good order (see
@@ -61,6 +64,7 @@ impl HostOptions {
             environment: Environment::from_process(),
             layout: Layout::Usual,
             skipped: Vec::new(),
+            schemas_on_demand: false,
             output: output::stderr_sink(),
             interruptible: true,
             launcher: None,

@@ -95,19 +95,22 @@ impl SchemaWorker {
         Ok(schema_worker)
     }
 
-    /// Compiles a schema, which the process keeps. The inner error says why it cannot be used.
+    /// Compiles a schema, which the process keeps, and gives advice on it where it is to be inspected. The inner
+    /// error says why it cannot be used.
     pub(super) fn compile(
         &mut self,
         schema: Schema<'_>,
+        inspect: bool,
         deadline: Option<Instant>,
-    ) -> Result<Result<(), String>, Stop> {
-        let body = schema.json.as_bytes();
-        let compiled: Compiled = self.ask("compile", schema, body, deadline)?;
+    ) -> Result<Result<Vec<String>, String>, Stop> {
+        let body = [schema.json, schema.further.unwrap_or_default()].concat();
+        let op = if inspect { "inspect" } else { "compile" };
+        let compiled: Compiled = self.ask(op, schema, body.as_bytes(), deadline)?;
         if let Some(fault) = compiled.fault {
             return Ok(Err(fault));
         }
         self.compiled.insert(schema.event_type.to_owned());
-        Ok(Ok(()))
+        Ok(Ok(compiled.advice))
     }
 
     /// Whether the schema of a type is there.
@@ -153,6 +156,7 @@ impl SchemaWorker {
             op: op.into(),
             event_type: schema.event_type.into(),
             version: schema.version.into(),
+            schema_length: schema.json.len(),
         };
         let mut question = serde_json::to_vec(&header).map_err(io::Error::other)?;
         question.push(b'\n');

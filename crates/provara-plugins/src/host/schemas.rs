@@ -11,7 +11,8 @@ use crate::catalog::EventTypeInfo;
 use crate::channel::Stop;
 use crate::interrupt::Guard;
 use crate::process::ExitReason;
-use crate::protocol::Violation;
+use crate::protocol::{Violation, WireSchema};
+use crate::purpose::Access;
 use crate::schema::{Schema, SchemaViolations};
 
 /// How long a plugin's schema may take to compile before the plugin is skipped. An ordinary one
@@ -19,36 +20,51 @@ use crate::schema::{Schema, SchemaViolations};
 const COMPILE_LIMIT: Duration = Duration::from_secs(5);
 
 impl HostProcess {
+    /// Reads the schema of a type, and compiles it. The inner error says why it cannot be used.
+    pub(super) fn load_schema(
+        &mut self,
+        plugin: &mut EventTypeInfo,
+    ) -> Result<Result<(), String>, HostError> {
+        self.pumps.set_label(plugin.event_type.as_str());
+        let request = self.request("schema");
+        let request = request.string("type", plugin.event_type.as_str());
+        let loaded: WireSchema = self.ask(request)?;
+        match plugin.take_schema(loaded) {
+            Ok(()) => Ok(self.compile(plugin.schema())?.map(drop)),
+            Err(reason) => Ok(Err(reason)),
+        }
+    }
+
     /// Holds data against the schema of its event type.
     pub(super) fn check(
         &mut self,
         plugin: &EventTypeInfo,
         data: &[&Value<'_>],
     ) -> Result<Option<(usize, SchemaViolations)>, HostError> {
-        let schema = Schema {
-            event_type: plugin.event_type.as_str(),
-            version: &plugin.schema_version,
-            json: &plugin.schema_json,
-            further: None,
-        };
+        let schema = plugin.schema();
         let deadline = self.channel.deadline;
         let schema_worker = self.schema_worker(schema.event_type)?;
         let checked = (|| {
             if !schema_worker.knows(schema.event_type) {
                 // It was compiled before, by a process that is gone.
-                schema_worker.compile(schema, deadline)?.ok();
+                schema_worker.compile(schema, false, deadline)?.ok();
             }
             schema_worker.check(schema, data, deadline)
         })();
         checked.map_err(|stop| self.schema_worker_stopped(schema.event_type, stop))
     }
 
-    /// Compiles a schema. The inner error says why it cannot be used.
-    pub(super) fn compile(&mut self, schema: Schema<'_>) -> Result<Result<(), String>, HostError> {
+    /// Compiles a schema; a host that lists plugins gives advice on it. The inner error says why it cannot be
+    /// used.
+    pub(super) fn compile(
+        &mut self,
+        schema: Schema<'_>,
+    ) -> Result<Result<Vec<String>, String>, HostError> {
+        let inspect = matches!(self.purpose.access(), Access::Listing);
         let limit = Instant::now() + COMPILE_LIMIT;
         let own = self.channel.deadline.filter(|deadline| *deadline < limit);
         let schema_worker = self.schema_worker(schema.event_type)?;
-        let compiled = schema_worker.compile(schema, own.or(Some(limit)));
+        let compiled = schema_worker.compile(schema, inspect, own.or(Some(limit)));
         match compiled.map_err(|stop| self.schema_worker_stopped(schema.event_type, stop)) {
             Err(HostError::TimedOut { .. }) if own.is_none() => Ok(Err(format!(
                 "it takes more than {} s to compile",

@@ -126,7 +126,9 @@ impl HostProcess {
         host.log_fd = log_fd.and_then(|number| number.try_into().ok());
         host.channel.deadline = deadline;
         // While the runtime starts. Where it fails, whoever needs a schema applied hears why.
-        host.schema_worker(NO_PLUGIN).ok();
+        if matches!(host.purpose.access(), Access::Listing | Access::Validating) {
+            host.schema_worker(NO_PLUGIN).ok();
+        }
         let greeted = host.greet();
         // The error that there is no host carries what was printed.
         if !matches!(greeted, Err(HostError::NoHost { .. })) {

@@ -1,7 +1,8 @@
 //! The process that applies schemas: what it is asked, and how it answers.
 //!
-//! A question is a header of one line of JSON, a line feed and a body: the schema for `compile`, the
-//! data as lines of JSON for `check`. Frames and replies are those of [`crate::protocol`].
+//! A question is a header of one line of JSON, a line feed and a body: for `compile`, and for `inspect`, which
+//! asks for advice on it as well, the schema, and behind it
+//! the further ones where there are any; for `check` the data as lines of JSON. Frames and replies are those of [`crate::protocol`].
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -23,6 +24,8 @@ pub(crate) struct Header<'a> {
     pub(crate) event_type: Cow<'a, str>,
     #[serde(borrow)]
     pub(crate) version: Cow<'a, str>,
+    /// How many bytes of the body are the schema; those behind it are the further schemas.
+    pub(crate) schema_length: usize,
 }
 
 /// The result of `compile`.
@@ -30,6 +33,8 @@ pub(crate) struct Header<'a> {
 pub(crate) struct Compiled {
     /// Why the schema cannot be used, safe for a terminal.
     pub(crate) fault: Option<String>,
+    /// What its author should know, where that was asked for.
+    pub(crate) advice: Vec<String>,
 }
 
 /// The result of `check`.
@@ -76,16 +81,25 @@ fn answer(question: &[u8], schemas: &mut HashMap<String, CompiledSchema>) -> io:
     let (header, body) = (&question[..end], &question[end + 1..]);
     let header: Header<'_> = serde_json::from_slice(header)?;
     let result = match &*header.op {
-        "compile" => {
+        op @ ("compile" | "inspect") => {
             let text = std::str::from_utf8(body).map_err(io::Error::other)?;
-            let fault = match CompiledSchema::new(&header.event_type, &header.version, text) {
+            let parts = text.split_at_checked(header.schema_length);
+            let (schema, further) = parts.ok_or(io::ErrorKind::InvalidData)?;
+            let further = (!further.is_empty()).then_some(further);
+            let (event_type, version) = (&header.event_type, &header.version);
+            let compiled = CompiledSchema::with_further(event_type, version, schema, further);
+            let (fault, advice) = match compiled {
                 Ok(schema) => {
+                    let advice = match op {
+                        "inspect" => schema.advice(),
+                        _ => Vec::new(),
+                    };
                     schemas.insert(header.event_type.into_owned(), schema);
-                    None
+                    (None, advice)
                 }
-                Err(error) => Some(error.to_string()),
+                Err(error) => (Some(error.to_string()), Vec::new()),
             };
-            serde_json::to_value(Compiled { fault })?
+            serde_json::to_value(Compiled { fault, advice })?
         }
         _ => {
             let schema = schemas

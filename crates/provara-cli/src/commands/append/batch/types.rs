@@ -205,12 +205,17 @@ impl<'a> Types<'a> {
                 },
             }
         }
-        let Some(session) = &self.session else {
+        let Some(session) = &mut self.session else {
             return match alone {
                 Resolution::Unregistered(custom) => Ok(Kind::Free(EventType::Custom(custom))),
                 _ => Err(refused(not_a_type(name))),
             };
         };
+        if let Some(limit) = self.args.host.timeout {
+            session.host.limit_next(limit);
+        }
+        let loaded = session.load_schema(name);
+        loaded.map_err(|failure| Refusal::new("plugin", failure))?;
         match session.catalog.resolve(name) {
             Resolution::Plugin { event_type, plugin } => {
                 let mut all = session.catalog.event_types.iter();
