@@ -24,6 +24,7 @@ from provara.plugins._records import KINDS, Record
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
+
     from provara.plugins._schemas import SchemaTexts
 
 PROTOCOL = 1
