@@ -58,9 +58,9 @@ pub(crate) struct Shapes {
 }
 
 /// What is shown of the schema of an event's data in at most so many bytes of JSON (or hardly more, for an object
-/// of which nothing is said).
-pub(crate) fn shapes(schema: &Value, rooms: &[usize]) -> Shapes {
-    let index = Index::of(schema);
+/// of which nothing is said). `further` are the schemas that it may refer to: an object, by URI.
+pub(crate) fn shapes(schema: &Value, further: &Value, rooms: &[usize]) -> Shapes {
+    let index = Index::of(schema, further);
     let fitting = |room: usize| {
         let mut last = None;
         for (step, detail) in LADDER.iter().enumerate() {

@@ -1,4 +1,5 @@
-//! Where the references of a schema lead. Nothing is fetched: what does not stand in the document is not there.
+//! Where the references of a schema lead. Nothing is fetched: what stands neither in the document nor in one that
+//! the plugin brings is not there.
 
 use std::collections::HashMap;
 
@@ -29,11 +30,19 @@ pub(super) struct Place<'s> {
 const DEEPEST: usize = 64;
 
 impl<'s> Index<'s> {
-    /// Looks through a document. A value that only looks like a schema may be among them; it does no harm.
-    pub(super) fn of(root: &'s Value) -> Self {
+    /// Looks through a document, and through the further ones that its references may lead to: an object, by
+    /// URI, where a relative one is meant from that of the document. A value that only looks like a schema may
+    /// be among them; it does no harm.
+    pub(super) fn of(root: &'s Value, further: &'s Value) -> Self {
         let mut index = Self::default();
         index.resources.insert(String::new(), root);
         index.look(root, "", 0);
+        let base = Place::root(root).base;
+        for (uri, schema) in further.as_object().into_iter().flatten() {
+            let address = join(&base, uri.split('#').next().unwrap_or_default());
+            index.resources.entry(address.clone()).or_insert(schema);
+            index.look(schema, &address, 0);
+        }
         index
     }
 

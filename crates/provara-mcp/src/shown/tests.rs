@@ -1,11 +1,11 @@
 use super::*;
 
 fn shown(schema: &Value, room: usize) -> Shown {
-    shapes(schema, &[room]).by_room.remove(0)
+    shapes(schema, &json!({}), &[room]).by_room.remove(0)
 }
 
 fn is_plain(schema: &Value) -> bool {
-    shapes(schema, &[64_000, 4_000, 1_000]).is_plain
+    shapes(schema, &json!({}), &[64_000, 4_000, 1_000]).is_plain
 }
 
 fn of(schema: Value) -> Value {
@@ -32,6 +32,29 @@ fn references_stand_where_they_lead() {
     assert_eq!(of(schema.clone()), expected);
     assert!(is_plain(&schema));
     assert!(!shown(&schema, 1 << 20).whole);
+}
+
+#[test]
+fn what_a_plugin_brings_stands_where_references_lead() {
+    let schema = json!({
+        "$id": "https://example.org/s/main.json",
+        "properties": {
+            "a": {"$ref": "money.json#/$defs/amount"},
+            "b": {"$ref": "https://example.org/s/money.json"},
+            "c": {"$ref": "urn:example:unit"},
+            "d": {"$ref": "other.json"}
+        }
+    });
+    let further = json!({
+        "money.json": {"type": "object", "$defs": {"amount": {"$ref": "#/$defs/cents"}, "cents": {"type": "integer"}}},
+        "https://example.org/units": {"$id": "urn:example:unit", "enum": ["m", "s"]}
+    });
+    let shown = shapes(&schema, &further, &[1 << 20]).by_room.remove(0);
+    let expected = json!({"type": "object", "properties": {
+        "a": {"type": "integer"}, "b": {"type": "object"}, "c": {"enum": ["m", "s"]}, "d": {}
+    }});
+    assert_eq!(Value::Object(shown.schema), expected);
+    assert!(!shown.whole);
 }
 
 #[test]

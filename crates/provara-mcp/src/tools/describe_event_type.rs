@@ -37,8 +37,8 @@ impl Tool for DescribeEventType {
         };
         described(
             "Describe an event type",
-            "The whole JSON Schema that the data of an installed event type must fit, or the part of it at \
-             'path'. Tools 'append_…' show it shortened where it is large.",
+            "The whole JSON Schema that the data of an installed event type must fit, with the schemas that it \
+             refers to by URI, or the part of it at 'path'. Tools 'append_…' show it shortened where it is large.",
             object(properties, &["type"]),
             output(&[("event_type", "string"), ("schema", "")]),
             reads(),
@@ -79,6 +79,9 @@ impl Tool for DescribeEventType {
             answer = answer.with("tool", &*tool.described.name);
         }
         let Some(path) = args::text(&call.arguments, "path") else {
+            if let Some(further) = &info.schemas_json {
+                answer = answer.with_json("schemas", further);
+            }
             return Ok(answer.with_json("schema", &info.schema_json));
         };
         let broken = || {

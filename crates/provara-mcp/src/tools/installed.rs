@@ -16,10 +16,12 @@ use crate::shown::{Shapes, shapes};
 /// What is shown of the schemas of event types, in their order.
 pub(super) fn all_shapes(catalog: &Catalog, rooms: &[usize]) -> Vec<Shapes> {
     let types = catalog.event_types.iter();
-    let schema = |info: &EventTypeInfo| {
-        serde_json::from_str(&info.schema_json).unwrap_or_else(|_| json!({}))
+    let read = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| json!({}));
+    let of = |info: &EventTypeInfo| {
+        let further = info.schemas_json.as_deref().map_or(json!({}), read);
+        shapes(&read(&info.schema_json), &further, rooms)
     };
-    types.map(|info| shapes(&schema(info), rooms)).collect()
+    types.map(of).collect()
 }
 
 /// The tools of all that is installed, each schema in one of its shapes. Their names do not depend on which of
