@@ -572,17 +572,24 @@ fn variant_notes(merged: &Merge<'_>) -> Vec<String> {
         .iter()
         .partition(|variant| variant.theirs_redacted);
     let mut notes = Vec::new();
-    if !redacted.is_empty() {
-        notes.push(format!(
-            "{} payloads were redacted in the other log, and now are in this one",
-            redacted.len()
-        ));
+    match redacted.len() {
+        0 => {}
+        1 => {
+            notes.push("1 payload was redacted in the other log, and now is in this one".to_owned())
+        }
+        many => notes.push(format!(
+            "{many} payloads were redacted in the other log, and now are in this one"
+        )),
     }
-    if !signed.is_empty() {
-        notes.push(format!(
-            "{} events stand in both logs in different versions; the choice depends on them alone",
-            signed.len()
-        ));
+    match signed.len() {
+        0 => {}
+        1 => notes.push(
+            "1 event stands in both logs in different versions; the choice depends on them alone"
+                .to_owned(),
+        ),
+        many => notes.push(format!(
+            "{many} events stand in both logs in different versions; the choice depends on them alone"
+        )),
     }
     notes
 }

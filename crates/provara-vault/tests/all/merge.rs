@@ -216,6 +216,12 @@ fn a_redaction_that_is_taken_over_leaves_the_order() {
         };
         let receipt = here.merge(&other, keyfile, &options).unwrap();
         assert_eq!(receipt.order, MergeOrder::Redacted);
+        let told = "1 payload was redacted in the other log, and now is in this one";
+        assert!(
+            receipt.notes.iter().any(|note| note == told),
+            "{:?}",
+            receipt.notes
+        );
         assert!(receipt.kept_prefix > 0 && receipt.imported > 0);
         let log = fs::read_to_string(here.log_path()).unwrap();
         for (line, id) in log.lines().zip(&before) {
