@@ -83,7 +83,8 @@ impl LogWriter<'_> {
         if let Some(text) = read_text(self.vault().path(), &relative)? {
             let same = same_checkpoint(&text, &state, self.registry());
             let key_id = same.ok_or(VaultError::CheckpointExists { path: path.clone() })?;
-            if self.lists(&relative, &text) {
+            // One that an interrupted writer left is in its place, and not under the seal yet.
+            if self.lists(&relative, &text) && self.sealed_root() == root {
                 return Ok(receipt(path, &log, &state, key_id, root, self.take_notes()));
             }
         }

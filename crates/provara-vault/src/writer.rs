@@ -434,7 +434,12 @@ impl<'v> LogWriter<'v> {
         merkle_root(entries.iter().map(FileEntry::leaf))
     }
 
-    /// Whether the manifest lists this file with this content.
+    /// The root of the seal in its place.
+    pub(crate) fn sealed_root(&self) -> Digest {
+        self.seal.root
+    }
+
+    /// Whether the manifest lists this file with this content, or the next one will.
     pub(crate) fn lists(&self, relative: &str, text: &[u8]) -> bool {
         self.entries.contains(&text_entry(relative, text))
     }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::common::{Fixture, codes, note, picture, remove_seal, request, reseal, strict};
-use provara_core::layout::REQUIRED;
+use crate::common::{Fixture, codes, copy, note, picture, remove_seal, request, reseal, strict};
+use provara_core::layout::{REQUIRED, SEAL};
 use provara_vault::{InitOptions, VaultError, VerifyOptions};
 
 fn strict_codes(fixture: &Fixture) -> Vec<String> {
@@ -434,6 +434,39 @@ fn checkpoints_are_sealed_verified_and_made_once() {
     fixture.vault.manifest(Some(&fixture.keyfile)).unwrap_err();
     fixture.vault.new_seal(Some(&fixture.keyfile)).unwrap();
     assert_eq!(strict_codes(&fixture), ["PROVARA_E003"]);
+}
+
+#[test]
+fn a_checkpoint_that_no_seal_lists_is_made_again_and_sealed() {
+    let fixture = Fixture::new();
+    let seal = SEAL.map(|name| (fixture.file(name), fs::read(fixture.file(name)).unwrap()));
+    let receipt = fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
+    // As a crash leaves it, before the seal is in its place.
+    for (path, text) in seal {
+        fs::write(path, text).unwrap();
+    }
+    assert_ne!(strict_codes(&fixture), Vec::<String>::new());
+    let again = fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
+    assert_eq!(again.state_hash, receipt.state_hash);
+    assert_eq!(strict_codes(&fixture), Vec::<String>::new());
+    let manifest = fs::read_to_string(fixture.file("manifest.json")).unwrap();
+    assert!(
+        manifest.contains("checkpoints/0000000002.chk"),
+        "{manifest}"
+    );
+}
+
+#[test]
+fn a_checkpoint_whose_file_is_another_one_of_the_same_state_is_made_again() {
+    let fixture = Fixture::new();
+    let twin = copy(&fixture.vault, &fixture.outside().join("twin"));
+    let receipt = fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
+    let other = twin.checkpoint(&fixture.keyfile, None).unwrap();
+    assert_eq!(other.state_hash, receipt.state_hash);
+    fs::copy(&other.path, &receipt.path).unwrap();
+    assert_ne!(strict_codes(&fixture), Vec::<String>::new());
+    fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
+    assert_eq!(strict_codes(&fixture), Vec::<String>::new());
 }
 
 #[test]
