@@ -225,6 +225,7 @@ def test_discover(host: Host) -> None:
         "schemas_json": None,
         "schema_version": None,
         "cli_command": "host-login",
+        "description": None,
     }
     assert plugins["reducer"]["kind"] == "reducer"
     assert plugins["reducer"]["schema_json"] is None
