@@ -1,15 +1,17 @@
 //! What a snapshot makes of a log that is replaced, cut or longer while it is taken.
 
 use std::fs::{self, File};
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use provara_core::keys::Keyfile;
 use provara_core::manifest::write_manifest;
 
 use super::*;
+use crate::error::Context;
 use crate::lock::lock_log;
 use crate::seal::{Staged, read_entries, text_entry};
 use crate::testing::fresh_vault;
@@ -373,4 +375,55 @@ fn a_vault_that_lies_elsewhere_verifies_as_one_in_a_directory() {
     assert!(matches!(locked, VaultError::Structure { .. }));
     let gone = elsewhere(Held(BTreeMap::new())).snapshot().unwrap_err();
     assert!(matches!(gone, VaultError::Structure { file, .. } if file == layout::LOG));
+}
+
+/// Files that cannot be listed, and how often that was tried.
+#[derive(Debug)]
+struct Refusing(io::ErrorKind, AtomicU32);
+
+impl VaultFiles for Refusing {
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    fn list(&self) -> Result<BTreeMap<String, Entry>, VaultError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Err(io::Error::from(self.0)).context("read", Path::new("there"))
+    }
+
+    fn stands(&self, _: &str) -> Result<Option<Standing>, VaultError> {
+        Ok(None)
+    }
+
+    fn read(&self, _: &str) -> Result<Option<Vec<u8>>, VaultError> {
+        Ok(None)
+    }
+
+    fn hash(&self, _: &str) -> Result<(u64, Digest), VaultError> {
+        Ok((0, Digest::of(b"")))
+    }
+
+    fn open_log(&self, _: &str) -> Result<Option<Box<dyn OpenLog>>, VaultError> {
+        Ok(None)
+    }
+}
+
+/// What a writer took away meanwhile is looked for again; what the system refuses is told at once.
+#[test]
+fn a_verification_looks_again_for_what_has_gone_and_for_nothing_else() {
+    let home = Home::new();
+    for (kind, again) in [
+        (io::ErrorKind::NotFound, true),
+        (io::ErrorKind::UnexpectedEof, true),
+        (io::ErrorKind::PermissionDenied, false),
+    ] {
+        let files = Arc::new(Refusing(kind, AtomicU32::new(0)));
+        let vault = home.vault.clone().with_files(files.clone());
+        let error = vault.verify(&VerifyOptions::default()).unwrap_err();
+        assert!(
+            matches!(&error, VaultError::Io { source, .. } if source.kind() == kind),
+            "{error}"
+        );
+        assert_eq!(files.1.load(Ordering::Relaxed) > 1, again, "{kind:?}");
+    }
 }

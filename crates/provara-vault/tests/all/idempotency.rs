@@ -273,6 +273,14 @@ fn wrapped_and_blind_data_is_known_again_at_whatever_time() {
             ..RedactOptions::default()
         };
         vault.redact(first.event_id, keyfile, &redact).unwrap();
+        // Of what is gone it is only known that it was not this.
+        let Err(VaultError::KeyReused { difference, .. }) = append(&asked(key, "{}", false)) else {
+            panic!("{key} was taken");
+        };
+        assert_eq!(
+            difference,
+            "whose payload was erased, and was another or had random bytes"
+        );
         let again = append(&asked(key, data, blind));
         match blind {
             false => assert!(again.unwrap().repeated),

@@ -273,3 +273,29 @@ fn a_sequencer_goes_on_where_it_was_saved() {
         }
     }
 }
+
+#[test]
+fn a_report_names_the_first_and_the_last_event_with_their_times() {
+    let fixture = Fixture::new();
+    let appended = fixture
+        .vault
+        .append(&note("a", "x"), &fixture.keyfile)
+        .unwrap();
+    let options = VerifyOptions {
+        describe: true,
+        ..VerifyOptions::default()
+    };
+    let examined = fixture.vault.examine(&options).unwrap();
+    let subject = examined.subject().unwrap();
+    let last = subject.last_event.as_ref().unwrap();
+    assert_eq!(last.event_id, appended.event_id);
+    assert_eq!(last.timestamp_utc.as_ref(), Some(&appended.timestamp_utc));
+    let first = subject.first_event.as_ref().unwrap();
+    let log = String::from_utf8(fixture.log()).unwrap();
+    let line = log.lines().next().unwrap();
+    let time = format!(
+        r#""timestamp_utc":"{}""#,
+        first.timestamp_utc.as_ref().unwrap()
+    );
+    assert!(line.contains(&time) && line.contains(&first.event_id.to_string()));
+}
