@@ -64,6 +64,17 @@ FIXED = {
     "PROVARA_HOST": "1",
 }
 
+#: Of the temporary directory, which is another one each time: itself, and what lies below it.
+TEMPORARY = {"TMPDIR", "TEMP", "TMP"}
+BELOW = {"XDG_CACHE_HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR"}
+
+
+def without_temporary(found: dict[str, str]) -> dict[str, str]:
+    """The other variables, where those of the temporary directory are as they must be."""
+    (place,) = {found[name] for name in TEMPORARY}
+    assert all(found[name].startswith(f"{place}/") for name in BELOW), found
+    return {name: found[name] for name in found.keys() - TEMPORARY - BELOW}
+
 
 @pytest.fixture
 def plugins(provara: Provara, tmp_path: Path) -> Provara:
@@ -98,7 +109,8 @@ def test_the_variables(plugins: Provara, vault: Path, tmp_path: Path) -> None:
     }
     states = {}
     for kind, outcome in outcomes.items():
-        (found,) = surroundings(outcome)
+        (told,) = surroundings(outcome)
+        found = without_temporary(told)
         assert len(found.pop("PROVARA_HOST_MARK")) >= 16
         states[kind] = found.pop("PROVARA_PLUGIN_STATE", None)
         assert found == {
@@ -118,12 +130,15 @@ def test_the_contract_names_them() -> None:
     (row,) = [line for line in lines if line.startswith("| environment |")]
     of_the_user = {"HOME", "PYTHONPATH", "VIRTUAL_ENV", "PROVARA_PLUGINS"}
     of_a_run = {"PROVARA_PLUGIN_STATE", "PROVARA_HOST_MARK", "PYTHONMALLOC"}
-    assert set(re.findall(r"`([A-Z][A-Z_0-9]*)[=`]", row)) == {*FIXED, *of_the_user, *of_a_run}
+    named = {*FIXED, *of_the_user, *of_a_run, *TEMPORARY, *BELOW}
+    assert set(re.findall(r"`([A-Z][A-Z_0-9]*)[=`]", row)) == named
 
 
 def test_a_second_run_is_another(plugins: Provara, vault: Path) -> None:
     name = "com.example.telling.reducer"
-    first, second = surroundings(plugins.run("reduce", vault, "--plugin", name, "--check"))
+    told = surroundings(plugins.run("reduce", vault, "--plugin", name, "--check"))
+    assert told[0]["TMPDIR"] != told[1]["TMPDIR"]
+    first, second = map(without_temporary, told)
     differing = {key: second[key] for key in second if first.get(key) != second[key]}
     assert differing.pop("PROVARA_HOST_MARK")
     assert differing == {"PYTHONHASHSEED": "1", "PYTHONMALLOC": "malloc"}

@@ -88,6 +88,23 @@ WORKS = {
         shutil.copy2(__file__, place + "/again")
         return len(os.listdir(place))
         """,
+    "files that are touched": """
+        import pathlib, tempfile
+        place = pathlib.Path(tempfile.mkdtemp())
+        (place / "new").touch()
+        (place / "new").touch()
+        absent = place / "absent"
+        for change in (os.utime, lambda path: os.chmod(path, 0o600)):
+            for path in (absent, str(absent), os.fsencode(absent)):
+                try:
+                    change(path)
+                except FileNotFoundError:
+                    continue
+                raise AssertionError(path)
+        with open(place / "new") as file:
+            os.utime(file.fileno())
+        return sorted(os.listdir(place))
+        """,
     "archives": """
         import io, tarfile, tempfile, zipfile
         place = tempfile.mkdtemp()
@@ -174,9 +191,36 @@ def test_what_a_killed_command_leaves_is_removed_by_the_next(
             running.finish()
         left = place / "deep" / "er" / "left"
         assert left.exists() == (number == signal.SIGKILL)
-        # The next of its kind: a reducer's is in memory, the others' are on a disk.
-        working(provara, tmp_path, "return 1").run(*command, "--sandbox=require")
+        # The next, of whatever kind: a reducer's is in memory, the others' are on a disk.
+        another = next(it for it in commands(vault, tmp_path / "out") if it[0] != command[0])
+        working(provara, tmp_path, "return 1").run(*another, "--sandbox=require")
         assert not place.exists()
+
+
+@needs_sandbox
+def test_nothing_that_is_not_temporary_is_removed(
+    provara: Provara, vault: Path, tmp_path: Path
+) -> None:
+    """Whatever lies where the temporary directories would be."""
+    there = working(provara, tmp_path, "return 1")
+    user = f"provara-{os.geteuid()}"
+    for place in ("vaults", "projects"):
+        base = tmp_path / place
+        base.mkdir()
+        named = base / user
+        if place == "vaults":
+            provara.run("init", named)
+        else:
+            (named / "project").mkdir(parents=True)
+            (named / "project" / "a.py").write_text("code")
+        named.chmod(0o700)
+        before = sorted(named.rglob("*"))
+        chosen = there.with_environment(TMPDIR=str(base))
+        for command in commands(vault, tmp_path / "out"):
+            chosen.run(*command, "--sandbox=require")
+        assert sorted(named.rglob("*")) == before
+        if place == "vaults":
+            provara.run("verify", named)
 
 
 @needs_sandbox

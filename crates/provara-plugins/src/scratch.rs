@@ -7,9 +7,11 @@
 //!
 //! The directories lie together in one of the user's own, `provara-UID`, below the directory for temporary
 //! files. Each is locked by the process that made it, for as long as that lives. Whoever makes another one
-//! removes those that nobody holds: what is left when the command itself was killed.
+//! removes those that nobody holds, in memory and on the disk: what is left when the command itself was killed.
+//! Only what has a name as it is given here is removed, and nothing in a vault, whatever that is called.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::AsFd;
@@ -56,6 +58,11 @@ impl Scratch {
             Access::Reducing { .. } => Medium::Memory,
             _ => Medium::Disk,
         };
+        // Of the other kinds, too, and whether or not this host gets one.
+        places()
+            .iter()
+            .filter(|it| is_own(it))
+            .for_each(|it| sweep(it));
         let SandboxPolicy::Enforce { rules, .. } = policy else {
             return Scratch::make(medium, bases(medium), |_| true);
         };
@@ -86,17 +93,19 @@ impl Scratch {
     fn make_in(base: &Path, medium: Medium) -> Option<Scratch> {
         let user = user_name();
         let own = base.join(&user);
+        // That it is there already is the rule.
+        let _ = DirBuilder::new().mode(0o700).create(&own);
         let (parent, prefix) = if is_own(&own) {
             sweep(&own);
             (own.as_path(), String::new())
         } else {
-            // Somebody else has that name.
+            // Somebody else has that name, or it is that of a vault.
             (base, format!("{user}-"))
         };
         for _ in 0..16 {
             let mut random = [0; 8];
             getrandom::fill(&mut random).ok()?;
-            let path = parent.join(format!("{prefix}{:016x}", u64::from_le_bytes(random)));
+            let path = parent.join(prefix.clone() + &fresh_name(random));
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -168,15 +177,27 @@ fn in_memory(_: &Path) -> bool {
     false
 }
 
-/// Makes a directory of the user's own, or finds it.
+/// The length of a name.
+const NAME: usize = 16;
+
+fn fresh_name(random: [u8; NAME / 2]) -> String {
+    format!("{:0NAME$x}", u64::from_le_bytes(random))
+}
+
+/// Whether a name is one that is given here.
+fn is_name(name: &OsStr) -> bool {
+    let digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    name.len() == NAME && name.as_encoded_bytes().iter().all(digit)
+}
+
+/// Whether a directory is the user's own, for these alone.
 fn is_own(path: &Path) -> bool {
-    // That it is there already is the rule.
-    let _ = DirBuilder::new().mode(0o700).create(path);
-    fs::symlink_metadata(path).is_ok_and(|data| {
+    let is_private = fs::symlink_metadata(path).is_ok_and(|data| {
         data.is_dir()
             && data.uid() == rustix::process::geteuid().as_raw()
             && data.mode() & 0o077 == 0
-    })
+    });
+    is_private && !is_vault(path)
 }
 
 /// Locks a directory, unless another process holds it or has removed it.
@@ -197,8 +218,11 @@ fn sweep(own: &Path) {
     let Ok(entries) = fs::read_dir(own) else {
         return;
     };
-    for entry in entries.flatten().take(MAX_SWEPT) {
-        let path = entry.path();
+    let entries = entries.flatten().filter(|it| is_name(&it.file_name()));
+    for path in entries.map(|entry| entry.path()).take(MAX_SWEPT) {
+        if is_vault(&path) {
+            continue;
+        }
         if let Some(_held) = hold_to_remove(&path) {
             let _ = removal::remove(&path);
         }
@@ -257,6 +281,32 @@ mod tests {
         assert!(!left.exists());
         assert!(first.path().join("mine").exists() && second.path().exists());
         assert!(dir.path().join("bystander").exists(), "no link is followed");
+    }
+
+    #[test]
+    fn nothing_else_is_removed_whatever_the_directory_is_called() {
+        let dir = TempDir::new();
+        let own = dir.path().join(user_name());
+        let vault = |path: &Path| {
+            let log = path.join(provara_core::layout::LOG);
+            fs::create_dir_all(log.parent().unwrap()).unwrap();
+            fs::create_dir_all(path.join("identity")).unwrap();
+            fs::write(log, "").unwrap();
+        };
+        DirBuilder::new().mode(0o700).create(&own).unwrap();
+        fs::create_dir_all(own.join("project/src")).unwrap();
+        fs::write(own.join("0123456789abcdeF"), "").unwrap();
+        vault(&own.join("0123456789abcdef"));
+        let made = Scratch::make_in(dir.path(), Medium::Disk).unwrap();
+        assert_eq!(made.path().parent(), Some(own.as_path()));
+        drop(made);
+        assert_eq!(names(&own).len(), 3);
+        // A vault of that name.
+        vault(&own);
+        let made = Scratch::make_in(dir.path(), Medium::Disk).unwrap();
+        assert_eq!(made.path().parent(), Some(dir.path()));
+        drop(made);
+        assert_eq!(names(&own).len(), 5);
     }
 
     #[test]

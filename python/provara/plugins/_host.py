@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from provara import __version__, _native
-from provara.plugins import _attempts, _discovery, registry
+from provara.plugins import _absent, _attempts, _discovery, registry
 from provara.plugins._records import KINDS, Record
 
 if TYPE_CHECKING:
@@ -435,6 +435,7 @@ def main() -> None:
         del sys.path[0]
     registry.log_problems = False
     sys.meta_path.insert(0, _Semaphores)
+    _absent.watch()
     # The executable asks for those that it needs, and compiles them.
     registry.compiles_schemas = False
     status = 0

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from world import World, attack, log_descriptor, system_call
+from world import World, attack, copy_descriptor, system_call
 
 
 def read(path: str) -> str:
@@ -220,21 +220,6 @@ def truncate_the_log(world: World) -> Any:
     return "empty"
 
 
-@attack("reducer")
-def write_through_the_logs_descriptor(world: World) -> Any:
-    """By opening again what was inherited."""
-    for fd in range(3, 256):
-        try:
-            target = os.readlink(f"/proc/self/fd/{fd}")
-        except OSError:
-            continue
-        if target == world.log:
-            with open(f"/proc/self/fd/{fd}", "a") as file:
-                file.write("x")
-            return target
-    raise PermissionError(1, "no descriptor of the log can be found in /proc")
-
-
 @attack()
 def rename_the_vault(world: World) -> Any:
     """Away from where it is."""
@@ -288,30 +273,25 @@ def lock_the_log(world: World) -> Any:
     raise OSError("nothing to lock")
 
 
-@attack("reducer")
-def change_the_time_of_the_logs_descriptor(world: World) -> Any:
-    """The one thing that an open descriptor allows its owner, whatever it was opened for."""
-    fd = log_descriptor(world)
-    os.utime(fd, (0, 0))
-    if os.fstat(fd).st_mtime != 0:
-        raise PermissionError(1, "the time is as it was")
-    return "old"
-
-
-@attack("reducer")
-def change_the_mode_of_the_logs_descriptor(world: World) -> Any:
-    """So that everybody may write the log."""
-    fd = log_descriptor(world)
-    os.fchmod(fd, 0o666)
-    if stat.S_IMODE(os.fstat(fd).st_mode) != 0o666:
-        raise PermissionError(1, "the mode is as it was")
-    return "public"
+@attack("reducer", always_stopped=True)
+def find_a_descriptor_of_the_log(world: World) -> Any:
+    """By what is open, and by what the system says of it."""
+    wanted = os.stat(world.log)
+    for fd in range(3, 256):
+        try:
+            if os.path.samestat(os.fstat(fd), wanted):
+                return fd
+            if os.readlink(f"/proc/self/fd/{fd}") == world.log:
+                return fd
+        except OSError:
+            continue
+    raise OSError("no descriptor of the log is open")
 
 
 @attack("reducer", always_stopped=True)
-def write_into_the_logs_descriptor(world: World) -> Any:
-    """In every way that there is. It is open for reading only."""
-    fd = log_descriptor(world)
+def write_into_the_copy_of_the_log(world: World) -> Any:
+    """In every way that there is. It is sealed."""
+    fd = copy_descriptor(world)
     ways: list[Callable[[], Any]] = [
         lambda: os.write(fd, b"x"),
         lambda: os.ftruncate(fd, 0),
@@ -324,7 +304,7 @@ def write_into_the_logs_descriptor(world: World) -> Any:
             return way()
         except OSError:
             continue
-    raise OSError("the log cannot be written")
+    raise OSError("the copy cannot be written")
 
 
 @attack("export")
