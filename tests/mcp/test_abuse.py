@@ -283,8 +283,15 @@ def test_malformed_requests(plain: Make, vault: Path) -> None:
     with plain("--vault", vault).http() as running:
         session = opened(running)
         for body, (code, number) in NONSENSE.items():
-            status, error = refusal(running, body, mcp_session_id=session)
+            # Revision 2025-03-26, which is assumed where none is named, has batches.
+            named = {"mcp_session_id": session, "MCP_Protocol_Version": "2025-06-18"}
+            status, error = refusal(running, body, **named)
             assert (status, error["error"]["code"], error["id"]) == (400, code, number), body[:80]
+        batch = json.dumps([{"jsonrpc": "2.0", "id": 1, "method": "ping"}]).encode()
+        revision = {"MCP_Protocol_Version": "2025-03-26"}
+        for where, expected in (({}, 400), ({"mcp_session_id": "no-such-session"}, 404)):
+            status, error = refusal(running, batch, **where, **revision)
+            assert status == expected and error["error"]["message"], where
         logged(running, "refused a message", len(NONSENSE))
         for number, parameters in enumerate(MISFITS, 1):
             body = json.dumps(

@@ -257,6 +257,14 @@ impl Endpoint {
     /// Answers several messages in one, one after the other. What a call tells on its way is left out: one
     /// array is answered.
     async fn batch(&self, head: &http::request::Parts, body: &Bytes) -> Answer {
+        // As one message alone is told by the protocol's library.
+        match session_of(&head.headers) {
+            None => return refused(StatusCode::BAD_REQUEST, "a session is needed for a batch"),
+            Some(session) if !self.sessions.touch(&session) => {
+                return refused(StatusCode::NOT_FOUND, "the session is not open");
+            }
+            Some(_) => {}
+        }
         let parts = match batch::parts(body) {
             Ok(parts) => parts,
             Err(refused) => return no_message(&refused),
