@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use provara_core::json;
-use provara_query::{Asked, Kind, Read};
+use provara_query::{Asked, Kind, Path, Read};
 use provara_vault::SourceLog;
 
 use provara_report::nearest;
@@ -21,9 +21,18 @@ pub fn nothing_chosen(asked: &Asked, log: &SourceLog) -> Vec<String> {
     let mut notes = absent_names(&types, &actors, log);
     // Where no event is of the types, none has their members.
     if notes.is_empty() {
-        notes = absent_members(asked, log);
+        notes = absent_members(&asked.reads, asked, log, Asks::Condition);
     }
     notes
+}
+
+/// Says of each of these members, which no event had that was printed, that no event of the log has it, if so,
+/// and which may have been meant.
+#[must_use]
+pub fn absent_fields(fields: &[&Path], asked: &Asked, log: &SourceLog) -> Vec<String> {
+    let paths = fields.iter().map(|path| (*path).clone());
+    let reads: Vec<_> = paths.map(Read::of).collect();
+    absent_members(&reads, asked, log, Asks::Field)
 }
 
 /// Says of each of these types and actors that the log has no event of it, if so, and which may have been
@@ -79,19 +88,31 @@ struct Seen<'q> {
     /// What stands there instead of what is wanted.
     other: Option<&'static str>,
     fits: bool,
+    /// Whether an event has the member at which the path begins.
+    begins: bool,
+    /// A path that may have been meant.
+    meant: Option<Path>,
+}
+
+/// What a place is read for.
+#[derive(Clone, Copy, PartialEq)]
+enum Asks {
+    Condition,
+    Field,
 }
 
 /// Says of each place that the conditions read that no event has it, or none a value of the kind that is
 /// compared with.
-fn absent_members(asked: &Asked, log: &SourceLog) -> Vec<String> {
-    let mut seen: Vec<_> = asked
-        .reads
+fn absent_members(reads: &[Read], asked: &Asked, log: &SourceLog, asks: Asks) -> Vec<String> {
+    let mut seen: Vec<_> = reads
         .iter()
         .map(|read| Seen {
             read,
             there: false,
             other: None,
             fits: false,
+            begins: false,
+            meant: None,
         })
         .collect();
     if seen.is_empty() {
@@ -102,7 +123,10 @@ fn absent_members(asked: &Asked, log: &SourceLog) -> Vec<String> {
             return ControlFlow::Continue(());
         };
         for seen in seen.iter_mut().filter(|seen| !seen.fits) {
-            let Some(value) = seen.read.path.find(&event) else {
+            let path = &seen.read.path;
+            seen.begins |= event.get(path.member()).is_some();
+            let Some(value) = path.find(&event) else {
+                seen.meant = seen.meant.take().or_else(|| path.meant_in(&event));
                 continue;
             };
             seen.there = true;
@@ -116,10 +140,17 @@ fn absent_members(asked: &Asked, log: &SourceLog) -> Vec<String> {
             false => ControlFlow::Continue(()),
         }
     });
-    seen.iter().filter_map(|seen| note(seen, asked)).collect()
+    let mut notes = Vec::new();
+    for note in seen.iter().filter_map(|seen| note(seen, asked, asks)) {
+        // A place may be read in several ways.
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+    notes
 }
 
-fn note(seen: &Seen<'_>, asked: &Asked) -> Option<String> {
+fn note(seen: &Seen<'_>, asked: &Asked, asks: Asks) -> Option<String> {
     let path = &seen.read.path;
     let chosen = match asked.query.wanted_types().next() {
         Some(_) => "no event of this type",
@@ -127,11 +158,26 @@ fn note(seen: &Seen<'_>, asked: &Asked) -> Option<String> {
     };
     match (seen.there, seen.read.kind) {
         _ if seen.fits => None,
-        (false, _) if path.is_member() => Some(format!(
-            "{chosen} has '{path}' at its top level; what was recorded stands in the payload, as in \
-             payload.{path}=VALUE."
+        (false, _) if seen.read.in_place_of_value && !seen.begins => Some(format!(
+            "{chosen} has '{}' at its top level; if it is meant as a text, put it in quotes: \"{path}\".",
+            path.member()
         )),
-        (false, _) => Some(format!("{chosen} that is looked at has '{path}'.")),
+        (false, _) if path.is_member() => {
+            let value = match asks {
+                Asks::Condition => "=VALUE",
+                Asks::Field => "",
+            };
+            Some(format!(
+                "{chosen} has '{path}' at its top level; what was recorded stands in the payload, as in \
+                 payload.{path}{value}."
+            ))
+        }
+        (false, _) => Some(match &seen.meant {
+            Some(meant) => {
+                format!("{chosen} that is looked at has '{path}'; did you mean '{meant}'?")
+            }
+            None => format!("{chosen} that is looked at has '{path}'."),
+        }),
         (true, Some(kind)) => {
             let other = seen.other.unwrap_or("another value");
             let help = match kind {

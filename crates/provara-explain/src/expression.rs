@@ -51,14 +51,14 @@ fn marked(text: &str, offset: usize) -> (String, String) {
 }
 
 fn fix(error: &ExpressionError) -> String {
-    let quoted = "Quote a key that is no plain name: payload[\"a-b\"].";
     match &error.problem {
         Problem::SingleEqual => {
             "Write payload.a == 1, or PATH=VALUE without spaces: payload.a=1.".to_owned()
         }
-        Problem::Arithmetic('-') => quoted.to_owned(),
         Problem::Arithmetic(_) | Problem::Character(_) => {
-            format!("Write values in quotes or as numbers. {quoted}")
+            "Write a text in quotes, \"a-b\", and a name that is not letters, digits and _ alone in brackets as \
+             well: payload[\"a-b\"]."
+                .to_owned()
         }
         Problem::Function { name, .. } => match nearest(name, FUNCTIONS.iter().copied()) {
             Some(near) => format!("Did you mean '{near}'?"),

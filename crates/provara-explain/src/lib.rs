@@ -14,7 +14,7 @@ pub mod event;
 mod expression;
 pub use audience::{Audience, ErrorContext};
 pub use causes::{Cause, cause_fix, causes, causes_first, counted_under, parents};
-pub use empty_query::{absent_names, nothing_chosen};
+pub use empty_query::{absent_fields, absent_names, nothing_chosen};
 pub use errors::{
     NO_SECOND_GENESIS, accept_fix, allowed_failure, canonical_failure, closed_source,
     discovery_failure, export_failure, export_staging_failure, exposed_cache, hindrance,

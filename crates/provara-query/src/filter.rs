@@ -41,6 +41,21 @@ pub struct Read {
     pub path: Path,
     /// What has to stand there, where only one kind will do.
     pub kind: Option<Kind>,
+    /// Whether a value that is written would be as usual there: the right side of a comparison, an item of a
+    /// list, what a text is searched for. A word there may be a text that lacks its quotes.
+    pub in_place_of_value: bool,
+}
+
+impl Read {
+    /// A member that is read, whatever its kind.
+    #[must_use]
+    pub fn of(path: Path) -> Self {
+        Self {
+            path,
+            kind: None,
+            in_place_of_value: false,
+        }
+    }
 }
 
 /// A kind of value.
@@ -183,23 +198,44 @@ impl Filter {
     pub fn reads(&self) -> Vec<Read> {
         let mut reads = Vec::new();
         match &self.condition {
-            Condition::Short { path, .. } => reads.push(Read {
-                path: path.clone(),
-                kind: None,
-            }),
+            Condition::Short { path, .. } => reads.push(Read::of(path.clone())),
             Condition::Expression(node) => gather(node, Some(Kind::Condition), &mut reads),
         }
         reads
     }
 }
 
+fn add(read: Read, reads: &mut Vec<Read>) {
+    if !reads.contains(&read) {
+        reads.push(read);
+    }
+}
+
+/// As [`gather`], where a value that is written would be as usual.
+fn gather_value(node: &Node, kind: Option<Kind>, reads: &mut Vec<Read>) {
+    match node.path() {
+        Some(path) => {
+            let in_place_of_value = true;
+            let read = Read {
+                path,
+                kind,
+                in_place_of_value,
+            };
+            add(read, reads);
+        }
+        None => gather(node, kind, reads),
+    }
+}
+
 fn gather(node: &Node, kind: Option<Kind>, reads: &mut Vec<Read>) {
     if let Some(path) = node.path() {
-        let read = Read { path, kind };
-        if !reads.contains(&read) {
-            reads.push(read);
-        }
-        return;
+        let in_place_of_value = false;
+        let read = Read {
+            path,
+            kind,
+            in_place_of_value,
+        };
+        return add(read, reads);
     }
     let of = |node: &Node| match node {
         Node::Constant(Value::Number(_)) | Node::Size(_) | Node::Number(_) => Some(Kind::Number),
@@ -210,16 +246,24 @@ fn gather(node: &Node, kind: Option<Kind>, reads: &mut Vec<Read>) {
     match node {
         Node::Has(_) => {}
         Node::Compare(Comparison::NotEqual, sides) => {
-            sides.iter().for_each(|side| gather(side, None, reads));
+            gather(&sides[0], None, reads);
+            gather_value(&sides[1], None, reads);
         }
         Node::Compare(_, sides) => {
             gather(&sides[0], of(&sides[1]), reads);
-            gather(&sides[1], of(&sides[0]), reads);
+            gather_value(&sides[1], of(&sides[0]), reads);
         }
         Node::Text(_, sides) => {
-            let sides = sides.iter();
-            sides.for_each(|side| gather(side, Some(Kind::Text), reads));
+            gather(&sides[0], Some(Kind::Text), reads);
+            gather_value(&sides[1], Some(Kind::Text), reads);
         }
+        Node::In(sides) => {
+            gather_value(&sides[0], None, reads);
+            gather(&sides[1], None, reads);
+        }
+        Node::List(items) => items
+            .iter()
+            .for_each(|item| gather_value(item, None, reads)),
         Node::Matches(value, _) => gather(value, Some(Kind::Text), reads),
         Node::Timestamp(value) => gather(value, Some(Kind::Time), reads),
         Node::Number(value) => gather(value, Some(Kind::Numeric), reads),

@@ -94,6 +94,21 @@ impl Path {
         })
     }
 
+    /// The path that may have been meant by one at which the event has nothing: a dot that is part of a name
+    /// (`payload["id.orig_h"]` for `payload.id.orig_h`), or what was recorded without the payload around it.
+    #[must_use]
+    pub fn meant_in(&self, event: &Value<'_>) -> Option<Self> {
+        let mut steps = Vec::new();
+        if joined(&self.0, event, &mut steps) {
+            return Some(Self(steps));
+        }
+        steps.clear();
+        let payload = "payload";
+        steps.push(Step::Key(payload.to_owned()));
+        let found = joined(&self.0, event.get(payload)?, &mut steps);
+        found.then_some(Self(steps))
+    }
+
     /// The member of the event, at its top level, where the path begins.
     #[must_use]
     pub fn member(&self) -> &str {
@@ -108,6 +123,44 @@ impl Path {
     #[must_use]
     pub fn is_member(&self) -> bool {
         self.0.len() == 1
+    }
+}
+
+/// Finds a value at the steps, where names that follow each other may be one name with dots in it.
+fn joined(steps: &[Step], value: &Value<'_>, taken: &mut Vec<Step>) -> bool {
+    let Some((step, rest)) = steps.split_first() else {
+        return true;
+    };
+    let key = match step {
+        Step::Key(key) => key,
+        Step::Index(index) => {
+            let items = value.as_array();
+            let Some(item) = items.and_then(|items| items.get(*index)) else {
+                return false;
+            };
+            taken.push(step.clone());
+            let found = joined(rest, item, taken);
+            if !found {
+                taken.pop();
+            }
+            return found;
+        }
+    };
+    let (mut name, mut rest) = (key.clone(), rest);
+    loop {
+        if let Some(member) = value.get(&name) {
+            taken.push(Step::Key(name.clone()));
+            if joined(rest, member, taken) {
+                return true;
+            }
+            taken.pop();
+        }
+        let Some((Step::Key(more), after)) = rest.split_first() else {
+            return false;
+        };
+        name.push('.');
+        name.push_str(more);
+        rest = after;
     }
 }
 
@@ -156,6 +209,31 @@ mod tests {
             assert_eq!(path.find(&event), Some(&expected), "{text}");
             let again: Path = path.to_string().parse().unwrap();
             assert_eq!(again, path, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_dot_that_is_part_of_a_name_is_found() {
+        let event = json::parse(
+            br#"{"type":"t","payload":{"id":{"a":1},"id.orig_h":"x","a":{"b.c":[{"d.e.f":2}]}}}"#,
+        );
+        let event = event.unwrap();
+        for (asked, meant) in [
+            ("payload.id.orig_h", Some("payload[\"id.orig_h\"]")),
+            ("id.orig_h", Some("payload[\"id.orig_h\"]")),
+            ("id.a", Some("payload.id.a")),
+            (
+                "payload.a.b.c[0].d.e.f",
+                Some("payload.a[\"b.c\"][0][\"d.e.f\"]"),
+            ),
+            ("payload.a.b.c[1].d.e.f", None),
+            ("payload.id.resp_h", None),
+            ("nope", None),
+        ] {
+            let path: Path = asked.parse().unwrap();
+            assert_eq!(path.find(&event), None, "{asked}");
+            let found = path.meant_in(&event).map(|path| path.to_string());
+            assert_eq!(found.as_deref(), meant, "{asked}");
         }
     }
 

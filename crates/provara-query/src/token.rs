@@ -31,7 +31,7 @@ pub enum Problem {
     #[error("'{0}' is no operator: '{0}{0}' is")]
     SingleSign(char),
     /// `+`, `-`, `*`, `/`, `%` between values.
-    #[error("'{0}' is expected nowhere: there is no arithmetic")]
+    #[error("'{0}' cannot stand here: conditions have no arithmetic")]
     Arithmetic(char),
     /// A character that begins nothing.
     #[error("the character '{0}' begins nothing")]

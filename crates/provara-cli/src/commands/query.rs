@@ -182,6 +182,7 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Diagnostic> {
     gave_up(&asked)?;
     let none = printer.printed == 0 && selection.limit > 0;
     explain(&asked, &log, none, Some(&seen));
+    explain_fields(&asked, &log, &printer);
     Ok(())
 }
 
@@ -252,4 +253,13 @@ fn explain(asked: &Asked, log: &SourceLog, none: bool, seen: Option<&select::Nam
         None => Vec::new(),
     };
     notes.iter().for_each(|text| terminal::note(text));
+}
+
+/// Says which of the members that were to be printed no event has.
+fn explain_fields(asked: &Asked, log: &SourceLog, printer: &Printer<'_, impl io::Write>) {
+    let unmet = printer.unmet();
+    if printer.printed > 0 && !unmet.is_empty() {
+        let notes = provara_explain::absent_fields(&unmet, asked, log);
+        notes.iter().for_each(|text| terminal::note(text));
+    }
 }

@@ -18,7 +18,7 @@ use provara_vault::{SourceLog, Vault};
 use super::cursor::{self, Cursor};
 use super::print::Printer;
 use super::select::Selection;
-use super::{QueryArgs, gave_up, start};
+use super::{QueryArgs, explain_fields, gave_up, start};
 use crate::{gate, terminal};
 
 /// How often it is looked whether there is something new.
@@ -40,7 +40,7 @@ pub(super) fn run(
         None => Cursor::after(&log, start(args, &log)?),
     };
     let (mut last, mut limit) = (args.last, args.limit.unwrap_or(u64::MAX));
-    let mut first = true;
+    let (mut first, mut explained) = (true, false);
     let (mut took, mut seen) = (Duration::ZERO, None);
     loop {
         let Some(rest) = place.rest(&log) else {
@@ -76,6 +76,10 @@ pub(super) fn run(
             Err(error) => return terminal::written(Err(error)),
         }
         gave_up(asked)?;
+        if !explained {
+            explained = true;
+            explain(asked, &log, printer, limit);
+        }
         limit -= printer.printed - before;
         // Where the limit ended it, the next begins after the last that was printed.
         let read = if limit == 0 { reached } else { all };
@@ -97,6 +101,23 @@ pub(super) fn run(
         log = gate::verify_again(vault, &args.vault.vault, args.gate)?;
         took = began.elapsed();
     }
+}
+
+/// Says what of the request no event of the whole log meets: that there is nothing new is no reason to.
+fn explain(asked: &Asked, log: &SourceLog, printer: &Printer<'_, impl Write>, limit: u64) {
+    if limit == 0 {
+        return;
+    }
+    let notes = match printer.printed {
+        0 => provara_explain::nothing_chosen(asked, log),
+        _ => {
+            let types: Vec<_> = asked.query.wanted_types().collect();
+            let actors: Vec<_> = asked.query.wanted_actors().collect();
+            provara_explain::absent_names(&types, &actors, log)
+        }
+    };
+    notes.iter().for_each(|text| terminal::note(text));
+    explain_fields(asked, log, printer);
 }
 
 /// What changes with the log or its seal.

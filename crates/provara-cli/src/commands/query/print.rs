@@ -38,6 +38,8 @@ pub(super) struct Printer<'f, W: Write> {
     /// The columns of the terminal, where the output is one.
     width: Option<usize>,
     pub(super) printed: u64,
+    /// For each of the members that are asked for, whether an event that was printed has it.
+    met: Vec<bool>,
 }
 
 impl<'f, W: Write> Printer<'f, W> {
@@ -48,7 +50,24 @@ impl<'f, W: Write> Printer<'f, W> {
             fields,
             width: terminal::width(),
             printed: 0,
+            met: vec![false; fields.len()],
         }
+    }
+
+    /// The members that no event had which was printed.
+    pub(super) fn unmet(&self) -> Vec<&'f Path> {
+        let fields = self.fields.iter().zip(&self.met);
+        fields
+            .filter(|(_, met)| !**met)
+            .map(|(path, _)| path)
+            .collect()
+    }
+
+    /// The value of the member of this number, if the event has it.
+    fn member<'v, 'a>(&mut self, at: usize, event: &'v Value<'a>) -> Option<&'v Value<'a>> {
+        let found = self.fields[at].find(event);
+        self.met[at] |= found.is_some();
+        found
     }
 
     pub(super) fn start(&mut self) -> io::Result<()> {
@@ -95,8 +114,8 @@ impl<'f, W: Write> Printer<'f, W> {
         } else {
             let event = json::parse(line).unwrap_or(Value::Null);
             object.push(b'{');
-            for path in self.fields {
-                let Some(value) = path.find(&event) else {
+            for (at, path) in self.fields.iter().enumerate() {
+                let Some(value) = self.member(at, &event) else {
                     continue;
                 };
                 if object.len() > 1 {
@@ -123,8 +142,9 @@ impl<'f, W: Write> Printer<'f, W> {
             let cells = names.map(|name| cell(event.get(name)));
             return self.cells(number.chain(cells));
         }
-        let fields = self.fields;
-        self.cells(fields.iter().map(|path| cell(path.find(&event))))
+        let cells = (0..self.fields.len()).map(|at| cell(self.member(at, &event)));
+        let cells: Vec<_> = cells.collect();
+        self.cells(cells)
     }
 
     fn cells<'c>(&mut self, cells: impl IntoIterator<Item = Cow<'c, str>>) -> io::Result<()> {
@@ -145,7 +165,7 @@ impl<'f, W: Write> Printer<'f, W> {
     fn entry(&mut self, number: u64, line: &[u8]) -> io::Result<()> {
         let event = json::parse(line).unwrap_or(Value::Null);
         if !self.fields.is_empty() {
-            let cells = self.fields.iter().map(|path| match path.find(&event) {
+            let cells = (0..self.fields.len()).map(|at| match self.member(at, &event) {
                 Some(Value::String(text)) => clean(text),
                 Some(value) => clean(&text_of(value)),
                 None => "-".to_owned(),
