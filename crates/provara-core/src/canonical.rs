@@ -16,6 +16,9 @@ use crate::number_rule::{
 /// The largest integer that every binary64 reader reads exactly, 2^53 - 1.
 pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
+/// What stands for a path without a name: the number is the whole value, or its member with an empty name.
+pub const UNNAMED: &str = "the value";
+
 /// The longest number that a message shows whole, in characters.
 const LONGEST_SHOWN: usize = 60;
 
@@ -221,7 +224,7 @@ fn path_text(steps: &[Step<'_>]) -> String {
         }
     }
     if path.is_empty() {
-        "the value".to_owned()
+        UNNAMED.to_owned()
     } else {
         path
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use provara_core::canonical::CanonicalError;
 use provara_core::finding::Report;
+use provara_core::number_policy::NumberPolicy;
 use provara_plugins::builtin::ExportError;
 use provara_plugins::catalog::EventTypeInfo;
 use provara_plugins::host::HostError;
@@ -121,7 +122,7 @@ impl ErrorContext<'_> {
             Self::Discovery(error) => errors::discovery_failure(error),
             Self::Host(error) => errors::host_failure(error),
             Self::Refused { plugin, reason } => errors::refused_by_plugin(plugin, reason),
-            Self::Canonical(error) => errors::canonical_failure(&error),
+            Self::Canonical(error) => errors::canonical_failure(&error, &NumberPolicy::Exact),
             Self::Export { error, vault } => errors::export_failure(&error, vault),
             Self::Staging { error, format } => errors::export_staging_failure(format, &error),
         }
@@ -164,6 +165,11 @@ fn of_a_vault(error: &VaultError) -> Advice {
         VaultError::Locked { .. }
         | VaultError::Closed { .. }
         | VaultError::Payload(_)
+        // The agent chooses its keys, and what stands in its batch.
+        | VaultError::IdempotencyKey { .. }
+        | VaultError::KeyReused { .. }
+        | VaultError::ClosedByBatch
+        | VaultError::NotInAtomicBatch { .. }
         | VaultError::Unwritable { .. } => Advice::AsItIs,
         VaultError::Canonical(error) => Advice::Agent(errors::canonical_fix_without_options(error)),
         // A key is the operator's to give.
@@ -271,6 +277,31 @@ mod tests {
                 "Correct the data",
             ),
             (
+                vault(VaultError::KeyReused {
+                    key: "k".to_owned(),
+                    actor: "agent".to_owned(),
+                    event: None,
+                    difference: "with other data",
+                }),
+                "Give what is new a new key",
+            ),
+            (
+                vault(VaultError::IdempotencyKey {
+                    reason: "is empty".to_owned(),
+                }),
+                "Give each request a key of its own",
+            ),
+            (
+                vault(VaultError::ClosedByBatch),
+                "Put the closing event last",
+            ),
+            (
+                vault(VaultError::NotInAtomicBatch {
+                    event_type: "com.provara.key.added".to_owned(),
+                }),
+                "Take the event out of the batch",
+            ),
+            (
                 vault(VaultError::Structure {
                     file: file.clone(),
                     reason: String::new(),
@@ -307,6 +338,7 @@ mod tests {
         ] {
             let fix = fix(context);
             assert!(fix.contains(names) && !is_for_a_shell(&fix), "{fix}");
+            assert!(!fix.starts_with("Ask the operator"), "{fix}");
         }
     }
 

@@ -11,12 +11,14 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use provara_core::canonical::CanonicalError;
+use provara_core::canonical::{CanonicalError, UNNAMED};
+use provara_core::number_policy::{NumberPolicy, Place};
 use provara_core::number_rule::NumberFault;
 use provara_plugins::builtin::ExportError;
 use provara_plugins::interrupt::Guard;
 use provara_plugins::set_option::SetError;
-use provara_report::{Class, Diagnostic, shell};
+use provara_report::{Class, Diagnostic, quote, shell};
+use provara_vault::VaultError;
 
 pub use host::{
     allowed_failure, closed_source, discovery_failure, exposed_cache, hindrance, host_failure,
@@ -26,35 +28,83 @@ pub use staging::{export_staging_failure, staging_failure};
 pub(crate) use vault::wants_another_key;
 pub use vault::{NO_SECOND_GENESIS, accept_fix, seal_fix, unverified, vault_failure};
 
-/// The data cannot be carried by canonical JSON.
-pub fn canonical_failure(error: &CanonicalError) -> Diagnostic {
-    Diagnostic::new(Class::Usage, sentence(&error.to_string())).fix(canonical_fix(error))
+/// The data cannot be carried by canonical JSON, for somebody who has chosen `policy` for its numbers.
+pub fn canonical_failure(error: &CanonicalError, policy: &NumberPolicy) -> Diagnostic {
+    Diagnostic::new(Class::Usage, sentence(&error.to_string())).fix(canonical_fix(error, policy))
 }
 
-/// What helps against a number that canonical JSON cannot carry.
-fn canonical_fix(error: &CanonicalError) -> String {
-    match error {
-        CanonicalError::Number { token, fault, .. } => {
-            let string = as_string(token);
-            match fault {
-                NumberFault::Changed { nearest } => format!(
-                    "{string}; or add --numbers string, which does that to every such number, or --numbers \
-                     round, which takes {nearest}."
-                ),
-                NumberFault::OutOfRange | NumberFault::UnsafeInteger => format!(
-                    "{string}; or add --numbers string, which does that to every such number."
-                ),
-            }
-        }
-        CanonicalError::Unserializable(_) => "Give plain JSON.".to_owned(),
+/// An event was refused, whose data had its numbers treated by `policy`.
+pub fn append_failure(error: VaultError, vault: &Path, policy: &NumberPolicy) -> Diagnostic {
+    match &error {
+        VaultError::Canonical(error) => canonical_failure(error, policy),
+        _ => vault_failure(error, vault),
     }
+}
+
+/// What helps against a number that canonical JSON cannot carry, beside what is chosen already.
+fn canonical_fix(error: &CanonicalError, policy: &NumberPolicy) -> String {
+    let (path, token, fault) = match error {
+        CanonicalError::Number { path, token, fault } => (path, token, fault),
+        CanonicalError::Unserializable(_) => return "Give plain JSON.".to_owned(),
+    };
+    let string = as_string(token);
+    match (policy, fault) {
+        (NumberPolicy::Exact, NumberFault::Changed { nearest }) => format!(
+            "{string}; or add --numbers string, which does that to every such number, or --numbers round, \
+             which takes {nearest}."
+        ),
+        (NumberPolicy::Exact, NumberFault::OutOfRange | NumberFault::UnsafeInteger) => {
+            format!("{string}; or add --numbers string, which does that to every such number.")
+        }
+        (NumberPolicy::Round, _) => format!(
+            "{string}; or give --numbers string in place of --numbers round, which does that to every such \
+             number."
+        ),
+        (NumberPolicy::StringsAt(_), _) => match place_of_all(path) {
+            Some(place) => format!(
+                "{string}; or add --numbers-at {}, which does that to every number there.",
+                quote(&place)
+            ),
+            None => string + ".",
+        },
+        (NumberPolicy::Strings, _) => string + ".",
+    }
+}
+
+/// A place of a number as --numbers-at takes it, with every item of its arrays; nothing where it cannot name
+/// the place.
+fn place_of_all(path: &str) -> Option<String> {
+    if path == UNNAMED {
+        return None;
+    }
+    let mut place = String::new();
+    let mut rest = path;
+    // A backslash stands before a bracket of a name itself.
+    while let Some(at) = rest.find(['\\', '[']) {
+        place.push_str(&rest[..at]);
+        let end = match rest.as_bytes()[at] {
+            b'\\' => {
+                let escaped = rest[at..].chars().take(2);
+                let end = at + escaped.map(char::len_utf8).sum::<usize>();
+                place.push_str(&rest[at..end]);
+                end
+            }
+            _ => {
+                place.push_str("[*]");
+                at + rest[at..].find(']')? + 1
+            }
+        };
+        rest = &rest[end..];
+    }
+    place.push_str(rest);
+    place.parse::<Place>().is_ok().then_some(place)
 }
 
 /// What helps against it where there is no option.
 pub(crate) fn canonical_fix_without_options(error: &CanonicalError) -> String {
     match error {
         CanonicalError::Number { token, .. } => as_string(token) + ".",
-        CanonicalError::Unserializable(_) => canonical_fix(error),
+        CanonicalError::Unserializable(_) => canonical_fix(error, &NumberPolicy::Exact),
     }
 }
 

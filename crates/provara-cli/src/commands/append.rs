@@ -10,8 +10,8 @@ use provara_core::canonical;
 use provara_core::event_type::{CoreType, CustomType, EventType};
 use provara_core::json::Value;
 use provara_core::namespace::Namespace;
-use provara_core::number_policy::Conversions;
-use provara_explain::vault_failure;
+use provara_core::number_policy::{Conversions, NumberPolicy};
+use provara_explain::append_failure;
 use provara_plugins::catalog::{EventTypeInfo, PluginName};
 use provara_plugins::host::Verdict;
 use provara_plugins::resolve::Resolution;
@@ -218,13 +218,13 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Diagnostic> {
     let mut converted = Conversions::default();
     if let Some(given) = &mut given {
         converted += policy.apply(given);
-        can_be_signed(given)?;
+        can_be_signed(given, &policy)?;
     }
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
     let mut options = |plugin: Option<&EventTypeInfo>| {
         let mut data = with_options(args, plugin, given.take())?;
         converted += policy.apply(&mut data);
-        can_be_signed(&data)?;
+        can_be_signed(&data, &policy)?;
         Ok(data)
     };
     let (event_type, data) = match core_type(type_name)? {
@@ -246,7 +246,7 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Diagnostic> {
             },
             &keyfile,
         )
-        .map_err(|error| vault_failure(error, path))?;
+        .map_err(|error| append_failure(error, path, &policy))?;
     receipt.notes.iter().for_each(|text| terminal::note(text));
     numbers::notes(&policy, converted).for_each(|text| terminal::note(&text));
     let (already, verb) = match receipt.repeated {
@@ -301,10 +301,10 @@ fn with_options(
 }
 
 /// Refuses data with a number that an event cannot hold.
-fn can_be_signed(data: &Value<'_>) -> Result<(), Diagnostic> {
+fn can_be_signed(data: &Value<'_>, policy: &NumberPolicy) -> Result<(), Diagnostic> {
     canonical::event_form(data)
         .map(drop)
-        .map_err(|error| provara_explain::canonical_failure(&error))
+        .map_err(|error| provara_explain::canonical_failure(&error, policy))
 }
 
 /// Resolves a custom type and checks the data against whatever plugin defines it, which `data` is made for.

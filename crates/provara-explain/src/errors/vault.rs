@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use provara_core::finding::{Code, Report, Severity};
+use provara_core::number_policy::NumberPolicy;
 use provara_report::{Class, Diagnostic, shell};
 use provara_vault::{ErrorClass, Foreign, Vault, VaultError, layout};
 
@@ -203,8 +204,8 @@ fn seal_advice(error: &VaultError, vault: &str) -> String {
         | VaultError::SealNotCounting { .. }
         | VaultError::SealOfOther(_) => format!(
             "Run 'provara verify {vault}' to see every finding, and restore the vault from a copy that \
-             verifies. Where all of the log's lines verify: {}",
-            adopt_says_so(vault)
+             verifies. If every line of the log verifies, an {}",
+            owner_adopts(vault)
         ),
         VaultError::NotAsRemembered { finding } => accept_fix(finding.code, vault),
         VaultError::Memory { .. } => {
@@ -264,7 +265,7 @@ fn event_advice(error: &VaultError, vault: &str) -> String {
              type needs."
                 .to_owned()
         }
-        VaultError::Canonical(error) => canonical_fix(error),
+        VaultError::Canonical(error) => canonical_fix(error, &NumberPolicy::Exact),
         VaultError::LogicalClock { .. } => "Append as another actor: --actor NAME.".to_owned(),
         VaultError::WouldNotVerify { code, .. } if !wants_another_key(code) => {
             "Correct the data: name keys and events that stand in the log, in the order that \
@@ -412,15 +413,16 @@ pub fn seal_fix(code: Code, vault: &str, log_verifies: bool) -> String {
         _ => "Restore the vault from a copy that verifies.",
     };
     match log_verifies {
-        true => format!("{restore} {}", adopt_says_so(vault)),
+        true => format!("{restore} An {}", owner_adopts(vault)),
         false => format!("{restore} 'provara adopt' refuses this one: its log does not verify."),
     }
 }
 
-fn adopt_says_so(vault: &str) -> String {
+/// What an owner can do, without the article before it.
+fn owner_adopts(vault: &str) -> String {
     format!(
-        "An owner who has looked, and knows that what stands there is right, says so with 'provara adopt \
-         {vault}'."
+        "owner who has looked at the vault, and knows that what stands there is right, says so with 'provara \
+         adopt {vault}'."
     )
 }
 

@@ -10,6 +10,7 @@ mod record;
 mod rejects;
 mod source;
 mod types;
+mod wrapped;
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _};
@@ -20,7 +21,7 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use provara_core::number_policy::{Conversions, NumberPolicy};
-use provara_explain::vault_failure;
+use provara_explain::{append_failure, vault_failure};
 use provara_plugins::interrupt::Guard;
 use provara_report::{Class, Diagnostic};
 use provara_vault::{
@@ -32,10 +33,11 @@ use serde_json::json;
 pub(super) use array::ArrayPath;
 use lines::{Broken, Group, Records, Stop};
 use place::{Place, Placed};
-use record::{Form, Item, Refusal, code_of, parse};
+use record::{Form, Item, Parsed, Refusal, code_of, parse};
 use rejects::Rejects;
 use source::Source;
 use types::Types;
+use wrapped::Documents;
 
 use super::AppendArgs;
 use crate::form;
@@ -83,11 +85,14 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Diagnostic> {
         progress: Progress::new(),
         policy,
         converted: Conversions::default(),
+        documents: Documents::default(),
         refused: 0,
         taken: 0,
     };
     let fed = feeder.feed(&mut batch);
     feeder.progress.clear();
+    let note = feeder.documents.note();
+    note.iter().for_each(|note| terminal::note(note));
     let guard = &feeder.records.guard;
     // A host that failed before has ended already; what it failed with is the reason that counts.
     let ended = feeder.types.finish().map_err(End::Host);
@@ -237,6 +242,7 @@ struct Feeder<'a> {
     progress: Progress,
     policy: NumberPolicy,
     converted: Conversions,
+    documents: Documents,
     refused: u64,
     taken: u64,
 }
@@ -285,13 +291,14 @@ impl Feeder<'_> {
                 key: self.args.idempotency_key_from.as_deref(),
             },
         };
-        let parsed = parallel_map(group.iter().collect(), threads, |(_, text)| {
-            let mut parsed = parse(text, form)?;
+        let parsed = parallel_map(group.iter().collect(), threads, |(place, text)| {
+            let mut parsed = parse(text, *place, form)?;
             parsed.converted = self.policy.apply(&mut parsed.data);
             Ok(parsed)
         });
+        self.look_for_documents(group, &parsed);
         let going_on = self.rejects.is_some();
-        let items = self.types.check(parsed, threads, going_on);
+        let items = self.types.check(parsed, &self.policy, threads, going_on);
         let mut requests = Vec::with_capacity(items.len());
         let mut places = Vec::with_capacity(if going_on { items.len() } else { 0 });
         let mut refused = Vec::new();
@@ -308,7 +315,7 @@ impl Feeder<'_> {
                 Err(refusal) => refused.push((at, refusal)),
             }
         }
-        let failed = |error| vault_failure(error, &self.args.vault.vault);
+        let failed = |error| append_failure(error, &self.args.vault.vault, &self.policy);
         let ended = |rejected: Rejected, at: usize| match rejected.error {
             error @ (VaultError::BatchEnded { .. }
             | VaultError::NotResumed { .. }
@@ -357,6 +364,20 @@ impl Feeder<'_> {
         Ok(())
     }
 
+    /// Looks whether records that are data alone, a line each, are documents with the records in them.
+    fn look_for_documents(&mut self, group: &[Placed], parsed: &[Result<Parsed<'_>, Refusal>]) {
+        if self.args.event_type.is_none() {
+            return;
+        }
+        for ((place, _), parsed) in group.iter().zip(parsed) {
+            if place.record.is_none()
+                && let Ok(parsed) = parsed
+            {
+                self.documents.meet(&parsed.data);
+            }
+        }
+    }
+
     fn request<'l>(&self, item: Item<'l>) -> AppendRequest<'l> {
         AppendRequest {
             event_type: item.event_type,
@@ -378,6 +399,8 @@ impl Feeder<'_> {
 enum End {
     /// A record cannot be appended.
     Record(Place, Diagnostic),
+    /// The JSON document around the records is wrong, here.
+    Document(Place, Diagnostic),
     /// The input itself ends badly, after so many lines.
     Input(u64, Diagnostic),
     /// The disk refused. The failure says how far the batch came.
@@ -393,7 +416,7 @@ enum End {
 impl End {
     fn of(stop: Stop) -> Self {
         match stop {
-            Stop::At(place, failure) => Self::Record(place, failure),
+            Stop::At(place, failure) => Self::Document(place, failure),
             Stop::After(lines, failure) => Self::Input(lines, failure),
         }
     }
@@ -405,6 +428,15 @@ impl End {
         }
         let (reason, failure) = match self {
             Self::Record(place, failure) => (format!("{place} of the batch was refused"), failure),
+            Self::Document(place, failure) => {
+                let after = match place.record {
+                    Some(record) if record > 1 => format!(", after record {}", record - 1),
+                    _ => String::new(),
+                };
+                let line = place.line;
+                let reason = format!("The batch could not be read on at line {line}{after}");
+                (reason, failure)
+            }
             Self::Input(lines, failure) => {
                 let lines = counted(lines, "line");
                 (

@@ -3,12 +3,16 @@
 //! The document is never held: of what stands around the array only the brackets are followed, and an
 //! element is kept until it is whole. Documents may follow each other, as files that were put together do.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::str::FromStr;
 
+use provara_core::canonical::write_string;
 use provara_core::json::{self, Value};
 use provara_report::{Class, Diagnostic};
 
 use super::place::{MAX_RECORD, Place, Placed, keep};
+use crate::text::counted;
 
 /// How deep brackets may stand in each other where they are only counted. What is read as a record has a
 /// limit of its own.
@@ -17,6 +21,20 @@ const MAX_DEPTH: usize = 1 << 16;
 /// Which members lead to the array, from the outermost; none where the document is the array.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ArrayPath(Vec<String>);
+
+impl ArrayPath {
+    /// The array to which these members lead.
+    pub(super) fn of(names: &[impl AsRef<str>]) -> Self {
+        Self(names.iter().map(|name| name.as_ref().to_owned()).collect())
+    }
+}
+
+impl fmt::Display for ArrayPath {
+    /// As it is read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(&self.0))
+    }
+}
 
 impl FromStr for ArrayPath {
     type Err = String;
@@ -366,8 +384,8 @@ impl Elements {
         let failure = Diagnostic::new(
             Class::Usage,
             format!(
-                "The JSON document ends before it is whole, after {} records.",
-                self.records
+                "The JSON document ends before it is whole, after {}.",
+                counted(self.records, "record")
             ),
         )
         .fix("Get the file again, whole.");
@@ -417,7 +435,23 @@ impl Elements {
 fn shown(path: &[String]) -> String {
     match path {
         [] => ".".to_owned(),
-        names => names.iter().map(|name| format!(".{name}")).collect(),
+        names => names
+            .iter()
+            .map(|name| format!(".{}", step(name)))
+            .collect(),
+    }
+}
+
+/// A name, in quotes where it would be read as something else.
+fn step(name: &str) -> Cow<'_, str> {
+    let plain = !name.is_empty() && !name.contains(['.', '[', ']', '"', '\\']);
+    match plain && !name.contains(char::is_control) {
+        true => Cow::Borrowed(name),
+        false => {
+            let mut quoted = Vec::new();
+            write_string(&mut quoted, name);
+            Cow::Owned(String::from_utf8_lossy(&quoted).into_owned())
+        }
     }
 }
 
@@ -509,7 +543,7 @@ mod tests {
             (".r", "{\"q\":[]}", "no array at '.r'"),
             (".r", "{\"r\":{}}", "What stands at '.r' is an object"),
             (".r", "{\"r\":[],\"r\":[]}", "twice"),
-            (".", "[1,", "ends before it is whole, after 1 records"),
+            (".", "[1,", "ends before it is whole, after 1 record."),
             (".", "[{\"a\":1}", "ends before it is whole"),
             (".", "[{\"a\":[}]", "brackets"),
             (".", "[1 2]", "'2' stands where it cannot"),

@@ -47,7 +47,7 @@ pub(super) struct Broken {
 
 /// Why an input is read no further.
 pub(super) enum Stop {
-    /// What stands there is no record.
+    /// The document around the records is wrong there, before the record that the place counts.
     At(Place, Diagnostic),
     /// The input itself ends badly, after this many lines.
     After(u64, Diagnostic),

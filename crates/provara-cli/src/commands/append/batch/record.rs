@@ -9,7 +9,8 @@ use provara_core::number_policy::Conversions;
 use provara_report::{Class, Diagnostic};
 use provara_vault::VaultError;
 
-use super::place::{MAX_RECORD, longest};
+use super::place::{MAX_RECORD, Place, longest};
+use super::wrapped::Array;
 
 /// A record that was read as an event.
 pub(super) struct Item<'a> {
@@ -48,6 +49,11 @@ impl Refusal {
         Self { code, failure }
     }
 
+    fn fix(mut self, fix: String) -> Self {
+        self.failure = self.failure.fix(fix);
+        self
+    }
+
     /// Whether it is the record's own fault, so that others may well be taken.
     pub(super) fn is_of_record(&self) -> bool {
         self.failure.class() == Class::Usage && self.code != NO_PLUGINS
@@ -79,10 +85,15 @@ pub(super) enum Form<'f> {
 }
 
 /// Reads a record.
-pub(super) fn parse<'l>(text: &'l [u8], form: Form<'l>) -> Result<Parsed<'l>, Refusal> {
+pub(super) fn parse<'l>(
+    text: &'l [u8],
+    place: Place,
+    form: Form<'l>,
+) -> Result<Parsed<'l>, Refusal> {
     if text.len() > MAX_RECORD {
         let headline = format!("The record is longer than {}.", longest());
-        let fix = "Keep the bytes in a file, and put its name and SHA-256 into the event.";
+        let fix = "Of a document with an array of records each is one with --records '.NAME'. Keep other bytes in \
+                   a file, and put its name and SHA-256 into the event.";
         return Err(Refusal::new(
             "too-long",
             Diagnostic::new(Class::Usage, headline).fix(fix),
@@ -127,7 +138,13 @@ pub(super) fn parse<'l>(text: &'l [u8], form: Form<'l>) -> Result<Parsed<'l>, Re
             }
             None => {
                 let headline = format!("'{member}', which holds the idempotency key, is missing.");
-                return Err(wrong("idempotency-key", headline));
+                let refusal = wrong("idempotency-key", headline);
+                // An element of an array is in no document that could be named.
+                let array = Array::of(&data).filter(|_| place.record.is_none());
+                return Err(match array {
+                    Some(array) => refusal.fix(array.fix()),
+                    None => refusal,
+                });
             }
         }),
     };
@@ -201,7 +218,7 @@ mod tests {
     #[test]
     fn a_record_is_a_type_and_data_and_perhaps_more() {
         let full = r#" {"data":{"a":1},"type":"OBSERVATION","actor":"x","idempotency_key":"k","namespace":"local"} "#;
-        let parsed = parse(full.as_bytes(), Form::Whole).unwrap();
+        let parsed = parse(full.as_bytes(), Place::default(), Form::Whole).unwrap();
         assert_eq!(parsed.type_name, "OBSERVATION");
         assert_eq!(parsed.actor.as_deref(), Some("x"));
         assert_eq!(parsed.namespace, Some(Namespace::Local));
@@ -235,13 +252,21 @@ mod tests {
             ),
             (r#"{"type":"A","type":"A","data":{}}"#, "json", "not JSON"),
         ] {
-            let refusal = parse(line.as_bytes(), Form::Whole).err().expect(line);
+            let refusal = parse(line.as_bytes(), Place::default(), Form::Whole)
+                .err()
+                .expect(line);
             assert_eq!(refusal.code, code, "{line}");
             let headline = refusal.failure.headline();
             assert!(headline.contains(word), "{line}: {headline}");
         }
         let long = vec![b' '; MAX_RECORD + 1];
-        assert_eq!(parse(&long, Form::Whole).err().unwrap().code, "too-long");
+        assert_eq!(
+            parse(&long, Place::default(), Form::Whole)
+                .err()
+                .unwrap()
+                .code,
+            "too-long"
+        );
     }
 
     #[test]
@@ -251,18 +276,26 @@ mod tests {
             key,
         };
         let text = br#"{"type":1,"id":7,"eventID":"e-1"}"#;
-        let parsed = parse(text, form(None)).unwrap();
+        let parsed = parse(text, Place::default(), form(None)).unwrap();
         assert_eq!(parsed.type_name, "a.b.c");
         assert_eq!(parsed.data.as_object().unwrap().len(), 3);
         assert_eq!(parsed.idempotency_key, None);
         for (member, key) in [("eventID", "e-1"), ("id", "7")] {
-            let parsed = parse(text, form(Some(member))).unwrap();
+            let parsed = parse(text, Place::default(), form(Some(member))).unwrap();
             assert_eq!(parsed.idempotency_key.as_deref(), Some(key));
         }
         for (text, member) in [(&b"{}"[..], "id"), (br#"{"id":null}"#, "id")] {
-            let refusal = parse(text, form(Some(member))).err().unwrap();
+            let refusal = parse(text, Place::default(), form(Some(member)))
+                .err()
+                .unwrap();
             assert_eq!(refusal.code, "idempotency-key");
         }
-        assert_eq!(parse(b"[1]", form(None)).err().unwrap().code, "object");
+        assert_eq!(
+            parse(b"[1]", Place::default(), form(None))
+                .err()
+                .unwrap()
+                .code,
+            "object"
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use provara_core::canonical;
 use provara_core::event_type::EventType;
 use provara_core::json::Value;
+use provara_core::number_policy::NumberPolicy;
 use provara_plugins::catalog::EventTypeInfo;
 use provara_plugins::host::Verdict;
 use provara_plugins::resolve::Resolution;
@@ -50,6 +51,7 @@ impl<'a> Types<'a> {
     pub(super) fn check<'l>(
         &mut self,
         parsed: Vec<Result<Parsed<'l>, Refusal>>,
+        policy: &NumberPolicy,
         threads: usize,
         going_on: bool,
     ) -> Vec<Result<Item<'l>, Refusal>> {
@@ -68,7 +70,7 @@ impl<'a> Types<'a> {
         }
         let kinds = &self.known;
         let made = parallel_map(known, threads, |parsed| {
-            parsed.and_then(|parsed| item(parsed, kinds))
+            parsed.and_then(|parsed| item(parsed, policy, kinds))
         });
         let mut unfit = self.unfit(&made, going_on);
         let mut items = Vec::with_capacity(made.len());
@@ -269,12 +271,16 @@ fn not_a_type(name: &str) -> Diagnostic {
 /// A record's event, and the plugin that has to judge its data.
 type Made<'l> = (Item<'l>, Option<usize>);
 
-fn item<'l>(parsed: Parsed<'l>, known: &HashMap<String, Kind>) -> Result<Made<'l>, Refusal> {
+fn item<'l>(
+    parsed: Parsed<'l>,
+    policy: &NumberPolicy,
+    known: &HashMap<String, Kind>,
+) -> Result<Made<'l>, Refusal> {
     let (event_type, plugin) = match &known[&*parsed.type_name] {
         Kind::Free(event_type) => (event_type.clone(), None),
         Kind::Plugin(event_type, plugin) => {
             canonical::event_form(&parsed.data).map_err(|error| {
-                Refusal::new("number", provara_explain::canonical_failure(&error))
+                Refusal::new("number", provara_explain::canonical_failure(&error, policy))
             })?;
             (event_type.clone(), Some(*plugin))
         }
