@@ -153,7 +153,12 @@ def test_a_repeated_call_of_a_typed_tool_appends_once(acme: Make, vault: Path) -
             assert event["event"]["payload"] == LOGIN
             assert event["event"]["idempotency_key"] == "k1"
             for key in ("", "x" * 1025, 7):
-                await refused(session, TYPED[0], **LOGIN, idempotency_key=key)
+                words = await refused(session, TYPED[0], **LOGIN, idempotency_key=key)
+                assert "operator" not in words
+            # The agent chose the key.
+            other = LOGIN | {"user_id": "bob"}
+            words = await refused(session, TYPED[0], **other, idempotency_key="k1")
+            assert "\nFix: Give what is new a new key;" in words, words
 
     anyio.run(run)
 

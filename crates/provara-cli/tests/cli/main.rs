@@ -14,6 +14,7 @@ mod help;
 mod interrupted;
 mod keep;
 mod mcp_log;
+mod meant;
 mod no_python;
 mod numbers;
 mod query;
