@@ -575,7 +575,8 @@ fn variant_notes(merged: &Merge<'_>) -> Vec<String> {
     match redacted.len() {
         0 => {}
         1 => {
-            notes.push("1 payload was redacted in the other log, and now is in this one".to_owned())
+            notes
+                .push("1 payload was redacted in the other log, and now is in this one".to_owned());
         }
         many => notes.push(format!(
             "{many} payloads were redacted in the other log, and now are in this one"
