@@ -455,6 +455,10 @@ class Vault:
         if kind == "none":
             raise UsageError(f"{event_type}, and no plugin has this alias")
         if plugin is None:
+            refused = registry._why_refused(name)
+            if refused is not None:
+                # It is registered to a plugin that cannot be used: nobody could judge the data.
+                raise PluginError(refused, name)
             if not allow_unregistered:
                 from provara.plugins import _messages
 

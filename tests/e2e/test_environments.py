@@ -252,6 +252,11 @@ def test_a_source_tree_with_a_vault_is_opened_by_the_users_word(
     provara.run("init", source / "src" / "data")
     closed = provara.run(*words, expect=4)
     assert f"'{source / 'src' / 'data'}' is, or holds, a vault or keys" in closed.stderr
+    for asked in (words, ["append", str(vault), "--type", "mine", "--data", "{}"]):
+        error = assert_one_error(provara.run(*asked, expect=4))
+        assert "may be of one that cannot: 'mine'" in error, error
+        assert f"or, if plugins may read the rest, open it with: provara plugins list --editable {source}" in error
+        assert "pip " not in error, error
     assert "the installed package 'mine'" in closed.stderr, str(closed)
     doctor = provara.run("doctor", expect=4)
     assert "some plugins cannot be used" in doctor.stdout, str(doctor)

@@ -117,6 +117,20 @@ def test_only_the_schema_that_a_command_needs_is_read(
         failed = read.append(vault, f"com.example.read.{name}", {}, expect=4)
         assert why in failed.stderr, failed
         assert f"Plugin 'com.example.read.{name}' is invalid" in failed.stderr
+        # Nobody could judge its data, and that is not the way around it.
+        unregistered = ["--allow-unregistered"]
+        for more in ([], unregistered):
+            error = assert_one_error(
+                read.append(vault, f"com.example.read.{name}", {}, *more, expect=4)
+            )
+            assert f"The plugin that defines the event type 'com.example.read.{name}'" in error
+            assert "Fix: Correct the plugin's JSON Schema." in error
+            assert "Did you mean" not in error
+        line = json.dumps({"type": f"com.example.read.{name}", "data": {}})
+        batched = read.run(
+            "append", vault, "--batch", "-", *unregistered, stdin=line, expect=4
+        )
+        assert why in batched.stderr, batched
     batch = "".join(
         json.dumps({"type": f"com.example.read.{name}", "data": {"n": 1}}) + "\n"
         for name in ("good", "bad", "good")
@@ -146,8 +160,8 @@ def test_the_list_warns_of_what_decides_nothing(provara: Provara, tmp_path: Path
     warnings = [line for line in listed.stderr.splitlines() if line.startswith("WARNING: ")]
     start = "WARNING: the schema of 'com.example.told.advised', at '/properties"
     assert [warning.removeprefix(start) for warning in warnings] == [
-        "/by': the format 'emial' is not known and checks nothing; did you mean 'email'?.",
-        "/n': 'minimun' is no keyword and decides nothing; did you mean 'minimum'?.",
+        "/by': the format 'emial' is not known and checks nothing; did you mean 'email'?",
+        "/n': 'minimun' is no keyword and decides nothing; did you mean 'minimum'?",
         "/n': 'const' is ignored by draft 4, the dialect of this schema.",
         "/word': the pattern '\\bword' is not portable: '\\b' and '\\B' go by letters of all scripts "
         "here, and by ASCII in JavaScript.",

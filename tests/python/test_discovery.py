@@ -253,6 +253,57 @@ def test_a_load_failure_says_how_to_get_rid_of_it(
     ]
 
 
+@pytest.mark.parametrize(
+    ("record", "advice"),
+    [
+        (
+            '{"url": "file:///home/u/my%20lab", "dir_info": {"editable": true}}',
+            "where its source is (/home/u/my lab), or remove it with",
+        ),
+        (
+            '{"url": "file:///home/u/lab", "dir_info": {}}',
+            "where its source is (/home/u/lab), and install it from there again, or remove it with",
+        ),
+        (
+            '{"url": "https://example.com/lab.git", "vcs_info": {"vcs": "git", "commit_id": "1"}}',
+            "where its source is (https://example.com/lab.git), and install it from there again, or "
+            "remove it with",
+        ),
+        ("{", "where its source is, and install it from there again, or remove it with"),
+    ],
+)
+def test_no_index_is_asked_for_what_came_from_none(
+    registry: PluginRegistry,
+    make_module: MakeModule,
+    install: Install,
+    site: Path,
+    record: str,
+    advice: str,
+) -> None:
+    """An index may have something else under the name (PEP 610)."""
+    make_module("broken.py", "raise RuntimeError")
+    install("demo-plugins", "1.2.3", bad="broken:Plugin")
+    (site / "demo_plugins-1.2.3.dist-info" / "direct_url.json").write_text(record, "utf-8")
+    registry.discover_plugins()
+    (text,) = texts(registry)
+    fix = f"Fix: Repair the plugin {advice} 'pip uninstall demo-plugins'."
+    assert text.splitlines()[-1] == fix
+
+
+def test_no_index_is_asked_for_a_source_tree_on_the_path(
+    registry: PluginRegistry, make_module: MakeModule, site: Path, only_site: None
+) -> None:
+    make_module("broken.py", "raise RuntimeError")
+    info = site / "demo_plugins.egg-info"
+    info.mkdir()
+    (info / "PKG-INFO").write_text("Name: demo-plugins\nVersion: 1.2.3\n", "utf-8")
+    (info / "entry_points.txt").write_text("[provara.plugins]\nbad = broken:Plugin\n", "utf-8")
+    registry.discover_plugins()
+    (text,) = texts(registry)
+    assert "pip install" not in text
+    assert "Fix: Repair the plugin where its source is, or remove it" in text
+
+
 def test_ctrl_c_is_the_users(
     registry: PluginRegistry, make_module: MakeModule, install: Install
 ) -> None:

@@ -223,6 +223,7 @@ def test_discover(host: Host) -> None:
         # Read where it is asked for.
         "schema_json": None,
         "schemas_json": None,
+        "unread_schemas": None,
         "schema_version": None,
         "cli_command": "host-login",
         "description": None,

@@ -7,10 +7,11 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from provara.errors import RegistrationError
+from provara import Vault
+from provara.errors import PluginError, RegistrationError
 from provara.plugins import PluginRegistry, registry, validate_event_with_plugins
 from provara.plugins._validation import check_event
-from samples import LOGIN, LoginEventPlugin
+from samples import LOGIN, Install, LoginEventPlugin, MakeModule
 
 
 @pytest.fixture
@@ -181,12 +182,68 @@ def test_further_schemas(tmp_path: Path) -> None:
         (None, "attribute 'schemas'"),
         (["parts/a.json"], "attribute 'schemas'"),
         ({"parts/a.json": 5}, "it is a number, not an object"),
-        (tmp_path / "absent", "no directory with an absolute path"),
-        ("parts", "no directory with an absolute path"),
+        (tmp_path / "absent", "absent', which is no directory"),
+        ("parts", "'parts', which is not an absolute path"),
     ]
     for schemas, problem in unusable:
-        with pytest.raises(RegistrationError, match=problem):
+        with pytest.raises(RegistrationError, match=problem) as refused:
             PluginRegistry().register_event_type(plugin(schemas))
+        assert "\nFix: Provide 'schemas' as a dict of JSON Schemas by URI" in str(refused.value)
     (tmp_path / "parts" / "b.json").write_text("{", "utf-8")
     with pytest.raises(RegistrationError, match=r"'parts/b\.json', which cannot be read"):
         PluginRegistry().register_event_type(plugin(tmp_path))
+
+
+def test_what_a_property_lacks_is_told() -> None:
+    """An ``AttributeError`` inside ``schema`` is not the absence of ``schema``."""
+
+    class Forgetful:
+        name = "com.example.x"
+
+        @property
+        def schema(self) -> dict[str, Any]:
+            return self.tables  # type: ignore[attr-defined, no-any-return]
+
+        def validate(self, data: dict[str, Any]) -> bool:
+            return True
+
+    with pytest.raises(RegistrationError) as refused:
+        PluginRegistry().register_event_type(Forgetful())
+    assert (
+        "  Error: 'schema' cannot be read: AttributeError: 'Forgetful' object has no attribute 'tables'"
+        in str(refused.value)
+    )
+
+
+def test_data_of_a_type_whose_plugin_is_unusable_is_refused(
+    make_module: MakeModule, install: Install, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It keeps its name; a type that nobody defines is not judged, and neither is a core type."""
+    source = """
+        class Broken:
+            name = "com.example.shop.broken"
+            schema = {"type": "objekt"}
+            def validate(self, data): return True
+        class Core(Broken):
+            name = "OBSERVATION"
+    """
+    make_module("shop.py", source)
+    install(broken="shop:Broken", core="shop:Core")
+    registry = PluginRegistry()
+    registry.log_problems = False
+    registry.discover_plugins()
+    monkeypatch.setattr("provara.plugins.registry", registry)
+    accepted, text = validate_event_with_plugins("com.example.Shop.broken", {"a": 1})
+    assert not accepted
+    assert text == registry.problems[0].text
+    assert "'objekt'" in text
+    for free in ("com.example.shop.other", "OBSERVATION"):
+        assert validate_event_with_plugins(free, {"a": 1}) == (True, "")
+    vault = Vault.init(tmp_path / "vault", registry=registry)
+    for allowed in (False, True):
+        with pytest.raises(PluginError, match="objekt"):
+            vault.append("com.example.shop.broken", {"a": 1}, allow_unregistered=allowed)
+    # One that can be used takes the name; a new search forgets it.
+    mended = type("Mended", (), {**vars(LoginEventPlugin), "name": "com.example.shop.broken"})()
+    registry.register_event_type(mended)
+    assert validate_event_with_plugins("com.example.shop.broken", LOGIN) == (True, "")

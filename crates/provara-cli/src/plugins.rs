@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use provara_plugins::builtin::{Format, Reducer};
-use provara_plugins::catalog::{Catalog, ProblemKind};
+use provara_plugins::catalog::{Catalog, Problem, ProblemKind};
 use provara_plugins::environment::Layout;
 pub(crate) use provara_plugins::host::{Exporting, Listing, Reducing, Validating};
 use provara_plugins::host::{Host, HostOptions, Purpose, SkippedPlugin};
@@ -221,28 +221,37 @@ impl<P: Purpose> Session<P> {
     }
 
     /// What was asked for is not there. Where plugins are broken, it may be one of theirs: they are
-    /// shown, and the failure is theirs.
+    /// shown, and the failure is theirs, with what helps against it.
     pub(crate) fn not_found(&self, wanted: &str, headline: impl Into<String>) -> Diagnostic {
-        let problems = &self.catalog.problems;
-        for problem in problems {
-            terminal::diagnostic(&problem.text);
-        }
         // Of two plugins with one name the first is there.
-        let broken = problems
+        let (broken, collisions): (Vec<_>, Vec<_>) = self
+            .catalog
+            .problems
             .iter()
-            .filter(|problem| problem.kind != ProblemKind::Collision);
+            .partition(|problem| problem.kind != ProblemKind::Collision);
+        let show = |problem: &&Problem| terminal::diagnostic(&problem.text);
+        collisions.iter().for_each(show);
+        if broken.is_empty() {
+            return Diagnostic::new(Class::Usage, headline);
+        }
         let mut names: Vec<_> = broken
+            .iter()
             .map(|problem| problem.plugin.as_deref().unwrap_or("?"))
             .collect();
         names.dedup();
-        if names.is_empty() {
-            return Diagnostic::new(Class::Usage, headline);
-        }
+        let names = names.join("', '");
         let headline = format!("No plugin that can be used provides {wanted}.");
-        Diagnostic::new(Class::Plugin, headline).detail(format!(
-            "It may be of one that cannot (see above): '{}'.",
-            names.join("', '")
-        ))
+        let failure = Diagnostic::new(Class::Plugin, headline);
+        if let [only] = broken[..] {
+            let failure = failure.detail(format!("It may be of one that cannot: '{names}'."));
+            return provara_explain::because(failure, only);
+        }
+        broken.iter().for_each(show);
+        failure
+            .detail(format!(
+                "It may be of one that cannot (see above): '{names}'."
+            ))
+            .fix("Do what the errors above say, each with what helps against it.")
     }
 }
 

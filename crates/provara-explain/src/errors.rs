@@ -21,8 +21,8 @@ use provara_report::{Class, Diagnostic, quote, shell};
 use provara_vault::VaultError;
 
 pub use host::{
-    allowed_failure, closed_source, discovery_failure, exposed_cache, hindrance, host_failure,
-    interpreter_failure, is_no_python, refused_by_plugin, unfit,
+    allowed_failure, because, closed_source, discovery_failure, exposed_cache, hindrance,
+    host_failure, interpreter_failure, is_no_python, refused_by_plugin, unfit, unusable_type,
 };
 pub use staging::{export_staging_failure, staging_failure};
 pub(crate) use vault::wants_another_key;

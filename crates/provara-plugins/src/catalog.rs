@@ -297,6 +297,29 @@ impl Catalog {
             .or_else(|| self.event_types.iter().position(alias))
     }
 
+    /// Why the plugin that defines the event type of this name or alias cannot be used, where its schema is at
+    /// fault: the type keeps its name, and nobody may append to it.
+    #[must_use]
+    pub fn unusable(&self, name: &str) -> Option<&Problem> {
+        if self.event_type_index(name).is_some() {
+            return None;
+        }
+        let aliased = self.event_types.iter().find(|info| {
+            let alias = info.alias.as_ref().filter(|_| info.unusable);
+            alias.is_some_and(|alias| alias.0.eq_ignore_ascii_case(name))
+        });
+        let name = aliased.map_or(name, |info| info.event_type.as_str());
+        self.problems.iter().find(|problem| {
+            let plugin = problem.plugin.as_deref().unwrap_or_default();
+            problem.kind == ProblemKind::Schema && plugin.eq_ignore_ascii_case(name)
+        })
+    }
+
+    /// The types and aliases that can be used.
+    pub fn usable_types(&self) -> impl Iterator<Item = &EventTypeInfo> {
+        self.event_types.iter().filter(|info| !info.unusable)
+    }
+
     /// The reducer that `name` spells, in any letter case.
     #[must_use]
     pub fn reducer(&self, name: &str) -> Option<&PluginInfo> {
@@ -349,6 +372,7 @@ impl Catalog {
             WireKind::Export => self.exports.push(named(plugin.name, origin)?),
             WireKind::EventType => {
                 let version = plugin.schema_version.map_or_else(|| "1.0".to_owned(), safe);
+                let unread = plugin.unread_schemas.filter(|_| compile.is_some());
                 let (info, advice) = event_type(
                     &plugin.name,
                     origin,
@@ -364,6 +388,14 @@ impl Catalog {
                     text,
                 });
                 self.advice.extend(advice);
+                self.advice.extend(unread.map(|kind| Advice {
+                    plugin: plugin.to_owned(),
+                    text: format!(
+                        "in 'schemas': it is a {} and is not read; further schemas are a dict by URI, or the \
+                         absolute path of their directory",
+                        inline(&kind)
+                    ),
+                }));
                 self.event_types.push(info);
             }
         }
@@ -468,7 +500,13 @@ fn schema_problem(name: &str, origin: &Origin, reason: &str) -> Problem {
             .detail(format!("The schema cannot be used: {}", inline(reason)))
             .detail(format!("Plugin class: {}", origin.class))
             .detail(format!("Source: {origin}"))
-            .fix("Correct the plugin's JSON Schema.")
+            .fix(match reason.contains("'schemas'") {
+                true => {
+                    "Correct the plugin's 'schemas': a dict of JSON Schemas by URI, or the absolute path of the \
+                     directory that has them as *.json."
+                }
+                false => "Correct the plugin's JSON Schema.",
+            })
             .to_string(),
     }
 }

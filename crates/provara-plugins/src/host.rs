@@ -11,6 +11,7 @@
 //! # }
 //! ```
 
+mod closed;
 mod ending;
 mod error;
 mod exchange;

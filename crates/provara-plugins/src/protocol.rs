@@ -331,6 +331,9 @@ pub struct WirePlugin {
     /// The further schemas of an event type, one JSON object by URI, as text.
     #[serde(default)]
     pub schemas_json: Option<String>,
+    /// What the attribute `schemas` is, where it looks meant as further schemas and is not read: `list`.
+    #[serde(default)]
+    pub unread_schemas: Option<String>,
     /// The version of the schema.
     #[serde(default)]
     pub schema_version: Option<String>,
@@ -374,6 +377,9 @@ pub struct WireProblem {
     /// The plugin or entry point.
     #[serde(default)]
     pub plugin: Option<String>,
+    /// The installed distribution that it belongs to, where it could not be loaded.
+    #[serde(default)]
+    pub distribution: Option<String>,
     /// The text for people, of several lines.
     pub text: String,
 }

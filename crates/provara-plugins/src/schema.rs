@@ -11,7 +11,7 @@
 mod advice;
 mod explain;
 mod patterns;
-mod references;
+pub(crate) mod references;
 mod structure;
 mod words;
 pub(crate) mod worker;
@@ -206,10 +206,11 @@ impl CompiledSchema {
     }
 
     /// What its author should know of it, though it can be used: misspelt and ignored keywords, unknown formats,
-    /// patterns that others read otherwise. Sentences without a full stop, safe for a terminal; at most 20.
+    /// patterns that others read otherwise; of the further schemas, too. Sentences without a full stop, safe for a
+    /// terminal; at most 20.
     #[must_use]
     pub fn advice(&self) -> Vec<String> {
-        advice::on(&self.tree, self.draft)
+        advice::on(&self.tree, self.draft, self.further.schemas())
     }
 
     /// Checks data.

@@ -6,17 +6,17 @@
 //! them wins over a string. Without a schema, what reads as JSON is JSON and everything else is a
 //! string.
 
-use std::collections::{BTreeSet, HashSet};
+mod types;
+
+use std::collections::BTreeSet;
 
 use provara_core::json::{self, ParseErrorKind, Value};
 
+use self::types::Documents;
 use crate::text::inline;
 
 /// How deep a path may go; JSON itself ends at [`json::MAX_DEPTH`].
 const MAX_SEGMENTS: usize = 64;
-
-/// How many references are followed on one path; a schema may refer to itself.
-const MAX_REFERENCES: usize = 32;
 
 /// Why a `--set` cannot be applied. The texts are safe for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,8 +78,8 @@ pub enum SetError {
 
 /// Applies `--set` arguments in their order to an object.
 ///
-/// `schema_json` is the JSON Schema of the event type, if there is one; it only gives types, the
-/// result is validated elsewhere.
+/// `schema_json` is the JSON Schema of the event type, if there is one, and `schemas_json` the further ones that it
+/// refers to, one JSON object by URI; they only give types, the result is validated elsewhere.
 ///
 /// # Errors
 /// [`SetError`] for the first argument that cannot be applied.
@@ -87,11 +87,16 @@ pub fn apply(
     base: Value<'static>,
     arguments: &[String],
     schema_json: Option<&str>,
+    schemas_json: Option<&str>,
 ) -> Result<Value<'static>, SetError> {
-    let schema = match schema_json {
-        Some(text) => Some(json::parse(text.as_bytes()).map_err(SetError::Schema)?),
-        None => None,
+    let parsed = |text: Option<&'_ str>| {
+        let parsed = text.map(|text| json::parse(text.as_bytes()).map(Value::into_owned));
+        parsed.transpose().map_err(SetError::Schema)
     };
+    let (schema, further) = (parsed(schema_json)?, parsed(schemas_json)?);
+    let documents = schema
+        .as_ref()
+        .map(|schema| Documents::new(schema, further.as_ref()));
     let mut data = base;
     let mut seen = BTreeSet::new();
     for argument in arguments {
@@ -100,9 +105,9 @@ pub fn apply(
         if !seen.insert(path.clone()) {
             return Err(SetError::Twice(inline(key).into_owned()));
         }
-        let types = schema
+        let types = documents
             .as_ref()
-            .map(|schema| types_at(schema, &path))
+            .map(|documents| documents.types_at(&path))
             .unwrap_or_default();
         let value = typed(key, text, &types)?;
         place(&mut data, key, &path, value)?;
@@ -176,118 +181,6 @@ fn parse_path(key: &str) -> Result<Vec<Step>, SetError> {
         return Err(bad("it is too deep"));
     }
     Ok(steps)
-}
-
-/// The types that a schema allows at a path. Empty means that it does not say.
-fn types_at(root: &Value<'_>, path: &[Step]) -> BTreeSet<String> {
-    let mut schemas = expand(root, vec![root]);
-    for step in path {
-        let next = schemas
-            .iter()
-            .flat_map(|schema| below(schema, step))
-            .collect();
-        schemas = expand(root, next);
-    }
-    // Alternatives add up: the validator decides between them afterwards.
-    schemas
-        .iter()
-        .flat_map(|schema| own_types(schema))
-        .collect()
-}
-
-/// The schemas together with those that they refer to or combine.
-fn expand<'a>(root: &'a Value<'a>, start: Vec<&'a Value<'a>>) -> Vec<&'a Value<'a>> {
-    let mut found: Vec<&Value<'_>> = Vec::new();
-    let mut seen = HashSet::new();
-    let mut open = start;
-    let mut references = 0;
-    while let Some(schema) = open.pop() {
-        if !seen.insert(std::ptr::from_ref(schema)) {
-            continue;
-        }
-        found.push(schema);
-        for keyword in ["allOf", "anyOf", "oneOf"] {
-            open.extend(
-                schema
-                    .get(keyword)
-                    .and_then(Value::as_array)
-                    .into_iter()
-                    .flatten(),
-            );
-        }
-        for keyword in ["then", "else"] {
-            open.extend(schema.get(keyword));
-        }
-        let reference = schema.get("$ref").and_then(Value::as_str);
-        if let Some(target) = reference.and_then(|reference| resolve(root, reference)) {
-            references += 1;
-            if references <= MAX_REFERENCES {
-                open.push(target);
-            }
-        }
-    }
-    found
-}
-
-/// Follows a `$ref` that is a JSON Pointer into the schema itself.
-fn resolve<'a>(root: &'a Value<'a>, reference: &str) -> Option<&'a Value<'a>> {
-    let pointer = reference.strip_prefix('#')?;
-    let mut value = root;
-    for segment in pointer.split('/').skip(1) {
-        let segment = segment.replace("~1", "/").replace("~0", "~");
-        value = match value {
-            Value::Array(items) => items.get(segment.parse::<usize>().ok()?)?,
-            _ => value.get(&segment)?,
-        };
-    }
-    Some(value)
-}
-
-/// The schemas that apply one step further down.
-fn below<'a>(schema: &'a Value<'a>, step: &Step) -> Vec<&'a Value<'a>> {
-    let found = match step {
-        Step::Member(name) => schema
-            .get("properties")
-            .and_then(|properties| properties.get(name))
-            .or_else(|| schema.get("additionalProperties")),
-        Step::Item(index) => schema
-            .get("prefixItems")
-            .and_then(Value::as_array)
-            .and_then(|items| items.get(*index))
-            .or_else(|| schema.get("items")),
-    };
-    found.into_iter().collect()
-}
-
-/// The types that one schema names, through `type`, `const` or `enum`.
-fn own_types(schema: &Value<'_>) -> Vec<String> {
-    let kind = |value: &Value<'_>| {
-        match value {
-            Value::Null => "null",
-            Value::Bool(_) => "boolean",
-            Value::Number(_) => "number",
-            Value::String(_) => "string",
-            Value::Array(_) => "array",
-            Value::Object(_) => "object",
-        }
-        .to_owned()
-    };
-    match schema.get("type") {
-        Some(Value::String(name)) => vec![name.clone().into_owned()],
-        Some(Value::Array(names)) => names
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect(),
-        _ => match (
-            schema.get("const"),
-            schema.get("enum").and_then(Value::as_array),
-        ) {
-            (Some(value), _) => vec![kind(value)],
-            (None, Some(values)) => values.iter().map(kind).collect(),
-            (None, None) => Vec::new(),
-        },
-    }
 }
 
 /// Reads a value as one of the types.

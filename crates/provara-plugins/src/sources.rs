@@ -21,8 +21,10 @@ use std::path::{Path, PathBuf};
 
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
+use provara_report::shell;
 
 use crate::text::inline;
+pub(crate) use metadata::normalized;
 use metadata::read;
 
 /// The most bytes of an installer's record that are read.
@@ -97,6 +99,25 @@ impl ClosedSource {
     pub fn can_be_allowed(&self) -> bool {
         matches!(self.reason, ClosedReason::Doubt(_) | ClosedReason::Holds(_))
     }
+
+    /// What opens it to plugins: sentences without the last full stop, where a command ends them.
+    #[must_use]
+    pub fn help(&self) -> String {
+        let command = format!("provara plugins list --editable {}", shell(&self.directory));
+        match &self.reason {
+            ClosedReason::Holds(path) => format!(
+                "Move '{}' out of it; or, if plugins may read the rest, open it with: {command}",
+                inline(&path.to_string_lossy())
+            ),
+            ClosedReason::Doubt(_) => {
+                format!("If plugins may read it, but for vaults and keys, open it with: {command}")
+            }
+            ClosedReason::TooLarge => {
+                "Install the project from a directory of its own, or without --editable.".to_owned()
+            }
+            ClosedReason::Unreadable(_) => "Install the project without --editable.".to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for ClosedSource {
@@ -169,7 +190,7 @@ pub(crate) fn linked(site: &Path, home: Option<&Path>, allowed: &[PathBuf]) -> V
         let Some(directory) = project.and_then(|path| fs::canonicalize(path).ok()) else {
             continue;
         };
-        let package = metadata::normalized(package);
+        let package = normalized(package);
         let lists = lists.get_or_insert_with(|| installed_lists(site));
         let doubt = doubt(&directory, &package, &record, lists, home);
         found.push(Source {
@@ -233,7 +254,7 @@ fn doubt(
     });
     if let Some((owner, _)) = foreign {
         let owner = owner.split('-').next().unwrap_or(owner);
-        return Some(Doubt::Foreign(metadata::normalized(owner)));
+        return Some(Doubt::Foreign(normalized(owner)));
     }
     if !is_project(directory, home) {
         return Some(Doubt::NoProject);

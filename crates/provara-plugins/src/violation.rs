@@ -73,6 +73,24 @@ const OF_WRITING: [&str; 4] = [
     "read-only file system",
 ];
 
+/// The same, if the system refused at all.
+const OF_MAKING: [&str; 14] = [
+    "create directory",
+    "creating directory",
+    "create the directory",
+    "make directory",
+    "mkdir",
+    "create file",
+    "creating file",
+    "create temporary",
+    "creating temporary",
+    "failed to create",
+    "could not create",
+    "cannot create",
+    "to write",
+    "for writing",
+];
+
 /// The same where the system refused without saying what.
 const OF_REFUSALS: [&str; 4] = [
     "permission denied",
@@ -87,7 +105,7 @@ pub(crate) fn suspect(role: Role, network: bool, said: &str) -> Option<Suspicion
     let has = |words: &[&str]| words.iter().any(|words| said.contains(words));
     let restriction = if has(&OF_LIMITS) {
         Restriction::Limits
-    } else if has(&OF_WRITING) {
+    } else if has(&OF_WRITING) || (has(&OF_MAKING) && has(&OF_REFUSALS)) {
         Restriction::Writing
     } else if has(&OF_REFUSALS) {
         Restriction::Reading
@@ -354,6 +372,14 @@ mod tests {
             ),
             ("unable to open database file", "may write nothing"),
             (
+                "IO Error: Failed to create directory \".tmp\": Permission denied",
+                "may write nothing but its temporary directory (TMPDIR)",
+            ),
+            (
+                "Could not open file '/x' for writing: Permission denied",
+                "may write nothing",
+            ),
+            (
                 "mmap failed to reserve 0x180000000 bytes",
                 "limits for memory",
             ),
@@ -366,7 +392,12 @@ mod tests {
                 "{said}"
             );
         }
-        for text in ["", "the door is not open", "division by zero"] {
+        for text in [
+            "",
+            "the door is not open",
+            "division by zero",
+            "failed to create a plan",
+        ] {
             assert_eq!(said(Role::Export, text), None);
         }
     }

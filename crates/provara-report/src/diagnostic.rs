@@ -85,6 +85,15 @@ impl Diagnostic {
         self
     }
 
+    /// Says what the user can do, unless something says it already.
+    #[must_use]
+    pub fn fix_if_none(self, text: impl Into<String>) -> Self {
+        match &self.words {
+            Words::Parts { fix: None, .. } => self.fix(text),
+            _ => self,
+        }
+    }
+
     /// Who must act.
     #[must_use]
     pub fn class(&self) -> Class {

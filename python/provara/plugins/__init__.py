@@ -51,14 +51,17 @@ def validate_event_with_plugins(event_type: str, payload: dict[str, Any]) -> tup
     """Judge the data of an event with the plugin that defines its type.
 
     The plugin's schema decides first, then its ``validate``.  A type that no plugin defines
-    is not judged here: the core knows its own types.
+    is not judged here: the core knows its own types.  A type whose plugin could not be registered
+    keeps its name, and none of its data is good.
 
     Returns:
-        ``(True, "")``, or ``False`` with the complete text of the refusal.
+        ``(True, "")``, or ``False`` with the complete text of the refusal, or of what is wrong with
+        the plugin.
     """
     plugin = registry.get_event_type(event_type)
     if plugin is None:
-        return True, ""
+        refused = registry._why_refused(event_type)
+        return refused is None, refused or ""
     from provara.plugins._validation import check_event
 
     problem = check_event(registry, plugin, payload)

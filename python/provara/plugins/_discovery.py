@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from provara.errors import RegistrationError
 from provara.plugins import _messages
+from provara.plugins._installed import home_of
 from provara.plugins._records import (
     PROTOCOLS,
     REQUIRED_METHODS,
@@ -24,6 +25,7 @@ from provara.plugins._records import (
     Origin,
     PluginProblem,
     ProblemKind,
+    ProblemOfDistribution,
     complete_kinds,
     intended_kinds,
     missing_members,
@@ -328,10 +330,18 @@ def _report_invalid(
 
 def _report_load(registry: PluginRegistry, origin: Origin, problem: str) -> None:
     label = origin.label or "?"
+    distribution = origin.distribution
     text = _messages.load_failure(
-        label, problem, origin.target or label, origin.describe(), origin.distribution
+        label,
+        problem,
+        origin.target or label,
+        origin.describe(),
+        distribution,
+        None if distribution is None else home_of(distribution),
     )
-    registry._report(PluginProblem("load", label, text))
+    found = ProblemOfDistribution("load", label, text)
+    found.distribution = distribution
+    registry._report(found)
 
 
 def _label(origin: Origin, plugin: object) -> str:

@@ -204,14 +204,14 @@ def _discover(request: Request) -> Reply:
     problems = []
     for info in infos:
         record = records[info["type"], info["name"]]
-        schema_json, schemas_json, schema_version = None, None, None
+        schema_json, schemas_json, schema_version, unread_schemas = None, None, None, None
         if record.kind == "event_type":
             found = texts.get(record.name)
             if isinstance(found, str):
                 problems.append({"kind": "schema", "plugin": _text(record.name), "text": found})
                 continue
             if found is not None:
-                schema_json, schemas_json, schema_version = found
+                (schema_json, schemas_json, schema_version), unread_schemas = found
         plugins.append(
             {
                 "kind": info["type"],
@@ -225,12 +225,18 @@ def _discover(request: Request) -> Reply:
                 "schema_json": schema_json,
                 "schemas_json": schemas_json,
                 "schema_version": _text_or_none(schema_version),
+                "unread_schemas": _text_or_none(unread_schemas),
                 "cli_command": _text_or_none(info["cli_command"]),
                 "description": _description(record.plugin),
             }
         )
     problems += [
-        {"kind": problem.kind, "plugin": _text(problem.plugin), "text": _text(problem.text)}
+        {
+            "kind": problem.kind,
+            "plugin": _text(problem.plugin),
+            "distribution": _text_or_none(getattr(problem, "distribution", None)),
+            "text": _text(problem.text),
+        }
         for problem in registry.problems
     ]
     return {"plugins": plugins, "problems": problems}
@@ -252,16 +258,18 @@ def _description(plugin: object) -> str | None:
         return None
 
 
-def _schemas() -> dict[str, SchemaTexts | str]:
-    """Read the schema of every event type; a text in its place says why it cannot be used."""
+def _schemas() -> dict[str, tuple[SchemaTexts, str | None] | str]:
+    """Read the schema of every event type, and what its ``schemas`` is where that is not read; a text
+    in their place says why the schema cannot be used.
+    """
     from provara.plugins import _messages
-    from provara.plugins._schemas import read_schema
+    from provara.plugins._schemas import read_schema, unread
 
-    texts: dict[str, SchemaTexts | str] = {}
+    texts: dict[str, tuple[SchemaTexts, str | None] | str] = {}
     for record in registry._sorted("event_type"):
         _discovery.announce(record.loaded)
         try:
-            texts[record.name] = read_schema(record.plugin)
+            texts[record.name] = read_schema(record.plugin), unread(record.plugin)
         except BaseException as error:  # what a plugin's property raises costs it alone
             texts[record.name] = _text(
                 _messages.bad_schema(

@@ -8,6 +8,10 @@ them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from provara.plugins._installed import Home
 
 
 def indent(text: str) -> str:
@@ -169,25 +173,44 @@ def bad_plugin_name(name: str, class_name: str, source: str) -> str:
 
 def bad_schema(label: str, type_name: str, problem: str, class_name: str, source: str) -> str:
     """Word a schema that is absent or is not a JSON Schema."""
+    if "'schemas'" in problem:
+        fix = (
+            "Provide 'schemas' as a dict of JSON Schemas by URI, or as the absolute path of the "
+            "directory that has them as *.json."
+        )
+    else:
+        fix = "Provide a JSON Schema (Draft 2020-12 unless $schema says otherwise) as 'schema'."
     return (
         f"ERROR: Plugin '{label}' has an invalid schema.\n"
         f"  Event type: {type_name}\n"
         f"  Error: {indent(problem)}\n"
         f"  Plugin class: {class_name}\n"
         f"  Source: {source}\n"
-        "Fix: Provide a JSON Schema (Draft 2020-12 unless $schema says otherwise) as 'schema'."
+        f"Fix: {fix}"
     )
 
 
 def load_failure(
-    label: str, problem: str, target: str, source: str, distribution: str | None
+    label: str,
+    problem: str,
+    target: str,
+    source: str,
+    distribution: str | None,
+    home: Home | None = None,
 ) -> str:
-    """Word a plugin that cannot be imported or constructed; ``problem`` is indented already."""
+    """Word a plugin that cannot be imported or constructed; ``problem`` is indented already.
+
+    ``home`` says where its distribution was installed from, if that was no index: an update by name
+    would then put whatever an index has under that name in its place.
+    """
     if distribution is not None:
-        fix = (
-            f"Repair the plugin, update it with 'pip install --upgrade {distribution}', "
-            f"or remove it with 'pip uninstall {distribution}'."
-        )
+        repair = f"Repair the plugin, update it with 'pip install --upgrade {distribution}', or"
+        if home is not None:
+            repair = f"Repair the plugin where its source is ({home.place}),"
+            if home.place is None:
+                repair = "Repair the plugin where its source is,"
+            repair += " or" if home.editable else " and install it from there again, or"
+        fix = f"{repair} remove it with 'pip uninstall {distribution}'."
     else:
         fix = "Repair the plugin, or take it out of PROVARA_PLUGINS."
     return (

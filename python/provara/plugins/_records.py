@@ -63,6 +63,12 @@ class PluginProblem(NamedTuple):
     text: str
 
 
+class ProblemOfDistribution(PluginProblem):
+    """A problem with a plugin of a distribution, which a plain tuple of three has no place for."""
+
+    distribution: str | None = None
+
+
 class PluginInfo(TypedDict):
     """One plugin, as :meth:`PluginRegistry.get_plugin_info` describes it."""
 
@@ -138,13 +144,18 @@ def public_path(cls: type) -> str:
     return f"{module_name}.{name}"
 
 
+def is_defined(plugin: object, name: str) -> bool:
+    """Tell whether the class of an object defines an attribute, whatever a property there gives."""
+    cls = plugin if isinstance(plugin, type) else type(plugin)
+    return any(name in vars(base) for base in cls.__mro__)
+
+
 def _has(plugin: object, name: str) -> bool:
     """Tell whether an object has an attribute, without asking a property for its value.
 
     A property may read a large schema, which only the command that needs it is to pay for.
     """
-    cls = plugin if isinstance(plugin, type) else type(plugin)
-    return any(name in vars(base) for base in cls.__mro__) or hasattr(plugin, name)
+    return is_defined(plugin, name) or hasattr(plugin, name)
 
 
 def missing_members(plugin: object, kind: Kind) -> tuple[list[str], list[str]]:

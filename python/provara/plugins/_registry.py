@@ -57,6 +57,9 @@ class PluginRegistry:
         #: modules that another thread may be importing, which may register meanwhile.
         self._discovery_lock = threading.RLock()
         self._records: dict[Kind, dict[str, Record]] = {kind: {} for kind in KINDS}
+        #: Event types whose plugin could not be registered, as they are compared, and why: they keep
+        #: their names, so that nobody takes their data for data that no plugin judges.
+        self._refused: dict[str, str] = {}
         self._problems: list[PluginProblem] = []
         #: Command aliases: how it is compared -> how it is written, and whose it is.
         self._aliases: dict[str, tuple[str, Record]] | None = None
@@ -203,6 +206,7 @@ class PluginRegistry:
                     records.clear()
                     records.update(kept)
                 self._problems.clear()
+                self._refused.clear()
                 self._deferred.clear()
                 self._forget_aliases()
             _discovery.forget_modules(self._imported)
@@ -214,7 +218,12 @@ class PluginRegistry:
     def _register(self, kind: Kind, plugin: Any, origin: Origin | None = None) -> None:
         if origin is None:
             origin = _origin_of_explicit()
-        record = build_record(kind, plugin, origin, self.compiles_schemas)
+        try:
+            record = build_record(kind, plugin, origin, self.compiles_schemas)
+        except RegistrationError as error:
+            if kind == "event_type" and error.kind in ("invalid", "schema"):
+                self._keep_name(plugin, str(error))
+            raise
         record = record._replace(loaded=_Loading.origin)
         with self._lock:
             existing = self._records[kind].get(record.name.casefold())
@@ -224,8 +233,25 @@ class PluginRegistry:
                     "collision",
                 )
             self._records[kind][record.name.casefold()] = record
+            if kind == "event_type":
+                self._refused.pop(record.name.casefold(), None)
             self._forget_aliases()
             _Loading.registrations += 1
+
+    def _keep_name(self, plugin: object, problem: str) -> None:
+        """Note the name of an event type that could not be registered, if it has one."""
+        try:
+            name = getattr(plugin, "name", None)
+        except Exception:  # then it has none
+            return
+        if isinstance(name, str) and name.upper() not in RESERVED_CORE_TYPES:
+            with self._lock:
+                self._refused[name.casefold()] = problem
+
+    def _why_refused(self, event_type: object) -> str | None:
+        """Return why the plugin that defines an event type is not registered, if one does and is not."""
+        self._settle()
+        return self._refused.get(event_type.casefold()) if isinstance(event_type, str) else None
 
     def _adopt(self, kind: Kind, plugin: Any, origin: Origin) -> bool:
         """Recognise a discovered plugin that is there already, registered by its own module.

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from provara.plugins import _messages
+from provara.plugins._records import is_defined
 from provara.plugins.protocols import EventTypePlugin
 
 if TYPE_CHECKING:
@@ -65,12 +66,22 @@ def _further(plugin: EventTypePlugin) -> str | None:
     return text
 
 
+def unread(plugin: EventTypePlugin) -> str | None:
+    """Return what ``schemas`` is, where it looks meant as further schemas and is read as none."""
+    schemas = getattr(plugin, "schemas", None)
+    if isinstance(schemas, (list, tuple, set, frozenset)):
+        return type(schemas).__name__
+    return None
+
+
 def _directory(directory: Path) -> dict[str, Any]:
     """Read the schemas of a directory, by their path in it, which is their relative URI."""
     from provara import _native
 
-    if not directory.is_absolute() or not directory.is_dir():
-        raise ValueError(f"'schemas' is '{directory}', which is no directory with an absolute path")
+    if not directory.is_absolute():
+        raise ValueError(f"'schemas' is '{directory}', which is not an absolute path")
+    if not directory.is_dir():
+        raise ValueError(f"'schemas' is '{directory}', which is no directory")
     paths = sorted(directory.rglob("*.json"))
     if len(paths) > _FILE_LIMIT:
         raise ValueError(f"'schemas' has {len(paths)} files; {_FILE_LIMIT} are allowed")
@@ -85,10 +96,15 @@ def _directory(directory: Path) -> dict[str, Any]:
 
 
 def _attribute(plugin: object, name: str) -> object:
-    """Return an attribute, which a property may make when it is first asked for."""
+    """Return an attribute, which a property may make when it is first asked for.
+
+    ``None`` where there is none.  An ``AttributeError`` that the property raises is a fault in it.
+    """
     try:
-        return getattr(plugin, name, None)
+        return getattr(plugin, name)
     except Exception as error:
+        if isinstance(error, AttributeError) and not is_defined(plugin, name):
+            return None
         text = _messages.describe_exception(error)
         raise ValueError(f"'{name}' cannot be read: {text}") from None
 

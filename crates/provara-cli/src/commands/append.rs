@@ -296,8 +296,10 @@ fn with_options(
     given: Option<Value<'static>>,
 ) -> Result<Value<'static>, Diagnostic> {
     let schema = plugin.map(|plugin| plugin.schema_json.as_str());
+    let further = plugin.and_then(|plugin| plugin.schemas_json.as_deref());
     let base = given.unwrap_or_else(|| Value::Object(Vec::new()));
-    set_option::apply(base, &args.set, schema).map_err(|error| provara_explain::set_failure(&error))
+    set_option::apply(base, &args.set, schema, further)
+        .map_err(|error| provara_explain::set_failure(&error))
 }
 
 /// Refuses data with a number that an event cannot hold.
@@ -333,6 +335,9 @@ fn custom(
         },
     };
     session.load_schema(name)?;
+    if let Some(problem) = session.catalog.unusable(name) {
+        return Err(provara_explain::unusable_type(name, problem));
+    }
     let (event_type, plugin) = match session.catalog.resolve(name) {
         Resolution::Plugin { event_type, plugin } => (event_type, plugin),
         Resolution::Unregistered(custom) if args.allow_unregistered => {
@@ -398,12 +403,12 @@ fn not_looked_up(unusable: Unusable, name: &str) -> Diagnostic {
 /// No plugin knows the name: what was tried, what is near, what to do.
 fn refuse_unknown(name: &str, session: &Session<Validating>, reverse_domain: bool) -> Diagnostic {
     let known: Vec<&str> = core_names()
-        .chain(session.catalog.event_types.iter().flat_map(|plugin| {
+        .chain(session.catalog.usable_types().flat_map(|plugin| {
             iter::once(plugin.event_type.as_str())
                 .chain(plugin.alias.as_ref().map(PluginName::as_str))
         }))
         .collect();
-    let plugins = session.catalog.event_types.len();
+    let plugins = session.catalog.usable_types().count();
     let wanted = format!("the event type '{name}'");
     let headline = format!("The event type '{name}' is not known.");
     let mut failure = session.not_found(&wanted, headline).detail(format!(
@@ -418,7 +423,7 @@ fn refuse_unknown(name: &str, session: &Session<Validating>, reverse_domain: boo
     if let Some(near) = provara_explain::nearest(name, known.into_iter()) {
         failure = failure.detail(format!("Did you mean '{near}'?"));
     }
-    failure.fix(if reverse_domain {
+    failure.fix_if_none(if reverse_domain {
         "Install the plugin that defines the type ('provara plugins list' shows what is there), or \
          add --allow-unregistered to append it without a schema."
             .to_owned()

@@ -155,7 +155,7 @@ fn write(
     if let Some(near) = provara_explain::nearest(name, known.chain(EXPORTS.iter().copied())) {
         failure = failure.detail(format!("Did you mean '{near}'?"));
     }
-    Err(failure.fix(
+    Err(failure.fix_if_none(
         "Install the package that provides it, or use one that 'provara plugins list --all' shows.",
     ))
 }

@@ -85,10 +85,9 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<(), Diagnostic> {
         .iter()
         .for_each(|problem| terminal::diagnostic(&problem.text));
     for advice in &catalog.advice {
-        terminal::warn(&format!(
-            "the schema of '{}', {}.",
-            advice.plugin, advice.text
-        ));
+        let (plugin, text) = (&advice.plugin, &advice.text);
+        let stop = if text.ends_with('?') { "" } else { "." };
+        terminal::warn(&format!("the schema of '{plugin}', {text}{stop}"));
     }
     for found in session.host.hindrances() {
         terminal::warn(&provara_explain::hindrance(&found));

@@ -167,7 +167,7 @@ fn plugin(
     if let Some(near) = provara_explain::nearest(name, known.chain(REDUCERS.iter().copied())) {
         failure = failure.detail(format!("Did you mean '{near}'?"));
     }
-    Err(failure.fix(
+    Err(failure.fix_if_none(
         "Install the package that provides it, or use one that 'provara plugins list --all' shows.",
     ))
 }
@@ -178,7 +178,7 @@ fn run_plugin(mut session: Session<Reducing>, name: &str) -> Result<Vec<u8>, Dia
         let headline = format!("The reducer '{name}' is not there any more.");
         let wanted = format!("the reducer '{name}'");
         let failure = session.not_found(&wanted, headline);
-        return Err(failure.fix("Run the command again."));
+        return Err(failure.fix_if_none("Run the command again."));
     };
     let waiting = Waiting::until(format!("reducing with {}", terminal::clean(name)));
     let reduced = session.host.reduce(&reducer.name);

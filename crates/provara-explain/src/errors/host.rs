@@ -1,6 +1,6 @@
 //! Why plugins could not be asked, or failed, in words.
 
-use provara_plugins::catalog::EventTypeInfo;
+use provara_plugins::catalog::{EventTypeInfo, Problem};
 use provara_plugins::editable::AllowedError;
 use provara_plugins::host::{HostError, NO_PLUGIN, PluginFailure, SkippedPlugin};
 use provara_plugins::interpreter::InterpreterError;
@@ -9,14 +9,14 @@ use provara_plugins::protocol::FailureKind;
 use provara_plugins::runtime::Runtime;
 use provara_plugins::sandbox::PathsError;
 use provara_plugins::schema::SchemaViolations;
-use provara_plugins::sources::{ClosedReason, ClosedSource};
+use provara_plugins::sources::ClosedSource;
 use provara_plugins::state::Exposed;
 use provara_plugins::surroundings::Hindrance;
 use provara_plugins::violation::Suspicion;
 
 use super::{interrupted, sentence};
 use provara_report::shell;
-use provara_report::{Class, Diagnostic};
+use provara_report::{Class, Diagnostic, Parts};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -146,19 +146,10 @@ pub fn host_failure(error: HostError) -> Diagnostic {
 
 /// A source tree that plugins cannot read, and what opens it.
 pub fn closed_source(closed: &ClosedSource) -> String {
-    let help = match &closed.reason {
-        _ if closed.can_be_allowed() => format!(
-            "If plugins may read it, but for vaults and keys, open it with: provara plugins list --editable {}",
-            shell(&closed.directory)
-        ),
-        ClosedReason::TooLarge => {
-            "Install the project from a directory of its own, or without --editable.".to_owned()
-        }
-        _ => "Install the project without --editable.".to_owned(),
-    };
     format!(
-        "{}. {help}",
-        sentence(&closed.to_string()).trim_end_matches('.')
+        "{}. {}",
+        sentence(&closed.to_string()).trim_end_matches('.'),
+        closed.help()
     )
 }
 
@@ -230,6 +221,25 @@ fn install(runtime: &Runtime) -> String {
             shell(&python.program)
         ),
     }
+}
+
+/// The plugin that defines an event type is there and cannot be used.
+pub fn unusable_type(name: &str, problem: &Problem) -> Diagnostic {
+    let headline = format!("The plugin that defines the event type '{name}' cannot be used.");
+    because(Diagnostic::new(Class::Plugin, headline), problem)
+}
+
+/// Adds the one problem with a plugin that a failure comes from, and what helps against it.
+pub fn because(failure: Diagnostic, problem: &Problem) -> Diagnostic {
+    let Parts {
+        headline,
+        details,
+        fix,
+    } = Diagnostic::verbatim(Class::Plugin, vec![problem.text.clone()]).parts();
+    let failure = details
+        .into_iter()
+        .fold(failure.detail(headline), Diagnostic::detail);
+    failure.fix(fix.as_deref().unwrap_or(REPORT))
 }
 
 /// The data does not fit the schema of its type: the words of the plugin contract.

@@ -171,6 +171,10 @@ pub(super) fn resolved(
             &format!("Write {}.", core.as_str()),
         ));
     }
+    if let Some(problem) = call.installed.catalog.unusable(name) {
+        let failure = provara_explain::unusable_type(name, problem);
+        return Err(Refusal(failure.to_string()));
+    }
     if let Resolution::Core(core) = resolution {
         permitted(call, &EventType::Core(core))?;
     } else if let Resolution::Plugin { event_type, .. } | Resolution::Unregistered(event_type) =

@@ -13,6 +13,7 @@ fn plugin(kind: WireKind, name: &str, class: &str) -> WirePlugin {
         entry_point: None,
         schema_json: (kind == WireKind::EventType).then(|| r#"{"type":"object"}"#.to_owned()),
         schemas_json: None,
+        unread_schemas: None,
         schema_version: None,
         cli_command: None,
         description: None,
@@ -155,6 +156,7 @@ fn problems_of_the_host_are_escaped() {
         problems: vec![WireProblem {
             kind: "load".to_owned(),
             plugin: Some("x\x07".to_owned()),
+            distribution: None,
             text: "ERROR: \x1b]0;title\x07\nFix: …\n".to_owned(),
         }],
     };
@@ -163,5 +165,50 @@ fn problems_of_the_host_are_escaped() {
     assert_eq!(
         found.problems[0].text,
         "ERROR: \\u{1b}]0;title\\u{7}\nFix: …"
+    );
+}
+
+#[test]
+fn a_type_keeps_its_name_though_its_schema_cannot_be_used() {
+    let mut broken = plugin(WireKind::EventType, "com.example.shop.broken", "s.B");
+    broken.schema_json = Some(r#"{"type":"objekt"}"#.to_owned());
+    let found = catalog(vec![
+        broken,
+        plugin(WireKind::EventType, "com.example.shop.order", "s.O"),
+    ]);
+    let problem = found.unusable("com.example.SHOP.broken").unwrap();
+    assert!(problem.text.contains("'objekt'"), "{problem:?}");
+    assert!(
+        problem
+            .text
+            .ends_with("\nFix: Correct the plugin's JSON Schema.")
+    );
+    for name in ["com.example.shop.order", "com.example.shop.other"] {
+        assert_eq!(found.unusable(name), None);
+    }
+}
+
+#[test]
+fn further_schemas_are_named_where_they_are_at_fault() {
+    let mut lost = plugin(WireKind::EventType, "com.example.shop.lost", "s.L");
+    lost.schema_json = Some(r#"{"$ref":"parts/a.json"}"#.to_owned());
+    let mut listed = plugin(WireKind::EventType, "com.example.shop.listed", "s.L");
+    listed.unread_schemas = Some("list".to_owned());
+    let found = catalog(vec![lost, listed]);
+    let problem = found.unusable("com.example.shop.lost").unwrap();
+    assert!(
+        problem
+            .text
+            .contains("\nFix: Correct the plugin's 'schemas': a dict"),
+        "{problem:?}"
+    );
+    let [advice] = &found.advice[..] else {
+        panic!("{:?}", found.advice);
+    };
+    assert_eq!(advice.plugin, "com.example.shop.listed");
+    assert!(
+        advice
+            .text
+            .starts_with("in 'schemas': it is a list and is not read")
     );
 }

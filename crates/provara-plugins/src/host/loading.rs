@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::closed;
 use super::host_process::HostProcess;
 use super::skipped::SkippedPlugin;
 use super::{HostError, NO_PLUGIN};
@@ -32,12 +33,13 @@ impl HostProcess {
     pub(super) fn discover(&mut self) -> Result<Catalog, HostError> {
         let began = Instant::now();
         let all = self.reads_all_schemas();
-        let found = loop {
+        let mut found = loop {
             match self.load(all) {
                 Ok(found) => break found,
                 Err(error) => self.skip_plugin(error, began)?,
             }
         };
+        let closed = closed::take_problems(&mut found.problems, &self.closed_sources);
         let mut failed = None;
         let mut compile = |schema: Schema<'_>| {
             // After a failure nothing counts.
@@ -54,6 +56,7 @@ impl HostProcess {
         let mut catalog = Catalog::from_wire(found, compile);
         let skipped = self.skipped.iter().map(SkippedPlugin::problem);
         catalog.problems.extend(skipped);
+        catalog.problems.extend(closed);
         failed.map_or(Ok(catalog), Err)
     }
 

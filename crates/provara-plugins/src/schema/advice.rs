@@ -116,11 +116,22 @@ const ANNOTATING: [&str; 20] = [
     "writeOnly",
 ];
 
-/// What the author should know, in the order of the schema: sentences without a full stop, each with the place
-/// in the schema, safe for a terminal.
-pub(super) fn on(schema: &Tree, draft: Draft) -> Vec<String> {
+/// What the author should know, in the order of the schema, then of the further ones by the names that the plugin
+/// gives them: sentences without a full stop, each with the place in the schema, safe for a terminal.
+pub(super) fn on<'a>(
+    schema: &Tree,
+    draft: Draft,
+    further: impl Iterator<Item = (&'a str, &'a Tree)>,
+) -> Vec<String> {
     let mut advice = Vec::new();
     walk(schema, draft, &mut String::new(), &mut advice);
+    for (name, schema) in further {
+        let before = advice.len();
+        walk(schema, draft, &mut String::new(), &mut advice);
+        for text in &mut advice[before..] {
+            *text = format!("in '{}' of 'schemas', {text}", inline(name));
+        }
+    }
     advice
 }
 
@@ -346,6 +357,30 @@ mod tests {
                 "at '/properties/n': 'maxLenght' is no keyword and decides nothing; did you mean 'maxLength'?",
                 "at '/properties/a~1b': 'then' decides nothing without 'if'",
                 "at '/properties/a~1b': 'requierd' is no keyword and decides nothing; did you mean 'required'?",
+            ]
+        );
+    }
+
+    #[test]
+    fn further_schemas_are_looked_at_too() {
+        let further = json!({
+            "parts/zip.json": {"$id": "https://example.com/zip.json", "properties": {"z": {"minimun": 1}}},
+            "old.json": {"$schema": "http://json-schema.org/draft-04/schema#", "const": 1},
+        });
+        let schema = json!({"$ref": "parts/zip.json", "format": "emial"}).to_string();
+        let compiled = crate::schema::CompiledSchema::with_further(
+            "t",
+            "1.0",
+            &schema,
+            Some(&further.to_string()),
+        );
+        assert_eq!(
+            compiled.unwrap().advice(),
+            [
+                "at '/': the format 'emial' is not known and checks nothing; did you mean 'email'?",
+                "in 'old.json' of 'schemas', at '/': 'const' is ignored by draft 4, the dialect of this schema",
+                "in 'parts/zip.json' of 'schemas', at '/properties/z': 'minimun' is no keyword and decides \
+                 nothing; did you mean 'minimum'?",
             ]
         );
     }

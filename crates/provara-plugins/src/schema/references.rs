@@ -1,7 +1,7 @@
 //! Where the references of a schema lead: into itself, and into the further schemas that its plugin brings.
 //! Nothing is ever fetched.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -18,7 +18,14 @@ use crate::text::inline;
 
 /// The schemas that a plugin brings beside that of its type, by URI.
 #[derive(Debug, Default)]
-pub(super) struct Further(HashMap<String, Tree>, Option<Draft>);
+pub(super) struct Further {
+    /// What a reference leads to, without its fragment.
+    by_uri: HashMap<String, Tree>,
+    /// The names that the plugin gives them, in order, and their URIs.
+    named: BTreeMap<String, String>,
+    /// The dialect of those that name none.
+    draft: Option<Draft>,
+}
 
 /// The same, shared among the compilations and explanations of one schema.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +44,8 @@ impl Bundle {
             uri: inline(uri).into_owned(),
             reason,
         };
-        let mut schemas = HashMap::new();
+        let mut by_uri = HashMap::new();
+        let mut names = BTreeMap::new();
         for (key, schema) in value.as_object().into_iter().flatten() {
             if schema.as_object().is_none() {
                 let kind = schema.kind_name();
@@ -52,18 +60,31 @@ impl Bundle {
             if let Some(id) = own.create_resource_ref(&tree).id()
                 && let Ok(id) = absolute(&named, id)
             {
-                schemas.entry(bare(&id)).or_insert_with(|| tree.clone());
+                by_uri.entry(bare(&id)).or_insert_with(|| tree.clone());
             }
-            schemas.insert(bare(&named), tree);
+            names.insert(key.clone().into_owned(), bare(&named));
+            by_uri.insert(bare(&named), tree);
         }
-        Ok(Bundle(Arc::new(Further(schemas, Some(draft)))))
+        Ok(Bundle(Arc::new(Further {
+            by_uri,
+            named: names,
+            draft: Some(draft),
+        })))
+    }
+
+    /// Each by the name that the plugin gives it.
+    pub(super) fn schemas(&self) -> impl Iterator<Item = (&str, &Tree)> {
+        let Further { by_uri, named, .. } = &*self.0;
+        named
+            .iter()
+            .filter_map(|(name, uri)| Some((name.as_str(), by_uri.get(uri)?)))
     }
 }
 
 impl Retrieve for Bundle {
     fn retrieve(&self, uri: &Uri<String>) -> Result<Tree, Box<dyn Error + Send + Sync>> {
-        let Further(schemas, draft) = &*self.0;
-        let found = schemas.get(&bare(uri)).ok_or("")?;
+        let Further { by_uri, draft, .. } = &*self.0;
+        let found = by_uri.get(&bare(uri)).ok_or("")?;
         let draft = draft.unwrap_or_default().detect(found);
         let mut schema = found.clone();
         patterns::write_out(&mut schema);
@@ -97,14 +118,21 @@ pub(super) fn base(draft: Draft, schema: &Tree) -> Result<Uri<String>, referenci
     }
 }
 
-fn absolute(base: &Uri<String>, reference: &str) -> Result<Uri<String>, String> {
+/// The URI that references are meant from in a schema that has this identifier, or none.
+pub(crate) fn base_of(id: Option<&str>) -> Result<Uri<String>, String> {
+    let nameless = uri::from_str(NAMELESS).map_err(|error| error.to_string())?;
+    id.map_or(Ok(nameless.clone()), |id| absolute(&nameless, id))
+}
+
+/// The URI that a reference leads to from `base`.
+pub(crate) fn absolute(base: &Uri<String>, reference: &str) -> Result<Uri<String>, String> {
     let reference = escaped(reference);
     uri::resolve_against(&base.borrow(), &reference)
         .map_err(|error| inline(&error.to_string()).into_owned())
 }
 
 /// A URI without its fragment.
-fn bare(uri: &Uri<String>) -> String {
+pub(crate) fn bare(uri: &Uri<String>) -> String {
     let text = uri.as_str();
     text.split_once('#')
         .map_or(text, |(bare, _)| bare)
@@ -152,7 +180,7 @@ fn escaped(reference: &str) -> String {
 }
 
 /// A segment of a reference as people write it.
-pub(super) fn decoded(segment: &str) -> String {
+pub(crate) fn decoded(segment: &str) -> String {
     let segment = percent_decode_str(segment).decode_utf8_lossy();
     segment.replace("~1", "/").replace("~0", "~")
 }

@@ -4,7 +4,7 @@ use provara_core::canonical::token_preserving;
 fn set_on(base: &str, arguments: &[&str], schema: Option<&str>) -> Result<String, SetError> {
     let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
     let base = json::parse(base.as_bytes()).unwrap().into_owned();
-    apply(base, &arguments, schema)
+    apply(base, &arguments, schema, None)
         .map(|value| String::from_utf8(token_preserving(&value)).unwrap())
 }
 
@@ -164,4 +164,33 @@ fn what_is_there_is_kept_or_replaced_but_not_broken() {
         set(&["[0]=1"], None),
         Err(SetError::BadPath { .. })
     ));
+}
+
+#[test]
+fn further_schemas_give_types_too() {
+    let further = r##"{
+        "parts/address.json": {"properties": {"zip": {"$ref": "text.json"}, "back": {"$ref": "../order.json"}}},
+        "parts/text.json": {"$id": "https://example.com/text", "type": "string"},
+        "https://example.com/items.json": {"$defs": {"List<T>": {"items": {"type": "string"}}}}
+    }"##;
+    let schema = r##"{"$id": "https://example.com/order.json", "properties": {
+        "to": {"$ref": "parts/address.json"},
+        "note": {"$ref": "https://example.com/text"},
+        "items": {"$ref": "items.json#/$defs/List%3CT%3E"},
+        "lost": {"$ref": "absent.json"}}}"##;
+    for schema in [schema.to_owned(), schema.replace("%3CT%3E", "<T>")] {
+        for (argument, expected) in [
+            ("to.zip=123", r#"{"to":{"zip":"123"}}"#),
+            ("to.back.to.zip=1", r#"{"to":{"back":{"to":{"zip":"1"}}}}"#),
+            ("note=5", r#"{"note":"5"}"#),
+            ("items[0]=5", r#"{"items":["5"]}"#),
+            ("lost=5", r#"{"lost":5}"#),
+        ] {
+            let base = Value::Object(Vec::new());
+            let given = [argument.to_owned()];
+            let data = apply(base, &given, Some(&schema), Some(further)).unwrap();
+            let text = String::from_utf8(token_preserving(&data)).unwrap();
+            assert_eq!(text, expected, "{argument}");
+        }
+    }
 }

@@ -218,6 +218,10 @@ impl<'a> Types<'a> {
         }
         let loaded = session.load_schema(name);
         loaded.map_err(|failure| Refusal::new("plugin", failure))?;
+        if let Some(problem) = session.catalog.unusable(name) {
+            let failure = provara_explain::unusable_type(name, problem);
+            return Err(Refusal::new("plugin", failure));
+        }
         match session.catalog.resolve(name) {
             Resolution::Plugin { event_type, plugin } => {
                 let mut all = session.catalog.event_types.iter();
