@@ -255,7 +255,8 @@ def test_a_source_tree_with_a_vault_is_opened_by_the_users_word(
     for asked in (words, ["append", str(vault), "--type", "mine", "--data", "{}"]):
         error = assert_one_error(provara.run(*asked, expect=4))
         assert "may be of one that cannot: 'mine'" in error, error
-        assert f"or, if plugins may read the rest, open it with: provara plugins list --editable {source}" in error
+        opens = f"open it with: provara plugins list --editable {source}"
+        assert f"; or, if plugins may read the rest, {opens}" in error, error
         assert "pip " not in error, error
     assert "the installed package 'mine'" in closed.stderr, str(closed)
     doctor = provara.run("doctor", expect=4)

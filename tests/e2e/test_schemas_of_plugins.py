@@ -127,9 +127,7 @@ def test_only_the_schema_that_a_command_needs_is_read(
             assert "Fix: Correct the plugin's JSON Schema." in error
             assert "Did you mean" not in error
         line = json.dumps({"type": f"com.example.read.{name}", "data": {}})
-        batched = read.run(
-            "append", vault, "--batch", "-", *unregistered, stdin=line, expect=4
-        )
+        batched = read.run("append", vault, "--batch", "-", *unregistered, stdin=line, expect=4)
         assert why in batched.stderr, batched
     batch = "".join(
         json.dumps({"type": f"com.example.read.{name}", "data": {"n": 1}}) + "\n"

@@ -34,5 +34,7 @@ def home_of(distribution: str) -> Home | None:
         editable = record.get("dir_info", {}).get("editable") is True
         parts = urlsplit(url)
         return Home(unquote(parts.path) if parts.scheme == "file" else url, editable)
-    except Exception:  # the record is a package's own word; where it tells nothing, no index is named
+    except (
+        Exception
+    ):  # the record is a package's own word; where it tells nothing, no index is named
         return Home(None, False)
