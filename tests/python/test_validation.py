@@ -207,8 +207,9 @@ def test_what_a_property_lacks_is_told() -> None:
         def validate(self, data: dict[str, Any]) -> bool:
             return True
 
+    forgetful: Any = Forgetful()
     with pytest.raises(RegistrationError) as refused:
-        PluginRegistry().register_event_type(Forgetful())
+        PluginRegistry().register_event_type(forgetful)
     assert (
         "  Error: 'schema' cannot be read: AttributeError: 'Forgetful' object has no attribute 'tables'"
         in str(refused.value)

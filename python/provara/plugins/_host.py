@@ -201,7 +201,7 @@ def _discover(request: Request) -> Reply:
         (kind, record.name): record for kind in KINDS for record in registry._sorted(kind)
     }
     plugins = []
-    problems = []
+    problems: list[Reply] = []
     for info in infos:
         record = records[info["type"], info["name"]]
         schema_json, schemas_json, schema_version, unread_schemas = None, None, None, None
