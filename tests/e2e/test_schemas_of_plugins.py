@@ -49,6 +49,10 @@ def test_a_plugin_brings_the_schemas_that_its_own_refers_to(
     good = {"customer": {"name": "a", "zip": "10115"}, "items": [1]}
     shop.append(vault, "com.example.shop.order", good)
     assert events(vault)[-1]["payload"] == good
+    # The further schemas say that a postal code is text.
+    typed = ["--set", "customer.name=a", "--set", "customer.zip=10115"]
+    shop.run("append", vault, "--type", "com.example.shop.order", *typed)
+    assert events(vault)[-1]["payload"] == {"customer": {"name": "a", "zip": "10115"}}
     for data, field in [
         ({"customer": {}}, "customer.name"),
         ({"customer": {"name": 1, "zip": "1011\r"}}, "customer.zip"),
