@@ -230,6 +230,27 @@ def test_a_plugin_that_cannot_be_loaded_costs_itself(
     assert (out / "x").read_text() == "3 events\n"
 
 
+def test_a_type_whose_schema_cannot_be_used_takes_no_data(
+    plain: Make, vault: Path, tmp_path: Path
+) -> None:
+    """Also where types that no plugin defines are appended: a plugin defines this one."""
+    (tmp_path / "unusable.py").write_text(
+        "class Broken:\n"
+        "    name = 'com.example.broken'\n"
+        "    schema = {'type': 'objekt'}\n"
+        "    def validate(self, data): return True\n"
+    )
+    server = with_modules(plain("--vault", vault, "--allow-unregistered"), tmp_path, "unusable")
+
+    async def run() -> None:
+        async with connected(server, "stdio") as session:
+            words = await refused(session, "append_event", type="com.example.broken", data={})
+            assert "The plugin that defines the event type 'com.example.broken'" in words
+            assert "'objekt'" in words and "Fix: Correct the plugin's JSON Schema." in words
+
+    anyio.run(run)
+
+
 def test_where_no_plugin_can_be_used_nobody_judges(plain: Make, vault: Path) -> None:
     server = plain("--vault", vault, "--allow-unregistered")
 
