@@ -242,7 +242,10 @@ impl<P: Purpose> Session<P> {
         let names = names.join("', '");
         let headline = format!("No plugin that can be used provides {wanted}.");
         let failure = Diagnostic::new(Class::Plugin, headline);
-        if let [only] = broken[..] {
+        // What is wrong with a plugin itself has a form of its own (spec/PLUGIN_API, "Invalid Plugin").
+        if let [only] = broken[..]
+            && only.kind == ProblemKind::Load
+        {
             let failure = failure.detail(format!("It may be of one that cannot: '{names}'."));
             return provara_explain::because(failure, only);
         }
@@ -251,7 +254,10 @@ impl<P: Purpose> Session<P> {
             .detail(format!(
                 "It may be of one that cannot (see above): '{names}'."
             ))
-            .fix("Do what the errors above say, each with what helps against it.")
+            .fix(match broken.len() {
+                1 => "Do what the error above says.",
+                _ => "Do what the errors above say, each with what helps against it.",
+            })
     }
 }
 
