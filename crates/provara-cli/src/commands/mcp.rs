@@ -60,13 +60,9 @@ enum McpCommand {
     Install(InstallArgs),
 }
 
-/// What is served, and how.
+/// What agents may do: the same for a server that is started and for one that a client is to start.
 #[derive(Args, Debug)]
-struct ServeArgs {
-    /// A vault to serve, by the name of its directory or by NAME (repeatable)
-    #[arg(long = "vault", value_name = "[NAME=]DIR", value_hint = clap::ValueHint::DirPath)]
-    vaults: Vec<VaultSpec>,
-
+struct OfferArgs {
     /// Offer only tools that write nothing
     #[arg(long)]
     read_only: bool,
@@ -101,6 +97,17 @@ struct ServeArgs {
 
     #[command(flatten)]
     lock: LockArgs,
+}
+
+/// What is served, and how.
+#[derive(Args, Debug)]
+struct ServeArgs {
+    /// A vault to serve, by the name of its directory or by NAME (repeatable)
+    #[arg(long = "vault", value_name = "[NAME=]DIR", value_hint = clap::ValueHint::DirPath)]
+    vaults: Vec<VaultSpec>,
+
+    #[command(flatten)]
+    offer: OfferArgs,
 
     /// How clients connect: stdio (one client, which starts this command) or http
     #[arg(long, value_enum, default_value_t = Kind::Stdio)]
@@ -179,39 +186,8 @@ struct InstallArgs {
     #[arg(long = "vault", value_name = "[NAME=]DIR", required = true)]
     vaults: Vec<VaultSpec>,
 
-    /// Offer only tools that write nothing
-    #[arg(long)]
-    read_only: bool,
-
-    /// Who appends [env: PROVARA_ACTOR]
-    #[arg(long, value_name = "NAME")]
-    actor: Option<String>,
-
     #[command(flatten)]
-    key: KeyArgs,
-
-    /// Offer only tools whose name fits; * stands for any text (repeatable)
-    #[arg(long = "allow-tool", value_name = "PATTERN")]
-    allow_tools: Vec<String>,
-
-    /// Let exports be written into this directory
-    #[arg(long, value_name = "DIR")]
-    export_dir: Option<PathBuf>,
-
-    /// Let new vaults be created in this directory
-    #[arg(long, value_name = "DIR")]
-    init_dir: Option<PathBuf>,
-
-    /// Append custom types that no installed plugin defines, without a schema
-    #[arg(long)]
-    allow_unregistered: bool,
-
-    /// Let agents append what decides about a vault: keys, closings, redactions and the like
-    #[arg(long)]
-    allow_admin: bool,
-
-    #[command(flatten)]
-    lock: LockArgs,
+    offer: OfferArgs,
 
     /// End a call of a plugin that takes longer than this many seconds [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = plugins::seconds, help_heading = HEADING)]
@@ -268,8 +244,8 @@ pub(crate) fn run(args: &McpArgs) -> Result<(), Diagnostic> {
 
 fn serve(args: &ServeArgs) -> Result<(), Diagnostic> {
     // What is not there, or not right, is the operator's mistake, not the agent's.
-    let keyfile = look_at(&args.vaults, &args.key, args.read_only)?;
-    let actor = actor(args.actor.as_deref(), args.read_only)?;
+    let keyfile = look_at(&args.vaults, &args.offer.key, args.offer.read_only)?;
+    let actor = actor(args.offer.actor.as_deref(), args.offer.read_only)?;
     let token = vault::environment("PROVARA_MCP_TOKEN").map(std::ffi::OsString::into_string);
     let token = token.transpose().map_err(|_| {
         Diagnostic::new(Class::Usage, "PROVARA_MCP_TOKEN is not UTF-8.")
@@ -283,16 +259,16 @@ fn serve(args: &ServeArgs) -> Result<(), Diagnostic> {
     }
     let config = Config {
         vaults: args.vaults.clone(),
-        read_only: args.read_only,
+        read_only: args.offer.read_only,
         actor,
         keyfile,
-        key_id: args.key.key_id,
-        allow_unregistered: args.allow_unregistered,
-        allow_admin: args.allow_admin,
-        no_lock: args.lock.no_lock,
-        allow_tools: args.allow_tools.clone(),
-        export_dir: args.export_dir.clone(),
-        init_dir: args.init_dir.clone(),
+        key_id: args.offer.key.key_id,
+        allow_unregistered: args.offer.allow_unregistered,
+        allow_admin: args.offer.allow_admin,
+        no_lock: args.offer.lock.no_lock,
+        allow_tools: args.offer.allow_tools.clone(),
+        export_dir: args.offer.export_dir.clone(),
+        init_dir: args.offer.init_dir.clone(),
         plugins: PluginSettings {
             sandbox: plugins::sandbox_mode(args.sandbox)?,
             timeout: args.timeout.unwrap_or(Duration::from_secs(60)),
@@ -482,38 +458,41 @@ fn entry(args: &InstallArgs) -> Result<Entry, Diagnostic> {
     };
     let mut arguments = vec!["mcp".to_owned()];
     // The client starts the server in an environment of its own.
-    let keyfile = look_at(&args.vaults, &args.key, args.read_only)?;
-    provara_mcp::check_places(&args.vaults, args.export_dir.iter().chain(&args.init_dir))
-        .map_err(|error| serve_failure(&error.into()))?;
+    let keyfile = look_at(&args.vaults, &args.offer.key, args.offer.read_only)?;
+    provara_mcp::check_places(
+        &args.vaults,
+        args.offer.export_dir.iter().chain(&args.offer.init_dir),
+    )
+    .map_err(|error| serve_failure(&error.into()))?;
     for spec in &args.vaults {
         let path = absolute(&spec.path)?;
         arguments.extend(option("--vault", format!("{}={path}", spec.name)));
     }
-    if args.actor.is_some() || vault::environment("PROVARA_ACTOR").is_some() {
-        let actor = actor(args.actor.as_deref(), args.read_only)?;
+    if args.offer.actor.is_some() || vault::environment("PROVARA_ACTOR").is_some() {
+        let actor = actor(args.offer.actor.as_deref(), args.offer.read_only)?;
         arguments.extend(option("--actor", actor));
     }
     if let Some(keyfile) = &keyfile {
         arguments.extend(option("--keyfile", absolute(keyfile)?));
     }
-    if let Some(key_id) = args.key.key_id {
+    if let Some(key_id) = args.offer.key.key_id {
         arguments.extend(option("--key-id", key_id.to_string()));
     }
     for (given, name) in [
-        (args.read_only, "--read-only"),
-        (args.allow_unregistered, "--allow-unregistered"),
-        (args.allow_admin, "--allow-admin"),
-        (args.lock.no_lock, "--no-lock"),
+        (args.offer.read_only, "--read-only"),
+        (args.offer.allow_unregistered, "--allow-unregistered"),
+        (args.offer.allow_admin, "--allow-admin"),
+        (args.offer.lock.no_lock, "--no-lock"),
     ] {
         arguments.extend(given.then(|| name.to_owned()));
     }
-    for pattern in &args.allow_tools {
+    for pattern in &args.offer.allow_tools {
         arguments.extend(option("--allow-tool", pattern.clone()));
     }
-    if let Some(directory) = &args.export_dir {
+    if let Some(directory) = &args.offer.export_dir {
         arguments.extend(option("--export-dir", absolute(directory)?));
     }
-    if let Some(directory) = &args.init_dir {
+    if let Some(directory) = &args.offer.init_dir {
         arguments.extend(option("--init-dir", absolute(directory)?));
     }
     if let Some(value) = args.log.as_ref().and_then(Log::to_possible_value) {

@@ -482,6 +482,23 @@ fn a_cursor_that_cannot_be_kept_is_told_first_and_what_was_left_goes() {
     assert!(!written.exists() && world.path("c").exists());
 }
 
+/// A check that `show` advises prints what it says that it prints.
+#[track_caller]
+fn holds(world: &World, check: &serde_json::Value) {
+    let command = check["command"].as_str().unwrap();
+    let run = Command::new("sh")
+        .args(["-c", command])
+        .current_dir(world.path(""))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert_eq!(
+        said.trim_end(),
+        check["prints"].as_str().unwrap(),
+        "{command}"
+    );
+}
+
 #[test]
 fn what_is_shown_of_a_path_with_a_dash_can_be_pasted() {
     let world = world();
@@ -490,18 +507,7 @@ fn what_is_shown_of_a_path_with_a_dash_can_be_pasted() {
     let shown = raw(&world, &["show", "--json", "--", "-dash", id]);
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
     for check in shown["check"].as_array().unwrap() {
-        let command = check["command"].as_str().unwrap();
-        let run = Command::new("sh")
-            .args(["-c", command])
-            .current_dir(world.path(""))
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&run.stdout);
-        assert_eq!(
-            said.trim_end(),
-            check["prints"].as_str().unwrap(),
-            "{command}"
-        );
+        holds(&world, check);
     }
     world
         .run(&["show", "--", "-dash", "-x"])
@@ -533,18 +539,7 @@ fn an_event_is_shown_and_can_be_checked_by_hand() {
         let checks = json["check"].as_array().unwrap();
         assert_eq!(checks.len(), 2);
         for check in checks {
-            let command = check["command"].as_str().unwrap();
-            let run = Command::new("sh")
-                .args(["-c", command])
-                .current_dir(world.path(""))
-                .output()
-                .unwrap();
-            let said = String::from_utf8_lossy(&run.stdout);
-            assert_eq!(
-                said.trim_end(),
-                check["prints"].as_str().unwrap(),
-                "{command}"
-            );
+            holds(&world, check);
         }
     }
     world
