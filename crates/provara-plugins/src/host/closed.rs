@@ -66,9 +66,9 @@ mod tests {
     #[test]
     fn a_closed_tree_is_told_once() {
         let closed = [ClosedSource {
-            directory: "/work/lab plugins".into(),
+            directory: "/srv/lab plugins".into(),
             package: Some("lab-plugins".to_owned()),
-            reason: ClosedReason::Holds("/work/lab plugins/vault".into()),
+            reason: ClosedReason::Holds("/srv/lab plugins/vault".into()),
         }];
         let mut found = vec![
             failed("load", "a", Some("Lab_Plugins")),
@@ -87,10 +87,10 @@ mod tests {
             problem.text,
             "ERROR: The plugins of the package 'lab-plugins' could not be loaded.\n  \
              Plugins: 'a', 'b'\n  \
-             Why: the directory '/work/lab plugins', the source of the installed package 'lab-plugins', stays \
-             closed to plugins, because '/work/lab plugins/vault' is, or holds, a vault or keys.\n\
-             Fix: Move '/work/lab plugins/vault' out of it; or, if plugins may read the rest, open it with: \
-             provara plugins list --editable '/work/lab plugins'"
+             Why: the directory '/srv/lab plugins', the source of the installed package 'lab-plugins', stays \
+             closed to plugins, because '/srv/lab plugins/vault' is, or holds, a vault or keys.\n\
+             Fix: Move '/srv/lab plugins/vault' out of it; or, if plugins may read the rest, open it with: \
+             provara plugins list --editable '/srv/lab plugins'"
         );
         assert_eq!(take_problems(&mut found, &closed), []);
     }
