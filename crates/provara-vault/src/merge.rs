@@ -8,6 +8,7 @@
 //!    vault, once the next writer has settled that.*
 
 mod late;
+mod notes;
 mod publish;
 mod registry;
 
@@ -42,6 +43,7 @@ use crate::seal::{read_entries, set_entry, text_entry};
 use crate::vault::Vault;
 use crate::verify::VerifyOptions;
 
+use notes::notes;
 use publish::Joined;
 
 /// How a merge is done.
@@ -327,29 +329,6 @@ fn open_ours<'v>(vault: &'v Vault, options: &MergeOptions) -> Result<Found<'v>, 
     Ok(ours)
 }
 
-/// What there is to tell of a merge that is going to be done.
-fn notes(
-    ours: &Found<'_>,
-    other: &Other<'_>,
-    merged: &Merge<'_>,
-    before: &[FileEntry],
-    stale: bool,
-) -> Vec<String> {
-    let mut notes = ours.notes.clone();
-    if stale {
-        notes.push("the seal lagged behind the log; it now covers it".to_owned());
-    }
-    notes.extend(variant_notes(merged));
-    let here = |path: &String| before.iter().any(|entry| entry.path == *path);
-    let absent = other.artifacts.iter().filter(|path| !here(path)).count();
-    if absent > 0 {
-        notes.push(format!(
-            "{absent} files below artifacts/ of the other copy are not here: a merge takes events alone"
-        ));
-    }
-    notes
-}
-
 /// The `keys.json` that must be written, where it does not stand there yet.
 fn changed_keys(
     ours: &Found<'_>,
@@ -564,35 +543,6 @@ fn verify(
         registry,
         signers,
     })
-}
-
-fn variant_notes(merged: &Merge<'_>) -> Vec<String> {
-    let (redacted, signed): (Vec<_>, Vec<_>) = merged
-        .variants()
-        .iter()
-        .partition(|variant| variant.theirs_redacted);
-    let mut notes = Vec::new();
-    match redacted.len() {
-        0 => {}
-        1 => {
-            notes
-                .push("1 payload was redacted in the other log, and now is in this one".to_owned());
-        }
-        many => notes.push(format!(
-            "{many} payloads were redacted in the other log, and now are in this one"
-        )),
-    }
-    match signed.len() {
-        0 => {}
-        1 => notes.push(
-            "1 event stands in both logs in different versions; the choice depends on them alone"
-                .to_owned(),
-        ),
-        many => notes.push(format!(
-            "{many} events stand in both logs in different versions; the choice depends on them alone"
-        )),
-    }
-    notes
 }
 
 /// The length of the whole lines that both begin with.
