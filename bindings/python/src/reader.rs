@@ -16,6 +16,7 @@ use pyo3::types::{PyBytes, PyDict, PyModule};
 use crate::convert::{Builder, Strings, Unbuilt, not_json};
 use crate::errors;
 use crate::integers::{self, FormSearch, LargeIntegers};
+use crate::vault::run;
 
 /// How much is read at a time, unless the caller says otherwise.
 const CHUNK: usize = 256 << 10;
@@ -88,6 +89,7 @@ impl EventReader {
                 return Err(errors::usage(py, text));
             }
             let Some((range, whole)) = self.next_line(py)? else {
+                self.check_unchanged(py)?;
                 return Ok(None);
             };
             self.line += 1;
@@ -122,6 +124,7 @@ impl EventReader {
                 Err(Unbuilt::Text | Unbuilt::Undecided) => not_json(line),
                 Err(Unbuilt::Python(error)) => return Err(*error),
             };
+            self.check_unchanged(py)?;
             return Err(self.broken(py, &what));
         }
     }
@@ -151,6 +154,15 @@ impl EventReader {
             searched: 0,
             line: 0,
             ended: false,
+        }
+    }
+
+    /// Refuses a log that another program changed since it verified, as its lines may not have been those that
+    /// did.
+    fn check_unchanged(&self, py: Python<'_>) -> PyResult<()> {
+        match &self.source {
+            Source::Snapshot(log) => run(py, || log.check_unchanged()),
+            _ => Ok(()),
         }
     }
 

@@ -49,6 +49,12 @@ pub(crate) fn verify_again(
     log_of(vault, path, gate, |_| ())
 }
 
+/// Refuses what was derived from a log that another program changed meanwhile.
+pub(crate) fn check_unchanged(log: &SourceLog, path: &Path) -> Result<(), Diagnostic> {
+    log.check_unchanged()
+        .map_err(|error| vault_failure(error, path))
+}
+
 fn log_of(
     vault: &Vault,
     path: &Path,

@@ -255,6 +255,7 @@ pub(crate) fn page(
                 .try_for_each(|(number, line)| filling.take(number, line, wanted.limit));
         }
     }
+    handle.check_unchanged(log, &*server.renderer)?;
     if asked.query.is_exhausted() {
         return Err(Refusal::from(&provara_explain::exhausted()));
     }
@@ -342,6 +343,7 @@ pub(crate) fn find(
         found = Some((number, String::from_utf8_lossy(line).into_owned()));
         ControlFlow::Break(())
     });
+    handle.check_unchanged(&log, &*server.renderer)?;
     Ok(found)
 }
 

@@ -11,7 +11,7 @@ use provara_core::finding::{Code, Finding, Report};
 use provara_core::keys::Keyfile;
 use provara_core::layout;
 use provara_core::summary::Summary;
-use provara_vault::{Vault, VaultError, VerifiedLog, VerifyOptions};
+use provara_vault::{SourceLog, Vault, VaultError, VerifiedLog, VerifyOptions};
 
 use crate::config::VaultName;
 use crate::job::JobHandle;
@@ -164,6 +164,16 @@ impl VaultHandle {
         log.ok_or_else(|| self.unverified(renderer, &examined.report))
     }
 
+    /// Refuses what was derived from a log that another program changed meanwhile.
+    pub(crate) fn check_unchanged(
+        &self,
+        log: &SourceLog,
+        renderer: &dyn Renderer,
+    ) -> Result<(), Refusal> {
+        log.check_unchanged()
+            .map_err(|error| self.refusal(renderer, error))
+    }
+
     fn unverified(&self, renderer: &dyn Renderer, report: &Report) -> Refusal {
         let vault = &self.path;
         Refusal(renderer.render(ErrorContext::Unverified { vault, report }))
@@ -238,7 +248,7 @@ impl State {
 mod tests {
     use super::*;
     use provara_query::Asked;
-    use provara_vault::{InitOptions, SourceLog};
+    use provara_vault::InitOptions;
 
     struct Plain;
 

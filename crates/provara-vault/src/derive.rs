@@ -96,11 +96,21 @@ impl SourceLog {
         Self { snapshot, start }
     }
 
+    /// Refuses a log that another program cut or edited in place since it verified: what was derived from it
+    /// then proves nothing. Whoever reads the bytes or the lines, or queries, asks this after the last;
+    /// [`SourceLog::beliefs`] and [`SourceLog::summary`] ask it themselves. (A log up to 16 MiB is a copy and never refused.)
+    ///
+    /// # Errors
+    /// [`VaultError::LogChanged`], or [`VaultError::Io`].
+    pub fn check_unchanged(&self) -> Result<(), VaultError> {
+        self.snapshot.check_unchanged()
+    }
+
     /// The state of the built-in reducer after every whole line of the log (spec/VAULT_FORMAT,
     /// section 6). A log that was verified may know a checkpoint to go on from; the state is the same.
     ///
     /// # Errors
-    /// [`VaultError::BrokenLog`] for a line that is no JSON object.
+    /// [`VaultError::BrokenLog`] for a line that is no JSON object, and as [`SourceLog::check_unchanged`].
     pub fn beliefs(&self) -> Result<BeliefState, VaultError> {
         self.beliefs_watched(&|_, _| ControlFlow::Continue(()))
     }
@@ -110,6 +120,13 @@ impl SourceLog {
     /// # Errors
     /// As there, and [`VaultError::Cancelled`] once `watch` breaks.
     pub fn beliefs_watched(&self, watch: Watch<'_>) -> Result<BeliefState, VaultError> {
+        let state = self.replayed(watch);
+        // First of all: what it read may be why it failed.
+        self.check_unchanged()?;
+        state
+    }
+
+    fn replayed(&self, watch: Watch<'_>) -> Result<BeliefState, VaultError> {
         match &self.start {
             Some(ReplayStart::State(state)) => return Ok(state.clone()),
             Some(ReplayStart::From(vault, checkpoint)) => {
@@ -187,7 +204,7 @@ impl SourceLog {
     /// stand.
     ///
     /// # Errors
-    /// [`VaultError::BrokenLog`] for a line that is no event.
+    /// [`VaultError::BrokenLog`] for a line that is no event, and as [`SourceLog::check_unchanged`].
     pub fn summary(&self) -> Result<Summary, VaultError> {
         self.summary_watched(&|_, _| ControlFlow::Continue(()))
     }
@@ -197,6 +214,12 @@ impl SourceLog {
     /// # Errors
     /// As there, and [`VaultError::Cancelled`] once `watch` breaks.
     pub fn summary_watched(&self, watch: Watch<'_>) -> Result<Summary, VaultError> {
+        let summary = self.summed(watch);
+        self.check_unchanged()?;
+        summary
+    }
+
+    fn summed(&self, watch: Watch<'_>) -> Result<Summary, VaultError> {
         let mut summary = Summary::default();
         let mut broken = None;
         let sum = |range: &[u8], offset| {

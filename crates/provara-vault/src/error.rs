@@ -198,6 +198,12 @@ pub enum VaultError {
     /// The log does not begin with what was verified: a merge put another one in its place.
     #[error("the log was replaced by another one while it was verified")]
     LogReplaced,
+    /// Another program cut the log or changed bytes within it while it was read.
+    #[error("another program changed the log '{}' while it was read", path.display())]
+    LogChanged {
+        /// The log.
+        path: PathBuf,
+    },
     /// Another program changed the log, or the vault's directory, under a writer's lock. Nothing was
     /// acknowledged that is not in the log, and the writer has stopped; what it acknowledged before was in the
     /// log as it then stood.
@@ -551,6 +557,7 @@ impl VaultError {
             | Self::Locked { .. }
             | Self::NoLocks { .. }
             | Self::LogReplaced
+            | Self::LogChanged { .. }
             | Self::LogLost { .. }
             | Self::Memory { .. }
             | Self::LogicalClock { .. }

@@ -26,6 +26,7 @@ use provara_core::id::Digest;
 use crate::cache::{Decoder, Encoder, place, read, write};
 use crate::error::{Context, VaultError};
 use crate::file_system::is_well_known;
+use crate::file_times::FileTimes;
 use crate::files::hash_open;
 use crate::vault::Vault;
 
@@ -48,9 +49,7 @@ struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
-    /// In seconds and nanoseconds.
-    modified: (i64, i64),
-    changed: (i64, i64),
+    times: FileTimes,
 }
 
 impl Stamp {
@@ -59,16 +58,14 @@ impl Stamp {
             device: file.dev(),
             inode: file.ino(),
             size: file.len(),
-            modified: (file.mtime(), file.mtime_nsec()),
-            changed: (file.ctime(), file.ctime_nsec()),
+            times: FileTimes::of(file),
         }
     }
 
     /// Whether both times lie far enough before `now`.
     fn is_settled(&self, now: Duration) -> bool {
-        let latest = self.modified.max(self.changed).0;
-        let settled = u64::try_from(latest).unwrap_or_default() + SETTLED.as_secs();
-        settled < now.as_secs()
+        now.checked_sub(SETTLED)
+            .is_some_and(|settled| self.times.are_before(settled))
     }
 }
 
@@ -170,7 +167,7 @@ impl<'v> FileHashes<'v> {
             for number in [stamp.device, stamp.inode, stamp.size] {
                 content.u64(number);
             }
-            for (seconds, nanoseconds) in [stamp.modified, stamp.changed] {
+            for (seconds, nanoseconds) in [stamp.times.modified, stamp.times.changed] {
                 content.i64(seconds);
                 content.i64(nanoseconds);
             }
@@ -204,8 +201,10 @@ fn load(directory: &Path, vault: &Path) -> Option<BTreeMap<String, (Stamp, Diges
             device: from.u64()?,
             inode: from.u64()?,
             size: from.u64()?,
-            modified: (from.i64()?, from.i64()?),
-            changed: (from.i64()?, from.i64()?),
+            times: FileTimes {
+                modified: (from.i64()?, from.i64()?),
+                changed: (from.i64()?, from.i64()?),
+            },
         };
         known.insert(path, (stamp, Digest(from.array()?)));
     }

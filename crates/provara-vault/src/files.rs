@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use provara_core::id::Digest;
@@ -72,6 +72,27 @@ pub(crate) fn hash_open(file: &mut File) -> io::Result<(u64, Digest)> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// SHA-256 over the first `length` bytes of a file; nothing where it has fewer.
+pub(crate) fn hash_prefix(file: &File, length: u64) -> io::Result<Option<Sha256>> {
+    const PIECE: usize = 1 << 20;
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0; PIECE];
+    let mut at = 0;
+    while at < length {
+        let wanted = usize::try_from(length - at).map_or(PIECE, |rest| rest.min(PIECE));
+        match file.read_at(&mut piece[..wanted], at) {
+            Ok(0) => return Ok(None),
+            Ok(read) => {
+                hasher.update(&piece[..read]);
+                at += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(hasher))
 }
 
 /// Whether a path is not there, whether it or a directory on its way is missing.

@@ -360,7 +360,10 @@ impl FoundLog {
         let bytes = LogSnapshot::of_prefix(log, length, &path)?;
         let sealed = known.iter().find(|entry| entry.path == layout::LOG);
         let sealed = sealed.map_or_else(|| last_line(&bytes), |entry| entry.size.min(length));
-        let (index, whole) = match LogIndex::read(&bytes, sealed) {
+        let index = LogIndex::read(&bytes, sealed);
+        // First of all: what it read may be why it failed.
+        bytes.check_unchanged()?;
+        let (index, whole) = match index {
             Ok((index, torn)) => (Some(index), torn.unwrap_or(length)),
             Err(VaultError::BrokenLog { .. }) => (None, length),
             Err(error) => return Err(error),

@@ -6,10 +6,10 @@ use std::ops::Deref;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use memmap2::Mmap;
+use provara_core::id::Digest;
 
 use crate::error::{Context, VaultError};
-use crate::map::map_prefix;
+use crate::mapped_log::MappedLog;
 
 /// Logs up to this size are read, larger ones mapped: a copy of a small file cannot be cut under
 /// its reader, a copy of a large one costs memory.
@@ -17,7 +17,7 @@ const READ_LIMIT: u64 = 16 << 20;
 
 enum Bytes {
     Read(Vec<u8>),
-    Mapped(Mmap),
+    Mapped(MappedLog),
 }
 
 /// The log's bytes up to its last line end, as they stood when the snapshot was taken. Appending
@@ -33,7 +33,7 @@ impl LogSnapshot {
     pub fn bytes(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Read(bytes) => bytes,
-            Bytes::Mapped(map) => map,
+            Bytes::Mapped(log) => log.bytes(),
         }
     }
 
@@ -58,6 +58,26 @@ impl LogSnapshot {
     /// The lines in order, each without its line end.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
         lines_of(self.bytes())
+    }
+
+    /// Takes note of the SHA-256 of these bytes, as they were when they verified.
+    pub(crate) fn note_digest(&self, digest: Digest) {
+        if let Bytes::Mapped(log) = &self.bytes {
+            log.note_digest(digest);
+        }
+    }
+
+    /// Refuses bytes that are not those that were taken any more, as a mapped log's are not after another
+    /// program cut it or edited it in place. To be asked after what was derived from them, before it is
+    /// told. What was edited is known only of a log that verified.
+    ///
+    /// # Errors
+    /// [`VaultError::LogChanged`], or [`VaultError::Io`].
+    pub(crate) fn check_unchanged(&self) -> Result<(), VaultError> {
+        match &self.bytes {
+            Bytes::Read(_) => Ok(()),
+            Bytes::Mapped(log) => log.check(),
+        }
     }
 
     /// Takes the whole lines of `file`.
@@ -145,9 +165,7 @@ fn load(file: &File, len: u64, path: &Path) -> Result<Bytes, VaultError> {
         file.read_exact_at(&mut bytes, 0).context("read", path)?;
         return Ok(Bytes::Read(bytes));
     }
-    map_prefix(file, size)
-        .context("map", path)
-        .map(Bytes::Mapped)
+    MappedLog::of(file, size, path).map(Bytes::Mapped)
 }
 
 /// The length of the prefix of `file`'s first `length` bytes that ends with a line end, found from

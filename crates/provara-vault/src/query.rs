@@ -27,7 +27,7 @@ impl SourceLog {
 
     /// Calls `take` with every line that `query` chooses, in the order of the log, until it breaks:
     /// the line's number, from 1, and its bytes without the line end. Reads the log once, on all
-    /// cores, and needs no index.
+    /// cores, and needs no index. Ask [`SourceLog::check_unchanged`] after the last use of the lines.
     pub fn query<'l>(
         &'l self,
         query: &Query,

@@ -31,8 +31,8 @@ impl Vault {
             return log.take(None).map(|taken| taken.lines);
         }
         let (log, path) = (self.open_log_file()?, self.log_path());
-        // The lock goes with the file.
-        if try_lock_shared(&log, &path).context("lock", &path)? == Attempt::Busy {
+        let attempt = try_lock_shared(&log, &path).context("lock", &path)?;
+        if attempt == Attempt::Busy {
             let length = log.metadata().context("read", &path)?.len();
             let entries = read_entries(self.path()).unwrap_or_default();
             let entry = entries.iter().find(|entry| entry.path == layout::LOG);
@@ -41,6 +41,9 @@ impl Vault {
                 return LogSnapshot::of_prefix(&log, whole, &path);
             }
         }
-        LogSnapshot::of_lines(&log, &path)
+        let lines = LogSnapshot::of_lines(&log, &path);
+        // The snapshot may hold the file.
+        let _ = log.unlock();
+        lines
     }
 }

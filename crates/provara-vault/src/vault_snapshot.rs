@@ -149,6 +149,22 @@ impl VaultSnapshot {
         }
     }
 
+    /// Refuses a log that another program changed while it was held against the rules, and takes note of
+    /// what it hashed to, by which a later change is seen.
+    ///
+    /// # Errors
+    /// [`VaultError::LogChanged`], or [`VaultError::Io`].
+    pub(crate) fn check_log(&self, digest: Digest) -> Result<(), VaultError> {
+        let Some(log) = &self.log else {
+            return Ok(());
+        };
+        // With a tail, the log is copied.
+        if log.tail.is_empty() {
+            log.lines.note_digest(digest);
+        }
+        log.lines.check_unchanged()
+    }
+
     /// The content of one of the files that every vault has.
     pub(crate) fn text(&self, name: &str) -> Option<&[u8]> {
         self.texts.get(name).map(Vec::as_slice)

@@ -79,7 +79,10 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Diagnostic> {
     output_file::check(&args.output, args.force, &vault)?;
     let log = gate::verify_first(&vault, &args.vault.vault, args.gate)?;
     let staging = output_file::prepare(&args.output, args.force, &vault)?;
-    let by = write(args, &vault, &log, &staging)?;
+    let by = write(args, &vault, &log, &staging);
+    // First of all: what it read may be why it failed.
+    gate::check_unchanged(&log, &args.vault.vault)?;
+    let by = by?;
     let target = staging.target().to_string_lossy().into_owned();
     staging
         .commit()

@@ -161,6 +161,7 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Diagnostic> {
     };
     if args.count {
         let count = selection.count(&log, &asked.query);
+        gate::check_unchanged(&log, path)?;
         gave_up(&asked)?;
         match format {
             Format::Json | Format::Ndjson => {
@@ -179,6 +180,7 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Diagnostic> {
         &mut seen,
         &mut printer,
     ))?;
+    gate::check_unchanged(&log, path)?;
     gave_up(&asked)?;
     let none = printer.printed == 0 && selection.limit > 0;
     explain(&asked, &log, none, Some(&seen));

@@ -75,7 +75,11 @@ pub(crate) fn run(args: &ReduceArgs) -> Result<(), Diagnostic> {
     }
     let log = gate::verify_first(&vault, path, args.gate)?;
     let mut text = match &args.plugin {
-        Some(name) => plugin(args, &vault, &log, name)?,
+        Some(name) => {
+            let reduced = plugin(args, &vault, &log, name);
+            gate::check_unchanged(&log, path)?;
+            reduced?
+        }
         None => {
             let progress = Progress::new();
             let summary = log.summary_watched(&|done, total| {

@@ -97,6 +97,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         | VaultError::Locked { .. }
         | VaultError::NoLocks { .. }
         | VaultError::LogReplaced
+        | VaultError::LogChanged { .. }
         | VaultError::LogLost { .. }
         | VaultError::Clock
         | VaultError::Randomness { .. } => interruption_advice(error, vault),
@@ -333,6 +334,10 @@ fn interruption_advice(error: &VaultError, vault: &str) -> String {
                 .to_owned()
         }
         VaultError::LogReplaced => "Run the command again, when no merge is at work.".to_owned(),
+        VaultError::LogChanged { .. } => format!(
+            "Take nothing from what was printed. Find out which program did it, and look at what stands \
+             there: provara verify {vault}."
+        ),
         VaultError::LogLost { .. } => format!(
             "Find out which program did it, and look at what stands there: provara verify {vault}. If events \
              that were acknowledged are missing, put the log back that held them; if not, run the command \

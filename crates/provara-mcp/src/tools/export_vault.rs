@@ -151,6 +151,7 @@ pub(super) fn export(call: &Call, format: &str, job: &JobHandle) -> Result<Answe
         }
         None => return Err(call.no_plugin("export format", format)),
     };
+    handle.check_unchanged(&log, renderer)?;
     job.check_cancelled()?;
     job.stage("writing");
     let bytes = size(output.output());

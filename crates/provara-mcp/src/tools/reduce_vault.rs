@@ -93,6 +93,7 @@ pub(super) fn reduce(call: &Call, name: &str, job: &JobHandle) -> Result<Answer,
         ),
         None => return Err(call.no_plugin("reducer", name)),
     };
+    handle.check_unchanged(&log, &*call.server.renderer)?;
     let result = String::from_utf8(result).map_err(|_| {
         Refusal::new(
             "The result is not UTF-8.",

@@ -53,6 +53,7 @@ impl Tool for ShowEvent {
         let path = handle.path.join(provara_core::layout::LOG);
         let shown = provara_explain::event::look(&log, &found, &path, true);
         let event = String::from_utf8_lossy(found.line).into_owned();
+        handle.check_unchanged(&log, &*call.server.renderer)?;
         let answer = Answer::new().with("vault", handle.name.as_str());
         Ok(answer.with_members(&shown).with_json("event", &event))
     }

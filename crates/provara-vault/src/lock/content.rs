@@ -7,33 +7,16 @@
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::file_times::FileTimes;
+use crate::files::hash_prefix;
+
 /// How often the log is read in vain before its times are passed over: they then move by themselves, and it
 /// would be read for every group.
 const IN_VAIN: u32 = 8;
-
-/// How much of the log is read at once, in bytes.
-const PIECE: usize = 1 << 20;
-
-/// When a log was changed: its data, and its inode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Times {
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Times {
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        Self {
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-}
 
 /// The bytes of a log, as their writer knows them.
 #[derive(Debug, Clone)]
@@ -45,7 +28,7 @@ struct Known {
 #[derive(Debug)]
 struct State {
     /// `None` while they cannot be read.
-    times: Option<Times>,
+    times: Option<FileTimes>,
     known: Option<Known>,
     in_vain: u32,
 }
@@ -81,13 +64,13 @@ impl Content {
         self.with(|state| (state.times, state.known) = (times, None));
     }
 
-    pub(super) fn times(&self) -> Option<Times> {
+    pub(super) fn times(&self) -> Option<FileTimes> {
         self.with(|state| state.times)
     }
 
     /// Whether the log, with this `metadata`, holds what was noted.
     pub(super) fn is_in(&self, log: &File, metadata: &Metadata) -> io::Result<bool> {
-        let now = Times::of(metadata);
+        let now = FileTimes::of(metadata);
         self.with(|state| {
             let Some(before) = state.times else {
                 return Ok(true);
@@ -97,9 +80,9 @@ impl Content {
             }
             let Some(known) = &state.known else {
                 // It was not hashed: what has changed its inode alone has not changed its data.
-                return Ok(now.modified == before.modified);
+                return Ok(now.same_data(&before));
             };
-            let same = hash(log, known.length)?
+            let same = hash_prefix(log, known.length)?
                 .is_some_and(|hash| hash.finalize() == known.hasher.clone().finalize());
             if same {
                 state.times = Some(now);
@@ -110,26 +93,6 @@ impl Content {
     }
 }
 
-fn times(log: &File) -> Option<Times> {
-    log.metadata().ok().as_ref().map(Times::of)
-}
-
-/// Over the first `length` bytes; nothing where the log has fewer.
-fn hash(log: &File, length: u64) -> io::Result<Option<Sha256>> {
-    let mut hasher = Sha256::new();
-    let mut piece = vec![0; PIECE];
-    let mut at = 0;
-    while at < length {
-        let wanted = usize::try_from(length - at).map_or(PIECE, |rest| rest.min(PIECE));
-        match log.read_at(&mut piece[..wanted], at) {
-            Ok(0) => return Ok(None),
-            Ok(read) => {
-                hasher.update(&piece[..read]);
-                at += read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(Some(hasher))
+fn times(log: &File) -> Option<FileTimes> {
+    log.metadata().ok().as_ref().map(FileTimes::of)
 }

@@ -29,6 +29,9 @@ use crate::verify::subject::Subject;
 /// How often a vault is looked at where files go while they are read.
 const ATTEMPTS: u32 = 32;
 
+/// How often it is looked at again where another program changes the log while it is read.
+const EDITS: u32 = 2;
+
 /// How a vault is verified.
 #[derive(Debug, Clone, Default)]
 pub struct VerifyOptions {
@@ -54,6 +57,7 @@ impl Vault {
     /// As [`Vault::examine`], without the vaults that this one continues.
     pub(crate) fn examine_alone(&self, options: &VerifyOptions) -> Result<Alone, VaultError> {
         let mut left = ATTEMPTS;
+        let mut edits = EDITS;
         let mut look = Look::Free;
         loop {
             left -= 1;
@@ -72,6 +76,8 @@ impl Vault {
                             source.kind(),
                             io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
                         ) => {}
+                // It is read again as it now stands.
+                Err(VaultError::LogChanged { .. }) if edits > 0 => edits -= 1,
                 result => return result,
             }
         }
@@ -90,6 +96,7 @@ impl Vault {
             directory,
             &recollection,
         )?;
+        snapshot.check_log(checked.digest)?;
         let (log, digest) = (checked.verdict, checked.digest);
         let (genesis, mut findings) = check_genesis(snapshot.text(GENESIS));
         findings.extend(check_identity(&genesis, &log, &registry));

@@ -141,14 +141,28 @@ impl WriterState {
         vault: &Vault,
         log: &File,
         texts: &SealTexts,
-        mut entries: Vec<FileEntry>,
+        entries: Vec<FileEntry>,
         notes: &mut Vec<String>,
     ) -> Result<Self, VaultError> {
         let path = vault.log_path();
         let length = log.metadata().context("read", &path)?.len();
         let bytes = LogSnapshot::of_prefix(log, length, &path)?;
-        let prefix = sealed_prefix(&entries, &bytes)?;
-        let (mut index, torn) = LogIndex::read(&bytes, prefix.length)?;
+        let state = Self::of_bytes(vault, &bytes, texts, entries, notes);
+        // First of all: what it read may be why it failed.
+        bytes.check_unchanged()?;
+        state
+    }
+
+    fn of_bytes(
+        vault: &Vault,
+        bytes: &[u8],
+        texts: &SealTexts,
+        mut entries: Vec<FileEntry>,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, VaultError> {
+        let length = bytes.len() as u64;
+        let prefix = sealed_prefix(&entries, bytes)?;
+        let (mut index, torn) = LogIndex::read(bytes, prefix.length)?;
         if index.lines == 0 {
             return Err(VaultError::Structure {
                 file: layout::LOG.to_owned(),

@@ -13,6 +13,7 @@ mod concurrency;
 mod corpus;
 mod crash_enumeration;
 mod crashes;
+mod edited;
 mod faults;
 mod foreign;
 mod golden;

@@ -75,6 +75,7 @@ pub(super) fn run(
             // Nobody read the last of it: the cursor stays where it was.
             Err(error) => return terminal::written(Err(error)),
         }
+        gate::check_unchanged(&log, &args.vault.vault)?;
         gave_up(asked)?;
         if !explained {
             explained = true;
