@@ -46,6 +46,7 @@ mod batch;
 mod clients;
 mod complete;
 mod config;
+mod cursor;
 mod error;
 mod exact;
 #[cfg(feature = "conformance-fixtures")]

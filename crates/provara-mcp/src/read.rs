@@ -13,7 +13,7 @@ use provara_vault::{SourceLog, VerifyOptions};
 use serde::Serialize;
 
 use crate::answer::{Answer, PAGE};
-use crate::args::{self, Arguments};
+use crate::cursor::Cursors;
 use crate::job::JobHandle;
 use crate::refusal::Refusal;
 use crate::state::ServerState;
@@ -38,6 +38,7 @@ pub(crate) fn report(
     options: &VerifyOptions,
     limit: usize,
     skip: usize,
+    cursors: &Cursors,
     job: &JobHandle,
 ) -> Result<Answer, Refusal> {
     let vault = handle.open(&*server.renderer, job)?;
@@ -72,7 +73,7 @@ pub(crate) fn report(
         .with("notes", &within(report.notes()));
     let next = skip.saturating_add(page.len());
     if next < findings.len() {
-        answer = answer.with("next_cursor", &next.to_string());
+        answer = answer.with("next_cursor", &cursors.after(next as u64));
     }
     Ok(answer)
 }
@@ -212,13 +213,15 @@ pub(crate) enum Order {
 }
 
 /// Which of the events that a query chooses are given.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) order: Order,
     /// How many at most.
     pub(crate) limit: usize,
     /// The line that the page before ended with; 0 for the first page.
     pub(crate) after: usize,
+    /// How the next page is named; by the line alone where the address of this one says the rest.
+    pub(crate) cursors: Option<Cursors>,
 }
 
 /// A page of events, as far as one message carries them.
@@ -269,7 +272,13 @@ pub(crate) fn page(
         }
     }
     Ok(match filling.more {
-        true => answer.with("next_cursor", &filling.last.to_string()),
+        true => {
+            let next = match &wanted.cursors {
+                Some(cursors) => cursors.after(filling.last),
+                None => filling.last.to_string(),
+            };
+            answer.with("next_cursor", &next)
+        }
         false => answer,
     })
 }
@@ -345,23 +354,4 @@ pub(crate) fn find(
     });
     handle.check_unchanged(&log, &*server.renderer)?;
     Ok(found)
-}
-
-/// What an earlier page said where the next one begins.
-pub(crate) fn cursor(arguments: &Arguments) -> Result<usize, Refusal> {
-    match args::text(arguments, "cursor") {
-        None => Ok(0),
-        Some(text) => position(text).ok_or_else(|| {
-            Refusal::new(
-                "'cursor' is not one that this server gave.",
-                "Pass next_cursor as it came, or leave it out to begin anew.",
-            )
-        }),
-    }
-}
-
-/// The position that a cursor stands for.
-pub(crate) fn position(text: &str) -> Option<usize> {
-    let digits = !text.is_empty() && text.len() <= 15 && text.bytes().all(|b| b.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten()
 }

@@ -7,6 +7,8 @@ use rmcp::model::{ErrorData, ReadResourceResult, Resource, ResourceContents, Res
 
 use crate::answer::{Answer, MAX_ANSWER};
 use crate::job::JobHandle;
+use crate::args::Arguments;
+use crate::cursor::{Cursors, position_of};
 use crate::read::{self, EVENTS, MAX_EVENTS, MAX_FINDINGS, Order, Page};
 use crate::refusal::Refusal;
 use crate::state::ServerState;
@@ -139,6 +141,8 @@ pub(crate) fn read(
                 },
                 MAX_FINDINGS,
                 0,
+                // The rest is the tool's, called with the cursor alone.
+                &Cursors::of(&Arguments::default(), &handle.path),
                 job,
             )
             .and_then(finished)
@@ -164,7 +168,7 @@ pub(crate) fn read(
             let wrong = |refusal: Refusal| ErrorData::invalid_params(refusal.0, None);
             let number = |name: &str, absent: usize| match given(name) {
                 None => Ok(absent),
-                Some(text) => read::position(text).ok_or_else(|| {
+                Some(text) => position_of(text).ok_or_else(|| {
                     ErrorData::invalid_params(format!("'{name}' is no number"), None)
                 }),
             };
@@ -179,6 +183,7 @@ pub(crate) fn read(
                 },
                 limit: number("limit", EVENTS)?.clamp(1, MAX_EVENTS),
                 after: number("cursor", 0)?,
+                cursors: None,
             };
             let query = read::query(
                 given("type"),

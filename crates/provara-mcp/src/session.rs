@@ -21,12 +21,13 @@ use rmcp::service::{NotificationContext, RequestContext, RoleServer, Subscriptio
 use serde::de::DeserializeOwned;
 
 use crate::answer::Answer;
+use crate::cursor::position_of;
 use crate::clients::{Client, Level, PROGRESS_LIMIT};
 use crate::job::{self, Stop};
 use crate::refusal::Refusal;
 use crate::state::ServerState;
 use crate::tools::{Call, Registry};
-use crate::{complete, exact, prompts, read, resources};
+use crate::{complete, exact, prompts, resources};
 
 /// The most subscriptions of one client.
 const MAX_SUBSCRIPTIONS: usize = 256;
@@ -206,7 +207,7 @@ fn paged<T: Clone>(
 ) -> Result<(Vec<T>, Option<String>), ErrorData> {
     let from = match request.and_then(|request| request.cursor.as_deref()) {
         None => 0,
-        Some(cursor) => read::position(cursor)
+        Some(cursor) => position_of(cursor)
             .filter(|at| *at <= all.len())
             .ok_or_else(|| ErrorData::invalid_params("Invalid cursor", None))?,
     };

@@ -8,7 +8,8 @@ use super::{Call, Tool};
 use crate::answer::Answer;
 use crate::args;
 use crate::job::JobHandle;
-use crate::read::{EVENTS, MAX_EVENTS, Order, Page, cursor, page, query};
+use crate::cursor::Cursors;
+use crate::read::{EVENTS, MAX_EVENTS, Order, Page, page, query};
 use crate::refusal::Refusal;
 
 /// The tool's name.
@@ -68,7 +69,8 @@ impl Tool for QueryEvents {
             conditions,
         )?;
         let limit = args::count(&call.arguments, "limit", EVENTS);
-        let after = cursor(&call.arguments)?;
+        let cursors = Cursors::of(&call.arguments, &handle.path);
+        let after = cursors.given(&call.arguments)?;
         job.stage("verifying");
         let vault = handle.open(&*call.server.renderer, job)?;
         let log = handle.verified(&vault, &*call.server.renderer)?;
@@ -85,6 +87,7 @@ impl Tool for QueryEvents {
                 order,
                 limit,
                 after,
+                cursors: Some(cursors),
             },
         )
     }

@@ -10,7 +10,8 @@ use super::{Call, Tool};
 use crate::answer::Answer;
 use crate::args;
 use crate::job::JobHandle;
-use crate::read::{MAX_FINDINGS, cursor, report};
+use crate::cursor::Cursors;
+use crate::read::{MAX_FINDINGS, report};
 use crate::refusal::Refusal;
 
 /// The findings of one page where a call does not say.
@@ -64,9 +65,10 @@ impl Tool for VerifyVault {
             ..VerifyOptions::default()
         };
         let limit = args::count(&call.arguments, "limit", FINDINGS);
-        let cursor = cursor(&call.arguments)?;
+        let cursors = Cursors::of(&call.arguments, &handle.path);
+        let skip = cursors.given(&call.arguments)?;
         job.stage("verifying");
-        report(&call.server, &handle, &options, limit, cursor, job)
+        report(&call.server, &handle, &options, limit, skip, &cursors, job)
     }
 }
 
