@@ -101,7 +101,14 @@ mod tests {
         assert!(refused(&same, there).contains("another vault"));
         let other = with(json!({"type": "x"}));
         assert!(refused(&other, here).contains("other conditions"));
-        for text in ["", "70", "-", "x-12345678", "1-", "9999999999999999-12345678"] {
+        for text in [
+            "",
+            "70",
+            "-",
+            "x-12345678",
+            "1-",
+            "9999999999999999-12345678",
+        ] {
             let arguments = arguments(json!({ "cursor": text }));
             assert!(refused(&arguments, here).contains("cursor"), "{text}");
         }

@@ -97,7 +97,7 @@ impl Given<'_> {
         match (self.text("vault"), &vaults[..]) {
             (Some(name), _) => match self.server.vault(name) {
                 Ok(vault) => Ok(vault.name.to_string()),
-                Err(refusal) => Err(ErrorData::invalid_params(refusal.0, None)),
+                Err(refusal) => Err(ErrorData::invalid_params(refusal.text(), None)),
             },
             (None, [only]) => Ok(only.name.to_string()),
             (None, _) => Err(ErrorData::invalid_params(

@@ -6,9 +6,9 @@ use provara_vault::VerifyOptions;
 use rmcp::model::{ErrorData, ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
 
 use crate::answer::{Answer, MAX_ANSWER};
-use crate::job::JobHandle;
 use crate::args::Arguments;
 use crate::cursor::{Cursors, position_of};
+use crate::job::JobHandle;
 use crate::read::{self, EVENTS, MAX_EVENTS, MAX_FINDINGS, Order, Page};
 use crate::refusal::Refusal;
 use crate::state::ServerState;
@@ -125,7 +125,7 @@ pub(crate) fn read(
 ) -> Result<ReadResourceResult, ErrorData> {
     let (vault, place) = uri::parse(uri).ok_or_else(|| absent(uri))?;
     let handle = server.vault(vault).map_err(|_| absent(uri))?;
-    let refused = |refusal: Refusal| ErrorData::internal_error(refusal.0, None);
+    let refused = |refusal: Refusal| ErrorData::internal_error(refusal.text(), None);
     let text = match place {
         Place::Status => read::vault_status(server, &handle, job)
             .and_then(finished)
@@ -165,7 +165,7 @@ pub(crate) fn read(
                 let found = filters.iter().find(|(filter, _)| filter == name);
                 found.map(|(_, value)| value.as_str())
             };
-            let wrong = |refusal: Refusal| ErrorData::invalid_params(refusal.0, None);
+            let wrong = |refusal: Refusal| ErrorData::invalid_params(refusal.text(), None);
             let number = |name: &str, absent: usize| match given(name) {
                 None => Ok(absent),
                 Some(text) => position_of(text).ok_or_else(|| {

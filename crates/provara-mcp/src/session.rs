@@ -21,8 +21,8 @@ use rmcp::service::{NotificationContext, RequestContext, RoleServer, Subscriptio
 use serde::de::DeserializeOwned;
 
 use crate::answer::Answer;
-use crate::cursor::position_of;
 use crate::clients::{Client, Level, PROGRESS_LIMIT};
+use crate::cursor::position_of;
 use crate::job::{self, Stop};
 use crate::refusal::Refusal;
 use crate::state::ServerState;
@@ -116,7 +116,9 @@ impl Session {
             Err(stop) => {
                 let refusal = Refusal::from(stop);
                 self.client.log(Level::Notice, &refusal.0);
-                Ok(CallToolResult::error(vec![ContentBlock::text(refusal.0)]))
+                Ok(CallToolResult::error(vec![ContentBlock::text(
+                    refusal.text(),
+                )]))
             }
         }
     }
@@ -350,7 +352,7 @@ impl ServerHandler for Session {
         let read = move |job: &job::JobHandle| Ok(resources::read(&server, &uri, job));
         let outcome = job::run(&self.server.computing, &context.ct, |_, _| async {}, read).await;
         let result =
-            outcome.map_err(|stop| ErrorData::internal_error(Refusal::from(stop).0, None))?;
+            outcome.map_err(|stop| ErrorData::internal_error(Refusal::from(stop).text(), None))?;
         result.map(ReadResourceResponse::Complete)
     }
 
@@ -447,6 +449,6 @@ impl ServerHandler for Session {
         let server = Arc::clone(&self.server);
         let find = move |job: &job::JobHandle| Ok(complete::complete(&server, &request, job));
         let outcome = job::run(&self.server.computing, &context.ct, |_, _| async {}, find).await;
-        outcome.map_err(|stop| ErrorData::internal_error(Refusal::from(stop).0, None))
+        outcome.map_err(|stop| ErrorData::internal_error(Refusal::from(stop).text(), None))
     }
 }

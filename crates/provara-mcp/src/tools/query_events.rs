@@ -7,8 +7,8 @@ use super::describe::{Choice, described, output, reads};
 use super::{Call, Tool};
 use crate::answer::Answer;
 use crate::args;
-use crate::job::JobHandle;
 use crate::cursor::Cursors;
+use crate::job::JobHandle;
 use crate::read::{EVENTS, MAX_EVENTS, Order, Page, page, query};
 use crate::refusal::Refusal;
 

@@ -9,8 +9,8 @@ use super::describe::{Choice, described, output, reads};
 use super::{Call, Tool};
 use crate::answer::Answer;
 use crate::args;
-use crate::job::JobHandle;
 use crate::cursor::Cursors;
+use crate::job::JobHandle;
 use crate::read::{MAX_FINDINGS, report};
 use crate::refusal::Refusal;
 
