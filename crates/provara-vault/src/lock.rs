@@ -1,6 +1,7 @@
 //! One writer at a time: an advisory lock on the log itself, so that the vault holds no lock file.
 //!
-//! A writer tries once, and then waits in the system's own queue ([`waiting`]).
+//! A writer tries for some milliseconds, which is as long as most hold it, and then waits in the system's own
+//! queue ([`waiting`]): who only tried again and again would lose to one that holds it for all but a moment.
 
 mod content;
 mod held;
@@ -27,6 +28,11 @@ use content::Content;
 use held::Registered;
 use standing::Standing;
 use waiting::{Kind, Wait, wait};
+
+/// How often a writer tries before it queues, and the pause between. A place in the queue costs a thread, and the
+/// lock stands idle from its release until that thread has woken its writer; whoever tries in between has it.
+const TRIES: u32 = 40;
+const BETWEEN: Duration = Duration::from_millis(1);
 
 /// The pause between two attempts of a writer that has no thread to wait on.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -192,6 +198,7 @@ fn lock_within(
     let start = Instant::now();
     let timeout = timeout.min(LONGEST);
     let until = start + timeout;
+    let mut tries = 0;
     loop {
         let log = open_for(kind, path)?;
         let attempt = match kind {
@@ -218,6 +225,11 @@ fn lock_within(
                 waited,
                 holder: holder(&log).unwrap_or_else(|| "another writer".to_owned()),
             });
+        }
+        if tries < TRIES {
+            tries += 1;
+            thread::sleep(BETWEEN.min(timeout - waited));
+            continue;
         }
         let there = log.metadata().context("read", path)?;
         match wait(log, (there.dev(), there.ino()), kind, until).context("lock", path)? {
