@@ -236,7 +236,7 @@ def test_a_session_ends_once(plain: Make, vault: Path) -> None:
     with plain("--vault", vault).http() as running:
         session = opened(running)
         statuses = [raw(running, ending(name)).split()[1] for name in ("nothing", session, session)]
-        assert statuses == [b"404", b"202", b"404"]
+        assert statuses == [b"404", b"204", b"404"]
         logged(running, "the session is not open", 2)
 
 

@@ -238,7 +238,7 @@ impl Endpoint {
             request.extensions_mut().insert(exact);
         }
         let answer = tokio::time::timeout(self.answer_limit, self.protocol.handle(request)).await;
-        let Ok(answer) = answer else {
+        let Ok(mut answer) = answer else {
             let reason = "the request took too long";
             log(reason);
             return refused(StatusCode::REQUEST_TIMEOUT, reason);
@@ -246,6 +246,11 @@ impl Endpoint {
         let status = answer.status();
         if !status.is_client_error() && !status.is_server_error() {
             tracing::debug!("{method} from {peer}: {status}");
+            // The session is gone when this is said, so nothing is merely accepted: clients (mcp 2.3.0 for
+            // Python) take 202 for a failure to end it.
+            if method == Method::DELETE && status == StatusCode::ACCEPTED {
+                *answer.status_mut() = StatusCode::NO_CONTENT;
+            }
             return answer;
         }
         if let (StatusCode::UNSUPPORTED_MEDIA_TYPE, Err(wrong)) = (status, message::read(&body)) {
