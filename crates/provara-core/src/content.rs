@@ -278,10 +278,21 @@ impl UnsignedEvent {
         SignedEvent { id: self.id, line }
     }
 
+    /// What the signature is over: the RFC 8785 bytes of the event with both ids and without `sig`.
+    #[must_use]
+    pub fn signed_bytes(&self) -> &[u8] {
+        &self.signed
+    }
+
     /// As [`UnsignedEvent::sign`]; the line with its LF goes to the end of `out`.
     pub fn sign_into(&self, out: &mut Vec<u8>, key: &SigningKey) {
+        self.write_line(out, &key.sign(&self.signed));
+    }
+
+    /// Writes the line with its LF to the end of `out`. `signature` is the one over
+    /// [`UnsignedEvent::signed_bytes`].
+    pub fn write_line(&self, out: &mut Vec<u8>, signature: &Signature) {
         let [before, after] = SIGNATURE_MEMBER;
-        let signature = key.sign(&self.signed);
         out.extend_from_slice(&self.signed[..self.sig_at]);
         out.extend_from_slice(before);
         signature.write_base64(out);

@@ -8,9 +8,12 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use curve25519_dalek::edwards::EdwardsPoint;
+use curve25519_dalek::scalar::Scalar;
 use ed25519_dalek::Verifier as _;
 use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
-use sha2::Sha512;
+use sha2::{Digest as _, Sha512};
+use zeroize::Zeroize as _;
 
 use crate::id::KeyId;
 
@@ -155,6 +158,38 @@ impl SigningKey {
         // The public key is the seed's own: another one in its place would give the seed away.
         Signature(raw_sign::<Sha512>(&self.expanded, message, self.key.as_ref()).to_bytes())
     }
+
+    /// Signs each of `messages`, as [`SigningKey::sign`] does and with the same bytes, in less time: the field
+    /// inversion that encodes a point, the costliest step after the multiplication, is one for all of them.
+    /// Nothing here depends on a secret in its time.
+    #[must_use]
+    pub fn sign_many(&self, messages: &[&[u8]]) -> Vec<Signature> {
+        let public = self.key.as_ref().as_bytes();
+        let hash = |parts: [&[u8]; 3]| {
+            let hash = parts
+                .iter()
+                .fold(Sha512::new(), |hash, part| hash.chain_update(part));
+            Scalar::from_hash(hash)
+        };
+        // The names of RFC 8032, section 5.1.6: R = rB and S = r + kA's scalar.
+        let nonce = |message: &&[u8]| hash([&self.expanded.hash_prefix, message, b""]);
+        let mut nonces: Vec<Scalar> = messages.iter().map(nonce).collect();
+        let points: Vec<_> = nonces.iter().map(EdwardsPoint::mul_base).collect();
+        let encoded = EdwardsPoint::compress_batch_alloc(&points);
+        let signed = messages.iter().zip(&nonces).zip(encoded);
+        let signatures = signed.map(|((message, r), point)| {
+            let k = hash([&point.0, public, message]);
+            let s = k * self.expanded.scalar + r;
+            let mut signature = [0; Signature::LENGTH];
+            signature[..32].copy_from_slice(&point.0);
+            signature[32..].copy_from_slice(s.as_bytes());
+            Signature(signature)
+        });
+        let signatures = signatures.collect();
+        // Who knows one of them knows the key.
+        nonces.zeroize();
+        signatures
+    }
 }
 
 impl fmt::Debug for SigningKey {
@@ -218,6 +253,21 @@ mod tests {
             let expected = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).sign(&message);
             assert_eq!(key(seed).sign(&message).0, expected.to_bytes());
             assert_eq!(key(seed).clone().sign(&message).0, expected.to_bytes());
+        }
+    }
+
+    #[test]
+    fn many_signatures_are_those_of_each_alone() {
+        // Around the block of SHA-512, and longer.
+        let messages: Vec<Vec<u8>> = (0..300_usize)
+            .map(|number| vec![number as u8; number * 3 % 700])
+            .collect();
+        for count in [0, 1, 2, 7, 128, 300] {
+            let messages: Vec<&[u8]> = messages[..count].iter().map(Vec::as_slice).collect();
+            for seed in [0, 9, 255] {
+                let each = messages.iter().map(|message| key(seed).sign(message));
+                assert_eq!(key(seed).sign_many(&messages), each.collect::<Vec<_>>());
+            }
         }
     }
 

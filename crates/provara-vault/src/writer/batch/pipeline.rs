@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 
 use provara_core::content::UnsignedEvent;
 use provara_core::id::{Digest, KeyId};
-use provara_core::keys::Keyfile;
+use provara_core::keys::{Keyfile, Signature};
 use sha2::{Digest as _, Sha256};
 
 use crate::append::AppendReceipt;
@@ -103,6 +103,17 @@ pub(super) struct Signers {
 }
 
 impl Signers {
+    /// The signature of each event; those of one key that follow each other are made together.
+    fn signatures(&self, piece: &[Queued]) -> Vec<Signature> {
+        let runs = piece.chunk_by(|one, next| one.key_id == next.key_id);
+        runs.flat_map(|run| {
+            let key = self.keyfile.get(&run[0].key_id);
+            let messages: Vec<_> = run.iter().map(|it| it.event.signed_bytes()).collect();
+            key.expect("chosen from the keyfile").sign_many(&messages)
+        })
+        .collect()
+    }
+
     /// Signs a group on all cores.
     fn sign(&self, group: Group) -> Signed {
         let events = group.events.len() as u64;
@@ -110,12 +121,10 @@ impl Signers {
             let room = piece.iter().map(|queued| queued.event.line_length()).sum();
             let (mut lines, mut receipts) = (Vec::with_capacity(room), Vec::new());
             let mut leaves = Vec::with_capacity(piece.len());
-            for queued in &mut piece {
-                let key = self.keyfile.get(&queued.key_id);
+            let signatures = self.signatures(&piece);
+            for (queued, signature) in piece.iter_mut().zip(&signatures) {
                 let start = lines.len();
-                queued
-                    .event
-                    .sign_into(&mut lines, key.expect("chosen from the keyfile"));
+                queued.event.write_line(&mut lines, signature);
                 leaves.push(queued.event.leaf(&lines[start..]));
                 receipts.extend(queued.receipt.take().map(|mut receipt| {
                     let line = &lines[start..lines.len() - 1];
