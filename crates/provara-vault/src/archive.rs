@@ -5,6 +5,7 @@
 //! its beginning what may follow.
 
 mod backup;
+mod gzip;
 mod restore;
 mod zipped;
 

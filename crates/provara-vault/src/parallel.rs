@@ -82,16 +82,37 @@ pub fn map<T: Send, R: Send>(
     results
 }
 
+/// As [`map`], for a few items of much work each.
+pub(crate) fn each<T: Send, R: Send>(
+    items: Vec<T>,
+    threads: usize,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let alone = |piece: Vec<T>| piece.into_iter().map(&work).collect::<Vec<R>>();
+    let pieces = in_pieces(items, 1, threads, alone);
+    pieces.into_iter().flatten().collect()
+}
+
 /// As [`map`], for items that follow each other: some are given to `work` together.
 pub(crate) fn map_pieces<T: Send, R: Send>(
     items: Vec<T>,
     threads: usize,
     work: impl Fn(Vec<T>) -> R + Sync,
 ) -> Vec<R> {
-    let mut pieces = Vec::with_capacity(items.len().div_ceil(PIECE));
+    in_pieces(items, PIECE, threads, work)
+}
+
+/// Gives `size` items at a time to `work`.
+fn in_pieces<T: Send, R: Send>(
+    items: Vec<T>,
+    size: usize,
+    threads: usize,
+    work: impl Fn(Vec<T>) -> R + Sync,
+) -> Vec<R> {
+    let mut pieces = Vec::with_capacity(items.len().div_ceil(size));
     let mut items = items.into_iter();
     while items.len() > 0 {
-        let piece: Vec<T> = items.by_ref().take(PIECE).collect();
+        let piece: Vec<T> = items.by_ref().take(size).collect();
         pieces.push(Mutex::new((Some(piece), None)));
     }
     let next = AtomicUsize::new(0);
@@ -145,6 +166,7 @@ mod tests {
             let expected: Vec<usize> = items.iter().map(|item| item * 2).collect();
             for threads in [1, 2, 7] {
                 assert_eq!(map(items.clone(), threads, |item| item * 2), expected);
+                assert_eq!(each(items.clone(), threads, |item| item * 2), expected);
             }
         }
     }

@@ -6,8 +6,6 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use provara_core::id::Digest;
 use provara_core::keys::looks_like_keyfile;
 use provara_core::layout;
@@ -16,9 +14,11 @@ use provara_core::time::Timestamp;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::gzip::GzipWriter;
 use super::{StagingDir, Watch, parent, restore, sync};
 use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
+use crate::parallel::available_threads;
 use crate::vault::Vault;
 use crate::vault_snapshot::VaultSnapshot;
 use crate::verify::VerifyOptions;
@@ -266,7 +266,7 @@ fn pack(
 ) -> io::Result<u64> {
     let file = BufWriter::with_capacity(1 << 20, file);
     let (count, file) = if compressed {
-        let encoder = GzEncoder::new(file, Compression::default());
+        let encoder = GzipWriter::new(file, available_threads())?;
         let (count, encoder) = pack_into(copy, name, encoder, watch)?;
         (count, encoder.finish()?)
     } else {
