@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 pub use resume::{NeedsReplay, ResumeError, ResumedReducer};
-pub use state::BeliefState;
+pub use state::{BeliefState, TooLong};
 
 use crate::json::{self, ParseError, Value};
 use crate::scan::{Field, Line, scan_line};
@@ -81,6 +81,15 @@ impl BeliefReducer {
     #[must_use]
     pub fn finish(self) -> BeliefState {
         self.core.finish()
+    }
+
+    /// As [`BeliefReducer::finish`], unless the text of the four maps has more than `most` bytes; to find that out
+    /// takes no more memory than that.
+    ///
+    /// # Errors
+    /// [`TooLong`].
+    pub fn finish_within(self, most: usize) -> Result<BeliefState, TooLong> {
+        BeliefState::within(most, &self.core.beliefs, &self.core.metadata)
     }
 }
 

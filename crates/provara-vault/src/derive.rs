@@ -138,12 +138,28 @@ impl SourceLog {
             }
             None => {}
         }
+        Ok(self.reduced(watch)?.finish())
+    }
+
+    /// As [`SourceLog::beliefs`], from the start, for a checkpoint of at most `most` bytes.
+    ///
+    /// # Errors
+    /// As there, and [`VaultError::CheckpointTooLarge`].
+    pub(crate) fn beliefs_within(&self, most: u64) -> Result<BeliefState, VaultError> {
+        let reducer = self.reduced(&|_, _| ControlFlow::Continue(()));
+        self.check_unchanged()?;
+        let bytes = usize::try_from(most).unwrap_or(usize::MAX);
+        let state = reducer?.finish_within(bytes);
+        state.map_err(|_| VaultError::CheckpointTooLarge { most })
+    }
+
+    fn reduced(&self, watch: Watch<'_>) -> Result<BeliefReducer, VaultError> {
         let mut reducer = BeliefReducer::new();
         self.each_view(0, 0, watch, |event| {
             reducer.apply(event);
             ControlFlow::Continue(())
         })?;
-        Ok(reducer.finish())
+        Ok(reducer)
     }
 
     /// The state, from a checkpoint and what follows it; `None` where that does not suffice.

@@ -416,10 +416,8 @@ pub enum VaultError {
         path: PathBuf,
     },
     /// A checkpoint would be larger than a reader takes, and so make the vault one that does not verify.
-    #[error("the checkpoint would have {size} bytes, and readers take at most {most}")]
+    #[error("the checkpoint would have more than {most} bytes, the most that readers take")]
     CheckpointTooLarge {
-        /// The size of the checkpoint, in bytes.
-        size: u64,
         /// The limit, in bytes.
         most: u64,
     },

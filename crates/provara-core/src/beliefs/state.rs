@@ -7,6 +7,7 @@ use super::{CONFLICT_THRESHOLD, REDUCER_NAME, REDUCER_VERSION};
 use crate::canonical::write_string;
 use crate::id::Digest;
 use crate::number::python_float;
+use sha2::{Digest as _, Sha256};
 
 /// Everything the reducer knows of one key.
 #[derive(Debug, Default)]
@@ -135,6 +136,17 @@ impl Local {
 }
 
 impl Contested {
+    /// What its text is not shorter than.
+    fn least_length(&self, all: &[Evidence]) -> usize {
+        match self {
+            Self::Carried(text) => text.len(),
+            Self::Now { evidence, .. } => {
+                let records = all[..*evidence].iter();
+                records.map(|evidence| evidence.record.len()).sum()
+            }
+        }
+    }
+
     fn write(&self, out: &mut Vec<u8>, all: &[Evidence]) {
         let (reason, canonical_value, count) = match self {
             Self::Carried(text) => return out.extend_from_slice(text),
@@ -182,6 +194,11 @@ impl Default for Metadata {
     }
 }
 
+/// The text of a state would be longer than was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the state is too long")]
+pub struct TooLong;
+
 /// The beliefs after a sequence of events (spec/VAULT_FORMAT, section 6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BeliefState {
@@ -199,29 +216,53 @@ pub struct BeliefState {
 
 impl BeliefState {
     pub(super) fn new(beliefs: &HashMap<String, Belief>, metadata: &Metadata) -> Self {
+        Self::within(usize::MAX, beliefs, metadata).expect("no state is longer")
+    }
+
+    /// The state, unless the text of its maps has more than `most` bytes; then no more than that is written.
+    pub(super) fn within(
+        most: usize,
+        beliefs: &HashMap<String, Belief>,
+        metadata: &Metadata,
+    ) -> Result<Self, TooLong> {
         let mut sorted: Vec<_> = beliefs.iter().collect();
         sorted.sort_unstable_by_key(|(key, _)| key.as_str());
-        let mut maps = Vec::new();
-        write_map(&mut maps, "archived", &sorted, |out, belief| {
+        let mut maps = Maps {
+            out: Vec::new(),
+            most,
+            sorted,
+        };
+        maps.write("archived", |out, belief, room| {
+            let length = belief.archived.iter().map(|text| text.len()).sum::<usize>();
+            if length > room {
+                return Err(TooLong);
+            }
             let some = !belief.archived.is_empty();
             if some {
                 write_array(out, belief.archived.iter().map(|text| &**text));
             }
-            some
-        });
-        maps.push(b',');
-        write_map(&mut maps, "canonical", &sorted, |out, belief| {
-            belief.canonical.as_ref().map(|it| it.write(out)).is_some()
-        });
-        maps.push(b',');
-        write_map(&mut maps, "contested", &sorted, |out, belief| {
-            let entry = belief.contested.as_ref();
-            entry.map(|it| it.write(out, &belief.evidence)).is_some()
-        });
-        maps.push(b',');
-        write_map(&mut maps, "local", &sorted, |out, belief| {
-            belief.local.as_ref().map(|it| it.write(out)).is_some()
-        });
+            Ok(some)
+        })?;
+        maps.out.push(b',');
+        maps.write("canonical", |out, belief, _| {
+            Ok(belief.canonical.as_ref().map(|it| it.write(out)).is_some())
+        })?;
+        maps.out.push(b',');
+        maps.write("contested", |out, belief, room| {
+            let Some(entry) = &belief.contested else {
+                return Ok(false);
+            };
+            if entry.least_length(&belief.evidence) > room {
+                return Err(TooLong);
+            }
+            entry.write(out, &belief.evidence);
+            Ok(true)
+        })?;
+        maps.out.push(b',');
+        maps.write("local", |out, belief, _| {
+            Ok(belief.local.as_ref().map(|it| it.write(out)).is_some())
+        })?;
+        let maps = maps.out;
         let mut state = Self {
             maps,
             metadata: metadata_members(metadata),
@@ -229,8 +270,12 @@ impl BeliefState {
             last_event_id: metadata.last_event_id.to_vec(),
             state_hash: Digest([0; 32]),
         };
-        state.state_hash = Digest::of(&state.checkpoint_state());
-        state
+        let hash = state
+            .checkpoint_parts()
+            .iter()
+            .fold(Sha256::new(), |hash, part| hash.chain_update(part));
+        state.state_hash = Digest(hash.finalize().into());
+        Ok(state)
     }
 
     /// The number of events that were reduced.
@@ -266,14 +311,17 @@ impl BeliefState {
     /// numbers as Python prints them, UTF-8, no white space.
     #[must_use]
     pub fn checkpoint_state(&self) -> Vec<u8> {
-        let parts: [&[u8]; 5] = [
+        self.checkpoint_parts().concat()
+    }
+
+    fn checkpoint_parts(&self) -> [&[u8]; 5] {
+        [
             b"{",
             &self.maps,
             b",\"metadata_partial\":{",
             &self.metadata,
             b"}}",
-        ];
-        parts.concat()
+        ]
     }
 }
 
@@ -296,30 +344,49 @@ fn metadata_members(metadata: &Metadata) -> Vec<u8> {
     out
 }
 
-/// Writes `"name":{…}` with the keys for which `write` writes something and says so.
-fn write_map(
-    out: &mut Vec<u8>,
-    name: &str,
-    beliefs: &[(&String, &Belief)],
-    write: impl Fn(&mut Vec<u8>, &Belief) -> bool,
-) {
-    write_string(out, name);
-    out.extend_from_slice(b":{");
-    let mut first = true;
-    for (key, belief) in beliefs {
-        let start = out.len();
-        if !first {
-            out.push(b',');
+/// The four maps, as far as they are written.
+struct Maps<'b> {
+    out: Vec<u8>,
+    /// How long they may get, in bytes.
+    most: usize,
+    sorted: Vec<(&'b String, &'b Belief)>,
+}
+
+impl Maps<'_> {
+    /// Writes `"name":{…}` with the keys for which `write` writes something and says so. It is told how many
+    /// bytes there is room for.
+    fn write(
+        &mut self,
+        name: &str,
+        write: impl Fn(&mut Vec<u8>, &Belief, usize) -> Result<bool, TooLong>,
+    ) -> Result<(), TooLong> {
+        let out = &mut self.out;
+        write_string(out, name);
+        out.extend_from_slice(b":{");
+        let mut first = true;
+        for (key, belief) in &self.sorted {
+            let start = out.len();
+            if !first {
+                out.push(b',');
+            }
+            write_string(out, key);
+            out.push(b':');
+            let room = self.most.saturating_sub(out.len());
+            if write(out, belief, room)? {
+                first = false;
+            } else {
+                out.truncate(start);
+            }
+            if out.len() > self.most {
+                return Err(TooLong);
+            }
         }
-        write_string(out, key);
-        out.push(b':');
-        if write(out, belief) {
-            first = false;
-        } else {
-            out.truncate(start);
+        out.push(b'}');
+        match out.len() > self.most {
+            true => Err(TooLong),
+            false => Ok(()),
         }
     }
-    out.push(b'}');
 }
 
 fn write_array<'t>(out: &mut Vec<u8>, items: impl Iterator<Item = &'t [u8]>) {

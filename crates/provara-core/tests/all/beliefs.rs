@@ -399,3 +399,40 @@ fn a_view_of_a_line_reduces_as_the_line_does() {
             .is_none()
     );
 }
+
+#[test]
+fn a_state_is_finished_within_a_bound_or_not_at_all() {
+    let said = |subject: usize, value: usize| {
+        format!(
+            r#"{{"confidence":0.9,"predicate":"p","subject":"s{subject}","value":"{}"}}"#,
+            "x".repeat(value)
+        )
+    };
+    // Contested, attested and then superseded, and merely seen.
+    let mut events: Vec<String> = Vec::new();
+    for number in 0..40 {
+        let kind = match number % 4 {
+            3 => "ATTESTATION",
+            _ => "OBSERVATION",
+        };
+        events.push(event(number, kind, &said(number % 7, number)));
+    }
+    let reducer = || {
+        let mut reducer = BeliefReducer::new();
+        for event in &events {
+            reducer.apply(&parse(event.as_bytes()).unwrap());
+        }
+        reducer
+    };
+    let whole = reducer().finish();
+    let length = whole.to_json().len();
+    // Between the brace and the metadata.
+    let text = String::from_utf8(whole.to_json()).unwrap();
+    let maps = text.find(",\"metadata\":").unwrap() - 1;
+    for most in [maps, maps + 1, length, usize::MAX] {
+        assert_eq!(reducer().finish_within(most).unwrap(), whole);
+    }
+    for most in [0, 1, 12, maps / 2, maps - 1] {
+        assert!(reducer().finish_within(most).is_err(), "{most}");
+    }
+}
