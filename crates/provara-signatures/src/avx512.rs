@@ -24,6 +24,7 @@ mod field;
 mod sha512;
 #[cfg(test)]
 mod tests;
+mod transpose;
 
 use crate::engine::{Engine, Task};
 use crate::table::Table;

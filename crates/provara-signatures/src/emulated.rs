@@ -20,6 +20,9 @@ mod sha512;
 #[path = "avx512/tests.rs"]
 #[expect(clippy::duplicate_mod, reason = "the same source over other lanes")]
 mod tests;
+#[path = "avx512/transpose.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same source over other lanes")]
+mod transpose;
 
 use crate::engine::{Engine, Task};
 use crate::table::Table;

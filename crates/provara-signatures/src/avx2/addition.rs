@@ -23,8 +23,8 @@ pub(crate) struct Affine {
 }
 
 lanes! {
-    /// The sums, or the differences in the lanes for which `negative` is set.
-    pub(crate) fn add_affine(point: &Points, other: &Affine, negative: Mask) -> Points {
+    /// Adds to every point the affine one, or takes it away in the lanes for which `negative` is set.
+    pub(crate) fn add_affine(point: &mut Points, other: &Affine, negative: Mask) {
         let sum = choice(negative, &other.sum, &other.difference);
         let difference = choice(negative, &other.difference, &other.sum);
         let b = mul(&add(&point.y, &point.x), &sum);
@@ -35,6 +35,9 @@ lanes! {
         let (plus, minus) = (add(&d, &c), sub(&d, &c));
         let g = choice(negative, &plus, &minus);
         let f = carry(&choice(negative, &minus, &plus));
-        Points { x: mul(&e, &f), y: mul(&g, &h), z: mul(&g, &f), t: mul(&e, &h) }
+        point.x = mul(&e, &f);
+        point.y = mul(&g, &h);
+        point.z = mul(&g, &f);
+        point.t = mul(&e, &h);
     }
 }

@@ -59,7 +59,7 @@ lanes! {
                 for (entry, digit) in entries.iter_mut().zip(digits) {
                     *entry = base.entry(index, *digit);
                 }
-                *point = add_affine(point, &gather(&entries), negative(digits));
+                add_affine(point, &gather(&entries), negative(digits));
             }
         }
         for index in 0..batch.key_digits() {
@@ -69,7 +69,7 @@ lanes! {
                 for ((entry, table), digit) in entries.iter_mut().zip(tables).zip(digits) {
                     *entry = table.entry(index, *digit);
                 }
-                *point = add_affine(point, &gather(&entries), negative(digits));
+                add_affine(point, &gather(&entries), negative(digits));
             }
         }
         points

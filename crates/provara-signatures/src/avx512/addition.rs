@@ -23,8 +23,8 @@ pub(crate) struct Affine {
 }
 
 lanes! {
-    /// The sums, or the differences in the lanes whose bits are set in `negative`.
-    pub(crate) fn add_affine(point: &Points, other: &Affine, negative: Mask) -> Points {
+    /// Adds to every point the affine one, or takes it away in the lanes whose bits are set in `negative`.
+    pub(crate) fn add_affine(point: &mut Points, other: &Affine, negative: Mask) {
         let (y_and_x, y_less_x) = (sum(&other.sum), sum(&other.difference));
         let y_and_x_signed = Field(choice(negative, &y_and_x, &y_less_x).0);
         let y_less_x_signed = Field(choice(negative, &y_less_x, &y_and_x).0);
@@ -38,6 +38,9 @@ lanes! {
         let (plus, minus) = (add(&d, &c), sub(&d, &c));
         let g = carry(&choice(negative, &plus, &minus));
         let f = carry(&choice(negative, &minus, &plus));
-        Points { x: mul(&e, &f), y: mul(&g, &h), z: mul(&f, &g), t: mul(&e, &h) }
+        point.x = mul(&e, &f);
+        point.y = mul(&g, &h);
+        point.z = mul(&f, &g);
+        point.t = mul(&e, &h);
     }
 }

@@ -4,10 +4,9 @@
 
 use super::addition::{Affine, Points, add_affine};
 use super::field::{Field, constant, mul};
-use super::lanes::{
-    Lanes, Mask, even_pairs, load, odd_pairs, splat, store, unpack_high, unpack_low,
-};
+use super::lanes::{Mask, load, splat, store};
 use super::sha512::hash_eight;
+use super::transpose::transpose;
 use crate::engine::{Batch, Task};
 use crate::message::Blocks;
 use crate::portable::field::encodes_to;
@@ -65,7 +64,7 @@ lanes! {
                 for (entry, digit) in entries.iter_mut().zip(digits) {
                     *entry = base.entry(index, *digit);
                 }
-                *point = add_affine(point, &gather(&entries), negative(digits));
+                add_affine(point, &gather(&entries), negative(digits));
             }
         }
         for index in 0..batch.key_digits() {
@@ -75,7 +74,7 @@ lanes! {
                 for ((entry, table), digit) in entries.iter_mut().zip(tables).zip(digits) {
                     *entry = table.entry(index, *digit);
                 }
-                *point = add_affine(point, &gather(&entries), negative(digits));
+                add_affine(point, &gather(&entries), negative(digits));
             }
         }
         points
@@ -104,23 +103,6 @@ lanes! {
             difference: Field([f, g, h, i, j]),
             product: Field([k, l, m, n, o]),
         }
-    }
-
-    /// Word i of row j becomes word j of row i.
-    pub(super) fn transpose(rows: &[Lanes; 8]) -> [Lanes; 8] {
-        // Columns 0, 2, 4, 6 and 1, 3, 5, 7 of two rows at a time; then 0, 4 and 2, 6 and so on of four.
-        let (a, e) = (unpack_low(rows[0], rows[1]), unpack_high(rows[0], rows[1]));
-        let (b, f) = (unpack_low(rows[2], rows[3]), unpack_high(rows[2], rows[3]));
-        let (c, g) = (unpack_low(rows[4], rows[5]), unpack_high(rows[4], rows[5]));
-        let (d, h) = (unpack_low(rows[6], rows[7]), unpack_high(rows[6], rows[7]));
-        let (a04, b04) = (even_pairs(a, b), even_pairs(c, d));
-        let (a26, b26) = (odd_pairs(a, b), odd_pairs(c, d));
-        let (a15, b15) = (even_pairs(e, f), even_pairs(g, h));
-        let (a37, b37) = (odd_pairs(e, f), odd_pairs(g, h));
-        [
-            even_pairs(a04, b04), even_pairs(a15, b15), even_pairs(a26, b26), even_pairs(a37, b37),
-            odd_pairs(a04, b04), odd_pairs(a15, b15), odd_pairs(a26, b26), odd_pairs(a37, b37),
-        ]
     }
 
     /// Divides x and y of every point by its z, which is never 0: with one inversion in each lane.

@@ -2,11 +2,11 @@
 //!
 //! Compiled twice, as `engine` is.
 
-use super::engine::transpose;
 use super::lanes::{
     Lanes, Mask, add, choose, load_bytes, majority, rotate_right, select, shift_right, splat,
     store, swap_bytes, xor3,
 };
+use super::transpose::transpose;
 use crate::message::{BLOCK, Blocks};
 
 const INITIAL: [u64; 8] = [

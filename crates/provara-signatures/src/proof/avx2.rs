@@ -125,6 +125,7 @@ const _: () = {
         difference: entry,
         product: entry,
     };
-    let sum = add_affine(&any, &entry, 0);
+    let mut sum = any;
+    add_affine(&mut sum, &entry, 0);
     assert!(is_tight(&sum.x) && is_tight(&sum.y) && is_tight(&sum.z) && is_tight(&sum.t));
 };
