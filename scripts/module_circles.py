@@ -310,7 +310,8 @@ class Reader:
     def past_another_instance(self, at: int) -> int:
         """The place after `mod name;` with a `#[path]`: a file that is compiled once more, over other types.
 
-        What it depends on is read where a `mod` without one declares it; a file that none declares is an error.
+        What it depends on is read where a `mod` without one declares it; a file that none declares is an
+        error.
         """
         tokens = self.tokens
         while tokens[at] == "#":

@@ -43,16 +43,18 @@ impl Limits {
     }
 }
 
-/// Keys by their index, and multiples of the base point.
+/// Keys by their index.
 #[derive(Debug)]
 pub(crate) struct Keys {
     limits: Limits,
     keys: Vec<Key>,
     bytes: AtomicUsize,
     signatures: AtomicU64,
-    narrow_base: OnceLock<Table>,
-    wide_base: OnceLock<Table>,
 }
+
+/// Multiples of the base point, made once for a process.
+static NARROW_BASE: OnceLock<Table> = OnceLock::new();
+static WIDE_BASE: OnceLock<Table> = OnceLock::new();
 
 #[derive(Debug)]
 struct Key {
@@ -73,8 +75,6 @@ impl Keys {
             keys: keys.iter().map(key).collect(),
             bytes: AtomicUsize::new(0),
             signatures: AtomicU64::new(0),
-            narrow_base: OnceLock::new(),
-            wide_base: OnceLock::new(),
         }
     }
 
@@ -88,12 +88,11 @@ impl Keys {
     }
 
     /// The multiples of the base point, which every signature needs.
-    pub(crate) fn base(&self) -> &Table {
+    pub(crate) fn base(&self) -> &'static Table {
         if self.signatures.load(Ordering::Relaxed) < self.limits.wide_from {
-            self.narrow_base
-                .get_or_init(|| Table::of_base(Window::Narrow))
+            NARROW_BASE.get_or_init(|| Table::of_base(Window::Narrow))
         } else {
-            self.wide_base.get_or_init(|| Table::of_base(Window::Wide))
+            WIDE_BASE.get_or_init(|| Table::of_base(Window::Wide))
         }
     }
 
