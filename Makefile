@@ -22,6 +22,7 @@ KILLS ?= 500
 CROWD ?= 1000
 SOAK_SECONDS ?= 600
 ATTACKS ?= 20000
+SIGNATURES ?= 20000000
 JOBS ?= 1
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
@@ -127,7 +128,7 @@ soak: ## Write, read, merge and kill for ten minutes; memory and descriptors mus
 	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p provara-cli --test soak -- --nocapture
 
 .PHONY: check
-check: fmt-check clippy circles doc-check msrv ruff mypy deny ## Check formatting, lints, circles, documentation, types, licences
+check: fmt-check clippy circles constant-time doc-check msrv ruff mypy deny ## Check formatting, lints, circles, documentation, types, licences
 
 .PHONY: fmt-check
 fmt-check: ## Check that the Rust is formatted
@@ -178,6 +179,10 @@ libraries: $(WHEELS)/.built ## Try what plugin authors use, in plugins (fetches 
 		--requirement tests/libraries/requirements.txt
 	build/libraries/bin/python tests/libraries/run.py build/libraries --table docs/tutorials/libraries.md
 
+.PHONY: constant-time
+constant-time: ## Check that what signs does not depend on the crate with variable-time tables
+	@$(PYTHON) scripts/no_variable_time.py $(CARGO)
+
 .PHONY: deny
 deny: ## Check licences, bans and sources (where cargo-deny is installed)
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
@@ -196,7 +201,7 @@ FUZZ_SECONDS ?= 300
 .PHONY: fuzz
 fuzz: ## Fuzz everything that is read from outside, five minutes each (installs cargo-fuzz)
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
-	@for target in line canonical manifest keyfile schema; do \
+	@for target in line canonical manifest keyfile schema signatures; do \
 		mkdir -p fuzz/corpus/$$target; \
 		RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$(CURDIR)/target/fuzz $(CARGO) fuzz run --fuzz-dir fuzz/targets $$target \
 			fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192; \
@@ -214,6 +219,12 @@ mutants: ## Change the verifier and the writer in small ways that a test must no
 	@mkdir -p build/mutants/$(SHARD)-of-$(SHARDS)
 	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 \
 		$(CARGO) mutants --shard $(SHARD)/$(SHARDS) --output build/mutants/$(SHARD)-of-$(SHARDS)
+
+.PHONY: exact
+exact: $(VENV)/.ready ## Hold 20,000,000 verdicts of each signature back end against dalek's, and a sample against OpenSSL (SIGNATURES=n)
+	$(CARGO) run --release --locked --quiet -p provara-signatures --example exact -- $(SIGNATURES)
+	$(CARGO) run --release --locked --quiet -p provara-signatures --example exact -- 20000 1 --lines | \
+		$(VENV)/bin/python scripts/second_oracle.py
 
 .PHONY: bit-flips
 bit-flips: ## Flip every bit of a log of 200 events; each must be detected

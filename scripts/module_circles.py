@@ -14,8 +14,8 @@ would make every circle disappear.
 Not seen are what derives and macros of other crates write, the methods of traits, and a method of an
 `impl` elsewhere whose name several types of the crate use, or that is called on a value that is not named
 after its type.
-What the script cannot follow (`#[path]`, `include!`, `extern crate`) and a file that no `mod`
-declares are errors.
+What the script cannot follow (`#[path]` but at a second `mod` for a file, `include!`, `extern crate`) and a
+file that no `mod` declares are errors. What code names by such a second `mod` is not followed.
 
 Usage: scripts/module_circles.py [directory of the workspace]
 """
@@ -295,7 +295,9 @@ class Reader:
             return at + 1
         end = closing(tokens, start)
         words = tokens[start + 1 : end]
-        if words[:2] == ["path", "="] or (words[0] == "cfg_attr" and "path" in words):
+        if words[:2] == ["path", "="]:
+            return self.past_another_instance(end + 1)
+        if words[0] == "cfg_attr" and "path" in words:
             raise Problem("`#[path]` cannot be followed")
         if only_for_tests(words):
             return self.end if inner else self.past_tests(module, end + 1)
@@ -305,10 +307,26 @@ class Reader:
         self.code(module, start + 1, end)
         return end + 1
 
+    def past_another_instance(self, at: int) -> int:
+        """The place after `mod name;` with a `#[path]`: a file that is compiled once more, over other types.
+
+        What it depends on is read where a `mod` without one declares it; a file that none declares is an
+        error.
+        """
+        tokens = self.tokens
+        while tokens[at] == "#":
+            at = closing(tokens, at + 1) + 1
+        after = after_item(tokens, at)
+        if tokens[after - 1] != ";" or tokens[after - 3] != "mod":
+            raise Problem("`#[path]` can be followed at `mod name;` alone")
+        return after
+
     def past_tests(self, module: Module, at: int) -> int:
         """The place after an item for tests. Where it is a file, that is known to be declared."""
         tokens = self.tokens
         while tokens[at] == "#":
+            if tokens[at + 2 : at + 4] == ["path", "="]:
+                return self.past_another_instance(at)
             at = closing(tokens, at + 1) + 1
         after = after_item(tokens, at)
         if tokens[after - 1] == ";" and tokens[after - 3] == "mod":

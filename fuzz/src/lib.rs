@@ -4,6 +4,8 @@
 //! The fuzz targets in `fuzz/targets` feed them by coverage, the test beside this crate feeds
 //! them seeded mutations of real inputs, so that every run of the tests fuzzes a little.
 
+mod signatures;
+
 use provara_core::canonical::{event_form, jcs, token_preserving};
 use provara_core::json;
 use provara_core::keys::{KeyRegistry, Keyfile, looks_like_keyfile};
@@ -129,4 +131,9 @@ pub fn schema(data: &[u8]) {
         let text = violations.to_string();
         assert!(text.starts_with("ERROR: Event validation failed") && text.contains("\nFix: "));
     }
+}
+
+/// Signatures: every back end gives the verdict of a single verification.
+pub fn signatures(data: &[u8]) {
+    signatures::check(data);
 }

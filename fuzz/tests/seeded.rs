@@ -63,10 +63,14 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 }
 
 fn run(target: &str, check: fn(&[u8])) {
+    run_rounds(target, ROUNDS, check);
+}
+
+fn run_rounds(target: &str, rounds: usize, check: fn(&[u8])) {
     let seeds = seeds(target);
     let mut random = Random(0x5eed);
     seeds.iter().for_each(|seed| check(seed));
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let input = random.mutate(&seeds[round % seeds.len()]);
         let told = String::from_utf8_lossy(&input).into_owned();
         std::panic::catch_unwind(|| check(&input)).unwrap_or_else(|_| panic!("{target}: {told}"));
@@ -96,4 +100,10 @@ fn keyfile() {
 #[test]
 fn schema() {
     run("schema", provara_fuzz_checks::schema);
+}
+
+/// Every key of an input gets tables of both widths, for each back end: some milliseconds.
+#[test]
+fn signatures() {
+    run_rounds("signatures", ROUNDS / 40, provara_fuzz_checks::signatures);
 }

@@ -97,6 +97,8 @@ NO_CIRCLES = {
         "a": WRITES,
         "b": "pub struct B; fn f(file: &File) { file.write() }",
     },
+    "a second instance of a file": {"b": '#[path = "a.rs"] mod c; pub struct B;'},
+    "a second instance for tests": {"b": '#[cfg(test)] #[path = "a.rs"] mod c; pub struct B;'},
     "what the root hands on": {
         "root": "mod a; mod b; pub use b::B;",
         "a": "use crate::B;",
@@ -105,7 +107,9 @@ NO_CIRCLES = {
 }
 
 NOT_FOLLOWED = {
-    "path": {"b": '#[path = "a.rs"] mod c; pub struct B;'},
+    "a file that a path alone declares": {"b": '#[path = "c.rs"] mod c; pub struct B;', "c": ""},
+    "the path of an inline module": {"b": '#[path = "c"] mod c { mod d; } pub struct B;'},
+    "a path in a condition": {"b": '#[cfg_attr(unix, path = "a.rs")] mod c; pub struct B;'},
     "include": {"b": 'pub struct B; include!("a.rs");'},
     "no mod": {"b": "pub struct B;", "c": "use crate::a::A;"},
     "no file": {"b": "mod gone; pub struct B;"},

@@ -1,0 +1,114 @@
+//! Verdicts for a batch, four signatures at a time.
+
+use super::addition::{Affine, Points, add_affine};
+use super::field::{Field, join, small, split};
+use super::lanes::{
+    Lanes, first_pairs, load, negative, second_pairs, splat, store, unpack_high, unpack_low,
+};
+use crate::engine::{Batch, Task};
+use crate::portable::field::{encodes_to, invert_all};
+use crate::portable::limbs::Limbs;
+use crate::scalar::challenge;
+use crate::table::{Entry, Table};
+
+/// How many signatures share an inversion.
+const BATCH: usize = 512;
+
+const LANES: usize = 4;
+
+lanes! {
+    /// As `Engine::decide`.
+    pub(crate) fn decide(base: &Table, tasks: &[Task<'_>]) -> Vec<bool> {
+        let mut verdicts = Vec::with_capacity(tasks.len());
+        for tasks in tasks.chunks(BATCH) {
+            let mut challenges = Vec::with_capacity(tasks.len());
+            for task in tasks {
+                challenges.push(challenge(task.r(), task.public, task.message));
+            }
+            let batch = Batch::new(base.window(), tasks, &challenges);
+            let points = sums(base, &batch);
+            let mut inverses = Vec::with_capacity(points.len() * LANES);
+            for point in &points {
+                inverses.extend(limbs(&point.z));
+            }
+            invert_all(&mut inverses);
+            let mut verdict = |index: usize, x: &Limbs, y: &Limbs| {
+                let Some(task) = tasks.get(index) else { return };
+                let (x, y) = (x.mul(&inverses[index]), y.mul(&inverses[index]));
+                verdicts.push(batch.is_below[index] && encodes_to(&x, &y, task.r()));
+            };
+            for (group, point) in points.iter().enumerate() {
+                let (x, y) = (limbs(&point.x), limbs(&point.y));
+                for lane in 0..LANES {
+                    verdict(group * LANES + lane, &x[lane], &y[lane]);
+                }
+            }
+        }
+        verdicts
+    }
+
+    /// `[S]B − [k]A` of every signature: window by window over the batch, so that the part of a table that is in use stays
+    /// in the cache.
+    fn sums(base: &Table, batch: &Batch<'_, LANES>) -> Vec<Points> {
+        let (zero, one) = (small(0), small(1));
+        let mut points = vec![Points { x: zero, y: one, z: one, t: zero }; batch.groups()];
+        for index in 0..batch.base_digits() {
+            for (group, point) in points.iter_mut().enumerate() {
+                let digits = batch.base_row(group, index);
+                let mut entries = [base.entry(index, 0); LANES];
+                for (entry, digit) in entries.iter_mut().zip(digits) {
+                    *entry = base.entry(index, *digit);
+                }
+                add_affine(point, &gather(&entries), negative(digits));
+            }
+        }
+        for index in 0..batch.key_digits() {
+            for (group, point) in points.iter_mut().enumerate() {
+                let (tables, digits) = batch.key_row(group, index);
+                let mut entries = [base.entry(0, 0); LANES];
+                for ((entry, table), digit) in entries.iter_mut().zip(tables).zip(digits) {
+                    *entry = table.entry(index, *digit);
+                }
+                add_affine(point, &gather(&entries), negative(digits));
+            }
+        }
+        points
+    }
+
+    /// One entry to a lane.
+    fn gather(entries: &[&Entry; LANES]) -> Affine {
+        let mut columns = [splat(0); 16];
+        for quarter in 0..4 {
+            let mut rows = [splat(0); LANES];
+            for (row, entry) in rows.iter_mut().zip(entries) {
+                let words = entry.0[4 * quarter..4 * quarter + 4].try_into();
+                *row = load(words.expect("four words"));
+            }
+            columns[4 * quarter..4 * quarter + 4].copy_from_slice(&transpose(&rows));
+        }
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, _] = columns;
+        Affine {
+            sum: split(&[a, b, c, d, e]),
+            difference: split(&[f, g, h, i, j]),
+            product: split(&[k, l, m, n, o]),
+        }
+    }
+
+    /// Word i of row j becomes word j of row i.
+    fn transpose(rows: &[Lanes; 4]) -> [Lanes; 4] {
+        let (a, b) = (unpack_low(rows[0], rows[1]), unpack_high(rows[0], rows[1]));
+        let (c, d) = (unpack_low(rows[2], rows[3]), unpack_high(rows[2], rows[3]));
+        [first_pairs(a, c), first_pairs(b, d), second_pairs(a, c), second_pairs(b, d)]
+    }
+
+    /// The elements of the lanes. In: tight. Out: limbs below 2^52.
+    fn limbs(field: &Field) -> [Limbs; LANES] {
+        let mut limbs = [Limbs::ZERO; LANES];
+        for (index, joined) in join(field).iter().enumerate() {
+            for (to, word) in limbs.iter_mut().zip(store(*joined)) {
+                to.0[index] = word;
+            }
+        }
+        limbs
+    }
+}
