@@ -367,6 +367,28 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_goes_with_its_process_whoever_else_has_the_open_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        fs::write(&path, b"").unwrap();
+        let lock = || lock_log(&path, Duration::ZERO, WithoutLocks::Refuse).map(|(log, _)| log);
+        // As a forked child has it.
+        let parents = lock().unwrap();
+        let of_child = parents.file.try_clone().unwrap();
+        drop(parents);
+        lock().unwrap();
+        drop(of_child);
+        // And what the child drops is not its own.
+        let mut of_child = lock().unwrap();
+        of_child.process = process::id() + 1;
+        let kept = of_child.file.try_clone().unwrap();
+        drop(of_child);
+        assert!(matches!(lock(), Err(VaultError::Locked { .. })));
+        drop(kept);
+        lock().unwrap();
+    }
+
+    #[test]
     fn a_lock_on_a_file_that_was_replaced_is_not_the_logs_lock() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");

@@ -89,6 +89,24 @@ fn a_batch_is_what_single_appends_are() {
 }
 
 #[test]
+fn a_group_is_handed_on_when_it_is_full_and_not_before() {
+    let text = "x".repeat(1 << 20);
+    for (events, text, written) in [(10, "x", false), (5, text.as_str(), true)] {
+        let fixture = Fixture::new();
+        let before = fixture.log();
+        let writer = LogWriter::open(&fixture.vault).unwrap();
+        let mut batch = writer.batch(&fixture.keyfile, BatchOptions::default());
+        let requests = (0..events).map(|_| note("a", text)).collect();
+        batch.append(requests).unwrap();
+        // What is on its way to the disk gets there; the rest is lost with the batch.
+        drop(batch);
+        let log = fixture.log();
+        assert!(log.starts_with(&before));
+        assert_eq!(log.len() > before.len(), written, "{events} events");
+    }
+}
+
+#[test]
 fn the_first_bad_request_ends_it_and_those_before_are_in() {
     let nested = format!(r#"{{"a":{}{}}}"#, "[".repeat(127), "]".repeat(127));
     let bad = [

@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 
-use crate::common::{Fixture, note, picture, verifies};
+use crate::common::{Fixture, note, picture, reseal, verifies};
 use provara_vault::{Damage, VaultError};
 
 fn append_raw(fixture: &Fixture, bytes: &[u8]) {
@@ -83,6 +83,19 @@ fn a_lagging_seal_is_brought_up_to_date() {
     fs::write(open.vault.log_path(), &log[..log.len() - 1]).unwrap();
     repairs(&open, &[Damage::LineEnd, Damage::LaggingSeal]);
     assert_eq!(open.log(), log);
+}
+
+#[test]
+fn a_last_line_that_was_sealed_without_its_end_stays_as_it_is() {
+    let fixture = Fixture::new();
+    let log = fixture.log();
+    let open = log.strip_suffix(b"\n").unwrap();
+    fs::write(fixture.vault.log_path(), open).unwrap();
+    reseal(&fixture.vault, &fixture.keyfile.keys()[0]);
+    let before = picture(fixture.vault.path());
+    let repaired = fixture.vault.repair(Some(&fixture.keyfile), false).unwrap();
+    assert!(repaired.steps.is_empty(), "{:?}", repaired.steps);
+    assert_eq!(picture(fixture.vault.path()), before);
 }
 
 #[test]

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crate::common::{Fixture, copy, note, picture, request, strict};
+use crate::common::disk::Beside;
+use crate::common::{Fixture, copy, note, picture, request, strict, verifies};
 use provara_vault::{
-    AppendRequest, BatchOptions, LogWriter, Loss, MergeOptions, Vault, VaultError, layout,
+    AppendRequest, BatchOptions, LogWriter, Loss, MergeOptions, Rejected, Vault, VaultError, layout,
 };
 
 /// Seals and looks at the clock as often as it can.
@@ -92,6 +95,126 @@ fn one_call_with_many_events_lets_others_in() {
         assert!(report.is_valid(), "{:?}", report.findings());
         assert_eq!(report.event_count(), 2 + 60_000 + between);
     });
+}
+
+/// Longer than the shortest turn.
+const A_TURN: Duration = Duration::from_millis(120);
+
+/// A redaction of what no log holds: it is refused, and a batch looks at the clock after it.
+fn redaction_of_nothing() -> AppendRequest<'static> {
+    let data = format!(r#"{{"target_event_id":"evt_{}"}}"#, "0".repeat(24));
+    request("com.provara.redaction", "batch", &data)
+}
+
+#[test]
+fn one_call_lets_a_waiting_writer_in_when_its_turn_is_over() {
+    let fixture = Fixture::new();
+    let (vault, keyfile) = (&fixture.vault, &fixture.keyfile);
+    let writer = LogWriter::open_with(vault, keyfile).unwrap();
+    let mut batch = writer.batch(keyfile, options());
+    let requests: Vec<_> = (0..30)
+        .flat_map(|_| [note("batch", "x"), redaction_of_nothing()])
+        .collect();
+    let is_in = AtomicBool::new(false);
+    let (mut refused, mut after) = (0, 0);
+    let line = thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            let appended = vault.append(&note("other", "x"), keyfile);
+            is_in.store(true, Ordering::Release);
+            appended.unwrap().line
+        });
+        let mut refuse = |rejected: Rejected| {
+            assert!(matches!(rejected.error, VaultError::RedactionTarget { .. }));
+            refused += 1;
+            match is_in.load(Ordering::Acquire) {
+                true => after += 1,
+                false => thread::sleep(A_TURN),
+            }
+        };
+        batch.append_each(requests, &mut refuse).unwrap();
+        let receipt = batch.finish().unwrap();
+        drop(batch);
+        assert_eq!((refused, receipt.events, receipt.others), (30, 30, 1));
+        other.join().unwrap()
+    });
+    assert!(after > 0, "nobody got in");
+    // Behind the two events of a new vault and the first of the batch, and before its last.
+    assert!((4..2 + 30 + 1).contains(&line), "{line}");
+    assert_eq!(verifies(vault), 2 + 30 + 1);
+}
+
+#[test]
+fn a_turn_ends_by_the_clock_and_not_before() {
+    for (seal_interval, ends) in [(Duration::ZERO, true), (Duration::from_secs(3600), false)] {
+        let fixture = Fixture::new();
+        let writer = LogWriter::open_with(&fixture.vault, &fixture.keyfile).unwrap();
+        let options = BatchOptions {
+            seal_interval,
+            ..options()
+        };
+        let mut batch = writer.batch(&fixture.keyfile, options);
+        for sealed in [0, usize::from(ends)] {
+            batch.append(requests("batch", 1)).unwrap();
+            // What was taken before is sealed when others are let in.
+            assert_eq!(batch.take_receipts().len(), sealed, "{seal_interval:?}");
+            thread::sleep(A_TURN);
+        }
+        assert_eq!(batch.finish().unwrap().events, 2);
+    }
+}
+
+#[test]
+fn what_is_atomic_or_judged_only_is_one_turn() {
+    for atomic in [false, true] {
+        let fixture = Fixture::new();
+        let writer = LogWriter::open_with(&fixture.vault, &fixture.keyfile).unwrap();
+        let options = BatchOptions {
+            atomic,
+            dry_run: !atomic,
+            ..options()
+        };
+        let mut batch = writer.batch(&fixture.keyfile, options);
+        let before = fixture.log();
+        for _ in 0..2 {
+            batch.append(requests("batch", 1)).unwrap();
+            assert_eq!(fixture.log(), before);
+            let other = impatient(&fixture.vault).append(&note("other", "x"), &fixture.keyfile);
+            assert!(matches!(other, Err(VaultError::Locked { .. })));
+            thread::sleep(A_TURN);
+        }
+        let receipt = batch.finish().unwrap();
+        assert_eq!((receipt.events, receipt.last_line), (2, 4));
+        assert_eq!(fixture.log() == before, !atomic);
+    }
+}
+
+#[test]
+fn a_turn_is_longer_than_it_took_to_come_back() {
+    let mut calls = u32::MAX;
+    for slow in [false, true] {
+        let fixture = Fixture::new();
+        let layer = Beside::new(calls, || thread::sleep(3 * A_TURN));
+        let vault = fixture.vault.clone().with_layer(layer.clone());
+        let writer = LogWriter::open_with(&vault, &fixture.keyfile).unwrap();
+        let mut batch = writer.batch(&fixture.keyfile, options());
+        batch.append(requests("batch", 1)).unwrap();
+        batch.pause().unwrap();
+        fixture
+            .vault
+            .append(&note("other", "x"), &fixture.keyfile)
+            .unwrap();
+        // The first that it does when it comes back; another time, that is slow.
+        calls = layer.calls();
+        batch.take_receipts();
+        batch.append(requests("batch", 1)).unwrap();
+        assert!(layer.calls() > calls, "nothing that could be slow");
+        if slow {
+            thread::sleep(2 * A_TURN);
+            batch.append(requests("batch", 1)).unwrap();
+            assert_eq!(batch.take_receipts().len(), 0, "it ended before");
+            assert_eq!(batch.finish().unwrap().events, 3);
+        }
+    }
 }
 
 #[test]
