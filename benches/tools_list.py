@@ -41,6 +41,22 @@ class Event:
     def validate(self, data):
         return True
 '''
+ON_DEMAND = '''"""One event type, whose schema lies beside this file and is read when it is asked for."""
+
+
+class Event:
+    name = {name!r}
+
+    @property
+    def schema(self):
+        import json
+        import pathlib
+
+        return json.loads(pathlib.Path(__file__).with_suffix(".json").read_bytes())
+
+    def validate(self, data):
+        return True
+'''
 
 
 def schemas(directory: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -58,11 +74,14 @@ def schemas(directory: Path) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def packages(directory: Path, chosen: list[tuple[str, dict[str, Any]]]) -> None:
+def packages(
+    directory: Path, chosen: list[tuple[str, dict[str, Any]]], on_demand: bool = False
+) -> None:
     """Installs a package for each schema, as an installer leaves it."""
+    source = ON_DEMAND if on_demand else MODULE
     for name, schema in chosen:
         module = name.replace(".", "_")
-        (directory / f"{module}.py").write_text(MODULE.format(name=name))
+        (directory / f"{module}.py").write_text(source.format(name=name))
         (directory / f"{module}.json").write_text(json.dumps(schema))
         info = directory / f"{module}-1.0.dist-info"
         info.mkdir()

@@ -47,7 +47,7 @@ impl HostProcess {
         let (role, log, staging) = match access {
             Access::Reducing { log, len } => (Role::Reducer, Some(log_copy::copy(log, len)?), None),
             Access::Exporting { staging, .. } => (Role::Export, None, Some(staging)),
-            Access::Listing => (Role::Listing, None, None),
+            Access::Listing | Access::Examining => (Role::Listing, None, None),
             Access::Validating => (Role::EventType, None, None),
         };
         let network = options.allow_network && role == Role::Export;
@@ -246,8 +246,8 @@ fn sandbox_policy(
         timeout: options.timeout,
     })?;
     let require = options.sandbox == SandboxMode::Require;
-    // Only a listing tells what an environment lacks.
-    let open = matches!(access, Access::Listing).then(|| {
+    // A listing tells what an environment lacks, an examination what may have been looked at.
+    let open = matches!(access, Access::Listing | Access::Examining).then(|| {
         let open = rules.read.iter().chain(&rules.list);
         open.map(|path| path.as_path().to_path_buf()).collect()
     });
