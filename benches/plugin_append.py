@@ -215,7 +215,7 @@ class Bench:
         installed = self.install(name, fill)
         sides = [Side(one, one.append(event_type, data)) for one in installed]
         if len(sides) == 2:
-            return compare(f"{name} old", *sides, self.arguments.pairs)
+            return compare(name, sides[0], sides[1], self.arguments.pairs)
         bare = Side(installed[0], installed[0].import_of(modules))
         return compare(name, sides[0], bare, self.arguments.pairs)
 
@@ -232,7 +232,7 @@ class Bench:
         many = self.install(f"{name}-many", fill)
         sides = [Side(place, place.append("org.example.plain.event")) for place in many]
         if len(sides) == 2:
-            return compare(f"{name} old", *sides, self.arguments.pairs)
+            return compare(name, sides[0], sides[1], self.arguments.pairs)
         one = self.install(f"{name}-one", plain_site)[0]
         alone = Side(one, one.append("org.example.plain.event"))
         return compare(name, sides[0], alone, self.arguments.pairs)

@@ -142,6 +142,18 @@ impl Channel {
         }
     }
 
+    /// Waits until the process has ended, or the time has come. Says whether the system can tell; where it
+    /// cannot, nothing was waited for.
+    pub(crate) fn wait_for_end(&self, limit: Instant) -> bool {
+        let Some(process) = &self.process else {
+            return false;
+        };
+        let left = limit.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).unwrap_or_default();
+        let mut fds = [PollFd::new(process, PollFlags::IN)];
+        poll(&mut fds, Some(&left)).is_ok()
+    }
+
     /// Takes what is there; false if nothing is.
     fn read_some(&mut self) -> Result<bool, Stop> {
         let mut buffer = [0; 64 * 1024];
