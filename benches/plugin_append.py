@@ -32,7 +32,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools_list import packages, schemas
+from tools_list import PublicSchema, packages, schemas
 
 ROOT = Path(__file__).resolve().parents[1]
 LOGIN = '{"user_id":"alice","success":true,"ip_address":"192.168.1.1"}'
@@ -182,7 +182,7 @@ class Bench:
     def __init__(self, arguments: argparse.Namespace, work: Path) -> None:
         self.arguments = arguments
         self.work = work
-        self.public: list[tuple[str, dict[str, object]]] = []
+        self.public: list[PublicSchema] = []
 
     def install(self, label: str, fill: Callable[[Path], None]) -> list[Installation]:
         """Makes an environment, and a home beside it, for each executable."""
