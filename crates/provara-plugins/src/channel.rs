@@ -4,14 +4,13 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::interrupt::Guard;
 use crate::protocol::{FrameReader, Violation};
-use crate::space;
+use crate::space::{self, Shortage};
 
 /// Why nothing could be sent or received.
 #[derive(Debug)]
@@ -22,8 +21,8 @@ pub(crate) enum Stop {
     Deadline,
     /// This signal arrived.
     Signal(i32),
-    /// The file system of this directory is nearly full.
-    Exhausted(PathBuf),
+    /// There is too little space left for others.
+    Exhausted(Shortage),
     /// The host broke the protocol.
     Violation(Violation),
     /// The system failed.
@@ -184,8 +183,8 @@ impl Channel {
                     left => left,
                 },
             };
-            if let Some(directory) = self.space.exhausted() {
-                return Err(Stop::Exhausted(directory.clone()));
+            if let Some(shortage) = self.space.exhausted() {
+                return Err(Stop::Exhausted(shortage));
             }
             let look = (!self.space.is_empty()).then_some(space::INTERVAL);
             let pause = left.into_iter().chain(look).min();

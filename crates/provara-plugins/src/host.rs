@@ -47,6 +47,7 @@ pub use crate::purpose::{Exporting, Listing, Purpose, Reducing, Validating};
 use crate::sandbox::{Confinement, Withheld};
 use crate::schema::SchemaViolations;
 use crate::sources::ClosedSource;
+pub use crate::space::Shortage;
 use crate::surroundings::{Hindrance, hindrances};
 use crate::text::block;
 

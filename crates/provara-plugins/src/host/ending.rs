@@ -69,9 +69,9 @@ impl HostProcess {
                 self.end();
                 HostError::Protocol { plugin, violation }
             }
-            Stop::Exhausted(directory) => {
+            Stop::Exhausted(shortage) => {
                 self.end();
-                HostError::Exhausted { plugin, directory }
+                HostError::Exhausted { plugin, shortage }
             }
             Stop::Signal(signal) => {
                 self.end();
