@@ -19,9 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+#: The URIs of JSON Schema's own schemas, which are known.
+DIALECT = re.compile(r"https?://json-schema\.org/")
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [
     "check-jsonschema==0.39.0",
@@ -29,7 +33,7 @@ SOURCES = [
     "nbformat==5.11.1",
     "validate-pyproject-schema-store==2026.10.23",
 ]
-MODULE = '''"""One event type, whose schema lies beside this file."""
+MODULE = '''"""One event type, whose schemas lie beside this file."""
 import json
 import pathlib
 
@@ -37,14 +41,48 @@ import pathlib
 class Event:
     name = {name!r}
     schema = json.loads(pathlib.Path(__file__).with_suffix(".json").read_bytes())
+    schemas = json.loads(pathlib.Path(__file__).with_suffix(".further").read_bytes())
+
+    def validate(self, data):
+        return True
+'''
+ON_DEMAND = '''"""One event type, whose schemas lie beside this file and are read when they are asked for."""
+
+
+def read(suffix):
+    import json
+    import pathlib
+
+    return json.loads(pathlib.Path(__file__).with_suffix(suffix).read_bytes())
+
+
+class Event:
+    name = {name!r}
+
+    @property
+    def schema(self):
+        return read(".json")
+
+    @property
+    def schemas(self):
+        return read(".further")
 
     def validate(self, data):
         return True
 '''
 
 
-def schemas(directory: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The public schemas, by name, in a fixed order."""
+@dataclass
+class PublicSchema:
+    """A schema as it was published, with those beside it that it refers to, by their relative URI."""
+
+    name: str
+    schema: dict[str, Any]
+    further: dict[str, dict[str, Any]]
+
+
+def schemas(directory: Path) -> list[PublicSchema]:
+    """The public schemas in a fixed order, without those that refer to what is not published with them."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     subprocess.run([*pip, "--no-deps", "--target", directory, *SOURCES], check=True)
     found = []
@@ -53,17 +91,50 @@ def schemas(directory: Path) -> list[tuple[str, dict[str, Any]]]:
         if isinstance(schema, dict) and (
             "properties" in schema or "$ref" in schema or "$schema" in schema
         ):
+            further = referred_to(path, schema)
+            if further is None:
+                continue
             name = re.sub(r"[^a-z0-9]+", "_", path.name.removesuffix(".json").lower()).strip("_")
-            found.append((f"org.example.public.{name}", schema))
+            found.append(PublicSchema(f"org.example.public.{name}", schema, further))
     return found
 
 
-def packages(directory: Path, chosen: list[tuple[str, dict[str, Any]]]) -> None:
+def referred_to(path: Path, schema: object) -> dict[str, dict[str, Any]] | None:
+    """The schemas beside one that it needs, or nothing where one is not there."""
+    found: dict[str, dict[str, Any]] = {}
+    open_ = [schema]
+    while open_:
+        for reference in references(open_.pop()):
+            place = reference.partition("#")[0]
+            if not place or place in found or DIALECT.match(place):
+                continue
+            beside = path.parent / place
+            if "/" in place or not beside.is_file():
+                return None
+            found[place] = json.loads(beside.read_text(encoding="utf-8"))
+            open_.append(found[place])
+    return found
+
+
+def references(value: object) -> Iterator[str]:
+    """Every `$ref` in a schema."""
+    if isinstance(value, dict):
+        reference = value.get("$ref")
+        if isinstance(reference, str):
+            yield reference
+    if isinstance(value, (dict, list)):
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from references(child)
+
+
+def packages(directory: Path, chosen: list[PublicSchema], on_demand: bool = False) -> None:
     """Installs a package for each schema, as an installer leaves it."""
-    for name, schema in chosen:
-        module = name.replace(".", "_")
-        (directory / f"{module}.py").write_text(MODULE.format(name=name))
-        (directory / f"{module}.json").write_text(json.dumps(schema))
+    source = ON_DEMAND if on_demand else MODULE
+    for public in chosen:
+        module = public.name.replace(".", "_")
+        (directory / f"{module}.py").write_text(source.format(name=public.name))
+        (directory / f"{module}.json").write_text(json.dumps(public.schema))
+        (directory / f"{module}.further").write_text(json.dumps(public.further))
         info = directory / f"{module}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")

@@ -62,14 +62,26 @@ def test_the_host_imports_little() -> None:
         """
         import os, sys
         os.environ["PROVARA_HOST"] = "1"
+        before = set(sys.modules)
         import provara.plugins._host
+        from provara.plugins import _scan, _schemas, _validation
         heavy = ["json", "logging", "dataclasses", "inspect", "importlib.metadata", "traceback",
-                 "jsonschema", "subprocess", "socket", "tempfile", "email", "provara.vault"]
-        print(*[name for name in heavy if name in sys.modules])
+                 "jsonschema", "subprocess", "socket", "tempfile", "email", "provara.vault",
+                 "collections", "contextlib", "enum", "functools", "importlib", "re", "runpy",
+                 "threading", "types", "typing", "provara.plugins.protocols"]
+        print(*[name for name in heavy if name in sys.modules.keys() - before])
         """,
         "-I",
     )
     assert loaded == ""
+
+
+def test_names_of_plugins_are_found_on_first_use() -> None:
+    assert set(plugins.__all__) <= set(dir(plugins))
+    for name in plugins.__all__:
+        assert getattr(plugins, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        plugins.nothing  # noqa: B018
 
 
 def test_names_are_found_on_first_use() -> None:

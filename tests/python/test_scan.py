@@ -25,7 +25,9 @@ def with_metadata(group: str) -> list[tuple[str, str, str, str]]:
 def with_scan(group: str) -> list[tuple[str, str, str, str]]:
     points = _scan.entry_points(group)
     assert points is not None
-    return sorted((point.name, point.value, *point.dist) for point in points)
+    return sorted(
+        (point.name, point.value, point.dist.name, point.dist.version) for point in points
+    )
 
 
 @pytest.fixture

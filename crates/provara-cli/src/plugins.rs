@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use provara_plugins::builtin::{Format, Reducer};
-use provara_plugins::catalog::{Catalog, Problem, ProblemKind};
+use provara_plugins::catalog::{Catalog, PluginKind, Problem, ProblemKind};
 use provara_plugins::environment::Layout;
 pub(crate) use provara_plugins::host::{Exporting, Listing, Reducing, Validating};
 use provara_plugins::host::{Host, HostOptions, Purpose, SkippedPlugin};
@@ -47,6 +47,7 @@ pub(crate) struct Job<P> {
     allow_network: bool,
     layout: Layout,
     skipped: Vec<SkippedPlugin>,
+    wanted: Option<(PluginKind, String)>,
 }
 
 impl<P: Purpose> Job<P> {
@@ -62,7 +63,14 @@ impl<P: Purpose> Job<P> {
             allow_network: false,
             layout: Layout::Usual,
             skipped: Vec::new(),
+            wanted: None,
         }
+    }
+
+    /// Asks for one plugin; others may be left out (see [`HostOptions::wanted`]).
+    pub(crate) fn wanting(mut self, kind: PluginKind, name: &str) -> Self {
+        self.wanted = Some((kind, name.to_owned()));
+        self
     }
 
     /// Keeps a vault or a keyfile unreadable, wherever it lies.
@@ -150,6 +158,7 @@ impl<P: Purpose> Session<P> {
         options.allow_network = job.allow_network;
         options.layout = job.layout;
         options.skipped = job.skipped;
+        options.wanted = job.wanted;
         options.timeout = args.timeout;
         options.schemas_on_demand = true;
         // Held from before the start, so that an interrupted command ends with its exit code and not
@@ -191,6 +200,11 @@ impl<P: Purpose> Session<P> {
             catalog,
             _guard: guard,
         })
+    }
+
+    /// Whether plugins are confined in full.
+    pub(crate) fn is_confined(&self) -> bool {
+        self.host.confinement().level == Level::Full
     }
 
     /// Ends the host. What it answered counts only if it ended well.
@@ -301,6 +315,19 @@ impl Unusable {
             None => failure,
         }
     }
+}
+
+/// Learns, once a command is done, which plugins the next one need not load. What keeps it from that is told by
+/// the commands that need plugins.
+pub(crate) fn learn<P: Purpose>(args: &HostArgs, job: Job<P>) {
+    let Ok(runtime) = Runtime::find() else {
+        return;
+    };
+    let mut options = HostOptions::new(runtime);
+    options.sandbox = SandboxMode::Require;
+    options.protect = job.protect;
+    options.timeout = args.timeout;
+    provara_plugins::host::learn(options);
 }
 
 /// The directory that plugins may keep state in, apart from what commands keep.

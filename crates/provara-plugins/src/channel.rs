@@ -4,14 +4,13 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::interrupt::Guard;
 use crate::protocol::{FrameReader, Violation};
-use crate::space;
+use crate::space::{self, Shortage};
 
 /// Why nothing could be sent or received.
 #[derive(Debug)]
@@ -22,8 +21,8 @@ pub(crate) enum Stop {
     Deadline,
     /// This signal arrived.
     Signal(i32),
-    /// The file system of this directory is nearly full.
-    Exhausted(PathBuf),
+    /// There is too little space left for others.
+    Exhausted(Shortage),
     /// The host broke the protocol.
     Violation(Violation),
     /// The system failed.
@@ -142,6 +141,18 @@ impl Channel {
         }
     }
 
+    /// Waits until the process has ended, or the time has come. Says whether the system can tell; where it
+    /// cannot, nothing was waited for.
+    pub(crate) fn wait_for_end(&self, limit: Instant) -> bool {
+        let Some(process) = &self.process else {
+            return false;
+        };
+        let left = limit.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).unwrap_or_default();
+        let mut fds = [PollFd::new(process, PollFlags::IN)];
+        poll(&mut fds, Some(&left)).is_ok()
+    }
+
     /// Takes what is there; false if nothing is.
     fn read_some(&mut self) -> Result<bool, Stop> {
         let mut buffer = [0; 64 * 1024];
@@ -172,8 +183,8 @@ impl Channel {
                     left => left,
                 },
             };
-            if let Some(directory) = self.space.exhausted() {
-                return Err(Stop::Exhausted(directory.clone()));
+            if let Some(shortage) = self.space.exhausted() {
+                return Err(Stop::Exhausted(shortage));
             }
             let look = (!self.space.is_empty()).then_some(space::INTERVAL);
             let pause = left.into_iter().chain(look).min();

@@ -3,6 +3,7 @@
 //! What is read is what discovery reads (`python/provara/plugins/_scan.py`): the `entry_points.txt` of every
 //! distribution. In doubt the answer is that there may be one, and a host finds out.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
@@ -44,6 +45,43 @@ pub fn may_be_plugins(runtime: &Runtime, environment: &Environment) -> bool {
     false
 }
 
+/// The metadata of every distribution that declares plugins, each once, as discovery finds it. What cannot be
+/// read is left out.
+pub(crate) fn distributions(runtime: &Runtime, environment: &Environment) -> Vec<PathBuf> {
+    let mut places = runtime.install_places(environment);
+    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+    let mut at = 0;
+    while let Some(place) = places.get(at).cloned() {
+        at += 1;
+        let mut entries: Vec<PathBuf> = fs::read_dir(place)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
+        entries.sort();
+        for path in entries {
+            match path.extension().map(OsStr::as_bytes) {
+                Some(b"dist-info" | b"egg-info") => {
+                    let points = read(&path.join("entry_points.txt")).unwrap_or_default();
+                    let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+                    if declares(&points) && seen.insert(real) {
+                        found.push(path);
+                    }
+                }
+                Some(b"pth") => {
+                    let further = path_lines(&path).unwrap_or_default();
+                    let new = |path: &PathBuf| !places.contains(path);
+                    let further: Vec<_> = further.into_iter().filter(new).collect();
+                    places.extend(further);
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
 /// What a directory of packages holds.
 enum Found {
     /// No declaration, but perhaps further directories to look into.
@@ -65,20 +103,23 @@ fn look(place: &Path) -> io::Result<Found> {
             },
             // An archive, and a link to a project beside which its metadata lies.
             Some(b"egg" | b"egg-link") => return Ok(Found::Something),
-            Some(b"pth") => {
-                for line in read(&path)?.split(|byte| *byte == b'\n') {
-                    let line = line.trim_ascii();
-                    let is_code = line.starts_with(b"import ") || line.starts_with(b"import\t");
-                    if line.is_empty() || line.starts_with(b"#") || is_code {
-                        continue;
-                    }
-                    further.push(place.join(OsStr::from_bytes(line)));
-                }
-            }
+            Some(b"pth") => further.extend(path_lines(&path)?),
             _ => {}
         }
     }
     Ok(Found::Nothing(further))
+}
+
+/// The directories that a path file leads to.
+fn path_lines(file: &Path) -> io::Result<Vec<PathBuf>> {
+    let place = file.parent().unwrap_or(Path::new("/"));
+    let text = read(file)?;
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let is_code = |line: &[u8]| line.starts_with(b"import ") || line.starts_with(b"import\t");
+    let names = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#") && !is_code(line));
+    Ok(names
+        .map(|name| place.join(OsStr::from_bytes(name)))
+        .collect())
 }
 
 fn is_absent(error: &io::Error) -> bool {

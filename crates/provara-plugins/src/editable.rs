@@ -5,15 +5,14 @@
 //! ([`crate::state`]), and in no vault.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::runtime::Runtime;
-use crate::state;
+use crate::state::{self, Kept};
 
 /// The most bytes of the list that are read.
 const MAX_LIST: u64 = 1 << 20;
@@ -185,28 +184,11 @@ impl Allowed {
         let failed = |error| self.failed(error);
         let directory = self.file.parent().unwrap_or(Path::new("/"));
         state::make(directory).map_err(failed)?;
-        let mut new = self.file.clone().into_os_string();
-        new.push(format!(".{}", std::process::id()));
-        let new = PathBuf::from(new);
         let mut text = serde_json::to_vec_pretty(list)
             .map_err(io::Error::other)
             .map_err(failed)?;
         text.push(b'\n');
-        let written = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)
-            .and_then(|mut file| {
-                file.write_all(&text)?;
-                file.sync_all()
-            })
-            .and_then(|()| fs::rename(&new, &self.file));
-        written.map_err(|error| {
-            let _ = fs::remove_file(&new);
-            self.failed(error)
-        })
+        state::replace(&self.file, &text, Kept::Durably).map_err(failed)
     }
 }
 

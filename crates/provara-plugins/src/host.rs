@@ -16,6 +16,7 @@ mod ending;
 mod error;
 mod exchange;
 mod host_process;
+mod learning;
 mod loading;
 mod options;
 mod schema_worker;
@@ -33,6 +34,7 @@ use provara_core::json::{self, Value};
 
 pub use error::{HostError, OutputFault, PluginFailure};
 use host_process::HostProcess;
+pub use learning::learn;
 pub use options::HostOptions;
 pub use skipped::SkippedPlugin;
 
@@ -45,6 +47,7 @@ pub use crate::purpose::{Exporting, Listing, Purpose, Reducing, Validating};
 use crate::sandbox::{Confinement, Withheld};
 use crate::schema::SchemaViolations;
 use crate::sources::ClosedSource;
+pub use crate::space::Shortage;
 use crate::surroundings::{Hindrance, hindrances};
 use crate::text::block;
 
@@ -128,7 +131,8 @@ impl<P: Purpose> Host<P> {
 
     /// Lets the host discover plugins, and checks what it found. Where a plugin ends or blocks the
     /// process while it is loaded, the host is started again without it (see [`Host::skipped`]); a
-    /// time limit counts anew for each.
+    /// time limit counts anew for each. Where one plugin is wanted ([`HostOptions::wanted`]), others may be
+    /// missing in the catalogue of which it is known that they have no part in the answer.
     ///
     /// # Errors
     /// [`HostError`]. A plugin that cannot be loaded is a problem in the catalogue, not an error,

@@ -23,8 +23,13 @@ use crate::site::{self, site_directories};
 use crate::sources;
 use inspect::is_executable;
 
-/// What makes Python a plugin host; the number of the protocol's descriptor follows.
-pub(crate) const HOST_ARGUMENTS: [&str; 3] = ["-m", "provara.plugins._host", "--protocol-fd"];
+/// What makes Python a plugin host; the number of the protocol's descriptor follows. Not `-m`, for which
+/// Python first imports modules of its own that a host does not need.
+pub(crate) const HOST_ARGUMENTS: [&str; 3] = [
+    "-c",
+    "import provara.plugins._host as host; host.main()",
+    "--protocol-fd",
+];
 
 /// Package stores, opened where the interpreter lives in one: all of it is public there.
 const STORES: [&str; 3] = ["/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew"];

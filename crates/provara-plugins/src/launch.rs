@@ -109,14 +109,10 @@ pub enum LaunchError {
     Refused(String),
 }
 
-/// What to start.
-pub(crate) struct Launch<'a> {
-    /// The executable that becomes the launcher; `None` for the running one.
-    pub(crate) launcher: Option<&'a Path>,
-    pub(crate) task: Task,
-    /// A read-only descriptor that the process inherits.
-    pub(crate) log: Option<&'a File>,
-    pub(crate) policy: SandboxPolicy,
+/// A launcher that waits for its plan. Dropping it ends it.
+pub(crate) struct Waiting {
+    mark: String,
+    launched: Option<Launched>,
 }
 
 /// A process that the launcher has become, or is about to.
@@ -130,10 +126,10 @@ pub(crate) struct Launched {
     pub(crate) process: Option<OwnedFd>,
 }
 
-/// Starts the launcher, in a process group of its own, and sends it its plan. The launcher's
-/// report is the first frame on the socket.
-pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
-    let program = match launch.launcher {
+/// Starts a launcher, in a process group of its own: `launcher`, or the running executable. It gets ready while
+/// its plan is made.
+pub(crate) fn spawn(launcher: Option<&Path>) -> Result<Waiting, LaunchError> {
+    let program = match launcher {
         Some(path) => path.to_path_buf(),
         None => own_executable(),
     };
@@ -161,10 +157,6 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
         return Err(spawn_error(io::Error::other("its output is not connected")));
     };
     let process = process_descriptor(&child);
-    let mut task = launch.task;
-    if let Task::Host { environment, .. } = &mut task {
-        environment.push((orphans::VARIABLE.into(), mark.into()));
-    }
     let launched = Launched {
         reaper,
         child,
@@ -173,17 +165,46 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Launched, LaunchError> {
         stderr,
         process,
     };
-    let plan = Plan {
-        parent: i32::try_from(std::process::id()).unwrap_or(0),
-        task,
-        log: launch.log.is_some(),
-        policy: launch.policy,
-    };
-    match send_plan(&launched.socket, &plan, launch.log) {
-        Ok(()) => Ok(launched),
-        Err(error) => {
+    Ok(Waiting {
+        mark,
+        launched: Some(launched),
+    })
+}
+
+impl Waiting {
+    /// Sends it its plan: what to become, in which sandbox, and a read-only descriptor that the process
+    /// inherits. The launcher's report is the first frame on the socket.
+    pub(crate) fn launch(
+        mut self,
+        mut task: Task,
+        log: Option<&File>,
+        policy: SandboxPolicy,
+    ) -> Result<Launched, LaunchError> {
+        if let Task::Host { environment, .. } = &mut task {
+            environment.push((orphans::VARIABLE.into(), self.mark.as_str().into()));
+        }
+        let plan = Plan {
+            parent: i32::try_from(std::process::id()).unwrap_or(0),
+            task,
+            log: log.is_some(),
+            policy,
+        };
+        let sent = match &self.launched {
+            Some(launched) => send_plan(&launched.socket, &plan, log),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        };
+        sent.map_err(LaunchError::Silent)?;
+        // It was there to send to.
+        self.launched
+            .take()
+            .ok_or_else(|| LaunchError::Silent(io::ErrorKind::NotConnected.into()))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(launched) = self.launched.take() {
             process::end(launched.child);
-            Err(LaunchError::Silent(error))
         }
     }
 }

@@ -22,6 +22,7 @@
 pub mod builtin;
 pub mod catalog;
 mod channel;
+mod claims;
 pub mod declared;
 pub mod editable;
 mod elf;

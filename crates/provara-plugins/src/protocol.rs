@@ -303,6 +303,9 @@ pub struct Discovered {
     pub plugins: Vec<WirePlugin>,
     /// What went wrong on the way.
     pub problems: Vec<WireProblem>,
+    /// What the process looked at, where it was to load one distribution alone.
+    #[serde(default)]
+    pub files: Option<Vec<String>>,
 }
 
 /// One plugin as the host describes it; nothing in it is checked yet.

@@ -29,6 +29,8 @@ pub trait Needs: Debug + Send + Sync + 'static {
 pub enum Access<'a> {
     /// The plugins.
     Listing,
+    /// The plugins of one distribution, of which is to be known what names they have.
+    Examining,
     /// The plugins, and data that it is sent.
     Validating,
     /// A log up to a length.
@@ -50,13 +52,17 @@ pub enum Access<'a> {
 impl Access<'_> {
     /// As [`Purpose::keeps_state`].
     pub(crate) fn keeps_state(self) -> bool {
-        !matches!(self, Access::Reducing { .. })
+        !matches!(self, Access::Reducing { .. } | Access::Examining)
     }
 }
 
 /// Listing plugins.
 #[derive(Debug, Clone, Copy)]
 pub struct Listing;
+
+/// Loading the plugins of one distribution alone, to learn their names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Examining;
 
 /// Asking an event type's `validate`.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +94,12 @@ impl Purpose for Exporting {}
 impl Needs for Listing {
     fn access(&self) -> Access<'_> {
         Access::Listing
+    }
+}
+
+impl Needs for Examining {
+    fn access(&self) -> Access<'_> {
+        Access::Examining
     }
 }
 

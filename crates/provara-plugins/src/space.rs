@@ -21,6 +21,20 @@ const RESERVED_FILES: u64 = 20_000;
 /// The part of a smaller file system that is left, as a divisor.
 const SHARE: u64 = 10;
 
+/// Where there is too little space left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shortage {
+    /// On the file system of this directory.
+    Disk(PathBuf),
+    /// In this directory, whose files lie in memory: they took more of that than a host may take together.
+    Memory {
+        /// The directory.
+        directory: PathBuf,
+        /// How many bytes they may take.
+        most: u64,
+    },
+}
+
 /// The file systems of the directories that a host may write.
 #[derive(Debug)]
 pub(crate) struct Watch(Vec<Place>);
@@ -30,6 +44,8 @@ struct Place {
     path: PathBuf,
     /// What is free below which the host is ended.
     floor: Free,
+    /// For a directory in memory: how much is free when as much is used as may be, and how much that is.
+    own: Option<(u64, u64)>,
 }
 
 /// What is free on a file system for an ordinary user.
@@ -64,7 +80,11 @@ impl Watch {
         let place = |path: PathBuf| {
             let stat = statvfs(&path).ok()?;
             let floor = Free::floor(&stat);
-            Some(Place { path, floor })
+            Some(Place {
+                path,
+                floor,
+                own: None,
+            })
         };
         Watch(directories.into_iter().filter_map(place).collect())
     }
@@ -73,8 +93,13 @@ impl Watch {
     pub(crate) fn in_memory(&mut self, path: PathBuf, most: u64) {
         if let Ok(stat) = statvfs(&path) {
             let mut floor = Free::floor(&stat);
-            floor.bytes = floor.bytes.max(Free::of(&stat).bytes.saturating_sub(most));
-            self.0.push(Place { path, floor });
+            let own = Free::of(&stat).bytes.saturating_sub(most);
+            floor.bytes = floor.bytes.max(own);
+            self.0.push(Place {
+                path,
+                floor,
+                own: Some((own, most)),
+            });
         }
     }
 
@@ -83,15 +108,17 @@ impl Watch {
         self.0.is_empty()
     }
 
-    /// A directory whose file system has become too full.
-    pub(crate) fn exhausted(&self) -> Option<&PathBuf> {
-        let full = |place: &&Place| {
-            statvfs(&place.path).is_ok_and(|stat| {
-                let free = Free::of(&stat);
-                free.bytes < place.floor.bytes || free.files < place.floor.files
+    /// Where too little space is left by now.
+    pub(crate) fn exhausted(&self) -> Option<Shortage> {
+        self.0.iter().find_map(|place| {
+            let free = Free::of(&statvfs(&place.path).ok()?);
+            let full = free.bytes < place.floor.bytes || free.files < place.floor.files;
+            let directory = place.path.clone();
+            full.then_some(match place.own {
+                Some((own, most)) if free.bytes < own => Shortage::Memory { directory, most },
+                _ => Shortage::Disk(directory),
             })
-        };
-        self.0.iter().find(full).map(|place| &place.path)
+        })
     }
 }
 
@@ -108,7 +135,8 @@ mod tests {
         assert_eq!(watch.exhausted(), None);
         for (bytes, files) in [(u64::MAX, 0), (0, u64::MAX)] {
             watch.0[0].floor = Free { bytes, files };
-            assert_eq!(watch.exhausted().map(PathBuf::as_path), Some(dir.path()));
+            let disk = Shortage::Disk(dir.path().to_path_buf());
+            assert_eq!(watch.exhausted(), Some(disk));
         }
     }
 
@@ -120,9 +148,21 @@ mod tests {
             let mut watch = Watch::new([]);
             watch.in_memory(dir.path().to_path_buf(), most);
             // A byte less than there is, whatever else uses the disk meanwhile.
-            watch.0[0].floor.bytes += u64::from(full) << 30;
-            assert_eq!(watch.exhausted().is_some(), full);
+            let place = &mut watch.0[0];
+            place.floor.bytes += u64::from(full) << 30;
+            place.own = place
+                .own
+                .map(|(own, most)| (own + (u64::from(full) << 30), most));
+            let directory = dir.path().to_path_buf();
+            let shortage = Shortage::Memory { directory, most };
+            assert_eq!(watch.exhausted(), full.then_some(shortage));
         }
+        // That others filled the memory is not its doing.
+        let mut watch = Watch::new([]);
+        watch.in_memory(dir.path().to_path_buf(), free);
+        watch.0[0].floor.bytes = u64::MAX;
+        let disk = Shortage::Disk(dir.path().to_path_buf());
+        assert_eq!(watch.exhausted(), Some(disk));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The user's state directory, and the part of it that plugins may write.
 
 use std::env;
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// What commands keep for themselves lies where plugins may write.
@@ -72,6 +72,39 @@ pub(crate) fn make(directory: &Path) -> io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(directory)
+}
+
+/// What a file is to outlast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// A crash of the system.
+    Durably,
+    /// No crash: it can be made again.
+    AsLongAsItLasts,
+}
+
+/// Replaces a file of the user's own in one step, so that a reader finds the old one or the new one.
+pub(crate) fn replace(file: &Path, text: &[u8], kept: Kept) -> io::Result<()> {
+    let mut new = file.to_path_buf().into_os_string();
+    new.push(format!(".{}", std::process::id()));
+    let new = PathBuf::from(new);
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .and_then(|mut file| {
+            file.write_all(text)?;
+            match kept {
+                Kept::Durably => file.sync_all(),
+                Kept::AsLongAsItLasts => Ok(()),
+            }
+        })
+        .and_then(|()| fs::rename(&new, file));
+    written.inspect_err(|_| {
+        let _ = fs::remove_file(&new);
+    })
 }
 
 #[cfg(test)]

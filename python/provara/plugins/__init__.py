@@ -18,17 +18,21 @@ satisfies a protocol is registered.
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from provara._core_types import RESERVED_CORE_TYPES
-from provara.plugins._records import PluginInfo, PluginProblem
 from provara.plugins._registry import PluginRegistry
-from provara.plugins.protocols import (
-    EventTypePlugin,
-    ExportPlugin,
-    ReducerPlugin,
-    SupportsCliCommand,
-)
+
+TYPE_CHECKING = False  # as in `_records`
+if TYPE_CHECKING:
+    from typing import Any
+
+    from provara.plugins._shown import PluginInfo, PluginProblem
+    from provara.plugins.protocols import (
+        EventTypePlugin,
+        ExportPlugin,
+        ReducerPlugin,
+        SupportsCliCommand,
+    )
 
 __all__ = [
     "RESERVED_CORE_TYPES",
@@ -42,6 +46,16 @@ __all__ = [
     "registry",
     "validate_event_with_plugins",
 ]
+
+#: Where the names are that are loaded when somebody asks for them.
+_LAZY = {
+    "EventTypePlugin": "provara.plugins.protocols",
+    "ExportPlugin": "provara.plugins.protocols",
+    "PluginInfo": "provara.plugins._shown",
+    "PluginProblem": "provara.plugins._shown",
+    "ReducerPlugin": "provara.plugins.protocols",
+    "SupportsCliCommand": "provara.plugins.protocols",
+}
 
 #: The registry of the process.
 registry = PluginRegistry()
@@ -66,6 +80,22 @@ def validate_event_with_plugins(event_type: str, payload: dict[str, Any]) -> tup
 
     problem = check_event(registry, plugin, payload)
     return not problem, problem
+
+
+def __getattr__(name: str) -> object:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import sys
+
+    __import__(module)
+    value: object = getattr(sys.modules[module], name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
 
 
 if "PROVARA_HOST" not in os.environ:

@@ -10,12 +10,11 @@ gets a poorer message, not a right.
 from __future__ import annotations
 
 import errno
-import itertools
-import re
 import sys
-from collections import deque
-from types import CodeType
-from typing import NamedTuple
+
+TYPE_CHECKING = False  # as in `_records`
+if TYPE_CHECKING:
+    from types import CodeType
 
 #: Error numbers with which the kernel refuses.
 _REFUSALS = frozenset({errno.EPERM, errno.EACCES, errno.EXDEV, errno.ENOSYS})
@@ -35,17 +34,26 @@ _IGNORED = frozenset({"os.putenv", "os.unsetenv", "os.fwalk", "os.walk", "socket
 _MAX_SHOWN = 160
 
 
-class _Event(NamedTuple):
+#: How many of the latest calls are remembered at least; twice as many at most.
+_REMEMBERED = 64
+
+
+class _Event:
     """A call that reached out of the process, and the line that made it."""
 
-    name: str
-    arguments: tuple[str, ...]
-    code: CodeType
-    line: int
-    module: str
+    __slots__ = ("arguments", "code", "line", "module", "name")
+
+    def __init__(
+        self, name: str, arguments: tuple[str, ...], code: CodeType, line: int, module: str
+    ) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.code = code
+        self.line = line
+        self.module = module
 
 
-_recent: deque[_Event] = deque(maxlen=64)
+_recent: list[_Event] = []
 _watching = False
 
 
@@ -63,6 +71,8 @@ def _remember(event: str, arguments: tuple[object, ...]) -> None:
         module = str(caller.f_globals.get("__name__"))
         shown = tuple(map(_show, arguments))
         _recent.append(_Event(event, shown, caller.f_code, caller.f_lineno, module))
+        if len(_recent) >= 2 * _REMEMBERED:
+            del _recent[:_REMEMBERED]
 
 
 def _show(value: object) -> str:
@@ -128,7 +138,9 @@ def _written_call(error: BaseException) -> str | None:
     """Return the call that raised an error, as it stands in the source: some calls, such as
     ``os.mkfifo``, raise no audit event.
     """
+    import itertools
     import linecache
+    import re
 
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -8,34 +8,35 @@ which no keyboard reaches; elsewhere it is the user's and ends the search.)
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 from provara.errors import RegistrationError
 from provara.plugins import _messages
-from provara.plugins._installed import home_of
 from provara.plugins._records import (
-    PROTOCOLS,
     REQUIRED_METHODS,
-    Kind,
     Origin,
-    PluginProblem,
-    ProblemKind,
-    ProblemOfDistribution,
     complete_kinds,
     intended_kinds,
+    is_protocol,
     missing_members,
+    problem,
     protocol_kinds,
     public_path,
 )
 from provara.plugins._registry import is_users, loading, registration_count
 
+TYPE_CHECKING = False  # as in `_records`
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import ModuleType
+    from typing import Any
+
+    from provara.plugins._records import Kind, ProblemKind
     from provara.plugins._registry import PluginRegistry
+    from provara.plugins._scan import EntryPoint
+else:
+    ModuleType = type(sys)
 
 GROUP = "provara.plugins"
 VARIABLE = "PROVARA_PLUGINS"
@@ -43,6 +44,11 @@ VARIABLE = "PROVARA_PLUGINS"
 #: Told whose code runs next: an entry point with its distribution or an item of the variable, and
 #: the module while it is imported; nobody's if both are ``None``.  Says whether it may run.
 on_load: Callable[[str | None, str | None], bool] | None = None
+
+#: The metadata directories of the distributions that the host does without, and that of the one
+#: distribution which it loads where it loads no other plugin.  The executable names them.
+left: frozenset[str] = frozenset()
+only: str | None = None
 
 
 def discover(registry: PluginRegistry) -> None:
@@ -54,8 +60,9 @@ def discover(registry: PluginRegistry) -> None:
             registry._deferred.append(entry_point)
         else:
             _load_entry_point(registry, entry_point)
-    for item in split_environment(os.environ.get(VARIABLE, "")):
-        _load_environment_item(registry, item)
+    if only is None:
+        for item in split_environment(os.environ.get(VARIABLE, "")):
+            _load_environment_item(registry, item)
 
 
 def load_deferred(registry: PluginRegistry) -> None:
@@ -71,6 +78,8 @@ def load_deferred(registry: PluginRegistry) -> None:
 
 def forget_modules(names: set[str]) -> None:
     """Take modules out of ``sys.modules`` so that the next import runs them anew."""
+    import importlib
+
     importlib.invalidate_caches()
     for name in names:
         sys.modules.pop(name, None)
@@ -87,7 +96,9 @@ def _entry_points(registry: PluginRegistry) -> list[Any]:
 
         scanned = _scan.entry_points(GROUP)
         if scanned is not None:
-            return sorted(scanned, key=_order)
+            return sorted(filter(_is_loaded, scanned), key=_order)
+        if only is not None:
+            return []
     # Through the module attribute, at the time of the call: a test may patch it.
     import importlib.metadata
 
@@ -97,8 +108,13 @@ def _entry_points(registry: PluginRegistry) -> list[Any]:
         text = _messages.load_failure(
             GROUP, _messages.describe_exception(error), "entry points", "sys.path", None
         )
-        registry._report(PluginProblem("load", GROUP, text))
+        registry._report(problem("load", GROUP, text))
         return []
+
+
+def _is_loaded(entry_point: EntryPoint) -> bool:
+    """Tell whether the executable asks for the plugins of this distribution."""
+    return entry_point.directory not in left if only is None else entry_point.directory == only
 
 
 def _order(entry_point: Any) -> tuple[str, str]:
@@ -202,12 +218,14 @@ def _load_environment_item(registry: PluginRegistry, item: str) -> None:
     origin = Origin(source="environment", label=item, target=target)
     names = [*module_name.split("."), *(attribute.split(".") if attribute else [])]
     if not all(name.isidentifier() for name in names):
-        problem = f"'{item}' is neither 'package.module' nor 'package.module:Class'"
-        _report_load(registry, origin, problem)
+        _report_load(
+            registry, origin, f"'{item}' is neither 'package.module' nor 'package.module:Class'"
+        )
         return
 
     def load() -> object:
-        module: object = importlib.import_module(module_name)
+        __import__(module_name)
+        module: object = sys.modules[module_name]
         for name in attribute.split(".") if attribute else []:
             module = getattr(module, name)
         return module
@@ -271,21 +289,21 @@ def _register_module(registry: PluginRegistry, origin: Origin, module: ModuleTyp
             continue
         if value.__module__ != module.__name__ and not value.__module__.startswith(inside):
             continue
-        if value.__name__ != name or value in PROTOCOLS.values():
+        if value.__name__ != name or is_protocol(value):
             continue
         if protocol_kinds(value) or complete_kinds(value):
             found = True
-            _register_object(registry, origin._replace(target=f"{inside}{name}"), value)
+            _register_object(registry, origin.replaced(target=f"{inside}{name}"), value)
     if not found:
-        problem = "The module registers no plugin and defines no class that is one"
-        _report_load(registry, origin._replace(target=module.__name__), problem)
+        why = "The module registers no plugin and defines no class that is one"
+        _report_load(registry, origin.replaced(target=module.__name__), why)
 
 
 def _register_object(registry: PluginRegistry, origin: Origin, loaded: object) -> None:
     """Turn a class, a factory or an instance into plugins and register them."""
     if not isinstance(loaded, type) and callable(loaded) and not complete_kinds(loaded):
         loaded = loaded()  # a factory
-        origin = origin._replace(target=None)
+        origin = origin.replaced(target=None)
     if isinstance(loaded, type):
         abstract: Iterable[str] = getattr(loaded, "__abstractmethods__", ())
         if abstract:
@@ -294,13 +312,13 @@ def _register_object(registry: PluginRegistry, origin: Origin, loaded: object) -
         plugin: object = loaded()
     else:
         plugin = loaded
-        origin = origin._replace(target=None)
+        origin = origin.replaced(target=None)
     kinds = intended_kinds(plugin)
     if not kinds:
         text = _messages.no_kind(
             origin.label or type(plugin).__name__, type(plugin).__name__, origin.describe()
         )
-        registry._report(PluginProblem("invalid", _label(origin, plugin), text))
+        registry._report(problem("invalid", _label(origin, plugin), text))
     for kind in kinds:
         _register_as(registry, kind, plugin, origin)
 
@@ -311,8 +329,8 @@ def _register_as(registry: PluginRegistry, kind: Kind, plugin: Any, origin: Orig
             return
         registry._register(kind, plugin, origin)
     except RegistrationError as error:
-        problem: ProblemKind = error.kind  # type: ignore[assignment]
-        registry._report(PluginProblem(problem, _label(origin, plugin), str(error)))
+        kind_of_problem: ProblemKind = error.kind  # type: ignore[assignment]
+        registry._report(problem(kind_of_problem, _label(origin, plugin), str(error)))
 
 
 def _report_invalid(
@@ -325,23 +343,23 @@ def _report_invalid(
     attributes = [a for kind in kinds for a in missing_members(cls, kind)[1]]
     label = origin.label or cls.__name__
     text = _messages.invalid_plugin(label, methods, attributes, cls.__name__, origin.describe())
-    registry._report(PluginProblem("invalid", label, text))
+    registry._report(problem("invalid", label, text))
 
 
-def _report_load(registry: PluginRegistry, origin: Origin, problem: str) -> None:
+def _report_load(registry: PluginRegistry, origin: Origin, why: str) -> None:
+    from provara.plugins._installed import home_of
+
     label = origin.label or "?"
     distribution = origin.distribution
     text = _messages.load_failure(
         label,
-        problem,
+        why,
         origin.target or label,
         origin.describe(),
         distribution,
         None if distribution is None else home_of(distribution),
     )
-    found = ProblemOfDistribution("load", label, text)
-    found.distribution = distribution
-    registry._report(found)
+    registry._report(problem("load", label, text, distribution))
 
 
 def _label(origin: Origin, plugin: object) -> str:

@@ -1,6 +1,7 @@
-"""The plugin host: ``python -m provara.plugins._host --protocol-fd N``.
+"""The plugin host: ``python -c "import provara.plugins._host as host; host.main()" --protocol-fd N``.
 
-The ``provara`` executable starts this process, already confined, and asks it one question
+(``python -m`` does the same, and imports :mod:`runpy` and more for it.)  The ``provara`` executable
+starts this process, already confined, and asks it one question
 at a time over the inherited descriptor ``N``.  A frame is a length (four bytes, big-endian)
 and that many bytes of UTF-8 JSON, at most 64 MiB; each request gets exactly one reply with
 the same ``id``.  Before the reply to ``discover``, frames with ``loading`` say whose code runs next.
@@ -14,18 +15,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from provara import __version__, _native
 from provara.plugins import _absent, _attempts, _discovery, registry
-from provara.plugins._records import KINDS, Record
+from provara.plugins._records import KINDS
 
+TYPE_CHECKING = False  # as in `_records`
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from importlib.machinery import ModuleSpec
+    from typing import Any
 
+    from provara.plugins._records import Record
     from provara.plugins._schemas import SchemaTexts
+
+    Request = dict[str, Any]
+    Reply = dict[str, Any]
 
 PROTOCOL = 1
 MAX_FRAME = 64 << 20
@@ -35,9 +40,6 @@ MAX_TEXT = 16 << 10
 
 #: The most characters of what a plugin says of itself.
 MAX_DESCRIPTION = 300
-
-Request = dict[str, Any]
-Reply = dict[str, Any]
 
 
 class _HostError(Exception):
@@ -193,6 +195,8 @@ def _hello(_: Request) -> Reply:
 
 
 def _discover(request: Request) -> Reply:
+    _discovery.left = frozenset(request.get("left", []))
+    _discovery.only = request.get("only")
     registry.discover_plugins()
     infos = registry.get_plugin_info()
     texts = _schemas() if request.get("schemas") else {}
@@ -239,7 +243,16 @@ def _discover(request: Request) -> Reply:
         }
         for problem in registry.problems
     ]
-    return {"plugins": plugins, "problems": problems}
+    return {"plugins": plugins, "problems": problems, "files": _looked_at(request)}
+
+
+def _looked_at(request: Request) -> list[str] | None:
+    """Return the files that the one distribution depends on which was to be loaded."""
+    if request.get("only") is None:
+        return None
+    from provara.plugins import _looked
+
+    return [_text(path) for path in _looked.files()]
 
 
 def _description(plugin: object) -> str | None:
@@ -400,10 +413,14 @@ def serve(fd: int) -> None:
             return
         if request.get("op") == "discover":
             # One that never returns can then be named, and left out the next time.
-            _discovery.on_load = partial(_name, fd, request)
+            _discovery.on_load = _namer(fd, request)
         reply = _answer(request)
         _discovery.on_load = None
         _write_frame(fd, reply, _plugin_of(request))
+
+
+def _namer(fd: int, request: Request) -> Callable[[str | None, str | None], bool]:
+    return lambda plugin, module: _name(fd, request, plugin, module)
 
 
 def _name(fd: int, request: Request, plugin: str | None, module: str | None) -> bool:
@@ -416,6 +433,10 @@ def _name(fd: int, request: Request, plugin: str | None, module: str | None) -> 
                 return False
             if module is not None and loading["module"] == skipped["module"]:
                 return False
+        if request.get("only") is not None:
+            from provara.plugins import _looked
+
+            _looked.watch()
     _flush()  # what was printed so far is not its doing
     _write_frame(fd, {"id": request.get("id"), "loading": loading})
     return True
@@ -438,8 +459,9 @@ def _take_descriptor(arguments: list[str]) -> int:
 
 def main() -> None:
     """Run the host; never returns to a caller who has anything else to do."""
-    if not getattr(sys.flags, "safe_path", False) and sys.path and sys.path[0] == os.getcwd():
-        # Before Python 3.11, `-m` puts the current directory first.
+    first = sys.path[0] if sys.path else None
+    if not getattr(sys.flags, "safe_path", False) and first in ("", os.getcwd()):
+        # Before Python 3.11, `-m` and `-c` put the current directory first.
         del sys.path[0]
     registry.log_problems = False
     sys.meta_path.insert(0, _Semaphores)

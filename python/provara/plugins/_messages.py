@@ -7,10 +7,10 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as in `_records`
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from provara.plugins._installed import Home
 
 

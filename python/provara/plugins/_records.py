@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Literal, NamedTuple, TypedDict
 
-from provara.plugins.protocols import EventTypePlugin, ExportPlugin, ReducerPlugin
+TYPE_CHECKING = False  # importing `typing` takes longer than all that the host needs besides
+if TYPE_CHECKING:
+    from typing import Any, Literal, TypeVar
 
-Kind = Literal["event_type", "reducer", "export"]
-Source = Literal["entry_point", "registered", "environment"]
-ProblemKind = Literal["invalid", "collision", "load", "name", "schema"]
+    from provara.plugins._shown import PluginProblem
+
+    Kind = Literal["event_type", "reducer", "export"]
+    Source = Literal["entry_point", "registered", "environment"]
+    ProblemKind = Literal["invalid", "collision", "load", "name", "schema"]
+    Values = TypeVar("Values", bound="_Values")
 
 KINDS: tuple[Kind, ...] = ("event_type", "reducer", "export")
 
-PROTOCOLS: dict[Kind, type] = {
-    "event_type": EventTypePlugin,
-    "reducer": ReducerPlugin,
-    "export": ExportPlugin,
+#: Where the protocols are, and what they are called there. They are loaded when somebody derives from one.
+_PROTOCOL_MODULE = "provara.plugins.protocols"
+_PROTOCOL_NAMES: dict[Kind, str] = {
+    "event_type": "EventTypePlugin",
+    "reducer": "ReducerPlugin",
+    "export": "ExportPlugin",
 }
 
 REQUIRED_ATTRIBUTES: dict[Kind, tuple[str, ...]] = {
@@ -49,54 +55,47 @@ _TELLING_SUFFIXES: tuple[tuple[str, Kind], ...] = (
 )
 
 
-class PluginProblem(NamedTuple):
-    """Why a plugin is not available.
+class _Values:
+    """Named values that do not change, without what :class:`typing.NamedTuple` imports."""
+
+    __slots__ = ()
+
+    def replaced(self: Values, **changes: Any) -> Values:
+        """Return the same with other values for some names."""
+        names: tuple[str, ...] = self.__slots__
+        kept: dict[str, Any] = {name: getattr(self, name) for name in names}
+        return type(self)(**{**kept, **changes})
+
+
+class Origin(_Values):
+    """Where a plugin comes from.
 
     Attributes:
-        kind: what is wrong.
-        plugin: the name of the entry point, of the item of ``PROVARA_PLUGINS`` or of the plugin.
-        text: the complete message, from ``ERROR:`` to ``Fix:``.
+        source: how it was found.
+        label: what the messages put in quotes; the plugin's own name if ``None``.
+        target: where the object was loaded from, ``package.module.Name``, if it was loaded by name.
+        distribution: the distribution that provides it, where one does.
+        version: the version of that.
+        entry_point: the name of its entry point.
     """
 
-    kind: ProblemKind
-    plugin: str
-    text: str
+    __slots__ = ("distribution", "entry_point", "label", "source", "target", "version")
 
-
-class ProblemOfDistribution(PluginProblem):
-    """A problem with a plugin of a distribution, which a plain tuple of three has no place for."""
-
-    distribution: str | None = None
-
-
-class PluginInfo(TypedDict):
-    """One plugin, as :meth:`PluginRegistry.get_plugin_info` describes it."""
-
-    type: Kind
-    name: str
-    #: Where the class is found: ``acme_provara_plugins.LoginEventPlugin``.
-    plugin_class: str
-    #: The distribution that provides the plugin, where one does, and its version.
-    distribution: str | None
-    version: str | None
-    source: Source
-    entry_point: str | None
-    #: Event types only.
-    schema_version: str | None
-    cli_command: str | None
-
-
-class Origin(NamedTuple):
-    """Where a plugin comes from."""
-
-    source: Source = "registered"
-    #: What the messages put in quotes; the plugin's own name if ``None``.
-    label: str | None = None
-    #: Where the object was loaded from, ``package.module.Name``, if it was loaded by name.
-    target: str | None = None
-    distribution: str | None = None
-    version: str | None = None
-    entry_point: str | None = None
+    def __init__(
+        self,
+        source: Source = "registered",
+        label: str | None = None,
+        target: str | None = None,
+        distribution: str | None = None,
+        version: str | None = None,
+        entry_point: str | None = None,
+    ) -> None:
+        self.source = source
+        self.label = label
+        self.target = target
+        self.distribution = distribution
+        self.version = version
+        self.entry_point = entry_point
 
     def describe(self) -> str:
         """Return the text of a ``Source:`` line."""
@@ -109,20 +108,74 @@ class Origin(NamedTuple):
         return "registered from Python"
 
 
-class Record(NamedTuple):
-    """A registered plugin with what was read from it at registration."""
+class Record(_Values):
+    """A registered plugin with what was read from it at registration.
 
-    kind: Kind
-    name: str
-    plugin: Any
-    class_path: str
-    origin: Origin
-    #: Event types: the schema as JSON text, its version, and the compiled form.
-    schema_json: str | None = None
-    schema_version: str | None = None
-    schema: Any = None
-    #: What discovery was loading when it was registered, if it was.
-    loaded: Origin | None = None
+    Attributes:
+        schema_json: for an event type its schema as JSON text, with ``schema_version``, and in
+            ``schema`` the compiled form; none where schemas are not compiled.
+        loaded: what discovery was loading when it was registered, if it was.
+    """
+
+    __slots__ = (
+        "class_path",
+        "kind",
+        "loaded",
+        "name",
+        "origin",
+        "plugin",
+        "schema",
+        "schema_json",
+        "schema_version",
+    )
+
+    def __init__(
+        self,
+        kind: Kind,
+        name: str,
+        plugin: Any,
+        class_path: str,
+        origin: Origin,
+        schema_json: str | None = None,
+        schema_version: str | None = None,
+        schema: Any = None,
+        loaded: Origin | None = None,
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.plugin = plugin
+        self.class_path = class_path
+        self.origin = origin
+        self.schema_json = schema_json
+        self.schema_version = schema_version
+        self.schema = schema
+        self.loaded = loaded
+
+
+def problem(
+    kind: ProblemKind, plugin: str, text: str, distribution: str | None = None
+) -> PluginProblem:
+    """Make a problem, of a plugin of ``distribution`` if that is given."""
+    from provara.plugins._shown import PluginProblem, ProblemOfDistribution
+
+    if distribution is None:
+        return PluginProblem(kind, plugin, text)
+    made = ProblemOfDistribution(kind, plugin, text)
+    made.distribution = distribution
+    return made
+
+
+def is_protocol(cls: type) -> bool:
+    """Tell whether a class is one of the protocols itself."""
+    return cls in _protocols().values()
+
+
+def _protocols() -> dict[Kind, type]:
+    """Return the protocols, or none while nobody can have derived from one."""
+    module = sys.modules.get(_PROTOCOL_MODULE)
+    if module is None:
+        return {}
+    return {kind: getattr(module, name) for kind, name in _PROTOCOL_NAMES.items()}
 
 
 def public_path(cls: type) -> str:
@@ -172,7 +225,7 @@ def complete_kinds(plugin: object) -> list[Kind]:
 
 def protocol_kinds(cls: type) -> list[Kind]:
     """Return the kinds whose protocol the class derives from."""
-    return [kind for kind in KINDS if PROTOCOLS[kind] in cls.__mro__]
+    return [kind for kind, protocol in _protocols().items() if protocol in cls.__mro__]
 
 
 def intended_kinds(plugin: object) -> list[Kind]:

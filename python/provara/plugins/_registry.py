@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import os
-import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from _thread import RLock
 
 from provara._core_types import RESERVED_CORE_TYPES
 from provara.errors import RegistrationError
 from provara.plugins import _messages
 from provara.plugins._records import (
     KINDS,
-    Kind,
     Origin,
-    PluginInfo,
-    PluginProblem,
     Record,
     missing_members,
+    problem,
     public_path,
 )
-from provara.plugins.protocols import EventTypePlugin, ExportPlugin, ReducerPlugin
 
-#: The names of reducers, export formats and command aliases: what can be typed without quotes.
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
+TYPE_CHECKING = False  # as in `_records`
+if TYPE_CHECKING:
+    from typing import Any
+
+    from provara.plugins._records import Kind
+    from provara.plugins._shown import PluginInfo, PluginProblem
+    from provara.plugins.protocols import EventTypePlugin, ExportPlugin, ReducerPlugin
+
+#: The longest name of a reducer, an export format or a command alias.
+_LONGEST_NAME = 200
 
 
 class _Loading:
@@ -52,10 +53,10 @@ class PluginRegistry:
         #: Off in the host: the executable compiles the schemas that it needs, and no others.
         self.compiles_schemas = True
         #: Held for moments, while the tables change.
-        self._lock = threading.RLock()
+        self._lock = RLock()
         #: Held while plugins are imported. It is another lock because an import waits for
         #: modules that another thread may be importing, which may register meanwhile.
-        self._discovery_lock = threading.RLock()
+        self._discovery_lock = RLock()
         self._records: dict[Kind, dict[str, Record]] = {kind: {} for kind in KINDS}
         #: Event types whose plugin could not be registered, as they are compared, and why: they keep
         #: their names, so that nobody takes their data for data that no plugin judges.
@@ -132,17 +133,17 @@ class PluginRegistry:
         """Describe every plugin: event types, then reducers, then exports, each by name."""
         aliases = {record.name: alias for alias, record in self._resolved_aliases().values()}
         return [
-            PluginInfo(
-                type=record.kind,
-                name=record.name,
-                plugin_class=record.class_path,
-                distribution=record.origin.distribution,
-                version=record.origin.version,
-                source=record.origin.source,
-                entry_point=record.origin.entry_point,
-                schema_version=record.schema_version,
-                cli_command=aliases.get(record.name) if record.kind == "event_type" else None,
-            )
+            {
+                "type": record.kind,
+                "name": record.name,
+                "plugin_class": record.class_path,
+                "distribution": record.origin.distribution,
+                "version": record.origin.version,
+                "source": record.origin.source,
+                "entry_point": record.origin.entry_point,
+                "schema_version": record.schema_version,
+                "cli_command": aliases.get(record.name) if record.kind == "event_type" else None,
+            }
             for kind in KINDS
             for record in self._sorted(kind)
         ]
@@ -224,7 +225,7 @@ class PluginRegistry:
             if kind == "event_type" and error.kind in ("invalid", "schema"):
                 self._keep_name(plugin, str(error))
             raise
-        record = record._replace(loaded=_Loading.origin)
+        record = record.replaced(loaded=_Loading.origin)
         with self._lock:
             existing = self._records[kind].get(record.name.casefold())
             if existing is not None:
@@ -238,7 +239,7 @@ class PluginRegistry:
             self._forget_aliases()
             _Loading.registrations += 1
 
-    def _keep_name(self, plugin: object, problem: str) -> None:
+    def _keep_name(self, plugin: object, why: str) -> None:
         """Note the name of an event type that could not be registered, if it has one."""
         try:
             name = getattr(plugin, "name", None)
@@ -246,7 +247,7 @@ class PluginRegistry:
             return
         if isinstance(name, str) and name.upper() not in RESERVED_CORE_TYPES:
             with self._lock:
-                self._refused[name.casefold()] = problem
+                self._refused[name.casefold()] = why
 
     def _why_refused(self, event_type: object) -> str | None:
         """Return why the plugin that defines an event type is not registered, if one does and is not."""
@@ -266,20 +267,20 @@ class PluginRegistry:
                 return False
             if existing.origin.source == "registered":
                 path = origin.target if origin.target is not None else existing.class_path
-                adopted = existing._replace(origin=origin, class_path=path)
+                adopted = existing.replaced(origin=origin, class_path=path)
                 self._records[kind][name.casefold()] = adopted
                 self._forget_aliases()
             return True
 
-    def _report(self, problem: PluginProblem) -> None:
-        self._problems.append(problem)
-        self._log(problem)
+    def _report(self, found: PluginProblem) -> None:
+        self._problems.append(found)
+        self._log(found)
 
-    def _log(self, problem: PluginProblem) -> None:
+    def _log(self, found: PluginProblem) -> None:
         if self.log_problems:
             import logging
 
-            logging.getLogger("provara.plugins").warning("%s", problem.text)
+            logging.getLogger("provara.plugins").warning("%s", found.text)
 
     def _settle(self) -> None:
         """Load the entry points that had to wait for their module (see ``_discovery``)."""
@@ -318,10 +319,10 @@ class PluginRegistry:
             if self._aliases is None:
                 aliases: dict[str, tuple[str, Record]] = {}
                 for record in list(self._records["event_type"].values()):
-                    problem = self._claim_alias(record, aliases)
-                    if problem is not None:
-                        self._alias_problems.append(problem)
-                        self._log(problem)
+                    refused = self._claim_alias(record, aliases)
+                    if refused is not None:
+                        self._alias_problems.append(refused)
+                        self._log(refused)
                 self._aliases = aliases
             return self._aliases
 
@@ -343,25 +344,19 @@ class PluginRegistry:
             if is_users(error):
                 raise
             text = f"raised {_messages.describe_exception(error)}"
-            return PluginProblem(
-                "invalid", label, _messages.bad_alias(label, text, class_name, source)
-            )
+            return problem("invalid", label, _messages.bad_alias(label, text, class_name, source))
         if alias is None:
             return None
-        if not isinstance(alias, str) or _PLAIN_NAME.fullmatch(alias) is None:
+        if not isinstance(alias, str) or not _is_plain_name(alias):
             text = f"returned {_shown(alias)}"
-            return PluginProblem(
-                "invalid", label, _messages.bad_alias(label, text, class_name, source)
-            )
+            return problem("invalid", label, _messages.bad_alias(label, text, class_name, source))
         if alias.upper() in RESERVED_CORE_TYPES:
             text = f"returned '{alias}', which is reserved for core types"
-            return PluginProblem(
-                "name", label, _messages.bad_alias(label, text, class_name, source)
-            )
+            return problem("name", label, _messages.bad_alias(label, text, class_name, source))
         key = alias.casefold()
         existing = aliases[key][1] if key in aliases else self._records["event_type"].get(key)
         if existing is not None:
-            return PluginProblem(
+            return problem(
                 "collision",
                 label,
                 _messages.alias_collision(alias, existing.class_path, record.class_path),
@@ -373,6 +368,13 @@ class PluginRegistry:
 def is_users(error: BaseException) -> bool:
     """Tell whether a person at the keyboard raised it.  No keyboard reaches the host process."""
     return isinstance(error, KeyboardInterrupt) and "PROVARA_HOST" not in os.environ
+
+
+def _is_plain_name(name: str) -> bool:
+    """Tell whether a name of a reducer, an export format or an alias can be typed without quotes."""
+    if not name.isascii() or not 0 < len(name) <= _LONGEST_NAME or not name[0].isalnum():
+        return False
+    return all(character.isalnum() or character in "._+-" for character in name)
 
 
 def _shown(value: object) -> str:
@@ -394,19 +396,22 @@ def _origin_of_explicit() -> Origin:
     if loading is None:
         return Origin()
     if loading.source == "environment":
-        return loading._replace(target=None)
+        return loading.replaced(target=None)
     return Origin(distribution=loading.distribution, version=loading.version)
 
 
-@contextmanager
-def loading(origin: Origin) -> Iterator[None]:
-    """Attribute registrations made inside the block to ``origin``."""
-    before = _Loading.origin
-    _Loading.origin = origin
-    try:
-        yield
-    finally:
-        _Loading.origin = before
+class loading:
+    """Attribute registrations made inside a ``with`` block to an origin."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+
+    def __enter__(self) -> None:
+        self._before = _Loading.origin
+        _Loading.origin = self._origin
+
+    def __exit__(self, *raised: object) -> None:
+        _Loading.origin = self._before
 
 
 def registration_count() -> int:
@@ -436,14 +441,12 @@ def build_record(kind: Kind, plugin: Any, origin: Origin, compiles: bool = True)
     name = plugin.name
     label = origin.label or (name if isinstance(name, str) and name else cls.__name__)
     if not isinstance(name, str):
-        problem = f"expected a string, got {type(name).__name__}"
-        raise RegistrationError(
-            _messages.bad_attribute(label, "name", problem, cls.__name__, source)
-        )
+        found = f"expected a string, got {type(name).__name__}"
+        raise RegistrationError(_messages.bad_attribute(label, "name", found, cls.__name__, source))
     name = str(name)
     path = origin.target if origin.target is not None else public_path(cls)
     if kind != "event_type":
-        if _PLAIN_NAME.fullmatch(name) is None:
+        if not _is_plain_name(name):
             raise RegistrationError(_messages.bad_plugin_name(name, cls.__name__, source), "name")
         return Record(kind, name, plugin, path, origin)
 

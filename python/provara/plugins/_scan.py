@@ -11,32 +11,43 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+
+TYPE_CHECKING = False  # as in `_records`
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 _STANDARD_FINDERS = frozenset({"BuiltinImporter", "FrozenImporter", "PathFinder"})
 
 
-class Distribution(NamedTuple):
+class Distribution:
     """The part of a distribution's metadata that messages show."""
 
-    name: str
-    version: str
+    __slots__ = ("name", "version")
+
+    def __init__(self, name: str, version: str) -> None:
+        self.name = name
+        self.version = version
 
 
-class EntryPoint(NamedTuple):
+class EntryPoint:
     """What the registry uses of ``importlib.metadata.EntryPoint``."""
 
-    name: str
-    value: str
-    dist: Distribution
+    __slots__ = ("directory", "dist", "name", "value")
+
+    def __init__(self, name: str, value: str, dist: Distribution, directory: str = "") -> None:
+        self.name = name
+        self.value = value
+        self.dist = dist
+        #: Where the distribution's metadata lies.
+        self.directory = directory
 
     def load(self) -> Any:
         """Import the module and return the object in it."""
-        from importlib import import_module
-
         module, _, attribute = self.value.split("[", 1)[0].strip().partition(":")
-        found: Any = import_module(module.strip())
+        module = module.strip()
+        __import__(module)
+        found: Any = sys.modules[module]
         for name in filter(None, attribute.strip().split(".")):
             found = getattr(found, name)
         return found
@@ -105,7 +116,7 @@ def _points(directory: str, group: str) -> Iterator[EntryPoint]:
         elif section == group:
             name, separator, value = line.partition("=")
             if separator:
-                yield EntryPoint(name.strip(), value.strip(), distribution)
+                yield EntryPoint(name.strip(), value.strip(), distribution, directory)
 
 
 def _identity(directory: str) -> Distribution:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from provara.plugins import _messages
 from provara.plugins._records import is_defined
-from provara.plugins.protocols import EventTypePlugin
 
+TYPE_CHECKING = False  # as in `_records`
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
-#: The schema as JSON text, the further ones as one JSON object by URI, and the version.
-SchemaTexts = tuple[str, str | None, str]
+    from provara.plugins.protocols import EventTypePlugin
+
+    #: The schema as JSON text, the further ones as one JSON object by URI, and the version.
+    SchemaTexts = tuple[str, str | None, str]
 
 _VERSION_LIMIT = 64
 

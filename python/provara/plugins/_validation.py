@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from provara.plugins import _messages
 from provara.plugins._records import public_path
-from provara.plugins._registry import PluginRegistry, compile_schema
-from provara.plugins.protocols import EventTypePlugin
+from provara.plugins._registry import compile_schema
+
+TYPE_CHECKING = False  # as in `_records`
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from provara.plugins._registry import PluginRegistry
+    from provara.plugins.protocols import EventTypePlugin
 
 
 def check_event(registry: PluginRegistry, plugin: EventTypePlugin, payload: object) -> str:

@@ -12,7 +12,7 @@ use provara_core::json::Value;
 use provara_core::namespace::Namespace;
 use provara_core::number_policy::{Conversions, NumberPolicy};
 use provara_explain::append_failure;
-use provara_plugins::catalog::{EventTypeInfo, PluginName};
+use provara_plugins::catalog::{EventTypeInfo, PluginKind, PluginName};
 use provara_plugins::host::Verdict;
 use provara_plugins::resolve::Resolution;
 use provara_plugins::set_option;
@@ -21,7 +21,7 @@ use provara_vault::{AppendRequest, Vault};
 
 use crate::args::{JsonArg, KeyArgs, LockArgs, VaultArg};
 use crate::numbers::{self, NumberArgs};
-use crate::plugins::{HostArgs, Job, Session, Unusable, Validating};
+use crate::plugins::{self, HostArgs, Job, Session, Unusable, Validating};
 use crate::terminal::{self, GOOD};
 use crate::{data, vault};
 
@@ -227,8 +227,8 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Diagnostic> {
         can_be_signed(&data, &policy)?;
         Ok(data)
     };
-    let (event_type, data) = match core_type(type_name)? {
-        Some(core) => (EventType::Core(core), options(None)?),
+    let (event_type, data, learns) = match core_type(type_name)? {
+        Some(core) => (EventType::Core(core), options(None)?, false),
         None => custom(args, &vault, type_name, &mut options)?,
     };
     let receipt = vault
@@ -258,19 +258,24 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Diagnostic> {
         receipt.event_id, receipt.line
     );
     if args.json.json {
-        return terminal::receipt_json(&done, &receipt);
+        terminal::receipt_json(&done, &receipt)?;
+    } else {
+        terminal::receipt(
+            &done,
+            &format!(
+                "{GOOD}{verb}{GOOD:#} {}\n  type       {}\n  actor      {}\n  line       {}\n  signed by  {}\n",
+                receipt.event_id,
+                terminal::clean(&receipt.event_type),
+                terminal::clean(&receipt.actor),
+                receipt.line,
+                receipt.key_id,
+            ),
+        )?;
     }
-    terminal::receipt(
-        &done,
-        &format!(
-            "{GOOD}{verb}{GOOD:#} {}\n  type       {}\n  actor      {}\n  line       {}\n  signed by  {}\n",
-            receipt.event_id,
-            terminal::clean(&receipt.event_type),
-            terminal::clean(&receipt.actor),
-            receipt.line,
-            receipt.key_id,
-        ),
-    )
+    if learns {
+        plugins::learn(&args.host, job(args, &vault));
+    }
+    Ok(())
 }
 
 /// The core type that the option names, or `None` where a plugin has to know it.
@@ -310,12 +315,13 @@ fn can_be_signed(data: &Value<'_>, policy: &NumberPolicy) -> Result<(), Diagnost
 }
 
 /// Resolves a custom type and checks the data against whatever plugin defines it, which `data` is made for.
+/// Says as well whether there is something to learn of the plugins.
 fn custom(
     args: &AppendArgs,
     vault: &Vault,
     name: &str,
     data: &mut dyn FnMut(Option<&EventTypeInfo>) -> Result<Value<'static>, Diagnostic>,
-) -> Result<(EventType, Value<'static>), Diagnostic> {
+) -> Result<(EventType, Value<'static>, bool), Diagnostic> {
     let alone = Resolution::<&EventTypeInfo>::without_plugins(name);
     if let Resolution::NoName(_) = alone {
         return Err(Diagnostic::new(
@@ -324,12 +330,13 @@ fn custom(
         )
         .fix(NAMES));
     }
-    let mut session = match start_session(args, vault) {
+    let wanted = job(args, vault).wanting(PluginKind::EventType, name);
+    let mut session = match Session::start(&args.host, wanted) {
         Ok(session) => session,
         Err(unusable) => match (alone, unusable.no_python()) {
             (Resolution::Unregistered(custom), Some(reason)) if args.allow_unregistered => {
                 terminal::note(&format!("no plugin was asked about '{name}': {reason}"));
-                return Ok((EventType::Custom(custom), data(None)?));
+                return Ok((EventType::Custom(custom), data(None)?, false));
             }
             _ => return Err(not_looked_up(unusable, name)),
         },
@@ -342,7 +349,7 @@ fn custom(
         Resolution::Plugin { event_type, plugin } => (event_type, plugin),
         Resolution::Unregistered(custom) if args.allow_unregistered => {
             session.warn_of_problems();
-            return Ok((EventType::Custom(custom), data(None)?));
+            return Ok((EventType::Custom(custom), data(None)?, false));
         }
         other => {
             let reverse_domain = matches!(other, Resolution::Unregistered(_));
@@ -368,16 +375,16 @@ fn custom(
     if let Verdict::Refused(reason) = verdict {
         return Err(provara_explain::refused_by_plugin(plugin, &reason));
     }
+    let learns = session.is_confined();
     session.finish()?;
-    Ok((EventType::Custom(event_type), data))
+    Ok((EventType::Custom(event_type), data, learns))
 }
 
-/// Starts the host that validates.
-fn start_session(args: &AppendArgs, vault: &Vault) -> Result<Session<Validating>, Unusable> {
-    let job = Job::new(Validating)
+/// What the host is started for that validates.
+fn job(args: &AppendArgs, vault: &Vault) -> Job<Validating> {
+    Job::new(Validating)
         .protecting(vault.path())
-        .protecting(vault::keyfile_path(vault, args.key.keyfile.as_deref()));
-    Session::start(&args.host, job)
+        .protecting(vault::keyfile_path(vault, args.key.keyfile.as_deref()))
 }
 
 /// The core types that may be appended.

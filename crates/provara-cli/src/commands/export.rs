@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use provara_plugins::builtin::{self, Format};
+use provara_plugins::catalog::PluginKind;
 use provara_plugins::resolve::Provider;
 use provara_plugins::staging::Staging;
 use provara_report::{Class, Diagnostic};
@@ -121,6 +122,7 @@ fn write(
     };
     let job = Job::new(purpose)
         .protecting(vault.path())
+        .wanting(PluginKind::Export, name)
         .allowing_network(args.allow_net);
     let mut session = match Session::start(&args.host, job) {
         Ok(session) => session,

@@ -8,6 +8,7 @@ use clap::Args;
 use provara_core::summary::Summary;
 use provara_explain::vault_failure;
 use provara_plugins::builtin::Reducer;
+use provara_plugins::catalog::PluginKind;
 use provara_plugins::resolve::Provider;
 use provara_report::{Class, Diagnostic};
 use provara_vault::{SourceLog, Vault};
@@ -125,7 +126,9 @@ fn plugin(
                 .map_err(|error| provara_explain::io_failure("read", &vault.log_path(), &error))?,
             len: log.len(),
         };
-        Ok(Job::new(purpose).protecting(vault.path()))
+        Ok(Job::new(purpose)
+            .protecting(vault.path())
+            .wanting(PluginKind::Reducer, name))
     };
     let builtin: Option<Reducer> = name.parse().ok();
     let wanted = format!("the reducer '{name}'");

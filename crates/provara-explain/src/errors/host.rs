@@ -2,7 +2,7 @@
 
 use provara_plugins::catalog::{EventTypeInfo, Problem};
 use provara_plugins::editable::AllowedError;
-use provara_plugins::host::{HostError, NO_PLUGIN, PluginFailure, SkippedPlugin};
+use provara_plugins::host::{HostError, NO_PLUGIN, PluginFailure, Shortage, SkippedPlugin};
 use provara_plugins::interpreter::InterpreterError;
 use provara_plugins::launch::LaunchError;
 use provara_plugins::protocol::FailureKind;
@@ -129,10 +129,16 @@ pub fn host_failure(error: HostError) -> Diagnostic {
         HostError::TimedOut { .. } => Diagnostic::new(Class::Plugin, text)
             .fix("Give it more time with --timeout SECONDS, or report it to the plugin's author."),
         HostError::Loading { error, .. } => host_failure(*error),
-        HostError::Exhausted { directory, .. } => Diagnostic::new(Class::Plugin, text).fix(format!(
-            "Free some space and try again: df -h {}",
-            shell(&directory)
-        )),
+        HostError::Exhausted { shortage, .. } => {
+            Diagnostic::new(Class::Plugin, text).fix(match shortage {
+                Shortage::Disk(directory) => {
+                    format!("Free some space and try again: df -h {}", shell(&directory))
+                }
+                Shortage::Memory { .. } => "Let it keep less in its temporary directory, which is in memory for a \
+                                            reducer, or report it to the plugin's author."
+                    .to_owned(),
+            })
+        }
         HostError::Plugin(failure) => plugin_failure(*failure),
         HostError::Died { suspicion, .. } => {
             suspected(Diagnostic::new(Class::Plugin, text), suspicion).fix(REPORT)

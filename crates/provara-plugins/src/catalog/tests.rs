@@ -29,6 +29,7 @@ fn compile(schema: Schema<'_>) -> Result<Vec<String>, String> {
 
 fn catalog(plugins: Vec<WirePlugin>) -> Catalog {
     let found = Discovered {
+        files: None,
         plugins,
         problems: Vec::new(),
     };
@@ -152,6 +153,7 @@ fn an_alias_hides_no_type() {
 #[test]
 fn problems_of_the_host_are_escaped() {
     let wire = Discovered {
+        files: None,
         plugins: Vec::new(),
         problems: vec![WireProblem {
             kind: "load".to_owned(),

@@ -69,9 +69,9 @@ impl HostProcess {
                 self.end();
                 HostError::Protocol { plugin, violation }
             }
-            Stop::Exhausted(directory) => {
+            Stop::Exhausted(shortage) => {
                 self.end();
-                HostError::Exhausted { plugin, directory }
+                HostError::Exhausted { plugin, shortage }
             }
             Stop::Signal(signal) => {
                 self.end();
@@ -110,8 +110,10 @@ impl HostProcess {
             if Instant::now() >= limit {
                 break false;
             }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(20));
+            if !self.channel.wait_for_end(limit) {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(20));
+            }
         };
         let status = self.end();
         ended.then(|| status.into())

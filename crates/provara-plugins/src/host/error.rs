@@ -14,6 +14,7 @@ use crate::process::ExitReason;
 use crate::protocol::{FailureKind, Violation};
 use crate::runtime::Runtime;
 use crate::sandbox::PathsError;
+use crate::space::Shortage;
 use crate::text::inline;
 use crate::violation::{Suspicion, Violation as Attempt};
 
@@ -109,13 +110,13 @@ pub enum HostError {
         /// Who was skipped before.
         skipped: Vec<SkippedPlugin>,
     },
-    /// A plugin left too little space on a disk.
-    #[error("{} was ended because it left too little space in {}", who(.plugin), .directory.display())]
+    /// A plugin left too little space.
+    #[error("{} was ended because {}", who(.plugin), too_full(.shortage))]
     Exhausted {
         /// The plugin in hand, or `plugins` if none is known to be.
         plugin: String,
-        /// A directory on the disk.
-        directory: PathBuf,
+        /// Where, and of what.
+        shortage: Shortage,
     },
     /// This signal asked the process to end. The host is gone; once the last
     /// [`Guard`](crate::interrupt::Guard) is dropped the signal takes its default effect.
@@ -148,6 +149,18 @@ fn who(plugin: &str) -> String {
     match plugin {
         NO_PLUGIN => "an installed plugin".to_owned(),
         plugin => format!("the plugin '{plugin}'"),
+    }
+}
+
+/// What was too full, for a sentence.
+fn too_full(shortage: &Shortage) -> String {
+    match shortage {
+        Shortage::Disk(directory) => format!("it left too little space in {}", directory.display()),
+        Shortage::Memory { directory, most } => format!(
+            "the files in its temporary directory, {}, which is in memory, took more than the {} MiB that they may",
+            directory.display(),
+            most >> 20
+        ),
     }
 }
 

@@ -14,8 +14,10 @@ use super::host_process::HostProcess;
 use super::skipped::SkippedPlugin;
 use super::{HostError, NO_PLUGIN};
 use crate::catalog::{Catalog, Compile};
-use crate::protocol::{Discovered, Hello, Loading};
+use crate::claims::Claims;
+use crate::protocol::{Discovered, Hello, Loading, Request};
 use crate::purpose::Access;
+use crate::sandbox::Level;
 use crate::schema::Schema;
 
 /// How many plugins are skipped before the failure of the next one is everybody's.
@@ -29,12 +31,34 @@ const MAX_LATE: u32 = 4;
 const MAX_NAMED: usize = 4096;
 
 impl HostProcess {
-    /// Lets the host discover plugins, and checks what it found.
+    /// Lets the host discover plugins, and checks what it found. Where one is wanted, those that are known
+    /// to have other names are not loaded, unless the answer could be another one with them.
     pub(super) fn discover(&mut self) -> Result<Catalog, HostError> {
+        let choice = match (&self.options.wanted, self.confinement.level) {
+            // Where plugins are less than confined, what is remembered may be their own word.
+            (Some((kind, name)), Level::Full) => {
+                let options = &self.options;
+                let claims = Claims::of(&options.runtime, &options.environment, &options.allowed);
+                claims.and_then(|claims| claims.choose(*kind, name))
+            }
+            _ => None,
+        };
+        if let Some(choice) = choice {
+            let catalog = self.discover_without(&choice.left)?;
+            if choice.suffices(&catalog) {
+                return Ok(catalog);
+            }
+            self.restart()?;
+        }
+        self.discover_without(&[])
+    }
+
+    /// Discovers all plugins but those of the distributions whose metadata lies there.
+    fn discover_without(&mut self, left: &[String]) -> Result<Catalog, HostError> {
         let began = Instant::now();
         let all = self.reads_all_schemas();
         let mut found = loop {
-            match self.load(all) {
+            match self.load(all, left) {
                 Ok(found) => break found,
                 Err(error) => self.skip_plugin(error, began)?,
             }
@@ -65,15 +89,22 @@ impl HostProcess {
         match self.purpose.access() {
             Access::Listing => true,
             Access::Validating => !self.options.schemas_on_demand,
-            Access::Reducing { .. } | Access::Exporting { .. } => false,
+            Access::Examining | Access::Reducing { .. } | Access::Exporting { .. } => false,
         }
     }
 
-    fn load(&mut self, schemas: bool) -> Result<Discovered, HostError> {
+    fn load(&mut self, schemas: bool, left: &[String]) -> Result<Discovered, HostError> {
         let skip: Vec<&Loading> = self.skipped.iter().map(|plugin| &plugin.loading).collect();
         let skip = serde_json::to_vec(&skip).map_err(io::Error::other)?;
+        let left = serde_json::to_vec(left).map_err(io::Error::other)?;
         let request = self.request("discover").json("skip", &skip);
+        let request = request.json("left", &left);
         let request = request.json("schemas", if schemas { b"true" } else { b"false" });
+        self.found(request)
+    }
+
+    /// Asks what there is, and makes sure of whose answer it is.
+    pub(super) fn found(&mut self, request: Request) -> Result<Discovered, HostError> {
         let found = self.ask(request)?;
         self.pumps.set_label(NO_PLUGIN);
         // Loading plugins ran their code, which may have answered in the host's place. Then the
@@ -98,6 +129,13 @@ impl HostProcess {
             });
         };
         self.skipped.push(culprit);
+        self.restart()
+    }
+
+    /// Starts the host again, without the plugins that are skipped.
+    fn restart(&mut self) -> Result<(), HostError> {
+        // Before there is another one, which the same handle ends.
+        self.end();
         *self = HostProcess::start_without(
             Arc::clone(&self.purpose),
             Arc::clone(&self.options),

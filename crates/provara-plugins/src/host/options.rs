@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::SkippedPlugin;
+use crate::catalog::PluginKind;
 use crate::editable::Allowed;
 use crate::environment::{Environment, Layout};
 use crate::output::{self, Sink};
@@ -36,6 +37,9 @@ pub struct HostOptions {
     /// Whether the schema of an event type is read and compiled only when it is asked for
     /// ([`super::Host::load_schema`]), and not each when the plugins are discovered.
     pub schemas_on_demand: bool,
+    /// The one plugin that is wanted, where it is known: then others need not be loaded
+    /// (see [`super::Host::discover`]).
+    pub wanted: Option<(PluginKind, String)>,
     /// Where the plugins' output goes.
     pub output: Sink,
     /// Whether SIGINT, SIGTERM and SIGHUP end the host and its command in good order (see
@@ -65,6 +69,7 @@ impl HostOptions {
             layout: Layout::Usual,
             skipped: Vec::new(),
             schemas_on_demand: false,
+            wanted: None,
             output: output::stderr_sink(),
             interruptible: true,
             launcher: None,

@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use crate::channel::{Channel, Stop};
 use crate::interrupt::Guard;
 use crate::launch::orphans::OrphanReaper;
-use crate::launch::{self, Launch, LaunchError, Task};
+use crate::launch::{self, LaunchError, Task};
 use crate::process::{self, ExitReason, KillHandle, has_ended};
 use crate::protocol::{self, Violation};
 use crate::sandbox::{Limits, Rules, SandboxPolicy};
@@ -60,21 +60,18 @@ impl SchemaWorker {
         guard: Option<Guard>,
         deadline: Option<Instant>,
     ) -> Result<SchemaWorker, StartError> {
-        let launched = launch::start(Launch {
-            launcher,
-            task: Task::SchemaWorker,
-            log: None,
-            // It reads and writes nothing. Its life is bounded by deadlines, not by processor time,
-            // since it may serve for long.
-            policy: SandboxPolicy::Enforce {
-                require: false,
-                rules: Rules {
-                    limits: Limits::new(0, None),
-                    ..Rules::default()
-                },
+        // It reads and writes nothing. Its life is bounded by deadlines, not by processor time, since it may
+        // serve for long.
+        let policy = SandboxPolicy::Enforce {
+            require: false,
+            rules: Rules {
+                limits: Limits::new(0, None),
+                ..Rules::default()
             },
-        })
-        .map_err(StartError::Launch)?;
+        };
+        let launched = launch::spawn(launcher)
+            .and_then(|waiting| waiting.launch(Task::SchemaWorker, None, policy))
+            .map_err(StartError::Launch)?;
         let limit = Instant::now() + START_LIMIT;
         let limit = deadline.map_or(limit, |deadline| deadline.min(limit));
         let watch = space::Watch::new([]);

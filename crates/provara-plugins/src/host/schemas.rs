@@ -115,7 +115,7 @@ impl HostProcess {
             Stop::Violation(violation) => std::io::Error::other(violation).into(),
             Stop::Io(error) => error.into(),
             // It writes nothing.
-            Stop::Exhausted(directory) => HostError::Exhausted { plugin, directory },
+            Stop::Exhausted(shortage) => HostError::Exhausted { plugin, shortage },
         }
     }
 }

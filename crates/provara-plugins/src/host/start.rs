@@ -10,7 +10,7 @@ use super::{HostError, HostOptions, KillHandle, NO_PLUGIN, SkippedPlugin};
 use crate::channel::{Channel, Stop};
 use crate::interrupt::Guard;
 use crate::launch::orphans::OrphanReaper;
-use crate::launch::{self, Launch, LaunchError, Task};
+use crate::launch::{self, LaunchError, Task};
 use crate::log_copy;
 use crate::output::Pumps;
 use crate::protocol::{self, Hello, Violation};
@@ -43,11 +43,17 @@ impl HostProcess {
         kill_handle: KillHandle,
     ) -> Result<HostProcess, HostError> {
         let started = Instant::now();
+        // Before there is anything to clean up.
+        let guard = options.interruptible.then(Guard::new).transpose()?;
+        if options.sandbox == SandboxMode::Off {
+            OrphanReaper::adopt();
+        }
+        let launcher = launch::spawn(options.launcher.as_deref())?;
         let access = purpose.access();
         let (role, log, staging) = match access {
             Access::Reducing { log, len } => (Role::Reducer, Some(log_copy::copy(log, len)?), None),
             Access::Exporting { staging, .. } => (Role::Export, None, Some(staging)),
-            Access::Listing => (Role::Listing, None, None),
+            Access::Listing | Access::Examining => (Role::Listing, None, None),
             Access::Validating => (Role::EventType, None, None),
         };
         let network = options.allow_network && role == Role::Export;
@@ -61,25 +67,16 @@ impl HostProcess {
         } = sandbox_policy(&options, access, state, network)?;
         let state = state.filter(|_| withheld.is_none());
         let scratch = Scratch::for_host(access, &mut policy);
-        // Before there is anything to clean up.
-        let guard = options.interruptible.then(Guard::new).transpose()?;
-        if options.sandbox == SandboxMode::Off {
-            OrphanReaper::adopt();
-        }
         let space = watch(staging.into_iter().chain(state), scratch.as_ref());
         let temporary = scratch.as_ref().map(Scratch::path);
         let runtime = &options.runtime;
         let environment = runtime.variables(&options.environment, options.layout, state, temporary);
-        let launched = launch::start(Launch {
-            launcher: options.launcher.as_deref(),
-            task: Task::Host {
-                program: runtime.program().to_path_buf().into(),
-                arguments: runtime.arguments(),
-                environment,
-            },
-            log: log.as_ref(),
-            policy,
-        })?;
+        let task = Task::Host {
+            program: runtime.program().to_path_buf().into(),
+            arguments: runtime.arguments(),
+            environment,
+        };
+        let launched = launcher.launch(task, log.as_ref(), policy)?;
         // The host has it now.
         drop(log);
         let deadline = options.timeout.and_then(|limit| started.checked_add(limit));
@@ -246,8 +243,8 @@ fn sandbox_policy(
         timeout: options.timeout,
     })?;
     let require = options.sandbox == SandboxMode::Require;
-    // Only a listing tells what an environment lacks.
-    let open = matches!(access, Access::Listing).then(|| {
+    // A listing tells what an environment lacks, an examination what may have been looked at.
+    let open = matches!(access, Access::Listing | Access::Examining).then(|| {
         let open = rules.read.iter().chain(&rules.list);
         open.map(|path| path.as_path().to_path_buf()).collect()
     });

@@ -213,7 +213,7 @@ pub(crate) fn rules_for(subject: &Subject<'_>) -> Result<HostRules, PathsError> 
     let file_size = match subject.access {
         Access::Exporting { .. } => MAX_EXPORT_FILE,
         Access::Reducing { .. } => 0,
-        Access::Listing | Access::Validating => MAX_STATE_FILE,
+        Access::Examining | Access::Listing | Access::Validating => MAX_STATE_FILE,
     };
     let raw = |paths: BTreeSet<PathBuf>| paths.into_iter().map(Raw::from).collect();
     let rules = Rules {

@@ -12,7 +12,7 @@ use provara_plugins::resolve::Resolution;
 use provara_report::{Class, Diagnostic};
 use provara_vault::{Vault, parallel_map};
 
-use super::super::{AppendArgs, core_type, not_looked_up, refuse_unknown, start_session};
+use super::super::{AppendArgs, core_type, job, not_looked_up, refuse_unknown};
 use super::record::{Item, NO_PLUGINS, Parsed, Refusal};
 use crate::plugins::{Session, Validating};
 use crate::terminal;
@@ -193,7 +193,7 @@ impl<'a> Types<'a> {
         let alone = Resolution::<&EventTypeInfo>::without_plugins(name);
         let allowed = self.args.allow_unregistered;
         if self.session.is_none() && !self.alone {
-            match start_session(self.args, self.vault) {
+            match Session::start(&self.args.host, job(self.args, self.vault)) {
                 Ok(session) => {
                     session.warn_of_problems();
                     self.session = Some(session);

@@ -242,3 +242,7 @@ while True:
     os.write(FD, reply)
     if MODE == "twice" and op == "validate":
         os.write(FD, reply)
+
+
+def main():
+    """What the executable calls once the stream has ended."""

@@ -1,0 +1,125 @@
+//! Learning which names each installed distribution has, for the commands to come ([`crate::claims`]).
+//!
+//! Each distribution is loaded alone, in a confined process that is started for it and ended before the
+//! next: with a temporary directory of its own and without the state directory, so that what one
+//! says of itself is no other one's doing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::HostError;
+use super::host_process::HostProcess;
+use super::options::HostOptions;
+use crate::catalog::Catalog;
+use crate::claims::{Claim, Claims};
+use crate::declared;
+use crate::purpose::Examining;
+use crate::sandbox::Level;
+
+/// How long a command goes on learning, at most; the next one goes on from there.
+const BUDGET: Duration = Duration::from_secs(1);
+
+/// How long one distribution may take.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The files of a distribution's metadata that say what it is.
+const METADATA: [&str; 4] = ["", "METADATA", "RECORD", "entry_points.txt"];
+
+/// The most files that a distribution's plugins may depend on.
+const MAX_FILES: usize = 20_000;
+
+/// Learns what is not known yet of the plugins in an environment, for about a second at most. What a command
+/// needs it has got before: what fails here is tried again by a later one.
+///
+/// A command either finds that something has changed, or learns: where each follows upon a change, none
+/// learns in vain.
+pub fn learn(mut options: HostOptions) {
+    let (runtime, environment) = (&options.runtime, &options.environment);
+    let Some(mut claims) = Claims::of(runtime, environment, &options.allowed) else {
+        return;
+    };
+    if claims.is_complete() {
+        return;
+    }
+    let now = SystemTime::now();
+    if claims.disturbed || !claims.is_settled(now) {
+        let _ = claims.write(false);
+        return;
+    }
+    let found = declared::distributions(runtime, environment);
+    options.state_dir = None;
+    options.wanted = None;
+    options.timeout = Some(options.timeout.map_or(LIMIT, |limit| limit.min(LIMIT)));
+    options.output = Arc::new(|_| ());
+    let options = Arc::new(options);
+    let until = Instant::now() + BUDGET;
+    // One alone is never left out.
+    let mut complete = found.len() < 2;
+    if !complete {
+        complete = found.iter().all(|path| {
+            let Some(directory) = path.to_str() else {
+                // It is always loaded.
+                return true;
+            };
+            claims.knows(directory)
+                || (Instant::now() < until && examine(&options, path, directory, &mut claims))
+        });
+    }
+    let _ = claims.write(complete);
+}
+
+/// Lets a distribution say what names it has. Says whether that is noted.
+fn examine(options: &Arc<HostOptions>, path: &Path, directory: &str, claims: &mut Claims) -> bool {
+    let began = SystemTime::now();
+    let own = METADATA.map(|name| path.join(name));
+    let own = own
+        .iter()
+        .filter_map(|path| path.to_str().map(str::to_owned));
+    let own: Vec<String> = own.collect();
+    match alone(options, directory) {
+        Ok(Some((names, looked_at))) => claims.note(
+            directory,
+            Some(names),
+            own.into_iter().chain(looked_at),
+            began,
+        ),
+        // Something is wrong with it, which every command tells.
+        Ok(None) => claims.note(directory, None, own, began),
+        Err(HostError::Died { .. } | HostError::TimedOut { .. } | HostError::Plugin(_)) => {
+            claims.note(directory, None, own, began)
+        }
+        Err(_) => false,
+    }
+}
+
+/// The names of a distribution, and what the process looked at; nothing if not all of its plugins can be used.
+type Examined = Option<(std::collections::BTreeSet<Claim>, Vec<String>)>;
+
+fn alone(options: &Arc<HostOptions>, directory: &str) -> Result<Examined, HostError> {
+    let mut process = HostProcess::start_without(
+        Arc::new(Examining),
+        Arc::clone(options),
+        Vec::new(),
+        super::KillHandle::default(),
+    )?;
+    if process.confinement.level < Level::Full {
+        // Not its own word alone.
+        return Err(std::io::Error::other("the process is not confined").into());
+    }
+    let request = process.request("discover").json("skip", b"[]");
+    let found = process.found(request.string("only", directory))?;
+    let open = process.open.take().unwrap_or_default();
+    let places = options.runtime.install_places(&options.environment);
+    process.finish()?;
+    let files = found.files.clone().unwrap_or_default();
+    let catalog = Catalog::from_wire(found, None);
+    let names = Claim::all(&catalog);
+    if !catalog.problems.is_empty() || names.is_empty() || files.len() > MAX_FILES {
+        return Ok(None);
+    }
+    let roots: Vec<&PathBuf> = open.iter().chain(&places).collect();
+    // It cannot have looked elsewhere, and nobody else is to look there because it says so.
+    let within = |path: &String| roots.iter().any(|root| Path::new(path).starts_with(root));
+    Ok(Some((names, files.into_iter().filter(within).collect())))
+}
