@@ -72,6 +72,7 @@ mod intent;
 mod key_events;
 mod keyfile;
 mod lock;
+mod log_hashes;
 mod log_snapshot;
 mod map;
 mod mapped_log;

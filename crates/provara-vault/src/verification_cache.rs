@@ -1,9 +1,9 @@
 //! The cache of verifications: what one came to, kept in the user's cache directory.
 //!
-//! It says: the log's first N bytes, which have this SHA-256, verified under this `keys.json` with this
-//! version of the verifier, and this is what the verifier knew at their end. A later verification hashes
-//! those bytes again; only if they are the same does it go on from there, and it checks signatures only
-//! beyond. It also names the checkpoints whose states were those of these bytes, so that a later
+//! It says: the log's first N bytes, which have these hashes ([`crate::log_hashes`]), verified under this
+//! `keys.json` with this version of the verifier, and this is what the verifier knew at their end. A later
+//! verification compares the hashes of those bytes; only if they are the same does it go on from there, and it
+//! checks signatures only beyond. It also names the checkpoints whose states were those of these bytes, so that a later
 //! verification need not replay the log to compare them again, and a replay can go on from the last one
 //! ([`crate::replay_start`]). Everything else (the seal, the other files, the checkpoints' signatures) is
 //! checked as ever. The verdict is that of a verification from the start, as the sequencer's state is
@@ -20,10 +20,11 @@ use std::path::Path;
 use provara_core::id::Digest;
 
 use crate::cache::{Decoder, Encoder, place, read, write};
+use crate::log_hashes::LogHashes;
 use crate::replay_start::Confirmed;
 
 /// What a cached verification begins with. The number changes with the content, and with every change of a rule.
-const DOMAIN: &[u8] = b"provara verified 6 ";
+const DOMAIN: &[u8] = b"provara verified 7 ";
 
 /// The largest cached verification, in bytes: some 60 million events.
 const LIMIT: u64 = 2 << 30;
@@ -34,10 +35,8 @@ const MOST_ROOTS: usize = 64;
 /// What an earlier verification came to.
 #[derive(Debug)]
 pub(crate) struct CachedVerification {
-    /// How many bytes of the log it was of: whole lines.
-    pub(crate) length: u64,
-    /// Their SHA-256.
-    pub(crate) digest: Digest,
+    /// The hashes of the bytes of the log that it was of: whole lines.
+    pub(crate) hashes: LogHashes,
     /// The sequencer at their end.
     pub(crate) state: Vec<u8>,
     /// The checkpoints whose states were compared, in the order of what they cover.
@@ -58,10 +57,10 @@ impl CachedVerification {
             return None;
         }
         let mut from = Decoder(content);
-        let (length, digest) = (from.u64()?, Digest(from.array()?));
+        let hashes = LogHashes::decode(&mut from)?;
         let mut cached = Self {
             kept: true,
-            ..Self::new(length, digest, from.sized()?.to_vec())
+            ..Self::new(hashes, from.sized()?.to_vec())
         };
         for _ in 0..from.u64()? {
             cached.roots.push((from.u64()?, Digest(from.array()?)));
@@ -74,20 +73,24 @@ impl CachedVerification {
                 length: from.u64()?,
             });
         }
-        let within = |it: &Confirmed| it.length <= cached.length;
+        let within = |it: &Confirmed| it.length <= cached.length();
         cached.checkpoints.iter().all(within).then_some(cached)
     }
 
     /// A cached verification that is not kept yet.
-    pub(crate) fn new(length: u64, digest: Digest, state: Vec<u8>) -> Self {
+    pub(crate) fn new(hashes: LogHashes, state: Vec<u8>) -> Self {
         Self {
-            length,
-            digest,
+            hashes,
             state,
             checkpoints: Vec::new(),
             roots: Vec::new(),
             kept: false,
         }
+    }
+
+    /// How many bytes of the log it was of.
+    pub(crate) fn length(&self) -> u64 {
+        self.hashes.length()
     }
 
     /// The same cached verification, which knows these roots of the event tree.
@@ -114,7 +117,7 @@ impl CachedVerification {
         vault: &Path,
         keys: Digest,
     ) {
-        let covered = checkpoints.iter().filter(|it| it.length <= self.length);
+        let covered = checkpoints.iter().filter(|it| it.length <= self.length());
         let covered: Vec<_> = covered.cloned().collect();
         if self.kept && self.checkpoints == covered {
             return;
@@ -124,8 +127,7 @@ impl CachedVerification {
             return;
         };
         let mut content = Encoder(identity(vault, keys));
-        content.u64(self.length);
-        content.raw(&self.digest.0);
+        self.hashes.encode(&mut content);
         content.sized(&self.state);
         content.u64(self.roots.len() as u64);
         for (size, root) in &self.roots {

@@ -4,17 +4,16 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use provara_core::id::Digest;
 use provara_core::keys::KeyRegistry;
 use provara_core::layout::KEYS;
 use provara_core::verify::{KeyDirectory, LogVerdict, Sequencer, check_lines};
-use sha2::{Digest as _, Sha256};
 
 use crate::check::{self, check_log};
 use crate::error::{Context, VaultError};
+use crate::log_hashes::LogHashes;
 use crate::memory::Recollection;
 use crate::replay_start::Confirmed;
 use crate::unsealed_tail::Judged;
@@ -90,7 +89,7 @@ fn cached_verification(
     lines: &[u8],
 ) -> Option<CachedVerification> {
     let cached = CachedVerification::load(directory, vault.path(), keys)?;
-    let end = usize::try_from(cached.length).ok()?;
+    let end = usize::try_from(cached.length()).ok()?;
     (end > 0 && lines.get(end - 1) == Some(&b'\n')).then_some(cached)
 }
 
@@ -117,36 +116,32 @@ struct Outcome {
     unsealed: io::Result<Judged>,
 }
 
-/// The SHA-256 of a log.
-struct Digests {
-    /// Of its whole lines.
-    lines: Digest,
-    /// Of all of it.
-    log: Digest,
-}
-
 impl LogCheck<'_> {
-    /// Hashes the log and checks it, beside each other where there are threads for both.
-    fn run(self) -> Result<CheckedLog, VaultError> {
-        let (sender, prefix) = sync_channel(1);
-        let hash = || self.hash(&sender);
-        let (outcome, digests) = thread::scope(|scope| {
+    /// Hashes the log and checks it, beside each other where there are threads for both; what the cache speaks
+    /// of is compared first.
+    fn run(mut self) -> Result<CheckedLog, VaultError> {
+        let restored = self.restore();
+        if restored.is_none() {
+            self.cached = None;
+        }
+        let hash = || self.hash();
+        let (outcome, hashes) = thread::scope(|scope| {
             let hashing =
                 (self.threads > 1).then(|| thread::Builder::new().spawn_scoped(scope, hash));
             match hashing {
-                Some(Ok(digests)) => (
-                    self.check(&prefix),
-                    digests.join().expect("hashing does not panic"),
+                Some(Ok(hashes)) => (
+                    self.check(restored),
+                    hashes.join().expect("hashing does not panic"),
                 ),
                 // One thread is enough, or all that the system has to give.
                 _ => {
-                    let digests = hash();
-                    (self.check(&prefix), digests)
+                    let hashes = hash();
+                    (self.check(restored), hashes)
                 }
             }
         });
         match outcome {
-            ControlFlow::Continue(outcome) => self.conclude(outcome, &digests),
+            ControlFlow::Continue(outcome) => self.conclude(outcome, hashes),
             ControlFlow::Break(()) => Err(VaultError::Cancelled),
         }
     }
@@ -154,41 +149,33 @@ impl LogCheck<'_> {
     /// How many bytes the cache speaks of.
     fn cached_length(&self) -> usize {
         let cached = self.cached.as_ref();
-        cached.map_or(0, |cached| cached.length as usize)
+        cached.map_or(0, |cached| cached.length() as usize)
     }
 
-    /// Hashes the log; tells the digest of what the cache speaks of as soon as it is known.
-    fn hash(&self, prefix: &SyncSender<Digest>) -> Digests {
-        let (cached, rest) = self.log.lines.bytes().split_at(self.cached_length());
-        let mut hasher = Sha256::new_with_prefix(cached);
-        let _ = prefix.send(Digest(hasher.clone().finalize().into()));
-        hasher.update(rest);
-        Digests {
-            lines: Digest(hasher.clone().finalize().into()),
-            log: Digest(hasher.chain_update(&self.log.tail).finalize().into()),
-        }
+    /// The hashes of the log's whole lines.
+    fn hash(&self) -> LogHashes {
+        let known = self.cached.as_ref().map(|cached| cached.hashes.clone());
+        let known = known.unwrap_or_else(|| LogHashes::new(self.is_kept));
+        known.go_on(self.log.lines.bytes())
     }
 
     /// The sequencer as it was at the end of what the cache speaks of, if the log begins with those bytes.
-    fn restore(&self, prefix: &Receiver<Digest>) -> Option<Sequencer> {
+    fn restore(&self) -> Option<Sequencer> {
         let cached = self.cached.as_ref()?;
         let sequencer = Sequencer::restore(&cached.state)?;
         // The tree has no way back to what is remembered of fewer events.
         let known =
             |size: &u64| *size >= sequencer.tree().size() || cached.root_at(*size).is_some();
         let fits = self.recollection.sizes().iter().all(known);
-        (fits && prefix.recv() == Ok(cached.digest)).then_some(sequencer)
+        let begins = || cached.hashes.begin(self.log.lines.bytes(), self.threads);
+        (fits && begins()).then_some(sequencer)
     }
 
     /// Holds the log against the rules.
-    fn check(&self, prefix: &Receiver<Digest>) -> ControlFlow<(), Outcome> {
+    fn check(&self, restored: Option<Sequencer>) -> ControlFlow<(), Outcome> {
         let Self { log, registry, .. } = self;
         let lines = log.lines.bytes();
-        let restored = self.restore(prefix);
-        let from = match restored {
-            Some(_) => self.cached_length(),
-            None => 0,
-        };
+        let from = self.cached_length();
         let mut sequencer = restored.unwrap_or_else(|| Sequencer::new(registry));
         for size in self.recollection.sizes() {
             sequencer.watch(size);
@@ -238,7 +225,7 @@ impl LogCheck<'_> {
     }
 
     /// Puts together what came of the check, with what the cache already knew.
-    fn conclude(self, outcome: Outcome, digests: &Digests) -> Result<CheckedLog, VaultError> {
+    fn conclude(self, outcome: Outcome, hashes: LogHashes) -> Result<CheckedLog, VaultError> {
         let Outcome {
             mut verdict,
             state,
@@ -246,6 +233,7 @@ impl LogCheck<'_> {
             unsealed,
         } = outcome;
         let unsealed = unsealed.context("read", &self.vault.log_path())?;
+        let digest = hashes.digest_with(&self.log.tail);
         let length = self.log.lines.len();
         let earlier = self.cached.filter(|_| from > 0);
         if let Some(earlier) = &earlier {
@@ -256,14 +244,14 @@ impl LogCheck<'_> {
             .map_or_else(Vec::new, |cached| cached.checkpoints.clone());
         let cached = match state {
             Some(state) => {
-                let cached = CachedVerification::new(length, digests.lines, state);
+                let cached = CachedVerification::new(hashes, state);
                 Some(cached.with_roots(&verdict.roots))
             }
             None => earlier.filter(|_| from as u64 == length),
         };
         Ok(CheckedLog {
             verdict,
-            digest: digests.log,
+            digest,
             note: (from > 0).then(|| cache_note(from, self.log.size(), confirmed.len())),
             confirmed,
             cached,
@@ -279,7 +267,7 @@ fn cache_note(from: usize, size: u64, checkpoints: usize) -> String {
         count => format!(" and the states of the checkpoints ({count})"),
     };
     format!(
-        "the log's first {from} of {size} bytes are those that verified earlier on this machine: their \
-         SHA-256 was computed again, their signatures{states} were not (without the cache all is checked)"
+        "the log's first {from} of {size} bytes are those that verified earlier on this machine: the hashes \
+         of their parts were compared, their signatures{states} were not checked (without the cache all is)"
     )
 }
