@@ -11,12 +11,14 @@ use provara_core::id::Digest;
 use provara_core::keys::KeyRegistry;
 use provara_core::layout::KEYS;
 use provara_core::verify::{KeyDirectory, LogVerdict, Sequencer, check_lines};
+use provara_signatures::Disagreement;
 use sha2::{Digest as _, Sha256};
 
-use crate::check::{self, check_log};
+use crate::check::{self, Stop, check_log};
 use crate::error::{Context, VaultError};
 use crate::memory::Recollection;
 use crate::replay_start::Confirmed;
+use crate::signatures::Together;
 use crate::unsealed_tail::Judged;
 use crate::vault::Vault;
 use crate::vault_files::TakenLog;
@@ -56,7 +58,7 @@ impl CheckedLog {
 /// the same.
 ///
 /// # Errors
-/// [`VaultError::Cancelled`], or [`VaultError::Io`].
+/// [`VaultError::Cancelled`], [`VaultError::SignaturesDisagree`], or [`VaultError::Io`].
 pub(super) fn check_snapshot_log(
     vault: &Vault,
     snapshot: &VaultSnapshot,
@@ -147,7 +149,8 @@ impl LogCheck<'_> {
         });
         match outcome {
             ControlFlow::Continue(outcome) => self.conclude(outcome, &digests),
-            ControlFlow::Break(()) => Err(VaultError::Cancelled),
+            ControlFlow::Break(Stop::Told) => Err(VaultError::Cancelled),
+            ControlFlow::Break(Stop::Undecided(it)) => Err(VaultError::SignaturesDisagree(it)),
         }
     }
 
@@ -181,7 +184,7 @@ impl LogCheck<'_> {
     }
 
     /// Holds the log against the rules.
-    fn check(&self, prefix: &Receiver<Digest>) -> ControlFlow<(), Outcome> {
+    fn check(&self, prefix: &Receiver<Digest>) -> ControlFlow<Stop<Disagreement>, Outcome> {
         let Self { log, registry, .. } = self;
         let lines = log.lines.bytes();
         let restored = self.restore(prefix);
@@ -198,12 +201,14 @@ impl LogCheck<'_> {
         }
         let total = lines.len() as u64;
         let mut told = |done| self.vault.tell_progress(done, total);
-        told(from as u64)?;
+        told(from as u64).map_break(|()| Stop::Told)?;
+        let keys = KeyDirectory::new(registry);
         check::feed(
             &mut sequencer,
             &lines[from..],
             from as u64,
-            registry,
+            &keys,
+            &Together::new(&keys),
             self.threads,
             &mut told,
         )?;
@@ -211,10 +216,9 @@ impl LogCheck<'_> {
             .then(|| sequencer.save())
             .flatten();
         if !log.tail.is_empty() {
-            let keys = KeyDirectory::new(registry);
             sequencer.feed(check_lines(&log.tail, total, &keys));
         }
-        let unsealed = self.check_unsealed(&sequencer)?;
+        let unsealed = self.check_unsealed(&sequencer).map_break(|()| Stop::Told)?;
         ControlFlow::Continue(Outcome {
             verdict: sequencer.finish(registry),
             state,
