@@ -19,6 +19,7 @@ mod numbers;
 mod output_file;
 mod plugins;
 mod progress;
+mod signatures;
 mod stdio;
 mod terminal;
 mod text;
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     };
     terminal::choose_colour(cli.common.color);
     form::name_schema(cli.command.schema());
-    match commands::run(&cli.command) {
+    match signatures::choose().and_then(|()| commands::run(&cli.command)) {
         Ok(code) => code,
         Err(failure) => {
             terminal::failure(&failure);

@@ -405,6 +405,7 @@ mod tests {
             assert_eq!(String::from_utf8_lossy(&out), legacy);
             line.signed_bytes(&mut out);
             assert_eq!(String::from_utf8_lossy(&out), signed);
+            assert_eq!(line.signed_parts().concat(), out);
         };
         check(
             r#"{"actor":"a","actor_key_id":"k","event_id":"e","sig":"s","type":"t"}"#,

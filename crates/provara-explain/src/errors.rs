@@ -4,6 +4,7 @@ mod adoption;
 mod archive;
 mod host;
 mod merge;
+mod signatures;
 mod staging;
 mod vault;
 
@@ -24,6 +25,7 @@ pub use host::{
     allowed_failure, because, closed_source, discovery_failure, exposed_cache, hindrance,
     host_failure, interpreter_failure, is_no_python, refused_by_plugin, unfit, unusable_type,
 };
+pub use signatures::{missing_signatures, unknown_signatures};
 pub use staging::{export_staging_failure, staging_failure};
 pub(crate) use vault::wants_another_key;
 pub use vault::{NO_SECOND_GENESIS, accept_fix, seal_fix, unverified, vault_failure};

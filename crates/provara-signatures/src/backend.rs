@@ -89,6 +89,12 @@ impl Chosen {
         found.unwrap_or(Self(Found::Portable))
     }
 
+    /// dalek, which every processor can run.
+    #[must_use]
+    pub fn dalek() -> Self {
+        Self(Found::Dalek)
+    }
+
     /// This one and no other.
     ///
     /// # Errors

@@ -31,9 +31,9 @@ impl Limits {
     pub fn of(backend: Backend) -> Self {
         let (narrow_from, wide_from) = match backend {
             Backend::Dalek => (u64::MAX, u64::MAX),
-            Backend::Portable => (96, 600),
-            Backend::Avx2 => (64, 1000),
-            Backend::Avx512 => (64, 2000),
+            Backend::Portable => (96, 1200),
+            Backend::Avx2 => (64, 1200),
+            Backend::Avx512 => (64, 2500),
         };
         Self {
             narrow_from,

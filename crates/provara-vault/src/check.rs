@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 
 use provara_core::finding::{Finding, Severity};
 use provara_core::keys::KeyRegistry;
-use provara_core::verify::{KeyDirectory, LogVerdict, Sequencer, check_lines};
+use provara_core::verify::{
+    Judge, KeyDirectory, LogVerdict, OneByOne, Sequencer, check_lines, check_lines_with,
+};
 
 use crate::error::VaultError;
 use crate::parallel::{available_threads, in_order};
@@ -18,38 +20,61 @@ pub(crate) fn check_log(
     threads: usize,
 ) -> LogVerdict {
     let mut sequencer = Sequencer::new(registry);
-    let _ = feed(&mut sequencer, log, 0, registry, threads, &mut |_| {
+    let keys = KeyDirectory::new(registry);
+    let judge = OneByOne(&keys);
+    let fed = feed(&mut sequencer, log, 0, &keys, &judge, threads, &mut |_| {
         ControlFlow::Continue(())
     });
+    match fed {
+        ControlFlow::Continue(()) | ControlFlow::Break(Stop::Told) => {}
+        ControlFlow::Break(Stop::Undecided(never)) => match never {},
+    }
     if !more.is_empty() {
-        let keys = KeyDirectory::new(registry);
         sequencer.feed(check_lines(more, log.len() as u64, &keys));
     }
     sequencer.finish(registry)
 }
 
-/// Gives `sequencer` the next `lines`, which stand at byte `from` of the log, until `told`, which hears how
-/// far of the log it has come, in bytes, breaks.
-pub(crate) fn feed<'l>(
+/// Why lines were not checked to their end.
+#[derive(Debug)]
+pub(crate) enum Stop<E> {
+    /// Whoever heard how far it was broke off.
+    Told,
+    /// There is no verdict for a signature.
+    Undecided(E),
+}
+
+/// Gives `sequencer` the next `lines`, which stand at byte `from` of the log, with the verdicts of `judge` for their
+/// signatures by `keys`, until `told`, which hears how far of the log it has come, in bytes, breaks.
+pub(crate) fn feed<'l, J: Judge<Error: Send>>(
     sequencer: &mut Sequencer,
     lines: &'l [u8],
     from: u64,
-    registry: &KeyRegistry,
+    keys: &KeyDirectory,
+    judge: &J,
     threads: usize,
     told: &mut dyn FnMut(u64) -> ControlFlow<()>,
-) -> ControlFlow<()> {
-    let keys = KeyDirectory::new(registry);
+) -> ControlFlow<Stop<J::Error>> {
     let check = |range: &'l [u8], offset: u64| {
         let offset = from + offset;
-        (
-            check_lines(range, offset, &keys),
-            offset + range.len() as u64,
-        )
+        let checked = check_lines_with(range, offset, keys, judge);
+        checked.map(|lines| (lines, offset + range.len() as u64))
     };
-    in_order(lines, threads, check, |(lines, end)| {
-        sequencer.feed(lines);
-        told(end)
-    })
+    let mut undecided = None;
+    let fed = in_order(lines, threads, check, |checked| match checked {
+        Ok((lines, end)) => {
+            sequencer.feed(lines);
+            told(end)
+        }
+        Err(error) => {
+            undecided = Some(error);
+            ControlFlow::Break(())
+        }
+    });
+    match undecided {
+        Some(error) => ControlFlow::Break(Stop::Undecided(error)),
+        None => fed.map_break(|()| Stop::Told),
+    }
 }
 
 /// Refuses an event that would not verify, or that would take what stands before it out of force:

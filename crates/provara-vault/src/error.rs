@@ -21,6 +21,7 @@ use provara_core::finding::Finding;
 use provara_core::id::{EventId, KeyId};
 use provara_core::keys::KeyfileError;
 use provara_core::payload::PayloadError;
+use provara_signatures::Disagreement;
 
 use crate::foreign::Foreign;
 
@@ -110,6 +111,9 @@ pub enum VaultError {
         /// The system's answer.
         reason: String,
     },
+    /// A back end for signatures and a single verification disagree, so that there is no verdict.
+    #[error("two ways to verify signatures disagree: {0}")]
+    SignaturesDisagree(Disagreement),
     /// The system clock stands outside the years 1 to 9999.
     #[error("the system clock stands outside the years that a timestamp can hold")]
     Clock,
@@ -551,6 +555,7 @@ impl VaultError {
             | Self::NotAVault { .. }
             | Self::Io { .. }
             | Self::Randomness { .. }
+            | Self::SignaturesDisagree(_)
             | Self::Clock
             | Self::Locked { .. }
             | Self::NoLocks { .. }

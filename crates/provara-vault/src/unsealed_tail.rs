@@ -17,7 +17,7 @@ use std::time::Duration;
 use provara_core::finding::Finding;
 use provara_core::id::Digest;
 use provara_core::keys::KeyRegistry;
-use provara_core::verify::Sequencer;
+use provara_core::verify::{KeyDirectory, OneByOne, Sequencer};
 use sha2::{Digest as _, Sha256};
 
 use crate::check;
@@ -72,11 +72,14 @@ impl UnsealedTail {
         threads: usize,
         told: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> io::Result<ControlFlow<(), Judged>> {
+        let keys = KeyDirectory::new(registry);
+        let judge = OneByOne(&keys);
         let mut hasher = Sha256::new();
         let mut at = self.from;
         while let Some(lines) = self.lines(at)? {
             hasher.update(&lines);
-            if check::feed(&mut sequencer, &lines, at, registry, threads, told).is_break() {
+            let fed = check::feed(&mut sequencer, &lines, at, &keys, &judge, threads, told);
+            if fed.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
             at += lines.len() as u64;

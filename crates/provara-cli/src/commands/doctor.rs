@@ -21,7 +21,7 @@ use crate::vault;
 
 /// Check this installation and its plugins
 ///
-/// Shows the executable, the Python that runs plugins, how many plugins there are, and how far they
+/// Shows the executable, how it verifies signatures, the Python that runs plugins, how many plugins there are, and how far they
 /// are confined.
 ///
 /// With a vault, what its file system can do is tried, too: whether names in directories can be made
@@ -55,6 +55,8 @@ struct Report {
     ok: bool,
     version: &'static str,
     executable: Option<String>,
+    /// Which back end verifies signatures.
+    signatures: &'static str,
     python: Python,
     plugins: Option<Plugins>,
     /// What the file system of the vault can do.
@@ -95,6 +97,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Diagnostic> {
         executable: std::env::current_exe()
             .ok()
             .map(|path| path.to_string_lossy().into_owned()),
+        signatures: provara_vault::signatures_backend().name(),
         python: Python::of(found.as_ref().ok()),
         plugins: None,
         file_system,
@@ -218,6 +221,7 @@ fn text(report: &Report) -> String {
         "executable",
         report.executable.as_deref().unwrap_or("unknown"),
     );
+    line("signatures", report.signatures);
     let python = &report.python;
     let version = python
         .version

@@ -148,6 +148,21 @@ impl<'a> Line<'a> {
         self.without(&[Field::Sig], out);
     }
 
+    /// The same in two parts, without a copy.
+    pub(crate) fn signed_parts(&self) -> [&'a [u8]; 2] {
+        let bytes: &'a [u8] = self.bytes;
+        let Some(member) = &self.members[Field::Sig as usize] else {
+            return [bytes, b""];
+        };
+        let (mut before, after) = (&bytes[..member.whole.start], &bytes[member.whole.end..]);
+        // A comma follows every member but the last, before which one is left.
+        let rest = after.strip_prefix(b",").unwrap_or(after);
+        if rest == b"}" {
+            before = before.strip_suffix(b",").unwrap_or(before);
+        }
+        [before, rest]
+    }
+
     /// The line without `fields` (given in the order of the line's keys), in `out`, which is
     /// cleared first.
     fn without(&self, fields: &[Field], out: &mut Vec<u8>) {

@@ -13,6 +13,7 @@ use crate::scan::{Field, Form, Line, LineFault, scan_line};
 use crate::time::Timestamp;
 use crate::tree::{Tombstone, leaf_over, tombstone};
 use crate::verify::KeyDirectory;
+use crate::verify::judge::{Judge, OneByOne, SignedLine};
 
 /// Longest line whose meaning is guessed at when it has duplicate keys.
 const DIAGNOSIS_LIMIT: usize = 1 << 16;
@@ -172,32 +173,65 @@ impl CheckedLine<'_> {
 }
 
 /// Checks every line of `range`, a run of whole lines (the last line of the log may lack its LF)
-/// that starts at byte `offset` of the log.
+/// that starts at byte `offset` of the log. Each signature is decided by itself.
 #[must_use]
 pub fn check_lines<'a>(range: &'a [u8], offset: u64, keys: &KeyDirectory) -> Vec<CheckedLine<'a>> {
-    let mut scratch = Vec::new();
-    let mut at = offset;
-    range
-        .split_inclusive(|byte| *byte == b'\n')
-        .map(|piece| {
-            let line = piece.strip_suffix(b"\n");
-            let ended = line.is_some();
-            let checked = check_line(line.unwrap_or(piece), keys, &mut scratch);
-            let checked = CheckedLine {
-                offset: at,
-                ended,
-                ..checked
-            };
-            at += piece.len() as u64;
-            checked
-        })
-        .collect()
+    match check_lines_with(range, offset, keys, &OneByOne(keys)) {
+        Ok(lines) => lines,
+        Err(never) => match never {},
+    }
 }
 
-fn check_line<'a>(bytes: &'a [u8], keys: &KeyDirectory, scratch: &mut Vec<u8>) -> CheckedLine<'a> {
+/// As [`check_lines`], the signatures of the whole range decided by `judge` together: by its verdicts, which are the
+/// same, and at its cost.
+///
+/// # Errors
+/// Those of the judge.
+pub fn check_lines_with<'a, J: Judge>(
+    range: &'a [u8],
+    offset: u64,
+    keys: &KeyDirectory,
+    judge: &J,
+) -> Result<Vec<CheckedLine<'a>>, J::Error> {
+    let mut scratch = Vec::new();
+    let mut at = offset;
+    let (mut signed, mut signed_lines) = (Vec::new(), Vec::new());
+    let mut lines: Vec<CheckedLine<'a>> = Vec::new();
+    for piece in range.split_inclusive(|byte| *byte == b'\n') {
+        let line = piece.strip_suffix(b"\n");
+        let ended = line.is_some();
+        let mut undecided = None;
+        let checked = check_line(line.unwrap_or(piece), keys, &mut scratch, &mut undecided);
+        if let Some(undecided) = undecided {
+            signed.push(undecided);
+            signed_lines.push(lines.len());
+        }
+        lines.push(CheckedLine {
+            offset: at,
+            ended,
+            ..checked
+        });
+        at += piece.len() as u64;
+    }
+    for (line, is_good) in signed_lines.into_iter().zip(judge.judge(&signed)?) {
+        if let Some(event) = lines[line].event.as_mut().filter(|_| is_good) {
+            event.signature = SignatureCheck::Valid;
+        }
+    }
+    Ok(lines)
+}
+
+/// Checks one line. Its signature, where there is one to decide, is put into `undecided`, and is not valid until that was
+/// decided.
+fn check_line<'a>(
+    bytes: &'a [u8],
+    keys: &KeyDirectory,
+    scratch: &mut Vec<u8>,
+    undecided: &mut Option<SignedLine<'a>>,
+) -> CheckedLine<'a> {
     let mut problems = Vec::new();
     let event = match scan_line(bytes) {
-        Ok(line) => Some(check_event(&line, keys, scratch, &mut problems)),
+        Ok(line) => Some(check_event(&line, keys, scratch, &mut problems, undecided)),
         Err(error) => {
             problems.push(Problem {
                 at: error.offset,
@@ -257,7 +291,14 @@ fn check_recovered(
 ) -> Event<'static> {
     let line = scan_line(canonical).expect("re-serialised in canonical form");
     let before = problems.len();
-    let event = check_event(&line, keys, scratch, problems);
+    let mut undecided = None;
+    let mut event = check_event(&line, keys, scratch, problems, &mut undecided);
+    // These bytes are nobody else's, so they are not decided together with others.
+    if let Some(signed) = undecided
+        && OneByOne(keys).judge(&[signed]) == Ok(vec![true])
+    {
+        event.signature = SignatureCheck::Valid;
+    }
     for problem in &mut problems[before..] {
         // An offset in the canonical form is none in the line as it stands.
         problem.at = 0;
@@ -288,6 +329,7 @@ fn check_event<'a>(
     keys: &KeyDirectory,
     scratch: &mut Vec<u8>,
     problems: &mut Vec<Problem>,
+    undecided: &mut Option<SignedLine<'a>>,
 ) -> Event<'a> {
     let mut fields = Fields { line, problems };
     let kind = fields.kind();
@@ -308,7 +350,7 @@ fn check_event<'a>(
         let problem = Problem::new(Code::E004, "the event id is not that of the content");
         problems.push(problem.compare(derived, stated));
     }
-    let signature = check_signature(line, key_id, signature, keys, scratch);
+    let signature = check_signature(line, key_id, signature, keys, undecided);
     let redacted = tombstone
         .as_ref()
         .filter(|_| derivation == Derivation::None);
@@ -335,25 +377,30 @@ fn check_event<'a>(
     }
 }
 
-fn check_signature(
-    line: &Line<'_>,
+/// What is known of a signature. One by a known key is invalid until what is put into `undecided` was decided.
+fn check_signature<'a>(
+    line: &Line<'a>,
     key_id: Option<KeyId>,
     signature: Option<Signature>,
     keys: &KeyDirectory,
-    scratch: &mut Vec<u8>,
+    undecided: &mut Option<SignedLine<'a>>,
 ) -> SignatureCheck {
     let (Some(key_id), Some(signature)) = (key_id, signature) else {
         return SignatureCheck::Unusable;
     };
-    line.signed_bytes(scratch);
-    match keys.get(&key_id) {
-        Some(key) if key.verify(scratch, &signature).is_ok() => SignatureCheck::Valid,
-        Some(_) => SignatureCheck::Invalid,
-        None => SignatureCheck::UnknownKey {
+    let message = line.signed_parts();
+    let Some(key) = keys.index(&key_id) else {
+        return SignatureCheck::UnknownKey {
             signature,
-            signed: scratch.clone(),
-        },
-    }
+            signed: message.concat(),
+        };
+    };
+    *undecided = Some(SignedLine {
+        key,
+        signature,
+        message,
+    });
+    SignatureCheck::Invalid
 }
 
 fn payload(line: &Line<'_>, kind: Kind) -> Option<Value<'static>> {

@@ -6,6 +6,7 @@
 //! them touches a disk.
 
 pub mod files;
+mod judge;
 mod line;
 mod predecessor;
 pub mod seal;
@@ -18,29 +19,48 @@ use crate::finding::{Code, Finding, Report};
 use crate::id::KeyId;
 use crate::keys::{KeyRegistry, PublicKey};
 
-pub use line::{CLOSING_TYPE, CheckedLine, REDACTION_TYPE, check_lines};
+pub use judge::{Judge, OneByOne, SignedLine};
+pub use line::{CLOSING_TYPE, CheckedLine, REDACTION_TYPE, check_lines, check_lines_with};
 pub use predecessor::{Closed, Predecessor};
 pub use sequence::{FilesStatement, Genesis, KeptLeaves, LogCounts, LogVerdict, Sequencer};
 
 /// The public keys of `keys.json` by id, for the parallel stage.
 #[derive(Debug, Clone, Default)]
-pub struct KeyDirectory(HashMap<KeyId, PublicKey>);
+pub struct KeyDirectory {
+    keys: Vec<PublicKey>,
+    indexes: HashMap<KeyId, usize>,
+}
 
 impl KeyDirectory {
     /// The keys of a registry.
     #[must_use]
     pub fn new(registry: &KeyRegistry) -> Self {
-        let keys = registry.keys.iter();
-        Self(
-            keys.map(|entry| (entry.key_id, entry.public_key.clone()))
+        let entries = registry.keys.iter();
+        Self {
+            keys: entries
+                .clone()
+                .map(|entry| entry.public_key.clone())
                 .collect(),
-        )
+            indexes: entries.map(|entry| entry.key_id).zip(0..).collect(),
+        }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn keys(&self) -> &[PublicKey] {
+        &self.keys
+    }
+
+    /// The index of the key with this id.
+    #[must_use]
+    pub fn index(&self, id: &KeyId) -> Option<usize> {
+        self.indexes.get(id).copied()
     }
 
     /// The key with this id.
     #[must_use]
     pub fn get(&self, id: &KeyId) -> Option<&PublicKey> {
-        self.0.get(id)
+        self.index(id).map(|index| &self.keys[index])
     }
 }
 

@@ -100,7 +100,8 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         | VaultError::LogChanged { .. }
         | VaultError::LogLost { .. }
         | VaultError::Clock
-        | VaultError::Randomness { .. } => interruption_advice(error, vault),
+        | VaultError::Randomness { .. }
+        | VaultError::SignaturesDisagree(_) => interruption_advice(error, vault),
         VaultError::Adoption(refusal) => adoption::adopt_fix(refusal, vault),
         VaultError::Redaction(refusal) => adoption::redact_fix(refusal, vault),
         VaultError::Merge(refusal) => merge::fix(refusal, vault, vault_fix),
@@ -383,6 +384,12 @@ fn interruption_advice(error: &VaultError, vault: &str) -> String {
             )
         }
         VaultError::Pending { .. } => format!("Run 'provara repair {vault}' first."),
+        VaultError::SignaturesDisagree(_) => {
+            format!(
+                "Verify with single verifications alone, PROVARA_SIGNATURES=dalek provara verify {vault}, on another \
+                 machine if you can: this one, or this program, computes wrongly. Please report it."
+            )
+        }
         _ => format!("Run the command again, or 'provara repair {vault}'."),
     }
 }

@@ -10,12 +10,14 @@ use provara_core::id::Digest;
 use provara_core::keys::KeyRegistry;
 use provara_core::layout::KEYS;
 use provara_core::verify::{KeyDirectory, LogVerdict, Sequencer, check_lines};
+use provara_signatures::Disagreement;
 
-use crate::check::{self, check_log};
+use crate::check::{self, Stop, check_log};
 use crate::error::{Context, VaultError};
 use crate::log_hashes::LogHashes;
 use crate::memory::Recollection;
 use crate::replay_start::Confirmed;
+use crate::signatures::Together;
 use crate::unsealed_tail::Judged;
 use crate::vault::Vault;
 use crate::vault_files::TakenLog;
@@ -55,7 +57,7 @@ impl CheckedLog {
 /// the same.
 ///
 /// # Errors
-/// [`VaultError::Cancelled`], or [`VaultError::Io`].
+/// [`VaultError::Cancelled`], [`VaultError::SignaturesDisagree`], or [`VaultError::Io`].
 pub(super) fn check_snapshot_log(
     vault: &Vault,
     snapshot: &VaultSnapshot,
@@ -142,7 +144,8 @@ impl LogCheck<'_> {
         });
         match outcome {
             ControlFlow::Continue(outcome) => self.conclude(outcome, hashes),
-            ControlFlow::Break(()) => Err(VaultError::Cancelled),
+            ControlFlow::Break(Stop::Told) => Err(VaultError::Cancelled),
+            ControlFlow::Break(Stop::Undecided(it)) => Err(VaultError::SignaturesDisagree(it)),
         }
     }
 
@@ -172,7 +175,7 @@ impl LogCheck<'_> {
     }
 
     /// Holds the log against the rules.
-    fn check(&self, restored: Option<Sequencer>) -> ControlFlow<(), Outcome> {
+    fn check(&self, restored: Option<Sequencer>) -> ControlFlow<Stop<Disagreement>, Outcome> {
         let Self { log, registry, .. } = self;
         let lines = log.lines.bytes();
         let from = self.cached_length();
@@ -185,12 +188,14 @@ impl LogCheck<'_> {
         }
         let total = lines.len() as u64;
         let mut told = |done| self.vault.tell_progress(done, total);
-        told(from as u64)?;
+        told(from as u64).map_break(|()| Stop::Told)?;
+        let keys = KeyDirectory::new(registry);
         check::feed(
             &mut sequencer,
             &lines[from..],
             from as u64,
-            registry,
+            &keys,
+            &Together::new(&keys),
             self.threads,
             &mut told,
         )?;
@@ -198,10 +203,9 @@ impl LogCheck<'_> {
             .then(|| sequencer.save())
             .flatten();
         if !log.tail.is_empty() {
-            let keys = KeyDirectory::new(registry);
             sequencer.feed(check_lines(&log.tail, total, &keys));
         }
-        let unsealed = self.check_unsealed(&sequencer)?;
+        let unsealed = self.check_unsealed(&sequencer).map_break(|()| Stop::Told)?;
         ControlFlow::Continue(Outcome {
             verdict: sequencer.finish(registry),
             state,
