@@ -118,3 +118,51 @@ fn first_error(findings: &[Finding], which: impl Fn(&Finding) -> bool) -> Option
         .iter()
         .find(|finding| finding.severity == Severity::Error && which(finding))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provara_core::verify::SignedLine;
+
+    /// Has no verdict.
+    struct Undecided;
+
+    impl Judge for Undecided {
+        type Error = &'static str;
+
+        fn judge(&self, _: &[SignedLine<'_>]) -> Result<Vec<bool>, &'static str> {
+            Err("undecided")
+        }
+    }
+
+    #[test]
+    fn without_a_verdict_nothing_is_fed_and_nobody_told() {
+        let registry = KeyRegistry::default();
+        let keys = KeyDirectory::new(&registry);
+        let log = b"not an event\n".repeat(100_000);
+        for threads in [1, 2, 3] {
+            let mut sequencer = Sequencer::new(&registry);
+            let mut told = |_| panic!("nothing was checked");
+            let fed = feed(
+                &mut sequencer,
+                &log,
+                0,
+                &keys,
+                &Undecided,
+                threads,
+                &mut told,
+            );
+            assert!(matches!(
+                fed,
+                ControlFlow::Break(Stop::Undecided("undecided"))
+            ));
+            assert_eq!(sequencer.finish(&registry).lines, 0);
+
+            let mut sequencer = Sequencer::new(&registry);
+            let judge = OneByOne(&keys);
+            let mut breaks = |_| ControlFlow::Break(());
+            let fed = feed(&mut sequencer, &log, 0, &keys, &judge, threads, &mut breaks);
+            assert!(matches!(fed, ControlFlow::Break(Stop::Told)));
+        }
+    }
+}

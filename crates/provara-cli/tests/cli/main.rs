@@ -21,6 +21,7 @@ mod query;
 mod remembered;
 mod reports;
 mod seal_words;
+mod signatures;
 mod unheard;
 mod vault;
 mod world;

@@ -4,6 +4,7 @@
 
 mod beliefs;
 mod bit_flips;
+mod judges;
 mod key_rules;
 mod log_rules;
 mod marks;
