@@ -26,6 +26,9 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// The files of a distribution's metadata that say what it is.
 const METADATA: [&str; 4] = ["", "METADATA", "RECORD", "entry_points.txt"];
 
+/// Where the system tells of itself, anew each time. No plugin's name depends on it.
+const SYSTEM: [&str; 3] = ["/dev", "/proc", "/sys"];
+
 /// The most files that a distribution's plugins may depend on.
 const MAX_FILES: usize = 20_000;
 
@@ -54,17 +57,14 @@ pub fn learn(mut options: HostOptions) {
     options.output = Arc::new(|_| ());
     let options = Arc::new(options);
     let until = Instant::now() + BUDGET;
+    let mut complete = true;
     // One alone is never left out.
-    let mut complete = found.len() < 2;
-    if !complete {
-        complete = found.iter().all(|path| {
-            let Some(directory) = path.to_str() else {
-                // It is always loaded.
-                return true;
-            };
-            claims.knows(directory)
-                || (Instant::now() < until && examine(&options, path, directory, &mut claims))
-        });
+    for path in found.iter().filter(|_| found.len() > 1) {
+        // What has no name in UTF-8 is always loaded.
+        let Some(directory) = path.to_str().filter(|name| !claims.knows(name)) else {
+            continue;
+        };
+        complete &= Instant::now() < until && examine(&options, path, directory, &mut claims);
     }
     let _ = claims.write(complete);
 }
@@ -120,6 +120,10 @@ fn alone(options: &Arc<HostOptions>, directory: &str) -> Result<Examined, HostEr
     }
     let roots: Vec<&PathBuf> = open.iter().chain(&places).collect();
     // It cannot have looked elsewhere, and nobody else is to look there because it says so.
-    let within = |path: &String| roots.iter().any(|root| Path::new(path).starts_with(root));
+    let within = |path: &String| {
+        let path = Path::new(path);
+        let is_system = SYSTEM.iter().any(|root| path.starts_with(root));
+        !is_system && roots.iter().any(|root| path.starts_with(root))
+    };
     Ok(Some((names, files.into_iter().filter(within).collect())))
 }
