@@ -231,6 +231,12 @@ def test_nothing_is_remembered_where_plugins_are_not_confined(world: World) -> N
     assert loaded(world.append("org.example.a.event", "--sandbox=off")) == ["a", "b", "c"]
 
 
+def test_what_the_system_tells_of_itself_keeps_nobody_from_being_known(world: World) -> None:
+    package(world.site, "b", code="\nopen('/proc/meminfo').read()\n")
+    world.learn()
+    assert world.claims("b") == ["b-event", "org.example.b.event", "org.example.b.reducer"]
+
+
 def test_one_package_is_not_examined(provara: Provara, tmp_path: Path) -> None:
     world = World(provara, tmp_path, "a")
     world.learn()

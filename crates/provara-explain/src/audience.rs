@@ -171,6 +171,10 @@ fn of_a_vault(error: &VaultError) -> Advice {
         | VaultError::ClosedByBatch
         | VaultError::NotInAtomicBatch { .. }
         | VaultError::Unwritable { .. } => Advice::AsItIs,
+        // Random bytes are an option of the command line.
+        VaultError::Ambiguous(_) => {
+            Advice::Agent("Put the data below a member of another name.".to_owned())
+        }
         VaultError::Canonical(error) => Advice::Agent(errors::canonical_fix_without_options(error)),
         // A key is the operator's to give.
         VaultError::WouldNotVerify { code, .. } if !errors::wants_another_key(code) => {
@@ -255,6 +259,10 @@ mod tests {
         for (context, names) in [
             (vault(VaultError::GenesisByHand), "OBSERVATION"),
             (vault(VaultError::Cancelled), "Call again"),
+            (
+                vault(VaultError::Ambiguous(provara_vault::Ambiguity::Tombstone)),
+                "another name",
+            ),
             (
                 vault(VaultError::Unwritable {
                     reason: String::new(),

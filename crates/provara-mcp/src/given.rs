@@ -53,12 +53,63 @@ pub(crate) fn take_texts(
     Ok(())
 }
 
-/// The kinds of values that a schema names; none where it names none.
+/// The kinds of values that a schema names, by `type`, by the values themselves, or in each of its branches;
+/// none where it names none.
 fn kinds(schema: &Value) -> Vec<&str> {
-    match schema.get("type") {
-        Some(Value::String(kind)) => vec![kind],
+    kinds_within(schema, 0)
+}
+
+/// How many schemas inside one another are looked into.
+const MAX_DEPTH: usize = 8;
+
+fn kinds_within(schema: &Value, depth: usize) -> Vec<&str> {
+    let list = |name: &str| schema.get(name).and_then(Value::as_array);
+    let mut found = match schema.get("type") {
+        Some(Value::String(kind)) => vec![kind.as_str()],
         Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
+        _ if depth == MAX_DEPTH => Vec::new(),
+        _ => {
+            let inside = |schema| kinds_within(schema, depth + 1);
+            if let Some(value) = schema.get("const") {
+                vec![kind_of(value)]
+            } else if let Some(values) = list("enum") {
+                values.iter().map(kind_of).collect()
+            } else if let Some(branches) = list("anyOf").or_else(|| list("oneOf")) {
+                let branches: Vec<_> = branches.iter().map(inside).collect();
+                // A branch that names none takes all.
+                match branches.iter().any(Vec::is_empty) {
+                    true => Vec::new(),
+                    false => branches.concat(),
+                }
+            } else {
+                // Each holds: the first that names some is as good as any.
+                let parts = list("allOf").into_iter().flatten().map(inside);
+                parts
+                    .into_iter()
+                    .find(|kinds| !kinds.is_empty())
+                    .unwrap_or_default()
+            }
+        }
+    };
+    let mut seen = Vec::new();
+    found.retain(|kind| {
+        !seen.contains(kind) && {
+            seen.push(*kind);
+            true
+        }
+    });
+    found
+}
+
+/// The kind of a value that a schema names.
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }
 
@@ -120,7 +171,13 @@ mod tests {
         let schema = json!({"properties": {
             "data": {"type": "object"}, "limit": {"type": "integer"}, "strict": {"type": "boolean"},
             "where": {"type": "array", "items": {"type": "string"}}, "any": {}, "text": {"type": "string"},
-            "either": {"type": ["string", "object"]}, "few": {"type": ["number", "null"]}
+            "either": {"type": ["string", "object"]}, "few": {"type": ["number", "null"]},
+            "optional": {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": null},
+            "nested": {"oneOf": [{"anyOf": [{"type": "boolean"}]}, {"const": null}]},
+            "one_of": {"enum": [1, 2, null]}, "always": {"const": true},
+            "both": {"allOf": [{"minimum": 1}, {"type": "number"}]},
+            "open": {"anyOf": [{"type": "integer"}, {"minLength": 1}]},
+            "word": {"anyOf": [{"type": "integer"}, {"const": "all"}]}
         }});
         match schema {
             Value::Object(schema) => schema,
@@ -160,8 +217,34 @@ mod tests {
     }
 
     #[test]
+    fn kinds_are_told_in_many_ways() {
+        let given = json!({
+            "optional": "2", "nested": "true", "one_of": "2", "always": "true", "both": "1.5"
+        });
+        let (arguments, _) = taken(given).unwrap();
+        let read = json!({"optional": 2, "nested": true, "one_of": 2, "always": true, "both": 1.5});
+        assert_eq!(arguments, read);
+        let (arguments, _) = taken(json!({"optional": "null", "nested": "null"})).unwrap();
+        assert_eq!(arguments, json!({"optional": null, "nested": null}));
+        let refusal = taken(json!({"optional": "two"})).unwrap_err();
+        assert!(
+            refusal.contains("not JSON of a whole number or null"),
+            "{refusal}"
+        );
+        // As deep as it may be, and deeper.
+        let mut deep = json!({"type": "integer"});
+        for _ in 0..MAX_DEPTH {
+            deep = json!({"anyOf": [deep]});
+        }
+        assert_eq!(kinds(&deep), ["integer"]);
+        assert!(kinds(&json!({"anyOf": [deep]})).is_empty());
+    }
+
+    #[test]
     fn what_may_be_a_text_stays_one() {
-        let given = json!({"any": "{}", "text": "1", "either": "{}", "unknown": "2", "limit": 3});
+        let given = json!({
+            "any": "{}", "text": "1", "either": "{}", "unknown": "2", "limit": 3, "open": "2", "word": "2"
+        });
         assert_eq!(taken(given.clone()).unwrap(), (given, None));
     }
 

@@ -36,6 +36,9 @@ const MAX_ENVIRONMENTS: usize = 32;
 /// tick of the file system's clock would not be seen.
 const SETTLED: Duration = Duration::from_secs(2);
 
+/// How often a distribution is asked whose files are never as they were for a while.
+const MAX_IN_VAIN: u32 = 5;
+
 /// A name among those of its kind. Event types and their aliases share one space of names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Claim {
@@ -127,6 +130,8 @@ struct Notes {
     files: Vec<(String, Option<Stamp>)>,
     /// By the directory of the metadata.
     distributions: BTreeMap<String, Entry>,
+    /// How often each of those was asked in vain that have no entry.
+    in_vain: BTreeMap<String, u32>,
 }
 
 /// What is remembered of one distribution.
@@ -327,6 +332,13 @@ impl Claims {
         let entry = Entry { claims, files };
         self.notes.distributions.insert(directory.to_owned(), entry);
         true
+    }
+
+    /// A distribution could not be noted, and is not to be asked again: what it looks at changes all the time.
+    pub(crate) fn gives_up(&mut self, directory: &str) -> bool {
+        let count = self.notes.in_vain.entry(directory.to_owned()).or_default();
+        *count += 1;
+        *count >= MAX_IN_VAIN
     }
 
     /// Replaces what is remembered of this environment.

@@ -46,6 +46,17 @@ pub enum ErrorClass {
     CouldNot,
 }
 
+/// What data has that means something else in a payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Ambiguity {
+    /// A member where the random bytes would stand.
+    #[error("the data has a member 'blind' of its own, where the random bytes would stand")]
+    Blind,
+    /// The form of what stands for a payload that was erased. Older tools then ask for the redaction.
+    #[error("the payload has the form of a tombstone, which stands for a payload that was erased")]
+    Tombstone,
+}
+
 /// An operation on a vault failed. Unless the variant says otherwise, the vault is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
@@ -293,6 +304,9 @@ pub enum VaultError {
         /// What the reader of lines would refuse.
         reason: String,
     },
+    /// The data has what means something else in a payload.
+    #[error("the event cannot be written: {0}")]
+    Ambiguous(Ambiguity),
     /// The actor's logical clock cannot be counted further.
     #[error("the logical clock (ts_logical) of '{actor}' is at its end")]
     LogicalClock {
@@ -502,6 +516,7 @@ impl VaultError {
                 | Self::Payload(_)
                 | Self::Canonical(_)
                 | Self::Unwritable { .. }
+                | Self::Ambiguous(_)
                 | Self::LogicalClock { .. }
                 | Self::WouldNotVerify { .. }
         )
@@ -538,6 +553,7 @@ impl VaultError {
             | Self::Payload(_)
             | Self::Canonical(_)
             | Self::Unwritable { .. }
+            | Self::Ambiguous(_)
             | Self::WouldNotVerify { .. }
             | Self::NotInAtomicBatch { .. }
             | Self::KeyfileInvalid { .. }

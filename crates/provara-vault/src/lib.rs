@@ -119,8 +119,8 @@ pub use clock::now;
 pub use derive::SourceLog;
 pub use enclosing::enclosing_vault;
 pub use error::{
-    AdoptRefusal, ArchiveError, ErrorClass, ForkedEvent, LateEvent, Loss, MergeRefusal, OtherSeal,
-    RedactRefusal, ShownFork, VaultError,
+    AdoptRefusal, Ambiguity, ArchiveError, ErrorClass, ForkedEvent, LateEvent, Loss, MergeRefusal,
+    OtherSeal, RedactRefusal, ShownFork, VaultError,
 };
 pub use foreign::Foreign;
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};

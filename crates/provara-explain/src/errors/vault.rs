@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use provara_core::finding::{Code, Report, Severity};
 use provara_core::number_policy::NumberPolicy;
 use provara_report::{Class, Diagnostic, shell};
-use provara_vault::{ErrorClass, Foreign, Vault, VaultError, layout};
+use provara_vault::{Ambiguity, ErrorClass, Foreign, Vault, VaultError, layout};
 
 use crate::causes::causes_first;
 
@@ -75,6 +75,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         | VaultError::KeyReused { .. }
         | VaultError::EmptyUid
         | VaultError::Unwritable { .. }
+        | VaultError::Ambiguous(_)
         | VaultError::Payload(_)
         | VaultError::Canonical(_)
         | VaultError::LogicalClock { .. }
@@ -257,6 +258,12 @@ fn event_advice(error: &VaultError, vault: &str) -> String {
             "Give what is new a new key; under this one only the very same request is repeated.".to_owned()
         }
         VaultError::EmptyUid => "Give a name: --uid U, or leave it out.".to_owned(),
+        VaultError::Ambiguous(Ambiguity::Blind) => {
+            "Rename that member of the data, or append it without --blind.".to_owned()
+        }
+        VaultError::Ambiguous(Ambiguity::Tombstone) => {
+            "Put the data below a member of another name, or append it with random bytes (--blind).".to_owned()
+        }
         VaultError::Unwritable { .. } => {
             "Make the data smaller or flatter; large bytes belong into a file whose SHA-256 stands in \
              the event."

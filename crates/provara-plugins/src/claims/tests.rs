@@ -182,6 +182,18 @@ fn what_changed_just_now_is_not_noted() {
 }
 
 #[test]
+fn what_never_settles_is_given_up() {
+    let world = World::new();
+    world.learn(&THREE);
+    for count in 1..=MAX_IN_VAIN {
+        let mut claims = world.claims();
+        assert_eq!(claims.gives_up("d"), count == MAX_IN_VAIN, "{count}");
+        claims.write(true).unwrap();
+    }
+    assert!(world.claims().knows("a") && !world.claims().knows("d"));
+}
+
+#[test]
 fn what_is_no_memory_of_this_environment_counts_for_nothing() {
     let world = World::new();
     world.learn(&THREE);

@@ -4,7 +4,8 @@
 //! next: with a temporary directory of its own and without the state directory, so that what one
 //! says of itself is no other one's doing.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,6 +26,9 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// The files of a distribution's metadata that say what it is.
 const METADATA: [&str; 4] = ["", "METADATA", "RECORD", "entry_points.txt"];
+
+/// Where the system tells of itself, anew each time. No plugin's name depends on it.
+const SYSTEM: [&str; 3] = ["/dev", "/proc", "/sys"];
 
 /// The most files that a distribution's plugins may depend on.
 const MAX_FILES: usize = 20_000;
@@ -54,17 +58,14 @@ pub fn learn(mut options: HostOptions) {
     options.output = Arc::new(|_| ());
     let options = Arc::new(options);
     let until = Instant::now() + BUDGET;
+    let mut complete = true;
     // One alone is never left out.
-    let mut complete = found.len() < 2;
-    if !complete {
-        complete = found.iter().all(|path| {
-            let Some(directory) = path.to_str() else {
-                // It is always loaded.
-                return true;
-            };
-            claims.knows(directory)
-                || (Instant::now() < until && examine(&options, path, directory, &mut claims))
-        });
+    for path in found.iter().filter(|_| found.len() > 1) {
+        // What has no name in UTF-8 is always loaded.
+        let Some(directory) = path.to_str().filter(|name| !claims.knows(name)) else {
+            continue;
+        };
+        complete &= Instant::now() < until && examine(&options, path, directory, &mut claims);
     }
     let _ = claims.write(complete);
 }
@@ -78,12 +79,11 @@ fn examine(options: &Arc<HostOptions>, path: &Path, directory: &str, claims: &mu
         .filter_map(|path| path.to_str().map(str::to_owned));
     let own: Vec<String> = own.collect();
     match alone(options, directory) {
-        Ok(Some((names, looked_at))) => claims.note(
-            directory,
-            Some(names),
-            own.into_iter().chain(looked_at),
-            began,
-        ),
+        Ok(Some((names, looked_at))) => {
+            let all = own.iter().cloned().chain(looked_at);
+            claims.note(directory, Some(names), all, began)
+                || claims.gives_up(directory) && claims.note(directory, None, own, began)
+        }
         // Something is wrong with it, which every command tells.
         Ok(None) => claims.note(directory, None, own, began),
         Err(HostError::Died { .. } | HostError::TimedOut { .. } | HostError::Plugin(_)) => {
@@ -94,7 +94,7 @@ fn examine(options: &Arc<HostOptions>, path: &Path, directory: &str, claims: &mu
 }
 
 /// The names of a distribution, and what the process looked at; nothing if not all of its plugins can be used.
-type Examined = Option<(std::collections::BTreeSet<Claim>, Vec<String>)>;
+type Examined = Option<(BTreeSet<Claim>, Vec<String>)>;
 
 fn alone(options: &Arc<HostOptions>, directory: &str) -> Result<Examined, HostError> {
     let mut process = HostProcess::start_without(
@@ -119,7 +119,41 @@ fn alone(options: &Arc<HostOptions>, directory: &str) -> Result<Examined, HostEr
         return Ok(None);
     }
     let roots: Vec<&PathBuf> = open.iter().chain(&places).collect();
-    // It cannot have looked elsewhere, and nobody else is to look there because it says so.
-    let within = |path: &String| roots.iter().any(|root| Path::new(path).starts_with(root));
-    Ok(Some((names, files.into_iter().filter(within).collect())))
+    let files = files.into_iter();
+    let files = files.filter(|path| lies_within(Path::new(path), &roots));
+    Ok(Some((names, files.collect())))
+}
+
+/// Whether a process may have looked at a path of which it says so: it cannot have looked elsewhere, and nobody
+/// else is to look there because it says so.
+fn lies_within(path: &Path, roots: &[&PathBuf]) -> bool {
+    let leads_out = path.components().any(|part| part == Component::ParentDir);
+    let is_system = SYSTEM.iter().any(|root| path.starts_with(root));
+    !leads_out && !is_system && roots.iter().any(|root| path.starts_with(root))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_process_could_read_is_looked_at() {
+        let (site, all) = (PathBuf::from("/env/site"), PathBuf::from("/"));
+        for path in ["/env/site", "/env/site/a.py", "/env/site/b/./c"] {
+            assert!(lies_within(Path::new(path), &[&site]), "{path}");
+        }
+        for path in [
+            "",
+            "a.py",
+            "/env/sites/a.py",
+            "/net/host/a",
+            "/env/site/../../net/host/a",
+            "/env/site/..",
+        ] {
+            assert!(!lies_within(Path::new(path), &[&site]), "{path}");
+        }
+        for path in ["/proc/meminfo", "/dev/null", "/sys/devices/system/cpu"] {
+            assert!(!lies_within(Path::new(path), &[&all]), "{path}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use provara_core::tree::{leaf, tombstone_in};
 use provara_core::verify::REDACTION_TYPE;
 
 use crate::append::AppendRequest;
-use crate::error::VaultError;
+use crate::error::{Ambiguity, VaultError};
 
 /// The member of a redaction that names the event which it is of.
 const TARGET: &str = "target_event_id";
@@ -56,13 +56,8 @@ pub(super) fn payload_of<'a>(
     confidence: Option<f64>,
     blind: bool,
 ) -> Result<Payload<'a>, VaultError> {
-    let unwritable = |reason: &str| VaultError::Unwritable {
-        reason: reason.to_owned(),
-    };
     if blind && data.get(BLIND).is_some() {
-        return Err(unwritable(
-            "the data has a member 'blind' of its own, where the random bytes would stand",
-        ));
+        return Err(VaultError::Ambiguous(Ambiguity::Blind));
     }
     let mut payload = payload_for(event_type, data, confidence).map_err(|error| match error {
         PayloadError::Canonical(error) => VaultError::Canonical(error),
@@ -73,9 +68,7 @@ pub(super) fn payload_of<'a>(
     }
     // In the place of a payload it says that one was erased; older tools then ask for the redaction.
     if tombstone_in(payload.value()).is_some() {
-        return Err(unwritable(
-            "the payload has the form of a tombstone, which stands for a payload that was erased",
-        ));
+        return Err(VaultError::Ambiguous(Ambiguity::Tombstone));
     }
     Ok(payload)
 }

@@ -13,7 +13,9 @@ use provara_core::manifest::{FileEntry, Manifest, sign_root, write_manifest, wri
 use provara_core::scan::scan_line;
 use provara_core::tree::leaf;
 use provara_vault::writer::LogWriter;
-use provara_vault::{AppendRequest, BatchOptions, ErrorClass, Vault, VaultError, VerifyOptions};
+use provara_vault::{
+    Ambiguity, AppendRequest, BatchOptions, ErrorClass, Vault, VaultError, VerifyOptions,
+};
 
 /// The error with which every writer refuses the vault.
 #[track_caller]
@@ -255,7 +257,10 @@ fn a_payload_that_looks_like_a_tombstone() {
     );
     let looks = request("com.example.test.note", "a", &tombstone);
     let error = unwritable(&fixture, &looks);
-    assert!(matches!(error, VaultError::Unwritable { .. }), "{error}");
+    assert!(
+        matches!(error, VaultError::Ambiguous(Ambiguity::Tombstone)),
+        "{error}"
+    );
     // With random bytes beside them it looks like none, and wrapped it is a value.
     let blind = AppendRequest {
         blind: true,
@@ -285,7 +290,10 @@ fn random_bytes_where_the_data_has_such_a_member() {
     };
     for event_type in ["com.example.test.note", "OBSERVATION"] {
         let error = unwritable(&fixture, &blind(event_type, r#"{"blind":"mine"}"#));
-        assert!(matches!(error, VaultError::Unwritable { .. }), "{error}");
+        assert!(
+            matches!(error, VaultError::Ambiguous(Ambiguity::Blind)),
+            "{error}"
+        );
     }
     let mut seen = std::collections::BTreeSet::new();
     for event_type in ["com.example.test.note", "OBSERVATION"] {
