@@ -241,7 +241,9 @@ fn lock_within(
                 }
             }
             Wait::Late => {}
-            Wait::NoThread => thread::sleep(PAUSE.min(timeout - waited)),
+            Wait::NoThread => {
+                thread::sleep(PAUSE.min(until.saturating_duration_since(Instant::now())));
+            }
         }
     }
 }
@@ -273,32 +275,37 @@ pub(crate) enum Attempt {
     Unsupported,
 }
 
+impl Attempt {
+    /// What the system's answer means, wherever the file is.
+    fn of(answer: Result<(), TryLockError>) -> io::Result<Self> {
+        match answer {
+            Ok(()) => Ok(Self::Held),
+            Err(TryLockError::WouldBlock) => Ok(Self::Busy),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                Ok(Self::Busy)
+            }
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => Ok(Self::Unsupported),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
 /// Tries to take the writers' lock on the log that was opened at `path`.
 fn try_lock(log: &File, path: &Path) -> Result<Attempt, VaultError> {
-    match log.try_lock() {
-        Ok(()) if is_at(log, path).context("open for writing", path)? => Ok(Attempt::Held),
-        Ok(()) => Ok(Attempt::Replaced),
-        Err(TryLockError::WouldBlock) => Ok(Attempt::Busy),
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {
-            Ok(Attempt::Busy)
+    match Attempt::of(log.try_lock()).context("lock", path)? {
+        Attempt::Held if !is_at(log, path).context("open for writing", path)? => {
+            Ok(Attempt::Replaced)
         }
-        Err(TryLockError::Error(error)) if has_no_locks(&error) => Ok(Attempt::Unsupported),
-        Err(TryLockError::Error(error)) => Err(error).context("lock", path),
+        attempt => Ok(attempt),
     }
 }
 
 /// Tries to take a reader's lock on the log that was opened at `path`: while it is held, no writer is at
 /// work.
 pub(crate) fn try_lock_shared(log: &File, path: &Path) -> io::Result<Attempt> {
-    match log.try_lock_shared() {
-        Ok(()) if is_at(log, path).unwrap_or(false) => Ok(Attempt::Held),
-        Ok(()) => Ok(Attempt::Replaced),
-        Err(TryLockError::WouldBlock) => Ok(Attempt::Busy),
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {
-            Ok(Attempt::Busy)
-        }
-        Err(TryLockError::Error(error)) if has_no_locks(&error) => Ok(Attempt::Unsupported),
-        Err(TryLockError::Error(error)) => Err(error),
+    match Attempt::of(log.try_lock_shared())? {
+        Attempt::Held if !is_at(log, path).unwrap_or(false) => Ok(Attempt::Replaced),
+        attempt => Ok(attempt),
     }
 }
 
@@ -342,6 +349,8 @@ fn lock_holder(line: &str, device: u64, inode: u64) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     #[test]
@@ -411,6 +420,20 @@ mod tests {
         assert_eq!(try_lock_shared(&new, &path).unwrap(), Attempt::Replaced);
         new.unlock().unwrap();
         assert!(matches!(try_lock(&new, &path), Err(VaultError::Io { .. })));
+    }
+
+    #[test]
+    fn a_call_that_was_interrupted_is_made_again() {
+        let answer = |errno: Errno| {
+            let error = io::Error::from(errno);
+            Attempt::of(Err(TryLockError::Error(error)))
+        };
+        assert_eq!(answer(Errno::INTR).unwrap(), Attempt::Busy);
+        assert_eq!(answer(Errno::NOLCK).unwrap(), Attempt::Unsupported);
+        assert_eq!(
+            answer(Errno::IO).unwrap_err().raw_os_error(),
+            Some(Errno::IO.raw_os_error())
+        );
     }
 
     #[test]

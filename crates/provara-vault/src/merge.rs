@@ -259,9 +259,9 @@ fn join(
         verify(&ours, other, log, &merged, &trusted, &how)
     };
     let verified = checked(&log, options.append_only).map_err(|error| match error {
-        // The one other order is tried, so that nobody is sent to where it is refused, too.
-        VaultError::Merge(refusal) if !options.append_only => {
-            let helps = checked(&merged.appended(), true).is_ok();
+        VaultError::Merge(refusal) => {
+            // The one other order is tried, so that nobody is sent to where it is refused, too.
+            let helps = !options.append_only && checked(&merged.appended(), true).is_ok();
             refusal.or_append_only(helps).into()
         }
         error => error,

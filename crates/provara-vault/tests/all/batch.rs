@@ -304,6 +304,43 @@ fn whatever_the_disk_refuses_what_was_acknowledged_is_there() {
 }
 
 #[test]
+fn after_what_the_disk_refuses_nothing_more_is_written() {
+    let fixture = Fixture::new();
+    let counted = Failing::once(u32::MAX, EIO);
+    let vault = fixture.vault.clone().with_layer(counted.clone());
+    drop(LogWriter::open_with(&vault, &fixture.keyfile).unwrap());
+    // The first call after the opening is a write to the log.
+    let (failing, held) = Failing::held(counted.calls(), EIO);
+    let vault = fixture.vault.clone().with_layer(failing);
+    let options = BatchOptions {
+        group: 1,
+        seal_interval: Duration::MAX,
+        ..BatchOptions::default()
+    };
+    let before = picture(fixture.vault.path());
+    let writer = LogWriter::open_with(&vault, &fixture.keyfile).unwrap();
+    let mut batch = writer.batch(&fixture.keyfile, options);
+    batch.append(requests(10)).unwrap();
+    // One group is with the disk, and the others, which chain to it, are on their way.
+    drop(held);
+    let error = batch.finish().unwrap_err();
+    assert!(
+        matches!(
+            error,
+            VaultError::BatchEnded {
+                durable: 0,
+                sealed: 0,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    drop(batch);
+    assert_eq!(picture(fixture.vault.path()), before);
+    assert_eq!(verifies(&fixture.vault), 2);
+}
+
+#[test]
 fn clocks_that_went_backwards_are_told_once() {
     let fixture = Fixture::new();
     let mut log = fixture.log();

@@ -41,8 +41,8 @@ pub(super) const PIECE: usize = 16 << 10;
 pub struct LastSeen {
     /// The device and inode of the log, and its length.
     log: (u64, u64, u64),
-    /// Its last bytes.
-    end: Vec<u8>,
+    /// Where its last bytes begin, and these.
+    end: (u64, Vec<u8>),
     /// Its last event.
     event_id: EventId,
 }
@@ -55,9 +55,10 @@ impl LastSeen {
         let there = log.metadata().context("read", &path)?;
         let (device, inode, length) = self.log;
         if (there.dev(), there.ino()) == (device, inode) && there.len() >= length {
-            let mut end = vec![0; self.end.len()];
-            let read = log.read_exact_at(&mut end, length - self.end.len() as u64);
-            if read.is_ok() && end == self.end {
+            let (from, end) = &self.end;
+            let mut found = vec![0; end.len()];
+            let read = log.read_exact_at(&mut found, *from);
+            if read.is_ok() && found == *end {
                 return Ok(());
             }
         }
@@ -97,13 +98,12 @@ impl<'v> LogWriter<'v> {
     /// What is there now.
     fn seen(&self) -> Option<LastSeen> {
         let there = self.log.metadata().ok()?;
-        let compared = there.len().min(COMPARED);
-        let mut end = vec![0; compared as usize];
-        let read = self.log.read_exact_at(&mut end, there.len() - compared);
-        read.ok()?;
+        let from = there.len().saturating_sub(COMPARED);
+        let mut end = vec![0; there.len().min(COMPARED) as usize];
+        self.log.read_exact_at(&mut end, from).ok()?;
         Some(LastSeen {
             log: (there.dev(), there.ino(), there.len()),
-            end,
+            end: (from, end),
             event_id: self.index.last_event?,
         })
     }

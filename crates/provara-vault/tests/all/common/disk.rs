@@ -5,7 +5,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use provara_vault::file_layer::{FileLayer, SystemFiles, Temporary};
 
@@ -20,6 +22,8 @@ pub struct Failing {
     at: u32,
     errno: i32,
     forever: bool,
+    /// Until when the call waits before it fails.
+    held: Option<Mutex<Receiver<()>>>,
 }
 
 impl Failing {
@@ -28,18 +32,44 @@ impl Failing {
         Self::new(at, errno, false)
     }
 
+    /// As [`Failing::once`]; the call fails when what comes with this is dropped.
+    pub fn held(at: u32, errno: i32) -> (Arc<Self>, Sender<()>) {
+        let (sender, held) = channel();
+        let failing = Self {
+            held: Some(Mutex::new(held)),
+            ..Self::fails(at, errno, false)
+        };
+        (Arc::new(failing), sender)
+    }
+
     /// Fails at the call `at`, counted from 0, and, if the disk is gone `forever`, at all after it.
     pub fn new(at: u32, errno: i32, forever: bool) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::fails(at, errno, forever))
+    }
+
+    fn fails(at: u32, errno: i32, forever: bool) -> Self {
+        Self {
             calls: AtomicU32::new(0),
             at,
             errno,
             forever,
-        })
+            held: None,
+        }
+    }
+
+    /// How many calls there were.
+    pub fn calls(&self) -> u32 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     fn step(&self) -> io::Result<()> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        if call == self.at
+            && let Some(held) = &self.held
+        {
+            // A test that fails meanwhile is not waited for.
+            let _ = held.lock().unwrap().recv_timeout(Duration::from_secs(60));
+        }
         if call == self.at || (self.forever && call > self.at) {
             return Err(io::Error::from_raw_os_error(self.errno));
         }
