@@ -47,6 +47,8 @@ struct Coming {
     tree_root: Digest,
     last_event: EventId,
     seal: Option<SealSeen>,
+    /// Of all its events: its log may not stand in its place yet.
+    leaves: Vec<Digest>,
 }
 
 impl Pending {
@@ -68,7 +70,7 @@ impl Pending {
             seal: coming.seal,
             leaves: &[],
         };
-        memory::check_writer(vault, &head).map(drop)
+        memory::check_coming(vault, &head, &coming.leaves).map(drop)
     }
 
     /// What a writer does about it, for the user.
@@ -281,6 +283,9 @@ fn evidence(vault: &Vault, intent: &Intent) -> Result<Result<Option<Coming>, Str
     let signed_at = judgement.signed_at_utc.as_deref();
     let seal = judgement.root.zip(signed_at.and_then(|at| at.parse().ok()));
     let ends = verdict.first_event.zip(verdict.last_event);
+    let Some(leaves) = memory::leaves_of(&log) else {
+        return Ok(Err("a line of its log would be no event".to_owned()));
+    };
     Ok(Ok(ends.map(|(identity, last_event)| Coming {
         identity,
         size: verdict.lines,
@@ -288,6 +293,7 @@ fn evidence(vault: &Vault, intent: &Intent) -> Result<Result<Option<Coming>, Str
         tree_root: verdict.tree.root(),
         last_event,
         seal: seal.map(|(root, signed_at)| SealSeen { root, signed_at }),
+        leaves,
     })))
 }
 

@@ -229,7 +229,22 @@ impl Recollection {
 /// # Errors
 /// [`VaultError::NotAsRemembered`].
 pub(crate) fn check_writer(vault: &Vault, found: &TreeHead<'_>) -> Result<Vec<String>, VaultError> {
-    let judged = look(vault, found);
+    refuse(look(vault, found))
+}
+
+/// As [`check_writer`], for a state that does not stand in the vault yet: `leaves` are those of its events.
+///
+/// # Errors
+/// As there.
+pub(crate) fn check_coming(
+    vault: &Vault,
+    coming: &TreeHead<'_>,
+    leaves: &[Digest],
+) -> Result<Vec<String>, VaultError> {
+    refuse(look_with(vault, coming, &|| Some(leaves.to_vec())))
+}
+
+fn refuse(judged: Judged) -> Result<Vec<String>, VaultError> {
     match judged.findings.into_iter().next() {
         Some(finding) => Err(VaultError::NotAsRemembered {
             finding: Box::new(finding),
@@ -240,16 +255,16 @@ pub(crate) fn check_writer(vault: &Vault, found: &TreeHead<'_>) -> Result<Vec<St
 
 /// Holds what is found against what is remembered.
 pub(crate) fn look(vault: &Vault, found: &TreeHead<'_>) -> Judged {
+    look_with(vault, found, &|| leaves_on_disk(vault, found))
+}
+
+fn look_with(vault: &Vault, found: &TreeHead<'_>, all: &dyn Fn() -> Option<Vec<Digest>>) -> Judged {
     if !vault.has_memory() {
         return Judged::default();
     }
     let recollection = Recollection::of(vault);
     let leaves = OnceCell::new();
-    let leaves = || {
-        leaves
-            .get_or_init(|| leaves_on_disk(vault, found))
-            .as_deref()
-    };
+    let leaves = || leaves.get_or_init(all).as_deref();
     recollection.compare(
         vault,
         &Present {

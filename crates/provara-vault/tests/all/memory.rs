@@ -10,8 +10,8 @@ use crate::common::disk::{EIO, Failing};
 use crate::common::{Fixture, codes, copy, note, picture, strict};
 use provara_core::finding::Report;
 use provara_vault::{
-    BackupOptions, BatchOptions, LogWriter, MergeOptions, RestoreOptions, Vault, VaultError,
-    VerifyOptions, Which, forget, layout, remembered, restore,
+    BackupOptions, BatchOptions, LogWriter, MergeOptions, MergeOrder, RestoreOptions, Vault,
+    VaultError, VerifyOptions, Which, forget, layout, remembered, restore,
 };
 
 /// The same vault with memory in the state directory of the fixture.
@@ -322,6 +322,40 @@ fn without_a_usable_state_directory_there_is_a_note() {
     assert!(!inside.exists());
     let silent_notes = silent(&vault.clone().with_memory(false));
     assert!(!silent_notes.notes().join("").contains("remembers"));
+}
+
+/// A merge that puts events before those that are remembered comes to a log whose beginning is another one. It may
+/// be interrupted before that log stands in its place.
+#[test]
+fn a_merge_that_reorders_is_completed_wherever_it_was_interrupted() {
+    let (fixture, vault) = home();
+    let other = copy(&vault, &fixture.outside().join("other"));
+    append(&fixture, &other, "there");
+    for actor in ["a", "b"] {
+        append(&fixture, &vault, actor);
+    }
+    let mut interrupted = 0;
+    for call in 0.. {
+        let place = fixture.outside().join(format!("here-{call}"));
+        copy(&vault, &place);
+        let here = with_memory(&fixture, &place);
+        silent(&here);
+        let failing = here.clone().with_layer(Failing::new(call, EIO, true));
+        let options = MergeOptions::default();
+        let merged = failing.merge(&other, &fixture.keyfile, &options);
+        let left = place.join(layout::MERGE_INTENT).exists();
+        if let Ok(receipt) = merged {
+            assert!(!left);
+            assert_eq!(receipt.order, MergeOrder::Rewritten);
+            break;
+        }
+        interrupted += u32::from(left);
+        let repaired = here.repair(Some(&fixture.keyfile), false);
+        repaired.unwrap_or_else(|error| panic!("at call {call}: {error}"));
+        append(&fixture, &here, "c");
+        silent(&here);
+    }
+    assert!(interrupted > 3, "{interrupted}");
 }
 
 /// An intent can be as old as the state that it lies in: it is not completed before that was looked at.
