@@ -5,9 +5,10 @@ use std::fs::{self, File};
 use std::time::Duration;
 
 use crate::common::disk::{EIO, ENOSPC, Failing};
-use crate::common::{Fixture, note, picture, remove_seal, request, strict, verifies};
+use crate::common::{Fixture, note, picture, remove_seal, request, rotation, strict, verifies};
 use provara_core::event::Draft;
 use provara_core::json::parse;
+use provara_core::keys::SigningKey;
 use provara_vault::{
     AppendRequest, BatchOptions, ErrorClass, LogWriter, VaultError, VerifyOptions,
 };
@@ -202,6 +203,23 @@ fn a_key_event_takes_effect_within_the_batch() {
     assert_eq!(keys, [root, root, quorum, quorum]);
     let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
     assert!(report.is_valid(), "{:?}", report.findings());
+}
+
+#[test]
+fn an_event_of_a_key_is_counted_like_any_other() {
+    let fixture = Fixture::with_quorum();
+    let (root, quorum) = fixture.root_and_quorum();
+    let new = SigningKey::from_seed(&[79; 32]);
+    let [revocation, promotion] = rotation(root, &new, quorum);
+    let writer = LogWriter::open(&fixture.vault).unwrap();
+    let mut batch = writer.batch(&fixture.keyfile, BatchOptions::default());
+    batch
+        .append(vec![note("a", "x"), revocation, promotion])
+        .unwrap();
+    let receipt = batch.finish().unwrap();
+    let before = fixture.log().split(|byte| *byte == b'\n').count() as u64 - 4;
+    assert_eq!((receipt.events, receipt.last_line), (3, before + 3));
+    assert_eq!(batch.take_receipts().len(), 3);
 }
 
 #[test]

@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::sync::Barrier;
 use std::thread;
 
+use provara_core::keys::SigningKey;
 use provara_vault::{
     AppendReceipt, AppendRequest, BatchOptions, LogWriter, MergeOptions, RedactOptions, Rejected,
     Vault, VaultError,
 };
 
-use crate::common::{Fixture, copy, note, request, strict, verifies};
+use crate::common::{Fixture, copy, note, request, rotation, strict, verifies};
 
 fn keyed(actor: &str, text: &str, key: &str) -> AppendRequest<'static> {
     AppendRequest {
@@ -305,6 +306,31 @@ fn wrapped_and_blind_data_is_known_again_at_whatever_time() {
         "{refused:?}"
     );
     assert!(vault.verify(&strict()).unwrap().is_valid());
+}
+
+#[test]
+fn events_that_speak_of_others_are_known_again() {
+    let fixture = Fixture::with_quorum();
+    let (vault, keyfile) = (&fixture.vault, &fixture.keyfile);
+    let (root, quorum) = fixture.root_and_quorum();
+    let told = vault.append(&note("a", "a secret"), keyfile).unwrap();
+    let data = format!(r#"{{"target_event_id":"{}"}}"#, told.event_id);
+    let redaction = request("com.provara.redaction", "dpo", &data);
+    let new = SigningKey::from_seed(&[79; 32]);
+    let [revocation, _] = rotation(root, &new, quorum);
+    for (number, asked) in [redaction, revocation].into_iter().enumerate() {
+        let asked = AppendRequest {
+            idempotency_key: Some(number.to_string()),
+            key_id: Some(quorum),
+            ..asked
+        };
+        let first = vault.append(&asked, keyfile).unwrap();
+        let again = vault.append(&asked, keyfile).unwrap();
+        assert_eq!(
+            (first.event_id, false, true),
+            (again.event_id, first.repeated, again.repeated)
+        );
+    }
 }
 
 #[test]

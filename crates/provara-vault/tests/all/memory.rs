@@ -1,8 +1,10 @@
 //! What a machine remembers of a vault, and what it says when that comes back another.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -74,6 +76,26 @@ fn append(fixture: &Fixture, vault: &Vault, actor: &str) {
         .clone()
         .append(&note(actor, "x"), &fixture.keyfile)
         .unwrap();
+}
+
+#[test]
+fn what_comes_back_while_it_is_looked_at_warns_nobody() {
+    let (fixture, vault) = home();
+    let earlier = copy(&vault, &fixture.outside().join("earlier"));
+    append(&fixture, &vault, "a");
+    let whole = copy(&vault, &fixture.outside().join("whole"));
+    put(earlier.path(), vault.path());
+    let (from, to) = (whole.path().to_owned(), vault.path().to_owned());
+    let is_back = AtomicBool::new(false);
+    // The first word of progress comes when the first look was had.
+    let told = vault.clone().with_progress(Arc::new(move |_, _| {
+        if !is_back.swap(true, Ordering::Relaxed) {
+            put(&from, &to);
+        }
+        ControlFlow::Continue(())
+    }));
+    silent(&told);
+    assert_eq!(fixture.log(), fs::read(whole.log_path()).unwrap());
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod bundles;
 
 use std::fs;
 
-use crate::common::{Fixture, codes, copy, note, picture, rotation, verifies};
+use crate::common::{Fixture, codes, copy, note, picture, reseal, rotation, verifies};
 use provara_core::canonical::token_preserving;
 use provara_core::json::{self, Value};
 use provara_core::keys::{Keyfile, SigningKey};
@@ -158,6 +158,23 @@ fn a_fork_is_refused_with_both_events_and_kept_only_on_purpose() {
         .unwrap();
     assert_eq!(back.event_count, receipt.event_count);
     assert_eq!(fixture.log(), fs::read(other.log_path()).unwrap());
+}
+
+#[test]
+fn a_log_that_does_not_verify_is_merged_with_nothing() {
+    let (fixture, other) = diverged();
+    let log = String::from_utf8(fixture.log()).unwrap();
+    let changed = log.replace("initialized", "initialised");
+    assert_ne!(changed, log);
+    fs::write(fixture.vault.log_path(), changed).unwrap();
+    reseal(&fixture.vault, &fixture.keyfile.keys()[0]);
+    for keep_forks in [false, true] {
+        let options = MergeOptions {
+            keep_forks,
+            ..MergeOptions::default()
+        };
+        fixture.stops_at(2, |vault, keyfile| vault.merge(&other, keyfile, &options));
+    }
 }
 
 #[test]

@@ -45,6 +45,17 @@ fn stranger() -> SigningKey {
 }
 
 #[test]
+fn what_no_vault_takes_is_refused_without_one() {
+    note("a", "x").check().unwrap();
+    let nobody = note("", "x").check();
+    assert!(matches!(nobody, Err(VaultError::EmptyActor)));
+    let genesis = request("GENESIS", "a", "{}").check();
+    assert!(matches!(genesis, Err(VaultError::GenesisByHand)));
+    let number = request("com.example.test.note", "a", r#"{"n":9007199254740993}"#).check();
+    assert!(number.is_err_and(|error| error.is_of_request()));
+}
+
+#[test]
 fn an_absent_seal() {
     for fixture in both() {
         fs::remove_file(fixture.file("manifest.sig")).unwrap();

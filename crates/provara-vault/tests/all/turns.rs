@@ -189,6 +189,21 @@ fn what_is_atomic_or_judged_only_is_one_turn() {
 }
 
 #[test]
+fn where_nobody_came_a_batch_goes_on_without_a_look() {
+    let fixture = Fixture::new();
+    let layer = Beside::new(u32::MAX, || {});
+    let vault = fixture.vault.clone().with_layer(layer.clone());
+    let writer = LogWriter::open_with(&vault, &fixture.keyfile).unwrap();
+    let mut batch = writer.batch(&fixture.keyfile, options());
+    batch.append(requests("batch", 1)).unwrap();
+    batch.pause().unwrap();
+    let calls = layer.calls();
+    batch.append(requests("batch", 1)).unwrap();
+    assert_eq!(layer.calls(), calls);
+    assert_eq!(batch.finish().unwrap().events, 2);
+}
+
+#[test]
 fn a_turn_is_longer_than_it_took_to_come_back() {
     let mut calls = u32::MAX;
     for slow in [false, true] {
