@@ -206,6 +206,36 @@ fn a_key_event_takes_effect_within_the_batch() {
 }
 
 #[test]
+fn a_receipt_tells_what_was_wrapped_and_repeated_where_there_was_something() {
+    let fixture = Fixture::new();
+    let wrapped = request("OBSERVATION", "a", r#"{"n":1}"#);
+    let keyed = AppendRequest {
+        idempotency_key: Some("k".to_owned()),
+        ..note("a", "x")
+    };
+    for (requests, told, repeated) in [
+        (vec![note("a", "x")], None, None),
+        (
+            vec![wrapped.clone(), wrapped],
+            Some("the data of 2 events"),
+            None,
+        ),
+        (vec![keyed.clone(), keyed, note("a", "y")], None, Some(1)),
+    ] {
+        let writer = LogWriter::open(&fixture.vault).unwrap();
+        let mut batch = writer.batch(&fixture.keyfile, BatchOptions::default());
+        batch.append(requests).unwrap();
+        let receipt = batch.finish().unwrap();
+        let notes: Vec<_> = receipt.notes.iter().map(String::as_str).collect();
+        assert_eq!(notes.len(), usize::from(told.is_some()), "{notes:?}");
+        assert!(notes.iter().all(|note| note.starts_with(told.unwrap())));
+        let json = serde_json::to_value(&receipt).unwrap();
+        let member = json.get("repeated").and_then(serde_json::Value::as_u64);
+        assert_eq!(member, repeated, "{json}");
+    }
+}
+
+#[test]
 fn an_event_of_a_key_is_counted_like_any_other() {
     let fixture = Fixture::with_quorum();
     let (root, quorum) = fixture.root_and_quorum();

@@ -14,7 +14,7 @@ use provara_core::scan::scan_line;
 use provara_core::tree::leaf;
 use provara_vault::writer::LogWriter;
 use provara_vault::{
-    Ambiguity, AppendRequest, BatchOptions, ErrorClass, Vault, VaultError, VerifyOptions,
+    Ambiguity, AppendRequest, BatchOptions, ErrorClass, Vault, VaultError, VerifyOptions, layout,
 };
 
 /// The error with which every writer refuses the vault.
@@ -118,6 +118,23 @@ fn a_key_that_somebody_listed_in_a_marked_vault() {
         reseal(&fixture.vault, key);
         let error = refused(&fixture.vault, &fixture.keyfile).to_string();
         assert!(error.contains(&stranger().key_id().to_string()), "{error}");
+    }
+}
+
+#[test]
+fn a_key_list_that_changed_under_a_cache_is_judged_as_without_one() {
+    for fixture in both() {
+        let cache = fixture.outside().join("cache");
+        let cached = fixture.vault.clone().with_cache_directory(Some(cache));
+        cached.append(&note("a", "x"), &fixture.keyfile).unwrap();
+        let sealed = fs::read(fixture.file(layout::KEYS)).unwrap();
+        list_key(&fixture.vault, &stranger());
+        let without = refused(&fixture.vault, &fixture.keyfile);
+        let with = refused(&cached, &fixture.keyfile);
+        assert_eq!(with.to_string(), without.to_string());
+        fs::write(fixture.file(layout::KEYS), sealed).unwrap();
+        cached.append(&note("a", "y"), &fixture.keyfile).unwrap();
+        verifies(&fixture.vault);
     }
 }
 
