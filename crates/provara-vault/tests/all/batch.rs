@@ -224,14 +224,41 @@ fn a_receipt_tells_what_was_wrapped_and_repeated_where_there_was_something() {
     ] {
         let writer = LogWriter::open(&fixture.vault).unwrap();
         let mut batch = writer.batch(&fixture.keyfile, BatchOptions::default());
+        let asked = requests.len();
         batch.append(requests).unwrap();
         let receipt = batch.finish().unwrap();
+        let receipts = batch.take_receipts();
+        assert_eq!(receipts.len(), asked);
+        assert!(receipts.is_sorted_by_key(|receipt| receipt.line));
         let notes: Vec<_> = receipt.notes.iter().map(String::as_str).collect();
         assert_eq!(notes.len(), usize::from(told.is_some()), "{notes:?}");
         assert!(notes.iter().all(|note| note.starts_with(told.unwrap())));
         let json = serde_json::to_value(&receipt).unwrap();
         let member = json.get("repeated").and_then(serde_json::Value::as_u64);
         assert_eq!(member, repeated, "{json}");
+    }
+}
+
+#[test]
+fn a_dry_run_tells_what_only_an_append_can_judge() {
+    let fixture = Fixture::new();
+    let data = format!(r#"{{"target_event_id":"evt_{}"}}"#, "0".repeat(24));
+    let redaction = request("com.provara.redaction", "a", &data);
+    let options = BatchOptions {
+        dry_run: true,
+        ..BatchOptions::default()
+    };
+    for (requests, told) in [
+        (vec![note("a", "x")], None),
+        (vec![redaction.clone(), note("a", "x")], Some("1 event of ")),
+        (vec![redaction.clone(), redaction], Some("2 events of ")),
+    ] {
+        let writer = LogWriter::open_to_judge(&fixture.vault).unwrap();
+        let mut batch = writer.batch(&fixture.keyfile, options);
+        batch.append(requests).unwrap();
+        let notes = batch.finish().unwrap().notes;
+        assert_eq!(notes.len(), usize::from(told.is_some()), "{notes:?}");
+        assert!(notes.iter().all(|note| note.starts_with(told.unwrap())));
     }
 }
 

@@ -261,8 +261,17 @@ fn a_log_that_a_merge_replaced_is_not_taken_for_the_one_that_was_verified() {
         .unwrap();
     fixture.vault.open_log(&verified).unwrap();
     let options = MergeOptions::default();
+    let before = fixture.log();
     let merged = fixture.vault.merge(&other, &fixture.keyfile, &options);
-    assert_eq!(merged.unwrap().order, MergeOrder::Rewritten);
+    let merged = merged.unwrap();
+    assert_eq!(merged.order, MergeOrder::Rewritten);
+    let after = fixture.log();
+    let lines = |log| <[u8]>::split_inclusive(log, |byte: &u8| *byte == b'\n');
+    let kept = lines(&before)
+        .zip(lines(&after))
+        .take_while(|(a, b)| a == b);
+    let kept: usize = kept.map(|(line, _)| line.len()).sum();
+    assert_eq!(merged.kept_prefix, kept as u64);
     let beside = fixture.outside().join("another");
     let mut changed = verified.bytes().to_vec();
     changed[10] ^= 1;

@@ -287,6 +287,7 @@ fn a_report_names_the_first_and_the_last_event_with_their_times() {
     };
     let examined = fixture.vault.examine(&options).unwrap();
     let subject = examined.subject().unwrap();
+    assert_eq!(subject.merkle_root, Some(subject.files_merkle_root));
     let last = subject.last_event.as_ref().unwrap();
     assert_eq!(last.event_id, appended.event_id);
     assert_eq!(last.timestamp_utc.as_ref(), Some(&appended.timestamp_utc));
