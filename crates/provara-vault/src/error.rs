@@ -6,6 +6,7 @@
 
 mod adoption;
 mod archive;
+mod class;
 mod extent;
 mod loss;
 mod merge;
@@ -27,6 +28,7 @@ use crate::foreign::Foreign;
 
 pub use adoption::AdoptRefusal;
 pub use archive::ArchiveError;
+pub use class::ErrorClass;
 pub use loss::Loss;
 pub use merge::{ForkedEvent, LateEvent, MergeRefusal, ShownFork};
 pub use redaction::RedactRefusal;
@@ -34,17 +36,6 @@ pub use seal::OtherSeal;
 
 use extent::{seen_last, standing};
 use loss::lost;
-
-/// Who has to act on a [`VaultError`]; a command line maps it to its exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorClass {
-    /// The vault's content is not what its format demands: look at it with a verification.
-    Evidence,
-    /// What was asked for cannot be done with this input.
-    Usage,
-    /// The machine could not do it: a missing file, a lock, a disk.
-    CouldNot,
-}
 
 /// What data has that means something else in a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -498,98 +489,6 @@ fn there(event: Option<(EventId, u64)>) -> String {
     match event {
         Some((event_id, line)) => format!("{event_id} (line {line})"),
         None => "an earlier event of this batch".to_owned(),
-    }
-}
-
-impl VaultError {
-    /// Whether it is about what was asked for, so that another request may well be taken.
-    #[must_use]
-    pub fn is_of_request(&self) -> bool {
-        matches!(
-            self,
-            Self::GenesisByHand
-                | Self::ByCommand { .. }
-                | Self::RedactionTarget { .. }
-                | Self::EmptyActor
-                | Self::IdempotencyKey { .. }
-                | Self::KeyReused { .. }
-                | Self::Payload(_)
-                | Self::Canonical(_)
-                | Self::Unwritable { .. }
-                | Self::Ambiguous(_)
-                | Self::LogicalClock { .. }
-                | Self::WouldNotVerify { .. }
-        )
-    }
-
-    /// Who has to act.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        match self {
-            Self::Merge(refusal) => refusal.class(),
-            Self::Archive(error) => error.class(),
-            Self::Redaction(refusal) => refusal.class(),
-            Self::BrokenLog { .. }
-            | Self::SealContradiction { .. }
-            | Self::NoSeal { .. }
-            | Self::SealAbsent { .. }
-            | Self::SealNotCounting { .. }
-            | Self::SealOfOther(_)
-            | Self::NotAsRemembered { .. }
-            | Self::Structure { .. } => ErrorClass::Evidence,
-            Self::NotEmpty { .. }
-            | Self::InsideVault { .. }
-            | Self::Exists { .. }
-            | Self::KeyfilePlace { .. }
-            | Self::Closed { .. }
-            | Self::ClosedByBatch
-            | Self::GenesisByHand
-            | Self::ByCommand { .. }
-            | Self::RedactionTarget { .. }
-            | Self::EmptyActor
-            | Self::IdempotencyKey { .. }
-            | Self::KeyReused { .. }
-            | Self::EmptyUid
-            | Self::Payload(_)
-            | Self::Canonical(_)
-            | Self::Unwritable { .. }
-            | Self::Ambiguous(_)
-            | Self::WouldNotVerify { .. }
-            | Self::NotInAtomicBatch { .. }
-            | Self::KeyfileInvalid { .. }
-            | Self::KeyfileForeign { .. }
-            | Self::NoSigningKey { .. }
-            | Self::KeyUnknown { .. }
-            | Self::KeyNotInKeyfile { .. }
-            | Self::KeyRevoked { .. }
-            | Self::CheckpointExists { .. }
-            | Self::Unsigned
-            | Self::Adoption(_)
-            | Self::CheckpointTooLarge { .. } => ErrorClass::Usage,
-            Self::NotFound { .. }
-            | Self::DanglingLink { .. }
-            | Self::NotAVault { .. }
-            | Self::Io { .. }
-            | Self::Randomness { .. }
-            | Self::SignaturesDisagree(_)
-            | Self::Clock
-            | Self::Locked { .. }
-            | Self::NoLocks { .. }
-            | Self::LogReplaced
-            | Self::LogChanged { .. }
-            | Self::LogLost { .. }
-            | Self::Memory { .. }
-            | Self::LogicalClock { .. }
-            | Self::KeyfileMissing { .. }
-            | Self::Sync { .. }
-            | Self::SealLags { .. }
-            | Self::Interrupted { .. }
-            | Self::Pending { .. }
-            | Self::BatchEnded { .. }
-            | Self::NotResumed { .. }
-            | Self::Stopped
-            | Self::Cancelled => ErrorClass::CouldNot,
-        }
     }
 }
 
