@@ -31,8 +31,8 @@ use waiting::{Kind, Wait, wait};
 
 /// How often a writer tries before it queues, and the pause between. A place in the queue costs a thread, and the
 /// lock stands idle from its release until that thread has woken its writer; whoever tries in between has it.
-const TRIES: u32 = 40;
-const BETWEEN: Duration = Duration::from_millis(1);
+const TRIES: u32 = 20;
+const BETWEEN: Duration = Duration::from_millis(2);
 
 /// The pause between two attempts of a writer that has no thread to wait on.
 const PAUSE: Duration = Duration::from_millis(20);
