@@ -54,14 +54,7 @@ fn compare(seed: u64, count: usize, backends: &[Chosen], found: &Mutex<Found>) {
         let verifier = verifier(*chosen, &keys, seed.is_multiple_of(2));
         let mut verdicts = Vec::new();
         for (piece, expected) in drawn.chunks(4096).zip(expected.chunks(4096)) {
-            let items: Vec<Item<'_>> = piece
-                .iter()
-                .map(|case| Item {
-                    key: case.key,
-                    signature: &case.signature,
-                    message: Message::joined(&case.message[..case.cut], &case.message[case.cut..]),
-                })
-                .collect();
+            let items: Vec<Item<'_>> = piece.iter().map(Case::item).collect();
             match verifier.verify(&items, &mut verdicts) {
                 Err(it) => differences.push(format!("{it}: {:?}", piece[it.item])),
                 Ok(decided) => {

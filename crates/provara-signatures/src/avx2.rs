@@ -132,31 +132,13 @@ mod lanes {
 #[cfg(test)]
 mod on_this_processor {
     use super::{Avx2, tests};
-    use crate::differential::{assert_verdicts, skip};
+    use crate::differential::on_this_processor;
 
-    #[test]
-    fn products_at_the_ends_of_their_bounds() {
-        if Avx2::detect().is_none() {
-            return skip("AVX2");
-        }
-        // SAFETY: the processor has what the function needs.
-        unsafe { tests::products_at_the_ends_of_their_bounds() }
-    }
-
-    #[test]
-    fn sums_at_the_ends_of_their_bounds() {
-        if Avx2::detect().is_none() {
-            return skip("AVX2");
-        }
-        // SAFETY: the processor has what the function needs.
-        unsafe { tests::sums_at_the_ends_of_their_bounds() }
-    }
-
-    #[test]
-    fn verdicts_are_those_of_dalek() {
-        match Avx2::detect() {
-            Some(engine) => assert_verdicts(&engine, 4, 20_000),
-            None => skip("AVX2"),
-        }
-    }
+    on_this_processor!(
+        Avx2,
+        "AVX2",
+        4,
+        products_at_the_ends_of_their_bounds,
+        sums_at_the_ends_of_their_bounds
+    );
 }

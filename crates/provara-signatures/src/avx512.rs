@@ -166,43 +166,17 @@ mod lanes {
 #[cfg(test)]
 mod on_this_processor {
     use super::{Avx512, lanes, tests};
-    use crate::differential::{assert_verdicts, skip};
+    use crate::differential::{on_this_processor, skip};
     use crate::emulated::lanes as emulated;
 
-    #[test]
-    fn products_at_the_ends_of_their_bounds() {
-        if Avx512::detect().is_none() {
-            return skip("AVX-512");
-        }
-        // SAFETY: the processor has what the function needs.
-        unsafe { tests::products_at_the_ends_of_their_bounds() }
-    }
-
-    #[test]
-    fn sums_at_the_ends_of_their_bounds() {
-        if Avx512::detect().is_none() {
-            return skip("AVX-512");
-        }
-        // SAFETY: the processor has what the function needs.
-        unsafe { tests::sums_at_the_ends_of_their_bounds() }
-    }
-
-    #[test]
-    fn hashes_are_those_of_the_library() {
-        if Avx512::detect().is_none() {
-            return skip("AVX-512");
-        }
-        // SAFETY: the processor has what the function needs.
-        unsafe { tests::hashes_are_those_of_the_library() }
-    }
-
-    #[test]
-    fn verdicts_are_those_of_dalek() {
-        match Avx512::detect() {
-            Some(engine) => assert_verdicts(&engine, 2, 20_000),
-            None => skip("AVX-512"),
-        }
-    }
+    on_this_processor!(
+        Avx512,
+        "AVX-512",
+        2,
+        products_at_the_ends_of_their_bounds,
+        sums_at_the_ends_of_their_bounds,
+        hashes_are_those_of_the_library
+    );
 
     #[test]
     fn instructions_do_what_is_emulated() {

@@ -10,6 +10,7 @@ use crate::engine::{Engine, Task};
 use crate::message::Message;
 use crate::scalar::Window;
 use crate::table::Table;
+use crate::verifier::Item;
 
 pub(crate) use cases::Random;
 use cases::{Case, Cases};
@@ -20,6 +21,34 @@ pub(crate) fn skip(needed: &str) {
     let all = std::env::var_os("PROVARA_EVERY_BACKEND");
     assert!(all.is_none(), "PROVARA_EVERY_BACKEND is set");
 }
+
+/// Runs the tests of a back end that are compiled for its instructions, and holds its verdicts against dalek's, where the
+/// processor has them.
+#[cfg(target_arch = "x86_64")]
+macro_rules! on_this_processor {
+    ($engine:ident, $name:literal, $seed:literal, $($test:ident),*) => {
+        $(
+            #[test]
+            fn $test() {
+                if $engine::detect().is_none() {
+                    return crate::differential::skip($name);
+                }
+                // SAFETY: the processor has what the function needs.
+                unsafe { tests::$test() }
+            }
+        )*
+
+        #[test]
+        fn verdicts_are_those_of_dalek() {
+            match $engine::detect() {
+                Some(engine) => crate::differential::assert_verdicts(&engine, $seed, 20_000),
+                None => crate::differential::skip($name),
+            }
+        }
+    };
+}
+#[cfg(target_arch = "x86_64")]
+pub(crate) use on_this_processor;
 
 /// Holds the verdicts of a back end itself against those of dalek, with tables of every window.
 pub(crate) fn assert_verdicts(engine: &dyn Engine, seed: u64, count: usize) {
@@ -49,7 +78,7 @@ pub(crate) fn assert_verdicts(engine: &dyn Engine, seed: u64, count: usize) {
                 table: &tables[case.key],
                 public: keys[case.key].as_bytes(),
                 signature: &case.signature,
-                message: Message::joined(&case.message[..case.cut], &case.message[case.cut..]),
+                message: case.parts(),
             })
             .collect();
         // Batches of every remainder, and large ones.

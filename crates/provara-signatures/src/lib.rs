@@ -43,6 +43,7 @@ mod emulated;
 mod engine;
 mod keys;
 mod message;
+mod points;
 mod portable;
 mod proof;
 mod sample;

@@ -5,22 +5,11 @@
 use super::field::{Field, add, carry, choice, mul, sub};
 use super::lanes::Mask;
 
-/// Four points in extended coordinates, every one of them tight.
-#[derive(Clone, Copy)]
-pub(crate) struct Points {
-    pub(crate) x: Field,
-    pub(crate) y: Field,
-    pub(crate) z: Field,
-    pub(crate) t: Field,
-}
+/// Four points, every coordinate tight.
+pub(crate) type Points = crate::points::Points<Field>;
 
-/// Four affine points: y + x, y − x and 2dxy of each; limbs below 2^26, 2^25.
-#[derive(Clone, Copy)]
-pub(crate) struct Affine {
-    pub(crate) sum: Field,
-    pub(crate) difference: Field,
-    pub(crate) product: Field,
-}
+/// Four affine points; limbs below 2^26, 2^25.
+pub(crate) type Affine = crate::points::Affine<Field>;
 
 lanes! {
     /// Adds to every point the affine one, or takes it away in the lanes for which `negative` is set.

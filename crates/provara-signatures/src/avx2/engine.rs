@@ -14,6 +14,10 @@ use crate::table::{Entry, Table};
 /// How many signatures share an inversion.
 const BATCH: usize = 512;
 
+mod double_scalar;
+
+use double_scalar::sums;
+
 const LANES: usize = 4;
 
 lanes! {
@@ -47,32 +51,10 @@ lanes! {
         verdicts
     }
 
-    /// `[S]B − [k]A` of every signature: window by window over the batch, so that the part of a table that is in use stays
-    /// in the cache.
-    fn sums(base: &Table, batch: &Batch<'_, LANES>) -> Vec<Points> {
+    /// The neutral point in every lane.
+    fn neutral() -> Points {
         let (zero, one) = (small(0), small(1));
-        let mut points = vec![Points { x: zero, y: one, z: one, t: zero }; batch.groups()];
-        for index in 0..batch.base_digits() {
-            for (group, point) in points.iter_mut().enumerate() {
-                let digits = batch.base_row(group, index);
-                let mut entries = [base.entry(index, 0); LANES];
-                for (entry, digit) in entries.iter_mut().zip(digits) {
-                    *entry = base.entry(index, *digit);
-                }
-                add_affine(point, &gather(&entries), negative(digits));
-            }
-        }
-        for index in 0..batch.key_digits() {
-            for (group, point) in points.iter_mut().enumerate() {
-                let (tables, digits) = batch.key_row(group, index);
-                let mut entries = [base.entry(0, 0); LANES];
-                for ((entry, table), digit) in entries.iter_mut().zip(tables).zip(digits) {
-                    *entry = table.entry(index, *digit);
-                }
-                add_affine(point, &gather(&entries), negative(digits));
-            }
-        }
-        points
+        Points { x: zero, y: one, z: one, t: zero }
     }
 
     /// One entry to a lane.

@@ -5,22 +5,11 @@
 use super::field::{Field, add, carry, choice, mul, sub, sum};
 use super::lanes::Mask;
 
-/// Eight points in extended coordinates.
-#[derive(Clone, Copy)]
-pub(crate) struct Points {
-    pub(crate) x: Field,
-    pub(crate) y: Field,
-    pub(crate) z: Field,
-    pub(crate) t: Field,
-}
+/// Eight points.
+pub(crate) type Points = crate::points::Points<Field>;
 
-/// Eight affine points: y + x, y − x and 2dxy of each.
-#[derive(Clone, Copy)]
-pub(crate) struct Affine {
-    pub(crate) sum: Field,
-    pub(crate) difference: Field,
-    pub(crate) product: Field,
-}
+/// Eight affine points.
+pub(crate) type Affine = crate::points::Affine<Field>;
 
 lanes! {
     /// Adds to every point the affine one, or takes it away in the lanes whose bits are set in `negative`.

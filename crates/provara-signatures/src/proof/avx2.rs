@@ -24,26 +24,8 @@ use field::{Field, add, carry, choice, join, mul, small, split, sub};
 
 /// As `avx2::lanes`.
 mod lanes {
+    pub(crate) use super::super::interval::lanes::{Lanes, Mask, add, and, select, splat, sub};
     use super::Interval;
-
-    pub(crate) type Lanes = Interval;
-    pub(crate) type Mask = u8;
-
-    pub(crate) const fn splat(word: u64) -> Lanes {
-        Interval::exactly(word as u128)
-    }
-
-    pub(crate) const fn add(a: Lanes, b: Lanes) -> Lanes {
-        a.add(b).in_bits(64)
-    }
-
-    pub(crate) const fn sub(a: Lanes, b: Lanes) -> Lanes {
-        a.sub(b)
-    }
-
-    pub(crate) const fn and(a: Lanes, b: Lanes) -> Lanes {
-        a.and(b)
-    }
 
     pub(crate) const fn shift_right<const BITS: i32>(a: Lanes) -> Lanes {
         a.shift_right(BITS as u32)
@@ -55,10 +37,6 @@ mod lanes {
 
     pub(crate) const fn product(a: Lanes, b: Lanes) -> Lanes {
         a.in_bits(32).mul(b.in_bits(32))
-    }
-
-    pub(crate) const fn select(_: Mask, a: Lanes, b: Lanes) -> Lanes {
-        a.or(b)
     }
 }
 

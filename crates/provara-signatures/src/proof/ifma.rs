@@ -23,26 +23,8 @@ use field::{Field, Sum, add, carry, choice, constant, mul, sub};
 
 /// As `avx512::lanes`.
 mod lanes {
+    pub(crate) use super::super::interval::lanes::{Lanes, Mask, add, and, select, splat, sub};
     use super::Interval;
-
-    pub(crate) type Lanes = Interval;
-    pub(crate) type Mask = u8;
-
-    pub(crate) const fn splat(word: u64) -> Lanes {
-        Interval::exactly(word as u128)
-    }
-
-    pub(crate) const fn add(a: Lanes, b: Lanes) -> Lanes {
-        a.add(b).in_bits(64)
-    }
-
-    pub(crate) const fn sub(a: Lanes, b: Lanes) -> Lanes {
-        a.sub(b)
-    }
-
-    pub(crate) const fn and(a: Lanes, b: Lanes) -> Lanes {
-        a.and(b)
-    }
 
     pub(crate) const fn shift_right<const BITS: u32>(a: Lanes) -> Lanes {
         a.shift_right(BITS)
@@ -58,10 +40,6 @@ mod lanes {
 
     pub(crate) const fn add_product_high(sum: Lanes, a: Lanes, b: Lanes) -> Lanes {
         add(sum, a.in_bits(52).mul(b.in_bits(52)).shift_right(52))
-    }
-
-    pub(crate) const fn select(_: Mask, a: Lanes, b: Lanes) -> Lanes {
-        a.or(b)
     }
 }
 

@@ -102,3 +102,31 @@ impl Interval {
         }
     }
 }
+
+/// The instructions of both vectors, over intervals.
+pub(crate) mod lanes {
+    use super::Interval;
+
+    pub(crate) type Lanes = Interval;
+    pub(crate) type Mask = u8;
+
+    pub(crate) const fn splat(word: u64) -> Lanes {
+        Interval::exactly(word as u128)
+    }
+
+    pub(crate) const fn add(a: Lanes, b: Lanes) -> Lanes {
+        a.add(b).in_bits(64)
+    }
+
+    pub(crate) const fn sub(a: Lanes, b: Lanes) -> Lanes {
+        a.sub(b)
+    }
+
+    pub(crate) const fn and(a: Lanes, b: Lanes) -> Lanes {
+        a.and(b)
+    }
+
+    pub(crate) const fn select(_: Mask, a: Lanes, b: Lanes) -> Lanes {
+        a.or(b)
+    }
+}

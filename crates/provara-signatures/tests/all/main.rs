@@ -5,3 +5,5 @@ mod cases;
 mod drawn;
 mod support;
 mod vectors;
+
+use provara_signatures::{Item, Message};

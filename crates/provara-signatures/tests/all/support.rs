@@ -1,7 +1,7 @@
 //! Verdicts of a verifier beside those of dalek.
 
 use ed25519_dalek::{Signature, Verifier as _, VerifyingKey};
-use provara_signatures::{Backend, Chosen, Decided, Item, Limits, Message, Secret, Verifier};
+use provara_signatures::{Backend, Chosen, Decided, Item, Limits, Secret, Verifier};
 
 use crate::cases::Case;
 
@@ -60,14 +60,7 @@ pub(crate) fn compare(
     let mut verdicts = Vec::new();
     let mut sum = Decided::default();
     for (cases, expected) in cases.chunks(at_a_time).zip(expected.chunks(at_a_time)) {
-        let items: Vec<Item<'_>> = cases
-            .iter()
-            .map(|case| Item {
-                key: case.key,
-                signature: &case.signature,
-                message: Message::joined(&case.message[..case.cut], &case.message[case.cut..]),
-            })
-            .collect();
+        let items: Vec<Item<'_>> = cases.iter().map(Case::item).collect();
         let decided = verifier
             .verify(&items, &mut verdicts)
             .unwrap_or_else(|it| panic!("{it}: {:?}", cases[it.item]));

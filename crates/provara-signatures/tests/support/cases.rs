@@ -8,6 +8,8 @@ use curve25519_dalek::traits::Identity as _;
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha512};
 
+use super::{Item, Message};
+
 /// splitmix64
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
@@ -64,6 +66,23 @@ pub(crate) struct Case {
     /// What kind of key, and what kind of signature.
     #[allow(dead_code, reason = "for some of those that share this file")]
     pub(crate) kind: (&'static str, &'static str),
+}
+
+impl Case {
+    /// The message in its two parts.
+    pub(crate) fn parts(&self) -> Message<'_> {
+        Message::joined(&self.message[..self.cut], &self.message[self.cut..])
+    }
+
+    /// As a verifier takes it.
+    #[allow(dead_code, reason = "for some of those that share this file")]
+    pub(crate) fn item(&self) -> Item<'_> {
+        Item {
+            key: self.key,
+            signature: &self.signature,
+            message: self.parts(),
+        }
+    }
 }
 
 /// What is known of a key: it is `scalar` times the base point, and `torsion`.
