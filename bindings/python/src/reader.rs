@@ -120,7 +120,10 @@ impl EventReader {
                 },
                 // Bytes after the last line end that are no JSON are an append that was never
                 // acknowledged: not an event.
-                Err(Unbuilt::Text) if !whole => return Ok(None),
+                Err(Unbuilt::Text) if !whole => {
+                    self.check_unchanged(py)?;
+                    return Ok(None);
+                }
                 Err(Unbuilt::Text | Unbuilt::Undecided) => not_json(line),
                 Err(Unbuilt::Python(error)) => return Err(*error),
             };

@@ -67,6 +67,15 @@ impl LogSnapshot {
         }
     }
 
+    /// The error of whoever met what cannot be: the same bytes read twice may have been two, where another program
+    /// changes them.
+    pub(crate) fn blame(&self, error: VaultError) -> VaultError {
+        match &self.bytes {
+            Bytes::Mapped(log) if log.may_be_changed() => log.changed(),
+            _ => error,
+        }
+    }
+
     /// Refuses bytes that are not those that were taken any more, as a mapped log's are not after another
     /// program cut it or edited it in place. To be asked after what was derived from them, before it is
     /// told. What was edited is known only of a log that verified.

@@ -84,6 +84,17 @@ mod tests {
         assert!(cut.is_lost());
         assert_eq!(&*whole, &bytes[..2 * page]);
         assert!(!whole.is_lost());
+        // Whoever in this process takes the signal meanwhile has it until the next mapping.
+        extern "C" fn other(_: std::ffi::c_int) {}
+        // SAFETY: the handler does nothing.
+        unsafe { libc::signal(libc::SIGBUS, other as *const () as usize) };
+        let again = Mapping::of(&file, 3 * page).unwrap();
+        file.set_len(page as u64).unwrap();
+        assert_eq!(again[2 * page], 0);
+        assert!(again.is_lost());
+        file.set_len(0).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &bytes[..3 * page], 0).unwrap();
+        drop(again);
         // What takes the same place in memory starts anew.
         drop((cut, whole));
         let again = Mapping::of(&file, 3 * page).unwrap();

@@ -52,14 +52,25 @@ impl MappedLog {
         let _ = self.digest.set(digest);
     }
 
+    /// Whether another program may have changed it: that it has not is only known by its hash otherwise.
+    pub(crate) fn may_be_changed(&self) -> bool {
+        let times = *self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |there: &std::fs::Metadata| times == Some(FileTimes::of(there));
+        self.mapping.is_lost() || !self.file.metadata().is_ok_and(|there| same(&there))
+    }
+
+    /// Why it cannot be gone on with, where it may be changed.
+    pub(crate) fn changed(&self) -> VaultError {
+        VaultError::LogChanged {
+            path: self.path.clone(),
+        }
+    }
+
     /// Refuses a log that does not hold any more what was taken of it.
     pub(crate) fn check(&self) -> Result<(), VaultError> {
-        let changed = || VaultError::LogChanged {
-            path: self.path.clone(),
-        };
         let there = self.file.metadata().context("read", &self.path)?;
         if self.mapping.is_lost() || there.len() < self.mapping.len() as u64 {
-            return Err(changed());
+            return Err(self.changed());
         }
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(digest) = self.digest.get() else {
@@ -73,7 +84,7 @@ impl MappedLog {
         let length = self.mapping.len() as u64;
         let found = hash_prefix(&self.file, length).context("read", &self.path)?;
         if found.is_none_or(|found| found.finalize()[..] != digest.0) {
-            return Err(changed());
+            return Err(self.changed());
         }
         *times = now;
         Ok(())

@@ -14,7 +14,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
@@ -39,8 +39,14 @@ static TAKING: Mutex<()> = Mutex::new(());
 /// Set before the handler is.
 static PAGE: AtomicUsize = AtomicUsize::new(4096);
 
-/// What SIGBUS did before.
-static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
+/// What SIGBUS did before this handler was installed, and before it was installed an earlier time. Never freed, as a
+/// handler may be looking at it.
+struct Before {
+    action: libc::sigaction,
+    older: *const Before,
+}
+
+static BEFORE: AtomicPtr<Before> = AtomicPtr::new(ptr::null_mut());
 
 /// Holds a mapping in the handler's list.
 #[derive(Debug)]
@@ -94,26 +100,29 @@ fn places() -> impl Iterator<Item = &'static Place> {
     })
 }
 
-/// Installs the handler, once in the life of a process. Called by one thread at a time.
+/// Installs the handler, unless it is the one that is installed: a host may have put another one in its place since.
+/// Called by one thread at a time.
 fn install() -> io::Result<()> {
-    if BEFORE.get().is_some() {
-        return Ok(());
-    }
     PAGE.store(rustix::param::page_size(), Ordering::Relaxed);
-    let mut before = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: with no new action `sigaction` only fills in the one that it has. It is noted before the
-    // handler can run, and all zeros are a valid action, of which the fields that count are then set. The
-    // handler has the signature that SA_SIGINFO asks for. It runs on the thread's alternative stack where
-    // there is one, as the handlers of Rust and of Python do.
+    let ours = on_fault as *const () as usize;
+    // SAFETY: with no new action `sigaction` only fills in the one that it has, and all zeros are a valid action. What
+    // was there is noted before the handler can run. The handler has the signature that SA_SIGINFO asks for. It runs on
+    // the thread's alternative stack where there is one, as the handlers of Rust and of Python do.
     unsafe {
-        if libc::sigaction(libc::SIGBUS, ptr::null(), before.as_mut_ptr()) != 0 {
+        let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
+        if libc::sigaction(libc::SIGBUS, ptr::null(), &raw mut action) != 0 {
             return Err(io::Error::last_os_error());
         }
-        let before = BEFORE.get_or_init(|| before.assume_init());
-        let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
-        action.sa_sigaction = on_fault as *const () as usize;
+        if action.sa_sigaction == ours {
+            return Ok(());
+        }
+        let before = Box::leak(Box::new(Before {
+            action,
+            older: BEFORE.load(Ordering::Acquire),
+        }));
+        BEFORE.store(before, Ordering::Release);
+        action.sa_sigaction = ours;
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
-        action.sa_mask = before.sa_mask;
         if libc::sigaction(libc::SIGBUS, &raw const action, ptr::null_mut()) != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -158,27 +167,36 @@ fn put_zeros_at(address: usize) -> bool {
 
 /// Does with a signal what was done before there was this handler.
 fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let before = BEFORE.get();
-    let handler = before.map_or(libc::SIG_DFL, |before| before.sa_sigaction);
-    // SAFETY: the handler was the process's own, and is called as its flags say that it wants to be. Without
-    // one, the system's default is put back, and the reader faults again when this one returns; a signal
-    // that was sent is sent again, and comes when this one returns.
+    // SAFETY: what was noted is never freed. The handler was the process's own, and is called as its flags say that it
+    // wants to be.
     unsafe {
+        let before = BEFORE.load(Ordering::Acquire).as_ref();
+        let handler = before.map_or(libc::SIG_DFL, |before| before.action.sa_sigaction);
+        if (*info).si_code > 0 {
+            // A fault. What was there before is put back, and gets it when the reader faults again; a handler that puts
+            // this one back in turn finds what was there before itself the next time, so that it comes to an end.
+            let Some(before) = before else {
+                libc::signal(signal, libc::SIG_DFL);
+                return;
+            };
+            BEFORE.store(before.older.cast_mut(), Ordering::Release);
+            libc::sigaction(signal, &raw const before.action, ptr::null_mut());
+            return;
+        }
         match before {
             Some(before) if handler != libc::SIG_DFL && handler != libc::SIG_IGN => {
-                if before.sa_flags & libc::SA_SIGINFO != 0 {
+                if before.action.sa_flags & libc::SA_SIGINFO != 0 {
                     type Informed = extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::c_void);
                     std::mem::transmute::<usize, Informed>(handler)(signal, info, context);
                 } else {
                     std::mem::transmute::<usize, extern "C" fn(c_int)>(handler)(signal);
                 }
             }
-            _ if handler == libc::SIG_IGN && (*info).si_code <= 0 => {}
+            _ if handler == libc::SIG_IGN => {}
             _ => {
+                // It comes again when this one returns.
                 libc::signal(signal, libc::SIG_DFL);
-                if (*info).si_code <= 0 {
-                    libc::raise(signal);
-                }
+                libc::raise(signal);
             }
         }
     }

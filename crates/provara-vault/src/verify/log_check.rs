@@ -145,7 +145,9 @@ impl LogCheck<'_> {
         match outcome {
             ControlFlow::Continue(outcome) => self.conclude(outcome, hashes),
             ControlFlow::Break(Stop::Told) => Err(VaultError::Cancelled),
-            ControlFlow::Break(Stop::Undecided(it)) => Err(VaultError::SignaturesDisagree(it)),
+            ControlFlow::Break(Stop::Undecided(it)) => {
+                Err(self.log.lines.blame(VaultError::SignaturesDisagree(it)))
+            }
         }
     }
 
