@@ -52,6 +52,23 @@ def test_init(tmp_path: Path) -> None:
     assert repr(vault) == f"Vault({str(vault.path)!r})"
 
 
+def test_a_log_that_is_cut_under_its_reader_does_not_end_early(vault: Vault) -> None:
+    """A log over 16 MiB is mapped into memory, and another program may cut it."""
+    with vault.writer() as writer:
+        for _ in range(18):
+            data = {"subject": "s", "predicate": "p", "value": "x" * (1 << 20)}
+            writer.append("OBSERVATION", data, actor="me")
+    whole = vault.log_path.read_bytes()
+    reading = vault.events()
+    first = next(reading)
+    assert first["type"] == "GENESIS"
+    os.truncate(vault.log_path, 9 << 20)
+    with pytest.raises(ProvaraError, match="while it was read"):
+        list(reading)
+    vault.log_path.write_bytes(whole)
+    assert len(list(vault.events())) == 20
+
+
 def test_init_refuses_a_directory_in_use(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     before = tree(tmp_path)
