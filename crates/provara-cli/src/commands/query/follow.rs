@@ -150,12 +150,14 @@ fn replaced(args: &QueryArgs) -> Diagnostic {
         Class::Unavailable,
         format!(
             "The log of '{path}' is not the one that was followed: what was read of it before does not stand \
-             there any more in the same order. It was replaced, restored, merged or redacted."
+             there any more in the same order. It was replaced, restored, merged or redacted, or the cursor is of \
+             another vault."
         ),
     );
     match &args.cursor {
         Some(file) => diagnostic.fix(format!(
-            "Look at what happened to the vault; then remove '{}' to read the log from its start.",
+            "Name the file that was used with this vault before. If it is '{0}', look at what happened to the vault; \
+             then remove '{0}' to read the log from its start.",
             file.display()
         )),
         None => diagnostic.fix("Look at what happened to the vault, then start again."),
