@@ -150,9 +150,13 @@ class Host:
         while op == "discover" and set(reply) == {"id", "loading"}:
             assert reply["id"] == self.next_id
             self.loading.append(reply["loading"])
+            self.note()
             reply = self.receive()
         assert reply.pop("id") == self.next_id
         return reply
+
+    def note(self) -> None:
+        self.send(json.dumps({"id": self.next_id, "noted": True}).encode())
 
     def result(self, op: str, **members: Any) -> Any:
         reply = self.ask(op, **members)
@@ -199,9 +203,9 @@ def host(start: Start) -> Host:
 
 
 def test_hello(host: Host) -> None:
-    hello = host.result("hello", protocol=1)
+    hello = host.result("hello", protocol=2)
     assert hello == {
-        "protocol": 1,
+        "protocol": 2,
         "version": "1.1.0",
         "python": ".".join(map(str, sys.version_info[:3])),
         "executable": sys.executable,
@@ -307,6 +311,37 @@ def test_discovery_reports_and_goes_on(start: Start, make_module: MakeModule, si
         "Fix: Repair the plugin, or take it out of PROVARA_PLUGINS."
     )
     assert "count" in [plugin["name"] for plugin in found["plugins"]]
+
+
+def test_nothing_is_loaded_before_it_was_noted(
+    start: Start, make_module: MakeModule, tmp_path: Path
+) -> None:
+    """What a plugin prints is its own only if its name was known before."""
+    mark = tmp_path / "ran"
+    make_module("hostmod.py", f"open({str(mark)!r}, 'w').close()")
+    host = start()
+    host.next_id += 1
+    host.send(json.dumps({"id": host.next_id, "op": "discover"}).encode())
+    loading = host.receive()["loading"]
+    while loading is not None and loading["module"] != "hostmod":
+        host.note()
+        loading = host.receive()["loading"]
+    assert loading == {"plugin": "hostmod", "module": "hostmod"}
+    host.socket.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        host.receive()
+    assert not mark.exists()
+    host.socket.settimeout(None)
+    host.note()
+    assert host.receive()["loading"] == {"plugin": "hostmod", "module": None}
+    assert mark.exists()
+
+
+def test_a_host_that_is_left_alone_ends(start: Start) -> None:
+    host = start()
+    host.send(json.dumps({"id": 1, "op": "discover"}).encode())
+    assert host.receive()["loading"] is not None
+    assert host.close() == (0, "", "")
 
 
 def test_a_plugin_cannot_interrupt_discovery(start: Start, make_module: MakeModule) -> None:
@@ -458,7 +493,7 @@ def test_printing_is_not_the_protocol(start: Start, log: tuple[int, int]) -> Non
     host = start((fd,))
     host.result("reduce", name="prints", log_fd=fd, log_length=length, log_chunk=64)
     host.result("reduce", name="closes", log_fd=fd, log_length=length, log_chunk=64)
-    assert host.result("hello", protocol=1)["protocol"] == 1
+    assert host.result("hello", protocol=2)["protocol"] == 2
     assert host.close() == (0, "to stdout\n", "to stderr\n")
 
 

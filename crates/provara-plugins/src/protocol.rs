@@ -1,18 +1,19 @@
-//! The host protocol, version 1: what the core and the plugin host say to each other.
+//! The host protocol, version 2: what the core and the plugin host say to each other.
 //!
 //! A frame is a length of four bytes, big-endian, and that many bytes of UTF-8 JSON. The core
 //! sends one request at a time, `{"id": n, "op": …}`, and expects exactly one reply with the same
 //! id, either `{"id": n, "ok": true, "result": {…}}` or `{"id": n, "ok": false, "error": {…}}`. Before
 //! the reply to `discover` the host says whose code it is about to run, `{"id": n, "loading": …}` with
-//! a `Loading` or null, so that one which never returns can be named, and left out the next time.
-//! Anything else is a [`Violation`]: the host runs plugins, so nothing that it says is believed
+//! a `Loading` or null, so that one which never returns can be named, and left out the next time. It
+//! waits until the core has taken note, `{"id": n, "noted": true}`, so that what that code prints is known
+//! to be its own. Anything else is a [`Violation`]: the host runs plugins, so nothing that it says is believed
 //! before it is checked. The version is the protocol's own and moves only when the protocol does.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The version of the protocol that this crate speaks.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The largest frame, in bytes, in either direction.
 pub const MAX_FRAME: usize = 64 * 1024 * 1024;
@@ -236,6 +237,11 @@ pub(crate) fn parse_loading(body: &[u8], id: u64) -> Option<Option<Loading>> {
     }
     let frame: Frame = serde_json::from_slice(body).ok()?;
     (frame.id == id).then_some(frame.loading)
+}
+
+/// The frame that tells the host that it was noted what it is about to load.
+pub(crate) fn noted(id: u64) -> Vec<u8> {
+    frame(format!("{{\"id\":{id},\"noted\":true}}").as_bytes()).expect("a frame of a few bytes")
 }
 
 /// A reply: the operation's result, or how the plugin failed.

@@ -4,8 +4,8 @@
 starts this process, already confined, and asks it one question
 at a time over the inherited descriptor ``N``.  A frame is a length (four bytes, big-endian)
 and that many bytes of UTF-8 JSON, at most 64 MiB; each request gets exactly one reply with
-the same ``id``.  Before the reply to ``discover``, frames with ``loading`` say whose code runs next.
-The end of the stream ends the host.
+the same ``id``.  Before the reply to ``discover``, frames with ``loading`` say whose code runs next,
+and each is answered before that code runs.  The end of the stream ends the host.
 
 Whatever a plugin raises becomes a reply.  What a plugin prints goes to stdout and stderr as
 usual, which are not part of the protocol.  The executable trusts nothing of what is said here.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Request = dict[str, Any]
     Reply = dict[str, Any]
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_FRAME = 64 << 20
 
 #: How much of a traceback or message is worth sending.
@@ -439,6 +439,8 @@ def _name(fd: int, request: Request, plugin: str | None, module: str | None) -> 
             _looked.watch()
     _flush()  # what was printed so far is not its doing
     _write_frame(fd, {"id": request.get("id"), "loading": loading})
+    if _read_frame(fd) is None:
+        os._exit(0)  # the executable has gone
     return True
 
 

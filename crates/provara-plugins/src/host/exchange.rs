@@ -80,7 +80,8 @@ impl HostProcess {
     }
 }
 
-/// Takes the frames that say what is being loaded, up to the first other one.
+/// Takes and answers the frames that say what is being loaded, up to the first other one. The host waits for
+/// the answer, so that nothing which the next plugin prints goes under the name of the one before.
 fn next_reply(
     channel: &mut Channel,
     pumps: &Pumps,
@@ -95,6 +96,11 @@ fn next_reply(
         let plugin = next.as_ref().map(|next| next.plugin.as_str());
         pumps.set_label(plugin.unwrap_or(NO_PLUGIN));
         *loading = next;
+        match channel.send(&protocol::noted(id)) {
+            // What it had sent before it ended is still to be read.
+            Ok(()) | Err(Stop::Closed) => {}
+            Err(stop) => return Err(stop),
+        }
         body = channel.receive()?;
     }
     Err(Violation::Endless.into())

@@ -79,6 +79,13 @@ def discover():
     return {"plugins": [plugin, reducer, export], "problems": []}
 
 
+def say_loading(request, loading):
+    """Say what is loaded next, and wait until that is noted."""
+    os.write(FD, frame({"id": request["id"], "loading": loading}))
+    noted = json.loads(read(int.from_bytes(read(4), "big")))
+    assert noted == {"id": request["id"], "noted": True}, noted
+
+
 def load(request):
     """Name plugins, each with its module, and do what the mode says that loading them does."""
     plugins = [("one", "a"), ("two\x1b (pkg)", "b"), ("three", "b"), ("four", "c"), ("five", None)]
@@ -91,8 +98,7 @@ def load(request):
         if any(name == one["plugin"] or (module and module == one["module"]) for one in skip):
             if MODE != "loading deaf":
                 continue
-        loading = {"plugin": name, "module": module}
-        os.write(FD, frame({"id": request["id"], "loading": loading}))
+        say_loading(request, {"plugin": name, "module": module})
         print("loads", name, flush=True)
         if MODE in ("loading dies", "loading deaf") and name.startswith("two"):
             os._exit(3)
@@ -102,7 +108,7 @@ def load(request):
             os.write(FD, frame(b"hello"))
         if MODE == "loading many":
             os._exit(3)
-    os.write(FD, frame({"id": request["id"], "loading": None}))
+    say_loading(request, None)
     if MODE == "loading ends":
         os._exit(3)
 
@@ -194,7 +200,7 @@ while True:
         print("\x1b[31mto stderr", file=sys.stderr)
     if op == "hello":
         result = {
-            "protocol": 2 if MODE == "protocol" else 1,
+            "protocol": 1 if MODE == "protocol" else 2,
             "version": "0.0.1" if MODE == "version" else VERSION,
             "python": sys.version.split()[0],
             "executable": sys.executable,
