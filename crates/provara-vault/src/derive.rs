@@ -122,23 +122,25 @@ impl SourceLog {
     pub fn beliefs_watched(&self, watch: Watch<'_>) -> Result<BeliefState, VaultError> {
         let state = self.replayed(watch);
         // First of all: what it read may be why it failed.
-        self.check_unchanged()?;
-        state
+        let read = state.as_ref().map_or(0, |(_, from)| *from);
+        self.snapshot.check_unchanged_from(read)?;
+        state.map(|(state, _)| state)
     }
 
-    fn replayed(&self, watch: Watch<'_>) -> Result<BeliefState, VaultError> {
+    /// The state, and from which byte on the log was read for it.
+    fn replayed(&self, watch: Watch<'_>) -> Result<(BeliefState, usize), VaultError> {
         match &self.start {
-            Some(ReplayStart::State(state)) => return Ok(state.clone()),
+            Some(ReplayStart::State(state)) => return Ok((state.clone(), self.bytes().len())),
             Some(ReplayStart::From(vault, checkpoint)) => {
                 // It may not suffice: what it did counts for nothing until then.
                 let watch = |_, total| watch(0, total);
                 if let Some(state) = self.resumed(vault, checkpoint, &watch)? {
-                    return Ok(state);
+                    return Ok((state, checkpoint.length as usize));
                 }
             }
             None => {}
         }
-        Ok(self.reduced(watch)?.finish())
+        Ok((self.reduced(watch)?.finish(), 0))
     }
 
     /// As [`SourceLog::beliefs`], from the start, for a checkpoint of at most `most` bytes.

@@ -50,6 +50,11 @@ impl LogHashes {
 
     /// Whether `log` begins with the bytes that these are of; compares parts on `threads` threads.
     pub(crate) fn begin(&self, log: &[u8], threads: usize) -> bool {
+        self.begin_from(0, log, threads)
+    }
+
+    /// As [`LogHashes::begin`], but leaves out the parts that end before byte `from`.
+    pub(crate) fn begin_from(&self, from: usize, log: &[u8], threads: usize) -> bool {
         let bytes = usize::try_from(self.length)
             .ok()
             .and_then(|length| log.get(..length));
@@ -60,7 +65,8 @@ impl LogHashes {
             return false;
         }
         // A few ranges, of which each goes on only as long as all is the same.
-        let pairs: Vec<_> = bytes.chunks(PART).zip(&self.parts).collect();
+        let pairs = bytes.chunks(PART).zip(&self.parts).skip(from / PART);
+        let pairs: Vec<_> = pairs.collect();
         let share = pairs.len().div_ceil(threads.max(1)).max(1);
         let ranges: Vec<_> = pairs.chunks(share).collect();
         let same = |range: &[(&[u8], &PartHash)]| {
@@ -166,11 +172,15 @@ mod tests {
         for threads in [1, 2, 5] {
             assert!(hashes.begin(&all, threads));
             assert!(!hashes.begin(&all[..all.len() - 1], threads));
+            assert!(hashes.begin_from(all.len(), &all, threads));
         }
         for at in [0, 1, PART - 1, PART, 2 * PART, all.len() - 1] {
             all[at] ^= 1;
             for threads in [1, 2, 5] {
                 assert!(!hashes.begin(&all, threads), "{at}");
+                assert!(!hashes.begin_from(at, &all, threads), "{at}");
+                let later = (at / PART + 1) * PART;
+                assert!(hashes.begin_from(later, &all, threads), "{at}");
             }
             all[at] ^= 1;
         }

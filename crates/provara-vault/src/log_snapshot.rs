@@ -6,9 +6,8 @@ use std::ops::Deref;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use provara_core::id::Digest;
-
 use crate::error::{Context, VaultError};
+use crate::log_hashes::LogHashes;
 use crate::mapped_log::MappedLog;
 
 /// Logs up to this size are read, larger ones mapped: a copy of a small file cannot be cut under
@@ -60,10 +59,22 @@ impl LogSnapshot {
         lines_of(self.bytes())
     }
 
-    /// Takes note of the SHA-256 of these bytes, as they were when they verified.
-    pub(crate) fn note_digest(&self, digest: Digest) {
-        if let Bytes::Mapped(log) = &self.bytes {
-            log.note_digest(digest);
+    /// Whether other programs' changes of the file show in these bytes.
+    pub(crate) fn is_mapped(&self) -> bool {
+        matches!(self.bytes, Bytes::Mapped(_))
+    }
+
+    /// Takes note of the hashes of these bytes as they verified, and refuses bytes that are seen to be others by now.
+    ///
+    /// # Errors
+    /// [`VaultError::LogChanged`], or [`VaultError::Io`].
+    pub(crate) fn check_verified(&self, hashes: LogHashes) -> Result<(), VaultError> {
+        match &self.bytes {
+            Bytes::Read(_) => Ok(()),
+            Bytes::Mapped(log) => {
+                log.note_hashes(hashes);
+                log.check_verified()
+            }
         }
     }
 
@@ -83,9 +94,14 @@ impl LogSnapshot {
     /// # Errors
     /// [`VaultError::LogChanged`], or [`VaultError::Io`].
     pub(crate) fn check_unchanged(&self) -> Result<(), VaultError> {
+        self.check_unchanged_from(0)
+    }
+
+    /// As [`LogSnapshot::check_unchanged`], after nothing before byte `from` was read.
+    pub(crate) fn check_unchanged_from(&self, from: usize) -> Result<(), VaultError> {
         match &self.bytes {
             Bytes::Read(_) => Ok(()),
-            Bytes::Mapped(log) => log.check(),
+            Bytes::Mapped(log) => log.check_from(from),
         }
     }
 

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 mod faults;
+mod lease;
 
 use std::fs::File;
 use std::io;
@@ -10,6 +11,7 @@ use std::ops::Deref;
 use memmap2::{Mmap, MmapOptions};
 
 use faults::Guard;
+pub(crate) use lease::may_be_written;
 
 /// The first bytes of a file, mapped read-only.
 ///
@@ -51,6 +53,13 @@ impl Deref for Mapping {
     fn deref(&self) -> &[u8] {
         &self.map
     }
+}
+
+/// The file as a program has it that maps it for writing.
+#[cfg(test)]
+pub(crate) fn writable(file: &File) -> memmap2::MmapMut {
+    // SAFETY: of a file that the test alone has, through slices that it does not hold over a change.
+    unsafe { memmap2::MmapMut::map_mut(file).unwrap() }
 }
 
 #[cfg(test)]

@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use provara_core::id::Digest;
-use sha2::Digest as _;
-
 use crate::error::{Context, VaultError};
 use crate::file_times::FileTimes;
-use crate::files::hash_prefix;
-use crate::map::Mapping;
+use crate::log_hashes::LogHashes;
+use crate::map::{Mapping, may_be_written};
+use crate::parallel::available_threads;
 
 /// How long ago a file has changed when its times are taken, at least, for them to tell of a later change: file
 /// systems take the time from the kernel's timer, which ticks every 10 ms or faster.
@@ -25,21 +23,27 @@ pub(crate) struct MappedLog {
     path: PathBuf,
     /// With which its content was the one that was taken, if they would tell of another one.
     times: Mutex<Option<FileTimes>>,
-    /// What it hashed to when it verified.
-    digest: OnceLock<Digest>,
+    /// Whether somebody may have had it open for writing when it was mapped. Who has a page of it mapped for
+    /// writing, and wrote to it before, moves no time by writing there again.
+    had_writers: bool,
+    /// Those of its bytes, with their parts, as they were when they verified.
+    hashes: OnceLock<LogHashes>,
 }
 
 impl MappedLog {
     /// Maps the first `len` bytes of a log, which must have as many.
     pub(crate) fn of(file: &File, len: usize, path: &Path) -> Result<Self, VaultError> {
         let file = file.try_clone().context("map", path)?;
+        // In this order: who opens it afterwards moves these times by the first write.
         let times = telling_times(&file, path)?;
+        let had_writers = may_be_written(&file);
         Ok(Self {
             mapping: Mapping::of(&file, len).context("map", path)?,
             file,
             path: path.to_owned(),
             times: Mutex::new(times),
-            digest: OnceLock::new(),
+            had_writers,
+            hashes: OnceLock::new(),
         })
     }
 
@@ -47,12 +51,12 @@ impl MappedLog {
         &self.mapping
     }
 
-    /// Takes note of what the bytes hashed to when they verified.
-    pub(crate) fn note_digest(&self, digest: Digest) {
-        let _ = self.digest.set(digest);
+    /// Takes note of what the bytes hashed to when they verified: hashes with parts, of all of them.
+    pub(crate) fn note_hashes(&self, hashes: LogHashes) {
+        let _ = self.hashes.set(hashes);
     }
 
-    /// Whether another program may have changed it: that it has not is only known by its hash otherwise.
+    /// Whether another program may have changed it: that it has not is only known by its hashes otherwise.
     pub(crate) fn may_be_changed(&self) -> bool {
         let times = *self.times.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |there: &std::fs::Metadata| times == Some(FileTimes::of(there));
@@ -66,28 +70,44 @@ impl MappedLog {
         }
     }
 
-    /// Refuses a log that does not hold any more what was taken of it.
-    pub(crate) fn check(&self) -> Result<(), VaultError> {
-        let there = self.file.metadata().context("read", &self.path)?;
-        if self.mapping.is_lost() || there.len() < self.mapping.len() as u64 {
-            return Err(self.changed());
-        }
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(digest) = self.digest.get() else {
-            return Ok(());
-        };
-        if *times == Some(FileTimes::of(&there)) {
+    /// Refuses a log that another program was seen to change while it was held against the rules: its times tell, and
+    /// where they do, its hashes decide.
+    pub(crate) fn check_verified(&self) -> Result<(), VaultError> {
+        self.check_length()?;
+        if !self.may_be_changed() {
             return Ok(());
         }
         // Appending changes them, too, and so does a hard link.
         let now = telling_times(&self.file, &self.path)?;
-        let length = self.mapping.len() as u64;
-        let found = hash_prefix(&self.file, length).context("read", &self.path)?;
-        if found.is_none_or(|found| found.finalize()[..] != digest.0) {
-            return Err(self.changed());
-        }
-        *times = now;
+        self.compare_from(0)?;
+        *self.times.lock().unwrap_or_else(PoisonError::into_inner) = now;
         Ok(())
+    }
+
+    /// Refuses a log that does not hold from byte `from` on what it held when it verified.
+    pub(crate) fn check_from(&self, from: usize) -> Result<(), VaultError> {
+        self.check_length()?;
+        match self.had_writers || self.may_be_changed() {
+            true => self.compare_from(from),
+            false => Ok(()),
+        }
+    }
+
+    fn compare_from(&self, from: usize) -> Result<(), VaultError> {
+        let same = |hashes: &LogHashes| hashes.begin_from(from, &self.mapping, available_threads());
+        match self.hashes.get().is_none_or(same) && !self.mapping.is_lost() {
+            true => Ok(()),
+            false => Err(self.changed()),
+        }
+    }
+
+    /// Refuses a log that is shorter than what was mapped of it, or that cannot be read.
+    fn check_length(&self) -> Result<(), VaultError> {
+        let there = self.file.metadata().context("read", &self.path)?;
+        match self.mapping.is_lost() || there.len() < self.mapping.len() as u64 {
+            true => Err(self.changed()),
+            false => Ok(()),
+        }
     }
 }
 
@@ -99,4 +119,38 @@ fn telling_times(file: &File, path: &Path) -> Result<Option<FileTimes>, VaultErr
     Ok(before
         .is_some_and(|before| times.are_before(before))
         .then_some(times))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::sleep;
+
+    use super::*;
+    use crate::map::writable;
+
+    #[test]
+    fn a_change_that_moves_no_time_is_seen_by_whoever_derived_from_the_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let bytes = vec![b'x'; 3 << 20];
+        std::fs::write(&path, &bytes).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let mut other = writable(&file);
+        // Its page is dirty from now on: only the change from clean to dirty sets the file's times.
+        other[(1 << 20) + 7] = b'x';
+        sleep(2 * TICK);
+        let log = MappedLog::of(&file, bytes.len(), &path).unwrap();
+        log.check_from(0).expect("nobody verified it");
+        log.note_hashes(LogHashes::new(true).go_on(log.bytes()));
+        log.check_verified().unwrap();
+        log.check_from(0).unwrap();
+        other[(1 << 20) + 7] = b'y';
+        for from in [0, 1 << 20, (2 << 20) - 1] {
+            let error = log.check_from(from).unwrap_err();
+            assert!(matches!(error, VaultError::LogChanged { .. }), "{error}");
+        }
+        log.check_from(2 << 20).expect("what was read is as it was");
+        other[(1 << 20) + 7] = b'x';
+        log.check_from(0).unwrap();
+    }
 }

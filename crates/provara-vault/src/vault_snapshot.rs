@@ -19,6 +19,7 @@ use provara_core::verify::files::{DiskEntry, SealFiles, check_fit};
 use crate::error::VaultError;
 use crate::files::{MAX_TEXT, TOO_LARGE};
 use crate::intent::{Intent, Source};
+use crate::log_hashes::LogHashes;
 use crate::log_snapshot::LogSnapshot;
 use crate::vault::Vault;
 use crate::vault_files::{Entry, TakenLog};
@@ -150,19 +151,13 @@ impl VaultSnapshot {
     }
 
     /// Refuses a log that another program changed while it was held against the rules, and takes note of
-    /// what it hashed to, by which a later change is seen.
+    /// the hashes of its whole lines, by which a later change is seen.
     ///
     /// # Errors
     /// [`VaultError::LogChanged`], or [`VaultError::Io`].
-    pub(crate) fn check_log(&self, digest: Digest) -> Result<(), VaultError> {
-        let Some(log) = &self.log else {
-            return Ok(());
-        };
-        // With a tail, the log is copied.
-        if log.tail.is_empty() {
-            log.lines.note_digest(digest);
-        }
-        log.lines.check_unchanged()
+    pub(crate) fn check_log(&self, hashes: LogHashes) -> Result<(), VaultError> {
+        let log = self.log.as_ref();
+        log.map_or(Ok(()), |log| log.lines.check_verified(hashes))
     }
 
     /// The content of one of the files that every vault has.

@@ -37,11 +37,14 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), Diagnostic> {
     let vault = vault::open(path)?;
     let log = gate::verify_first(&vault, path, args.gate)?;
     let found = event::find(&log, &args.event);
-    gate::check_unchanged(&log, path)?;
-    let found = found?;
     let log_path = path.join(provara_core::layout::LOG);
-    let shown = event::look(&log, &found, &log_path, !args.gate.unverified);
+    let shown = found.map(|found| {
+        let shown = event::look(&log, &found, &log_path, !args.gate.unverified);
+        (found, shown)
+    });
+    // First of all: what it read may be why it found nothing.
     gate::check_unchanged(&log, path)?;
+    let (found, shown) = shown?;
     if args.json.json {
         let mut text = form::line(&shown).unwrap_or_default();
         // The event as it stands in the log, digit by digit: before the line's last brace.

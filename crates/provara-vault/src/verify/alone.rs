@@ -96,7 +96,7 @@ impl Vault {
             directory,
             &recollection,
         )?;
-        snapshot.check_log(checked.digest)?;
+        snapshot.check_log(checked.hashes)?;
         let (log, digest) = (checked.verdict, checked.digest);
         let (genesis, mut findings) = check_genesis(snapshot.text(GENESIS));
         findings.extend(check_identity(&genesis, &log, &registry));

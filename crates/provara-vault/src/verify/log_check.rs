@@ -29,6 +29,8 @@ pub(super) struct CheckedLog {
     pub(super) verdict: LogVerdict,
     /// The SHA-256 of its bytes.
     pub(super) digest: Digest,
+    /// The hashes of its whole lines, with those of their parts where they are mapped.
+    pub(super) hashes: LogHashes,
     /// What was taken from the cache of an earlier verification.
     pub(super) note: Option<String>,
     /// The checkpoints that the cache names.
@@ -45,6 +47,7 @@ impl CheckedLog {
         Self {
             verdict: check_log(b"", b"", registry, 1),
             digest: Digest::of(b""),
+            hashes: LogHashes::new(false),
             note: None,
             confirmed: Vec::new(),
             cached: None,
@@ -160,8 +163,11 @@ impl LogCheck<'_> {
     /// The hashes of the log's whole lines.
     fn hash(&self) -> LogHashes {
         let known = self.cached.as_ref().map(|cached| cached.hashes.clone());
-        let known = known.unwrap_or_else(|| LogHashes::new(self.is_kept));
-        known.go_on(self.log.lines.bytes())
+        let lines = &self.log.lines;
+        let with_parts = self.is_kept || lines.is_mapped();
+        known
+            .unwrap_or_else(|| LogHashes::new(with_parts))
+            .go_on(lines.bytes())
     }
 
     /// The sequencer as it was at the end of what the cache speaks of, if the log begins with those bytes.
@@ -250,7 +256,7 @@ impl LogCheck<'_> {
             .map_or_else(Vec::new, |cached| cached.checkpoints.clone());
         let cached = match state {
             Some(state) => {
-                let cached = CachedVerification::new(hashes, state);
+                let cached = CachedVerification::new(hashes.clone(), state);
                 Some(cached.with_roots(&verdict.roots))
             }
             None => earlier.filter(|_| from as u64 == length),
@@ -258,6 +264,7 @@ impl LogCheck<'_> {
         Ok(CheckedLog {
             verdict,
             digest,
+            hashes,
             note: (from > 0).then(|| cache_note(from, self.log.size(), confirmed.len())),
             confirmed,
             cached,
