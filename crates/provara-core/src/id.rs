@@ -20,30 +20,47 @@ pub enum IdError {
     Key,
 }
 
+const DIGITS: [u8; 16] = *b"0123456789abcdef";
+
+/// What no digit stands for.
+const NO_DIGIT: u8 = 0xff;
+
+/// What every byte stands for as a hex digit.
+const VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < DIGITS.len() {
+        values[DIGITS[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+
 fn read_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digit = |b: u8| match b {
-        b'0'..=b'9' => Some(b - b'0'),
-        b'a'..=b'f' => Some(b - b'a' + 10),
-        _ => None,
-    };
-    let text = text.as_bytes();
-    if text.len() != 2 * N {
-        return None;
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let pairs: &[[u8; 2]; N] = pairs.try_into().ok().filter(|_| rest.is_empty())?;
+    let (mut bytes, mut all) = ([0; N], 0);
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        let (high, low) = (VALUES[usize::from(*high)], VALUES[usize::from(*low)]);
+        *byte = high << 4 | low;
+        all |= high | low;
     }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    // Digits have four bits; this is asked once, as most texts are what they should be.
+    (all < 16).then_some(bytes)
+}
+
+fn hex_into(text: &mut [u8], bytes: &[u8]) {
+    for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+        *pair = [
+            DIGITS[usize::from(byte >> 4)],
+            DIGITS[usize::from(byte & 15)],
+        ];
     }
-    Some(bytes)
 }
 
 fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [0; 64];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
+    hex_into(&mut text, bytes);
     f.write_str(std::str::from_utf8(&text[..2 * bytes.len()]).expect("ASCII"))
 }
 
@@ -104,6 +121,13 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
+
+    /// Its hex digits.
+    pub(crate) fn hex(&self) -> [u8; 64] {
+        let mut text = [0; 64];
+        hex_into(&mut text, &self.0);
+        text
+    }
 }
 
 impl EventId {
@@ -129,6 +153,24 @@ impl KeyId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_byte_is_a_digit_or_none() {
+        for byte in 0..=127 {
+            let pair = String::from_utf8(vec![b'7', byte]).unwrap();
+            let digit = "0123456789abcdef".find(char::from(byte));
+            let expected = digit.map(|digit| [0x70 | digit as u8]);
+            assert_eq!(read_hex::<1>(&pair), expected, "{pair:?}");
+            let turned: String = pair.chars().rev().collect();
+            let expected = digit.map(|digit| [(digit as u8) << 4 | 7]);
+            assert_eq!(read_hex::<1>(&turned), expected, "{turned:?}");
+        }
+        for text in ["", "7", "777", "7777", "é"] {
+            assert_eq!(read_hex::<1>(text), None, "{text}");
+        }
+        let digest = Digest::of(b"text");
+        assert_eq!(digest.hex(), *digest.to_string().as_bytes());
+    }
 
     #[test]
     fn identifiers_are_strict() {

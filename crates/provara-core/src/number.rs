@@ -84,9 +84,27 @@ pub fn is_es_form(token: &str) -> bool {
     if digits.len() <= 15 && digits.bytes().all(|b| b.is_ascii_digit()) {
         return token != "-0";
     }
+    if is_short_fraction(digits) {
+        return true;
+    }
     token
         .parse()
         .is_ok_and(|value: f64| value.is_finite() && es_number(value) == token)
+}
+
+/// Whether these are up to 15 digits with a point among them, the last of them no zero, and of a value from 0.1 on. Each such
+/// decimal is the shortest of the binary64 next to it, which no other of 15 digits is nearest to, and the form has no
+/// exponent there.
+fn is_short_fraction(digits: &str) -> bool {
+    let Some((whole, fraction)) = digits.split_once('.') else {
+        return false;
+    };
+    let all_digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    digits.len() <= 16
+        && all_digits(whole)
+        && all_digits(fraction)
+        && fraction.ends_with(|last| last != '0')
+        && (whole != "0" || !fraction.starts_with('0'))
 }
 
 #[cfg(test)]
@@ -111,6 +129,39 @@ mod tests {
         ] {
             assert_eq!(python_float(value), text);
         }
+    }
+
+    #[test]
+    fn short_fractions_are_seen_as_their_conversion_sees_them() {
+        let mut seed = 7_u64;
+        let mut draw = |below: u64| {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % below
+        };
+        let (mut short, mut refused) = (0, 0);
+        for _ in 0..100_000 {
+            let whole = match draw(3) {
+                0 => "0".to_owned(),
+                _ => {
+                    let digits = 1 + draw(8) as u32;
+                    (1 + draw(10_u64.pow(digits))).to_string()
+                }
+            };
+            let places = 1 + draw(9) as usize;
+            let fraction = format!("{:0places$}", draw(10_u64.pow(places as u32)));
+            let sign = ["", "-"][draw(2) as usize];
+            let token = format!("{sign}{whole}.{fraction}");
+            let value: f64 = token.parse().unwrap();
+            let is_form = es_number(value) == token;
+            assert_eq!(is_es_form(&token), is_form, "{token}");
+            short += usize::from(is_short_fraction(token.trim_start_matches('-')));
+            refused += usize::from(!is_form);
+        }
+        assert!(short > 50_000 && refused > 5_000, "{short} {refused}");
+        assert!(!is_short_fraction("0.05") && !is_short_fraction("1e5.5"));
+        assert!(is_short_fraction("99999999999999.9") && !is_short_fraction("999999999999999.9"));
     }
 
     #[test]

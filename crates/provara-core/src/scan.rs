@@ -312,9 +312,15 @@ impl Scanner<'_> {
             &self.bytes[last.inner.clone()],
             &self.bytes[key.inner.clone()],
         );
-        let plain = !last.escaped && !key.escaped && !a.iter().chain(b).any(|byte| *byte >= 0xF0);
-        if plain && a < b {
-            return Ok(());
+        if !last.escaped && !key.escaped {
+            // Where they first differ decides. Both orders are that of the bytes, but for a character beyond U+FFFF.
+            let ordered = match a.iter().zip(b).find(|(a, b)| a != b) {
+                Some((a, b)) => a < b && *b < 0xF0,
+                None => a.len() < b.len(),
+            };
+            if ordered {
+                return Ok(());
+            }
         }
         let text = |bytes| unescape(std::str::from_utf8(bytes).expect("the line is UTF-8"));
         let (a, b) = (text(a), text(b));

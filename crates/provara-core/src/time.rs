@@ -1,6 +1,7 @@
 //! Timestamps of events: RFC 3339, UTC.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use jiff::SignedDuration;
@@ -86,8 +87,27 @@ impl FromStr for Timestamp {
         if !shape || leap {
             return Err(TimestampError);
         }
-        local.parse().map(Self).map_err(|_| TimestampError)
+        match &clock[17..19] {
+            b"60" => local.parse().map_err(|_| TimestampError),
+            _ => civil(clock).ok_or(TimestampError),
+        }
+        .map(Self)
     }
+}
+
+/// The time on the clock `YYYY-MM-DDThh:mm:ss[.fraction]`, whose digits are digits.
+fn civil(clock: &[u8]) -> Option<DateTime> {
+    let number = |range: Range<usize>| {
+        let digits = clock.get(range).unwrap_or_default();
+        digits
+            .iter()
+            .fold(0, |sum, digit| sum * 10 + i32::from(digit - b'0'))
+    };
+    let two = |at| i8::try_from(number(at..at + 2)).ok();
+    let fraction = clock.len().saturating_sub(20);
+    let nanos = number(20..clock.len()) * 10_i32.pow(9 - fraction.min(9) as u32);
+    let year = i16::try_from(number(0..4)).ok()?;
+    DateTime::new(year, two(5)?, two(8)?, two(11)?, two(14)?, two(17)?, nanos).ok()
 }
 
 impl fmt::Display for Timestamp {
@@ -142,6 +162,29 @@ mod tests {
         let first: Timestamp = "0000-01-01T00:00:00Z".parse().unwrap();
         assert_eq!(Timestamp::from_unix_micros(first.unix_micros() - 1), None);
         assert_eq!(Timestamp::from_unix_nanos(i128::MAX), None);
+    }
+
+    #[test]
+    fn a_clock_is_read_as_the_library_reads_it() {
+        for year in ["0000", "1900", "2000", "2023", "2024", "9999"] {
+            for month in 0..=13 {
+                for day in [0, 1, 28, 29, 30, 31, 32] {
+                    for (time, fraction) in [
+                        ("00:00:00", ""),
+                        ("23:59:59", ".999999999"),
+                        ("24:00:00", ""),
+                        ("12:60:00", ".1"),
+                        ("12:34:56", ".000001"),
+                        ("07:08:09", ".120034"),
+                        ("12:34:61", ""),
+                        ("99:99:99", ".5"),
+                    ] {
+                        let clock = format!("{year}-{month:02}-{day:02}T{time}{fraction}");
+                        assert_eq!(civil(clock.as_bytes()), clock.parse().ok(), "{clock}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

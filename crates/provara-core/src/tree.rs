@@ -5,7 +5,6 @@
 //! `payload` is replaced by the SHA-256 of its bytes, as a string of 64 hexadecimal digits. A node is
 //! SHA-256(0x01 ‖ left ‖ right).
 
-use std::io::Write as _;
 use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
@@ -123,7 +122,7 @@ pub(crate) fn leaf_over(line: &Line<'_>, payload: Option<Digest>) -> Digest {
 pub(crate) fn leaf_at(line: &[u8], at: Range<usize>, payload: Option<Digest>) -> Digest {
     let mut digest = [b'"'; 66];
     let payload = payload.unwrap_or_else(|| Digest::of(&line[at.clone()]));
-    let _ = write!(&mut digest[1..65], "{payload}");
+    digest[1..65].copy_from_slice(&payload.hex());
     let hasher = Sha256::new_with_prefix(LEAF)
         .chain_update(&line[..at.start])
         .chain_update(digest)

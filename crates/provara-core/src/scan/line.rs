@@ -186,7 +186,7 @@ impl<'a> Line<'a> {
 
 /// Undoes the escapes of a string that the scanner accepted.
 pub(super) fn unescape(inner: &str) -> Cow<'_, str> {
-    if !inner.contains('\\') {
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
         return Cow::Borrowed(inner);
     }
     let mut out = String::with_capacity(inner.len());

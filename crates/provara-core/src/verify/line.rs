@@ -197,7 +197,11 @@ pub fn check_lines_with<'a, J: Judge>(
     let mut at = offset;
     let (mut signed, mut signed_lines) = (Vec::new(), Vec::new());
     let mut lines: Vec<CheckedLine<'a>> = Vec::new();
-    for piece in range.split_inclusive(|byte| *byte == b'\n') {
+    let mut rest = range;
+    while !rest.is_empty() {
+        let length = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+        let (piece, after) = rest.split_at(length);
+        rest = after;
         let line = piece.strip_suffix(b"\n");
         let ended = line.is_some();
         let mut undecided = None;

@@ -5,7 +5,7 @@ mod finish;
 mod redaction;
 mod resume;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{self, BTreeSet};
 
 use serde::Serialize;
 
@@ -22,6 +22,9 @@ use crate::verify::line::{CheckedLine, Derivation, Event, Kind, Prev, Problem, S
 use crate::verify::timeline::{Position, Timeline};
 
 use redaction::{Redacted, Redaction};
+
+/// Hashes with a secret of the process, as the log's author chooses the keys.
+type HashMap<K, V> = collections::HashMap<K, V, foldhash::quality::RandomState>;
 
 /// What the log says of itself once every line was read.
 #[derive(Debug, Default)]
@@ -228,15 +231,15 @@ impl Sequencer {
             findings: Vec::new(),
             lines: 0,
             events: Vec::new(),
-            index: HashMap::new(),
+            index: HashMap::default(),
             actors: Vec::new(),
-            actor_index: HashMap::new(),
-            heads: HashMap::new(),
+            actor_index: HashMap::default(),
+            heads: HashMap::default(),
             keys: Vec::new(),
-            key_index: HashMap::new(),
+            key_index: HashMap::default(),
             dangling: Vec::new(),
             tombstones: Vec::new(),
-            redactions: HashMap::new(),
+            redactions: HashMap::default(),
             unredactable: BTreeSet::new(),
             genesis: None,
             is_marked: false,
