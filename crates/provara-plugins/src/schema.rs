@@ -9,6 +9,7 @@
 //! Validation Failure"; [`SchemaViolations`] prints that text to the letter.
 
 mod advice;
+mod common;
 mod explain;
 mod patterns;
 pub(crate) mod references;
@@ -179,10 +180,15 @@ impl CompiledSchema {
         };
         let mut written_out = tree.clone();
         patterns::write_out(&mut written_out);
-        let options = options(draft)
-            .with_base_uri(base.as_str())
-            .with_retriever(further.clone());
-        let validator = options.build(&written_out);
+        let build = |draft, schema: &Tree| {
+            let options = options(draft).with_base_uri(base.as_str());
+            options.with_retriever(further.clone()).build(schema)
+        };
+        let validator = match in_draft_7(draft, &written_out).map(|it| build(DRAFT_7, &it)) {
+            Some(Ok(validator)) => Ok(validator),
+            // What is wrong is told in the words of its own dialect.
+            Some(Err(_)) | None => build(draft, &written_out),
+        };
         Ok(CompiledSchema {
             type_name: type_name.to_owned(),
             version: version.to_owned(),
@@ -262,6 +268,16 @@ fn options<'o>(draft: jsonschema::Draft) -> jsonschema::ValidationOptions<'o> {
         .with_pattern_options(
             jsonschema::PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_LIMIT),
         )
+}
+
+const DRAFT_7: jsonschema::Draft = jsonschema::Draft::Draft7;
+
+/// The same schema in Draft 7, if it says the same there ([`common`]).
+fn in_draft_7(draft: jsonschema::Draft, schema: &Tree) -> Option<Tree> {
+    let mut schema = schema.as_object()?.clone();
+    schema.remove("$schema");
+    let common = draft == jsonschema::Draft::Draft202012 && common::is_common(&schema);
+    common.then_some(Tree::Object(schema))
 }
 
 /// A fault that compiling a schema found.

@@ -416,3 +416,43 @@ fn patterns_are_those_of_ecma_262() {
     }
     assert_eq!(wrong, []);
 }
+
+#[test]
+fn what_draft_7_reads_alike_is_compiled_as_such() {
+    let compiled = |text: &str| CompiledSchema::new("a.b.c", "1.0", text).unwrap();
+    let newest = jsonschema::Draft::Draft202012;
+    for (text, built) in [
+        (r#"{"type":"object"}"#, DRAFT_7),
+        (
+            r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object"}"#,
+            DRAFT_7,
+        ),
+        (r#"{"type":"object","$defs":{}}"#, newest),
+        (
+            r#"{"$schema":"https://json-schema.org/draft/2019-09/schema","type":"object"}"#,
+            jsonschema::Draft::Draft201909,
+        ),
+    ] {
+        let schema = compiled(text);
+        assert_eq!(schema.validator.draft(), built, "{text}");
+        // What does not fit is explained as the author wrote it.
+        let explained = schema.draft == newest || schema.draft == built;
+        assert!(explained, "{text}");
+    }
+}
+
+#[test]
+fn a_fault_is_told_alike_whatever_compiles_the_schema() {
+    let fault = |text: String| CompiledSchema::new("a.b.c", "1.0", &text).unwrap_err();
+    for members in [
+        r#""type":"strin""#,
+        r#""required":"a""#,
+        r#""enum":1"#,
+        r#""properties":{"a":{"minLength":-1}}"#,
+        r#""items":{"pattern":"("}"#,
+        r#""anyOf":[]"#,
+    ] {
+        let of_newest = fault(format!("{{{members},\"$defs\":{{}}}}"));
+        assert_eq!(fault(format!("{{{members}}}")), of_newest, "{members}");
+    }
+}
