@@ -119,10 +119,14 @@ impl Channel {
         }
     }
 
-    /// Tells the host that no request follows and waits until it has closed its end.
-    pub(crate) fn close(&mut self) -> Result<(), Stop> {
+    /// Tells the host that no request follows.
+    pub(crate) fn hang_up(&self) {
         // The host may have ended already.
         let _ = self.socket.shutdown(std::net::Shutdown::Write);
+    }
+
+    /// Waits until the host, which was told that no request follows, has closed its end.
+    pub(crate) fn close(&mut self) -> Result<(), Stop> {
         loop {
             match self.read_some() {
                 Ok(true) => return Err(Violation::Unsolicited.into()),

@@ -44,7 +44,7 @@ pub use crate::output::NO_PLUGIN;
 pub use crate::process::{ExitReason, KillHandle};
 use crate::protocol::{Exported, FailureKind, Hello, Reduced, Validated};
 pub use crate::purpose::{Exporting, Listing, Purpose, Reducing, Validating};
-use crate::sandbox::{Confinement, Withheld};
+use crate::sandbox::{Confinement, Level, Withheld};
 use crate::schema::SchemaViolations;
 use crate::sources::ClosedSource;
 pub use crate::space::Shortage;
@@ -121,6 +121,12 @@ impl<P: Purpose> Host<P> {
     #[must_use]
     pub fn skipped(&self) -> &[SkippedPlugin] {
         &self.process.skipped
+    }
+
+    /// Whether [`learn`] has anything to do in this environment, as far as [`Host::discover`] saw.
+    #[must_use]
+    pub fn can_learn(&self) -> bool {
+        self.process.confinement.level == Level::Full && !self.process.knows_all
     }
 
     /// A handle that ends this host from another thread, also when [`Host::discover`] starts it again.

@@ -119,6 +119,16 @@ pub(crate) enum SandboxPolicy {
     },
 }
 
+/// What a process is there for, which decides what it may call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Calls {
+    /// To run plugins.
+    #[default]
+    Plugin,
+    /// To compute, and to answer on the socket that it has.
+    Computing,
+}
+
 /// What a plugin process may do. All paths are absolute and without symbolic links; what is
 /// beneath a directory belongs to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +141,8 @@ pub(crate) struct Rules {
     pub(crate) write: Vec<Raw>,
     /// The binaries of the runtime. They are executed once, by the launcher.
     pub(crate) execute: Vec<Raw>,
+    /// Which system calls are allowed.
+    pub(crate) calls: Calls,
     /// Whether the Internet may be reached.
     pub(crate) network: bool,
     /// The limits of the process.
@@ -170,7 +182,8 @@ pub(crate) fn enforce(policy: &SandboxPolicy) -> Result<(Confinement, ExecKey), 
         }
         SandboxPolicy::Enforce { require, rules } => (*require, rules),
     };
-    limits::apply(&rules.limits).map_err(|error| format!("resource limits: {error}"))?;
+    limits::apply(&rules.limits, rules.calls)
+        .map_err(|error| format!("resource limits: {error}"))?;
     #[cfg(target_os = "linux")]
     let (confinement, key) = linux::enforce(rules)?;
     #[cfg(not(target_os = "linux"))]

@@ -25,6 +25,9 @@ impl HostProcess {
                 .deadline
                 .map_or(limit, |deadline| deadline.min(limit)),
         );
+        self.channel.hang_up();
+        // While the host ends.
+        self.schema_worker = None;
         let closed = self.channel.close();
         let plugin = self.pumps.label();
         if let Err(stop) = closed {

@@ -47,6 +47,8 @@ pub(super) struct HostProcess {
     pub(super) hello: Hello,
     /// The process that applies schemas, once one was needed.
     pub(super) schema_worker: Option<SchemaWorker>,
+    /// Whether there was nothing to learn of the installed plugins when they were discovered.
+    pub(super) knows_all: bool,
     /// The number that the log's descriptor has in the host, if it was started with one.
     pub(super) log_fd: Option<u32>,
     pub(super) timeout: Option<Duration>,

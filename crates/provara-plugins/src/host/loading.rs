@@ -39,6 +39,7 @@ impl HostProcess {
             (Some((kind, name)), Level::Full) => {
                 let options = &self.options;
                 let claims = Claims::of(&options.runtime, &options.environment, &options.allowed);
+                self.knows_all = claims.as_ref().is_some_and(Claims::is_complete);
                 claims.and_then(|claims| claims.choose(*kind, name))
             }
             _ => None,

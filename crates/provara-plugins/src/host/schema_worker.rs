@@ -24,7 +24,7 @@ use crate::launch::orphans::OrphanReaper;
 use crate::launch::{self, LaunchError, Task};
 use crate::process::{self, ExitReason, KillHandle, has_ended};
 use crate::protocol::{self, Violation};
-use crate::sandbox::{Limits, Rules, SandboxPolicy};
+use crate::sandbox::{Calls, Limits, Rules, SandboxPolicy};
 use crate::schema::worker::{Checked, Compiled, Header};
 use crate::schema::{Schema, SchemaViolations};
 use crate::space;
@@ -47,13 +47,16 @@ pub(super) struct SchemaWorker {
     _reaper: OrphanReaper,
     channel: Channel,
     kill_handle: KillHandle,
+    /// Until when it has to report that it is confined, while it has not.
+    report_by: Option<Instant>,
     /// The types whose schemas the process holds.
     compiled: HashSet<String>,
     next_id: u64,
 }
 
 impl SchemaWorker {
-    /// Starts the process, which `kill_handle` can end from then on.
+    /// Starts the process, which `kill_handle` can end from then on, and does not wait until it is ready
+    /// (see [`SchemaWorker::ready`]).
     pub(super) fn start(
         launcher: Option<&Path>,
         kill_handle: &KillHandle,
@@ -65,6 +68,7 @@ impl SchemaWorker {
         let policy = SandboxPolicy::Enforce {
             require: false,
             rules: Rules {
+                calls: Calls::Computing,
                 limits: Limits::new(0, None),
                 ..Rules::default()
             },
@@ -79,17 +83,26 @@ impl SchemaWorker {
         let channel = Channel::new(socket, process, guard, watch, Some(limit))
             .map_err(|error| StartError::Stop(Stop::Io(error)))?;
         kill_handle.arm(launched.child.id());
-        let mut schema_worker = SchemaWorker {
+        Ok(SchemaWorker {
             child: Some(launched.child),
             _reaper: launched.reaper,
             channel,
             kill_handle: kill_handle.clone(),
+            report_by: Some(limit),
             compiled: HashSet::new(),
             next_id: 1,
+        })
+    }
+
+    /// Makes sure that the process is confined, before it is asked anything.
+    pub(super) fn ready(&mut self) -> Result<(), StartError> {
+        let Some(limit) = self.report_by.take() else {
+            return Ok(());
         };
-        let report = schema_worker.channel.receive().map_err(StartError::Stop)?;
+        self.channel.deadline = Some(limit);
+        let report = self.channel.receive().map_err(StartError::Stop)?;
         launch::read_report(&report).map_err(StartError::Launch)?;
-        Ok(schema_worker)
+        Ok(())
     }
 
     /// Compiles a schema, which the process keeps, and gives advice on it where it is to be inspected. The inner

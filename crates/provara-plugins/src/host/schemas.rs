@@ -77,22 +77,39 @@ impl HostProcess {
         }
     }
 
-    /// The process that applies schemas, started where there is none, for `plugin`.
-    pub(super) fn schema_worker(&mut self, plugin: &str) -> Result<&mut SchemaWorker, HostError> {
+    /// Starts the process that applies schemas, for `plugin`, where there is none. It gets ready meanwhile.
+    pub(super) fn start_schema_worker(&mut self, plugin: &str) -> Result<(), HostError> {
         if self.schema_worker.is_none() {
             let guard = self.options.interruptible.then(Guard::new).transpose()?;
             let launcher = self.options.launcher.as_deref();
             let deadline = self.channel.deadline;
             let started = SchemaWorker::start(launcher, &self.kill_handle, guard, deadline);
-            self.schema_worker = Some(started.map_err(|error| match error {
-                StartError::Launch(error) => error.into(),
-                StartError::Stop(stop) => self.schema_worker_stopped(plugin, stop),
-            })?);
+            self.schema_worker =
+                Some(started.map_err(|error| self.no_schema_worker(plugin, error))?);
+        }
+        Ok(())
+    }
+
+    /// The process that applies schemas, started where there is none, for `plugin`.
+    fn schema_worker(&mut self, plugin: &str) -> Result<&mut SchemaWorker, HostError> {
+        self.start_schema_worker(plugin)?;
+        let ready = self.schema_worker.as_mut().map(SchemaWorker::ready);
+        if let Some(Err(error)) = ready {
+            let error = self.no_schema_worker(plugin, error);
+            self.schema_worker = None;
+            return Err(error);
         }
         // It was put there just now, if it was not there.
         self.schema_worker
             .as_mut()
             .ok_or_else(|| std::io::Error::other("no process applies schemas").into())
+    }
+
+    fn no_schema_worker(&mut self, plugin: &str, error: StartError) -> HostError {
+        match error {
+            StartError::Launch(error) => error.into(),
+            StartError::Stop(stop) => self.schema_worker_stopped(plugin, stop),
+        }
     }
 
     /// Ends the process for a reason, and says it.

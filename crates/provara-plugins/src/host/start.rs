@@ -105,6 +105,7 @@ impl HostProcess {
                 executable: String::new(),
             },
             schema_worker: None,
+            knows_all: false,
             log_fd: None,
             timeout: options.timeout,
             next_id: 1,
@@ -113,6 +114,10 @@ impl HostProcess {
         };
         host.pumps.copy(launched.stdout)?;
         host.pumps.copy(launched.stderr)?;
+        // While the runtime starts. Where it fails, whoever needs a schema applied hears why.
+        if matches!(host.purpose.access(), Access::Listing | Access::Validating) {
+            host.start_schema_worker(NO_PLUGIN).ok();
+        }
         // The user's limit, or ours.
         let own_limit = deadline != Some(first);
         let (confinement, log_fd) = host.receive_report(own_limit)?;
@@ -122,10 +127,6 @@ impl HostProcess {
         host.confinement = confinement;
         host.log_fd = log_fd.and_then(|number| number.try_into().ok());
         host.channel.deadline = deadline;
-        // While the runtime starts. Where it fails, whoever needs a schema applied hears why.
-        if matches!(host.purpose.access(), Access::Listing | Access::Validating) {
-            host.schema_worker(NO_PLUGIN).ok();
-        }
         let greeted = host.greet();
         // The error that there is no host carries what was printed.
         if !matches!(greeted, Err(HostError::NoHost { .. })) {

@@ -20,14 +20,16 @@
 //!   place. It is let through by a key of 192 random bits in the three registers that the call
 //!   does not use; the key is gone with the launcher's memory.
 
-use std::collections::BTreeMap;
+mod shortcut;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition,
     SeccompFilter, SeccompRule, TargetArch, apply_filter,
 };
 
-use super::ExecKey;
+use super::{Calls, ExecKey};
 
 /// Calls that are allowed whatever their arguments.
 const PLAIN: &[libc::c_long] = &[
@@ -153,6 +155,35 @@ const PLAIN: &[libc::c_long] = &[
     libc::SYS_exit_group,
     // Decided by the other filter.
     libc::SYS_clone3,
+];
+
+/// The calls of a process that computes and answers on the socket that it has. It starts no program and no
+/// thread, and opens nothing.
+const COMPUTING: &[libc::c_long] = &[
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_recvfrom,
+    libc::SYS_close,
+    libc::SYS_brk,
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_mprotect,
+    libc::SYS_madvise,
+    libc::SYS_futex,
+    libc::SYS_sched_yield,
+    libc::SYS_getrandom,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_restart_syscall,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
 ];
 
 /// Older forms of allowed calls, which only some architectures have.
@@ -287,8 +318,13 @@ const SOCKET_TYPE: u64 = 0xf;
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Installs the filters on this thread, which is the only one, for good.
-pub(super) fn install(network: bool, key: &ExecKey) -> Result<(), String> {
-    for program in programs(network, key, std::process::id())? {
+pub(super) fn install(calls: Calls, network: bool, key: &ExecKey) -> Result<(), String> {
+    let process = std::process::id();
+    let programs = match calls {
+        Calls::Plugin => programs(network, key, process)?.into(),
+        Calls::Computing => vec![filter(computing(process))?],
+    };
+    for program in programs {
         apply_filter(&program).map_err(|error| error.to_string())?;
     }
     Ok(())
@@ -298,24 +334,56 @@ pub(super) fn install(network: bool, key: &ExecKey) -> Result<(), String> {
 /// error that one gives stands before the others' leave; so a call of the first two may, and must, be
 /// allowed by the last, and is never made.
 fn programs(network: bool, key: &ExecKey, process: u32) -> Result<[BpfProgram; 3], String> {
-    let architecture: TargetArch = std::env::consts::ARCH
-        .try_into()
-        .map_err(|_| format!("no filter is known for {}", std::env::consts::ARCH))?;
-    let build = |rules: Rules, mismatch, matched| -> Result<BpfProgram, String> {
-        let filter = SeccompFilter::new(rules, mismatch, matched, architecture);
-        filter
-            .and_then(TryInto::try_into)
-            .map_err(|error| error.to_string())
-    };
     let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
-    let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let hidden = missing(process).map_err(|error| error.to_string())?;
     let hidden = build(hidden, SeccompAction::Allow, absent)?;
     let nothing_done = SeccompAction::Errno(0);
     let pretended = build(pretended(), SeccompAction::Allow, nothing_done)?;
-    let rules = allowed(network, key, process).map_err(|error| error.to_string())?;
-    let allowed = build(rules, denied, SeccompAction::Allow)?;
-    Ok([hidden, pretended, allowed])
+    Ok([hidden, pretended, filter(allowed(network, key, process))?])
+}
+
+/// The filter that lets through what is on a list.
+fn filter(rules: Result<Rules, seccompiler::BackendError>) -> Result<BpfProgram, String> {
+    let rules = rules.map_err(|error| error.to_string())?;
+    let plain = |(call, rules): (&i64, &Vec<SeccompRule>)| {
+        let number = rules.is_empty().then_some(*call);
+        number.and_then(|number| u32::try_from(number).ok())
+    };
+    let plain: BTreeSet<u32> = rules.iter().filter_map(plain).collect();
+    let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let mut with_conditions = rules.clone();
+    with_conditions.retain(|_, rules| !rules.is_empty());
+    let short = build(with_conditions, denied.clone(), SeccompAction::Allow)?;
+    match shortcut::before(&plain, &short) {
+        Some(program) => Ok(program),
+        None => build(rules, denied, SeccompAction::Allow),
+    }
+}
+
+fn build(
+    rules: Rules,
+    mismatch: SeccompAction,
+    matched: SeccompAction,
+) -> Result<BpfProgram, String> {
+    let architecture: TargetArch = std::env::consts::ARCH
+        .try_into()
+        .map_err(|_| format!("no filter is known for {}", std::env::consts::ARCH))?;
+    let filter = SeccompFilter::new(rules, mismatch, matched, architecture);
+    filter
+        .and_then(TryInto::try_into)
+        .map_err(|error| error.to_string())
+}
+
+/// What a process may call that computes. It ends itself where its memory or its stack does not suffice.
+fn computing(process: u32) -> Result<Rules, seccompiler::BackendError> {
+    let plain = COMPUTING.iter().map(|call| (*call, Vec::new()));
+    let mut rules: Rules = plain.collect();
+    let itself = SeccompCondition::new(0, Len::Dword, Op::Eq, u64::from(process))?;
+    rules.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![itself])?]);
+    // `send` is `sendto` without an address.
+    let nowhere = SeccompCondition::new(4, Len::Qword, Op::Eq, 0)?;
+    rules.insert(libc::SYS_sendto, vec![SeccompRule::new(vec![nowhere])?]);
+    Ok(rules)
 }
 
 /// What changes nothing and reports success.
@@ -418,77 +486,4 @@ fn allowed(network: bool, key: &ExecKey, process: u32) -> Result<Rules, seccompi
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_filters_compile_and_fit() {
-        for network in [false, true] {
-            let programs = programs(network, &ExecKey([1, 2, 3]), 42).unwrap();
-            let lengths = programs.each_ref().map(Vec::len);
-            // The kernel takes 4096 instructions.
-            let [hidden, pretended, allowed] = lengths;
-            assert!(
-                hidden < 32 && pretended < 64 && allowed < 2000,
-                "{lengths:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_must_not_be_on_the_list_is_not() {
-        let rules = allowed(true, &ExecKey([1, 2, 3]), 42).unwrap();
-        let denied = [
-            libc::SYS_execveat,
-            libc::SYS_ptrace,
-            libc::SYS_process_vm_readv,
-            libc::SYS_pidfd_open,
-            libc::SYS_pidfd_getfd,
-            libc::SYS_pidfd_send_signal,
-            libc::SYS_tkill,
-            libc::SYS_rt_sigqueueinfo,
-            libc::SYS_fchown,
-            libc::SYS_fchownat,
-            libc::SYS_setxattr,
-            libc::SYS_fsetxattr,
-            libc::SYS_getxattr,
-            libc::SYS_linkat,
-            libc::SYS_symlinkat,
-            libc::SYS_mknodat,
-            libc::SYS_truncate,
-            libc::SYS_flock,
-            libc::SYS_io_uring_setup,
-            libc::SYS_keyctl,
-            libc::SYS_add_key,
-            libc::SYS_mount,
-            libc::SYS_unshare,
-            libc::SYS_setns,
-            libc::SYS_setsid,
-            libc::SYS_setpgid,
-            libc::SYS_setuid,
-            libc::SYS_bpf,
-            libc::SYS_perf_event_open,
-            libc::SYS_userfaultfd,
-            libc::SYS_memfd_create,
-            libc::SYS_name_to_handle_at,
-            libc::SYS_open_by_handle_at,
-            libc::SYS_personality,
-            libc::SYS_seccomp,
-            libc::SYS_sched_setaffinity,
-            libc::SYS_setpriority,
-        ];
-        for call in denied {
-            assert!(!rules.contains_key(&call), "{call}");
-            assert!(!pretended().contains_key(&call), "{call}");
-        }
-        let quiet = allowed(false, &ExecKey([1, 2, 3]), 42).unwrap();
-        for call in [
-            libc::SYS_socket,
-            libc::SYS_connect,
-            libc::SYS_bind,
-            libc::SYS_sendmsg,
-        ] {
-            assert!(!quiet.contains_key(&call), "{call}");
-        }
-    }
-}
+mod tests;

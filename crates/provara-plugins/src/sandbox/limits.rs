@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
+use super::Calls;
 use crate::memory;
 
 const GIB: u64 = 1 << 30;
@@ -50,10 +51,13 @@ impl Limits {
 }
 
 /// Sets the limits, hard ones, on this process. A limit is only ever lowered.
-pub(super) fn apply(limits: &Limits) -> io::Result<()> {
+pub(super) fn apply(limits: &Limits, calls: Calls) -> io::Result<()> {
     set(Resource::Core, 0)?;
     set(Resource::Nofile, MAX_DESCRIPTORS)?;
-    limit_tasks(MORE_TASKS)?;
+    match calls {
+        Calls::Plugin => limit_tasks(MORE_TASKS)?,
+        Calls::Computing => set(Resource::Nproc, 0)?,
+    }
     if let Some(bytes) = limits.memory {
         set(Resource::As, bytes)?;
     }

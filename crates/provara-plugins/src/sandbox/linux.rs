@@ -42,7 +42,7 @@ pub(super) fn enforce(rules: &Rules) -> Result<(Confinement, ExecKey), String> {
             .map_or(0, |bytes| u64::from_ne_bytes(*bytes))
     };
     let key = ExecKey([word(0), word(1), word(2)]);
-    let calls = match filter::install(rules.network, &key) {
+    let calls = match filter::install(rules.calls, rules.network, &key) {
         Ok(()) => true,
         Err(error) => {
             missing.push(format!("seccomp cannot be used ({error})"));

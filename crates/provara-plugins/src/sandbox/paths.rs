@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use super::paths_error::PathsError;
 use super::secrets::keyfiles;
-use super::{Limits, Rules};
+use super::{Calls, Limits, Rules};
 use crate::elf::dynamic_loader;
 use crate::environment::Environment;
 use crate::purpose::Access;
@@ -221,6 +221,7 @@ pub(crate) fn rules_for(subject: &Subject<'_>) -> Result<HostRules, PathsError> 
         list: raw(grants.list),
         write,
         execute: executables(subject.runtime),
+        calls: Calls::Plugin,
         network: subject.network,
         limits: Limits::new(file_size, subject.timeout),
     };

@@ -53,6 +53,9 @@ pub(crate) struct Unfit {
 
 /// The process's end: answers until the core closes the socket.
 pub(crate) fn serve(socket: &mut UnixStream) -> ! {
+    // For the first schema that of its dialect is compiled, too. The runtime of the plugins takes longer to
+    // start than that.
+    let _ = CompiledSchema::new("", "", "{\"type\":\"object\"}");
     let mut frames = FrameReader::default();
     let mut schemas = HashMap::new();
     let mut buffer = vec![0; 64 * 1024];
