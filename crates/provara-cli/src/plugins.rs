@@ -202,11 +202,6 @@ impl<P: Purpose> Session<P> {
         })
     }
 
-    /// Whether plugins are confined in full.
-    pub(crate) fn is_confined(&self) -> bool {
-        self.host.confinement().level == Level::Full
-    }
-
     /// Ends the host. What it answered counts only if it ended well.
     pub(crate) fn finish(self) -> Result<(), Diagnostic> {
         self.host.finish().map_err(provara_explain::host_failure)

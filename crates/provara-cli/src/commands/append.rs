@@ -375,7 +375,7 @@ fn custom(
     if let Verdict::Refused(reason) = verdict {
         return Err(provara_explain::refused_by_plugin(plugin, &reason));
     }
-    let learns = session.is_confined();
+    let learns = session.host.can_learn();
     session.finish()?;
     Ok((EventType::Custom(event_type), data, learns))
 }
