@@ -296,7 +296,7 @@ impl Vault {
 /// The keys of the log that the adoption makes, if it verifies so.
 fn judge(found: &Found<'_>, log: &[u8], signer: KeyId) -> Result<KeyHistory, VaultError> {
     let refused = |code: &'static str, reason: String| VaultError::WouldNotVerify { code, reason };
-    let verdict = check_log(log, b"", &found.either(), available_threads());
+    let verdict = check_log(log, b"", &found.either(), available_threads())?;
     let wrong = |finding: &&Finding| finding.severity == Severity::Error;
     if let Some(finding) = verdict.findings.iter().find(wrong) {
         return Err(refused(finding.code.as_str(), finding.message.clone()));

@@ -5,34 +5,37 @@ use std::ops::ControlFlow;
 use provara_core::finding::{Finding, Severity};
 use provara_core::keys::KeyRegistry;
 use provara_core::verify::{
-    Judge, KeyDirectory, LogVerdict, OneByOne, Sequencer, check_lines, check_lines_with,
+    Judge, KeyDirectory, LogVerdict, Sequencer, check_lines, check_lines_with,
 };
 
 use crate::error::VaultError;
 use crate::parallel::{available_threads, in_order};
+use crate::signatures::Together;
 
 /// Checks `log` and then `more`, which follows it, under the keys of `registry`. The result does not
 /// depend on the number of threads.
+///
+/// # Errors
+/// [`VaultError::SignaturesDisagree`].
 pub(crate) fn check_log(
     log: &[u8],
     more: &[u8],
     registry: &KeyRegistry,
     threads: usize,
-) -> LogVerdict {
+) -> Result<LogVerdict, VaultError> {
     let mut sequencer = Sequencer::new(registry);
     let keys = KeyDirectory::new(registry);
-    let judge = OneByOne(&keys);
+    let judge = Together::new(&keys);
     let fed = feed(&mut sequencer, log, 0, &keys, &judge, threads, &mut |_| {
         ControlFlow::Continue(())
     });
-    match fed {
-        ControlFlow::Continue(()) | ControlFlow::Break(Stop::Told) => {}
-        ControlFlow::Break(Stop::Undecided(never)) => match never {},
+    if let ControlFlow::Break(Stop::Undecided(it)) = fed {
+        return Err(VaultError::SignaturesDisagree(it));
     }
     if !more.is_empty() {
         sequencer.feed(check_lines(more, log.len() as u64, &keys));
     }
-    sequencer.finish(registry)
+    Ok(sequencer.finish(registry))
 }
 
 /// Why lines were not checked to their end.
@@ -80,7 +83,7 @@ pub(crate) fn feed<'l, J: Judge<Error: Send>>(
 /// Refuses an event that would not verify, or that would take what stands before it out of force:
 /// `line` is the event, `registry` what `keys.json` is going to say.
 pub(crate) fn candidate(log: &[u8], line: &[u8], registry: &KeyRegistry) -> Result<(), VaultError> {
-    let verdict = check_log(log, line, registry, available_threads());
+    let verdict = check_log(log, line, registry, available_threads())?;
     match first_error(&verdict.findings, |_| true) {
         None => Ok(()),
         Some(finding) => Err(VaultError::WouldNotVerify {
@@ -101,7 +104,7 @@ pub(crate) fn candidate(log: &[u8], line: &[u8], registry: &KeyRegistry) -> Resu
 /// Refuses events beyond the seal that do not verify: a writer that was interrupted left them whole
 /// and signed, or they are not a writer's.
 pub(crate) fn unsealed(log: &[u8], sealed: u64, registry: &KeyRegistry) -> Result<(), VaultError> {
-    let verdict = check_log(log, b"", registry, available_threads());
+    let verdict = check_log(log, b"", registry, available_threads())?;
     let beyond = |finding: &Finding| finding.offset.is_some_and(|offset| offset >= sealed);
     match first_error(&verdict.findings, beyond) {
         None => Ok(()),
@@ -122,7 +125,7 @@ fn first_error(findings: &[Finding], which: impl Fn(&Finding) -> bool) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use provara_core::verify::SignedLine;
+    use provara_core::verify::{OneByOne, SignedLine};
 
     /// Has no verdict.
     struct Undecided;

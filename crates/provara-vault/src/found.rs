@@ -99,7 +99,8 @@ impl<'v> Found<'v> {
             sealed,
         } = FoundLog::read(vault, &log, known)?;
         let threads = available_threads();
-        let verdict = check_with_brought_keys(&bytes[..whole], &listed, threads);
+        let verdict = check_with_brought_keys(&bytes[..whole], &listed, threads)
+            .map_err(|error| bytes.blame(error))?;
         let mut hashes = FileHashes::of(vault);
         let disk =
             snapshot.disk_with(Digest::of(&bytes[..whole]), &mut |path| hashes.hash(path))?;
@@ -379,14 +380,18 @@ impl FoundLog {
 
 /// Checks a log under the keys that `keys.json` lists and those that its signed events bring: these count,
 /// whatever the file says.
-fn check_with_brought_keys(log: &[u8], listed: &KeyRegistry, threads: usize) -> LogVerdict {
-    let verdict = check_log(log, b"", listed, threads);
+fn check_with_brought_keys(
+    log: &[u8],
+    listed: &KeyRegistry,
+    threads: usize,
+) -> Result<LogVerdict, VaultError> {
+    let verdict = check_log(log, b"", listed, threads)?;
     let Some(history) = &verdict.history else {
-        return verdict;
+        return Ok(verdict);
     };
     let both = both(listed, &history.registry_after(verdict.lines));
     match both == *listed {
-        true => verdict,
+        true => Ok(verdict),
         false => check_log(log, b"", &both, threads),
     }
 }

@@ -485,7 +485,7 @@ fn verify(
                 either.keys.retain(|known| known.key_id != entry.key_id);
                 either.keys.push(entry.clone());
             }
-            verdict = check_log(log, b"", &either, threads);
+            verdict = check_log(log, b"", &either, threads)?;
             let mut trustworthy = registry.clone();
             let is_new = |key: &KeyId| trusted.iter().any(|entry| entry.key_id == *key);
             trustworthy.keys.retain(|entry| {
@@ -496,8 +496,8 @@ fn verify(
         None => {
             registry = registry::joined(&ours.listed, trusted.to_vec(), log);
             registry::refuse_unknown(merged, |key| registry.get(key).is_some())?;
-            let promoted = check_log(log, b"", &ours.listed, threads).promoted_keys;
-            verdict = check_log(log, b"", &registry, threads);
+            let promoted = check_log(log, b"", &ours.listed, threads)?.promoted_keys;
+            verdict = check_log(log, b"", &registry, threads)?;
             signers = seal_signers(&registry, &ours.listed, &promoted);
         }
     }

@@ -243,7 +243,7 @@ fn evidence(vault: &Vault, intent: &Intent) -> Result<Result<Option<Coming>, Str
     }
     let (registry, _) = check_keys(snapshot.text(layout::KEYS));
     let threads = available_threads();
-    let verdict = check_log(&log, b"", &registry, threads);
+    let verdict = check_log(&log, b"", &registry, threads)?;
     let disk = snapshot.disk(vault, Digest::of(&log))?;
     let keys = snapshot.text(layout::KEYS).unwrap_or_default();
     let judgement = judge(&SealCase {

@@ -113,7 +113,7 @@ impl Intent {
         }
         let (registry, _) = read_registry(vault).ok()?;
         // In a marked vault the signer is one that signed events bring, whatever any file lists.
-        let verdict = check_log(log, b"", &registry, available_threads());
+        let verdict = check_log(log, b"", &registry, available_threads()).ok()?;
         if let Some(history) = &verdict.history {
             let standing = history.standing(&signature.key_id, u64::MAX);
             (standing == KeyStanding::Counts).then_some(())?;

@@ -71,7 +71,7 @@ pub(super) fn publish(
     first: u64,
     key: &SigningKey,
 ) -> Result<Done, VaultError> {
-    let verdict = check_log(log, b"", &found.registry, available_threads());
+    let verdict = check_log(log, b"", &found.registry, available_threads())?;
     let mut findings = verdict.findings.iter();
     let wrong = findings.find(|finding| !finding.code.is_warning());
     if let Some(finding) = wrong {

@@ -12,7 +12,7 @@ use provara_core::layout::KEYS;
 use provara_core::verify::{KeyDirectory, LogVerdict, Sequencer, check_lines};
 use provara_signatures::Disagreement;
 
-use crate::check::{self, Stop, check_log};
+use crate::check::{self, Stop};
 use crate::error::{Context, VaultError};
 use crate::log_hashes::LogHashes;
 use crate::memory::Recollection;
@@ -45,7 +45,7 @@ impl CheckedLog {
     /// Of a vault that has no log.
     fn absent(registry: &KeyRegistry) -> Self {
         Self {
-            verdict: check_log(b"", b"", registry, 1),
+            verdict: Sequencer::new(registry).finish(registry),
             digest: Digest::of(b""),
             hashes: LogHashes::new(false),
             note: None,
