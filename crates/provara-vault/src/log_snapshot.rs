@@ -16,7 +16,7 @@ const READ_LIMIT: u64 = 16 << 20;
 
 enum Bytes {
     Read(Vec<u8>),
-    Mapped(MappedLog),
+    Mapped(Box<MappedLog>),
 }
 
 /// The log's bytes up to its last line end, as they stood when the snapshot was taken. Appending
@@ -190,7 +190,7 @@ fn load(file: &File, len: u64, path: &Path) -> Result<Bytes, VaultError> {
         file.read_exact_at(&mut bytes, 0).context("read", path)?;
         return Ok(Bytes::Read(bytes));
     }
-    MappedLog::of(file, size, path).map(Bytes::Mapped)
+    MappedLog::of(file, size, path).map(|log| Bytes::Mapped(Box::new(log)))
 }
 
 /// The length of the prefix of `file`'s first `length` bytes that ends with a line end, found from
