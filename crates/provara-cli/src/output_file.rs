@@ -24,6 +24,7 @@ pub(crate) fn check(path: &Path, force: bool, vault: &Vault) -> Result<(), Diagn
 pub(crate) fn prepare(path: &Path, force: bool, vault: &Vault) -> Result<Staging, Diagnostic> {
     Staging::prepare(path, force, &forbidden(path, vault))
         .map(|staging| {
+            staging.notes().iter().for_each(|note| terminal::note(note));
             staging.on_remains(|path, error| {
                 let path = path.display();
                 terminal::warn(&format!("'{path}' could not be removed: {error}."));

@@ -5,14 +5,14 @@
 //! was; afterwards nothing else remains. An output may be a file or a directory.
 //!
 //! What a crash leaves behind: before the move, a hidden directory `.NAME.provara-…` beside an
-//! untouched target; after the move, the new target, and at worst that directory with the old one.
+//! untouched target; after the move, the new target, and at worst that directory with the old one. The next
+//! output to the same place removes such directories, where nobody can be at work on them.
 
+mod left;
 mod tree;
 
-use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -86,6 +86,10 @@ pub struct Staging {
     output: PathBuf,
     target: PathBuf,
     force: bool,
+    /// What was done with private directories that others left, and what could not be.
+    notes: Vec<String>,
+    /// Holds the lock on the private directory, where there are locks; closed after that was removed.
+    _held: Option<File>,
     /// Told when the private directory cannot be removed.
     remains: fn(&Path, &io::Error),
     /// Holds signals back so that a destructor runs; the last field, so that it goes last.
@@ -183,16 +187,21 @@ impl Staging {
         // `check` gives a path with a directory and a name.
         let parent = target.parent().unwrap_or(Path::new("/"));
         let name = target.file_name().unwrap_or_default();
-        let directory = make_directory(parent, name).map_err(|source| StagingError::Directory {
-            directory: parent.to_path_buf(),
-            source,
-        })?;
-        let output = directory.join(name);
+        let run = left::run_of_the_system(parent);
+        let notes = left::sweep(parent, run.as_deref());
+        let private =
+            left::make(parent, name, run.as_deref()).map_err(|source| StagingError::Directory {
+                directory: parent.to_path_buf(),
+                source,
+            })?;
+        let output = private.path.join(name);
         Ok(Staging {
-            directory,
+            directory: private.path,
             output,
             target,
             force,
+            notes,
+            _held: private.held,
             remains: |_, _| (),
             _guard: guard,
         })
@@ -202,6 +211,13 @@ impl Staging {
     pub fn on_remains(mut self, tell: fn(&Path, &io::Error)) -> Staging {
         self.remains = tell;
         self
+    }
+
+    /// What was done with private directories that killed processes had left beside the target, and which may be
+    /// such.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The private directory, which an export may write.
@@ -340,24 +356,6 @@ impl Drop for Staging {
             (self.remains)(&self.directory, &error);
         }
     }
-}
-
-/// Makes the private directory under a name that is not taken.
-fn make_directory(parent: &Path, name: &std::ffi::OsStr) -> io::Result<PathBuf> {
-    for _ in 0..16 {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let mut hidden = OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".provara-{:016x}", u64::from_le_bytes(random)));
-        let path = parent.join(hidden);
-        match DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => return Ok(path),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// Writes a file's data, or a directory's names, through to the disk.

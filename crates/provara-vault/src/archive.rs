@@ -7,13 +7,12 @@
 mod backup;
 mod gzip;
 mod restore;
+mod staging;
 mod zipped;
 
 use std::cell::Cell;
-use std::fs::{self, DirBuilder};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 pub use backup::{BackupOptions, BackupReceipt};
@@ -21,8 +20,7 @@ pub use restore::{RestoreOptions, RestoreReceipt, restore, restore_through, rest
 
 use provara_core::manifest::safe_path;
 
-use crate::error::{Context, VaultError};
-use crate::file_layer::fresh_name;
+use crate::error::VaultError;
 use crate::file_system::{Names, sync_directory};
 
 /// Whoever is told how many bytes of how many are done, and may end the work.
@@ -84,29 +82,6 @@ impl<R: Read> Read for Watched<'_, R> {
         self.done += length as u64;
         self.watch.tell(self.done.min(self.total), self.total)?;
         Ok(length)
-    }
-}
-
-/// A directory that goes when it is dropped, beside the place where its content is to be.
-struct StagingDir(PathBuf);
-
-impl StagingDir {
-    fn beside(target: &Path) -> Result<Self, VaultError> {
-        let beside = parent(target);
-        let path = beside.join(fresh_name().context("make a directory in", &beside)?);
-        // Nobody else's business until it is verified; keys may be among it.
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .context("make a directory in", &beside)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for StagingDir {
-    fn drop(&mut self) {
-        // Best effort: it has a name of its own and holds copies alone.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -60,6 +60,10 @@ pub(crate) fn run(args: &BackupArgs) -> Result<(), Diagnostic> {
         path,
         "no archive was written, and what was begun of it is removed",
     )?;
+    receipt
+        .of_place
+        .iter()
+        .for_each(|text| terminal::note(text));
     if receipt.private_keys {
         terminal::warn("the archive holds private keys: whoever has it can sign as this vault.");
     }

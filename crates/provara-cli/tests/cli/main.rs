@@ -14,6 +14,8 @@ mod help;
 mod interrupted;
 mod keep;
 mod mcp_log;
+#[cfg(target_os = "linux")]
+mod left;
 mod meant;
 mod no_python;
 mod numbers;

@@ -15,7 +15,8 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::gzip::GzipWriter;
-use super::{StagingDir, Watch, parent, restore, sync};
+use super::staging::StagingDir;
+use super::{Watch, parent, restore, sync};
 use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
 use crate::parallel::available_threads;
@@ -54,8 +55,11 @@ pub struct BackupReceipt {
     pub merkle_root: Digest,
     /// Whether private keys are in it.
     pub private_keys: bool,
-    /// What the verification of the copy noted.
+    /// What the verification of the copy noted, and what is to be told of the place of the archive.
     pub notes: Vec<String>,
+    /// Those notes that are about the place: what others left there, and what its file system cannot do.
+    #[serde(skip)]
+    pub of_place: Vec<String>,
 }
 
 /// How much is copied at a time, in bytes.
@@ -93,9 +97,9 @@ impl Vault {
         }
         let staging = StagingDir::beside(target)?;
         let name = self.path().file_name().unwrap_or("vault".as_ref());
-        let (copy, report) = self.verified_copy(&staging.0, options.private_keys, watch)?;
+        let (copy, report) = self.verified_copy(staging.path(), options.private_keys, watch)?;
 
-        let packed = staging.0.join("archive");
+        let packed = staging.path().join("archive");
         let file = File::create_new(&packed).context("write to", &packed)?;
         let count =
             pack(&copy, Path::new(name), file, compressed, watch).context("write to", target)?;
@@ -108,6 +112,7 @@ impl Vault {
             source,
         })?;
         let keys = copy.join(layout::PRIVATE_KEYS).exists();
+        let of_place = [&staging.notes[..], names.note(target).as_slice()].concat();
         Ok(BackupReceipt {
             path: target.to_owned(),
             size,
@@ -117,7 +122,8 @@ impl Vault {
                 .map(|manifest| manifest.merkle_root())
                 .unwrap_or(Digest::of(b"")),
             private_keys: keys,
-            notes: [report.notes(), names.note(target).as_slice()].concat(),
+            notes: [report.notes(), &of_place].concat(),
+            of_place,
         })
     }
 

@@ -20,7 +20,8 @@ use provara_core::manifest::Manifest;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{MOST_ENTRIES, StagingDir, Watch, parent, plain_name, zipped};
+use super::staging::StagingDir;
+use super::{MOST_ENTRIES, Watch, parent, plain_name, zipped};
 use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
 use crate::file_layer::{FileLayer, SystemFiles};
@@ -146,7 +147,7 @@ fn restored_while(
     let inventory = inspect(archive, options.max_size.unwrap_or(honest), watch)?;
     check_target(target)?;
     let staging = StagingDir::beside(target)?;
-    let root = staging.0.join("vault");
+    let root = staging.path().join("vault");
     let names = unpack(layer, archive, &inventory, &root, watch)?;
     let vault = Vault::open(&root)?.with_progress(told);
     let report = vault.verify(&VerifyOptions::default())?;
@@ -174,7 +175,7 @@ fn restored_while(
         event_count: report.event_count(),
         merkle_root: inventory.manifest.merkle_root(),
         private_keys: inventory.files.contains_key(&keys),
-        notes: [report.notes(), note.as_slice()].concat(),
+        notes: [&staging.notes, report.notes(), note.as_slice()].concat(),
     })
 }
 

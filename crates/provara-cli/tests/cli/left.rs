@@ -1,0 +1,135 @@
+//! What a command leaves beside its output when it is killed: the next one there removes it, and never what another
+//! one is at work on.
+
+use std::path::PathBuf;
+use std::process::{Child, Command as Tool, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::world::World;
+
+/// The hidden directories in `out`.
+fn hidden(world: &World) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(world.path("out")).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let is_hidden = |path: &PathBuf| {
+        let name = path.file_name().unwrap();
+        name.to_string_lossy().starts_with('.')
+    };
+    paths.filter(is_hidden).collect()
+}
+
+fn send(signal: &str, child: &Child) {
+    let id = child.id().to_string();
+    let sent = Tool::new("kill").args([signal, &id]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Starts a command, and stops it in the middle of its work: once its hidden directory is there.
+fn stopped(world: &World, arguments: &[&str]) -> (Child, PathBuf) {
+    let child = Tool::new(assert_cmd::cargo::cargo_bin("provara"))
+        .args(arguments)
+        .current_dir(world.path("."))
+        .env("HOME", world.path("home"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let limit = Instant::now() + Duration::from_secs(60);
+    while hidden(world).is_empty() {
+        assert!(Instant::now() < limit, "nothing was begun");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    send("-STOP", &child);
+    let [path] = &hidden(world)[..] else {
+        panic!("{arguments:?} was done before it was stopped")
+    };
+    (child, path.clone())
+}
+
+/// A vault that takes a moment to copy.
+fn large() -> World {
+    let world = World::with_vault();
+    let text: String = (0..300_u64)
+        .map(|n| {
+            let noise: String = (0..5_000_u64)
+                .map(|k| format!("{:016x}", (n << 32 | k).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+                .collect();
+            format!("{{\"type\":\"OBSERVATION\",\"data\":{{\"noise\":\"{noise}\"}}}}\n")
+        })
+        .collect();
+    let answer = world.run_with(&["append", "vault", "--batch", "-"], |command| {
+        command.write_stdin(text)
+    });
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    std::fs::create_dir(world.path("out")).unwrap();
+    world
+}
+
+#[test]
+fn what_a_killed_command_left_is_removed_by_the_next_one_there() {
+    let world = large();
+    assert_eq!(world.run(&["backup", "vault", "vault.tar"]).code, 0);
+    // What is killed, and what comes to the same place while it is at work and afterwards.
+    for [killed, beside, next] in [
+        [
+            "backup vault out/a.tar",
+            "backup vault out/b.tar",
+            "restore vault.tar out/c",
+        ],
+        [
+            "restore vault.tar out/d",
+            "restore vault.tar out/e",
+            "backup vault out/f.tar",
+        ],
+        [
+            "export vault --format csv --output out/g",
+            "export vault --format ndjson --output out/h",
+            "export vault --format ndjson --output out/i",
+        ],
+    ] {
+        let [killed, beside, next] =
+            [killed, beside, next].map(|it| it.split(' ').collect::<Vec<_>>());
+        let (mut child, path) = stopped(&world, &killed);
+        let answer = world.run(&beside);
+        assert_eq!(answer.code, 0, "{}", answer.transcript());
+        assert!(path.is_dir(), "{killed:?} was at work there");
+        assert!(!answer.stderr.contains("removed"), "{}", answer.stderr);
+
+        send("-KILL", &child);
+        assert!(!child.wait().unwrap().success());
+        assert!(path.is_dir());
+        let answer = world.run(&next);
+        assert_eq!(answer.code, 0, "{}", answer.transcript());
+        assert_eq!(hidden(&world), [""; 0].map(PathBuf::from));
+        assert_eq!(
+            answer.stderr.matches("that was killed, is removed").count(),
+            1
+        );
+        assert!(!world.path("out").join(path.file_name().unwrap()).exists());
+    }
+    for vault in ["out/c", "out/e"] {
+        assert_eq!(world.run(&["verify", vault]).code, 0);
+    }
+}
+
+/// Where another machine may be at work there, or an earlier version, nothing is removed: it is told.
+#[test]
+fn what_may_be_at_work_is_told_and_stays() {
+    let world = World::with_vault();
+    let names = [
+        ".provara-tmp-0123456789abcdef01234567".to_owned(),
+        format!(".provara-tmp-0123456789abcdef01234567-{}", "0".repeat(16)),
+    ];
+    for name in &names {
+        std::fs::create_dir_all(world.path(&format!("out/{name}"))).unwrap();
+    }
+    let answer = world.run(&["backup", "vault", "out/a.tar"]);
+    assert_eq!(answer.code, 0, "{}", answer.transcript());
+    for name in &names {
+        assert!(world.path(&format!("out/{name}")).is_dir());
+        let note = format!(
+            "note: 'out/{name}' is what a backup or a restoration works in, of another run"
+        );
+        assert!(answer.stderr.contains(&note), "{}", answer.stderr);
+    }
+}
