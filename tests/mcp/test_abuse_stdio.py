@@ -114,6 +114,23 @@ def test_nonsense_over_stdio(plain: Make, vault: Path) -> None:
     assert log.count("refused a request") == len(MISFITS)
 
 
+def test_an_event_has_the_limit_of_every_other_way(plain: Make, vault: Path) -> None:
+    """8 MiB of payload, less than the message that it comes in."""
+    around = len('{"predicate":"p","subject":"s","value":""}')
+    with pipe(plain("--vault", vault)) as opened:
+        for number, (length, is_error) in enumerate([(8 << 20, False), ((8 << 20) + 1, True)]):
+            data = {"subject": "s", "predicate": "p", "value": "x" * (length - around)}
+            answer = opened.ask(
+                10 + number,
+                "tools/call",
+                name="append_event",
+                arguments={"type": "OBSERVATION", "data": data},
+            )["result"]
+            assert answer.get("isError", False) is is_error, str(answer)[:500]
+            if is_error:
+                assert "8 MiB are the most" in answer["content"][0]["text"]
+
+
 def test_one_id_twice_over_stdio(plain: Make, vault: Path) -> None:
     """Two requests of one id could not be told apart: the second is refused while the first runs."""
     with pipe(plain("--vault", vault)) as opened:

@@ -315,3 +315,21 @@ def open_file(descriptor: int) -> list[int]:
     except OSError:
         return []
     return [there.st_dev, there.st_ino]
+
+
+def test_an_event_has_the_same_limit_in_every_way(vault: Vault) -> None:
+    """8 MiB of payload, as on the command line and over MCP."""
+    most = 8 << 20
+
+    def data(length: int) -> dict[str, str]:
+        around = len('{"predicate":"p","subject":"s","value":""}')
+        return {"subject": "s", "predicate": "p", "value": "x" * (length - around)}
+
+    vault.append("OBSERVATION", data(most))
+    assert len(vault.append_many([{"type": "OBSERVATION", "data": data(most)}])) == 1
+    before = vault.summary()["event_count"]
+    with pytest.raises(UsageError, match="8388609 bytes, and 8 MiB are the most"):
+        vault.append("OBSERVATION", data(most + 1))
+    with pytest.raises(BatchError, match="8 MiB are the most"):
+        vault.append_many([{"type": "OBSERVATION", "data": data(most + 1)}])
+    assert vault.summary()["event_count"] == before

@@ -5,13 +5,18 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use provara_core::json::{self, ParseError, Value};
+use provara_core::payload::MAX_PAYLOAD;
+use provara_explain::TOO_LARGE_FIX;
 use provara_report::{Class, Diagnostic};
 
 use crate::stdio::stdin;
 
-/// The most bytes that the data of one event may have. An event is one line that every reader
-/// holds in memory; what is larger belongs into a file, with its hash in the event.
-pub(crate) const MAX_DATA_BYTES: u64 = 8 * 1024 * 1024;
+/// How much there may be beside a payload of the greatest length in the text that is read for one event, in bytes:
+/// white space, or the other members of a batch's record.
+pub(crate) const BESIDE: usize = 64 << 10;
+
+/// The longest text that is read for one event. What the vault takes of it is the vault's to say.
+pub(crate) const MAX_TEXT: usize = MAX_PAYLOAD + BESIDE;
 
 /// What errors call it.
 const STDIN: &str = "standard input";
@@ -35,7 +40,7 @@ pub(crate) fn read(argument: &str) -> Result<Value<'static>, Diagnostic> {
             None => ("--data".to_owned(), argument.as_bytes().to_vec()),
         },
     };
-    if text.len() as u64 > MAX_DATA_BYTES {
+    if text.len() > MAX_TEXT {
         return Err(too_large(&source));
     }
     parse(&source, &text)
@@ -60,7 +65,7 @@ fn parse(source: &str, text: &[u8]) -> Result<Value<'static>, Diagnostic> {
 fn bounded(reader: impl Read, source: &str) -> Result<Vec<u8>, Diagnostic> {
     let mut text = Vec::new();
     reader
-        .take(MAX_DATA_BYTES + 1)
+        .take(MAX_TEXT as u64 + 1)
         .read_to_end(&mut text)
         .map_err(|error| unreadable(Path::new(source), &error))?;
     Ok(text)
@@ -80,10 +85,10 @@ fn too_large(source: &str) -> Diagnostic {
         Class::Usage,
         format!(
             "The data in {source} is larger than {} MiB.",
-            MAX_DATA_BYTES >> 20
+            MAX_PAYLOAD >> 20
         ),
     )
-    .fix("Keep the bytes in a file, and put the file's name and SHA-256 into the event.")
+    .fix(TOO_LARGE_FIX)
 }
 
 fn malformed(source: &str, text: &[u8], error: &ParseError) -> Diagnostic {

@@ -178,6 +178,12 @@ impl Content {
         self.spellings
     }
 
+    /// The bytes of the payload in canonical form, without the time that its place adds if it wraps data.
+    #[must_use]
+    pub fn payload_length(&self) -> usize {
+        self.payload.len()
+    }
+
     /// The JSON text of the actor's name.
     #[must_use]
     pub fn actor(&self) -> &[u8] {

@@ -53,6 +53,11 @@ pub enum PayloadError {
     Canonical(#[from] CanonicalError),
 }
 
+/// The most bytes of a payload, in canonical form, that a writer takes for an appended event: every reader holds the
+/// line in memory, and what is larger belongs into a file, with its SHA-256 in the event. It is the one limit of every
+/// way to append. Readers take any length.
+pub const MAX_PAYLOAD: usize = 8 << 20;
+
 /// What an event says, but for what only its place tells: the time of a wrapped payload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Payload<'a> {

@@ -170,7 +170,8 @@ fn of_a_vault(error: &VaultError) -> Advice {
         | VaultError::KeyReused { .. }
         | VaultError::ClosedByBatch
         | VaultError::NotInAtomicBatch { .. }
-        | VaultError::Unwritable { .. } => Advice::AsItIs,
+        | VaultError::Unwritable { .. }
+        | VaultError::TooLarge { .. } => Advice::AsItIs,
         // Random bytes are an option of the command line.
         VaultError::Ambiguous(_) => {
             Advice::Agent("Put the data below a member of another name.".to_owned())

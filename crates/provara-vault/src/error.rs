@@ -21,7 +21,7 @@ use provara_core::canonical::CanonicalError;
 use provara_core::finding::Finding;
 use provara_core::id::{EventId, KeyId};
 use provara_core::keys::KeyfileError;
-use provara_core::payload::PayloadError;
+use provara_core::payload::{MAX_PAYLOAD, PayloadError};
 use provara_signatures::Disagreement;
 
 use crate::foreign::Foreign;
@@ -289,6 +289,15 @@ pub enum VaultError {
     /// The data cannot be carried by canonical JSON.
     #[error(transparent)]
     Canonical(#[from] CanonicalError),
+    /// The payload is longer than that of one event may be.
+    #[error(
+        "the event's data is too large: in canonical form its payload has {length} bytes, and {} MiB are the most",
+        MAX_PAYLOAD >> 20
+    )]
+    TooLarge {
+        /// The length of the payload.
+        length: usize,
+    },
     /// The event would not be readable once it is written.
     #[error("the event cannot be written: {reason}")]
     Unwritable {

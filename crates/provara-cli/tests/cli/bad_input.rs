@@ -93,6 +93,52 @@ fn data_that_is_too_large() {
     );
 }
 
+/// The limit is that of the vault, whichever way the data comes.
+#[test]
+fn data_that_is_one_byte_too_large() {
+    let world = World::with_vault();
+    let most = 8 << 20;
+    for (length, code) in [(most, 0), (most + 1, 2)] {
+        let around = r#"{"subject":"s","predicate":"p","value":""}"#.len();
+        let value = "x".repeat(length - around);
+        let data = format!(r#"{{"subject":"s","predicate":"p","value":"{value}"}}"#);
+        fs::write(world.path("data"), &data).unwrap();
+        let record = format!("{{\"type\":\"OBSERVATION\",\"data\":{data}}}");
+        fs::write(world.path("record"), record).unwrap();
+        for arguments in [
+            append(&["--data", "@data"]),
+            vec!["append", "vault", "--batch", "record"],
+            vec![
+                "append",
+                "vault",
+                "--type",
+                "OBSERVATION",
+                "--batch",
+                "data",
+            ],
+        ] {
+            let answer = world.run(&arguments);
+            assert_eq!(answer.code, code, "{}", answer.stderr);
+            let told = answer
+                .stderr
+                .contains("8388609 bytes, and 8 MiB are the most")
+                && answer.stderr.contains("\nFix: Keep the bytes in a file");
+            assert_eq!(told, code == 2, "{}", answer.stderr);
+        }
+        let answer = world.run(&[
+            "append",
+            "vault",
+            "--batch",
+            "record",
+            "--rejects",
+            "refused",
+        ]);
+        assert_eq!(answer.code, code, "{}", answer.stderr);
+        let refused = fs::read_to_string(world.path("refused")).unwrap();
+        assert_eq!(refused.contains("\"code\":\"too-long\""), code == 2);
+    }
+}
+
 #[test]
 fn data_from_a_file_that_is_not_there() {
     let world = World::with_vault();

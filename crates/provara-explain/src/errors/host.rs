@@ -122,7 +122,7 @@ pub fn host_failure(error: HostError) -> Diagnostic {
              json) take any.",
         ),
         HostError::TooLarge(_) => Diagnostic::new(Class::Usage, text)
-            .fix("Keep the bytes in a file, and put the file's name and SHA-256 into the event."),
+            .fix(super::TOO_LARGE_FIX),
         HostError::Schema { .. } => Diagnostic::new(Class::Plugin, text).fix(
             "Report it to the plugin's author: for this data the schema needs too much memory.",
         ),

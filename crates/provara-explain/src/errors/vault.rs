@@ -16,6 +16,10 @@ use super::{adoption, archive, canonical_fix, io_fix, merge, sentence};
 pub const NO_SECOND_GENESIS: &str =
     "Use OBSERVATION or a custom type; 'provara init' writes the genesis event of a new vault.";
 
+/// What helps somebody whose data is more than one event takes.
+pub const TOO_LARGE_FIX: &str =
+    "Keep the bytes in a file, and put the file's name and SHA-256 into the event.";
+
 /// An error of a vault operation on the vault at `vault`.
 pub fn vault_failure(error: VaultError, vault: &Path) -> Diagnostic {
     let exit = match (&error, error.class()) {
@@ -75,6 +79,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         | VaultError::KeyReused { .. }
         | VaultError::EmptyUid
         | VaultError::Unwritable { .. }
+        | VaultError::TooLarge { .. }
         | VaultError::Ambiguous(_)
         | VaultError::Payload(_)
         | VaultError::Canonical(_)
@@ -269,6 +274,7 @@ fn event_advice(error: &VaultError, vault: &str) -> String {
              the event."
                 .to_owned()
         }
+        VaultError::TooLarge { .. } => TOO_LARGE_FIX.to_owned(),
         VaultError::Payload(_) => {
             "Correct the data; spec/VAULT_FORMAT.md, sections 3 and 4, names the members that each \
              type needs."

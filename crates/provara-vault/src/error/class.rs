@@ -28,6 +28,7 @@ impl VaultError {
                 | Self::Payload(_)
                 | Self::Canonical(_)
                 | Self::Unwritable { .. }
+                | Self::TooLarge { .. }
                 | Self::Ambiguous(_)
                 | Self::LogicalClock { .. }
                 | Self::WouldNotVerify { .. }
@@ -65,6 +66,7 @@ impl VaultError {
             | Self::Payload(_)
             | Self::Canonical(_)
             | Self::Unwritable { .. }
+            | Self::TooLarge { .. }
             | Self::Ambiguous(_)
             | Self::WouldNotVerify { .. }
             | Self::NotInAtomicBatch { .. }

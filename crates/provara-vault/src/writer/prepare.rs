@@ -5,6 +5,7 @@ use provara_core::event_type::EventType;
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::Keyfile;
 use provara_core::number_rule::Spellings;
+use provara_core::payload::MAX_PAYLOAD;
 use provara_core::verify::REDACTION_TYPE;
 
 use super::LogWriter;
@@ -25,6 +26,14 @@ pub(super) struct Prepared {
     pub(super) spellings: Spellings,
 }
 
+/// Refuses what is more than one event may say.
+fn bounded(content: Content) -> Result<Content, VaultError> {
+    match content.payload_length() {
+        length if length > MAX_PAYLOAD => Err(VaultError::TooLarge { length }),
+        _ => Ok(content),
+    }
+}
+
 impl AppendRequest<'_> {
     /// Refuses what no vault takes, whatever its log holds: what this passes, an append refuses for the state
     /// of the vault alone.
@@ -39,14 +48,14 @@ impl AppendRequest<'_> {
             self.confidence,
             self.blind,
         )?;
-        let content = Content::keyed(
+        let content = bounded(Content::keyed(
             &self.event_type,
             &self.actor,
             self.namespace,
             &payload,
             self.key_id.unwrap_or(KeyId([0; 8])),
             self.idempotency_key.as_deref(),
-        )?;
+        )?)?;
         let checked = content.check();
         checked.map_err(|reason| VaultError::Unwritable {
             reason: reason.to_string(),
@@ -88,14 +97,14 @@ impl LogWriter<'_> {
         if let Some(log) = log.filter(|_| redacts) {
             bind_redaction(&mut payload, log)?;
         }
-        let content = Content::keyed(
+        let content = bounded(Content::keyed(
             &request.event_type,
             &request.actor,
             request.namespace,
             &payload,
             key_id,
             request.idempotency_key.as_deref(),
-        )?;
+        )?)?;
         let mut spellings = content.spellings();
         spellings.large_integers = spellings.large_integers.saturating_sub(request.rounded);
         Ok(Prepared {

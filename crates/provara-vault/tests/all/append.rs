@@ -13,8 +13,10 @@ use provara_core::id::Digest;
 use provara_core::json;
 use provara_core::keys::{Keyfile, SigningKey};
 use provara_core::namespace::Namespace;
-use provara_core::payload::PayloadError;
-use provara_vault::{AppendRequest, ErrorClass, VaultError, VerifyOptions};
+use provara_core::payload::{MAX_PAYLOAD, PayloadError};
+use provara_vault::{
+    AppendRequest, BatchOptions, ErrorClass, LogWriter, VaultError, VerifyOptions,
+};
 
 /// The append is refused, and not a byte of the vault is another.
 fn refused(fixture: &Fixture, request: &AppendRequest) -> VaultError {
@@ -391,4 +393,52 @@ fn modes_of_replaced_files_are_kept() {
         fs::metadata(&manifest).unwrap().permissions().mode() & 0o777,
         0o640
     );
+}
+
+/// One limit, whichever way an event comes: of its payload, in canonical form.
+#[test]
+fn a_payload_has_a_greatest_length_that_no_way_goes_beyond() {
+    let fixture = Fixture::new();
+    // `{"text":"…"}` around it.
+    let of = |length: usize| note("a", &"x".repeat(length - 11));
+    let most = of(MAX_PAYLOAD);
+    most.check().unwrap();
+    fixture.vault.append(&most, &fixture.keyfile).unwrap();
+
+    // As it is written, it is longer: the canonical form counts.
+    let spaced = format!(
+        "{{\"text\":{}\"{}\"}}",
+        " ".repeat(99),
+        "x".repeat(MAX_PAYLOAD - 11)
+    );
+    let spaced = request("com.example.test.note", "a", &spaced);
+    fixture.vault.append(&spaced, &fixture.keyfile).unwrap();
+
+    let more = of(MAX_PAYLOAD + 1);
+    let is_it = |error: &VaultError| {
+        matches!(error, VaultError::TooLarge { length } if *length == MAX_PAYLOAD + 1)
+            && error.is_of_request()
+            && error.class() == ErrorClass::Usage
+    };
+    assert!(is_it(&more.check().unwrap_err()));
+    let error = refused(&fixture, &more);
+    assert!(is_it(&error), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("8388609 bytes, and 8 MiB are the most"),
+        "{error}"
+    );
+    // The data of a wrapped payload counts with what is put around it.
+    let wrapped = format!("{{\"note\":\"{}\"}}", "x".repeat(MAX_PAYLOAD - 11));
+    let error = refused(&fixture, &request("OBSERVATION", "a", &wrapped));
+    assert!(matches!(error, VaultError::TooLarge { .. }), "{error}");
+
+    let writer = LogWriter::open_with(&fixture.vault, &fixture.keyfile).unwrap();
+    let mut batch = writer.batch(&fixture.keyfile, BatchOptions::default());
+    let rejected = batch.append(vec![note("a", "x"), more]).unwrap_err();
+    assert_eq!(rejected.index, 1);
+    assert!(is_it(&rejected.error), "{}", rejected.error);
+    batch.finish().unwrap();
+    assert_eq!(verifies(&fixture.vault), 5);
 }

@@ -2,17 +2,16 @@
 
 use std::fmt;
 
-use crate::data::MAX_DATA_BYTES;
+use provara_core::payload::MAX_PAYLOAD;
 
-/// How much there is in a record beside its data, in bytes.
-const BESIDE: u64 = 64 << 10;
+use crate::data::{BESIDE, MAX_TEXT};
 
 /// The longest record: as much data as one event may have, and its other members.
-pub(super) const MAX_RECORD: usize = (MAX_DATA_BYTES + BESIDE) as usize;
+pub(super) const MAX_RECORD: usize = MAX_TEXT;
 
 /// How long a record may be, in words.
 pub(super) fn longest() -> String {
-    format!("{} MiB and {} KiB", MAX_DATA_BYTES >> 20, BESIDE >> 10)
+    format!("{} MiB and {} KiB", MAX_PAYLOAD >> 20, BESIDE >> 10)
 }
 
 /// Where a record stands in its input, counted from 1.

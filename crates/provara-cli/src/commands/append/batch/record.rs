@@ -65,6 +65,7 @@ pub(super) fn code_of(error: &VaultError) -> &'static str {
     match error {
         VaultError::Canonical(_) => "number",
         VaultError::Payload(_) => "payload",
+        VaultError::TooLarge { .. } => "too-long",
         VaultError::EmptyActor => "actor",
         VaultError::GenesisByHand | VaultError::ByCommand { .. } => "type",
         VaultError::IdempotencyKey { .. } | VaultError::KeyReused { .. } => "idempotency-key",
