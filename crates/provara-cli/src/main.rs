@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     };
     terminal::choose_colour(cli.common.color);
     form::name_schema(cli.command.schema());
-    match signatures::choose().and_then(|()| commands::run(&cli.command)) {
+    match commands::run(&cli.command, signatures::choose()) {
         Ok(code) => code,
         Err(failure) => {
             terminal::failure(&failure);

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use provara_explain::vault_failure;
 use provara_plugins::runtime::Runtime;
-use provara_plugins::sandbox::Confinement;
+use provara_plugins::sandbox::{Confinement, Level};
 use provara_report::{Class, Diagnostic};
 use provara_vault::Abilities;
 use serde::Serialize;
@@ -29,7 +29,8 @@ use crate::vault;
 ///
 /// Vaults need none of what is checked of plugins: init, append of core types, verify and replay work
 /// without Python. Exit codes: 0 all plugins can be used, 3 none can, 4 some cannot, or they end the process
-/// that loads them and leaving some of them out did not help.
+/// that loads them and leaving some of them out did not help. A PROVARA_SIGNATURES that no other command takes:
+/// 2 where there is no such value, 3 where this processor lacks what it needs.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -55,8 +56,12 @@ struct Report {
     ok: bool,
     version: &'static str,
     executable: Option<String>,
-    /// Which back end verifies signatures.
+    /// Which back end verifies signatures; where PROVARA_SIGNATURES names none that can be used, the one that would be
+    /// without it.
     signatures: &'static str,
+    /// Why the back end that PROVARA_SIGNATURES names cannot be used: every other command refuses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signatures_failure: Option<String>,
     python: Python,
     plugins: Option<Plugins>,
     /// What the file system of the vault can do.
@@ -88,7 +93,8 @@ struct Plugins {
     problems: usize,
 }
 
-pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Diagnostic> {
+/// Runs it; `unusable` says what is wrong with PROVARA_SIGNATURES.
+pub(crate) fn run(args: &DoctorArgs, unusable: Option<Diagnostic>) -> Result<ExitCode, Diagnostic> {
     let file_system = args.vault.as_deref().map(abilities).transpose()?;
     let found = Runtime::find();
     let mut report = Report {
@@ -98,6 +104,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Diagnostic> {
             .ok()
             .map(|path| path.to_string_lossy().into_owned()),
         signatures: provara_vault::signatures_backend().name(),
+        signatures_failure: unusable.as_ref().map(Diagnostic::headline),
         python: Python::of(found.as_ref().ok()),
         plugins: None,
         file_system,
@@ -108,7 +115,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Diagnostic> {
     };
     let failure = match Session::start(&args.host, Job::new(Listing)) {
         Ok(session) => {
-            report.ok = true;
+            report.ok = unusable.is_none();
             report.python.version = Some(session.host.hello().python.clone());
             report.confinement = Some(session.host.confinement().clone());
             report.plugins = Some(Plugins {
@@ -135,10 +142,13 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, Diagnostic> {
     } else {
         terminal::result(&text(&report))?;
     }
-    match failure {
-        None if report.is_whole() => Ok(ExitCode::SUCCESS),
-        None => Ok(exit_code(Class::Plugin)),
-        Some(failure) => Err(failure),
+    match (unusable, failure) {
+        (Some(unusable), Some(failure)) => {
+            Err(unusable.detail(format!("and of plugins: {}", failure.headline())))
+        }
+        (Some(failure), None) | (None, Some(failure)) => Err(failure),
+        (None, None) if report.is_whole() => Ok(ExitCode::SUCCESS),
+        (None, None) => Ok(exit_code(Class::Plugin)),
     }
 }
 
@@ -171,31 +181,44 @@ impl Python {
     }
 }
 
+/// How far plugins are kept from what is not theirs.
+fn confined(found: &Confinement) -> String {
+    let words = match found.level {
+        Level::Full => "plugins run in a sandbox, enforced in full",
+        Level::Partial => "plugins run in a sandbox, enforced in part",
+        Level::Process => "plugins run in a process of their own, without a sandbox",
+    };
+    match found.missing.is_empty() {
+        true => words.to_owned(),
+        false => format!("{words}: {}", found.missing.join("; ")),
+    }
+}
+
 /// What a file system can do, and what is left where it cannot.
 fn file_system_lines(found: &Abilities) -> [(&'static str, &'static str); 4] {
     let names = match found.durable_names {
-        true => "durable: directories can be synced",
+        true => "file names are durable: directories can be synced",
         false => {
-            "not durable: directories cannot be synced. Events are on the disk when they are acknowledged; \
+            "file names are not durable: directories cannot be synced. Events are on the disk when they are acknowledged; \
              after a loss of power the seal may be an earlier one, which the next writer renews, and what \
              was just made (a vault, a backup) may be gone"
         }
     };
     let modes = match found.modes {
-        Some(true) => "can be changed",
+        Some(true) => "file modes can be changed",
         Some(false) => {
-            "cannot be changed: what replaces a file has the mode of a new one, and never a wider one"
+            "file modes cannot be changed: what replaces a file has the mode of a new one, and never a wider one"
         }
         None => "not tried: the vault is in use, or may only be read",
     };
     let locks = match found.locks {
-        true => "there are: any number of writers take turns",
+        true => "files can be locked: any number of writers take turns",
         false => {
-            "none: commands that write refuse, unless --no-lock says that nothing else writes to the vault"
+            "files cannot be locked: commands that write refuse, unless --no-lock says that nothing else writes to the vault"
         }
     };
     let trees = match found.tree_sync {
-        true => "one sync for a whole tree",
+        true => "a whole directory tree is synced at once, as 'restore' does",
         false => "files are synced in groups: a restoration of many files takes longer",
     };
     [
@@ -221,7 +244,13 @@ fn text(report: &Report) -> String {
         "executable",
         report.executable.as_deref().unwrap_or("unknown"),
     );
-    line("signatures", report.signatures);
+    match &report.signatures_failure {
+        None => line("signatures", report.signatures),
+        Some(failure) => line(
+            "signatures",
+            &format!("{failure} Without it: {}", report.signatures),
+        ),
+    }
     let python = &report.python;
     let version = python
         .version
@@ -250,19 +279,28 @@ fn text(report: &Report) -> String {
         );
     }
     if let Some(confinement) = &report.confinement {
-        line("confined", &confinement.to_string());
+        line("confined", &confined(confinement));
     }
     if let Some(found) = &report.file_system {
         for (label, value) in file_system_lines(found) {
             line(label, value);
         }
     }
-    let verdict = match (&report.failure, &report.plugins) {
-        (Some(_), _) => format!("{ERROR}plugins cannot be used{ERROR:#}"),
-        (None, _) if !report.is_whole() => {
+    if report.signatures_failure.is_some() {
+        let _ = writeln!(
+            text,
+            "{ERROR}no other command works until PROVARA_SIGNATURES is corrected{ERROR:#}"
+        );
+    }
+    let verdict = match &report.failure {
+        Some(_) => format!("{ERROR}plugins cannot be used{ERROR:#}"),
+        None if !report.is_whole() => {
             format!("{WARNING}some plugins cannot be used; see 'provara plugins list'{WARNING:#}")
         }
-        _ => format!("{GOOD}everything can be used{GOOD:#}"),
+        None if report.signatures_failure.is_some() => {
+            format!("{GOOD}all plugins can be used{GOOD:#}")
+        }
+        None => format!("{GOOD}everything can be used{GOOD:#}"),
     };
     let _ = writeln!(text, "{verdict}");
     text

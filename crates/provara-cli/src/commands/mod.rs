@@ -198,7 +198,15 @@ impl Command {
 }
 
 /// Runs a command. `Ok` carries an exit code because a verdict is a result, not a failure.
-pub(crate) fn run(command: &Command) -> Result<ExitCode, Diagnostic> {
+/// Runs a command. What verifies signatures was `chosen`, or could not be, which `doctor` alone goes on after.
+pub(crate) fn run(
+    command: &Command,
+    chosen: Result<(), Diagnostic>,
+) -> Result<ExitCode, Diagnostic> {
+    if let Command::Doctor(args) = command {
+        return doctor::run(args, chosen.err());
+    }
+    chosen?;
     match command {
         Command::Init(args) => init::run(args),
         Command::Append(args) => append::run(args),
@@ -220,7 +228,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Diagnostic> {
         Command::Checkpoint(args) => checkpoint::run(args),
         Command::Manifest(args) => manifest::run(args),
         Command::Plugins(args) => plugins::run(args),
-        Command::Doctor(args) => return doctor::run(args),
+        Command::Doctor(args) => return doctor::run(args, None),
         Command::Mcp(args) => mcp::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),

@@ -184,8 +184,11 @@ fn a_vault_lives_where_directories_cannot_be_synced_and_modes_not_changed() {
             doctor.contains("not durable: directories cannot be synced"),
             "{doctor}"
         );
-        assert!(doctor.contains("cannot be changed"), "{doctor}");
-        assert!(doctor.contains("there are: any number"), "{doctor}");
+        assert!(doctor.contains("file modes cannot be changed"), "{doctor}");
+        assert!(
+            doctor.contains("files can be locked: any number"),
+            "{doctor}"
+        );
         valid(&world, "vault");
     }
 }
@@ -300,7 +303,7 @@ fn without_locks_nothing_is_written_unless_somebody_says_that_he_is_alone() {
         lacking.done(&["backup", "vault", "b.tar.gz"]);
         let doctor = lacking.run(&["doctor", "vault"]).transcript();
         assert!(
-            doctor.contains("none: commands that write refuse"),
+            doctor.contains("files cannot be locked: commands that write refuse"),
             "{doctor}"
         );
         // Where there are locks, the option changes nothing.

@@ -71,13 +71,15 @@ fn a_name_that_is_none_and_a_processor_that_lacks_it_are_told() {
     let unknown = run("sse2");
     assert_eq!(unknown.code, 2);
     assert!(
-        unknown
-            .stderr
-            .starts_with("ERROR: PROVARA_SIGNATURES is 'sse2', which is no way"),
+        unknown.stderr.starts_with(
+            "ERROR: PROVARA_SIGNATURES is 'sse2', which is none of dalek, portable, avx2, avx512."
+        ),
         "{}",
         unknown.stderr
     );
-    assert!(unknown.stderr.contains("\nFix: Set it to one of dalek,"));
+    assert!(unknown.stderr.contains("\nFix: Set it to one of these,"));
+    // Names are told apart by their case, and an empty one is none.
+    assert_eq!((run("Dalek").code, run("").code), (2, 0));
     for backend in Backend::ALL {
         let answer = run(backend.name());
         if Chosen::forced(backend).is_ok() {
@@ -107,5 +109,49 @@ fn doctor_tells_what_verifies_signatures() {
         answer
             .stdout
             .contains(&format!("\"signatures\":\"{fastest}\""))
+    );
+}
+
+/// Whoever has set it wrongly asks `doctor` what is wrong: it tells all that it tells otherwise, and ends as every
+/// other command does.
+#[test]
+fn doctor_goes_on_where_the_name_is_wrong() {
+    let world = World::new();
+    let doctor = |name: &str, more: &[&str]| {
+        world.run_with(&[&["doctor"], more].concat(), |command| {
+            command.env("PROVARA_SIGNATURES", name)
+        })
+    };
+    let good = doctor("", &[]);
+    let fastest = Chosen::fastest().backend();
+    let lacking = Backend::ALL
+        .into_iter()
+        .find(|it| Chosen::forced(*it).is_err());
+    let names = [("AVX2", 2)]
+        .into_iter()
+        .chain(lacking.map(|it| (it.name(), 3)));
+    for (name, code) in names {
+        let answer = doctor(name, &[]);
+        assert_eq!(answer.code, code, "{}", answer.stderr);
+        let line = format!("signatures  PROVARA_SIGNATURES is '{name}', ");
+        assert!(answer.stdout.contains(&line), "{}", answer.stdout);
+        assert!(answer.stdout.contains(&format!("Without it: {fastest}\n")));
+        assert!(answer.stderr.contains("\nFix: "), "{}", answer.stderr);
+        // Every other line is there.
+        for line in good.stdout.lines().filter(|it| it.contains("  ")) {
+            let is_there = line.starts_with("signatures") || answer.stdout.contains(line);
+            assert!(is_there, "{line}: {}", answer.stdout);
+        }
+        let json: serde_json::Value =
+            serde_json::from_str(&doctor(name, &["--json"]).stdout).unwrap();
+        assert_eq!(json["signatures"], fastest.name());
+        assert_eq!(json["ok"], false);
+        let told = json["signatures_failure"].as_str().unwrap();
+        assert!(told.contains(name), "{told}");
+    }
+    assert!(
+        !good.stdout.contains("PROVARA_SIGNATURES"),
+        "{}",
+        good.stdout
     );
 }

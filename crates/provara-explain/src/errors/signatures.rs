@@ -9,15 +9,28 @@ fn names() -> String {
     Backend::ALL.map(Backend::name).join(", ")
 }
 
+/// What a name may be meant as.
+fn meant(name: &str) -> String {
+    name.trim().to_ascii_lowercase()
+}
+
 /// No back end has the name that was given.
 pub fn unknown_signatures(error: &UnknownBackend) -> Diagnostic {
     let headline = format!(
-        "{VARIABLE} is '{}', which is no way to verify signatures.",
-        inline(&error.0)
-    );
-    Diagnostic::new(Class::Usage, headline).fix(format!(
-        "Set it to one of {}, or unset it: then the fastest one is used.",
+        "{VARIABLE} is '{}', which is none of {}.",
+        inline(&error.0),
         names()
+    );
+    // Most likely it is one of them in other letters.
+    let fix = match Backend::ALL
+        .into_iter()
+        .find(|it| it.name() == meant(&error.0))
+    {
+        Some(backend) => format!("Set it to {backend}, in small letters and without spaces"),
+        None => "Set it to one of these, in small letters".to_owned(),
+    };
+    Diagnostic::new(Class::Usage, headline).fix(format!(
+        "{fix}, or unset it: then the fastest one that this processor can run is used."
     ))
 }
 
@@ -46,6 +59,11 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("dalek, portable, avx2, avx512"), "{text}");
+        let letters = unknown_signatures(&UnknownBackend(" AVX2".to_owned())).to_string();
+        assert!(
+            letters.contains("Fix: Set it to avx2, in small"),
+            "{letters}"
+        );
 
         let missing = missing_signatures(MissingBackend(Backend::Avx512));
         assert_eq!(missing.class(), Class::Unavailable);
