@@ -9,12 +9,12 @@ use serde_json::Value;
 use crate::world::{Answer, World};
 
 /// What a batch of these bytes comes to.
-fn batch(world: &World, input: &[u8], more: &[&str]) -> Answer {
+pub(crate) fn batch(world: &World, input: &[u8], more: &[&str]) -> Answer {
     let arguments = [&["append", "vault", "--batch", "-"], more].concat();
     world.run_with(&arguments, |command| command.write_stdin(input))
 }
 
-fn observation(value: &str) -> String {
+pub(crate) fn observation(value: &str) -> String {
     format!(
         "{{\"type\":\"OBSERVATION\",\"data\":{{\"subject\":\"s\",\"predicate\":\"p\",\"value\":{value}}}}}"
     )
@@ -29,7 +29,7 @@ fn events(world: &World) -> Vec<Value> {
         .collect()
 }
 
-fn values(world: &World) -> Vec<Value> {
+pub(crate) fn values(world: &World) -> Vec<Value> {
     let events = events(world);
     events
         .iter()

@@ -4,6 +4,7 @@
 //!
 //! Nothing here needs Python: `PROVARA_PYTHON` names a trap that records being started.
 
+mod again;
 mod bad_input;
 mod batch;
 mod batch_input;

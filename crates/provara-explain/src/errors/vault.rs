@@ -355,7 +355,7 @@ fn interruption_advice(error: &VaultError, vault: &str) -> String {
         VaultError::LogLost { .. } => format!(
             "Find out which program did it, and look at what stands there: provara verify {vault}. If events \
              that were acknowledged are missing, put the log back that held them; if not, run the command \
-             again with what was not acknowledged."
+             again with what was not acknowledged (with idempotency keys, with all of it)."
         ),
         VaultError::SealLags { .. } => format!(
             "Do not append the event again. Run 'provara repair {vault}' once the cause is gone."
@@ -375,7 +375,8 @@ fn interruption_advice(error: &VaultError, vault: &str) -> String {
                 }
             };
             format!(
-                "Append the rest, from event {} of the batch on, when the cause is gone{seals}. {}",
+                "Append the rest, from event {} of the batch on, or all of it again if its records have idempotency \
+                 keys, when the cause is gone{seals}. {}",
                 durable + 1,
                 vault_fix(source, vault)
             )
@@ -385,7 +386,8 @@ fn interruption_advice(error: &VaultError, vault: &str) -> String {
             source,
         } => format!(
             "{} Then see whether those events still are in the log (provara query {vault} --last 10), and \
-             append the rest, from event {} of the batch on.",
+             append the rest, from event {} of the batch on, or all of it again if its records have idempotency \
+             keys.",
             vault_fix(source, vault),
             acknowledged + 1
         ),

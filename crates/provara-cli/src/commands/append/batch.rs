@@ -88,6 +88,7 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Diagnostic> {
         documents: Documents::default(),
         refused: 0,
         taken: 0,
+        unkeyed: false,
     };
     let fed = feeder.feed(&mut batch);
     feeder.progress.clear();
@@ -119,13 +120,57 @@ pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Diagnostic> {
     receipt.notes.iter().for_each(|note| terminal::note(note));
     numbers::notes(&feeder.policy, feeder.converted).for_each(|note| terminal::note(&note));
     let done = done(args, &receipt, rejected);
-    end.and(printed).map_err(|end| end.after(&done, guard))?;
+    let again = Again::of(&receipt, feeder.unkeyed, args.dry_run);
+    end.and(printed).map_err(|end| {
+        let goes_on = end.goes_on();
+        match (end.after(&done, guard), goes_on) {
+            (failure, true) => failure.reword_fix(|fix| again.and_then(fix)),
+            (failure, false) => failure,
+        }
+    })?;
     written
         .map_err(|failure| failure.within(&format!("The refused records are not kept; {done}")))?;
     told(args, &receipt, rejected, &done)?;
     match rejected {
         0 => Ok(()),
-        count => Err(some_refused(args, count, &done)),
+        count => Err(some_refused(args, count, &done, again)),
+    }
+}
+
+/// How a batch is asked for once more when something in it was corrected.
+#[derive(Clone, Copy)]
+enum Again {
+    /// The log has nothing of it.
+    Nothing,
+    /// Everything of it that is in the log has an idempotency key: the same again is not appended again.
+    Keyed,
+    /// Something of it would be appended a second time.
+    Unkeyed,
+}
+
+impl Again {
+    fn of(receipt: &BatchReceipt, unkeyed: bool, dry_run: bool) -> Self {
+        match (receipt.events + receipt.repeated, unkeyed) {
+            _ if dry_run => Self::Nothing,
+            (0, _) => Self::Nothing,
+            (_, false) => Self::Keyed,
+            (_, true) => Self::Unkeyed,
+        }
+    }
+
+    /// How a batch goes on that ended before its input did, once what helps against that was done.
+    fn and_then(self, fix: &str) -> String {
+        match self {
+            Self::Nothing => fix.to_owned(),
+            Self::Keyed => format!(
+                "{fix} Then run the whole batch again, with the same options: what is in the log has idempotency \
+                 keys, and is not appended again."
+            ),
+            Self::Unkeyed => format!(
+                "{fix} Then append what is not in yet, from there on: the whole batch would append again what is \
+                 in the log, where records have no idempotency keys."
+            ),
+        }
     }
 }
 
@@ -218,17 +263,27 @@ fn told_where(path: &Path) -> String {
 }
 
 /// The batch is in but for some records.
-fn some_refused(args: &AppendArgs, count: u64, done: &str) -> Diagnostic {
+fn some_refused(args: &AppendArgs, count: u64, done: &str, again: Again) -> Diagnostic {
     let path = args.rejects.as_deref().unwrap_or(Path::new("-"));
     let shown = provara_report::shell(path);
     let verb = if count == 1 { "was" } else { "were" };
     let refused = format!("{} of the batch {verb} refused", counted(count, "record"));
     let done = done.split("; ").filter(|part| !part.ends_with(" refused"));
     let done: Vec<_> = done.collect();
+    let how = match again {
+        Again::Nothing => "Correct them where the batch came from, and run it again.",
+        Again::Keyed => {
+            "Correct them where the batch came from, and run the whole batch again, with the same options: what \
+             is in the log has idempotency keys, and is not appended again."
+        }
+        Again::Unkeyed => {
+            "Correct them, and append those alone, in a new batch: the whole one would append again what is in \
+             the log, where records have no idempotency keys. (Tools that read numbers as doubles, as some \
+             versions of jq do, change them.)"
+        }
+    };
     Diagnostic::new(Class::Usage, format!("{refused}; {}.", done.join("; "))).fix(format!(
-        "Each stands with its line and its reason in {shown}. Correct them there, where the batch came \
-         from, and append those alone. (Tools that read numbers as doubles, as some versions of jq do, \
-         change them.)"
+        "Each stands with its line and its reason in {shown}. {how}"
     ))
 }
 
@@ -245,6 +300,8 @@ struct Feeder<'a> {
     documents: Documents,
     refused: u64,
     taken: u64,
+    /// Whether a record without an idempotency key is in.
+    unkeyed: bool,
 }
 
 impl Feeder<'_> {
@@ -302,10 +359,12 @@ impl Feeder<'_> {
         let mut requests = Vec::with_capacity(items.len());
         let mut places = Vec::with_capacity(if going_on { items.len() } else { 0 });
         let mut refused = Vec::new();
+        let mut keyless = Vec::with_capacity(items.len());
         let mut changes = Vec::with_capacity(items.len());
         for (at, item) in items.into_iter().enumerate() {
             match item {
                 Ok(item) => {
+                    keyless.push(item.idempotency_key.is_none());
                     changes.push(item.converted);
                     requests.push(self.request(item));
                     if going_on {
@@ -329,6 +388,7 @@ impl Feeder<'_> {
                 .as_ref()
                 .map_or_else(|it| it.index, |()| changes.len());
             changes[..taken].iter().for_each(|it| self.converted += *it);
+            self.unkeyed |= keyless[..taken].contains(&true);
             appended.map_err(|it| {
                 let at = it.index;
                 ended(it, at)
@@ -345,7 +405,9 @@ impl Feeder<'_> {
         // Of those alone that were appended.
         for Rejected { index, .. } in &rejected {
             changes[*index] = Conversions::default();
+            keyless[*index] = false;
         }
+        self.unkeyed |= keyless.contains(&true);
         changes.iter().for_each(|it| self.converted += *it);
         for Rejected { index, error } in rejected {
             let code = code_of(&error);
@@ -419,6 +481,14 @@ impl End {
             Stop::At(place, failure) => Self::Document(place, failure),
             Stop::After(lines, failure) => Self::Input(lines, failure),
         }
+    }
+
+    /// Whether the same input may be gone on with once it is corrected.
+    fn goes_on(&self) -> bool {
+        matches!(
+            self,
+            Self::Record(..) | Self::Document(..) | Self::Input(..)
+        )
     }
 
     /// The end in words, and what was `done` before it.

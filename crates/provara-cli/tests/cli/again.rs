@@ -1,0 +1,56 @@
+//! What a batch that was not taken whole says of how to go on.
+
+use crate::batch_input::{batch, observation, values};
+use crate::world::World;
+
+/// What is to be done after a batch that is not in whole depends on whether it may be run again.
+#[test]
+fn what_helps_after_a_refusal_depends_on_the_keys() {
+    let keyed = |value: &str, key: &str| {
+        let data = format!("{{\"subject\":\"s\",\"predicate\":\"p\",\"value\":{value}}}");
+        format!("{{\"type\":\"OBSERVATION\",\"data\":{data},\"idempotency_key\":\"{key}\"}}")
+    };
+    let bad = observation("9007199254740993");
+    let whole =
+        "run the whole batch again, with the same options: what is in the log has idempotency keys";
+    let alone = "append those alone, in a new batch";
+    let rest = "Then append what is not in yet, from there on";
+    for (records, keep, helps) in [
+        ([keyed("1", "a"), bad.clone()], true, whole),
+        ([observation("1"), bad.clone()], true, alone),
+        // One without a key is enough.
+        (
+            [
+                format!("{}\n{}", keyed("1", "a"), observation("2")),
+                bad.clone(),
+            ],
+            true,
+            alone,
+        ),
+        // Nothing is in the log.
+        (
+            [bad.clone(), bad.clone()],
+            true,
+            "where the batch came from, and run it again.",
+        ),
+        ([keyed("1", "a"), bad.clone()], false, whole),
+        ([observation("1"), bad.clone()], false, rest),
+    ] {
+        let world = World::with_vault();
+        let more: &[&str] = if keep { &["--rejects", "rejects"] } else { &[] };
+        let answer = batch(&world, records.join("\n").as_bytes(), more);
+        assert_eq!(answer.code, 2, "{}", answer.stderr);
+        let fix = answer.stderr.split_once("\nFix: ").unwrap().1;
+        assert!(fix.contains(helps), "{records:?}: {fix}");
+        for other in [whole, alone, rest] {
+            assert!(other == helps || !fix.contains(other), "{records:?}: {fix}");
+        }
+        // It is as it says: the same again, corrected, appends nothing twice.
+        if helps == whole {
+            let corrected = [records[0].clone(), keyed("3", "c")];
+            let answer = batch(&world, corrected.join("\n").as_bytes(), more);
+            assert_eq!(answer.code, 0, "{}", answer.stderr);
+            assert_eq!(values(&world), [1, 3]);
+        }
+    }
+}
