@@ -131,6 +131,35 @@ pub fn parents(findings: &[Finding]) -> Vec<Option<usize>> {
     parents
 }
 
+/// Whether all that is wrong with a vault is a last line that was not written to its end: a writer is at work, or
+/// was interrupted.
+#[must_use]
+pub fn is_only_torn(report: &Report) -> bool {
+    let findings = report.findings();
+    let open = findings.iter().find(|it| it.code == Code::W006);
+    let open = open.and_then(|it| it.line);
+    let torn = |it: &Finding| it.code == Code::E104 && it.file == LOG && it.line == open;
+    let mut errors = findings.iter().filter(|it| !it.code.is_warning());
+    open.is_some() && findings.iter().any(torn) && errors.all(torn)
+}
+
+/// What helps against what an interrupted command leaves, and nothing else explains: a finding of a report without
+/// any other error. `vault` is as a shell takes it.
+#[must_use]
+pub fn interruption_fix(finding: &Finding, report: &Report, vault: &str) -> Option<String> {
+    let whole = || report.findings().iter().all(|it| it.code.is_warning());
+    match finding.code {
+        Code::E104 if is_only_torn(report) => Some(format!(
+            "It was never acknowledged. Where a writer is at work, verify again when it is done; after a crash, \
+             the next append moves the bytes out of the log, and so does: provara repair {vault}"
+        )),
+        Code::W001 | Code::W006 | Code::W013 if whole() => Some(format!(
+            "The next command that writes puts that right, and so does: provara repair {vault}"
+        )),
+        _ => None,
+    }
+}
+
 /// How the verifier's message ends of a reference into a log with unreadable lines.
 const NOT_READ: &str = "names no event that could be read";
 

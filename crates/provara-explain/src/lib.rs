@@ -13,7 +13,9 @@ mod errors;
 pub mod event;
 mod expression;
 pub use audience::{Audience, ErrorContext};
-pub use causes::{Cause, cause_fix, causes, causes_first, counted_under, parents};
+pub use causes::{
+    Cause, cause_fix, causes, causes_first, counted_under, interruption_fix, is_only_torn, parents,
+};
 pub use empty_query::{absent_fields, absent_names, nothing_chosen};
 pub use errors::{
     NO_SECOND_GENESIS, TOO_LARGE_FIX, accept_fix, allowed_failure, append_failure, because,

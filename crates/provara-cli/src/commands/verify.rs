@@ -10,7 +10,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use provara_core::finding::{Code, Finding, Report, Severity};
 use provara_explain::{
-    accept_fix, cause_fix, causes, counted_under, nearest, parents, seal_fix, vault_failure,
+    accept_fix, cause_fix, causes, counted_under, interruption_fix, nearest, parents, seal_fix,
+    vault_failure,
 };
 use provara_report::{Class, Diagnostic, FIX_LABEL};
 use provara_vault::{Examination, Subject, VerifyOptions, layout};
@@ -269,13 +270,13 @@ impl Counts {
     }
 }
 
-/// What an owner can do who has looked, where that is one command.
+/// What an owner can do who has looked, or whoever has a crash to put right, where that is one command.
 fn fix(finding: &Finding, report: &Report, vault: &Path) -> Option<String> {
     let vault = provara_report::shell(vault);
     match finding.code {
         Code::W010 | Code::W011 => Some(accept_fix(finding.code, &vault)),
         Code::E014 | Code::E015 => Some(seal_fix(finding.code, &vault, log_verifies(report))),
-        _ => None,
+        _ => interruption_fix(finding, report, &vault),
     }
 }
 

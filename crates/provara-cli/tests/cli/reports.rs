@@ -233,3 +233,55 @@ fn every_command_has_a_man_page() {
         assert!(text.contains(words), "{page}: {text}");
     }
 }
+
+/// A last line that was not written to its end is an error, and what it says leads on.
+#[test]
+fn a_torn_line_says_what_puts_it_right() {
+    let world = World::with_vault();
+    let log = world.path("vault/events/events.ndjson");
+    let whole = std::fs::read(&log).unwrap();
+    std::fs::write(&log, [&whole[..], b"{\"actor\":\"dep"].concat()).unwrap();
+    let repair = "provara repair vault";
+    let answer = world.run(&["verify", "vault"]);
+    assert_eq!(answer.code, 1, "{}", answer.transcript());
+    let fix = answer
+        .stdout
+        .lines()
+        .find(|it| it.starts_with("  Fix: "))
+        .unwrap();
+    assert!(
+        fix.ends_with(repair) && fix.contains("a writer is at work"),
+        "{fix}"
+    );
+    let report: Value =
+        serde_json::from_str(&world.run(&["verify", "vault", "--json"]).stdout).unwrap();
+    let torn = &report["findings"][0];
+    assert_eq!(torn["code"], "PROVARA_E104");
+    assert!(torn["fix"].as_str().unwrap().ends_with(repair));
+    // Those that derive something from the vault say it, too.
+    let answer = world.run(&["replay", "vault"]);
+    assert_eq!(answer.code, 1);
+    assert!(
+        answer
+            .stderr
+            .contains("'provara repair vault' moves the line"),
+        "{}",
+        answer.stderr
+    );
+    assert_eq!(world.run(&["repair", "vault"]).code, 0);
+    assert_eq!(world.run(&["verify", "vault", "--strict"]).code, 0);
+
+    // What a crash does not explain, no repair explains away.
+    let mut forged = String::from_utf8(whole)
+        .unwrap()
+        .replace("\"payload\":{", "\"payload\":{\"a\":1,");
+    forged.push_str("{\"actor\":\"dep");
+    std::fs::write(&log, forged).unwrap();
+    let answer = world.run(&["verify", "vault", "--all"]);
+    assert_eq!(answer.code, 1);
+    assert!(
+        !answer.stdout.contains("provara repair"),
+        "{}",
+        answer.stdout
+    );
+}

@@ -8,7 +8,7 @@ use provara_core::number_policy::NumberPolicy;
 use provara_report::{Class, Diagnostic, shell};
 use provara_vault::{Ambiguity, ErrorClass, Foreign, Vault, VaultError, layout};
 
-use crate::causes::causes_first;
+use crate::causes::{causes_first, is_only_torn};
 
 use super::{adoption, archive, canonical_fix, io_fix, merge, sentence};
 
@@ -476,9 +476,15 @@ pub fn unverified(vault: &Path, report: &Report) -> Diagnostic {
     if errors.len() > SHOWN {
         failure = failure.detail(format!("and {} more", errors.len() - SHOWN));
     }
-    failure.fix(format!(
-        "Run 'provara verify {path}' to see every finding; --unverified goes on all the same."
-    ))
+    failure.fix(match is_only_torn(report) {
+        true => format!(
+            "Where a writer is at work, run the command again when it is done. After a crash, 'provara repair \
+             {path}' moves the line out of the log, as the next append does; --unverified goes on all the same."
+        ),
+        false => format!(
+            "Run 'provara verify {path}' to see every finding; --unverified goes on all the same."
+        ),
+    })
 }
 
 /// Whether an event of which a verification would find this is right but for the key that signs it.
