@@ -104,7 +104,11 @@ fn text(found: &FoundState, path: &Path) -> String {
     let mut text = format!(
         "Found in {}\n  mark         {}\n  events       {}, from {} to {}\n  log          SHA-256 {}\n  tree         {} (size {})\n",
         terminal::clean(&path.to_string_lossy()),
-        if found.marked { "there" } else { "none" },
+        if found.marked {
+            "there: its keys follow from signed events"
+        } else {
+            "none: nothing signed says which keys are its own"
+        },
         found.event_count,
         time(&found.first_event_at),
         time(&found.last_event_at),

@@ -160,7 +160,7 @@ pub(crate) struct AppendArgs {
     #[command(flatten)]
     key: KeyArgs,
 
-    /// The namespace: canonical, local, contested or archived
+    /// Where the statement says that it belongs (its namespace): canonical, local, contested or archived
     #[arg(long, value_name = "NS", value_parser = namespace)]
     namespace: Option<Namespace>,
 

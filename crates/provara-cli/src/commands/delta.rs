@@ -151,7 +151,7 @@ fn import(args: &ImportArgs) -> Result<(), Diagnostic> {
     let receipt = vault
         .import_delta(&bundle, &keyfile, &args.how.options(&args.key))
         .map_err(|error: VaultError| vault_failure(error, path))?;
-    report(&receipt, path, args.json)
+    report(&receipt, path, &args.how, args.json)
 }
 
 /// The longest line of a bundle that is read, in bytes: more than any event has.

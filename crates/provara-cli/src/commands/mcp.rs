@@ -390,7 +390,10 @@ fn serve_failure(error: &ServeError) -> Diagnostic {
             Class::Unavailable,
             "Let an MCP client start this command; 'provara mcp install --help' shows how.",
         ),
-        ServeError::Io(_) => (Class::Unavailable, "Start it again."),
+        ServeError::Io(_) => (
+            Class::Unavailable,
+            "Check what the process may have (ulimit -a) and what the system's log says, then start it again.",
+        ),
     };
     Diagnostic::new(exit, text).fix(fix)
 }

@@ -91,11 +91,16 @@ pub(crate) fn run(args: &MergeArgs) -> Result<(), Diagnostic> {
     let merged = vault.merge(&other, &keyfile, &args.how.options(&args.key));
     progress.clear();
     let receipt = merged.map_err(|error| vault_failure(error, path))?;
-    report(&receipt, path, args.json)
+    report(&receipt, path, &args.how, args.json)
 }
 
-/// Tells what a merge did.
-pub(crate) fn report(receipt: &MergeReceipt, path: &Path, json: JsonArg) -> Result<(), Diagnostic> {
+/// Tells what a merge did that was asked for in this way.
+pub(crate) fn report(
+    receipt: &MergeReceipt,
+    path: &Path,
+    how: &HowArgs,
+    json: JsonArg,
+) -> Result<(), Diagnostic> {
     receipt.notes.iter().for_each(|text| terminal::note(text));
     for fork in &receipt.forks {
         terminal::warn(&format!(
@@ -120,15 +125,10 @@ pub(crate) fn report(receipt: &MergeReceipt, path: &Path, json: JsonArg) -> Resu
             "Unchanged",
             "the log is the merged one already; nothing was written".to_owned(),
         ),
-        MergeOrder::Appended => (
-            "Merged",
-            "appended: the log begins as before, the new events follow".to_owned(),
-        ),
+        MergeOrder::Appended => ("Merged", following(how, "")),
         MergeOrder::Redacted => (
             "Merged",
-            "appended: the log begins as before but for payloads that the other side erased, the new events \
-             follow"
-                .to_owned(),
+            following(how, " but for payloads that the other side erased"),
         ),
         MergeOrder::Rewritten => (
             "Merged",
@@ -151,4 +151,14 @@ pub(crate) fn report(receipt: &MergeReceipt, path: &Path, json: JsonArg) -> Resu
             receipt.merkle_root,
         ),
     )
+}
+
+/// Where the new events stand after the log as it was, `but_for` something: because that was asked for, or because the
+/// order of the format has them there.
+fn following(how: &HowArgs, but_for: &str) -> String {
+    let order = match how.append_only {
+        true => "as --append-only asks",
+        false => "which is the order of the format here",
+    };
+    format!("the log as it was{but_for}, and the new events after it, {order}")
 }

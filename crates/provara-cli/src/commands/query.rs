@@ -22,8 +22,8 @@ use select::Selection;
 
 /// Print the events that meet every given condition, in the order of the log
 ///
-/// Reads the log itself; there is no index to build or to trust. The vault must verify first. docs/query.md
-/// has the language of --where.
+/// Reads the log itself; there is no index to build or to trust. The vault must verify first. The
+/// conditions of --where are written in a part of CEL, the Common Expression Language.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:

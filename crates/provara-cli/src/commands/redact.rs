@@ -88,7 +88,7 @@ pub(crate) fn run(args: &RedactArgs) -> Result<(), Diagnostic> {
     terminal::receipt(
         &done,
         &format!(
-            "{GOOD}Redacted{GOOD:#} {}\n  line         {}\n  leaf         {}\n  redaction    {}\n  Merkle root  {}\n  signed by    {}\n",
+            "{GOOD}Redacted{GOOD:#} {}\n  line         {}\n  leaf         {} (its hash in the event tree, as before)\n  redaction    {}\n  Merkle root  {}\n  signed by    {}\n",
             receipt.target_event_id,
             receipt.target_line,
             receipt.target_leaf_hash,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 
-use crate::world::{Answer, World};
+use crate::world::{Answer, World, copy};
 
 /// A vault, and a copy of it; each then has an event of its own.
 fn diverged() -> World {
@@ -61,6 +61,19 @@ fn a_merge_says_which_order_it_made() {
     let [a, b] =
         ["vault", "copy"].map(|v| fs::read(world.path(v).join("events/events.ndjson")).unwrap());
     assert_eq!(a, b);
+}
+
+/// Where both orders are one, no option is named that nobody gave.
+#[test]
+fn a_merge_names_no_option_that_was_not_given() {
+    let world = World::with_vault();
+    copy(&world.path("vault"), &world.path("copy"));
+    append(&world, "copy", "phone");
+    let answer = world.run(&["merge", "vault", "copy"]);
+    done(&answer);
+    let order = "order        the log as it was, and the new events after it, which is the order of the format here\n";
+    assert!(answer.stdout.contains(order), "{}", answer.stdout);
+    assert!(!answer.transcript().contains("append-only"));
 }
 
 #[test]

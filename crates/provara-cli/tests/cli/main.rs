@@ -14,12 +14,13 @@ mod file_systems;
 mod help;
 mod interrupted;
 mod keep;
-mod mcp_log;
 #[cfg(target_os = "linux")]
 mod left;
+mod mcp_log;
 mod meant;
 mod no_python;
 mod numbers;
+mod pages;
 mod query;
 mod remembered;
 mod reports;

@@ -274,8 +274,9 @@ fn an_adoption_tells_of_a_longer_copy_elsewhere() {
         assert_eq!(world.run(&["memory", "forget", "vault"]).code, 0);
         copy(&world.path("elsewhere"), &world.path("vault"));
         fs::remove_file(world.path("vault/manifest.sig")).unwrap();
-        let told =
-            "this machine saw this vault with 4 events at '<here>/longer' (<time>); here it has 2";
+        let told = "the copy of this vault at '<here>/longer' had 4 events when this machine saw it (<time>), and this one has 2: \
+             right for an earlier copy or a restored backup; if this one is meant to be the newest, look at that one, and \
+             merge it into this one";
         let answer = adopt(&world, if json { &["--json"] } else { &[] });
         assert_eq!(answer.code, 0, "{}", answer.transcript());
         assert_eq!(answer.stderr.matches(told).count(), 1, "{}", answer.stderr);

@@ -20,8 +20,9 @@ pub(super) fn adopt_fix(refusal: &AdoptRefusal, vault: &str) -> String {
         }
         AdoptRefusal::NotBrought { .. } => format!(
             "Leave --trust out. To add a key, append the event that brings it: provara append {vault} --type \
-             com.provara.key.added --allow-unregistered --data JSON (spec/VAULT_FORMAT.md, section 4, names \
-             its members), or merge the copy that has its events: provara merge --trust-key ID."
+             com.provara.key.added --allow-unregistered --data JSON (with the members \
+             algorithm, key_id, public_key_b64, roles and added_at_utc), or merge the copy that has its events: \
+             provara merge --trust-key ID."
         ),
         AdoptRefusal::NoSuchKey { .. } => {
             format!("Name a key that stands in {vault}/identity/keys.json.")

@@ -66,12 +66,11 @@ pub(super) fn with_details(mut failure: Diagnostic, refusal: &MergeRefusal) -> D
 /// What helps where events come after the key that signed them was revoked. `in_place` says that this log, as it
 /// stands, has them before the revocation that would be appended to it.
 fn after_revocation(events: &[LateEvent], vault: &str, in_place: bool) -> String {
-    const SHOWN_THERE: &str = "docs/operations.md, 'A copy that comes late', shows how";
     let ours = events.iter().any(|event| event.ours);
     let target = if ours { "the other copy" } else { vault };
     let again = format!(
-        "append to {target} what these events say, signed by a key that counts there and naming their ids: \
-         {SHOWN_THERE}"
+        "say there again what these events say: {}",
+        said_again(target)
     );
     match in_place {
         true => format!(
@@ -83,6 +82,15 @@ fn after_revocation(events: &[LateEvent], vault: &str, in_place: bool) -> String
              that has them, and {again}."
         ),
     }
+}
+
+/// How events of another copy are said again in `target`, with a key that counts there.
+fn said_again(target: &str) -> String {
+    format!(
+        "'provara query COPY --format ndjson' shows them; make a record of each that somebody vouches for, \
+         {{\"type\":…,\"actor\":…,\"data\":PAYLOAD}}, with its id as a further member of the data, such as \
+         repeats_event_id, and append these to {target} with --batch, signed by a key that counts there"
+    )
 }
 
 /// What the user can do; `of_other` says it of an error of the other vault.
@@ -132,8 +140,9 @@ pub(super) fn fix(
         } => "Add --append-only: this log as it is, and the new events after it, verify.".to_owned(),
         MergeRefusal::ResultInvalid { event_id, .. } => format!(
             "Look at {} in both copies; no order of the two logs verifies. What the other copy holds can \
-             be said again here: docs/operations.md, 'A copy that comes late', shows how.",
-            event_id.as_deref().unwrap_or("what is named above")
+             be said again here: {}.",
+            event_id.as_deref().unwrap_or("what is named above"),
+            said_again(vault)
         ),
         MergeRefusal::AfterRevocation {
             events,

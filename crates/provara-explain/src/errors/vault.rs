@@ -276,15 +276,15 @@ fn event_advice(error: &VaultError, vault: &str) -> String {
         }
         VaultError::TooLarge { .. } => TOO_LARGE_FIX.to_owned(),
         VaultError::Payload(_) => {
-            "Correct the data; spec/VAULT_FORMAT.md, sections 3 and 4, names the members that each \
-             type needs."
+            "Correct the data. Where a field is missing, give it; if another one is, the next message names \
+             that."
                 .to_owned()
         }
         VaultError::Canonical(error) => canonical_fix(error, &NumberPolicy::Exact),
         VaultError::LogicalClock { .. } => "Append as another actor: --actor NAME.".to_owned(),
         VaultError::WouldNotVerify { code, .. } if !wants_another_key(code) => {
-            "Correct the data: name keys and events that stand in the log, in the order that \
-             spec/VAULT_FORMAT.md, sections 4 and 8, asks for."
+            "Correct the data: the keys and events that it names have to stand in the log before it, and a \
+             promotion comes after the revocation of the key that it replaces."
                 .to_owned()
         }
         VaultError::WouldNotVerify { .. } => {
@@ -340,14 +340,20 @@ fn interruption_advice(error: &VaultError, vault: &str) -> String {
         }
         VaultError::Clock => "Set the system clock.".to_owned(),
         VaultError::Locked { .. } => {
-            "Wait until the other writer is done, then try again.".to_owned()
+            "Wait until the other writer is done, then try again. One that hangs, or that somebody stopped, has to be \
+             ended: its lock goes with its process."
+                .to_owned()
         }
         VaultError::NoLocks { .. } => {
             "Keep the vault on a file system with locks; or, if nothing else ever writes to it at the same \
              time, say so: give --no-lock."
                 .to_owned()
         }
-        VaultError::LogReplaced => "Run the command again, when no merge is at work.".to_owned(),
+        VaultError::LogReplaced => {
+            "Run the command again: a merge, or another program, put the log there. If it happens each time, find \
+             out which program does it."
+                .to_owned()
+        }
         VaultError::LogChanged { .. } => format!(
             "Take nothing from what was printed. Find out which program did it, and look at what stands \
              there: provara verify {vault}."
@@ -391,7 +397,11 @@ fn interruption_advice(error: &VaultError, vault: &str) -> String {
             vault_fix(source, vault),
             acknowledged + 1
         ),
-        VaultError::Stopped | VaultError::Cancelled => "Run the command again.".to_owned(),
+        VaultError::Stopped => format!(
+            "Check the disk, which failed before (the system's log says more), then see what is in the log: \
+             provara verify {vault}"
+        ),
+        VaultError::Cancelled => "Run the command again.".to_owned(),
         VaultError::Interrupted { source, .. } => {
             format!(
                 "{} Then run: provara repair {vault}",

@@ -133,9 +133,9 @@ impl Verdict {
     pub(super) fn note(self, record: &Record) -> Option<String> {
         (self == Self::Reordered).then(|| {
             format!(
-                "the events that this machine saw here ({} at '{}', {}) are all there, re-ordered as \
-                 a merge does",
-                record.size,
+                "the {} that this machine saw here ('{}', {}) are all there, re-ordered as a merge does: nothing \
+                 is missing, and what was published of the earlier order (a tree head) no longer fits",
+                events(record.size),
                 record.path.display(),
                 record.seen_at
             )
@@ -146,9 +146,11 @@ impl Verdict {
 /// The note that another copy was longer.
 pub(super) fn longer(record: &Record, present: &Present<'_>) -> String {
     format!(
-        "this machine saw this vault with {} at '{}' ({}); here it has {}",
-        events(record.size),
+        "the copy of this vault at '{}' had {} when this machine saw it ({}), and this one has {}: right for an earlier \
+         copy or a restored backup; if this one is meant to be the newest, look at that one, and merge it into this \
+         one",
         record.path.display(),
+        events(record.size),
         record.seen_at,
         present.size
     )

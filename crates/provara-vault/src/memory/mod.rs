@@ -427,7 +427,7 @@ pub(crate) fn root_over(leaves: &[Digest]) -> Digest {
 fn unusable(reason: &Unusable) -> String {
     format!(
         "what this machine remembers of vaults cannot be used ({}): an earlier state of this one would \
-         not be noticed",
+         not be noticed until that is put right; it has to be yours alone, and outside the vault",
         reason.0
     )
 }

@@ -360,7 +360,10 @@ fn a_longer_copy_elsewhere_is_a_note() {
     home.append("a");
     remember(&home.vault, 3);
     let notes = check(&home.open("copy")).unwrap();
-    assert!(notes[0].contains("with 3 events"), "{notes:?}");
+    assert!(
+        notes[0].contains("had 3 events when this machine saw it"),
+        "{notes:?}"
+    );
     assert!(check(&home.vault).unwrap().is_empty());
 }
 

@@ -119,7 +119,7 @@ fn an_earlier_state_is_told_until_it_is_accepted() {
         silent(&elsewhere)
             .notes()
             .join("")
-            .contains("with 3 events")
+            .contains("had 3 events when")
     );
     // A machine that never saw it knows nothing.
     silent(

@@ -191,7 +191,8 @@ pub(in crate::verify) fn check_manifest_against_disk(
             }
             DiskEntry::File { .. } if is_unlisted(path) || listed.contains(path.as_str()) => {}
             DiskEntry::File { .. } => {
-                let message = "phantom file: it is not in the manifest";
+                let message =
+                    "phantom file: it stands in the vault, and the manifest does not list it";
                 findings.push(Finding::new(Code::E302, path.as_str(), message));
             }
         }

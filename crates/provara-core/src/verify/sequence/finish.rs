@@ -297,11 +297,11 @@ impl Sequencer {
         };
         count(
             self.token_form,
-            "events verified in the token-preserving canonical form (spec/VAULT_FORMAT, section 2)",
+            "events verified in the token-preserving canonical form (as older tools wrote them)",
         );
         count(
             self.without_key_id,
-            "event ids derived without actor_key_id (spec/VAULT_FORMAT, section 3)",
+            "event ids derived without actor_key_id (as older tools did)",
         );
         let bound = redacted.iter().filter(|it| it.is_bound).count();
         count(
