@@ -446,6 +446,8 @@ mod tests {
             "1: POSIX  ADVISORY  WRITE 4711 fe:00:131 0 EOF",
             "1: -> FLOCK  ADVISORY  WRITE 4712 fe:00:131 0 EOF",
             "1: FLOCK  ADVISORY  WRITE -1 fe:00:131 0 EOF",
+            // So is a process of another namespace listed.
+            "1: FLOCK  ADVISORY  WRITE 0 fe:00:131 0 EOF",
             "",
         ] {
             assert_eq!(lock_holder(other, device, 131), None, "{other}");

@@ -146,6 +146,37 @@ fn what_is_kept_of_another_log_at_the_same_place_is_not_believed() {
 }
 
 #[test]
+fn a_writer_gives_the_event_that_it_appended_itself() {
+    let fixture = Fixture::new();
+    let mut writer = LogWriter::open_with(&fixture.vault, &fixture.keyfile).unwrap();
+    for text in ["one", "another"] {
+        let request = keyed("a", text, text);
+        let first = writer.append(&request, &fixture.keyfile).unwrap();
+        let again = writer.append(&request, &fixture.keyfile).unwrap();
+        assert!(!first.repeated && again.repeated);
+        assert_eq!(again.event_json, first.event_json);
+        assert_eq!(again.line, first.line);
+    }
+}
+
+#[test]
+fn a_key_has_a_greatest_length() {
+    let fixture = Fixture::new();
+    let append = |key: &str| {
+        let request = keyed("a", "text", key);
+        fixture.vault.append(&request, &fixture.keyfile)
+    };
+    append(&"k".repeat(1024)).unwrap();
+    for wrong in ["k".repeat(1025), String::new()] {
+        let refused = append(&wrong);
+        assert!(
+            matches!(refused, Err(VaultError::IdempotencyKey { .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
 fn of_many_that_ask_at_once_one_appends() {
     let (fixture, vault) = cached();
     let (writers, each) = (8, 12);

@@ -6,9 +6,9 @@ use provara_vault::{MergeOptions, MergeRefusal, Vault, VaultError};
 
 use crate::common::{Fixture, copy, note, picture, request, rotation, verifies};
 
-/// A vault whose root key was revoked, with a boundary or without; a copy from before; and the ids of the two
-/// events that the copy has of its own, written before or after the revocation.
-fn rotated(boundary: bool, late_first: bool) -> (Fixture, Vault, Vec<String>) {
+/// A vault whose root key was revoked, with a boundary or without; a copy from before; and the ids of the
+/// events that the copy has of its own, written before or after the revocation, one for each of `texts`.
+fn rotated(boundary: bool, late_first: bool, texts: &[&str]) -> (Fixture, Vault, Vec<String>) {
     let fixture = Fixture::with_quorum();
     let (root, quorum) = fixture.root_and_quorum();
     let other = copy(&fixture.vault, &fixture.outside().join("late"));
@@ -17,8 +17,9 @@ fn rotated(boundary: bool, late_first: bool) -> (Fixture, Vault, Vec<String>) {
         .append(&note("here", "1"), &fixture.keyfile)
         .unwrap();
     let write_late = || {
-        let appended = ["1", "2"].map(|text| other.append(&note("there", text), &fixture.keyfile));
-        appended.map(|it| it.unwrap().event_id.to_string()).to_vec()
+        let append = |text: &&str| other.append(&note("there", text), &fixture.keyfile);
+        let ids = texts.iter().map(|it| append(it).unwrap().event_id);
+        ids.map(|id| id.to_string()).collect::<Vec<_>>()
     };
     let early = late_first.then(write_late);
     match boundary {
@@ -62,8 +63,13 @@ fn refusal(into: &Vault, from: &Vault, fixture: &Fixture, append_only: bool) -> 
 
 #[test]
 fn the_late_events_are_named_in_either_order_and_from_either_side() {
-    for (boundary, late_first) in [(true, true), (true, false), (false, false)] {
-        let (fixture, late, ids) = rotated(boundary, late_first);
+    for (boundary, late_first, texts) in [
+        (true, true, &["1", "2"][..]),
+        (true, false, &["1", "2"]),
+        (false, false, &["1", "2"]),
+        (true, true, &["1"]),
+    ] {
+        let (fixture, late, ids) = rotated(boundary, late_first, texts);
         for append_only in [false, true] {
             for into_late in [false, true] {
                 let (into, from) = match into_late {
@@ -114,7 +120,7 @@ fn a_copy_that_is_merged_before_the_rotation_is_in_time() {
 
 #[test]
 fn what_is_said_to_help_does() {
-    let (fixture, late, ids) = rotated(true, true);
+    let (fixture, late, ids) = rotated(true, true, &["1", "2"]);
     let (_, quorum) = fixture.root_and_quorum();
     let options = MergeOptions {
         append_only: true,

@@ -1,6 +1,7 @@
 //! Merging vaults and bundles on disk: what is taken, what is refused, and what it leaves.
 
 mod bundles;
+mod twice;
 
 use std::fs;
 
@@ -174,6 +175,13 @@ fn a_log_that_does_not_verify_is_merged_with_nothing() {
             ..MergeOptions::default()
         };
         fixture.stops_at(2, |vault, keyfile| vault.merge(&other, keyfile, &options));
+        let before = picture(other.path());
+        let refusal = refused(other.merge(&fixture.vault, &fixture.keyfile, &options));
+        assert!(
+            matches!(refusal, MergeRefusal::OtherInvalid { .. }),
+            "{refusal}"
+        );
+        assert_eq!(before, picture(other.path()));
     }
 }
 

@@ -74,7 +74,13 @@ fn a_torn_tail_is_moved_out_and_kept() {
 
 #[test]
 fn a_lagging_seal_is_brought_up_to_date() {
-    repairs(&lagging(), &[Damage::LaggingSeal]);
+    let fixture = lagging();
+    let steps = fixture.vault.repair(None, true).unwrap().steps;
+    let log = fixture.log();
+    let last = log.split_inclusive(|byte| *byte == b'\n').next_back();
+    let behind = format!("by {} bytes", last.unwrap().len());
+    assert!(steps[0].text.contains(&behind), "{behind}: {steps:?}");
+    repairs(&fixture, &[Damage::LaggingSeal]);
     let torn = lagging();
     append_raw(&torn, b"{");
     repairs(&torn, &[Damage::TornTail, Damage::LaggingSeal]);
