@@ -149,14 +149,36 @@ fn what_is_kept_of_another_log_at_the_same_place_is_not_believed() {
 fn a_writer_gives_the_event_that_it_appended_itself() {
     let fixture = Fixture::new();
     let mut writer = LogWriter::open_with(&fixture.vault, &fixture.keyfile).unwrap();
-    for text in ["one", "another"] {
-        let request = keyed("a", text, text);
+    let long = "of more than one piece ".repeat(1000);
+    for (key, text) in [("1", "one"), ("2", &long), ("3", "another")] {
+        let request = keyed("a", text, key);
         let first = writer.append(&request, &fixture.keyfile).unwrap();
         let again = writer.append(&request, &fixture.keyfile).unwrap();
         assert!(!first.repeated && again.repeated);
         assert_eq!(again.event_json, first.event_json);
         assert_eq!(again.line, first.line);
     }
+}
+
+#[test]
+fn the_receipts_of_a_batch_with_repeats_have_the_root_of_its_seal() {
+    let fixture = Fixture::new();
+    let append = |texts: [&str; 2]| {
+        let requests = texts.map(|text| keyed("a", text, text)).to_vec();
+        let options = BatchOptions::default();
+        let receipts = fixture
+            .vault
+            .append_many(requests, &fixture.keyfile, options)
+            .unwrap();
+        let root = fs::read_to_string(fixture.file("merkle_root.txt")).unwrap();
+        for receipt in &receipts {
+            assert_eq!(receipt.merkle_root.to_string(), root.trim_end());
+        }
+        receipts.iter().map(|it| it.repeated).collect::<Vec<_>>()
+    };
+    assert_eq!(append(["1", "2"]), [false, false]);
+    assert_eq!(append(["2", "3"]), [true, false]);
+    assert_eq!(append(["4", "3"]), [false, true]);
 }
 
 #[test]

@@ -39,8 +39,6 @@ pub(super) const PIECE: usize = 16 << 10;
 /// it had appended.
 #[derive(Debug, Clone)]
 pub struct LastSeen {
-    /// The device and inode of the log, and its length.
-    log: (u64, u64, u64),
     /// Where its last bytes begin, and these.
     end: (u64, Vec<u8>),
     /// Its last event.
@@ -51,17 +49,15 @@ impl LastSeen {
     /// Refuses a log that does not hold the event any more. It may be another file meanwhile, as after a
     /// merge.
     fn check(&self, vault: &Vault, log: &LockedLog) -> Result<(), VaultError> {
+        // The signature is among them: nothing but the event ends like that.
+        let (from, end) = &self.end;
+        let mut found = vec![0; end.len()];
+        let read = log.read_exact_at(&mut found, *from);
+        if read.is_ok() && found == *end {
+            return Ok(());
+        }
         let path = vault.log_path();
         let there = log.metadata().context("read", &path)?;
-        let (device, inode, length) = self.log;
-        if (there.dev(), there.ino()) == (device, inode) && there.len() >= length {
-            let (from, end) = &self.end;
-            let mut found = vec![0; end.len()];
-            let read = log.read_exact_at(&mut found, *from);
-            if read.is_ok() && found == *end {
-                return Ok(());
-            }
-        }
         let bytes = LogSnapshot::of_prefix(log, there.len(), &path)?;
         let needle = format!("\"event_id\":\"{}\"", self.event_id);
         match memmem::find(&bytes, needle.as_bytes()) {
@@ -102,7 +98,6 @@ impl<'v> LogWriter<'v> {
         let mut end = vec![0; there.len().min(COMPARED) as usize];
         self.log.read_exact_at(&mut end, from).ok()?;
         Some(LastSeen {
-            log: (there.dev(), there.ino(), there.len()),
             end: (from, end),
             event_id: self.index.last_event?,
         })
