@@ -386,30 +386,35 @@ fn a_batch_whose_vault_is_moved_meanwhile_says_what_is_known() {
 
 #[test]
 fn a_writer_that_comes_back_looks_for_what_it_had_seen() {
-    let fixture = Fixture::new();
-    let (vault, keyfile) = (&fixture.vault, &fixture.keyfile);
-    let older = fixture.outside().join("older");
-    copy(vault, &older);
-    let mut batch = LogWriter::open_with(vault, keyfile)
-        .unwrap()
-        .batch(keyfile, options());
-    batch.append(requests("batch", 2)).unwrap();
-    batch.finish().unwrap();
-    let seen = batch.last_seen();
-    drop(batch);
-    drop(LogWriter::open_after(vault, keyfile, seen.as_ref()).unwrap());
-    vault.append(&note("other", "x"), keyfile).unwrap();
-    drop(LogWriter::open_after(vault, keyfile, seen.as_ref()).unwrap());
-    fs::rename(vault.path(), fixture.outside().join("away")).unwrap();
-    fs::rename(&older, vault.path()).unwrap();
-    let error = LogWriter::open_after(vault, keyfile, seen.as_ref()).unwrap_err();
-    let VaultError::LogLost {
-        loss: Loss::Gone { .. },
-        ..
-    } = error
-    else {
-        panic!("{error}");
-    };
+    // The log that lies there then is shorter than what was seen, or longer.
+    for others in [0, 8] {
+        let fixture = Fixture::new();
+        let (vault, keyfile) = (&fixture.vault, &fixture.keyfile);
+        let older = copy(vault, &fixture.outside().join("older"));
+        older
+            .append_many(requests("older", others), keyfile, BatchOptions::default())
+            .unwrap();
+        let mut batch = LogWriter::open_with(vault, keyfile)
+            .unwrap()
+            .batch(keyfile, options());
+        batch.append(requests("batch", 2)).unwrap();
+        batch.finish().unwrap();
+        let seen = batch.last_seen();
+        drop(batch);
+        drop(LogWriter::open_after(vault, keyfile, seen.as_ref()).unwrap());
+        vault.append(&note("other", "x"), keyfile).unwrap();
+        drop(LogWriter::open_after(vault, keyfile, seen.as_ref()).unwrap());
+        fs::rename(vault.path(), fixture.outside().join("away")).unwrap();
+        fs::rename(older.path(), vault.path()).unwrap();
+        let error = LogWriter::open_after(vault, keyfile, seen.as_ref()).unwrap_err();
+        let VaultError::LogLost {
+            loss: Loss::Gone { .. },
+            ..
+        } = error
+        else {
+            panic!("{error}");
+        };
+    }
 }
 
 /// Other bytes within the log, at the same length, later than the last write as the file system tells it.
