@@ -67,3 +67,22 @@ fn gaps(log: &LogVerdict) -> String {
         0 => "no chain has a gap".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_actors_are_named_and_the_rest_counted() {
+        let of = |count: usize| {
+            gaps(&LogVerdict {
+                gaps: (0..count).map(|number| number.to_string()).collect(),
+                ..LogVerdict::default()
+            })
+        };
+        assert_eq!(of(1), "the chain of '0' has a gap");
+        let five = "the chains of '0', '1', '2', '3', '4'";
+        assert_eq!(of(5), format!("{five} have gaps"));
+        assert_eq!(of(7), format!("{five} and 2 more have gaps"));
+    }
+}
