@@ -383,10 +383,13 @@ mod tests {
         assert_eq!(fault("{\"a\":1}\0\0"), LineFault::Nul);
         assert_eq!(fault("\0\0\0"), LineFault::Nul);
         assert_eq!(fault(r#"{"b":1,"a":1}"#), LineFault::KeyOrder);
+        // Whatever else is wrong behind it, but for a duplicate.
+        assert_eq!(fault(r#"{"b":1,"a":1,"c":}"#), LineFault::KeyOrder);
         assert_eq!(fault(r#"{"a":1,"a":1}"#), duplicate("a"));
         assert_eq!(fault(r#"{"type":1,"a":1,"type":1}"#), duplicate("type"));
         assert_eq!(fault(r#"{"a":"\/"}"#), LineFault::NeedlessEscape);
         assert_eq!(fault(r#"{"a":"\u0041"}"#), LineFault::NeedlessEscape);
+        assert_eq!(fault(r#"{"a":"\u0020"}"#), LineFault::NeedlessEscape);
         assert_eq!(fault(r#"{"a":"\u000A"}"#), LineFault::NeedlessEscape);
         assert_eq!(fault(r#"{"a":"\u001F"}"#), LineFault::NeedlessEscape);
         assert_eq!(

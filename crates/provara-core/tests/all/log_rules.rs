@@ -105,6 +105,32 @@ fn identifiers_and_signatures() {
 }
 
 #[test]
+fn an_event_that_is_named_and_missing_may_be_one_that_could_not_be_read() {
+    let said = |change: &dyn Fn(&mut Log)| {
+        let mut log = Log::new();
+        log.add("bob", 3, "com.acme.audit.login", "{}");
+        log.add("bob", 3, "com.acme.audit.login", r#"{"last":1}"#);
+        change(&mut log);
+        let findings = log.verdict().findings;
+        let found = findings.iter().find(|it| it.code == Code::E006).unwrap();
+        found.message.clone()
+    };
+    assert_eq!(
+        said(&|log| log.edit_text(3, "{", "")),
+        "'prev_event_hash' names no event that could be read"
+    );
+    let missing = Value::from(EventId([7; 12]).to_string());
+    assert_eq!(
+        said(&|log| {
+            log.edit_signed(4, 3, |members| {
+                set(members, "prev_event_hash", missing.clone());
+            });
+        }),
+        "'prev_event_hash' names no event of the log"
+    );
+}
+
+#[test]
 fn chains() {
     let link = |at: usize, seed: u8, prev: Value<'static>| {
         let mut log = Log::new();
