@@ -237,3 +237,17 @@ fn a_promotion_says_who_signed_it_whom_and_when() {
     edit_payload(&mut log, 3, 1, &[now]);
     assert_eq!(log.found()[0], (Code::E105, 4));
 }
+
+#[test]
+fn a_key_is_revoked_once() {
+    let mut log = Log::new();
+    let login = log.add("alice", 2, LOGIN, "{}");
+    log.revoke("authority", 1, 2, Some(login));
+    let registry = log.registry.clone();
+    assert_eq!(log.found(), []);
+    // A second one, which would distrust the key from an earlier place.
+    let first = log.ids[0];
+    log.revoke("authority", 1, 2, Some(first));
+    log.registry = registry;
+    assert_eq!(log.found(), [(Code::E201, 6)]);
+}
