@@ -19,7 +19,10 @@ POLICIES = (
     "policies/retention_policy.json",
     "policies/ontology/perception_ontology_v1.json",
 )
-TEMPORARY = ".provara-tmp-"
+#: What an interrupted writer leaves, where writers write.
+TEMPORARY = re.compile(
+    r"((identity|policies|events|checkpoints)/)?\.provara-tmp-[0-9a-f]{24}"
+)
 
 ROTATIONS = ("KEY_REVOCATION", "KEY_PROMOTION")
 #: What a redaction cannot replace.

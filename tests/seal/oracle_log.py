@@ -27,6 +27,7 @@ from oracle_line import (
     CHECKPOINT,
     KEPT,
     POLICIES,
+    TEMPORARY,
     TOMBSTONE,
     Line,
     Verdict,
@@ -47,11 +48,24 @@ class Judge(KeyJudge):
     def judge(self) -> Verdict:
         if INTENT in self.files and not self.settle():
             self.out.error("E302", INTENT)
+        self.forget_leftovers()
         self.read_log()
         self.find_keys()
         self.judge_log()
         self.judge_documents()
         return self.out
+
+    def forget_leftovers(self) -> None:
+        """A temporary file that the seal does not list counts for nothing."""
+        found = [path for path in self.files if TEMPORARY.fullmatch(path)]
+        try:
+            listed = {entry["path"] for entry in primitives.parse(self.files[MANIFEST])["files"]}
+        except (KeyError, TypeError, ValueError, RecursionError):
+            listed = set()
+        for path in found:
+            if path not in listed:
+                self.files = {name: data for name, data in self.files.items() if name != path}
+                self.out.warn("W001", path)
 
     # ---- the lines together
 

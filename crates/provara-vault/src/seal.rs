@@ -322,17 +322,26 @@ pub(crate) fn sync_all_names(vault: &Vault) -> Result<Names, VaultError> {
     Ok(names)
 }
 
+/// The directories in which writers make temporary files.
+const WRITTEN: [&str; 5] = [
+    "",
+    layout::IDENTITY,
+    layout::POLICIES,
+    layout::EVENTS,
+    layout::CHECKPOINTS,
+];
+
+/// Whether a path in a vault is one that a writer gives a temporary file.
+pub(crate) fn is_temporary(path: &str) -> bool {
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+    WRITTEN.contains(&directory) && is_fresh_name(name)
+}
+
 /// The files that an interrupted writer left under this crate's own temporary names. Only to be asked
 /// under the lock: no writer is then at work.
 pub(crate) fn leftovers(root: &Path, entries: &[FileEntry]) -> Result<Vec<String>, VaultError> {
     let mut found = Vec::new();
-    for directory in [
-        "",
-        layout::IDENTITY,
-        layout::POLICIES,
-        layout::EVENTS,
-        layout::CHECKPOINTS,
-    ] {
+    for directory in WRITTEN {
         let path = root.join(directory);
         let listing = match fs::read_dir(&path) {
             Err(error) if is_absence(&error) => continue,
@@ -344,15 +353,13 @@ pub(crate) fn leftovers(root: &Path, entries: &[FileEntry]) -> Result<Vec<String
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
-            if !is_file || !is_fresh_name(&name) {
-                continue;
-            }
             let relative = match directory {
                 "" => name,
                 directory => format!("{directory}/{name}"),
             };
             // A name that the manifest lists is somebody's file, however it is called.
-            if entries.iter().all(|entry| entry.path != relative) {
+            let is_listed = || entries.iter().any(|entry| entry.path == relative);
+            if is_file && is_temporary(&relative) && !is_listed() {
                 found.push(relative);
             }
         }

@@ -21,6 +21,7 @@ use crate::files::{MAX_TEXT, TOO_LARGE};
 use crate::intent::{Intent, Source};
 use crate::log_hashes::LogHashes;
 use crate::log_snapshot::LogSnapshot;
+use crate::seal::is_temporary;
 use crate::vault::Vault;
 use crate::vault_files::{Entry, TakenLog};
 
@@ -35,6 +36,8 @@ pub(crate) struct VaultSnapshot {
     replaced: bool,
     /// What an interrupted command left.
     interrupted: Option<Interrupted>,
+    /// The temporary files that an interrupted writer left; they are no part of the view.
+    leftovers: Vec<String>,
 }
 
 /// An intent that stood in the vault and is no part of the view.
@@ -81,6 +84,31 @@ impl VaultSnapshot {
             self.entries.remove(staged);
         }
         self.replaced = false;
+    }
+
+    /// Takes the temporary files out of the view that the next writer removes. Only while no writer is at work.
+    fn forget_leftovers(&mut self) {
+        let is_one = |(path, entry): (&String, &Entry)| {
+            (matches!(entry, Entry::File(_)) && is_temporary(path)).then(|| path.clone())
+        };
+        let mut found: Vec<String> = self.entries.iter().filter_map(is_one).collect();
+        if !found.is_empty() {
+            // A name that the manifest lists is somebody's file, however it is called.
+            let manifest = self.text(layout::MANIFEST).map(Manifest::parse);
+            let listed = manifest
+                .and_then(Result::ok)
+                .map_or_else(Vec::new, |it| it.files);
+            found.retain(|path| listed.iter().all(|file| file.path != *path));
+        }
+        for path in &found {
+            self.entries.remove(path);
+        }
+        self.leftovers = found;
+    }
+
+    /// The temporary files that an interrupted writer left.
+    pub(crate) fn leftovers(&self) -> &[String] {
+        &self.leftovers
     }
 
     /// What an interrupted command left.
@@ -138,6 +166,7 @@ impl VaultSnapshot {
             texts,
             replaced,
             interrupted: None,
+            leftovers: Vec::new(),
         })
     }
 

@@ -56,8 +56,8 @@ impl VaultSnapshot {
                         return Ok(seen);
                     }
                 }
-                Attempt::Held | Attempt::Unsupported => {
-                    let seen = Self::look_forward(vault);
+                attempt @ (Attempt::Held | Attempt::Unsupported) => {
+                    let seen = Self::look_under(vault, attempt);
                     // A lock that is not released here goes with the file.
                     let _ = log.unlock();
                     return seen;
@@ -74,6 +74,16 @@ impl VaultSnapshot {
             }
             thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// Looks under a lock, or where there are none.
+    fn look_under(vault: &Vault, attempt: Attempt) -> Result<Self, VaultError> {
+        let mut seen = Self::look_forward(vault)?;
+        if attempt == Attempt::Held {
+            // No writer is at work, so they are nobody's.
+            seen.forget_leftovers();
+        }
+        Ok(seen)
     }
 
     /// Looks while no writer is at work, at the state that an interrupted command comes to.
@@ -127,9 +137,9 @@ impl VaultSnapshot {
             let path = vault.log_path();
             match try_lock_shared(&log, &path).context("lock", &path)? {
                 Attempt::Replaced => continue,
-                Attempt::Held | Attempt::Unsupported => {
+                attempt @ (Attempt::Held | Attempt::Unsupported) => {
                     first();
-                    let seen = Self::look_forward(vault);
+                    let seen = Self::look_under(vault, attempt);
                     // A lock that is not released here goes with the file.
                     let _ = log.unlock();
                     return seen;

@@ -147,6 +147,7 @@ impl Vault {
         findings.extend(checked.unsealed.findings);
         notes.extend(unsealed_note(&snapshot, checked.unsealed.checked));
         findings.extend(interruption(&snapshot));
+        findings.extend(snapshot.leftovers().iter().map(|path| leftover(path)));
         if snapshot.holds_intent() {
             notes.push(
                 "a merge was interrupted; a repair completes it or removes its traces".to_owned(),
@@ -228,6 +229,13 @@ fn interruption(snapshot: &VaultSnapshot) -> Option<Finding> {
         ),
     };
     Some(Finding::new(code, layout::MERGE_INTENT, message))
+}
+
+/// What there is to say of a temporary file that an interrupted writer left.
+fn leftover(path: &str) -> Finding {
+    let message = "an interrupted writer left this temporary file, which counts for nothing; the next writer, \
+                   or a repair, removes it";
+    Finding::new(Code::W001, path, message)
 }
 
 /// What was remembered of a vault, and what came of the comparison.

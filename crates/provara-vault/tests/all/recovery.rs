@@ -5,7 +5,9 @@ use std::io::Write;
 
 use crate::common::{Fixture, codes, note, picture, request, verifies};
 use provara_core::keys::SigningKey;
-use provara_vault::{AppendRequest, VaultError, VerifyOptions};
+use provara_vault::{
+    AppendRequest, BackupOptions, RestoreOptions, VaultError, VerifyOptions, restore,
+};
 
 fn extend(fixture: &Fixture, bytes: &[u8]) {
     let mut log = OpenOptions::new()
@@ -265,6 +267,59 @@ fn temporary_files_of_an_interrupted_writer_are_cleared() {
     assert!(!fixture.file(ours).exists() && fixture.file(other).exists());
     fs::remove_file(fixture.file(other)).unwrap();
     assert_eq!(verifies(&fixture.vault), 3);
+}
+
+#[test]
+fn temporary_files_of_an_interrupted_writer_are_no_bad_evidence() {
+    let hex = "0123456789abcdef01234567";
+    let name = format!(".provara-tmp-{hex}");
+    for directory in ["", "identity/", "policies/", "events/"] {
+        let fixture = Fixture::new();
+        let path = format!("{directory}{name}");
+        fs::write(fixture.file(&path), b"half").unwrap();
+        let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
+        assert!(report.is_valid(), "{path}: {report:?}");
+        let [finding] = report.findings() else {
+            panic!("{:?}", report.findings());
+        };
+        assert_eq!(
+            (finding.code.as_str(), &*finding.file),
+            ("PROVARA_W001", &*path)
+        );
+        // A copy has nothing of it.
+        let archive = fixture.outside().join("backup.tar.gz");
+        fixture
+            .vault
+            .backup(&archive, BackupOptions::default())
+            .unwrap();
+        let restored = fixture.outside().join("restored");
+        let receipt = restore(&archive, &restored, RestoreOptions::default()).unwrap();
+        assert_eq!(receipt.event_count, report.event_count());
+        assert!(!restored.join(&path).exists());
+    }
+    // What only looks like one is a phantom file, as ever.
+    for path in [
+        format!("artifacts/{name}"),
+        format!("state/{name}"),
+        format!(".provara-tmp-{}", hex.to_uppercase()),
+        format!("{name}0"),
+    ] {
+        let fixture = Fixture::new();
+        fs::write(fixture.file(&path), b"x").unwrap();
+        let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
+        assert!(!report.is_valid(), "{path}");
+    }
+    // Nor is a directory one.
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.file(&name)).unwrap();
+    fs::write(fixture.file(&name).join("inside"), b"x").unwrap();
+    assert!(
+        !fixture
+            .vault
+            .verify(&VerifyOptions::default())
+            .unwrap()
+            .is_valid()
+    );
 }
 
 #[test]
