@@ -41,6 +41,12 @@ impl VaultError {
         match self {
             Self::Merge(refusal) => refusal.class(),
             Self::Archive(error) => error.class(),
+            // It ended because of what it met.
+            Self::NotResumed { source, .. } | Self::BatchEnded { source, .. }
+                if source.class() == ErrorClass::Evidence =>
+            {
+                ErrorClass::Evidence
+            }
             Self::Redaction(refusal) => refusal.class(),
             Self::BrokenLog { .. }
             | Self::SealContradiction { .. }

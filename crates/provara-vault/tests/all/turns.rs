@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use crate::common::disk::Beside;
 use crate::common::{Fixture, copy, note, picture, request, strict, verifies};
 use provara_vault::{
-    AppendRequest, BatchOptions, LogWriter, Loss, MergeOptions, Rejected, Vault, VaultError, layout,
+    AppendRequest, BatchOptions, ErrorClass, LogWriter, Loss, MergeOptions, Rejected, Vault,
+    VaultError, layout,
 };
 
 /// Seals and looks at the clock as often as it can.
@@ -381,6 +382,46 @@ fn a_batch_whose_vault_is_moved_meanwhile_says_what_is_known() {
         assert!(!text.contains("are in the log"), "{text}");
         assert!(matches!(batch.finish(), Err(VaultError::Stopped)));
         drop(holder);
+    }
+}
+
+#[test]
+fn a_batch_that_comes_back_refuses_files_that_another_program_changed() {
+    let changes: [(&str, Option<&[u8]>); 5] = [
+        ("identity/keys.json", Some(b"")),
+        (
+            "identity/keys.json",
+            Some(br#"{"keys":[],"revocations":[]}"#),
+        ),
+        ("identity/keys.json", None),
+        ("manifest.json", Some(b"garbage")),
+        ("manifest.sig", None),
+    ];
+    for (file, content) in changes {
+        let fixture = Fixture::new();
+        let vault = impatient(&fixture.vault);
+        let writer = LogWriter::open_with(&vault, &fixture.keyfile).unwrap();
+        let mut batch = writer.batch(&fixture.keyfile, options());
+        batch.append(requests("batch", 3)).unwrap();
+        batch.pause().unwrap();
+        match content {
+            Some(content) => fs::write(fixture.file(file), content).unwrap(),
+            None => fs::remove_file(fixture.file(file)).unwrap(),
+        }
+        let error = batch.append(requests("batch", 1)).unwrap_err().error;
+        assert!(
+            matches!(
+                error,
+                VaultError::NotResumed {
+                    acknowledged: 3,
+                    ..
+                }
+            ),
+            "{file}: {error}"
+        );
+        // As any writer refuses it: the evidence is bad, and nobody need try again.
+        assert_eq!(error.class(), ErrorClass::Evidence, "{file}: {error}");
+        assert!(matches!(batch.finish(), Err(VaultError::Stopped)));
     }
 }
 

@@ -13,11 +13,15 @@ use std::time::{Duration, Instant};
 use memchr::memmem;
 use provara_core::id::EventId;
 use provara_core::keys::Keyfile;
+use provara_core::layout;
+use provara_core::manifest::FileEntry;
 
 use super::BatchWriter;
 use crate::error::{Context, Loss, VaultError};
+use crate::files::read_text;
 use crate::lock::LockedLog;
 use crate::log_snapshot::LogSnapshot;
+use crate::seal::text_entry;
 use crate::vault::Vault;
 use crate::writer::state::SealTexts;
 use crate::writer::{LogWriter, lock_settled};
@@ -111,9 +115,26 @@ impl<'v> LogWriter<'v> {
         let same = open.as_ref().map(id) == there.as_ref().map(id)
             && log.is_as_left(&self.log)
             && there.is_some_and(|there| there.len() == self.index.len);
-        same && self.torn.is_none()
-            && SealTexts::read(self.vault)
-                .is_ok_and(|texts| texts.signature_digest() == Some(self.seal.signature))
+        same && self.torn.is_none() && self.left_files()
+    }
+
+    /// Whether the seal and `keys.json` are what this writer left: that the log is does not say so, where another program
+    /// was at work.
+    fn left_files(&self) -> bool {
+        let root = self.vault.path();
+        let Ok(Some(keys)) = read_text(root, layout::KEYS) else {
+            return false;
+        };
+        let others = |entries: &[FileEntry]| -> Vec<FileEntry> {
+            let others = entries.iter().filter(|entry| entry.path != layout::LOG);
+            others.cloned().collect()
+        };
+        SealTexts::read(self.vault).is_ok_and(|texts| {
+            texts.signature_digest() == Some(self.seal.signature)
+                && texts
+                    .entries()
+                    .is_ok_and(|entries| others(&entries) == others(&self.entries))
+        }) && self.entries.contains(&text_entry(layout::KEYS, &keys))
     }
 }
 
