@@ -54,3 +54,29 @@ fn what_helps_after_a_refusal_depends_on_the_keys() {
         }
     }
 }
+
+/// What was refused is taken as data by nobody's mistake, also where any object would do.
+#[test]
+fn the_file_of_refused_records_is_no_batch() {
+    let world = World::with_vault();
+    let bad = observation("9007199254740993");
+    let input = [observation("1"), bad].join("\n");
+    let answer = batch(&world, input.as_bytes(), &["--rejects", "rejects"]);
+    assert_eq!(answer.code, 2, "{}", answer.stderr);
+    let before = world.tree("vault");
+    for more in [
+        &["--type", "OBSERVATION"][..],
+        &["--type", "OBSERVATION", "--rejects", "again"],
+        &["--type", "OBSERVATION", "--dry-run"],
+        &[],
+    ] {
+        let rejects = std::fs::read(world.path("rejects")).unwrap();
+        let answer = batch(&world, &rejects, more);
+        answer.refused(
+            2,
+            "a line of the file that --rejects wrote, and that file is",
+        );
+        answer.refused(2, "Correct the refused records where they came from");
+        assert!(world.tree("vault") == before, "{more:?}");
+    }
+}

@@ -10,6 +10,7 @@ use provara_report::{Class, Diagnostic};
 use provara_vault::VaultError;
 
 use super::place::{MAX_RECORD, Place, longest};
+use super::rejects;
 use super::wrapped::Array;
 
 /// A record that was read as an event.
@@ -37,6 +38,9 @@ pub(super) struct Parsed<'a> {
 /// The code of a failure to ask the plugins, which stands against every record of a custom type.
 pub(super) const NO_PLUGINS: &str = "plugins";
 
+/// The code of a line of refused records: the batch is the wrong file, and no line of it is a record.
+const REFUSED_BEFORE: &str = "rejects";
+
 /// Why a record is refused, in words and in one for programs.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -56,7 +60,7 @@ impl Refusal {
 
     /// Whether it is the record's own fault, so that others may well be taken.
     pub(super) fn is_of_record(&self) -> bool {
-        self.failure.class() == Class::Usage && self.code != NO_PLUGINS
+        self.failure.class() == Class::Usage && ![NO_PLUGINS, REFUSED_BEFORE].contains(&self.code)
     }
 }
 
@@ -122,6 +126,9 @@ pub(super) fn parse<'l>(
             format!("The record is {kind}, not a JSON object."),
         ));
     };
+    if rejects::is_line(&members) {
+        return Err(refused_before());
+    }
     let (type_name, member) = match form {
         Form::Bare { type_name, key } => (type_name, key),
         Form::Whole => return whole(members, &wrong),
@@ -157,6 +164,20 @@ pub(super) fn parse<'l>(
         idempotency_key,
         converted: Conversions::default(),
     })
+}
+
+/// A line that `--rejects` wrote. As data it would be evidence that nobody meant, so that it is refused also where any
+/// object would do.
+fn refused_before() -> Refusal {
+    let headline =
+        "It is a line of the file that --rejects wrote, and that file is itself no batch.";
+    let fix = "Correct the refused records where they came from, and run that batch again, the whole of it if its \
+               records have idempotency keys; without them make a batch of the refused records alone: each is the \
+               member 'record' of its line, or 'text'.";
+    Refusal::new(
+        REFUSED_BEFORE,
+        Diagnostic::new(Class::Usage, headline).fix(fix),
+    )
 }
 
 fn whole<'l>(
@@ -268,6 +289,40 @@ mod tests {
                 .code,
             "too-long"
         );
+    }
+
+    #[test]
+    fn a_line_of_refused_records_is_no_record() {
+        let bare = Form::Bare {
+            type_name: "a.b.c",
+            key: None,
+        };
+        for line in [
+            r#"{"line":2,"code":"json","reason":"The record is not JSON.","text":"{"}"#,
+            r#"{"line":1,"record_number":2,"code":"number","reason":"r","record":{"n":1}}"#,
+            r#"{"line":9,"code":"too-long","reason":"The record is longer."}"#,
+            // Another program sorted the members.
+            r#"{"code":"json","hex":"ff","line":2,"reason":"r"}"#,
+        ] {
+            for form in [Form::Whole, bare] {
+                let refusal = parse(line.as_bytes(), Place::default(), form);
+                let refusal = refusal.err().expect(line);
+                assert_eq!(refusal.code, REFUSED_BEFORE, "{line}");
+                assert!(!refusal.is_of_record());
+            }
+        }
+        for line in [
+            r#"{"line":2,"code":"json","reason":"r","record":{},"more":1}"#,
+            r#"{"line":2,"code":"json","reason":"r","record":{},"text":""}"#,
+            r#"{"line":2,"code":"E17","reason":"r"}"#,
+            r#"{"line":"2","code":"json","reason":"r"}"#,
+            r#"{"line":2,"code":"json"}"#,
+        ] {
+            assert!(
+                parse(line.as_bytes(), Place::default(), bare).is_ok(),
+                "{line}"
+            );
+        }
     }
 
     #[test]
