@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use provara_core::keys::Keyfile;
-use provara_explain::vault_failure;
+use provara_explain::{nearest, vault_failure};
 use provara_report::{Class, Diagnostic};
 use provara_vault::Vault;
 
@@ -11,15 +11,61 @@ use crate::args::LockArgs;
 
 /// Opens the vault at `path`.
 pub(crate) fn open(path: &Path) -> Result<Vault, Diagnostic> {
-    Vault::open(path)
-        .map(|vault| vault.with_cache_directory(provara_vault::default_cache_directory()))
-        .map(|vault| vault.with_memory(true))
-        .map_err(|error| vault_failure(error, path))
+    Vault::open(path).map(ours).map_err(|error| {
+        let failure = vault_failure(error, path);
+        match is_nothing(path) {
+            // Nobody who reads a vault, or changes one, wants a new one in its place.
+            true => failure.fix(not_there(path)),
+            false => failure,
+        }
+    })
 }
 
 /// Opens the vault at `path` for a command that writes to it.
 pub(crate) fn open_to_write(path: &Path, lock: LockArgs) -> Result<Vault, Diagnostic> {
     open(path).map(|vault| vault.with_no_lock(lock.no_lock))
+}
+
+/// Opens the vault at `path` for the first event, perhaps: where none is, a new one may be what is wanted.
+pub(crate) fn open_to_append(path: &Path, lock: LockArgs) -> Result<Vault, Diagnostic> {
+    Vault::open(path)
+        .map(|vault| ours(vault).with_no_lock(lock.no_lock))
+        .map_err(|error| vault_failure(error, path))
+}
+
+fn ours(vault: Vault) -> Vault {
+    vault
+        .with_cache_directory(provara_vault::default_cache_directory())
+        .with_memory(true)
+}
+
+/// Whether nothing is at the path. A link that leads nowhere is not mistyped.
+fn is_nothing(path: &Path) -> bool {
+    !path.exists() && !path.is_symlink()
+}
+
+/// What helps where nothing is at the path: what stands beside it under a like name, and what this machine saw.
+fn not_there(path: &Path) -> String {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let names = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    let names: Vec<_> = names
+        .take(1000)
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    let typed = path.file_name().and_then(|name| name.to_str());
+    let near = typed.and_then(|name| nearest(name, names.iter().map(String::as_str)));
+    match near {
+        Some(name) => format!(
+            "Did you mean {}? 'provara memory list' shows where this machine saw vaults.",
+            provara_report::shell(&path.with_file_name(name))
+        ),
+        None => {
+            "Check the path; 'provara memory list' shows where this machine saw vaults.".to_owned()
+        }
+    }
 }
 
 /// Remembers the vault that was just made at `path`; gives what there is to tell of that.

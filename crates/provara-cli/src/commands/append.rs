@@ -210,7 +210,7 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Diagnostic> {
 
 fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
-    let vault = vault::open_to_write(path, args.lock)?;
+    let vault = vault::open_to_append(path, args.lock)?;
     let actor = vault::actor(args.actor.as_deref())?;
     let policy = args.numbers.policy()?;
     // Whatever can be refused without a plugin is refused before one is started.

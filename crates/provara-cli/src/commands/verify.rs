@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use provara_core::finding::{Code, Finding, Report, Severity};
 use provara_explain::{
-    accept_fix, cause_fix, causes, counted_under, interruption_fix, nearest, parents, seal_fix,
+    accept_fix, cause_fix, causes, counted_under, interruption_fix, parents, seal_fix,
     vault_failure,
 };
 use provara_report::{Class, Diagnostic, FIX_LABEL};
@@ -83,14 +83,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Diagnostic> {
     }
     let bar = progress_bar();
     let told = bar.clone();
-    let vault = vault::open(path).map_err(|failure| match path.exists() {
-        true => failure,
-        // A link that leads nowhere is not mistyped.
-        false if path.is_symlink() => failure,
-        // Nobody who verifies wants a new vault.
-        false => failure.fix(not_there(path)),
-    })?;
-    let vault = vault.with_progress(Arc::new(move |done, total| {
+    let vault = vault::open(path)?.with_progress(Arc::new(move |done, total| {
         if total >= LARGE {
             told.set_length(total);
             told.set_position(done);
@@ -119,30 +112,6 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Diagnostic> {
     } else {
         exit_code(Class::Evidence)
     })
-}
-
-/// What helps where nothing is at the path: what stands beside it under a like name, and what this machine saw.
-fn not_there(path: &Path) -> String {
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let names = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    let names: Vec<_> = names
-        .take(1000)
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    let typed = path.file_name().and_then(|name| name.to_str());
-    let near = typed.and_then(|name| nearest(name, names.iter().map(String::as_str)));
-    match near {
-        Some(name) => format!(
-            "Did you mean {}? 'provara memory list' shows where this machine saw vaults.",
-            provara_report::shell(&path.with_file_name(name))
-        ),
-        None => {
-            "Check the path; 'provara memory list' shows where this machine saw vaults.".to_owned()
-        }
-    }
 }
 
 /// The code of a warning; an error cannot be allowed.

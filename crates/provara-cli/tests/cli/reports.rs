@@ -140,9 +140,29 @@ fn a_path_that_is_not_there_is_advised_on() {
     world
         .run(&["verify", "vualt"])
         .refused(3, "Did you mean vault?");
-    let answer = world.run(&["verify", "elsewhere/entirely"]);
-    answer.refused(3, "provara memory list");
-    assert!(!answer.stderr.contains("init"), "{}", answer.stderr);
+    for arguments in [
+        &["verify", "elsewhere/entirely"][..],
+        &["query", "elsewhere/entirely"],
+        &["backup", "elsewhere/entirely", "backup.tar"],
+        &["merge", "elsewhere/entirely", "vault"],
+        &["merge", "vault", "elsewhere/entirely"],
+        &["repair", "elsewhere/entirely"],
+        &["mcp", "--vault", "elsewhere/entirely"],
+    ] {
+        let answer = world.run(arguments);
+        answer.refused(3, "provara memory list");
+        assert!(!answer.stderr.contains("init"), "{}", answer.stderr);
+    }
+    // The first event may be the reason for a vault.
+    let append = [
+        "append",
+        "elsewhere",
+        "--type",
+        "OBSERVATION",
+        "--data",
+        "{}",
+    ];
+    world.run(&append).refused(3, "provara init elsewhere");
 }
 
 #[test]

@@ -52,7 +52,7 @@ const SEAL_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) fn run(args: &AppendArgs, source: &str) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
-    let vault = vault::open_to_write(path, args.lock)?;
+    let vault = vault::open_to_append(path, args.lock)?;
     let actor = vault::actor(args.actor.as_deref())?;
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
     let source = Source::open(source)?;
