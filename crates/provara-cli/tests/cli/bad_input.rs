@@ -339,6 +339,29 @@ fn init_where_something_is() {
     assert!(!world.path("new").exists());
 }
 
+/// A vault that is in the way is not to be emptied: it may be the only copy.
+#[test]
+fn a_vault_in_the_way_is_moved_aside() {
+    let world = World::with_vault();
+    let made = world.run(&["backup", "vault", "backup.tar"]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    for (place, aside) in [
+        ("vault", "mv vault vault.before"),
+        ("./vault/", "mv ./vault/ ./vault.before-2"),
+    ] {
+        for arguments in [&["restore", "backup.tar", place][..], &["init", place]] {
+            let answer = refused(&world, arguments, 3, aside);
+            assert!(!answer.stderr.contains("empty it"), "{}", answer.stderr);
+        }
+        fs::create_dir(world.path("vault.before")).ok();
+    }
+    fs::remove_dir(world.path("vault.before")).unwrap();
+    fs::rename(world.path("vault"), world.path("vault.before")).unwrap();
+    let restored = world.run(&["restore", "backup.tar", "vault"]);
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    assert_eq!(world.run(&["verify", "vault", "--strict"]).code, 0);
+}
+
 /// A place where nothing may be written. For root, whom modes do not stop, the command runs as
 /// somebody else, to whom the vault belongs as little as the key does.
 #[test]

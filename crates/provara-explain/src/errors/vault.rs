@@ -139,6 +139,13 @@ fn place_advice(error: &VaultError, vault: &str) -> String {
                 "Name the directory of a vault: the one that holds events/events.ndjson.".to_owned()
             }
         },
+        // Nobody is to empty a vault: it may be the only copy.
+        VaultError::NotEmpty { path, .. } if Vault::open(path).is_ok() => format!(
+            "A vault stands there. Name a directory that does not exist yet, or move that vault aside first, and \
+             keep it until you know that nothing of it is missed: mv {} {}",
+            shell(path),
+            shell(&aside(path))
+        ),
         VaultError::NotEmpty { .. } => {
             "Name a directory that does not exist yet, or empty it first.".to_owned()
         }
@@ -163,6 +170,21 @@ fn place_advice(error: &VaultError, vault: &str) -> String {
         ),
         _ => format!("Check the path: ls -ld {vault}"),
     }
+}
+
+/// Where a directory is moved to that is in the way: beside it, under a name that is not taken.
+fn aside(path: &Path) -> PathBuf {
+    let named = |number: u64| {
+        let mut name = path.components().as_path().to_owned().into_os_string();
+        name.push(".before");
+        if number > 1 {
+            name.push(format!("-{number}"));
+        }
+        PathBuf::from(name)
+    };
+    let mut names = (1..).map(named);
+    let free = names.find(|it| fs::symlink_metadata(it).is_err());
+    free.expect("some number is free")
 }
 
 /// What helps where something else stands than a vault.
