@@ -241,6 +241,21 @@ fn of_a_seal_of_other_content_a_writer_names_the_root_once() {
     assert!(goes_on(&world));
 }
 
+/// What a writer advises is what 'provara adopt' does: it refuses a log with a line that somebody changed.
+#[test]
+fn a_writer_names_the_adoption_under_its_condition() {
+    let world = World::with_vault();
+    world.observe("door", "1");
+    let log = world.path("vault/events/events.ndjson");
+    let text = fs::read_to_string(&log).unwrap();
+    fs::write(&log, text.replace("\"value\":1", "\"value\":2")).unwrap();
+    let data = r#"{"subject":"a","predicate":"b","value":1}"#;
+    let answer = world.run(&append(&["--data", data]));
+    answer.refused(1, "If every line of the log verifies");
+    let answer = world.run(&["adopt", "vault", "--yes"]);
+    assert_eq!(answer.code, 1, "{}", answer.stderr);
+}
+
 #[test]
 fn another_vault_has_no_later_copy() {
     let world = World::with_vault();

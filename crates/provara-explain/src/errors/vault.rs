@@ -221,8 +221,9 @@ fn seal_advice(error: &VaultError, vault: &str) -> String {
             if [layout::KEYS, layout::LOG, layout::MANIFEST_SIG].contains(&file.as_str()) =>
         {
             format!(
-                "Look at {file}, and restore the vault from a copy that verifies. An owner who has looked, \
-                 and knows that what the log says is right, says so with 'provara adopt {vault}'."
+                "Look at {file}, and restore the vault from a copy that verifies. If every line of the log \
+                 verifies ('provara verify {vault}' tells), an owner who has looked, and knows that what the log says \
+                 is right, says so with 'provara adopt {vault}'."
             )
         }
         VaultError::NoSeal { .. } => format!(
