@@ -6,12 +6,14 @@
 //! by that: the number is told, and `verify --all` and `--json` give each finding.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 use provara_core::finding::{Code, Finding, Report};
 use provara_core::keys::KeyRegistryError;
 use provara_core::layout::{KEYS, LOG, MERKLE_ROOT};
 use provara_core::scan::LineFault;
 use provara_core::verify::files::MISSING;
+use provara_report::shell;
 
 /// How many findings of one kind are shown before the rest of them is counted.
 const SHOWN_OF_A_KIND: usize = 3;
@@ -159,6 +161,33 @@ pub fn interruption_fix(finding: &Finding, report: &Report, vault: &str) -> Opti
         _ => None,
     }
 }
+
+/// What helps against a file that the manifest does not list. `vault` is as a shell takes it.
+#[must_use]
+pub fn stray_fix(finding: &Finding, vault: &str) -> Option<String> {
+    is_stray(finding).then(|| {
+        format!(
+            "If it came there by accident, move it away: mv {vault}/{} ELSEWHERE. If it belongs to the vault, seal it: \
+             provara manifest {vault}",
+            shell(Path::new(&finding.file))
+        )
+    })
+}
+
+/// The same where nothing else is wrong with the vault.
+pub(crate) fn only_stray_fix(report: &Report, vault: &str) -> Option<String> {
+    let findings = report.findings().iter();
+    let mut errors = findings.filter(|it| !it.code.is_warning());
+    let fix = stray_fix(errors.next()?, vault)?;
+    errors.all(is_stray).then_some(fix)
+}
+
+fn is_stray(finding: &Finding) -> bool {
+    finding.code == Code::E302 && finding.message.starts_with(STRAY)
+}
+
+/// How the verifier's message begins of a file that the manifest does not list.
+const STRAY: &str = "phantom file:";
 
 /// How the verifier's message ends of a reference into a log with unreadable lines.
 const NOT_READ: &str = "names no event that could be read";

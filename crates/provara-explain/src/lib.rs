@@ -15,6 +15,7 @@ mod expression;
 pub use audience::{Audience, ErrorContext};
 pub use causes::{
     Cause, cause_fix, causes, causes_first, counted_under, interruption_fix, is_only_torn, parents,
+    stray_fix,
 };
 pub use empty_query::{absent_fields, absent_names, nothing_chosen};
 pub use errors::{

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use provara_core::finding::Severity;
-use provara_explain::vault_failure;
+use provara_core::finding::{Finding, Severity};
+use provara_explain::{stray_fix, vault_failure};
 use provara_report::{Class, Diagnostic};
 use provara_vault::{RepairReceipt, RepairStep, VerifyOptions};
 
@@ -81,17 +81,28 @@ pub(crate) fn run(args: &RepairArgs) -> Result<(), Diagnostic> {
     // What an interruption does not explain is still there, and no success.
     let report = vault.verify(&VerifyOptions::default()).map_err(failed)?;
     let wrong = |severity| severity == Severity::Error;
-    match report.findings().iter().find(|finding| wrong(finding.severity)) {
+    match report
+        .findings()
+        .iter()
+        .find(|finding| wrong(finding.severity))
+    {
         None => Ok(()),
         Some(finding) => Err(Diagnostic::new(
             Class::Evidence,
             "The vault does not verify, and that is not what an interruption leaves.",
         )
         .detail(finding.to_string())
-        .fix(format!(
-            "Run 'provara verify {}' to see every finding; restore the vault from a copy that verifies.",
-            provara_report::shell(path)
-        ))),
+        .fix(not_repaired(finding, &provara_report::shell(path)))),
+    }
+}
+
+/// What helps against an error that no repair puts right.
+fn not_repaired(finding: &Finding, path: &str) -> String {
+    match stray_fix(finding, path) {
+        Some(fix) => format!("{fix}. 'provara verify {path}' shows every finding."),
+        None => format!(
+            "Run 'provara verify {path}' to see every finding; restore the vault from a copy that verifies."
+        ),
     }
 }
 

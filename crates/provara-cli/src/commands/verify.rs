@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use provara_core::finding::{Code, Finding, Report, Severity};
 use provara_explain::{
-    accept_fix, cause_fix, causes, counted_under, interruption_fix, parents, seal_fix,
+    accept_fix, cause_fix, causes, counted_under, interruption_fix, parents, seal_fix, stray_fix,
     vault_failure,
 };
 use provara_report::{Class, Diagnostic, FIX_LABEL};
@@ -245,7 +245,7 @@ fn fix(finding: &Finding, report: &Report, vault: &Path) -> Option<String> {
     match finding.code {
         Code::W010 | Code::W011 => Some(accept_fix(finding.code, &vault)),
         Code::E014 | Code::E015 => Some(seal_fix(finding.code, &vault, log_verifies(report))),
-        _ => interruption_fix(finding, report, &vault),
+        _ => stray_fix(finding, &vault).or_else(|| interruption_fix(finding, report, &vault)),
     }
 }
 

@@ -133,3 +133,29 @@ fn what_may_be_at_work_is_told_and_stays() {
         assert!(answer.stderr.contains(&note), "{}", answer.stderr);
     }
 }
+
+/// A file that came into a vault by accident: each command says at once what to do, and none sends to another that
+/// knows nothing.
+#[test]
+fn a_stray_file_is_moved_away_or_sealed() {
+    let world = World::with_vault();
+    std::fs::write(world.path("vault/.DS_Store"), "x").unwrap();
+    let fix = "Fix: If it came there by accident, move it away: mv vault/.DS_Store ELSEWHERE. If it belongs to the \
+               vault, seal it: provara manifest vault";
+    let verified = world.run(&["verify", "vault"]);
+    assert_eq!(verified.code, 1);
+    assert!(verified.stdout.contains(fix), "{}", verified.stdout);
+    for arguments in [&["backup", "vault", "backup.tar"][..], &["repair", "vault"]] {
+        let answer = world.run(arguments);
+        assert_eq!(answer.code, 1);
+        assert!(answer.stderr.contains(fix), "{}", answer.stderr);
+    }
+    // Either helps.
+    let sealed = world.run(&["manifest", "vault"]);
+    assert_eq!(sealed.code, 0, "{}", sealed.stderr);
+    assert_eq!(world.run(&["verify", "vault", "--strict"]).code, 0);
+    std::fs::write(world.path("vault/again"), "x").unwrap();
+    assert_eq!(world.run(&["verify", "vault"]).code, 1);
+    std::fs::rename(world.path("vault/again"), world.path("again")).unwrap();
+    assert_eq!(world.run(&["verify", "vault", "--strict"]).code, 0);
+}

@@ -5,6 +5,8 @@ use provara_vault::ArchiveError;
 use provara_report::Diagnostic;
 use provara_report::shell;
 
+use crate::causes::only_stray_fix;
+
 /// How many findings are shown.
 const SHOWN: usize = 5;
 
@@ -30,9 +32,9 @@ pub(super) fn fix(error: &ArchiveError, vault: &str) -> String {
             "Move the keyfile out and renew the seal: mv {vault}/{file} ELSEWHERE && provara manifest \
              {vault}; or take it along with --with-private-keys."
         ),
-        ArchiveError::Unverified { .. } => format!(
-            "Run 'provara repair {vault} --dry-run': it says whether an interruption explains this."
-        ),
+        ArchiveError::Unverified { report } => only_stray_fix(report, vault).unwrap_or_else(|| {
+            format!("Run 'provara repair {vault} --dry-run': it says whether an interruption explains this.")
+        }),
         ArchiveError::Unreadable { path, .. } => format!(
             "Check the file: ls -l {0}; restore reads tar archives, compressed with gzip or not, and zip archives.",
             shell(path)
