@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use provara_explain::vault_failure;
 use provara_report::Diagnostic;
-use provara_vault::{BackupOptions, RestoreOptions, VaultError, restore_watched};
+use provara_vault::{BackupOptions, RestoreOptions, Vault, VaultError, restore_watched};
 
 use crate::args::{JsonArg, VaultArg};
 use crate::progress::Interruptible;
@@ -66,6 +66,8 @@ pub(crate) fn run(args: &BackupArgs) -> Result<(), Diagnostic> {
         .for_each(|text| terminal::note(text));
     if receipt.private_keys {
         terminal::warn("the archive holds private keys: whoever has it can sign as this vault.");
+    } else {
+        terminal::note(&without_keys(&vault));
     }
     let done = format!("the archive '{}' was written", args.target.display());
     if args.json.json {
@@ -81,6 +83,19 @@ pub(crate) fn run(args: &BackupArgs) -> Result<(), Diagnostic> {
             receipt.size,
             receipt.merkle_root,
         ),
+    )
+}
+
+/// Where the key is that is not in the archive, and has to be kept as well.
+fn without_keys(vault: &Vault) -> String {
+    let keyfile = vault::keyfile_path(vault, None);
+    let place = match keyfile.exists() {
+        true => format!("the private key in {}", provara_report::shell(&keyfile)),
+        false => "the vault's private key".to_owned(),
+    };
+    format!(
+        "{place} is not in the archive. Keep a copy of it elsewhere: without it nothing can be appended to what is \
+         restored."
     )
 }
 

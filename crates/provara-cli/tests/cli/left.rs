@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command as Tool, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::world::World;
+use crate::world::{Answer, World};
 
 /// The hidden directories in `out`.
 fn hidden(world: &World) -> Vec<PathBuf> {
@@ -158,4 +158,32 @@ fn a_stray_file_is_moved_away_or_sealed() {
     assert_eq!(world.run(&["verify", "vault"]).code, 1);
     std::fs::rename(world.path("vault/again"), world.path("again")).unwrap();
     assert_eq!(world.run(&["verify", "vault", "--strict"]).code, 0);
+}
+
+#[test]
+fn a_backup_says_where_the_key_is_that_it_leaves_out() {
+    let world = World::with_vault();
+    let told = |answer: &Answer, words: &str| {
+        assert_eq!(answer.code, 0, "{}", answer.stderr);
+        assert!(answer.stderr.contains(words), "{}", answer.stderr);
+    };
+    let answer = world.run(&["backup", "vault", "a.tar"]);
+    told(
+        &answer,
+        "note: the private key in vault/identity/private_keys.json is not in the archive.",
+    );
+    let answer = world.run(&["backup", "vault", "b.tar", "--with-private-keys"]);
+    told(&answer, "WARNING: the archive holds private keys");
+    assert!(!answer.stderr.contains("not in"), "{}", answer.stderr);
+    std::fs::rename(
+        world.path("vault/identity/private_keys.json"),
+        world.path("key.json"),
+    )
+    .unwrap();
+    let answer = world.run_with(&["backup", "vault", "c.tar"], |command| {
+        command.env("PROVARA_KEYFILE", "key.json")
+    });
+    told(&answer, "note: the private key in key.json is not in");
+    let answer = world.run(&["backup", "vault", "d.tar"]);
+    told(&answer, "note: the vault's private key is not in");
 }
