@@ -142,7 +142,7 @@ pub(super) fn parse<'l>(
             Some(other) => {
                 let kind = other.kind_name();
                 let headline = format!("'{member}' is {kind}, which is no idempotency key.");
-                return Err(wrong("idempotency-key", headline));
+                return Err(wrong("idempotency-key", headline).fix(another_member(member)));
             }
             None => {
                 let headline = format!("'{member}', which holds the idempotency key, is missing.");
@@ -151,7 +151,7 @@ pub(super) fn parse<'l>(
                 let array = Array::of(&data).filter(|_| place.record.is_none());
                 return Err(match array {
                     Some(array) => refusal.fix(array.fix()),
-                    None => refusal,
+                    None => refusal.fix(another_member(member)),
                 });
             }
         }),
@@ -164,6 +164,14 @@ pub(super) fn parse<'l>(
         idempotency_key,
         converted: Conversions::default(),
     })
+}
+
+/// What helps where a record has no idempotency key in the member that was named.
+fn another_member(member: &str) -> String {
+    format!(
+        "Name a member that is a text or a number in every record (--idempotency-key-from NAME), or give this record \
+         such a '{member}'."
+    )
 }
 
 /// A line that `--rejects` wrote. As data it would be evidence that nobody meant, so that it is refused also where any
@@ -199,7 +207,13 @@ fn whole<'l>(
                     Refusal::new("member", Diagnostic::new(Class::Usage, headline).fix(fix))
                 })?);
             }
-            ("type" | "actor" | "namespace" | "idempotency_key", value) => {
+            ("idempotency_key", value) => {
+                let kind = value.kind_name();
+                let headline = format!("'{name}' is {kind}, not a string.");
+                let fix = "Write it as a text: \"idempotency_key\":\"5\".";
+                return Err(wrong("member", headline).fix(fix.to_owned()));
+            }
+            ("type" | "actor" | "namespace", value) => {
                 let kind = value.kind_name();
                 return Err(wrong(
                     "member",
