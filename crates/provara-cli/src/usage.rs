@@ -126,7 +126,48 @@ fn alternatives(missing: &str) -> String {
     }
 }
 
+/// Options of `append` that are for batches alone.
+const OF_BATCHES: [&str; 5] = [
+    "--dry-run",
+    "--records",
+    "--rejects",
+    "--atomic",
+    "--idempotency-key-from",
+];
+
+/// The option for batches that was given for one event.
+fn of_batches(error: &Error) -> Option<&'static str> {
+    let kinds = [ContextKind::InvalidArg, ContextKind::PriorArg];
+    let named: Vec<_> = kinds
+        .into_iter()
+        .filter_map(|kind| error.get(kind))
+        .flat_map(|value| match value {
+            ContextValue::String(text) => vec![text.clone()],
+            ContextValue::Strings(texts) => texts.clone(),
+            _ => Vec::new(),
+        })
+        .collect();
+    let is_named = |option: &str| named.iter().any(|it| it.split(' ').next() == Some(option));
+    // Of a batch something else is in the way.
+    let one = is_named("--data") || is_named("--set");
+    let mut options = OF_BATCHES.into_iter().filter(|_| one);
+    options.find(|option| is_named(option))
+}
+
 fn fix(error: &Error) -> String {
+    match (error.kind(), of_batches(error)) {
+        (ErrorKind::ArgumentConflict, Some("--dry-run")) => {
+            return "--dry-run is for batches alone. To have one event judged and not appended, make it a batch of one \
+                    line, {\"type\":…,\"data\":{…}}, and give --batch FILE --dry-run."
+                .to_owned();
+        }
+        (ErrorKind::ArgumentConflict, Some(option)) => {
+            return format!(
+                "{option} is for batches alone: leave it out, or give the events with --batch FILE."
+            );
+        }
+        _ => {}
+    }
     let command = command_of(std::env::args_os());
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
@@ -258,6 +299,25 @@ mod tests {
             (
                 &["p", "query", "v", "--format", "xml"],
                 "Use one of table, ndjson, json, csv;",
+            ),
+            (
+                &[
+                    "p",
+                    "append",
+                    "v",
+                    "--type",
+                    "X",
+                    "--data",
+                    "{}",
+                    "--dry-run",
+                ],
+                "--dry-run is for batches alone. To have one event judged",
+            ),
+            (
+                &[
+                    "p", "append", "v", "--type", "X", "--atomic", "--set", "a=1",
+                ],
+                "--atomic is for batches alone: leave it out",
             ),
             (
                 &["p", "verify", "v", "w"],
