@@ -55,6 +55,11 @@ fn fix(error: &ExpressionError) -> String {
         Problem::SingleEqual => {
             "Write payload.a == 1, or PATH=VALUE without spaces: payload.a=1.".to_owned()
         }
+        Problem::Arithmetic(sign) if *sign != '-' || is_spaced(error) => {
+            "Do the sum beforehand, and compare with its result: payload.value == 900. A text stands in quotes, \
+             \"a+b\"."
+                .to_owned()
+        }
         Problem::Arithmetic(_) | Problem::Character(_) => {
             "Write a text in quotes, \"a-b\", and a name that is not letters, digits and _ alone in brackets as \
              well: payload[\"a-b\"]."
@@ -66,6 +71,14 @@ fn fix(error: &ExpressionError) -> String {
         },
         Problem::Expected { found, .. } if found == "'and'" || found == "'or'" => {
             "Write && for and, || for or.".to_owned()
+        }
+        Problem::Regex(why) if why.contains("look-ahead") => {
+            "Say in a condition of its own what must follow or must not: payload.text.startsWith(\"id-\") && \
+             !payload.text.matches(r\"^id-0\")."
+                .to_owned()
+        }
+        Problem::Regex(why) if why.contains("backreference") => {
+            "Write out the alternatives: payload.text.matches(r\"^(aa|bb)$\").".to_owned()
         }
         Problem::Regex(_) | Problem::Escape => {
             "Write a regular expression as in payload.text.matches(r\"^id-\\d+$\").".to_owned()
@@ -83,6 +96,12 @@ fn fix(error: &ExpressionError) -> String {
               payload[\"id.orig_h\"] == \"10.0.0.1\"."
             .to_owned(),
     }
+}
+
+/// Whether white space follows the sign in question: a name such as `a-b` has none.
+fn is_spaced(error: &ExpressionError) -> bool {
+    let mut rest = error.text[error.offset..].chars().skip(1);
+    rest.next().is_some_and(char::is_whitespace)
 }
 
 /// A condition that an event would have kept busy for too long.
@@ -142,6 +161,34 @@ mod tests {
             text.contains("\\u{1b}") && !text.contains('\u{1b}'),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_the_language_does_not_have_is_said_otherwise() {
+        for (text, fix) in [
+            ("payload.value + 1 == 901", "Fix: Do the sum beforehand"),
+            ("payload.value - 1 == 899", "Fix: Do the sum beforehand"),
+            ("payload.a-b == 1", "Fix: Write a text in quotes"),
+            (
+                "payload.a.matches(r\"^a(?!b)\")",
+                "Fix: Say in a condition of its own",
+            ),
+            (
+                "payload.a.matches(r\"(?<=a)b\")",
+                "Fix: Say in a condition of its own",
+            ),
+            (
+                "payload.a.matches(r\"(a)\\1\")",
+                "Fix: Write out the alternatives",
+            ),
+            (
+                "payload.a.matches(r\"(a\")",
+                "Fix: Write a regular expression as in",
+            ),
+        ] {
+            let told = told(text);
+            assert!(told.contains(fix), "{told}");
+        }
     }
 
     #[test]
