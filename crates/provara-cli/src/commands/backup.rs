@@ -1,11 +1,11 @@
 //! `provara backup` and `provara restore`: a vault as one file, and back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use provara_explain::vault_failure;
 use provara_report::Diagnostic;
-use provara_vault::{BackupOptions, RestoreOptions, Vault, VaultError, restore_watched};
+use provara_vault::{BackupOptions, RestoreOptions, Vault, VaultError, layout, restore_watched};
 
 use crate::args::{JsonArg, VaultArg};
 use crate::progress::Interruptible;
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &BackupArgs) -> Result<(), Diagnostic> {
     if receipt.private_keys {
         terminal::warn("the archive holds private keys: whoever has it can sign as this vault.");
     } else {
-        terminal::note(&without_keys(&vault));
+        terminal::note(&without_keys(&vault, path));
     }
     let done = format!("the archive '{}' was written", args.target.display());
     if args.json.json {
@@ -87,8 +87,12 @@ pub(crate) fn run(args: &BackupArgs) -> Result<(), Diagnostic> {
 }
 
 /// Where the key is that is not in the archive, and has to be kept as well.
-fn without_keys(vault: &Vault) -> String {
-    let keyfile = vault::keyfile_path(vault, None);
+fn without_keys(vault: &Vault, path: &Path) -> String {
+    let keyfile = match vault::keyfile_path(vault, None) {
+        // As it was typed.
+        own if own == vault.default_keyfile() => path.join(layout::PRIVATE_KEYS),
+        other => other,
+    };
     let place = match keyfile.exists() {
         true => format!("the private key in {}", provara_report::shell(&keyfile)),
         false => "the vault's private key".to_owned(),
