@@ -241,6 +241,35 @@ fn of_a_seal_of_other_content_a_writer_names_the_root_once() {
     assert!(goes_on(&world));
 }
 
+/// No command makes the list of keys anew; the file of a backup is what helps.
+#[test]
+fn absent_keys_are_put_back_from_a_backup() {
+    let world = World::with_vault();
+    world.observe("door", "1");
+    let made = world.run(&["backup", "vault", "backup.tar"]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let kept = fs::read(world.path(KEYS)).unwrap();
+    fs::remove_file(world.path(KEYS)).unwrap();
+    let data = r#"{"subject":"a","predicate":"b","value":1}"#;
+    for arguments in [
+        append(&["--data", data]),
+        vec!["repair", "vault"],
+        vec!["adopt", "vault", "--yes"],
+        vec!["manifest", "vault"],
+    ] {
+        let answer = world.run(&arguments);
+        answer.refused(1, "Fix: Put identity/keys.json back from a backup");
+    }
+    let restored = world.run(&["restore", "backup.tar", "restored"]);
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    assert_eq!(
+        fs::read(world.path("restored/identity/keys.json")).unwrap(),
+        kept
+    );
+    fs::write(world.path(KEYS), kept).unwrap();
+    assert_eq!(world.run(&["verify", "vault", "--strict"]).code, 0);
+}
+
 /// What a writer advises is what 'provara adopt' does: it refuses a log with a line that somebody changed.
 #[test]
 fn a_writer_names_the_adoption_under_its_condition() {

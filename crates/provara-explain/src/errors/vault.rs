@@ -248,6 +248,10 @@ fn seal_advice(error: &VaultError, vault: &str) -> String {
             "Look at {file}: a command that was interrupted left one that can be completed, and this is not \
              such a one. If nobody knows of it, remove it, and run 'provara verify {vault}'."
         ),
+        VaultError::Structure { file, .. } if file == layout::KEYS => format!(
+            "Put {file} back from a backup of this vault, one that was made since a key was changed last; nothing else \
+             of it is needed. Then run 'provara verify {vault}'."
+        ),
         VaultError::BrokenLog { .. }
         | VaultError::SealContradiction { .. }
         | VaultError::Structure { .. } => format!(
