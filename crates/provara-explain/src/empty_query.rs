@@ -49,7 +49,8 @@ pub fn absent_names(types: &[&str], actors: &[&str], log: &SourceLog) -> Vec<Str
     let types = types.iter().filter_map(|name| {
         let help = meant(name, &summary.types)?;
         Some(format!(
-            "no event of type '{name}' stands in this log (aliases of plugins are not known here); {help}"
+            "no event of type '{name}' stands in this log (an alias of a plugin's type is not known here: give the \
+             full type, which the list of plugins shows); {help}"
         ))
     });
     let actors = actors.iter().filter_map(|name| {

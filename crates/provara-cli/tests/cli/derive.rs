@@ -175,8 +175,8 @@ fn a_query_for_what_the_log_never_held_says_so() {
         assert_eq!(
             notes(&["--type", name]),
             format!(
-                "note: no event of type '{name}' stands in this log (aliases of plugins are not known \
-                 here); {meant}\n"
+                "note: no event of type '{name}' stands in this log (an alias of a plugin's type is not \
+                 known here: give the full type, which the list of plugins shows); {meant}\n"
             )
         );
     }
