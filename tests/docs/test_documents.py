@@ -141,13 +141,63 @@ def test_the_auditors_program_ends_lines_at_lf_alone(
         data = json.dumps({"text": text})
         command = ["provara", "append", "handed-over", "--type", "OBSERVATION", "--data", data]
         run(command, reader, tmp_path, "append")
-    page = ROOT / "docs/auditors.md"
-    program = "".join(block.text for block in blocks(page) if block.language == "python")
-    script = tmp_path / "check.py"
-    script.write_text(program, encoding="utf-8")
-    printed = run(["python3", str(script)], reader, tmp_path, "docs/auditors.md")
+    printed = run(
+        ["python3", str(auditors_program(tmp_path))], reader, tmp_path, "docs/auditors.md"
+    )
     head = re.search(r"^ids and Merkle root agree; tree head: 4 ([0-9a-f]{64})$", printed, re.M)
     assert head is not None, printed
+
+
+def auditors_program(directory: Path) -> Path:
+    page = ROOT / "docs/auditors.md"
+    program = "".join(block.text for block in blocks(page) if block.language == "python")
+    script = directory / "check.py"
+    script.write_text(program, encoding="utf-8")
+    return script
+
+
+def test_the_auditors_program_takes_what_a_redaction_allows(
+    reader: dict[str, str], tmp_path: Path
+) -> None:
+    def provara(*arguments: str) -> str:
+        return run(["provara", *arguments], reader, tmp_path, arguments[0])
+
+    def check() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["python3", str(script)], env=reader, cwd=tmp_path, capture_output=True, text=True
+        )
+
+    script = auditors_program(tmp_path)
+    vault = "handed-over"
+    provara("init", vault)
+    data = ("--set", "subject=a", "--set", "predicate=b", "--set", "value=c")
+    provara("append", vault, "--type", "OBSERVATION", *data)
+    log = tmp_path / vault / "events/events.ndjson"
+    target = json.loads(log.read_text(encoding="utf-8").splitlines()[2])["event_id"]
+    provara("redact", vault, target, "--yes", "--reason", "asked for")
+    told = check()
+    assert told.returncode == 0, told.stderr
+    verified = json.loads(provara("verify", vault, "--json"))["verified"]
+    redaction = verified["last_event"]["event_id"]
+    assert told.stdout.splitlines() == [
+        f"line 3 is redacted by {redaction}; the rest is as stated",
+        f"ids and Merkle root agree; tree head: 4 {verified['tree_root']}",
+    ]
+    # What the redaction does not allow stays an error.
+    whole = log.read_text(encoding="utf-8")
+    lines = whole.splitlines(keepends=True)
+    hash_left = json.loads(lines[2])["payload"]["original_payload_hash"]
+    for changed in (
+        [*lines[:2], lines[2].replace(hash_left, "0" * 64), lines[3]],
+        [*lines[:2], lines[2].replace('"provara_user"', '"somebody"'), lines[3]],
+        [*lines[:2], lines[2].replace('"redacted":true', '"redacted":false'), lines[3]],
+        lines[:3],
+    ):
+        log.write_text("".join(changed), encoding="utf-8")
+        told = check()
+        assert told.returncode == 1 and "AssertionError: line 3: " in told.stderr, told
+    log.write_text(whole, encoding="utf-8")
+    assert check().returncode == 0
 
 
 # ------------------------------------------------------------------------ references
