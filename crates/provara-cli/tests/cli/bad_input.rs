@@ -284,6 +284,29 @@ fn a_path_that_is_no_vault() {
     );
 }
 
+/// The log, or another file of a vault, stands for the vault around it.
+#[test]
+fn a_path_into_a_vault_names_the_vault() {
+    let world = World::with_vault();
+    for inside in [
+        "events/events.ndjson",
+        "events",
+        "manifest.json",
+        "identity/keys.json",
+    ] {
+        let path = format!("vault/{inside}");
+        for command in ["verify", "query"] {
+            world
+                .run(&[command, &path])
+                .refused(3, "Fix: Name the vault itself; there is one above: vault\n");
+        }
+        let answer = world.run_with(&["verify", inside], |command| {
+            command.current_dir(world.path("vault"))
+        });
+        answer.refused(3, "Fix: Name the vault itself; there is one above: .\n");
+    }
+}
+
 #[test]
 fn places_that_cannot_be_meant() {
     let world = World::with_vault();

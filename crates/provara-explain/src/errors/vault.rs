@@ -125,20 +125,7 @@ fn place_advice(error: &VaultError, vault: &str) -> String {
         VaultError::NotFound { .. } => {
             format!("Check the path, or create a vault there: provara init {vault}")
         }
-        VaultError::NotAVault {
-            path,
-            kind: Some(kind),
-            ..
-        } => foreign_advice(*kind, path),
-        VaultError::NotAVault { path, .. } => match vault_below(path) {
-            Some(found) => format!(
-                "Name the vault itself; there is one below: {}",
-                shell(&found)
-            ),
-            None => {
-                "Name the directory of a vault: the one that holds events/events.ndjson.".to_owned()
-            }
-        },
+        VaultError::NotAVault { path, kind, .. } => not_a_vault_advice(path, *kind),
         // Nobody is to empty a vault: it may be the only copy.
         VaultError::NotEmpty { path, .. } if Vault::open(path).is_ok() => format!(
             "A vault stands there. Name a directory that does not exist yet, or move that vault aside first, and \
@@ -170,6 +157,36 @@ fn place_advice(error: &VaultError, vault: &str) -> String {
         ),
         _ => format!("Check the path: ls -ld {vault}"),
     }
+}
+
+/// What helps where something stands that is no vault: it may be in one, or around one.
+fn not_a_vault_advice(path: &Path, kind: Option<Foreign>) -> String {
+    let named = |place, found: &Path| {
+        format!(
+            "Name the vault itself; there is one {place}: {}",
+            shell(found)
+        )
+    };
+    match (kind, vault_above(path)) {
+        (Some(kind @ Foreign::Archive), _) | (Some(kind), None) => foreign_advice(kind, path),
+        (_, Some(found)) => named("above", &found),
+        (None, None) => match vault_below(path) {
+            Some(found) => named("below", &found),
+            None => {
+                "Name the directory of a vault: the one that holds events/events.ndjson.".to_owned()
+            }
+        },
+    }
+}
+
+/// The vault that a path leads into, as it was typed.
+fn vault_above(path: &Path) -> Option<PathBuf> {
+    let above = path.ancestors().skip(1).map(|it| match it.as_os_str() {
+        empty if empty.is_empty() => Path::new("."),
+        _ => it,
+    });
+    let mut vaults = above.filter(|it| Vault::open(it).is_ok());
+    vaults.next().map(Path::to_owned)
 }
 
 /// Where a directory is moved to that is in the way: beside it, under a name that is not taken.
