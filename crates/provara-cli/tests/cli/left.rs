@@ -24,7 +24,16 @@ fn send(signal: &str, child: &Child) {
     assert!(sent.success());
 }
 
-/// Starts a command, and stops it in the middle of its work: once its hidden directory is there.
+/// Whether something was begun in a hidden directory: its maker has locked it by then.
+fn is_begun(world: &World) -> bool {
+    let filled = |path: &PathBuf| {
+        let mut entries = std::fs::read_dir(path).into_iter().flatten();
+        entries.next().is_some()
+    };
+    hidden(world).iter().any(filled)
+}
+
+/// Starts a command, and stops it in the middle of its work.
 fn stopped(world: &World, arguments: &[&str]) -> (Child, PathBuf) {
     let child = Tool::new(assert_cmd::cargo::cargo_bin("provara"))
         .args(arguments)
@@ -35,7 +44,7 @@ fn stopped(world: &World, arguments: &[&str]) -> (Child, PathBuf) {
         .spawn()
         .unwrap();
     let limit = Instant::now() + Duration::from_secs(60);
-    while hidden(world).is_empty() {
+    while !is_begun(world) {
         assert!(Instant::now() < limit, "nothing was begun");
         std::thread::sleep(Duration::from_millis(1));
     }
