@@ -80,3 +80,36 @@ fn the_file_of_refused_records_is_no_batch() {
         assert!(world.tree("vault") == before, "{more:?}");
     }
 }
+
+/// A number is one key however it is written, as it is one value in the log.
+#[test]
+fn a_number_is_one_key_in_every_spelling() {
+    let world = World::with_vault();
+    let bare = |records: &str, more: &[&str]| {
+        let bare = [
+            "--type",
+            "OBSERVATION",
+            "--idempotency-key-from",
+            "value",
+            "--rejects",
+            "rejects",
+        ];
+        batch(&world, records.as_bytes(), &[&bare[..], more].concat())
+    };
+    let record =
+        |value: &str| format!("{{\"subject\":\"s\",\"predicate\":\"p\",\"value\":{value}}}\n");
+    let spellings = ["7", "7.0", "7e0", "70E-1"].map(record).concat();
+    let answer = bare(&spellings, &[]);
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    assert_eq!(values(&world), [7]);
+    // One that the rule of numbers refuses is no key; what the rule makes of it is.
+    let odd = ["9007199254740993", "9007199254740992"]
+        .map(record)
+        .concat();
+    let answer = bare(&odd, &["--dry-run"]);
+    assert_eq!(answer.code, 2, "{}", answer.stderr);
+    let refused = "1 record of the batch was refused; 1 event would be appended";
+    assert!(answer.stderr.contains(refused), "{}", answer.stderr);
+    assert_eq!(bare(&odd, &["--numbers", "round"]).code, 0);
+    assert_eq!(values(&world).len(), 2);
+}

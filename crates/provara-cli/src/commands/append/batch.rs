@@ -349,9 +349,7 @@ impl Feeder<'_> {
             },
         };
         let parsed = parallel_map(group.iter().collect(), threads, |(place, text)| {
-            let mut parsed = parse(text, *place, form)?;
-            parsed.converted = self.policy.apply(&mut parsed.data);
-            Ok(parsed)
+            parse(text, *place, form, &self.policy)
         });
         self.look_for_documents(group, &parsed);
         let going_on = self.rejects.is_some();

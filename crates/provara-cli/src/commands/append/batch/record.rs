@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
+use provara_core::canonical::CanonicalError;
 use provara_core::event_type::EventType;
 use provara_core::json::{self, Value};
 use provara_core::namespace::Namespace;
-use provara_core::number_policy::Conversions;
+use provara_core::number_policy::{Conversions, NumberPolicy};
+use provara_core::number_rule::EventNumber;
+use provara_explain::canonical_failure;
 use provara_report::{Class, Diagnostic};
 use provara_vault::VaultError;
 
@@ -89,11 +92,12 @@ pub(super) enum Form<'f> {
     },
 }
 
-/// Reads a record.
+/// Reads a record, and does with the numbers of its data what the policy says.
 pub(super) fn parse<'l>(
     text: &'l [u8],
     place: Place,
     form: Form<'l>,
+    policy: &NumberPolicy,
 ) -> Result<Parsed<'l>, Refusal> {
     if text.len() > MAX_RECORD {
         let headline = format!("The record is longer than {}.", longest());
@@ -131,14 +135,30 @@ pub(super) fn parse<'l>(
     }
     let (type_name, member) = match form {
         Form::Bare { type_name, key } => (type_name, key),
-        Form::Whole => return whole(members, &wrong),
+        Form::Whole => {
+            let mut parsed = whole(members, &wrong)?;
+            parsed.converted = policy.apply(&mut parsed.data);
+            return Ok(parsed);
+        }
     };
-    let data = Value::Object(members);
+    let mut data = Value::Object(members);
+    let converted = policy.apply(&mut data);
     let idempotency_key = match member {
         None => None,
         Some(member) => Some(match data.get(member) {
             Some(Value::String(text)) => text.clone().into_owned(),
-            Some(Value::Number(number)) => number.to_string(),
+            // As it stands in the event, so that what is the same event has the same key.
+            Some(Value::Number(token)) => match EventNumber::of(token) {
+                Ok(number) => number.token().to_owned(),
+                Err(fault) => {
+                    let error = CanonicalError::Number {
+                        path: step(member),
+                        token: token.to_string(),
+                        fault,
+                    };
+                    return Err(Refusal::new("number", canonical_failure(&error, policy)));
+                }
+            },
             Some(other) => {
                 let kind = other.kind_name();
                 let headline = format!("'{member}' is {kind}, which is no idempotency key.");
@@ -162,8 +182,20 @@ pub(super) fn parse<'l>(
         actor: None,
         namespace: None,
         idempotency_key,
-        converted: Conversions::default(),
+        converted,
     })
+}
+
+/// A member's name as the place of a number is written.
+fn step(name: &str) -> String {
+    let mut step = String::with_capacity(name.len());
+    for character in name.chars() {
+        if matches!(character, '.' | '[' | ']' | '\\') {
+            step.push('\\');
+        }
+        step.push(character);
+    }
+    step
 }
 
 /// What helps where a record has no idempotency key in the member that was named.
@@ -254,7 +286,13 @@ mod tests {
     #[test]
     fn a_record_is_a_type_and_data_and_perhaps_more() {
         let full = r#" {"data":{"a":1},"type":"OBSERVATION","actor":"x","idempotency_key":"k","namespace":"local"} "#;
-        let parsed = parse(full.as_bytes(), Place::default(), Form::Whole).unwrap();
+        let parsed = parse(
+            full.as_bytes(),
+            Place::default(),
+            Form::Whole,
+            &NumberPolicy::Exact,
+        )
+        .unwrap();
         assert_eq!(parsed.type_name, "OBSERVATION");
         assert_eq!(parsed.actor.as_deref(), Some("x"));
         assert_eq!(parsed.namespace, Some(Namespace::Local));
@@ -288,16 +326,21 @@ mod tests {
             ),
             (r#"{"type":"A","type":"A","data":{}}"#, "json", "not JSON"),
         ] {
-            let refusal = parse(line.as_bytes(), Place::default(), Form::Whole)
-                .err()
-                .expect(line);
+            let refusal = parse(
+                line.as_bytes(),
+                Place::default(),
+                Form::Whole,
+                &NumberPolicy::Exact,
+            )
+            .err()
+            .expect(line);
             assert_eq!(refusal.code, code, "{line}");
             let headline = refusal.failure.headline();
             assert!(headline.contains(word), "{line}: {headline}");
         }
         let long = vec![b' '; MAX_RECORD + 1];
         assert_eq!(
-            parse(&long, Place::default(), Form::Whole)
+            parse(&long, Place::default(), Form::Whole, &NumberPolicy::Exact)
                 .err()
                 .unwrap()
                 .code,
@@ -319,7 +362,12 @@ mod tests {
             r#"{"code":"json","hex":"ff","line":2,"reason":"r"}"#,
         ] {
             for form in [Form::Whole, bare] {
-                let refusal = parse(line.as_bytes(), Place::default(), form);
+                let refusal = parse(
+                    line.as_bytes(),
+                    Place::default(),
+                    form,
+                    &NumberPolicy::Exact,
+                );
                 let refusal = refusal.err().expect(line);
                 assert_eq!(refusal.code, REFUSED_BEFORE, "{line}");
                 assert!(!refusal.is_of_record());
@@ -333,7 +381,13 @@ mod tests {
             r#"{"line":2,"code":"json"}"#,
         ] {
             assert!(
-                parse(line.as_bytes(), Place::default(), bare).is_ok(),
+                parse(
+                    line.as_bytes(),
+                    Place::default(),
+                    bare,
+                    &NumberPolicy::Exact
+                )
+                .is_ok(),
                 "{line}"
             );
         }
@@ -346,22 +400,54 @@ mod tests {
             key,
         };
         let text = br#"{"type":1,"id":7,"eventID":"e-1"}"#;
-        let parsed = parse(text, Place::default(), form(None)).unwrap();
+        let parsed = parse(text, Place::default(), form(None), &NumberPolicy::Exact).unwrap();
         assert_eq!(parsed.type_name, "a.b.c");
         assert_eq!(parsed.data.as_object().unwrap().len(), 3);
         assert_eq!(parsed.idempotency_key, None);
         for (member, key) in [("eventID", "e-1"), ("id", "7")] {
-            let parsed = parse(text, Place::default(), form(Some(member))).unwrap();
+            let parsed = parse(
+                text,
+                Place::default(),
+                form(Some(member)),
+                &NumberPolicy::Exact,
+            )
+            .unwrap();
             assert_eq!(parsed.idempotency_key.as_deref(), Some(key));
         }
+        let key = |text: &'static [u8], policy| {
+            parse(text, Place::default(), form(Some("id")), &policy).map(|it| it.idempotency_key)
+        };
+        for (text, wanted) in [
+            (&br#"{"id":7.0}"#[..], "7"),
+            (br#"{"id":70e-1}"#, "7"),
+            (br#"{"id":-0}"#, "0"),
+            (br#"{"id":1e21}"#, "1e+21"),
+        ] {
+            let found = key(text, NumberPolicy::Exact).unwrap();
+            assert_eq!(found.as_deref(), Some(wanted));
+        }
+        let odd = br#"{"id":9007199254740993}"#;
+        assert_eq!(key(odd, NumberPolicy::Exact).unwrap_err().code, "number");
+        assert_eq!(step(r"id.a[0]\"), r"id\.a\[0\]\\");
+        for (policy, wanted) in [
+            (NumberPolicy::Round, "9007199254740992"),
+            (NumberPolicy::Strings, "9007199254740993"),
+        ] {
+            assert_eq!(key(odd, policy).unwrap().as_deref(), Some(wanted));
+        }
         for (text, member) in [(&b"{}"[..], "id"), (br#"{"id":null}"#, "id")] {
-            let refusal = parse(text, Place::default(), form(Some(member)))
-                .err()
-                .unwrap();
+            let refusal = parse(
+                text,
+                Place::default(),
+                form(Some(member)),
+                &NumberPolicy::Exact,
+            )
+            .err()
+            .unwrap();
             assert_eq!(refusal.code, "idempotency-key");
         }
         assert_eq!(
-            parse(b"[1]", Place::default(), form(None))
+            parse(b"[1]", Place::default(), form(None), &NumberPolicy::Exact)
                 .err()
                 .unwrap()
                 .code,
