@@ -214,14 +214,14 @@ pub(crate) fn diagnostic(text: &str) {
     }
 }
 
-/// Prints a warning to stderr.
+/// Prints a warning to stderr, in one line: a name with a line end in it makes no line that looks like ours.
 pub(crate) fn warn(text: &str) {
-    diagnostic(&format!("WARNING: {text}"));
+    diagnostic(&format!("WARNING: {}", clean(text)));
 }
 
-/// Prints a note to stderr.
+/// Prints a note to stderr, in one line as well.
 pub(crate) fn note(text: &str) {
-    diagnostic(&format!("note: {text}"));
+    diagnostic(&format!("note: {}", clean(text)));
 }
 
 /// Asks before something is done that a person has to want; `yes` answers for them.

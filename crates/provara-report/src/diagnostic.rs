@@ -67,13 +67,20 @@ impl Diagnostic {
         }
     }
 
-    /// Adds a line of detail below the headline.
+    /// Adds a line of detail below the headline. It stays one line, whatever stands in it: a name with a line end
+    /// in it says nothing on a line of its own.
     #[must_use]
     pub fn detail(mut self, line: impl Into<String>) -> Self {
         if let Words::Parts { details, .. } = &mut self.words {
             details.push(line.into());
         }
         self
+    }
+
+    /// Adds every line of a text as a line of detail.
+    #[must_use]
+    pub fn details(self, text: &str) -> Self {
+        text.lines().fold(self, |it, line| it.detail(line))
     }
 
     /// Says what the user can do; best something that can be pasted.
@@ -194,11 +201,7 @@ impl Diagnostic {
                 fix,
             } => Parts {
                 headline: headline.clone(),
-                details: details
-                    .iter()
-                    .flat_map(|it| it.lines())
-                    .map(str::to_owned)
-                    .collect(),
+                details: details.clone(),
                 fix: fix.clone(),
             },
             Words::Verbatim(texts) => Parts::of_text(&texts.join("\n"), ERROR_LABEL, FIX_LABEL),
@@ -231,8 +234,8 @@ impl fmt::Display for Diagnostic {
                 fix,
             } => {
                 write!(f, "{ERROR_LABEL} {}", inline(headline))?;
-                for line in details.iter().flat_map(|detail| detail.lines()) {
-                    write!(f, "\n  {line}")?;
+                for line in details {
+                    write!(f, "\n  {}", inline(line))?;
                 }
                 match fix {
                     Some(fix) => write!(f, "\n{FIX_LABEL} {}", inline(fix)),

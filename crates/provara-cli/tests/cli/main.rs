@@ -20,6 +20,7 @@ mod mcp_log;
 mod meant;
 mod no_python;
 mod numbers;
+mod odd_names;
 mod pages;
 mod query;
 mod remembered;

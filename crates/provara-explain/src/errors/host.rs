@@ -274,7 +274,7 @@ fn plugin_failure(failure: PluginFailure) -> Diagnostic {
             Class::Plugin,
             format!("The plugin '{plugin}' was stopped by its sandbox: {violation}."),
         )
-        .detail(traceback.unwrap_or(said))
+        .details(&traceback.unwrap_or(said))
         .fix(violation.allow.unwrap_or(REPORT));
     }
     let mut lines = said.lines();
