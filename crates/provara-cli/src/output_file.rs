@@ -7,7 +7,7 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use provara_plugins::interrupt::Guard;
-use provara_plugins::staging::{self, Staging};
+use provara_plugins::staging::{self, Staging, StagingError};
 use provara_report::Diagnostic;
 use provara_vault::{Vault, enclosing_vault};
 
@@ -18,6 +18,25 @@ pub(crate) fn check(path: &Path, force: bool, vault: &Vault) -> Result<(), Diagn
     staging::check(path, force, &forbidden(path, vault))
         .map(drop)
         .map_err(|error| provara_explain::staging_failure(&error))
+}
+
+/// Refuses a pipe or a device in the place of a file that is written: to open it could take for ever, and nothing of
+/// its kind is replaced.
+pub(crate) fn refuse_special(path: &Path) -> Result<(), Diagnostic> {
+    if !is_special(path) {
+        return Ok(());
+    }
+    let error = StagingError::NotReplaceable {
+        path: path.to_owned(),
+        what: "neither a file nor a directory",
+    };
+    Err(provara_explain::staging_failure(&error))
+}
+
+/// Whether a pipe, a device or the like stands there, or where a link leads.
+fn is_special(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|it| !it.is_file() && !it.is_dir())
 }
 
 /// Makes the place where the output comes into being.

@@ -9,6 +9,7 @@ use provara_explain::io_failure;
 use provara_report::Diagnostic;
 
 use crate::commands::Cli;
+use crate::output_file;
 use crate::terminal::{self, GOOD};
 use crate::text::counted;
 
@@ -34,6 +35,7 @@ pub(crate) fn run(args: &ManArgs) -> Result<(), Diagnostic> {
     collect(&command, "provara", &mut pages);
     for (name, page) in &pages {
         let path = directory.join(format!("{name}.1"));
+        output_file::refuse_special(&path)?;
         fs::write(&path, page).map_err(|error| io_failure("write", &path, &error))?;
     }
     let done = format!("the man pages are in '{}'", directory.display());

@@ -1,7 +1,9 @@
-//! Names that would be lines of their own.
+//! Files that are no regular ones and names that would be lines of their own.
 
 use std::fs;
+use std::process::Command as Tool;
 
+use crate::batch_input::observation;
 use crate::world::World;
 
 /// A name with line ends in it stays within the line in which it is told.
@@ -42,4 +44,36 @@ fn a_name_with_a_line_end_makes_no_line_of_its_own() {
         unsealed(arguments);
     }
     sealed("has changed");
+}
+
+/// To open a pipe takes for ever where nobody writes into it.
+#[test]
+fn a_pipe_is_no_file_that_is_written() {
+    let world = World::with_vault();
+    let pipe = |name: &str| {
+        let made = Tool::new("mkfifo").arg(world.path(name)).status().unwrap();
+        assert!(made.success());
+    };
+    pipe("pipe");
+    std::os::unix::fs::symlink("pipe", world.path("link")).unwrap();
+    fs::create_dir(world.path("pages")).unwrap();
+    pipe("pages/provara.1");
+    let before = world.tree("vault");
+    for name in ["pipe", "link", "/dev/null"] {
+        for arguments in [
+            vec!["append", "vault", "--batch", "-", "--rejects", name],
+            vec!["query", "vault", "--cursor", name],
+            vec![
+                "export", "vault", "--format", "csv", "--output", name, "--force",
+            ],
+        ] {
+            let answer =
+                world.run_with(&arguments, |command| command.write_stdin(observation("1")));
+            answer.refused(3, "is neither a file nor a directory, and is not replaced");
+        }
+    }
+    world
+        .run(&["man", "pages"])
+        .refused(3, "is neither a file nor a directory, and is not replaced");
+    assert!(world.tree("vault") == before, "the vault changed");
 }

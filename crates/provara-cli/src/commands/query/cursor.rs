@@ -14,6 +14,8 @@ use provara_vault::{SourceLog, Vault, enclosing_vault};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
+use crate::output_file;
+
 /// The form of the file.
 const FORMAT: &str = "provara-cursor-1";
 
@@ -78,6 +80,7 @@ const LONGEST: u64 = 4096;
 
 /// What the file says; nothing where there is none yet.
 pub(super) fn read(file: &Path) -> Result<Option<Cursor>, Diagnostic> {
+    output_file::refuse_special(file)?;
     // A cursor is short; what is named may be anything.
     let read = fs::File::open(file).and_then(|file| {
         let mut text = Vec::new();

@@ -77,6 +77,7 @@ impl Rejects {
     /// Checks, before any work is done, that the file may be written: outside of the vault, in the place of
     /// nothing but such a file of an earlier batch.
     pub(super) fn check(path: &Path, vault: &Vault) -> Result<(), Diagnostic> {
+        output_file::refuse_special(path)?;
         let earlier = match File::open(path) {
             Err(_) => false,
             Ok(file) => {
