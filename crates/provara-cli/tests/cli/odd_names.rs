@@ -1,6 +1,7 @@
-//! Files that are no regular ones and names that would be lines of their own.
+//! Files that are no regular ones, names that would be lines of their own, and what follows the end of a batch.
 
 use std::fs;
+use std::io::Write as _;
 use std::process::Command as Tool;
 
 use crate::batch_input::observation;
@@ -76,4 +77,41 @@ fn a_pipe_is_no_file_that_is_written() {
         .run(&["man", "pages"])
         .refused(3, "is neither a file nor a directory, and is not replaced");
     assert!(world.tree("vault") == before, "the vault changed");
+}
+
+/// What follows a batch is told as such: the file is whole, and to get it again would not help.
+#[test]
+fn what_follows_the_end_is_told() {
+    let world = World::with_vault();
+    let packed = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(observation("1").as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    fs::write(world.path("b.gz"), [&packed[..], b"{\"a\":1}\n"].concat()).unwrap();
+    let answer = world.run(&["append", "vault", "--batch", "b.gz", "--dry-run"]);
+    let at = packed.len();
+    answer.refused(
+        2,
+        &format!("Something follows the end of the gzip data of 'b.gz', at byte {at}."),
+    );
+    let fix = format!("head -c {at} b.gz | provara append … --batch -");
+    answer.refused(2, &fix);
+    fs::write(
+        world.path("b.json"),
+        "[{\"subject\":\"s\",\"predicate\":\"p\",\"value\":1}] {\"b\":2}",
+    )
+    .unwrap();
+    let answer = world.run(&[
+        "append",
+        "vault",
+        "--type",
+        "OBSERVATION",
+        "--batch",
+        "b.json",
+        "--records",
+        ".",
+        "--dry-run",
+    ]);
+    answer.refused(2, "An object follows the array of the records.");
 }

@@ -39,6 +39,11 @@ pub(super) fn fix(error: &ArchiveError, vault: &str) -> String {
             "Check the file: ls -l {0}; restore reads tar archives, compressed with gzip or not, and zip archives.",
             shell(path)
         ),
+        ArchiveError::Method { .. } => {
+            "Unpack it with the program that packed it, and pack it again with deflate, as zip -r does; \
+             restore reads entries that are stored or deflated."
+                .to_owned()
+        }
         ArchiveError::Unsure { .. } => {
             "Check the disk (the system's log says more), then make it once more elsewhere."
                 .to_owned()

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use zip::ZipArchive;
 use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
 
 use super::{MOST_ENTRIES, Watch, plain_name};
 use crate::error::{ArchiveError, Context, VaultError};
@@ -46,6 +46,17 @@ pub(super) fn each_entry(
     let whole = whole.unwrap_or(limit);
     let mut total = 0u64;
     for number in 0..archive.len() {
+        let stated = archive.by_index_data(number);
+        let stated = stated.map_err(|error| failed(error, path, true))?;
+        let read = [CompressionMethod::STORE, CompressionMethod::DEFLATE];
+        if !stated.encrypted() && !read.contains(&stated.compression()) {
+            return Err(ArchiveError::Method {
+                path: path.to_owned(),
+                entry: String::from_utf8_lossy(stated.name_raw()).into_owned(),
+                method: stated.compression().to_string(),
+            }
+            .into());
+        }
         let entry = archive.by_index(number);
         let mut entry = entry.map_err(|error| failed(error, path, true))?;
         let shown = String::from_utf8_lossy(entry.name_raw()).into_owned();
@@ -164,8 +175,7 @@ fn failed(error: ZipError, path: &Path, begun: bool) -> VaultError {
         }
         ZipError::UnsupportedArchive(_) => ArchiveError::Unreadable {
             path: owned,
-            reason: "an entry is encrypted, or compressed in a way that is not read here"
-                .to_owned(),
+            reason: "an entry is encrypted, or of a kind that is not read here".to_owned(),
         }
         .into(),
         _ if begun => ArchiveError::Damaged {

@@ -44,6 +44,16 @@ pub enum ArchiveError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// An entry of a zip archive is compressed in a way that is not read here.
+    #[error("the archive '{}' holds {entry:?}, whose compression method ({method}) is not read here", path.display())]
+    Method {
+        /// The archive.
+        path: PathBuf,
+        /// The entry's name.
+        entry: String,
+        /// Its compression method.
+        method: String,
+    },
     /// An entry that no backup has.
     #[error("the archive holds {entry:?}, which {reason}")]
     Entry {
@@ -91,7 +101,9 @@ impl ArchiveError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Extension { .. } | Self::KeysInside { .. } => ErrorClass::Usage,
-            Self::Unreadable { .. } | Self::Unsure { .. } => ErrorClass::CouldNot,
+            Self::Unreadable { .. } | Self::Method { .. } | Self::Unsure { .. } => {
+                ErrorClass::CouldNot
+            }
             Self::Unverified { .. }
             | Self::Damaged { .. }
             | Self::Entry { .. }

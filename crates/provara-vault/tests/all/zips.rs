@@ -260,3 +260,34 @@ fn a_file_that_only_begins_as_a_zip_is_told() {
     };
     assert!(matches!(*error, ArchiveError::Unreadable { .. }), "{error}");
 }
+
+#[test]
+fn a_compression_method_that_is_not_read_is_named() {
+    let (fixture, files) = vault_and_files();
+    let path = fixture.outside().join("b.zip");
+    zip(&path, &files, |_| {});
+    let mut bytes = fs::read(&path).unwrap();
+    // The method of every entry, at its head and in the directory: 12 is bzip2.
+    for (begin, at) in [(b"PK\x03\x04", 8), (b"PK\x01\x02", 10)] {
+        for start in 0..bytes.len() - 4 {
+            if bytes[start..].starts_with(begin) {
+                bytes[start + at..start + at + 2].copy_from_slice(&[12, 0]);
+            }
+        }
+    }
+    fs::write(&path, bytes).unwrap();
+    let error = restore(
+        &path,
+        &fixture.outside().join("back"),
+        RestoreOptions::default(),
+    )
+    .unwrap_err();
+    let first = files.keys().next().unwrap();
+    let VaultError::Archive(error) = error else {
+        panic!("{error}");
+    };
+    let ArchiveError::Method { entry, method, .. } = *error else {
+        panic!("{error}");
+    };
+    assert_eq!((&*entry, &*method.to_lowercase()), (&**first, "bzip2"));
+}

@@ -123,6 +123,8 @@ pub(super) struct Elements {
     records: u64,
     /// Whether the array of this document was met.
     met: bool,
+    /// Whether a document was read to its end.
+    after: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,6 +222,7 @@ impl Elements {
             line: 1,
             records: 0,
             met: false,
+            after: false,
         }
     }
 
@@ -350,6 +353,7 @@ impl Elements {
         match self.depth {
             0 => {
                 self.met = false;
+                self.after = true;
                 State::Document
             }
             _ => {
@@ -368,6 +372,7 @@ impl Elements {
         if !std::mem::take(&mut self.met) {
             return Err(self.absent());
         }
+        self.after = true;
         Ok(State::Document)
     }
 
@@ -418,6 +423,22 @@ impl Elements {
             b'{' => "an object",
             _ => "neither an object nor an array",
         };
+        if self.state == State::Document && self.after {
+            let (before, more) = match self.path.0.is_empty() {
+                true => ("the array of the records", "such an array"),
+                false => ("the document", "such a document"),
+            };
+            let found = match byte {
+                b'[' => "An array",
+                b'{' => "An object",
+                _ => "Something that is neither an object nor an array",
+            };
+            let headline = format!("{found} follows {before}.");
+            let failure = Diagnostic::new(Class::Usage, headline).fix(format!(
+                "Take it away, or put it into the array if it is a record; only {more} may follow."
+            ));
+            return (self.here(), failure);
+        }
         let wanted = match self.depth == self.path.0.len() {
             true => "the array of the records",
             false => "an object on the way to the records",
@@ -550,7 +571,17 @@ mod tests {
             (".", "[,1]", "',' stands where it cannot"),
             (".", "[1,]", "']' stands where it cannot"),
             (".", "[\"a\"\"b\"]", "stands where it cannot"),
-            (".", "[1] x", "neither"),
+            (
+                ".",
+                "[1] x",
+                "neither an object nor an array follows the array",
+            ),
+            (
+                ".",
+                "[{\"a\":1}]\n{\"b\":2}",
+                "An object follows the array of the records.",
+            ),
+            (".r", "{\"r\":[1]} [2]", "An array follows the document."),
             (".r", "{\"a\":,\"r\":[]}", "missing"),
             (".r", "{\"a\" 1}", "'1' stands where it cannot"),
             (".r", "{\"a\":1 \"r\":[]}", "stands where it cannot"),

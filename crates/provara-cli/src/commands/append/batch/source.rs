@@ -4,9 +4,11 @@
 //! which fills a pipe, so that whoever reads waits for either kind of input in the same way, and holds no more
 //! of it than a window of the format.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, PipeReader, Read, Seek, Write, pipe};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -234,6 +236,21 @@ impl Unpacking {
         let Err(error) = self.thread.join().unwrap_or_else(panicked) else {
             return Ok(());
         };
+        let follows = error.get_ref().and_then(|it| it.downcast_ref::<Follows>());
+        if let Some(Follows { at }) = follows {
+            let file = match name {
+                "standard input" => "FILE".to_owned(),
+                path => provara_report::shell(Path::new(path)),
+            };
+            return Err(Diagnostic::new(
+                Class::Usage,
+                format!("Something follows the end of the {format} data of '{name}', at byte {at}."),
+            )
+            .fix(format!(
+                "Find out what it is. If the batch is whole without it, take what stands before it: \
+                 head -c {at} {file} | provara append … --batch -"
+            )));
+        }
         let headline = match error.kind() {
             io::ErrorKind::UnexpectedEof => format!("'{name}' ends inside its {format} data."),
             _ => format!("The {format} data of '{name}' cannot be unpacked: {error}."),
@@ -270,27 +287,78 @@ fn kind_of(head: &[u8]) -> Kind {
     Kind::Text { mark: 0 }
 }
 
+/// Something follows the packed data that is no part of it.
+#[derive(Debug)]
+struct Follows {
+    /// How many bytes stand before it.
+    at: u64,
+}
+
+impl fmt::Display for Follows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "something follows its end, at byte {}", self.at)
+    }
+}
+
+impl std::error::Error for Follows {}
+
 /// Unpacks every member. Zeros that fill up a block or a tape at the end are passed over, as gzip(1) does.
-fn unpack_gzip(mut input: &mut dyn BufRead, out: &mut dyn Write) -> io::Result<()> {
+fn unpack_gzip(input: &mut dyn BufRead, out: &mut dyn Write) -> io::Result<()> {
+    let mut input = Counted { input, taken: 0 };
+    let follows = |at| Err(io::Error::other(Follows { at }));
     loop {
-        io::copy(&mut GzDecoder::new(&mut input), out)?;
+        let begin = input.taken;
+        let mut member = GzDecoder::new(&mut input);
+        match io::copy(&mut member, out) {
+            // Its first byte is that of a member, and what follows is no header of one.
+            Err(error)
+                if begin > 0
+                    && member.header().is_none()
+                    && error.kind() == io::ErrorKind::InvalidInput =>
+            {
+                return follows(begin);
+            }
+            unpacked => unpacked?,
+        };
         let mut filled = false;
         loop {
+            let taken = input.taken;
             let ahead = input.fill_buf()?;
             let zeros = ahead.iter().take_while(|byte| **byte == 0).count();
             match ahead.get(zeros) {
                 None if ahead.is_empty() => return Ok(()),
                 None => {}
-                Some(_) if filled || zeros > 0 => {
-                    return Err(io::Error::other(
-                        "something stands after the zeros at its end",
-                    ));
-                }
-                Some(_) => break,
+                Some(0x1f) if !filled && zeros == 0 => break,
+                Some(_) => return follows(taken + zeros as u64),
             }
             filled = true;
             input.consume(zeros);
         }
+    }
+}
+
+/// An input that counts what is taken of it.
+struct Counted<'i> {
+    input: &'i mut dyn BufRead,
+    taken: u64,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.taken += count as u64;
+        Ok(count)
+    }
+}
+
+impl BufRead for Counted<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.input.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.taken += count as u64;
+        self.input.consume(count);
     }
 }
 
@@ -417,10 +485,23 @@ mod tests {
             let more = [&padded[..], &member()].concat();
             let mut pieces = BufReader::with_capacity(512, &*more);
             let error = unpack_gzip(&mut pieces, &mut Vec::new()).unwrap_err();
-            assert!(error.to_string().contains("after the zeros"), "{error}");
+            let at = format!("follows its end, at byte {}", padded.len());
+            assert!(error.to_string().contains(&at), "{error}");
         }
-        let other = [&gzip[..], b"x"].concat();
-        unpacked(unpack_gzip, &other).unwrap_err();
+        for other in [&b"x"[..], b"{\"a\":1}\n", b"\x1fx and more than a header"] {
+            let more = [&gzip[..], other].concat();
+            for size in [1, 512] {
+                let mut pieces = BufReader::with_capacity(size, &*more);
+                let error = unpack_gzip(&mut pieces, &mut Vec::new()).unwrap_err();
+                let at = format!("follows its end, at byte {}", gzip.len());
+                assert!(error.to_string().contains(&at), "{error}");
+            }
+        }
+        // A member that is damaged is no other thing.
+        let mut damaged = gzip.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        let error = unpacked(unpack_gzip, &damaged).unwrap_err();
+        assert!(!error.to_string().contains("follows"), "{error}");
         for cut in 1..member().len() {
             let error = unpacked(unpack_gzip, &gzip[..gzip.len() - cut]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{cut}");
