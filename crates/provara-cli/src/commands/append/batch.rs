@@ -7,6 +7,7 @@ mod array;
 mod lines;
 mod place;
 mod record;
+mod rejected;
 mod rejects;
 mod source;
 mod types;

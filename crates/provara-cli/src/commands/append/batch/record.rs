@@ -13,7 +13,7 @@ use provara_report::{Class, Diagnostic};
 use provara_vault::VaultError;
 
 use super::place::{MAX_RECORD, Place, longest};
-use super::rejects;
+use super::rejected;
 use super::wrapped::Array;
 
 /// A record that was read as an event.
@@ -130,7 +130,7 @@ pub(super) fn parse<'l>(
             format!("The record is {kind}, not a JSON object."),
         ));
     };
-    if rejects::is_line(&members) {
+    if rejected::is_line(&members) {
         return Err(refused_before());
     }
     let (type_name, member) = match form {

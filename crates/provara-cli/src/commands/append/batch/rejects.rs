@@ -1,76 +1,27 @@
 //! The refused records of a batch, in a file of their own: it appears whole when the batch ends, or not at all.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
-use provara_core::json::Value;
 use provara_plugins::staging::Staging;
 use provara_report::{Diagnostic, ERROR_LABEL, FIX_LABEL};
 use provara_vault::Vault;
-use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::place::{MAX_RECORD, Placed};
 use super::record::Refusal;
+use super::rejected::Line;
 use crate::output_file;
 
 /// What each line of the file begins with.
 const BEGIN: &[u8] = b"{\"line\":";
-
-/// The codes that stand in it (docs/operations.md has the same table).
-const CODES: [&str; 12] = [
-    "json",
-    "object",
-    "member",
-    "too-long",
-    "type",
-    "number",
-    "payload",
-    "actor",
-    "event",
-    "schema",
-    "plugin",
-    "idempotency-key",
-];
-
-/// Whether an object is a line of such a file: with its members, and no other.
-pub(super) fn is_line(members: &[(Cow<'_, str>, Value<'_>)]) -> bool {
-    let has = |wanted: &str| members.iter().any(|(name, _)| name == wanted);
-    let records = ["record", "text", "hex"].into_iter().filter(|it| has(it));
-    let fits = |(name, value): &(Cow<'_, str>, Value<'_>)| match (&**name, value) {
-        ("line" | "record_number", Value::Number(_)) | ("record", _) => true,
-        ("reason" | "text" | "hex", Value::String(_)) => true,
-        ("code", Value::String(code)) => CODES.contains(&&**code),
-        _ => false,
-    };
-    ["line", "code", "reason"].into_iter().all(has)
-        && records.count() <= 1
-        && members.iter().all(fits)
-}
 
 /// Where refused records go.
 pub(super) struct Rejects {
     output: Staging,
     file: BufWriter<File>,
     pub(super) count: u64,
-}
-
-/// A line of the file.
-#[derive(Serialize)]
-struct Line<'r> {
-    line: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    record_number: Option<u64>,
-    code: &'static str,
-    reason: &'r str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    record: Option<&'r RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'r str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hex: Option<String>,
 }
 
 impl Rejects {
