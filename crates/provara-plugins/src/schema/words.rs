@@ -335,15 +335,14 @@ pub(super) fn no_form_of(value: &Tree, forms: usize, reason: &str) -> String {
 }
 
 /// The value of the member that tells forms apart is none of a form.
-pub(super) fn unknown_tag(value: &Tree, allowed: &[&Tree]) -> String {
+pub(super) fn unknown_tag(value: &Tree, allowed: &[&Tree], forms: usize) -> String {
     let meant = value
         .as_str()
         .and_then(|text| nearest(text, allowed.iter().filter_map(|value| value.as_str())));
     let value = show(value);
     if let Some(meant) = meant {
         return format!(
-            "{value} is none of the {} forms; did you mean '{}'?",
-            allowed.len(),
+            "{value} is none of the {forms} forms; did you mean '{}'?",
             inline(meant)
         );
     }

@@ -238,6 +238,18 @@ fn openapi_maps_values_to_schemas() {
             "Missing required field 'type', which tells 2 forms apart"
         )
     );
+    // A form counts once, by however many names.
+    let forms = ["{}", r#"{"type": "by-crad"}"#].map(|data| {
+        let data = serde_json::from_str(data).unwrap();
+        only(&mapped, &data).1
+    });
+    assert_eq!(
+        forms,
+        [
+            "Missing required field 'type', which tells 2 forms apart",
+            "'by-crad' is none of the 2 forms; did you mean 'by-card'?"
+        ]
+    );
     // The verdict is the branches': a discriminator only helps to tell what was meant.
     let mut beside = named.clone();
     beside["required"] = json!(["other"]);

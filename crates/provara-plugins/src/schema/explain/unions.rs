@@ -274,16 +274,18 @@ fn untagged(tags: &Tags<'_>, place: &Place<'_>, found: &mut Found) {
         allowed.extend(&mapped);
         allowed.sort_by_key(|tag| tag.as_str());
     }
+    // A form may have several tags: the name of its schema beside those that are mapped to it.
+    let forms = tags.allowed.len();
     let members = place.value.as_object().into_iter().flatten();
     let mut members = members.enumerate();
     match members.find(|(_, (name, _))| *name == tags.member) {
         Some((index, (name, value))) => {
             let member = place.member(name, index, value);
-            found.member(&member, || words::unknown_tag(value, &allowed));
+            found.member(&member, || words::unknown_tag(value, &allowed, forms));
         }
         None => {
             let member = place.absent(tags.member);
-            found.member(&member, || words::no_tag(tags.member, allowed.len()));
+            found.member(&member, || words::no_tag(tags.member, forms));
         }
     }
 }
