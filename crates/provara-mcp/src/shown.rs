@@ -22,7 +22,10 @@ use rmcp::model::JsonObject;
 use serde_json::{Value, json};
 
 use convert::{Converter, Detail};
-use index::Index;
+pub(crate) use dialect::Dialect;
+pub(crate) use index::{Index, Place};
+
+use crate::given;
 
 /// The most bytes that are made of a schema whatever the room, on the way to what is shown.
 const MOST: usize = 64 << 10;
@@ -55,6 +58,8 @@ pub(crate) struct Shapes {
     pub(crate) is_plain: bool,
     /// In the order of the sizes.
     pub(crate) by_room: Vec<Shown>,
+    /// What the members may be, whatever is shown of them (see [`given::wanted`]).
+    pub(crate) wanted: JsonObject,
 }
 
 /// What is shown of the schema of an event's data in at most so many bytes of JSON (or hardly more, for an object
@@ -81,6 +86,7 @@ pub(crate) fn shapes(schema: &Value, further: &Value, rooms: &[usize]) -> Shapes
     Shapes {
         is_plain: by_room.iter().all(|shown| is_plain(&shown.schema)),
         by_room,
+        wanted: given::wanted(schema, &index),
     }
 }
 

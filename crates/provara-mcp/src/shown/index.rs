@@ -10,7 +10,7 @@ use super::dialect::Dialect;
 
 /// The parts of a schema that have an address of their own.
 #[derive(Debug, Default)]
-pub(super) struct Index<'s> {
+pub(crate) struct Index<'s> {
     /// By absolute address, without a fragment.
     resources: HashMap<String, &'s Value>,
     /// By the address of the resource and the anchor's name.
@@ -19,11 +19,11 @@ pub(super) struct Index<'s> {
 
 /// A subschema, and what its own references are relative to.
 #[derive(Debug, Clone)]
-pub(super) struct Place<'s> {
-    pub(super) schema: &'s Value,
+pub(crate) struct Place<'s> {
+    pub(crate) schema: &'s Value,
     /// The address of the resource that it stands in.
-    pub(super) base: String,
-    pub(super) dialect: Dialect,
+    pub(crate) base: String,
+    pub(crate) dialect: Dialect,
 }
 
 /// The deepest that addresses are looked for.
@@ -33,7 +33,7 @@ impl<'s> Index<'s> {
     /// Looks through a document, and through the further ones that its references may lead to: an object, by
     /// URI, where a relative one is meant from that of the document. A value that only looks like a schema may
     /// be among them; it does no harm.
-    pub(super) fn of(root: &'s Value, further: &'s Value) -> Self {
+    pub(crate) fn of(root: &'s Value, further: &'s Value) -> Self {
         let mut index = Self::default();
         index.resources.insert(String::new(), root);
         index.look(root, "", 0);
@@ -88,7 +88,7 @@ impl<'s> Index<'s> {
     }
 
     /// What a reference at this place leads to.
-    pub(super) fn resolve(&self, reference: &str, from: &Place<'s>) -> Option<Place<'s>> {
+    pub(crate) fn resolve(&self, reference: &str, from: &Place<'s>) -> Option<Place<'s>> {
         let (address, fragment) = reference.split_once('#').unwrap_or((reference, ""));
         let base = match address {
             "" => from.base.clone(),
@@ -126,7 +126,7 @@ impl<'s> Index<'s> {
 
 impl<'s> Place<'s> {
     /// The place of the document's root.
-    pub(super) fn root(schema: &'s Value) -> Self {
+    pub(crate) fn root(schema: &'s Value) -> Self {
         let place = Self {
             schema,
             base: String::new(),
@@ -136,7 +136,7 @@ impl<'s> Place<'s> {
     }
 
     /// The place of a part of this one.
-    pub(super) fn into_part(self, schema: &'s Value) -> Self {
+    pub(crate) fn into_part(self, schema: &'s Value) -> Self {
         let address = own_id(schema).map(|id| id.split('#').next().unwrap_or_default());
         let base = match address {
             Some(address) if !address.is_empty() => join(&self.base, address),

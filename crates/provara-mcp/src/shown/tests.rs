@@ -254,3 +254,26 @@ fn what_a_schema_says_is_made_safe_and_what_it_means_stays() {
     };
     assert_eq!(of(schema(bad)), schema(safe));
 }
+
+#[test]
+fn what_members_may_be_does_not_depend_on_the_room() {
+    let form =
+        |n: usize| json!({"type": "object", "properties": {"t": {"const": format!("t{n}")}}});
+    let forms: Vec<_> = (0..150).map(form).collect();
+    let schema = json!({"type": "object", "properties": {"m": {"oneOf": forms}}});
+    let told = [64_000, 200].map(|room| {
+        let shapes = shapes(&schema, &json!({}), &[room]);
+        let mut answers = Vec::new();
+        for text in [r#"{"t": "t1"}"#, "[1]"] {
+            let mut arguments = JsonObject::from_iter([("m".to_owned(), json!(text))]);
+            let taken = given::take_texts(&shapes.wanted, &mut arguments, &mut None);
+            answers.push((arguments, taken.is_ok()));
+        }
+        (shapes.by_room[0].schema["properties"]["m"].clone(), answers)
+    });
+    assert_ne!(told[0].0, json!({}));
+    assert_eq!(told[1].0, json!({}));
+    assert_eq!(told[0].1, told[1].1);
+    assert_eq!(told[1].1[0].0["m"], json!({"t": "t1"}));
+    assert_eq!((told[1].1[0].1, told[1].1[1].1), (true, false));
+}

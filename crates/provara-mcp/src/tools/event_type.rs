@@ -23,6 +23,8 @@ pub(super) struct EventTypeTool {
     name: String,
     info: EventTypeInfo,
     schema: JsonObject,
+    /// What the members of the data may be, by the type's whole schema.
+    wanted: JsonObject,
     /// Whether the schema that is shown says all that the type's schema says.
     whole: bool,
     /// Whether the data is below `data`: a call must name a vault, too, or the schema can be that of no tool.
@@ -48,6 +50,7 @@ impl EventTypeTool {
             info: info.clone(),
             wrapped: !choice.one || !shapes.is_plain || shapes.by_room.iter().any(has_key),
             schema: shown.schema.clone(),
+            wanted: shapes.wanted.clone(),
             whole: shown.whole,
         }
     }
@@ -147,6 +150,10 @@ impl Tool for EventTypeTool {
 
     fn waits(&self, _: &Call) -> bool {
         true
+    }
+
+    fn wanted(&self) -> Option<&JsonObject> {
+        (!self.wrapped).then_some(&self.wanted)
     }
 
     fn names_vault(&self) -> bool {

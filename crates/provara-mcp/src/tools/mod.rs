@@ -31,7 +31,7 @@ use provara_plugins::catalog::PluginKind;
 use provara_plugins::host::{Host, HostError, Purpose};
 use provara_report::{Class, Diagnostic};
 use provara_vault::{Vault, VerifiedLog};
-use rmcp::model::Tool as Described;
+use rmcp::model::{JsonObject, Tool as Described};
 use serde_json::Value;
 
 pub(crate) use registry::Registry;
@@ -97,6 +97,11 @@ trait Tool: Send + Sync {
         false
     }
 
+    /// What says which arguments may be texts, where the input schema that is shown does not.
+    fn wanted(&self) -> Option<&JsonObject> {
+        None
+    }
+
     /// Whether the argument `vault` names the vault that is meant.
     fn names_vault(&self) -> bool {
         true
@@ -160,8 +165,9 @@ impl Call {
 
     /// Takes the arguments that came as JSON text for what they stand for.
     pub(crate) fn take_texts(&mut self) -> Result<(), Refusal> {
-        let schema = Arc::clone(&self.tool.described.input_schema);
-        given::take_texts(&schema, &mut self.arguments, &mut self.exact)
+        let shown = &*self.tool.described.input_schema;
+        let schema = self.tool.tool.wanted().unwrap_or(shown);
+        given::take_texts(schema, &mut self.arguments, &mut self.exact)
     }
 
     /// The part of the answer that is asked for, where it may come in parts.
