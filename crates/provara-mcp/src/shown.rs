@@ -17,15 +17,15 @@ mod convert;
 mod dialect;
 mod index;
 mod pattern;
+mod wanted;
 
 use rmcp::model::JsonObject;
 use serde_json::{Value, json};
 
 use convert::{Converter, Detail};
-pub(crate) use dialect::Dialect;
-pub(crate) use index::{Index, Place};
-
-use crate::given;
+use index::Index;
+pub(crate) use wanted::kinds_alone;
+use wanted::wanted;
 
 /// The most bytes that are made of a schema whatever the room, on the way to what is shown.
 const MOST: usize = 64 << 10;
@@ -58,7 +58,7 @@ pub(crate) struct Shapes {
     pub(crate) is_plain: bool,
     /// In the order of the sizes.
     pub(crate) by_room: Vec<Shown>,
-    /// What the members may be, whatever is shown of them (see [`given::wanted`]).
+    /// What the members may be, whatever is shown of them (see [`wanted()`]).
     pub(crate) wanted: JsonObject,
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn shapes(schema: &Value, further: &Value, rooms: &[usize]) -> Shapes
     Shapes {
         is_plain: by_room.iter().all(|shown| is_plain(&shown.schema)),
         by_room,
-        wanted: given::wanted(schema, &index),
+        wanted: wanted(schema, &index),
     }
 }
 

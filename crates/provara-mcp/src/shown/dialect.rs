@@ -2,7 +2,7 @@
 
 /// The dialects, in the order in which they came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Dialect {
+pub(super) enum Dialect {
     Draft4,
     Draft6,
     Draft7,

@@ -266,7 +266,7 @@ fn what_members_may_be_does_not_depend_on_the_room() {
         let mut answers = Vec::new();
         for text in [r#"{"t": "t1"}"#, "[1]"] {
             let mut arguments = JsonObject::from_iter([("m".to_owned(), json!(text))]);
-            let taken = given::take_texts(&shapes.wanted, &mut arguments, &mut None);
+            let taken = crate::given::take_texts(&shapes.wanted, &mut arguments, &mut None);
             answers.push((arguments, taken.is_ok()));
         }
         (shapes.by_room[0].schema["properties"]["m"].clone(), answers)
