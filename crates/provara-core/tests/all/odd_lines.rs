@@ -79,3 +79,48 @@ fn a_long_line_with_a_key_twice_is_not_searched_for_what_it_was_meant_to_be() {
     assert_eq!(of_length(LIMIT), [(Code::E104, 3)]);
     assert_eq!(of_length(LIMIT + 1), [(Code::E104, 3), (Code::E013, 4)]);
 }
+
+#[test]
+fn a_finding_in_a_line_that_is_not_canonical_points_to_its_start() {
+    let mut log = Log::new();
+    log.edit_signed(1, 2, |members| {
+        set(members, "timestamp_utc", "noon".into());
+    });
+    let offset = |log: &Log, code| {
+        let findings = log.verdict().findings.into_iter();
+        let mut found = findings.filter(|finding| finding.code == code);
+        found.next().unwrap().offset.unwrap()
+    };
+    let start = log.lines[0].len() as u64;
+    assert!(offset(&log, Code::E105) > start);
+    log.lines[1].insert(1, b' ');
+    assert_eq!(offset(&log, Code::E105), start);
+    assert_eq!(offset(&log, Code::E104), start + 1, "where the space is");
+}
+
+#[test]
+fn lines_that_are_no_events() {
+    for (text, count) in [
+        ("\n", 1),
+        ("\r\n", 1),
+        ("[]\n", 1),
+        ("garbage\n", 1),
+        ("\0\0\0\0\n", 1),
+        ("\u{feff}{}\n", 1),
+    ] {
+        let mut log = Log::new();
+        log.lines.insert(2, text.as_bytes().to_vec());
+        let found = log.found();
+        assert_eq!(found, vec![(Code::E104, 3); count], "{text:?}");
+    }
+    let mut log = Log::new();
+    log.lines[1].insert(1, b' ');
+    assert_eq!(log.found(), [(Code::E104, 2)]);
+    let mut log = Log::new();
+    let end = log.lines[1].len() - 1;
+    log.lines[1].insert(end, b'\r');
+    assert_eq!(log.found(), [(Code::E104, 2)]);
+    let mut log = Log::new();
+    log.edit_text(1, "{", "{\"a\":1,\"a\":1,");
+    assert!(log.found().contains(&(Code::E104, 2)));
+}
