@@ -472,12 +472,8 @@ fn a_writer_that_is_killed_and_asked_again_appends_once() {
         .collect();
     std::fs::write(world.path("lines"), lines).unwrap();
     let start = |arguments: &[&str]| {
-        Tool::new(assert_cmd::cargo::cargo_bin("provara"))
-            .arg("append")
-            .arg("vault")
-            .args(arguments)
-            .current_dir(world.path("."))
-            .env("HOME", world.path("home"))
+        world
+            .tool(&[&["append", "vault"], arguments].concat())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -17,10 +17,8 @@ fn beside(world: &World) -> Vec<PathBuf> {
 /// Sends a signal once the command has begun something; gives what it said on stderr.
 fn interrupted(world: &World, arguments: &[&str]) -> String {
     let before = beside(world);
-    let child = Tool::new(assert_cmd::cargo::cargo_bin("provara"))
-        .args(arguments)
-        .current_dir(world.path("."))
-        .env("HOME", world.path("home"))
+    let child = world
+        .tool(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -42,20 +40,8 @@ fn interrupted(world: &World, arguments: &[&str]) -> String {
 
 #[test]
 fn what_a_backup_and_a_restoration_began_is_removed() {
-    let world = World::with_vault();
     // Enough that neither is done before the signal comes.
-    let text: String = (0..400_u64)
-        .map(|n| {
-            let noise: String = (0..5_000_u64)
-                .map(|k| format!("{:016x}", (n << 32 | k).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
-                .collect();
-            format!("{{\"type\":\"OBSERVATION\",\"data\":{{\"noise\":\"{noise}\"}}}}\n")
-        })
-        .collect();
-    let answer = world.run_with(&["append", "vault", "--batch", "-"], |command| {
-        command.write_stdin(text)
-    });
-    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    let world = World::with_large_vault();
     let told = interrupted(&world, &["backup", "vault", "vault.tar.gz"]);
     assert!(
         told.contains("Interrupted; no archive was written"),

@@ -35,10 +35,8 @@ fn is_begun(world: &World) -> bool {
 
 /// Starts a command, and stops it in the middle of its work.
 fn stopped(world: &World, arguments: &[&str]) -> (Child, PathBuf) {
-    let child = Tool::new(assert_cmd::cargo::cargo_bin("provara"))
-        .args(arguments)
-        .current_dir(world.path("."))
-        .env("HOME", world.path("home"))
+    let child = world
+        .tool(arguments)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -55,28 +53,10 @@ fn stopped(world: &World, arguments: &[&str]) -> (Child, PathBuf) {
     (child, path.clone())
 }
 
-/// A vault that takes a moment to copy.
-fn large() -> World {
-    let world = World::with_vault();
-    let text: String = (0..300_u64)
-        .map(|n| {
-            let noise: String = (0..5_000_u64)
-                .map(|k| format!("{:016x}", (n << 32 | k).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
-                .collect();
-            format!("{{\"type\":\"OBSERVATION\",\"data\":{{\"noise\":\"{noise}\"}}}}\n")
-        })
-        .collect();
-    let answer = world.run_with(&["append", "vault", "--batch", "-"], |command| {
-        command.write_stdin(text)
-    });
-    assert_eq!(answer.code, 0, "{}", answer.stderr);
-    std::fs::create_dir(world.path("out")).unwrap();
-    world
-}
-
 #[test]
 fn what_a_killed_command_left_is_removed_by_the_next_one_there() {
-    let world = large();
+    let world = World::with_large_vault();
+    std::fs::create_dir(world.path("out")).unwrap();
     assert_eq!(world.run(&["backup", "vault", "vault.tar"]).code, 0);
     // What is killed, and what comes to the same place while it is at work and afterwards.
     for [killed, beside, next] in [

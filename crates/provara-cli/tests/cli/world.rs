@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command as Tool;
 
 use assert_cmd::Command;
 use tempfile::TempDir;
@@ -55,6 +56,33 @@ impl World {
         let answer = world.run(&["init", "vault", "--uid", "test-vault"]);
         assert_eq!(answer.code, 0, "{}", answer.stderr);
         world
+    }
+
+    /// As [`World::with_vault`]; the vault takes a moment to copy.
+    pub(crate) fn with_large_vault() -> Self {
+        let world = Self::with_vault();
+        let text: String = (0..400_u64)
+            .map(|n| {
+                let noise: String = (0..5_000_u64)
+                    .map(|k| format!("{:016x}", (n << 32 | k).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+                    .collect();
+                format!("{{\"type\":\"OBSERVATION\",\"data\":{{\"noise\":\"{noise}\"}}}}\n")
+            })
+            .collect();
+        let answer = world.run_with(&["append", "vault", "--batch", "-"], |command| {
+            command.write_stdin(text)
+        });
+        assert_eq!(answer.code, 0, "{}", answer.stderr);
+        world
+    }
+
+    /// The executable in this world, to be started and not waited for.
+    pub(crate) fn tool(&self, arguments: &[&str]) -> Tool {
+        let mut tool = Tool::new(assert_cmd::cargo::cargo_bin("provara"));
+        tool.args(arguments)
+            .current_dir(self.path("."))
+            .env("HOME", self.path("home"));
+        tool
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
