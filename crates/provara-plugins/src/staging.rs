@@ -187,7 +187,7 @@ impl Staging {
         // `check` gives a path with a directory and a name.
         let parent = target.parent().unwrap_or(Path::new("/"));
         let name = target.file_name().unwrap_or_default();
-        let run = left::run_of_the_system(parent);
+        let run = provara_staging::run_of_the_system(parent);
         let notes = left::sweep(parent, run.as_deref());
         let private =
             left::make(parent, name, run.as_deref()).map_err(|source| StagingError::Directory {
