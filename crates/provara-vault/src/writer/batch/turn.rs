@@ -125,17 +125,18 @@ impl<'v> LogWriter<'v> {
         let Ok(Some(keys)) = read_text(root, layout::KEYS) else {
             return false;
         };
-        let others = |entries: &[FileEntry]| -> Vec<FileEntry> {
-            let others = entries.iter().filter(|entry| entry.path != layout::LOG);
-            others.cloned().collect()
-        };
         SealTexts::read(self.vault).is_ok_and(|texts| {
+            let listed = texts.entries();
             texts.signature_digest() == Some(self.seal.signature)
-                && texts
-                    .entries()
-                    .is_ok_and(|entries| others(&entries) == others(&self.entries))
+                && listed
+                    .is_ok_and(|listed| beside_the_log(&listed).eq(beside_the_log(&self.entries)))
         }) && self.entries.contains(&text_entry(layout::KEYS, &keys))
     }
+}
+
+/// The entries of a manifest but for the log, which grows.
+fn beside_the_log(entries: &[FileEntry]) -> impl Iterator<Item = &FileEntry> {
+    entries.iter().filter(|entry| entry.path != layout::LOG)
 }
 
 /// A batch between two turns.
