@@ -203,6 +203,20 @@ enum Step<'a> {
     Index(usize),
 }
 
+/// A member's name as it stands in the path of a place ([`CanonicalError`]): a backslash stands before a dot, a bracket
+/// or a backslash of the name itself.
+#[must_use]
+pub fn path_step(name: &str) -> String {
+    let mut step = String::with_capacity(name.len());
+    for character in name.chars() {
+        if matches!(character, '.' | '[' | ']' | '\\') {
+            step.push('\\');
+        }
+        step.push(character);
+    }
+    step
+}
+
 /// A place as a path: names after dots, indexes in brackets. A backslash stands before a dot, a bracket or
 /// a backslash of a name itself, as in a key of `--set`.
 fn path_text(steps: &[Step<'_>]) -> String {
@@ -213,12 +227,7 @@ fn path_text(steps: &[Step<'_>]) -> String {
                 if !path.is_empty() {
                     path.push('.');
                 }
-                for character in key.chars() {
-                    if matches!(character, '.' | '[' | ']' | '\\') {
-                        path.push('\\');
-                    }
-                    path.push(character);
-                }
+                path.push_str(&path_step(key));
             }
             Step::Index(index) => path.push_str(&format!("[{index}]")),
         }

@@ -13,6 +13,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use provara_staging::is_hex;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 
 use crate::file_system::{self, keep_mode};
@@ -303,12 +304,8 @@ pub(crate) fn fresh_name() -> io::Result<OsString> {
 
 /// Whether `name` is one that [`fresh_name`] makes.
 pub(crate) fn is_fresh_name(name: &str) -> bool {
-    name.strip_prefix(TEMPORARY_PREFIX).is_some_and(|rest| {
-        rest.len() == 24
-            && rest
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    })
+    let rest = name.strip_prefix(TEMPORARY_PREFIX);
+    rest.is_some_and(|rest| is_hex(rest, 24))
 }
 
 /// A file without a name, or `None` where the file system has none.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use provara_core::canonical::CanonicalError;
+use provara_core::canonical::{CanonicalError, path_step};
 use provara_core::event_type::EventType;
 use provara_core::json::{self, Value};
 use provara_core::namespace::Namespace;
@@ -152,7 +152,7 @@ pub(super) fn parse<'l>(
                 Ok(number) => number.token().to_owned(),
                 Err(fault) => {
                     let error = CanonicalError::Number {
-                        path: step(member),
+                        path: path_step(member),
                         token: token.to_string(),
                         fault,
                     };
@@ -184,18 +184,6 @@ pub(super) fn parse<'l>(
         idempotency_key,
         converted,
     })
-}
-
-/// A member's name as the place of a number is written.
-fn step(name: &str) -> String {
-    let mut step = String::with_capacity(name.len());
-    for character in name.chars() {
-        if matches!(character, '.' | '[' | ']' | '\\') {
-            step.push('\\');
-        }
-        step.push(character);
-    }
-    step
 }
 
 /// What helps where a record has no idempotency key in the member that was named.
@@ -428,7 +416,7 @@ mod tests {
         }
         let odd = br#"{"id":9007199254740993}"#;
         assert_eq!(key(odd, NumberPolicy::Exact).unwrap_err().code, "number");
-        assert_eq!(step(r"id.a[0]\"), r"id\.a\[0\]\\");
+        assert_eq!(path_step(r"id.a[0]\"), r"id\.a\[0\]\\");
         for (policy, wanted) in [
             (NumberPolicy::Round, "9007199254740992"),
             (NumberPolicy::Strings, "9007199254740993"),
