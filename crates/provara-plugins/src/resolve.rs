@@ -108,6 +108,7 @@ mod tests {
             version: None,
             source: WireSource::EntryPoint,
             entry_point: None,
+            item: None,
         }
     }
 
