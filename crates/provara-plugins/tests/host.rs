@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs::{self, File};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{TempDir, options};

@@ -29,6 +29,7 @@ const COMMANDS: [&[&str]; 31] = [
     &["manifest"],
     &["plugins"],
     &["plugins", "list"],
+    &["plugins", "check"],
     &["doctor"],
     &["mcp"],
     &["mcp", "install"],

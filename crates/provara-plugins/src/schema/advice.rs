@@ -6,7 +6,7 @@ use provara_report::nearest;
 use serde_json::{Map, Value as Tree};
 
 use super::options;
-use super::remark::{Remark, Remarks};
+use super::remark::{Remark, Remarks, deadline};
 use super::structure::each_place;
 use crate::text::inline;
 
@@ -121,11 +121,12 @@ pub(super) fn on<'a>(
     draft: Draft,
     further: impl Iterator<Item = (&'a str, &'a Tree)>,
 ) -> Remarks {
-    let mut advice = Remarks::default();
+    let (mut advice, until) = (Remarks::default(), deadline());
     let schemas = std::iter::once((None, schema));
     for (name, schema) in schemas.chain(further.map(|(name, schema)| (Some(name), schema))) {
         // Where no dialect has a keyword there is a schema only if somebody refers to it.
         each_place(schema, draft, &decides, &mut |at, draft, members| {
+            advice.in_time(until)?;
             let found = of_members(members, draft).into_iter();
             advice.extend(found.map(|text| Remark::at(name, at, text)))
         });

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Tree};
 
 use super::references::{decoded, meta_schema};
-use super::remark::{Remark, Remarks};
+use super::remark::{Remark, Remarks, deadline};
 use super::structure::each_place;
 use super::{CompiledSchema, Read, Schema, SchemaError, advice, options, patterns, words};
 
@@ -99,7 +99,7 @@ fn as_remark(error: SchemaError) -> Remark {
 /// What is wrong with the parts of a schema, each looked at for itself. What shows only when all of it is
 /// compiled is not among it.
 fn faults(read: &Read) -> Remarks {
-    let mut faults = Remarks::default();
+    let (mut faults, until) = (Remarks::default(), deadline());
     let schemas = std::iter::once((None, &read.tree));
     let further = read.further.schemas();
     for (name, schema) in schemas.chain(further.map(|(name, schema)| (Some(name), schema))) {
@@ -121,6 +121,7 @@ fn faults(read: &Read) -> Remarks {
             draft,
             &advice::decides,
             &mut |at, draft, members| {
+                faults.in_time(until)?;
                 let id = members.contains_key("$id") || members.contains_key("id");
                 if id && !at.is_empty() {
                     named.push(format!("{at}/"));
@@ -252,11 +253,15 @@ mod tests {
             ]
         );
         let reference = json!({"$ref": "parts.json", "properties": {"a": {"$ref": "other.json"}}});
-        assert_eq!(
-            faults_of(&reference, Some(&json!({"parts.json": {}}))),
-            [""; 0]
+        let lost = faults_of(&reference, Some(&json!({"parts.json": {}})));
+        assert!(
+            lost.len() == 1 && lost[0].contains("'other.json'"),
+            "{lost:?}"
         );
-        assert_eq!(faults_of(&json!({"$schema": "urn:unknown"}), None), [""; 0]);
+        assert_eq!(
+            faults_of(&json!({"$schema": "urn:unknown"}), None),
+            ["'$schema' names the unknown dialect 'urn:unknown'"]
+        );
         assert_eq!(faults_of(&json!({"type": "object"}), None), [""; 0]);
     }
 

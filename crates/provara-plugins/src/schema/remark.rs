@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,10 @@ use crate::text::inline;
 
 /// The most that is said of the schema of one event type: a schema that was never meant as one has no end of it.
 const MAX_REMARKS: usize = 200;
+
+/// How long is looked for what there is to say of one schema. Whether it can be used is known by then, and must not
+/// depend on this.
+const MAX_TIME: Duration = Duration::from_secs(1);
 
 /// Advice on a place in a schema, or what is wrong there. All of it is safe for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -64,7 +69,23 @@ pub struct Remarks {
     pub more: bool,
 }
 
+/// When the search for remarks ends that begins now.
+pub(super) fn deadline() -> Instant {
+    Instant::now() + MAX_TIME
+}
+
 impl Remarks {
+    /// Says that there may be more, where the time for it is over.
+    pub(super) fn in_time(&mut self, until: Instant) -> ControlFlow<()> {
+        match Instant::now() < until {
+            true => ControlFlow::Continue(()),
+            false => {
+                self.more = true;
+                ControlFlow::Break(())
+            }
+        }
+    }
+
     /// Adds some, each once; there may be no room for more.
     pub(super) fn extend(&mut self, found: impl IntoIterator<Item = Remark>) -> ControlFlow<()> {
         for remark in found {

@@ -160,18 +160,17 @@ impl Found {
 
     /// Whether a problem is one of this plugin, which can be used all the same.
     fn has(&self, problem: &Problem) -> bool {
-        let fits = |known: &Option<String>, told: &Option<String>| told.is_none() || known == told;
         let label = problem.plugin.as_deref();
         let called = |name: &Option<String>| name.is_some() && name.as_deref() == label;
         let is_it = match &problem.class {
-            Some(_) => fits(&self.class, &problem.class) && problem.of == self.kind,
+            Some(_) => self.class == problem.class && self.kind == problem.of,
             None => {
                 // Of two plugins with one name the problem is that of the one which is not there.
                 let named = Some(self.name.as_str()) == label;
                 called(&self.entry_point) || called(&self.item) || named
             }
         };
-        is_it && fits(&self.distribution, &problem.distribution)
+        is_it && self.distribution == problem.distribution
     }
 }
 
