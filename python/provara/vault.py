@@ -459,6 +459,8 @@ class Vault:
             if refused is not None:
                 # It is registered to a plugin that cannot be used: nobody could judge the data.
                 raise PluginError(refused, name)
+            if kind == "own":
+                raise UsageError(event_type)
             if not allow_unregistered:
                 from provara.plugins import _messages
 

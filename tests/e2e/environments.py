@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import roads
@@ -24,6 +25,10 @@ from support import Provara
 
 #: The oldest Python that the package takes.
 OLDEST = (3, 10)
+
+
+#: The variables of the caller that tools are given: among them where the certificates are.
+KEPT = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class LeftOut(Exception):
@@ -43,7 +48,7 @@ class Maker:
 
     def run(self, *words: str | Path, **variables: str) -> str:
         """Runs a tool, in an environment that holds nothing of the caller's projects."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         done = subprocess.run(
             [str(word) for word in words],
             env={**kept, **variables},
@@ -222,6 +227,95 @@ class Maker:
         self.run(tool, *words, self.wheel, **variables)
         return place / "bin" / "provara"
 
+    def uvx(self, python: Path, place: Path) -> Path:
+        """`uvx --from … --with …`: an environment in uv's cache, which every run finds again."""
+        tool = self.tool("uv").with_name("uvx")
+        certificates = {name: os.environ[name] for name in KEPT[3:] if name in os.environ}
+        variables = {
+            "UV_CACHE_DIR": str(place / "cache"),
+            "UV_PYTHON_DOWNLOADS": "never",
+            **certificates,
+        }
+        words: list[str | Path] = [
+            tool,
+            "--quiet",
+            "--python",
+            python,
+            "--find-links",
+            self.wheels,
+            "--from",
+            self.wheel,
+            "--with",
+            self.road,
+            "provara",
+        ]
+        executable = self.script(place, "env", words, variables)
+        self.run(executable, "--version")
+        return executable
+
+    def dist_packages(self, python: Path, place: Path) -> Path:
+        """Debian's own Python, with everything in `/usr/local/lib/python3.X/dist-packages`."""
+        return self.over_usr_local(python, place, Path("/usr/local/bin/provara"))
+
+    def dist_packages_venv(self, python: Path, place: Path) -> Path:
+        """The road's package in Debian's `dist-packages`, the project in an environment over it."""
+        self.run(python, "-m", "venv", "--without-pip", "--system-site-packages", place / "venv")
+        self.install(
+            place / "venv" / "bin" / "python", "--ignore-installed", "--no-deps", self.wheel
+        )
+        for left in roads.site_packages(place / "venv").glob("road_plugins*"):
+            shutil.rmtree(left)
+        return self.over_usr_local(python, place, place / "venv" / "bin" / "provara")
+
+    def over_usr_local(self, python: Path, place: Path, executable: Path) -> Path:
+        """Installs as Debian's pip does, and starts `executable` where that lies over `/usr/local`.
+
+        The machine's own `/usr/local` stays as it is: what is installed is seen in a private mount alone.
+        """
+        schemes = self.run(python, "-c", "import sysconfig as s; print(*s.get_scheme_names())")
+        if "posix_local" not in schemes.split():
+            raise LeftOut("it is not Debian's Python")
+        install: list[str | Path] = [
+            python,
+            *("-m", "pip", "--disable-pip-version-check", "--quiet", "install"),
+            *("--root", place / "root", "--break-system-packages"),
+            *self.offline,
+        ]
+        try:
+            self.run(*install, self.wheel, self.road)
+        except RuntimeError as error:
+            raise LeftOut(f"Debian's pip cannot be used ({str(error).splitlines()[-1]})") from None
+        lower = place / "root" / "usr" / "local"
+        (dist_packages,) = lower.glob("lib/python3*/dist-packages")
+        if not (dist_packages / "road_plugins").is_dir():
+            raise RuntimeError(f"nothing lies in {dist_packages}")
+        mount = f"mount -t overlay overlay -o lowerdir={lower}:/usr/local /usr/local"
+        if os.geteuid() != 0 or shutil.which("unshare") is None:
+            raise LeftOut("only root can mount over /usr/local")
+        inner = shlex.quote(f'{mount} && exec {shlex.quote(str(executable))} "$@"')
+        script = self.script(place, f"exec unshare --mount /bin/sh -c {inner} sh", [], {})
+        try:
+            self.run(script, "--version")
+        except RuntimeError as error:
+            raise LeftOut(f"/usr/local cannot be mounted over ({error})") from None
+        return script
+
+    def script(
+        self,
+        place: Path,
+        before: str,
+        words: Sequence[str | Path],
+        variables: Mapping[str, str],
+    ) -> Path:
+        """Writes an executable that runs these words with its own behind them."""
+        path = place / "script" / "provara"
+        path.parent.mkdir(parents=True)
+        quoted = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
+        quoted += [shlex.quote(str(word)) for word in words]
+        path.write_text(f'#!/bin/sh\n{before} {" ".join(quoted)} "$@"\n', "utf-8")
+        path.chmod(0o755)
+        return path
+
 
 KINDS: dict[str, Callable[[Maker, Path, Path], Path]] = {
     "venv": Maker.venv,
@@ -237,10 +331,13 @@ KINDS: dict[str, Callable[[Maker, Path, Path], Path]] = {
     "uv-symlink": Maker.uv_symlink,
     "uv-hardlink": Maker.uv_hardlink,
     "uv-tool": Maker.uv_tool,
+    "uvx": Maker.uvx,
+    "dist-packages": Maker.dist_packages,
+    "dist-packages-venv": Maker.dist_packages_venv,
 }
 
 #: Kinds that say nothing new with a second Python.
-ONCE = {"linked-executable", "pipx", "uv-hardlink", "uv-tool", "user-site"}
+ONCE = {"linked-executable", "user-site"}
 
 
 def pythons() -> Iterator[tuple[str, Path]]:
@@ -274,7 +371,7 @@ def main() -> int:
     maker = Maker(Path(wheels).resolve(), place)
     failed = 0
     done: set[str] = set()
-    for version, python in sorted(pythons(), key=lambda found: found[0]):
+    for version, python in sorted(pythons(), key=lambda found: [*map(int, found[0].split("."))]):
         for kind, make in KINDS.items():
             if (wanted and kind not in wanted) or (kind in ONCE and kind in done):
                 continue
@@ -292,7 +389,6 @@ def main() -> int:
                 done.add(kind)
             except LeftOut as reason:
                 print(f"{version:8} {kind:20} left out: {reason}", flush=True)
-                done.add(kind)
             except (RuntimeError, AssertionError, OSError) as error:
                 failed += 1
                 print(f"{version:8} {kind:20} FAILED\n{error}", flush=True)

@@ -379,3 +379,36 @@ def test_the_vault_is_not_locked_while_a_plugin_thinks(
     """`validate` comes before the lock: a plugin that hangs holds up nobody else."""
     with begun(plugins, "hangs", WORKS["validate"], vault, tmp_path):
         plugins.append(vault, "OBSERVATION", {"value": 1})
+
+
+EDITED_MEANWHILE = """
+import sys, time
+class Reducer:
+    name = "com.example.slow.reducer"
+    def reduce(self, events):
+        found = [event["payload"].get("value") for event in events]
+        print("reduced", file=sys.stderr, flush=True)
+        time.sleep(1)
+        return {"values": found}
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--check"]])
+def test_a_log_that_is_edited_meanwhile_is_not_the_reducers_fault(
+    plugins: Provara, vault: Path, tmp_path: Path, options: list[str]
+) -> None:
+    """Each run gets the events that verified, and none that came to their place since."""
+    (tmp_path / "modules" / "slow_reducer.py").write_text(EDITED_MEANWHILE, "utf-8")
+    slow = chosen(plugins, "slow_reducer")
+    data = {"subject": "s", "predicate": "p", "value": "first"}
+    slow.append(vault, "OBSERVATION", data)
+    log = vault / "events" / "events.ndjson"
+    words = ["reduce", vault, "--plugin", "com.example.slow.reducer", *options]
+    with Running(slow, *words) as running:
+        running.wait_for("reduced")
+        before = log.read_bytes()
+        log.write_bytes(before.replace(b"first", b"other"))
+        assert running.finish(60) == 0, running.stderr
+    log.write_bytes(before)
+    assert json.loads(running.stdout)["values"][-1] == "first"
+    assert running.stderr.count("reduced") == 1 + len(options)

@@ -133,6 +133,7 @@ def test_every_command_prints_what_its_schema_says(provara: Provara, tmp_path: P
     assert run("memory-list", "memory", "list")["vaults"]
     run("memory-forget", "memory", "forget", copy)
     run("plugins", "plugins", "list", "--all")
+    run("plugins-check", "plugins", "check")
     run("doctor", "doctor")
     assert set(leaves(provara)) == set(done)
     schemas = {path.name.split(".")[0] for path in SCHEMAS.glob("*.json")}

@@ -300,6 +300,88 @@ def test_arguments_as_text(acme: Make, vault: Path, transport: str) -> None:
     anyio.run(run)
 
 
+#: What a client sends to the tools of modules/shaped.py, and what is appended.
+SHAPED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("reading", {"count": "5", "note": "5"}, {"count": 5, "note": "5"}),
+    ("reading", {"count": "null", "ratio": "1.50"}, {"count": None, "ratio": 1.5}),
+    ("reading", {"flags": "[true, false]", "level": "2"}, {"flags": [True, False], "level": 2}),
+    # A text is allowed there, so it is one.
+    ("reading", {"either": "7"}, {"either": "7"}),
+    ("switch", {"on": "true", "always": "true"}, {"on": True, "always": True}),
+    ("switch", {"on": False, "place": "[1]"}, {"on": False, "place": [1]}),
+    (
+        "switch",
+        {"on": "false", "place": "null", "mixed": "1"},
+        {"on": False, "place": None, "mixed": "1"},
+    ),
+]
+
+
+@pytest.mark.parametrize("beside", [[], ["many"], ["many", "hard"]], ids=len)
+def test_texts_are_taken_by_the_whole_schema_of_the_type(
+    plain: Make, vault: Path, beside: list[str]
+) -> None:
+    """Whatever else is installed, and so however short the schema is that the tool shows."""
+    server = with_modules(plain("--vault", vault), MODULES, "shaped", *beside)
+    # Where there is no room for every type, those have a tool that the log has most of.
+    for name, data in (("reading", "{}"), ("switch", '{"on":true}')):
+        words = ["append", vault, "--type", f"com.example.shaped.{name}", "--data", data]
+        assert server.run(*words).returncode == 0
+
+    async def run() -> None:
+        async with connected(server, "stdio") as session:
+            kinds = (await call(session, "list_plugins"))["event_types"]
+            tools = {kind["name"]: kind.get("tool") for kind in kinds}
+            for name, sent, meant in SHAPED:
+                event_type = f"com.example.shaped.{name}"
+                receipt = await call(session, tools[event_type], **sent)
+                event = await call(session, "get_event", event_id=receipt["event_id"])
+                assert event["event"]["payload"] == meant
+                assert event["event"]["type"] == event_type
+            for sent, words in [
+                ({"count": "five"}, "'count' came as a text, and the text is not JSON of"),
+                ({"count": "5.5"}, "'count' came as a text, and the text is not JSON of"),
+                ({"level": "low"}, "'level' came as a text, and the text is not JSON of"),
+                # It is JSON of the kind, and not one of the values.
+                ({"level": "9"}, "Event validation failed"),
+            ]:
+                assert words in await refused(session, tools["com.example.shaped.reading"], **sent)
+
+    anyio.run(run)
+    assert server.run("verify", vault).returncode == 0
+
+
+def test_a_member_of_the_name_of_the_key_is_the_datas(plain: Make, vault: Path) -> None:
+    server = with_modules(plain("--vault", vault), MODULES, "shaped")
+
+    async def run() -> None:
+        async with connected(server, "stdio") as session:
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            tool = tools["append_com_example_shaped_keyed"]
+            assert set(tool.input_schema["properties"]) == {"data", "idempotency_key"}
+            data = {"idempotency_key": "the data's own"}
+            first = await call(session, tool.name, data=data, idempotency_key="k")
+            again = await call(session, tool.name, data=data, idempotency_key="k")
+            assert first["event_id"] == again["event_id"]
+            event = await call(session, "get_event", event_id=first["event_id"])
+            assert event["event"]["payload"] == data
+            assert "'data'" in await refused(session, tool.name, idempotency_key="k")
+
+    anyio.run(run)
+
+
+def test_a_name_of_provaras_own_is_not_taken_for_any(plain: Make, vault: Path) -> None:
+    server = plain("--vault", vault, "--allow-unregistered", "--allow-admin")
+
+    async def run() -> None:
+        async with connected(server, "stdio") as session:
+            for name in ("com.provara.new.thing", "Com.Provara.vault.seal"):
+                words = await refused(session, "append_event", type=name, data={})
+                assert f"The event type '{name}' is not known." in words
+
+    anyio.run(run)
+
+
 def test_an_event_is_shown_as_at_the_command_line(plain: Make, vault: Path) -> None:
     server = plain("--vault", f"v={vault}")
 

@@ -230,6 +230,7 @@ def test_discover(host: Host) -> None:
         "unread_schemas": None,
         "schema_version": None,
         "cli_command": "host-login",
+        "item": "hostmod",
         "description": None,
     }
     assert plugins["reducer"]["kind"] == "reducer"

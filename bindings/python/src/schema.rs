@@ -58,6 +58,10 @@ pub(crate) fn resolve_event_type(
         Resolution::Core(core) => ("core", core.as_str().to_owned()),
         Resolution::Plugin { event_type, .. } => ("plugin", event_type.to_string()),
         Resolution::Unregistered(custom) => ("unregistered", custom.to_string()),
+        Resolution::UnknownOwn(custom) => (
+            "own",
+            provara_explain::unknown_own_type(&custom).exception_text(),
+        ),
         Resolution::Reserved(_) => {
             let name = name.to_owned();
             ("none", TypeNameError::Reserved { name }.to_string())

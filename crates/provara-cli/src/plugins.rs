@@ -46,6 +46,7 @@ pub(crate) struct Job<P> {
     protect: Vec<PathBuf>,
     allow_network: bool,
     layout: Layout,
+    items: Vec<String>,
     skipped: Vec<SkippedPlugin>,
     wanted: Option<(PluginKind, String)>,
 }
@@ -62,6 +63,7 @@ impl<P: Purpose> Job<P> {
             protect,
             allow_network: false,
             layout: Layout::Usual,
+            items: Vec::new(),
             skipped: Vec::new(),
             wanted: None,
         }
@@ -76,6 +78,12 @@ impl<P: Purpose> Job<P> {
     /// Keeps a vault or a keyfile unreadable, wherever it lies.
     pub(crate) fn protecting(mut self, path: impl Into<PathBuf>) -> Self {
         self.protect.push(path.into());
+        self
+    }
+
+    /// Loads what these name besides, as `PROVARA_PLUGINS` would.
+    pub(crate) fn also_loading(mut self, items: Vec<String>) -> Self {
+        self.items = items;
         self
     }
 
@@ -157,6 +165,7 @@ impl<P: Purpose> Session<P> {
         options.protect = job.protect;
         options.allow_network = job.allow_network;
         options.layout = job.layout;
+        options.items = job.items;
         options.skipped = job.skipped;
         options.wanted = job.wanted;
         options.timeout = args.timeout;

@@ -109,6 +109,18 @@ impl CoreType {
     }
 }
 
+/// What the names of Provara's own types begin with.
+const OWN_NAMESPACE: &str = "com.provara.";
+
+/// The custom types that Provara itself defines.
+pub const OWN_TYPES: [&str; 5] = [
+    ADOPTION_TYPE,
+    KEY_ADDED_TYPE,
+    FILES_TYPE,
+    CLOSING_TYPE,
+    REDACTION_TYPE,
+];
+
 /// The core type that `name` spells, in any letter case.
 #[must_use]
 pub fn reserved_name(name: &str) -> Option<CoreType> {
@@ -145,6 +157,16 @@ impl CustomType {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether the name is one of Provara's own that this version does not define. A reader takes an event of such a
+    /// type as any other (spec/VAULT_FORMAT, section 3); one that is written anew could be meant for something that
+    /// a later version defines.
+    #[must_use]
+    pub fn is_unknown_own(&self) -> bool {
+        let begin = self.0.as_bytes().get(..OWN_NAMESPACE.len());
+        let own = begin.is_some_and(|begin| begin.eq_ignore_ascii_case(OWN_NAMESPACE.as_bytes()));
+        own && !OWN_TYPES.contains(&&*self.0)
     }
 
     /// The form under which two names collide.

@@ -23,7 +23,8 @@ use provara_vault::VaultError;
 
 pub use host::{
     allowed_failure, because, closed_source, discovery_failure, exposed_cache, hindrance,
-    host_failure, interpreter_failure, is_no_python, refused_by_plugin, unfit, unusable_type,
+    host_failure, interpreter_failure, is_no_python, refused_by_plugin, unfit, unknown_own_type,
+    unusable_type,
 };
 pub use signatures::{missing_signatures, unknown_signatures};
 pub use staging::{export_staging_failure, staging_failure};

@@ -23,8 +23,8 @@ pub use errors::{
     canonical_failure, closed_source, discovery_failure, export_failure, export_staging_failure,
     exposed_cache, hindrance, host_failure, interpreter_failure, interrupted, interrupted_after,
     io_failure, is_no_python, missing_signatures, refused_by_plugin, sandbox_variable, seal_fix,
-    sentence, set_failure, signals_failure, staging_failure, unfit, unknown_signatures,
-    unusable_type, unverified, vault_failure,
+    sentence, set_failure, signals_failure, staging_failure, unfit, unknown_own_type,
+    unknown_signatures, unusable_type, unverified, vault_failure,
 };
 pub use expression::{NOT_A_TIME_FIX, condition_failure, exhausted, when_failure};
 pub use provara_report::nearest;

@@ -13,7 +13,7 @@ use provara_report::{Class, Diagnostic};
 use serde::Serialize;
 
 use crate::protocol::{Discovered, WireKind, WirePlugin, WireSchema, WireSource};
-use crate::schema::Schema;
+use crate::schema::{Inspected, Remark, Remarks, Schema};
 use crate::text::{block, inline};
 
 /// The longest plugin name, in bytes.
@@ -22,8 +22,8 @@ const MAX_NAME: usize = 200;
 /// The most characters of what a plugin says of itself.
 const MAX_DESCRIPTION: usize = 300;
 
-/// Compiles a schema and gives advice on it, or says why it cannot be used.
-pub(crate) type Compile<'a> = &'a mut dyn FnMut(Schema<'_>) -> Result<Vec<String>, String>;
+/// Compiles a schema, and says all there is to know of it.
+pub(crate) type Compile<'a> = &'a mut dyn FnMut(Schema<'_>) -> Inspected;
 
 /// The kinds of plugins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -44,6 +44,16 @@ impl fmt::Display for PluginKind {
             PluginKind::Reducer => "reducer",
             PluginKind::Export => "export format",
         })
+    }
+}
+
+impl From<WireKind> for PluginKind {
+    fn from(kind: WireKind) -> PluginKind {
+        match kind {
+            WireKind::EventType => PluginKind::EventType,
+            WireKind::Reducer => PluginKind::Reducer,
+            WireKind::Export => PluginKind::Export,
+        }
     }
 }
 
@@ -103,6 +113,9 @@ pub struct Origin {
     pub source: WireSource,
     /// The name of its entry point.
     pub entry_point: Option<String>,
+    /// The item of `PROVARA_PLUGINS` that it was found by.
+    #[serde(skip)]
+    pub item: Option<String>,
 }
 
 impl fmt::Display for Origin {
@@ -201,17 +214,57 @@ pub struct Problem {
     pub kind: ProblemKind,
     /// The plugin or entry point, safe for a terminal.
     pub plugin: Option<String>,
+    /// The distribution that the plugin belongs to, where that is known; safe for a terminal.
+    pub distribution: Option<String>,
     /// `ERROR: …`, details, `Fix: …`; several lines, safe for a terminal.
     pub text: String,
+    /// What the plugin is, where that is known.
+    #[serde(skip)]
+    pub of: Option<PluginKind>,
+    /// Its class, where that is known; safe for a terminal.
+    #[serde(skip)]
+    pub class: Option<String>,
+    /// All that is wrong with its schema.
+    #[serde(skip)]
+    pub faults: Remarks,
+    /// What else its author should know of its schema.
+    #[serde(skip)]
+    pub advice: Remarks,
 }
 
-/// What the author of a plugin that can be used should know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+impl Problem {
+    /// A problem with a plugin of which no more is known than how it is called.
+    pub(crate) fn new(kind: ProblemKind, plugin: &str, text: &Diagnostic) -> Problem {
+        Problem {
+            kind,
+            plugin: Some(inline(plugin).into_owned()),
+            distribution: None,
+            text: text.to_string(),
+            of: None,
+            class: None,
+            faults: Remarks::default(),
+            advice: Remarks::default(),
+        }
+    }
+
+    /// The same with where the plugin comes from.
+    fn of(self, kind: PluginKind, origin: &Origin) -> Problem {
+        Problem {
+            distribution: origin.distribution.clone(),
+            of: Some(kind),
+            class: Some(origin.class.clone()),
+            ..self
+        }
+    }
+}
+
+/// What the author of a plugin that can be used should know of its schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advice {
-    /// The plugin.
+    /// The event type.
     pub plugin: String,
-    /// A sentence without a full stop, safe for a terminal.
-    pub text: String,
+    /// What there is to say.
+    pub remarks: Remarks,
 }
 
 /// Every plugin that discovery found and the contract admits, sorted by name.
@@ -245,7 +298,12 @@ impl Catalog {
                     _ => ProblemKind::Invalid,
                 },
                 plugin: problem.plugin.map(safe),
+                distribution: problem.distribution.map(safe),
                 text: block(problem.text.trim_end()).into_owned(),
+                of: None,
+                class: None,
+                faults: Remarks::default(),
+                advice: Remarks::default(),
             });
         }
         let mut taken: BTreeMap<(WireKind, String), String> = BTreeMap::new();
@@ -253,7 +311,12 @@ impl Catalog {
             let key = (plugin.kind, plugin.name.to_lowercase());
             if let Some(existing) = taken.get(&key) {
                 let problem = collision(&plugin.name, existing, &plugin.class);
-                catalog.problems.push(problem);
+                catalog.problems.push(Problem {
+                    distribution: plugin.distribution.map(safe),
+                    of: Some(plugin.kind.into()),
+                    class: Some(safe(plugin.class)),
+                    ..problem
+                });
                 continue;
             }
             let class = plugin.class.clone();
@@ -347,7 +410,9 @@ impl Catalog {
             version: plugin.version.map(safe),
             source: plugin.source,
             entry_point: plugin.entry_point.map(safe),
+            item: plugin.item.map(safe),
         };
+        let kind = plugin.kind.into();
         let description = plugin
             .description
             .map(|text| crate::text::shorten(&safe(text), MAX_DESCRIPTION).into_owned());
@@ -357,15 +422,14 @@ impl Catalog {
                 origin,
                 description,
             }),
-            Err(error) => Err(Box::new(Problem {
-                kind: ProblemKind::Name,
-                plugin: Some(safe(name)),
-                text: Diagnostic::new(Class::Plugin, format!("{error}."))
+            Err(error) => {
+                let text = Diagnostic::new(Class::Plugin, format!("{error}."))
                     .detail(format!("Plugin class: {}", origin.class))
                     .detail(format!("Source: {origin}"))
-                    .fix("Rename the plugin (reverse-domain notation recommended).")
-                    .to_string(),
-            })),
+                    .fix("Rename the plugin (reverse-domain notation recommended).");
+                let problem = Problem::new(ProblemKind::Name, &name, &text);
+                Err(Box::new(problem.of(kind, &origin)))
+            }
         };
         match plugin.kind {
             WireKind::Reducer => self.reducers.push(named(plugin.name, origin)?),
@@ -373,7 +437,7 @@ impl Catalog {
             WireKind::EventType => {
                 let version = plugin.schema_version.map_or_else(|| "1.0".to_owned(), safe);
                 let unread = plugin.unread_schemas.filter(|_| compile.is_some());
-                let (info, advice) = event_type(
+                let (info, mut advice) = event_type(
                     &plugin.name,
                     origin,
                     (plugin.schema_json, plugin.schemas_json),
@@ -383,19 +447,21 @@ impl Catalog {
                     compile,
                 )?;
                 let plugin = info.event_type.as_str();
-                let advice = advice.into_iter().map(|text| Advice {
-                    plugin: plugin.to_owned(),
-                    text,
-                });
-                self.advice.extend(advice);
-                self.advice.extend(unread.map(|kind| Advice {
-                    plugin: plugin.to_owned(),
+                advice.list.extend(unread.map(|kind| Remark {
+                    schema: None,
+                    at: None,
                     text: format!(
                         "in 'schemas': it is a {} and is not read; further schemas are a dict by URI, or the \
                          absolute path of their directory",
                         inline(&kind)
                     ),
                 }));
+                if !advice.list.is_empty() {
+                    self.advice.push(Advice {
+                        plugin: plugin.to_owned(),
+                        remarks: advice,
+                    });
+                }
                 self.event_types.push(info);
             }
         }
@@ -417,8 +483,9 @@ impl Catalog {
                 None => taken.get(&folded).cloned(),
             };
             if let Some(existing) = existing {
+                let problem = collision(&alias.0, &existing, &info.origin.class);
                 self.problems
-                    .push(collision(&alias.0, &existing, &info.origin.class));
+                    .push(problem.of(PluginKind::EventType, &info.origin));
                 info.alias = None;
             } else {
                 taken.insert(folded, info.origin.class.clone());
@@ -435,18 +502,15 @@ fn event_type(
     alias: Option<String>,
     problems: &mut Vec<Problem>,
     compile: Option<Compile<'_>>,
-) -> Result<(EventTypeInfo, Vec<String>), Box<Problem>> {
+) -> Result<(EventTypeInfo, Remarks), Box<Problem>> {
     let refuse = |kind: ProblemKind, what: &str, fix: &str| {
-        Box::new(Problem {
-            kind,
-            plugin: Some(inline(name).into_owned()),
-            text: Diagnostic::new(Class::Plugin, format!("Plugin '{name}' is invalid."))
-                .detail(what)
-                .detail(format!("Plugin class: {}", origin.class))
-                .detail(format!("Source: {origin}"))
-                .fix(fix)
-                .to_string(),
-        })
+        let text = Diagnostic::new(Class::Plugin, format!("Plugin '{name}' is invalid."))
+            .detail(what)
+            .detail(format!("Plugin class: {}", origin.class))
+            .detail(format!("Source: {origin}"))
+            .fix(fix);
+        let problem = Problem::new(kind, name, &text);
+        Box::new(problem.of(PluginKind::EventType, &origin))
     };
     let event_type: CustomType = name.parse().map_err(|error: TypeNameError| {
         let what = format!("Event type name {}", inline(&error.to_string()));
@@ -465,7 +529,7 @@ fn event_type(
         schemas_json,
         unusable: false,
     };
-    let mut advice = Vec::new();
+    let mut advice = Remarks::default();
     if let Some(compile) = compile {
         info.schema_json = schema_json.ok_or_else(|| {
             refuse(
@@ -474,7 +538,16 @@ fn event_type(
                 "Provide a JSON Schema for the event's payload.",
             )
         })?;
-        advice = compile(info.schema()).map_err(|error| info.refuse_schema(&error))?;
+        let inspected = compile(info.schema());
+        if let Some(fault) = inspected.fault {
+            let (faults, advice) = (inspected.faults, inspected.advice);
+            return Err(Box::new(Problem {
+                faults,
+                advice,
+                ..info.refuse_schema(&fault)
+            }));
+        }
+        advice = inspected.advice;
     }
     info.alias = match alias.as_deref().map(PluginName::from_str) {
         None => None,
@@ -493,38 +566,30 @@ fn event_type(
 
 /// The problem of a schema that cannot be used.
 fn schema_problem(name: &str, origin: &Origin, reason: &str) -> Problem {
-    Problem {
-        kind: ProblemKind::Schema,
-        plugin: Some(inline(name).into_owned()),
-        text: Diagnostic::new(Class::Plugin, format!("Plugin '{name}' is invalid."))
-            .detail(format!("The schema cannot be used: {}", inline(reason)))
-            .detail(format!("Plugin class: {}", origin.class))
-            .detail(format!("Source: {origin}"))
-            .fix(match reason.contains("'schemas'") {
-                true => {
-                    "Correct the plugin's 'schemas': a dict of JSON Schemas by URI, or the absolute path of the \
-                     directory that has them as *.json."
-                }
-                false => "Correct the plugin's JSON Schema.",
-            })
-            .to_string(),
-    }
+    let text = Diagnostic::new(Class::Plugin, format!("Plugin '{name}' is invalid."))
+        .detail(format!("The schema cannot be used: {}", inline(reason)))
+        .detail(format!("Plugin class: {}", origin.class))
+        .detail(format!("Source: {origin}"))
+        .fix(match reason.contains("'schemas'") {
+            true => {
+                "Correct the plugin's 'schemas': a dict of JSON Schemas by URI, or the absolute path of the \
+                 directory that has them as *.json."
+            }
+            false => "Correct the plugin's JSON Schema.",
+        });
+    Problem::new(ProblemKind::Schema, name, &text).of(PluginKind::EventType, origin)
 }
 
 /// The text of the specification's section "Name Collision".
 fn collision(name: &str, existing: &str, new: &str) -> Problem {
-    Problem {
-        kind: ProblemKind::Collision,
-        plugin: Some(inline(name).into_owned()),
-        text: Diagnostic::new(
-            Class::Plugin,
-            format!("Plugin name collision for '{name}'."),
-        )
-        .detail(format!("Existing: {}", inline(existing)))
-        .detail(format!("New: {}", inline(new)))
-        .fix("Use a unique name (reverse-domain notation recommended).")
-        .to_string(),
-    }
+    let text = Diagnostic::new(
+        Class::Plugin,
+        format!("Plugin name collision for '{name}'."),
+    )
+    .detail(format!("Existing: {}", inline(existing)))
+    .detail(format!("New: {}", inline(new)))
+    .fix("Use a unique name (reverse-domain notation recommended).");
+    Problem::new(ProblemKind::Collision, name, &text)
 }
 
 /// Escapes a text of one line. Takes and gives ownership because most texts need no change.

@@ -43,7 +43,7 @@ use crate::launch::LaunchError;
 pub use crate::output::NO_PLUGIN;
 pub use crate::process::{ExitReason, KillHandle};
 use crate::protocol::{Exported, FailureKind, Hello, Reduced, Validated};
-pub use crate::purpose::{Exporting, Listing, Purpose, Reducing, Validating};
+pub use crate::purpose::{Exporting, Listing, LogBytes, Purpose, Reducing, Validating};
 use crate::sandbox::{Confinement, Level, Withheld};
 use crate::schema::SchemaViolations;
 use crate::sources::ClosedSource;
@@ -266,7 +266,7 @@ impl Host<Reducing> {
             .request("reduce")
             .string("name", name.as_str())
             .number("log_fd", log_fd.into())
-            .number("log_length", self.purpose.len)
+            .number("log_length", self.purpose.log.bytes().len() as u64)
             .number("log_chunk", process.options.layout.log_chunk());
         let answer: Reduced = process.ask(request)?;
         let fault = |reason: OutputFault| HostError::Output {

@@ -334,6 +334,9 @@ pub struct WirePlugin {
     /// The name of its entry point.
     #[serde(default)]
     pub entry_point: Option<String>,
+    /// The item of `PROVARA_PLUGINS` that it was found by.
+    #[serde(default)]
+    pub item: Option<String>,
     /// The JSON Schema of an event type, as text.
     #[serde(default)]
     pub schema_json: Option<String>,
@@ -386,7 +389,7 @@ pub struct WireProblem {
     /// The plugin or entry point.
     #[serde(default)]
     pub plugin: Option<String>,
-    /// The installed distribution that it belongs to, where it could not be loaded.
+    /// The installed distribution that it belongs to, where that is known.
     #[serde(default)]
     pub distribution: Option<String>,
     /// The text for people, of several lines.

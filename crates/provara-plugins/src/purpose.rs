@@ -3,9 +3,9 @@
 //! Each purpose is a type that holds what it takes, and a host's type says its purpose: only a host that
 //! was started with a log can reduce it ([`crate::host::Host`]).
 
-use std::fmt::Debug;
-use std::fs::File;
+use std::fmt::{self, Debug};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What a host is started for; it decides what the host may see.
 ///
@@ -33,12 +33,10 @@ pub enum Access<'a> {
     Examining,
     /// The plugins, and data that it is sent.
     Validating,
-    /// A log up to a length.
+    /// A log.
     Reducing {
         /// The log. The host gets a copy of it.
-        log: &'a File,
-        /// The length of the copy in bytes.
-        len: u64,
+        log: &'a [u8],
     },
     /// A vault, and the place of the output.
     Exporting {
@@ -71,10 +69,33 @@ pub struct Validating;
 /// Running a reducer.
 #[derive(Debug)]
 pub struct Reducing {
-    /// The log. The host gets a copy of its snapshot, in a descriptor of its own.
-    pub log: File,
-    /// The length of the snapshot in bytes; what stands after it reaches no host.
-    pub len: u64,
+    /// The log. The host gets a copy of it, in a descriptor of its own.
+    pub log: LogBytes,
+}
+
+/// The bytes of a log, as whoever took them holds them. They are not read from the file a second time: another
+/// program may have changed that since they were verified.
+#[derive(Clone)]
+pub struct LogBytes(Arc<dyn AsRef<[u8]> + Send + Sync>);
+
+impl<T: AsRef<[u8]> + Send + Sync + 'static> From<Arc<T>> for LogBytes {
+    fn from(log: Arc<T>) -> LogBytes {
+        LogBytes(log)
+    }
+}
+
+impl LogBytes {
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        (*self.0).as_ref()
+    }
+}
+
+impl Debug for LogBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogBytes({})", self.bytes().len())
+    }
 }
 
 /// Running an export.
@@ -112,8 +133,7 @@ impl Needs for Validating {
 impl Needs for Reducing {
     fn access(&self) -> Access<'_> {
         Access::Reducing {
-            log: &self.log,
-            len: self.len,
+            log: self.log.bytes(),
         }
     }
 }

@@ -24,6 +24,8 @@ pub enum Resolution<P> {
     },
     /// A custom type that no plugin defines: nobody judges the data, if it may be used at all.
     Unregistered(CustomType),
+    /// A name below `com.provara.` that neither this version nor a plugin defines. Nobody may use it.
+    UnknownOwn(CustomType),
     /// No type's name. It could be a plugin's alias, and is none.
     UnknownAlias(TypeNameError),
     /// Neither a type's name nor one that an alias may have.
@@ -48,6 +50,7 @@ impl<P> Resolution<P> {
                 event_type: custom.unwrap_or_else(|_| own.clone()),
                 plugin,
             },
+            (None, Ok(custom)) if custom.is_unknown_own() => Resolution::UnknownOwn(custom),
             (None, Ok(custom)) => Resolution::Unregistered(custom),
             (None, Err(error)) if name.parse::<PluginName>().is_ok() => {
                 Resolution::UnknownAlias(error)
@@ -98,6 +101,8 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use provara_core::event_type::CLOSING_TYPE;
+
     use crate::catalog::Origin;
     use crate::protocol::WireSource;
 
@@ -108,6 +113,7 @@ mod tests {
             version: None,
             source: WireSource::EntryPoint,
             entry_point: None,
+            item: None,
         }
     }
 
@@ -154,6 +160,11 @@ mod tests {
         assert!(reserved("genesis") && reserved("Observation"));
         let unregistered = |name| matches!(catalog.resolve(name), Resolution::Unregistered(_));
         assert!(unregistered("com.acme.audit.logout"));
+        assert!(unregistered("com.provaras.audit.logout") && unregistered(CLOSING_TYPE));
+        let own = |name| matches!(catalog.resolve(name), Resolution::UnknownOwn(_));
+        assert!(own("com.provara.x") && own("Com.Provara.vault.seals"));
+        // The verifier knows its own types by their very letters.
+        assert!(own("com.provara.vault.Seal"));
         let alias = |name| matches!(catalog.resolve(name), Resolution::UnknownAlias(_));
         assert!(alias("logout") && alias("com.acme"));
         let nothing = |name| matches!(catalog.resolve(name), Resolution::NoName(_));

@@ -11,8 +11,10 @@
 mod advice;
 mod common;
 mod explain;
+mod inspect;
 mod patterns;
 pub(crate) mod references;
+mod remark;
 mod structure;
 mod words;
 pub(crate) mod worker;
@@ -24,7 +26,9 @@ use provara_report::{Class, Diagnostic};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Tree;
 
+pub(crate) use self::inspect::{Inspected, inspect};
 use self::references::Bundle;
+pub use self::remark::{Remark, Remarks};
 use crate::text::inline;
 
 /// Steps after which a pattern with backtracking gives up. A pattern that needs more is a
@@ -167,17 +171,12 @@ impl CompiledSchema {
         schema_json: &str,
         further: Option<&str>,
     ) -> Result<CompiledSchema, SchemaError> {
-        let value = json::parse(schema_json.as_bytes()).map_err(SchemaError::NotJson)?;
-        if value.as_object().is_none() {
-            return Err(SchemaError::NotAnObject(value.kind_name()));
-        }
-        let draft = dialect(&value)?;
-        let tree = references::prepared(&value);
-        let base = references::base(draft, &tree).map_err(|error| invalid(&error.into()))?;
-        let further = match further {
-            None => Bundle::default(),
-            Some(further) => Bundle::read(further, &base, draft)?,
-        };
+        let Read {
+            tree,
+            draft,
+            base,
+            further,
+        } = Read::of(schema_json, further)?;
         let mut written_out = tree.clone();
         patterns::write_out(&mut written_out);
         let build = |draft, schema: &Tree| {
@@ -212,10 +211,9 @@ impl CompiledSchema {
     }
 
     /// What its author should know of it, though it can be used: misspelt and ignored keywords, unknown formats,
-    /// patterns that others read otherwise; of the further schemas, too. Sentences without a full stop, safe for a
-    /// terminal; at most 20.
+    /// patterns that others read otherwise; of the further schemas, too.
     #[must_use]
-    pub fn advice(&self) -> Vec<String> {
+    pub fn advice(&self) -> Remarks {
         advice::on(&self.tree, self.draft, self.further.schemas())
     }
 
@@ -256,6 +254,37 @@ impl CompiledSchema {
             .prepare()?;
         let found = explain::explain(&self.tree, self.draft, &registry, base, data);
         Ok(found.into_violations())
+    }
+}
+
+/// A schema that was read, and not looked at yet.
+struct Read {
+    tree: Tree,
+    draft: jsonschema::Draft,
+    /// The URI that its references are meant from.
+    base: jsonschema::Uri<String>,
+    further: Bundle,
+}
+
+impl Read {
+    fn of(schema_json: &str, further: Option<&str>) -> Result<Read, SchemaError> {
+        let value = json::parse(schema_json.as_bytes()).map_err(SchemaError::NotJson)?;
+        if value.as_object().is_none() {
+            return Err(SchemaError::NotAnObject(value.kind_name()));
+        }
+        let draft = dialect(&value)?;
+        let tree = references::prepared(&value);
+        let base = references::base(draft, &tree).map_err(|error| invalid(&error.into()))?;
+        let further = match further {
+            None => Bundle::default(),
+            Some(further) => Bundle::read(further, &base, draft)?,
+        };
+        Ok(Read {
+            tree,
+            draft,
+            base,
+            further,
+        })
     }
 }
 

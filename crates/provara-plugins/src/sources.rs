@@ -24,7 +24,7 @@ use percent_encoding::percent_decode_str;
 use provara_report::shell;
 
 use crate::text::inline;
-pub(crate) use metadata::normalized;
+pub use metadata::normalized;
 use metadata::read;
 
 /// The most bytes of an installer's record that are read.

@@ -1,20 +1,16 @@
 //! What follows from the events of a log: beliefs, the summary, and what plugins make of it.
 
-use std::fs::File;
-use std::io;
 use std::ops::{ControlFlow, Deref};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use provara_core::beliefs::{self, BeliefReducer, BeliefState, ResumedReducer};
 use provara_core::json::{self, Value};
 use provara_core::summary::Summary;
 
-use crate::error::{Context, VaultError};
+use crate::error::VaultError;
 use crate::log_snapshot::{LogSnapshot, lines_of};
 use crate::parallel::{available_threads, in_order};
 use crate::replay_start::{Confirmed, ReplayStart};
-use crate::vault::Vault;
 
 /// Who hears how many bytes of the log are done, and of how many, and breaks to end the work.
 type Watch<'w> = &'w dyn Fn(u64, u64) -> ControlFlow<()>;
@@ -65,28 +61,9 @@ impl LogSnapshot {
     }
 }
 
-impl Vault {
-    /// The log open for reading, if it still begins with what `source` holds: what a plugin host is given.
-    /// A merge puts another file in its place, whose events nobody has looked at.
-    ///
-    /// # Errors
-    /// [`VaultError::LogReplaced`], and as [`Vault::snapshot`].
-    pub fn open_log(&self, source: &SourceLog) -> Result<File, VaultError> {
-        let (log, path) = (self.open_log_file()?, self.log_path());
-        let mut buffer = vec![0; 1 << 20];
-        let mut offset = 0;
-        for expected in source.bytes().chunks(buffer.len()) {
-            let found = &mut buffer[..expected.len()];
-            match log.read_exact_at(found, offset) {
-                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                    return Err(error).context("read", &path);
-                }
-                Ok(()) if found == expected => {}
-                _ => return Err(VaultError::LogReplaced),
-            }
-            offset += expected.len() as u64;
-        }
-        Ok(log)
+impl AsRef<[u8]> for SourceLog {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
     }
 }
 

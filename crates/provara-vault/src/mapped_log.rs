@@ -26,6 +26,8 @@ pub(crate) struct MappedLog {
     /// Whether somebody may have had it open for writing when it was mapped. Who has a page of it mapped for
     /// writing, and wrote to it before, moves no time by writing there again.
     had_writers: bool,
+    /// Whether it ended with a line end when it was mapped.
+    whole: bool,
     /// Those of its bytes, with their parts, as they were when they verified.
     hashes: OnceLock<LogHashes>,
 }
@@ -37,8 +39,10 @@ impl MappedLog {
         // In this order: who opens it afterwards moves these times by the first write.
         let times = telling_times(&file, path)?;
         let had_writers = may_be_written(&file);
+        let mapping = Mapping::of(&file, len).context("map", path)?;
         Ok(Self {
-            mapping: Mapping::of(&file, len).context("map", path)?,
+            whole: mapping.ends_with(b"\n"),
+            mapping,
             file,
             path: path.to_owned(),
             times: Mutex::new(times),
@@ -101,10 +105,13 @@ impl MappedLog {
         }
     }
 
-    /// Refuses a log that is shorter than what was mapped of it, or that cannot be read.
+    /// Refuses a log that is shorter than what was mapped of it, or that cannot be read. One that was cut and has
+    /// grown again has other bytes where its last line ended: of a log that nobody verified nothing else is known.
     fn check_length(&self) -> Result<(), VaultError> {
         let there = self.file.metadata().context("read", &self.path)?;
-        match self.mapping.is_lost() || there.len() < self.mapping.len() as u64 {
+        let shorter = there.len() < self.mapping.len() as u64;
+        // In this order: what lies beyond its end is not looked at.
+        match self.mapping.is_lost() || shorter || self.whole != self.mapping.ends_with(b"\n") {
             true => Err(self.changed()),
             false => Ok(()),
         }
@@ -127,6 +134,23 @@ mod tests {
 
     use super::*;
     use crate::map::writable;
+
+    #[test]
+    fn a_log_that_was_cut_and_grew_again_is_another_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let bytes = b"event\n".repeat(10_000);
+        std::fs::write(&path, &bytes).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let log = MappedLog::of(&file, bytes.len(), &path).unwrap();
+        log.check_from(0).unwrap();
+        file.set_len(9_000).unwrap();
+        for grown in [bytes.len() as u64, bytes.len() as u64 + 100] {
+            file.set_len(grown).unwrap();
+            let error = log.check_from(0).unwrap_err();
+            assert!(matches!(error, VaultError::LogChanged { .. }), "{error}");
+        }
+    }
 
     #[test]
     fn a_change_that_moves_no_time_is_seen_by_whoever_derived_from_the_log() {

@@ -119,6 +119,12 @@ impl VerifiedLog {
     }
 }
 
+impl AsRef<[u8]> for VerifiedLog {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_ref()
+    }
+}
+
 impl Deref for VerifiedLog {
     type Target = SourceLog;
 

@@ -50,6 +50,9 @@ on_load: Callable[[str | None, str | None], bool] | None = None
 left: frozenset[str] = frozenset()
 only: str | None = None
 
+#: What the executable names besides the variable.
+items: tuple[str, ...] = ()
+
 
 def discover(registry: PluginRegistry) -> None:
     """Fill the registry from the entry points and the environment, in this order."""
@@ -61,7 +64,8 @@ def discover(registry: PluginRegistry) -> None:
         else:
             _load_entry_point(registry, entry_point)
     if only is None:
-        for item in split_environment(os.environ.get(VARIABLE, "")):
+        named = split_environment(os.environ.get(VARIABLE, ""))
+        for item in dict.fromkeys([*named, *items]):
             _load_environment_item(registry, item)
 
 
@@ -318,7 +322,7 @@ def _register_object(registry: PluginRegistry, origin: Origin, loaded: object) -
         text = _messages.no_kind(
             origin.label or type(plugin).__name__, type(plugin).__name__, origin.describe()
         )
-        registry._report(problem("invalid", _label(origin, plugin), text))
+        registry._report(problem("invalid", _label(origin, plugin), text, origin.distribution))
     for kind in kinds:
         _register_as(registry, kind, plugin, origin)
 
@@ -330,7 +334,8 @@ def _register_as(registry: PluginRegistry, kind: Kind, plugin: Any, origin: Orig
         registry._register(kind, plugin, origin)
     except RegistrationError as error:
         kind_of_problem: ProblemKind = error.kind  # type: ignore[assignment]
-        registry._report(problem(kind_of_problem, _label(origin, plugin), str(error)))
+        label = _label(origin, plugin)
+        registry._report(problem(kind_of_problem, label, str(error), origin.distribution))
 
 
 def _report_invalid(
@@ -343,7 +348,7 @@ def _report_invalid(
     attributes = [a for kind in kinds for a in missing_members(cls, kind)[1]]
     label = origin.label or cls.__name__
     text = _messages.invalid_plugin(label, methods, attributes, cls.__name__, origin.describe())
-    registry._report(problem("invalid", label, text))
+    registry._report(problem("invalid", label, text, origin.distribution))
 
 
 def _report_load(registry: PluginRegistry, origin: Origin, why: str) -> None:

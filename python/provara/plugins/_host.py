@@ -197,6 +197,7 @@ def _hello(_: Request) -> Reply:
 def _discover(request: Request) -> Reply:
     _discovery.left = frozenset(request.get("left", []))
     _discovery.only = request.get("only")
+    _discovery.items = tuple(request.get("items", []))
     registry.discover_plugins()
     infos = registry.get_plugin_info()
     texts = _schemas() if request.get("schemas") else {}
@@ -212,7 +213,14 @@ def _discover(request: Request) -> Reply:
         if record.kind == "event_type":
             found = texts.get(record.name)
             if isinstance(found, str):
-                problems.append({"kind": "schema", "plugin": _text(record.name), "text": found})
+                problems.append(
+                    {
+                        "kind": "schema",
+                        "plugin": _text(record.name),
+                        "distribution": _text_or_none(record.origin.distribution),
+                        "text": found,
+                    }
+                )
                 continue
             if found is not None:
                 (schema_json, schemas_json, schema_version), unread_schemas = found
@@ -226,6 +234,7 @@ def _discover(request: Request) -> Reply:
                 "version": _text_or_none(info["version"]),
                 "source": info["source"],
                 "entry_point": _text_or_none(info["entry_point"]),
+                "item": _item(record),
                 "schema_json": schema_json,
                 "schemas_json": schemas_json,
                 "schema_version": _text_or_none(schema_version),
@@ -244,6 +253,12 @@ def _discover(request: Request) -> Reply:
         for problem in registry.problems
     ]
     return {"plugins": plugins, "problems": problems, "files": _looked_at(request)}
+
+
+def _item(record: Record) -> str | None:
+    """Return the item of ``PROVARA_PLUGINS`` that a plugin was found by, if that is how."""
+    origin = record.origin
+    return _text_or_none(origin.label) if origin.source == "environment" else None
 
 
 def _looked_at(request: Request) -> list[str] | None:

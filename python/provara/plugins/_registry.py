@@ -21,7 +21,7 @@ TYPE_CHECKING = False  # as in `_records`
 if TYPE_CHECKING:
     from typing import Any
 
-    from provara.plugins._records import Kind
+    from provara.plugins._records import Kind, ProblemKind
     from provara.plugins._shown import PluginInfo, PluginProblem
     from provara.plugins.protocols import EventTypePlugin, ExportPlugin, ReducerPlugin
 
@@ -338,21 +338,28 @@ class PluginRegistry:
         label = record.origin.label or record.name
         class_name = type(record.plugin).__name__
         source = record.origin.describe()
+        distribution = record.origin.distribution
+
+        def refused(kind: ProblemKind, text: str) -> PluginProblem:
+            return problem(
+                kind, label, _messages.bad_alias(label, text, class_name, source), distribution
+            )
+
         try:
             alias = method()
         except BaseException as error:  # `sys.exit()` there costs the alias, not the search
             if is_users(error):
                 raise
             text = f"raised {_messages.describe_exception(error)}"
-            return problem("invalid", label, _messages.bad_alias(label, text, class_name, source))
+            return refused("invalid", text)
         if alias is None:
             return None
         if not isinstance(alias, str) or not _is_plain_name(alias):
             text = f"returned {_shown(alias)}"
-            return problem("invalid", label, _messages.bad_alias(label, text, class_name, source))
+            return refused("invalid", text)
         if alias.upper() in RESERVED_CORE_TYPES:
             text = f"returned '{alias}', which is reserved for core types"
-            return problem("name", label, _messages.bad_alias(label, text, class_name, source))
+            return refused("name", text)
         key = alias.casefold()
         existing = aliases[key][1] if key in aliases else self._records["event_type"].get(key)
         if existing is not None:
@@ -360,6 +367,7 @@ class PluginRegistry:
                 "collision",
                 label,
                 _messages.alias_collision(alias, existing.class_path, record.class_path),
+                distribution,
             )
         aliases[key] = (alias, record)
         return None

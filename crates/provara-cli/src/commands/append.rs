@@ -342,6 +342,9 @@ fn custom(
                 terminal::note(&format!("no plugin was asked about '{name}': {reason}"));
                 return Ok((EventType::Custom(custom), data(None)?, false));
             }
+            (Resolution::UnknownOwn(custom), Some(_)) => {
+                return Err(provara_explain::unknown_own_type(&custom));
+            }
             _ => return Err(not_looked_up(unusable, name)),
         },
     };
@@ -354,6 +357,9 @@ fn custom(
         Resolution::Unregistered(custom) if args.allow_unregistered => {
             session.warn_of_problems();
             return Ok((EventType::Custom(custom), data(None)?, false));
+        }
+        Resolution::UnknownOwn(custom) => {
+            return Err(provara_explain::unknown_own_type(&custom));
         }
         other => {
             let reverse_domain = matches!(other, Resolution::Unregistered(_));

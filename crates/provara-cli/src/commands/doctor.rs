@@ -295,7 +295,7 @@ fn text(report: &Report) -> String {
     let verdict = match &report.failure {
         Some(_) => format!("{ERROR}plugins cannot be used{ERROR:#}"),
         None if !report.is_whole() => {
-            format!("{WARNING}some plugins cannot be used; see 'provara plugins list'{WARNING:#}")
+            format!("{WARNING}some plugins cannot be used; see 'provara plugins check'{WARNING:#}")
         }
         None if report.signatures_failure.is_some() => {
             format!("{GOOD}all plugins can be used{GOOD:#}")

@@ -189,7 +189,7 @@ impl Command {
             Self::Memory(args) => args.schema(),
             Self::Checkpoint(_) => "provara.checkpoint.v1",
             Self::Manifest(_) => "provara.manifest.v1",
-            Self::Plugins(_) => "provara.plugins.v1",
+            Self::Plugins(args) => args.schema(),
             Self::Doctor(_) => "provara.doctor.v1",
             // They print no JSON of their own.
             Self::Mcp(_) | Self::Completions(_) | Self::Man(_) => "",
@@ -227,7 +227,7 @@ pub(crate) fn run(
         Command::Memory(args) => memory::run(args),
         Command::Checkpoint(args) => checkpoint::run(args),
         Command::Manifest(args) => manifest::run(args),
-        Command::Plugins(args) => plugins::run(args),
+        Command::Plugins(args) => return plugins::run(args),
         Command::Doctor(args) => return doctor::run(args, None),
         Command::Mcp(args) => mcp::run(args),
         Command::Completions(args) => completions::run(args),

@@ -1,10 +1,13 @@
 //! `provara plugins list`: what is installed.
 
+mod check;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use provara_plugins::catalog::{Advice, Origin, PluginInfo, PluginName, Problem};
+use provara_plugins::catalog::{Catalog, Origin, PluginInfo, PluginName, Problem};
 use provara_plugins::editable::Allowed;
 use provara_plugins::protocol::WireSource;
 use provara_plugins::runtime::Runtime;
@@ -16,12 +19,13 @@ use crate::args::JsonArg;
 use crate::plugins::{EXPORTS, HostArgs, Job, Listing, REDUCERS, Session};
 use crate::terminal::{self, STRONG};
 
-/// See which plugins are installed
+/// See which plugins are installed, and check them
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   provara plugins list
-  provara plugins list --all --json")]
+  provara plugins list --all --json
+  provara plugins check")]
 pub(crate) struct PluginsArgs {
     #[command(subcommand)]
     command: PluginsCommand,
@@ -30,7 +34,21 @@ pub(crate) struct PluginsArgs {
 #[derive(Debug, Subcommand)]
 enum PluginsCommand {
     List(ListArgs),
+    Check(check::CheckArgs),
 }
+
+impl PluginsArgs {
+    /// The schema of the command's result.
+    pub(crate) fn schema(&self) -> &'static str {
+        match self.command {
+            PluginsCommand::List(_) => "provara.plugins.v1",
+            PluginsCommand::Check(_) => "provara.plugins-check.v1",
+        }
+    }
+}
+
+/// The most that is told of one schema in a list of everything.
+const MAX_ADVICE: usize = 20;
 
 /// List the installed event types, reducers and export formats
 ///
@@ -38,7 +56,7 @@ enum PluginsCommand {
 /// that PROVARA_PYTHON names) and in PROVARA_PLUGINS. A plugin that cannot be used is reported on
 /// stderr and hinders no other, also where it ends the process that loads it. One that blocks it is
 /// left out when --timeout is over. What of a schema decides nothing (a misspelt keyword, an unknown
-/// format) is told on stderr as well.
+/// format) is told on stderr as well; 'provara plugins check' tells more.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -67,8 +85,14 @@ struct ListArgs {
     json: JsonArg,
 }
 
-pub(crate) fn run(args: &PluginsArgs) -> Result<(), Diagnostic> {
-    let PluginsCommand::List(args) = &args.command;
+pub(crate) fn run(args: &PluginsArgs) -> Result<ExitCode, Diagnostic> {
+    match &args.command {
+        PluginsCommand::List(args) => list(args).map(|()| ExitCode::SUCCESS),
+        PluginsCommand::Check(args) => check::run(args),
+    }
+}
+
+fn list(args: &ListArgs) -> Result<(), Diagnostic> {
     allow(args)?;
     let session = Session::start(&args.host, Job::new(Listing))
         .map_err(|unusable| unusable.into_failure("the installed plugins"))?;
@@ -85,9 +109,16 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<(), Diagnostic> {
         .iter()
         .for_each(|problem| terminal::diagnostic(&problem.text));
     for advice in &catalog.advice {
-        let (plugin, text) = (&advice.plugin, &advice.text);
-        let stop = if text.ends_with('?') { "" } else { "." };
-        terminal::warn(&format!("the schema of '{plugin}', {text}{stop}"));
+        let (plugin, remarks) = (&advice.plugin, &advice.remarks);
+        for remark in remarks.list.iter().take(MAX_ADVICE) {
+            let stop = if remark.text.ends_with('?') { "" } else { "." };
+            terminal::warn(&format!("the schema of '{plugin}', {remark}{stop}"));
+        }
+        if remarks.more || remarks.list.len() > MAX_ADVICE {
+            terminal::warn(&format!(
+                "there is more to say of the schema of '{plugin}': provara plugins check {plugin}"
+            ));
+        }
     }
     for found in session.host.hindrances() {
         terminal::warn(&provara_explain::hindrance(&found));
@@ -199,9 +230,27 @@ struct Report<'a> {
     reducers: Vec<Entry<'a>>,
     exports: Vec<Entry<'a>>,
     problems: &'a [Problem],
-    advice: &'a [Advice],
+    advice: Vec<Advice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     confinement: Option<&'a Confinement>,
+}
+
+/// What the author of an event type should know.
+#[derive(Serialize)]
+struct Advice<'a> {
+    plugin: &'a str,
+    text: String,
+}
+
+fn advice(catalog: &Catalog) -> Vec<Advice<'_>> {
+    let each = catalog.advice.iter().flat_map(|advice| {
+        let remarks = advice.remarks.list.iter();
+        remarks.map(|remark| Advice {
+            plugin: &advice.plugin,
+            text: remark.to_string(),
+        })
+    });
+    each.collect()
 }
 
 #[derive(Serialize)]
@@ -280,7 +329,7 @@ impl<'a> Report<'a> {
             reducers: list(&catalog.reducers, REDUCERS),
             exports: list(&catalog.exports, EXPORTS),
             problems: &catalog.problems,
-            advice: &catalog.advice,
+            advice: advice(catalog),
             confinement: all.then(|| session.host.confinement()),
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use provara_core::summary::Summary;
@@ -74,7 +75,7 @@ pub(crate) fn run(args: &ReduceArgs) -> Result<(), Diagnostic> {
     if let Some(output) = file {
         output_file::check(output, args.force, &vault)?;
     }
-    let log = gate::verify_first(&vault, path, args.gate)?;
+    let log = Arc::new(gate::verify_first(&vault, path, args.gate)?);
     let mut text = match &args.plugin {
         Some(name) => {
             let reduced = plugin(args, &vault, &log, name);
@@ -113,26 +114,20 @@ pub(crate) fn run(args: &ReduceArgs) -> Result<(), Diagnostic> {
 fn plugin(
     args: &ReduceArgs,
     vault: &Vault,
-    log: &SourceLog,
+    log: &Arc<SourceLog>,
     name: &str,
 ) -> Result<Vec<u8>, Diagnostic> {
-    let verified = vault
-        .open_log(log)
-        .map_err(|error| vault_failure(error, vault.path()))?;
     let job = || {
         let purpose = Reducing {
-            log: verified
-                .try_clone()
-                .map_err(|error| provara_explain::io_failure("read", &vault.log_path(), &error))?,
-            len: log.len(),
+            log: Arc::clone(log).into(),
         };
-        Ok(Job::new(purpose)
+        Job::new(purpose)
             .protecting(vault.path())
-            .wanting(PluginKind::Reducer, name))
+            .wanting(PluginKind::Reducer, name)
     };
     let builtin: Option<Reducer> = name.parse().ok();
     let wanted = format!("the reducer '{name}'");
-    let session = match Session::start(&args.host, job()?) {
+    let session = match Session::start(&args.host, job()) {
         Ok(session) => session,
         Err(unusable) => match (builtin, unusable.no_python()) {
             (Some(builtin), Some(reason)) => {
@@ -150,7 +145,7 @@ fn plugin(
         let skipped = session.host.skipped().to_vec();
         let result = run_plugin(session, name)?;
         if args.check {
-            let second = Session::start(&args.host, job()?.varied().without(skipped))
+            let second = Session::start(&args.host, job().varied().without(skipped))
                 .map_err(|unusable| unusable.into_failure(&wanted))?;
             let second = run_plugin(second, name)?;
             if let Some(difference) = determinism::difference(&result, &second) {

@@ -2,7 +2,7 @@
 
 use crate::world::World;
 
-const COMMANDS: [&[&str]; 31] = [
+const COMMANDS: [&[&str]; 32] = [
     &[],
     &["init"],
     &["append"],
@@ -29,6 +29,7 @@ const COMMANDS: [&[&str]; 31] = [
     &["manifest"],
     &["plugins"],
     &["plugins", "list"],
+    &["plugins", "check"],
     &["doctor"],
     &["mcp"],
     &["mcp", "install"],

@@ -1,5 +1,6 @@
 //! Why plugins could not be asked, or failed, in words.
 
+use provara_core::event_type::{CustomType, OWN_TYPES};
 use provara_plugins::catalog::{EventTypeInfo, Problem};
 use provara_plugins::editable::AllowedError;
 use provara_plugins::host::{HostError, NO_PLUGIN, PluginFailure, Shortage, SkippedPlugin};
@@ -16,7 +17,7 @@ use provara_plugins::violation::Suspicion;
 
 use super::{interrupted, sentence};
 use provara_report::shell;
-use provara_report::{Class, Diagnostic, Parts};
+use provara_report::{Class, Diagnostic, Parts, nearest};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -233,6 +234,24 @@ fn install(runtime: &Runtime) -> String {
 pub fn unusable_type(name: &str, problem: &Problem) -> Diagnostic {
     let headline = format!("The plugin that defines the event type '{name}' cannot be used.");
     because(Diagnostic::new(Class::Plugin, headline), problem)
+}
+
+/// A name below Provara's own namespace that nothing here defines.
+pub fn unknown_own_type(event_type: &CustomType) -> Diagnostic {
+    let headline = format!("The event type '{event_type}' is not known.");
+    let failure = Diagnostic::new(Class::Usage, headline).detail(format!(
+        "Names below 'com.provara.' are Provara's own, and version {} has no such type. A later one may have, and \
+         would take the event for it.",
+        VERSION
+    ));
+    let failure = match nearest(event_type.as_str(), OWN_TYPES.into_iter()) {
+        Some(near) => failure.detail(format!("Did you mean '{near}'?")),
+        None => failure,
+    };
+    failure.fix(
+        "Use a name below a domain of yours, such as com.example.audit.login, or a version of Provara that knows \
+         the type.",
+    )
 }
 
 /// Adds the one problem with a plugin that a failure comes from, and what helps against it.

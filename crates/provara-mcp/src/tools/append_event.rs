@@ -177,8 +177,9 @@ pub(super) fn resolved(
     }
     if let Resolution::Core(core) = resolution {
         permitted(call, &EventType::Core(core))?;
-    } else if let Resolution::Plugin { event_type, .. } | Resolution::Unregistered(event_type) =
-        &resolution
+    } else if let Resolution::Plugin { event_type, .. }
+    | Resolution::Unregistered(event_type)
+    | Resolution::UnknownOwn(event_type) = &resolution
     {
         permitted(call, &EventType::Custom(event_type.clone()))?;
     }
@@ -192,6 +193,9 @@ pub(super) fn resolved(
         }
         Resolution::Unregistered(custom) if call.server.config.allow_unregistered => {
             (EventType::Custom(custom), unjudged(call))
+        }
+        Resolution::UnknownOwn(custom) => {
+            return Err((&provara_explain::unknown_own_type(&custom)).into());
         }
         _ => return Err(unknown(call, name)),
     };

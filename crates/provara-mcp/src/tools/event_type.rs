@@ -13,7 +13,7 @@ use super::{Call, Needs, Tool, describe_event_type};
 use crate::answer::Answer;
 use crate::job::JobHandle;
 use crate::refusal::Refusal;
-use crate::shown::{Shapes, Shown};
+use crate::shown::Shapes;
 
 /// The most characters of what a plugin says of a type in the tool's description.
 const MAX_ABOUT: usize = 300;
@@ -41,14 +41,14 @@ impl EventTypeTool {
         at: usize,
     ) -> Self {
         let shown = &shapes.by_room[at];
-        let has_key = |shown: &Shown| {
-            let properties = shown.schema.get("properties");
-            properties.is_some_and(|properties| properties.get(KEY).is_some())
-        };
+        // Wherever a schema speaks of such a member it is the plugin's own.
+        let quoted = format!("\"{KEY}\"");
+        let further = info.schemas_json.as_deref().unwrap_or_default();
+        let has_key = info.schema_json.contains(&quoted) || further.contains(&quoted);
         Self {
             name,
             info: info.clone(),
-            wrapped: !choice.one || !shapes.is_plain || shapes.by_room.iter().any(has_key),
+            wrapped: !choice.one || !shapes.is_plain || has_key,
             schema: shown.schema.clone(),
             wanted: shapes.wanted.clone(),
             whole: shown.whole,

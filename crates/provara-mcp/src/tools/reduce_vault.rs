@@ -1,5 +1,7 @@
 //! What a reducer derives from all events: the summary, the beliefs, or what a plugin makes of them.
 
+use std::sync::Arc;
+
 use provara_core::canonical;
 use provara_plugins::builtin::Reducer;
 use provara_plugins::host::Reducing;
@@ -75,14 +77,11 @@ pub(super) fn reduced() -> Value {
 /// `reduce_vault` and the tools of installed reducers.
 pub(super) fn reduce(call: &Call, name: &str, job: &JobHandle) -> Result<Answer, Refusal> {
     let handle = call.vault()?;
-    let renderer = &*call.server.renderer;
-    let (vault, log) = call.verify_first(&handle, job, "reducing")?;
+    let (_, log) = call.verify_first(&handle, job, "reducing")?;
     let (result, by) = match call.installed.catalog.resolve_reducer(name) {
         Some(Provider::Plugin(info)) => {
-            let file = vault.open_log(&log);
             let purpose = Reducing {
-                log: file.map_err(|error| handle.refusal(renderer, error))?,
-                len: log.len(),
+                log: Arc::clone(&log).into(),
             };
             let result = call.ask_plugin(purpose, job, |host| host.reduce(&info.name))?;
             (result, info.origin.to_string())

@@ -1,6 +1,5 @@
 use super::*;
 use crate::protocol::WireProblem;
-use crate::schema::CompiledSchema;
 
 fn plugin(kind: WireKind, name: &str, class: &str) -> WirePlugin {
     WirePlugin {
@@ -11,6 +10,7 @@ fn plugin(kind: WireKind, name: &str, class: &str) -> WirePlugin {
         version: Some("1.0.0".to_owned()),
         source: WireSource::EntryPoint,
         entry_point: None,
+        item: None,
         schema_json: (kind == WireKind::EventType).then(|| r#"{"type":"object"}"#.to_owned()),
         schemas_json: None,
         unread_schemas: None,
@@ -20,11 +20,8 @@ fn plugin(kind: WireKind, name: &str, class: &str) -> WirePlugin {
     }
 }
 
-fn compile(schema: Schema<'_>) -> Result<Vec<String>, String> {
-    let (name, version) = (schema.event_type, schema.version);
-    CompiledSchema::with_further(name, version, schema.json, schema.further)
-        .map(|schema| schema.advice())
-        .map_err(|error| error.to_string())
+fn compile(schema: Schema<'_>) -> Inspected {
+    crate::schema::inspect(schema).0
 }
 
 fn catalog(plugins: Vec<WirePlugin>) -> Catalog {
@@ -208,9 +205,12 @@ fn further_schemas_are_named_where_they_are_at_fault() {
         panic!("{:?}", found.advice);
     };
     assert_eq!(advice.plugin, "com.example.shop.listed");
+    let [remark] = &advice.remarks.list[..] else {
+        panic!("{advice:?}");
+    };
     assert!(
-        advice
-            .text
+        remark
+            .to_string()
             .starts_with("in 'schemas': it is a list and is not read")
     );
 }

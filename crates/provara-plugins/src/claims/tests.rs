@@ -224,6 +224,7 @@ fn an_answer_counts_only_if_all_would_give_it() {
         version: None,
         source: WireSource::EntryPoint,
         entry_point: None,
+        item: None,
     };
     let catalog = |types: &[&str], reducers: &[&str]| Catalog {
         event_types: types

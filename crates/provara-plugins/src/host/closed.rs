@@ -35,17 +35,19 @@ fn problem(source: &ClosedSource, package: &str, of_it: &[WireProblem]) -> Probl
         .iter()
         .filter_map(|problem| problem.plugin.as_deref().map(inline));
     let names: Vec<_> = names.collect();
+    let text = Diagnostic::new(
+        Class::Plugin,
+        format!("The plugins of the package '{package}' could not be loaded."),
+    )
+    .detail(format!("Plugins: '{}'", names.join("', '")))
+    .detail(format!("Why: {source}."))
+    .fix(source.help());
+    let distribution = of_it
+        .first()
+        .and_then(|problem| problem.distribution.as_deref());
     Problem {
-        kind: ProblemKind::Load,
-        plugin: Some(package.clone().into_owned()),
-        text: Diagnostic::new(
-            Class::Plugin,
-            format!("The plugins of the package '{package}' could not be loaded."),
-        )
-        .detail(format!("Plugins: '{}'", names.join("', '")))
-        .detail(format!("Why: {source}."))
-        .fix(source.help())
-        .to_string(),
+        distribution: distribution.map(|it| inline(it).into_owned()),
+        ..Problem::new(ProblemKind::Load, &package, &text)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::claims::Claims;
 use crate::protocol::{Discovered, Hello, Loading, Request};
 use crate::purpose::Access;
 use crate::sandbox::Level;
-use crate::schema::Schema;
+use crate::schema::{Inspected, Schema};
 
 /// How many plugins are skipped before the failure of the next one is everybody's.
 const MAX_SKIPPED: usize = 8;
@@ -70,11 +70,11 @@ impl HostProcess {
             // After a failure nothing counts.
             let compiled = match failed {
                 None => self.compile(schema),
-                Some(_) => Ok(Ok(Vec::new())),
+                Some(_) => Ok(Inspected::default()),
             };
             compiled.unwrap_or_else(|error| {
                 failed = Some(error);
-                Ok(Vec::new())
+                Inspected::default()
             })
         };
         let compile: Option<Compile<'_>> = all.then_some(&mut compile);
@@ -98,8 +98,9 @@ impl HostProcess {
         let skip: Vec<&Loading> = self.skipped.iter().map(|plugin| &plugin.loading).collect();
         let skip = serde_json::to_vec(&skip).map_err(io::Error::other)?;
         let left = serde_json::to_vec(left).map_err(io::Error::other)?;
+        let items = serde_json::to_vec(&self.options.items).map_err(io::Error::other)?;
         let request = self.request("discover").json("skip", &skip);
-        let request = request.json("left", &left);
+        let request = request.json("left", &left).json("items", &items);
         let request = request.json("schemas", if schemas { b"true" } else { b"false" });
         self.found(request)
     }

@@ -30,6 +30,8 @@ pub struct HostOptions {
     pub allowed: Vec<PathBuf>,
     /// The user's variables that reach the host.
     pub environment: Environment,
+    /// What is loaded besides, as `PROVARA_PLUGINS` names it: `module` or `module:object`.
+    pub items: Vec<String>,
     /// How the host's process is laid out.
     pub layout: Layout,
     /// The plugins to go on without, as an earlier host of the same installation found them.
@@ -66,6 +68,7 @@ impl HostOptions {
             allow_network: false,
             protect: Vec::new(),
             environment: Environment::from_process(),
+            items: Vec::new(),
             layout: Layout::Usual,
             skipped: Vec::new(),
             schemas_on_demand: false,

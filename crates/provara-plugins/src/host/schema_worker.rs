@@ -25,8 +25,8 @@ use crate::launch::{self, LaunchError, Task};
 use crate::process::{self, ExitReason, KillHandle, has_ended};
 use crate::protocol::{self, Violation};
 use crate::sandbox::{Calls, Limits, Rules, SandboxPolicy};
-use crate::schema::worker::{Checked, Compiled, Header};
-use crate::schema::{Schema, SchemaViolations};
+use crate::schema::worker::{Checked, Header};
+use crate::schema::{Inspected, Schema, SchemaViolations};
 use crate::space;
 
 /// How long the process may take to start.
@@ -105,22 +105,20 @@ impl SchemaWorker {
         Ok(())
     }
 
-    /// Compiles a schema, which the process keeps, and gives advice on it where it is to be inspected. The inner
-    /// error says why it cannot be used.
+    /// Compiles a schema, which the process keeps, and says all there is to know of it where it is to be inspected.
     pub(super) fn compile(
         &mut self,
         schema: Schema<'_>,
         inspect: bool,
         deadline: Option<Instant>,
-    ) -> Result<Result<Vec<String>, String>, Stop> {
+    ) -> Result<Inspected, Stop> {
         let body = [schema.json, schema.further.unwrap_or_default()].concat();
         let op = if inspect { "inspect" } else { "compile" };
-        let compiled: Compiled = self.ask(op, schema, body.as_bytes(), deadline)?;
-        if let Some(fault) = compiled.fault {
-            return Ok(Err(fault));
+        let inspected: Inspected = self.ask(op, schema, body.as_bytes(), deadline)?;
+        if inspected.fault.is_none() {
+            self.compiled.insert(schema.event_type.to_owned());
         }
-        self.compiled.insert(schema.event_type.to_owned());
-        Ok(Ok(compiled.advice))
+        Ok(inspected)
     }
 
     /// Whether the schema of a type is there.

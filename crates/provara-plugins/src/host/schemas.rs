@@ -13,7 +13,7 @@ use crate::interrupt::Guard;
 use crate::process::ExitReason;
 use crate::protocol::{Violation, WireSchema};
 use crate::purpose::Access;
-use crate::schema::{Schema, SchemaViolations};
+use crate::schema::{Inspected, Schema, SchemaViolations};
 
 /// How long a plugin's schema may take to compile before the plugin is skipped. An ordinary one
 /// takes less than a millisecond.
@@ -30,7 +30,10 @@ impl HostProcess {
         let request = request.string("type", plugin.event_type.as_str());
         let loaded: WireSchema = self.ask(request)?;
         match plugin.take_schema(loaded) {
-            Ok(()) => Ok(self.compile(plugin.schema())?.map(drop)),
+            Ok(()) => Ok(match self.compile(plugin.schema())?.fault {
+                None => Ok(()),
+                Some(fault) => Err(fault),
+            }),
             Err(reason) => Ok(Err(reason)),
         }
     }
@@ -47,30 +50,26 @@ impl HostProcess {
         let checked = (|| {
             if !schema_worker.knows(schema.event_type) {
                 // It was compiled before, by a process that is gone.
-                schema_worker.compile(schema, false, deadline)?.ok();
+                schema_worker.compile(schema, false, deadline)?;
             }
             schema_worker.check(schema, data, deadline)
         })();
         checked.map_err(|stop| self.schema_worker_stopped(schema.event_type, stop))
     }
 
-    /// Compiles a schema; a host that lists plugins gives advice on it. The inner error says why it cannot be
-    /// used.
-    pub(super) fn compile(
-        &mut self,
-        schema: Schema<'_>,
-    ) -> Result<Result<Vec<String>, String>, HostError> {
+    /// Compiles a schema; a host that lists plugins says all there is to know of it.
+    pub(super) fn compile(&mut self, schema: Schema<'_>) -> Result<Inspected, HostError> {
         let inspect = matches!(self.purpose.access(), Access::Listing);
         let limit = Instant::now() + COMPILE_LIMIT;
         let own = self.channel.deadline.filter(|deadline| *deadline < limit);
         let schema_worker = self.schema_worker(schema.event_type)?;
         let compiled = schema_worker.compile(schema, inspect, own.or(Some(limit)));
         match compiled.map_err(|stop| self.schema_worker_stopped(schema.event_type, stop)) {
-            Err(HostError::TimedOut { .. }) if own.is_none() => Ok(Err(format!(
+            Err(HostError::TimedOut { .. }) if own.is_none() => Ok(Inspected::refused(format!(
                 "it takes more than {} s to compile",
                 COMPILE_LIMIT.as_secs()
             ))),
-            Err(HostError::Schema { ending, .. }) => Ok(Err(format!(
+            Err(HostError::Schema { ending, .. }) => Ok(Inspected::refused(format!(
                 "compiling it ended the process that does it ({ending})"
             ))),
             other => other,

@@ -36,24 +36,27 @@ impl SkippedPlugin {
             .map_or_else(String::new, |module| {
                 format!(", and with it all that is in the module {}", inline(module))
             });
+        let text = Diagnostic::new(
+            Class::Plugin,
+            format!("Plugin '{label}' could not be loaded."),
+        )
+        .detail(format!(
+            "The process that loads plugins {ending}. It had said that it was loading this one."
+        ))
+        .detail(format!(
+            "It was left out{module}; the others were loaded in a new process."
+        ))
+        .fix(
+            "Repair it, uninstall its package, or take it out of PROVARA_PLUGINS. If it loads alone, \
+             another plugin ended the process: all share it.",
+        );
+        // The host names it as `entry point (distribution)`.
+        let named = label
+            .strip_suffix(')')
+            .and_then(|label| label.rsplit_once(" ("));
         Problem {
-            kind: ProblemKind::Load,
-            plugin: Some(label.clone()),
-            text: Diagnostic::new(
-                Class::Plugin,
-                format!("Plugin '{label}' could not be loaded."),
-            )
-            .detail(format!(
-                "The process that loads plugins {ending}. It had said that it was loading this one."
-            ))
-            .detail(format!(
-                "It was left out{module}; the others were loaded in a new process."
-            ))
-            .fix(
-                "Repair it, uninstall its package, or take it out of PROVARA_PLUGINS. If it loads alone, \
-                 another plugin ended the process: all share it.",
-            )
-            .to_string(),
+            distribution: named.map(|(_, distribution)| distribution.to_owned()),
+            ..Problem::new(ProblemKind::Load, label, &text)
         }
     }
 }

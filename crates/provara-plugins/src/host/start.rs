@@ -51,7 +51,7 @@ impl HostProcess {
         let launcher = launch::spawn(options.launcher.as_deref())?;
         let access = purpose.access();
         let (role, log, staging) = match access {
-            Access::Reducing { log, len } => (Role::Reducer, Some(log_copy::copy(log, len)?), None),
+            Access::Reducing { log } => (Role::Reducer, Some(log_copy::copy(log)?), None),
             Access::Exporting { staging, .. } => (Role::Export, None, Some(staging)),
             Access::Listing | Access::Examining => (Role::Listing, None, None),
             Access::Validating => (Role::EventType, None, None),

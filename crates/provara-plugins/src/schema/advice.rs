@@ -6,11 +6,9 @@ use provara_report::nearest;
 use serde_json::{Map, Value as Tree};
 
 use super::options;
-use super::structure::{DATA, NAMED};
+use super::remark::{Remark, Remarks, deadline};
+use super::structure::each_place;
 use crate::text::inline;
-
-/// At most so many pieces of advice are given on one schema.
-const MAX_ADVICE: usize = 20;
 
 const DRAFTS: [(Draft, &str); 5] = [
     (Draft::Draft4, "draft 4"),
@@ -117,75 +115,26 @@ const ANNOTATING: [&str; 20] = [
 ];
 
 /// What the author should know, in the order of the schema, then of the further ones by the names that the plugin
-/// gives them: sentences without a full stop, each with the place in the schema, safe for a terminal.
+/// gives them.
 pub(super) fn on<'a>(
     schema: &Tree,
     draft: Draft,
     further: impl Iterator<Item = (&'a str, &'a Tree)>,
-) -> Vec<String> {
-    let mut advice = Vec::new();
-    walk(schema, draft, &mut String::new(), &mut advice);
-    for (name, schema) in further {
-        let before = advice.len();
-        walk(schema, draft, &mut String::new(), &mut advice);
-        for text in &mut advice[before..] {
-            *text = format!("in '{}' of 'schemas', {text}", inline(name));
-        }
+) -> Remarks {
+    let (mut advice, until) = (Remarks::default(), deadline());
+    let schemas = std::iter::once((None, schema));
+    for (name, schema) in schemas.chain(further.map(|(name, schema)| (Some(name), schema))) {
+        // Where no dialect has a keyword there is a schema only if somebody refers to it.
+        each_place(schema, draft, &decides, &mut |at, draft, members| {
+            advice.in_time(until)?;
+            let found = of_members(members, draft).into_iter();
+            advice.extend(found.map(|text| Remark::at(name, at, text)))
+        });
     }
     advice
 }
 
-fn walk(schema: &Tree, draft: Draft, at: &mut String, advice: &mut Vec<String>) {
-    if advice.len() >= MAX_ADVICE {
-        return;
-    }
-    match schema {
-        Tree::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                below(&index.to_string(), item, draft, at, advice);
-            }
-        }
-        Tree::Object(members) => {
-            let draft = draft.detect(schema);
-            let place = if at.is_empty() { "/" } else { at.as_str() };
-            let place = inline(place).into_owned();
-            let found = of_members(members, draft);
-            let told = |text| format!("at '{place}': {text}");
-            let left = MAX_ADVICE - advice.len();
-            advice.extend(found.into_iter().take(left).map(told));
-            for (keyword, value) in members {
-                match value {
-                    Tree::Object(schemas) if NAMED.contains(&keyword.as_str()) => {
-                        let length = at.len();
-                        push(at, keyword);
-                        for (name, schema) in schemas {
-                            below(name, schema, draft, at, advice);
-                        }
-                        at.truncate(length);
-                    }
-                    // Where no dialect has a keyword there is a schema only if somebody refers to it.
-                    _ if DATA.contains(&keyword.as_str()) || !decides(keyword) => {}
-                    value => below(keyword, value, draft, at, advice),
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-fn below(segment: &str, schema: &Tree, draft: Draft, at: &mut String, advice: &mut Vec<String>) {
-    let length = at.len();
-    push(at, segment);
-    walk(schema, draft, at, advice);
-    at.truncate(length);
-}
-
-fn push(at: &mut String, segment: &str) {
-    at.push('/');
-    at.push_str(&segment.replace('~', "~0").replace('/', "~1"));
-}
-
-fn decides(keyword: &str) -> bool {
+pub(super) fn decides(keyword: &str) -> bool {
     DECIDING.contains(&keyword)
 }
 
@@ -327,11 +276,18 @@ mod tests {
 
     use super::*;
 
+    fn sentences(advice: Remarks) -> Vec<String> {
+        assert!(!advice.more);
+        advice.list.iter().map(Remark::to_string).collect()
+    }
+
     fn advice(schema: &Tree) -> Vec<String> {
         let text = schema.to_string();
-        crate::schema::CompiledSchema::new("t", "1.0", &text)
-            .unwrap()
-            .advice()
+        sentences(
+            crate::schema::CompiledSchema::new("t", "1.0", &text)
+                .unwrap()
+                .advice(),
+        )
     }
 
     #[test]
@@ -375,7 +331,7 @@ mod tests {
             Some(&further.to_string()),
         );
         assert_eq!(
-            compiled.unwrap().advice(),
+            sentences(compiled.unwrap().advice()),
             [
                 "at '/': the format 'emial' is not known and checks nothing; did you mean 'email'?",
                 "in 'old.json' of 'schemas', at '/': 'const' is ignored by draft 4, the dialect of this schema",

@@ -93,16 +93,20 @@ impl Retrieve for Bundle {
     }
 }
 
+/// The meta-schema of a dialect.
+pub(super) fn meta_schema(draft: Draft) -> jsonschema::meta::MetaValidator<'static> {
+    match draft {
+        Draft::Draft4 => jsonschema::draft4::meta::validator(),
+        Draft::Draft6 => jsonschema::draft6::meta::validator(),
+        Draft::Draft7 => jsonschema::draft7::meta::validator(),
+        Draft::Draft201909 => jsonschema::draft201909::meta::validator(),
+        _ => jsonschema::draft202012::meta::validator(),
+    }
+}
+
 /// Holds a schema against the meta-schema of its dialect.
 fn check(draft: Draft, schema: &Tree) -> Result<(), String> {
-    let checked = match draft {
-        Draft::Draft4 => jsonschema::draft4::meta::validate(schema),
-        Draft::Draft6 => jsonschema::draft6::meta::validate(schema),
-        Draft::Draft7 => jsonschema::draft7::meta::validate(schema),
-        Draft::Draft201909 => jsonschema::draft201909::meta::validate(schema),
-        _ => jsonschema::draft202012::meta::validate(schema),
-    };
-    checked.map_err(|error| {
+    meta_schema(draft).validate(schema).map_err(|error| {
         let at = error.instance_path().as_str();
         let at = if at.is_empty() { "/" } else { at };
         format!("at '{}': {}", inline(at), words::of_schema_fault(&error))

@@ -1,7 +1,7 @@
 //! The process that applies schemas: what it is asked, and how it answers.
 //!
 //! A question is a header of one line of JSON, a line feed and a body: for `compile`, and for `inspect`, which
-//! asks for advice on it as well, the schema, and behind it
+//! asks for all its faults and for advice on it as well, the schema, and behind it
 //! the further ones where there are any; for `check` the data as lines of JSON. Frames and replies are those of [`crate::protocol`].
 
 use std::borrow::Cow;
@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use provara_core::json;
 use serde::{Deserialize, Serialize};
 
-use super::{CompiledSchema, SchemaViolation};
+use super::{CompiledSchema, Inspected, Schema, SchemaViolation, inspect};
 use crate::protocol::{self, FrameReader};
 
 #[derive(Serialize, Deserialize)]
@@ -26,15 +26,6 @@ pub(crate) struct Header<'a> {
     pub(crate) version: Cow<'a, str>,
     /// How many bytes of the body are the schema; those behind it are the further schemas.
     pub(crate) schema_length: usize,
-}
-
-/// The result of `compile`.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Compiled {
-    /// Why the schema cannot be used, safe for a terminal.
-    pub(crate) fault: Option<String>,
-    /// What its author should know, where that was asked for.
-    pub(crate) advice: Vec<String>,
 }
 
 /// The result of `check`.
@@ -89,20 +80,23 @@ fn answer(question: &[u8], schemas: &mut HashMap<String, CompiledSchema>) -> io:
             let parts = text.split_at_checked(header.schema_length);
             let (schema, further) = parts.ok_or(io::ErrorKind::InvalidData)?;
             let further = (!further.is_empty()).then_some(further);
-            let (event_type, version) = (&header.event_type, &header.version);
-            let compiled = CompiledSchema::with_further(event_type, version, schema, further);
-            let (fault, advice) = match compiled {
-                Ok(schema) => {
-                    let advice = match op {
-                        "inspect" => schema.advice(),
-                        _ => Vec::new(),
-                    };
-                    schemas.insert(header.event_type.into_owned(), schema);
-                    (None, advice)
-                }
-                Err(error) => (Some(error.to_string()), Vec::new()),
+            let (event_type, version) = (&*header.event_type, &*header.version);
+            let (inspected, compiled) = match op {
+                "inspect" => inspect(Schema {
+                    event_type,
+                    version,
+                    json: schema,
+                    further,
+                }),
+                _ => match CompiledSchema::with_further(event_type, version, schema, further) {
+                    Ok(compiled) => (Inspected::default(), Some(compiled)),
+                    Err(error) => (Inspected::refused(error.to_string()), None),
+                },
             };
-            serde_json::to_value(Compiled { fault, advice })?
+            if let Some(compiled) = compiled {
+                schemas.insert(event_type.to_owned(), compiled);
+            }
+            serde_json::to_value(inspected)?
         }
         _ => {
             let schema = schemas

@@ -15,7 +15,8 @@ const MAX_METADATA: u64 = 1 << 20;
 const MAX_ENTRIES: usize = 1000;
 
 /// A name as PEP 503 compares it: lower case, each run of `-`, `_` and `.` one hyphen.
-pub(crate) fn normalized(name: &str) -> String {
+#[must_use]
+pub fn normalized(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for c in name.trim().chars() {
         match c {

@@ -2,12 +2,12 @@
 
 #![allow(unreachable_pub)]
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use provara_core::json;
 use provara_plugins::catalog::PluginName;
@@ -132,8 +132,8 @@ impl World {
                 }
             }
             Kind::Reduce => {
-                let log = File::open(self.path("vault/events/events.ndjson")).unwrap();
-                let mut host = started(Reducing { log, len: 6 }, options);
+                let log = Arc::new(*b"events").into();
+                let mut host = started(Reducing { log }, options);
                 let said = host.reduce(&name).unwrap();
                 host.finish().unwrap();
                 String::from_utf8(said).unwrap()

@@ -364,27 +364,53 @@ impl BufRead for Counted<'_> {
 
 /// Unpacks every frame, and holds each against its checksum where it has one.
 fn unpack_zstd(input: &mut dyn BufRead, out: &mut dyn Write) -> io::Result<()> {
-    let mut input = Ending { input, met: false };
+    let mut input = Ending {
+        input: Counted { input, taken: 0 },
+        met: false,
+    };
     let unpacked = unpack_frames(&mut input, out);
     match unpacked {
-        Err(error) if input.met && error.kind() == io::ErrorKind::Other => {
+        Err(error)
+            if input.met
+                && error.kind() == io::ErrorKind::Other
+                && !error.get_ref().is_some_and(|error| error.is::<Follows>()) =>
+        {
             Err(io::ErrorKind::UnexpectedEof.into())
         }
         unpacked => unpacked,
     }
 }
 
+/// Whether bytes are how a frame begins (RFC 8878, section 3.1), as far as there are any.
+fn begins_frame(head: &[u8]) -> bool {
+    let whole = [0x28, 0xb5, 0x2f, 0xfd];
+    let skipped = |head: &[u8]| match head {
+        [first, rest @ ..] => first & 0xf0 == 0x50 && [0x2a, 0x4d, 0x18].starts_with(rest),
+        [] => true,
+    };
+    whole.starts_with(head) || skipped(head)
+}
+
 fn unpack_frames(input: &mut Ending<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut decoder = FrameDecoder::new();
-    while !input.input.fill_buf()?.is_empty() {
-        match decoder.reset(&mut *input) {
+    loop {
+        let begin = input.input.taken;
+        let mut head = Vec::with_capacity(4);
+        input.by_ref().take(4).read_to_end(&mut head)?;
+        if head.is_empty() {
+            return Ok(());
+        }
+        if begin > 0 && !begins_frame(&head) {
+            return Err(io::Error::other(Follows { at: begin }));
+        }
+        match decoder.reset(head.as_slice().chain(&mut *input)) {
             Ok(()) => {}
             Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
                 length,
                 ..
             })) => {
                 let length = u64::from(length);
-                if io::copy(&mut input.input.take(length), &mut io::sink())? < length {
+                if io::copy(&mut input.by_ref().take(length), &mut io::sink())? < length {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
                 continue;
@@ -403,12 +429,11 @@ fn unpack_frames(input: &mut Ending<'_>, out: &mut dyn Write) -> io::Result<()> 
             return Err(io::Error::other("the checksum of a frame does not fit"));
         }
     }
-    Ok(())
 }
 
 /// An input that notes when more is asked of it than it has: the decoder's errors do not say so alike.
 struct Ending<'i> {
-    input: &'i mut dyn BufRead,
+    input: Counted<'i>,
     met: bool,
 }
 
@@ -494,6 +519,21 @@ mod tests {
                 let mut pieces = BufReader::with_capacity(size, &*more);
                 let error = unpack_gzip(&mut pieces, &mut Vec::new()).unwrap_err();
                 let at = format!("follows its end, at byte {}", gzip.len());
+                assert!(error.to_string().contains(&at), "{error}");
+            }
+        }
+        for other in [
+            &b"x"[..],
+            b"\0",
+            b"(\xb5x",
+            b"{\"a\":1}\n",
+            b"\x5e*M\x19 and more than a header",
+        ] {
+            let more = [&zstd[..], other].concat();
+            for size in [1, 512] {
+                let mut pieces = BufReader::with_capacity(size, &*more);
+                let error = unpack_zstd(&mut pieces, &mut Vec::new()).unwrap_err();
+                let at = format!("follows its end, at byte {}", zstd.len());
                 assert!(error.to_string().contains(&at), "{error}");
             }
         }

@@ -198,10 +198,13 @@ impl<'a> Types<'a> {
                     session.warn_of_problems();
                     self.session = Some(session);
                 }
-                Err(unusable) => match unusable.no_python() {
-                    Some(reason) if allowed && matches!(alone, Resolution::Unregistered(_)) => {
+                Err(unusable) => match (unusable.no_python(), &alone) {
+                    (Some(reason), Resolution::Unregistered(_)) if allowed => {
                         terminal::note(&format!("no plugin was asked about '{name}': {reason}"));
                         self.alone = true;
+                    }
+                    (Some(_), Resolution::UnknownOwn(custom)) => {
+                        return Err(refused(provara_explain::unknown_own_type(custom)));
                     }
                     _ => return Err(Refusal::new(NO_PLUGINS, not_looked_up(unusable, name))),
                 },
@@ -210,6 +213,9 @@ impl<'a> Types<'a> {
         let Some(session) = &mut self.session else {
             return match alone {
                 Resolution::Unregistered(custom) => Ok(Kind::Free(EventType::Custom(custom))),
+                Resolution::UnknownOwn(custom) => {
+                    Err(refused(provara_explain::unknown_own_type(&custom)))
+                }
                 _ => Err(refused(not_a_type(name))),
             };
         };
@@ -231,6 +237,9 @@ impl<'a> Types<'a> {
             }
             Resolution::Unregistered(custom) if allowed => {
                 Ok(Kind::Free(EventType::Custom(custom)))
+            }
+            Resolution::UnknownOwn(custom) => {
+                Err(refused(provara_explain::unknown_own_type(&custom)))
             }
             other => {
                 let reverse_domain = matches!(other, Resolution::Unregistered(_));
