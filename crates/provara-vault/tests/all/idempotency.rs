@@ -383,6 +383,13 @@ fn events_that_speak_of_others_are_known_again() {
             (first.event_id, false, true),
             (again.event_id, first.repeated, again.repeated)
         );
+        // In a batch, which takes such events one by one.
+        let more = vec![asked, note("a", "more")];
+        let options = BatchOptions::default();
+        let receipts = vault.append_many(more, keyfile, options).unwrap();
+        let repeated = receipts.iter().map(|it| it.repeated);
+        assert_eq!(repeated.collect::<Vec<_>>(), [true, false]);
+        assert_eq!(receipts[0].event_id, first.event_id);
     }
 }
 
