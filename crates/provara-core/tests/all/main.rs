@@ -13,6 +13,7 @@ mod merge_algebra;
 mod numbers;
 mod odd_lines;
 mod properties;
+mod reference;
 mod seals;
 mod support;
 mod vectors;
