@@ -13,7 +13,11 @@ mod merge_algebra;
 mod numbers;
 mod odd_lines;
 mod properties;
+<<<<<<< HEAD
 mod saved;
+=======
+mod reference;
+>>>>>>> replay
 mod seals;
 mod support;
 mod vectors;
