@@ -341,7 +341,8 @@ fn wrapped_and_blind_data_is_known_again_at_whatever_time() {
             // Nobody can tell, now that the bytes are gone.
             true => assert!(matches!(
                 again,
-                Err(VaultError::KeyReused { difference, .. }) if difference.contains("erased")
+                Err(VaultError::KeyReused { difference, .. })
+                    if difference == "whose payload was erased, and its random bytes with it"
             )),
         }
     }
