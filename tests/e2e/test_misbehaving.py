@@ -403,7 +403,7 @@ def test_a_log_that_is_edited_meanwhile_is_not_the_reducers_fault(
     data = {"subject": "s", "predicate": "p", "value": "first"}
     slow.append(vault, "OBSERVATION", data)
     log = vault / "events" / "events.ndjson"
-    words = ["reduce", vault, "--plugin", "com.example.slow.reducer", *options]
+    words: list[str | Path] = ["reduce", vault, "--plugin", "com.example.slow.reducer", *options]
     with Running(slow, *words) as running:
         running.wait_for("reduced")
         before = log.read_bytes()
