@@ -240,7 +240,8 @@ impl SourceLog {
             };
             events += 1;
             offset += line.len() as u64 + 1;
-            if events.is_multiple_of(1024) && watch(offset, self.len()).is_break() {
+            let told = events.is_multiple_of(1024) || offset >= self.len();
+            if told && watch(offset, self.len()).is_break() {
                 return Err(VaultError::Cancelled);
             }
         }

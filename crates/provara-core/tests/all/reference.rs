@@ -332,7 +332,7 @@ fn text(reducer: &LogReducer, log: &[u8], threads: usize) -> String {
 #[test]
 fn both_reducers_come_to_what_the_reference_comes_to() {
     let mut contested = 0;
-    for seed in 0..300 {
+    for seed in 0..80 {
         let (log, states) = history(seed, 60);
         let mut by_event = BeliefReducer::new();
         let mut by_line = LogReducer::new();
@@ -355,14 +355,14 @@ fn both_reducers_come_to_what_the_reference_comes_to() {
         }
     }
     assert!(
-        contested > 5_000,
+        contested > 1_000,
         "{contested}: the histories contest too little"
     );
 }
 
 #[test]
 fn however_a_log_is_cut_into_ranges_and_kept_between_them_the_state_is_the_same() {
-    for seed in 300..500 {
+    for seed in 300..360 {
         let (log, states) = history(seed, 80);
         let mut dice = Dice(seed);
         let mut reducer = LogReducer::new();
@@ -407,7 +407,7 @@ fn nothing_else_is_taken_for_a_reducer_that_was_kept() {
     assert!(LogReducer::restore(&kept, length / 2).is_none());
     // Whatever else it is, it panics nowhere.
     let mut dice = Dice(99);
-    for _ in 0..20_000 {
+    for _ in 0..2_000 {
         let mut damaged = kept.clone();
         let at = dice.roll(damaged.len());
         damaged[at] ^= 1 << dice.roll(8);

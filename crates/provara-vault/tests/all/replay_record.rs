@@ -265,7 +265,7 @@ fn what_a_redaction_or_a_merge_changed_is_replayed_from_the_start() {
     let (fixture, vault) = recorded();
     let path = record_of(&fixture);
     let other = copy(&vault, &fixture.outside().join("other"));
-    append(&fixture, &other, statements(9, 5));
+    append(&fixture, &other, vec![note("c", "1"), note("c", "2")]);
     let events: Vec<_> = fixture
         .log()
         .split(|byte| *byte == b'\n')
