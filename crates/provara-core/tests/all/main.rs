@@ -13,11 +13,8 @@ mod merge_algebra;
 mod numbers;
 mod odd_lines;
 mod properties;
-<<<<<<< HEAD
-mod saved;
-=======
 mod reference;
->>>>>>> replay
+mod saved;
 mod seals;
 mod support;
 mod vectors;
