@@ -72,7 +72,7 @@ fn record_of(fixture: &Fixture) -> PathBuf {
 /// Statements about three doors that support, contest, settle and take back each other.
 fn statements(seed: usize, count: usize) -> Vec<AppendRequest<'static>> {
     let statement = |number: usize| {
-        let dice = (seed * 31 + number) * 2_654_435_761 % (1 << 32) >> 7;
+        let dice = ((seed * 31 + number) * 2_654_435_761 % (1 << 32)) >> 7;
         let kind = [
             "OBSERVATION",
             "OBSERVATION",
