@@ -78,8 +78,8 @@ pub(crate) struct AppendArgs {
     /// The event's data: a JSON object, @FILE to read one from a file, or - for standard input
     ///
     /// OBSERVATION and ASSERTION data without both "subject" and "predicate" becomes the "value" of a
-    /// payload that has them, with the event's time: what is absent is filled in with the data's SHA-256, so
-    /// that no two such statements contest each other.
+    /// payload that has them, with the event's time: what is absent is filled in with the data's SHA-256 (where both
+    /// are absent, the predicate is the type), so that no two such statements contest each other.
     #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
     data: Option<String>,
 
