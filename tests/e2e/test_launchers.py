@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,23 @@ def started(waiting: Provara, vault: Path, data: Path) -> Running:
     return Running(waiting, *words)
 
 
+def applies_schemas(command: Running, provara: Provara) -> int:
+    """The process that applies schemas: the executable once more."""
+    (worker,) = (
+        pid
+        for pid in descendants(command.process.pid)
+        if Path(f"/proc/{pid}/exe").samefile(provara.executable)
+    )
+    return worker
+
+
+def assert_answers_only(worker: int) -> None:
+    """The process has its socket, and pipes for what it prints."""
+    held_open = {os.readlink(entry) for entry in Path(f"/proc/{worker}/fd").iterdir()}
+    kinds = sorted(name.partition(":")[0] for name in held_open)
+    assert kinds == ["/dev/null", "pipe", "pipe", "socket"]
+
+
 def test_no_process_of_a_plugin_holds_a_key_or_a_descriptor(
     waiting: Provara, vault: Path, tmp_path: Path
 ) -> None:
@@ -71,24 +89,13 @@ def test_no_process_of_a_plugin_holds_a_key_or_a_descriptor(
     with started(waiting, vault, data) as command:
         command.wait_for("WAITING")
         core = command.process.pid
-        (worker,) = (
-            pid
-            for pid in descendants(core)
-            if Path(f"/proc/{pid}/exe").samefile(waiting.executable)
-        )
+        worker = applies_schemas(command, waiting)
         # Forked, not started anew: it has the words of its parent.
         assert Path(f"/proc/{worker}/cmdline").read_bytes().split(b"\0")[1] == b"append"
         held = memory(worker)
         assert b"com.example.waits.event" in held
         assert not [secret for secret in secrets if secret in held]
-        held_open = {os.readlink(entry) for entry in Path(f"/proc/{worker}/fd").iterdir()}
-        # Its answers, and what it prints.
-        assert sorted(name.partition(":")[0] for name in held_open) == [
-            "/dev/null",
-            "pipe",
-            "pipe",
-            "socket",
-        ]
+        assert_answers_only(worker)
         assert int(status(worker)["SigCgt"], 16) == 0
         assert status(worker)["Seccomp"] == "2"
         # The search finds what there is: the command itself holds its key.
@@ -108,3 +115,37 @@ def test_launchers_end_with_a_command_that_is_killed(
             assert len(launchers) == 2
             os.kill(command.process.pid, signal.SIGKILL)
             assert not wait_until_gone(launchers)
+
+
+def test_what_a_shell_left_open_is_closed_to_schemas(waiting: Provara, vault: Path) -> None:
+    batch = vault.parent / "batch.ndjson"
+    batch.write_text('{"type":"com.example.waits.event","data":{}}\n')
+    with open(vault / "identity" / "private_keys.json") as key:
+        words = ["append", vault, "--batch", batch]
+        with Running(waiting, *words, pass_fds=[key.fileno()]) as command:
+            command.wait_for("WAITING")
+            # A batch starts it anew, and the descriptor is the command's own.
+            worker = applies_schemas(command, waiting)
+            assert b"append" not in Path(f"/proc/{worker}/cmdline").read_bytes()
+            inherited = Path(f"/proc/{command.process.pid}/fd/{key.fileno()}")
+            assert inherited.samefile(vault / "identity" / "private_keys.json")
+            assert_answers_only(worker)
+
+
+def test_commands_hear_of_their_children_whatever_they_inherit(
+    waiting: Provara, vault: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "modules" / "waits.py").write_text(PLUGIN.replace("time.sleep(60)", "pass"))
+    batch = tmp_path / "batch.ndjson"
+    batch.write_text('{"type":"com.example.waits.event","data":{}}\n')
+    one = ["--type", "com.example.waits.event", "--data", "{}"]
+    for words in [one, ["--batch", str(batch)]]:
+        done = subprocess.run(
+            [waiting.executable, "append", vault, *words],
+            env=waiting.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
+        )
+        assert done.returncode == 0, done.stderr

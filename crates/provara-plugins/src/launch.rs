@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use orphans::OrphanReaper;
 
-pub use forked::{Prepared, prepare};
+pub use forked::{Prepared, hear_of_children, prepare};
 
 use crate::process;
 use crate::protocol;

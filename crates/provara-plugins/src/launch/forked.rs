@@ -98,6 +98,13 @@ fn close_from(_: u32) -> bool {
     false
 }
 
+/// Makes sure that this process hears how its children ended. Whoever started it may have had the signal that tells of
+/// them ignored, as services do, and that is inherited: the kernel then forgets a child as soon as it has ended.
+pub fn hear_of_children() {
+    // SAFETY: no code of this process runs at the signal, before and after.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// Gives signals their default effects, as `execve` would. What is ignored stays so.
 fn default_signals() {
     for signal in 1..libc::SIGRTMIN() {
