@@ -300,7 +300,7 @@ def _register_module(registry: PluginRegistry, origin: Origin, module: ModuleTyp
             _register_object(registry, origin.replaced(target=f"{inside}{name}"), value)
     if not found:
         why = "The module registers no plugin and defines no class that is one"
-        _report_load(registry, origin.replaced(target=module.__name__), why)
+        _report_load(registry, origin, why, module.__name__)
 
 
 def _register_object(registry: PluginRegistry, origin: Origin, loaded: object) -> None:
@@ -322,7 +322,8 @@ def _register_object(registry: PluginRegistry, origin: Origin, loaded: object) -
         text = _messages.no_kind(
             origin.label or type(plugin).__name__, type(plugin).__name__, origin.describe()
         )
-        registry._report(problem("invalid", _label(origin, plugin), text, origin.distribution))
+        label = _label(origin, plugin)
+        registry._report(problem("invalid", label, text, origin, plugin=plugin))
     for kind in kinds:
         _register_as(registry, kind, plugin, origin)
 
@@ -335,7 +336,7 @@ def _register_as(registry: PluginRegistry, kind: Kind, plugin: Any, origin: Orig
     except RegistrationError as error:
         kind_of_problem: ProblemKind = error.kind  # type: ignore[assignment]
         label = _label(origin, plugin)
-        registry._report(problem(kind_of_problem, label, str(error), origin.distribution))
+        registry._report(problem(kind_of_problem, label, str(error), origin, kind, plugin))
 
 
 def _report_invalid(
@@ -348,10 +349,13 @@ def _report_invalid(
     attributes = [a for kind in kinds for a in missing_members(cls, kind)[1]]
     label = origin.label or cls.__name__
     text = _messages.invalid_plugin(label, methods, attributes, cls.__name__, origin.describe())
-    registry._report(problem("invalid", label, text, origin.distribution))
+    kind = kinds[0] if kinds else None
+    registry._report(problem("invalid", label, text, origin, kind, cls))
 
 
-def _report_load(registry: PluginRegistry, origin: Origin, why: str) -> None:
+def _report_load(
+    registry: PluginRegistry, origin: Origin, why: str, module: str | None = None
+) -> None:
     from provara.plugins._installed import home_of
 
     label = origin.label or "?"
@@ -359,12 +363,12 @@ def _report_load(registry: PluginRegistry, origin: Origin, why: str) -> None:
     text = _messages.load_failure(
         label,
         why,
-        origin.target or label,
+        module or origin.target or label,
         origin.describe(),
         distribution,
         None if distribution is None else home_of(distribution),
     )
-    registry._report(problem("load", label, text, distribution))
+    registry._report(problem("load", label, text, origin))
 
 
 def _label(origin: Origin, plugin: object) -> str:
