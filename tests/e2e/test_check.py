@@ -229,6 +229,32 @@ def test_one_that_lacks_a_method_is_known_by_its_own_name(modules: Provara, tmp_
         assert "Missing required method: 'validate'" in told.stdout, str(told)
 
 
+def test_one_named_on_the_command_line_is_told_of_as_such(modules: Provara, tmp_path: Path) -> None:
+    """PROVARA_PLUGINS was never set, and what helps is said by what is wrong."""
+    broken = "import nowhere_at_all\n"
+    (tmp_path / "modules" / "broken.py").write_text(broken, "utf-8")
+    correct = (
+        "Fix: Repair the plugin, or correct the name: 'package.module' or 'package.module:Class'."
+    )
+    absent = "(PYTHONPATH=$PWD if it is in this one)."
+    for name, fix in [
+        ("nomod:X", absent),
+        ("good.inner:X", absent),
+        ("good:Nope", correct),
+        ("broken:X", correct),
+        ("a:b:c", correct),
+        (":", correct),
+    ]:
+        told = modules.run("plugins", "check", name, expect=4).stdout
+        assert fix in told and "PROVARA_PLUGINS" not in told, told
+        assert f"Source: named on the command line ({name})" in told, told
+    named = chosen(modules, "nomod:X").run("plugins", "check", "nomod:X", expect=4).stdout
+    assert "Source: PROVARA_PLUGINS (nomod:X)" in named, named
+    assert (
+        "set PYTHONPATH to the directory of the module, or take it out of PROVARA_PLUGINS" in named
+    )
+
+
 def test_a_plugin_without_its_alias_can_be_used_in_part(modules: Provara) -> None:
     told = chosen(modules, "no_alias").run("plugins", "check", expect=4)
     assert "  event type com.example.alias.event: can be used in part\n" in told.stdout, str(told)

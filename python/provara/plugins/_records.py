@@ -77,9 +77,10 @@ class Origin(_Values):
         distribution: the distribution that provides it, where one does.
         version: the version of that.
         entry_point: the name of its entry point.
+        asked: whether the user named it for this one command, and not in ``PROVARA_PLUGINS``.
     """
 
-    __slots__ = ("distribution", "entry_point", "label", "source", "target", "version")
+    __slots__ = ("asked", "distribution", "entry_point", "label", "source", "target", "version")
 
     def __init__(
         self,
@@ -89,7 +90,9 @@ class Origin(_Values):
         distribution: str | None = None,
         version: str | None = None,
         entry_point: str | None = None,
+        asked: bool = False,
     ) -> None:
+        self.asked = asked
         self.source = source
         self.label = label
         self.target = target
@@ -101,6 +104,8 @@ class Origin(_Values):
         """Return the text of a ``Source:`` line."""
         if self.distribution is not None:
             return f"{self.distribution} v{self.version or '0'}"
+        if self.asked:
+            return f"named on the command line ({self.label})"
         if self.source == "environment":
             return f"PROVARA_PLUGINS ({self.label})"
         if self.source == "entry_point":
