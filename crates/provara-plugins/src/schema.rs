@@ -13,6 +13,7 @@ mod common;
 mod explain;
 mod inspect;
 mod patterns;
+mod portable;
 pub(crate) mod references;
 mod remark;
 mod structure;

@@ -5,9 +5,9 @@ use jsonschema::Draft;
 use provara_report::nearest;
 use serde_json::{Map, Value as Tree};
 
-use super::options;
 use super::remark::{Remark, Remarks, deadline};
 use super::structure::each_place;
+use super::{options, portable};
 use crate::text::inline;
 
 const DRAFTS: [(Draft, &str); 5] = [
@@ -227,43 +227,9 @@ fn unknown_format(format: &str, draft: Draft) -> Option<String> {
     ))
 }
 
-/// What of a pattern other validators read otherwise.
+/// What of a pattern other validators refuse or read otherwise.
 fn not_portable(pattern: &str) -> Option<String> {
-    let mut in_class = false;
-    let mut rest = pattern;
-    let found = loop {
-        let c = rest.chars().next()?;
-        let mut taken = c.len_utf8();
-        match c {
-            '\\' => {
-                let escaped = rest[1..].chars().next();
-                taken += escaped.map_or(0, char::len_utf8);
-                match escaped {
-                    Some('b' | 'B') if !in_class => {
-                        break "'\\b' and '\\B' go by letters of all scripts here, and by ASCII in JavaScript";
-                    }
-                    Some('A' | 'Z' | 'z' | 'h' | 'H' | 'R' | 'G' | 'K') => {
-                        break "it has an escape that ECMA-262 does not have";
-                    }
-                    _ => {}
-                }
-            }
-            '[' if in_class && rest.starts_with("[:") => {
-                break "it has a POSIX class, which ECMA-262 does not have";
-            }
-            '[' => in_class = true,
-            ']' => in_class = false,
-            '(' if !in_class && rest.starts_with("(?") => {
-                let ours = ["(?:", "(?=", "(?!", "(?<=", "(?<!"];
-                let named = rest.starts_with("(?<");
-                if !named && !ours.iter().any(|start| rest.starts_with(start)) {
-                    break "it has a group that not every version of ECMA-262 has";
-                }
-            }
-            _ => {}
-        }
-        rest = &rest[taken..];
-    };
+    let found = portable::fault(pattern)?;
     Some(format!(
         "the pattern '{}' is not portable: {found}",
         inline(pattern)
@@ -365,7 +331,7 @@ mod tests {
 
     #[test]
     fn patterns_that_others_read_otherwise_are_told() {
-        for pattern in [r"\bword\b", "[[:alpha:]]"] {
+        for pattern in [r"\bword\b", "[[:alpha:]]", "^[]a]+$", r"^\x{41}$", "a++"] {
             let found = advice(&json!({"pattern": pattern}));
             assert_eq!(found.len(), 1, "{pattern}: {found:?}");
             assert!(found[0].contains("is not portable: "), "{found:?}");
