@@ -152,13 +152,16 @@ fn of_members(schema: &Map<String, Tree>, draft: Draft) -> Vec<String> {
             continue;
         }
         if !decides(keyword) {
-            advice.extend(misspelt(keyword));
+            advice.extend(of_others(keyword, value).or_else(|| misspelt(keyword)));
             continue;
         }
-        if !draft.is_known_keyword(keyword) {
+        if !draft.is_known_keyword(keyword) || replaced(keyword, draft).is_some() {
+            let instead = replaced(keyword, draft);
+            let instead = instead.map(|it| format!("; write '{it}'"));
             advice.push(format!(
-                "'{keyword}' is ignored by {}, the dialect of this schema",
-                name(draft)
+                "'{keyword}' is ignored by {}, the dialect of this schema{}",
+                name(draft),
+                instead.unwrap_or_default()
             ));
             continue;
         }
@@ -179,6 +182,30 @@ fn name(draft: Draft) -> &'static str {
     let mut drafts = DRAFTS.iter();
     let found = drafts.find(|(known, _)| *known == draft);
     found.map_or("this dialect", |(_, name)| name)
+}
+
+/// What a dialect has in place of a keyword that only others read, where the validator counts it as known all the
+/// same.
+fn replaced(keyword: &str, draft: Draft) -> Option<&'static str> {
+    match (keyword, draft) {
+        ("additionalItems", Draft::Draft202012) => Some("items"),
+        ("$recursiveRef", Draft::Draft202012) => Some("$dynamicRef"),
+        _ => None,
+    }
+}
+
+/// A keyword of draft 3, or of OpenAPI, which no dialect here reads.
+fn of_others(keyword: &str, value: &Tree) -> Option<String> {
+    let (of, instead) = match (keyword, value) {
+        ("divisibleBy", Tree::Number(_)) => ("draft 3", "'multipleOf'"),
+        ("extends", Tree::Object(_) | Tree::Array(_)) => ("draft 3", "'allOf'"),
+        ("disallow", Tree::String(_) | Tree::Array(_)) => ("draft 3", "'not'"),
+        ("nullable", Tree::Bool(true)) => ("OpenAPI 3.0", "the type 'null' beside the others"),
+        _ => return None,
+    };
+    Some(format!(
+        "'{keyword}' is of {of} and decides nothing here; write {instead}"
+    ))
 }
 
 fn misspelt(keyword: &str) -> Option<String> {
@@ -327,6 +354,37 @@ mod tests {
         let tuple = json!({"$schema": "http://json-schema.org/draft-07/schema#", "prefixItems": [{}],
                            "unevaluatedProperties": false});
         assert_eq!(advice(&tuple).len(), 2);
+    }
+
+    #[test]
+    fn what_only_other_dialects_have_is_told() {
+        let schema = json!({
+            "prefixItems": [{}],
+            "additionalItems": false,
+            "properties": {
+                "a": {"$recursiveRef": "#"},
+                "b": {"divisibleBy": 2, "extends": {"type": "string"}, "disallow": "null"},
+                "c": {"type": "string", "nullable": true},
+                "d": {"type": "string", "nullable": false},
+            },
+        });
+        assert_eq!(
+            advice(&schema),
+            [
+                "at '/': 'additionalItems' is ignored by draft 2020-12, the dialect of this schema; write 'items'",
+                "at '/properties/a': '$recursiveRef' is ignored by draft 2020-12, the dialect of this schema; \
+                 write '$dynamicRef'",
+                "at '/properties/b': 'divisibleBy' is of draft 3 and decides nothing here; write 'multipleOf'",
+                "at '/properties/b': 'extends' is of draft 3 and decides nothing here; write 'allOf'",
+                "at '/properties/b': 'disallow' is of draft 3 and decides nothing here; write 'not'",
+                "at '/properties/c': 'nullable' is of OpenAPI 3.0 and decides nothing here; write the type 'null' \
+                 beside the others",
+            ]
+        );
+        // What is called ignored is.
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        assert!(validator.is_valid(&json!([1, 2])));
+        assert!(validator.is_valid(&json!({"a": 3, "b": 3})));
     }
 
     #[test]
