@@ -61,7 +61,8 @@ class NoAlias:
 """,
 }
 FAULTS = [
-    "at '/type': 'objekt' is not allowed here",
+    "at '/type': 'objekt' is not allowed here; the types are array, boolean, integer, null, number, "
+    "object and string",
     "at '/properties/a/minLength': -1 is less than the minimum of 0",
     "at '/properties/b/pattern': '(' is not a valid regular expression",
     "at '/properties/c/$ref': the reference '#/$defs/Lost' leads nowhere in the schema",
