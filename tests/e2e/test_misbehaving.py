@@ -172,6 +172,7 @@ def test_a_module_that_hangs_at_import_is_named(plugins: Provara) -> None:
     error = assert_one_error(outcome)
     assert "ERROR: Plugin 'hangs_at_import' could not be loaded.\n" in error, error
     assert "The process that loads plugins was ended after 3 s." in error, error
+    assert "--timeout SECONDS" in error and "another one" not in error, error
     assert "com.example.good.event" in outcome.stdout, str(outcome)
 
 
