@@ -61,7 +61,8 @@ class NoAlias:
 """,
 }
 FAULTS = [
-    "at '/type': 'objekt' is not allowed here",
+    "at '/type': 'objekt' is not allowed here; the types are array, boolean, integer, null, number, "
+    "object and string",
     "at '/properties/a/minLength': -1 is less than the minimum of 0",
     "at '/properties/b/pattern': '(' is not a valid regular expression",
     "at '/properties/c/$ref': the reference '#/$defs/Lost' leads nowhere in the schema",
@@ -175,7 +176,8 @@ def test_a_name_that_names_none(modules: Provara) -> None:
     outcome = many.run("plugins", "check", "good", "com.example.good.n3", expect=2)
     error = assert_one_error(outcome)
     assert "'com.example.good.n3'" in error and "com.example.good.n" in error and not outcome.stdout
-    assert "built in" in assert_one_error(many.run("plugins", "check", "csv", expect=2))
+    for name in ("csv", "summary", "OBSERVATION", "observation"):
+        assert "built in" in assert_one_error(many.run("plugins", "check", name, expect=2))
 
 
 def test_a_class_that_is_not_installed(modules: Provara) -> None:
@@ -192,6 +194,66 @@ def test_a_class_that_is_not_installed(modules: Provara) -> None:
         told = modules.run("plugins", "check", name, expect=4)
         assert words in told.stdout, str(told)
         assert told.stdout.endswith(f"\n1 of 1 cannot be used{end}\n"), str(told)
+
+
+#: Schemas that are there and cannot be read, and what is said of each.
+UNREADABLE = {
+    "schema = type('Model', (), {})": "a schema is a dict (a JSON object), not type",
+    "schema = classmethod(dict).__func__": "a schema is a dict (a JSON object), not ",
+    "schema = '{}'": "a schema is a dict (a JSON object), not str",
+    "schema = property(lambda self: 1 // 0)": "ZeroDivisionError",
+}
+
+
+@pytest.mark.parametrize("schema", UNREADABLE)
+def test_one_whose_schema_cannot_be_read_has_all_its_names(
+    modules: Provara, tmp_path: Path, schema: str
+) -> None:
+    """It is there, by whatever it is called, and is told of as what it is."""
+    text = GOOD.format(n=1).replace('schema = {"type": "object"}', schema)
+    (tmp_path / "modules" / "unreadable.py").write_text(text, "utf-8")
+    for by in (modules, chosen(modules, "unreadable:Good1")):
+        told = by.run("plugins", "check", "unreadable:Good1", expect=4)
+        assert UNREADABLE[schema] in told.stdout, str(told)
+        assert "  event type com.example.good.n1: cannot be used\n" in told.stdout, str(told)
+        assert "    class: unreadable.Good1\n" in told.stdout, str(told)
+    for name in ("com.example.good.n1", "unreadable.Good1"):
+        checked(chosen(modules, "unreadable").run("plugins", "check", name, "--json", expect=4))
+
+
+def test_one_that_lacks_a_method_is_known_by_its_own_name(modules: Provara, tmp_path: Path) -> None:
+    text = GOOD.format(n=1).replace("def validate", "def valid")
+    (tmp_path / "modules" / "lacking.py").write_text(text, "utf-8")
+    lacking = chosen(modules, "lacking:Good1")
+    for name in ("com.example.good.n1", "lacking.Good1", "lacking:Good1"):
+        told = lacking.run("plugins", "check", name, expect=4)
+        assert "Missing required method: 'validate'" in told.stdout, str(told)
+
+
+def test_one_named_on_the_command_line_is_told_of_as_such(modules: Provara, tmp_path: Path) -> None:
+    """PROVARA_PLUGINS was never set, and what helps is said by what is wrong."""
+    broken = "import nowhere_at_all\n"
+    (tmp_path / "modules" / "broken.py").write_text(broken, "utf-8")
+    correct = (
+        "Fix: Repair the plugin, or correct the name: 'package.module' or 'package.module:Class'."
+    )
+    absent = "(PYTHONPATH=$PWD if it is in this one)."
+    for name, fix in [
+        ("nomod:X", absent),
+        ("good.inner:X", absent),
+        ("good:Nope", correct),
+        ("broken:X", correct),
+        ("a:b:c", correct),
+        (":", correct),
+    ]:
+        told = modules.run("plugins", "check", name, expect=4).stdout
+        assert fix in told and "PROVARA_PLUGINS" not in told, told
+        assert f"Source: named on the command line ({name})" in told, told
+    named = chosen(modules, "nomod:X").run("plugins", "check", "nomod:X", expect=4).stdout
+    assert "Source: PROVARA_PLUGINS (nomod:X)" in named, named
+    assert (
+        "set PYTHONPATH to the directory of the module, or take it out of PROVARA_PLUGINS" in named
+    )
 
 
 def test_a_plugin_without_its_alias_can_be_used_in_part(modules: Provara) -> None:
@@ -242,10 +304,10 @@ py-modules = ["{module}"]
         told = installed.run("plugins", "check", name)
         assert told.stdout.startswith("first-plugins v1.2.0\n"), str(told)
         assert told.stdout.endswith("\nthe plugin can be used\n"), str(told)
-    for name in ("second-plugins", "second-point"):
+    for name in ("second-plugins", "second-point", "second:Good1"):
         told = installed.run("plugins", "check", name, expect=4)
         assert "no" in told.stdout and "plugin second-point: cannot be used" in told.stdout
-        assert told.stdout.startswith("second.plugins\n"), str(told)
+        assert told.stdout.startswith("second.plugins v1.2.0\n"), str(told)
     told = installed.run("plugins", "check", expect=4)
     assert told.stdout.endswith("\n1 of 2 cannot be used\n")
 

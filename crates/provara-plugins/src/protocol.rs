@@ -314,13 +314,9 @@ pub struct Discovered {
     pub files: Option<Vec<String>>,
 }
 
-/// One plugin as the host describes it; nothing in it is checked yet.
+/// Where a plugin comes from, as the host describes it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct WirePlugin {
-    /// `event_type`, `reducer` or `export`.
-    pub kind: WireKind,
-    /// The plugin's name.
-    pub name: String,
+pub struct WireOrigin {
     /// Module and qualified name of its class.
     pub class: String,
     /// The installed distribution that it belongs to.
@@ -337,6 +333,18 @@ pub struct WirePlugin {
     /// The item of `PROVARA_PLUGINS` that it was found by.
     #[serde(default)]
     pub item: Option<String>,
+}
+
+/// One plugin as the host describes it; nothing in it is checked yet.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WirePlugin {
+    /// `event_type`, `reducer` or `export`.
+    pub kind: WireKind,
+    /// The plugin's name.
+    pub name: String,
+    /// Where it comes from.
+    #[serde(flatten)]
+    pub origin: WireOrigin,
     /// The JSON Schema of an event type, as text.
     #[serde(default)]
     pub schema_json: Option<String>,
@@ -394,6 +402,15 @@ pub struct WireProblem {
     pub distribution: Option<String>,
     /// The text for people, of several lines.
     pub text: String,
+    /// What the plugin is or was meant to be, if that can be told.
+    #[serde(default)]
+    pub of: Option<WireKind>,
+    /// The name that it gives itself, if it got as far.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Where it comes from, if its class is known.
+    #[serde(default)]
+    pub origin: Option<WireOrigin>,
 }
 
 /// The result of `schema`: the texts, or why there are none.

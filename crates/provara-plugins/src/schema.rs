@@ -13,6 +13,7 @@ mod common;
 mod explain;
 mod inspect;
 mod patterns;
+mod portable;
 pub(crate) mod references;
 mod remark;
 mod structure;
@@ -55,7 +56,7 @@ pub enum SchemaError {
     #[error("it is {0}, not an object")]
     NotAnObject(&'static str),
     /// `$schema` names no known dialect.
-    #[error("'$schema' names the unknown dialect '{}'", inline(.0))]
+    #[error("'$schema' names the unknown dialect '{}'; known are drafts 4, 6, 7, 2019-09 and 2020-12", inline(.0))]
     UnknownDialect(String),
     /// A further schema that the plugin brings cannot be used.
     #[error("the schema '{uri}' in 'schemas': {reason}")]

@@ -66,7 +66,7 @@ def discover(registry: PluginRegistry) -> None:
     if only is None:
         named = split_environment(os.environ.get(VARIABLE, ""))
         for item in dict.fromkeys([*named, *items]):
-            _load_environment_item(registry, item)
+            _load_environment_item(registry, item, asked=item not in named)
 
 
 def load_deferred(registry: PluginRegistry) -> None:
@@ -216,15 +216,14 @@ def _is_attribute(token: str) -> bool:
         return True
 
 
-def _load_environment_item(registry: PluginRegistry, item: str) -> None:
+def _load_environment_item(registry: PluginRegistry, item: str, *, asked: bool = False) -> None:
     module_name, _, attribute = item.partition(":")
     target = f"{module_name}.{attribute}" if attribute else None
-    origin = Origin(source="environment", label=item, target=target)
+    origin = Origin(source="environment", label=item, target=target, asked=asked)
     names = [*module_name.split("."), *(attribute.split(".") if attribute else [])]
     if not all(name.isidentifier() for name in names):
-        _report_load(
-            registry, origin, f"'{item}' is neither 'package.module' nor 'package.module:Class'"
-        )
+        why = f"'{item}' is neither 'package.module' nor 'package.module:Class'"
+        _report_load(registry, origin, why, target=item)
         return
 
     def load() -> object:
@@ -258,7 +257,8 @@ def _load(registry: PluginRegistry, origin: Origin, module: str | None, load: An
     except BaseException as error:  # SystemExit and the like are the plugin's, too
         if is_users(error):
             raise  # a person wants the program to stop, not the plugin to be skipped
-        _report_load(registry, origin, _messages.describe_exception(error))
+        absent = _is_absent(error, module)
+        _report_load(registry, origin, _messages.describe_exception(error), absent=absent)
     finally:
         if module is not None:
             package = module.split(".", 1)[0]
@@ -267,6 +267,12 @@ def _load(registry: PluginRegistry, origin: Origin, module: str | None, load: An
                 for name in sys.modules.keys() - known
                 if name == package or name.startswith(package + ".")
             )
+
+
+def _is_absent(error: BaseException, module: str | None) -> bool:
+    """Tell whether the module itself, or a package above it, is not there, and not one that it imports."""
+    absent = error.name if isinstance(error, ModuleNotFoundError) else None
+    return bool(absent and module) and f"{module}.".startswith(f"{absent}.")
 
 
 def announce(origin: Origin | None, module: str | None = None) -> bool:
@@ -300,7 +306,7 @@ def _register_module(registry: PluginRegistry, origin: Origin, module: ModuleTyp
             _register_object(registry, origin.replaced(target=f"{inside}{name}"), value)
     if not found:
         why = "The module registers no plugin and defines no class that is one"
-        _report_load(registry, origin.replaced(target=module.__name__), why)
+        _report_load(registry, origin, why, target=module.__name__)
 
 
 def _register_object(registry: PluginRegistry, origin: Origin, loaded: object) -> None:
@@ -322,7 +328,8 @@ def _register_object(registry: PluginRegistry, origin: Origin, loaded: object) -
         text = _messages.no_kind(
             origin.label or type(plugin).__name__, type(plugin).__name__, origin.describe()
         )
-        registry._report(problem("invalid", _label(origin, plugin), text, origin.distribution))
+        label = _label(origin, plugin)
+        registry._report(problem("invalid", label, text, origin, plugin=plugin))
     for kind in kinds:
         _register_as(registry, kind, plugin, origin)
 
@@ -335,7 +342,7 @@ def _register_as(registry: PluginRegistry, kind: Kind, plugin: Any, origin: Orig
     except RegistrationError as error:
         kind_of_problem: ProblemKind = error.kind  # type: ignore[assignment]
         label = _label(origin, plugin)
-        registry._report(problem(kind_of_problem, label, str(error), origin.distribution))
+        registry._report(problem(kind_of_problem, label, str(error), origin, kind, plugin))
 
 
 def _report_invalid(
@@ -348,10 +355,18 @@ def _report_invalid(
     attributes = [a for kind in kinds for a in missing_members(cls, kind)[1]]
     label = origin.label or cls.__name__
     text = _messages.invalid_plugin(label, methods, attributes, cls.__name__, origin.describe())
-    registry._report(problem("invalid", label, text, origin.distribution))
+    kind = kinds[0] if kinds else None
+    registry._report(problem("invalid", label, text, origin, kind, cls))
 
 
-def _report_load(registry: PluginRegistry, origin: Origin, why: str) -> None:
+def _report_load(
+    registry: PluginRegistry,
+    origin: Origin,
+    why: str,
+    *,
+    target: str | None = None,
+    absent: bool = False,
+) -> None:
     from provara.plugins._installed import home_of
 
     label = origin.label or "?"
@@ -359,12 +374,14 @@ def _report_load(registry: PluginRegistry, origin: Origin, why: str) -> None:
     text = _messages.load_failure(
         label,
         why,
-        origin.target or label,
+        target or origin.target or label,
         origin.describe(),
         distribution,
         None if distribution is None else home_of(distribution),
+        asked=origin.asked,
+        absent=absent,
     )
-    registry._report(problem("load", label, text, distribution))
+    registry._report(problem("load", label, text, origin))
 
 
 def _label(origin: Origin, plugin: object) -> str:

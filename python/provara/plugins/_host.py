@@ -18,7 +18,7 @@ import sys
 
 from provara import __version__, _native
 from provara.plugins import _absent, _attempts, _discovery, registry
-from provara.plugins._records import KINDS
+from provara.plugins._records import KINDS, problem
 
 TYPE_CHECKING = False  # as in `_records`
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from typing import Any
 
-    from provara.plugins._records import Record
+    from provara.plugins._records import Origin, Record
     from provara.plugins._schemas import SchemaTexts
+    from provara.plugins._shown import PluginProblem
 
     Request = dict[str, Any]
     Reply = dict[str, Any]
@@ -213,14 +214,10 @@ def _discover(request: Request) -> Reply:
         if record.kind == "event_type":
             found = texts.get(record.name)
             if isinstance(found, str):
-                problems.append(
-                    {
-                        "kind": "schema",
-                        "plugin": _text(record.name),
-                        "distribution": _text_or_none(record.origin.distribution),
-                        "text": found,
-                    }
+                refused = problem(
+                    "schema", record.name, found, record.known_origin, record.kind, record.plugin
                 )
+                problems.append(_problem(refused))
                 continue
             if found is not None:
                 (schema_json, schemas_json, schema_version), unread_schemas = found
@@ -228,13 +225,7 @@ def _discover(request: Request) -> Reply:
             {
                 "kind": info["type"],
                 "name": _text(info["name"]),
-                # What a package says of itself may be no text that UTF-8 can carry.
-                "class": _text(info["plugin_class"]),
-                "distribution": _text_or_none(info["distribution"]),
-                "version": _text_or_none(info["version"]),
-                "source": info["source"],
-                "entry_point": _text_or_none(info["entry_point"]),
-                "item": _item(record),
+                **_origin(record.origin, info["plugin_class"]),
                 "schema_json": schema_json,
                 "schemas_json": schemas_json,
                 "schema_version": _text_or_none(schema_version),
@@ -243,22 +234,37 @@ def _discover(request: Request) -> Reply:
                 "description": _description(record.plugin),
             }
         )
-    problems += [
-        {
-            "kind": problem.kind,
-            "plugin": _text(problem.plugin),
-            "distribution": _text_or_none(getattr(problem, "distribution", None)),
-            "text": _text(problem.text),
-        }
-        for problem in registry.problems
-    ]
+    problems += map(_problem, registry.problems)
     return {"plugins": plugins, "problems": problems, "files": _looked_at(request)}
 
 
-def _item(record: Record) -> str | None:
-    """Return the item of ``PROVARA_PLUGINS`` that a plugin was found by, if that is how."""
-    origin = record.origin
-    return _text_or_none(origin.label) if origin.source == "environment" else None
+def _problem(found: PluginProblem) -> Reply:
+    """Return a problem with what is known of its plugin, so that it can be named by any of it."""
+    origin: Origin | None = getattr(found, "origin", None)
+    target = None if origin is None else origin.target
+    return {
+        "kind": found.kind,
+        "plugin": _text(found.plugin),
+        "distribution": _text_or_none(getattr(found, "distribution", None)),
+        "text": _text(found.text),
+        "of": getattr(found, "of", None),
+        "name": _text_or_none(getattr(found, "name", None)),
+        "origin": None if origin is None or target is None else _origin(origin, target),
+    }
+
+
+def _origin(origin: Origin, class_path: str) -> Reply:
+    """Return where a plugin comes from."""
+    return {
+        # What a package says of itself may be no text that UTF-8 can carry.
+        "class": _text(class_path),
+        "distribution": _text_or_none(origin.distribution),
+        "version": _text_or_none(origin.version),
+        "source": origin.source,
+        "entry_point": _text_or_none(origin.entry_point),
+        # Of ``PROVARA_PLUGINS``, if that is how it was found.
+        "item": _text_or_none(origin.label) if origin.source == "environment" else None,
+    }
 
 
 def _looked_at(request: Request) -> list[str] | None:

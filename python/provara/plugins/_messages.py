@@ -197,8 +197,13 @@ def load_failure(
     source: str,
     distribution: str | None,
     home: Home | None = None,
+    *,
+    asked: bool = False,
+    absent: bool = False,
 ) -> str:
     """Word a plugin that cannot be imported or constructed; ``problem`` is indented already.
+
+    ``asked`` says that it was named for this one command, ``absent`` that there is no such module.
 
     ``home`` says where its distribution was installed from, if that was no index: an update by name
     would then put whatever an index has under that name in its place.
@@ -211,6 +216,13 @@ def load_failure(
                 repair = "Repair the plugin where its source is,"
             repair += " or" if home.editable else " and install it from there again, or"
         fix = f"{repair} remove it with 'pip uninstall {distribution}'."
+    elif absent:
+        # The current directory is not on the path, though many expect it there.
+        fix = "Correct the name, install the package, or set PYTHONPATH to the directory of the module"
+        here = " (PYTHONPATH=$PWD if it is in this one)."
+        fix += here if asked else ", or take it out of PROVARA_PLUGINS."
+    elif asked:
+        fix = "Repair the plugin, or correct the name: 'package.module' or 'package.module:Class'."
     else:
         fix = "Repair the plugin, or take it out of PROVARA_PLUGINS."
     return (

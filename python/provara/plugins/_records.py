@@ -77,9 +77,10 @@ class Origin(_Values):
         distribution: the distribution that provides it, where one does.
         version: the version of that.
         entry_point: the name of its entry point.
+        asked: whether the user named it for this one command, and not in ``PROVARA_PLUGINS``.
     """
 
-    __slots__ = ("distribution", "entry_point", "label", "source", "target", "version")
+    __slots__ = ("asked", "distribution", "entry_point", "label", "source", "target", "version")
 
     def __init__(
         self,
@@ -89,7 +90,9 @@ class Origin(_Values):
         distribution: str | None = None,
         version: str | None = None,
         entry_point: str | None = None,
+        asked: bool = False,
     ) -> None:
+        self.asked = asked
         self.source = source
         self.label = label
         self.target = target
@@ -101,6 +104,8 @@ class Origin(_Values):
         """Return the text of a ``Source:`` line."""
         if self.distribution is not None:
             return f"{self.distribution} v{self.version or '0'}"
+        if self.asked:
+            return f"named on the command line ({self.label})"
         if self.source == "environment":
             return f"PROVARA_PLUGINS ({self.label})"
         if self.source == "entry_point":
@@ -151,18 +156,41 @@ class Record(_Values):
         self.schema = schema
         self.loaded = loaded
 
+    @property
+    def known_origin(self) -> Origin:
+        """Where it comes from, with its class, however it was loaded."""
+        return self.origin.replaced(target=self.class_path)
+
 
 def problem(
-    kind: ProblemKind, plugin: str, text: str, distribution: str | None = None
+    kind: ProblemKind,
+    label: str,
+    text: str,
+    origin: Origin | None = None,
+    of: Kind | None = None,
+    plugin: object = None,
 ) -> PluginProblem:
-    """Make a problem, of a plugin of ``distribution`` if that is given."""
-    from provara.plugins._shown import PluginProblem, ProblemOfDistribution
+    """Make a problem, with where the plugin comes from and what is known of it, as far as it got."""
+    from provara.plugins._shown import PluginProblem, ProblemWithOrigin
 
-    if distribution is None:
-        return PluginProblem(kind, plugin, text)
-    made = ProblemOfDistribution(kind, plugin, text)
-    made.distribution = distribution
+    if origin is None:
+        return PluginProblem(kind, label, text)
+    made = ProblemWithOrigin(kind, label, text)
+    made.distribution, made.origin, made.of = origin.distribution, origin, of
+    if plugin is not None:
+        cls = plugin if isinstance(plugin, type) else type(plugin)
+        made.origin = origin.replaced(target=origin.target or public_path(cls))
+        made.name = own_name(plugin)
     return made
+
+
+def own_name(plugin: object) -> str | None:
+    """Return the name that a plugin gives itself, or ``None``, whatever a property there raises."""
+    try:
+        name = getattr(plugin, "name", None)
+        return str(name) if isinstance(name, str) and name else None
+    except Exception:  # then it has none
+        return None
 
 
 def is_protocol(cls: type) -> bool:

@@ -13,6 +13,7 @@ from provara.plugins._records import (
     Origin,
     Record,
     missing_members,
+    own_name,
     problem,
     public_path,
 )
@@ -241,11 +242,8 @@ class PluginRegistry:
 
     def _keep_name(self, plugin: object, why: str) -> None:
         """Note the name of an event type that could not be registered, if it has one."""
-        try:
-            name = getattr(plugin, "name", None)
-        except Exception:  # then it has none
-            return
-        if isinstance(name, str) and name.upper() not in RESERVED_CORE_TYPES:
+        name = own_name(plugin)
+        if name is not None and name.upper() not in RESERVED_CORE_TYPES:
             with self._lock:
                 self._refused[name.casefold()] = why
 
@@ -338,12 +336,11 @@ class PluginRegistry:
         label = record.origin.label or record.name
         class_name = type(record.plugin).__name__
         source = record.origin.describe()
-        distribution = record.origin.distribution
+        origin = record.known_origin
 
         def refused(kind: ProblemKind, text: str) -> PluginProblem:
-            return problem(
-                kind, label, _messages.bad_alias(label, text, class_name, source), distribution
-            )
+            told = _messages.bad_alias(label, text, class_name, source)
+            return problem(kind, label, told, origin, record.kind, record.plugin)
 
         try:
             alias = method()
@@ -367,7 +364,9 @@ class PluginRegistry:
                 "collision",
                 label,
                 _messages.alias_collision(alias, existing.class_path, record.class_path),
-                distribution,
+                origin,
+                record.kind,
+                record.plugin,
             )
         aliases[key] = (alias, record)
         return None

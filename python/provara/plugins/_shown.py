@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 if TYPE_CHECKING:
-    from provara.plugins._records import Kind, ProblemKind, Source
+    from provara.plugins._records import Kind, Origin, ProblemKind, Source
 
 
 class PluginProblem(NamedTuple):
@@ -26,10 +26,20 @@ class PluginProblem(NamedTuple):
     text: str
 
 
-class ProblemOfDistribution(PluginProblem):
-    """A problem with a plugin of a distribution, which a plain tuple of three has no place for."""
+class ProblemWithOrigin(PluginProblem):
+    """A problem with what is known of the plugin, which a plain tuple of three has no place for.
+
+    Attributes:
+        distribution: the distribution that provides it, where one does.
+        origin: where it comes from; its ``target`` is its class, where that is known.
+        of: what the plugin is or was meant to be, if that can be told.
+        name: its own name, if it got as far as to have one.
+    """
 
     distribution: str | None = None
+    origin: Origin | None = None
+    of: Kind | None = None
+    name: str | None = None
 
 
 class PluginInfo(TypedDict):

@@ -127,6 +127,9 @@ pub fn host_failure(error: HostError) -> Diagnostic {
         HostError::Schema { .. } => Diagnostic::new(Class::Plugin, text).fix(
             "Report it to the plugin's author: for this data the schema needs too much memory.",
         ),
+        HostError::TimedOut { plugin, .. } if plugin == NO_PLUGIN => Diagnostic::new(Class::Plugin, text)
+            .detail("No plugin was in hand: Python itself may have needed the time.")
+            .fix("Give it more time with --timeout SECONDS."),
         HostError::TimedOut { .. } => Diagnostic::new(Class::Plugin, text)
             .fix("Give it more time with --timeout SECONDS, or report it to the plugin's author."),
         HostError::Loading { error, .. } => host_failure(*error),
@@ -367,6 +370,8 @@ pub fn discovery_failure(error: HostError) -> Diagnostic {
             .detail(format!("Left out before, for the same: '{names}'."));
     }
     let named = match &error {
+        // No plugin may have had its turn yet.
+        HostError::TimedOut { plugin, .. } if plugin == NO_PLUGIN => None,
         HostError::Died { plugin, .. }
         | HostError::TimedOut { plugin, .. }
         | HostError::Protocol { plugin, .. } => Some(plugin != NO_PLUGIN),
@@ -377,7 +382,7 @@ pub fn discovery_failure(error: HostError) -> Diagnostic {
         None => return failure,
         Some(true) => {
             return failure
-                .detail("The process named it as the one in hand while it loaded plugins; all share it.")
+                .detail("The process named it as the one in hand while it loaded plugins; all plugins share that process.")
                 .fix(
                     "Uninstall its package, or take it out of PROVARA_PLUGINS; then report it to the \
                      plugin's author.",

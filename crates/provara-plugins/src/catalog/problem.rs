@@ -37,9 +37,12 @@ pub struct Problem {
     /// What the plugin is, where that is known.
     #[serde(skip)]
     pub of: Option<PluginKind>,
-    /// Its class, where that is known; safe for a terminal.
+    /// The name that it gives itself, where that is known and it may be shown by another; safe for a terminal.
     #[serde(skip)]
-    pub class: Option<String>,
+    pub name: Option<String>,
+    /// Where it comes from, where that is known.
+    #[serde(skip)]
+    pub origin: Option<Origin>,
     /// All that is wrong with its schema.
     #[serde(skip)]
     pub faults: Remarks,
@@ -57,7 +60,8 @@ impl Problem {
             distribution: None,
             text: text.to_string(),
             of: None,
-            class: None,
+            name: None,
+            origin: None,
             faults: Remarks::default(),
             advice: Remarks::default(),
         }
@@ -68,7 +72,7 @@ impl Problem {
         Problem {
             distribution: origin.distribution.clone(),
             of: Some(kind),
-            class: Some(origin.class.clone()),
+            origin: Some(origin.clone()),
             ..self
         }
     }

@@ -61,6 +61,9 @@ mod tests {
             kind: kind.to_owned(),
             plugin: Some(plugin.to_owned()),
             distribution: distribution.map(str::to_owned),
+            of: None,
+            name: None,
+            origin: None,
             text: "ERROR: no\nFix: pip install --upgrade it".to_owned(),
         }
     }

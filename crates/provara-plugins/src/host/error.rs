@@ -95,7 +95,7 @@ pub enum HostError {
         ending: ExitReason,
     },
     /// No answer came in time.
-    #[error("{} did not finish within {} s", who(.plugin), .limit.as_secs_f64())]
+    #[error("{} did not finish within {} s", late(.plugin), .limit.as_secs_f64())]
     TimedOut {
         /// The plugin in hand, or `plugins` if none is known to be.
         plugin: String,
@@ -149,6 +149,14 @@ fn who(plugin: &str) -> String {
     match plugin {
         NO_PLUGIN => "an installed plugin".to_owned(),
         plugin => format!("the plugin '{plugin}'"),
+    }
+}
+
+/// Who took too long. Where no plugin is in hand it may be Python itself, which has to start.
+fn late(plugin: &str) -> String {
+    match plugin {
+        NO_PLUGIN => "the process for plugins".to_owned(),
+        plugin => who(plugin),
     }
 }
 

@@ -148,11 +148,11 @@ impl HostProcess {
     }
 
     fn culprit(&self, error: &HostError, spent: Duration) -> Option<SkippedPlugin> {
-        let (label, ending) = match error {
-            HostError::Died { plugin, ending, .. } => (plugin, format!("ended ({ending})")),
+        let (label, ending, late) = match error {
+            HostError::Died { plugin, ending, .. } => (plugin, format!("ended ({ending})"), false),
             HostError::TimedOut { plugin, limit } => {
                 let ending = format!("was ended after {} s", limit.as_secs_f64());
-                (plugin, ending)
+                (plugin, ending, true)
             }
             // What breaks the protocol or fills a disk is no accident of one plugin.
             _ => return None,
@@ -174,6 +174,7 @@ impl HostProcess {
             loading,
             label: label.clone(),
             ending,
+            late,
         })
     }
 }

@@ -13,6 +13,8 @@ pub struct SkippedPlugin {
     pub(super) label: String,
     /// What became of the process, after "the process that loads plugins".
     pub(super) ending: String,
+    /// Whether it was ended because it took too long.
+    pub(super) late: bool,
 }
 
 impl SkippedPlugin {
@@ -29,6 +31,7 @@ impl SkippedPlugin {
             loading,
             label,
             ending,
+            late,
         } = self;
         let module = loading
             .module
@@ -46,10 +49,16 @@ impl SkippedPlugin {
         .detail(format!(
             "It was left out{module}; the others were loaded in a new process."
         ))
-        .fix(
-            "Repair it, uninstall its package, or take it out of PROVARA_PLUGINS. If it loads alone, \
-             another plugin ended the process: all share it.",
-        );
+        .fix(match late {
+            true => {
+                "Give it more time with --timeout SECONDS; if that does not help, repair it, uninstall its \
+                 package, or take it out of PROVARA_PLUGINS."
+            }
+            false => {
+                "Repair it, uninstall its package, or take it out of PROVARA_PLUGINS. All plugins are loaded in \
+                 one process: if this one can be loaded where no other is installed, another one ended it."
+            }
+        });
         // The host names it as `entry point (distribution)`.
         let named = label
             .strip_suffix(')')

@@ -5,9 +5,9 @@ use jsonschema::Draft;
 use provara_report::nearest;
 use serde_json::{Map, Value as Tree};
 
-use super::options;
 use super::remark::{Remark, Remarks, deadline};
 use super::structure::each_place;
+use super::{options, portable};
 use crate::text::inline;
 
 const DRAFTS: [(Draft, &str); 5] = [
@@ -152,13 +152,16 @@ fn of_members(schema: &Map<String, Tree>, draft: Draft) -> Vec<String> {
             continue;
         }
         if !decides(keyword) {
-            advice.extend(misspelt(keyword));
+            advice.extend(of_others(keyword, value).or_else(|| misspelt(keyword)));
             continue;
         }
-        if !draft.is_known_keyword(keyword) {
+        if !draft.is_known_keyword(keyword) || replaced(keyword, draft).is_some() {
+            let instead = replaced(keyword, draft);
+            let instead = instead.map(|it| format!("; write '{it}'"));
             advice.push(format!(
-                "'{keyword}' is ignored by {}, the dialect of this schema",
-                name(draft)
+                "'{keyword}' is ignored by {}, the dialect of this schema{}",
+                name(draft),
+                instead.unwrap_or_default()
             ));
             continue;
         }
@@ -179,6 +182,30 @@ fn name(draft: Draft) -> &'static str {
     let mut drafts = DRAFTS.iter();
     let found = drafts.find(|(known, _)| *known == draft);
     found.map_or("this dialect", |(_, name)| name)
+}
+
+/// What a dialect has in place of a keyword that only others read, where the validator counts it as known all the
+/// same.
+fn replaced(keyword: &str, draft: Draft) -> Option<&'static str> {
+    match (keyword, draft) {
+        ("additionalItems", Draft::Draft202012) => Some("items"),
+        ("$recursiveRef", Draft::Draft202012) => Some("$dynamicRef"),
+        _ => None,
+    }
+}
+
+/// A keyword of draft 3, or of OpenAPI, which no dialect here reads.
+fn of_others(keyword: &str, value: &Tree) -> Option<String> {
+    let (of, instead) = match (keyword, value) {
+        ("divisibleBy", Tree::Number(_)) => ("draft 3", "'multipleOf'"),
+        ("extends", Tree::Object(_) | Tree::Array(_)) => ("draft 3", "'allOf'"),
+        ("disallow", Tree::String(_) | Tree::Array(_)) => ("draft 3", "'not'"),
+        ("nullable", Tree::Bool(true)) => ("OpenAPI 3.0", "the type 'null' beside the others"),
+        _ => return None,
+    };
+    Some(format!(
+        "'{keyword}' is of {of} and decides nothing here; write {instead}"
+    ))
 }
 
 fn misspelt(keyword: &str) -> Option<String> {
@@ -227,43 +254,9 @@ fn unknown_format(format: &str, draft: Draft) -> Option<String> {
     ))
 }
 
-/// What of a pattern other validators read otherwise.
+/// What of a pattern other validators refuse or read otherwise.
 fn not_portable(pattern: &str) -> Option<String> {
-    let mut in_class = false;
-    let mut rest = pattern;
-    let found = loop {
-        let c = rest.chars().next()?;
-        let mut taken = c.len_utf8();
-        match c {
-            '\\' => {
-                let escaped = rest[1..].chars().next();
-                taken += escaped.map_or(0, char::len_utf8);
-                match escaped {
-                    Some('b' | 'B') if !in_class => {
-                        break "'\\b' and '\\B' go by letters of all scripts here, and by ASCII in JavaScript";
-                    }
-                    Some('A' | 'Z' | 'z' | 'h' | 'H' | 'R' | 'G' | 'K') => {
-                        break "it has an escape that ECMA-262 does not have";
-                    }
-                    _ => {}
-                }
-            }
-            '[' if in_class && rest.starts_with("[:") => {
-                break "it has a POSIX class, which ECMA-262 does not have";
-            }
-            '[' => in_class = true,
-            ']' => in_class = false,
-            '(' if !in_class && rest.starts_with("(?") => {
-                let ours = ["(?:", "(?=", "(?!", "(?<=", "(?<!"];
-                let named = rest.starts_with("(?<");
-                if !named && !ours.iter().any(|start| rest.starts_with(start)) {
-                    break "it has a group that not every version of ECMA-262 has";
-                }
-            }
-            _ => {}
-        }
-        rest = &rest[taken..];
-    };
+    let found = portable::fault(pattern)?;
     Some(format!(
         "the pattern '{}' is not portable: {found}",
         inline(pattern)
@@ -364,8 +357,39 @@ mod tests {
     }
 
     #[test]
+    fn what_only_other_dialects_have_is_told() {
+        let schema = json!({
+            "prefixItems": [{}],
+            "additionalItems": false,
+            "properties": {
+                "a": {"$recursiveRef": "#"},
+                "b": {"divisibleBy": 2, "extends": {"type": "string"}, "disallow": "null"},
+                "c": {"type": "string", "nullable": true},
+                "d": {"type": "string", "nullable": false},
+            },
+        });
+        assert_eq!(
+            advice(&schema),
+            [
+                "at '/': 'additionalItems' is ignored by draft 2020-12, the dialect of this schema; write 'items'",
+                "at '/properties/a': '$recursiveRef' is ignored by draft 2020-12, the dialect of this schema; \
+                 write '$dynamicRef'",
+                "at '/properties/b': 'divisibleBy' is of draft 3 and decides nothing here; write 'multipleOf'",
+                "at '/properties/b': 'extends' is of draft 3 and decides nothing here; write 'allOf'",
+                "at '/properties/b': 'disallow' is of draft 3 and decides nothing here; write 'not'",
+                "at '/properties/c': 'nullable' is of OpenAPI 3.0 and decides nothing here; write the type 'null' \
+                 beside the others",
+            ]
+        );
+        // What is called ignored is.
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        assert!(validator.is_valid(&json!([1, 2])));
+        assert!(validator.is_valid(&json!({"a": 3, "b": 3})));
+    }
+
+    #[test]
     fn patterns_that_others_read_otherwise_are_told() {
-        for pattern in [r"\bword\b", "[[:alpha:]]"] {
+        for pattern in [r"\bword\b", "[[:alpha:]]", "^[]a]+$", r"^\x{41}$", "a++"] {
             let found = advice(&json!({"pattern": pattern}));
             assert_eq!(found.len(), 1, "{pattern}: {found:?}");
             assert!(found[0].contains("is not portable: "), "{found:?}");

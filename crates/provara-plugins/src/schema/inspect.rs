@@ -232,7 +232,7 @@ mod tests {
             ),
             [
                 "at '/properties/a/minLength': -1 is less than the minimum of 0",
-                "at '/type': 'objekt' is not allowed here",
+                "at '/type': 'objekt' is not allowed here; the types are array, boolean, integer, null, number, object and string",
                 "at '/required': 'a' is not an array",
                 "at '/properties/a/patternProperties': '[' is not a valid regular expression",
                 "at '/properties/b~1c/pattern': '(' is not a valid regular expression",
@@ -249,7 +249,7 @@ mod tests {
             faults_of(&json!({"$ref": "parts.json"}), Some(&further)),
             [
                 "in 'parts.json' of 'schemas', at '/properties/z/minimum': '1' is not a number",
-                "in 'parts.json' of 'schemas', at '/properties/y/type': 'x' is not allowed here",
+                "in 'parts.json' of 'schemas', at '/properties/y/type': 'x' is not allowed here; the types are array, boolean, integer, null, number, object and string",
             ]
         );
         let reference = json!({"$ref": "parts.json", "properties": {"a": {"$ref": "other.json"}}});
@@ -260,7 +260,9 @@ mod tests {
         );
         assert_eq!(
             faults_of(&json!({"$schema": "urn:unknown"}), None),
-            ["'$schema' names the unknown dialect 'urn:unknown'"]
+            [
+                "'$schema' names the unknown dialect 'urn:unknown'; known are drafts 4, 6, 7, 2019-09 and 2020-12"
+            ]
         );
         assert_eq!(faults_of(&json!({"type": "object"}), None), [""; 0]);
     }

@@ -25,6 +25,9 @@ const MAX_OPTIONS: usize = 50;
 /// The most characters that a message spends on one alternative of several, which may have alternatives itself.
 const MAX_OF_FORM: usize = 160;
 
+/// What may stand where no type does.
+const TYPES: &str = "; the types are array, boolean, integer, null, number, object and string";
+
 /// Puts a fault of a schema into words.
 pub(super) fn of_schema_fault(error: &ValidationError<'_>) -> String {
     match error.kind() {
@@ -36,7 +39,10 @@ pub(super) fn of_schema_fault(error: &ValidationError<'_>) -> String {
             )
         }
         Kind::AnyOf { .. } | Kind::OneOfNotValid { .. } => {
-            format!("{} is not allowed here", show(error.instance()))
+            let at = error.instance_path().as_str();
+            let of_type = at.ends_with("/type") && !at.ends_with("/dependencies/type");
+            let types = if of_type { TYPES } else { "" };
+            format!("{} is not allowed here{types}", show(error.instance()))
         }
         _ => describe(error),
     }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
+use provara_core::event_type::reserved_name;
 use provara_plugins::schema::Remark;
 use provara_report::{Class, Diagnostic};
 use serde::Serialize;
@@ -105,7 +106,7 @@ fn unknown(name: &str, plugins: &[Found]) -> Diagnostic {
         Class::Usage,
         format!("No installed plugin or package is called '{shown}'."),
     );
-    if REDUCERS.contains(&name) || EXPORTS.contains(&name) {
+    if REDUCERS.contains(&name) || EXPORTS.contains(&name) || reserved_name(name).is_some() {
         return failure
             .detail("It is built in, and no plugin.")
             .fix("Run 'provara plugins check' without a name to check all plugins.");

@@ -132,11 +132,11 @@ fn what_is_missing_is_named_with_the_attribute() {
         ),
         (
             json!({"urn:x": {"$schema": "urn:mine"}}),
-            "the schema 'urn:x' in 'schemas': '$schema' names the unknown dialect 'urn:mine'",
+            "the schema 'urn:x' in 'schemas': '$schema' names the unknown dialect 'urn:mine'; known are drafts 4, 6, 7, 2019-09 and 2020-12",
         ),
         (
             json!({"urn:x": {"type": "objekt"}}),
-            "at '/': '$ref' leads to 'urn:x': it is no JSON Schema: at '/type': 'objekt' is not allowed here",
+            "at '/': '$ref' leads to 'urn:x': it is no JSON Schema: at '/type': 'objekt' is not allowed here; the types are array, boolean, integer, null, number, object and string",
         ),
         (
             json!({"urn:x": {"$ref": "#/$defs/y"}}),

@@ -44,6 +44,9 @@ pub(super) struct Found {
     pub(super) advice: Remarks,
     #[serde(skip)]
     item: Option<String>,
+    /// The name that one gives itself which is shown by another.
+    #[serde(skip)]
+    own_name: Option<String>,
 }
 
 /// A problem of a plugin.
@@ -91,26 +94,29 @@ impl Found {
             faults: Remarks::default(),
             advice: Remarks::default(),
             item: origin.item.clone(),
+            own_name: None,
         }
     }
 
     /// A plugin of which no more is known than its problem.
     fn broken(problem: &Problem) -> Found {
+        let origin = problem.origin.as_ref();
         Found {
             name: problem.plugin.clone().unwrap_or_else(|| "?".to_owned()),
             kind: problem.of,
             usable: Usable::No,
-            class: problem.class.clone(),
+            class: origin.map(|it| it.class.clone()),
             distribution: problem.distribution.clone(),
-            version: None,
-            source: None,
-            entry_point: None,
+            version: origin.and_then(|it| it.version.clone()),
+            source: origin.map(|it| it.source),
+            entry_point: origin.and_then(|it| it.entry_point.clone()),
             cli_command: None,
             schema_version: None,
             problems: Vec::new(),
             faults: problem.faults.clone(),
             advice: problem.advice.clone(),
-            item: None,
+            item: origin.and_then(|it| it.item.clone()),
+            own_name: problem.name.clone(),
         }
     }
 
@@ -141,6 +147,7 @@ impl Found {
             &self.entry_point,
             &self.cli_command,
             &self.item,
+            &self.own_name,
         ];
         let others = others.into_iter().filter_map(|name| name.as_deref());
         std::iter::once(self.name.as_str()).chain(others)
@@ -162,8 +169,13 @@ impl Found {
     fn has(&self, problem: &Problem) -> bool {
         let label = problem.plugin.as_deref();
         let called = |name: &Option<String>| name.is_some() && name.as_deref() == label;
-        let is_it = match &problem.class {
-            Some(_) => self.class == problem.class && self.kind == problem.of,
+        let is_it = match &problem.origin {
+            Some(origin) => {
+                // A factory makes several plugins of one class.
+                let other = problem.name.as_ref().is_some_and(|it| *it != self.name);
+                let same = self.class.as_ref() == Some(&origin.class);
+                !other && same && self.kind == problem.of
+            }
             None => {
                 // Of two plugins with one name the problem is that of the one which is not there.
                 let named = Some(self.name.as_str()) == label;
@@ -206,7 +218,8 @@ pub(super) fn all(catalog: &Catalog) -> Vec<Found> {
                 let mut broken = Found::broken(problem);
                 broken.problems.push(told);
                 let same = |other: &&Found| other.distribution == broken.distribution;
-                broken.version = found.iter().find(same).and_then(|it| it.version.clone());
+                let others = || found.iter().find(same).and_then(|it| it.version.clone());
+                broken.version = broken.version.take().or_else(others);
                 found.push(broken);
             }
         }
