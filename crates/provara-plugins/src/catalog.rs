@@ -15,7 +15,7 @@ use provara_report::{Class, Diagnostic};
 use serde::Serialize;
 
 pub use self::problem::{Advice, Problem, ProblemKind};
-use crate::protocol::{Discovered, WireKind, WirePlugin, WireSchema, WireSource};
+use crate::protocol::{Discovered, WireKind, WireOrigin, WirePlugin, WireSchema, WireSource};
 use crate::schema::{Inspected, Remark, Remarks, Schema};
 use crate::text::{block, inline};
 
@@ -119,6 +119,19 @@ pub struct Origin {
     /// The item of `PROVARA_PLUGINS` that it was found by.
     #[serde(skip)]
     pub item: Option<String>,
+}
+
+impl From<WireOrigin> for Origin {
+    fn from(origin: WireOrigin) -> Origin {
+        Origin {
+            class: safe(origin.class),
+            distribution: origin.distribution.map(safe),
+            version: origin.version.map(safe),
+            source: origin.source,
+            entry_point: origin.entry_point.map(safe),
+            item: origin.item.map(safe),
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -227,8 +240,8 @@ impl Catalog {
                 plugin: problem.plugin.map(safe),
                 distribution: problem.distribution.map(safe),
                 text: block(problem.text.trim_end()).into_owned(),
-                of: None,
-                class: None,
+                of: problem.origin.as_ref().map(|_| PluginKind::EventType),
+                origin: problem.origin.map(Origin::from),
                 faults: Remarks::default(),
                 advice: Remarks::default(),
             });
@@ -237,16 +250,13 @@ impl Catalog {
         for plugin in found.plugins {
             let key = (plugin.kind, plugin.name.to_lowercase());
             if let Some(existing) = taken.get(&key) {
-                let problem = collision(&plugin.name, existing, &plugin.class);
-                catalog.problems.push(Problem {
-                    distribution: plugin.distribution.map(safe),
-                    of: Some(plugin.kind.into()),
-                    class: Some(safe(plugin.class)),
-                    ..problem
-                });
+                let problem = collision(&plugin.name, existing, &plugin.origin.class);
+                let origin = plugin.origin.into();
+                let problem = problem.of(plugin.kind.into(), &origin);
+                catalog.problems.push(problem);
                 continue;
             }
-            let class = plugin.class.clone();
+            let class = plugin.origin.class.clone();
             let compile = compile.as_mut().map(|compile| &mut **compile as _);
             match catalog.admit(plugin, compile) {
                 Ok(()) => {
@@ -331,14 +341,7 @@ impl Catalog {
         plugin: WirePlugin,
         compile: Option<Compile<'_>>,
     ) -> Result<(), Box<Problem>> {
-        let origin = Origin {
-            class: safe(plugin.class),
-            distribution: plugin.distribution.map(safe),
-            version: plugin.version.map(safe),
-            source: plugin.source,
-            entry_point: plugin.entry_point.map(safe),
-            item: plugin.item.map(safe),
-        };
+        let origin = Origin::from(plugin.origin);
         let kind = plugin.kind.into();
         let description = plugin
             .description

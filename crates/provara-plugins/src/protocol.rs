@@ -314,13 +314,9 @@ pub struct Discovered {
     pub files: Option<Vec<String>>,
 }
 
-/// One plugin as the host describes it; nothing in it is checked yet.
+/// Where a plugin comes from, as the host describes it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct WirePlugin {
-    /// `event_type`, `reducer` or `export`.
-    pub kind: WireKind,
-    /// The plugin's name.
-    pub name: String,
+pub struct WireOrigin {
     /// Module and qualified name of its class.
     pub class: String,
     /// The installed distribution that it belongs to.
@@ -337,6 +333,18 @@ pub struct WirePlugin {
     /// The item of `PROVARA_PLUGINS` that it was found by.
     #[serde(default)]
     pub item: Option<String>,
+}
+
+/// One plugin as the host describes it; nothing in it is checked yet.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WirePlugin {
+    /// `event_type`, `reducer` or `export`.
+    pub kind: WireKind,
+    /// The plugin's name.
+    pub name: String,
+    /// Where it comes from.
+    #[serde(flatten)]
+    pub origin: WireOrigin,
     /// The JSON Schema of an event type, as text.
     #[serde(default)]
     pub schema_json: Option<String>,
@@ -394,6 +402,9 @@ pub struct WireProblem {
     pub distribution: Option<String>,
     /// The text for people, of several lines.
     pub text: String,
+    /// Where the plugin comes from, if it is an event type whose schema cannot be read.
+    #[serde(default)]
+    pub origin: Option<WireOrigin>,
 }
 
 /// The result of `schema`: the texts, or why there are none.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from provara.plugins._records import Record
     from provara.plugins._schemas import SchemaTexts
+    from provara.plugins._shown import PluginInfo
 
     Request = dict[str, Any]
     Reply = dict[str, Any]
@@ -219,6 +220,7 @@ def _discover(request: Request) -> Reply:
                         "plugin": _text(record.name),
                         "distribution": _text_or_none(record.origin.distribution),
                         "text": found,
+                        "origin": _origin(info, record),
                     }
                 )
                 continue
@@ -228,13 +230,7 @@ def _discover(request: Request) -> Reply:
             {
                 "kind": info["type"],
                 "name": _text(info["name"]),
-                # What a package says of itself may be no text that UTF-8 can carry.
-                "class": _text(info["plugin_class"]),
-                "distribution": _text_or_none(info["distribution"]),
-                "version": _text_or_none(info["version"]),
-                "source": info["source"],
-                "entry_point": _text_or_none(info["entry_point"]),
-                "item": _item(record),
+                **_origin(info, record),
                 "schema_json": schema_json,
                 "schemas_json": schemas_json,
                 "schema_version": _text_or_none(schema_version),
@@ -255,10 +251,19 @@ def _discover(request: Request) -> Reply:
     return {"plugins": plugins, "problems": problems, "files": _looked_at(request)}
 
 
-def _item(record: Record) -> str | None:
-    """Return the item of ``PROVARA_PLUGINS`` that a plugin was found by, if that is how."""
+def _origin(info: PluginInfo, record: Record) -> Reply:
+    """Return where a plugin comes from."""
     origin = record.origin
-    return _text_or_none(origin.label) if origin.source == "environment" else None
+    return {
+        # What a package says of itself may be no text that UTF-8 can carry.
+        "class": _text(info["plugin_class"]),
+        "distribution": _text_or_none(info["distribution"]),
+        "version": _text_or_none(info["version"]),
+        "source": info["source"],
+        "entry_point": _text_or_none(info["entry_point"]),
+        # Of ``PROVARA_PLUGINS``, if that is how it was found.
+        "item": _text_or_none(origin.label) if origin.source == "environment" else None,
+    }
 
 
 def _looked_at(request: Request) -> list[str] | None:

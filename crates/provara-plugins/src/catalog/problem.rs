@@ -37,9 +37,9 @@ pub struct Problem {
     /// What the plugin is, where that is known.
     #[serde(skip)]
     pub of: Option<PluginKind>,
-    /// Its class, where that is known; safe for a terminal.
+    /// Where it comes from, where that is known.
     #[serde(skip)]
-    pub class: Option<String>,
+    pub origin: Option<Origin>,
     /// All that is wrong with its schema.
     #[serde(skip)]
     pub faults: Remarks,
@@ -57,7 +57,7 @@ impl Problem {
             distribution: None,
             text: text.to_string(),
             of: None,
-            class: None,
+            origin: None,
             faults: Remarks::default(),
             advice: Remarks::default(),
         }
@@ -68,7 +68,7 @@ impl Problem {
         Problem {
             distribution: origin.distribution.clone(),
             of: Some(kind),
-            class: Some(origin.class.clone()),
+            origin: Some(origin.clone()),
             ..self
         }
     }

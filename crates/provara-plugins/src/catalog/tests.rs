@@ -5,12 +5,14 @@ fn plugin(kind: WireKind, name: &str, class: &str) -> WirePlugin {
     WirePlugin {
         kind,
         name: name.to_owned(),
-        class: class.to_owned(),
-        distribution: Some("acme-provara-plugins".to_owned()),
-        version: Some("1.0.0".to_owned()),
-        source: WireSource::EntryPoint,
-        entry_point: None,
-        item: None,
+        origin: WireOrigin {
+            class: class.to_owned(),
+            distribution: Some("acme-provara-plugins".to_owned()),
+            version: Some("1.0.0".to_owned()),
+            source: WireSource::EntryPoint,
+            entry_point: None,
+            item: None,
+        },
         schema_json: (kind == WireKind::EventType).then(|| r#"{"type":"object"}"#.to_owned()),
         schemas_json: None,
         unread_schemas: None,
@@ -156,6 +158,7 @@ fn problems_of_the_host_are_escaped() {
             kind: "load".to_owned(),
             plugin: Some("x\x07".to_owned()),
             distribution: None,
+            origin: None,
             text: "ERROR: \x1b]0;title\x07\nFix: …\n".to_owned(),
         }],
     };

@@ -61,6 +61,7 @@ mod tests {
             kind: kind.to_owned(),
             plugin: Some(plugin.to_owned()),
             distribution: distribution.map(str::to_owned),
+            origin: None,
             text: "ERROR: no\nFix: pip install --upgrade it".to_owned(),
         }
     }

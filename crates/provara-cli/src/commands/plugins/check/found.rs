@@ -96,21 +96,22 @@ impl Found {
 
     /// A plugin of which no more is known than its problem.
     fn broken(problem: &Problem) -> Found {
+        let origin = problem.origin.as_ref();
         Found {
             name: problem.plugin.clone().unwrap_or_else(|| "?".to_owned()),
             kind: problem.of,
             usable: Usable::No,
-            class: problem.class.clone(),
+            class: origin.map(|it| it.class.clone()),
             distribution: problem.distribution.clone(),
-            version: None,
-            source: None,
-            entry_point: None,
+            version: origin.and_then(|it| it.version.clone()),
+            source: origin.map(|it| it.source),
+            entry_point: origin.and_then(|it| it.entry_point.clone()),
             cli_command: None,
             schema_version: None,
             problems: Vec::new(),
             faults: problem.faults.clone(),
             advice: problem.advice.clone(),
-            item: None,
+            item: origin.and_then(|it| it.item.clone()),
         }
     }
 
@@ -162,8 +163,8 @@ impl Found {
     fn has(&self, problem: &Problem) -> bool {
         let label = problem.plugin.as_deref();
         let called = |name: &Option<String>| name.is_some() && name.as_deref() == label;
-        let is_it = match &problem.class {
-            Some(_) => self.class == problem.class && self.kind == problem.of,
+        let is_it = match &problem.origin {
+            Some(origin) => self.class.as_ref() == Some(&origin.class) && self.kind == problem.of,
             None => {
                 // Of two plugins with one name the problem is that of the one which is not there.
                 let named = Some(self.name.as_str()) == label;
@@ -206,7 +207,8 @@ pub(super) fn all(catalog: &Catalog) -> Vec<Found> {
                 let mut broken = Found::broken(problem);
                 broken.problems.push(told);
                 let same = |other: &&Found| other.distribution == broken.distribution;
-                broken.version = found.iter().find(same).and_then(|it| it.version.clone());
+                let others = || found.iter().find(same).and_then(|it| it.version.clone());
+                broken.version = broken.version.take().or_else(others);
                 found.push(broken);
             }
         }
