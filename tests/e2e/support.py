@@ -290,7 +290,7 @@ class Running:
     Nothing of it outlives the `with` block, whatever the test found.
     """
 
-    def __init__(self, provara: Provara, *arguments: str | Path):
+    def __init__(self, provara: Provara, *arguments: str | Path, pass_fds: Sequence[int] = ()):
         self.process = subprocess.Popen(
             [str(provara.executable), *(str(argument) for argument in arguments)],
             stdin=subprocess.DEVNULL,
@@ -299,6 +299,7 @@ class Running:
             env=provara.environment,
             cwd=provara.home,
             start_new_session=True,
+            pass_fds=pass_fds,
             # Tests that run in the background have interruptions ignored, and would pass that on.
             preexec_fn=default_signals,
         )

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
     // before anything else happens in the process: no thread, no allocation of note, no output.
     provara_plugins::launch::maybe_become_launcher();
 
+    provara_plugins::launch::hear_of_children();
     // Where that fails, a limit ends the command as it would have anyway.
     let _ = provara_plugins::interrupt::outlive_file_limits();
 

@@ -366,6 +366,10 @@ mod tests {
             Form::TokenPreserving
         );
         assert_eq!(
+            form("{\"\u{fb33}\":1,\"\u{10ffff}\":1}"),
+            Form::TokenPreserving
+        );
+        assert_eq!(
             fault("{\"\u{1f600}\":1.0,\"\u{fb33}\":1}"),
             LineFault::MixedForms
         );
@@ -380,11 +384,16 @@ mod tests {
         assert_eq!(fault("{\"a\": 1}"), LineFault::WhiteSpace);
         assert_eq!(fault(" {\"a\":1}"), LineFault::WhiteSpace);
         assert_eq!(fault("{\"a\":1}\r"), LineFault::CarriageReturn);
+        assert_eq!(fault("\r"), LineFault::CarriageReturn);
+        assert_eq!(fault("{\"a\":1\r}"), LineFault::WhiteSpace);
         assert_eq!(fault("{\"a\":1}\0\0"), LineFault::Nul);
         assert_eq!(fault("\0\0\0"), LineFault::Nul);
         assert_eq!(fault(r#"{"b":1,"a":1}"#), LineFault::KeyOrder);
         // Whatever else is wrong behind it, but for a duplicate.
         assert_eq!(fault(r#"{"b":1,"a":1,"c":}"#), LineFault::KeyOrder);
+        assert_eq!(fault(r#"{"ab":1,"a":1}"#), LineFault::KeyOrder);
+        // Keys are compared as what they say, not as it is escaped.
+        assert_eq!(fault(r#"{"A":1,"\n":1}"#), LineFault::KeyOrder);
         assert_eq!(fault(r#"{"a":1,"a":1}"#), duplicate("a"));
         assert_eq!(fault(r#"{"type":1,"a":1,"type":1}"#), duplicate("type"));
         assert_eq!(fault(r#"{"a":"\/"}"#), LineFault::NeedlessEscape);

@@ -11,6 +11,9 @@ const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;
 const PT_INTERP: u32 = 3;
 
+/// The size of a segment's entry in the table of segments, in bytes.
+const SEGMENT: u16 = 56;
+
 /// Entries of the dynamic section: the table of strings, and where libraries are looked for.
 const DT_STRTAB: u64 = 5;
 const DT_RPATH: u64 = 15;
@@ -69,13 +72,17 @@ impl Program {
             return None;
         }
         let (table, size, count) = (word(&header, 32)?, half(&header, 54)?, half(&header, 56)?);
-        for index in 0..u64::from(count) {
-            let entry = program.read(table.checked_add(index * u64::from(size))?, 56)?;
+        // The kernel takes no other size.
+        if size != SEGMENT {
+            return None;
+        }
+        let table = program.read(table, u64::from(size) * u64::from(count))?;
+        for entry in table.chunks_exact(usize::from(size)) {
             program.segments.push(Segment {
                 kind: u32::from_le_bytes(*entry.first_chunk()?),
-                offset: word(&entry, 8)?,
-                address: word(&entry, 16)?,
-                size: word(&entry, 32)?,
+                offset: word(entry, 8)?,
+                address: word(entry, 16)?,
+                size: word(entry, 32)?,
             });
         }
         Some(program)

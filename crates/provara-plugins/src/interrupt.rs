@@ -52,9 +52,10 @@ fn state() -> io::Result<&'static State> {
     let (wake, write) = UnixStream::pair()?;
     let default = Arc::new(AtomicBool::new(true));
     let received = Arc::new(AtomicUsize::new(0));
+    let ignored = ignored();
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         // Under nohup a hang-up is ignored, and stays so.
-        if is_ignored(signal) {
+        if ignored & (1 << (signal - 1)) != 0 {
             continue;
         }
         flag::register_conditional_default(signal, Arc::clone(&default))?;
@@ -73,16 +74,15 @@ fn state() -> io::Result<&'static State> {
     }))
 }
 
-/// Whether the process was started with a signal ignored. Only Linux tells without unsafe code.
-fn is_ignored(signal: i32) -> bool {
+/// The signals that the process was started with ignored, the first in the lowest bit. Only Linux tells without
+/// unsafe code.
+fn ignored() -> u64 {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
-        return false;
+        return 0;
     };
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0);
-    mask & (1 << (signal - 1)) != 0
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 /// Holds back the default effect of the interrupting signals.

@@ -5,7 +5,8 @@
 //! stdin, which is a socket to the core, keeps the descriptors that the plan intends and no
 //! other, ties its life to that of the core, enters the sandbox, reports what it achieved, and
 //! becomes the interpreter. Python, and with it every `.pth` file and `sitecustomize` of an
-//! installed package, starts inside the sandbox.
+//! installed package, starts inside the sandbox. A command that knows early that it will need plugins forks its
+//! launchers instead ([`prepare`]).
 //!
 //! Nothing is inherited by accident: the standard library opens every descriptor close-on-exec
 //! and `Command` passes only stdin, stdout and stderr; the launcher marks all others, also those
@@ -13,6 +14,7 @@
 //! over the socket (`SCM_RIGHTS`) for the same reason.
 
 mod child;
+mod forked;
 pub(crate) mod orphans;
 
 use std::fs::File;
@@ -27,6 +29,8 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use serde::{Deserialize, Serialize};
 
 use orphans::OrphanReaper;
+
+pub use forked::{Prepared, hear_of_children, prepare};
 
 use crate::process;
 use crate::protocol;
@@ -110,12 +114,14 @@ pub enum LaunchError {
 }
 
 /// A launcher that waits for its plan. Dropping it ends it.
+#[derive(Debug)]
 pub(crate) struct Waiting {
     mark: String,
     launched: Option<Launched>,
 }
 
 /// A process that the launcher has become, or is about to.
+#[derive(Debug)]
 pub(crate) struct Launched {
     pub(crate) reaper: OrphanReaper,
     pub(crate) child: Child,
@@ -126,22 +132,30 @@ pub(crate) struct Launched {
     pub(crate) process: Option<OwnedFd>,
 }
 
-/// Starts a launcher, in a process group of its own: `launcher`, or the running executable. It gets ready while
-/// its plan is made.
+/// Gives a launcher: one that was made ready (see [`prepare`]), or else `launcher` or the running executable, started
+/// now. It gets ready while its plan is made.
 pub(crate) fn spawn(launcher: Option<&Path>) -> Result<Waiting, LaunchError> {
     let program = match launcher {
         Some(path) => path.to_path_buf(),
-        None => own_executable(),
+        None => match forked::take() {
+            Some(waiting) => return Ok(waiting),
+            None => own_executable(),
+        },
     };
+    let mut command = Command::new(program);
+    command.arg(HIDDEN_MODE).env_clear();
+    start(command)
+}
+
+/// Starts a launcher, in a process group of its own.
+fn start(mut command: Command) -> Result<Waiting, LaunchError> {
+    let program = PathBuf::from(command.get_program());
     let spawn_error = |source: io::Error| LaunchError::Spawn {
         program: program.clone(),
         source,
     };
     let (socket, theirs) = UnixStream::pair().map_err(spawn_error)?;
-    let mut command = Command::new(&program);
     command
-        .arg(HIDDEN_MODE)
-        .env_clear()
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::piped())

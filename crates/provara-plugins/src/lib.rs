@@ -16,8 +16,8 @@
 //! * [`set_option`] types `--set KEY=VALUE`, [`staging`] makes outputs that appear whole or not at
 //!   all, [`builtin`] has what needs no plugin, [`interrupt`] ends it all in good order.
 //!
-//! The only unsafe code is in the launcher (`launch/child.rs`), where two system calls have no
-//! safe form.
+//! The only unsafe code is in the launcher: some system calls have no safe form (`launch/child.rs`), nor have signals
+//! and what happens between a fork and an exec (`launch/forked.rs`).
 
 pub mod builtin;
 pub mod catalog;

@@ -21,8 +21,15 @@ macro_rules! lanes {
 mod addition;
 mod engine;
 mod field;
+#[path = "avx512/sha512.rs"]
+#[allow(
+    clippy::duplicate_mod,
+    reason = "the same source for each kind of vector"
+)]
+mod sha512;
 #[cfg(test)]
 mod tests;
+mod transpose;
 
 use crate::engine::{Engine, Task};
 use crate::table::Table;
@@ -48,6 +55,9 @@ impl Engine for Avx2 {
 /// The instructions.
 mod lanes {
     use std::arch::x86_64::*;
+
+    /// How many there are.
+    pub(super) const LANES: usize = 4;
 
     /// Four words.
     pub(super) type Lanes = __m256i;
@@ -90,6 +100,39 @@ mod lanes {
             _mm256_blendv_epi8(a, b, mask)
         }
 
+        /// The lanes whose bits are set.
+        pub(super) fn mask(bits: u8) -> Mask {
+            let bit_of = _mm256_set_epi64x(8, 4, 2, 1);
+            let bits = _mm256_and_si256(_mm256_set1_epi64x(i64::from(bits)), bit_of);
+            _mm256_cmpeq_epi64(bits, bit_of)
+        }
+
+        pub(super) fn rotate_right<const BITS: i32>(a: Lanes) -> Lanes {
+            let left = _mm256_sll_epi64(a, _mm_cvtsi32_si128(64 - BITS));
+            _mm256_or_si256(_mm256_srli_epi64::<BITS>(a), left)
+        }
+
+        pub(super) fn xor3(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+            _mm256_xor_si256(_mm256_xor_si256(a, b), c)
+        }
+
+        /// The bits of `b` where `a` has ones, those of `c` where it has zeros.
+        pub(super) fn choose(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+            _mm256_xor_si256(c, _mm256_and_si256(a, _mm256_xor_si256(b, c)))
+        }
+
+        /// The bits that two of the three have.
+        pub(super) fn majority(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+            let either = _mm256_or_si256(a, b);
+            _mm256_or_si256(_mm256_and_si256(a, b), _mm256_and_si256(either, c))
+        }
+
+        /// The bytes of every word, the last one first.
+        pub(super) fn swap_bytes(a: Lanes) -> Lanes {
+            let (high, low) = (0x0809_0a0b_0c0d_0e0f, 0x0001_0203_0405_0607);
+            _mm256_shuffle_epi8(a, _mm256_set_epi64x(high, low, high, low))
+        }
+
         /// The lanes whose digits are negative.
         pub(super) fn negative(digits: &[i8; 4]) -> Mask {
             let signs = i32::from_le_bytes(digits.map(i8::cast_unsigned));
@@ -122,6 +165,11 @@ mod lanes {
             unsafe { std::mem::transmute::<[u64; 4], Lanes>(*words) }
         }
 
+        pub(super) fn load_bytes(bytes: &[u8; 32]) -> Lanes {
+            // SAFETY: 32 bytes are 256 bits, and every pattern of them is a value.
+            unsafe { std::mem::transmute::<[u8; 32], Lanes>(*bytes) }
+        }
+
         pub(super) fn store(lanes: Lanes) -> [u64; 4] {
             // SAFETY: 256 bits are four words, and every pattern of them is a value.
             unsafe { std::mem::transmute::<Lanes, [u64; 4]>(lanes) }
@@ -132,7 +180,7 @@ mod lanes {
 #[cfg(test)]
 mod on_this_processor {
     use super::{Avx2, tests};
-    use crate::differential::on_this_processor;
+    use crate::differential::{on_this_processor, skip};
 
     on_this_processor!(
         Avx2,
@@ -141,4 +189,13 @@ mod on_this_processor {
         products_at_the_ends_of_their_bounds,
         sums_at_the_ends_of_their_bounds
     );
+
+    #[test]
+    fn hashes_are_those_of_the_library() {
+        match Avx2::detect() {
+            // SAFETY: the processor has what the function needs.
+            Some(_) => unsafe { super::sha512::hashes_are_those_of_the_library() },
+            None => skip("AVX2"),
+        }
+    }
 }

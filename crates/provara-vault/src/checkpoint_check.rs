@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 
-use provara_core::beliefs::BeliefReducer;
+use provara_core::beliefs::LogReducer;
 use provara_core::checkpoint::{Checkpoint, CheckpointError, ClaimedState};
 use provara_core::finding::{Code, Finding};
 use provara_core::id::{Digest, EventId, KeyId};
@@ -12,8 +13,9 @@ use provara_core::keys::{KeyRegistry, PublicKey};
 use provara_core::layout;
 use provara_core::verify::LogVerdict;
 
-use crate::derive::each_event;
+use crate::derive::{each_event, unprinted};
 use crate::error::{Context, VaultError};
+use crate::parallel::available_threads;
 use crate::replay_start::Confirmed;
 use crate::vault::Vault;
 use crate::vault_snapshot::VaultSnapshot;
@@ -35,7 +37,7 @@ pub(crate) struct Checkpoints {
     /// Those whose states are known to be the log's, in the order of what they cover.
     pub(crate) confirmed: Vec<Confirmed>,
     /// The reducer after the whole log, if it was replayed.
-    pub(crate) replayed: Option<BeliefReducer>,
+    pub(crate) replayed: Option<LogReducer>,
 }
 
 /// Checks every checkpoint's form and signature, and its state if the log is `sound`, unless it is one
@@ -111,34 +113,26 @@ fn compare(
     notes: &mut Vec<String>,
     found: &mut Checkpoints,
 ) -> Result<(), VaultError> {
+    let lines: &[u8] = snapshot.log.as_ref().map_or(b"", |log| &log.lines);
+    let tail = snapshot.log.as_ref().map_or(&[][..], |log| &log.tail);
+    // Where the last event lacks its line end, the log is small or damaged.
+    let with_tail = (!tail.is_empty()).then(|| [lines, tail].concat());
     let mut replay = Replay {
         claims,
         first_redacted: verdict.redacted_lines.first().copied().unwrap_or(u64::MAX),
-        reducer: BeliefReducer::new(),
+        log: with_tail.as_deref().unwrap_or(lines),
+        reducer: LogReducer::new(),
         revoked: BTreeMap::new(),
         count: 0,
         found,
         notes,
     };
     // A checkpoint may be of no events.
-    replay.compare_at(0, 0, None);
-    if let Some(log) = &snapshot.log {
-        each_event(&log.lines, |number, end, event| {
-            replay.apply(number, end, event);
-            Ok(())
-        })?;
-        if !log.tail.is_empty() {
-            // The log is sound, so this is a whole event that only lacks its line end.
-            let event =
-                provara_core::json::parse(&log.tail).map_err(|error| VaultError::BrokenLog {
-                    line: 0,
-                    offset: log.lines.len(),
-                    reason: error.to_string(),
-                })?;
-            let number = log.lines.lines().count() as u64 + 1;
-            replay.apply(number, log.size(), &event);
-        }
-    }
+    replay.compare_at(0, 0, None)?;
+    // The log is sound, so the tail is a whole event.
+    each_event(replay.log, |number, range, event| {
+        replay.apply(number, range, event)
+    })?;
     replay.finish();
     Ok(())
 }
@@ -148,7 +142,9 @@ struct Replay<'c, 't> {
     claims: &'c BTreeMap<u64, Vec<Claim<'t>>>,
     /// The first line whose payload is gone.
     first_redacted: u64,
-    reducer: BeliefReducer,
+    /// The log as it is read.
+    log: &'c [u8],
+    reducer: LogReducer,
     /// By key, the line that revoked it.
     revoked: BTreeMap<KeyId, u64>,
     /// How many events were applied.
@@ -158,22 +154,33 @@ struct Replay<'c, 't> {
 }
 
 impl Replay<'_, '_> {
-    /// Takes the event of line `number`, with which the log has `length` bytes.
-    fn apply(&mut self, number: u64, length: u64, event: &Value<'_>) {
-        self.reducer.apply(event);
+    /// Takes the event of line `number`, which stands at these bytes of the log.
+    fn apply(
+        &mut self,
+        number: u64,
+        range: Range<u64>,
+        event: &Value<'_>,
+    ) -> Result<(), VaultError> {
+        self.reducer.apply(event, range.start);
         self.count = number;
         if let Some(key) = revoked_key(event) {
             self.revoked.entry(key).or_insert(number);
         }
-        self.compare_at(number, length, Some(event));
+        self.compare_at(number, range.end, Some(event))
     }
 
     /// Compares what is claimed of the first `number` events, which end with `event`, with the state here.
-    fn compare_at(&mut self, number: u64, length: u64, event: Option<&Value<'_>>) {
+    fn compare_at(
+        &mut self,
+        number: u64,
+        length: u64,
+        event: Option<&Value<'_>>,
+    ) -> Result<(), VaultError> {
         let Some(here) = self.claims.get(&number) else {
-            return;
+            return Ok(());
         };
-        let state = self.reducer.state();
+        let state = self.reducer.state(self.log, available_threads());
+        let state = state.map_err(|error| unprinted(self.log, error))?;
         let here_ends = event
             .and_then(|event| event.get("event_id")?.as_str())
             .and_then(|id| id.parse::<EventId>().ok());
@@ -198,6 +205,7 @@ impl Replay<'_, '_> {
                 });
             }
         }
+        Ok(())
     }
 
     /// Says why a claim is not of the first `number` events, which end with the event `here_ends` and come to

@@ -1,15 +1,16 @@
 //! What follows from the events of a log: beliefs, the summary, and what plugins make of it.
 
-use std::ops::{ControlFlow, Deref};
+use std::ops::{ControlFlow, Deref, Range};
 use std::path::Path;
 
-use provara_core::beliefs::{self, BeliefReducer, BeliefState, ResumedReducer};
+use provara_core::beliefs::{self, BeliefState, LogReducer, Steps, Unprinted};
 use provara_core::json::{self, Value};
 use provara_core::summary::Summary;
 
 use crate::error::VaultError;
 use crate::log_snapshot::{LogSnapshot, lines_of};
 use crate::parallel::{available_threads, in_order};
+use crate::replay_record::ReplayRecords;
 use crate::replay_start::{Confirmed, ReplayStart};
 
 /// Who hears how many bytes of the log are done, and of how many, and breaks to end the work.
@@ -40,6 +41,8 @@ pub struct SourceLog {
     snapshot: LogSnapshot,
     /// What the verification of these very bytes knows of the beliefs.
     start: Option<ReplayStart>,
+    /// Where an earlier replay may be recorded, and this one is.
+    records: Option<ReplayRecords>,
 }
 
 impl Deref for SourceLog {
@@ -57,6 +60,7 @@ impl LogSnapshot {
         SourceLog {
             snapshot: self,
             start: None,
+            records: None,
         }
     }
 }
@@ -69,8 +73,16 @@ impl AsRef<[u8]> for SourceLog {
 
 impl SourceLog {
     /// A log whose every event verified.
-    pub(crate) fn verified(snapshot: LogSnapshot, start: Option<ReplayStart>) -> Self {
-        Self { snapshot, start }
+    pub(crate) fn verified(
+        snapshot: LogSnapshot,
+        start: Option<ReplayStart>,
+        records: Option<ReplayRecords>,
+    ) -> Self {
+        Self {
+            snapshot,
+            start,
+            records,
+        }
     }
 
     /// Refuses a log that another program cut or edited in place since it verified: what was derived from it
@@ -84,7 +96,8 @@ impl SourceLog {
     }
 
     /// The state of the built-in reducer after every whole line of the log (spec/VAULT_FORMAT,
-    /// section 6). A log that was verified may know a checkpoint to go on from; the state is the same.
+    /// section 6). A replay of a log that verified may go on from a recorded one, or from a checkpoint; the state is
+    /// the same.
     ///
     /// # Errors
     /// [`VaultError::BrokenLog`] for a line that is no JSON object, and as [`SourceLog::check_unchanged`].
@@ -97,27 +110,53 @@ impl SourceLog {
     /// # Errors
     /// As there, and [`VaultError::Cancelled`] once `watch` breaks.
     pub fn beliefs_watched(&self, watch: Watch<'_>) -> Result<BeliefState, VaultError> {
-        let state = self.replayed(watch);
+        let replayed = self.replayed(watch);
         // First of all: what it read may be why it failed.
-        let read = state.as_ref().map_or(0, |(_, from)| *from);
+        let read = match &replayed {
+            Ok(Replayed::From(_, read)) => *read,
+            _ => 0,
+        };
         self.snapshot.check_unchanged_from(read)?;
-        state.map(|(state, _)| state)
+        Ok(match replayed? {
+            Replayed::From(state, _) => state,
+            Replayed::Whole { state, record } => {
+                // What another program had changed is not recorded.
+                if let (Some(records), Some(reducer)) = (&self.records, record) {
+                    records.store(&reducer, &self.snapshot);
+                }
+                state
+            }
+        })
     }
 
-    /// The state, and from which byte on the log was read for it.
-    fn replayed(&self, watch: Watch<'_>) -> Result<(BeliefState, usize), VaultError> {
-        match &self.start {
-            Some(ReplayStart::State(state)) => return Ok((state.clone(), self.bytes().len())),
-            Some(ReplayStart::From(vault, checkpoint)) => {
-                // It may not suffice: what it did counts for nothing until then.
-                let watch = |_, total| watch(0, total);
-                if let Some(state) = self.resumed(vault, checkpoint, &watch)? {
-                    return Ok((state, checkpoint.length as usize));
-                }
-            }
-            None => {}
+    fn replayed(&self, watch: Watch<'_>) -> Result<Replayed, VaultError> {
+        if let Some(ReplayStart::Reduced(reducer)) = &self.start {
+            return Ok(Replayed::Whole {
+                state: self.printed(reducer)?,
+                record: None,
+            });
         }
-        Ok((self.reduced(watch)?.finish(), 0))
+        let records = self.records.as_ref();
+        let recorded = records.and_then(|records| records.load(&self.snapshot));
+        if let (None, Some(ReplayStart::From(vault, checkpoint))) = (&recorded, &self.start) {
+            // It may not suffice: what it did counts for nothing until then.
+            let watch = |_, total| watch(0, total);
+            if let Some(state) = self.resumed(vault, checkpoint, &watch)? {
+                return Ok(Replayed::From(state, checkpoint.length as usize));
+            }
+        }
+        let outdated = recorded
+            .as_ref()
+            .is_none_or(|it| it.is_outdated(self.len()));
+        let (start, from) = match recorded {
+            Some(recorded) => (recorded.reducer, recorded.length),
+            None => (LogReducer::new(), 0),
+        };
+        let reducer = self.reduced(start, from, watch)?;
+        Ok(Replayed::Whole {
+            state: self.printed(&reducer)?,
+            record: outdated.then_some(reducer),
+        })
     }
 
     /// As [`SourceLog::beliefs`], from the start, for a checkpoint of at most `most` bytes.
@@ -125,20 +164,52 @@ impl SourceLog {
     /// # Errors
     /// As there, and [`VaultError::CheckpointTooLarge`].
     pub(crate) fn beliefs_within(&self, most: u64) -> Result<BeliefState, VaultError> {
-        let reducer = self.reduced(&|_, _| ControlFlow::Continue(()));
-        self.check_unchanged()?;
         let bytes = usize::try_from(most).unwrap_or(usize::MAX);
-        let state = reducer?.finish_within(bytes);
-        state.map_err(|_| VaultError::CheckpointTooLarge { most })
+        let reducer = self.reduced(LogReducer::new(), 0, &|_, _| ControlFlow::Continue(()));
+        let state = reducer.map(|it| it.state_within(self.bytes(), bytes, available_threads()));
+        self.check_unchanged()?;
+        state?.map_err(|error| match error {
+            Unprinted::TooLong => VaultError::CheckpointTooLarge { most },
+            changed => unprinted(self.bytes(), changed),
+        })
     }
 
-    fn reduced(&self, watch: Watch<'_>) -> Result<BeliefReducer, VaultError> {
-        let mut reducer = BeliefReducer::new();
-        self.each_view(0, 0, watch, |event| {
-            reducer.apply(event);
-            ControlFlow::Continue(())
-        })?;
-        Ok(reducer)
+    fn printed(&self, reducer: &LogReducer) -> Result<BeliefState, VaultError> {
+        let state = reducer.state(self.bytes(), available_threads());
+        state.map_err(|error| unprinted(self.bytes(), error))
+    }
+
+    /// The reducer after the whole log, from one of its first `from` bytes.
+    fn reduced(
+        &self,
+        mut reducer: LogReducer,
+        from: u64,
+        watch: Watch<'_>,
+    ) -> Result<LogReducer, VaultError> {
+        let rest = &self.bytes()[from as usize..];
+        if from > 0 && !rest.is_empty() && watch(from, self.len()).is_break() {
+            return Err(VaultError::Cancelled);
+        }
+        let mut result = Ok(());
+        // Reading is most of the work and needs no order; reducing does.
+        let steps = |range: &[u8], offset| Steps::of(range, from + offset);
+        let _ = in_order(rest, available_threads(), steps, |steps| {
+            reducer.take(&steps);
+            if let Some(reason) = steps.fault() {
+                result = Err(VaultError::BrokenLog {
+                    line: reducer.events() + 1,
+                    offset: steps.end(),
+                    reason: reason.to_owned(),
+                });
+                return ControlFlow::Break(());
+            }
+            let heard = watch(steps.end(), self.len());
+            if heard.is_break() {
+                result = Err(VaultError::Cancelled);
+            }
+            heard
+        });
+        result.map(|()| reducer)
     }
 
     /// The state, from a checkpoint and what follows it; `None` where that does not suffice.
@@ -148,51 +219,33 @@ impl SourceLog {
         checkpoint: &Confirmed,
         watch: Watch<'_>,
     ) -> Result<Option<BeliefState>, VaultError> {
-        let mut reducer = checkpoint.resume(vault);
-        if reducer.is_some() {
-            let from = checkpoint.length as usize;
-            self.each_view(from, checkpoint.events, watch, |event| {
-                reducer = reducer.take().and_then(|it| it.apply(event).ok());
-                match reducer {
-                    Some(_) => ControlFlow::Continue(()),
-                    None => ControlFlow::Break(()),
-                }
-            })?;
+        let Some(mut reducer) = checkpoint.resume(vault) else {
+            return Ok(None);
+        };
+        let mut events = checkpoint.events;
+        let mut offset = checkpoint.length;
+        for line in lines_of(&self.bytes()[checkpoint.length as usize..]) {
+            let broken = |reason| VaultError::BrokenLog {
+                line: events + 1,
+                offset,
+                reason,
+            };
+            let event = beliefs::view(line).map_err(|error| broken(error.to_string()))?;
+            if event.as_object().is_none() {
+                return Err(broken(format!("{} is no event", event.kind_name())));
+            }
+            reducer = match reducer.apply(&event) {
+                Ok(reducer) => reducer,
+                Err(_) => return Ok(None),
+            };
+            events += 1;
+            offset += line.len() as u64 + 1;
+            let told = events.is_multiple_of(1024) || offset >= self.len();
+            if told && watch(offset, self.len()).is_break() {
+                return Err(VaultError::Cancelled);
+            }
         }
-        Ok(reducer.map(ResumedReducer::finish))
-    }
-
-    /// Calls `take` with what the reducer reads of each event from byte `from` on, which `read` events
-    /// precede, until it breaks.
-    fn each_view(
-        &self,
-        from: usize,
-        mut read: u64,
-        watch: Watch<'_>,
-        mut take: impl FnMut(&Value<'_>) -> ControlFlow<()>,
-    ) -> Result<(), VaultError> {
-        let mut result = Ok(());
-        // Parsing is most of the work and needs no order; reducing does.
-        let view = |range, offset| events_of(range, from as u64 + offset);
-        let rest = &self.bytes()[from..];
-        let _ = in_order(rest, available_threads(), view, |(events, end, fault)| {
-            events.iter().try_for_each(&mut take)?;
-            read += events.len() as u64;
-            if let Some(reason) = fault {
-                result = Err(VaultError::BrokenLog {
-                    line: read + 1,
-                    offset: end,
-                    reason,
-                });
-                return ControlFlow::Break(());
-            }
-            let heard = watch(end, self.len());
-            if heard.is_break() {
-                result = Err(VaultError::Cancelled);
-            }
-            heard
-        });
-        result
+        Ok(Some(reducer.finish()))
     }
 
     /// How many events the log's whole lines are, by whom, of which types, and where the chains
@@ -246,30 +299,35 @@ impl SourceLog {
     }
 }
 
-/// What the reducer reads of the lines of a range that starts at byte `offset` of the log, up to the
-/// first that is no event; where they end; and what is wrong with the line there, if anything.
-fn events_of(range: &[u8], offset: u64) -> (Vec<Value<'_>>, u64, Option<String>) {
-    let mut events = Vec::with_capacity(range.len() / 256);
-    let mut at = offset;
-    for line in lines_of(range) {
-        match beliefs::view(line) {
-            Ok(event) if event.as_object().is_some() => events.push(event),
-            Ok(other) => {
-                let reason = format!("{} is no event", other.kind_name());
-                return (events, at, Some(reason));
-            }
-            Err(error) => return (events, at, Some(error.to_string())),
-        }
-        at += line.len() as u64 + 1;
-    }
-    (events, at, None)
+/// What a replay came to.
+enum Replayed {
+    /// The state, and from which byte on the log was read for it.
+    From(BeliefState, usize),
+    /// The state, and the reducer if that is worth being recorded.
+    Whole {
+        state: BeliefState,
+        record: Option<LogReducer>,
+    },
 }
 
-/// Calls `take` with the line number, from 1, the offset of the line's end and the event of every line
-/// of `log`.
+/// Why the state after `log` is not there.
+pub(crate) fn unprinted(log: &[u8], error: Unprinted) -> VaultError {
+    let offset = match error {
+        Unprinted::Changed(offset) => offset,
+        Unprinted::TooLong => log.len() as u64,
+    };
+    let before = log.get(..offset as usize).unwrap_or(log);
+    VaultError::BrokenLog {
+        line: memchr::memchr_iter(b'\n', before).count() as u64 + 1,
+        offset,
+        reason: error.to_string(),
+    }
+}
+
+/// Calls `take` with the line number, from 1, where it stands in `log` and the event of every line.
 pub(crate) fn each_event(
     log: &[u8],
-    mut take: impl FnMut(u64, u64, &Value<'_>) -> Result<(), VaultError>,
+    mut take: impl FnMut(u64, Range<u64>, &Value<'_>) -> Result<(), VaultError>,
 ) -> Result<(), VaultError> {
     let mut offset: u64 = 0;
     for (number, line) in (1..).zip(log.split_inclusive(|byte| *byte == b'\n')) {
@@ -283,8 +341,9 @@ pub(crate) fn each_event(
         if event.as_object().is_none() {
             return Err(broken(format!("{} is no event", event.kind_name())));
         }
+        let start = offset;
         offset += line.len() as u64;
-        take(number, offset, &event)?;
+        take(number, start..offset, &event)?;
     }
     Ok(())
 }

@@ -85,6 +85,7 @@ mod query;
 mod redact;
 mod refusal;
 mod repair;
+mod replay_record;
 mod replay_start;
 mod reseal;
 mod rotation;

@@ -78,6 +78,16 @@ impl LogHashes {
             .all(|same| same)
     }
 
+    /// As [`LogHashes::begin`], of a log with the hashes `all`, which need not be read for it but for a part.
+    pub(crate) fn begin_hashed(&self, all: &Self, log: &[u8]) -> bool {
+        if self.length > all.length || all.parts.len() != log.len().div_ceil(PART) {
+            return false;
+        }
+        let whole = self.length as usize / PART;
+        // The last part was not full and may have grown since.
+        self.parts.get(..whole) == all.parts.get(..whole) && self.begin_from(whole * PART, log, 1)
+    }
+
     /// Takes the rest of `log`, which begins with the bytes that these are of.
     pub(crate) fn go_on(mut self, log: &[u8]) -> Self {
         let mut at = self.length as usize;
@@ -150,6 +160,13 @@ mod tests {
             let grown = LogHashes::new(true).go_on(&all[..first]);
             assert_eq!(grown.digest_with(b""), Digest::of(&all[..first]));
             assert!(grown.begin(&all, 2));
+            assert!(grown.begin_hashed(&whole, &all));
+            assert!(
+                !LogHashes::new(true)
+                    .go_on(&all)
+                    .begin_hashed(&grown, &all[..first])
+                    || first == all.len()
+            );
             let grown = grown.go_on(&all);
             assert_eq!(
                 (grown.digest_with(b""), &grown.parts),
@@ -176,6 +193,8 @@ mod tests {
         }
         for at in [0, 1, PART - 1, PART, 2 * PART, all.len() - 1] {
             all[at] ^= 1;
+            let others = LogHashes::new(true).go_on(&all);
+            assert!(!hashes.begin_hashed(&others, &all), "{at}");
             for threads in [1, 2, 5] {
                 assert!(!hashes.begin(&all, threads), "{at}");
                 assert!(!hashes.begin_from(at, &all, threads), "{at}");

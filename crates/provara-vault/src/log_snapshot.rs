@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::error::{Context, VaultError};
 use crate::log_hashes::LogHashes;
 use crate::mapped_log::MappedLog;
+use crate::parallel::available_threads;
 
 /// Logs up to this size are read, larger ones mapped: a copy of a small file cannot be cut under
 /// its reader, a copy of a large one costs memory.
@@ -74,6 +75,25 @@ impl LogSnapshot {
             Bytes::Mapped(log) => {
                 log.note_hashes(hashes);
                 log.check_verified()
+            }
+        }
+    }
+
+    /// The hashes of these bytes, with those of their parts; of a mapped log, as they verified.
+    pub(crate) fn hashes(&self) -> Option<LogHashes> {
+        match &self.bytes {
+            Bytes::Read(bytes) => Some(LogHashes::new(true).go_on(bytes)),
+            Bytes::Mapped(log) => log.hashes().cloned(),
+        }
+    }
+
+    /// Whether the log begins with the bytes that `hashes` are of; a mapped log, as it verified.
+    pub(crate) fn begins_with(&self, hashes: &LogHashes) -> bool {
+        match &self.bytes {
+            Bytes::Read(bytes) => hashes.begin(bytes, available_threads()),
+            Bytes::Mapped(log) => {
+                let all = log.hashes();
+                all.is_some_and(|all| hashes.begin_hashed(all, log.bytes()))
             }
         }
     }
@@ -261,6 +281,9 @@ mod tests {
             assert_eq!(found, whole as u64, "{whole} and {rest}");
             let lines = LogSnapshot::of_lines(&file, directory.path()).unwrap();
             assert_eq!((lines.len(), lines.torn()), (whole as u64, rest as u64));
+            // No word of the log itself: it may be long, and secret.
+            let told = format!("LogSnapshot {{ len: {whole}, torn: {rest}, .. }}");
+            assert_eq!(format!("{lines:?}"), told);
         }
     }
 

@@ -60,6 +60,12 @@ impl MappedLog {
         let _ = self.hashes.set(hashes);
     }
 
+    /// What its bytes hashed to when they verified, if they did.
+    pub(crate) fn hashes(&self) -> Option<&LogHashes> {
+        let hashes = self.hashes.get();
+        hashes.filter(|it| it.length() == self.mapping.len() as u64)
+    }
+
     /// Whether another program may have changed it: that it has not is only known by its hashes otherwise.
     pub(crate) fn may_be_changed(&self) -> bool {
         let times = *self.times.lock().unwrap_or_else(PoisonError::into_inner);

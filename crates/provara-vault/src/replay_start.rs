@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use provara_core::beliefs::{BeliefReducer, BeliefState, ResumedReducer};
+use provara_core::beliefs::{BeliefReducer, LogReducer, ResumedReducer};
 use provara_core::checkpoint::Checkpoint;
 use provara_core::id::Digest;
 
@@ -29,8 +29,8 @@ pub(crate) struct Confirmed {
 /// What a verification knows of the beliefs.
 #[derive(Debug)]
 pub(crate) enum ReplayStart {
-    /// The state after the whole log, which it had to replay.
-    State(BeliefState),
+    /// The reducer after the whole log, which it had to replay.
+    Reduced(LogReducer),
     /// A checkpoint of the vault at this path.
     From(PathBuf, Confirmed),
 }

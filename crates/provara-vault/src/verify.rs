@@ -6,7 +6,7 @@ mod subject;
 
 use std::ops::Deref;
 
-use provara_core::beliefs::BeliefReducer;
+use provara_core::beliefs::LogReducer;
 use provara_core::finding::Report;
 use provara_core::verify::report;
 
@@ -14,6 +14,7 @@ use crate::derive::SourceLog;
 use crate::error::VaultError;
 use crate::log_snapshot::LogSnapshot;
 use crate::predecessor::follow;
+use crate::replay_record::ReplayRecords;
 use crate::replay_start::ReplayStart;
 use crate::vault::Vault;
 
@@ -58,6 +59,7 @@ impl Vault {
             log: alone.log,
             replayed: alone.replayed,
             start: alone.start,
+            records: alone.records,
             refusal: alone.refusal,
         })
     }
@@ -69,8 +71,9 @@ pub struct Examination {
     report: Report,
     subject: Option<Subject>,
     log: Option<LogSnapshot>,
-    replayed: Option<BeliefReducer>,
+    replayed: Option<LogReducer>,
     start: Option<ReplayStart>,
+    records: Option<ReplayRecords>,
     refusal: Option<VaultError>,
 }
 
@@ -99,8 +102,9 @@ impl Examination {
     pub fn verified(self) -> Result<VerifiedLog, Report> {
         match self.log {
             Some(log) if self.report.is_valid() => {
-                let state = self.replayed.map(|it| ReplayStart::State(it.finish()));
-                Ok(VerifiedLog(SourceLog::verified(log, state.or(self.start))))
+                let reduced = self.replayed.map(ReplayStart::Reduced);
+                let start = reduced.or(self.start);
+                Ok(VerifiedLog(SourceLog::verified(log, start, self.records)))
             }
             _ => Err(self.report),
         }

@@ -14,6 +14,7 @@ use provara_core::number_policy::{Conversions, NumberPolicy};
 use provara_explain::append_failure;
 use provara_plugins::catalog::{EventTypeInfo, PluginKind, PluginName};
 use provara_plugins::host::Verdict;
+use provara_plugins::launch;
 use provara_plugins::resolve::Resolution;
 use provara_plugins::set_option;
 use provara_report::{Class, Diagnostic};
@@ -77,8 +78,8 @@ pub(crate) struct AppendArgs {
     /// The event's data: a JSON object, @FILE to read one from a file, or - for standard input
     ///
     /// OBSERVATION and ASSERTION data without both "subject" and "predicate" becomes the "value" of a
-    /// payload that has them, with the event's time: what is absent is filled in with the data's SHA-256, so
-    /// that no two such statements contest each other.
+    /// payload that has them, with the event's time: what is absent is filled in with the data's SHA-256 (where both
+    /// are absent, the predicate is the type), so that no two such statements contest each other.
     #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
     data: Option<String>,
 
@@ -210,6 +211,9 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Diagnostic> {
 
 fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
+    let core = core_type(type_name)?;
+    // Before there is a key in this process, and data.
+    let _launchers = core.is_none().then(launch::prepare);
     let vault = vault::open_to_append(path, args.lock)?;
     let actor = vault::actor(args.actor.as_deref())?;
     let policy = args.numbers.policy()?;
@@ -227,7 +231,7 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Diagnostic> {
         can_be_signed(&data, &policy)?;
         Ok(data)
     };
-    let (event_type, data, learns) = match core_type(type_name)? {
+    let (event_type, data, learns) = match core {
         Some(core) => (EventType::Core(core), options(None)?, false),
         None => custom(args, &vault, type_name, &mut options)?,
     };

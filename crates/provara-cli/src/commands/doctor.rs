@@ -115,7 +115,6 @@ pub(crate) fn run(args: &DoctorArgs, unusable: Option<Diagnostic>) -> Result<Exi
     };
     let failure = match Session::start(&args.host, Job::new(Listing)) {
         Ok(session) => {
-            report.ok = unusable.is_none();
             report.python.version = Some(session.host.hello().python.clone());
             report.confinement = Some(session.host.confinement().clone());
             report.plugins = Some(Plugins {
@@ -137,6 +136,7 @@ pub(crate) fn run(args: &DoctorArgs, unusable: Option<Diagnostic>) -> Result<Exi
         Err(unusable) => Some(unusable.into_failure("the installed plugins")),
     };
     report.failure = failure.as_ref().map(Diagnostic::headline);
+    report.ok = unusable.is_none() && failure.is_none() && report.is_whole();
     if args.json.json {
         terminal::result_json(&report)?;
     } else {

@@ -1,12 +1,13 @@
 //! Going on from the state of a checkpoint, as far as that is exact.
 
-use std::collections::HashMap;
-
-use super::Reducer;
-use super::state::{Belief, BeliefState, Canonical, Contested, Local, Metadata};
-use super::value::{Held, Text, text_of};
-use super::{AWAITING_RESOLUTION, CONFLICT_THRESHOLD, History, REDUCER_NAME, REDUCER_VERSION};
+use super::fold::{Archived, CONFLICT_THRESHOLD, Canonical, Contested, History, Local};
+use super::memory::BeliefReducer;
+use super::print::AWAITING_RESOLUTION;
+use super::said::{Part, Said};
+use super::state::{BeliefState, Metadata, REDUCER_NAME, REDUCER_VERSION};
+use super::value::{text_of, write_equality};
 use crate::json::{Object, Value};
+use crate::number::python_float;
 
 /// A value is not the state of this reducer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,8 +33,18 @@ pub struct NeedsReplay;
 /// does not show, since a retraction can have removed every trace of one that has evidence.
 #[derive(Debug)]
 pub struct ResumedReducer {
-    core: Reducer,
+    core: BeliefReducer,
     history: History,
+}
+
+impl BeliefReducer {
+    /// A reducer that goes on from the `state` of a checkpoint.
+    ///
+    /// # Errors
+    /// A state that is not one of this reducer.
+    pub fn resume(state: &Value<'_>) -> Result<ResumedReducer, ResumeError> {
+        ResumedReducer::new(state)
+    }
 }
 
 impl ResumedReducer {
@@ -46,29 +57,28 @@ impl ResumedReducer {
             "local",
             "metadata_partial",
         ])?;
-        let mut beliefs: HashMap<String, Belief> = HashMap::new();
+        let mut core = BeliefReducer::carrying(members.object("metadata_partial")?.metadata()?);
         for (key, entry) in members.object("archived")?.entries() {
-            beliefs.entry(key).or_default().archived = entry.archive()?;
+            let archived = entry.archive(&mut core)?;
+            core.fold_mut().belief(key.as_bytes()).archived = archived;
         }
         for (key, entry) in members.object("canonical")?.entries() {
-            beliefs.entry(key).or_default().canonical = Some(entry.canonical()?);
+            let canonical = entry.canonical(&mut core)?;
+            core.fold_mut().belief(key.as_bytes()).canonical = Some(Box::new(canonical));
         }
         for (key, entry) in members.object("contested")?.entries() {
-            beliefs.entry(key).or_default().contested = Some(entry.contested()?);
+            let contested = entry.contested(&mut core)?;
+            core.fold_mut().belief(key.as_bytes()).contested = Some(Box::new(contested));
         }
         for (key, entry) in members.object("local")?.entries() {
-            beliefs.entry(key).or_default().local = Some(entry.local()?);
+            let local = entry.local(&mut core)?;
+            core.fold_mut().belief(key.as_bytes()).local = Some(local);
         }
-        let metadata = members.object("metadata_partial")?.metadata()?;
-        let history = if metadata.event_count == 0 {
-            History::Complete
-        } else {
-            History::Partial
+        let history = match core.events() {
+            0 => History::Complete,
+            _ => History::Partial,
         };
-        Ok(Self {
-            core: Reducer { beliefs, metadata },
-            history,
-        })
+        Ok(Self { core, history })
     }
 
     /// Takes the next event after the checkpoint.
@@ -77,7 +87,7 @@ impl ResumedReducer {
     /// The event cannot be applied without the events before the checkpoint. The reducer is gone
     /// then, so that no state can be had from which an event is missing.
     pub fn apply(mut self, event: &Value<'_>) -> Result<Self, NeedsReplay> {
-        if self.core.apply(event, self.history) {
+        if self.core.take(event, self.history) {
             Ok(self)
         } else {
             Err(NeedsReplay)
@@ -116,24 +126,35 @@ impl<'v, 'a> Node<'v, 'a> {
         Ok(reader)
     }
 
-    fn archive(self) -> Result<Vec<Text>, ResumeError> {
+    fn archive(self, core: &mut BeliefReducer) -> Result<Vec<Archived>, ResumeError> {
         match self.value.as_array() {
-            Some(items) if !items.is_empty() => Ok(items.iter().map(text_of).collect()),
+            Some(items) if !items.is_empty() => {
+                let carried = items.iter().map(|value| {
+                    let text = text_of(value);
+                    Archived::Carried(core.keep(Said::known(&[(Part::Value, &text)])))
+                });
+                Ok(carried.collect())
+            }
             _ => self.fail("is not a list of archived entries"),
         }
     }
 
-    fn canonical(self) -> Result<Canonical, ResumeError> {
+    fn canonical(self, core: &mut BeliefReducer) -> Result<Canonical, ResumeError> {
         let entry = self.object(&["attestation_event_id", "attested_by", "provenance", "value"])?;
+        let said = Said::known(&[
+            (Part::Id, &entry.text("attestation_event_id")?),
+            (Part::By, &entry.text("attested_by")?),
+            (Part::Of, &entry.text("provenance")?),
+            (Part::Value, &entry.text("value")?),
+        ]);
         Ok(Canonical {
-            attestation_event_id: entry.text("attestation_event_id")?,
-            attested_by: entry.text("attested_by")?,
-            provenance: entry.text("provenance")?,
-            value: Held::new(Some(entry.get("value")?.value)),
+            event: core.keep(said),
+            value: entry.equality("value")?,
         })
     }
 
-    fn contested(self) -> Result<Contested, ResumeError> {
+    fn contested(self, core: &mut BeliefReducer) -> Result<Contested, ResumeError> {
+        let text = text_of(self.value);
         let entry = self.object(&[
             "canonical_value",
             "evidence_by_value",
@@ -142,10 +163,11 @@ impl<'v, 'a> Node<'v, 'a> {
             "total_evidence_count",
         ])?;
         entry.string("status", AWAITING_RESOLUTION)?;
-        Ok(Contested::Carried(text_of(entry.value)))
+        let said = Said::known(&[(Part::Value, &text)]);
+        Ok(Contested::Carried(core.keep(said)))
     }
 
-    fn local(self) -> Result<Local, ResumeError> {
+    fn local(self, core: &mut BeliefReducer) -> Result<Local, ResumeError> {
         let entry = self.object(&[
             "actor",
             "confidence",
@@ -155,16 +177,22 @@ impl<'v, 'a> Node<'v, 'a> {
             "value",
         ])?;
         let confidence = entry.get("confidence")?;
+        let confidence = match confidence.value.as_f64().filter(|it| it.is_finite()) {
+            Some(number) => number,
+            None => return confidence.fail("is not a number"),
+        };
+        let said = Said::known(&[
+            (Part::Id, &entry.text("provenance")?),
+            (Part::By, &entry.text("actor")?),
+            (Part::Of, &entry.text("timestamp")?),
+            (Part::Value, &entry.text("value")?),
+            (Part::Confidence, python_float(confidence).as_bytes()),
+        ]);
         Ok(Local {
-            actor: entry.text("actor")?,
-            confidence: match confidence.value.as_f64().filter(|it| it.is_finite()) {
-                Some(number) => number,
-                None => return confidence.fail("is not a number"),
-            },
+            event: core.keep(said),
+            confidence,
             evidence_count: entry.count("evidence_count")?,
-            provenance: entry.text("provenance")?,
-            timestamp: entry.text("timestamp")?,
-            value: Held::new(Some(entry.get("value")?.value)),
+            value: entry.equality("value")?,
         })
     }
 }
@@ -219,7 +247,14 @@ impl<'v, 'a> Reader<'v, 'a> {
         Reader::new(node.value, node.place)
     }
 
-    fn text(&self, key: &str) -> Result<Text, ResumeError> {
+    /// What decides whether the value of a member equals another.
+    fn equality(&self, key: &str) -> Result<Box<[u8]>, ResumeError> {
+        let mut out = Vec::new();
+        write_equality(&mut out, self.get(key)?.value);
+        Ok(out.into())
+    }
+
+    fn text(&self, key: &str) -> Result<Vec<u8>, ResumeError> {
         Ok(text_of(self.get(key)?.value))
     }
 

@@ -1,203 +1,37 @@
-//! What the reducer holds, and how it is printed and hashed.
+//! The state as it is printed and hashed.
 
-use std::collections::{BTreeMap, HashMap};
-
-use super::value::{Held, Text, text_of_str};
-use super::{CONFLICT_THRESHOLD, REDUCER_NAME, REDUCER_VERSION};
+use super::fold::CONFLICT_THRESHOLD;
+use super::value::text_of;
 use crate::canonical::write_string;
 use crate::id::Digest;
+use crate::json::Value;
 use crate::number::python_float;
 use sha2::{Digest as _, Sha256};
 
-/// Everything the reducer knows of one key.
-#[derive(Debug, Default)]
-pub(super) struct Belief {
-    pub(super) evidence: Vec<Evidence>,
-    pub(super) canonical: Option<Canonical>,
-    pub(super) local: Option<Local>,
-    pub(super) contested: Option<Contested>,
-    pub(super) archived: Vec<Text>,
-}
+/// The reducer's name in the state's metadata.
+pub(super) const REDUCER_NAME: &str = "SovereignReducerV0";
+/// Its version there.
+pub(super) const REDUCER_VERSION: &str = "0.2.0";
 
-/// One observation or assertion, as it stands in a contested entry. Kept as its text, since most
-/// evidence is never printed and none is ever changed.
-#[derive(Debug)]
-pub(super) struct Evidence {
-    record: Box<[u8]>,
-    value_at: usize,
-}
-
-/// A canonical entry.
-#[derive(Debug)]
-pub(super) struct Canonical {
-    pub(super) attestation_event_id: Text,
-    pub(super) attested_by: Text,
-    pub(super) provenance: Text,
-    pub(super) value: Held,
-}
-
-/// A local entry.
-#[derive(Debug)]
-pub(super) struct Local {
-    pub(super) actor: Text,
-    pub(super) confidence: f64,
-    pub(super) evidence_count: u64,
-    pub(super) provenance: Text,
-    pub(super) timestamp: Text,
-    pub(super) value: Held,
-}
-
-/// A contested entry.
-#[derive(Debug)]
-pub(super) enum Contested {
-    /// Built from the first `evidence` records of the key. They are grouped only when the state is
-    /// printed: grouping at each conflict would make a key that every event contests quadratic.
-    Now {
-        reason: &'static str,
-        canonical_value: Text,
-        evidence: usize,
-    },
-    /// As it stands in the state that was resumed.
-    Carried(Text),
-}
-
-impl Evidence {
-    pub(super) fn new(
-        actor: &Text,
-        confidence: f64,
-        event_id: &Text,
-        namespace: &str,
-        timestamp: &Text,
-        value: &Text,
-    ) -> Self {
-        let mut record = Vec::with_capacity(
-            96 + actor.len() + event_id.len() + namespace.len() + timestamp.len() + value.len(),
-        );
-        let mut members = Members::open(&mut record);
-        members.text("actor", actor);
-        members.text("confidence", python_float(confidence).as_bytes());
-        members.text("event_id", event_id);
-        members.string("namespace", namespace);
-        members.text("timestamp_utc", timestamp);
-        members.text("value", value);
-        members.close();
-        let value_at = record.len() - 1 - value.len();
-        Self {
-            record: record.into(),
-            value_at,
-        }
-    }
-
-    fn value(&self) -> &[u8] {
-        &self.record[self.value_at..self.record.len() - 1]
-    }
-}
-
-impl Canonical {
-    fn write(&self, out: &mut Vec<u8>) {
-        let mut members = self.write_head(out);
-        members.text("value", self.value.text());
-        members.close();
-    }
-
-    fn write_head<'o>(&self, out: &'o mut Vec<u8>) -> Members<'o> {
-        let mut members = Members::open(out);
-        members.text("attestation_event_id", &self.attestation_event_id);
-        members.text("attested_by", &self.attested_by);
-        members.text("provenance", &self.provenance);
-        members
-    }
-
-    /// The entry as it goes into the archive when event `event_id` takes its place.
-    pub(super) fn archived(&self, event_id: &Text, retracted: bool) -> Text {
-        let mut out = Vec::new();
-        let mut members = self.write_head(&mut out);
-        if retracted {
-            members.text("retracted", b"true");
-        }
-        members.text("superseded_by", event_id);
-        members.text("value", self.value.text());
-        members.close();
-        out.into()
-    }
-}
-
-impl Local {
-    fn write(&self, out: &mut Vec<u8>) {
-        let mut members = Members::open(out);
-        members.text("actor", &self.actor);
-        members.text("confidence", python_float(self.confidence).as_bytes());
-        members.text("evidence_count", self.evidence_count.to_string().as_bytes());
-        members.text("provenance", &self.provenance);
-        members.text("timestamp", &self.timestamp);
-        members.text("value", self.value.text());
-        members.close();
-    }
-}
-
-impl Contested {
-    /// What its text is not shorter than.
-    fn least_length(&self, all: &[Evidence]) -> usize {
-        match self {
-            Self::Carried(text) => text.len(),
-            Self::Now { evidence, .. } => {
-                let records = all[..*evidence].iter();
-                records.map(|evidence| evidence.record.len()).sum()
-            }
-        }
-    }
-
-    fn write(&self, out: &mut Vec<u8>, all: &[Evidence]) {
-        let (reason, canonical_value, count) = match self {
-            Self::Carried(text) => return out.extend_from_slice(text),
-            Self::Now {
-                reason,
-                canonical_value,
-                evidence,
-            } => (reason, canonical_value, *evidence),
-        };
-        let mut by_value: BTreeMap<&[u8], Vec<&Evidence>> = BTreeMap::new();
-        for evidence in &all[..count] {
-            by_value.entry(evidence.value()).or_default().push(evidence);
-        }
-        let mut members = Members::open(out);
-        members.text("canonical_value", canonical_value);
-        let mut groups = members.object("evidence_by_value");
-        for (value, list) in by_value {
-            let value = std::str::from_utf8(value).expect("written from strings");
-            groups.array(value, list.into_iter().map(|evidence| &*evidence.record));
-        }
-        groups.close();
-        members.string("reason", reason);
-        members.string("status", super::AWAITING_RESOLUTION);
-        members.text("total_evidence_count", count.to_string().as_bytes());
-        members.close();
-    }
-}
-
-/// What the reducer knows beside the four maps.
-#[derive(Debug)]
+/// What the state has beside the four maps.
+#[derive(Debug, Clone)]
 pub(super) struct Metadata {
-    pub(super) current_epoch: Text,
+    /// As JSON text.
+    pub(super) current_epoch: Vec<u8>,
     pub(super) event_count: u64,
-    pub(super) last_event_id: Text,
+    /// As JSON text.
+    pub(super) last_event_id: Vec<u8>,
 }
 
 impl Default for Metadata {
     fn default() -> Self {
-        let null: Text = Text::from(*b"null");
         Self {
-            current_epoch: null.clone(),
+            current_epoch: text_or_null(None),
             event_count: 0,
-            last_event_id: null,
+            last_event_id: text_or_null(None),
         }
     }
 }
-
-/// The text of a state would be longer than was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the state is too long")]
-pub struct TooLong;
 
 /// The beliefs after a sequence of events (spec/VAULT_FORMAT, section 6).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,59 +49,13 @@ pub struct BeliefState {
 }
 
 impl BeliefState {
-    pub(super) fn new(beliefs: &HashMap<String, Belief>, metadata: &Metadata) -> Self {
-        Self::within(usize::MAX, beliefs, metadata).expect("no state is longer")
-    }
-
-    /// The state, unless the text of its maps has more than `most` bytes; then no more than that is written.
-    pub(super) fn within(
-        most: usize,
-        beliefs: &HashMap<String, Belief>,
-        metadata: &Metadata,
-    ) -> Result<Self, TooLong> {
-        let mut sorted: Vec<_> = beliefs.iter().collect();
-        sorted.sort_unstable_by_key(|(key, _)| key.as_str());
-        let mut maps = Maps {
-            out: Vec::new(),
-            most,
-            sorted,
-        };
-        maps.write("archived", |out, belief, room| {
-            let length = belief.archived.iter().map(|text| text.len()).sum::<usize>();
-            if length > room {
-                return Err(TooLong);
-            }
-            let some = !belief.archived.is_empty();
-            if some {
-                write_array(out, belief.archived.iter().map(|text| &**text));
-            }
-            Ok(some)
-        })?;
-        maps.out.push(b',');
-        maps.write("canonical", |out, belief, _| {
-            Ok(belief.canonical.as_ref().map(|it| it.write(out)).is_some())
-        })?;
-        maps.out.push(b',');
-        maps.write("contested", |out, belief, room| {
-            let Some(entry) = &belief.contested else {
-                return Ok(false);
-            };
-            if entry.least_length(&belief.evidence) > room {
-                return Err(TooLong);
-            }
-            entry.write(out, &belief.evidence);
-            Ok(true)
-        })?;
-        maps.out.push(b',');
-        maps.write("local", |out, belief, _| {
-            Ok(belief.local.as_ref().map(|it| it.write(out)).is_some())
-        })?;
-        let maps = maps.out;
+    /// The state with these maps.
+    pub(super) fn new(maps: Vec<u8>, metadata: Metadata) -> Self {
         let mut state = Self {
             maps,
-            metadata: metadata_members(metadata),
+            metadata: metadata_members(&metadata),
             event_count: metadata.event_count,
-            last_event_id: metadata.last_event_id.to_vec(),
+            last_event_id: metadata.last_event_id,
             state_hash: Digest([0; 32]),
         };
         let hash = state
@@ -275,7 +63,7 @@ impl BeliefState {
             .iter()
             .fold(Sha256::new(), |hash, part| hash.chain_update(part));
         state.state_hash = Digest(hash.finalize().into());
-        Ok(state)
+        state
     }
 
     /// The number of events that were reduced.
@@ -344,62 +132,6 @@ fn metadata_members(metadata: &Metadata) -> Vec<u8> {
     out
 }
 
-/// The four maps, as far as they are written.
-struct Maps<'b> {
-    out: Vec<u8>,
-    /// How long they may get, in bytes.
-    most: usize,
-    sorted: Vec<(&'b String, &'b Belief)>,
-}
-
-impl Maps<'_> {
-    /// Writes `"name":{…}` with the keys for which `write` writes something and says so. It is told how many
-    /// bytes there is room for.
-    fn write(
-        &mut self,
-        name: &str,
-        write: impl Fn(&mut Vec<u8>, &Belief, usize) -> Result<bool, TooLong>,
-    ) -> Result<(), TooLong> {
-        let out = &mut self.out;
-        write_string(out, name);
-        out.extend_from_slice(b":{");
-        let mut first = true;
-        for (key, belief) in &self.sorted {
-            let start = out.len();
-            if !first {
-                out.push(b',');
-            }
-            write_string(out, key);
-            out.push(b':');
-            let room = self.most.saturating_sub(out.len());
-            if write(out, belief, room)? {
-                first = false;
-            } else {
-                out.truncate(start);
-            }
-            if out.len() > self.most {
-                return Err(TooLong);
-            }
-        }
-        out.push(b'}');
-        match out.len() > self.most {
-            true => Err(TooLong),
-            false => Ok(()),
-        }
-    }
-}
-
-fn write_array<'t>(out: &mut Vec<u8>, items: impl Iterator<Item = &'t [u8]>) {
-    out.push(b'[');
-    for (index, item) in items.enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(item);
-    }
-    out.push(b']');
-}
-
 /// Writes an object, member by member; the caller keeps to the order of the keys.
 pub(super) struct Members<'o> {
     out: &'o mut Vec<u8>,
@@ -412,34 +144,28 @@ impl<'o> Members<'o> {
         Self { out, first: true }
     }
 
-    fn key(&mut self, key: &str) {
+    /// Begins a member, whose value is written to what this gives.
+    pub(super) fn key(&mut self, key: &str) -> &mut Vec<u8> {
         if !self.first {
             self.out.push(b',');
         }
         self.first = false;
         write_string(self.out, key);
         self.out.push(b':');
+        self.out
     }
 
     /// A member whose value is JSON text.
     pub(super) fn text(&mut self, key: &str, value: &[u8]) {
-        self.key(key);
-        self.out.extend_from_slice(value);
+        self.key(key).extend_from_slice(value);
     }
 
-    fn string(&mut self, key: &str, value: &str) {
-        self.key(key);
-        write_string(self.out, value);
+    pub(super) fn string(&mut self, key: &str, value: &str) {
+        write_string(self.key(key), value);
     }
 
-    fn array<'t>(&mut self, key: &str, items: impl Iterator<Item = &'t [u8]>) {
-        self.key(key);
-        write_array(self.out, items);
-    }
-
-    fn object(&mut self, key: &str) -> Members<'_> {
-        self.key(key);
-        Members::open(self.out)
+    pub(super) fn object(&mut self, key: &str) -> Members<'_> {
+        Members::open(self.key(key))
     }
 
     pub(super) fn close(self) {
@@ -448,6 +174,13 @@ impl<'o> Members<'o> {
 }
 
 /// `null` or the string, as text.
-pub(super) fn text_or_null(value: Option<&str>) -> Text {
-    value.map_or_else(|| Text::from(*b"null"), text_of_str)
+pub(super) fn text_or_null(value: Option<&str>) -> Vec<u8> {
+    match value {
+        Some(text) => {
+            let mut out = Vec::with_capacity(text.len() + 2);
+            write_string(&mut out, text);
+            out
+        }
+        None => text_of(&Value::Null),
+    }
 }

@@ -2,72 +2,17 @@
 //! compares them.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use crate::canonical::write_string;
 use crate::json::{Value, is_integer_token};
 use crate::number::python_float;
 
-/// A JSON text in the state's canonical form: keys by code point, minimal escapes, numbers as
-/// Python prints them.
-pub(super) type Text = Arc<[u8]>;
-
-/// A value of the state: its text, and what decides whether it equals another.
-#[derive(Debug, Clone)]
-pub(super) struct Held {
-    text: Text,
-    /// The form of [`write_for_equality`], where it differs from the text.
-    equality: Option<Text>,
-}
-
-impl Held {
-    /// Takes the value of an event or a stored state in; a missing one is `null`, as Python's
-    /// `dict.get` has it.
-    pub(super) fn new(value: Option<&Value<'_>>) -> Self {
-        let Some(value) = value else {
-            return Self {
-                text: Arc::from(*b"null"),
-                equality: None,
-            };
-        };
-        let equality = has_several_spellings(value).then(|| {
-            let mut out = Vec::new();
-            write_for_equality(&mut out, value);
-            out.into()
-        });
-        Self {
-            text: text_of(value),
-            equality,
-        }
-    }
-
-    /// The value in the form of the state.
-    pub(super) fn text(&self) -> &Text {
-        &self.text
-    }
-
-    /// Whether Python's `==` holds: `1`, `1.0` and `true` are equal, in arrays and objects too.
-    pub(super) fn equals(&self, other: &Self) -> bool {
-        self.equality_form() == other.equality_form()
-    }
-
-    fn equality_form(&self) -> &[u8] {
-        self.equality.as_ref().unwrap_or(&self.text)
-    }
-}
-
-/// The text of a value in the form of the state.
-pub(super) fn text_of(value: &Value<'_>) -> Text {
+/// The text of a value in the form of the state: keys by code point, minimal escapes, numbers as Python prints
+/// them.
+pub(super) fn text_of(value: &Value<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     write(&mut out, value);
-    out.into()
-}
-
-/// The text of a string in the form of the state.
-pub(super) fn text_of_str(value: &str) -> Text {
-    let mut out = Vec::with_capacity(value.len() + 2);
-    write_string(&mut out, value);
-    out.into()
+    out
 }
 
 /// Writes `value` in the form of the state.
@@ -83,7 +28,7 @@ pub(super) fn write(out: &mut Vec<u8>, value: &Value<'_>) {
 /// Writes a form that is the same for two values exactly if Python holds them equal: booleans are
 /// the integers 0 and 1, and an integral float is written as that integer, digit by digit, since
 /// Python compares integers of any length with floats exactly.
-fn write_for_equality(out: &mut Vec<u8>, value: &Value<'_>) {
+pub(super) fn write_equality(out: &mut Vec<u8>, value: &Value<'_>) {
     write_with(out, value, &|out, scalar| match scalar {
         Value::Bool(value) => out.push(b'0' + u8::from(*value)),
         Value::Number(token) => match binary64(token) {
@@ -100,17 +45,6 @@ fn write_for_equality(out: &mut Vec<u8>, value: &Value<'_>) {
         },
         _ => out.extend_from_slice(b"null"),
     });
-}
-
-/// Whether a value that is written differently may equal this one.
-fn has_several_spellings(value: &Value<'_>) -> bool {
-    match value {
-        Value::Bool(_) => true,
-        Value::Number(token) => !is_integer_token(token),
-        Value::Array(items) => items.iter().any(has_several_spellings),
-        Value::Object(members) => members.iter().any(|(_, item)| has_several_spellings(item)),
-        Value::Null | Value::String(_) => false,
-    }
 }
 
 fn write_with(out: &mut Vec<u8>, value: &Value<'_>, scalar: &impl Fn(&mut Vec<u8>, &Value<'_>)) {
@@ -257,8 +191,10 @@ mod tests {
     use super::*;
     use crate::json::parse;
 
-    fn held(text: &str) -> Held {
-        Held::new(Some(&parse(text.as_bytes()).unwrap()))
+    fn equality(text: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_equality(&mut out, &parse(text.as_bytes()).unwrap());
+        out
     }
 
     #[test]
@@ -279,7 +215,7 @@ mod tests {
         ] {
             for a in class {
                 for b in class {
-                    assert!(held(a).equals(&held(b)), "{a} == {b}");
+                    assert_eq!(equality(a), equality(b), "{a} == {b}");
                 }
             }
         }
@@ -311,7 +247,7 @@ mod tests {
         ];
         for (index, a) in distinct.iter().enumerate() {
             for b in &distinct[index + 1..] {
-                assert!(!held(a).equals(&held(b)), "{a} != {b}");
+                assert_ne!(equality(a), equality(b), "{a} != {b}");
             }
         }
     }

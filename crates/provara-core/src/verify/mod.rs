@@ -56,12 +56,6 @@ impl KeyDirectory {
     pub fn index(&self, id: &KeyId) -> Option<usize> {
         self.indexes.get(id).copied()
     }
-
-    /// The key with this id.
-    #[must_use]
-    pub fn get(&self, id: &KeyId) -> Option<&PublicKey> {
-        self.index(id).map(|index| &self.keys[index])
-    }
 }
 
 /// Verifies a log that is held in memory as one piece, on one thread.

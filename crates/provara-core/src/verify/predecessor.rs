@@ -165,3 +165,72 @@ impl<'v> Members<'v, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &[u8] = br#"{"actor":"a","event_id":"e","sig":"s","type":"t"}"#;
+
+    fn found() -> Closed {
+        Closed {
+            events: 3,
+            line: LINE.to_vec(),
+            redacted: false,
+            merkle_root: Some(Digest([1; 32])),
+            tree_root: Digest([2; 32]),
+        }
+    }
+
+    fn named() -> Predecessor {
+        Predecessor {
+            merkle_root: Some(Digest([1; 32])),
+            final_event_count: Some(3),
+            seal_event_id: None,
+            seal_event_hash: None,
+            tree_size: Some(3),
+            tree_root: Some(Digest([2; 32])),
+        }
+    }
+
+    fn codes(named: &Predecessor, found: &Closed) -> Vec<Code> {
+        named.check(found).iter().map(|it| it.code).collect()
+    }
+
+    #[test]
+    fn the_seal_event_is_hashed_in_any_of_its_forms() {
+        let with = |seal_event_hash| Predecessor {
+            seal_event_hash: Some(seal_event_hash),
+            ..named()
+        };
+        for form in [
+            LINE,
+            br#"{"actor":"a","event_id":"e","type":"t"}"#,
+            br#"{"actor":"a","type":"t"}"#,
+        ] {
+            assert_eq!(codes(&with(Digest::of(form)), &found()), []);
+        }
+        let other = with(Digest::of(b"another line"));
+        assert_eq!(codes(&other, &found()), [Code::E001]);
+    }
+
+    #[test]
+    fn a_redaction_changes_the_merkle_root_and_not_the_tree() {
+        let mut closed = found();
+        assert_eq!(codes(&named(), &closed), []);
+        closed.merkle_root = Some(Digest([9; 32]));
+        assert_eq!(codes(&named(), &closed), [Code::E008]);
+        closed.redacted = true;
+        assert_eq!(codes(&named(), &closed), []);
+        let without_tree = Predecessor {
+            tree_root: None,
+            ..named()
+        };
+        assert_eq!(codes(&without_tree, &closed), [Code::E008]);
+        closed.tree_root = Digest([9; 32]);
+        assert_eq!(codes(&named(), &closed), [Code::E008]);
+        closed.events = 4;
+        let counts = [Code::E302, Code::E302, Code::E008];
+        assert_eq!(codes(&named(), &closed), counts);
+    }
+}

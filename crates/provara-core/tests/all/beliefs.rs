@@ -219,7 +219,7 @@ fn contested_by_every_event() {
         println!("{EVENTS} events contest one key (attested: {attested}): {took:?}");
         assert_eq!(state.event_count(), EVENTS as u64);
         // Quadratic work would take minutes; the bound leaves room for a busy machine.
-        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert!(took < Duration::from_secs(60), "{took:?}");
         let text = state.to_json();
         let text = parse(&text).unwrap();
         let entry = text.get("contested").unwrap().get("s:p").unwrap();

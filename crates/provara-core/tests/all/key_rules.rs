@@ -166,6 +166,11 @@ fn keys_json_names_the_rotations_of_the_log() {
         let found = log.found();
         assert!(found.contains(&(Code::E302, 0)), "{name}: {found:?}");
     }
+    let mut log = rotated();
+    log.registry.keys[3].promotion_event_id = None;
+    let unnamed = &log.verdict().findings[0];
+    assert_eq!(unnamed.expected, Some(log.ids[4].to_string()));
+    assert_eq!(unnamed.found.as_deref(), Some("none"));
 }
 
 #[test]

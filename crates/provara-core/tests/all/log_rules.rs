@@ -212,9 +212,12 @@ fn clocks_and_keys_of_an_actor_are_warnings() {
     let verdict = log.verdict();
     assert_eq!(verdict.findings[0].expected.as_deref(), Some("1 or above"));
     let mut log = Log::new();
-    log.clock -= 1_000_000;
+    log.clock -= 1_000;
     log.add("bob", 3, "com.acme.audit.login", "{}");
-    assert_eq!(log.found(), [(Code::W005, 4)]);
+    assert_eq!(log.found(), [], "at the same time");
+    log.clock -= 1_001;
+    log.add("bob", 3, "com.acme.audit.login", "{}");
+    assert_eq!(log.found(), [(Code::W005, 5)]);
     let mut log = Log::new();
     log.add("bob", 2, "com.acme.audit.login", "{}");
     log.add("bob", 2, "com.acme.audit.login", "{}");
@@ -325,6 +328,10 @@ fn rotations_that_break_the_rules() {
         (Code::E203, 4),
         "a boundary that is no event"
     );
+    // An event that states this id as its own does not stand before itself.
+    let own = log.ids[3].to_string();
+    log.edit_text(3, &own, &EventId([9; 12]).to_string());
+    assert!(log.found().contains(&(Code::E203, 4)));
 
     let mut log = Log::new();
     log.revoke("authority", 1, 9, None);
@@ -529,6 +536,11 @@ fn keys_json_is_an_object_whose_members_are_of_their_kind() {
     for other in ["[]", "5", "null", "\"keys\""] {
         assert_eq!(found(other), [Code::E302], "{other}");
     }
+    let renamed = entry.replace(&id(1).to_string(), &id(2).to_string());
+    let of_other = &check_keys(Some(renamed.as_bytes())).1[0];
+    assert_eq!(of_other.code, Code::E102);
+    assert_eq!(of_other.expected, Some(id(1).to_string()));
+    assert_eq!(of_other.found, Some(id(2).to_string()));
     assert_eq!(found("{}"), [Code::E300]);
     assert_eq!(found(r#"{"keys":{}}"#), [Code::E300]);
     let revocations = |value: &str| entry.replace("\"revocations\": []", value);

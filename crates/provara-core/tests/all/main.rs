@@ -13,6 +13,8 @@ mod merge_algebra;
 mod numbers;
 mod odd_lines;
 mod properties;
+mod reference;
+mod saved;
 mod seals;
 mod support;
 mod vectors;

@@ -27,6 +27,8 @@ fn a_key_that_no_signed_event_brings_is_none_of_a_marked_vault() {
     log.add("mallory", 3, LOGIN, "{}");
     log.add("mallory", 3, LOGIN, "{}");
     assert_eq!(codes(&log), [(Code::E205, 3)], "once, at its first event");
+    let stranger = &log.whole_verdict().findings[0];
+    assert_eq!(stranger.actor.as_deref(), Some("mallory"));
 
     // Not even where it revokes the root key.
     let mut log = Log::marked(&[1, 2]);
@@ -37,17 +39,16 @@ fn a_key_that_no_signed_event_brings_is_none_of_a_marked_vault() {
 
 #[test]
 fn a_mark_is_of_the_root_key_or_an_error() {
-    let payload = |policy: Value<'static>| {
-        object([
-            ("root_key_id", id(1).to_string().into()),
-            ("seal_policy", policy),
-        ])
-    };
-    let with = |policy: Value<'static>| {
+    let of = |root: u8, policy: Value<'static>| {
         let mut log = Log::marked(&[1, 2]);
-        log.edit_signed(0, 1, |members| set(members, "payload", payload(policy)));
-        codes(&log)
+        let payload = object([
+            ("root_key_id", id(root).to_string().into()),
+            ("seal_policy", policy),
+        ]);
+        log.edit_signed(0, 1, |members| set(members, "payload", payload));
+        log
     };
+    let with = |policy| codes(&of(1, policy));
     assert_eq!(with(policy(&[1, 2])), []);
     assert_eq!(with(policy(&[2, 1])), [(Code::E302, 1)]);
     let version = object([
@@ -56,6 +57,12 @@ fn a_mark_is_of_the_root_key_or_an_error() {
     ]);
     assert_eq!(with(version)[0], (Code::E303, 1));
     assert_eq!(with("x".into())[0], (Code::E300, 1));
+    // Key 1 signs, and GENESIS names key 2 as the root.
+    for keys in [&[1, 2], &[2, 1]] {
+        let findings = of(2, policy(keys)).whole_verdict().findings;
+        let of_policy = |it: &Finding| it.message.starts_with("'seal_policy'");
+        assert!(findings.iter().any(of_policy), "{findings:?}");
+    }
 }
 
 #[test]
@@ -64,6 +71,8 @@ fn an_event_that_names_a_seal_needs_a_mark() {
     let name = SealName::of(Digest([7; 32])).to_string();
     log.edit_signed(2, 3, |members| set(members, "seal", name.clone().into()));
     assert_eq!(log.found(), [(Code::E206, 3)]);
+    let told = &log.verdict().findings[0].message;
+    assert!(told.ends_with("(events that do: 1)"), "{told}");
 
     let mut log = Log::marked(&[1, 2]);
     log.add("alice", 2, LOGIN, "{}");
@@ -105,6 +114,14 @@ fn keys_are_added_by_keys_of_the_vault_and_once() {
     assert_eq!(history.text_after(3), history.text_after(4));
     log.add("genesis", 1, KEY_ADDED_TYPE, &addition(2));
     assert_eq!(codes(&log), [(Code::E201, 5)], "a key of the mark");
+
+    // A key that was revoked is not brought back.
+    let mut revoked = Log::marked(&[1, 2]);
+    let added = revoked.add("genesis", 1, KEY_ADDED_TYPE, &addition(4));
+    listed(&mut revoked, 4, added);
+    revoked.revoke("genesis", 1, 4, None);
+    revoked.add("genesis", 1, KEY_ADDED_TYPE, &addition(4));
+    assert_eq!(codes(&revoked), [(Code::E202, 4)]);
 
     let mut early = Log::marked(&[1, 2]);
     early.add("dora", 4, LOGIN, "{}");
@@ -244,6 +261,19 @@ fn a_bound_redaction_holds_the_rest_of_its_target() {
 }
 
 #[test]
+fn a_payload_that_was_signed_as_a_tombstone_is_an_ordinary_one() {
+    let mut log = Log::marked(&[1, 2]);
+    let hash = Digest([7; 32]);
+    let redaction = log.ids[0];
+    let payload = format!(
+        r#"{{"original_payload_hash":"{hash}","redacted":true,"redaction_event_id":"{redaction}","redaction_reason":"r"}}"#
+    );
+    log.add("alice", 2, LOGIN, &payload);
+    assert_eq!(codes(&log), []);
+    assert_eq!(log.whole_verdict().counts.redacted_payloads, 0);
+}
+
+#[test]
 fn only_redactions_follow_the_event_that_closes_a_vault() {
     let mut log = Log::marked(&[1, 2]);
     let target = log.add("alice", 2, LOGIN, r#"{"n":1}"#);
@@ -268,4 +298,16 @@ fn a_statement_of_files_has_its_form() {
         malformed(r#"{"file_count":1,"files_root":"x"}"#),
         [(Code::E100, 2)]
     );
+}
+
+#[test]
+fn only_a_sound_event_states_files() {
+    let root = Digest([7; 32]);
+    let payload = format!(r#"{{"file_count":1,"files_root":"{root}"}}"#);
+    let mut log = Log::marked(&[1, 2]);
+    log.add("genesis", 1, FILES_TYPE, &payload);
+    assert_eq!(log.whole_verdict().files[0].root, root);
+    log.edit_text(1, &root.to_string(), &Digest([8; 32]).to_string());
+    assert_eq!(codes(&log), [(Code::E004, 2), (Code::E003, 2)]);
+    assert_eq!(log.whole_verdict().files, []);
 }

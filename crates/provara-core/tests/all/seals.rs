@@ -6,13 +6,16 @@ use std::collections::BTreeMap;
 use crate::support::log_forge::{Log, id, key, set};
 use provara_core::finding::Code;
 use provara_core::id::Digest;
+use provara_core::keys::KeyRegistry;
 use provara_core::layout::{KEYS, LOG};
 use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
-use provara_core::mark::{FILES_TYPE, SealName};
+use provara_core::mark::{FILES_TYPE, KEY_ADDED_TYPE, SealName};
 use provara_core::time::Timestamp;
 use provara_core::verify::LogVerdict;
 use provara_core::verify::files::{DiskEntry, SealFiles};
-use provara_core::verify::seal::{KeysOf, SealCase, SealStanding, files_beside_log, judge};
+use provara_core::verify::seal::{
+    KeysOf, SealCase, SealJudgement, SealStanding, files_beside_log, judge,
+};
 
 const LOGIN: &str = "com.acme.audit.login";
 
@@ -100,6 +103,21 @@ impl Vault {
     }
 
     fn judged(&self) -> (SealStanding, Vec<Code>) {
+        let judgement = self.judgement(None);
+        let codes = judgement.findings.iter().map(|finding| finding.code);
+        (judgement.standing, codes.collect())
+    }
+
+    /// What is said with this code, where `keys.json` lists what it says.
+    #[track_caller]
+    fn said(&self, code: Code) -> String {
+        let listed = KeyRegistry::parse(&self.files[KEYS]).unwrap();
+        let findings = self.judgement(Some(&listed)).findings;
+        let found = findings.into_iter().find(|finding| finding.code == code);
+        found.unwrap().message
+    }
+
+    fn judgement(&self, listed: Option<&KeyRegistry>) -> SealJudgement {
         let log = self.log.lines.concat();
         let verdict = self.verdict();
         let mut disk: BTreeMap<String, DiskEntry> = self
@@ -119,7 +137,7 @@ impl Vault {
         };
         disk.insert(LOG.into(), standing);
         let present = |at: usize| Some(self.seal[at].as_slice()).filter(|text| !text.is_empty());
-        let judgement = judge(&SealCase {
+        judge(&SealCase {
             log: &log,
             events: self.log.lines.len() as u64,
             seal: SealFiles {
@@ -129,13 +147,11 @@ impl Vault {
             },
             disk: &disk,
             keys: KeysOf::History(verdict.history.as_ref().unwrap()),
-            listed: None,
+            listed,
             files: &verdict.files,
             verdict: Some(&verdict),
             threads: 1,
-        });
-        let codes = judgement.findings.iter().map(|finding| finding.code);
-        (judgement.standing, codes.collect())
+        })
     }
 }
 
@@ -347,6 +363,89 @@ fn what_lags_is_of_a_state_that_there_was() {
     vault.seal = after;
     vault.files.insert("artifacts/a".into(), b"b".to_vec());
     assert_eq!(vault.judged().1, [Code::E012], "a file beside the log");
+}
+
+#[test]
+fn a_lag_is_told_with_what_becomes_of_it() {
+    let mut vault = Vault::new();
+    vault.log = Log::marked(&[1, 2]);
+    vault.seal(1);
+    let first = vault.seal.clone();
+    vault.append("alice", 2, LOGIN, "{}");
+    assert_eq!(
+        vault.said(Code::W001),
+        "the seal covers the first event; 1 more follows, which verifies and which the next writer seals \
+         (files of another state: manifest.json)"
+    );
+    vault.log.lines.push(b"{\"actor\":".to_vec());
+    assert_eq!(
+        vault.said(Code::W001),
+        "the seal covers the first event; 1 more follows, which verifies and which the next writer seals; \
+         the last line is torn, and the next writer moves it out of the log (files of another state: \
+         manifest.json)"
+    );
+    // Nobody goes on from a log with a fault before its torn end.
+    vault.log.edit_text(1, LOGIN, "com.acme.audit.logout");
+    assert_eq!(
+        vault.said(Code::W001),
+        "the seal covers the first event; 1 more follows, which no seal covers; the last line is torn \
+         (files of another state: manifest.json)"
+    );
+    vault.log = Log::marked(&[1, 2]);
+    vault.append("alice", 2, LOGIN, "{}");
+    vault.seal(1);
+    vault.seal[2] = first[2].clone();
+    assert_eq!(
+        vault.said(Code::W001),
+        "the seal is of the vault as it is, and files of another state stand beside it, which the next \
+         writer renews: merkle_root.txt"
+    );
+    // Nor from a seal of which a file is missing; of those that are there, none is of another state.
+    vault.seal[1] = first[1].clone();
+    vault.seal[2].clear();
+    assert_eq!(
+        vault.said(Code::W001),
+        "the seal covers the first event; 1 more follows, which no seal covers"
+    );
+}
+
+#[test]
+fn keys_json_is_told_apart_from_what_signed_events_say() {
+    let mut vault = Vault::new();
+    let public = key(4).public().to_base64();
+    let payload = format!(
+        r#"{{"added_at_utc":"2026-01-02T00:00:00Z","algorithm":"Ed25519","key_id":"{}","public_key_b64":"{public}","roles":["attestation"]}}"#,
+        id(4)
+    );
+    vault.append("genesis", 1, KEY_ADDED_TYPE, &payload);
+    let before = vault.files[KEYS].clone();
+    vault.seal(1);
+    assert_eq!(vault.judged(), (SealStanding::Current, vec![]));
+    let after = vault.files.insert(KEYS.into(), before).unwrap();
+    assert_eq!(vault.judged().1, [Code::W001], "the seal vouches for it");
+    let signature = std::mem::take(&mut vault.seal[1]);
+    assert_eq!(
+        vault.said(Code::E302),
+        format!(
+            "it is as it was before the log's latest key events: it lacks the key {}, to which signed events \
+             of the log lead",
+            id(4)
+        )
+    );
+    vault.seal[1] = signature;
+    let foreign = String::from_utf8(after).unwrap();
+    let foreign = foreign.replace(&public, &key(5).public().to_base64());
+    let foreign = foreign.replace(&id(4).to_string(), &id(5).to_string());
+    vault.files.insert(KEYS.into(), foreign.into_bytes());
+    assert_eq!(
+        vault.said(Code::E302),
+        format!(
+            "it lists the key {}, to which no signed event of the log leads; it lacks the key {}, to which signed \
+             events of the log lead",
+            id(5),
+            id(4)
+        )
+    );
 }
 
 #[test]

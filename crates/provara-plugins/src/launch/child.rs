@@ -1,7 +1,7 @@
 //! The launcher's side: what happens between the start of the process and the interpreter.
 
-// Two system calls have no safe form: marking all descriptors at once, and executing with a key
-// in the unused registers (see `sandbox::filter`). Both are here and nowhere else.
+// Some system calls have no safe form: marking and closing descriptors that nobody here owns, and executing with a
+// key in the unused registers (see `sandbox::filter`).
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, OsStr};
@@ -72,7 +72,11 @@ fn launch(socket: &mut UnixStream) -> io::Result<std::convert::Infallible> {
             "the process that asked for a plugin is gone",
         ));
     }
-    mark_descriptors()?;
+    match plan.task {
+        Task::Host { .. } => mark_descriptors()?,
+        // It executes nothing, at which what is marked would be closed.
+        Task::SchemaWorker => keep_only(socket.as_raw_fd())?,
+    }
     let null = std::fs::OpenOptions::new().read(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     let executable = match &plan.task {
@@ -192,18 +196,40 @@ fn mark_descriptors() -> io::Result<()> {
 }
 
 fn mark_listed_descriptors(directory: &str) -> io::Result<()> {
-    for entry in std::fs::read_dir(directory)? {
-        let name = entry?.file_name();
-        let Some(number) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        if number >= 3 {
-            // SAFETY: setting a flag of a descriptor touches no memory, and a number that is no
-            // descriptor (any more) gives an error, which means that there is nothing to mark.
-            let _ = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    for number in listed_descriptors(directory)? {
+        // SAFETY: setting a flag of a descriptor touches no memory, and a number that is no
+        // descriptor (any more) gives an error, which means that there is nothing to mark.
+        let _ = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    Ok(())
+}
+
+/// Closes every descriptor from 3 on but one, also those that came from the user's shell.
+fn keep_only(kept: i32) -> io::Result<()> {
+    let directory = if cfg!(target_os = "linux") {
+        "/proc/self/fd"
+    } else {
+        "/dev/fd"
+    };
+    for number in listed_descriptors(directory)? {
+        if number != kept {
+            // SAFETY: closing touches no memory. The launcher owns no descriptor here but the one that is kept; the
+            // one of the listing is closed already, and is an error that counts for nothing.
+            let _ = unsafe { libc::close(number) };
         }
     }
     Ok(())
+}
+
+/// The descriptors from 3 on.
+fn listed_descriptors(directory: &str) -> io::Result<Vec<i32>> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.parse::<i32>().ok());
+        numbers.extend(number.filter(|number| *number >= 3));
+    }
+    Ok(numbers)
 }
 
 /// The arguments of `execve`, made before the sandbox is entered.

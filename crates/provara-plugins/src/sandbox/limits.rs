@@ -39,8 +39,9 @@ impl Limits {
     pub(crate) fn new(file_size: u64, timeout: Option<Duration>) -> Limits {
         // Half of the machine: the rest belongs to the core and to everything else.
         let memory = (memory::physical() / 2).clamp(MIN_MEMORY, MAX_MEMORY);
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-        let seconds = |limit: Duration| limit.as_secs().saturating_add(1).saturating_mul(cores);
+        // Asked only where it counts: the answer comes from several files of the kernel.
+        let cores = || std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+        let seconds = |limit: Duration| limit.as_secs().saturating_add(1).saturating_mul(cores());
         let processor = timeout.map(|limit| seconds(limit).saturating_add(1));
         Limits {
             memory: Some(memory),

@@ -2,13 +2,12 @@
 
 use super::addition::{Affine, Points, add_affine};
 use super::field::{Field, join, small, split};
-use super::lanes::{
-    Lanes, first_pairs, load, negative, second_pairs, splat, store, unpack_high, unpack_low,
-};
+use super::lanes::{LANES, load, negative, splat, store};
+use super::sha512::challenges;
+use super::transpose::transpose;
 use crate::engine::{Batch, Task};
 use crate::portable::field::{encodes_to, invert_all};
 use crate::portable::limbs::Limbs;
-use crate::scalar::challenge;
 use crate::table::{Entry, Table};
 
 /// How many signatures share an inversion.
@@ -18,18 +17,12 @@ mod double_scalar;
 
 use double_scalar::sums;
 
-const LANES: usize = 4;
-
 lanes! {
     /// As `Engine::decide`.
     pub(crate) fn decide(base: &Table, tasks: &[Task<'_>]) -> Vec<bool> {
         let mut verdicts = Vec::with_capacity(tasks.len());
         for tasks in tasks.chunks(BATCH) {
-            let mut challenges = Vec::with_capacity(tasks.len());
-            for task in tasks {
-                challenges.push(challenge(task.r(), task.public, task.message));
-            }
-            let batch = Batch::new(base.window(), tasks, &challenges);
+            let batch = Batch::new(base.window(), tasks, &challenges(tasks));
             let points = sums(base, &batch);
             let mut inverses = Vec::with_capacity(points.len() * LANES);
             for point in &points {
@@ -74,13 +67,6 @@ lanes! {
             difference: split(&[f, g, h, i, j]),
             product: split(&[k, l, m, n, o]),
         }
-    }
-
-    /// Word i of row j becomes word j of row i.
-    fn transpose(rows: &[Lanes; 4]) -> [Lanes; 4] {
-        let (a, b) = (unpack_low(rows[0], rows[1]), unpack_high(rows[0], rows[1]));
-        let (c, d) = (unpack_low(rows[2], rows[3]), unpack_high(rows[2], rows[3]));
-        [first_pairs(a, c), first_pairs(b, d), second_pairs(a, c), second_pairs(b, d)]
     }
 
     /// The elements of the lanes. In: tight. Out: limbs below 2^52.

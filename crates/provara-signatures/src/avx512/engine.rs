@@ -4,14 +4,12 @@
 
 use super::addition::{Affine, Points, add_affine};
 use super::field::{Field, constant, mul};
-use super::lanes::{Mask, load, splat, store};
-use super::sha512::hash_eight;
+use super::lanes::{LANES, Mask, load, splat, store};
+use super::sha512::challenges;
 use super::transpose::transpose;
 use crate::engine::{Batch, Task};
-use crate::message::Blocks;
 use crate::portable::field::encodes_to;
 use crate::portable::limbs::Limbs;
-use crate::scalar::reduce;
 use crate::table::{Entry, Table};
 
 /// How many signatures share an inversion in each lane.
@@ -25,8 +23,6 @@ const BATCH: usize = 512;
 mod double_scalar;
 
 use double_scalar::sums;
-
-const LANES: usize = 8;
 
 lanes! {
     /// As `Engine::decide`.
@@ -45,20 +41,6 @@ lanes! {
             }
         }
         verdicts
-    }
-
-    /// k of every signature.
-    fn challenges(tasks: &[Task<'_>]) -> Vec<[u8; 32]> {
-        let mut challenges = Vec::with_capacity(tasks.len());
-        for tasks in tasks.chunks(LANES) {
-            let mut messages = [const { None }; LANES];
-            for (to, task) in messages.iter_mut().zip(tasks) {
-                *to = Some(Blocks::new(task.r(), task.public, task.message));
-            }
-            let hashes = hash_eight(messages);
-            challenges.extend(hashes[..tasks.len()].iter().map(reduce));
-        }
-        challenges
     }
 
     /// The neutral point in every lane.

@@ -1,13 +1,15 @@
-//! SHA-512 (FIPS 180-4, section 6.4) of eight messages at a time.
+//! SHA-512 (FIPS 180-4, section 6.4) of a message in each lane.
 //!
-//! Compiled twice, as `engine` is.
+//! Compiled for each kind of vector, with its lanes.
 
 use super::lanes::{
-    Lanes, Mask, add, choose, load_bytes, majority, rotate_right, select, shift_right, splat,
-    store, swap_bytes, xor3,
+    LANES, Lanes, Mask, add, choose, load_bytes, majority, mask, rotate_right, select, shift_right,
+    splat, store, swap_bytes, xor3,
 };
 use super::transpose::transpose;
+use crate::engine::Task;
 use crate::message::{BLOCK, Blocks};
+use crate::scalar::reduce;
 
 const INITIAL: [u64; 8] = [
     0x6a09_e667_f3bc_c908,
@@ -46,16 +48,30 @@ const ROUNDS: [u64; 80] = [
 ];
 
 lanes! {
+    /// k of every signature.
+    pub(super) fn challenges(tasks: &[Task<'_>]) -> Vec<[u8; 32]> {
+        let mut challenges = Vec::with_capacity(tasks.len());
+        for tasks in tasks.chunks(LANES) {
+            let mut messages = [const { None }; LANES];
+            for (to, task) in messages.iter_mut().zip(tasks) {
+                *to = Some(Blocks::new(task.r(), task.public, task.message));
+            }
+            let hashes = hash_lanes(messages);
+            challenges.extend(hashes[..tasks.len()].iter().map(reduce));
+        }
+        challenges
+    }
+
     /// The hashes of the messages. They may differ in length, and one that is not there has any hash.
-    pub(super) fn hash_eight(mut messages: [Option<Blocks<'_>>; 8]) -> [[u8; 64]; 8] {
+    pub(super) fn hash_lanes(mut messages: [Option<Blocks<'_>>; LANES]) -> [[u8; 64]; LANES] {
         let mut state = [splat(0); 8];
         for (word, initial) in state.iter_mut().zip(INITIAL) {
             *word = splat(initial);
         }
         loop {
-            let mut rooms = [[0; BLOCK]; 8];
-            let mut blocks = [&[0; BLOCK]; 8];
-            let mut live: Mask = 0;
+            let mut rooms = [[0; BLOCK]; LANES];
+            let mut blocks = [&[0; BLOCK]; LANES];
+            let mut live = 0;
             for (lane, (message, room)) in messages.iter_mut().zip(&mut rooms).enumerate() {
                 if let Some(message) = message
                     && let Some(block) = message.next(room)
@@ -67,9 +83,9 @@ lanes! {
             if live == 0 {
                 break;
             }
-            compress(&mut state, &blocks, live);
+            compress(&mut state, &blocks, mask(live));
         }
-        let mut hashes = [[0; 64]; 8];
+        let mut hashes = [[0; 64]; LANES];
         for (index, word) in state.iter().enumerate() {
             for (hash, word) in hashes.iter_mut().zip(store(*word)) {
                 hash[8 * index..8 * index + 8].copy_from_slice(&word.to_be_bytes());
@@ -78,17 +94,16 @@ lanes! {
         hashes
     }
 
-    /// Takes one block into the state of every lane whose bit is set in `live`.
-    fn compress(state: &mut [Lanes; 8], blocks: &[&[u8; BLOCK]; 8], live: Mask) {
+    /// Takes one block into the state of every lane that is in `live`.
+    fn compress(state: &mut [Lanes; 8], blocks: &[&[u8; BLOCK]; LANES], live: Mask) {
         let mut words = [splat(0); 16];
-        for half in 0..2 {
-            let mut rows = [splat(0); 8];
+        for (part, words) in words.chunks_exact_mut(LANES).enumerate() {
+            let mut rows = [splat(0); LANES];
             for (row, block) in rows.iter_mut().zip(blocks) {
-                let (first, second) = block.split_at(64);
-                let bytes = if half == 0 { first } else { second };
-                *row = load_bytes(bytes.try_into().expect("half of a block"));
+                let bytes = block[8 * LANES * part..].first_chunk();
+                *row = load_bytes(bytes.expect("a word for every lane"));
             }
-            for (word, column) in words[8 * half..].iter_mut().zip(transpose(&rows)) {
+            for (word, column) in words.iter_mut().zip(transpose(&rows)) {
                 *word = swap_bytes(column);
             }
         }
@@ -112,6 +127,38 @@ lanes! {
         }
         for (word, new) in state.iter_mut().zip([a, b, c, d, e, f, g, h]) {
             *word = select(live, *word, add(*word, new));
+        }
+    }
+}
+
+#[cfg(test)]
+lanes! {
+    /// Called by tests where the lanes can be computed with.
+    pub(super) fn hashes_are_those_of_the_library() {
+        use sha2::Digest as _;
+
+        let bytes: Vec<u8> = (0..900u32).map(|i| (i * 11 + 3) as u8).collect();
+        let public = [0x77; 32];
+        for length in 0..760 {
+            // As many lengths at a time as there are lanes, whose numbers of blocks differ, and lanes without a message.
+            let length_of = |lane: usize| (length + lane * 37) % 800;
+            let message = |lane: usize| &bytes[lane..lane + length_of(lane)];
+            let mut messages = [const { None }; LANES];
+            for (lane, to) in messages.iter_mut().enumerate() {
+                if (length + lane) % 7 != 0 {
+                    let (first, second) = message(lane).split_at(length_of(lane) / 3);
+                    *to = Some(Blocks::new(&bytes[..32], &public, crate::message::Message::joined(first, second)));
+                }
+            }
+            let hashes = hash_lanes(messages);
+            for (lane, hash) in hashes.iter().enumerate() {
+                if (length + lane) % 7 != 0 {
+                    let expected = sha2::Sha512::new_with_prefix(&bytes[..32])
+                        .chain_update(public)
+                        .chain_update(message(lane));
+                    assert_eq!(hash[..], expected.finalize()[..]);
+                }
+            }
         }
     }
 }

@@ -1,12 +1,8 @@
 //! Called by tests where the lanes can be computed with.
 
-use sha2::{Digest as _, Sha512};
-
 use super::field::{Field, Sum, add, carry, choice, mul, sub, sum};
 use super::lanes::{load, store};
-use super::sha512::hash_eight;
 use crate::differential::{Number, Random};
-use crate::message::{Blocks, Message};
 
 const TIGHT: u64 = (1 << 51) + (1 << 14);
 
@@ -79,32 +75,6 @@ lanes! {
             for lane in 0..8 {
                 assert_eq!(number(&carried, lane), number(&a, lane));
                 assert_eq!(number(&unchanged, lane), number(&a, lane));
-            }
-        }
-    }
-
-    pub(super) fn hashes_are_those_of_the_library() {
-        let bytes: Vec<u8> = (0..900u32).map(|i| (i * 11 + 3) as u8).collect();
-        let public = [0x77; 32];
-        for length in 0..760 {
-            // Eight lengths at a time, whose numbers of blocks differ, and lanes without a message.
-            let length_of = |lane: usize| (length + lane * 37) % 800;
-            let message = |lane: usize| &bytes[lane..lane + length_of(lane)];
-            let mut messages = [const { None }; 8];
-            for (lane, to) in messages.iter_mut().enumerate() {
-                if (length + lane) % 7 != 0 {
-                    let (first, second) = message(lane).split_at(length_of(lane) / 3);
-                    *to = Some(Blocks::new(&bytes[..32], &public, Message::joined(first, second)));
-                }
-            }
-            let hashes = hash_eight(messages);
-            for (lane, hash) in hashes.iter().enumerate() {
-                if (length + lane) % 7 != 0 {
-                    let expected = Sha512::new_with_prefix(&bytes[..32])
-                        .chain_update(public)
-                        .chain_update(message(lane));
-                    assert_eq!(hash[..], expected.finalize()[..]);
-                }
             }
         }
     }

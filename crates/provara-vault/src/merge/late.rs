@@ -1,7 +1,7 @@
 //! Why a joined log does not verify, told so that somebody can act on it: above all the events of a copy that
 //! comes after the key which signed them was revoked.
 
-use provara_core::finding::{Code, Finding, Severity};
+use provara_core::finding::{Code, Finding};
 use provara_core::merge::Merge;
 use provara_core::scan::{Field, scan_line};
 use provara_core::verify::LogVerdict;
@@ -15,10 +15,8 @@ pub(super) fn refusal(
     log: &[u8],
     merged: &Merge<'_>,
 ) -> MergeRefusal {
-    let late =
-        |finding: &&Finding| finding.code == Code::E202 && finding.severity == Severity::Error;
-    let findings = verdict.findings.iter().filter(late);
-    let events: Vec<_> = findings
+    let late = verdict.findings.iter().filter(|it| it.code == Code::E202);
+    let events: Vec<_> = late
         .filter_map(|finding| late_event(finding, verdict, log, merged))
         .collect();
     let is_first = |event: &LateEvent| Some(&event.event_id) == wrong.event_id.as_ref();

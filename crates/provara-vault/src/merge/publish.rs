@@ -10,6 +10,7 @@ use crate::found::Found;
 use crate::intent::Operation;
 use crate::intent::carry::{NewLog, Plan};
 use crate::memory;
+use crate::replay_record;
 use crate::reseal::{SealText, retire};
 use crate::seal::{set_entry, text_entry};
 
@@ -70,6 +71,9 @@ impl Joined<'_> {
             removed: removed.clone(),
             seal: seal.signature,
         };
+        if self.erases {
+            replay_record::forget(vault);
+        }
         let prepared = plan.prepare(vault, &ours.log)?;
         drop(plan);
         let retirement = retire(vault, &removed, !self.erases)?;
@@ -78,6 +82,10 @@ impl Joined<'_> {
         receipt.notes.append(&mut ours.notes);
         receipt.notes.extend(retirement);
         let _log = prepared.carry_out(ours.log, ours.whole as u64)?;
+        if self.erases {
+            // A replay may have been at work meanwhile.
+            replay_record::forget(vault);
+        }
         receipt.notes.extend(memory::set(vault).notes());
         receipt.merkle_root = seal.root;
         receipt.retired_checkpoints = removed;

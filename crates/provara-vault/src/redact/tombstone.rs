@@ -18,6 +18,7 @@ use crate::intent::carry::{NewLog, Plan};
 use crate::lock::LockedLog;
 use crate::memory;
 use crate::parallel::available_threads;
+use crate::replay_record;
 use crate::reseal::{SealText, retire};
 use crate::seal::{set_entry, text_entry};
 
@@ -109,11 +110,15 @@ pub(super) fn publish(
         removed: removed.clone(),
         seal: seal.signature,
     };
+    // First, so that whoever carries on what is interrupted need not know of it.
+    replay_record::forget(found.vault);
     let prepared = plan.prepare(found.vault, &found.log)?;
     drop(plan);
     found.clear()?;
     found.notes.extend(retire(found.vault, &removed, false)?);
     let log = prepared.carry_out(found.log, found.whole as u64)?;
+    // A replay may have been at work meanwhile.
+    replay_record::forget(found.vault);
     found.notes.extend(memory::set(found.vault).notes());
     Ok(Done {
         log,

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use provara_core::beliefs::BeliefReducer;
+use provara_core::beliefs::LogReducer;
 use provara_core::finding::{Code, Finding, Severity};
 use provara_core::id::Digest;
 use provara_core::layout;
@@ -20,6 +20,7 @@ use crate::log_snapshot::LogSnapshot;
 use crate::memory::{self, Judged as Compared, Recollection, Sealed};
 use crate::parallel::available_threads;
 use crate::refusal::refused;
+use crate::replay_record::ReplayRecords;
 use crate::replay_start::ReplayStart;
 use crate::vault::Vault;
 use crate::vault_snapshot::{Interrupted, VaultSnapshot};
@@ -117,6 +118,7 @@ impl Vault {
             cached.store(&checkpoints.confirmed, directory, self.path(), keys);
         }
         let start = checkpoints.confirmed.into_iter().next_back();
+        let records = directory.and_then(|it| ReplayRecords::of(self, it));
         let disk = snapshot.disk(self, digest)?;
         let log_bytes = snapshot.log_bytes();
         let mut judgement = seal::judge(&SealCase {
@@ -170,6 +172,7 @@ impl Vault {
             log: snapshot.log.map(|log| log.lines.with_open_end(&log.tail)),
             replayed: checkpoints.replayed,
             start: start.map(|it| ReplayStart::From(self.path().to_owned(), it)),
+            records,
             refusal,
             sealed,
             unsettled,
@@ -257,9 +260,11 @@ pub(crate) struct Alone {
     /// What was verified, if that was asked for.
     pub(super) subject: Option<Subject>,
     /// The reducer after the whole log, if its checkpoints had to be compared.
-    pub(super) replayed: Option<BeliefReducer>,
+    pub(super) replayed: Option<LogReducer>,
     /// Where a replay may begin.
     pub(super) start: Option<ReplayStart>,
+    /// Where replays are recorded.
+    pub(super) records: Option<ReplayRecords>,
     /// Why a writer goes on from no such seal.
     pub(super) refusal: Option<VaultError>,
     /// What its seal covers.

@@ -247,7 +247,7 @@ impl LogCheck<'_> {
         let unsealed = unsealed.context("read", &self.vault.log_path())?;
         let digest = hashes.digest_with(&self.log.tail);
         let length = self.log.lines.len();
-        let earlier = self.cached.filter(|_| from > 0);
+        let earlier = self.cached;
         if let Some(earlier) = &earlier {
             verdict.roots.extend(&earlier.roots);
         }

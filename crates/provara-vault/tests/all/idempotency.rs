@@ -341,7 +341,8 @@ fn wrapped_and_blind_data_is_known_again_at_whatever_time() {
             // Nobody can tell, now that the bytes are gone.
             true => assert!(matches!(
                 again,
-                Err(VaultError::KeyReused { difference, .. }) if difference.contains("erased")
+                Err(VaultError::KeyReused { difference, .. })
+                    if difference == "whose payload was erased, and its random bytes with it"
             )),
         }
     }
@@ -383,6 +384,13 @@ fn events_that_speak_of_others_are_known_again() {
             (first.event_id, false, true),
             (again.event_id, first.repeated, again.repeated)
         );
+        // In a batch, which takes such events one by one.
+        let more = vec![asked, note("a", "more")];
+        let options = BatchOptions::default();
+        let receipts = vault.append_many(more, keyfile, options).unwrap();
+        let repeated = receipts.iter().map(|it| it.repeated);
+        assert_eq!(repeated.collect::<Vec<_>>(), [true, false]);
+        assert_eq!(receipts[0].event_id, first.event_id);
     }
 }
 

@@ -31,6 +31,7 @@ mod recovery;
 mod redact;
 mod refusals;
 mod repair;
+mod replay_record;
 mod restored_tree;
 mod resume;
 mod seal;

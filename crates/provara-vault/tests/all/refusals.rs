@@ -6,6 +6,7 @@ use std::fs;
 use crate::common::{
     Fixture, codes, edit_keys, list_key, note, picture, request, reseal, rotation, verifies,
 };
+use provara_core::event_type::{KEY_ADDED_TYPE, REDACTION_TYPE};
 use provara_core::id::Digest;
 use provara_core::json::{self, Value};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
@@ -53,6 +54,21 @@ fn what_no_vault_takes_is_refused_without_one() {
     assert!(matches!(genesis, Err(VaultError::GenesisByHand)));
     let number = request("com.example.test.note", "a", r#"{"n":9007199254740993}"#).check();
     assert!(number.is_err_and(|error| error.is_of_request()));
+}
+
+#[test]
+fn what_the_log_decides_is_known_before_it_is_read() {
+    for named in [
+        "KEY_REVOCATION",
+        "KEY_PROMOTION",
+        REDACTION_TYPE,
+        KEY_ADDED_TYPE,
+    ] {
+        assert!(request(named, "a", "{}").needs_log(), "{named}");
+    }
+    for named in ["OBSERVATION", "com.example.test.note"] {
+        assert!(!request(named, "a", "{}").needs_log(), "{named}");
+    }
 }
 
 #[test]

@@ -231,7 +231,7 @@ fn told(
     let events = counted(receipt.events, "event");
     let first = receipt.last_line + 1 - receipt.events.min(receipt.last_line);
     let mut text = match receipt.events {
-        _ if args.dry_run => format!("{GOOD}Would append{GOOD:#} {events}; nothing was written\n"),
+        _ if args.dry_run => format!("{GOOD}Would append{GOOD:#} {events}; nothing was appended\n"),
         0 if receipt.repeated + rejected == 0 => {
             format!("{GOOD}Appended{GOOD:#} nothing: the batch is empty\n")
         }

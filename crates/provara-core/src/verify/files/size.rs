@@ -73,6 +73,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_longer_log_begins_with_what_was_sealed_or_not() {
+        let verdict = LogVerdict::default();
+        let of = |listed: &[u8], log| {
+            let listed = ListedFile {
+                path: LOG.into(),
+                sha256: Digest::of(listed).to_string(),
+                size: 2,
+                leaf: Digest::of(b""),
+            };
+            let verdict = &verdict;
+            other_size(&listed, 4, Some(AboutLog { log, verdict }))
+        };
+        assert!(of(b"1\n", b"1\n2\n").ends_with("and the rest was added afterwards"));
+        assert!(of(b"1\n", b"3\n2\n").ends_with("more than its end has changed"));
+    }
+
+    #[test]
     fn a_few_actors_are_named_and_the_rest_counted() {
         let of = |count: usize| {
             gaps(&LogVerdict {

@@ -297,7 +297,8 @@ fn log_leaf(log: Digest, length: u64) -> Digest {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     const BEFORE: &[u8] = b"{\"path\":\"events/events.ndjson\",\"sha256\":\"";
     const BETWEEN: &[u8] = b"\",\"size\":";
-    let mut text = [0; BEFORE.len() + 64 + BETWEEN.len() + 20 + 1];
+    // What is fixed has 115 bytes, and a length at most 20 digits.
+    let mut text = [0; 135];
     text[..BEFORE.len()].copy_from_slice(BEFORE);
     let mut at = BEFORE.len();
     for byte in log.0 {
@@ -421,6 +422,29 @@ mod tests {
         }
         assert_eq!(files.find(Digest([1; 32]), log.as_bytes(), (0, 0), 1), None);
         assert_eq!(files.rest().0, 4);
+        // A checkpoint that stands for longer than one event is in every later seal.
+        let without = expected(lines[..3].concat().as_bytes(), b"first", &[]);
+        assert_eq!(files.find(without, log.as_bytes(), (0, 0), 1), None);
+    }
+
+    #[test]
+    fn a_checkpoint_of_no_events_is_older_than_every_seal() {
+        let path = "checkpoints/0000000000.chk";
+        let sha256 = Digest([0; 32]);
+        let disk = [(path.to_owned(), DiskEntry::File { size: 0, sha256 })].into();
+        let files = SealedFiles::new([].into_iter(), &disk, [].into_iter());
+        assert_eq!(files.stages(0).len(), 1);
+    }
+
+    #[test]
+    fn a_search_may_begin_at_the_end_and_not_beyond_it() {
+        let files = files();
+        let (whole, torn) = ("1\n2\n", "1\n2\n3");
+        let target = expected(whole.as_bytes(), b"first", &[2]);
+        for log in [whole, torn] {
+            assert_eq!(files.find(target, log.as_bytes(), (2, 4), 1), Some((2, 4)));
+        }
+        assert_eq!(files.find(target, torn.as_bytes(), (3, 5), 1), None);
     }
 
     #[test]
@@ -433,7 +457,15 @@ mod tests {
 
     #[test]
     fn the_leaf_of_the_log_is_that_of_its_entry() {
-        for size in [0, 9, 10, 4_199_999_580, u64::from(u32::MAX), (1 << 53) - 1] {
+        for size in [
+            0,
+            9,
+            10,
+            4_199_999_580,
+            u64::from(u32::MAX),
+            (1 << 53) - 1,
+            u64::MAX,
+        ] {
             let entry = FileEntry {
                 path: LOG.into(),
                 sha256: Digest([0xa9; 32]),
@@ -455,14 +487,8 @@ mod tests {
         for n in [6u64, 50, 100] {
             let prefix = lines[..n as usize].concat();
             let signed = Timestamp::from_unix_micros(1_800_000_000_500_000 + n as i64 * 1_000_000);
-            assert_eq!(
-                passing(log.as_bytes(), signed.unwrap()).max(prefix.len()),
-                {
-                    let passed = passing(log.as_bytes(), signed.unwrap());
-                    assert!(line_end(log.as_bytes(), passed) <= prefix.len() + lines[0].len() * 2);
-                    passed.max(prefix.len())
-                }
-            );
+            let passed = line_end(log.as_bytes(), passing(log.as_bytes(), signed.unwrap()));
+            assert!(passed.abs_diff(prefix.len()) <= lines[0].len() * 2, "{n}");
             let target = expected(prefix.as_bytes(), b"second", &[2, 5]);
             let found = files.find_near(target, log.as_bytes(), 0, signed.unwrap());
             assert_eq!(found, Some((n, prefix.len() as u64)), "{n}");
