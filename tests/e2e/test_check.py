@@ -256,6 +256,34 @@ def test_one_named_on_the_command_line_is_told_of_as_such(modules: Provara, tmp_
     )
 
 
+BROKEN = """
+class Raising:
+    name = "com.example.broken.raising"
+    @property
+    def schema(self):
+        raise RuntimeError("the schema is not here")
+    def validate(self, data):
+        return True
+class Wrong:
+    name = "com.example.broken.wrong"
+    schema = {"type": "objekt"}
+    def validate(self, data):
+        return True
+"""
+
+
+@pytest.mark.parametrize("name", ["Raising", "Wrong"])
+def test_a_class_with_a_broken_schema_is_found_by_where_it_was_looked_for(
+    modules: Provara, tmp_path: Path, name: str
+) -> None:
+    """It may have been imported from elsewhere."""
+    (tmp_path / "modules" / "inner.py").write_text(BROKEN, "utf-8")
+    (tmp_path / "modules" / "outer.py").write_text(f"from inner import {name}", "utf-8")
+    told = modules.run("plugins", "check", f"outer:{name}", expect=4)
+    head = f"  event type com.example.broken.{name.lower()}: cannot be used\n    class: "
+    assert head in told.stdout, str(told)
+
+
 def test_a_plugin_without_its_alias_can_be_used_in_part(modules: Provara) -> None:
     told = chosen(modules, "no_alias").run("plugins", "check", expect=4)
     assert "  event type com.example.alias.event: can be used in part\n" in told.stdout, str(told)

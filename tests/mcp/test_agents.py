@@ -325,7 +325,14 @@ def test_texts_are_taken_by_the_whole_schema_of_the_type(
     server = with_modules(plain("--vault", vault), MODULES, "shaped", *beside)
     # Where there is no room for every type, those have a tool that the log has most of.
     for name, data in (("reading", "{}"), ("switch", '{"on":true}')):
-        words: list[str | Path] = ["append", vault, "--type", f"com.example.shaped.{name}", "--data", data]
+        words: list[str | Path] = [
+            "append",
+            vault,
+            "--type",
+            f"com.example.shaped.{name}",
+            "--data",
+            data,
+        ]
         assert server.run(*words).returncode == 0
 
     async def run() -> None:

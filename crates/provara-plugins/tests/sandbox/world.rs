@@ -132,7 +132,7 @@ impl World {
                 }
             }
             Kind::Reduce => {
-                let log = Arc::new(*b"events").into();
+                let log = Arc::new(*b"EVENTS").into();
                 let mut host = started(Reducing { log }, options);
                 let said = host.reduce(&name).unwrap();
                 host.finish().unwrap();
