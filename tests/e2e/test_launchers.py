@@ -58,7 +58,8 @@ def waiting(provara: Provara, tmp_path: Path) -> Provara:
 
 
 def started(waiting: Provara, vault: Path, data: Path) -> Running:
-    words = ["append", vault, "--type", "com.example.waits.event", "--data", f"@{data}"]
+    words: list[str | Path] = ["append", vault, "--type", "com.example.waits.event"]
+    words += ["--data", f"@{data}"]
     return Running(waiting, *words)
 
 
@@ -121,7 +122,7 @@ def test_what_a_shell_left_open_is_closed_to_schemas(waiting: Provara, vault: Pa
     batch = vault.parent / "batch.ndjson"
     batch.write_text('{"type":"com.example.waits.event","data":{}}\n')
     with open(vault / "identity" / "private_keys.json") as key:
-        words = ["append", vault, "--batch", batch]
+        words: list[str | Path] = ["append", vault, "--batch", batch]
         with Running(waiting, *words, pass_fds=[key.fileno()]) as command:
             command.wait_for("WAITING")
             # A batch starts it anew, and the descriptor is the command's own.
