@@ -47,6 +47,9 @@ pub(super) fn is_executable(path: &Path) -> bool {
 /// The most bytes of a `pyvenv.cfg` that are read.
 const MAX_CONFIG: u64 = 64 << 10;
 
+/// How many environments are followed that were each made with the interpreter of another one.
+const MAX_ENVIRONMENTS: usize = 4;
+
 /// Reads the prefixes from the directory layout, as Python's own start-up does.
 fn describe(program: PathBuf, binary: PathBuf) -> Surroundings {
     let own = above(&binary);
@@ -59,7 +62,7 @@ fn describe(program: PathBuf, binary: PathBuf) -> Surroundings {
     let mut base_prefixes = BTreeSet::from([own.clone()]);
     // The binary may be a copy, beside which there is no library. What the file names counts only if one
     // lies there: an installed package can write this file, too.
-    let named = config.base_prefixes(&program).into_iter();
+    let named = config.base_prefixes(&program, MAX_ENVIRONMENTS).into_iter();
     base_prefixes.extend(named.filter(|prefix| has_library(prefix)));
     Surroundings {
         program,
@@ -126,8 +129,9 @@ impl Config {
     }
 
     /// The prefixes that it leads to: of the directory as it is named, and of the interpreter in it
-    /// behind all links.
-    fn base_prefixes(&self, program: &Path) -> BTreeSet<PathBuf> {
+    /// behind all links. Where these are of an environment, too, those that it leads to: until Python 3.11
+    /// the file names no other, and the interpreter there may be a copy.
+    fn base_prefixes(&self, program: &Path, most: usize) -> BTreeSet<PathBuf> {
         let mut found = BTreeSet::new();
         let mut interpreters: Vec<PathBuf> = self.executable.iter().cloned().collect();
         if let Some(home) = &self.home {
@@ -140,6 +144,11 @@ impl Config {
             .iter()
             .filter_map(|path| fs::canonicalize(path).ok());
         found.extend(real.map(|path| above(&path)));
+        if most > 1 {
+            let environments = found.iter().map(|prefix| Config::read(prefix));
+            let others = environments.map(|config| config.base_prefixes(program, most - 1));
+            found.extend(others.flatten().collect::<Vec<_>>());
+        }
         found
     }
 }

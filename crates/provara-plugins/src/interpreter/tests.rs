@@ -146,6 +146,16 @@ fn a_copy_has_the_library_of_its_installation() {
     );
     let both = "executable = ROOT/links/python3\nhome = ROOT/bare/bin\n";
     assert_eq!(found(both), (vec![root.join("linked")], false));
+    // An environment that another one's interpreter made, which is a copy.
+    executable(&root.join("first/bin/python3"), "\x7fELF");
+    let first = format!("home = {}/home/bin\n", root.display());
+    fs::write(root.join("first/pyvenv.cfg"), first).unwrap();
+    assert_eq!(
+        found("home = ROOT/first/bin\n"),
+        (vec![root.join("home")], false)
+    );
+    // One that leads to itself ends.
+    assert_eq!(found("home = ROOT/venv/bin\n"), (vec![], false));
     // Where no library lies, nothing is opened, whatever the file says.
     for config in ["home = ROOT/bare/bin\n", "home = bin\n", "home\n", ""] {
         assert_eq!(found(config), (vec![], false), "{config}");
