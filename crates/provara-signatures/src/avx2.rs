@@ -180,22 +180,14 @@ mod lanes {
 #[cfg(test)]
 mod on_this_processor {
     use super::{Avx2, tests};
-    use crate::differential::{on_this_processor, skip};
+    use crate::differential::on_this_processor;
 
     on_this_processor!(
         Avx2,
         "AVX2",
         4,
         products_at_the_ends_of_their_bounds,
-        sums_at_the_ends_of_their_bounds
+        sums_at_the_ends_of_their_bounds,
+        hashes_are_those_of_the_library
     );
-
-    #[test]
-    fn hashes_are_those_of_the_library() {
-        match Avx2::detect() {
-            // SAFETY: the processor has what the function needs.
-            Some(_) => unsafe { super::sha512::hashes_are_those_of_the_library() },
-            None => skip("AVX2"),
-        }
-    }
 }

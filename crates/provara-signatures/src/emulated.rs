@@ -154,7 +154,7 @@ fn sums_at_the_ends_of_their_bounds() {
 
 #[test]
 fn hashes_are_those_of_the_library() {
-    sha512::hashes_are_those_of_the_library();
+    tests::hashes_are_those_of_the_library();
 }
 
 #[test]

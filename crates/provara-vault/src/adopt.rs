@@ -28,12 +28,12 @@ use crate::intent::pending::find;
 use crate::key_events::key_events;
 use crate::log_snapshot::lines_of;
 use crate::memory;
-use crate::parallel::available_threads;
 use crate::reseal::{SealText, differences, states};
 use crate::scribe::{OWNER, Scribe};
 use crate::seal::{SealReceipt, read_entries, set_entry, text_entry};
 use crate::state_dir::keep;
 use crate::vault::Vault;
+use provara_core::parallel::available_threads;
 
 /// How a vault is adopted.
 #[derive(Debug, Clone, Default)]

@@ -9,8 +9,8 @@ use provara_core::verify::{
 };
 
 use crate::error::VaultError;
-use crate::parallel::{available_threads, in_order};
 use crate::signatures::Together;
+use provara_core::parallel::{available_threads, in_order};
 
 /// Checks `log` and then `more`, which follows it, under the keys of `registry`. The result does not
 /// depend on the number of threads.

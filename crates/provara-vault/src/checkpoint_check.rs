@@ -15,10 +15,10 @@ use provara_core::verify::LogVerdict;
 
 use crate::derive::{each_event, unprinted};
 use crate::error::{Context, VaultError};
-use crate::parallel::available_threads;
 use crate::replay_start::Confirmed;
 use crate::vault::Vault;
 use crate::vault_snapshot::VaultSnapshot;
+use provara_core::parallel::available_threads;
 
 /// What one checkpoint says and the log must confirm.
 struct Claim<'t> {

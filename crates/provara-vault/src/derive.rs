@@ -9,9 +9,9 @@ use provara_core::summary::Summary;
 
 use crate::error::VaultError;
 use crate::log_snapshot::{LogSnapshot, lines_of};
-use crate::parallel::{available_threads, in_order};
 use crate::replay_record::ReplayRecords;
 use crate::replay_start::{Confirmed, ReplayStart};
+use provara_core::parallel::{available_threads, in_order};
 
 /// Who hears how many bytes of the log are done, and of how many, and breaks to end the work.
 type Watch<'w> = &'w dyn Fn(u64, u64) -> ControlFlow<()>;

@@ -24,7 +24,6 @@ use crate::keyfile;
 use crate::lock::LockedLog;
 use crate::log_snapshot::LogSnapshot;
 use crate::memory;
-use crate::parallel::available_threads;
 use crate::refusal::refused;
 use crate::rotation::{Keys, read_registry};
 use crate::seal::{
@@ -33,6 +32,7 @@ use crate::seal::{
 use crate::state_dir::recover_tail;
 use crate::vault::Vault;
 use crate::vault_snapshot::VaultSnapshot;
+use provara_core::parallel::available_threads;
 
 /// A vault under its lock, looked at as a whole.
 pub(crate) struct Found<'v> {

@@ -17,7 +17,7 @@ use provara_core::verify::REDACTION_TYPE;
 
 use crate::error::VaultError;
 use crate::log_snapshot::lines_of;
-use crate::parallel::available_threads;
+use provara_core::parallel::available_threads;
 
 /// Where one actor's chain stands.
 #[derive(Debug, Clone)]

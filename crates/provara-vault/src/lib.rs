@@ -79,7 +79,6 @@ mod mapped_log;
 mod memory;
 mod merge;
 mod new_tree;
-mod parallel;
 mod predecessor;
 mod query;
 mod redact;
@@ -131,9 +130,9 @@ pub use log_snapshot::LogSnapshot;
 pub use memory::{GivenUp, Remembered, Which, forget, remembered};
 pub use merge::{DeltaParts, MergeOptions, MergeOrder, MergeReceipt};
 // For the command line's own work on many records; no part of what the crate is for.
-#[doc(hidden)]
-pub use parallel::map as parallel_map;
 pub use provara_core::layout;
+#[doc(hidden)]
+pub use provara_core::parallel::map as parallel_map;
 pub use redact::{RedactOptions, RedactReceipt};
 pub use repair::{Damage, RepairReceipt, RepairStep};
 pub use seal::SealReceipt;

@@ -9,7 +9,7 @@ use sha2::digest::common::hazmat::{SerializableState as _, SerializedState};
 use sha2::{Digest as _, Sha256};
 
 use crate::cache::{Decoder, Encoder};
-use crate::parallel;
+use provara_core::parallel;
 
 /// The length of a part in bytes; the last has what is left.
 const PART: usize = 1 << 20;

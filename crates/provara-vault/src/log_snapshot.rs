@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::error::{Context, VaultError};
 use crate::log_hashes::LogHashes;
 use crate::mapped_log::MappedLog;
-use crate::parallel::available_threads;
+use provara_core::parallel::available_threads;
 
 /// Logs up to this size are read, larger ones mapped: a copy of a small file cannot be cut under
 /// its reader, a copy of a large one costs memory.

@@ -9,7 +9,7 @@ use crate::error::{Context, VaultError};
 use crate::file_times::FileTimes;
 use crate::log_hashes::LogHashes;
 use crate::map::{Mapping, may_be_written};
-use crate::parallel::available_threads;
+use provara_core::parallel::available_threads;
 
 /// How long ago a file has changed when its times are taken, at least, for them to tell of a later change: file
 /// systems take the time from the kernel's timer, which ticks every 10 ms or faster.

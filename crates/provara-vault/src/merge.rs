@@ -35,13 +35,13 @@ use crate::found::{Found, refused_log};
 use crate::index::LogIndex;
 use crate::key_events::key_events;
 use crate::keyfile;
-use crate::parallel::available_threads;
 use crate::reseal::states;
 use crate::rotation::{read_registry, seal_signers};
 use crate::scribe::Scribe;
 use crate::seal::{read_entries, set_entry, text_entry};
 use crate::vault::Vault;
 use crate::verify::VerifyOptions;
+use provara_core::parallel::available_threads;
 
 use notes::notes;
 use publish::Joined;

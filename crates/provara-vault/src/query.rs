@@ -8,7 +8,7 @@ use provara_core::query::Query;
 use crate::derive::SourceLog;
 use crate::key_events::key_events;
 use crate::log_snapshot::lines_of;
-use crate::parallel::{available_threads, in_order};
+use provara_core::parallel::{available_threads, in_order};
 
 /// What one range of the log gave.
 struct Chosen<'l> {

@@ -1,9 +1,8 @@
 //! The rules: what each event makes of its key. Events are known by a number here, in rising order, by which
 //! what they say is found again when the state is printed.
 
-use std::collections::HashMap;
-
 use super::step::{Kind, Step};
+use crate::hash_map::HashMap;
 
 /// From this confidence on, a differing value makes a conflict.
 pub(super) const CONFLICT_THRESHOLD: f64 = 0.5;

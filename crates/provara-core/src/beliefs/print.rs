@@ -2,23 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use super::fold::{Archived, Belief, Contested, Fold, Local, Reason};
 use super::said::{Part, Said};
 use super::state::Members;
 use crate::canonical::write_string;
 use crate::number::python_float;
+use crate::parallel::map_pieces;
 
 /// The status of a contested entry.
 pub(super) const AWAITING_RESOLUTION: &str = "AWAITING_RESOLUTION";
 
 /// The names of the maps, in their order.
 const MAPS: [&str; 4] = ["archived", "canonical", "contested", "local"];
-
-/// How many keys a thread takes at a time.
-const PIECE: usize = 512;
 
 /// Where what the events say is found.
 pub(super) trait Events: Sync {
@@ -56,8 +52,8 @@ pub(super) fn maps(
         most,
         taken: AtomicUsize::new(0),
     };
-    let pieces: Vec<&[(&[u8], &Belief)]> = sorted.chunks(PIECE).collect();
-    let written = each(&pieces, threads, |piece| write_piece(piece, events, &room))?;
+    let written = map_pieces(sorted, threads, |piece| write_piece(&piece, events, &room));
+    let written: Vec<_> = written.into_iter().collect::<Result<_, _>>()?;
     let texts = || written.iter().flatten().map(Vec::len);
     let length = texts().sum::<usize>() + MAPS.map(|name| name.len() + 6).iter().sum::<usize>();
     let mut out = Vec::with_capacity(length.min(most));
@@ -110,41 +106,6 @@ impl Room {
             false => Ok(()),
         }
     }
-}
-
-/// What every thread does with the pieces, in the order of the pieces.
-fn each<P: Sync, R: Send, E: Send>(
-    pieces: &[P],
-    threads: usize,
-    work: impl Fn(&P) -> Result<R, E> + Sync,
-) -> Result<Vec<R>, E> {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::new());
-    let run = || {
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(piece) = pieces.get(index) else {
-                return;
-            };
-            let result = work(piece);
-            if result.is_err() {
-                // Nobody goes on for nothing.
-                next.store(pieces.len(), Ordering::Relaxed);
-            }
-            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-            done.push((index, result));
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..threads.min(pieces.len()) {
-            // Where the system has no thread to give, there are fewer.
-            let _ = thread::Builder::new().spawn_scoped(scope, run);
-        }
-        run();
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_unstable_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
 /// The entries of some keys in each map, each with a comma before it.

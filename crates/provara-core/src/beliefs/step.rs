@@ -37,7 +37,7 @@ impl Kind {
         inner.map_or(Self::Other, Self::of_type)
     }
 
-    fn of_type(event_type: &[u8]) -> Self {
+    pub(super) fn of_type(event_type: &[u8]) -> Self {
         match event_type {
             b"OBSERVATION" => Self::Observation,
             b"ASSERTION" => Self::Assertion,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::step::Kind;
 use crate::json::{self, ParseError, Value};
 use crate::scan::{Field, Line, scan_line};
 
@@ -21,10 +22,7 @@ pub fn view(line: &[u8]) -> Result<Value<'_>, ParseError> {
 fn view_of<'a>(line: &Line<'a>) -> Option<Value<'a>> {
     let event_id = line.text(Field::EventId).filter(|id| !id.is_empty())?;
     let kind = line.text(Field::Type)?;
-    let effective = matches!(
-        &*kind,
-        "OBSERVATION" | "ASSERTION" | "ATTESTATION" | "RETRACTION" | "REDUCER_EPOCH"
-    );
+    let effective = Kind::of_type(kind.as_bytes()) != Kind::Other;
     let mut members = vec![
         (Cow::Borrowed("event_id"), Value::String(event_id)),
         (Cow::Borrowed("type"), Value::String(kind)),

@@ -5,11 +5,12 @@ mod finish;
 mod redaction;
 mod resume;
 
-use std::collections::{self, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 use crate::finding::{Code, Finding};
+use crate::hash_map::HashMap;
 use crate::history::{KeyEvent, KeyHistory};
 use crate::id::{Digest, EventId, KeyId};
 use crate::keys::{KeyRegistry, PublicKey};
@@ -22,9 +23,6 @@ use crate::verify::line::{CheckedLine, Derivation, Event, Kind, Prev, Problem, S
 use crate::verify::timeline::{Position, Timeline};
 
 use redaction::{Redacted, Redaction};
-
-/// Hashes with a secret of the process, as the log's author chooses the keys.
-type HashMap<K, V> = collections::HashMap<K, V, foldhash::quality::RandomState>;
 
 /// What the log says of itself once every line was read.
 #[derive(Debug, Default)]

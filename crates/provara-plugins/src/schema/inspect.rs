@@ -200,14 +200,18 @@ mod tests {
 
     use super::*;
 
-    fn faults_of(schema: &Tree, further: Option<&Tree>) -> Vec<String> {
+    fn inspected(schema: &Tree, further: Option<&Tree>) -> (Inspected, Option<CompiledSchema>) {
         let (text, further) = (schema.to_string(), further.map(Tree::to_string));
-        let (inspected, compiled) = inspect(Schema {
+        inspect(Schema {
             event_type: "t",
             version: "1.0",
             json: &text,
             further: further.as_deref(),
-        });
+        })
+    }
+
+    fn faults_of(schema: &Tree, further: Option<&Tree>) -> Vec<String> {
+        let (inspected, compiled) = inspected(schema, further);
         assert_eq!(inspected.fault.is_none(), compiled.is_some());
         assert_eq!(inspected.fault.is_none(), inspected.faults.list.is_empty());
         let faults = inspected.faults.list.iter();
@@ -269,14 +273,7 @@ mod tests {
 
     #[test]
     fn advice_is_given_on_a_schema_that_cannot_be_used_too() {
-        let text = json!({"type": "objekt", "requierd": []}).to_string();
-        let schema = Schema {
-            event_type: "t",
-            version: "1.0",
-            json: &text,
-            further: None,
-        };
-        let (inspected, _) = inspect(schema);
+        let (inspected, _) = inspected(&json!({"type": "objekt", "requierd": []}), None);
         assert_eq!(inspected.advice.list.len(), 1);
         assert!(inspected.advice.list[0].text.contains("'required'"));
     }
@@ -286,14 +283,7 @@ mod tests {
         let properties: Map<String, Tree> = (0..1000)
             .map(|n| (format!("p{n}"), json!({"type": "x", "minimun": n})))
             .collect();
-        let text = json!({"properties": properties}).to_string();
-        let schema = Schema {
-            event_type: "t",
-            version: "1.0",
-            json: &text,
-            further: None,
-        };
-        let (inspected, _) = inspect(schema);
+        let (inspected, _) = inspected(&json!({"properties": properties}), None);
         for remarks in [&inspected.faults, &inspected.advice] {
             assert_eq!((remarks.list.len(), remarks.more), (200, true));
         }

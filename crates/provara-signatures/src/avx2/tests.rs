@@ -2,6 +2,7 @@
 
 use super::field::{Field, add, carry, choice, join, mul, split, sub};
 use super::lanes::{load, negative, store};
+pub(super) use super::sha512::hashes_are_those_of_the_library;
 use crate::differential::{Number, Random};
 
 const TIGHT: [u64; 2] = [(1 << 26) + (1 << 10), (1 << 25) + (1 << 14)];

@@ -19,10 +19,10 @@ use super::staging::StagingDir;
 use super::{Watch, parent, restore, sync};
 use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
-use crate::parallel::available_threads;
 use crate::vault::Vault;
 use crate::vault_snapshot::VaultSnapshot;
 use crate::verify::VerifyOptions;
+use provara_core::parallel::available_threads;
 
 /// How often a copy is taken anew because a writer changed files while they were copied.
 const ATTEMPTS: usize = 8;

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use crc32fast::Hasher;
 use flate2::{Compress, Compression, FlushCompress, Status};
 
-use crate::parallel;
+use provara_core::parallel;
 
 /// The length of a block before it is compressed, in bytes. What a block repeats of the one before it is written
 /// again, which costs less than a hundredth at this length.

@@ -13,10 +13,10 @@ use super::{Intent, Source, version_1};
 use crate::check::check_log;
 use crate::error::VaultError;
 use crate::memory::{self, SealSeen};
-use crate::parallel::available_threads;
 use crate::vault::Vault;
 use crate::vault_files::Standing;
 use crate::vault_snapshot::VaultSnapshot;
+use provara_core::parallel::available_threads;
 
 /// What is to be done about an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,10 +22,10 @@ use crate::error::{Context, VaultError};
 use crate::files::read_text;
 use crate::lock::LockedLog;
 use crate::log_snapshot::LogSnapshot;
-use crate::parallel::available_threads;
 use crate::rotation::{read_registry, seal_signers};
 use crate::seal::{Durable, Staged, sealed_prefix, sync_directory};
 use crate::vault::Vault;
+use provara_core::parallel::available_threads;
 
 /// The `type` of the intent.
 const INTENT_TYPE: &str = "provara_merge_intent_v1";

@@ -31,8 +31,8 @@ use provara_core::tree::{self, EventTree};
 use crate::clock;
 use crate::error::VaultError;
 use crate::log_snapshot::{LogSnapshot, lines_of};
-use crate::parallel::{available_threads, in_order};
 use crate::vault::Vault;
+use provara_core::parallel::{available_threads, in_order};
 
 use judge::{Verdict, judge};
 use record::Record;

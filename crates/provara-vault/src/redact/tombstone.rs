@@ -17,10 +17,10 @@ use crate::intent::Operation;
 use crate::intent::carry::{NewLog, Plan};
 use crate::lock::LockedLog;
 use crate::memory;
-use crate::parallel::available_threads;
 use crate::replay_record;
 use crate::reseal::{SealText, retire};
 use crate::seal::{set_entry, text_entry};
+use provara_core::parallel::available_threads;
 
 /// The members of a tombstone that a redaction decides.
 pub(super) struct Tombstone<'a> {

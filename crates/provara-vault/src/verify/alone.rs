@@ -18,7 +18,6 @@ use crate::checkpoint_check::check_checkpoints;
 use crate::error::VaultError;
 use crate::log_snapshot::LogSnapshot;
 use crate::memory::{self, Judged as Compared, Recollection, Sealed};
-use crate::parallel::available_threads;
 use crate::refusal::refused;
 use crate::replay_record::ReplayRecords;
 use crate::replay_start::ReplayStart;
@@ -26,6 +25,7 @@ use crate::vault::Vault;
 use crate::vault_snapshot::{Interrupted, VaultSnapshot};
 use crate::verify::log_check::check_snapshot_log;
 use crate::verify::subject::Subject;
+use provara_core::parallel::available_threads;
 
 /// How often a vault is looked at where files go while they are read.
 const ATTEMPTS: u32 = 32;

@@ -36,11 +36,11 @@ use crate::append::{AppendReceipt, AppendRequest, spelling_notes};
 use crate::error::{Context, VaultError};
 use crate::idempotency::EventPlace;
 use crate::index::Actor;
-use crate::parallel::{self, available_threads};
 use crate::writer::LogWriter;
 use crate::writer::payload::speaks_of_others;
 use crate::writer::prepare::Prepared;
 use crate::writer::repeat::{Asked, Said};
+use provara_core::parallel::{self, available_threads};
 
 use pipeline::{Group, LogEnd, MOST_WAITING, Pipeline, Queued, Refused, Signers};
 use turn::{Away, PIECE};

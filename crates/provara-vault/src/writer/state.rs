@@ -22,13 +22,13 @@ use crate::error::{Context, VaultError};
 use crate::files::read_text;
 use crate::index::LogIndex;
 use crate::log_snapshot::LogSnapshot;
-use crate::parallel::available_threads;
 use crate::redact::pending::has_pending;
 use crate::refusal::refused;
 use crate::rotation::Keys;
 use crate::seal::{Names, NewSeal, entries_of, sealed_prefix, set_entry, text_entry};
 use crate::tail::Recalled;
 use crate::vault::Vault;
+use provara_core::parallel::available_threads;
 
 /// The files of a vault's seal, as they stand there.
 #[derive(Debug)]

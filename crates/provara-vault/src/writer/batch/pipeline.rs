@@ -19,7 +19,7 @@ use crate::append::AppendReceipt;
 use crate::error::VaultError;
 use crate::file_layer::FileLayer;
 use crate::lock::LockedLog;
-use crate::parallel;
+use provara_core::parallel;
 
 /// How much of the log may be on its way, in bytes: what bounds the memory.
 pub(super) const MOST_WAITING: u64 = 16 << 20;

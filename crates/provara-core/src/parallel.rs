@@ -14,14 +14,15 @@ const RANGE: usize = 256 << 10;
 const WAITING: usize = 2;
 
 /// The number of threads that the machine offers.
-pub(crate) fn available_threads() -> usize {
+#[must_use]
+pub fn available_threads() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// Calls `work` with every range of `log` and its offset, on `threads` threads, and `take` with the
 /// results in the order of the log, until it breaks, and gives whether it did. What `take` sees does
 /// not depend on the number of threads.
-pub(crate) fn in_order<'l, T: Send>(
+pub fn in_order<'l, T: Send>(
     log: &'l [u8],
     threads: usize,
     work: impl Fn(&'l [u8], u64) -> T + Sync,
@@ -83,7 +84,7 @@ pub fn map<T: Send, R: Send>(
 }
 
 /// As [`map`], for a few items of much work each.
-pub(crate) fn each<T: Send, R: Send>(
+pub fn each<T: Send, R: Send>(
     items: Vec<T>,
     threads: usize,
     work: impl Fn(T) -> R + Sync,
@@ -94,7 +95,7 @@ pub(crate) fn each<T: Send, R: Send>(
 }
 
 /// As [`map`], for items that follow each other: some are given to `work` together.
-pub(crate) fn map_pieces<T: Send, R: Send>(
+pub fn map_pieces<T: Send, R: Send>(
     items: Vec<T>,
     threads: usize,
     work: impl Fn(Vec<T>) -> R + Sync,
