@@ -54,7 +54,7 @@ pub enum PayloadError {
 }
 
 /// The most bytes of a payload, in canonical form, that a writer takes for an appended event: every reader holds the
-/// line in memory, and what is larger belongs into a file, with its SHA-256 in the event. It is the one limit of every
+/// line in memory, and what is larger belongs in a file, with its SHA-256 in the event. It is the one limit of every
 /// way to append. Readers take any length.
 pub const MAX_PAYLOAD: usize = 8 << 20;
 

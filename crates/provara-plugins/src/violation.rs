@@ -302,7 +302,7 @@ fn allow(restriction: Restriction, role: Role, network: bool) -> Option<&'static
             Some("If you trust it with the network, add --allow-net.")
         }
         (Restriction::Reading, _) => Some(
-            "Data that it needs belongs into its package. If you trust it with all that you can \
+            "Data that it needs belongs in its package. If you trust it with all that you can \
              read and write, add --sandbox=off.",
         ),
         _ => Some("If you trust it with all that you may do yourself, add --sandbox=off."),

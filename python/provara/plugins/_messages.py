@@ -135,7 +135,7 @@ def bad_alias(label: str, problem: str, class_name: str, source: str) -> str:
         f"  cli_command(): {problem}\n"
         f"  Plugin class: {class_name}\n"
         f"  Source: {source}\n"
-        "Fix: Return a short name of letters, digits, '-', '_' and '.', or None; "
+        "Fix: Return a short name of letters, digits, '-', '_', '.' and '+', or None; "
         "the full event type works meanwhile."
     )
 
@@ -167,7 +167,7 @@ def bad_plugin_name(name: str, class_name: str, source: str) -> str:
         f"ERROR: Plugin name {name!r} is not valid.\n"
         f"  Plugin class: {class_name}\n"
         f"  Source: {source}\n"
-        "Fix: Use letters, digits, '-', '_' and '.', beginning with a letter or digit."
+        "Fix: Use letters, digits, '-', '_', '.' and '+', beginning with a letter or digit."
     )
 
 

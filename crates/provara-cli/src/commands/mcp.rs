@@ -168,7 +168,7 @@ impl From<Log> for LogLevel {
 
 /// Print, or write, the configuration of a client
 ///
-/// Without --write the configuration is printed, with the file that it belongs into. With --write it
+/// Without --write the configuration is printed, with the file that it belongs in. With --write it
 /// is added to that file; everything else in the file stays, and the file as it was is kept beside
 /// it.
 #[derive(Args, Debug)]
@@ -418,9 +418,7 @@ fn install(args: &InstallArgs) -> Result<(), Diagnostic> {
     };
     let shown = terminal::clean(&path.to_string_lossy()).into_owned();
     if !args.write {
-        terminal::note(&format!(
-            "this belongs into {shown}; --write puts it there."
-        ));
+        terminal::note(&format!("this belongs in {shown}; --write puts it there."));
         return terminal::result(&client.snippet(&entry));
     }
     let failed = |error: InstallError| {

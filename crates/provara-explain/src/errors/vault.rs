@@ -314,7 +314,7 @@ fn event_advice(error: &VaultError, vault: &str) -> String {
             "Put the data below a member of another name, or append it with random bytes (--blind).".to_owned()
         }
         VaultError::Unwritable { .. } => {
-            "Make the data smaller or flatter; large bytes belong into a file whose SHA-256 stands in \
+            "Make the data smaller or flatter; large bytes belong in a file whose SHA-256 stands in \
              the event."
                 .to_owned()
         }

@@ -81,7 +81,7 @@ impl EventTypeTool {
                     "'{}' is no argument of this tool.",
                     provara_plugins::text::inline(name)
                 ),
-                "Members of the event belong into 'data'.",
+                "Members of the event belong in 'data'.",
             ));
         }
         match call.evidence_of("data")? {

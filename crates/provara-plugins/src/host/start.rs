@@ -149,7 +149,10 @@ impl HostProcess {
                 Err(LaunchError::Silent(io::Error::other(match stop {
                     Stop::Deadline => "no report in time".to_owned(),
                     Stop::Violation(violation) => format!("it {violation}"),
-                    _ => format!("it ended: {}", self.pumps.tail()),
+                    _ => match self.pumps.tail() {
+                        said if said.is_empty() => "it ended".to_owned(),
+                        said => format!("it ended: {said}"),
+                    },
                 })))
             }
         };
