@@ -76,8 +76,9 @@ Environment:
   PROVARA_KEYFILE  the keyfile, where --keyfile is not given
   PROVARA_ACTOR    the actor, where --actor is not given
   PROVARA_SIGNATURES
-                   what verifies signatures: portable, avx2 or avx512, or dalek, which takes them one at
-                   a time; without it the fastest that the processor can run. The verdicts are the same
+                   what verifies signatures: portable, avx2 or avx512, or dalek, which takes
+                   one at a time; without it the fastest that the processor can run. The
+                   verdicts are the same
   PROVARA_PYTHON   the Python interpreter that runs plugins
   PROVARA_PLUGINS  further plugins: pkg.module or pkg.module:Class, separated by commas
   PROVARA_SANDBOX  the sandbox of plugins, where --sandbox is not given
