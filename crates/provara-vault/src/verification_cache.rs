@@ -24,7 +24,7 @@ use crate::log_hashes::LogHashes;
 use crate::replay_start::Confirmed;
 
 /// What a cached verification begins with. The number changes with the content, and with every change of a rule.
-const DOMAIN: &[u8] = b"provara verified 7 ";
+const DOMAIN: &[u8] = b"provara verified 8 ";
 
 /// The largest cached verification, in bytes: some 60 million events.
 const LIMIT: u64 = 2 << 30;

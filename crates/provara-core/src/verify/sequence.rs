@@ -1,6 +1,8 @@
 //! The in-order stage: chains, duplicates, keys over time, redactions and the end of the log.
 
+mod bytes;
 mod effects;
+mod events;
 mod finish;
 mod redaction;
 mod resume;
@@ -20,8 +22,9 @@ use crate::time::Timestamp;
 use crate::tree::EventTree;
 use crate::verify::Predecessor;
 use crate::verify::line::{CheckedLine, Derivation, Event, Kind, Prev, Problem, SignatureCheck};
-use crate::verify::timeline::{Position, Timeline};
+use crate::verify::timeline::Timeline;
 
+use events::{Author, Events, Seen};
 use redaction::{Redacted, Redaction};
 
 /// What the log says of itself once every line was read.
@@ -125,16 +128,6 @@ pub struct Genesis {
     pub predecessor: Option<Predecessor>,
 }
 
-/// What is kept of an event until the end of the log: 32 bytes.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    id: EventId,
-    actor: u32,
-    key: u32,
-    offset: u64,
-    line: u32,
-}
-
 /// Where an actor stands.
 #[derive(Debug, Clone)]
 struct Head {
@@ -172,8 +165,7 @@ pub struct Sequencer {
     timeline: Timeline,
     findings: Vec<Finding>,
     lines: u64,
-    events: Vec<Seen>,
-    index: HashMap<EventId, Position>,
+    events: Events,
     actors: Vec<String>,
     actor_index: HashMap<String, u32>,
     heads: HashMap<u32, Head>,
@@ -213,9 +205,6 @@ pub struct Sequencer {
     unindexed: bool,
 }
 
-/// Stands for "no key" in [`Seen`].
-const NO_KEY: u32 = u32::MAX;
-
 impl Sequencer {
     /// Starts at the first line, with the keys of `keys.json`.
     #[must_use]
@@ -228,8 +217,7 @@ impl Sequencer {
             timeline,
             findings: Vec::new(),
             lines: 0,
-            events: Vec::new(),
-            index: HashMap::default(),
+            events: Events::default(),
             actors: Vec::new(),
             actor_index: HashMap::default(),
             heads: HashMap::default(),
@@ -287,7 +275,8 @@ impl Sequencer {
     /// Takes the next lines.
     pub fn feed(&mut self, lines: Vec<CheckedLine<'_>>) {
         if self.unindexed {
-            self.index_events();
+            self.events.index_all();
+            self.unindexed = false;
         }
         for line in lines {
             self.line(line);
@@ -375,9 +364,8 @@ impl Sequencer {
             self.report(place, Problem::new(Code::E302, message));
             sound = false;
         }
-        let duplicate = event.id.and_then(|id| self.index.get(&id).copied());
-        if let Some(first) = duplicate {
-            let line = self.events[first as usize].line;
+        let duplicate = event.id.and_then(|id| self.events.find(&id));
+        if let Some(Seen { line, .. }) = duplicate {
             let message = format!("the event id stands in line {line} already");
             self.report(place, Problem::new(Code::E007, message));
         }
@@ -389,20 +377,20 @@ impl Sequencer {
         if duplicate.is_none() {
             self.chain(place, &event, proven);
         }
-        let position = Position::try_from(self.events.len()).expect("fewer than 2^32 events");
-        if let Some(id) = event.id {
-            self.index.entry(id).or_insert(position);
-        }
-        self.events.push(Seen {
+        let seen = Seen {
             id: event.id.unwrap_or(EventId([0; 12])),
-            actor: place.actor.unwrap_or(u32::MAX),
-            key: match signer {
-                Signer::Proven(key) | Signer::Claimed(key) => key,
-                Signer::Unknown => NO_KEY,
+            author: Author {
+                actor: place.actor,
+                key: match signer {
+                    Signer::Proven(key) | Signer::Claimed(key) => Some(key),
+                    Signer::Unknown => None,
+                },
             },
             offset: place.offset,
-            line: u32::try_from(place.line).unwrap_or(u32::MAX),
-        });
+            line: place.line,
+        };
+        let is_found_by_id = event.id.is_some() && duplicate.is_none();
+        let position = self.events.push(&seen, is_found_by_id);
         let sound = sound && duplicate.is_none();
         self.apply_effects(place, &event, position, proven.is_some(), sound);
     }
@@ -501,10 +489,10 @@ impl Sequencer {
 
     /// Names what is wrong with a `prev_event_hash` that is not the actor's head.
     fn broken_link(&mut self, place: LinePlace, actor: u32, prev: EventId, last: Option<EventId>) {
-        let target = self.index.get(&prev).map(|at| self.events[*at as usize]);
+        let target = self.events.find(&prev);
         let expected = last.map_or("null".to_owned(), |id| id.to_string());
         let problem = match target {
-            Some(target) if target.actor != actor => Problem::new(
+            Some(target) if target.author.actor != Some(actor) => Problem::new(
                 Code::E005,
                 format!(
                     "'prev_event_hash' is an event of another actor (line {})",

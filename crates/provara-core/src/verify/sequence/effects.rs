@@ -233,8 +233,7 @@ impl Sequencer {
     ) {
         let ruling = match kind {
             KeyEventKind::Revocation => {
-                let index = &self.index;
-                let locate = |id: &EventId| index.get(id).copied();
+                let locate = |id: &EventId| self.events.position(id);
                 self.timeline.revoke(event, sound, locate)
             }
             KeyEventKind::Promotion => self.timeline.promote(event, sound),

@@ -9,17 +9,19 @@ use crate::keys::KeyRegistry;
 use crate::layout::{KEYS, LOG};
 use crate::mark::may_sign;
 use crate::verify::line::Problem;
+use crate::verify::timeline::Position;
 
+use super::events::Seen;
 use super::redaction::Accepted;
-use super::{LinePlace, LogCounts, LogVerdict, NO_KEY, Seen, Sequencer};
+use super::{LinePlace, LogCounts, LogVerdict, Sequencer};
 
 impl Seen {
     /// Where it stands.
     fn place(&self) -> LinePlace {
         LinePlace {
-            line: u64::from(self.line),
+            line: self.line,
             offset: self.offset,
-            actor: (self.actor != u32::MAX).then_some(self.actor),
+            actor: self.author.actor,
             id: Some(self.id),
         }
     }
@@ -67,8 +69,8 @@ impl Sequencer {
             sealed_by: self.sealed_by.map(|(id, _)| id),
             closed_at: self.sealed_by.map(|(_, number)| number),
             history,
-            first_event: self.events.first().map(|seen| seen.id),
-            last_event: self.events.last().map(|seen| seen.id),
+            first_event: self.events.first(),
+            last_event: self.events.last(),
             tree: self.tree,
             roots: self.roots,
             leaves: self.leaves,
@@ -86,13 +88,13 @@ impl Sequencer {
     fn finish_links(&mut self) -> BTreeSet<String> {
         let mut gaps = BTreeSet::new();
         for (place, prev, first) in std::mem::take(&mut self.dangling) {
-            let later = self.index.get(&prev).map(|at| self.events[*at as usize]);
+            let later = self.events.find(&prev);
             if later.is_none() {
                 let actor = place.actor.map(|actor| self.actors[actor as usize].clone());
                 gaps.extend(actor);
             }
             let problem = match later {
-                Some(later) if Some(later.actor) == place.actor => Problem::new(
+                Some(later) if later.author.actor == place.actor => Problem::new(
                     Code::E002,
                     format!(
                         "'prev_event_hash' is an event that follows, in line {}",
@@ -136,8 +138,9 @@ impl Sequencer {
             return;
         };
         let mut late = Vec::new();
-        for (seen, position) in self.events[first as usize..].iter().zip(first..) {
-            if let Some((key, gap, event)) = gaps.get(&seen.key)
+        for (position, seen) in self.events.from(first) {
+            if let Some(key) = seen.author.key
+                && let Some((key, gap, event)) = gaps.get(&key)
                 && gap.contains(&position)
             {
                 let place = seen.place();
@@ -168,9 +171,8 @@ impl Sequencer {
             let message = format!(
                 "the vault was adopted by key {key}, to which no signed events lead from the GENESIS event"
             );
-            let at = adoption.number as usize - 1;
-            let seen = self.events[at];
-            let place = seen.place();
+            let at = Position::try_from(adoption.number - 1).expect("it is one of the events");
+            let place = self.events.get(at).place();
             self.report(place, Problem::new(Code::W009, message));
         }
         let mut signed: BTreeMap<u32, (LinePlace, u64)> = BTreeMap::new();
@@ -200,10 +202,11 @@ impl Sequencer {
         if !suspects.contains(&true) {
             return;
         }
-        for seen in &self.events {
-            if seen.key != NO_KEY && suspects[seen.key as usize] {
-                let place = seen.place();
-                signed.entry(seen.key).or_insert((place, 0)).1 += 1;
+        for (_, seen) in self.events.from(0) {
+            if let Some(key) = seen.author.key
+                && suspects[key as usize]
+            {
+                signed.entry(key).or_insert((seen.place(), 0)).1 += 1;
             }
         }
         let problems: Vec<_> = signed

@@ -94,7 +94,7 @@ impl Sequencer {
             .collect();
         open.sort_unstable_by_key(|by| by.place.line);
         for by in open {
-            if !self.index.contains_key(&by.target) {
+            if self.events.position(&by.target).is_none() {
                 let message = "the redaction's target is no event of the log";
                 self.report(by.place, Problem::new(Code::E006, message));
             } else if !self.unredactable.contains(&by.target) {

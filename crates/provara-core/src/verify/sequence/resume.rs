@@ -13,11 +13,10 @@ use crate::json;
 use crate::keys::PublicKey;
 use crate::time::Timestamp;
 use crate::tree::EventTree;
-use crate::verify::sequence::{FilesStatement, Genesis, Head, LinePlace, NO_KEY, Seen, Sequencer};
+use crate::verify::sequence::bytes::{Reader, Writer};
+use crate::verify::sequence::events::{Author, Events};
+use crate::verify::sequence::{FilesStatement, Genesis, Head, LinePlace, Sequencer};
 use crate::verify::timeline::{KeyState, Revocation, Timeline};
-
-/// The bytes of a [`Seen`].
-const SEEN: usize = 12 + 4 + 4 + 8 + 4;
 
 impl Sequencer {
     /// The state after the lines so far; `None` where it holds more than whole, sound events: findings,
@@ -35,7 +34,7 @@ impl Sequencer {
                 .is_none_or(|it| it.predecessor.is_none())
             && !self.open_end;
         plain.then(|| {
-            let mut out = Writer(Vec::with_capacity(4096 + SEEN * self.events.len()));
+            let mut out = Writer(Vec::with_capacity(4096 + self.events.written_length()));
             self.write(&mut out);
             out.0
         })
@@ -98,14 +97,7 @@ impl Sequencer {
                 out.raw(&revocation.distrusted_from.to_le_bytes());
             });
         }
-        out.u64(self.events.len() as u64);
-        for seen in &self.events {
-            out.raw(&seen.id.0);
-            out.raw(&seen.actor.to_le_bytes());
-            out.raw(&seen.key.to_le_bytes());
-            out.raw(&seen.offset.to_le_bytes());
-            out.raw(&seen.line.to_le_bytes());
-        }
+        self.events.write(out);
     }
 
     /// The sequencer that was saved; `None` for bytes that are none.
@@ -134,7 +126,6 @@ impl Sequencer {
             restored.keys.push(id);
             restored.key_index.insert(id, number);
         }
-        let known = |key: u32| key == NO_KEY || (key as usize) < restored.keys.len();
         for number in 0..from.u64()? {
             let (name, number) = (from.text()?, u32::try_from(number).ok()?);
             restored.actor_index.insert(name.clone(), number);
@@ -174,27 +165,15 @@ impl Sequencer {
             };
             keys.insert(id, state);
         }
-        let count = usize::try_from(from.u64()?).ok()?;
-        let events = from.raw(count.checked_mul(SEEN)?)?;
+        let known = |number: Option<u32>, of: usize| number.is_none_or(|it| (it as usize) < of);
+        let are_known = |author: &Author| {
+            known(author.actor, restored.actors.len()) && known(author.key, restored.keys.len())
+        };
+        restored.events = Events::read(&mut from, are_known)?;
         if !from.0.is_empty() {
             return None;
         }
-        restored.events.reserve_exact(count);
-        for event in events.chunks_exact(SEEN) {
-            let mut from = Reader(event);
-            let seen = Seen {
-                id: EventId(from.array()?),
-                actor: u32::from_le_bytes(from.array()?),
-                key: u32::from_le_bytes(from.array()?),
-                offset: from.u64()?,
-                line: u32::from_le_bytes(from.array()?),
-            };
-            let actor = seen.actor == u32::MAX || (seen.actor as usize) < restored.actors.len();
-            if !actor || !known(seen.key) {
-                return None;
-            }
-            restored.events.push(seen);
-        }
+        let count = restored.events.len();
         let in_order = |state: &KeyState| {
             state
                 .revoked
@@ -272,85 +251,5 @@ impl Sequencer {
         })?;
         self.tree = EventTree::from_bytes(from.sized()?)?;
         Some(())
-    }
-
-    /// Makes the index of the events, which only the lines that follow need.
-    pub(super) fn index_events(&mut self) {
-        self.index.reserve(self.events.len());
-        for (seen, position) in self.events.iter().zip(0u32..) {
-            self.index.entry(seen.id).or_insert(position);
-        }
-        self.unindexed = false;
-    }
-}
-
-/// Little-endian, lengths before texts, a byte before what may be absent.
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn raw(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn u64(&mut self, value: u64) {
-        self.raw(&value.to_le_bytes());
-    }
-
-    fn text(&mut self, text: &str) {
-        self.u64(text.len() as u64);
-        self.raw(text.as_bytes());
-    }
-
-    fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
-        self.raw(&[u8::from(value.is_some())]);
-        if let Some(value) = value {
-            write(self, value);
-        }
-    }
-}
-
-/// Reads what a [`Writer`] wrote; `None` where it is not that.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn raw(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.raw(N)?.try_into().ok()
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    /// Bytes with their number before them.
-    fn sized(&mut self) -> Option<&'a [u8]> {
-        let length = usize::try_from(self.u64()?).ok()?;
-        self.raw(length)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        String::from_utf8(self.sized()?.to_vec()).ok()
-    }
-
-    fn list<T, C: FromIterator<T>>(
-        &mut self,
-        mut read: impl FnMut(&mut Self) -> Option<T>,
-    ) -> Option<C> {
-        (0..self.u64()?).map(|_| read(self)).collect()
-    }
-
-    /// The outer `None` is an error, the inner one an absent value.
-    #[expect(clippy::option_option, reason = "the two differ")]
-    fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
-        match self.array::<1>()? {
-            [0] => Some(None),
-            [1] => read(self).map(Some),
-            _ => None,
-        }
     }
 }
