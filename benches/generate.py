@@ -1,8 +1,8 @@
 """A seeded generator of events, as lines for ``provara append --batch``.
 
-    python benches/generate.py COUNT [--seed N] > events.ndjson
+    python benches/generate.py COUNT [--seed N] [--sensors N] > events.ndjson
 
-The same count and seed give the same bytes: logins of a custom type by eight services, and
+The same count, seed and sensors give the same bytes: logins of a custom type by eight services, and
 readings of 20,000 sensors by eight probes, half and half, and an alarm every 5,000 events.  With
 ``--contested`` every event is a reading of one sensor that contradicts the one before it.
 """
@@ -19,7 +19,7 @@ LOGIN = "com.example.audit.login"
 ALARM = "com.example.audit.alarm"
 
 
-def events(count: int, seed: int) -> Iterator[dict[str, object]]:
+def events(count: int, seed: int, sensors: int) -> Iterator[dict[str, object]]:
     rng = random.Random(seed)
     for number in range(count):
         if number % 5000 == 0:
@@ -35,7 +35,7 @@ def events(count: int, seed: int) -> Iterator[dict[str, object]]:
             yield {"type": LOGIN, "data": data, "actor": f"service-{rng.randrange(8)}"}
         else:
             data = {
-                "subject": f"sensor-{rng.randrange(20000)}",
+                "subject": f"sensor-{rng.randrange(sensors)}",
                 "predicate": "temperature",
                 "value": round(rng.random() * 40, 2),
                 "confidence": 0.4,
@@ -53,12 +53,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write events as lines for append --batch.")
     parser.add_argument("count", type=int)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--sensors", type=int, default=20000)
     parser.add_argument("--contested", action="store_true")
     arguments = parser.parse_args()
     source = (
         contested(arguments.count)
         if arguments.contested
-        else events(arguments.count, arguments.seed)
+        else events(arguments.count, arguments.seed, arguments.sensors)
     )
     for event in source:
         sys.stdout.write(json.dumps(event, separators=(",", ":")) + "\n")
