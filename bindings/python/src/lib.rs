@@ -4,6 +4,7 @@
 //! Thin on purpose: it converts, calls and maps errors. What it offers is typed in
 //! `python/provara/_native.pyi`; programs use the package, not this module.
 
+mod ahead;
 mod batch;
 mod beliefs;
 mod convert;
@@ -11,6 +12,7 @@ mod errors;
 mod integers;
 mod log;
 mod reader;
+mod record;
 mod schema;
 mod staging;
 mod vault;

@@ -13,6 +13,7 @@ use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyModule};
 
+use crate::ahead::{Ahead, Line};
 use crate::convert::{Builder, Strings, Unbuilt, not_json};
 use crate::errors;
 use crate::integers::{self, FormSearch, LargeIntegers};
@@ -20,6 +21,9 @@ use crate::vault::run;
 
 /// How much is read at a time, unless the caller says otherwise.
 const CHUNK: usize = 256 << 10;
+
+/// After how much of a snapshot another thread reads ahead: a short one is read sooner than a thread starts.
+const AHEAD_FROM: usize = 256 << 10;
 
 /// The longest line that is still taken for an event.
 const MAX_LINE: usize = 64 << 20;
@@ -58,6 +62,15 @@ pub(crate) struct EventReader {
     searched: usize,
     line: u64,
     ended: bool,
+    ahead: ReadAhead,
+}
+
+/// Whether another thread reads ahead.
+enum ReadAhead {
+    /// Not yet; worth it once so many bytes have been read.
+    From(usize),
+    Reading(Box<Ahead>),
+    Never,
 }
 
 #[pymethods]
@@ -84,6 +97,9 @@ impl EventReader {
 
     fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         loop {
+            if let Some(event) = self.next_ahead(py)? {
+                return Ok(Some(event));
+            }
             if self.query.as_ref().is_some_and(|it| it.is_exhausted()) {
                 let text = provara_explain::exhausted().exception_text();
                 return Err(errors::usage(py, text));
@@ -138,6 +154,9 @@ impl EventReader {
     pub(crate) fn of_snapshot(log: Arc<SourceLog>, path: &Path, query: Option<Query>) -> Self {
         let mut reader = Self::from_source(Source::Snapshot(log), label(path), None);
         reader.query = query.map(Box::new);
+        if reader.query.is_none() {
+            reader.ahead = ReadAhead::From(AHEAD_FROM);
+        }
         reader.ended = true; // there is nothing more to read than is there
         reader
     }
@@ -157,6 +176,39 @@ impl EventReader {
             searched: 0,
             line: 0,
             ended: false,
+            ahead: ReadAhead::Never,
+        }
+    }
+
+    /// The event of the next line, if it was read ahead.
+    #[inline]
+    fn next_ahead<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        if let ReadAhead::From(offset) = self.ahead
+            && self.start >= offset
+            && let Source::Snapshot(log) = &self.source
+        {
+            let ahead = Ahead::of(Arc::clone(log), self.start);
+            self.ahead = ahead.map_or(ReadAhead::Never, |ahead| ReadAhead::Reading(ahead.into()));
+        }
+        let ReadAhead::Reading(ahead) = &mut self.ahead else {
+            return Ok(None);
+        };
+        match ahead.line(py) {
+            Ok(Line::Event(event, length)) => {
+                self.line += 1;
+                self.start += length + 1;
+                self.searched = self.start;
+                Ok(Some(event))
+            }
+            Ok(Line::Aside) => Ok(None),
+            Ok(Line::Over) => {
+                self.ahead = ReadAhead::Never;
+                Ok(None)
+            }
+            Err(error) => {
+                self.ahead = ReadAhead::Never;
+                Err(error)
+            }
         }
     }
 
@@ -240,6 +292,7 @@ impl EventReader {
     /// The exception for a line that is no event; the reader gives nothing after it.
     fn broken(&mut self, py: Python<'_>, what: &str) -> PyErr {
         self.ended = true;
+        self.ahead = ReadAhead::Never;
         self.start = match &self.source {
             Source::Snapshot(log) => log.bytes().len(),
             _ => self.buffer.len(),

@@ -40,6 +40,11 @@ pub trait Build<'a> {
     fn end_array(&mut self, array: Self::Array) -> Self::Value;
     /// An object begins.
     fn object(&mut self) -> Self::Object;
+    /// The key that `rest` begins with, quotes and colon included, and how many bytes it has there, if the
+    /// builder expects this one, and the object has none such: it saves reading it.
+    fn expected_key(&mut self, _: &mut Self::Object, _rest: &[u8]) -> Option<(Self::Key, usize)> {
+        None
+    }
     /// The key of the object's next member; none if the object is known to have it already.
     fn key(&mut self, object: &mut Self::Object, key: Cow<'a, str>) -> Option<Self::Key>;
     /// The member itself.
@@ -341,25 +346,38 @@ impl<'a, B: Build<'a>> Parser<'a, '_, B> {
         let mut more = !self.open(depth, b'}')?;
         let mut members = self.builder.object();
         while more {
-            let offset = self.at;
-            if self.bytes.get(offset) != Some(&b'"') {
-                return Err(self.unexpected().into());
-            }
-            let key = self.string()?;
-            let Some(key) = self.builder.key(&mut members, key) else {
-                return Err(self.duplicate(offset).into());
+            let rest = &self.bytes[self.at..];
+            let key = match self.builder.expected_key(&mut members, rest) {
+                Some((key, length)) => {
+                    self.at += length;
+                    key
+                }
+                None => self.key(&mut members)?,
             };
-            self.skip_space();
-            if self.bytes.get(self.at) != Some(&b':') {
-                return Err(self.unexpected().into());
-            }
-            self.at += 1;
             self.skip_space();
             let value = self.value(depth + 1)?;
             self.builder.member(&mut members, key, value)?;
             more = self.another(b'}')?;
         }
         self.builder.end_object(members)
+    }
+
+    /// A key and its colon.
+    fn key(&mut self, members: &mut B::Object) -> Result<B::Key, B::Error> {
+        let offset = self.at;
+        if self.bytes.get(offset) != Some(&b'"') {
+            return Err(self.unexpected().into());
+        }
+        let key = self.string()?;
+        let Some(key) = self.builder.key(members, key) else {
+            return Err(self.duplicate(offset).into());
+        };
+        self.skip_space();
+        if self.bytes.get(self.at) != Some(&b':') {
+            return Err(self.unexpected().into());
+        }
+        self.at += 1;
+        Ok(key)
     }
 
     /// What is wrong with the key at `offset`, which was read before.
