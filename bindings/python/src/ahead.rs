@@ -18,7 +18,8 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 
 use crate::record::{Batch, PLACES, Recorder, Step};
 
-/// How many bytes of lines a batch records, at least; and how many batches there are.
+/// How many bytes of lines a batch records, at least; and how many batches there are. With much
+/// smaller batches the threads wake each other so often that half of the gain is lost.
 const BATCH: usize = 512 << 10;
 const BATCHES: usize = 3;
 
@@ -54,13 +55,13 @@ impl Ahead {
     /// Starts to read the lines from `offset` on; none if the machine has one processor, or
     /// the system no thread to give.
     pub(crate) fn of(log: Arc<SourceLog>, offset: usize) -> Option<Self> {
+        if available_threads() < 2 {
+            return None;
+        }
         let (to_here, recorded) = channel();
         let (used, to_there) = channel();
         for _ in 0..BATCHES {
             used.send(Batch::default()).ok()?;
-        }
-        if available_threads() < 2 {
-            return None;
         }
         thread::Builder::new()
             .name("provara-read".to_owned())

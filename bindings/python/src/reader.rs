@@ -22,7 +22,9 @@ use crate::vault::run;
 /// How much is read at a time, unless the caller says otherwise.
 const CHUNK: usize = 256 << 10;
 
-/// After how much of a snapshot another thread reads ahead: a short one is read sooner than a thread starts.
+/// The shortest snapshot that another thread reads ahead, and after how much of it: to start a thread and to
+/// wait for its first lines takes as long as reading some thousand events, and many programs want only a few.
+const AHEAD_LEAST: usize = 4 << 20;
 const AHEAD_FROM: usize = 256 << 10;
 
 /// The longest line that is still taken for an event.
@@ -67,8 +69,8 @@ pub(crate) struct EventReader {
 
 /// Whether another thread reads ahead.
 enum ReadAhead {
-    /// Not yet; worth it once so many bytes have been read.
-    From(usize),
+    /// Once `AHEAD_FROM` bytes have been read.
+    NotYet,
     Reading(Box<Ahead>),
     Never,
 }
@@ -152,10 +154,11 @@ impl EventReader {
 impl EventReader {
     /// Reads a snapshot's lines, or those that a query chooses.
     pub(crate) fn of_snapshot(log: Arc<SourceLog>, path: &Path, query: Option<Query>) -> Self {
+        let ahead = query.is_none() && log.bytes().len() >= AHEAD_LEAST;
         let mut reader = Self::from_source(Source::Snapshot(log), label(path), None);
         reader.query = query.map(Box::new);
-        if reader.query.is_none() {
-            reader.ahead = ReadAhead::From(AHEAD_FROM);
+        if ahead {
+            reader.ahead = ReadAhead::NotYet;
         }
         reader.ended = true; // there is nothing more to read than is there
         reader
@@ -183,8 +186,8 @@ impl EventReader {
     /// The event of the next line, if it was read ahead.
     #[inline]
     fn next_ahead<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        if let ReadAhead::From(offset) = self.ahead
-            && self.start >= offset
+        if let ReadAhead::NotYet = self.ahead
+            && self.start >= AHEAD_FROM
             && let Source::Snapshot(log) = &self.source
         {
             let ahead = Ahead::of(Arc::clone(log), self.start);
