@@ -83,3 +83,65 @@ fn a_plain_run_ends_at_the_first_byte_that_is_not_plain() {
     assert_eq!(plain_run(b"\"\x21\x22"), 0);
     assert_eq!(plain_run(b""), 0);
 }
+
+/// Gives the keys of a text, and marks those that it expected: `"a":`, with nothing between.
+struct ExpectsA(Vec<String>);
+
+impl<'a> Build<'a> for ExpectsA {
+    type Value = ();
+    type Array = ();
+    type Object = ();
+    type Key = ();
+    type Error = ParseError;
+
+    fn null(&mut self) {}
+    fn boolean(&mut self, _: bool) {}
+    fn number(&mut self, _: &'a str) -> Result<(), ParseError> {
+        Ok(())
+    }
+    fn string(&mut self, _: Cow<'a, str>) {}
+    fn array(&mut self) {}
+    fn item(&mut self, (): &mut (), (): ()) -> Result<(), ParseError> {
+        Ok(())
+    }
+    fn end_array(&mut self, (): ()) {}
+    fn object(&mut self) {}
+    fn expected_key(&mut self, (): &mut (), rest: &[u8]) -> Option<((), usize)> {
+        rest.starts_with(br#""a":"#).then(|| {
+            self.0.push("expected".to_owned());
+            ((), 4)
+        })
+    }
+    fn key(&mut self, (): &mut (), key: Cow<'a, str>) -> Option<()> {
+        self.0.push(key.into_owned());
+        Some(())
+    }
+    fn member(&mut self, (): &mut (), (): (), (): ()) -> Result<(), ParseError> {
+        Ok(())
+    }
+    fn end_object(&mut self, (): ()) -> Result<(), ParseError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_key_that_the_builder_expects_is_not_read() {
+    let keys = |text: &str| {
+        let mut builder = ExpectsA(Vec::new());
+        build(text.as_bytes(), &mut builder).map(|()| builder.0)
+    };
+    assert_eq!(
+        keys(r#"{"a":1,"b":{"a": [2]}, "a" :3,"\u0061":4}"#).unwrap(),
+        ["expected", "b", "expected", "a", "a"]
+    );
+    // What follows it is held to the rules as ever, and errors have their places.
+    for text in [
+        r#"{"a":}"#,
+        r#"{"a":1 2}"#,
+        r#"{"a":"#,
+        r#"{"a":1,}"#,
+        r#"{"a":01}"#,
+    ] {
+        assert_eq!(keys(text).unwrap_err(), parse(text.as_bytes()).unwrap_err());
+    }
+}
