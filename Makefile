@@ -197,9 +197,9 @@ deny: ## Check licences, bans and sources (where cargo-deny is installed)
 
 .PHONY: bench
 bench: $(VENV)/.installed ## Measure the executable: its start, and each command over 1k, 100k and 1M events
-	$(CARGO) build --release --locked --quiet -p provara-vault --example limits
+	$(CARGO) build --release --locked --quiet -p provara-vault --example limits --example many_keys
 	$(VENV)/bin/python benches/bench.py
-	$(VENV)/bin/python benches/scale.py --limits $(CARGO_TARGET_DIR)/release/examples/limits
+	$(VENV)/bin/python benches/scale.py --examples $(CARGO_TARGET_DIR)/release/examples
 
 FUZZ_SECONDS ?= 300
 .PHONY: fuzz

@@ -6,7 +6,9 @@ Every vault is made by the seeded generator beside this file and ``provara appen
 itself measured.  Everything runs through the executable.  The raw limits (single Ed25519
 verifications and signatures on all cores, SHA-256 of the log on one core, a bare write and sync of
 an append's files) are taken for each vault right beside its measurements, the first two before and
-after, so that a slow phase of a shared machine hits both sides of a ratio.  The PyPI package
+after, so that a slow phase of a shared machine hits both sides of a ratio.  The largest vault is also
+verified by each back end for signatures, and one as large whose events 20 keys sign in turn; OpenSSL's
+single verifications stand beside them where ``openssl`` is there.  The PyPI package
 ``provara-protocol==1.0.3``, in an environment of its own, does the same jobs where it finishes in 60 s.
 """
 
@@ -18,6 +20,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -61,9 +64,12 @@ class Row:
 class Bench:
     """The executable in a directory of its own, with a cache of its own."""
 
-    def __init__(self, executable: Path, limits: Path, directory: Path, tools: Path | None) -> None:
+    def __init__(
+        self, executable: Path, examples: Path, directory: Path, tools: Path | None
+    ) -> None:
         self.executable = executable
-        self.limits = limits
+        self.limits = examples / "limits"
+        self.many_keys = examples / "many_keys"
         self.directory = directory
         self.tools = tools
         self.environment = {
@@ -74,7 +80,7 @@ class Bench:
             "PROVARA_PYTHON": "/nonexistent",
         }
 
-    def run(self, *words: str) -> tuple[float, int]:
+    def run(self, *words: str, **more: str) -> tuple[float, int]:
         """Seconds of wall-clock time, and the peak of resident memory in bytes."""
         begin = time.perf_counter()
         process = subprocess.Popen(
@@ -82,7 +88,7 @@ class Bench:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=self.environment,
+            env=self.environment | more,
         )
         assert process.stderr is not None
         said = process.stderr.read()
@@ -206,6 +212,45 @@ def measure(bench: Bench, count: int) -> list[Row]:
     return rows
 
 
+def back_ends(bench: Bench, count: int) -> list[Row]:
+    """The vault of so many events verified by each back end, and one that 20 keys signed in turn."""
+    vault = bench.directory / f"vault-{count}"
+    many = bench.directory / "many-keys"
+    with tarfile.open(HERE.parent / "tests" / "corpus" / "vaults.tar.xz") as corpus:
+        members = [it for it in corpus if it.name.startswith("./v_init_quorum/")]
+        corpus.extractall(bench.directory, members, filter="data")
+    (bench.directory / "v_init_quorum").rename(many)
+    source = bench.directory / f"events-{count}.ndjson"
+    subprocess.run([str(bench.many_keys), str(many), "20", str(source)], check=True)
+    rows = []
+    openssl = openssl_verifications()
+    for name in ("dalek", "portable", "avx2", "avx512"):
+        for which, path in (("one key", vault), ("20 keys in turn", many)):
+            before = bench.raw(path / "events" / "events.ndjson")["verify_per_s"]
+            try:
+                took, _ = bench.run("verify", str(path), "--no-cache", PROVARA_SIGNATURES=name)
+            except SystemExit:
+                print(f"(this processor has no {name})", file=sys.stderr)
+                break
+            after = bench.raw(path / "events" / "events.ndjson")["verify_per_s"]
+            ratio = count / took / statistics.mean([before, after])
+            against = f"{ratio:.2f} of raw verifications"
+            if openssl:
+                against += f", {count / took / openssl:.1f} of OpenSSL's"
+            rows.append(Row(f"verify, cold, {name}, {which}", f"{took:.2f} s", against))
+    return rows
+
+
+def openssl_verifications() -> float | None:
+    """Single verifications a second on all cores, by ``openssl speed``."""
+    words = ["openssl", "speed", "-seconds", "3", "-multi", str(os.cpu_count()), "ed25519"]
+    try:
+        done = subprocess.run(words, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return float(done.stdout.split()[-1])
+
+
 def contested(bench: Bench, count: int) -> Row:
     vault = bench.directory / "contested"
     bench.run("init", str(vault))
@@ -275,19 +320,21 @@ def main() -> None:
     )
     parser.add_argument("--sizes", default="1000,100000,1000000")
     parser.add_argument("--executable", type=Path, default=Path(sys.executable).parent / "provara")
-    parser.add_argument("--limits", type=Path, required=True, help="the built example 'limits'")
+    parser.add_argument("--examples", type=Path, required=True, help="where the examples are built")
     parser.add_argument("--directory", type=Path, help="where the vaults are made")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="provara-scale-", dir=arguments.directory) as name:
         directory = Path(name)
         tools = try_install("orjson", lambda: install_orjson(directory))
         python = try_install(OTHER, lambda: install_other(directory))
-        bench = Bench(arguments.executable, arguments.limits, directory, tools)
-        for size in map(int, arguments.sizes.split(",")):
+        bench = Bench(arguments.executable, arguments.examples, directory, tools)
+        sizes = [int(size) for size in arguments.sizes.split(",")]
+        for size in sizes:
             rows = measure(bench, size)
             if python is not None:
                 rows += other_package(python, bench, size)
             show(f"{size:,} events", rows)
+        show("signatures", back_ends(bench, max(sizes)))
         show("one contested key", [contested(bench, 100_000)])
     load = os.getloadavg()[0]
     print(f"\nload {load:.1f} on {os.cpu_count()} processors at the end")
