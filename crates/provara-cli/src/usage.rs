@@ -171,7 +171,8 @@ fn fix(error: &Error) -> String {
     let command = command_of(std::env::args_os());
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
-        Some(ContextValue::Strings(texts)) if !texts.is_empty() => Some(texts.join("' or '")),
+        // The nearest one comes last.
+        Some(ContextValue::Strings(texts)) => texts.last().cloned(),
         _ => None,
     };
     let help = format!("run '{command} --help'");
