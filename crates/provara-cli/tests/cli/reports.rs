@@ -227,7 +227,11 @@ fn an_option_that_is_nothing_like_another_is_not_taken_for_one() {
 #[test]
 fn of_several_commands_the_nearest_is_meant() {
     let world = World::with_vault();
-    for (typed, meant) in [("verfy", "verify"), ("apend", "append"), ("memry", "memory")] {
+    for (typed, meant) in [
+        ("verfy", "verify"),
+        ("apend", "append"),
+        ("memry", "memory"),
+    ] {
         let answer = world.run(&[typed, "vault"]);
         answer.refused(2, &format!("Did you mean '{meant}'? Otherwise"));
     }

@@ -257,8 +257,8 @@ mod tests {
         let mut id = [0; 12];
         id[..4].copy_from_slice(&n.to_le_bytes());
         let author = Author {
-            actor: (n % 5 > 0).then_some(n % 5),
-            key: (n % 3 > 0).then_some(n % 3),
+            actor: Some(n % 5).filter(|it| *it > 0),
+            key: Some(n % 3).filter(|it| *it > 0),
         };
         Seen {
             id: EventId(id),
