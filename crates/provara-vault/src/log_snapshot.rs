@@ -341,4 +341,27 @@ mod tests {
             [&b""[..], b"a", b"", b"b"]
         );
     }
+
+    #[test]
+    fn what_cannot_be_is_blamed_on_whoever_may_have_changed_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = file_of(&directory, b"one\n");
+        let path = directory.path().join("log");
+        let blamed = |snapshot: &LogSnapshot| {
+            let error = VaultError::Unwritable {
+                reason: "it cannot be".to_owned(),
+            };
+            matches!(snapshot.blame(error), VaultError::LogChanged { .. })
+        };
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let mapped = MappedLog::of(&file, 4, &path).unwrap();
+        let mapped = LogSnapshot {
+            bytes: Bytes::Mapped(Box::new(mapped)),
+            torn: 0,
+        };
+        let read = LogSnapshot::of_lines(&file, &path).unwrap();
+        assert!(!blamed(&mapped) && !blamed(&read));
+        file.write_all_at(b"two\n", 0).unwrap();
+        assert!(blamed(&mapped) && !blamed(&read));
+    }
 }

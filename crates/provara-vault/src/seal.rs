@@ -449,4 +449,14 @@ mod tests {
         ];
         assert_eq!(found(&listed), of(&["", "identity/", "policies/"]));
     }
+
+    #[test]
+    fn what_cannot_be_listed_is_not_taken_for_empty() {
+        let directory = tempfile::tempdir().unwrap();
+        let policies = directory.path().join(layout::POLICIES);
+        assert!(leftovers(directory.path(), &[]).unwrap().is_empty());
+        // Round in a circle.
+        std::os::unix::fs::symlink(&policies, &policies).unwrap();
+        leftovers(directory.path(), &[]).unwrap_err();
+    }
 }

@@ -451,3 +451,70 @@ fn clocks_that_went_backwards_are_told_once() {
         ]
     );
 }
+
+#[test]
+fn a_request_is_refused_by_its_place_among_all() {
+    let fixture = Fixture::new();
+    let data = format!(r#"{{"target_event_id":"evt_{}"}}"#, "0".repeat(24));
+    let refused = request("com.provara.redaction", "a", &data);
+    let writer = LogWriter::open(&fixture.vault).unwrap();
+    let mut batch = writer.batch(&fixture.keyfile, BatchOptions::default());
+    let mut places = Vec::new();
+    let requests = vec![
+        note("a", "1"),
+        refused.clone(),
+        note("a", "2"),
+        refused.clone(),
+        refused,
+    ];
+    batch
+        .append_each(requests, &mut |rejected| places.push(rejected.index))
+        .unwrap();
+    assert_eq!(places, [1, 3, 4]);
+    assert_eq!(batch.finish().unwrap().events, 2);
+}
+
+#[test]
+fn a_batch_of_nothing_tells_of_nothing_that_it_would_have_put_right() {
+    let fixture = Fixture::new();
+    let earlier = fs::read(fixture.file("merkle_root.txt")).unwrap();
+    fixture
+        .vault
+        .append(&note("a", "x"), &fixture.keyfile)
+        .unwrap();
+    fs::write(fixture.file("merkle_root.txt"), earlier).unwrap();
+    let finish = |requests: Vec<AppendRequest<'static>>| {
+        let writer = LogWriter::open(&fixture.vault).unwrap();
+        let mut batch = writer.batch(&fixture.keyfile, BatchOptions::default());
+        batch.append(requests).unwrap();
+        batch.finish().unwrap().notes
+    };
+    assert_eq!(finish(Vec::new()), Vec::<String>::new());
+    let notes = finish(requests(1));
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].contains("of an earlier state"), "{notes:?}");
+    assert_eq!(finish(requests(1)), Vec::<String>::new());
+}
+
+#[test]
+fn events_of_several_keys_are_signed_by_their_own() {
+    let fixture = Fixture::with_quorum();
+    let (root, quorum) = fixture.root_and_quorum();
+    let requests = [root, quorum, quorum, root, quorum, root]
+        .into_iter()
+        .enumerate()
+        .map(|(number, key)| AppendRequest {
+            key_id: Some(key),
+            ..note(&format!("of {key}"), &number.to_string())
+        });
+    let receipts = fixture
+        .vault
+        .append_many(
+            requests.collect(),
+            &fixture.keyfile,
+            BatchOptions::default(),
+        )
+        .unwrap();
+    assert_eq!(receipts.len(), 6);
+    verifies(&fixture.vault);
+}

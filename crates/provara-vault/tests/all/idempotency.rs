@@ -386,8 +386,13 @@ fn events_that_speak_of_others_are_known_again() {
         );
         // In a batch, which takes such events one by one.
         let more = vec![asked, note("a", "more")];
-        let options = BatchOptions::default();
-        let receipts = vault.append_many(more, keyfile, options).unwrap();
+        let writer = LogWriter::open(vault).unwrap();
+        let mut batch = writer.batch(keyfile, BatchOptions::default());
+        batch.append(more).unwrap();
+        let done = batch.finish().unwrap();
+        assert_eq!((done.events, done.repeated), (1, 1));
+        let receipts = batch.take_receipts();
+        drop(batch);
         let repeated = receipts.iter().map(|it| it.repeated);
         assert_eq!(repeated.collect::<Vec<_>>(), [true, false]);
         assert_eq!(receipts[0].event_id, first.event_id);

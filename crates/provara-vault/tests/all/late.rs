@@ -133,3 +133,41 @@ fn what_is_said_to_help_does() {
     let log = std::fs::read_to_string(late.log_path()).unwrap();
     assert!(ids.iter().all(|id| log.contains(id)));
 }
+
+#[test]
+fn a_late_event_that_nobody_signed_is_no_late_event() {
+    let (fixture, late, _) = rotated(true, true, &["1"]);
+    let (_, quorum) = fixture.root_and_quorum();
+    let log = late.snapshot().unwrap().unverified();
+    let (header, events) = late.delta(&log, None).unwrap().unwrap();
+    let bundle = String::from_utf8([&header[..], events].concat()).unwrap();
+    let at = bundle.rfind("\"sig\":\"").unwrap() + 7;
+    let letter = match &bundle[at..=at] {
+        "A" => "B",
+        _ => "A",
+    };
+    let forged = [&bundle[..at], letter, &bundle[at + 1..]].concat();
+    let import = |text: &str| {
+        let options = MergeOptions {
+            key_id: Some(quorum),
+            ..MergeOptions::default()
+        };
+        let imported = fixture
+            .vault
+            .import_delta(text.as_bytes(), &fixture.keyfile, &options);
+        match imported.unwrap_err() {
+            VaultError::Merge(refusal) => *refusal,
+            other => panic!("{other}"),
+        }
+    };
+    let refusal = import(&bundle);
+    assert!(
+        matches!(refusal, MergeRefusal::AfterRevocation { .. }),
+        "{refusal}"
+    );
+    let refusal = import(&forged);
+    assert!(
+        matches!(refusal, MergeRefusal::ResultInvalid { .. }),
+        "{refusal}"
+    );
+}

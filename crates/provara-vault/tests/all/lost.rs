@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -244,9 +245,20 @@ fn whatever_another_program_does_a_writer_stops_and_acknowledges_nothing_that_is
                 let home = Home::new();
                 let path = home.vault.path().to_owned();
                 let older = picture(&home.older);
+                let declared = Arc::new(AtomicBool::new(false));
                 let beside = Beside::new(at, {
                     let (path, older) = (path.clone(), home.older.clone());
-                    move || act(&path, &older)
+                    let declared = Arc::clone(&declared);
+                    move || {
+                        let intent = path.join(layout::MERGE_INTENT);
+                        let is_declared = intent.exists();
+                        declared.store(is_declared, Relaxed);
+                        act(&path, &older);
+                        if replaces && !is_declared {
+                            // The other's own, and nobody else's to take away.
+                            fs::write(intent, b"another's").unwrap();
+                        }
+                    }
                 });
                 let vault = home.vault.clone().with_layer(Arc::clone(&beside) as _);
                 let (receipts, done) = operation(&home, &vault);
@@ -270,6 +282,11 @@ fn whatever_another_program_does_a_writer_stops_and_acknowledges_nothing_that_is
                     }
                     other => panic!("{case}: {other}"),
                 }
+                if !declared.load(Relaxed) {
+                    let intent = path.join(layout::MERGE_INTENT);
+                    assert_eq!(intent.exists(), replaces, "{case}");
+                    let _ = fs::remove_file(intent);
+                }
                 if replaces {
                     let there: Vec<_> = picture(&path)
                         .into_iter()
@@ -287,4 +304,45 @@ fn whatever_another_program_does_a_writer_stops_and_acknowledges_nothing_that_is
             }
         }
     }
+}
+
+#[test]
+fn a_directory_that_was_replaced_under_a_writer_is_noticed() {
+    let mut lost = 0;
+    for at in 0.. {
+        let fixture = Fixture::new();
+        fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
+        fixture
+            .vault
+            .append(&note("a", "x"), &fixture.keyfile)
+            .unwrap();
+        let checkpoints = fixture.file("checkpoints");
+        let away = fixture.outside().join("away");
+        let beside = Beside::new(at, {
+            let (checkpoints, away) = (checkpoints.clone(), away.clone());
+            move || {
+                fs::rename(&checkpoints, &away).unwrap();
+                fs::create_dir(&checkpoints).unwrap();
+                let first = "0000000002.chk";
+                fs::copy(away.join(first), checkpoints.join(first)).unwrap();
+            }
+        });
+        let vault = fixture.vault.clone().with_layer(Arc::clone(&beside) as _);
+        let done = vault.checkpoint(&fixture.keyfile, None);
+        if beside.calls() <= at {
+            done.unwrap();
+            break;
+        }
+        let made = |directory: &Path| directory.join("0000000003.chk").exists();
+        match done {
+            Ok(_) => assert!(made(&checkpoints) != made(&away), "before call {at}"),
+            Err(VaultError::LogLost { loss, .. }) => {
+                lost += 1;
+                assert_eq!(loss, Loss::DirectoryReplaced);
+                assert!(!made(&checkpoints) && !made(&away), "before call {at}");
+            }
+            Err(other) => panic!("before call {at}: {other}"),
+        }
+    }
+    assert!(lost > 0);
 }

@@ -1,6 +1,7 @@
 //! Merging vaults and bundles on disk: what is taken, what is refused, and what it leaves.
 
 mod bundles;
+mod signers;
 mod twice;
 
 use std::fs;
@@ -11,7 +12,8 @@ use provara_core::json::{self, Value};
 use provara_core::keys::{Keyfile, SigningKey};
 use provara_core::merge::delta;
 use provara_vault::{
-    MergeOptions, MergeOrder, MergeReceipt, MergeRefusal, Vault, VaultError, VerifyOptions,
+    AppendRequest, MergeOptions, MergeOrder, MergeReceipt, MergeRefusal, Vault, VaultError,
+    VerifyOptions,
 };
 
 /// A vault with two events, and a copy of it; each then has events of its own.

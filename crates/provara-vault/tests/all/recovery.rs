@@ -3,10 +3,10 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 
-use crate::common::{Fixture, codes, note, picture, request, verifies};
+use crate::common::{Fixture, codes, note, picture, request, reseal, verifies};
 use provara_core::keys::SigningKey;
 use provara_vault::{
-    AppendRequest, BackupOptions, RestoreOptions, VaultError, VerifyOptions, restore,
+    AppendRequest, BackupOptions, RestoreOptions, VaultError, VerifyOptions, layout, restore,
 };
 
 fn extend(fixture: &Fixture, bytes: &[u8]) {
@@ -457,4 +457,66 @@ fn rotations_by_hand_keep_the_rules() {
         .unwrap();
     assert_eq!(receipt.key_id, keyfile.key_ids().next().unwrap());
     assert_eq!(verifies(&fixture.vault), 5);
+}
+
+#[test]
+fn a_revocation_names_a_seal_that_covers_all_before_it() {
+    let fixture = Fixture::with_quorum();
+    let (root, quorum) = fixture.root_and_quorum();
+    let seal = layout::SEAL.map(|file| fs::read(fixture.file(file)).unwrap());
+    fixture
+        .vault
+        .append(&note("a", "beyond the seal"), &fixture.keyfile)
+        .unwrap();
+    for (file, bytes) in layout::SEAL.iter().zip(seal) {
+        fs::write(fixture.file(file), bytes).unwrap();
+    }
+    let named = |request: &AppendRequest<'_>| {
+        let receipt = fixture.vault.append(request, &fixture.keyfile).unwrap();
+        let event: serde_json::Value = serde_json::from_str(&receipt.event_json).unwrap();
+        event.get("seal").is_some()
+    };
+    let data = format!(
+        r#"{{"revoked_key_id":"{root}","reason":"lost","trust_boundary_event_id":null,"revoked_at_utc":"2026-01-01T00:00:00Z"}}"#
+    );
+    assert!(named(&AppendRequest {
+        key_id: Some(quorum),
+        ..request("KEY_REVOCATION", "authority", &data)
+    }));
+    verifies(&fixture.vault);
+}
+
+#[test]
+fn beside_a_torn_tail_a_checkpoint_is_made() {
+    let fixture = Fixture::new();
+    extend(&fixture, b"{\"actor\":\"torn");
+    let done = fixture.vault.checkpoint(&fixture.keyfile, None).unwrap();
+    assert!(
+        done.notes
+            .iter()
+            .any(|it| it.contains("interrupted append")),
+        "{:?}",
+        done.notes
+    );
+    assert_eq!(verifies(&fixture.vault), 2);
+}
+
+#[test]
+fn a_temporary_name_that_the_manifest_lists_is_somebodys_file() {
+    let fixture = Fixture::new();
+    let name = ".provara-tmp-0123456789abcdef01234567";
+    fs::write(fixture.file(name), b"x").unwrap();
+    reseal(&fixture.vault, &fixture.keyfile.keys()[0]);
+    verifies(&fixture.vault);
+    // A reader that looks between two writers, as it does where something is not as it should be.
+    fs::write(fixture.file("merkle_root.txt"), b"x").unwrap();
+    let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
+    assert!(
+        report
+            .findings()
+            .iter()
+            .all(|it| it.file == "merkle_root.txt"),
+        "{:?}",
+        report.findings()
+    );
 }

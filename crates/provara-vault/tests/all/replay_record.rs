@@ -336,3 +336,27 @@ fn a_large_log_is_gone_on_from_and_is_refused_once_it_is_edited() {
     let error = log.beliefs().unwrap_err();
     assert!(matches!(error, VaultError::LogChanged { .. }), "{error}");
 }
+
+#[test]
+fn a_record_of_as_many_other_bytes_is_not_taken() {
+    let fixture = Fixture::new();
+    let vault = keeping(&fixture, &fixture.vault);
+    append(&fixture, &vault, statements(1, 3));
+    let before = copy(&fixture.vault, &fixture.outside().join("before"));
+    let say = |text: &str| {
+        let data = format!(r#"{{"subject":"door","predicate":"last","value":"{text}"}}"#);
+        append(&fixture, &vault, vec![request("OBSERVATION", "a", &data)]);
+    };
+    let length = || fs::metadata(fixture.vault.log_path()).unwrap().len();
+    say("this");
+    beliefs(&vault);
+    let (state, left_out) = beliefs(&vault);
+    assert!(state.contains("this") && left_out == length());
+    // The vault as it was before, and something else said there.
+    fs::remove_dir_all(fixture.vault.path()).unwrap();
+    copy(&before, fixture.vault.path());
+    say("that");
+    assert_eq!(left_out, length());
+    let (state, left_out) = beliefs(&vault);
+    assert!(state.contains("that") && left_out == 0, "{left_out}");
+}

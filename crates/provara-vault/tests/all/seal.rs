@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use crate::common::disk::Beside;
 use crate::common::{Fixture, codes, copy, note, picture, remove_seal, request, reseal, strict};
 use provara_core::layout::{REQUIRED, SEAL};
 use provara_vault::{InitOptions, VaultError, VerifyOptions};
@@ -545,4 +546,25 @@ fn private_keys_below_the_vault_are_found() {
     fs::write(fixture.file("identity/private_keys.json"), b"broken").unwrap();
     let expected = [hidden, fixture.file("identity/private_keys.json")];
     assert_eq!(fixture.vault.protected_files().unwrap(), expected);
+}
+
+#[test]
+fn a_new_version_of_a_file_is_at_no_time_wider_than_the_one_before() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let fixture = Fixture::new();
+    for file in SEAL {
+        fs::set_permissions(fixture.file(file), fs::Permissions::from_mode(0o640)).unwrap();
+    }
+    let counting = Beside::new(u32::MAX, || {});
+    let vault = fixture.vault.clone().with_layer(counting.clone());
+    vault.append(&note("a", "x"), &fixture.keyfile).unwrap();
+    assert_eq!(counting.modes(), [0o640; 3]);
+    for file in SEAL {
+        let mode = fs::metadata(fixture.file(file))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o640, "{file}");
+    }
 }

@@ -282,3 +282,64 @@ fn no_cache_is_kept_inside_the_vault() {
     assert!(!inside.exists());
     append_is_right(&fixture, &vault);
 }
+
+#[test]
+fn other_files_than_those_of_the_cache_are_looked_at() {
+    type Change = fn(&Fixture);
+    let changes: [Change; 4] = [
+        |fixture| fs::remove_file(fixture.file("checkpoints/0000000008.chk")).unwrap(),
+        |fixture| fs::write(fixture.file("checkpoints/0000000001.chk"), b"{}").unwrap(),
+        // Of the same size.
+        |fixture| {
+            let manifest = fixture.file("manifest.json");
+            let text = fs::read_to_string(&manifest).unwrap();
+            let at = text.find("\"sha256\":\"").unwrap() + 10;
+            let digit = if &text[at..=at] == "0" { "1" } else { "0" };
+            fs::write(manifest, [&text[..at], digit, &text[at + 1..]].concat()).unwrap();
+        },
+        |fixture| {
+            let keys = fixture.file("identity/keys.json");
+            let text = fs::read_to_string(&keys).unwrap();
+            fs::write(keys, format!("{text} ")).unwrap();
+        },
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let (fixture, vault) = cached();
+        vault.checkpoint(&fixture.keyfile, None).unwrap();
+        vault
+            .append(&note("alice", "on"), &fixture.keyfile)
+            .unwrap();
+        assert!(recalls(&fixture, &vault));
+        change(&fixture);
+        let writer = LogWriter::open_with(&vault, &fixture.keyfile);
+        assert!(writer.is_err() || !writer.unwrap().recalled(), "{number}");
+    }
+}
+
+#[test]
+fn a_redaction_that_is_to_be_carried_out_is_not_hidden_by_the_cache() {
+    let (fixture, vault) = cached();
+    let secret = "what nobody may read again, and what is longer than a tombstone";
+    let target = vault.append(&note("alice", secret), &fixture.keyfile);
+    let data = format!(
+        r#"{{"reason":"asked","target_event_id":"{}"}}"#,
+        target.unwrap().event_id
+    );
+    let redaction = request("com.provara.redaction", "dpo", &data);
+    vault.append(&redaction, &fixture.keyfile).unwrap();
+    append_is_right(&fixture, &vault);
+    assert!(!String::from_utf8(fixture.log()).unwrap().contains(secret));
+}
+
+#[test]
+fn keys_that_nobody_sealed_are_not_taken_with_the_cache() {
+    let fixture = Fixture::unmarked(false);
+    let vault = with_cache(&fixture, fixture.outside());
+    vault.append(&note("alice", "x"), &fixture.keyfile).unwrap();
+    assert!(recalls(&fixture, &vault));
+    let keys = fixture.file("identity/keys.json");
+    let text = fs::read_to_string(&keys).unwrap();
+    fs::write(keys, format!("{text} ")).unwrap();
+    let writer = LogWriter::open_with(&vault, &fixture.keyfile);
+    assert!(writer.is_err() || !writer.unwrap().recalled());
+}

@@ -544,3 +544,25 @@ fn what_changes_a_logs_times_and_not_its_bytes_stops_nobody() {
     let report = vault.verify(&strict()).unwrap();
     assert!(report.is_valid(), "{:?}", report.findings());
 }
+
+#[test]
+fn a_batch_that_comes_back_looks_at_what_the_manifest_lists_beside_the_log() {
+    let fixture = Fixture::new();
+    let vault = impatient(&fixture.vault);
+    let writer = LogWriter::open_with(&vault, &fixture.keyfile).unwrap();
+    let mut batch = writer.batch(&fixture.keyfile, options());
+    batch.append(requests("batch", 3)).unwrap();
+    batch.pause().unwrap();
+    // Under the signature of before, which is not over this list.
+    let mut listed: serde_json::Value =
+        serde_json::from_slice(&fs::read(fixture.file("manifest.json")).unwrap()).unwrap();
+    let files = listed["files"].as_array_mut().unwrap();
+    let genesis = files
+        .iter_mut()
+        .find(|it| it["path"] == "identity/genesis.json");
+    genesis.unwrap()["size"] = 1.into();
+    fs::write(fixture.file("manifest.json"), listed.to_string()).unwrap();
+    let error = batch.append(requests("batch", 1)).unwrap_err().error;
+    assert!(matches!(error, VaultError::NotResumed { .. }), "{error}");
+    assert_eq!(error.class(), ErrorClass::Evidence, "{error}");
+}

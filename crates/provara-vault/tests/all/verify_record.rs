@@ -300,3 +300,42 @@ fn a_report_names_the_first_and_the_last_event_with_their_times() {
     );
     assert!(line.contains(&time) && line.contains(&first.event_id.to_string()));
 }
+
+#[test]
+fn a_checkpoint_that_was_confirmed_is_confirmed_from_then_on() {
+    let (_fixture, vault) = recorded();
+    let confirmed = |report: &Report| {
+        let mut notes = report.notes().iter();
+        notes.any(|note| note.contains("the states of the checkpoints (1)"))
+    };
+    assert!(!confirmed(&verify(&vault)));
+    for _ in 0..3 {
+        assert!(confirmed(&verify(&vault)));
+    }
+}
+
+#[test]
+fn a_checkpoint_that_comes_later_joins_the_record() {
+    let (fixture, vault) = recorded();
+    let quorum = fixture.receipt.quorum_key_id;
+    vault
+        .append(&note("dave", "more"), &fixture.keyfile)
+        .unwrap();
+    verify(&vault);
+    vault.checkpoint(&fixture.keyfile, quorum).unwrap();
+    let confirmed = |report: &Report, count| {
+        let text = format!("the states of the checkpoints ({count})");
+        let mut notes = report.notes().iter();
+        notes.any(|note| note.contains(&text))
+    };
+    assert!(confirmed(&verify(&vault), 1));
+    assert!(confirmed(&verify(&vault), 2));
+}
+
+#[test]
+fn a_log_that_verified_is_its_bytes() {
+    let (fixture, vault) = recorded();
+    let examination = vault.examine(&VerifyOptions::default()).unwrap();
+    let verified = examination.verified().unwrap();
+    assert!(AsRef::<[u8]>::as_ref(&verified) == fixture.log());
+}

@@ -139,6 +139,7 @@ pub struct Beside {
     calls: AtomicU32,
     at: u32,
     at_append: AtomicBool,
+    modes: Mutex<Vec<u32>>,
     act: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -154,6 +155,7 @@ impl Beside {
             calls: AtomicU32::new(0),
             at,
             at_append: AtomicBool::new(false),
+            modes: Mutex::default(),
             act: Box::new(act),
         })
     }
@@ -166,6 +168,11 @@ impl Beside {
     /// How many calls there were.
     pub fn calls(&self) -> u32 {
         self.calls.load(Ordering::Relaxed)
+    }
+
+    /// The modes that temporary files were made with.
+    pub fn modes(&self) -> Vec<u32> {
+        self.modes.lock().unwrap().clone()
     }
 
     fn step(&self) {
@@ -196,6 +203,7 @@ impl FileLayer for Beside {
 
     fn create_temporary(&self, directory: &Path, mode: u32) -> io::Result<Temporary> {
         self.step();
+        self.modes.lock().unwrap().push(mode);
         SystemFiles.create_temporary(directory, mode)
     }
 

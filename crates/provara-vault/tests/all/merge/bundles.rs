@@ -3,7 +3,7 @@
 use super::*;
 
 /// A bundle of the events of `vault` after its first `skip`.
-fn bundle(vault: &Vault, skip: usize) -> Vec<u8> {
+pub(super) fn bundle(vault: &Vault, skip: usize) -> Vec<u8> {
     let log = fs::read(vault.log_path()).unwrap();
     let since = log
         .split(|byte| *byte == b'\n')
@@ -91,11 +91,19 @@ fn a_bundle_that_changes_an_event_we_hold_is_refused() {
     ] {
         let changed = text.replacen(from, to, 1);
         for options in [MergeOptions::default(), append_only()] {
-            refused(
-                fixture
-                    .vault
-                    .import_delta(changed.as_bytes(), &fixture.keyfile, &options),
-            );
+            let refusal = refused(fixture.vault.import_delta(
+                changed.as_bytes(),
+                &fixture.keyfile,
+                &options,
+            ));
+            // And nobody is sent to where it is refused as well.
+            let MergeRefusal::ResultInvalid {
+                append_only_helps, ..
+            } = refusal
+            else {
+                panic!("{refusal}");
+            };
+            assert!(!append_only_helps);
         }
     }
 }
