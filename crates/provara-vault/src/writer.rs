@@ -154,7 +154,7 @@ impl<'v> LogWriter<'v> {
     /// Keeps the state of the log for the next writer that is given the same keyfile, if the vault has
     /// a cache directory. Changes nothing else.
     pub fn remember(&mut self, keyfile: &Keyfile) {
-        if self.stopped || self.redacted || self.torn.is_some() || self.index.unterminated {
+        if self.stopped || self.redacted || self.index.unterminated {
             return;
         }
         self.keep_keyed();
@@ -162,7 +162,7 @@ impl<'v> LogWriter<'v> {
         let (Some(directory), Ok(key)) = (self.vault.cache_directory(), key) else {
             return;
         };
-        // What is kept would speak for bytes that nobody has read.
+        // What is kept would speak for bytes that nobody has read, as those of a torn tail are.
         if self.log.check(self.index.len).is_err() {
             return;
         }

@@ -311,3 +311,60 @@ fn only_a_sound_event_states_files() {
     assert_eq!(codes(&log), [(Code::E004, 2), (Code::E003, 2)]);
     assert_eq!(log.whole_verdict().files, []);
 }
+
+#[test]
+fn an_addition_that_nobody_signed_adds_no_key() {
+    let mut log = Log::marked(&[1, 2]);
+    let payload = format!(
+        r#"{{"added_at_utc":"2026-01-02T00:00:00Z","algorithm":"Ed25519","key_id":"{}","public_key_b64":"{}","roles":["attestation"]}}"#,
+        id(4),
+        key(4).public().to_base64()
+    );
+    log.add("genesis", 1, KEY_ADDED_TYPE, &payload);
+    log.add("dora", 4, LOGIN, "{}");
+    assert_eq!(log.whole_verdict().counts.keys_known, 3);
+    let text = String::from_utf8(log.lines[1].clone()).unwrap();
+    let at = text.find("\"sig\":\"").unwrap() + 7;
+    let other = if &text[at..=at] == "A" { "B" } else { "A" };
+    log.lines[1] = [&text[..at], other, &text[at + 1..]].concat().into_bytes();
+    let found = codes(&log);
+    assert!(found.contains(&(Code::E003, 2)), "{found:?}");
+    assert!(found.iter().any(|(_, line)| *line == 3), "{found:?}");
+    assert_eq!(log.whole_verdict().counts.keys_known, 2);
+}
+
+#[test]
+fn a_redaction_that_states_no_leaf_is_counted_as_unbound() {
+    for bound in [false, true] {
+        let mut log = Log::marked(&[1, 2]);
+        let target = log.add("alice", 2, LOGIN, r#"{"n":1}"#);
+        let line = log.lines[1].strip_suffix(b"\n").unwrap().to_vec();
+        let leaf = tree::leaf(&scan_line(&line).unwrap());
+        let stated = match bound {
+            true => format!(r#","target_leaf_hash":"{leaf}""#),
+            false => String::new(),
+        };
+        let payload = format!(r#"{{"reason":"r","target_event_id":"{target}"{stated}}}"#);
+        let redaction = log.add("genesis", 1, REDACTION_TYPE, &payload);
+        let tombstone = format!(
+            r#""payload":{{"original_payload_hash":"{}","redacted":true,"redaction_event_id":"{redaction}","redaction_reason":"r"}}"#,
+            Digest::of(br#"{"n":1}"#)
+        );
+        log.edit_text(1, r#""payload":{"n":1}"#, &tombstone);
+        let counts = log.whole_verdict().counts;
+        assert_eq!(counts.redacted_payloads, 1);
+        assert_eq!(counts.unbound_redactions, u64::from(!bound));
+    }
+}
+
+#[test]
+fn the_events_of_a_key_without_a_role_are_counted() {
+    let mut log = Log::new();
+    log.add("bob", 3, LOGIN, "{}");
+    log.add("bob", 3, LOGIN, "{}");
+    log.registry.keys[2].roles = vec!["reader".into()];
+    let found = log.whole_verdict().findings;
+    let told = found.iter().find(|finding| finding.code == Code::E202);
+    let told = &told.unwrap().message;
+    assert!(told.ends_with("(events by it: 3)"), "{told}");
+}

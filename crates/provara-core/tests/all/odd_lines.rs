@@ -1,7 +1,10 @@
 //! Lines that are in no canonical form, and where a finding says that it is.
 
-use crate::support::log_forge::{Log, set};
+use crate::support::log_forge::{Log, key, set};
+use provara_core::canonical::jcs;
 use provara_core::finding::Code;
+use provara_core::id::{Digest, EventId};
+use provara_core::json::{self, Value};
 
 #[test]
 fn a_finding_of_a_member_is_where_its_value_stands() {
@@ -123,4 +126,34 @@ fn lines_that_are_no_events() {
     let mut log = Log::new();
     log.edit_text(1, "{", "{\"a\":1,\"a\":1,");
     assert!(log.found().contains(&(Code::E104, 2)));
+}
+
+/// Derives the id of line `at` without the signer's key, as the oldest tools did.
+fn derive_without_key(log: &mut Log, at: usize, seed: u8) {
+    let event = json::parse(&log.lines[at]).unwrap().into_owned();
+    let Value::Object(mut members) = event else {
+        panic!("an event is an object")
+    };
+    members.retain(|(name, _)| name != "event_id" && name != "sig");
+    let canonical = |members: &json::Object<'static>| jcs(&Value::Object(members.clone())).unwrap();
+    let mut without = members.clone();
+    without.retain(|(name, _)| name != "actor_key_id");
+    let event_id = EventId::from_digest(Digest::of(&canonical(&without)));
+    members.push(("event_id".into(), event_id.to_string().into()));
+    let sig = key(seed).sign(&canonical(&members)).to_base64();
+    members.push(("sig".into(), sig.into()));
+    log.lines[at] = [canonical(&members), b"\n".to_vec()].concat();
+}
+
+#[test]
+fn ids_that_were_derived_without_a_key_are_counted() {
+    let mut log = Log::new();
+    for (at, seed) in [(1, 2), (2, 3)] {
+        derive_without_key(&mut log, at, seed);
+        assert_eq!(log.found(), [(Code::W007, 0)]);
+        let verdict = log.verdict();
+        assert_eq!(verdict.counts.ids_without_actor_key_id, at as u64);
+        let told = format!("(ids derived without actor_key_id: {at})");
+        assert!(verdict.findings[0].message.ends_with(&told));
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::support::log_forge::{Log, id, key, set};
 use provara_core::finding::Code;
 use provara_core::id::Digest;
-use provara_core::keys::KeyRegistry;
+use provara_core::keys::{KeyRegistry, PublicKey};
 use provara_core::layout::{KEYS, LOG};
 use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
 use provara_core::mark::{FILES_TYPE, KEY_ADDED_TYPE, SealName};
@@ -461,4 +461,85 @@ fn files_that_the_log_states_are_those_that_are_sealed() {
     vault.files.insert("artifacts/b".into(), b"c".to_vec());
     vault.seal(1);
     assert_eq!(vault.judged(), (SealStanding::Current, vec![Code::W015]));
+}
+
+#[test]
+fn what_a_manifest_lists_of_no_earlier_state_is_no_lag() {
+    let mut vault = Vault::new();
+    vault.append("alice", 2, LOGIN, "{}");
+    vault.seal(1);
+    let seal = vault.seal.clone();
+    let wrong = Digest([5; 32]);
+    let first = vault.log.lines[0].len() as u64;
+    let cases = [
+        // The digest of other bytes, to a line end and to none.
+        (LOG, Some(first), Code::E011),
+        (LOG, Some(first + 1), Code::E011),
+        (LOG, None, Code::E012),
+        (KEYS, None, Code::E012),
+    ];
+    for (path, size, code) in cases {
+        let mut entries = vault.entries();
+        let entry = entries.iter_mut().find(|entry| entry.path == path).unwrap();
+        entry.sha256 = wrong;
+        entry.size = size.unwrap_or(entry.size);
+        let now = time(vault.log.lines.len() as i64);
+        vault.seal[0] = write_manifest(entries, now).0;
+        let codes = vault.judged().1;
+        assert!(codes.contains(&code), "{path} {size:?}: {codes:?}");
+        vault.seal = seal.clone();
+    }
+    // A line end is not enough, nor are the bytes of what is no line.
+    let mut entries = vault.entries();
+    let entry = entries.iter_mut().find(|entry| entry.path == LOG).unwrap();
+    let log = vault.log.lines.concat();
+    (entry.size, entry.sha256) = (first + 1, Digest::of(&log[..first as usize + 1]));
+    let now = time(vault.log.lines.len() as i64);
+    vault.seal[0] = write_manifest(entries, now).0;
+    assert!(vault.judged().1.contains(&Code::E011));
+}
+
+#[test]
+fn without_a_mark_a_key_that_was_promoted_signs_a_seal_before_it_is_listed() {
+    let vault = Vault::new();
+    let log = vault.log.lines.concat();
+    let listed = vault.files[KEYS].clone();
+    let mut registry = KeyRegistry::parse(&listed).unwrap();
+    registry.keys.retain(|entry| entry.key_id != id(1));
+    let disk: BTreeMap<String, DiskEntry> = vault
+        .files
+        .iter()
+        .map(|(path, text)| {
+            let (size, sha256) = (text.len() as u64, Digest::of(text));
+            (path.clone(), DiskEntry::File { size, sha256 })
+        })
+        .collect();
+    let standing = |promoted: &[PublicKey]| {
+        let judged = judge(&SealCase {
+            log: &log,
+            events: vault.log.lines.len() as u64,
+            seal: SealFiles {
+                manifest: Some(&vault.seal[0]),
+                signature: Some(&vault.seal[1]),
+                merkle_root: Some(&vault.seal[2]),
+            },
+            disk: &disk,
+            keys: KeysOf::File {
+                text: &listed,
+                registry: &registry,
+                promoted,
+                revoked: &[],
+                introduced: None,
+            },
+            listed: None,
+            files: &[],
+            verdict: None,
+            threads: 1,
+        });
+        judged.standing
+    };
+    let [root, other] = [1, 9].map(|seed| key(seed).public());
+    assert_eq!(standing(&[other.clone(), root]), SealStanding::Current);
+    assert_eq!(standing(&[other]), SealStanding::NotCounting);
+    assert_eq!(standing(&[]), SealStanding::NotCounting);
 }

@@ -19,8 +19,8 @@ pub(super) fn check(
     seal: &NewSeal,
 ) -> Result<Vec<String>, VaultError> {
     match head_of(index, seal, &[]) {
-        Some(found) if vault.has_memory() => memory::check_writer(vault, &found),
-        _ => Ok(Vec::new()),
+        Some(found) => memory::check_writer(vault, &found),
+        None => Ok(Vec::new()),
     }
 }
 

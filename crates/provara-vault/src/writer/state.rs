@@ -11,7 +11,6 @@ use provara_core::history::KeyEventKind;
 use provara_core::id::{Digest, KeyId};
 use provara_core::layout;
 use provara_core::manifest::{FileEntry, RootSignature, merkle_root};
-use provara_core::mark::may_sign;
 use provara_core::verify::files::{DiskEntry, SealFiles};
 use provara_core::verify::seal::{KeysOf, SealCase, SealJudgement, SealStanding, judge};
 use sha2::{Digest as _, Sha256};
@@ -254,18 +253,10 @@ fn covered(
     }
 }
 
-/// Refuses a seal that covers the log and is not to be gone on from all the same: by a key that may not sign
-/// it, or over files of which one is another.
+/// Refuses a seal that covers the log and is not to be gone on from all the same: over files of which one is
+/// another.
 fn refuse_doubtful(judged: &SealJudgement, keys: &Keys) -> Result<(), VaultError> {
     let is_marked = keys.history.is_some();
-    let signer = judged.key_id.and_then(|id| keys.registry.get(&id));
-    if let Some(entry) = signer.filter(|entry| !is_marked && !may_sign(&entry.roles)) {
-        let reason = format!(
-            "it is signed by key {}, which has neither the role 'root' nor 'attestation'",
-            entry.key_id
-        );
-        return Err(VaultError::SealNotCounting { reason });
-    }
     // Of a vault without a mark an interrupted writer leaves files that contradict each other.
     let error = |finding: &&Finding| finding.severity == Severity::Error;
     match judged.findings.iter().find(error).filter(|_| is_marked) {

@@ -414,3 +414,29 @@ fn an_old_state_in_an_intent_is_what_memory_is_for() {
         }
     }
 }
+
+#[test]
+fn what_is_no_file_beside_an_intent_is_told_by_its_own_name() {
+    let fixture = Fixture::new();
+    lived_in(&fixture);
+    let adopt = |vault: &Vault| {
+        let options = AdoptOptions::default();
+        drop(vault.adopt(&fixture.keyfile, &options).unwrap());
+    };
+    let (start, changes) = recorded(&fixture.vault, adopt);
+    let intent = changes.into_iter().find_map(|change| match change {
+        Change::Rename(path, bytes) if path == Path::new(INTENT) => Some(bytes),
+        _ => None,
+    });
+    let mut files = start;
+    files.insert(INTENT.into(), intent.unwrap());
+    let (_directory, vault) = place(&files);
+    let seal = vault.path().join("manifest.sig");
+    fs::remove_file(&seal).unwrap();
+    fs::create_dir(&seal).unwrap();
+    let error = vault.verify(&VerifyOptions::default()).unwrap_err();
+    assert!(
+        matches!(&error, VaultError::Structure { file, .. } if file == "manifest.sig"),
+        "{error}"
+    );
+}

@@ -346,3 +346,18 @@ fn a_directory_that_was_replaced_under_a_writer_is_noticed() {
     }
     assert!(lost > 0);
 }
+
+#[test]
+fn what_changes_the_times_of_a_log_alone_stops_no_writer() {
+    let fixture = Fixture::new();
+    let mut writer = LogWriter::open(&fixture.vault).unwrap();
+    let log = File::options().write(true).open(fixture.vault.log_path());
+    let log = log.unwrap();
+    for number in 0..3 {
+        writer
+            .append(&note("a", &number.to_string()), &fixture.keyfile)
+            .unwrap();
+        thread::sleep(Duration::from_millis(20));
+        log.set_modified(std::time::SystemTime::now()).unwrap();
+    }
+}

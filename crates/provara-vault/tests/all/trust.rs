@@ -329,3 +329,25 @@ fn a_merge_does_not_sign_with_a_key_that_it_only_begins_to_trust() {
     let report = fixture.vault.verify(&VerifyOptions::default()).unwrap();
     assert_eq!(codes(&report), ["PROVARA_W009"], "for good");
 }
+
+#[test]
+fn a_seal_whose_manifest_has_another_time_is_gone_on_from_by_no_writer() {
+    let fixture = Fixture::new();
+    let manifest = fixture.file("manifest.json");
+    let mut listed: serde_json::Value =
+        serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    listed["created_at_utc"] = "2026-01-01T00:00:00.000000Z".into();
+    fs::write(manifest, format!("{listed}\n")).unwrap();
+    let before = picture(fixture.vault.path());
+    let (vault, keyfile) = (&fixture.vault, &fixture.keyfile);
+    for error in [
+        vault.append(&note("a", "x"), keyfile).unwrap_err(),
+        vault.checkpoint(keyfile, None).unwrap_err(),
+    ] {
+        assert!(
+            matches!(&error, VaultError::SealContradiction { file, .. } if file == "manifest.json"),
+            "{error}"
+        );
+    }
+    assert_eq!(picture(fixture.vault.path()), before);
+}

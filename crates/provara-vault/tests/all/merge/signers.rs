@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::common::list_key;
+use provara_core::event::Draft;
 use provara_vault::AdoptOptions;
 
 #[test]
@@ -200,4 +201,40 @@ fn nothing_comes_from_a_copy_whose_seal_vouches_for_nothing() {
         "{refusal}"
     );
     assert_eq!(before, picture(fixture.vault.path()));
+}
+
+#[test]
+fn an_event_of_a_key_that_may_not_sign_it_is_no_late_one() {
+    let fixture = Fixture::unmarked(true);
+    let (root, quorum) = fixture.root_and_quorum();
+    let other = copy(&fixture.vault, &fixture.outside().join("copy"));
+    let new = SigningKey::from_seed(&[7; 32]);
+    // In the name of a key that did not sign it.
+    let [_, promotion] = rotation(root, &new, quorum);
+    let event = Draft {
+        event_type: &promotion.event_type,
+        actor: "authority",
+        namespace: None,
+        payload: &promotion.data,
+        prev: None,
+        ts_logical: 0,
+        timestamp: "2026-11-28T12:00:00Z".parse().unwrap(),
+        seal: None,
+        after: None,
+    }
+    .sign(fixture.keyfile.get(&root).unwrap())
+    .unwrap();
+    let log = [fs::read(other.log_path()).unwrap(), event.line].concat();
+    fs::write(other.log_path(), log).unwrap();
+    let bundle = bundles::bundle(&other, 2);
+    let options = MergeOptions::default();
+    let refusal = refused(
+        fixture
+            .vault
+            .import_delta(&bundle, &fixture.keyfile, &options),
+    );
+    let MergeRefusal::ResultInvalid { code, .. } = &refusal else {
+        panic!("{refusal}");
+    };
+    assert_eq!(*code, "PROVARA_E202", "{refusal}");
 }
