@@ -297,7 +297,8 @@ fn log_leaf(log: Digest, length: u64) -> Digest {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     const BEFORE: &[u8] = b"{\"path\":\"events/events.ndjson\",\"sha256\":\"";
     const BETWEEN: &[u8] = b"\",\"size\":";
-    let mut text = [0; BEFORE.len() + 64 + BETWEEN.len() + 20 + 1];
+    // Of all this, of a length of 20 digits and of what closes it, there are 135.
+    let mut text = [0; 136];
     text[..BEFORE.len()].copy_from_slice(BEFORE);
     let mut at = BEFORE.len();
     for byte in log.0 {

@@ -38,8 +38,8 @@ struct Kept {
     offset: u32,
 }
 
-/// The bytes of a [`Kept`] that is written.
-const KEPT: usize = 12 + 4 + 4;
+/// The bytes of a [`Kept`] that is written: 12 of the id, 4 each of the author and the offset.
+const KEPT: usize = 20;
 
 /// From which event on lines and offsets are further along than [`Kept`] says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
