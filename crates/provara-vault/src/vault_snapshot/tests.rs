@@ -349,6 +349,11 @@ fn a_vault_that_lies_elsewhere_verifies_as_one_in_a_directory() {
     // What a command leaves that was interrupted, and what is none.
     fs::write(home.file(layout::MERGE_INTENT), b"{}").unwrap();
     same(false);
+    // Nor does anybody go forward where there is no log.
+    let log = home.log();
+    fs::remove_file(home.vault.log_path()).unwrap();
+    same(false);
+    fs::write(home.vault.log_path(), log).unwrap();
     fs::remove_file(home.file(layout::MERGE_INTENT)).unwrap();
     // An event without its line end, and one that is none.
     for end in [&b""[..], b"\n"] {
