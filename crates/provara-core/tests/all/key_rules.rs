@@ -1,7 +1,7 @@
 //! Which keys signed events lead to, and what `keys.json` may say of them (spec/VAULT_FORMAT,
 //! sections 1, 3 and 4).
 
-use crate::support::log_forge::{Log, entry, id, set};
+use crate::support::log_forge::{Log, entry, id, key, set};
 use provara_core::finding::Code;
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::json::{self, Value};
@@ -255,4 +255,46 @@ fn a_key_is_revoked_once() {
     log.revoke("authority", 1, 2, Some(first));
     log.registry = registry;
     assert_eq!(log.found(), [(Code::E201, 6)]);
+}
+
+#[test]
+fn keys_that_were_promoted_and_are_not_listed_are_told() {
+    let mut log = Log::new();
+    log.revoke("authority", 1, 2, None);
+    log.promote("authority", 1, 4, 2);
+    assert!(log.whole_verdict().promoted_keys.is_empty());
+    log.registry.keys.retain(|entry| entry.key_id != id(4));
+    assert_eq!(log.whole_verdict().promoted_keys, [key(4).public()]);
+}
+
+#[test]
+fn a_root_key_without_a_role_signs_nothing() {
+    let mut log = Log::with_keys(&[1]);
+    log.edit_signed(0, 1, |members| {
+        let payload = format!(r#"{{"root_key_id":"{}","uid":"u"}}"#, id(1));
+        let payload = json::parse(payload.as_bytes()).unwrap().into_owned();
+        set(members, "payload", payload);
+    });
+    assert_eq!(log.found(), []);
+    log.registry.keys[0].roles = vec!["reader".into()];
+    assert_eq!(log.found(), [(Code::E202, 1)]);
+}
+
+#[test]
+fn in_a_marked_vault_events_give_the_roles() {
+    let mut log = Log::marked(&[1, 2]);
+    log.add("alice", 2, "com.acme.audit.login", "{}");
+    let before = log.whole_verdict().findings;
+    log.registry.keys[1].roles = vec!["reader".into()];
+    assert_eq!(log.whole_verdict().findings, before);
+}
+
+#[test]
+fn only_the_first_event_founds_a_vault() {
+    let mut log = Log::new();
+    let before = log.whole_verdict().genesis;
+    log.add("genesis", 1, "GENESIS", r#"{"uid":"another"}"#);
+    let verdict = log.whole_verdict();
+    assert!(verdict.findings.iter().any(|it| it.line == Some(4)));
+    assert_eq!(format!("{:?}", verdict.genesis), format!("{before:?}"));
 }

@@ -4,7 +4,7 @@
 use crate::support::log_forge::{Log, entry, id, key, policy, set};
 use provara_core::canonical::jcs;
 use provara_core::finding::{Code, Finding};
-use provara_core::id::Digest;
+use provara_core::id::{Digest, EventId};
 use provara_core::json::{self, Value, object};
 use provara_core::mark::{ADOPTION_TYPE, FILES_TYPE, KEY_ADDED_TYPE, SealName, SealPolicy};
 use provara_core::scan::scan_line;
@@ -346,11 +346,7 @@ fn a_redaction_that_states_no_leaf_is_counted_as_unbound() {
         };
         let payload = format!(r#"{{"reason":"r","target_event_id":"{target}"{stated}}}"#);
         let redaction = log.add("genesis", 1, REDACTION_TYPE, &payload);
-        let tombstone = format!(
-            r#""payload":{{"original_payload_hash":"{}","redacted":true,"redaction_event_id":"{redaction}","redaction_reason":"r"}}"#,
-            Digest::of(br#"{"n":1}"#)
-        );
-        log.edit_text(1, r#""payload":{"n":1}"#, &tombstone);
+        replace_payload(&mut log, 1, r#"{"n":1}"#, redaction);
         let counts = log.whole_verdict().counts;
         assert_eq!(counts.redacted_payloads, 1);
         assert_eq!(counts.unbound_redactions, u64::from(!bound));
@@ -367,4 +363,57 @@ fn the_events_of_a_key_without_a_role_are_counted() {
     let told = found.iter().find(|finding| finding.code == Code::E202);
     let told = &told.unwrap().message;
     assert!(told.ends_with("(events by it: 3)"), "{told}");
+}
+
+/// A tombstone in the place of the payload of line `at`, which `redaction` names.
+fn replace_payload(log: &mut Log, at: usize, payload: &str, redaction: EventId) {
+    let tombstone = format!(
+        r#""payload":{{"original_payload_hash":"{}","redacted":true,"redaction_event_id":"{redaction}","redaction_reason":"r"}}"#,
+        Digest::of(payload.as_bytes())
+    );
+    log.edit_text(at, &format!(r#""payload":{payload}"#), &tombstone);
+}
+
+#[test]
+fn what_the_rules_read_has_its_payload() {
+    let addition = format!(
+        r#"{{"added_at_utc":"2026-01-02T00:00:00Z","algorithm":"Ed25519","key_id":"{}","public_key_b64":"{}","roles":["attestation"]}}"#,
+        id(4),
+        key(4).public().to_base64()
+    );
+    for (event_type, payload) in [(KEY_ADDED_TYPE, &*addition), (CLOSING_TYPE, "{}")] {
+        let mut log = Log::marked(&[1, 2]);
+        let target = log.add("genesis", 1, event_type, payload);
+        let reason = format!(r#"{{"reason":"r","target_event_id":"{target}"}}"#);
+        let redaction = log.add("genesis", 1, REDACTION_TYPE, &reason);
+        replace_payload(&mut log, 1, payload, redaction);
+        let found = log.whole_verdict().findings;
+        let told = found.iter().find(|it| it.code == Code::E003).unwrap();
+        assert_eq!(told.line, Some(2));
+        assert!(
+            told.message
+                .ends_with("an event of this type cannot be redacted"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_tombstone_that_was_signed_anew_is_a_tombstone() {
+    let mut log = Log::marked(&[1, 2]);
+    let target = log.add("alice", 2, LOGIN, r#"{"n":1}"#);
+    let reason = format!(r#"{{"reason":"r","target_event_id":"{target}"}}"#);
+    let redaction = log.add("genesis", 1, REDACTION_TYPE, &reason);
+    replace_payload(&mut log, 1, r#"{"n":1}"#, redaction);
+    let before = codes(&log);
+    let event = json::parse(&log.lines[1]).unwrap().into_owned();
+    let Value::Object(mut members) = event else {
+        panic!("an event is an object")
+    };
+    members.retain(|(name, _)| name != "sig");
+    let signature = key(2).sign(&jcs(&Value::Object(members.clone())).unwrap());
+    members.push(("sig".into(), signature.to_base64().into()));
+    log.lines[1] = [jcs(&Value::Object(members)).unwrap(), b"\n".to_vec()].concat();
+    assert_eq!(codes(&log), before);
+    assert_eq!(log.whole_verdict().counts.redacted_payloads, 1);
 }
