@@ -7,6 +7,8 @@ import itertools
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -203,6 +205,27 @@ def test_a_log_that_is_cut_meanwhile_is_refused(vault: Vault) -> None:
         given.extend(events)
     assert PLAIN < len(given) < count
     assert all(found == event(number) for number, found in enumerate(given))
+    assert next(events, None) is None, "nothing follows an error"
+
+
+def test_lines_stay_what_was_read_ahead_where_their_ends_are_written_over(vault: Vault) -> None:
+    count = 70_000  # a log that is mapped
+    # Left aside for its integer; and with the next line it is an event, too, once its end is another.
+    pair = ['{"actor":"a","large":1152921504606847000}', '{"b":1}']
+    write(vault, lines(0, PLAIN), pair, lines(PLAIN, count))
+    events = vault.events()
+    for _ in range(PLAIN - 5):
+        next(events)
+    time.sleep(0.5)  # until the other thread has read that far
+    at = vault.log_path.read_bytes().index(b'}\n{"b"')
+    with vault.log_path.open("r+b") as log:
+        log.seek(at)
+        log.write(b" , ")
+    for _ in range(5):
+        next(events)
+    with pytest.raises(InvalidEvidenceError, match=f"line {PLAIN + 1} of "):
+        list(events)
+    assert next(events, None) is None
 
 
 def test_a_child_goes_on_alone(vault: Vault) -> None:
@@ -238,6 +261,67 @@ def test_threads_may_take_turns(vault: Vault) -> None:
         part.start()
         part.join()
     assert given == [event(number) for number in range(count)]
+
+
+def test_threads_may_share_an_iterator(vault: Vault) -> None:
+    write(vault, lines(0, 9 * PLAIN))
+    events = vault.events()
+    given: list[int] = []
+    errors: list[Exception] = []
+
+    def take() -> None:
+        try:
+            given.extend(found["payload"]["n"] for found in itertools.islice(events, PLAIN))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    # A child goes on, though another thread was at it when it came to be.
+    children = []
+    for _ in range(5):
+        time.sleep(0.01)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                signal.alarm(60)
+                status = int(sum(1 for _ in events) < PLAIN)
+            finally:
+                os._exit(status)
+        children.append(child)
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert sorted(given) == list(range(8 * PLAIN))
+    for child in children:
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+WITH_LITTLE_MEMORY = """
+import resource
+import sys
+from pathlib import Path
+from provara import Vault
+
+events = Vault(sys.argv[1]).events()
+next(events)
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+print(1 + sum(1 for _ in events))
+"""
+
+
+@pytest.mark.parametrize("kibibytes", [512, 2560, 3072, 3584, 4096, 5120])
+def test_where_memory_has_a_limit_events_are_read_one_by_one(vault: Vault, kibibytes: int) -> None:
+    write(vault, lines(0, 4 * PLAIN))
+    arguments = [sys.executable, "-c", WITH_LITTLE_MEMORY, vault.path, str(kibibytes << 10)]
+    run = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, f"{4 * PLAIN}\n"), run.stderr
 
 
 def anonymous() -> int:

@@ -6,7 +6,7 @@
 use std::mem;
 use std::process;
 use std::slice;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -45,8 +45,8 @@ struct Ends {
 pub(crate) enum Line<'py> {
     /// An event, and how many bytes its line had.
     Event(Bound<'py, PyDict>, usize),
-    /// It is to be read where it stands.
-    Aside,
+    /// It is to be read where it stands: so many bytes.
+    Aside(usize),
     /// It is to be read where it stands, and so are all that follow.
     Over,
 }
@@ -83,14 +83,13 @@ impl Ahead {
         if self.step == self.batch.steps.len() && !self.next_batch(py)? {
             return Ok(Line::Over);
         }
-        let length = match self.batch.steps[self.step] {
-            Step::Event(length) => length as usize,
-            _ => {
-                self.step += 1;
-                return Ok(Line::Aside);
-            }
-        };
+        let step = self.batch.steps[self.step];
         self.step += 1;
+        let length = match step {
+            Step::Event(length) => length as usize,
+            Step::Aside(length) => return Ok(Line::Aside(length)),
+            _ => return Err(incomplete()),
+        };
         let mut made = Making {
             py,
             steps: self.batch.steps[self.step..].iter(),
@@ -112,11 +111,9 @@ impl Ahead {
             return Ok(false);
         };
         let recorded = recorded.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let next = match recorded.try_recv() {
-            Err(TryRecvError::Empty) => py.detach(move || recorded.recv().ok()),
-            other => other.ok(),
-        };
-        let Some(next) = next else {
+        // With the interpreter: it does not take long, and meanwhile no other thread of Python's may ask for a line, or
+        // fork.
+        let Ok(next) = recorded.recv() else {
             return Ok(false);
         };
         // The other thread is gone if it has read everything.
@@ -138,7 +135,7 @@ impl Drop for Ahead {
     }
 }
 
-/// The other thread: records lines until there are no more, or nobody wants them.
+/// The other thread: records lines until there are no more, nobody wants them, or memory runs out.
 fn read(log: &SourceLog, mut offset: usize, to: &Sender<Batch>, from: &Receiver<Batch>) {
     let mut recorder = Recorder::new();
     let bytes = log.bytes();
@@ -146,12 +143,14 @@ fn read(log: &SourceLog, mut offset: usize, to: &Sender<Batch>, from: &Receiver<
         batch.clear();
         let end = offset + BATCH;
         while offset < end {
-            let Some(length) = memchr::memchr(b'\n', &bytes[offset..]) else {
+            let length = memchr::memchr(b'\n', &bytes[offset..]);
+            let line = length.map(|length| &bytes[offset..offset + length]);
+            let Some(line) = line.filter(|line| batch.reserve(line).is_ok()) else {
                 let _ = to.send(batch);
                 return;
             };
-            recorder.record(&bytes[offset..offset + length], &mut batch);
-            offset += length + 1;
+            recorder.record(line, &mut batch);
+            offset += line.len() + 1;
         }
         if to.send(batch).is_err() {
             return;
@@ -233,7 +232,7 @@ impl<'py> Making<'_, 'py> {
                 list.into_any()
             }
             Step::Dict(shape) => self.dict(shape)?,
-            Step::Event(_) | Step::Aside => return Err(incomplete()),
+            Step::Event(_) | Step::Aside(_) => return Err(incomplete()),
         })
     }
 

@@ -64,6 +64,8 @@ pub(crate) struct EventReader {
     searched: usize,
     line: u64,
     ended: bool,
+    /// Whether there was an error: nothing follows one.
+    failed: bool,
     ahead: ReadAhead,
 }
 
@@ -98,15 +100,68 @@ impl EventReader {
     }
 
     fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        if self.failed {
+            return Ok(None);
+        }
+        let event = self.next_event(py);
+        if event.is_err() {
+            self.failed = true;
+            self.ahead = ReadAhead::Never;
+        }
+        event
+    }
+}
+
+impl EventReader {
+    /// Reads a snapshot's lines, or those that a query chooses.
+    pub(crate) fn of_snapshot(log: Arc<SourceLog>, path: &Path, query: Option<Query>) -> Self {
+        let ahead = query.is_none() && log.bytes().len() >= AHEAD_LEAST;
+        let mut reader = Self::from_source(Source::Snapshot(log), label(path), None);
+        reader.query = query.map(Box::new);
+        if ahead {
+            reader.ahead = ReadAhead::NotYet;
+        }
+        reader.ended = true; // there is nothing more to read than is there
+        reader
+    }
+
+    fn from_source(source: Source, label: String, length: Option<u64>) -> Self {
+        Self {
+            source,
+            label,
+            query: None,
+            strings: Strings::default(),
+            large: LargeIntegers::Undecided,
+            length,
+            chunk: CHUNK,
+            offset: 0,
+            buffer: Vec::new(),
+            start: 0,
+            searched: 0,
+            line: 0,
+            ended: false,
+            failed: false,
+            ahead: ReadAhead::Never,
+        }
+    }
+
+    fn next_event<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         loop {
-            if let Some(event) = self.next_ahead(py)? {
-                return Ok(Some(event));
-            }
+            let aside = match self.next_ahead(py)? {
+                Line::Event(event, _) => return Ok(Some(event)),
+                Line::Aside(length) => Some(self.start..self.start + length),
+                Line::Over => None,
+            };
             if self.query.as_ref().is_some_and(|it| it.is_exhausted()) {
                 let text = provara_explain::exhausted().exception_text();
                 return Err(errors::usage(py, text));
             }
-            let Some((range, whole)) = self.next_line(py)? else {
+            // The other thread's line, even if another program meanwhile wrote over its end.
+            let next = match aside {
+                Some(line) => Some((self.pass(line), true)),
+                None => self.next_line(py)?,
+            };
+            let Some((range, whole)) = next else {
                 self.check_unchanged(py)?;
                 return Ok(None);
             };
@@ -149,43 +204,10 @@ impl EventReader {
             return Err(self.broken(py, &what));
         }
     }
-}
-
-impl EventReader {
-    /// Reads a snapshot's lines, or those that a query chooses.
-    pub(crate) fn of_snapshot(log: Arc<SourceLog>, path: &Path, query: Option<Query>) -> Self {
-        let ahead = query.is_none() && log.bytes().len() >= AHEAD_LEAST;
-        let mut reader = Self::from_source(Source::Snapshot(log), label(path), None);
-        reader.query = query.map(Box::new);
-        if ahead {
-            reader.ahead = ReadAhead::NotYet;
-        }
-        reader.ended = true; // there is nothing more to read than is there
-        reader
-    }
-
-    fn from_source(source: Source, label: String, length: Option<u64>) -> Self {
-        Self {
-            source,
-            label,
-            query: None,
-            strings: Strings::default(),
-            large: LargeIntegers::Undecided,
-            length,
-            chunk: CHUNK,
-            offset: 0,
-            buffer: Vec::new(),
-            start: 0,
-            searched: 0,
-            line: 0,
-            ended: false,
-            ahead: ReadAhead::Never,
-        }
-    }
 
     /// The event of the next line, if it was read ahead.
     #[inline]
-    fn next_ahead<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+    fn next_ahead<'py>(&mut self, py: Python<'py>) -> PyResult<Line<'py>> {
         if let ReadAhead::NotYet = self.ahead
             && self.start >= AHEAD_FROM
             && let Source::Snapshot(log) = &self.source
@@ -194,25 +216,25 @@ impl EventReader {
             self.ahead = ahead.map_or(ReadAhead::Never, |ahead| ReadAhead::Reading(ahead.into()));
         }
         let ReadAhead::Reading(ahead) = &mut self.ahead else {
-            return Ok(None);
+            return Ok(Line::Over);
         };
-        match ahead.line(py) {
-            Ok(Line::Event(event, length)) => {
+        let line = ahead.line(py)?;
+        match line {
+            Line::Event(_, length) => {
                 self.line += 1;
-                self.start += length + 1;
-                self.searched = self.start;
-                Ok(Some(event))
+                self.pass(self.start..self.start + length);
             }
-            Ok(Line::Aside) => Ok(None),
-            Ok(Line::Over) => {
-                self.ahead = ReadAhead::Never;
-                Ok(None)
-            }
-            Err(error) => {
-                self.ahead = ReadAhead::Never;
-                Err(error)
-            }
+            Line::Aside(_) => {}
+            Line::Over => self.ahead = ReadAhead::Never,
         }
+        Ok(line)
+    }
+
+    /// Goes on behind a line and its end.
+    fn pass(&mut self, line: Range<usize>) -> Range<usize> {
+        self.start = line.end + 1;
+        self.searched = self.start;
+        line
     }
 
     /// Refuses a log that another program changed since it verified, as its lines may not have been those that
@@ -232,9 +254,7 @@ impl EventReader {
                 _ => &self.buffer,
             };
             if let Some(at) = memchr::memchr(b'\n', &bytes[self.searched..]) {
-                let line = self.start..self.searched + at;
-                self.start = line.end + 1;
-                self.searched = self.start;
+                let line = self.pass(self.start..self.searched + at);
                 return Ok(Some((line, true)));
             }
             self.searched = bytes.len();
@@ -292,15 +312,8 @@ impl EventReader {
         Ok(())
     }
 
-    /// The exception for a line that is no event; the reader gives nothing after it.
-    fn broken(&mut self, py: Python<'_>, what: &str) -> PyErr {
-        self.ended = true;
-        self.ahead = ReadAhead::Never;
-        self.start = match &self.source {
-            Source::Snapshot(log) => log.bytes().len(),
-            _ => self.buffer.len(),
-        };
-        self.searched = self.start;
+    /// The exception for a line that is no event.
+    fn broken(&self, py: Python<'_>, what: &str) -> PyErr {
         errors::evidence(py, format!("line {} of {}: {what}", self.line, self.label))
     }
 }

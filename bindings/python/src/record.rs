@@ -4,6 +4,7 @@
 //! objects are made: which keys a dict will have, and which strings there have been before.
 
 use std::borrow::Cow;
+use std::collections::TryReserveError;
 
 use provara_core::canonical::MAX_SAFE_INTEGER;
 use provara_core::json::{self, Build, ParseError, is_integer_token};
@@ -27,8 +28,8 @@ const MAX_NEXT: usize = 16;
 pub(crate) enum Step {
     /// An event, whose line has so many bytes without its end; its dict follows.
     Event(u32),
-    /// A line that is left to whoever makes the events: it is long, rare, or no event.
-    Aside,
+    /// A line of so many bytes that is left to whoever makes the events: it is long, rare, or no event.
+    Aside(usize),
     Null,
     Bool(bool),
     Int(i64),
@@ -60,6 +61,17 @@ impl Batch {
         self.steps.clear();
         self.text.clear();
         self.shapes.clear();
+    }
+
+    /// Makes room for the record of a line. What is added without room ends the process where memory has a limit.
+    pub(crate) fn reserve(&mut self, line: &[u8]) -> Result<(), TryReserveError> {
+        let length = match line.len() {
+            length if length <= MAX_LINE => length,
+            _ => 0,
+        };
+        // Each value but the outermost has a comma, a colon or a bracket before it.
+        self.steps.try_reserve(length / 2 + 2)?;
+        self.text.try_reserve(length)
     }
 }
 
@@ -95,7 +107,7 @@ impl Recorder {
             }
         }
         batch.text.truncate(text);
-        batch.steps.push(Step::Aside);
+        batch.steps.push(Step::Aside(line.len()));
     }
 }
 
