@@ -3,6 +3,7 @@
 //! Python's objects are made by the thread that has the interpreter, and that takes as long as reading the
 //! lines. What is recorded ahead is bounded by the number of batches.
 
+use std::hint::black_box;
 use std::mem;
 use std::process;
 use std::slice;
@@ -22,6 +23,9 @@ use crate::record::{Batch, PLACES, Recorder, Step};
 /// smaller batches the threads wake each other so often that half of the gain is lost.
 const BATCH: usize = 512 << 10;
 const BATCHES: usize = 3;
+
+/// How much memory there must be for it: a thread's stack and the batches of most logs, and as much again.
+const ROOM: usize = 8 << 20;
 
 /// The lines that are being read ahead.
 pub(crate) struct Ahead {
@@ -53,11 +57,15 @@ pub(crate) enum Line<'py> {
 
 impl Ahead {
     /// Starts to read the lines from `offset` on; none if the machine has one processor, or
-    /// the system no thread to give.
+    /// the system no thread to give or too little memory.
     pub(crate) fn of(log: Arc<SourceLog>, offset: usize) -> Option<Self> {
         if available_threads() < 2 {
             return None;
         }
+        // A thread whose memory has an end ends the process.
+        let mut room = Vec::<u8>::new();
+        room.try_reserve_exact(ROOM).ok()?;
+        drop(black_box(room));
         let (to_here, recorded) = channel();
         let (used, to_there) = channel();
         for _ in 0..BATCHES {
