@@ -319,7 +319,7 @@ print(1 + sum(1 for _ in events))
 @pytest.mark.parametrize("kibibytes", [512, 2112, 2240, 2560, 3072, 4096])
 def test_where_memory_has_a_limit_events_are_read_one_by_one(vault: Vault, kibibytes: int) -> None:
     write(vault, lines(0, 4 * PLAIN))
-    arguments = [sys.executable, "-c", WITH_LITTLE_MEMORY, vault.path, str(kibibytes << 10)]
+    arguments = [sys.executable, "-c", WITH_LITTLE_MEMORY, str(vault.path), str(kibibytes << 10)]
     run = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout) == (0, f"{4 * PLAIN}\n"), run.stderr
 
