@@ -64,8 +64,8 @@ pub(crate) struct EventReader {
     searched: usize,
     line: u64,
     ended: bool,
-    /// Whether there was an error: nothing follows one.
-    failed: bool,
+    /// Whether there was an error, or the end: nothing follows.
+    over: bool,
     ahead: ReadAhead,
 }
 
@@ -99,15 +99,26 @@ impl EventReader {
         slf
     }
 
-    fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        if self.failed {
+    fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let py = slf.py();
+        let mut reader = slf.try_borrow_mut()?;
+        if reader.over {
             return Ok(None);
         }
-        let event = self.next_event(py);
-        if event.is_err() {
-            self.failed = true;
-            self.ahead = ReadAhead::Never;
+        let event = reader.next_event(py);
+        if let Ok(Some(_)) = event {
+            return event;
         }
+        reader.over = true;
+        reader.ahead = ReadAhead::Never;
+        let log = match &reader.source {
+            Source::Snapshot(log) => Some(Arc::clone(log)),
+            _ => None,
+        };
+        // It goes without the interpreter, and meanwhile another thread may ask for an event.
+        drop(reader);
+        // A log that another program changed since it verified is refused: its lines may not have been those that did.
+        log.map_or(Ok(()), |log| run(py, || log.check_unchanged()))?;
         event
     }
 }
@@ -140,7 +151,7 @@ impl EventReader {
             searched: 0,
             line: 0,
             ended: false,
-            failed: false,
+            over: false,
             ahead: ReadAhead::Never,
         }
     }
@@ -162,7 +173,6 @@ impl EventReader {
                 None => self.next_line(py)?,
             };
             let Some((range, whole)) = next else {
-                self.check_unchanged(py)?;
                 return Ok(None);
             };
             self.line += 1;
@@ -193,14 +203,10 @@ impl EventReader {
                 },
                 // Bytes after the last line end that are no JSON are an append that was never
                 // acknowledged: not an event.
-                Err(Unbuilt::Text) if !whole => {
-                    self.check_unchanged(py)?;
-                    return Ok(None);
-                }
+                Err(Unbuilt::Text) if !whole => return Ok(None),
                 Err(Unbuilt::Text | Unbuilt::Undecided) => not_json(line),
                 Err(Unbuilt::Python(error)) => return Err(*error),
             };
-            self.check_unchanged(py)?;
             return Err(self.broken(py, &what));
         }
     }
@@ -235,15 +241,6 @@ impl EventReader {
         self.start = line.end + 1;
         self.searched = self.start;
         line
-    }
-
-    /// Refuses a log that another program changed since it verified, as its lines may not have been those that
-    /// did.
-    fn check_unchanged(&self, py: Python<'_>) -> PyResult<()> {
-        match &self.source {
-            Source::Snapshot(log) => run(py, || log.check_unchanged()),
-            _ => Ok(()),
-        }
     }
 
     /// Returns the range of the next line in the bytes at hand, and whether a line end closes it.
