@@ -183,6 +183,15 @@ fn chains() {
 }
 
 #[test]
+fn no_id_names_an_event_that_has_none() {
+    let mut log = Log::new();
+    log.edit_text(1, "\"event_id\":\"evt_", "\"event_id\":\"EVT_");
+    let zeros = Value::from(EventId([0; 12]).to_string());
+    log.edit_signed(2, 3, |members| set(members, "prev_event_hash", zeros));
+    assert_eq!(log.found().last(), Some(&(Code::E013, 3)));
+}
+
+#[test]
 fn the_first_event_is_the_only_genesis() {
     let mut log = Log::new();
     log.lines.remove(0);
