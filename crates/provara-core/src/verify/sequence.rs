@@ -201,8 +201,6 @@ pub struct Sequencer {
     without_key_id: u64,
     signatures: u64,
     open_end: bool,
-    /// Whether the index lacks the events that were restored.
-    unindexed: bool,
 }
 
 impl Sequencer {
@@ -244,7 +242,6 @@ impl Sequencer {
             without_key_id: 0,
             signatures: 0,
             open_end: false,
-            unindexed: false,
         }
     }
 
@@ -274,10 +271,7 @@ impl Sequencer {
 
     /// Takes the next lines.
     pub fn feed(&mut self, lines: Vec<CheckedLine<'_>>) {
-        if self.unindexed {
-            self.events.index_all();
-            self.unindexed = false;
-        }
+        self.events.expect(lines.len());
         for line in lines {
             self.line(line);
         }

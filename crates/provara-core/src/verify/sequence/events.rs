@@ -41,6 +41,9 @@ struct Kept {
 /// The bytes of a [`Kept`] that is written: 12 of the id, 4 each of the author and the offset.
 const KEPT: usize = 20;
 
+/// How many lines may follow events that were read before these get an index.
+const MOST_SEARCHED: usize = 16;
+
 /// From which event on lines and offsets are further along than [`Kept`] says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Shift {
@@ -63,6 +66,10 @@ pub(super) struct Events {
     index: HashTable<Position>,
     /// A secret of the process, as the log's author chooses the ids.
     secret: RandomState,
+    /// How many events were read and are not in the index: the first ones, each with an id of its own.
+    unindexed: usize,
+    /// How many lines followed those.
+    expected: usize,
 }
 
 impl Events {
@@ -123,26 +130,40 @@ impl Events {
         index.insert_unique(hash(&position), position, hash);
     }
 
-    /// Makes the index of events that all have ids of their own.
-    pub(super) fn index_all(&mut self) {
+    /// Makes ready for so many more lines. Events that were read are found by their ids one after the other while few
+    /// lines follow; for more of them an index pays, which takes as long as some dozen of such searches.
+    pub(super) fn expect(&mut self, lines: usize) {
+        self.expected = self.expected.saturating_add(lines);
+        if self.expected > MOST_SEARCHED {
+            self.index_rest();
+        }
+    }
+
+    fn index_rest(&mut self) {
         let Self {
             kept,
             index,
             secret,
+            unindexed,
             ..
         } = self;
         let hash = |at: &Position| secret.hash_one(kept[*at as usize].id.0);
-        index.clear();
-        index.reserve(kept.len(), hash);
-        for position in 0..kept.len() as Position {
+        index.reserve(*unindexed, hash);
+        for position in 0..*unindexed as Position {
             index.insert_unique(hash(&position), position, hash);
         }
+        *unindexed = 0;
     }
 
     /// Where an id stands first.
     pub(super) fn position(&self, id: &EventId) -> Option<Position> {
         let is_it = |at: &Position| self.kept[*at as usize].id == *id;
-        self.index.find(self.secret.hash_one(id.0), is_it).copied()
+        let indexed = self.index.find(self.secret.hash_one(id.0), is_it);
+        indexed.copied().or_else(|| {
+            let mut searched = self.kept[..self.unindexed].iter();
+            let found = searched.position(|kept| kept.id == *id)?;
+            Position::try_from(found).ok()
+        })
     }
 
     /// The event with an id.
@@ -196,8 +217,8 @@ impl Events {
         }
     }
 
-    /// The events that were written, not found by their ids yet ([`Events::index_all`]); `None` for bytes that are
-    /// none, or where not all authors are as `are_known` says.
+    /// The events that were written, all with ids of their own; `None` for bytes that are none, or where not all
+    /// authors are as `are_known` says.
     pub(super) fn read(from: &mut Reader<'_>, are_known: impl Fn(&Author) -> bool) -> Option<Self> {
         let number = |from: &mut Reader<'_>| from.array().map(u32::from_le_bytes);
         let authors: Vec<Author> = from.list(|from| {
@@ -235,6 +256,7 @@ impl Events {
             && shifts.last().is_none_or(|it| (it.from as usize) < count)
             && u32::try_from(count).is_ok();
         is_sound.then(|| Self {
+            unindexed: kept.len(),
             numbers: authors.iter().copied().zip(0..).collect(),
             kept,
             shifts,
@@ -312,10 +334,14 @@ mod tests {
         let mut read = Events::read(&mut from, |_| true).unwrap();
         assert!(from.0.is_empty());
         assert!(read.from(0).eq(events.from(0)));
-        assert_eq!(read.position(&read.first().unwrap()), None);
-        read.index_all();
-        for (at, seen) in events.from(0) {
-            assert_eq!(read.position(&seen.id), Some(at));
+        // While few lines follow, and with an index.
+        for (lines, has_index) in [(MOST_SEARCHED, false), (1, true)] {
+            read.expect(lines);
+            assert_eq!(!read.index.is_empty(), has_index);
+            assert_eq!(read.position(&EventId([9; 12])), None);
+            for (at, seen) in events.from(0).step_by(7) {
+                assert_eq!(read.position(&seen.id), Some(at));
+            }
         }
         let next = seen(20_000, line + 1, u64::MAX);
         assert_eq!(read.push(&next, true), events.push(&next, true));
@@ -342,6 +368,28 @@ mod tests {
         assert!(changed(last, 9_999) && !changed(last, 10_000));
         let author = out.0.len() - 8;
         assert!(changed(author, 1) && !changed(author, events.authors.len() as u32));
+    }
+
+    #[test]
+    fn what_follows_events_that_were_read_is_found_before_and_after_they_have_an_index() {
+        let mut events = Events::default();
+        for n in 1..=3 {
+            events.push(&seen(n, u64::from(n), 0), true);
+        }
+        let mut out = Writer(Vec::new());
+        events.write(&mut out);
+        let mut read = Events::read(&mut Reader(&out.0), |_| true).unwrap();
+        read.expect(2);
+        read.push(&seen(4, 4, 0), true);
+        // The second event a second time.
+        read.push(&seen(2, 5, 0), false);
+        for more in [0, MOST_SEARCHED] {
+            read.expect(more);
+            for n in 1..=4 {
+                assert_eq!(read.position(&seen(n, 0, 0).id), Some(n - 1));
+            }
+            assert_eq!(read.position(&seen(5, 0, 0).id), None);
+        }
     }
 
     #[test]

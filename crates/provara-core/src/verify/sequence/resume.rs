@@ -183,7 +183,6 @@ impl Sequencer {
             return None;
         }
         restored.timeline = Timeline::of(keys);
-        restored.unindexed = true;
         Some(restored)
     }
 
