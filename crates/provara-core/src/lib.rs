@@ -73,6 +73,7 @@
 //! ```
 
 pub mod beliefs;
+pub mod bytes;
 pub mod canonical;
 pub mod checkpoint;
 pub mod content;

@@ -21,9 +21,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use provara_core::bytes::{Decoder, Encoder};
 use provara_core::id::Digest;
 
-use crate::cache::{Decoder, Encoder, place, read, write};
+use crate::cache::{place, read, write};
 use crate::error::{Context, VaultError};
 use crate::file_system::is_well_known;
 use crate::file_times::FileTimes;

@@ -19,12 +19,13 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use memchr::memmem;
+use provara_core::bytes::{Decoder, Encoder};
 use provara_core::id::Digest;
 use provara_core::scan::{Field, Line, scan_line};
 use provara_core::tree::{EventTree, leaf};
 use sha2::{Digest as _, Sha256};
 
-use crate::cache::{Decoder, Encoder, open_own, place, read, write};
+use crate::cache::{open_own, place, read, write};
 use crate::error::{Context, VaultError};
 use crate::log_snapshot::{LogSnapshot, lines_of};
 

@@ -4,11 +4,11 @@
 //! A SHA-256 is made by one core, byte after byte. That a log begins with bytes that were hashed before is found
 //! faster by BLAKE3, over each part of [`PART`] bytes: where all are what they were, the SHA-256 is, too.
 
+use provara_core::bytes::{Decoder, Encoder};
 use provara_core::id::Digest;
 use sha2::digest::common::hazmat::{SerializableState as _, SerializedState};
 use sha2::{Digest as _, Sha256};
 
-use crate::cache::{Decoder, Encoder};
 use provara_core::parallel;
 
 /// The length of a part in bytes; the last has what is left.

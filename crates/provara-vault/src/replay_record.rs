@@ -17,8 +17,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use provara_core::beliefs::LogReducer;
+use provara_core::bytes::{Decoder, Encoder};
 
-use crate::cache::{Decoder, Encoder, place, read, write};
+use crate::cache::{place, read, write};
 use crate::log_hashes::LogHashes;
 use crate::log_snapshot::LogSnapshot;
 use crate::vault::Vault;

@@ -24,6 +24,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
+use provara_core::bytes::{Decoder, Encoder};
 use provara_core::canonical::token_preserving;
 use provara_core::history::{KeyEvent, KeyEventKind, Proof};
 use provara_core::id::{Digest, EventId, KeyId};
@@ -36,7 +37,7 @@ use provara_core::tree::EventTree;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest as _, Sha256};
 
-use crate::cache::{Decoder, Encoder, overwrite, place, read};
+use crate::cache::{overwrite, place, read};
 use crate::index::{Actor, LogIndex};
 use crate::seal::Names;
 

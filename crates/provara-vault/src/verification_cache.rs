@@ -17,9 +17,10 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use provara_core::bytes::{Decoder, Encoder};
 use provara_core::id::Digest;
 
-use crate::cache::{Decoder, Encoder, place, read, write};
+use crate::cache::{place, read, write};
 use crate::log_hashes::LogHashes;
 use crate::replay_start::Confirmed;
 

@@ -1,6 +1,5 @@
 //! The in-order stage: chains, duplicates, keys over time, redactions and the end of the log.
 
-mod bytes;
 mod effects;
 mod events;
 mod finish;

@@ -5,9 +5,9 @@ use std::hash::BuildHasher as _;
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
+use crate::bytes::{Decoder, Encoder};
 use crate::hash_map::HashMap;
 use crate::id::EventId;
-use crate::verify::sequence::bytes::{Reader, Writer};
 use crate::verify::timeline::Position;
 
 /// What is known of an event until the end of the log.
@@ -197,7 +197,7 @@ impl Events {
     }
 
     /// Writes events each of which is a line, and so says nothing of lines.
-    pub(super) fn write(&self, out: &mut Writer) {
+    pub(super) fn write(&self, out: &mut Encoder) {
         out.u64(self.authors.len() as u64);
         for author in &self.authors {
             for number in [author.actor, author.key] {
@@ -219,8 +219,11 @@ impl Events {
 
     /// The events that were written, all with ids of their own; `None` for bytes that are none, or where not all
     /// authors are as `are_known` says.
-    pub(super) fn read(from: &mut Reader<'_>, are_known: impl Fn(&Author) -> bool) -> Option<Self> {
-        let number = |from: &mut Reader<'_>| from.array().map(u32::from_le_bytes);
+    pub(super) fn read(
+        from: &mut Decoder<'_>,
+        are_known: impl Fn(&Author) -> bool,
+    ) -> Option<Self> {
+        let number = |from: &mut Decoder<'_>| from.array().map(u32::from_le_bytes);
         let authors: Vec<Author> = from.list(|from| {
             let author = Author {
                 actor: from.option(number)?,
@@ -240,7 +243,7 @@ impl Events {
         let kept: Vec<Kept> = kept
             .iter()
             .map(|bytes| {
-                let mut from = Reader(bytes);
+                let mut from = Decoder(bytes);
                 let kept = Kept {
                     id: EventId(from.array()?),
                     author: number(&mut from)?,
@@ -328,9 +331,9 @@ mod tests {
             line += 1;
             events.push(&Seen { line, ..seen }, true);
         }
-        let mut out = Writer(Vec::new());
+        let mut out = Encoder(Vec::new());
         events.write(&mut out);
-        let mut from = Reader(&out.0);
+        let mut from = Decoder(&out.0);
         let mut read = Events::read(&mut from, |_| true).unwrap();
         assert!(from.0.is_empty());
         assert!(read.from(0).eq(events.from(0)));
@@ -348,10 +351,10 @@ mod tests {
         assert_eq!(read.get(10_000), next);
         assert_eq!(read.authors, events.authors);
 
-        let read = |bytes: &[u8]| Events::read(&mut Reader(bytes), |_| true).is_some();
+        let read = |bytes: &[u8]| Events::read(&mut Decoder(bytes), |_| true).is_some();
         assert!(!read(&out.0[..out.0.len() - 1]));
         let unknown = |author: &Author| author.key != Some(2);
-        assert!(Events::read(&mut Reader(&out.0), unknown).is_none());
+        assert!(Events::read(&mut Decoder(&out.0), unknown).is_none());
         // Authors, each two numbers of which one byte says whether they are there, then the shifts.
         let authors = events.authors.iter();
         let present = |it: &Author| 4 * (it.actor.iter().chain(&it.key).count());
@@ -376,9 +379,9 @@ mod tests {
         for n in 1..=3 {
             events.push(&seen(n, u64::from(n), 0), true);
         }
-        let mut out = Writer(Vec::new());
+        let mut out = Encoder(Vec::new());
         events.write(&mut out);
-        let mut read = Events::read(&mut Reader(&out.0), |_| true).unwrap();
+        let mut read = Events::read(&mut Decoder(&out.0), |_| true).unwrap();
         read.expect(2);
         read.push(&seen(4, 4, 0), true);
         // The second event a second time.

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use crate::bytes::{Decoder, Encoder};
 use crate::canonical::token_preserving;
 use crate::history::{KeyEvent, KeyEventKind};
 use crate::id::{Digest, EventId, KeyId};
@@ -13,7 +14,6 @@ use crate::json;
 use crate::keys::PublicKey;
 use crate::time::Timestamp;
 use crate::tree::EventTree;
-use crate::verify::sequence::bytes::{Reader, Writer};
 use crate::verify::sequence::events::{Author, Events};
 use crate::verify::sequence::{FilesStatement, Genesis, Head, LinePlace, Sequencer};
 use crate::verify::timeline::{KeyState, Revocation, Timeline};
@@ -34,13 +34,13 @@ impl Sequencer {
                 .is_none_or(|it| it.predecessor.is_none())
             && !self.open_end;
         plain.then(|| {
-            let mut out = Writer(Vec::with_capacity(4096 + self.events.written_length()));
+            let mut out = Encoder(Vec::with_capacity(4096 + self.events.written_length()));
             self.write(&mut out);
             out.0
         })
     }
 
-    fn write(&self, out: &mut Writer) {
+    fn write(&self, out: &mut Encoder) {
         for number in [
             self.lines,
             self.token_form,
@@ -55,7 +55,7 @@ impl Sequencer {
         });
         out.option(self.genesis.as_ref(), |out, genesis| {
             for text in [&genesis.uid, &genesis.root_key_id, &genesis.quorum_key_id] {
-                out.option(text.as_ref(), |out, text| out.text(text));
+                out.option(text.as_ref(), |out, text| out.sized(text.as_bytes()));
             }
         });
         self.write_mark(out);
@@ -69,7 +69,7 @@ impl Sequencer {
         self.keys.iter().for_each(|id| out.raw(&id.0));
         out.u64(self.actors.len() as u64);
         for (name, number) in self.actors.iter().zip(0u32..) {
-            out.text(name);
+            out.sized(name.as_bytes());
             out.option(self.heads.get(&number), |out, head| {
                 out.raw(&head.last.0);
                 out.option(head.ts_logical.as_ref(), |out, it| {
@@ -103,7 +103,7 @@ impl Sequencer {
     /// The sequencer that was saved; `None` for bytes that are none.
     #[must_use]
     pub fn restore(bytes: &[u8]) -> Option<Self> {
-        let mut from = Reader(bytes);
+        let mut from = Decoder(bytes);
         let mut restored = Self::empty(Timeline::default());
         restored.lines = from.u64()?;
         restored.token_form = from.u64()?;
@@ -112,15 +112,15 @@ impl Sequencer {
         restored.sealed_by = from.option(|from| Some((EventId(from.array()?), from.u64()?)))?;
         restored.genesis = from.option(|from| {
             Some(Genesis {
-                uid: from.option(Reader::text)?,
-                root_key_id: from.option(Reader::text)?,
-                quorum_key_id: from.option(Reader::text)?,
+                uid: from.option(Decoder::text)?,
+                root_key_id: from.option(Decoder::text)?,
+                quorum_key_id: from.option(Decoder::text)?,
                 predecessor: None,
             })
         })?;
         restored.read_mark(&mut from)?;
         restored.introduced = from.list(|from| from.array().map(KeyId))?;
-        restored.unvouched_rotations = from.list(Reader::u64)?;
+        restored.unvouched_rotations = from.list(Decoder::u64)?;
         for number in 0..from.u64()? {
             let (id, number) = (KeyId(from.array()?), u32::try_from(number).ok()?);
             restored.keys.push(id);
@@ -187,7 +187,7 @@ impl Sequencer {
     }
 
     /// The mark, the key events, what is stated of files and seals, and the event tree.
-    fn write_mark(&self, out: &mut Writer) {
+    fn write_mark(&self, out: &mut Encoder) {
         out.raw(&[u8::from(self.is_marked)]);
         out.u64(self.key_events.len() as u64);
         for event in &self.key_events {
@@ -196,8 +196,7 @@ impl Sequencer {
             out.raw(&event.signer.0);
             out.raw(&[event.kind.number()]);
             let payload = token_preserving(&event.payload);
-            out.u64(payload.len() as u64);
-            out.raw(&payload);
+            out.sized(&payload);
         }
         out.u64(self.unredactable.len() as u64);
         self.unredactable.iter().for_each(|id| out.raw(&id.0));
@@ -214,12 +213,10 @@ impl Sequencer {
             out.option(place.id.as_ref(), |out, id| out.raw(&id.0));
             out.u64(*count);
         });
-        let tree = self.tree.to_bytes();
-        out.u64(tree.len() as u64);
-        out.raw(&tree);
+        out.sized(&self.tree.to_bytes());
     }
 
-    fn read_mark(&mut self, from: &mut Reader<'_>) -> Option<()> {
+    fn read_mark(&mut self, from: &mut Decoder<'_>) -> Option<()> {
         self.is_marked = from.array::<1>()? == [1];
         self.key_events = from.list(|from| {
             Some(KeyEvent {
