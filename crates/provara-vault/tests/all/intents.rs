@@ -188,23 +188,27 @@ fn a_merge_is_carried_on_from_wherever_it_ended() {
     }
 }
 
-#[test]
-fn readers_judge_what_going_forward_gives() {
-    let fixture = Fixture::new();
-    lived_in(&fixture);
+/// Adopts the vault, and gives its files as they were before with the intent of that.
+fn adoption_begun(fixture: &Fixture) -> Files {
     let adopt = |vault: &Vault| {
         let options = AdoptOptions::default();
         drop(vault.adopt(&fixture.keyfile, &options).unwrap());
     };
-    let (start, changes) = recorded(&fixture.vault, adopt);
-    let after = files_of(fixture.vault.path());
+    let (mut files, changes) = recorded(&fixture.vault, adopt);
     let intent = changes.into_iter().find_map(|change| match change {
         Change::Rename(path, bytes) if path == Path::new(INTENT) => Some(bytes),
         _ => None,
     });
-    let mut files = start;
     files.insert(INTENT.into(), intent.unwrap());
-    let (_directory, vault) = place(&files);
+    files
+}
+
+#[test]
+fn readers_judge_what_going_forward_gives() {
+    let fixture = Fixture::new();
+    lived_in(&fixture);
+    let (_directory, vault) = place(&adoption_begun(&fixture));
+    let after = files_of(fixture.vault.path());
     let before = picture(vault.path());
     let report = vault.verify(&VerifyOptions::default()).unwrap();
     assert!(report.is_valid(), "{:?}", report.findings());
@@ -419,18 +423,7 @@ fn an_old_state_in_an_intent_is_what_memory_is_for() {
 fn what_is_no_file_beside_an_intent_is_told_by_its_own_name() {
     let fixture = Fixture::new();
     lived_in(&fixture);
-    let adopt = |vault: &Vault| {
-        let options = AdoptOptions::default();
-        drop(vault.adopt(&fixture.keyfile, &options).unwrap());
-    };
-    let (start, changes) = recorded(&fixture.vault, adopt);
-    let intent = changes.into_iter().find_map(|change| match change {
-        Change::Rename(path, bytes) if path == Path::new(INTENT) => Some(bytes),
-        _ => None,
-    });
-    let mut files = start;
-    files.insert(INTENT.into(), intent.unwrap());
-    let (_directory, vault) = place(&files);
+    let (_directory, vault) = place(&adoption_begun(&fixture));
     let seal = vault.path().join("manifest.sig");
     fs::remove_file(&seal).unwrap();
     fs::create_dir(&seal).unwrap();

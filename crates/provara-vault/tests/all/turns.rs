@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::common::disk::Beside;
 use crate::common::{Fixture, copy, note, picture, request, strict, verifies};
+use provara_core::keys::Keyfile;
 use provara_vault::{
-    AppendRequest, BatchOptions, ErrorClass, LogWriter, Loss, MergeOptions, Rejected, Vault,
-    VaultError, layout,
+    AppendRequest, BatchOptions, BatchWriter, ErrorClass, LogWriter, Loss, MergeOptions, Rejected,
+    Vault, VaultError, layout,
 };
 
 /// Seals and looks at the clock as often as it can.
@@ -31,6 +32,15 @@ fn requests(actor: &str, count: usize) -> Vec<AppendRequest<'static>> {
 /// The same vault, for a writer that does not wait.
 fn impatient(vault: &Vault) -> Vault {
     vault.clone().with_lock_timeout(Duration::ZERO)
+}
+
+/// A batch of three events that lets others in.
+fn paused<'v>(vault: &'v Vault, keyfile: &'v Keyfile) -> BatchWriter<'v> {
+    let writer = LogWriter::open_with(vault, keyfile).unwrap();
+    let mut batch = writer.batch(keyfile, options());
+    batch.append(requests("batch", 3)).unwrap();
+    batch.pause().unwrap();
+    batch
 }
 
 #[test]
@@ -339,10 +349,7 @@ fn a_batch_whose_vault_is_moved_meanwhile_says_what_is_known() {
     for (gone, waits) in [(true, false), (false, false), (false, true)] {
         let fixture = Fixture::new();
         let vault = impatient(&fixture.vault);
-        let writer = LogWriter::open_with(&vault, &fixture.keyfile).unwrap();
-        let mut batch = writer.batch(&fixture.keyfile, options());
-        batch.append(requests("batch", 3)).unwrap();
-        batch.pause().unwrap();
+        let mut batch = paused(&vault, &fixture.keyfile);
         let holder = waits.then(|| LogWriter::open(&fixture.vault).unwrap());
         if gone {
             fs::rename(vault.path(), fixture.outside().join("away")).unwrap();
@@ -400,10 +407,7 @@ fn a_batch_that_comes_back_refuses_files_that_another_program_changed() {
     for (file, content) in changes {
         let fixture = Fixture::new();
         let vault = impatient(&fixture.vault);
-        let writer = LogWriter::open_with(&vault, &fixture.keyfile).unwrap();
-        let mut batch = writer.batch(&fixture.keyfile, options());
-        batch.append(requests("batch", 3)).unwrap();
-        batch.pause().unwrap();
+        let mut batch = paused(&vault, &fixture.keyfile);
         match content {
             Some(content) => fs::write(fixture.file(file), content).unwrap(),
             None => fs::remove_file(fixture.file(file)).unwrap(),
@@ -549,10 +553,7 @@ fn what_changes_a_logs_times_and_not_its_bytes_stops_nobody() {
 fn a_batch_that_comes_back_looks_at_what_the_manifest_lists_beside_the_log() {
     let fixture = Fixture::new();
     let vault = impatient(&fixture.vault);
-    let writer = LogWriter::open_with(&vault, &fixture.keyfile).unwrap();
-    let mut batch = writer.batch(&fixture.keyfile, options());
-    batch.append(requests("batch", 3)).unwrap();
-    batch.pause().unwrap();
+    let mut batch = paused(&vault, &fixture.keyfile);
     // Under the signature of before, which is not over this list.
     let mut listed: serde_json::Value =
         serde_json::from_slice(&fs::read(fixture.file("manifest.json")).unwrap()).unwrap();

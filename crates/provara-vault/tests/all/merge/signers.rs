@@ -41,6 +41,14 @@ fn keys_that_both_sides_promoted_stand_in_the_same_order_on_both() {
     }
 }
 
+/// Signs an event of the vault by the key alone.
+fn is_one_of_its_own(vault: &Vault, key: SigningKey) {
+    verifies(vault);
+    let own = Keyfile::new(vec![key]);
+    vault.append(&note("a", "by it"), &own).unwrap();
+    verifies(vault);
+}
+
 #[test]
 fn a_key_that_the_merge_only_begins_to_trust_does_not_sign_its_seal() {
     let fixture = Fixture::new();
@@ -67,11 +75,7 @@ fn a_key_that_the_merge_only_begins_to_trust_does_not_sign_its_seal() {
         .import_delta(&bundle, &both, &options(None))
         .unwrap();
     assert_eq!(receipt.signed_by, Some(root.key_id()));
-    verifies(&fixture.vault);
-    // From then on it is one of the vault's own.
-    let own = Keyfile::new(vec![key]);
-    fixture.vault.append(&note("a", "by it"), &own).unwrap();
-    verifies(&fixture.vault);
+    is_one_of_its_own(&fixture.vault, key);
 }
 
 #[test]
@@ -120,10 +124,7 @@ fn a_vault_without_a_mark_takes_it_over_from_a_copy_that_was_adopted() {
         .import_delta(&bundle, &fixture.keyfile, &options)
         .unwrap();
     assert!(receipt.imported > 0);
-    verifies(&fixture.vault);
-    let own = Keyfile::new(vec![key]);
-    fixture.vault.append(&note("a", "by it"), &own).unwrap();
-    verifies(&fixture.vault);
+    is_one_of_its_own(&fixture.vault, key);
 }
 
 #[test]
