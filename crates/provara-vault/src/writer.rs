@@ -40,7 +40,7 @@ use std::sync::Arc;
 
 use provara_core::event_type::{CoreType, EventType};
 use provara_core::history::{KeyEvent, KeyHistory};
-use provara_core::id::{Digest, KeyId};
+use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
 use provara_core::layout;
 use provara_core::manifest::{FileEntry, merkle_root};
@@ -249,14 +249,7 @@ impl<'v> LogWriter<'v> {
             .map_err(|reason| VaultError::Unwritable {
                 reason: reason.to_string(),
             })?;
-        let mut bytes = Vec::with_capacity(event.line.len() + 1);
-        if self.index.unterminated {
-            // The last event is whole but for its line end.
-            bytes.push(b'\n');
-        }
-        bytes.extend_from_slice(&event.line);
-        let mut hasher = self.hasher.clone();
-        hasher.update(&bytes);
+        let (bytes, hasher) = self.with_line(&event.line);
 
         let change = step.key_event.as_ref();
         let changed = change.and_then(|event| self.keys_after(event));
@@ -282,18 +275,7 @@ impl<'v> LogWriter<'v> {
         self.write(&bytes, &hasher)?;
         let lines = self.index.lines + 1;
         let published = files.publish_names(&self.log, self.index.len + length);
-        let names = published.map_err(|source| {
-            self.stopped = true;
-            match source {
-                // Whether the event is in the log that stands there, nobody can say.
-                lost @ VaultError::LogLost { .. } => lost,
-                source => VaultError::SealLags {
-                    event_id: event.id,
-                    line: lines,
-                    source: Box::new(source),
-                },
-            }
-        })?;
+        let names = published.map_err(|source| self.stop_behind(event.id, lines, source))?;
 
         if self.index.unterminated {
             self.notes
@@ -319,11 +301,7 @@ impl<'v> LogWriter<'v> {
         self.index.take(step, length);
         self.hasher = hasher;
         if let Some((registry, history)) = changed {
-            self.registry = registry;
-            self.history = history;
-            if let Some(history) = &self.history {
-                self.index.settle_proofs(history);
-            }
+            self.take_keys(registry, history);
         }
         self.sealed(entries, seal, names);
         self.recollect(leaf.as_slice());
@@ -332,6 +310,41 @@ impl<'v> LogWriter<'v> {
         receipt.event_json = String::from_utf8(line.to_vec()).expect("canonical JSON is UTF-8");
         receipt.notes = self.take_notes();
         Ok(receipt)
+    }
+
+    /// What appends a line to the log, and the hash over the log with it.
+    fn with_line(&self, line: &[u8]) -> (Vec<u8>, Sha256) {
+        let mut bytes = Vec::with_capacity(line.len() + 1);
+        if self.index.unterminated {
+            // The last event is whole but for its line end.
+            bytes.push(b'\n');
+        }
+        bytes.extend_from_slice(line);
+        let mut hasher = self.hasher.clone();
+        hasher.update(&bytes);
+        (bytes, hasher)
+    }
+
+    /// Ends the writer, as the log has an event that the seal has not.
+    fn stop_behind(&mut self, event_id: EventId, line: u64, source: VaultError) -> VaultError {
+        self.stopped = true;
+        match source {
+            // Whether the event is in the log that stands there, nobody can say.
+            lost @ VaultError::LogLost { .. } => lost,
+            source => VaultError::SealLags {
+                event_id,
+                line,
+                source: Box::new(source),
+            },
+        }
+    }
+
+    fn take_keys(&mut self, registry: KeyRegistry, history: Option<KeyHistory>) {
+        self.registry = registry;
+        self.history = history;
+        if let Some(history) = &self.history {
+            self.index.settle_proofs(history);
+        }
     }
 
     /// What `keys.json` must say after an event that the log is to go on with, and how it came to that;
