@@ -318,11 +318,11 @@ class Vault:
             provara.errors.InvalidEvidenceError: while iterating, a line is not an event.
         """
         return _native.snapshot(str(self._path)).events(
-            types=_texts(type),
-            actors=_texts(actor),
+            types=_texts("type", type),
+            actors=_texts("actor", actor),
             after=_timestamp("after", after),
             before=_timestamp("before", before),
-            conditions=_texts(where),
+            conditions=_texts("where", where),
         )
 
     def verify(self, *, strict: bool = False) -> Report:
@@ -488,19 +488,34 @@ class Vault:
         return log
 
 
-def _texts(value: str | Sequence[str] | None) -> list[str]:
+def _texts(name: str, value: str | Sequence[str] | None) -> list[str]:
     """Return one text, or several, or none, as a list."""
     if value is None:
         return []
-    return [value] if isinstance(value, str) else list(value)
+    if isinstance(value, str):
+        return [value]
+    texts = list(value) if isinstance(value, Iterable) else [value]
+    for text in texts:
+        if not isinstance(text, str):
+            raise UsageError(
+                f"'{name}' takes texts, and {text!r} is none (it is {type(text).__name__})"
+            )
+    return texts
 
 
 def _timestamp(name: str, value: str | datetime | None) -> str | None:
     """Return a time as RFC 3339 text in UTC."""
     if value is None or isinstance(value, str):
         return value
+    if not isinstance(value, datetime):
+        raise UsageError(
+            f"'{name}' takes a date, an age such as 7d, or a datetime, and {value!r} is none of them"
+        )
     if value.tzinfo is None:
-        raise UsageError(f"'{name}' is a datetime without a time zone")
+        raise UsageError(
+            f"'{name}' is a datetime without a time zone\n"
+            "Fix: Give one with a time zone, for example datetime.now(timezone.utc)."
+        )
     return value.astimezone(timezone.utc).isoformat(timespec="microseconds")
 
 

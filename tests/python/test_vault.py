@@ -253,6 +253,16 @@ def test_events_are_filtered(vault: Vault) -> None:
     ]
     with pytest.raises(UsageError, match="time zone"):
         vault.events(after=moment.replace(tzinfo=None))
+    odd: dict[str, Any] = {
+        "after": 3,
+        "before": b"7d",
+        "type": 3,
+        "actor": ["x", None],
+        "where": 1.5,
+    }
+    for name, value in odd.items():
+        with pytest.raises(UsageError, match=f"'{name}' takes"):
+            vault.events(**{name: value})
     with pytest.raises(UsageError, match="no time for before"):
         vault.events(before="yesterday")
 
