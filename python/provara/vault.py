@@ -488,18 +488,16 @@ class Vault:
         return log
 
 
-def _texts(name: str, value: str | Sequence[str] | None) -> list[str]:
+def _texts(name: str, value: object) -> list[str]:
     """Return one text, or several, or none, as a list."""
     if value is None:
         return []
     if isinstance(value, str):
         return [value]
-    texts = list(value) if isinstance(value, Iterable) else [value]
-    for text in texts:
-        if not isinstance(text, str):
-            raise UsageError(
-                f"'{name}' takes texts, and {text!r} is none (it is {type(text).__name__})"
-            )
+    given = list(value) if isinstance(value, Iterable) else [value]
+    texts = [text for text in given if isinstance(text, str)]
+    if len(texts) < len(given):
+        raise UsageError(f"'{name}' takes a text or several, and {value!r} is neither")
     return texts
 
 
