@@ -71,6 +71,10 @@ codes! {
     E015: Error = "SEAL_OF_OTHER_CONTENT",
     /// A redacted event is not the one that the redaction named.
     E016: Error = "TOMBSTONE_MISMATCH",
+    /// The vault is not a later state of the one that a tree head was signed for.
+    E017: Error = "TREE_HEAD_CONTRADICTED",
+    /// No key of the vault that counts there signed a tree head.
+    E018: Error = "TREE_HEAD_NOT_SIGNED",
     /// Not 64 lower-case hex digits.
     E100: Error = "HASH_FORMAT",
     /// A malformed event id.
@@ -97,6 +101,8 @@ codes! {
     E205: Error = "KEY_NOT_INTRODUCED",
     /// An event names a seal in a vault that has no mark.
     E206: Error = "MARK_MISSING",
+    /// Another key made the vault than the one that was named.
+    E207: Error = "ROOT_KEY_MISMATCH",
     /// A field that must be there is not, or is of the wrong kind.
     E300: Error = "REQUIRED_FIELD_MISSING",
     /// Neither a core type nor reverse-domain.
@@ -137,6 +143,8 @@ codes! {
     W014: Warning = "SURPLUS_NAMES_NO_SEAL",
     /// The sealed files are not those that the log states.
     W015: Warning = "FILES_NOT_STATED",
+    /// A folder of tree heads has none for the vault.
+    W016: Warning = "NO_TREE_HEAD",
 }
 
 impl Code {

@@ -5,6 +5,8 @@
 //! `payload` is replaced by the SHA-256 of its bytes, as a string of 64 hexadecimal digits. A node is
 //! SHA-256(0x01 ‖ left ‖ right).
 
+pub mod proof;
+
 use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};

@@ -6,6 +6,7 @@
 //! them touches a disk.
 
 pub mod files;
+mod heads;
 mod judge;
 mod line;
 mod predecessor;
@@ -19,6 +20,7 @@ use crate::finding::{Code, Finding, Report};
 use crate::id::KeyId;
 use crate::keys::{KeyRegistry, PublicKey};
 
+pub use heads::{KeptHead, judge_root_key};
 pub use judge::{Judge, OneByOne, SignedLine};
 pub use line::{CLOSING_TYPE, CheckedLine, REDACTION_TYPE, check_lines, check_lines_with};
 pub use predecessor::{Closed, Predecessor};

@@ -6,7 +6,7 @@ mod finish;
 mod redaction;
 mod resume;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -52,6 +52,8 @@ pub struct LogVerdict {
     pub introduced: BTreeSet<KeyId>,
     /// The keys that the log revoked.
     pub revoked_keys: Vec<KeyId>,
+    /// For each of them, over how many events what it signs counts: those up to its trust boundary.
+    pub trusted_until: BTreeMap<KeyId, u64>,
     /// The seal event that closes the log.
     pub sealed_by: Option<EventId>,
     /// The events up to and with the one that closes the log; redactions alone may follow.

@@ -58,6 +58,9 @@ impl Sequencer {
         }
         let mut revoked_keys: Vec<_> = self.timeline.revocations().map(|(id, _)| id).collect();
         revoked_keys.sort_unstable();
+        let revocations = self.timeline.revocations();
+        let trusted_until = revocations.map(|(id, it)| (id, u64::from(it.distrusted_from)));
+        let trusted_until = trusted_until.collect();
         LogVerdict {
             notes,
             counts,
@@ -66,6 +69,7 @@ impl Sequencer {
             lines: self.lines,
             promoted_keys: self.timeline.promoted(registry),
             revoked_keys,
+            trusted_until,
             sealed_by: self.sealed_by.map(|(id, _)| id),
             closed_at: self.sealed_by.map(|(_, number)| number),
             history,
