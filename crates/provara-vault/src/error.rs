@@ -8,6 +8,7 @@ mod adoption;
 mod archive;
 mod class;
 mod extent;
+mod head;
 mod loss;
 mod merge;
 mod redaction;
@@ -22,6 +23,7 @@ use provara_core::finding::Finding;
 use provara_core::id::{EventId, KeyId};
 use provara_core::keys::KeyfileError;
 use provara_core::payload::{MAX_PAYLOAD, PayloadError};
+use provara_core::tree_head::HeadError;
 use provara_signatures::Disagreement;
 
 use crate::foreign::Foreign;
@@ -29,6 +31,7 @@ use crate::foreign::Foreign;
 pub use adoption::AdoptRefusal;
 pub use archive::ArchiveError;
 pub use class::ErrorClass;
+pub use head::HeadRefusal;
 pub use loss::Loss;
 pub use merge::{ForkedEvent, LateEvent, MergeRefusal, ShownFork};
 pub use redaction::RedactRefusal;
@@ -194,6 +197,17 @@ pub enum VaultError {
     NotAsRemembered {
         /// What a verification says of it: `W010` or `W011`.
         finding: Box<Finding>,
+    },
+    /// No tree head is signed.
+    #[error(transparent)]
+    TreeHead(#[from] HeadRefusal),
+    /// A file that was named as a tree head holds none.
+    #[error("'{}' is no tree head: {source}", path.display())]
+    Head {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: HeadError,
     },
     /// What this machine remembers of vaults cannot be used.
     #[error("what this machine remembers of vaults cannot be used: {reason}")]

@@ -256,18 +256,18 @@ impl<'v> Found<'v> {
     /// # Errors
     /// [`VaultError::NotAsRemembered`].
     pub(crate) fn recollect(&self) -> Result<Vec<String>, VaultError> {
-        let head = self.tree_head();
+        let head = self.reached();
         head.map_or(Ok(Vec::new()), |it| memory::check_writer(self.vault, &it))
     }
 
     /// The same, for an owner to look at.
     pub(crate) fn remembered(&self) -> memory::Judged {
-        let head = self.tree_head();
+        let head = self.reached();
         head.map_or_else(memory::Judged::default, |it| memory::look(self.vault, &it))
     }
 
     /// What is held against the memory.
-    fn tree_head(&self) -> Option<memory::TreeHead<'static>> {
+    fn reached(&self) -> Option<memory::Reached<'static>> {
         let identity = self.verdict.first_event?;
         let last_event = self.verdict.last_event?;
         let signed_at = self.judgement.signed_at_utc.as_deref();
@@ -275,7 +275,7 @@ impl<'v> Found<'v> {
             .judgement
             .root
             .zip(signed_at.and_then(|at| at.parse().ok()));
-        Some(memory::TreeHead {
+        Some(memory::Reached {
             identity,
             size: self.verdict.lines,
             length: self.whole as u64,

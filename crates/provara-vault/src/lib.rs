@@ -65,6 +65,7 @@ mod file_times;
 mod files;
 mod foreign;
 mod found;
+mod heads;
 mod idempotency;
 mod index;
 mod init;
@@ -97,6 +98,7 @@ mod survey;
 mod tail;
 #[cfg(test)]
 mod testing;
+mod tree_head;
 mod unsealed_tail;
 mod user_dirs;
 mod vault;
@@ -119,10 +121,11 @@ pub use clock::now;
 pub use derive::SourceLog;
 pub use enclosing::enclosing_vault;
 pub use error::{
-    AdoptRefusal, Ambiguity, ArchiveError, ErrorClass, ForkedEvent, LateEvent, Loss, MergeRefusal,
-    OtherSeal, RedactRefusal, ShownFork, VaultError,
+    AdoptRefusal, Ambiguity, ArchiveError, ErrorClass, ForkedEvent, HeadRefusal, LateEvent, Loss,
+    MergeRefusal, OtherSeal, RedactRefusal, ShownFork, VaultError,
 };
 pub use foreign::Foreign;
+pub use heads::{HeadFolder, Held, read_head};
 pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
 pub use keyfile::read_keyfile;
 pub use lock::{HeldDescriptor, held_descriptors};
@@ -138,6 +141,7 @@ pub use repair::{Damage, RepairReceipt, RepairStep};
 pub use seal::SealReceipt;
 pub use signatures::{choose_signatures, signatures_backend};
 pub use survey::Abilities;
+pub use tree_head::{TreeHeadOptions, TreeHeadReceipt};
 pub use user_dirs::{default_cache_directory, default_state_directory};
 pub use vault::{LOCK_TIMEOUT, Vault};
 pub use verify::{EventPlace, Examination, Subject, VerifiedLog, VerifyOptions};
@@ -154,4 +158,6 @@ pub use provara_core::namespace::Namespace;
 pub use provara_core::query::Query;
 pub use provara_core::summary::Summary;
 pub use provara_core::time::Timestamp;
+pub use provara_core::tree_head::{CopyName, HeadError, SignedHead};
+pub use provara_core::verify::KeptHead;
 pub use provara_signatures;

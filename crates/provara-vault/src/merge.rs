@@ -51,6 +51,9 @@ use publish::Joined;
 pub struct MergeOptions {
     /// Put what is new after the log as it is, so that what was said of an earlier prefix stays true.
     pub append_only: bool,
+    /// Put the log into the order of the format although tree heads of this copy were published, which then no
+    /// longer hold. Without this, such a copy is merged as [`append_only`](Self::append_only) says.
+    pub break_heads: bool,
     /// Keep both events of a fork. The result does not verify (`PROVARA_E002`), and no event is
     /// appended to it.
     pub keep_forks: bool,
@@ -114,6 +117,10 @@ struct Other<'a> {
     /// The files below `artifacts/`, which are not merged.
     artifacts: Vec<String>,
 }
+
+/// Why a merge does not put the log into the order of the format.
+const KEPT_ORDER: &str = "tree heads of this copy were published, so the log stays as it is and the new events follow it; \
+    --break-heads puts all of it into the order of the format, and those heads no longer hold";
 
 impl Vault {
     /// Merges the events of `other`, another copy of this vault, into this one; see
@@ -221,6 +228,12 @@ fn join(
     keyfile: &Keyfile,
     options: &MergeOptions,
 ) -> Result<MergeReceipt, VaultError> {
+    let published = crate::tree_head::is_published(vault)?;
+    let kept_order = published && !options.append_only && !options.break_heads;
+    let options = &MergeOptions {
+        append_only: options.append_only || kept_order,
+        ..options.clone()
+    };
     let mut ours = open_ours(vault, options)?;
     let before = listed_entries(&mut ours)?;
     let stale = ours.is_stale();
@@ -267,7 +280,10 @@ fn join(
         error => error,
     })?;
 
-    let notes = notes(&ours, other, &merged, &before, stale);
+    let mut notes = notes(&ours, other, &merged, &before, stale);
+    if kept_order && log != merged.rewritten() {
+        notes.push(KEPT_ORDER.to_owned());
+    }
     let kept_prefix = common_lines(ours.log(), &log);
     let order = match kept_prefix == ours.whole {
         true if log.len() == ours.whole => MergeOrder::Unchanged,

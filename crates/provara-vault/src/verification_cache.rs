@@ -31,7 +31,7 @@ const DOMAIN: &[u8] = b"provara verified 8 ";
 const LIMIT: u64 = 2 << 30;
 
 /// The most roots that a cached verification keeps: those over the most events.
-const MOST_ROOTS: usize = 64;
+const MOST_ROOTS: usize = 1024;
 
 /// What an earlier verification came to.
 #[derive(Debug)]
@@ -42,7 +42,8 @@ pub(crate) struct CachedVerification {
     pub(crate) state: Vec<u8>,
     /// The checkpoints whose states were compared, in the order of what they cover.
     pub(crate) checkpoints: Vec<Confirmed>,
-    /// The roots of the event tree over fewer events that this machine remembers of the vault.
+    /// The roots of the event tree over fewer events that this machine remembers of the vault, or that tree heads
+    /// were kept of.
     pub(crate) roots: Vec<(u64, Digest)>,
     /// Whether it was read and is as it stands there.
     kept: bool,

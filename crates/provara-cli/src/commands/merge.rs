@@ -20,7 +20,7 @@ use crate::vault;
 /// merged log has the order of the format (each actor's chain, then time), which is the same whichever
 /// copy merges the other. Statements about an earlier prefix of this log then no longer hold;
 /// --append-only keeps the log as it is, but for payloads that the other copy redacted, and puts what is new
-/// after it. The command says which it did. Both copies must have a seal that vouches for them.
+/// after it. That is the default where tree heads of this copy were published. The command says which it did. Both copies must have a seal that vouches for them.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -58,6 +58,11 @@ pub(crate) struct HowArgs {
     #[arg(long)]
     append_only: bool,
 
+    /// Put the log into the order of the format, though tree heads of this copy were published; they then no
+    /// longer hold, and the next one has a new origin
+    #[arg(long, conflicts_with = "append_only")]
+    break_heads: bool,
+
     /// Keep both events of a fork; the result does not verify
     #[arg(long)]
     keep_forks: bool,
@@ -72,6 +77,7 @@ impl HowArgs {
     pub(crate) fn options(&self, key: &KeyArgs) -> MergeOptions {
         MergeOptions {
             append_only: self.append_only,
+            break_heads: self.break_heads,
             keep_forks: self.keep_forks,
             trust_keys: self.trust_key.clone(),
             key_id: key.key_id,

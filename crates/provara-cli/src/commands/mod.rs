@@ -23,6 +23,7 @@ pub(crate) mod reduce;
 pub(crate) mod repair;
 pub(crate) mod replay;
 pub(crate) mod show;
+pub(crate) mod tree_head;
 pub(crate) mod verify;
 
 use std::ffi::OsString;
@@ -75,6 +76,7 @@ Exit codes:
 Environment:
   PROVARA_KEYFILE  the keyfile, where --keyfile is not given
   PROVARA_ACTOR    the actor, where --actor is not given
+  PROVARA_HEADS    a folder of tree heads, to which 'provara verify' holds vaults
   PROVARA_SIGNATURES
                    what verifies signatures: portable, avx2 or avx512, or dalek, which takes
                    one at a time; without it the fastest that the processor can run. The
@@ -160,6 +162,7 @@ pub(crate) enum Command {
     Memory(memory::MemoryArgs),
     Checkpoint(checkpoint::CheckpointArgs),
     Manifest(manifest::ManifestArgs),
+    TreeHead(tree_head::TreeHeadArgs),
     Plugins(plugins::PluginsArgs),
     Doctor(doctor::DoctorArgs),
     Mcp(Box<mcp::McpArgs>),
@@ -190,6 +193,7 @@ impl Command {
             Self::Memory(args) => args.schema(),
             Self::Checkpoint(_) => "provara.checkpoint.v1",
             Self::Manifest(_) => "provara.manifest.v1",
+            Self::TreeHead(_) => "provara.tree-head.v1",
             Self::Plugins(args) => args.schema(),
             Self::Doctor(_) => "provara.doctor.v1",
             // They print no JSON of their own.
@@ -228,6 +232,7 @@ pub(crate) fn run(
         Command::Memory(args) => memory::run(args),
         Command::Checkpoint(args) => checkpoint::run(args),
         Command::Manifest(args) => manifest::run(args),
+        Command::TreeHead(args) => tree_head::run(args),
         Command::Plugins(args) => return plugins::run(args),
         Command::Doctor(args) => return doctor::run(args, None),
         Command::Mcp(args) => mcp::run(args),

@@ -14,10 +14,12 @@ use provara_explain::{
     vault_failure,
 };
 use provara_report::{Class, Diagnostic, FIX_LABEL};
-use provara_vault::{Examination, Subject, VerifyOptions, layout};
+use provara_vault::{
+    Examination, HeadFolder, Held, KeyId, Subject, VerifyOptions, layout, read_head,
+};
 use serde::Serialize;
 
-use crate::args::{JsonArg, VaultArg};
+use crate::args::{JsonArg, VaultArg, key_id};
 use crate::exit_code::exit_code;
 use crate::terminal::{self, ERROR, GOOD, HINT, STRONG, WARNING};
 use crate::text::counted;
@@ -30,12 +32,13 @@ use crate::vault;
 /// every finding, in the order of the log). What verified before on this machine is recorded in the user's
 /// cache directory: its bytes are hashed again, its signatures are not checked again. How far the vault
 /// had come is remembered in the user's state directory, and an earlier state in its place is a warning
-/// (PROVARA_W010). Exit codes: 0 valid, 1 invalid, 3 could not check.
+/// (PROVARA_W010). --head and --root-key hold it to what others kept of it. Exit codes: 0 valid, 1 invalid, 3 could not check.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   provara verify my-vault
   provara verify my-vault --strict --allow W007
+  provara verify my-vault --head my-vault.head --root-key bp1_0123456789abcdef
   provara verify my-vault --follow-predecessors ../archive
   provara verify my-vault --json | jq '.findings[] | {code, line}'")]
 pub(crate) struct VerifyArgs {
@@ -58,6 +61,15 @@ pub(crate) struct VerifyArgs {
     /// Verify the vaults that this one continues, too: look for them in this folder
     #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
     follow_predecessors: Option<PathBuf>,
+
+    /// Hold the vault to this tree head: it must go on from what 'provara tree-head' signed then (repeatable).
+    /// In a folder named by PROVARA_HEADS every tree head of this vault is one
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    head: Vec<PathBuf>,
+
+    /// Require that this key made the vault (repeatable: one of them)
+    #[arg(long, value_name = "ID", value_parser = key_id)]
+    root_key: Vec<KeyId>,
 
     /// Check every signature, whatever verified before, and record nothing
     #[arg(long)]
@@ -96,6 +108,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Diagnostic> {
         describe: args.json.json,
         no_cache: args.no_cache,
         predecessors: args.follow_predecessors.clone(),
+        held: held(args)?,
         ..VerifyOptions::default()
     };
     let examination = vault.examine(&options);
@@ -112,6 +125,26 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Diagnostic> {
     } else {
         exit_code(Class::Evidence)
     })
+}
+
+/// What the vault is held to.
+fn held(args: &VerifyArgs) -> Result<Held, Diagnostic> {
+    let path = &args.vault.vault;
+    let failed = |error| vault_failure(error, path);
+    let heads = args.head.iter().map(|file| read_head(file));
+    let heads = heads.collect::<Result<_, _>>().map_err(failed)?;
+    let folder = head_folder().map(|folder| HeadFolder::read(&folder));
+    let folder = folder
+        .transpose()
+        .map_err(|error| vault_failure(error, path).detail("PROVARA_HEADS names the folder."))?;
+    let mut held = Held::default();
+    (held.heads, held.folder, held.root_keys) = (heads, folder, args.root_key.clone());
+    Ok(held)
+}
+
+/// The folder of tree heads that the environment names.
+fn head_folder() -> Option<PathBuf> {
+    vault::environment("PROVARA_HEADS").map(PathBuf::from)
 }
 
 /// The code of a warning; an error cannot be allowed.
@@ -159,6 +192,9 @@ struct ShownOptions<'r> {
     allow: &'r [Code],
     no_cache: bool,
     follow_predecessors: Option<String>,
+    heads: Vec<String>,
+    head_folder: Option<String>,
+    root_keys: &'r [KeyId],
 }
 
 #[derive(Serialize)]
@@ -207,6 +243,13 @@ impl<'r> Shown<'r> {
                     .follow_predecessors
                     .as_ref()
                     .map(|it| it.to_string_lossy().into_owned()),
+                heads: args
+                    .head
+                    .iter()
+                    .map(|it| it.to_string_lossy().into_owned())
+                    .collect(),
+                head_folder: head_folder().map(|it| it.to_string_lossy().into_owned()),
+                root_keys: &args.root_key,
             },
             findings: findings.collect(),
             notes: report.notes(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use provara_core::finding::{Code, Report, Severity};
 use provara_core::number_policy::NumberPolicy;
 use provara_report::{Class, Diagnostic, shell};
-use provara_vault::{Ambiguity, ErrorClass, Foreign, Vault, VaultError, layout};
+use provara_vault::{Ambiguity, ErrorClass, Foreign, HeadRefusal, Vault, VaultError, layout};
 
 use crate::causes::{causes_first, is_only_torn};
 
@@ -40,6 +40,13 @@ pub fn vault_failure(error: VaultError, vault: &Path) -> Diagnostic {
         .filter_map(|(label, fact)| Some(format!("{label:10}  {}", fact.as_ref()?)))
         .fold(failure, Diagnostic::detail),
         VaultError::Merge(refusal) => merge::with_details(failure, refusal),
+        VaultError::TreeHead(HeadRefusal::Broken(finding)) => [
+            ("published", &finding.expected),
+            ("there now", &finding.found),
+        ]
+        .into_iter()
+        .filter_map(|(label, fact)| Some(format!("{label:9}  {}", fact.as_ref()?)))
+        .fold(failure, Diagnostic::detail),
         VaultError::Archive(refusal) => archive::with_details(failure, refusal),
         _ => failure,
     }
@@ -108,10 +115,33 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         | VaultError::Clock
         | VaultError::Randomness { .. }
         | VaultError::SignaturesDisagree(_) => interruption_advice(error, vault),
+        VaultError::Head { .. } | VaultError::TreeHead(_) => head_advice(error, vault),
         VaultError::Adoption(refusal) => adoption::adopt_fix(refusal, vault),
         VaultError::Redaction(refusal) => adoption::redact_fix(refusal, vault),
         VaultError::Merge(refusal) => merge::fix(refusal, vault, vault_fix),
         VaultError::Archive(refusal) => archive::fix(refusal, vault),
+    }
+}
+
+/// What helps with a tree head that is none, or that is not signed.
+fn head_advice(error: &VaultError, vault: &str) -> String {
+    match error {
+        VaultError::TreeHead(HeadRefusal::NotSealed) => {
+            format!("Run 'provara repair {vault}', and try again.")
+        }
+        VaultError::TreeHead(HeadRefusal::Broken(_)) => format!(
+            "Find out what became of the log: 'provara verify {vault}', and a copy or backup of it. If it is as it \
+             should be, begin anew under a new origin, which everybody who keeps heads will see: 'provara tree-head \
+             {vault} --break-heads'."
+        ),
+        VaultError::TreeHead(HeadRefusal::OtherName { published, .. }) => format!(
+            "Leave --copy out, or name {published}. A new name is a new origin: --break-heads begins one."
+        ),
+        VaultError::TreeHead(HeadRefusal::Overtaken) => "Try again.".to_owned(),
+        _ => format!(
+            "Name a file that 'provara tree-head' wrote, whole and as it was: a signed note with an origin, a size and \
+             a root. To make one: provara tree-head {vault}"
+        ),
     }
 }
 

@@ -48,6 +48,7 @@ impl VaultError {
                 ErrorClass::Evidence
             }
             Self::Redaction(refusal) => refusal.class(),
+            Self::TreeHead(refusal) => refusal.class(),
             Self::BrokenLog { .. }
             | Self::SealContradiction { .. }
             | Self::NoSeal { .. }
@@ -76,6 +77,7 @@ impl VaultError {
             | Self::Ambiguous(_)
             | Self::WouldNotVerify { .. }
             | Self::NotInAtomicBatch { .. }
+            | Self::Head { .. }
             | Self::KeyfileInvalid { .. }
             | Self::KeyfileForeign { .. }
             | Self::NoSigningKey { .. }

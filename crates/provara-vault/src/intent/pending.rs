@@ -61,7 +61,7 @@ impl Pending {
         let Some(coming) = &self.coming else {
             return Ok(());
         };
-        let head = memory::TreeHead {
+        let head = memory::Reached {
             identity: coming.identity,
             size: coming.size,
             length: coming.length,

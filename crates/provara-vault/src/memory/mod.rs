@@ -26,7 +26,8 @@ use provara_core::finding::Finding;
 use provara_core::id::{Digest, EventId};
 use provara_core::scan::{Field, scan_line};
 use provara_core::time::Timestamp;
-use provara_core::tree::{self, EventTree};
+use provara_core::tree;
+use provara_core::tree::proof::root_over;
 
 use crate::clock;
 use crate::error::VaultError;
@@ -67,7 +68,7 @@ pub(crate) struct SealSeen {
 
 /// How far a vault has come: its event tree, and the seal over it.
 #[derive(Debug, Clone)]
-pub(crate) struct TreeHead<'a> {
+pub(crate) struct Reached<'a> {
     /// The id of the `GENESIS` event.
     pub(crate) identity: EventId,
     /// How many events the log has.
@@ -207,7 +208,7 @@ impl Recollection {
     pub(crate) fn remember(
         &self,
         vault: &Vault,
-        sealed: &TreeHead<'_>,
+        sealed: &Reached<'_>,
         judged: &Judged,
     ) -> Option<String> {
         if !vault.has_memory() || !judged.findings.is_empty() {
@@ -228,7 +229,7 @@ impl Recollection {
 ///
 /// # Errors
 /// [`VaultError::NotAsRemembered`].
-pub(crate) fn check_writer(vault: &Vault, found: &TreeHead<'_>) -> Result<Vec<String>, VaultError> {
+pub(crate) fn check_writer(vault: &Vault, found: &Reached<'_>) -> Result<Vec<String>, VaultError> {
     refuse(look(vault, found))
 }
 
@@ -238,7 +239,7 @@ pub(crate) fn check_writer(vault: &Vault, found: &TreeHead<'_>) -> Result<Vec<St
 /// As there.
 pub(crate) fn check_coming(
     vault: &Vault,
-    coming: &TreeHead<'_>,
+    coming: &Reached<'_>,
     leaves: &[Digest],
 ) -> Result<Vec<String>, VaultError> {
     refuse(look_with(vault, coming, &|| Some(leaves.to_vec())))
@@ -254,11 +255,11 @@ fn refuse(judged: Judged) -> Result<Vec<String>, VaultError> {
 }
 
 /// Holds what is found against what is remembered.
-pub(crate) fn look(vault: &Vault, found: &TreeHead<'_>) -> Judged {
+pub(crate) fn look(vault: &Vault, found: &Reached<'_>) -> Judged {
     look_with(vault, found, &|| leaves_on_disk(vault, found))
 }
 
-fn look_with(vault: &Vault, found: &TreeHead<'_>, all: &dyn Fn() -> Option<Vec<Digest>>) -> Judged {
+fn look_with(vault: &Vault, found: &Reached<'_>, all: &dyn Fn() -> Option<Vec<Digest>>) -> Judged {
     if !vault.has_memory() {
         return Judged::default();
     }
@@ -299,7 +300,7 @@ pub(crate) fn check_unsettled(vault: &Vault, log: &File) -> Result<(), VaultErro
     let ((Some(identity), Some(last_event)), Some(leaves)) = (ends, leaves_of(log.bytes())) else {
         return Ok(());
     };
-    let found = TreeHead {
+    let found = Reached {
         identity,
         size: leaves.len() as u64,
         length: log.len(),
@@ -314,7 +315,7 @@ pub(crate) fn check_unsettled(vault: &Vault, log: &File) -> Result<(), VaultErro
 
 /// Remembers what a writer has sealed, durably, under its lock. Gives a note where it could not: that is
 /// no reason to fail.
-pub(crate) fn remember_writer(vault: &Vault, sealed: &TreeHead<'_>) -> Option<String> {
+pub(crate) fn remember_writer(vault: &Vault, sealed: &Reached<'_>) -> Option<String> {
     if !vault.has_memory() {
         return None;
     }
@@ -322,7 +323,7 @@ pub(crate) fn remember_writer(vault: &Vault, sealed: &TreeHead<'_>) -> Option<St
 }
 
 /// Whether a record is to be replaced by what is sealed now.
-fn is_due(stored: Option<&Record>, sealed: &TreeHead<'_>) -> bool {
+fn is_due(stored: Option<&Record>, sealed: &Reached<'_>) -> bool {
     let (Some(stored), Some(seal)) = (stored, sealed.seal) else {
         return sealed.seal.is_some();
     };
@@ -338,7 +339,7 @@ fn is_due(stored: Option<&Record>, sealed: &TreeHead<'_>) -> bool {
 /// Remembers at each path where it is due and `permits` does, which says whether the order is another.
 fn keep(
     vault: &Vault,
-    sealed: &TreeHead<'_>,
+    sealed: &Reached<'_>,
     permits: impl Fn(&Path, Result<Option<Record>, Unusable>) -> Option<bool>,
 ) -> Option<String> {
     let kept = || -> Result<(), Unusable> {
@@ -362,7 +363,7 @@ fn keep(
 fn put(
     store: &Store,
     path: &Path,
-    sealed: &TreeHead<'_>,
+    sealed: &Reached<'_>,
     known: u64,
     lock: &Lock,
 ) -> Result<(), Unusable> {
@@ -392,7 +393,7 @@ fn put(
 }
 
 /// The leaves of a log as a writer found it.
-fn leaves_on_disk(vault: &Vault, found: &TreeHead<'_>) -> Option<Vec<Digest>> {
+fn leaves_on_disk(vault: &Vault, found: &Reached<'_>) -> Option<Vec<Digest>> {
     let log = vault.open_log_file().ok()?;
     let log = LogSnapshot::of_prefix(&log, found.length, &vault.log_path()).ok()?;
     leaves_of(log.bytes())
@@ -415,13 +416,6 @@ pub(crate) fn leaves_of(log: &[u8]) -> Option<Vec<Digest>> {
         }
     });
     whole.then_some(leaves)
-}
-
-/// The root of the event tree over these leaves.
-pub(crate) fn root_over(leaves: &[Digest]) -> Digest {
-    let mut tree = EventTree::new();
-    leaves.iter().for_each(|leaf| tree.push(*leaf));
-    tree.root()
 }
 
 fn unusable(reason: &Unusable) -> String {

@@ -6,17 +6,18 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
-use provara_core::id::EventId;
+use provara_core::id::{Digest, EventId};
 use provara_core::layout;
 use provara_core::manifest::RootSignature;
 use provara_core::scan::{Field, scan_line};
 use provara_core::time::Timestamp;
+use provara_core::tree::proof::root_over;
 use serde::Serialize;
 
 use super::judge::{Verdict, judge};
 use super::record::{Record, place_of};
-use super::store::{Store, Unusable};
-use super::{Leaf, Present, SealSeen, TreeHead, leaf, leaves_of, put, root_over};
+use super::store::{Lock, Store, Unusable};
+use super::{Leaf, Present, Reached, SealSeen, leaf, leaves_of, put};
 use crate::files::read_text;
 use crate::log_snapshot::{LogSnapshot, lines_of};
 use crate::seal::read_entries;
@@ -68,6 +69,8 @@ impl fmt::Display for GivenUp {
 #[derive(Debug, Default)]
 pub(crate) struct Set {
     pub(crate) given_up: Vec<GivenUp>,
+    /// What no longer holds of the tree heads that were published of the copy.
+    pub(crate) heads: Option<String>,
     /// Why it could not be done.
     failed: Option<String>,
 }
@@ -76,7 +79,10 @@ impl Set {
     /// The sentences for a receipt.
     pub(crate) fn notes(&self) -> Vec<String> {
         let given_up = self.given_up.iter().map(GivenUp::to_string);
-        given_up.chain(self.failed.clone()).collect()
+        given_up
+            .chain(self.heads.clone())
+            .chain(self.failed.clone())
+            .collect()
     }
 }
 
@@ -93,8 +99,8 @@ pub(crate) fn set(vault: &Vault) -> Set {
         set_to(vault, log.bytes(), seal)
     };
     there().unwrap_or_else(|reason| Set {
-        given_up: Vec::new(),
         failed: Some(super::unusable(&reason)),
+        ..Set::default()
     })
 }
 
@@ -121,7 +127,7 @@ pub(crate) fn set_to(vault: &Vault, log: &[u8], seal: SealSeen) -> Result<Set, U
         seal: Some(seal),
         leaves: &|| Some(short.clone()),
     };
-    let now = TreeHead {
+    let now = Reached {
         identity,
         size,
         length: log.len() as u64,
@@ -146,7 +152,34 @@ pub(crate) fn set_to(vault: &Vault, log: &[u8], seal: SealSeen) -> Result<Set, U
         }
         put(&store, &path, &now, 0, &lock)?;
     }
+    set.heads = give_heads_up(vault, &store, &leaves, &lock)?;
     Ok(set)
+}
+
+/// Gives the origin up under which tree heads of the copy at the vault's path were published, if a log with these
+/// `leaves` does not go on from the last of them; and says so.
+fn give_heads_up(
+    vault: &Vault,
+    store: &Store,
+    leaves: &[Digest],
+    lock: &Lock,
+) -> Result<Option<String>, Unusable> {
+    let place = place_of(vault.path());
+    let Some(published) = store.published(place)? else {
+        return Ok(None);
+    };
+    let head = published.head();
+    let known = usize::try_from(head.size).ok();
+    let known = known.and_then(|size| leaves.get(..size));
+    if known.is_some_and(|known| root_over(known) == head.root) {
+        return Ok(None);
+    }
+    store.unpublish(place, lock)?;
+    Ok(Some(format!(
+        "the tree heads that were published of this copy as '{}', the last over {} events, do not hold for what is \
+         there now: whoever kept one will find that, and the next one gets a new origin",
+        head.origin, head.size
+    )))
 }
 
 /// The paths of the vault, and others that are known to lead to it.

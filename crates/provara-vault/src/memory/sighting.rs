@@ -2,12 +2,11 @@
 
 use provara_core::id::Digest;
 use provara_core::scan::{Field, scan_line};
+use provara_core::tree::proof::root_over;
 use provara_core::verify::LogVerdict;
 use provara_core::verify::seal::{SealJudgement, SealStanding};
 
-use super::{
-    Judged, Leaf, Present, Recollection, SealSeen, TreeHead, is_due, leaf, leaves_of, root_over,
-};
+use super::{Judged, Leaf, Present, Reached, Recollection, SealSeen, is_due, leaf, leaves_of};
 use crate::log_snapshot::lines_of;
 use crate::vault::Vault;
 
@@ -73,7 +72,7 @@ impl Recollection {
         let log = log.get(..usize::try_from(length).ok()?)?;
         let whole = log.strip_suffix(b"\n").unwrap_or(log);
         let last = &whole[memchr::memrchr(b'\n', whole).map_or(0, |at| at + 1)..];
-        let mut now = TreeHead {
+        let mut now = Reached {
             identity: verdict.first_event?,
             size,
             length,

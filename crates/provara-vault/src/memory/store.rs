@@ -16,6 +16,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use provara_core::id::{Digest, EventId};
+use provara_core::signed_note::MAX_NOTE;
+use provara_core::tree_head::SignedHead;
 use rustix::fs::OFlags;
 
 use super::record::{HALF, Record, name_of, place_of};
@@ -239,13 +241,46 @@ impl Store {
         }
     }
 
+    /// The last tree head that was published of the copy at a place.
+    pub(crate) fn published(&self, place: Digest) -> Result<Option<SignedHead>, Unusable> {
+        let path = self.heads(place);
+        let text = read(&path, MAX_NOTE as u64).map_err(|error| Unusable::new(&path, error))?;
+        let head = text.map(|text| SignedHead::parse(&text)).transpose();
+        head.map_err(|error| Unusable::new(&path, error))
+    }
+
+    /// Keeps a tree head that is to be published. Another process sees it, or the one before, as a whole.
+    pub(crate) fn publish(
+        &self,
+        place: Digest,
+        head: &SignedHead,
+        _lock: &Lock,
+    ) -> Result<(), Unusable> {
+        let path = self.heads(place);
+        replace(&path, head.to_string().as_bytes()).map_err(|error| Unusable::new(&path, error))
+    }
+
+    /// Forgets what was published of the copy at a place: what comes next has another origin.
+    pub(crate) fn unpublish(&self, place: Digest, _lock: &Lock) -> Result<(), Unusable> {
+        let path = self.heads(place);
+        match fs::remove_file(&path) {
+            Err(error) if !is_absence(&error) => Err(Unusable::new(&path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn heads(&self, place: Digest) -> PathBuf {
+        self.0.join("heads").join(name_of(place))
+    }
+
     /// Forgets a record.
-    pub(crate) fn forget(&self, record: &Record, _lock: &Lock) -> Result<(), Unusable> {
+    pub(crate) fn forget(&self, record: &Record, lock: &Lock) -> Result<(), Unusable> {
         let file = self.file(record.identity, record.place, "record");
         match fs::remove_file(&file) {
             Err(error) if !is_absence(&error) => return Err(Unusable::new(&file, error)),
             _ => self.remove(record.identity, record.place),
         }
+        self.unpublish(record.place, lock)?;
         let pointer = self.pointer(record.place);
         let identity = format!("{}\n", record.identity);
         if read(&pointer, 64).is_ok_and(|text| text.as_deref() == Some(identity.as_bytes())) {

@@ -99,12 +99,12 @@ impl Found {
     }
 
     /// As a writer says it that knows the leaves of the last `known` events.
-    fn head(&self, known: usize) -> TreeHead<'_> {
+    fn head(&self, known: usize) -> Reached<'_> {
         let id = |line: &[u8]| {
             let line = scan_line(line).unwrap();
             line.text(Field::EventId).unwrap().parse().unwrap()
         };
-        TreeHead {
+        Reached {
             identity: id(lines_of(&self.log).next().unwrap()),
             size: self.leaves.len() as u64,
             length: self.log.len() as u64,
@@ -490,7 +490,7 @@ fn a_lock_that_is_held_costs_a_note() {
 fn many_vaults_at_once_keep_all_that_they_remember() {
     let directory = tempfile::tempdir().unwrap();
     let root = fs::canonicalize(directory.path()).unwrap();
-    let head = |n: u64, size: u64| TreeHead {
+    let head = |n: u64, size: u64| Reached {
         identity: EventId([n as u8; 12]),
         size,
         length: 0,

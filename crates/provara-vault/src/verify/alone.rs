@@ -16,6 +16,7 @@ use provara_core::verify::seal::{self, KeysOf, SealCase};
 
 use crate::checkpoint_check::check_checkpoints;
 use crate::error::VaultError;
+use crate::heads::Held;
 use crate::log_snapshot::LogSnapshot;
 use crate::memory::{self, Judged as Compared, Recollection, Sealed};
 use crate::refusal::refused;
@@ -23,7 +24,7 @@ use crate::replay_record::ReplayRecords;
 use crate::replay_start::ReplayStart;
 use crate::vault::Vault;
 use crate::vault_snapshot::{Interrupted, VaultSnapshot};
-use crate::verify::log_check::check_snapshot_log;
+use crate::verify::log_check::{Watched, check_snapshot_log};
 use crate::verify::subject::Subject;
 use provara_core::parallel::available_threads;
 
@@ -52,6 +53,8 @@ pub struct VerifyOptions {
     /// Whether the cache of an earlier verification is passed over, and none is kept. Without a cache
     /// directory ([`Vault::with_cache_directory`]) there is none.
     pub no_cache: bool,
+    /// What others kept of the vault, which it must go on from.
+    pub held: Held,
 }
 
 impl Vault {
@@ -89,14 +92,14 @@ impl Vault {
         let threads = options.threads.unwrap_or_else(available_threads).max(1);
         let (registry, keys_findings) = check_keys(snapshot.text(KEYS));
         let directory = self.cache_directory().filter(|_| !options.no_cache);
-        let checked = check_snapshot_log(
-            self,
-            &snapshot,
-            &registry,
-            threads,
-            directory,
-            &recollection,
-        )?;
+        let genesis_text = snapshot.text(GENESIS).unwrap_or_default();
+        let mut sizes = options.held.sizes(genesis_text);
+        sizes.extend(recollection.sizes());
+        let watched = Watched {
+            recollection: &recollection,
+            sizes,
+        };
+        let checked = check_snapshot_log(self, &snapshot, &registry, threads, directory, &watched)?;
         snapshot.check_log(checked.hashes)?;
         let (log, digest) = (checked.verdict, checked.digest);
         let (genesis, mut findings) = check_genesis(snapshot.text(GENESIS));
@@ -105,6 +108,9 @@ impl Vault {
         findings.extend(keys_findings);
         findings.extend(check_policies(|file| snapshot.text(file)));
         let mut notes = Vec::from_iter(checked.note);
+        let (held_findings, held_notes) = options.held.judge(&log, genesis_text, &registry);
+        findings.extend(held_findings);
+        notes.extend(held_notes);
         let sound = log
             .findings
             .iter()
@@ -276,8 +282,13 @@ pub(crate) struct Alone {
 }
 
 impl Alone {
+    /// How the vault differs from what this machine remembers of it.
+    pub(crate) fn not_as_remembered(&self) -> Option<&Finding> {
+        self.memory.judged.findings.first()
+    }
+
     /// Remembers what was found, if the vault is valid and that is what stands there.
-    pub(super) fn remember(&mut self, vault: &Vault) {
+    pub(crate) fn remember(&mut self, vault: &Vault) {
         let error = |finding: &Finding| finding.severity == Severity::Error;
         let findings = || self.verdict.findings.iter().chain(&self.findings);
         let (Some(sealed), Some(log)) = (self.sealed, &self.log) else {

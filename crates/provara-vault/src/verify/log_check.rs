@@ -1,6 +1,7 @@
 //! The log of a snapshot, held against the rules: from where the cache of an earlier verification ends, if its
 //! bytes are the same.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -41,6 +42,14 @@ pub(super) struct CheckedLog {
     pub(super) unsealed: Judged,
 }
 
+/// What is known of earlier states of the log, which its event tree is to be held against.
+pub(super) struct Watched<'a> {
+    /// What this machine remembers.
+    pub(super) recollection: &'a Recollection,
+    /// The sizes at which the root is needed, for that and for tree heads.
+    pub(super) sizes: BTreeSet<u64>,
+}
+
 impl CheckedLog {
     /// Of a vault that has no log.
     fn absent(registry: &KeyRegistry) -> Self {
@@ -67,7 +76,7 @@ pub(super) fn check_snapshot_log(
     registry: &KeyRegistry,
     threads: usize,
     directory: Option<&Path>,
-    recollection: &Recollection,
+    watched: &Watched<'_>,
 ) -> Result<CheckedLog, VaultError> {
     let Some(log) = &snapshot.log else {
         return Ok(CheckedLog::absent(registry));
@@ -79,7 +88,7 @@ pub(super) fn check_snapshot_log(
         log,
         registry,
         threads,
-        recollection,
+        watched,
         cached: directory.and_then(|it| cached_verification(it, vault, keys, log.lines.bytes())),
         is_kept: directory.is_some(),
     };
@@ -104,7 +113,7 @@ struct LogCheck<'a> {
     log: &'a TakenLog,
     registry: &'a KeyRegistry,
     threads: usize,
-    recollection: &'a Recollection,
+    watched: &'a Watched<'a>,
     /// An earlier verification of bytes that the log may begin with.
     cached: Option<CachedVerification>,
     /// Whether a later verification is to go on from this one.
@@ -174,10 +183,10 @@ impl LogCheck<'_> {
     fn restore(&self) -> Option<Sequencer> {
         let cached = self.cached.as_ref()?;
         let sequencer = Sequencer::restore(&cached.state)?;
-        // The tree has no way back to what is remembered of fewer events.
+        // The tree has no way back to what is known of fewer events.
         let known =
             |size: &u64| *size >= sequencer.tree().size() || cached.root_at(*size).is_some();
-        let fits = self.recollection.sizes().iter().all(known);
+        let fits = self.watched.sizes.iter().all(known);
         let begins = || cached.hashes.begin(self.log.lines.bytes(), self.threads);
         (fits && begins()).then_some(sequencer)
     }
@@ -188,11 +197,11 @@ impl LogCheck<'_> {
         let lines = log.lines.bytes();
         let from = self.cached_length();
         let mut sequencer = restored.unwrap_or_else(|| Sequencer::new(registry));
-        for size in self.recollection.sizes() {
-            sequencer.watch(size);
+        for size in &self.watched.sizes {
+            sequencer.watch(*size);
         }
         if self.vault.has_memory() {
-            sequencer.keep_leaves(self.recollection.leaves_from());
+            sequencer.keep_leaves(self.watched.recollection.leaves_from());
         }
         let total = lines.len() as u64;
         let mut told = |done| self.vault.tell_progress(done, total);

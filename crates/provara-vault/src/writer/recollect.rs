@@ -28,8 +28,8 @@ fn head_of<'a>(
     index: &LogIndex,
     seal: &NewSeal,
     leaves: &'a [memory::Leaf],
-) -> Option<memory::TreeHead<'a>> {
-    Some(memory::TreeHead {
+) -> Option<memory::Reached<'a>> {
+    Some(memory::Reached {
         identity: index.first_event?,
         size: index.lines,
         length: index.len,
