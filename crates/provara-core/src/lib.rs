@@ -79,6 +79,7 @@ pub mod checkpoint;
 pub mod content;
 mod decimal;
 pub mod event;
+pub mod event_proof;
 pub mod event_type;
 pub mod finding;
 mod hash_map;

@@ -11,6 +11,7 @@ mod extent;
 mod head;
 mod loss;
 mod merge;
+mod proof;
 mod redaction;
 mod seal;
 
@@ -34,6 +35,7 @@ pub use class::ErrorClass;
 pub use head::HeadRefusal;
 pub use loss::Loss;
 pub use merge::{ForkedEvent, LateEvent, MergeRefusal, ShownFork};
+pub use proof::ProofRefusal;
 pub use redaction::RedactRefusal;
 pub use seal::OtherSeal;
 
@@ -201,6 +203,9 @@ pub enum VaultError {
     /// No tree head is signed.
     #[error(transparent)]
     TreeHead(#[from] HeadRefusal),
+    /// There is no proof of what was asked for.
+    #[error(transparent)]
+    Proof(#[from] ProofRefusal),
     /// A file that was named as a tree head holds none.
     #[error("'{}' is no tree head: {source}", path.display())]
     Head {

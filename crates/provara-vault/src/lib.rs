@@ -81,6 +81,7 @@ mod memory;
 mod merge;
 mod new_tree;
 mod predecessor;
+mod prove;
 mod query;
 mod redact;
 mod refusal;
@@ -122,7 +123,7 @@ pub use derive::SourceLog;
 pub use enclosing::enclosing_vault;
 pub use error::{
     AdoptRefusal, Ambiguity, ArchiveError, ErrorClass, ForkedEvent, HeadRefusal, LateEvent, Loss,
-    MergeRefusal, OtherSeal, RedactRefusal, ShownFork, VaultError,
+    MergeRefusal, OtherSeal, ProofRefusal, RedactRefusal, ShownFork, VaultError,
 };
 pub use foreign::Foreign;
 pub use heads::{HeadFolder, Held, read_head};
@@ -136,6 +137,7 @@ pub use merge::{DeltaParts, MergeOptions, MergeOrder, MergeReceipt};
 pub use provara_core::layout;
 #[doc(hidden)]
 pub use provara_core::parallel::map as parallel_map;
+pub use prove::Chosen;
 pub use redact::{RedactOptions, RedactReceipt};
 pub use repair::{Damage, RepairReceipt, RepairStep};
 pub use seal::SealReceipt;
@@ -149,6 +151,7 @@ pub use writer::{BatchOptions, BatchReceipt, BatchWriter, LastSeen, LogWriter, R
 
 pub use provara_core;
 pub use provara_core::beliefs::BeliefState;
+pub use provara_core::event_proof::{AnyProof, ConsistencyProof, EventProof, ProofError, Proven};
 pub use provara_core::event_type::{CoreType, CustomType, EventType};
 pub use provara_core::finding::{Code, Finding, Report, Severity};
 pub use provara_core::id::{Digest, EventId, KeyId};

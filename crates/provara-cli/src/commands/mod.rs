@@ -17,6 +17,7 @@ pub(crate) mod mcp;
 pub(crate) mod memory;
 pub(crate) mod merge;
 pub(crate) mod plugins;
+pub(crate) mod prove;
 pub(crate) mod query;
 pub(crate) mod redact;
 pub(crate) mod reduce;
@@ -25,6 +26,7 @@ pub(crate) mod replay;
 pub(crate) mod show;
 pub(crate) mod tree_head;
 pub(crate) mod verify;
+pub(crate) mod verify_proof;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -163,6 +165,8 @@ pub(crate) enum Command {
     Checkpoint(checkpoint::CheckpointArgs),
     Manifest(manifest::ManifestArgs),
     TreeHead(tree_head::TreeHeadArgs),
+    Prove(prove::ProveArgs),
+    VerifyProof(verify_proof::VerifyProofArgs),
     Plugins(plugins::PluginsArgs),
     Doctor(doctor::DoctorArgs),
     Mcp(Box<mcp::McpArgs>),
@@ -194,6 +198,9 @@ impl Command {
             Self::Checkpoint(_) => "provara.checkpoint.v1",
             Self::Manifest(_) => "provara.manifest.v1",
             Self::TreeHead(_) => "provara.tree-head.v1",
+            // The proof is a document with a type of its own.
+            Self::Prove(_) => "",
+            Self::VerifyProof(_) => "provara.verify-proof.v1",
             Self::Plugins(args) => args.schema(),
             Self::Doctor(_) => "provara.doctor.v1",
             // They print no JSON of their own.
@@ -233,6 +240,8 @@ pub(crate) fn run(
         Command::Checkpoint(args) => checkpoint::run(args),
         Command::Manifest(args) => manifest::run(args),
         Command::TreeHead(args) => tree_head::run(args),
+        Command::Prove(args) => prove::run(args),
+        Command::VerifyProof(args) => verify_proof::run(args),
         Command::Plugins(args) => return plugins::run(args),
         Command::Doctor(args) => return doctor::run(args, None),
         Command::Mcp(args) => mcp::run(args),

@@ -1,9 +1,10 @@
 //! The events that speak of keys, and what each does to `keys.json`.
 
 use crate::id::{EventId, KeyId};
-use crate::json::Value;
+use crate::json::{self, Value};
 use crate::keys::{KeyEntry, KeyRegistry, KeyStatus, PublicKey, Signature};
 use crate::mark::{ADOPTION_TYPE, KEY_ADDED_TYPE, SEAL_POLICY, SealPolicy};
+use crate::scan::{Field, Line};
 
 /// What an event does to the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +86,24 @@ pub struct KeyEvent {
 }
 
 impl KeyEvent {
+    /// The event that a line holds, the `number`th of the log from 1, with what is needed to check its signature;
+    /// `None` where it does nothing to the keys.
+    #[must_use]
+    pub fn read(line: &Line<'_>, number: u64) -> Option<Self> {
+        let kind = KeyEventKind::of(&line.text(Field::Type)?)?;
+        let mut signed = Vec::new();
+        line.signed_bytes(&mut signed);
+        let signature = Signature::from_base64(line.text(Field::Sig)?.as_bytes())?;
+        Some(Self {
+            number,
+            id: line.text(Field::EventId)?.parse().ok()?,
+            signer: line.text(Field::ActorKeyId)?.parse().ok()?,
+            kind,
+            payload: json::parse(line.raw(Field::Payload)?).ok()?.into_owned(),
+            proof: Some(Proof { signed, signature }),
+        })
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.payload.get(name).and_then(Value::as_str)
     }

@@ -1,5 +1,5 @@
-//! Proofs over the event tree: that an event is in it, that a range of events is and nothing between them was
-//! left out, that a larger tree begins with a smaller one (RFC 9162, sections 2.1.3 and 2.1.4).
+//! Proofs over the event tree: that an event is in it, that several are (and, of a range, that nothing between them
+//! was left out), that a larger tree begins with a smaller one (RFC 9162, sections 2.1.3 and 2.1.4).
 //!
 //! What a proof is made of are the roots of subtrees. Whoever makes one says what the root over a range of
 //! leaves is; only ranges are asked for that are subtrees of the tree (RFC 9162, section 2.1.1).
@@ -8,9 +8,6 @@ use std::ops::Range;
 
 use super::node;
 use crate::id::Digest;
-
-/// The most digests that a proof holds: two for each level of a tree of 2^64 leaves.
-pub const MOST_DIGESTS: usize = 128;
 
 /// Gives the root of the subtree over the leaves `from..to`.
 pub trait Subtrees {
@@ -159,58 +156,62 @@ pub fn is_consistent(
     last == 0 && of_old == old_root && of_new == root
 }
 
-/// The proof that the leaves `range`, one or more, stand beside each other in the tree of `size` leaves: the roots
-/// of the largest subtrees that hold none of them, from the left to the right.
+/// The proof that the leaves at the ascending places `chosen`, one or more, are in the tree of `size` leaves: the roots
+/// of the largest subtrees that hold none of them, from the left to the right. Of a range of leaves it also shows that
+/// nothing between them was left out, as their places follow each other.
 #[must_use]
-pub fn range(subtrees: &(impl Subtrees + ?Sized), range: &Range<u64>, size: u64) -> Vec<Digest> {
+pub fn subset(subtrees: &(impl Subtrees + ?Sized), chosen: &[u64], size: u64) -> Vec<Digest> {
     let mut proof = Vec::new();
-    outside(range, 0..size, &mut |leaves| {
+    others(chosen, 0..size, &mut |leaves| {
         proof.push(subtrees.root(leaves));
     });
     proof
 }
 
-/// Tells the largest subtrees of `tree` that hold no leaf of `range`.
-fn outside(range: &Range<u64>, tree: Range<u64>, told: &mut impl FnMut(Range<u64>)) {
-    if tree.end <= range.start || range.end <= tree.start {
+/// Tells the largest subtrees of `tree` that hold none of the places `chosen`, all of which are in it.
+fn others(chosen: &[u64], tree: Range<u64>, told: &mut impl FnMut(Range<u64>)) {
+    if chosen.is_empty() {
         told(tree);
-    } else if tree.start < range.start || range.end < tree.end {
+    } else if (chosen.len() as u64) < tree.end - tree.start {
         let middle = tree.start + split(tree.end - tree.start);
-        outside(range, tree.start..middle, told);
-        outside(range, middle..tree.end, told);
+        let (left, right) = chosen.split_at(chosen.partition_point(|at| *at < middle));
+        others(left, tree.start..middle, told);
+        others(right, middle..tree.end, told);
     }
 }
 
-/// The root of the tree of `size` leaves in which `leaves` stand from `start` on, as a proof of a [`range`] has it;
-/// `None` where the proof is of another shape.
+/// The root of the tree of `size` leaves that has each of `leaves` at its place, as a proof of a [`subset`] has it;
+/// `None` where the proof is of another shape, or the places do not ascend.
 #[must_use]
-pub fn root_of_range(leaves: &[Digest], start: u64, size: u64, proof: &[Digest]) -> Option<Digest> {
-    let end = start.checked_add(leaves.len() as u64)?;
-    if leaves.is_empty() || end > size {
+pub fn root_of_subset(leaves: &[(u64, Digest)], size: u64, proof: &[Digest]) -> Option<Digest> {
+    let ascend = leaves.is_sorted_by(|(one, _), (next, _)| one < next);
+    let last = leaves.last()?.0;
+    if !ascend || last >= size {
         return None;
     }
     let mut given = proof.iter();
-    let root = join(leaves, &(start..end), 0..size, &mut given)?;
+    let root = join(leaves, 0..size, &mut given)?;
     given.as_slice().is_empty().then_some(root)
 }
 
-/// The root of a subtree, of the leaves of `range` that it holds and of what was given for the rest.
+/// The root of a subtree, of the leaves of it that are known and of what was given for the rest.
 fn join<'d>(
-    leaves: &[Digest],
-    range: &Range<u64>,
+    leaves: &[(u64, Digest)],
     tree: Range<u64>,
     given: &mut impl Iterator<Item = &'d Digest>,
 ) -> Option<Digest> {
-    if tree.end <= range.start || range.end <= tree.start {
+    if leaves.is_empty() {
         return given.next().copied();
     }
-    if range.start <= tree.start && tree.end <= range.end {
-        let at = |leaf: u64| (leaf - range.start) as usize;
-        return Some(root_over(&leaves[at(tree.start)..at(tree.end)]));
+    if leaves.len() as u64 == tree.end - tree.start {
+        let mut whole = super::EventTree::new();
+        leaves.iter().for_each(|(_, leaf)| whole.push(*leaf));
+        return Some(whole.root());
     }
     let middle = tree.start + split(tree.end - tree.start);
-    let left = join(leaves, range, tree.start..middle, given)?;
-    let right = join(leaves, range, middle..tree.end, given)?;
+    let (left, right) = leaves.split_at(leaves.partition_point(|(at, _)| *at < middle));
+    let left = join(left, tree.start..middle, given)?;
+    let right = join(right, middle..tree.end, given)?;
     Some(node(left, right))
 }
 
@@ -293,42 +294,67 @@ mod tests {
         }
     }
 
+    /// The leaves at these places, with them.
+    fn at(leaves: &[Digest], chosen: &[u64]) -> Vec<(u64, Digest)> {
+        let at = |place: &u64| (*place, leaves[*place as usize]);
+        chosen.iter().map(at).collect()
+    }
+
     #[test]
     fn every_range_of_every_small_tree_is_proven_and_nothing_else_is() {
         for size in 1..=40 {
             let leaves = leaves(size);
-            let root = root_over(&leaves);
+            let root = Some(root_over(&leaves));
             for start in 0..size {
                 for end in start + 1..=size {
-                    let proof = range(&leaves[..], &(start..end), size);
-                    let within = &leaves[start as usize..end as usize];
-                    assert_eq!(root_of_range(within, start, size, &proof), Some(root));
+                    let chosen: Vec<_> = (start..end).collect();
+                    let proof = subset(&leaves[..], &chosen, size);
+                    let within = at(&leaves, &chosen);
+                    assert_eq!(root_of_subset(&within, size, &proof), root);
                     for spoilt in spoilt(&proof) {
-                        assert_ne!(root_of_range(within, start, size, &spoilt), Some(root));
+                        assert_ne!(root_of_subset(&within, size, &spoilt), root);
                     }
-                    if within.len() > 1 {
-                        // One of them left out, two of them exchanged.
-                        let fewer = &within[1..];
-                        assert_ne!(root_of_range(fewer, start, size, &proof), Some(root));
-                        let mut exchanged = within.to_vec();
-                        exchanged.swap(0, 1);
-                        assert_ne!(root_of_range(&exchanged, start, size, &proof), Some(root));
+                    if let [first, .., last] = &within[..] {
+                        // One of them left out, two of them exchanged, all of them moved.
+                        assert_ne!(root_of_subset(&within[1..], size, &proof), root);
+                        let mut exchanged = within.clone();
+                        exchanged[0].1 = last.1;
+                        exchanged[within.len() - 1].1 = first.1;
+                        assert_ne!(root_of_subset(&exchanged, size, &proof), root);
                     }
-                    if start > 0 {
-                        assert_ne!(root_of_range(within, start - 1, size, &proof), Some(root));
-                    }
+                    let moved: Vec<_> = within.iter().map(|(at, leaf)| (at + 1, *leaf)).collect();
+                    assert_ne!(root_of_subset(&moved, size, &proof), root);
                 }
             }
-            assert_eq!(root_of_range(&[], 0, size, &[root]), None);
-            assert_eq!(root_of_range(&leaves, 1, size, &[]), None);
+            let first = (0, leaves[0]);
+            assert_eq!(root_of_subset(&[], size, &[root_over(&leaves)]), None);
+            assert_eq!(root_of_subset(&[first, first], size, &[]), None);
+            assert_eq!(root_of_subset(&[(size, leaves[0])], size, &[]), None);
         }
     }
 
     #[test]
-    fn a_range_of_one_has_the_digests_of_its_inclusion() {
+    fn every_choice_of_every_very_small_tree_is_proven() {
+        for size in 1..=10_u64 {
+            let leaves = leaves(size);
+            let root = Some(root_over(&leaves));
+            for choice in 1_u64..1 << size {
+                let chosen: Vec<_> = (0..size).filter(|at| choice >> at & 1 == 1).collect();
+                let proof = subset(&leaves[..], &chosen, size);
+                let known = at(&leaves, &chosen);
+                assert_eq!(root_of_subset(&known, size, &proof), root, "{choice:b}");
+                let mut changed = known.clone();
+                changed[0].1.0[0] ^= 1;
+                assert_ne!(root_of_subset(&changed, size, &proof), root);
+            }
+        }
+    }
+
+    #[test]
+    fn a_choice_of_one_has_the_digests_of_its_inclusion() {
         let leaves = leaves(100);
         for index in 0..100 {
-            let mut one = range(&leaves[..], &(index..index + 1), 100);
+            let mut one = subset(&leaves[..], &[index], 100);
             let mut inclusion = inclusion(&leaves[..], index, 100);
             one.sort_unstable();
             inclusion.sort_unstable();

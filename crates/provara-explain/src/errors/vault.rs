@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use provara_core::finding::{Code, Report, Severity};
 use provara_core::number_policy::NumberPolicy;
 use provara_report::{Class, Diagnostic, shell};
-use provara_vault::{Ambiguity, ErrorClass, Foreign, HeadRefusal, Vault, VaultError, layout};
+use provara_vault::{
+    Ambiguity, ErrorClass, Foreign, HeadRefusal, ProofRefusal, Vault, VaultError, layout,
+};
 
 use crate::causes::{causes_first, is_only_torn};
 
@@ -115,7 +117,9 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         | VaultError::Clock
         | VaultError::Randomness { .. }
         | VaultError::SignaturesDisagree(_) => interruption_advice(error, vault),
-        VaultError::Head { .. } | VaultError::TreeHead(_) => head_advice(error, vault),
+        VaultError::Head { .. } | VaultError::TreeHead(_) | VaultError::Proof(_) => {
+            head_advice(error, vault)
+        }
         VaultError::Adoption(refusal) => adoption::adopt_fix(refusal, vault),
         VaultError::Redaction(refusal) => adoption::redact_fix(refusal, vault),
         VaultError::Merge(refusal) => merge::fix(refusal, vault, vault_fix),
@@ -138,6 +142,19 @@ fn head_advice(error: &VaultError, vault: &str) -> String {
             "Leave --copy out, or name {published}. A new name is a new origin: --break-heads begins one."
         ),
         VaultError::TreeHead(HeadRefusal::Overtaken) => "Try again.".to_owned(),
+        VaultError::Proof(ProofRefusal::NoSuchEvent { .. }) => format!(
+            "Find the event's id with 'provara query {vault}'; if it came after the tree head, make a new one: provara \
+             tree-head {vault}"
+        ),
+        VaultError::Proof(ProofRefusal::Lines { .. }) => {
+            "Name lines that the tree head is over, as 1-20, or make a new tree head.".to_owned()
+        }
+        VaultError::Proof(ProofRefusal::Older { .. }) => {
+            "Name them the other way round: the older one is what --from names.".to_owned()
+        }
+        VaultError::Proof(_) => format!(
+            "The vault is not what the tree head was signed for: see 'provara verify {vault} --head FILE'."
+        ),
         _ => format!(
             "Name a file that 'provara tree-head' wrote, whole and as it was: a signed note with an origin, a size and \
              a root. To make one: provara tree-head {vault}"

@@ -49,6 +49,7 @@ impl VaultError {
             }
             Self::Redaction(refusal) => refusal.class(),
             Self::TreeHead(refusal) => refusal.class(),
+            Self::Proof(refusal) => refusal.class(),
             Self::BrokenLog { .. }
             | Self::SealContradiction { .. }
             | Self::NoSeal { .. }

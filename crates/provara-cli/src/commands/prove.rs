@@ -1,0 +1,156 @@
+//! `provara prove`: events, and tree heads, proven to somebody who has not the vault.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use provara_core::id::EventId;
+use provara_explain::vault_failure;
+use provara_report::{Class, Diagnostic};
+use provara_vault::{Chosen, SignedHead, SourceLog, TreeHeadOptions, Vault, read_head};
+
+use crate::args::{GateArgs, KeyArgs, VaultArg};
+use crate::progress::Progress;
+use crate::{gate, output_file, terminal, vault};
+
+/// Prove that events are in the vault, to somebody who has not the vault
+///
+/// Writes a proof: the events, a tree head, and what leads from the one to the other. 'provara verify-proof'
+/// checks it and needs no vault; so do a few lines of Python. The events are in it as they stand in the log,
+/// with those that bring the keys. Of a range of lines it also shows that nothing between them was left out; that
+/// there is nothing beside them it does not show. With --from it is a proof that the tree head goes on from an
+/// older one, for somebody who keeps that. The vault must verify first; nothing in it is written.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  provara prove my-vault evt_0123456789abcdef01234567 --head my-vault.head --output event.proof
+  provara prove my-vault --lines 120-180 --head my-vault.head --output april.proof
+  provara prove my-vault --from march.head --head april.head --output march-to-april.proof")]
+pub(crate) struct ProveArgs {
+    #[command(flatten)]
+    vault: VaultArg,
+
+    /// The events
+    #[arg(value_name = "EVENT_ID", value_parser = event_id)]
+    events: Vec<EventId>,
+
+    /// All events in these lines of the log, counted from 1, instead
+    #[arg(long, value_name = "FROM-TO", value_parser = lines, conflicts_with = "events")]
+    lines: Option<(u64, u64)>,
+
+    /// That the tree head goes on from this older one, instead
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["events", "lines"],
+        value_hint = clap::ValueHint::FilePath)]
+    from: Option<PathBuf>,
+
+    /// The tree head that whoever gets the proof has or trusts [default: a new one, signed now]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    head: Option<PathBuf>,
+
+    /// Write it to this file, outside the vault [default: standard output]
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    output: Option<PathBuf>,
+
+    /// Replace the output if it exists
+    #[arg(long, requires = "output")]
+    force: bool,
+
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+fn event_id(text: &str) -> Result<EventId, String> {
+    text.parse()
+        .map_err(|_| "an event id is 'evt_' and 24 lower-case hex digits".to_owned())
+}
+
+fn lines(text: &str) -> Result<(u64, u64), String> {
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    match (from.parse(), to.parse()) {
+        (Ok(from), Ok(to)) if 0 < from && from <= to => Ok((from, to)),
+        _ => Err("lines are two numbers from 1 on, the smaller one first, as 120-180".to_owned()),
+    }
+}
+
+pub(crate) fn run(args: &ProveArgs) -> Result<(), Diagnostic> {
+    let path = &args.vault.vault;
+    let failed = |error| vault_failure(error, path);
+    let vault = vault::open(path)?;
+    if let Some(output) = &args.output {
+        output_file::check(output, args.force, &vault)?;
+    }
+    let chosen = chosen(args)?;
+    let older = args.from.as_deref().map(read_head).transpose();
+    let older = older.map_err(failed)?.map(|kept| kept.head);
+    let head = match &args.head {
+        Some(file) => read_head(file).map_err(failed)?.head,
+        None => sign(args, &vault)?,
+    };
+    let log = gate::verify_first(&vault, path, GateArgs { unverified: false })?;
+    let proof = prove(&vault, &log, &head, older.as_ref(), chosen.as_ref());
+    // First of all: what it read may be why it failed.
+    gate::check_unchanged(&log, path)?;
+    let proof = proof.map_err(failed)?;
+    let Some(output) = &args.output else {
+        return terminal::result_json_text(&proof);
+    };
+    let staging = output_file::prepare(output, args.force, &vault)?;
+    output_file::write(
+        &staging,
+        |file| file.write_all(&proof),
+        |error| provara_explain::io_failure("write", output, &error),
+    )?;
+    output_file::commit(staging)?;
+    let (origin, size) = (head.head().origin.to_string(), head.head().size);
+    let facts = format!(
+        "{}  for the tree head of {} over {size} events\n",
+        output_file::told(output),
+        terminal::clean(&origin)
+    );
+    terminal::receipt(&output_file::done(output), &facts)
+}
+
+/// Which events are asked for; none, where it is a tree head.
+fn chosen(args: &ProveArgs) -> Result<Option<Chosen>, Diagnostic> {
+    match (&args.events[..], args.lines, &args.from) {
+        ([], None, Some(_)) => Ok(None),
+        ([], Some((from, to)), _) => Ok(Some(Chosen::Lines(from, to))),
+        ([], None, None) => Err(Diagnostic::new(
+            Class::Usage,
+            "It is not said what is to be proven.",
+        )
+        .fix("Name events by their ids, lines with --lines FROM-TO, or an older tree head with --from FILE.")),
+        (events, ..) => Ok(Some(Chosen::Events(events.to_vec()))),
+    }
+}
+
+/// Signs a tree head of what is there now.
+fn sign(args: &ProveArgs, vault: &Vault) -> Result<SignedHead, Diagnostic> {
+    let path = &args.vault.vault;
+    let keyfile = vault::keyfile(vault, args.key.keyfile.as_deref())?;
+    let options = TreeHeadOptions {
+        key_id: args.key.key_id,
+        ..TreeHeadOptions::default()
+    };
+    let progress = Progress::new();
+    let signed = progress
+        .watching(vault, "verifying")
+        .tree_head(&keyfile, &options);
+    progress.clear();
+    let signed = signed.map_err(|error| vault_failure(error, path))?;
+    Ok(SignedHead::parse(signed.note.as_bytes()).expect("it was just signed"))
+}
+
+/// The proof, as a document.
+fn prove(
+    vault: &Vault,
+    log: &SourceLog,
+    head: &SignedHead,
+    older: Option<&SignedHead>,
+    chosen: Option<&Chosen>,
+) -> Result<Vec<u8>, provara_vault::VaultError> {
+    match (older, chosen) {
+        (Some(older), _) => Ok(vault.prove_consistency(log, older, head)?.to_json()),
+        (None, Some(chosen)) => Ok(vault.prove(log, head, chosen)?.to_json()),
+        (None, None) => unreachable!("one of them is asked for"),
+    }
+}

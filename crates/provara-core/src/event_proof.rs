@@ -1,0 +1,468 @@
+//! Events shown to somebody who has not the vault, with what proves that they are in it (spec/VAULT_FORMAT,
+//! section 10).
+//!
+//! A proof holds the lines of the events, a tree head, the digests that lead from the lines to its root, and the
+//! events that bring the keys which signed. It proves that the events are in the vault, each at its place, as it was
+//! when the head was signed. It does not prove that nothing else is there, but between two of them whose places
+//! follow each other.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::canonical;
+use crate::history::{KeyEvent, KeyHistory, KeyStanding};
+use crate::id::{Digest, EventId, KeyId};
+use crate::json::{self, Value};
+use crate::keys::{PublicKey, Signature};
+use crate::scan::{Field, Line, scan_line};
+use crate::signed_note::Signed;
+use crate::tree::proof::{is_consistent, root_of_subset};
+use crate::tree::{self, leaf};
+use crate::tree_head::{HeadError, SignedHead};
+
+/// The type that a proof of events states.
+const EVENTS: &str = "provara_proof_v1";
+
+/// The type that a proof of consistency states.
+const CONSISTENCY: &str = "provara_consistency_v1";
+
+/// Why something is no proof, or proves nothing; a sentence without its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProofError {
+    /// Not the document that it should be.
+    #[error("it is no proof: {0}")]
+    Malformed(String),
+    /// The head in it is none.
+    #[error("its tree head is none: {0}")]
+    Head(#[from] HeadError),
+    /// A line that is no event in canonical form.
+    #[error("the event at place {at} is no event in canonical form")]
+    Line {
+        /// Its place, from 0.
+        at: u64,
+    },
+    /// The digests do not lead from the lines to the root.
+    #[error(
+        "the events are not those of the tree head: its root is {expected}, and that of the proof {found}"
+    )]
+    OtherRoot {
+        /// The head's.
+        expected: Digest,
+        /// What the proof leads to; a clause where it leads nowhere.
+        found: String,
+    },
+    /// No key of the proof signed the head.
+    #[error("no key in the proof signed its tree head")]
+    Unsigned,
+    /// The content of an event does not fit its id or its signature.
+    #[error("the event at place {at} is not what was signed: {reason}")]
+    Forged {
+        /// Its place, from 0.
+        at: u64,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A key signed that did not count there.
+    #[error("key {key} signed {what}, where no signed event of the proof lets it")]
+    Key {
+        /// The key.
+        key: KeyId,
+        /// What it signed.
+        what: String,
+    },
+    /// The newer tree does not begin with the older one.
+    #[error(
+        "the newer tree head does not go on from the older one: the digests do not lead to both roots"
+    )]
+    Inconsistent,
+    /// Two heads of which nothing can be said.
+    #[error("the two tree heads are of different vaults: '{0}' and '{1}'")]
+    OtherVault(String, String),
+}
+
+/// An event in a proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownEvent {
+    /// Its place among the events of the log, from 0.
+    pub at: u64,
+    /// Its line, without line end.
+    pub line: Vec<u8>,
+}
+
+/// A proof of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventProof {
+    /// The head that it is for.
+    pub head: SignedHead,
+    /// The events, ascending; among them the `GENESIS` event and those that speak of keys.
+    pub events: Vec<ShownEvent>,
+    /// The places of those that are to be shown.
+    pub chosen: Vec<u64>,
+    /// The public keys that signed the head and the events.
+    pub keys: Vec<PublicKey>,
+    /// What leads from the events to the root ([`tree::proof::subset`](crate::tree::proof::subset)).
+    pub digests: Vec<Digest>,
+}
+
+/// An event whose place in the vault is proven.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProvenEvent {
+    /// Its line in the log, from 1.
+    pub line: u64,
+    /// Its id.
+    pub event_id: EventId,
+    /// Its type.
+    pub event_type: String,
+    /// Who said it.
+    pub actor: String,
+    /// When, as it says.
+    pub timestamp_utc: String,
+    /// The key that signed it.
+    pub key_id: KeyId,
+    /// Whether its payload was redacted, so that the tree alone vouches for the rest.
+    pub redacted: bool,
+    /// Whether it is one of those that are to be shown, or only brings keys.
+    pub chosen: bool,
+}
+
+/// What a proof proves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    /// The key that signed the head.
+    pub signer: KeyId,
+    /// The key that made the vault, if signed events lead from it to `signer`.
+    pub root_key: Option<KeyId>,
+    /// The events.
+    pub events: Vec<ProvenEvent>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    r#type: String,
+    head: String,
+    events: Vec<DocumentEvent>,
+    chosen: Vec<u64>,
+    keys: Vec<String>,
+    proof: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DocumentEvent {
+    at: u64,
+    line: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConsistencyDocument {
+    r#type: String,
+    old: String,
+    new: Document,
+    proof: Vec<String>,
+}
+
+/// A proof of either kind, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnyProof {
+    /// That events are in a vault.
+    Events(EventProof),
+    /// That a head goes on from another.
+    Consistency(ConsistencyProof),
+}
+
+impl AnyProof {
+    /// Reads a proof.
+    ///
+    /// # Errors
+    /// [`ProofError::Malformed`] or [`ProofError::Head`].
+    pub fn parse(text: &[u8]) -> Result<Self, ProofError> {
+        let malformed = |reason: &dyn ToString| ProofError::Malformed(reason.to_string());
+        // Strictly first: a member twice would be two proofs in one.
+        let value = json::parse(text).map_err(|error| malformed(&error))?;
+        match value.get("type").and_then(Value::as_str) {
+            Some(EVENTS) => {
+                let document = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
+                EventProof::of(document).map(Self::Events)
+            }
+            Some(CONSISTENCY) => {
+                let document = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
+                ConsistencyProof::of(document).map(Self::Consistency)
+            }
+            _ => Err(ProofError::Malformed(format!(
+                "its member 'type' is neither {EVENTS} nor {CONSISTENCY}"
+            ))),
+        }
+    }
+}
+
+fn digests(texts: &[String]) -> Result<Vec<Digest>, ProofError> {
+    let digest = |text: &String| STANDARD.decode(text).ok()?.try_into().ok().map(Digest);
+    let all: Option<_> = texts.iter().map(digest).collect();
+    all.ok_or_else(|| {
+        ProofError::Malformed("'proof' is no list of the Base64 of 32 bytes".to_owned())
+    })
+}
+
+fn texts(digests: &[Digest]) -> Vec<String> {
+    digests
+        .iter()
+        .map(|digest| STANDARD.encode(digest.0))
+        .collect()
+}
+
+impl EventProof {
+    fn of(document: Document) -> Result<Self, ProofError> {
+        let keys = document.keys.iter().map(|key| PublicKey::from_base64(key));
+        let keys = keys
+            .collect::<Result<_, _>>()
+            .map_err(|error| ProofError::Malformed(format!("one of its keys is {error}")))?;
+        let events = document.events.into_iter().map(|event| ShownEvent {
+            at: event.at,
+            line: event.line.into_bytes(),
+        });
+        Ok(Self {
+            head: SignedHead::parse(document.head.as_bytes())?,
+            events: events.collect(),
+            chosen: document.chosen,
+            keys,
+            digests: digests(&document.proof)?,
+        })
+    }
+
+    /// The document: canonical JSON in one line.
+    ///
+    /// # Panics
+    /// If an event is no UTF-8; events are canonical JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        to_json(&self.document())
+    }
+
+    fn document(&self) -> Document {
+        let events = self.events.iter().map(|event| DocumentEvent {
+            at: event.at,
+            line: String::from_utf8(event.line.clone()).expect("canonical JSON"),
+        });
+        Document {
+            r#type: EVENTS.to_owned(),
+            head: self.head.to_string(),
+            events: events.collect(),
+            chosen: self.chosen.clone(),
+            keys: self.keys.iter().map(PublicKey::to_base64).collect(),
+            proof: texts(&self.digests),
+        }
+    }
+
+    /// Checks all of it: the head's signature, that the events are in its tree, each event's id and signature, and
+    /// that signed events lead to the keys.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<Proven, ProofError> {
+        let lines: Vec<_> = self.events.iter().map(read).collect::<Result<_, _>>()?;
+        let leaves: Vec<_> = lines.iter().map(|(at, line)| (*at, leaf(line))).collect();
+        let head = self.head.head();
+        let root = root_of_subset(&leaves, head.size, &self.digests);
+        if root != Some(head.root) {
+            return Err(ProofError::OtherRoot {
+                expected: head.root,
+                found: root.map_or_else(|| "leads to none".to_owned(), |it| it.to_string()),
+            });
+        }
+        let signer = signer(&self.head, &self.keys)?;
+        let mut events = Vec::new();
+        for (at, line) in &lines {
+            events.push(self.event(*at, line)?);
+        }
+        let root_key = self.root_key(&lines, &events, signer)?;
+        Ok(Proven {
+            signer,
+            root_key,
+            events,
+        })
+    }
+
+    /// The keys that its events bring; `None` where they mark no vault.
+    fn history(&self) -> Option<KeyHistory> {
+        let lines = self.events.iter().filter_map(|event| read(event).ok());
+        let events: Vec<_> = lines
+            .filter_map(|(at, line)| KeyEvent::read(&line, at + 1))
+            .collect();
+        KeyHistory::build(&events)
+    }
+
+    /// An event by itself: its id is that of its content, and its key signed it.
+    fn event(&self, at: u64, line: &Line<'_>) -> Result<ProvenEvent, ProofError> {
+        let forged = |reason: &str| ProofError::Forged {
+            at,
+            reason: reason.to_owned(),
+        };
+        let text = |field| line.text(field).map(std::borrow::Cow::into_owned);
+        let key_id = text(Field::ActorKeyId).and_then(|it| it.parse::<KeyId>().ok());
+        let event_id = text(Field::EventId).and_then(|it| it.parse().ok());
+        let (Some(key_id), Some(event_id)) = (key_id, event_id) else {
+            return Err(forged("it has no id, or names no key"));
+        };
+        let of_content = tree::id_is_of_content(line);
+        let redacted = !of_content && tree::tombstone(line).is_some();
+        if !of_content && !redacted {
+            return Err(forged("its id is not that of its content"));
+        }
+        if !redacted {
+            let key = self.keys.iter().find(|key| key.key_id() == key_id);
+            let key = key
+                .ok_or_else(|| forged(&format!("the proof lacks key {key_id}, which it names")))?;
+            let signature = text(Field::Sig).and_then(|it| Signature::from_base64(it.as_bytes()));
+            let mut signed = Vec::new();
+            line.signed_bytes(&mut signed);
+            if !signature.is_some_and(|it| key.verify(&signed, &it).is_ok()) {
+                return Err(forged(&format!(
+                    "its signature is not that of key {key_id}"
+                )));
+            }
+        }
+        Ok(ProvenEvent {
+            line: at + 1,
+            event_id,
+            event_type: text(Field::Type).unwrap_or_default(),
+            actor: text(Field::Actor).unwrap_or_default(),
+            timestamp_utc: text(Field::TimestampUtc).unwrap_or_default(),
+            key_id,
+            redacted,
+            chosen: self.chosen.contains(&at),
+        })
+    }
+
+    /// The key that made the vault, if signed events lead from it to whoever signed the head; in a marked vault they
+    /// must, and to whoever signed the events.
+    fn root_key(
+        &self,
+        lines: &[(u64, Line<'_>)],
+        events: &[ProvenEvent],
+        signer: KeyId,
+    ) -> Result<Option<KeyId>, ProofError> {
+        let Some((0, genesis)) = lines.first() else {
+            return Ok(None);
+        };
+        let payload = genesis
+            .raw(Field::Payload)
+            .and_then(|it| json::parse(it).ok());
+        let stated = |name: &str| payload.as_ref()?.get(name)?.as_str().map(str::to_owned);
+        let uid = self.head.head().origin.uid.as_str();
+        if stated("uid").as_deref() != Some(uid) {
+            return Err(ProofError::Forged {
+                at: 0,
+                reason: format!("it states another uid than the tree head, '{uid}'"),
+            });
+        }
+        let root = stated("root_key_id").and_then(|it| it.parse::<KeyId>().ok());
+        // Anybody can write an event that names the key of somebody else.
+        let root = root.filter(|key| *key == events[0].key_id);
+        let Some(history) = self.history() else {
+            return Ok(root.filter(|key| *key == signer));
+        };
+        let counts = |key: &KeyId, after| history.standing(key, after) == KeyStanding::Counts;
+        for event in events {
+            let known = event.redacted || counts(&event.key_id, event.line - 1);
+            // The event that adopts a vault introduces the keys of all events.
+            if !known && !counts(&event.key_id, event.line) {
+                return Err(ProofError::Key {
+                    key: event.key_id,
+                    what: format!("the event in line {}", event.line),
+                });
+            }
+        }
+        match counts(&signer, self.head.head().size) {
+            true => Ok(root.filter(|_| history.unvouched().is_none())),
+            false => Err(ProofError::Key {
+                key: signer,
+                what: "the tree head".to_owned(),
+            }),
+        }
+    }
+}
+
+/// The key of these that signed a head.
+fn signer(head: &SignedHead, keys: &[PublicKey]) -> Result<KeyId, ProofError> {
+    let name = head.head().origin.to_string();
+    for key in keys {
+        match head.note().signed_by(&name, key) {
+            Signed::Rightly => return Ok(key.key_id()),
+            Signed::Wrongly => break,
+            Signed::Not => {}
+        }
+    }
+    Err(ProofError::Unsigned)
+}
+
+fn read(event: &ShownEvent) -> Result<(u64, Line<'_>), ProofError> {
+    let line = scan_line(&event.line).map_err(|_| ProofError::Line { at: event.at })?;
+    Ok((event.at, line))
+}
+
+fn to_json(document: &impl Serialize) -> Vec<u8> {
+    let mut text = canonical::jcs_of(document).expect("texts and small numbers");
+    text.push(b'\n');
+    text
+}
+
+/// A proof that a head goes on from an older one of the same vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsistencyProof {
+    /// The older head.
+    pub old: SignedHead,
+    /// The newer head, with the events that bring the keys which signed the two.
+    pub new: EventProof,
+    /// RFC 9162, section 2.1.4.
+    pub digests: Vec<Digest>,
+}
+
+impl ConsistencyProof {
+    fn of(document: ConsistencyDocument) -> Result<Self, ProofError> {
+        Ok(Self {
+            old: SignedHead::parse(document.old.as_bytes())?,
+            new: EventProof::of(document.new)?,
+            digests: digests(&document.proof)?,
+        })
+    }
+
+    /// The document: canonical JSON in one line.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        to_json(&ConsistencyDocument {
+            r#type: CONSISTENCY.to_owned(),
+            old: self.old.to_string(),
+            new: self.new.document(),
+            proof: texts(&self.digests),
+        })
+    }
+
+    /// Checks that keys of the vault signed both heads, and that the newer tree begins with the older one.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<Proven, ProofError> {
+        let (old, new) = (self.old.head(), self.new.head.head());
+        if old.origin.uid != new.origin.uid {
+            let (old, new) = (old.origin.to_string(), new.origin.to_string());
+            return Err(ProofError::OtherVault(old, new));
+        }
+        let proven = self.new.check()?;
+        let signer = signer(&self.old, &self.new.keys)?;
+        if let Some(history) = self.new.history()
+            && history.standing(&signer, old.size) != KeyStanding::Counts
+        {
+            return Err(ProofError::Key {
+                key: signer,
+                what: "the older tree head".to_owned(),
+            });
+        }
+        match is_consistent((old.size, old.root), (new.size, new.root), &self.digests) {
+            true => Ok(proven),
+            false => Err(ProofError::Inconsistent),
+        }
+    }
+}

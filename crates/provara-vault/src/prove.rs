@@ -1,0 +1,221 @@
+//! Proofs for somebody who has not the vault: that events are in it, that a tree head goes on from an older one
+//! (spec/VAULT_FORMAT, section 10).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use memchr::memmem::Finder;
+use provara_core::event_proof::{ConsistencyProof, EventProof, ShownEvent};
+use provara_core::id::{Digest, EventId, KeyId};
+use provara_core::keys::{KeyRegistry, PublicKey};
+use provara_core::layout::KEYS;
+use provara_core::scan::{Field, scan_line};
+use provara_core::tree::proof::{consistency, root_over, subset};
+use provara_core::tree_head::SignedHead;
+use provara_core::verify::files::check_keys;
+
+use crate::derive::SourceLog;
+use crate::error::{ProofRefusal, VaultError};
+use crate::files::read_text;
+use crate::key_events::key_lines;
+use crate::log_snapshot::lines_of;
+use crate::memory::leaves_of;
+use crate::vault::Vault;
+
+/// Which events are proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chosen {
+    /// Those with these ids.
+    Events(Vec<EventId>),
+    /// Those in the lines from the first to the second, counted from 1, both included.
+    Lines(u64, u64),
+}
+
+impl Vault {
+    /// The proof that events of `log`, which is this vault's, are in the tree of `head`.
+    ///
+    /// # Errors
+    /// [`VaultError::Proof`], and as for any read of `keys.json`.
+    pub fn prove(
+        &self,
+        log: &SourceLog,
+        head: &SignedHead,
+        chosen: &Chosen,
+    ) -> Result<EventProof, VaultError> {
+        Prover::new(self, log, head)?.events(chosen)
+    }
+
+    /// The proof that `new` goes on from `old`, both of them heads of `log`, which is this vault's.
+    ///
+    /// # Errors
+    /// As [`Vault::prove`].
+    pub fn prove_consistency(
+        &self,
+        log: &SourceLog,
+        old: &SignedHead,
+        new: &SignedHead,
+    ) -> Result<ConsistencyProof, VaultError> {
+        let (from, to) = (old.head().size, new.head().size);
+        let prover = Prover::new(self, log, new)?;
+        if from > to {
+            return Err(ProofRefusal::Older { from, to }.into());
+        }
+        prover.hold(old)?;
+        let digests = match from {
+            0 => Vec::new(),
+            _ => consistency(&prover.leaves[..], from, to),
+        };
+        Ok(ConsistencyProof {
+            old: old.clone(),
+            new: prover.proof(&BTreeMap::new(), Some(old))?,
+            digests,
+        })
+    }
+}
+
+/// A log, and a head of it.
+struct Prover<'a> {
+    log: &'a SourceLog,
+    head: &'a SignedHead,
+    /// The leaves of the events that the head is over.
+    leaves: Vec<Digest>,
+    registry: KeyRegistry,
+}
+
+impl<'a> Prover<'a> {
+    fn new(vault: &Vault, log: &'a SourceLog, head: &'a SignedHead) -> Result<Self, VaultError> {
+        let mut leaves = leaves_of(log).ok_or(ProofRefusal::Unreadable)?;
+        let size = head.head().size;
+        let events = leaves.len() as u64;
+        if size > events {
+            return Err(ProofRefusal::Longer { size, events }.into());
+        }
+        leaves.truncate(usize::try_from(size).expect("no more than there are"));
+        let (registry, _) = check_keys(read_text(vault.path(), KEYS)?.as_deref());
+        let prover = Self {
+            log,
+            head,
+            leaves,
+            registry,
+        };
+        prover.hold(head)?;
+        Ok(prover)
+    }
+
+    /// Refuses a head that the log does not go on from.
+    fn hold(&self, head: &SignedHead) -> Result<(), VaultError> {
+        let head = head.head();
+        let known = usize::try_from(head.size).ok();
+        let known = known.and_then(|size| self.leaves.get(..size));
+        match known.map(root_over) {
+            Some(root) if root == head.root => Ok(()),
+            _ => Err(ProofRefusal::OtherTree {
+                origin: head.origin.to_string(),
+                size: head.size,
+            }
+            .into()),
+        }
+    }
+
+    /// The lines that the head is over.
+    fn lines(&self) -> impl Iterator<Item = (u64, &'a [u8])> {
+        (0..).zip(lines_of(self.log)).take(self.leaves.len())
+    }
+
+    fn events(&self, chosen: &Chosen) -> Result<EventProof, VaultError> {
+        let events = match chosen {
+            Chosen::Lines(from, to) => {
+                let events = self.leaves.len() as u64;
+                if *from == 0 || from > to || *to > events {
+                    return Err(ProofRefusal::Lines {
+                        from: *from,
+                        to: *to,
+                        events,
+                    }
+                    .into());
+                }
+                let lines = self.lines().skip(*from as usize - 1);
+                lines.take((to - from + 1) as usize).collect()
+            }
+            Chosen::Events(ids) => self.find(ids)?,
+        };
+        self.proof(&events, None)
+    }
+
+    /// The lines of these events.
+    fn find(&self, ids: &[EventId]) -> Result<BTreeMap<u64, &'a [u8]>, VaultError> {
+        let texts: Vec<_> = ids
+            .iter()
+            .map(|id| format!("\"event_id\":\"{id}\""))
+            .collect();
+        let finders: Vec<_> = texts.iter().map(Finder::new).collect();
+        let mut found = BTreeMap::new();
+        let mut open: BTreeSet<_> = ids.iter().copied().collect();
+        for (at, line) in self.lines() {
+            if open.is_empty() {
+                break;
+            }
+            if finders.iter().all(|finder| finder.find(line).is_none()) {
+                continue;
+            }
+            let id = scan_line(line).ok();
+            let id = id.and_then(|line| line.text(Field::EventId)?.parse::<EventId>().ok());
+            if id.is_some_and(|id| open.remove(&id)) {
+                found.insert(at, line);
+            }
+        }
+        match open.first() {
+            None => Ok(found),
+            Some(id) => Err(ProofRefusal::NoSuchEvent {
+                event_id: *id,
+                size: self.leaves.len() as u64,
+            }
+            .into()),
+        }
+    }
+
+    /// The proof of these events, and of those that bring the keys which signed them, the head and `other`.
+    fn proof(
+        &self,
+        chosen: &BTreeMap<u64, &'a [u8]>,
+        other: Option<&SignedHead>,
+    ) -> Result<EventProof, VaultError> {
+        let mut lines = chosen.clone();
+        lines.extend(self.key_events());
+        let mut signers = BTreeSet::new();
+        for line in lines.values() {
+            let line = scan_line(line).ok().ok_or(ProofRefusal::Unreadable)?;
+            let key = line.text(Field::ActorKeyId);
+            signers.extend(key.and_then(|key| key.parse::<KeyId>().ok()));
+        }
+        let signs = |key: &PublicKey| {
+            let heads = [Some(self.head), other];
+            heads.into_iter().flatten().any(|head| {
+                let name = head.head().origin.to_string();
+                head.note().signed_by(&name, key) == provara_core::signed_note::Signed::Rightly
+            })
+        };
+        let keys = self.registry.keys.iter().map(|entry| &entry.public_key);
+        let keys = keys.filter(|key| signers.contains(&key.key_id()) || signs(key));
+        let places: Vec<_> = lines.keys().copied().collect();
+        Ok(EventProof {
+            head: self.head.clone(),
+            events: lines
+                .into_iter()
+                .map(|(at, line)| ShownEvent {
+                    at,
+                    line: line.to_vec(),
+                })
+                .collect(),
+            chosen: chosen.keys().copied().collect(),
+            keys: keys.cloned().collect(),
+            digests: subset(&self.leaves[..], &places, self.leaves.len() as u64),
+        })
+    }
+
+    /// The events that speak of keys, the first one of all of them.
+    fn key_events(&self) -> impl Iterator<Item = (u64, &'a [u8])> {
+        let size = self.leaves.len() as u64;
+        let lines = key_lines(self.log).map(|(event, line)| (event.number - 1, line));
+        lines.take_while(move |(at, _)| *at < size)
+    }
+}
