@@ -7,6 +7,7 @@ is loaded, only when something that needs it is first used.
 * :func:`beliefs` is the built-in reducer over any iterable of event dicts.
 * :mod:`provara.plugins` holds the plugin protocols and the registry.
 * :mod:`provara.sync_v0` reads event logs.
+* :mod:`provara.proofs` holds tree heads, and checks proofs without a vault.
 * :mod:`provara.errors` holds the exceptions.
 
 Importing :mod:`provara.plugins` runs the code of installed plugins *in this

@@ -16,6 +16,7 @@ from provara.errors import (
     UsageError,
     ValidationError,
 )
+from provara.proofs import TreeHead, key_ids, note_of
 from provara.report import Report
 from provara.writer import DEFAULT_ACTOR, AppendReceipt, VaultWriter, events_before, payload_of
 
@@ -325,13 +326,89 @@ class Vault:
             conditions=_texts("where", where),
         )
 
-    def verify(self, *, strict: bool = False) -> Report:
+    def verify(
+        self,
+        *,
+        strict: bool = False,
+        heads: Iterable[TreeHead] = (),
+        root_keys: Iterable[str] = (),
+    ) -> Report:
         """Check ids, signatures, chains, keys and the seal; report everything that is found.
 
         Args:
             strict: let warnings make the vault invalid, too.
+            heads: tree heads that were kept of the vault, from each of which it must go on.
+            root_keys: key ids, one of which must be that of the key that made the vault.
         """
-        return Report._from_native(_native.examine(str(self._path), strict)[0])
+        heads = [heads] if isinstance(heads, TreeHead) else heads
+        notes = [note for head in heads if (note := note_of(head)) is not None]
+        found = _native.examine(str(self._path), strict, notes, key_ids(root_keys))
+        return Report._from_native(found[0])
+
+    def tree_head(
+        self,
+        *,
+        keyfile: str | os.PathLike[str] | None = None,
+        key_id: str | None = None,
+        copy: str | None = None,
+        continues: TreeHead | None = None,
+        break_heads: bool = False,
+    ) -> TreeHead:
+        """Verify the vault, and sign what it holds now, for others to keep.
+
+        This machine remembers the last tree head that was published of this copy, and signs a new
+        one only if the log goes on from that.  Nothing in the vault is written.
+
+        Args:
+            keyfile: the keyfile to sign with, if not the vault's own.
+            key_id: which of its keys, if not the first that may sign.
+            copy: the name of this copy in its first tree head; a random one by default.
+            continues: the last tree head that was published of this copy, where this machine
+                knows of none.
+            break_heads: begin anew, under a new origin, though the log does not go on from what
+                was published.
+
+        Raises:
+            provara.errors.InvalidEvidenceError: the vault does not verify, or does not go on from
+                what was published.
+        """
+        note = _native.sign_tree_head(
+            str(self._path),
+            keyfile=None if keyfile is None else os.fspath(keyfile),
+            key_id=key_id,
+            copy=copy,
+            continues=note_of(continues),
+            break_heads=break_heads,
+        )
+        return TreeHead.parse(note)
+
+    def prove(self, *event_ids: str, head: TreeHead, lines: tuple[int, int] | None = None) -> bytes:
+        """Prove that events are in the vault, to somebody who has not the vault.
+
+        The events are in the proof as they stand in the log.
+
+        Args:
+            event_ids: the events.
+            head: the tree head that whoever gets the proof has or trusts.
+            lines: the first and the last of the log's lines, counted from 1, whose events are
+                proven instead; that nothing between them was left out is proven, too.
+
+        Returns:
+            The document, for :func:`provara.proofs.verify_proof` and ``provara verify-proof``.
+        """
+        if bool(event_ids) == (lines is not None):
+            raise UsageError("name either the events that are to be proven, or lines")
+        note = note_of(head)
+        if note is None:
+            raise UsageError("a proof is for a tree head: give head")
+        return self._log(False).prove(note, events=list(event_ids), lines=lines)
+
+    def prove_consistency(self, old: TreeHead, new: TreeHead) -> bytes:
+        """Prove that a tree head of this vault goes on from an older one."""
+        older, newer = note_of(old), note_of(new)
+        if older is None or newer is None:
+            raise UsageError("two tree heads are needed")
+        return self._log(False).prove_consistency(older, newer)
 
     def summary(self) -> dict[str, Any]:
         """Return the event count, the actors' chain heads, the types and the last event."""

@@ -11,6 +11,7 @@ mod convert;
 mod errors;
 mod integers;
 mod log;
+mod proofs;
 mod reader;
 mod record;
 mod schema;
@@ -78,6 +79,8 @@ mod _native {
     use crate::beliefs::beliefs;
     #[pymodule_export]
     use crate::log::{Log, examine, snapshot};
+    #[pymodule_export]
+    use crate::proofs::{check_proof, read_tree_head, sign_tree_head};
     #[pymodule_export]
     use crate::reader::EventReader;
     #[pymodule_export]

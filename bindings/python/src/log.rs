@@ -11,7 +11,9 @@ use provara_plugins::builtin::{self, ExportError, Format, Reducer, UnknownReduce
 use provara_query::Filter;
 use provara_vault::{SourceLog, Vault, VerifyOptions};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
+use crate::proofs::{chosen, head_of, held};
 use crate::reader::EventReader;
 use crate::vault::{open, run, to_python};
 use crate::{convert, errors, integers};
@@ -20,7 +22,7 @@ use crate::{convert, errors, integers};
 #[pyclass(frozen, module = "provara._native")]
 pub(crate) struct Log {
     snapshot: Arc<SourceLog>,
-    path: PathBuf,
+    vault: Vault,
 }
 
 /// The log as it is, whatever it is worth.
@@ -30,21 +32,24 @@ pub(crate) fn snapshot(py: Python<'_>, path: PathBuf) -> PyResult<Log> {
         let vault = Vault::open(&path)?;
         Ok(Log {
             snapshot: Arc::new(vault.snapshot()?.unverified()),
-            path: vault.log_path(),
+            vault,
         })
     })
 }
 
 /// What a verification found, and the very log that it was of, if the vault is valid.
 #[pyfunction]
-#[pyo3(signature = (path, strict=false))]
+#[pyo3(signature = (path, strict=false, heads=Vec::new(), root_keys=Vec::new()))]
 pub(crate) fn examine(
     py: Python<'_>,
     path: PathBuf,
     strict: bool,
+    heads: Vec<String>,
+    root_keys: Vec<String>,
 ) -> PyResult<(Bound<'_, PyAny>, Option<Log>)> {
     let options = VerifyOptions {
         strict,
+        held: held(py, &heads, &root_keys)?,
         ..VerifyOptions::default()
     };
     let (report, log) = run(py, || {
@@ -53,7 +58,7 @@ pub(crate) fn examine(
         let report = examination.report().clone();
         let log = examination.verified().ok().map(|log| Log {
             snapshot: Arc::new(log.into_source()),
-            path: vault.log_path(),
+            vault,
         });
         Ok((report, log))
     })?;
@@ -62,6 +67,42 @@ pub(crate) fn examine(
 
 #[pymethods]
 impl Log {
+    /// The proof that events, or lines, are in the tree of a head.
+    #[pyo3(signature = (head, *, events=Vec::new(), lines=None))]
+    fn prove<'py>(
+        &self,
+        py: Python<'py>,
+        head: &str,
+        events: Vec<String>,
+        lines: Option<(u64, u64)>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let head = head_of(py, head)?;
+        let chosen = chosen(py, &events, lines)?;
+        let proof = run(py, || {
+            let proof = self.vault.prove(&self.snapshot, &head, &chosen);
+            // First of all: what it read may be why it failed.
+            self.snapshot.check_unchanged()?;
+            proof
+        })?;
+        Ok(PyBytes::new(py, &proof.to_json()))
+    }
+
+    /// The proof that a head goes on from an older one.
+    fn prove_consistency<'py>(
+        &self,
+        py: Python<'py>,
+        old: &str,
+        new: &str,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let (old, new) = (head_of(py, old)?, head_of(py, new)?);
+        let proof = run(py, || {
+            let proof = self.vault.prove_consistency(&self.snapshot, &old, &new);
+            self.snapshot.check_unchanged()?;
+            proof
+        })?;
+        Ok(PyBytes::new(py, &proof.to_json()))
+    }
+
     /// The events, or those of types, of actors, of a time, and that meet conditions.
     #[pyo3(signature = (*, types=Vec::new(), actors=Vec::new(), after=None, before=None, conditions=Vec::new()))]
     fn events(
@@ -101,7 +142,7 @@ impl Log {
         let log = Arc::clone(&self.snapshot);
         Ok(EventReader::of_snapshot(
             log,
-            &self.path,
+            &self.vault.log_path(),
             any.then_some(query),
         ))
     }

@@ -19,7 +19,7 @@ use crate::scan::{Field, Line, scan_line};
 use crate::signed_note::Signed;
 use crate::tree::proof::{is_consistent, root_of_subset};
 use crate::tree::{self, leaf};
-use crate::tree_head::{HeadError, SignedHead};
+use crate::tree_head::{HeadError, SignedHead, TreeHead};
 
 /// The type that a proof of events states.
 const EVENTS: &str = "provara_proof_v1";
@@ -76,6 +76,22 @@ pub enum ProofError {
         "the newer tree head does not go on from the older one: the digests do not lead to both roots"
     )]
     Inconsistent,
+    /// It is for another head than the one that it is held to.
+    #[error("it is for another tree head: {found}, and not {expected}")]
+    OtherHead {
+        /// The head that it is held to, in words.
+        expected: String,
+        /// Its own, in words.
+        found: String,
+    },
+    /// Another key made the vault, or none that signed events lead from.
+    #[error("the vault was not made by {expected}, but by {found}")]
+    OtherRootKey {
+        /// The keys of which one must have made it.
+        expected: String,
+        /// The key that made it, in words.
+        found: String,
+    },
     /// Two heads of which nothing can be said.
     #[error("the two tree heads are of different vaults: '{0}' and '{1}'")]
     OtherVault(String, String),
@@ -95,10 +111,8 @@ pub struct ShownEvent {
 pub struct EventProof {
     /// The head that it is for.
     pub head: SignedHead,
-    /// The events, ascending; among them the `GENESIS` event and those that speak of keys.
+    /// The events that are shown and those that speak of keys, ascending, the `GENESIS` event first.
     pub events: Vec<ShownEvent>,
-    /// The places of those that are to be shown.
-    pub chosen: Vec<u64>,
     /// The public keys that signed the head and the events.
     pub keys: Vec<PublicKey>,
     /// What leads from the events to the root ([`tree::proof::subset`](crate::tree::proof::subset)).
@@ -122,8 +136,8 @@ pub struct ProvenEvent {
     pub key_id: KeyId,
     /// Whether its payload was redacted, so that the tree alone vouches for the rest.
     pub redacted: bool,
-    /// Whether it is one of those that are to be shown, or only brings keys.
-    pub chosen: bool,
+    /// Whether it speaks of keys; such an event is in every proof.
+    pub brings_keys: bool,
 }
 
 /// What a proof proves.
@@ -143,7 +157,6 @@ struct Document {
     r#type: String,
     head: String,
     events: Vec<DocumentEvent>,
-    chosen: Vec<u64>,
     keys: Vec<String>,
     proof: Vec<String>,
 }
@@ -174,6 +187,66 @@ pub enum AnyProof {
 }
 
 impl AnyProof {
+    /// The document.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        match self {
+            Self::Events(proof) => proof.to_json(),
+            Self::Consistency(proof) => proof.to_json(),
+        }
+    }
+
+    /// The head that it is for; of a proof of consistency the newer one.
+    #[must_use]
+    pub fn head(&self) -> &SignedHead {
+        match self {
+            Self::Events(proof) => &proof.head,
+            Self::Consistency(proof) => &proof.new.head,
+        }
+    }
+
+    /// The head from which the other one goes on.
+    #[must_use]
+    pub fn older(&self) -> Option<&SignedHead> {
+        match self {
+            Self::Events(_) => None,
+            Self::Consistency(proof) => Some(&proof.old),
+        }
+    }
+
+    /// Checks all of it, and that it is for `head` (of a proof of consistency: that the older one is that), and of a
+    /// vault that one of `root_keys` made. Held to neither, it may be of a vault that somebody made for the occasion.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(
+        &self,
+        head: Option<&TreeHead>,
+        root_keys: &[KeyId],
+    ) -> Result<Proven, ProofError> {
+        let own = self.older().unwrap_or(self.head()).head();
+        if let Some(head) = head.filter(|head| *head != own) {
+            return Err(ProofError::OtherHead {
+                expected: in_words(head),
+                found: in_words(own),
+            });
+        }
+        let proven = match self {
+            Self::Events(proof) => proof.check(),
+            Self::Consistency(proof) => proof.check(),
+        }?;
+        let is_one = proven.root_key.is_some_and(|key| root_keys.contains(&key));
+        if root_keys.is_empty() || is_one {
+            return Ok(proven);
+        }
+        let named: Vec<_> = root_keys.iter().map(ToString::to_string).collect();
+        let found = proven.root_key.map(|key| key.to_string());
+        Err(ProofError::OtherRootKey {
+            expected: named.join(" or "),
+            found: found.unwrap_or_else(|| "a key from which no signed events lead on".to_owned()),
+        })
+    }
+
     /// Reads a proof.
     ///
     /// # Errors
@@ -182,20 +255,36 @@ impl AnyProof {
         let malformed = |reason: &dyn ToString| ProofError::Malformed(reason.to_string());
         // Strictly first: a member twice would be two proofs in one.
         let value = json::parse(text).map_err(|error| malformed(&error))?;
-        match value.get("type").and_then(Value::as_str) {
+        let proof = match value.get("type").and_then(Value::as_str) {
             Some(EVENTS) => {
                 let document = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
-                EventProof::of(document).map(Self::Events)
+                Self::Events(EventProof::of(document)?)
             }
             Some(CONSISTENCY) => {
                 let document = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
-                ConsistencyProof::of(document).map(Self::Consistency)
+                Self::Consistency(ConsistencyProof::of(document)?)
             }
-            _ => Err(ProofError::Malformed(format!(
-                "its member 'type' is neither {EVENTS} nor {CONSISTENCY}"
-            ))),
+            _ => {
+                return Err(ProofError::Malformed(format!(
+                    "its member 'type' is neither {EVENTS} nor {CONSISTENCY}"
+                )));
+            }
+        };
+        // One proof has one text, so that whatever is changed in it shows.
+        match proof.to_json() == text {
+            true => Ok(proof),
+            false => Err(ProofError::Malformed(
+                "it is not in the canonical form of JSON (RFC 8785), with a line end".to_owned(),
+            )),
         }
     }
+}
+
+fn in_words(head: &TreeHead) -> String {
+    format!(
+        "'{}' over {} events with the root {}",
+        head.origin, head.size, head.root
+    )
 }
 
 fn digests(texts: &[String]) -> Result<Vec<Digest>, ProofError> {
@@ -226,7 +315,6 @@ impl EventProof {
         Ok(Self {
             head: SignedHead::parse(document.head.as_bytes())?,
             events: events.collect(),
-            chosen: document.chosen,
             keys,
             digests: digests(&document.proof)?,
         })
@@ -250,7 +338,6 @@ impl EventProof {
             r#type: EVENTS.to_owned(),
             head: self.head.to_string(),
             events: events.collect(),
-            chosen: self.chosen.clone(),
             keys: self.keys.iter().map(PublicKey::to_base64).collect(),
             proof: texts(&self.digests),
         }
@@ -318,7 +405,7 @@ impl EventProof {
             let signature = text(Field::Sig).and_then(|it| Signature::from_base64(it.as_bytes()));
             let mut signed = Vec::new();
             line.signed_bytes(&mut signed);
-            if !signature.is_some_and(|it| key.verify(&signed, &it).is_ok()) {
+            if signature.is_none_or(|it| key.verify(&signed, &it).is_err()) {
                 return Err(forged(&format!(
                     "its signature is not that of key {key_id}"
                 )));
@@ -332,7 +419,7 @@ impl EventProof {
             timestamp_utc: text(Field::TimestampUtc).unwrap_or_default(),
             key_id,
             redacted,
-            chosen: self.chosen.contains(&at),
+            brings_keys: KeyEvent::read(line, at + 1).is_some(),
         })
     }
 

@@ -21,6 +21,8 @@ pub struct Acceptance {
     pub unsettled: bool,
     /// What of `before` is not continued by what is there.
     pub given_up: Vec<GivenUp>,
+    /// That tree heads which were published of this copy do not hold for what is there, if so; a sentence.
+    pub heads_given_up: Option<String>,
 }
 
 impl Vault {
@@ -48,6 +50,7 @@ impl Vault {
             now: None,
             unsettled,
             given_up: Vec::new(),
+            heads_given_up: None,
         };
         if acceptance.report.is_valid() {
             let nothing = || VaultError::Memory {
@@ -59,7 +62,8 @@ impl Vault {
             let length = usize::try_from(length)
                 .unwrap_or(usize::MAX)
                 .min(log.bytes().len());
-            acceptance.given_up = set_to(self, &log.bytes()[..length], seal)?.given_up;
+            let set = set_to(self, &log.bytes()[..length], seal)?;
+            (acceptance.given_up, acceptance.heads_given_up) = (set.given_up, set.heads);
             let own = place_of(self.path());
             let now = remembered()?;
             acceptance.now = now.into_iter().find(|it| place_of(&it.path) == own);

@@ -206,7 +206,6 @@ impl<'a> Prover<'a> {
                     line: line.to_vec(),
                 })
                 .collect(),
-            chosen: chosen.keys().copied().collect(),
             keys: keys.cloned().collect(),
             digests: subset(&self.leaves[..], &places, self.leaves.len() as u64),
         })

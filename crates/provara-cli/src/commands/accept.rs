@@ -66,6 +66,9 @@ pub(crate) fn run(args: &AcceptArgs) -> Result<ExitCode, Diagnostic> {
              leaves is remembered.",
         );
     }
+    if let Some(heads) = &accepted.heads_given_up {
+        terminal::warn(&format!("{heads}."));
+    }
     let done = format!("the vault '{}' is remembered as it is", receipt.vault);
     if args.json.json {
         terminal::receipt_json(&done, &receipt)?;

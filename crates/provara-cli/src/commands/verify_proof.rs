@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use provara_core::event_proof::{AnyProof, ProofError, Proven, ProvenEvent};
+use provara_core::event_proof::{AnyProof, ProofError, ProvenEvent};
 use provara_core::id::KeyId;
 use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
-use provara_vault::{SignedHead, read_head};
+use provara_vault::read_head;
 use serde::Serialize;
 
 use crate::args::{JsonArg, key_id};
@@ -60,7 +60,7 @@ struct Shown<'p> {
     root_key: Option<KeyId>,
     /// The size of the older tree head, where that is what is proven.
     goes_on_from: Option<u64>,
-    events: Vec<&'p ProvenEvent>,
+    events: &'p [ProvenEvent],
     /// The newer tree head, to be kept instead of the older one.
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<String>,
@@ -68,25 +68,13 @@ struct Shown<'p> {
 
 pub(crate) fn run(args: &VerifyProofArgs) -> Result<(), Diagnostic> {
     let text = read(args)?;
-    let failed = |error: ProofError| refused(args, &error.to_string());
+    let failed = |error: ProofError| refused(args, &error);
     let proof = AnyProof::parse(&text).map_err(failed)?;
-    let (held_to, head, older) = match &proof {
-        AnyProof::Events(proof) => (&proof.head, &proof.head, None),
-        AnyProof::Consistency(proof) => (&proof.old, &proof.new.head, Some(&proof.old)),
-    };
     let named = args.head.as_deref().map(read_head).transpose();
     let named = named.map_err(|error| vault_failure(error, &args.proof))?;
-    if let Some(named) = &named
-        && named.head.head() != held_to.head()
-    {
-        return Err(other_head(args, &named.head, held_to));
-    }
-    let proven = match &proof {
-        AnyProof::Events(proof) => proof.check(),
-        AnyProof::Consistency(proof) => proof.check(),
-    };
-    let proven = proven.map_err(failed)?;
-    check_root(args, &proven)?;
+    let held_to = named.as_ref().map(|kept| kept.head.head());
+    let proven = proof.check(held_to, &args.root_key).map_err(failed)?;
+    let (head, older) = (proof.head(), proof.older());
     let shown = Shown {
         proven: true,
         origin: head.head().origin.to_string(),
@@ -95,7 +83,7 @@ pub(crate) fn run(args: &VerifyProofArgs) -> Result<(), Diagnostic> {
         signed_by: proven.signer,
         root_key: proven.root_key,
         goes_on_from: older.map(|older| older.head().size),
-        events: proven.events.iter().filter(|event| event.chosen).collect(),
+        events: &proven.events,
         head: older.map(|_| head.to_string()),
     };
     match args.json.json {
@@ -123,57 +111,36 @@ fn read(args: &VerifyProofArgs) -> Result<Vec<u8>, Diagnostic> {
     }
 }
 
-/// A proof that proves nothing.
-fn refused(args: &VerifyProofArgs, reason: &str) -> Diagnostic {
-    Diagnostic::new(
-        Class::Evidence,
-        format!("'{}' proves nothing: {reason}.", args.proof.display()),
-    )
-    .fix("Ask whoever has the vault for a proof that 'provara prove' makes anew.")
-}
-
-/// A proof for another head than the one that it is held to.
-fn other_head(args: &VerifyProofArgs, named: &SignedHead, of_proof: &SignedHead) -> Diagnostic {
-    let words = |head: &SignedHead| {
-        let head = head.head();
-        format!(
-            "'{}' over {} events, root {}",
-            head.origin, head.size, head.root
-        )
-    };
-    Diagnostic::new(
-        Class::Evidence,
-        format!(
-            "'{}' is a proof for another tree head.",
-            args.proof.display()
+/// A proof that proves nothing, or not what it was held to.
+fn refused(args: &VerifyProofArgs, error: &ProofError) -> Diagnostic {
+    let path = args.proof.display();
+    let (what, facts, fix) = match error {
+        ProofError::OtherHead { expected, found } => (
+            format!("'{path}' is a proof for another tree head."),
+            [("yours", expected), ("its own", found)],
+            "Ask for a proof for the tree head that you have: provara prove VAULT … --head FILE",
         ),
-    )
-    .detail(format!("yours          {}", words(named)))
-    .detail(format!("of the proof   {}", words(of_proof)))
-    .fix("Ask for a proof for the tree head that you have: provara prove VAULT … --head FILE")
-}
-
-/// Refuses a vault that another key made.
-fn check_root(args: &VerifyProofArgs, proven: &Proven) -> Result<(), Diagnostic> {
-    if args.root_key.is_empty()
-        || proven
-            .root_key
-            .is_some_and(|key| args.root_key.contains(&key))
-    {
-        return Ok(());
-    }
-    let named: Vec<_> = args.root_key.iter().map(ToString::to_string).collect();
-    let found = proven.root_key.map_or_else(
-        || "none to which signed events lead".to_owned(),
-        |key| key.to_string(),
-    );
-    Err(Diagnostic::new(
-        Class::Evidence,
-        "The proof is not of a vault that the key made which was named as its root key.",
-    )
-    .detail(format!("named   {}", named.join(" or ")))
-    .detail(format!("found   {found}"))
-    .fix("Compare the key with what the owner of the vault published."))
+        ProofError::OtherRootKey { expected, found } => (
+            format!(
+                "'{path}' is not of a vault that the key made which was named as its root key."
+            ),
+            [("named", expected), ("found", found)],
+            "Compare the key with the one that the owner of the vault published.",
+        ),
+        error => {
+            let failure = Diagnostic::new(
+                Class::Evidence,
+                format!("'{path}' proves nothing: {error}."),
+            );
+            return failure
+                .fix("Ask whoever has the vault for one that 'provara prove' makes anew.");
+        }
+    };
+    let failure = Diagnostic::new(Class::Evidence, what);
+    let facts = facts
+        .into_iter()
+        .map(|(label, fact)| format!("{label:8}  {fact}"));
+    facts.fold(failure, Diagnostic::detail).fix(fix)
 }
 
 fn in_words(args: &VerifyProofArgs, shown: &Shown<'_>) -> String {
@@ -202,7 +169,7 @@ fn in_words(args: &VerifyProofArgs, shown: &Shown<'_>) -> String {
         return text;
     }
     let _ = writeln!(text, "\nIn the vault, as they were signed:");
-    for event in &shown.events {
+    for event in shown.events {
         let _ = writeln!(
             text,
             "  line {:<8} {}  {}  {} by {}{}",
@@ -211,24 +178,38 @@ fn in_words(args: &VerifyProofArgs, shown: &Shown<'_>) -> String {
             terminal::clean(&event.timestamp_utc),
             terminal::clean(&event.event_type),
             terminal::clean(&event.actor),
-            match event.redacted {
-                true => "  (payload redacted)",
-                false => "",
+            match (event.redacted, event.brings_keys) {
+                (true, _) => "  (payload redacted)",
+                (false, true) => "  (speaks of keys)",
+                (false, false) => "",
             }
         );
     }
-    let _ = writeln!(text, "\n{}", completeness(&shown.events));
+    let _ = writeln!(text, "\n{}", completeness(shown));
     text
 }
 
 /// What the places of the events say of what is between them.
-fn completeness(events: &[&ProvenEvent]) -> String {
-    let follows = |pair: &[&ProvenEvent]| pair[0].line + 1 == pair[1].line;
-    match events {
-        [first, .., last] if events.windows(2).all(follows) => format!(
-            "These are all events in lines {} to {}. Whether there are others, before or after, is not shown.",
-            first.line, last.line
+fn completeness(shown: &Shown<'_>) -> String {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for event in shown.events {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == event.line => *last = event.line,
+            _ => runs.push((event.line, event.line)),
+        }
+    }
+    let whole = runs.iter().filter(|(first, last)| first < last);
+    let whole: Vec<_> = whole
+        .map(|(first, last)| format!("{first} to {last}"))
+        .collect();
+    match (&runs[..], &whole[..]) {
+        ([(1, last)], _) if *last == shown.size => {
+            "These are all events of the tree head.".to_owned()
+        }
+        (_, []) => "Whether there are other events is not shown.".to_owned(),
+        (_, whole) => format!(
+            "In lines {} there are no other events; whether there are some elsewhere is not shown.",
+            whole.join(", ")
         ),
-        _ => "Whether there are other events is not shown.".to_owned(),
     }
 }

@@ -1,0 +1,168 @@
+"""Tree heads, and proofs that need no vault.
+
+A tree head says what a vault held at one time.  Whoever keeps one can hold the vault to it later
+(:meth:`provara.Vault.verify`), and check proofs that events are in the vault, without having it.
+
+>>> head = vault.tree_head()
+>>> proof = vault.prove(receipt.event_id, head=head)
+>>> provara.proofs.verify_proof(proof, head=head).events[-1].event_id == receipt.event_id
+True
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from provara import _native
+from provara.errors import UsageError
+
+__all__ = ["Proof", "ProvenEvent", "TreeHead", "verify_proof"]
+
+
+@dataclass(frozen=True)
+class TreeHead:
+    """What the event tree of a vault was at one size, signed: a C2SP signed note.
+
+    That it says so is all that is known of one that was parsed; its signature is checked where
+    something is held to it.
+
+    Attributes:
+        note: the text, to be kept and passed on as it is.
+        origin: the vault, and the copy of it that publishes.
+        size: how many events the tree is over.
+        root: its root, as hexadecimal digits.
+    """
+
+    note: str
+    origin: str
+    size: int
+    root: str
+
+    @classmethod
+    def parse(cls, note: str) -> TreeHead:
+        """Read a tree head from its text.
+
+        Raises:
+            provara.errors.UsageError: the text is none.
+        """
+        if not isinstance(note, str):
+            raise UsageError(f"a tree head is parsed from a str, not a {type(note).__name__}")
+        return cls(note, *_native.read_tree_head(note))
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> TreeHead:
+        """Read a tree head from a file.
+
+        Raises:
+            provara.errors.UsageError: the file holds none.
+            OSError: the file cannot be read.
+        """
+        try:
+            return cls.parse(Path(path).read_bytes().decode())
+        except UnicodeDecodeError as error:
+            raise UsageError(f"'{os.fspath(path)}' is no tree head: {error}") from None
+
+    def __str__(self) -> str:
+        return self.note
+
+
+@dataclass(frozen=True)
+class ProvenEvent:
+    """An event whose place in a vault is proven.
+
+    Attributes:
+        line: its line in the log, from 1.
+        event_id: its id.
+        event_type: its type.
+        actor: who said it.
+        timestamp_utc: when, as it says.
+        key_id: the key that signed it.
+        redacted: whether its payload was redacted; the tree alone then vouches for the rest.
+        brings_keys: whether it speaks of keys; such an event is in every proof.
+    """
+
+    line: int
+    event_id: str
+    event_type: str
+    actor: str
+    timestamp_utc: str
+    key_id: str
+    redacted: bool
+    brings_keys: bool
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a proof proves.
+
+    Attributes:
+        head: the tree head that it is for.
+        older: the tree head from which ``head`` goes on, if that is what is proven.
+        signed_by: the key that signed ``head``.
+        root_key: the key that made the vault, if signed events of the proof lead from it to
+            ``signed_by``.
+        events: the events, with those that bring keys.
+    """
+
+    head: TreeHead
+    older: TreeHead | None
+    signed_by: str
+    root_key: str | None
+    events: tuple[ProvenEvent, ...]
+
+
+def verify_proof(
+    proof: bytes | str,
+    *,
+    head: TreeHead | None = None,
+    root_keys: Iterable[str] = (),
+) -> Proof:
+    """Check a proof; no vault is needed.
+
+    A proof is as good as what it is held to, so one of the two is required.
+
+    Args:
+        proof: the document that :meth:`provara.Vault.prove` or ``provara prove`` made.
+        head: the tree head that it must be for; of a proof that a head goes on from an older one,
+            the older.
+        root_keys: key ids, one of which must be that of the key that made the vault.
+
+    Raises:
+        provara.errors.InvalidEvidenceError: it proves nothing, or something else.
+        provara.errors.UsageError: neither a head nor a root key was given, or one is malformed.
+    """
+    keys = key_ids(root_keys)
+    if head is None and not keys:
+        raise UsageError("a proof is held to a tree head or to root keys: give head or root_keys")
+    text = proof.encode() if isinstance(proof, str) else bytes(proof)
+    found = _native.check_proof(text, head=note_of(head), root_keys=keys)
+    older = found["older"]
+    return Proof(
+        head=TreeHead.parse(found["head"]),
+        older=None if older is None else TreeHead.parse(older),
+        signed_by=found["signed_by"],
+        root_key=found["root_key"],
+        events=tuple(ProvenEvent(**event) for event in found["events"]),
+    )
+
+
+def note_of(head: TreeHead | None) -> str | None:
+    """Return the note of a tree head."""
+    if head is None:
+        return None
+    if not isinstance(head, TreeHead):
+        raise UsageError(
+            f"a tree head is a provara.proofs.TreeHead, not a {type(head).__name__}: use"
+            " TreeHead.read(path) or TreeHead.parse(text)"
+        )
+    return head.note
+
+
+def key_ids(root_keys: Iterable[str]) -> list[str]:
+    """Return key ids as a list."""
+    if isinstance(root_keys, str):
+        return [root_keys]
+    return list(root_keys)
