@@ -1,6 +1,7 @@
 //! Keys: Ed25519 halves, the keyfile that holds private ones, and the registry of public ones.
 
 mod keyfile;
+mod mac;
 mod registry;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use zeroize::Zeroize as _;
 use crate::id::KeyId;
 
 pub use keyfile::{Keyfile, KeyfileError, looks_like_keyfile};
+pub use mac::Mac;
 pub use registry::{
     KeyEntry, KeyEntryError, KeyRegistry, KeyRegistryError, KeyStatus, ListedRevocation,
 };
@@ -157,6 +159,17 @@ impl SigningKey {
     pub fn sign(&self, message: &[u8]) -> Signature {
         // The public key is the seed's own: another one in its place would give the seed away.
         Signature(raw_sign::<Sha512>(&self.expanded, message, self.key.as_ref()).to_bytes())
+    }
+
+    /// Authenticates `message` to whoever holds this key, and to nobody else: HMAC-SHA-256 under the seed. It
+    /// takes a fraction of a signature, and proves nothing to others. `domain` tells what it is made for; none
+    /// must begin with another one.
+    ///
+    /// Signing hashes the seed with SHA-512 and never with HMAC-SHA-256, so that neither says anything of the
+    /// other.
+    #[must_use]
+    pub fn mac(&self, domain: &[u8], message: &[u8]) -> Mac {
+        Mac::of(self.key.as_bytes(), &[domain, message])
     }
 
     /// Signs each of `messages`, as [`SigningKey::sign`] does and with the same bytes, in less time: the field

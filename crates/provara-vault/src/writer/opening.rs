@@ -52,7 +52,7 @@ impl<'v> LogWriter<'v> {
 
     /// As [`LogWriter::open`]; carries out first, with `keyfile`, redactions whose target still has its
     /// payload. Takes the log's state from the tail cache if the vault has a cache directory and a key of
-    /// `keyfile` signed what is there, and reads the log otherwise.
+    /// `keyfile` authenticated what is there, and reads the log otherwise.
     ///
     /// # Errors
     /// As [`LogWriter::open`]; the errors of a keyfile where a redaction is to be carried out.
