@@ -12,6 +12,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
 
 use provara_staging::is_hex;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
@@ -313,8 +315,9 @@ pub(crate) fn is_fresh_name(name: &str) -> bool {
 fn nameless(directory: &File, mode: u32) -> io::Result<Option<File>> {
     use rustix::io::Errno;
 
-    // Publishing it needs /proc; without it, use named files.
-    if !Path::new("/proc/self/fd").exists() {
+    // Publishing it needs /proc, which does not come and go; without it, use named files.
+    static NAMEABLE: OnceLock<bool> = OnceLock::new();
+    if !NAMEABLE.get_or_init(|| Path::new("/proc/self/fd").exists()) {
         return Ok(None);
     }
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;

@@ -109,6 +109,8 @@ pub(crate) struct Judged {
 /// What was remembered of the paths of a vault before it was looked at.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recollection {
+    /// Where it was read.
+    store: Option<Store>,
     records: Vec<Record>,
     /// What could not be read.
     notes: Vec<String>,
@@ -140,6 +142,7 @@ impl Recollection {
         }
         found.whole =
             found.records.len() == paths.len() && found.records.iter().all(|it| it.leaves);
+        found.store = Some(store);
         found
     }
 
@@ -170,7 +173,9 @@ impl Recollection {
             notes: self.notes.clone(),
             ..Judged::default()
         };
-        let Ok(Some(store)) = Store::open(vault.state_directory(), Some(vault.path())) else {
+        // Somebody may have begun to remember since.
+        let open = || Store::open(vault.state_directory(), Some(vault.path()));
+        let Some(store) = self.store.clone().or_else(|| open().ok().flatten()) else {
             return judged;
         };
         let mut verdicts: Vec<(Verdict, &Record)> = Vec::new();
@@ -192,10 +197,10 @@ impl Recollection {
         }
         let own: Vec<_> = vault.known_paths();
         let own: Vec<_> = own.iter().map(|path| record::place_of(path)).collect();
-        let elsewhere = store.of_vault(present.identity);
+        let elsewhere = store.of_vault_but(present.identity, &own);
         let longest = elsewhere
             .iter()
-            .filter(|it| it.size > present.size && !own.contains(&it.place))
+            .filter(|it| it.size > present.size)
             .max_by_key(|it| it.size);
         judged
             .notes
@@ -350,8 +355,9 @@ fn keep(
             let before = stored.as_ref().ok().cloned().flatten();
             let reordered = permits(&path, stored);
             if let (Some(reordered), true) = (reordered, is_due(before.as_ref(), sealed)) {
-                let before = before.filter(|it| it.leaves && !reordered);
-                put(&store, &path, sealed, before.map_or(0, |it| it.size), &lock)?;
+                let leaves = before.as_ref().filter(|it| it.leaves && !reordered);
+                let known = leaves.map_or(0, |it| it.size);
+                put(&store, &path, sealed, known, before, &lock)?;
             }
         }
         Ok(())
@@ -359,12 +365,14 @@ fn keep(
     kept().err().map(|reason| unusable(&reason))
 }
 
-/// Puts the record of what is sealed at `path`, where the leaves of the first `known` events are kept.
+/// Puts the record of what is sealed at `path`, where the leaves of the first `known` events are kept. `before` is
+/// the record that was recalled there under the lock, if there was one.
 fn put(
     store: &Store,
     path: &Path,
     sealed: &Reached<'_>,
     known: u64,
+    before: Option<Record>,
     lock: &Lock,
 ) -> Result<(), Unusable> {
     let seal = sealed
@@ -389,7 +397,7 @@ fn put(
         let skipped = usize::try_from(known.checked_sub(first)?).ok()?;
         Some((known, sealed.leaves.get(skipped..)?))
     });
-    store.keep(&mut record, leaves, lock)
+    store.keep(&mut record, leaves, before, lock)
 }
 
 /// The leaves of a log as a writer found it.

@@ -150,7 +150,7 @@ pub(crate) fn set_to(vault: &Vault, log: &[u8], seal: SealSeen) -> Result<Set, U
                 set.given_up.push(GivenUp::of(&record));
             }
         }
-        put(&store, &path, &now, 0, &lock)?;
+        put(&store, &path, &now, 0, None, &lock)?;
     }
     set.heads = give_heads_up(vault, &store, &leaves, &lock)?;
     Ok(set)

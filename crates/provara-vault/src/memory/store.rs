@@ -128,8 +128,17 @@ impl Store {
 
     /// What is remembered of this vault, wherever it was.
     pub(crate) fn of_vault(&self, identity: EventId) -> Vec<Record> {
-        let mut found = self.records_in(&self.directory(identity)).0;
-        found.retain(|record| record.identity == identity);
+        self.of_vault_but(identity, &[])
+    }
+
+    /// As [`Store::of_vault`], but for these places.
+    pub(crate) fn of_vault_but(&self, identity: EventId, places: &[Digest]) -> Vec<Record> {
+        let names: Vec<_> = places.iter().map(|place| name_of(*place)).collect();
+        let mut files = record_files(&self.directory(identity));
+        // These were read already.
+        files.retain(|path| !names.iter().any(|name| is_named(path, name)));
+        let mut found = self.records_of(files).0;
+        found.retain(|record| record.identity == identity && !places.contains(&record.place));
         found
     }
 
@@ -137,7 +146,7 @@ impl Store {
     pub(crate) fn all(&self) -> (Vec<Record>, Vec<Unusable>) {
         let (mut records, mut damaged) = (Vec::new(), Vec::new());
         for vault in directory(&self.0.join("vaults")) {
-            let (found, wrong) = self.records_in(&vault);
+            let (found, wrong) = self.records_of(record_files(&vault));
             records.extend(found);
             damaged.extend(wrong);
         }
@@ -145,10 +154,8 @@ impl Store {
         (records, damaged)
     }
 
-    fn records_in(&self, vault: &Path) -> (Vec<Record>, Vec<Unusable>) {
+    fn records_of(&self, files: Vec<PathBuf>) -> (Vec<Record>, Vec<Unusable>) {
         let (mut records, mut damaged) = (Vec::new(), Vec::new());
-        let mut files = directory(vault);
-        files.retain(|path| path.extension().is_some_and(|end| end == "record"));
         for file in files.into_iter().take(MOST) {
             match self.read_record(&file) {
                 Ok(record) => records.extend(record),
@@ -191,13 +198,15 @@ impl Store {
     }
 
     /// Puts a record in the place of what is remembered at its path. `leaves` are those of its events
-    /// after the first `from`, which are kept already; `None`: they are not known.
+    /// after the first `from`, which are kept already; `None`: they are not known. `before` is the record
+    /// that was recalled for its path, under the lock.
     ///
     /// The leaves come first: more of them than a record says are as good as none.
     pub(crate) fn keep(
         &self,
         record: &mut Record,
         leaves: Option<(u64, &[Leaf])>,
+        before: Option<Record>,
         _lock: &Lock,
     ) -> Result<(), Unusable> {
         let directory = self.directory(record.identity);
@@ -212,8 +221,10 @@ impl Store {
         });
         record.leaves = kept;
         let file = self.file(record.identity, record.place, "record");
+        // What was recalled may be another vault's, of which the record lies elsewhere.
+        let before = before.filter(|before| before.identity == record.identity);
         // What is damaged, or was another path's, gives its place up.
-        let before = self.read_record(&file).ok().flatten();
+        let before = before.or_else(|| self.read_record(&file).ok().flatten());
         let before = before.filter(|before| before.place == record.place);
         record.number = before.as_ref().map_or(0, |before| before.number + 1);
         let fresh = before.is_none();
@@ -344,6 +355,18 @@ fn directory(path: &Path) -> Vec<PathBuf> {
         .unwrap_or_default();
     found.sort_unstable();
     found
+}
+
+/// The files of records in a directory of one vault.
+fn record_files(vault: &Path) -> Vec<PathBuf> {
+    let mut files = directory(vault);
+    files.retain(|path| path.extension().is_some_and(|end| end == "record"));
+    files
+}
+
+/// Whether a file is called so but for what follows the last dot.
+fn is_named(path: &Path, name: &str) -> bool {
+    path.file_stem().is_some_and(|stem| stem == name)
 }
 
 fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<(File, fs::Metadata)> {
