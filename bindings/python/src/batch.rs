@@ -91,6 +91,7 @@ impl Batch {
             blind,
             idempotency_key,
             rounded: 0,
+            with_head: false,
         };
         let needs_log = request.needs_log();
         let checked = match needs_log && self.atomic {

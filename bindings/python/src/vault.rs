@@ -133,6 +133,7 @@ pub(crate) fn append_event<'py>(
         blind,
         idempotency_key,
         rounded: 0,
+        with_head: false,
     };
     let receipt = run(py, || {
         let vault = open(&path)?.with_no_lock(no_lock);

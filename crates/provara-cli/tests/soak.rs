@@ -69,6 +69,7 @@ fn note(actor: &str, number: u64) -> AppendRequest<'static> {
         blind: false,
         idempotency_key: None,
         rounded: 0,
+        with_head: false,
     }
 }
 

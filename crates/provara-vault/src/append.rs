@@ -33,6 +33,9 @@ pub struct AppendRequest<'a> {
     /// How many integers beyond ±(2^53-1) in the data are what whoever asks has made of other numbers, and
     /// tells of: the receipt's notes do not.
     pub rounded: u64,
+    /// Whether a tree head is signed over the log with the event. One must have been published of this copy before,
+    /// by [`Vault::tree_head`](crate::Vault::tree_head), or nothing is appended.
+    pub with_head: bool,
 }
 
 impl<'a> AppendRequest<'a> {
@@ -49,6 +52,7 @@ impl<'a> AppendRequest<'a> {
             blind: false,
             idempotency_key: None,
             rounded: 0,
+            with_head: false,
         }
     }
 }
@@ -85,6 +89,9 @@ pub struct AppendReceipt {
     /// programs the member is there only where it is true.
     #[serde(skip_serializing_if = "is_false")]
     pub repeated: bool,
+    /// The note of a tree head over the log with the event, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tree_head: Option<String>,
 }
 
 fn is_false(value: &bool) -> bool {

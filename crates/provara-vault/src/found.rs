@@ -257,7 +257,10 @@ impl<'v> Found<'v> {
     /// [`VaultError::NotAsRemembered`].
     pub(crate) fn recollect(&self) -> Result<Vec<String>, VaultError> {
         let head = self.reached();
-        head.map_or(Ok(Vec::new()), |it| memory::check_writer(self.vault, &it))
+        match head {
+            Some(head) => Ok(memory::check_writer(self.vault, &head)?.notes),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The same, for an owner to look at.

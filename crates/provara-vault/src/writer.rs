@@ -76,7 +76,20 @@ impl Vault {
         keyfile: &Keyfile,
     ) -> Result<AppendReceipt, VaultError> {
         let mut writer = LogWriter::open_with(self, keyfile)?;
-        let receipt = writer.append(request, keyfile)?;
+        if request.with_head {
+            writer.check_published()?;
+        }
+        let mut receipt = writer.append(request, keyfile)?;
+        if request.with_head {
+            let key = keyfile.get(&receipt.key_id);
+            match writer.sign_head(key.expect("it signed the event")) {
+                Ok(head) => receipt.tree_head = Some(head.to_string()),
+                // The event is there all the same.
+                Err(error) => receipt
+                    .notes
+                    .push(format!("there is no tree head: {error}")),
+            }
+        }
         writer.remember(keyfile);
         Ok(receipt)
     }
@@ -126,6 +139,8 @@ pub struct LogWriter<'v> {
     history: Option<KeyHistory>,
     /// Whether `keys.json` must be written anew because the log says more than it does.
     keys_lag: bool,
+    /// How many events this machine remembers of the vault at its path.
+    remembered: Option<u64>,
     /// The seal in its place.
     seal: NewSeal,
     /// How many events it covers.

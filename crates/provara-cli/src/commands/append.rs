@@ -175,6 +175,13 @@ pub(crate) struct AppendArgs {
     #[arg(long)]
     blind: bool,
 
+    /// Sign a tree head over the log with the new event, for whoever gets the receipt
+    ///
+    /// They can hold the vault to it later ('provara verify --head'). The first one of a copy comes from 'provara
+    /// tree-head'.
+    #[arg(long, conflicts_with = "batch")]
+    with_head: bool,
+
     /// Append a custom type that no installed plugin defines, without a schema
     #[arg(long)]
     allow_unregistered: bool,
@@ -247,6 +254,7 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Diagnostic> {
                 blind: args.blind,
                 idempotency_key: args.idempotency_key.clone(),
                 rounded: converted.to_large_integers,
+                with_head: args.with_head,
             },
             &keyfile,
         )
@@ -261,13 +269,15 @@ fn append_one(args: &AppendArgs, type_name: &str) -> Result<(), Diagnostic> {
         "the event {} is {already}in the vault, on line {}, durable and sealed",
         receipt.event_id, receipt.line
     );
+    let head = receipt.tree_head.as_ref();
+    let head = head.map_or_else(String::new, |head| format!("\n{head}"));
     if args.json.json {
         terminal::receipt_json(&done, &receipt)?;
     } else {
         terminal::receipt(
             &done,
             &format!(
-                "{GOOD}{verb}{GOOD:#} {}\n  type       {}\n  actor      {}\n  line       {}\n  signed by  {}\n",
+                "{GOOD}{verb}{GOOD:#} {}\n  type       {}\n  actor      {}\n  line       {}\n  signed by  {}\n{head}",
                 receipt.event_id,
                 terminal::clean(&receipt.event_type),
                 terminal::clean(&receipt.actor),

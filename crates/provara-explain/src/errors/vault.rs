@@ -141,6 +141,9 @@ fn head_advice(error: &VaultError, vault: &str) -> String {
         VaultError::TreeHead(HeadRefusal::OtherName { published, .. }) => format!(
             "Leave --copy out, or name {published}. A new name is a new origin: --break-heads begins one."
         ),
+        VaultError::TreeHead(HeadRefusal::NoneYet) => {
+            format!("Publish the first one: provara tree-head {vault}")
+        }
         VaultError::TreeHead(HeadRefusal::Overtaken) => "Try again.".to_owned(),
         VaultError::Proof(ProofRefusal::NoSuchEvent { .. }) => format!(
             "Find the event's id with 'provara query {vault}'; if it came after the tree head, make a new one: provara \

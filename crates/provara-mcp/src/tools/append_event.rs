@@ -339,6 +339,7 @@ fn append(
         blind: false,
         idempotency_key: statement.idempotency_key,
         rounded: 0,
+        with_head: false,
     };
     let mut receipt = vault
         .append(&request, &keyfile)

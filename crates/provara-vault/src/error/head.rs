@@ -14,6 +14,9 @@ pub enum HeadRefusal {
     /// The log does not go on from the last head that was published of it, here or as named.
     #[error("no tree head is signed: the vault does not go on from the last one that was published of it: {}", .0.message)]
     Broken(Box<Finding>),
+    /// None was published of this copy yet, so that there is no origin to go on under.
+    #[error("no tree head was published of this copy yet, as far as this machine remembers")]
+    NoneYet,
     /// Heads of this copy are published under another name.
     #[error("tree heads of this copy are published as '{published}', and so not as '{asked}'")]
     OtherName {
@@ -33,7 +36,7 @@ impl HeadRefusal {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Broken(_) => ErrorClass::Evidence,
-            Self::OtherName { .. } => ErrorClass::Usage,
+            Self::OtherName { .. } | Self::NoneYet => ErrorClass::Usage,
             Self::NotSealed | Self::Overtaken => ErrorClass::CouldNot,
         }
     }

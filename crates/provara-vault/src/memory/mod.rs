@@ -104,6 +104,8 @@ pub(crate) struct Judged {
     pub(crate) notes: Vec<String>,
     /// Whether what was remembered is there in another order.
     reordered: bool,
+    /// How many events were remembered at the vault's own path.
+    pub(crate) size: Option<u64>,
 }
 
 /// What was remembered of the paths of a vault before it was looked at.
@@ -171,6 +173,7 @@ impl Recollection {
     pub(crate) fn compare(&self, vault: &Vault, present: &Present<'_>) -> Judged {
         let mut judged = Judged {
             notes: self.notes.clone(),
+            size: self.at(vault.path()).map(|record| record.size),
             ..Judged::default()
         };
         // Somebody may have begun to remember since.
@@ -234,7 +237,7 @@ impl Recollection {
 ///
 /// # Errors
 /// [`VaultError::NotAsRemembered`].
-pub(crate) fn check_writer(vault: &Vault, found: &Reached<'_>) -> Result<Vec<String>, VaultError> {
+pub(crate) fn check_writer(vault: &Vault, found: &Reached<'_>) -> Result<Judged, VaultError> {
     refuse(look(vault, found))
 }
 
@@ -247,15 +250,16 @@ pub(crate) fn check_coming(
     coming: &Reached<'_>,
     leaves: &[Digest],
 ) -> Result<Vec<String>, VaultError> {
-    refuse(look_with(vault, coming, &|| Some(leaves.to_vec())))
+    let judged = refuse(look_with(vault, coming, &|| Some(leaves.to_vec())))?;
+    Ok(judged.notes)
 }
 
-fn refuse(judged: Judged) -> Result<Vec<String>, VaultError> {
-    match judged.findings.into_iter().next() {
+fn refuse(judged: Judged) -> Result<Judged, VaultError> {
+    match judged.findings.first() {
         Some(finding) => Err(VaultError::NotAsRemembered {
-            finding: Box::new(finding),
+            finding: Box::new(finding.clone()),
         }),
-        None => Ok(judged.notes),
+        None => Ok(judged),
     }
 }
 

@@ -58,6 +58,7 @@ impl Home {
             blind: false,
             idempotency_key: None,
             rounded: 0,
+            with_head: false,
             key_id: None,
         };
         let silent = self.vault.clone().with_memory(false);
@@ -121,7 +122,7 @@ fn remember(vault: &Vault, known: usize) {
 }
 
 fn check(vault: &Vault) -> Result<Vec<String>, VaultError> {
-    check_writer(vault, &Found::of(vault).head(0))
+    check_writer(vault, &Found::of(vault).head(0)).map(|judged| judged.notes)
 }
 
 fn code(result: Result<Vec<String>, VaultError>) -> &'static str {

@@ -158,7 +158,8 @@ impl<'v> LogWriter<'v> {
         leftovers: Vec<String>,
         mut notes: Vec<String>,
     ) -> Result<Self, VaultError> {
-        notes.extend(recollect::check(vault, &found.index, &found.seal)?);
+        let memory = recollect::check(vault, &found.index, &found.seal)?;
+        notes.extend(memory.notes);
         if found.keys.history.is_some() && found.names == Names::Unknown {
             found.names = sync_all_names(vault).map_err(|error| log.blame(error))?;
             notes.extend(nameless(vault, found.names));
@@ -172,6 +173,7 @@ impl<'v> LogWriter<'v> {
                 tree: found.index.tree.clone(),
             },
             keyed: None,
+            remembered: memory.size,
             torn: found.torn,
             leftovers,
             vault,

@@ -141,6 +141,7 @@ impl Prepared {
             merkle_root: Digest([0; 32]),
             event_json: String::new(),
             repeated: false,
+            tree_head: None,
         }
     }
 }

@@ -1,15 +1,18 @@
 //! What this machine remembers of a vault, held against what a writer finds, and what it has sealed, kept.
 
 use provara_core::id::Digest;
+use provara_core::keys::SigningKey;
+use provara_core::tree_head::SignedHead;
 
 use crate::error::VaultError;
 use crate::index::LogIndex;
 use crate::memory::{self, SealSeen};
 use crate::seal::NewSeal;
+use crate::tree_head;
 use crate::vault::Vault;
 use crate::writer::LogWriter;
 
-/// Refuses a vault that memory contradicts; gives what is worth a note.
+/// Refuses a vault that memory contradicts; gives what is worth a note, and how much is remembered.
 ///
 /// # Errors
 /// [`VaultError::NotAsRemembered`].
@@ -17,10 +20,10 @@ pub(super) fn check(
     vault: &Vault,
     index: &LogIndex,
     seal: &NewSeal,
-) -> Result<Vec<String>, VaultError> {
+) -> Result<memory::Judged, VaultError> {
     match head_of(index, seal, &[]) {
         Some(found) => memory::check_writer(vault, &found),
-        None => Ok(Vec::new()),
+        None => Ok(memory::Judged::default()),
     }
 }
 
@@ -44,6 +47,24 @@ fn head_of<'a>(
 }
 
 impl LogWriter<'_> {
+    /// Refuses to sign a tree head over what is to come, before anything is written.
+    ///
+    /// # Errors
+    /// As [`LogWriter::sign_head`].
+    pub(super) fn check_published(&self) -> Result<(), VaultError> {
+        tree_head::published(self.vault, self.remembered).map(drop)
+    }
+
+    /// Signs a tree head over what is sealed, which is all of the log.
+    ///
+    /// # Errors
+    /// [`VaultError::TreeHead`] where none was published of this copy before, or more events than are remembered;
+    /// [`VaultError::Memory`].
+    pub(super) fn sign_head(&self, key: &SigningKey) -> Result<SignedHead, VaultError> {
+        let (size, root) = (self.index.lines, self.index.tree.root());
+        tree_head::sign_next(self.vault, self.remembered, (size, root), key)
+    }
+
     /// Remembers what is sealed, durably and in its place; `leaves` are those of the events that it covers
     /// and the seal before did not.
     pub(super) fn recollect(&mut self, leaves: &[Digest]) {
@@ -53,6 +74,9 @@ impl LogWriter<'_> {
         let leaves: Vec<_> = leaves.iter().map(memory::leaf).collect();
         let sealed = head_of(&self.index, &self.seal, &leaves);
         let note = sealed.and_then(|sealed| memory::remember_writer(self.vault, &sealed));
+        if note.is_none() {
+            self.remembered = Some(self.index.lines);
+        }
         // Told once: the reason is the same the next time.
         self.notes
             .extend(note.filter(|_| !std::mem::replace(&mut self.forgetful, true)));

@@ -238,6 +238,7 @@ impl LogWriter<'_> {
                 event_json: String::from_utf8_lossy(line.bytes()).into_owned(),
                 notes: Vec::new(),
                 repeated: true,
+                tree_head: None,
             })
         });
         receipt.ok_or(VaultError::LogReplaced)

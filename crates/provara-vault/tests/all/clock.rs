@@ -35,6 +35,7 @@ fn append(vault: &Vault, actor: &str) -> Result<u64, VaultError> {
         blind: false,
         idempotency_key: None,
         rounded: 0,
+        with_head: false,
     };
     let keyfile = Keyfile::new(vec![key(3)]);
     let receipt = vault.append(&request, &keyfile)?;

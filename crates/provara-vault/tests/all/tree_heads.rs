@@ -7,9 +7,9 @@ use crate::common::{Fixture, codes, copy, note, remove_seal, reseal, rotation};
 use provara_core::finding::Report;
 use provara_core::keys::{Keyfile, SigningKey};
 use provara_vault::{
-    AdoptOptions, HeadFolder, HeadRefusal, Held, InitOptions, KeptHead, KeyId, MergeOptions,
-    MergeOrder, RedactOptions, SignedHead, TreeHeadOptions, Vault, VaultError, VerifyOptions,
-    Which, forget, read_head,
+    AdoptOptions, AppendRequest, HeadFolder, HeadRefusal, Held, InitOptions, KeptHead, KeyId,
+    MergeOptions, MergeOrder, RedactOptions, SignedHead, TreeHeadOptions, Vault, VaultError,
+    VerifyOptions, Which, forget, read_head,
 };
 
 /// The same vault, with what this machine remembers below `state`.
@@ -565,4 +565,55 @@ fn heads_of_fewer_events_are_known_to_the_cache() {
     wrong.head = head.sign(&fixture.keyfile.keys()[0]);
     let report = hold(&vault, &[&wrong]);
     assert_eq!(codes(&report), ["PROVARA_E017"]);
+}
+
+#[test]
+fn an_append_gives_a_head_with_its_receipt_once_one_was_published() {
+    let (fixture, vault) = home();
+    let with_head = |text: &str| AppendRequest {
+        with_head: true,
+        ..note("a", text)
+    };
+    let before = fixture.log();
+    let refused = vault
+        .append(&with_head("none yet"), &fixture.keyfile)
+        .unwrap_err();
+    assert!(
+        matches!(refused, VaultError::TreeHead(HeadRefusal::NoneYet)),
+        "{refused}"
+    );
+    assert_eq!(fixture.log(), before, "nothing was appended");
+    let first = publish(&vault, &fixture.keyfile, &options());
+    append(&fixture, &vault, "between");
+    let mut heads = vec![first];
+    for number in 0..3 {
+        let receipt = vault
+            .append(&with_head(&format!("{number}")), &fixture.keyfile)
+            .unwrap();
+        let head = kept(&receipt.tree_head.unwrap());
+        assert_eq!(head.head.head().size, receipt.line);
+        heads.push(head);
+    }
+    append(&fixture, &vault, "after");
+    let all: Vec<_> = heads.iter().collect();
+    assert!(hold(&elsewhere(&vault), &all).is_valid());
+    let origin = &heads[0].head.head().origin;
+    assert!(heads.iter().all(|head| head.head.head().origin == *origin));
+    // The next one goes on from those.
+    let next = publish(&vault, &fixture.keyfile, &options());
+    assert_eq!(next.head.head().origin, *origin);
+    // Of a machine that remembers less than was published nothing is signed.
+    let records = fixture.state().join("memory/vaults");
+    fs::remove_dir_all(&records).unwrap();
+    let before = fixture.log();
+    let refused = vault
+        .append(&with_head("blind"), &fixture.keyfile)
+        .unwrap_err();
+    assert!(matches!(refused, VaultError::Memory { .. }), "{refused}");
+    assert_eq!(fixture.log(), before, "nothing was appended");
+    let next = publish(&vault, &fixture.keyfile, &options());
+    assert_eq!(next.head.head().origin, *origin);
+    vault
+        .append(&with_head("looked"), &fixture.keyfile)
+        .unwrap();
 }

@@ -452,6 +452,7 @@ impl Feeder<'_> {
             blind: self.args.blind,
             idempotency_key: item.idempotency_key,
             rounded: item.converted.to_large_integers,
+            with_head: false,
         }
     }
 }

@@ -227,6 +227,7 @@ pub fn request(event_type: &str, actor: &str, data: &str) -> AppendRequest<'stat
         blind: false,
         idempotency_key: None,
         rounded: 0,
+        with_head: false,
     }
 }
 
