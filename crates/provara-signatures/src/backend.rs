@@ -4,7 +4,7 @@
 use crate::avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 use crate::avx512::Avx512;
-use crate::engine::Engine;
+use crate::engine::{Engine, ManyHashes};
 use crate::portable::Portable;
 
 /// The environment variable that names a back end, for those who read the environment.
@@ -19,7 +19,7 @@ pub enum Backend {
     Portable,
     /// Tables, four signatures at a time, with AVX2.
     Avx2,
-    /// Tables, eight signatures and hashes at a time, with AVX-512 and its IFMA.
+    /// Tables, eight signatures and SHA-512, or sixteen SHA-256, at a time, with AVX-512 and its IFMA.
     Avx512,
 }
 
@@ -139,6 +139,18 @@ impl Chosen {
             Found::Avx2(engine) => Some(Box::new(engine)),
             #[cfg(target_arch = "x86_64")]
             Found::Avx512(engine) => Some(Box::new(engine)),
+        }
+    }
+
+    /// What hashes short messages together; `None` where they are hashed one after another.
+    pub(crate) fn many_hashes(&self) -> Option<&dyn ManyHashes> {
+        match &self.0 {
+            Found::Dalek | Found::Portable => None,
+            // Eight at a time would take longer than one after another with the SHA extensions.
+            #[cfg(target_arch = "x86_64")]
+            Found::Avx2(_) => None,
+            #[cfg(target_arch = "x86_64")]
+            Found::Avx512(engine) => Some(engine),
         }
     }
 }

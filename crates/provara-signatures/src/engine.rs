@@ -1,6 +1,7 @@
 //! What the back ends have in common: what they are given, and the digits of a batch.
 
 use crate::message::Message;
+use crate::padding::Padded;
 use crate::scalar::{Window, digits, is_below_order};
 use crate::table::Table;
 
@@ -32,6 +33,15 @@ pub(crate) trait Engine: Send + Sync {
     /// Whether each signature is good: S is below l, and `[S]B − [k]A` is encoded as R, byte for byte. `base` has multiples
     /// of the base point, and the tables of all `tasks` have the same window.
     fn decide(&self, base: &Table, tasks: &[Task<'_>]) -> Vec<bool>;
+}
+
+/// How many messages [`ManyHashes`] hashes at a time.
+pub(crate) const HASHES: usize = 16;
+
+/// A way to hash many messages at a time.
+pub(crate) trait ManyHashes: Send + Sync {
+    /// SHA-256 of each of up to [`HASHES`] messages, in their order. It takes as long as if all were as long as the longest.
+    fn sha256(&self, messages: &[Padded<'_>]) -> [[u8; 32]; HASHES];
 }
 
 /// The digits of a batch, `LANES` signatures in a group. A lane beyond the last signature has zeros.

@@ -41,8 +41,10 @@ mod differential;
 #[cfg(test)]
 mod emulated;
 mod engine;
+mod hashes;
 mod keys;
 mod message;
+mod padding;
 mod points;
 mod portable;
 mod proof;
@@ -52,6 +54,7 @@ mod table;
 mod verifier;
 
 pub use backend::{Backend, Chosen, MissingBackend, UnknownBackend, VARIABLE};
+pub use hashes::sha256_of_each;
 pub use keys::Limits;
 pub use message::Message;
 pub use sample::{NoRandomness, SAMPLE, Secret};

@@ -2,6 +2,7 @@
 
 use super::field::{Field, Sum, add, carry, choice, mul, sub, sum};
 use super::lanes::{load, store};
+pub(super) use super::sha256::short_hashes_are_those_of_the_library;
 pub(super) use super::sha512::hashes_are_those_of_the_library;
 use crate::differential::{Number, Random};
 
