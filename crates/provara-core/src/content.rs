@@ -312,7 +312,8 @@ impl UnsignedEvent {
     #[must_use]
     pub fn leaf(&self, line: &[u8]) -> Digest {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        leaf_at(line, self.payload.clone(), None)
+        let payload = Digest::of(&line[self.payload.clone()]);
+        leaf_at(line, Some(self.payload.clone()), payload)
     }
 
     /// The bytes of the signed line with its LF.

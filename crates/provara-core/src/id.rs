@@ -122,6 +122,12 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// SHA-256 of each of them, in their order.
+    #[must_use]
+    pub fn of_each(messages: &[&[u8]]) -> Vec<Self> {
+        messages.iter().map(|message| Self::of(message)).collect()
+    }
+
     /// Its hex digits.
     pub(crate) fn hex(&self) -> [u8; 64] {
         let mut text = [0; 64];

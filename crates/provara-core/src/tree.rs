@@ -18,6 +18,14 @@ use crate::scan::{Field, Line};
 /// What a leaf's hash input begins with.
 const LEAF: [u8; 1] = [0];
 
+/// The string of a payload's hash before the hash is known.
+const DIGITS_TO_COME: [u8; 66] = {
+    let mut text = [b'0'; 66];
+    text[0] = b'"';
+    text[65] = b'"';
+    text
+};
+
 /// What a node's hash input begins with.
 const NODE: [u8; 1] = [1];
 
@@ -46,6 +54,31 @@ impl EventTree {
         }
         self.subtrees.push(subtree);
         self.size += 1;
+    }
+
+    /// Adds the next leaves. `hash` gives SHA-256 of each message that it is given: the nodes of one height together.
+    pub fn extend(&mut self, leaves: &[Digest], hash: impl Fn(&[&[u8]]) -> Vec<Digest>) {
+        let mut level = leaves.to_vec();
+        // The complete subtrees that are left on the right, the smallest first.
+        let mut right = Vec::new();
+        let mut inputs = Vec::new();
+        for height in 0.. {
+            if level.is_empty() {
+                break;
+            }
+            if self.size >> height & 1 == 1 {
+                let left = self.subtrees.pop();
+                level.insert(0, left.expect("one for each bit that is set"));
+            }
+            let (pairs, alone) = level.as_chunks();
+            right.extend_from_slice(alone);
+            inputs.clear();
+            inputs.extend(pairs.iter().map(|[left, right]| node_input(*left, *right)));
+            let inputs: Vec<&[u8]> = inputs.iter().map(<[u8; 65]>::as_slice).collect();
+            level = hash(&inputs);
+        }
+        self.subtrees.extend(right.iter().rev());
+        self.size += leaves.len() as u64;
     }
 
     /// How many leaves it has.
@@ -91,9 +124,16 @@ impl EventTree {
 /// The node above two others.
 #[must_use]
 pub fn node(left: Digest, right: Digest) -> Digest {
-    let hasher = Sha256::new_with_prefix(NODE);
-    let hasher = hasher.chain_update(left.0).chain_update(right.0);
-    Digest(hasher.finalize().into())
+    Digest::of(&node_input(left, right))
+}
+
+/// What the node above two others is the hash of.
+fn node_input(left: Digest, right: Digest) -> [u8; 65] {
+    let mut input = [0; 65];
+    input[..1].copy_from_slice(&NODE);
+    input[1..33].copy_from_slice(&left.0);
+    input[33..].copy_from_slice(&right.0);
+    input
 }
 
 /// The leaf of a line. A payload that is a tombstone, in an event whose id is not that of its content,
@@ -106,30 +146,43 @@ pub fn leaf(line: &Line<'_>) -> Digest {
 
 /// The leaf of a line whose payload hashes to `payload`; to what it hashes as it stands, where that is
 /// `None`.
-pub(crate) fn leaf_over(line: &Line<'_>, payload: Option<Digest>) -> Digest {
-    let bytes = line.bytes();
-    let Some(raw) = line.raw(Field::Payload) else {
-        return Digest(
-            Sha256::new_with_prefix(LEAF)
-                .chain_update(bytes)
-                .finalize()
-                .into(),
-        );
-    };
-    let start = raw.as_ptr() as usize - bytes.as_ptr() as usize;
-    leaf_at(bytes, start..start + raw.len(), payload)
+fn leaf_over(line: &Line<'_>, payload: Option<Digest>) -> Digest {
+    let at = line.place(Field::Payload);
+    let bytes = at.clone().map_or(&b""[..], |at| &line.bytes()[at]);
+    leaf_at(
+        line.bytes(),
+        at,
+        payload.unwrap_or_else(|| Digest::of(bytes)),
+    )
 }
 
-/// As [`leaf_over`], of a line whose payload stands at `at`.
-pub(crate) fn leaf_at(line: &[u8], at: Range<usize>, payload: Option<Digest>) -> Digest {
-    let mut digest = [b'"'; 66];
-    let payload = payload.unwrap_or_else(|| Digest::of(&line[at.clone()]));
-    digest[1..65].copy_from_slice(&payload.hex());
-    let hasher = Sha256::new_with_prefix(LEAF)
-        .chain_update(&line[..at.start])
-        .chain_update(digest)
-        .chain_update(&line[at.end..]);
-    Digest(hasher.finalize().into())
+/// The leaf of a line whose payload, which hashes to `payload`, stands at `at`; a line without one is hashed as it stands.
+pub(crate) fn leaf_at(line: &[u8], at: Option<Range<usize>>, payload: Digest) -> Digest {
+    let mut hasher = Sha256::new_with_prefix(LEAF);
+    let mut rest = line;
+    if let Some(at) = at {
+        hasher.update(&line[..at.start]);
+        hasher.update(b"\"");
+        hasher.update(payload.hex());
+        hasher.update(b"\"");
+        rest = &line[at.end..];
+    }
+    Digest(hasher.chain_update(rest).finalize().into())
+}
+
+/// Appends to `out` what the leaf of a line is the hash of, whose payload stands at `at`, with zeros in the place of the 64
+/// digits of the payload's hash, and gives where in `out` these stand.
+pub(crate) fn leaf_input(line: &[u8], at: Option<Range<usize>>, out: &mut Vec<u8>) -> usize {
+    out.extend_from_slice(&LEAF);
+    let Some(at) = at else {
+        out.extend_from_slice(line);
+        return out.len();
+    };
+    out.extend_from_slice(&line[..at.start]);
+    let digits = out.len() + 1;
+    out.extend_from_slice(&DIGITS_TO_COME);
+    out.extend_from_slice(&line[at.end..]);
+    digits
 }
 
 /// Whether the event id is derived from the line's content, in either way (section 3).
@@ -266,6 +319,38 @@ mod tests {
         for (entry, root) in entries.iter().zip(roots) {
             tree.push(Digest::of(&[&LEAF, *entry].concat()));
             assert_eq!(tree.root().to_string(), root);
+        }
+    }
+
+    #[test]
+    fn leaves_added_together_or_one_by_one_make_one_tree() {
+        let leaves: Vec<Digest> = (0..70u8).map(|n| Digest([n; 32])).collect();
+        let mut grown = vec![EventTree::new()];
+        for leaf in &leaves {
+            let mut next = grown[grown.len() - 1].clone();
+            next.push(*leaf);
+            grown.push(next);
+        }
+        for from in 0..=leaves.len() {
+            for to in from..=leaves.len() {
+                let mut tree = grown[from].clone();
+                tree.extend(&leaves[from..to], Digest::of_each);
+                assert_eq!(tree, grown[to], "{from} and then up to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_leaf_is_the_hash_of() {
+        let line = br#"{"payload":{"n":1},"type":"OBSERVATION"}"#;
+        let payload = Digest([0xab; 32]);
+        for at in [Some(11..18), None] {
+            let mut input = b"before".to_vec();
+            let digits = leaf_input(line, at.clone(), &mut input);
+            if at.is_some() {
+                input[digits..digits + 64].copy_from_slice(&payload.hex());
+            }
+            assert_eq!(Digest::of(&input[6..]), leaf_at(line, at, payload));
         }
     }
 

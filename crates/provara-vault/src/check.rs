@@ -66,7 +66,7 @@ pub(crate) fn feed<'l, J: Judge<Error: Send>>(
     let mut undecided = None;
     let fed = in_order(lines, threads, check, |checked| match checked {
         Ok((lines, end)) => {
-            sequencer.feed(lines);
+            sequencer.feed_with(lines, |messages| judge.hash(messages));
             told(end)
         }
         Err(error) => {

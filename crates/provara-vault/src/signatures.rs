@@ -3,8 +3,11 @@
 use std::sync::OnceLock;
 
 use ed25519_dalek::VerifyingKey;
+use provara_core::id::Digest;
 use provara_core::verify::{Judge, KeyDirectory, SignedLine};
-use provara_signatures::{Backend, Chosen, Disagreement, Item, Message, Secret, Verifier};
+use provara_signatures::{
+    Backend, Chosen, Disagreement, Item, Message, Secret, Verifier, sha256_of_each,
+};
 
 /// What decides signatures in this process: every back end has the same verdicts, so that it is no vault's affair.
 static CHOSEN: OnceLock<Chosen> = OnceLock::new();
@@ -60,5 +63,10 @@ impl Judge for Together {
         let mut verdicts = Vec::with_capacity(items.len());
         self.0.verify(&items, &mut verdicts)?;
         Ok(verdicts)
+    }
+
+    fn hash(&self, messages: &[&[u8]]) -> Vec<Digest> {
+        let hashes = sha256_of_each(chosen(), messages);
+        hashes.into_iter().map(Digest).collect()
     }
 }

@@ -109,6 +109,12 @@ impl<'a> Line<'a> {
             .map(|member| &self.bytes[member.value.clone()])
     }
 
+    /// Where in the line a member's value stands.
+    pub(crate) fn place(&self, field: Field) -> Option<Range<usize>> {
+        let member = self.members[field as usize].as_ref();
+        member.map(|member| member.value.clone())
+    }
+
     /// Whether the member is there and is not `null`.
     #[must_use]
     pub fn has(&self, field: Field) -> bool {
@@ -135,16 +141,24 @@ impl<'a> Line<'a> {
 
     /// Writes to `out` what the event id is the hash of: the line without `event_id` and `sig`.
     pub fn id_preimage(&self, out: &mut Vec<u8>) {
+        out.clear();
+        self.append_id_preimage(out);
+    }
+
+    /// Appends the same to `out`.
+    pub(crate) fn append_id_preimage(&self, out: &mut Vec<u8>) {
         self.without(&[Field::EventId, Field::Sig], out);
     }
 
     /// As [`Line::id_preimage`] without `actor_key_id` too, which some writers set afterwards.
     pub fn legacy_id_preimage(&self, out: &mut Vec<u8>) {
+        out.clear();
         self.without(&[Field::ActorKeyId, Field::EventId, Field::Sig], out);
     }
 
     /// Writes to `out` what was signed: the line without `sig`.
     pub fn signed_bytes(&self, out: &mut Vec<u8>) {
+        out.clear();
         self.without(&[Field::Sig], out);
     }
 
@@ -163,10 +177,8 @@ impl<'a> Line<'a> {
         [before, rest]
     }
 
-    /// The line without `fields` (given in the order of the line's keys), in `out`, which is
-    /// cleared first.
+    /// Appends to `out` the line without `fields` (given in the order of the line's keys).
     fn without(&self, fields: &[Field], out: &mut Vec<u8>) {
-        out.clear();
         let mut kept = 0;
         for field in fields {
             let Some(member) = &self.members[*field as usize] else {

@@ -1,8 +1,9 @@
-//! Who decides the signatures of a log's lines: one alone, or many together.
+//! Who decides the signatures of a log's lines, and hashes them: one alone, or many together.
 
 use std::convert::Infallible;
 
 use super::KeyDirectory;
+use crate::id::Digest;
 use crate::keys::Signature;
 
 /// A signature of a line, by a key of `keys.json`.
@@ -16,7 +17,7 @@ pub struct SignedLine<'a> {
     pub message: [&'a [u8]; 2],
 }
 
-/// Decides signatures.
+/// Decides signatures, and hashes what they and the ids are of.
 pub trait Judge: Sync {
     /// Why there is no verdict.
     type Error;
@@ -27,6 +28,11 @@ pub trait Judge: Sync {
     /// # Errors
     /// As the judge says; then none of them counts.
     fn judge(&self, signed: &[SignedLine<'_>]) -> Result<Vec<bool>, Self::Error>;
+
+    /// SHA-256 of each message, in their order.
+    fn hash(&self, messages: &[&[u8]]) -> Vec<Digest> {
+        Digest::of_each(messages)
+    }
 }
 
 /// Decides each by itself.

@@ -11,9 +11,11 @@ use crate::keys::Signature;
 use crate::mark::{ADOPTION_TYPE, FILES_TYPE, KEY_ADDED_TYPE, SealName};
 use crate::scan::{Field, Form, Line, LineFault, scan_line};
 use crate::time::Timestamp;
-use crate::tree::{Tombstone, leaf_over, tombstone};
+use crate::tree::{Tombstone, tombstone};
 use crate::verify::KeyDirectory;
 use crate::verify::judge::{Judge, OneByOne, SignedLine};
+pub(super) use crate::verify::line_hashes::Derivation;
+use crate::verify::line_hashes::{Hashed, Unhashed, derivation};
 
 /// Longest line whose meaning is guessed at when it has duplicate keys.
 const DIAGNOSIS_LIMIT: usize = 1 << 16;
@@ -45,17 +47,6 @@ impl Problem {
         self.found = Some(found.to_string());
         self
     }
-}
-
-/// How an event id follows from the content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Derivation {
-    /// Over the event with `actor_key_id`, as it is written.
-    WithKeyId,
-    /// Over the event before `actor_key_id` was set.
-    WithoutKeyId,
-    /// It does not.
-    None,
 }
 
 /// What is known of a signature before the keys over time are.
@@ -149,6 +140,13 @@ pub(super) struct Event<'a> {
     pub(super) leaf: Digest,
 }
 
+impl Event<'_> {
+    /// What its payload hashed to before a redaction, as its tombstone says.
+    fn original(&self) -> Option<Digest> {
+        self.tombstone.as_ref().map(|tombstone| tombstone.original)
+    }
+}
+
 /// One line of the log with all that it shows by itself.
 #[derive(Debug)]
 pub struct CheckedLine<'a> {
@@ -161,6 +159,17 @@ pub struct CheckedLine<'a> {
 }
 
 impl CheckedLine<'_> {
+    /// Takes what the line hashes to.
+    fn take(&mut self, hashed: Hashed) {
+        let event = self.event.as_mut().expect("a line that is hashed is one");
+        event.derivation = hashed.derivation;
+        event.leaf = hashed.leaf;
+        if let (Some(stated), Some(derived), None) = (event.id, hashed.derived, &event.tombstone) {
+            let problem = Problem::new(Code::E004, "the event id is not that of the content");
+            self.problems.push(problem.compare(derived, stated));
+        }
+    }
+
     /// Whether the line by itself is a canonical, complete event whose id is that of its content and
     /// whose signature verifies under a key of the directory.
     #[must_use]
@@ -193,9 +202,9 @@ pub fn check_lines_with<'a, J: Judge>(
     keys: &KeyDirectory,
     judge: &J,
 ) -> Result<Vec<CheckedLine<'a>>, J::Error> {
-    let mut scratch = Vec::new();
     let mut at = offset;
     let (mut signed, mut signed_lines) = (Vec::new(), Vec::new());
+    let mut unhashed = Unhashed::default();
     let mut lines: Vec<CheckedLine<'a>> = Vec::new();
     let mut rest = range;
     while !rest.is_empty() {
@@ -205,7 +214,13 @@ pub fn check_lines_with<'a, J: Judge>(
         let line = piece.strip_suffix(b"\n");
         let ended = line.is_some();
         let mut undecided = None;
-        let checked = check_line(line.unwrap_or(piece), keys, &mut scratch, &mut undecided);
+        let checked = check_line(
+            line.unwrap_or(piece),
+            keys,
+            lines.len(),
+            &mut unhashed,
+            &mut undecided,
+        );
         if let Some(undecided) = undecided {
             signed.push(undecided);
             signed_lines.push(lines.len());
@@ -216,6 +231,9 @@ pub fn check_lines_with<'a, J: Judge>(
             ..checked
         });
         at += piece.len() as u64;
+        if unhashed.is_full() || rest.is_empty() {
+            unhashed.hash(judge, |hashed| lines[hashed.at].take(hashed));
+        }
     }
     for (line, is_good) in signed_lines.into_iter().zip(judge.judge(&signed)?) {
         if let Some(event) = lines[line].event.as_mut().filter(|_| is_good) {
@@ -225,24 +243,31 @@ pub fn check_lines_with<'a, J: Judge>(
     Ok(lines)
 }
 
-/// Checks one line. Its signature, where there is one to decide, is put into `undecided`, and is not valid until that was
-/// decided.
+/// Checks one line, of which there are `index` before. If it is in canonical form, it is put into `unhashed`, and its
+/// signature, where there is one to decide, into `undecided`; that is not valid until it was decided.
 fn check_line<'a>(
     bytes: &'a [u8],
     keys: &KeyDirectory,
-    scratch: &mut Vec<u8>,
+    index: usize,
+    unhashed: &mut Unhashed<'a>,
     undecided: &mut Option<SignedLine<'a>>,
 ) -> CheckedLine<'a> {
     let mut problems = Vec::new();
     let event = match scan_line(bytes) {
-        Ok(line) => Some(check_event(&line, keys, scratch, &mut problems, undecided)),
+        Ok(line) => {
+            let event = check_event(&line, keys, &mut problems, undecided);
+            unhashed.push(index, &line, event.id, event.original());
+            Some(event)
+        }
         Err(error) => {
             problems.push(Problem {
                 at: error.offset,
                 ..Problem::new(Code::E104, error.reason.to_string())
             });
-            recover(bytes, &error.reason)
-                .map(|canonical| check_recovered(&canonical, keys, scratch, &mut problems))
+            if let Some(canonical) = recover(bytes, &error.reason) {
+                return check_recovered(&canonical, keys, problems);
+            }
+            None
         }
     };
     CheckedLine {
@@ -277,61 +302,54 @@ fn recover(bytes: &[u8], fault: &LineFault) -> Option<Vec<u8>> {
     // Both forms are tried; the one whose id fits is what the line was meant to be.
     let fits = |bytes: &[u8]| {
         scan_line(bytes).is_ok_and(|line| {
-            let mut preimage = Vec::new();
-            let stated = line
-                .text(Field::EventId)
-                .and_then(|id| id.parse::<EventId>().ok());
-            derivation(&line, stated, &mut preimage) != Derivation::None
+            let stated = line.text(Field::EventId);
+            let stated = stated.and_then(|id| id.parse::<EventId>().ok());
+            stated.is_some_and(|stated| derivation(&line, stated) != Derivation::None)
         })
     };
     Some(strict.filter(|bytes| fits(bytes)).unwrap_or(tokens))
 }
 
+/// Checks a line by its canonical form; `problems` are those of the line as it stands.
 fn check_recovered(
     canonical: &[u8],
     keys: &KeyDirectory,
-    scratch: &mut Vec<u8>,
-    problems: &mut Vec<Problem>,
-) -> Event<'static> {
+    mut problems: Vec<Problem>,
+) -> CheckedLine<'static> {
     let line = scan_line(canonical).expect("re-serialised in canonical form");
     let before = problems.len();
     let mut undecided = None;
-    let mut event = check_event(&line, keys, scratch, problems, &mut undecided);
-    // These bytes are nobody else's, so they are not decided together with others.
+    let mut event = check_event(&line, keys, &mut problems, &mut undecided);
+    // These bytes are nobody else's, so they are neither decided nor hashed together with others.
+    let alone = OneByOne(keys);
     if let Some(signed) = undecided
-        && OneByOne(keys).judge(&[signed]) == Ok(vec![true])
+        && alone.judge(&[signed]) == Ok(vec![true])
     {
         event.signature = SignatureCheck::Valid;
     }
-    for problem in &mut problems[before..] {
+    let mut unhashed = Unhashed::default();
+    unhashed.push(0, &line, event.id, event.original());
+    let mut checked = CheckedLine {
+        event: Some(Event {
+            actor: event.actor.map(|actor| Cow::Owned(actor.into_owned())),
+            ..event
+        }),
+        problems,
+        offset: 0,
+        ended: true,
+    };
+    unhashed.hash(&alone, |hashed| checked.take(hashed));
+    for problem in &mut checked.problems[before..] {
         // An offset in the canonical form is none in the line as it stands.
         problem.at = 0;
     }
-    Event {
-        actor: event.actor.map(|actor| Cow::Owned(actor.into_owned())),
-        ..event
-    }
+    checked
 }
 
-fn derivation(line: &Line<'_>, stated: Option<EventId>, scratch: &mut Vec<u8>) -> Derivation {
-    let Some(stated) = stated else {
-        return Derivation::None;
-    };
-    line.id_preimage(scratch);
-    if EventId::from_digest(Digest::of(scratch)) == stated {
-        return Derivation::WithKeyId;
-    }
-    line.legacy_id_preimage(scratch);
-    if EventId::from_digest(Digest::of(scratch)) == stated {
-        return Derivation::WithoutKeyId;
-    }
-    Derivation::None
-}
-
+/// Reads the event that a line is. Its id's derivation and its leaf are known when it was hashed.
 fn check_event<'a>(
     line: &Line<'a>,
     keys: &KeyDirectory,
-    scratch: &mut Vec<u8>,
     problems: &mut Vec<Problem>,
     undecided: &mut Option<SignedLine<'a>>,
 ) -> Event<'a> {
@@ -347,18 +365,7 @@ fn check_event<'a>(
     let signature = fields.signature();
     let names = fields.names();
     let tombstone = tombstone(line);
-    let derivation = derivation(line, id, scratch);
-    if let (Some(stated), Derivation::None, None) = (id, derivation, &tombstone) {
-        line.id_preimage(scratch);
-        let derived = EventId::from_digest(Digest::of(scratch));
-        let problem = Problem::new(Code::E004, "the event id is not that of the content");
-        problems.push(problem.compare(derived, stated));
-    }
     let signature = check_signature(line, key_id, signature, keys, undecided);
-    let redacted = tombstone
-        .as_ref()
-        .filter(|_| derivation == Derivation::None);
-    let leaf = leaf_over(line, redacted.map(|tombstone| tombstone.original));
     Event {
         id,
         id_text: match id {
@@ -372,12 +379,12 @@ fn check_event<'a>(
         time,
         ts_logical,
         form: line.form(),
-        derivation,
+        derivation: Derivation::None,
         signature,
         payload: payload(line, kind),
         tombstone,
         names,
-        leaf,
+        leaf: Digest([0; 32]),
     }
 }
 

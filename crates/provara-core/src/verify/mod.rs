@@ -9,6 +9,7 @@ pub mod files;
 mod heads;
 mod judge;
 mod line;
+mod line_hashes;
 mod predecessor;
 pub mod seal;
 mod sequence;

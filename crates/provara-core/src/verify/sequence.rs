@@ -272,9 +272,44 @@ impl Sequencer {
 
     /// Takes the next lines.
     pub fn feed(&mut self, lines: Vec<CheckedLine<'_>>) {
+        self.feed_with(lines, Digest::of_each);
+    }
+
+    /// As [`Sequencer::feed`]; `hash` gives SHA-256 of each message that it is given.
+    pub fn feed_with(
+        &mut self,
+        lines: Vec<CheckedLine<'_>>,
+        hash: impl Fn(&[&[u8]]) -> Vec<Digest>,
+    ) {
         self.events.expect(lines.len());
+        let events = lines.iter().filter_map(|line| line.event.as_ref());
+        let leaves: Vec<Digest> = events.map(|event| event.leaf).collect();
+        self.grow_tree(&leaves, hash);
         for line in lines {
             self.line(line);
+        }
+    }
+
+    /// Adds leaves to the tree, and notes its root at each size that is watched.
+    fn grow_tree(&mut self, leaves: &[Digest], hash: impl Fn(&[&[u8]]) -> Vec<Digest>) {
+        if let Some(kept) = &mut self.leaves {
+            let before = kept.from.saturating_sub(self.tree.size());
+            let before = usize::try_from(before).unwrap_or(usize::MAX);
+            let half = |leaf: &Digest| *leaf.0.first_chunk().expect("16 of 32 bytes");
+            kept.leaves.extend(leaves.iter().skip(before).map(half));
+        }
+        let mut rest = leaves;
+        while !rest.is_empty() {
+            // What is watched lies beyond the tree.
+            let watched = self.watched.first();
+            let count = watched.map_or(u64::MAX, |size| size - self.tree.size());
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            let (now, later) = rest.split_at(count.min(rest.len()));
+            self.tree.extend(now, &hash);
+            if self.watched.remove(&self.tree.size()) {
+                self.roots.push((self.tree.size(), self.tree.root()));
+            }
+            rest = later;
         }
     }
 
@@ -341,16 +376,6 @@ impl Sequencer {
     fn event(&mut self, place: LinePlace, event: Event<'_>, mut sound: bool) {
         self.token_form += u64::from(event.form == Form::TokenPreserving);
         self.without_key_id += u64::from(event.derivation == Derivation::WithoutKeyId);
-        self.tree.push(event.leaf);
-        if self.watched.remove(&self.tree.size()) {
-            self.roots.push((self.tree.size(), self.tree.root()));
-        }
-        if let Some(kept) = &mut self.leaves
-            && self.tree.size() > kept.from
-        {
-            let half = event.leaf.0[..16].try_into().expect("16 of 32 bytes");
-            kept.leaves.push(half);
-        }
         if event.names {
             self.naming.get_or_insert((place, 0)).1 += 1;
         }

@@ -2,9 +2,12 @@
 
 use std::sync::Mutex;
 
+use provara_core::id::Digest;
 use provara_core::scan::scan_line;
+use provara_core::tree::{EventTree, leaf};
 use provara_core::verify::{
-    Judge, KeyDirectory, OneByOne, SignedLine, check_lines, check_lines_with,
+    CheckedLine, Judge, KeyDirectory, OneByOne, Sequencer, SignedLine, check_lines,
+    check_lines_with,
 };
 
 use crate::support::log_forge::Log;
@@ -102,4 +105,76 @@ fn what_a_judge_says_is_what_a_line_is() {
     assert_eq!(sound(true), accepted);
     let undecided = check_lines_with(&bytes, 0, &keys, &Says(None));
     assert_eq!(undecided.unwrap_err(), "no verdict");
+}
+
+/// More lines than are hashed together, of many lengths, some of them long, and one longer than all that is waited for.
+fn long_log() -> Log {
+    let mut log = Log::with_keys(&[1, 2]);
+    for n in 0..700 {
+        let length = match n {
+            600 => 300_000,
+            _ if n % 50 == 49 => 3_500 + n,
+            _ => n % 300,
+        };
+        let payload = format!(r#"{{"text":"{}"}}"#, "x".repeat(length));
+        log.add("alice", 2, "OBSERVATION", &payload);
+    }
+    log
+}
+
+#[test]
+fn lines_hashed_together_have_the_leaves_that_they_have_alone() {
+    let log = long_log();
+    let keys = KeyDirectory::new(&log.registry);
+    let bytes = log.lines.concat();
+    let lines = check_lines(&bytes, 0, &keys);
+    assert!(lines.iter().all(CheckedLine::is_sound));
+
+    let mut sequencer = Sequencer::new(&log.registry);
+    let watched = [1, 255, 256, 300, log.lines.len() as u64];
+    assert!(watched.iter().all(|size| sequencer.watch(*size)));
+    sequencer.keep_leaves(100);
+    sequencer.feed(lines);
+
+    let (mut tree, mut roots, mut kept) = (EventTree::new(), Vec::new(), Vec::new());
+    for line in &log.lines {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let leaf = leaf(&scan_line(line).unwrap());
+        tree.push(leaf);
+        if watched.contains(&tree.size()) {
+            roots.push((tree.size(), tree.root()));
+        }
+        if tree.size() > 100 {
+            kept.push(*leaf.0.first_chunk::<16>().unwrap());
+        }
+    }
+    let verdict = sequencer.finish(&log.registry);
+    assert_eq!(verdict.event_count, tree.size());
+    assert_eq!((verdict.tree, verdict.roots), (tree, roots));
+    assert_eq!(verdict.leaves.unwrap().leaves, kept);
+}
+
+/// Decides by itself, and gives every message the same hash.
+struct Garbling<'k>(OneByOne<'k>);
+
+impl Judge for Garbling<'_> {
+    type Error = std::convert::Infallible;
+
+    fn judge(&self, signed: &[SignedLine<'_>]) -> Result<Vec<bool>, Self::Error> {
+        self.0.judge(signed)
+    }
+
+    fn hash(&self, messages: &[&[u8]]) -> Vec<Digest> {
+        vec![Digest([7; 32]); messages.len()]
+    }
+}
+
+#[test]
+fn no_id_is_rejected_by_what_a_judge_hashes() {
+    let log = long_log();
+    let keys = KeyDirectory::new(&log.registry);
+    let bytes = log.lines.concat();
+    let lines = check_lines_with(&bytes, 0, &keys, &Garbling(OneByOne(&keys))).unwrap();
+    assert_eq!(lines.len(), log.lines.len());
+    assert!(lines.iter().all(CheckedLine::is_sound));
 }
