@@ -24,6 +24,7 @@ pub(crate) fn check_log(
     threads: usize,
 ) -> Result<LogVerdict, VaultError> {
     let mut sequencer = Sequencer::new(registry);
+    sequencer.expect_length((log.len() + more.len()) as u64);
     let keys = KeyDirectory::new(registry);
     let judge = Together::new(&keys);
     let fed = feed(&mut sequencer, log, 0, &keys, &judge, threads, &mut |_| {

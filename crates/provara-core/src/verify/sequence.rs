@@ -160,6 +160,9 @@ struct LinePlace {
     id: Option<EventId>,
 }
 
+/// Shorter than the line of any event that is signed.
+const LEAST_EVENT: u128 = 256;
+
 /// Takes the checked lines in the order of the log. A clone goes on by itself.
 #[derive(Debug, Clone)]
 pub struct Sequencer {
@@ -167,6 +170,8 @@ pub struct Sequencer {
     findings: Vec<Finding>,
     lines: u64,
     events: Events,
+    /// How long the log is, as far as that is known.
+    length: u64,
     actors: Vec<String>,
     actor_index: HashMap<String, u32>,
     heads: HashMap<u32, Head>,
@@ -217,6 +222,7 @@ impl Sequencer {
             findings: Vec::new(),
             lines: 0,
             events: Events::default(),
+            length: 0,
             actors: Vec::new(),
             actor_index: HashMap::default(),
             heads: HashMap::default(),
@@ -264,6 +270,12 @@ impl Sequencer {
         });
     }
 
+    /// Says how long the log is, in bytes, so that there is room at once for what is kept of its events. Nothing but time and
+    /// memory depends on it.
+    pub fn expect_length(&mut self, length: u64) {
+        self.length = length;
+    }
+
     /// The event tree over the lines so far.
     #[must_use]
     pub fn tree(&self) -> &EventTree {
@@ -282,12 +294,27 @@ impl Sequencer {
         hash: impl Fn(&[&[u8]]) -> Vec<Digest>,
     ) {
         self.events.expect(lines.len());
+        self.make_room(&lines);
         let events = lines.iter().filter_map(|line| line.event.as_ref());
         let leaves: Vec<Digest> = events.map(|event| event.leaf).collect();
         self.grow_tree(&leaves, hash);
         for line in lines {
             self.line(line);
         }
+    }
+
+    /// Makes room for the events of `lines`, and of those that follow if they are about as long.
+    fn make_room(&mut self, lines: &[CheckedLine<'_>]) {
+        let [first, .., last] = lines else {
+            return;
+        };
+        let rest = u128::from(self.length.saturating_sub(first.offset));
+        let taken = u128::from(last.offset - first.offset).max(1);
+        let all = (lines.len() - 1) as u128 * rest / taken;
+        // Lines that only look like many must not make a long log cost more than one of events.
+        let all = all.min(rest / LEAST_EVENT);
+        let all = usize::try_from(all).unwrap_or(usize::MAX);
+        self.events.make_room(lines.len(), all);
     }
 
     /// Adds leaves to the tree, and notes its root at each size that is watched.

@@ -134,6 +134,7 @@ fn lines_hashed_together_have_the_leaves_that_they_have_alone() {
     let watched = [1, 255, 256, 300, log.lines.len() as u64];
     assert!(watched.iter().all(|size| sequencer.watch(*size)));
     sequencer.keep_leaves(100);
+    sequencer.expect_length(bytes.len() as u64);
     sequencer.feed(lines);
 
     let (mut tree, mut roots, mut kept) = (EventTree::new(), Vec::new(), Vec::new());

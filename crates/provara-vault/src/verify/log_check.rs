@@ -204,6 +204,7 @@ impl LogCheck<'_> {
             sequencer.keep_leaves(self.watched.recollection.leaves_from());
         }
         let total = lines.len() as u64;
+        sequencer.expect_length(total);
         let mut told = |done| self.vault.tell_progress(done, total);
         told(from as u64).map_break(|()| Stop::Told)?;
         let keys = KeyDirectory::new(registry);

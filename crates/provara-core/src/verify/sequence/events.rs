@@ -139,6 +139,22 @@ impl Events {
         }
     }
 
+    /// Makes room for `next` events, or for `all` that are still to come, where there is none for the next. An index that
+    /// grows by and by is moved each time, and then takes half as much memory again.
+    pub(super) fn make_room(&mut self, next: usize, all: usize) {
+        let Self {
+            kept,
+            index,
+            secret,
+            ..
+        } = self;
+        // Where events were read and have no index, they may never need one.
+        if self.unindexed == 0 && index.len() + next > index.capacity() {
+            let hash = |at: &Position| secret.hash_one(kept[*at as usize].id.0);
+            index.reserve(next.max(all), hash);
+        }
+    }
+
     fn index_rest(&mut self) {
         let Self {
             kept,
@@ -322,6 +338,27 @@ mod tests {
             (events.first(), events.last()),
             (Some(log[0].id), log.last().map(|it| it.id))
         );
+    }
+
+    #[test]
+    fn room_is_made_once_for_all_that_are_to_come() {
+        let log = log();
+        let mut events = Events::default();
+        events.make_room(10, log.len());
+        let capacity = events.index.capacity();
+        assert!(capacity >= log.len());
+        for seen in &log {
+            events.push(seen, true);
+            events.make_room(1, 1_000_000);
+            assert_eq!(events.index.capacity(), capacity);
+        }
+        // What was expected does not bind: there is room for what comes.
+        let more = capacity - log.len() + 1;
+        events.make_room(more, 0);
+        assert!(events.index.capacity() >= log.len() + more);
+        for (at, seen) in (0..).zip(&log) {
+            assert_eq!(events.position(&seen.id), Some(at));
+        }
     }
 
     #[test]
