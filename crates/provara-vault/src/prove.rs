@@ -9,7 +9,7 @@ use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::{KeyRegistry, PublicKey};
 use provara_core::layout::KEYS;
 use provara_core::scan::{Field, scan_line};
-use provara_core::tree::proof::{consistency, root_over, subset};
+use provara_core::tree::proof::{consistency, root_of_subset, root_over, subset};
 use provara_core::tree_head::SignedHead;
 use provara_core::verify::files::check_keys;
 
@@ -72,6 +72,15 @@ impl Vault {
     }
 }
 
+fn other_tree(head: &SignedHead) -> VaultError {
+    let head = head.head();
+    ProofRefusal::OtherTree {
+        origin: head.origin.to_string(),
+        size: head.size,
+    }
+    .into()
+}
+
 /// A log, and a head of it.
 struct Prover<'a> {
     log: &'a SourceLog,
@@ -91,28 +100,22 @@ impl<'a> Prover<'a> {
         }
         leaves.truncate(usize::try_from(size).expect("no more than there are"));
         let (registry, _) = check_keys(read_text(vault.path(), KEYS)?.as_deref());
-        let prover = Self {
+        Ok(Self {
             log,
             head,
             leaves,
             registry,
-        };
-        prover.hold(head)?;
-        Ok(prover)
+        })
     }
 
     /// Refuses a head that the log does not go on from.
-    fn hold(&self, head: &SignedHead) -> Result<(), VaultError> {
-        let head = head.head();
+    fn hold(&self, kept: &SignedHead) -> Result<(), VaultError> {
+        let head = kept.head();
         let known = usize::try_from(head.size).ok();
         let known = known.and_then(|size| self.leaves.get(..size));
         match known.map(root_over) {
             Some(root) if root == head.root => Ok(()),
-            _ => Err(ProofRefusal::OtherTree {
-                origin: head.origin.to_string(),
-                size: head.size,
-            }
-            .into()),
+            _ => Err(other_tree(kept)),
         }
     }
 
@@ -197,6 +200,14 @@ impl<'a> Prover<'a> {
         let keys = self.registry.keys.iter().map(|entry| &entry.public_key);
         let keys = keys.filter(|key| signers.contains(&key.key_id()) || signs(key));
         let places: Vec<_> = lines.keys().copied().collect();
+        let size = self.leaves.len() as u64;
+        let digests = subset(&self.leaves[..], &places, size);
+        let known = places.iter().map(|at| (*at, self.leaves[*at as usize]));
+        // Without a look at all the leaves once more.
+        let root = root_of_subset(&known.collect::<Vec<_>>(), size, &digests);
+        if root.unwrap_or_else(|| root_over(&self.leaves)) != self.head.head().root {
+            return Err(other_tree(self.head));
+        }
         Ok(EventProof {
             head: self.head.clone(),
             events: lines
@@ -207,7 +218,7 @@ impl<'a> Prover<'a> {
                 })
                 .collect(),
             keys: keys.cloned().collect(),
-            digests: subset(&self.leaves[..], &places, self.leaves.len() as u64),
+            digests,
         })
     }
 
