@@ -98,49 +98,59 @@ pub(crate) fn is_published(vault: &Vault) -> Result<bool, VaultError> {
     }
 }
 
-/// The last head that was published of the copy, and where that is kept. A writer has held the log against what this
-/// machine remembers of it, which was `remembered` events; a head over more of them it could not judge.
-///
-/// # Errors
-/// [`HeadRefusal::NoneYet`], or [`VaultError::Memory`].
-pub(crate) fn published(
-    vault: &Vault,
-    remembered: Option<u64>,
-) -> Result<(Store, SignedHead), VaultError> {
-    let store = Store::open(vault.state_directory(), Some(vault.path()))?;
-    let store = store.filter(|_| vault.has_memory());
-    let store = store.ok_or(HeadRefusal::NoneYet)?;
-    let head = store.published(place_of(vault.path()))?;
-    let head = head.ok_or(HeadRefusal::NoneYet)?;
-    match remembered.is_some_and(|size| head.head().size <= size) {
-        true => Ok((store, head)),
-        false => Err(VaultError::Memory {
-            reason: "less is remembered of the vault than was published of it; 'provara tree-head' looks at all \
-                     of it"
-                .to_owned(),
-        }),
-    }
+/// Where a writer publishes heads of what it has sealed.
+pub(crate) struct Publisher<'v> {
+    vault: &'v Vault,
+    store: Store,
 }
 
-/// Signs the head over a log of this size and root, which goes on from all that is remembered of it, and so from
-/// what was published: that never holds of more, nor of something else.
-///
-/// # Errors
-/// As [`published`].
-pub(crate) fn sign_next(
-    vault: &Vault,
-    remembered: Option<u64>,
-    (size, root): (u64, Digest),
-    key: &SigningKey,
-) -> Result<SignedHead, VaultError> {
-    let (store, _) = published(vault, remembered)?;
-    let lock = store.lock()?;
-    // Another process may have published since.
-    let (_, last) = published(vault, remembered)?;
-    let origin = last.head().origin.clone();
-    let head = TreeHead { origin, size, root }.sign(key);
-    store.publish(place_of(vault.path()), &head, &lock)?;
-    Ok(head)
+impl<'v> Publisher<'v> {
+    /// Of a copy of which a head was published before. The writer has held the log against what this machine
+    /// remembers of it, which was `remembered` events; a head over more of them it could not judge.
+    ///
+    /// # Errors
+    /// [`HeadRefusal::NoneYet`], or [`VaultError::Memory`].
+    pub(crate) fn of(vault: &'v Vault, remembered: Option<u64>) -> Result<Self, VaultError> {
+        let store = Store::open(vault.state_directory(), Some(vault.path()))?;
+        let store = store.filter(|_| vault.has_memory());
+        let store = store.ok_or(HeadRefusal::NoneYet)?;
+        let publisher = Self { vault, store };
+        publisher.last(remembered)?;
+        Ok(publisher)
+    }
+
+    /// The last head that was published.
+    fn last(&self, remembered: Option<u64>) -> Result<SignedHead, VaultError> {
+        let head = self.store.published(place_of(self.vault.path()))?;
+        let head = head.ok_or(HeadRefusal::NoneYet)?;
+        match remembered.is_some_and(|size| head.head().size <= size) {
+            true => Ok(head),
+            false => Err(VaultError::Memory {
+                reason: "less is remembered of the vault than was published of it; 'provara tree-head' looks at \
+                         all of it"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    /// Signs the head over a log of this size and root, of which `remembered` events are remembered: it goes on from
+    /// all of them, and so from what was published.
+    ///
+    /// # Errors
+    /// As [`Publisher::of`].
+    pub(crate) fn sign(
+        &self,
+        remembered: Option<u64>,
+        (size, root): (u64, Digest),
+        key: &SigningKey,
+    ) -> Result<SignedHead, VaultError> {
+        let lock = self.store.lock()?;
+        let origin = self.last(remembered)?.head().origin.clone();
+        let head = TreeHead { origin, size, root }.sign(key);
+        self.store
+            .publish(place_of(self.vault.path()), &head, &lock)?;
+        Ok(head)
+    }
 }
 
 /// What was published of the copy so far.

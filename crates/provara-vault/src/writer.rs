@@ -76,13 +76,11 @@ impl Vault {
         keyfile: &Keyfile,
     ) -> Result<AppendReceipt, VaultError> {
         let mut writer = LogWriter::open_with(self, keyfile)?;
-        if request.with_head {
-            writer.check_published()?;
-        }
+        let publisher = request.with_head.then(|| writer.publisher()).transpose()?;
         let mut receipt = writer.append(request, keyfile)?;
-        if request.with_head {
+        if let Some(publisher) = &publisher {
             let key = keyfile.get(&receipt.key_id);
-            match writer.sign_head(key.expect("it signed the event")) {
+            match writer.sign_head(publisher, key.expect("it signed the event")) {
                 Ok(head) => receipt.tree_head = Some(head.to_string()),
                 // The event is there all the same.
                 Err(error) => receipt

@@ -8,7 +8,7 @@ use crate::error::VaultError;
 use crate::index::LogIndex;
 use crate::memory::{self, SealSeen};
 use crate::seal::NewSeal;
-use crate::tree_head;
+use crate::tree_head::Publisher;
 use crate::vault::Vault;
 use crate::writer::LogWriter;
 
@@ -46,23 +46,26 @@ fn head_of<'a>(
     })
 }
 
-impl LogWriter<'_> {
-    /// Refuses to sign a tree head over what is to come, before anything is written.
+impl<'v> LogWriter<'v> {
+    /// Where a tree head over what is to come may be published; asked before anything is written.
     ///
     /// # Errors
-    /// As [`LogWriter::sign_head`].
-    pub(super) fn check_published(&self) -> Result<(), VaultError> {
-        tree_head::published(self.vault, self.remembered).map(drop)
+    /// [`VaultError::TreeHead`] where none was published of this copy before; [`VaultError::Memory`].
+    pub(super) fn publisher(&self) -> Result<Publisher<'v>, VaultError> {
+        Publisher::of(self.vault, self.remembered)
     }
 
     /// Signs a tree head over what is sealed, which is all of the log.
     ///
     /// # Errors
-    /// [`VaultError::TreeHead`] where none was published of this copy before, or more events than are remembered;
-    /// [`VaultError::Memory`].
-    pub(super) fn sign_head(&self, key: &SigningKey) -> Result<SignedHead, VaultError> {
-        let (size, root) = (self.index.lines, self.index.tree.root());
-        tree_head::sign_next(self.vault, self.remembered, (size, root), key)
+    /// As [`LogWriter::publisher`].
+    pub(super) fn sign_head(
+        &self,
+        publisher: &Publisher<'_>,
+        key: &SigningKey,
+    ) -> Result<SignedHead, VaultError> {
+        let tree = (self.index.lines, self.index.tree.root());
+        publisher.sign(self.remembered, tree, key)
     }
 
     /// Remembers what is sealed, durably and in its place; `leaves` are those of the events that it covers
