@@ -34,7 +34,7 @@ def help_of(*command: str) -> str:
 def subcommands(text: str) -> list[str]:
     """The names below `Commands:`, except for `help`, which has nothing of its own to say."""
     section = re.search(r"^Commands:\n((?:  .*\n)+)", text, re.MULTILINE)
-    names = re.findall(r"^  ([a-z]+)\b", section[1], re.MULTILINE) if section else []
+    names = re.findall(r"^  ([a-z][a-z-]*)", section[1], re.MULTILINE) if section else []
     return [name for name in names if name != "help"]
 
 
