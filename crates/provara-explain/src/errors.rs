@@ -30,7 +30,7 @@ pub use signatures::{missing_signatures, unknown_signatures};
 pub use staging::{export_staging_failure, staging_failure};
 pub(crate) use vault::wants_another_key;
 pub use vault::{
-    NO_SECOND_GENESIS, TOO_LARGE_FIX, accept_fix, seal_fix, unverified, vault_failure,
+    NO_SECOND_GENESIS, TOO_LARGE_FIX, accept_fix, head_fix, seal_fix, unverified, vault_failure,
 };
 
 /// The data cannot be carried by canonical JSON, for somebody who has chosen `policy` for its numbers.

@@ -21,10 +21,10 @@ pub use empty_query::{absent_fields, absent_names, nothing_chosen};
 pub use errors::{
     NO_SECOND_GENESIS, TOO_LARGE_FIX, accept_fix, allowed_failure, append_failure, because,
     canonical_failure, closed_source, discovery_failure, export_failure, export_staging_failure,
-    exposed_cache, hindrance, host_failure, interpreter_failure, interrupted, interrupted_after,
-    io_failure, is_no_python, missing_signatures, refused_by_plugin, sandbox_variable, seal_fix,
-    sentence, set_failure, signals_failure, staging_failure, unfit, unknown_own_type,
-    unknown_signatures, unusable_type, unverified, vault_failure,
+    exposed_cache, head_fix, hindrance, host_failure, interpreter_failure, interrupted,
+    interrupted_after, io_failure, is_no_python, missing_signatures, refused_by_plugin,
+    sandbox_variable, seal_fix, sentence, set_failure, signals_failure, staging_failure, unfit,
+    unknown_own_type, unknown_signatures, unusable_type, unverified, vault_failure,
 };
 pub use expression::{NOT_A_TIME_FIX, condition_failure, exhausted, when_failure};
 pub use provara_report::nearest;

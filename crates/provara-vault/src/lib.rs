@@ -131,7 +131,7 @@ pub use init::{DEFAULT_ACTOR, InitOptions, InitReceipt, init};
 pub use keyfile::read_keyfile;
 pub use lock::{HeldDescriptor, held_descriptors};
 pub use log_snapshot::LogSnapshot;
-pub use memory::{GivenUp, Remembered, Which, forget, remembered};
+pub use memory::{GivenUp, Published, Remembered, Which, forget, remembered};
 pub use merge::{DeltaParts, MergeOptions, MergeOrder, MergeReceipt};
 // For the command line's own work on many records; no part of what the crate is for.
 pub use provara_core::layout;

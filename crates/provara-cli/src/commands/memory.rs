@@ -125,14 +125,22 @@ fn list(args: &ListArgs) -> Result<(), Diagnostic> {
 }
 
 fn lines(it: &Remembered) -> String {
+    let published = it.published.as_ref().map(|published| {
+        let origin = terminal::clean(&published.origin).into_owned();
+        format!(
+            "  publishes tree heads as {origin}, the last over {}\n",
+            counted(published.size, "event")
+        )
+    });
     format!(
-        "{STRONG}{}{STRONG:#}\n  {}, up to {}, seen {}\n  vault {}, sealed {}\n",
+        "{STRONG}{}{STRONG:#}\n  {}, up to {}, seen {}\n  vault {}, sealed {}\n{}",
         terminal::clean(&it.path.to_string_lossy()),
         counted(it.event_count, "event"),
         it.last_event_id,
         it.seen_at_utc,
         it.identity,
         it.signed_at_utc,
+        published.unwrap_or_default(),
     )
 }
 

@@ -10,8 +10,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use provara_core::finding::{Code, Finding, Report, Severity};
 use provara_explain::{
-    accept_fix, cause_fix, causes, counted_under, interruption_fix, parents, seal_fix, stray_fix,
-    vault_failure,
+    accept_fix, cause_fix, causes, counted_under, head_fix, interruption_fix, parents, seal_fix,
+    stray_fix, vault_failure,
 };
 use provara_report::{Class, Diagnostic, FIX_LABEL};
 use provara_vault::{
@@ -287,6 +287,7 @@ fn fix(finding: &Finding, report: &Report, vault: &Path) -> Option<String> {
     let vault = provara_report::shell(vault);
     match finding.code {
         Code::W010 | Code::W011 => Some(accept_fix(finding.code, &vault)),
+        Code::E017 | Code::E018 | Code::E207 => Some(head_fix(finding.code, &vault)),
         Code::E014 | Code::E015 => Some(seal_fix(finding.code, &vault, log_verifies(report))),
         _ => stray_fix(finding, &vault).or_else(|| interruption_fix(finding, report, &vault)),
     }

@@ -536,6 +536,21 @@ pub fn accept_fix(code: Code, vault: &str) -> String {
     format!("{put_back} If you put this one there yourself: provara accept {vault}")
 }
 
+/// What helps where a vault does not go on from a tree head, or is not by the key that was named (`E017`, `E018`,
+/// `E207`).
+pub fn head_fix(code: Code, vault: &str) -> String {
+    match code {
+        Code::E207 => {
+            "Ask whoever named the key for the vault itself: anybody can make one that verifies."
+                .to_owned()
+        }
+        _ => format!(
+            "Look for the copy that the tree head was signed for, and compare. Who owns the vault, and has put a backup \
+             back or merged with --break-heads, publishes a new one: provara tree-head {vault}"
+        ),
+    }
+}
+
 /// What helps where the seal is absent or of other content (`E014`, `E015`); an adoption takes only a log
 /// that verifies.
 pub fn seal_fix(code: Code, vault: &str, log_verifies: bool) -> String {

@@ -30,6 +30,18 @@ pub struct Remembered {
     pub signed_at_utc: Timestamp,
     /// When this machine saw it, by its own clock.
     pub seen_at_utc: Timestamp,
+    /// The last tree head that was published of the copy at the path, if any was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<Published>,
+}
+
+/// The last tree head that was published of a copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Published {
+    /// Its origin.
+    pub origin: String,
+    /// How many events it is over.
+    pub size: u64,
 }
 
 impl Remembered {
@@ -43,6 +55,19 @@ impl Remembered {
             seal_root: record.seal_root,
             signed_at_utc: record.signed_at,
             seen_at_utc: record.seen_at,
+            published: None,
+        }
+    }
+
+    /// With what was published of the copy, as far as it can be read.
+    fn with_published(record: &Record, store: &Store) -> Self {
+        let head = store.published(record.place).ok().flatten();
+        Self {
+            published: head.map(|head| Published {
+                origin: head.head().origin.to_string(),
+                size: head.head().size,
+            }),
+            ..Self::of(record)
         }
     }
 }
@@ -70,7 +95,10 @@ pub fn remembered(state: &Path) -> Result<(Vec<Remembered>, Vec<String>), VaultE
         .into_iter()
         .map(|it| format!("{} ", it.0).trim_end().to_owned());
     Ok((
-        records.iter().map(Remembered::of).collect(),
+        records
+            .iter()
+            .map(|record| Remembered::with_published(record, &store))
+            .collect(),
         damaged.collect(),
     ))
 }

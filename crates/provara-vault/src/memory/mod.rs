@@ -39,7 +39,7 @@ use judge::{Verdict, judge};
 use record::Record;
 use store::Lock;
 
-pub use list::{Remembered, Which, forget, remembered};
+pub use list::{Published, Remembered, Which, forget, remembered};
 pub(crate) use record::place_of;
 pub use set::GivenUp;
 pub(crate) use set::{set, set_to};

@@ -9,7 +9,7 @@ use provara_core::keys::{Keyfile, SigningKey};
 use provara_vault::{
     AdoptOptions, AppendRequest, HeadFolder, HeadRefusal, Held, InitOptions, KeptHead, KeyId,
     MergeOptions, MergeOrder, RedactOptions, SignedHead, TreeHeadOptions, Vault, VaultError,
-    VerifyOptions, Which, forget, read_head,
+    VerifyOptions, Which, forget, read_head, remembered,
 };
 
 /// The same vault, with what this machine remembers below `state`.
@@ -108,6 +108,12 @@ fn a_vault_goes_on_from_every_head_that_was_published_of_it() {
     assert!(
         told.unwrap().contains("over 10 of its 11 events"),
         "{told:?}"
+    );
+    let (listed, _) = remembered(&fixture.state()).unwrap();
+    let published = listed[0].published.as_ref().unwrap();
+    assert_eq!(
+        (published.origin.clone(), published.size),
+        (origins[0].to_string(), 10)
     );
     // The same log gives the same head.
     let again = publish(&vault, &fixture.keyfile, &options());
