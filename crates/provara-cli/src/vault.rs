@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use provara_core::keys::Keyfile;
 use provara_explain::{nearest, vault_failure};
 use provara_report::{Class, Diagnostic};
-use provara_vault::Vault;
+use provara_vault::{Vault, VaultError};
 
 use crate::args::LockArgs;
 
@@ -19,6 +19,16 @@ pub(crate) fn open(path: &Path) -> Result<Vault, Diagnostic> {
             false => failure,
         }
     })
+}
+
+/// Opens the vault at `path` for a verification: it may lie in an archive.
+pub(crate) fn open_to_verify(path: &Path) -> Result<Vault, Diagnostic> {
+    match Vault::open_to_verify(path) {
+        // What is in an archive is at no place of its own, where a later state could be remembered.
+        Ok(vault) if vault.is_archive() => Ok(vault),
+        Err(error @ VaultError::Archive(_)) => Err(vault_failure(error, path)),
+        _ => open(path),
+    }
 }
 
 /// Opens the vault at `path` for a command that writes to it.

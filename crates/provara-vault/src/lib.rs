@@ -80,6 +80,7 @@ mod mapped_log;
 mod memory;
 mod merge;
 mod new_tree;
+mod packed;
 mod predecessor;
 mod prove;
 mod query;

@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Deref;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::error::{Context, VaultError};
 use crate::log_hashes::LogHashes;
@@ -17,6 +18,7 @@ const READ_LIMIT: u64 = 16 << 20;
 
 enum Bytes {
     Read(Vec<u8>),
+    Shared(Arc<Vec<u8>>),
     Mapped(Box<MappedLog>),
 }
 
@@ -33,6 +35,7 @@ impl LogSnapshot {
     pub fn bytes(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Read(bytes) => bytes,
+            Bytes::Shared(bytes) => bytes,
             Bytes::Mapped(log) => log.bytes(),
         }
     }
@@ -71,7 +74,7 @@ impl LogSnapshot {
     /// [`VaultError::LogChanged`], or [`VaultError::Io`].
     pub(crate) fn check_verified(&self, hashes: LogHashes) -> Result<(), VaultError> {
         match &self.bytes {
-            Bytes::Read(_) => Ok(()),
+            Bytes::Read(_) | Bytes::Shared(_) => Ok(()),
             Bytes::Mapped(log) => {
                 log.note_hashes(hashes);
                 log.check_verified()
@@ -82,7 +85,7 @@ impl LogSnapshot {
     /// The hashes of these bytes, with those of their parts; of a mapped log, as they verified.
     pub(crate) fn hashes(&self) -> Option<LogHashes> {
         match &self.bytes {
-            Bytes::Read(bytes) => Some(LogHashes::new(true).go_on(bytes)),
+            Bytes::Read(_) | Bytes::Shared(_) => Some(LogHashes::new(true).go_on(self.bytes())),
             Bytes::Mapped(log) => log.hashes().cloned(),
         }
     }
@@ -90,7 +93,7 @@ impl LogSnapshot {
     /// Whether the log begins with the bytes that `hashes` are of; a mapped log, as it verified.
     pub(crate) fn begins_with(&self, hashes: &LogHashes) -> bool {
         match &self.bytes {
-            Bytes::Read(bytes) => hashes.begin(bytes, available_threads()),
+            Bytes::Read(_) | Bytes::Shared(_) => hashes.begin(self.bytes(), available_threads()),
             Bytes::Mapped(log) => {
                 let all = log.hashes();
                 all.is_some_and(|all| hashes.begin_hashed(all, log.bytes()))
@@ -120,7 +123,7 @@ impl LogSnapshot {
     /// As [`LogSnapshot::check_unchanged`], after nothing before byte `from` was read.
     pub(crate) fn check_unchanged_from(&self, from: usize) -> Result<(), VaultError> {
         match &self.bytes {
-            Bytes::Read(_) => Ok(()),
+            Bytes::Read(_) | Bytes::Shared(_) => Ok(()),
             Bytes::Mapped(log) => log.check_from(from),
         }
     }
@@ -148,6 +151,14 @@ impl LogSnapshot {
     pub(crate) fn of_bytes(bytes: Vec<u8>) -> Self {
         Self {
             bytes: Bytes::Read(bytes),
+            torn: 0,
+        }
+    }
+
+    /// A log of bytes that lie in memory, whatever they end with.
+    pub(crate) fn of_shared(bytes: Arc<Vec<u8>>) -> Self {
+        Self {
+            bytes: Bytes::Shared(bytes),
             torn: 0,
         }
     }

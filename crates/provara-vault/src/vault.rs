@@ -11,10 +11,10 @@ use crate::error::{Context, VaultError};
 use crate::file_layer::{FileLayer, SystemFiles};
 use crate::file_system::{Lack, is_news};
 use crate::files::is_absence;
-use crate::foreign::foreign;
+use crate::foreign::{Foreign, foreign};
 use crate::lock::{Attempt, LockedLog, WithoutLocks, lock_log};
 use crate::user_dirs::default_state_directory;
-use crate::vault_files::{VaultFiles, files_at};
+use crate::vault_files::{VaultFiles, files_at, files_in};
 use provara_core::layout;
 
 /// How long a writer waits for another one by default.
@@ -105,7 +105,34 @@ impl Vault {
                 marks.join(", ")
             )));
         }
-        Ok(Self {
+        Ok(Self::at(root, path, files))
+    }
+
+    /// Opens the vault in an archive, for a verification alone: a tar archive, compressed with gzip or Zstandard or
+    /// not, or a zip archive. It is read into memory, as far as an honest archive of its size goes; nothing is
+    /// unpacked to a disk, and nothing of it is remembered. A directory is opened as by [`Vault::open`].
+    ///
+    /// # Errors
+    /// As [`Vault::open`]; [`VaultError::Archive`] for an archive that is refused, as by
+    /// [`restore`](crate::restore).
+    pub fn open_to_verify(path: &Path) -> Result<Self, VaultError> {
+        match fs::canonicalize(path) {
+            Ok(root) if foreign(&root) == Some(Foreign::Archive) => {
+                let files = files_in(&root)?;
+                Ok(Self::at(root, path, files))
+            }
+            _ => Self::open(path),
+        }
+    }
+
+    /// Whether it lies in an archive.
+    #[must_use]
+    pub fn is_archive(&self) -> bool {
+        !self.files.is_live()
+    }
+
+    fn at(root: PathBuf, path: &Path, files: Arc<dyn VaultFiles>) -> Self {
+        Self {
             root,
             files,
             typed: typed(path),
@@ -117,7 +144,7 @@ impl Vault {
             cache_directory: None,
             record_from: RECORD_FROM,
             progress: None,
-        })
+        }
     }
 
     /// The same vault, changed through `layer` instead of the system's files.

@@ -1,8 +1,9 @@
 //! What verification reads a vault's files through, so that a vault may lie elsewhere than in a directory.
 //!
-//! Another place (an archive, a store) is a file below this one that implements [`VaultFiles`], and a line
-//! in [`files_at`]. Writers know directories alone, with their locks.
+//! Another place (a store) is a file below this one that implements [`VaultFiles`], and a function beside
+//! [`files_at`]. Writers know directories alone, with their locks.
 
+mod archive;
 mod directory;
 
 use std::collections::BTreeMap;
@@ -100,6 +101,14 @@ impl TakenLog {
     pub(crate) fn size(&self) -> u64 {
         self.lines.len() + self.tail.len() as u64
     }
+}
+
+/// The files of the vault in an archive.
+///
+/// # Errors
+/// [`VaultError::Archive`], [`VaultError::Io`].
+pub(crate) fn files_in(archive: &Path) -> Result<Arc<dyn VaultFiles>, VaultError> {
+    Ok(Arc::new(archive::Archive::read(archive)?))
 }
 
 /// The files of what lies at `root`, if that may be a vault.

@@ -32,13 +32,14 @@ use crate::vault;
 /// every finding, in the order of the log). What verified before on this machine is recorded in the user's
 /// cache directory: its bytes are hashed again, its signatures are not checked again. How far the vault
 /// had come is remembered in the user's state directory, and an earlier state in its place is a warning
-/// (PROVARA_W010). --head and --root-key hold it to what others kept of it. Exit codes: 0 valid, 1 invalid, 3 could not check.
+/// (PROVARA_W010). A vault in an archive (.tar, .tar.gz, .tar.zst, .zip) is read into memory as it is. --head and --root-key hold it to what others kept of it. Exit codes: 0 valid, 1 invalid, 3 could not check.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   provara verify my-vault
   provara verify my-vault --strict --allow W007
   provara verify my-vault --head my-vault.head --root-key bp1_0123456789abcdef
+  provara verify my-vault.tar.gz --head my-vault.head
   provara verify my-vault --follow-predecessors ../archive
   provara verify my-vault --json | jq '.findings[] | {code, line}'")]
 pub(crate) struct VerifyArgs {
@@ -95,7 +96,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Diagnostic> {
     }
     let bar = progress_bar();
     let told = bar.clone();
-    let vault = vault::open(path)?.with_progress(Arc::new(move |done, total| {
+    let vault = vault::open_to_verify(path)?.with_progress(Arc::new(move |done, total| {
         if total >= LARGE {
             told.set_length(total);
             told.set_position(done);

@@ -36,12 +36,12 @@ pub(super) fn fix(error: &ArchiveError, vault: &str) -> String {
             format!("Run 'provara repair {vault} --dry-run': it says whether an interruption explains this.")
         }),
         ArchiveError::Unreadable { path, .. } => format!(
-            "Check the file: ls -l {0}; restore reads tar archives, compressed with gzip or not, and zip archives.",
+            "Check the file: ls -l {0}; read are tar archives, compressed with gzip or Zstandard or not, and zip archives.",
             shell(path)
         ),
         ArchiveError::Method { .. } => {
             "Unpack it with the program that packed it, and pack it again with deflate, as zip -r does; \
-             restore reads entries that are stored or deflated."
+             entries are read that are stored or deflated."
                 .to_owned()
         }
         ArchiveError::Unsure { .. } => {
@@ -49,7 +49,7 @@ pub(super) fn fix(error: &ArchiveError, vault: &str) -> String {
                 .to_owned()
         }
         ArchiveError::TooLarge { .. } => {
-            "If the archive is yours and that large, say so: --max-size BYTES.".to_owned()
+            "If the archive is yours and that large, say so to 'provara restore': --max-size BYTES.".to_owned()
         }
         ArchiveError::Damaged { .. }
         | ArchiveError::Entry { .. }

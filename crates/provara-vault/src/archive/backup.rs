@@ -16,9 +16,10 @@ use zeroize::Zeroizing;
 
 use super::gzip::GzipWriter;
 use super::staging::StagingDir;
-use super::{Watch, parent, restore, sync};
+use super::{parent, restore, sync};
 use crate::enclosing::outside_vaults;
 use crate::error::{ArchiveError, Context, VaultError};
+use crate::packed::Watch;
 use crate::vault::Vault;
 use crate::vault_snapshot::VaultSnapshot;
 use crate::verify::VerifyOptions;

@@ -4,6 +4,7 @@
 
 mod adopt;
 mod append;
+mod archived;
 mod archives;
 mod batch;
 mod cancelled;
