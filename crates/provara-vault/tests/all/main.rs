@@ -27,6 +27,7 @@ mod memory;
 mod merge;
 mod mutations;
 mod naming;
+mod other_readers;
 mod predecessors;
 mod proofs;
 mod recovery;
