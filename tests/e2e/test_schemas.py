@@ -71,7 +71,7 @@ def leaves(provara: Provara, *words: str) -> Iterator[tuple[str, ...]]:
         if re.search(r"^ +(?:-\w, )?--json\b", text, re.MULTILINE):
             yield words
         return
-    for name in re.findall(r"^  ([a-z]+)\b", below.group(1), re.MULTILINE):
+    for name in re.findall(r"^  ([a-z-]+)", below.group(1), re.MULTILINE):
         if name not in ("help", "completions"):
             yield from leaves(provara, *words, name)
 
@@ -128,6 +128,11 @@ def test_every_command_prints_what_its_schema_says(provara: Provara, tmp_path: P
     run("repair", "repair", vault)
     run("checkpoint", "checkpoint", vault)
     run("manifest", "manifest", vault)
+    run("tree-head", "tree-head", vault)
+    head, proof = tmp_path / "head", tmp_path / "proof"
+    provara.run("tree-head", vault, "--output", head)
+    provara.run("prove", vault, "--lines", "2-3", "--head", head, "--output", proof)
+    assert len(run("verify-proof", "verify-proof", proof, "--head", head)["events"]) >= 3
     run("adopt", "adopt", vault, "--yes")
     run("accept", "accept", vault)
     assert run("memory-list", "memory", "list")["vaults"]
@@ -185,6 +190,44 @@ def test_options_that_change_a_result(provara: Provara, vault: Path) -> None:
     (doctor,) = printed("doctor", vault)
     check("doctor", doctor)
     assert doctor["file_system"]["locks"] is True
+
+
+def test_what_a_vault_is_held_to_is_told(provara: Provara, vault: Path, tmp_path: Path) -> None:
+    heads = tmp_path / "heads"
+    heads.mkdir()
+    first, second = heads / "first", tmp_path / "second"
+    signed = provara.run("tree-head", vault, "--json").json()
+    check("tree-head", signed)
+    first.write_text(signed["note"], "utf-8")
+    provara.append(vault, "OBSERVATION", {"subject": "a", "predicate": "b", "value": 1})
+    again = provara.run("tree-head", vault, "--json").json()
+    second.write_text(again["note"], "utf-8")
+    assert (again["origin"], again["size"]) == (signed["origin"], signed["size"] + 1)
+
+    key = signed["key_id"]
+    held: list[str | Path] = ["--head", second, "--root-key", key]
+    there = provara.with_environment(PROVARA_HEADS=str(heads))
+    report = there.run("verify", vault, *held, "--json").json()
+    check("verify", report)
+    options = report["options"]
+    assert options["heads"] == [str(second)]
+    assert (options["head_folder"], options["root_keys"]) == (str(heads), [key])
+    assert report["valid"] is True
+    assert report["verified"]["tree_root"] == again["root"]
+
+    other = tmp_path / "other"
+    provara.run("init", other)
+    report = provara.run("verify", other, *held, "--json", expect=1).json()
+    check("verify", report)
+    codes = {finding["code"]: finding["file"] for finding in report["findings"]}
+    assert codes == {"PROVARA_E017": str(second), "PROVARA_E207": str(LOG)}
+
+    older = tmp_path / "consistency"
+    provara.run("prove", vault, "--from", first, "--head", second, "--output", older)
+    proven = provara.run("verify-proof", older, "--head", first, "--json").json()
+    check("verify-proof", proven)
+    assert (proven["goes_on_from"], proven["size"]) == (signed["size"], again["size"])
+    assert proven["head"] == again["note"]
 
 
 def test_a_report_of_an_invalid_vault_fits_its_schema(
