@@ -1,7 +1,7 @@
 //! `provara verify-proof`: a proof checked without the vault.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use provara_core::event_proof::{AnyProof, ProofError, ProvenEvent};
@@ -46,6 +46,9 @@ pub(crate) struct VerifyProofArgs {
     json: JsonArg,
 }
 
+/// What stands for the vault, which is not here, in what helps.
+const VAULT: &str = "VAULT";
+
 /// The largest proof that is read, in bytes.
 const MOST: u64 = 1 << 30;
 
@@ -71,7 +74,7 @@ pub(crate) fn run(args: &VerifyProofArgs) -> Result<(), Diagnostic> {
     let failed = |error: ProofError| refused(args, &error);
     let proof = AnyProof::parse(&text).map_err(failed)?;
     let named = args.head.as_deref().map(read_head).transpose();
-    let named = named.map_err(|error| vault_failure(error, &args.proof))?;
+    let named = named.map_err(|error| vault_failure(error, Path::new(VAULT)))?;
     let held_to = named.as_ref().map(|kept| kept.head.head());
     let proven = proof.check(held_to, &args.root_key).map_err(failed)?;
     let (head, older) = (proof.head(), proof.older());

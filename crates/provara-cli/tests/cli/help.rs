@@ -2,7 +2,7 @@
 
 use crate::world::World;
 
-const COMMANDS: [&[&str]; 32] = [
+const COMMANDS: [&[&str]; 35] = [
     &[],
     &["init"],
     &["append"],
@@ -27,6 +27,9 @@ const COMMANDS: [&[&str]; 32] = [
     &["memory", "forget"],
     &["checkpoint"],
     &["manifest"],
+    &["tree-head"],
+    &["prove"],
+    &["verify-proof"],
     &["plugins"],
     &["plugins", "list"],
     &["plugins", "check"],
@@ -79,7 +82,7 @@ fn help_is_not_behind_in_commands() {
             "{name}"
         );
     }
-    assert_eq!(listed.len(), 24);
+    assert_eq!(listed.len(), 27);
 }
 
 #[test]

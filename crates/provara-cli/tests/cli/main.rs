@@ -27,6 +27,7 @@ mod remembered;
 mod reports;
 mod seal_words;
 mod signatures;
+mod tree_heads;
 mod unheard;
 mod vault;
 mod world;
