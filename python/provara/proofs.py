@@ -137,7 +137,9 @@ def verify_proof(
     keys = key_ids(root_keys)
     if head is None and not keys:
         raise UsageError("a proof is held to a tree head or to root keys: give head or root_keys")
-    text = proof.encode() if isinstance(proof, str) else bytes(proof)
+    if not isinstance(proof, (bytes, str)):
+        raise UsageError(f"a proof is bytes or a str, not a {type(proof).__name__}")
+    text = proof.encode() if isinstance(proof, str) else proof
     found = _native.check_proof(text, head=note_of(head), root_keys=keys)
     older = found["older"]
     return Proof(
@@ -163,6 +165,8 @@ def note_of(head: TreeHead | None) -> str | None:
 
 def key_ids(root_keys: Iterable[str]) -> list[str]:
     """Return key ids as a list."""
-    if isinstance(root_keys, str):
-        return [root_keys]
-    return list(root_keys)
+    given: list[object] = [root_keys] if isinstance(root_keys, str) else list(root_keys)
+    keys = [key for key in given if isinstance(key, str)]
+    if len(keys) < len(given):
+        raise UsageError("root_keys takes key ids, each a str")
+    return keys

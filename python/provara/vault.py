@@ -401,7 +401,10 @@ class Vault:
         note = note_of(head)
         if note is None:
             raise UsageError("a proof is for a tree head: give head")
-        return self._log(False).prove(note, events=list(event_ids), lines=lines)
+        if any(not isinstance(event_id, str) for event_id in event_ids):
+            raise UsageError("the events that are to be proven are named by their ids, each a str")
+        first_last = None if lines is None else _lines(lines)
+        return self._log(False).prove(note, events=list(event_ids), lines=first_last)
 
     def prove_consistency(self, old: TreeHead, new: TreeHead) -> bytes:
         """Prove that a tree head of this vault goes on from an older one."""
@@ -576,6 +579,16 @@ def _texts(name: str, value: object) -> list[str]:
     if len(texts) < len(given):
         raise UsageError(f"'{name}' takes a text or several, and {value!r} is neither")
     return texts
+
+
+def _lines(value: object) -> tuple[int, int]:
+    """Return the first and the last of a range of lines."""
+    match value:
+        case (int(first), int(last)) if 0 < first <= last < 1 << 63:
+            return first, last
+    raise UsageError(
+        f"'lines' takes the first and the last line, counted from 1, and {value!r} is not that"
+    )
 
 
 def _timestamp(name: str, value: str | datetime | None) -> str | None:
