@@ -29,10 +29,12 @@ const event = await client.callTool({
   name: "append_event",
   arguments: { type: "OBSERVATION", data: door },
 });
+const signed = await client.callTool({ name: "tree_head", arguments: {} });
 const inputs = {
   append_event: { type: "OBSERVATION", data: door },
   get_event: { event_id: event.structuredContent.event_id },
   show_event: { event_id: event.structuredContent.event_id },
+  prove_event: { head: signed.structuredContent.note, first_line: 1 },
   describe_event_type: { type: "login" },
   export_vault: { format: "csv", name: "all.csv" },
   append_com_acme_audit_login: login,

@@ -10,7 +10,7 @@ use provara_plugins::catalog::EventTypeInfo;
 use provara_plugins::host::HostError;
 use provara_plugins::interpreter::InterpreterError;
 use provara_plugins::staging::StagingError;
-use provara_vault::{VaultError, layout};
+use provara_vault::{HeadRefusal, ProofRefusal, VaultError, layout};
 
 use crate::errors;
 use provara_report::shell;
@@ -188,6 +188,24 @@ fn of_a_vault(error: &VaultError) -> Advice {
                 .into()
         }
         VaultError::NotEmpty { .. } | VaultError::Exists { .. } => "Choose another name.".into(),
+        VaultError::Head { .. } => {
+            "Pass the whole text of a tree head, line ends included: 'note' as 'tree_head' gives it.".into()
+        }
+        VaultError::TreeHead(HeadRefusal::Overtaken) => Advice::AsItIs,
+        VaultError::TreeHead(HeadRefusal::Broken(_)) => EXAMINE.into(),
+        VaultError::Proof(refusal) => match refusal {
+            ProofRefusal::NoSuchEvent { .. } => "Find the event's id with 'query_events'; if it came after the tree \
+                                                 head, sign a new one with 'tree_head'."
+                .into(),
+            ProofRefusal::Lines { .. } | ProofRefusal::Older { .. } => {
+                "Name lines that the tree head is over, or sign a new one with 'tree_head'.".into()
+            }
+            ProofRefusal::Unreadable | ProofRefusal::Longer { .. } | ProofRefusal::OtherTree { .. } => {
+                "The vault is not what the tree head was signed for: see what 'verify_vault' says with it among \
+                 'heads', and tell the operator."
+                    .into()
+            }
+        },
         VaultError::Stopped | VaultError::Cancelled => "Call again.".into(),
         _ => Advice::Operator,
     }

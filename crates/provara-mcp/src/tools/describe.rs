@@ -103,6 +103,11 @@ pub(super) fn reads() -> ToolAnnotations {
         .open_world(false)
 }
 
+/// Signs, which the operator may not want of agents; gives the same for the same vault.
+pub(super) fn signs() -> ToolAnnotations {
+    appends().idempotent(true)
+}
+
 /// Adds, and takes nothing away. A second call adds again.
 pub(super) fn appends() -> ToolAnnotations {
     ToolAnnotations::new()

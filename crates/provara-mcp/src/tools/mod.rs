@@ -11,9 +11,11 @@ mod export;
 mod export_vault;
 mod get_event;
 mod get_vault_status;
+mod heads;
 mod init_vault;
 mod installed;
 mod list_plugins;
+mod prove_event;
 mod query_events;
 mod reduce_vault;
 mod reducer;
@@ -21,6 +23,7 @@ mod registry;
 mod replay_beliefs;
 mod show_event;
 mod toolbox;
+mod tree_head;
 mod verify_vault;
 
 use std::sync::Arc;
@@ -59,6 +62,8 @@ fn own() -> Vec<Arc<dyn Tool>> {
         Arc::new(query_events::QueryEvents),
         Arc::new(get_event::GetEvent),
         Arc::new(show_event::ShowEvent),
+        Arc::new(prove_event::ProveEvent),
+        Arc::new(tree_head::TreeHead),
         Arc::new(get_vault_status::GetVaultStatus),
         Arc::new(replay_beliefs::ReplayBeliefs),
         Arc::new(reduce_vault::ReduceVault),

@@ -6,7 +6,7 @@ use rmcp::model::Tool as Described;
 use serde_json::{Value, json};
 
 use super::describe::{Choice, described, output, reads};
-use super::{Call, Tool};
+use super::{Call, Tool, heads};
 use crate::answer::Answer;
 use crate::args;
 use crate::cursor::Cursors;
@@ -33,12 +33,14 @@ impl Tool for VerifyVault {
             "Verify a vault",
             "Check every event's id and signature, the chains, the keys over time and the seal, and \
              report what was verified (identity, counts, hashes) and every finding with its code, line and \
-             event, causes before what follows from them. Call it before relying on what a vault says. An invalid vault is an answer (valid: false), not a failure of the call. \
+             event, causes before what follows from them. Call it before relying on what a vault says. It is held to tree heads ('tree_head') and root keys that are given. An invalid vault is an answer (valid: false), not a failure of the call. \
              'explain-finding' is a prompt that explains a code.",
             choice.input(
                 json!({
                     "strict": {"type": "boolean", "default": false, "description": "Count warnings as errors."},
                     "allow": {"type": "array", "maxItems": 50, "items": {"type": "string", "maxLength": 12}, "description": "Warnings that do not count, by code, such as W007; how many were allowed is told."},
+                    "heads": heads::heads_schema(),
+                    "root_keys": heads::root_keys_schema(),
                     "no_cache": {"type": "boolean", "default": false, "description": "Check every signature again, whatever verified before on this machine."},
                     "limit": {"type": "integer", "minimum": 1, "maximum": MAX_FINDINGS, "default": FINDINGS},
                     "cursor": {"type": "string", "maxLength": 40, "description": "next_cursor of the page before."}
@@ -62,6 +64,7 @@ impl Tool for VerifyVault {
             allowed: allowed(call)?,
             describe: true,
             no_cache: args::flag(&call.arguments, "no_cache"),
+            held: heads::held(call, &handle)?,
             ..VerifyOptions::default()
         };
         let limit = args::count(&call.arguments, "limit", FINDINGS);
