@@ -101,7 +101,7 @@ def test_events_are_proven(plain: Make, vault: Path, tmp_path: Path) -> None:
                 ({}, "not said which events"),
                 ({"last_line": 3}, "not said which events"),
                 ({"event_ids": [ids[0]], "first_line": 3}, "not said which events"),
-                ({"event_ids": []}, "do not fit its schema"),
+                ({"event_ids": []}, "not said which events"),
             ]
             for arguments, saying in wrong:
                 words = await refused(session, "prove_event", head=head, **arguments)

@@ -38,7 +38,7 @@ impl Tool for ProveEvent {
             choice.input(
                 json!({
                     "head": heads::head_schema("The tree head that whoever gets the proof has: the 'note' of 'tree_head'."),
-                    "event_ids": {"type": "array", "minItems": 1, "maxItems": MOST, "items": {"type": "string", "maxLength": 28}, "description": "The events. Either these or lines."},
+                    "event_ids": {"type": "array", "maxItems": MOST, "items": {"type": "string", "maxLength": 28}, "description": "The events. Either these or lines."},
                     "first_line": {"type": "integer", "minimum": 1, "maximum": LAST_LINE, "description": "The first line of the log, from 1, whose event is proven."},
                     "last_line": {"type": "integer", "minimum": 1, "maximum": LAST_LINE, "description": "The last one; first_line by default."},
                     "cursor": part_cursor()
