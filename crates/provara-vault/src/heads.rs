@@ -74,7 +74,13 @@ impl HeadFolder {
             }
         }
         files.sort_unstable();
-        files.truncate(MOST_FILES);
+        if files.len() > MOST_FILES {
+            return Err(VaultError::Io {
+                action: "read the folder of tree heads",
+                path: path.to_owned(),
+                source: std::io::Error::other(format!("it holds more than {MOST_FILES} files")),
+            });
+        }
         let mut folder = Self {
             path: path.to_owned(),
             ..Self::default()

@@ -121,7 +121,8 @@ fn refused(args: &VerifyProofArgs, error: &ProofError) -> Diagnostic {
         ProofError::OtherHead { expected, found } => (
             format!("'{path}' is a proof for another tree head."),
             [("yours", expected), ("its own", found)],
-            "Ask for a proof for the tree head that you have: provara prove VAULT … --head FILE",
+            "Ask for a proof for the tree head that you have: provara prove VAULT … --head FILE (of one that goes \
+             on from yours: --from FILE)",
         ),
         ProofError::OtherRootKey { expected, found } => (
             format!(
