@@ -80,7 +80,8 @@ class ProvenEvent:
         actor: who said it.
         timestamp_utc: when, as it says.
         key_id: the key that signed it.
-        redacted: whether its payload was redacted; the tree alone then vouches for the rest.
+        withheld: whether a tombstone stands in the place of its payload; the tree then vouches for
+            the rest and for the hash of the payload, not for what the tombstone says.
         brings_keys: whether it speaks of keys; such an event is in every proof.
     """
 
@@ -90,7 +91,7 @@ class ProvenEvent:
     actor: str
     timestamp_utc: str
     key_id: str
-    redacted: bool
+    withheld: bool
     brings_keys: bool
 
 

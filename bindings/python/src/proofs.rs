@@ -105,7 +105,7 @@ pub(crate) fn check_proof<'py>(
     let root_keys = key_ids(py, &root_keys)?;
     let checked = py.detach(|| {
         let proof = AnyProof::parse(proof)?;
-        let proven = proof.check(head.as_ref().map(SignedHead::head), &root_keys)?;
+        let proven = proof.check(head.as_ref(), &root_keys)?;
         Ok((proof, proven))
     });
     let (proof, proven) = checked.map_err(|error: provara_vault::ProofError| {

@@ -6,12 +6,14 @@
 //! when the head was signed. It does not prove that nothing else is there, but between two of them whose places
 //! follow each other.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical;
-use crate::history::{KeyEvent, KeyHistory, KeyStanding};
+use crate::history::{KeyEvent, KeyEventKind, KeyHistory, KeyStanding, is_redactable};
 use crate::id::{Digest, EventId, KeyId};
 use crate::json::{self, Value};
 use crate::keys::{PublicKey, Signature};
@@ -23,6 +25,9 @@ use crate::tree_head::{HeadError, SignedHead, TreeHead};
 
 /// The type that a proof of events states.
 const EVENTS: &str = "provara_proof_v1";
+
+/// The last place that a proof can name.
+const MOST_AT: u64 = (1 << 53) - 1;
 
 /// The type that a proof of consistency states.
 const CONSISTENCY: &str = "provara_consistency_v1";
@@ -70,6 +75,17 @@ pub enum ProofError {
         key: KeyId,
         /// What it signed.
         what: String,
+    },
+    /// Another key signed the newer head than the older one, and was known before: whether it was revoked meanwhile
+    /// is not shown.
+    #[error(
+        "key {new} signed the newer tree head, and {old} the older one: that it was not revoked meanwhile is not shown"
+    )]
+    OtherSigner {
+        /// The key of the older head.
+        old: KeyId,
+        /// The key of the newer one.
+        new: KeyId,
     },
     /// The newer tree does not begin with the older one.
     #[error(
@@ -134,8 +150,9 @@ pub struct ProvenEvent {
     pub timestamp_utc: String,
     /// The key that signed it.
     pub key_id: KeyId,
-    /// Whether its payload was redacted, so that the tree alone vouches for the rest.
-    pub redacted: bool,
+    /// Whether a tombstone stands in the place of its payload: the tree vouches for all else of the event and for the
+    /// hash of the payload, and nothing for what the tombstone says of a redaction.
+    pub withheld: bool,
     /// Whether it speaks of keys; such an event is in every proof.
     pub brings_keys: bool,
 }
@@ -221,19 +238,21 @@ impl AnyProof {
     /// The first thing that is wrong.
     pub fn check(
         &self,
-        head: Option<&TreeHead>,
+        head: Option<&SignedHead>,
         root_keys: &[KeyId],
     ) -> Result<Proven, ProofError> {
-        let own = self.older().unwrap_or(self.head()).head();
-        if let Some(head) = head.filter(|head| *head != own) {
+        let own = self.older().unwrap_or(self.head());
+        if let Some(head) = head.filter(|head| head.head() != own.head()) {
             return Err(ProofError::OtherHead {
-                expected: in_words(head),
-                found: in_words(own),
+                expected: in_words(head.head()),
+                found: in_words(own.head()),
             });
         }
+        // Whose signature counts is that on the head which somebody kept: the proof's own copy is its maker's.
+        let kept = head.unwrap_or(own);
         let proven = match self {
-            Self::Events(proof) => proof.check(),
-            Self::Consistency(proof) => proof.check(),
+            Self::Events(proof) => proof.check_for(kept),
+            Self::Consistency(proof) => proof.check_for(kept),
         }?;
         let is_one = proven.root_key.is_some_and(|key| root_keys.contains(&key));
         if root_keys.is_empty() || is_one {
@@ -308,6 +327,10 @@ impl EventProof {
         let keys = keys
             .collect::<Result<_, _>>()
             .map_err(|error| ProofError::Malformed(format!("one of its keys is {error}")))?;
+        // The canonical form has no larger numbers.
+        if document.events.iter().any(|event| event.at > MOST_AT) {
+            return Err(ProofError::Malformed("a place is beyond 2^53".to_owned()));
+        }
         let events = document.events.into_iter().map(|event| ShownEvent {
             at: event.at,
             line: event.line.into_bytes(),
@@ -349,9 +372,14 @@ impl EventProof {
     /// # Errors
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<Proven, ProofError> {
+        self.check_for(&self.head)
+    }
+
+    /// As [`EventProof::check`], where `kept` is the same head with the signatures that count.
+    fn check_for(&self, kept: &SignedHead) -> Result<Proven, ProofError> {
         let lines: Vec<_> = self.events.iter().map(read).collect::<Result<_, _>>()?;
         let leaves: Vec<_> = lines.iter().map(|(at, line)| (*at, leaf(line))).collect();
-        let head = self.head.head();
+        let head = kept.head();
         let root = root_of_subset(&leaves, head.size, &self.digests);
         if root != Some(head.root) {
             return Err(ProofError::OtherRoot {
@@ -359,10 +387,13 @@ impl EventProof {
                 found: root.map_or_else(|| "leads to none".to_owned(), |it| it.to_string()),
             });
         }
-        let signer = signer(&self.head, &self.keys)?;
+        let keys = self.keys_by_id()?;
+        // What the proof says of it has to be right, too.
+        signer(&self.head, &self.keys)?;
+        let signer = signer(kept, &self.keys)?;
         let mut events = Vec::new();
         for (at, line) in &lines {
-            events.push(self.event(*at, line)?);
+            events.push(event(*at, line, &keys)?);
         }
         let root_key = self.root_key(&lines, &events, signer)?;
         Ok(Proven {
@@ -381,46 +412,15 @@ impl EventProof {
         KeyHistory::build(&events)
     }
 
-    /// An event by itself: its id is that of its content, and its key signed it.
-    fn event(&self, at: u64, line: &Line<'_>) -> Result<ProvenEvent, ProofError> {
-        let forged = |reason: &str| ProofError::Forged {
-            at,
-            reason: reason.to_owned(),
-        };
-        let text = |field| line.text(field).map(std::borrow::Cow::into_owned);
-        let key_id = text(Field::ActorKeyId).and_then(|it| it.parse::<KeyId>().ok());
-        let event_id = text(Field::EventId).and_then(|it| it.parse().ok());
-        let (Some(key_id), Some(event_id)) = (key_id, event_id) else {
-            return Err(forged("it has no id, or names no key"));
-        };
-        let of_content = tree::id_is_of_content(line);
-        let redacted = !of_content && tree::tombstone(line).is_some();
-        if !of_content && !redacted {
-            return Err(forged("its id is not that of its content"));
+    /// The keys, each of which is there once.
+    fn keys_by_id(&self) -> Result<BTreeMap<KeyId, &PublicKey>, ProofError> {
+        let keys: BTreeMap<_, _> = self.keys.iter().map(|key| (key.key_id(), key)).collect();
+        match keys.len() == self.keys.len() {
+            true => Ok(keys),
+            false => Err(ProofError::Malformed(
+                "two of its keys have one id".to_owned(),
+            )),
         }
-        if !redacted {
-            let key = self.keys.iter().find(|key| key.key_id() == key_id);
-            let key = key
-                .ok_or_else(|| forged(&format!("the proof lacks key {key_id}, which it names")))?;
-            let signature = text(Field::Sig).and_then(|it| Signature::from_base64(it.as_bytes()));
-            let mut signed = Vec::new();
-            line.signed_bytes(&mut signed);
-            if signature.is_none_or(|it| key.verify(&signed, &it).is_err()) {
-                return Err(forged(&format!(
-                    "its signature is not that of key {key_id}"
-                )));
-            }
-        }
-        Ok(ProvenEvent {
-            line: at + 1,
-            event_id,
-            event_type: text(Field::Type).unwrap_or_default(),
-            actor: text(Field::Actor).unwrap_or_default(),
-            timestamp_utc: text(Field::TimestampUtc).unwrap_or_default(),
-            key_id,
-            redacted,
-            brings_keys: KeyEvent::read(line, at + 1).is_some(),
-        })
     }
 
     /// The key that made the vault, if signed events lead from it to whoever signed the head; in a marked vault they
@@ -432,7 +432,9 @@ impl EventProof {
         signer: KeyId,
     ) -> Result<Option<KeyId>, ProofError> {
         let Some((0, genesis)) = lines.first() else {
-            return Ok(None);
+            return Err(ProofError::Malformed(
+                "it lacks the first event of the log, which founds the vault".to_owned(),
+            ));
         };
         let payload = genesis
             .raw(Field::Payload)
@@ -448,28 +450,78 @@ impl EventProof {
         let root = stated("root_key_id").and_then(|it| it.parse::<KeyId>().ok());
         // Anybody can write an event that names the key of somebody else.
         let root = root.filter(|key| *key == events[0].key_id);
-        let Some(history) = self.history() else {
-            return Ok(root.filter(|key| *key == signer));
-        };
-        let counts = |key: &KeyId, after| history.standing(key, after) == KeyStanding::Counts;
-        for event in events {
-            let known = event.redacted || counts(&event.key_id, event.line - 1);
+        let trust = Trust::of(lines, self.history());
+        for event in events.iter().filter(|event| !event.withheld) {
             // The event that adopts a vault introduces the keys of all events.
-            if !known && !counts(&event.key_id, event.line) {
+            let counts = |after| trust.counts(&event.key_id, after, event.line);
+            if !counts(event.line - 1) && !counts(event.line) {
                 return Err(ProofError::Key {
                     key: event.key_id,
                     what: format!("the event in line {}", event.line),
                 });
             }
         }
-        match counts(&signer, self.head.head().size) {
-            true => Ok(root.filter(|_| history.unvouched().is_none())),
-            false => Err(ProofError::Key {
+        let size = self.head.head().size;
+        match (trust.counts(&signer, size, size), &trust.history) {
+            (false, _) => Err(ProofError::Key {
                 key: signer,
                 what: "the tree head".to_owned(),
             }),
+            (true, Some(history)) => Ok(root.filter(|_| history.unvouched().is_none())),
+            (true, None) => Ok(root.filter(|key| *key == signer)),
         }
     }
+}
+
+/// Which keys count where, as the events of a proof have it.
+struct Trust {
+    /// In a marked vault, the keys to which they lead.
+    history: Option<KeyHistory>,
+    /// Of keys that they revoke, over how many events what they sign counts.
+    until: BTreeMap<KeyId, u64>,
+}
+
+impl Trust {
+    fn of(lines: &[(u64, Line<'_>)], history: Option<KeyHistory>) -> Self {
+        let mut until = BTreeMap::new();
+        for (at, line) in lines {
+            let Some(event) = KeyEvent::read(line, at + 1) else {
+                continue;
+            };
+            let (KeyEventKind::Revocation, Some(key)) = (event.kind, event.subject()) else {
+                continue;
+            };
+            let boundary = event.payload.get("trust_boundary_event_id");
+            let boundary = boundary.and_then(|id| id.as_str()?.parse::<EventId>().ok());
+            let trusted = match boundary {
+                // All that is before the revocation.
+                None => *at,
+                // An event that is not shown could stand anywhere: then nothing of the key counts.
+                Some(id) => place_of(lines, id).map_or(0, |place| place + 1).min(*at),
+            };
+            until.entry(key).or_insert(trusted);
+        }
+        Self { history, until }
+    }
+
+    /// Whether `key` may sign after `after` events what is the `last`th event, or over so many.
+    fn counts(&self, key: &KeyId, after: u64, last: u64) -> bool {
+        let known = match &self.history {
+            Some(history) => history.standing(key, after) == KeyStanding::Counts,
+            None => true,
+        };
+        known && self.until.get(key).is_none_or(|until| last <= *until)
+    }
+}
+
+/// Where the event with this id stands.
+fn place_of(lines: &[(u64, Line<'_>)], id: EventId) -> Option<u64> {
+    let is_it = |line: &Line<'_>| {
+        let stated = line.text(Field::EventId);
+        stated.and_then(|it| it.parse::<EventId>().ok()) == Some(id)
+    };
+    let found = lines.iter().find(|(_, line)| is_it(line));
+    found.map(|(at, _)| *at)
 }
 
 /// The key of these that signed a head.
@@ -483,6 +535,58 @@ fn signer(head: &SignedHead, keys: &[PublicKey]) -> Result<KeyId, ProofError> {
         }
     }
     Err(ProofError::Unsigned)
+}
+
+/// An event by itself: its id is that of its content, and its key signed it.
+fn event(
+    at: u64,
+    line: &Line<'_>,
+    keys: &BTreeMap<KeyId, &PublicKey>,
+) -> Result<ProvenEvent, ProofError> {
+    let forged = |reason: &str| ProofError::Forged {
+        at,
+        reason: reason.to_owned(),
+    };
+    let text = |field| line.text(field).map(std::borrow::Cow::into_owned);
+    let key_id = text(Field::ActorKeyId).and_then(|it| it.parse::<KeyId>().ok());
+    let event_id = text(Field::EventId).and_then(|it| it.parse().ok());
+    let (Some(key_id), Some(event_id)) = (key_id, event_id) else {
+        return Err(forged("it has no id, or names no key"));
+    };
+    let of_content = tree::id_is_of_content(line);
+    let withheld = !of_content && tree::tombstone(line).is_some();
+    if !of_content && !withheld {
+        return Err(forged("its id is not that of its content"));
+    }
+    // What the rules read is in every proof whole: a revocation whose payload is withheld would revoke nothing.
+    if withheld && !is_redactable(&line.text(Field::Type).unwrap_or_default()) {
+        return Err(forged(
+            "its payload is withheld, which the rules of the format read",
+        ));
+    }
+    if !withheld {
+        let key = keys
+            .get(&key_id)
+            .ok_or_else(|| forged(&format!("the proof lacks key {key_id}, which it names")))?;
+        let signature = text(Field::Sig).and_then(|it| Signature::from_base64(it.as_bytes()));
+        let mut signed = Vec::new();
+        line.signed_bytes(&mut signed);
+        if signature.is_none_or(|it| key.verify(&signed, &it).is_err()) {
+            return Err(forged(&format!(
+                "its signature is not that of key {key_id}"
+            )));
+        }
+    }
+    Ok(ProvenEvent {
+        line: at + 1,
+        event_id,
+        event_type: text(Field::Type).unwrap_or_default(),
+        actor: text(Field::Actor).unwrap_or_default(),
+        timestamp_utc: text(Field::TimestampUtc).unwrap_or_default(),
+        key_id,
+        withheld,
+        brings_keys: KeyEvent::read(line, at + 1).is_some(),
+    })
 }
 
 fn read(event: &ShownEvent) -> Result<(u64, Line<'_>), ProofError> {
@@ -532,19 +636,42 @@ impl ConsistencyProof {
     /// # Errors
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<Proven, ProofError> {
-        let (old, new) = (self.old.head(), self.new.head.head());
+        self.check_for(&self.old)
+    }
+
+    /// As [`ConsistencyProof::check`], where `kept` is the older head with the signatures that count.
+    fn check_for(&self, kept: &SignedHead) -> Result<Proven, ProofError> {
+        let (old, new) = (kept.head(), self.new.head.head());
         if old.origin.uid != new.origin.uid {
             let (old, new) = (old.origin.to_string(), new.origin.to_string());
             return Err(ProofError::OtherVault(old, new));
         }
+        if old.size == 0 {
+            return Err(ProofError::Malformed(
+                "its older tree head is over no events, and says nothing".to_owned(),
+            ));
+        }
         let proven = self.new.check()?;
-        let signer = signer(&self.old, &self.new.keys)?;
-        if let Some(history) = self.new.history()
-            && history.standing(&signer, old.size) != KeyStanding::Counts
-        {
+        signer(&self.old, &self.new.keys)?;
+        let signer = signer(kept, &self.new.keys)?;
+        let lines: Vec<_> = self.new.events.iter().map(read).collect::<Result<_, _>>()?;
+        let trust = Trust::of(&lines, self.new.history());
+        if !trust.counts(&signer, old.size, old.size) {
             return Err(ProofError::Key {
                 key: signer,
                 what: "the older tree head".to_owned(),
+            });
+        }
+        // Whoever has a key that was revoked meanwhile would leave the revocation out. A key that came after the older
+        // head is brought by one that counts.
+        let came_later = |history: &KeyHistory| {
+            let came = history.introduced_at(&proven.signer);
+            came.is_some_and(|at| at > old.size)
+        };
+        if proven.signer != signer && !trust.history.as_ref().is_some_and(came_later) {
+            return Err(ProofError::OtherSigner {
+                old: signer,
+                new: proven.signer,
             });
         }
         match is_consistent((old.size, old.root), (new.size, new.root), &self.digests) {

@@ -8,7 +8,7 @@ mod event;
 
 use std::collections::BTreeMap;
 
-pub use self::event::{KeyEvent, KeyEventKind, Proof};
+pub use self::event::{KeyEvent, KeyEventKind, Proof, is_redactable};
 use crate::id::KeyId;
 use crate::keys::{KeyEntry, KeyRegistry, PublicKey};
 use crate::mark::{SEAL_POLICY, SealPolicy, may_sign};

@@ -200,7 +200,10 @@ fn of_a_vault(error: &VaultError) -> Advice {
             ProofRefusal::Lines { .. } | ProofRefusal::Older { .. } => {
                 "Name lines that the tree head is over, or sign a new one with 'tree_head'.".into()
             }
-            ProofRefusal::Unreadable | ProofRefusal::Longer { .. } | ProofRefusal::OtherTree { .. } => {
+            ProofRefusal::Unreadable
+            | ProofRefusal::Longer { .. }
+            | ProofRefusal::OtherTree { .. }
+            | ProofRefusal::Unsigned { .. } => {
                 "The vault is not what the tree head was signed for: see what 'verify_vault' says with it among \
                  'heads', and tell the operator."
                     .into()

@@ -105,15 +105,15 @@ pub struct Held {
     pub folder: Option<HeadFolder>,
     /// The keys of which one must have made the vault; any, where none is named.
     pub root_keys: Vec<KeyId>,
-    /// A size at which the root of the event tree is needed for something else.
-    pub(crate) size: Option<u64>,
+    /// Sizes at which the root of the event tree is needed for something else.
+    pub(crate) sizes: Vec<u64>,
 }
 
 impl Held {
-    /// What asks for the root at the size of `last`, and judges nothing.
-    pub(crate) fn at_size_of(last: Option<&KeptHead>) -> Self {
+    /// What asks for the roots at the sizes of these heads, and judges nothing.
+    pub(crate) fn at_sizes_of(heads: &[KeptHead]) -> Self {
         Self {
-            size: last.map(|kept| kept.head.head().size),
+            sizes: heads.iter().map(|kept| kept.head.head().size).collect(),
             ..Self::default()
         }
     }
@@ -122,7 +122,9 @@ impl Held {
     pub(crate) fn sizes(&self, genesis: &[u8]) -> BTreeSet<u64> {
         let uid = uid_of(genesis);
         let sizes = self.heads.iter().chain(self.of_vault(uid.as_deref()));
-        let sizes = sizes.map(|kept| kept.head.head().size).chain(self.size);
+        let sizes = sizes
+            .map(|kept| kept.head.head().size)
+            .chain(self.sizes.iter().copied());
         // Of no events the root is known.
         sizes.filter(|size| *size > 0).collect()
     }
@@ -185,7 +187,7 @@ impl Held {
 }
 
 /// The uid that `genesis.json` states; the signed event must state the same, or the vault does not verify.
-fn uid_of(genesis: &[u8]) -> Option<String> {
+pub(crate) fn uid_of(genesis: &[u8]) -> Option<String> {
     let genesis = json::parse(genesis).ok()?;
     genesis.get("uid")?.as_str().map(str::to_owned)
 }

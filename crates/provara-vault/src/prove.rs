@@ -9,6 +9,7 @@ use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::{KeyRegistry, PublicKey};
 use provara_core::layout::KEYS;
 use provara_core::scan::{Field, scan_line};
+use provara_core::signed_note::Signed;
 use provara_core::tree::proof::{consistency, root_of_subset, root_over, subset};
 use provara_core::tree_head::SignedHead;
 use provara_core::verify::files::check_keys;
@@ -146,6 +147,18 @@ impl<'a> Prover<'a> {
 
     /// The lines of these events.
     fn find(&self, ids: &[EventId]) -> Result<BTreeMap<u64, &'a [u8]>, VaultError> {
+        match self.known(ids) {
+            (found, None) => Ok(found),
+            (_, Some(event_id)) => Err(ProofRefusal::NoSuchEvent {
+                event_id,
+                size: self.leaves.len() as u64,
+            }
+            .into()),
+        }
+    }
+
+    /// The lines of these events as far as they are there, and the first that is not.
+    fn known(&self, ids: &[EventId]) -> (BTreeMap<u64, &'a [u8]>, Option<EventId>) {
         let texts: Vec<_> = ids
             .iter()
             .map(|id| format!("\"event_id\":\"{id}\""))
@@ -166,14 +179,7 @@ impl<'a> Prover<'a> {
                 found.insert(at, line);
             }
         }
-        match open.first() {
-            None => Ok(found),
-            Some(id) => Err(ProofRefusal::NoSuchEvent {
-                event_id: *id,
-                size: self.leaves.len() as u64,
-            }
-            .into()),
-        }
+        (found, open.first().copied())
     }
 
     /// The proof of these events, and of those that bring the keys which signed them, the head and `other`.
@@ -184,19 +190,38 @@ impl<'a> Prover<'a> {
     ) -> Result<EventProof, VaultError> {
         let mut lines = chosen.clone();
         lines.extend(self.key_events());
+        // Up to where a key was trusted that was revoked.
+        let boundaries: Vec<_> = key_lines(self.log)
+            .filter_map(|(event, _)| {
+                let id = event.payload.get("trust_boundary_event_id")?.as_str()?;
+                id.parse::<EventId>().ok()
+            })
+            .collect();
+        if !boundaries.is_empty() {
+            // One that the head is not over is beyond all that it vouches for.
+            lines.extend(self.known(&boundaries).0);
+        }
         let mut signers = BTreeSet::new();
         for line in lines.values() {
             let line = scan_line(line).ok().ok_or(ProofRefusal::Unreadable)?;
             let key = line.text(Field::ActorKeyId);
             signers.extend(key.and_then(|key| key.parse::<KeyId>().ok()));
         }
-        let signs = |key: &PublicKey| {
-            let heads = [Some(self.head), other];
-            heads.into_iter().flatten().any(|head| {
-                let name = head.head().origin.to_string();
-                head.note().signed_by(&name, key) == provara_core::signed_note::Signed::Rightly
-            })
+        let signed = |head: &SignedHead, key: &PublicKey| {
+            let name = head.head().origin.to_string();
+            head.note().signed_by(&name, key) == Signed::Rightly
         };
+        for head in [Some(self.head), other].into_iter().flatten() {
+            let mut keys = self.registry.keys.iter();
+            if !keys.any(|entry| signed(head, &entry.public_key)) {
+                return Err(ProofRefusal::Unsigned {
+                    origin: head.head().origin.to_string(),
+                }
+                .into());
+            }
+        }
+        let signs =
+            |key: &PublicKey| signed(self.head, key) || other.is_some_and(|head| signed(head, key));
         let keys = self.registry.keys.iter().map(|entry| &entry.public_key);
         let keys = keys.filter(|key| signers.contains(&key.key_id()) || signs(key));
         let places: Vec<_> = lines.keys().copied().collect();

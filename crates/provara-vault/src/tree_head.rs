@@ -8,7 +8,7 @@
 use provara_core::finding::Severity;
 use provara_core::id::{Digest, KeyId};
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
-use provara_core::layout::KEYS;
+use provara_core::layout::{GENESIS, KEYS};
 use provara_core::tree_head::{CopyName, Origin, SignedHead, TreeHead};
 use provara_core::verify::files::check_keys;
 use provara_core::verify::{KeptHead, LogVerdict};
@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::error::{HeadRefusal, VaultError};
 use crate::files::read_text;
 use crate::found::refused_log;
-use crate::heads::Held;
+use crate::heads::{Held, uid_of};
 use crate::keyfile;
 use crate::memory::{Store, place_of};
 use crate::vault::Vault;
@@ -74,7 +74,7 @@ impl Vault {
     ) -> Result<TreeHeadReceipt, VaultError> {
         for _ in 0..ATTEMPTS {
             let publication = Publication::of(self, options)?;
-            let verified = Verified::of(self, publication.last())?;
+            let verified = Verified::of(self, &publication.earlier())?;
             let key = verified.signing_key(keyfile, options.key_id)?;
             let copy = publication.copy(&verified)?;
             if let Some(receipt) = publication.sign(&verified, copy, key)? {
@@ -121,13 +121,16 @@ impl<'v> Publisher<'v> {
 
     /// The last head that was published.
     fn last(&self, remembered: Option<u64>) -> Result<SignedHead, VaultError> {
-        let head = self.store.published(place_of(self.vault.path()))?;
-        let head = head.ok_or(HeadRefusal::NoneYet)?;
-        match remembered.is_some_and(|size| head.head().size <= size) {
-            true => Ok(head),
+        let place = place_of(self.vault.path());
+        let last = self.store.last_published(place)?;
+        let last = last.ok_or(HeadRefusal::NoneYet)?;
+        // What is remembered here says nothing of what another copy has published under the origin.
+        let is_covered = remembered.is_some_and(|size| last.head.head().size <= size);
+        match is_covered && last.is_by(place) {
+            true => Ok(last.head),
             false => Err(VaultError::Memory {
-                reason: "less is remembered of the vault than was published of it; 'provara tree-head' looks at \
-                         all of it"
+                reason: "something was published of the vault that is not known to be in what is remembered of \
+                         it; 'provara tree-head' looks at all of it"
                     .to_owned(),
             }),
         }
@@ -153,13 +156,17 @@ impl<'v> Publisher<'v> {
     }
 }
 
-/// What was published of the copy so far.
+/// What was published of the copy so far, and what is asked for.
 struct Publication<'v> {
     vault: &'v Vault,
     options: &'v TreeHeadOptions,
     store: Store,
-    /// As this machine remembers it.
-    published: Option<KeptHead>,
+    /// Of the copy at this path.
+    published: Option<SignedHead>,
+    /// The origin that is gone on under, and the last head of it, of whichever copy.
+    origin: Option<(Origin, Option<SignedHead>)>,
+    /// Whether nothing else is remembered of the path.
+    is_unknown: bool,
 }
 
 impl<'v> Publication<'v> {
@@ -173,37 +180,65 @@ impl<'v> Publication<'v> {
         }
         let store = Store::make(vault.state_directory(), vault.path())?;
         let published = store.published(place_of(vault.path()))?;
+        let named = options.continues.as_ref().map(|kept| &kept.head);
+        let known = match options.break_heads {
+            true => None,
+            false => published.as_ref().or(named),
+        };
+        let origin = match (known, &options.copy) {
+            (Some(head), _) => Some(head.head().origin.clone()),
+            (None, Some(copy)) => stated_uid(vault)?.map(|uid| Origin {
+                uid,
+                copy: copy.clone(),
+            }),
+            (None, None) => None,
+        };
+        let last = origin.as_ref().map(|it| store.last_of(&it.to_string()));
+        let last = last.transpose()?.flatten().map(|last| last.head);
         Ok(Self {
             vault,
             options,
+            is_unknown: !matches!(store.recall(vault.path()), Ok(Some(_))),
             store,
-            published: published.map(kept),
+            published,
+            origin: origin.map(|origin| (origin, last)),
         })
     }
 
-    /// The last head that the log must go on from.
-    fn last(&self) -> Option<&KeptHead> {
-        match self.options.break_heads {
+    /// The heads that the log must go on from.
+    fn earlier(&self) -> Vec<KeptHead> {
+        let last = self.origin.as_ref().and_then(|(_, last)| last.clone());
+        let named = self.options.continues.clone().map(|kept| kept.head);
+        let own = match self.options.break_heads {
             true => None,
-            false => self.published.as_ref().or(self.options.continues.as_ref()),
-        }
+            false => self.published.clone(),
+        };
+        [last, own, named].into_iter().flatten().map(kept).collect()
     }
 
     /// The name of the copy under which a head of what was verified may be published.
     fn copy(&self, verified: &Verified) -> Result<CopyName, VaultError> {
-        let Some(last) = self.last() else {
-            let asked = self.options.copy.clone();
-            return asked.map_or_else(|| Ok(CopyName::random(random()?)), Ok);
-        };
-        if let Some(finding) = last.judge(&verified.log, &verified.registry) {
-            return Err(HeadRefusal::Broken(Box::new(finding)).into());
+        let asked = self.options.copy.clone();
+        if let (true, Some(asked), Some((_, Some(_)))) =
+            (self.options.break_heads, &asked, &self.origin)
+        {
+            return Err(HeadRefusal::NameTaken(asked.clone()).into());
         }
-        let published = last.head.head().origin.copy.clone();
-        match self.options.copy.clone() {
-            Some(asked) if asked != published => {
-                Err(HeadRefusal::OtherName { published, asked }.into())
+        for earlier in self.earlier() {
+            if let Some(finding) = earlier.judge(&verified.log, &verified.registry) {
+                return Err(HeadRefusal::Broken(Box::new(finding)).into());
             }
-            _ => Ok(published),
+        }
+        let Some((origin, _)) = &self.origin else {
+            return Ok(CopyName::random(random()?));
+        };
+        match asked {
+            Some(asked) if asked != origin.copy => Err(HeadRefusal::OtherName {
+                published: origin.copy.clone(),
+                asked,
+            }
+            .into()),
+            _ => Ok(origin.copy.clone()),
         }
     }
 
@@ -218,6 +253,8 @@ impl<'v> Publication<'v> {
             uid: verified.uid.clone(),
             copy,
         };
+        let name = origin.to_string();
+        let judged = self.origin.as_ref().and_then(|(_, last)| last.clone());
         let head = TreeHead {
             origin,
             size: verified.log.tree.size(),
@@ -226,13 +263,22 @@ impl<'v> Publication<'v> {
         let head = head.sign(key);
         let place = place_of(self.vault.path());
         let lock = self.store.lock()?;
-        let now = self.store.published(place)?;
-        if now.map(kept) != self.published {
+        let own = self.store.published(place)?;
+        // Where nothing else was known, the verification began a record, which parts with what was published.
+        let is_same = own == self.published || (own.is_none() && self.is_unknown);
+        let last = self.store.last_of(&name)?.map(|last| last.head);
+        if !is_same || last != judged {
             return Ok(None);
         }
         self.store.publish(place, &head, &lock)?;
         Ok(Some(receipt(&head, key.key_id(), verified.notes.clone())))
     }
+}
+
+/// The uid as `genesis.json` states it; a vault that verifies states the same in its `GENESIS` event.
+fn stated_uid(vault: &Vault) -> Result<Option<String>, VaultError> {
+    let text = read_text(vault.path(), GENESIS)?;
+    Ok(text.as_deref().and_then(uid_of))
 }
 
 /// A head as this machine remembers it.
@@ -272,10 +318,10 @@ struct Verified {
 }
 
 impl Verified {
-    /// Verifies `vault`, so that the log can be held against `last`, and remembers it.
-    fn of(vault: &Vault, last: Option<&KeptHead>) -> Result<Self, VaultError> {
+    /// Verifies `vault`, so that the log can be held against `earlier` heads, and remembers it.
+    fn of(vault: &Vault, earlier: &[KeptHead]) -> Result<Self, VaultError> {
         let options = VerifyOptions {
-            held: Held::at_size_of(last),
+            held: Held::at_sizes_of(earlier),
             ..VerifyOptions::default()
         };
         let mut alone = vault.examine_alone(&options)?;

@@ -75,7 +75,7 @@ pub(crate) fn run(args: &VerifyProofArgs) -> Result<(), Diagnostic> {
     let proof = AnyProof::parse(&text).map_err(failed)?;
     let named = args.head.as_deref().map(read_head).transpose();
     let named = named.map_err(|error| vault_failure(error, Path::new(VAULT)))?;
-    let held_to = named.as_ref().map(|kept| kept.head.head());
+    let held_to = named.as_ref().map(|kept| &kept.head);
     let proven = proof.check(held_to, &args.root_key).map_err(failed)?;
     let (head, older) = (proof.head(), proof.older());
     let shown = Shown {
@@ -182,8 +182,8 @@ fn in_words(args: &VerifyProofArgs, shown: &Shown<'_>) -> String {
             terminal::clean(&event.timestamp_utc),
             terminal::clean(&event.event_type),
             terminal::clean(&event.actor),
-            match (event.redacted, event.brings_keys) {
-                (true, _) => "  (payload redacted)",
+            match (event.withheld, event.brings_keys) {
+                (true, _) => "  (payload withheld)",
                 (false, true) => "  (speaks of keys)",
                 (false, false) => "",
             }

@@ -1,5 +1,6 @@
 //! The events that speak of keys, and what each does to `keys.json`.
 
+use crate::event_type::{CLOSING_TYPE, FILES_TYPE, REDACTION_TYPE};
 use crate::id::{EventId, KeyId};
 use crate::json::{self, Value};
 use crate::keys::{KeyEntry, KeyRegistry, KeyStatus, PublicKey, Signature};
@@ -19,6 +20,14 @@ pub enum KeyEventKind {
     Addition,
     /// Takes a key out of use.
     Revocation,
+}
+
+/// Whether a redaction may take the payload of an event of this type away: the rules read those of others
+/// (spec/VAULT_FORMAT, section 8).
+#[must_use]
+pub fn is_redactable(event_type: &str) -> bool {
+    KeyEventKind::of(event_type).is_none()
+        && ![FILES_TYPE, REDACTION_TYPE, CLOSING_TYPE].contains(&event_type)
 }
 
 impl KeyEventKind {

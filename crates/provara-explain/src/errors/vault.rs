@@ -141,6 +141,9 @@ fn head_advice(error: &VaultError, vault: &str) -> String {
         VaultError::TreeHead(HeadRefusal::OtherName { published, .. }) => format!(
             "Leave --copy out, or name {published}. A new name is a new origin: --break-heads begins one."
         ),
+        VaultError::TreeHead(HeadRefusal::NameTaken(_)) => {
+            "Leave --copy out, for a random name, or give one that was never used.".to_owned()
+        }
         VaultError::TreeHead(HeadRefusal::NoneYet) => {
             format!("Publish the first one: provara tree-head {vault}")
         }

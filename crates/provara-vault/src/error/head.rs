@@ -17,6 +17,9 @@ pub enum HeadRefusal {
     /// None was published of this copy yet, so that there is no origin to go on under.
     #[error("no tree head was published of this copy yet, as far as this machine remembers")]
     NoneYet,
+    /// Heads were published under this name before, as far as this machine remembers: a new origin has another.
+    #[error("tree heads were published as '{0}' before, and a new origin has a new name")]
+    NameTaken(CopyName),
     /// Heads of this copy are published under another name.
     #[error("tree heads of this copy are published as '{published}', and so not as '{asked}'")]
     OtherName {
@@ -36,7 +39,7 @@ impl HeadRefusal {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Broken(_) => ErrorClass::Evidence,
-            Self::OtherName { .. } | Self::NoneYet => ErrorClass::Usage,
+            Self::OtherName { .. } | Self::NameTaken(_) | Self::NoneYet => ErrorClass::Usage,
             Self::NotSealed | Self::Overtaken => ErrorClass::CouldNot,
         }
     }

@@ -26,6 +26,12 @@ pub enum ProofRefusal {
         /// Its size.
         size: u64,
     },
+    /// No key of the vault signed the head.
+    #[error("no key of the vault signed the tree head of '{origin}'")]
+    Unsigned {
+        /// The head's origin.
+        origin: String,
+    },
     /// There is no such event among those of the head.
     #[error("no event {event_id} is among the {size} that the tree head is over")]
     NoSuchEvent {
@@ -59,7 +65,10 @@ impl ProofRefusal {
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Unreadable | Self::Longer { .. } | Self::OtherTree { .. } => ErrorClass::Evidence,
+            Self::Unreadable
+            | Self::Longer { .. }
+            | Self::OtherTree { .. }
+            | Self::Unsigned { .. } => ErrorClass::Evidence,
             Self::NoSuchEvent { .. } | Self::Lines { .. } | Self::Older { .. } => ErrorClass::Usage,
         }
     }

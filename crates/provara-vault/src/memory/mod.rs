@@ -361,6 +361,10 @@ fn keep(
             if let (Some(reordered), true) = (reordered, is_due(before.as_ref(), sealed)) {
                 let leaves = before.as_ref().filter(|it| it.leaves && !reordered);
                 let known = leaves.map_or(0, |it| it.size);
+                if before.is_none() && path == vault.path() {
+                    // What was published was held against a record that is no more.
+                    store.unpublish(record::place_of(&path), &lock)?;
+                }
                 put(&store, &path, sealed, known, before, &lock)?;
             }
         }

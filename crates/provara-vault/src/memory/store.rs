@@ -50,6 +50,21 @@ impl Unusable {
 #[derive(Debug, Clone)]
 pub(crate) struct Store(PathBuf);
 
+/// The last tree head of an origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LastHead {
+    pub(crate) head: SignedHead,
+    /// The name of the place of the copy that it was published of.
+    by: String,
+}
+
+impl LastHead {
+    /// Whether it was published of the copy at this place.
+    pub(crate) fn is_by(&self, place: Digest) -> bool {
+        self.by == name_of(place)
+    }
+}
+
 /// Held while something is written.
 pub(crate) struct Lock(#[allow(dead_code, reason = "held for its drop")] File);
 
@@ -252,36 +267,75 @@ impl Store {
         }
     }
 
-    /// The last tree head that was published of the copy at a place.
+    /// The last tree head that was published under the origin of the copy at a place.
     pub(crate) fn published(&self, place: Digest) -> Result<Option<SignedHead>, Unusable> {
-        let path = self.heads(place);
-        let text = read(&path, MAX_NOTE as u64).map_err(|error| Unusable::new(&path, error))?;
-        let head = text.map(|text| SignedHead::parse(&text)).transpose();
-        head.map_err(|error| Unusable::new(&path, error))
+        Ok(self.last_published(place)?.map(|last| last.head))
     }
 
-    /// Keeps a tree head that is to be published. Another process sees it, or the one before, as a whole.
+    /// As [`Store::published`], with who published it.
+    pub(crate) fn last_published(&self, place: Digest) -> Result<Option<LastHead>, Unusable> {
+        let path = self.publisher(place);
+        let Some(origin) = read(&path, 1 << 16).map_err(|error| Unusable::new(&path, error))?
+        else {
+            return Ok(None);
+        };
+        let head = self.last_of(&String::from_utf8_lossy(&origin))?;
+        head.map(Some)
+            .ok_or_else(|| Unusable::new(&path, "the tree head that it names is missing"))
+    }
+
+    /// The last tree head that was published under an origin, of whichever copy. It is never forgotten: under an origin
+    /// nothing may ever be published that contradicts it.
+    pub(crate) fn last_of(&self, origin: &str) -> Result<Option<LastHead>, Unusable> {
+        let path = self.origin(origin);
+        let text = read(&path, MAX_NOTE as u64).map_err(|error| Unusable::new(&path, error))?;
+        let Some(text) = text else {
+            return Ok(None);
+        };
+        let end =
+            memchr::memchr(b'\n', &text).ok_or_else(|| Unusable::new(&path, "it is damaged"))?;
+        let head = SignedHead::parse(&text[end + 1..]);
+        Ok(Some(LastHead {
+            by: String::from_utf8_lossy(&text[..end]).into_owned(),
+            head: head.map_err(|error| Unusable::new(&path, error))?,
+        }))
+    }
+
+    /// Keeps a tree head that is to be published of the copy at a place. Another process sees it, or the one before, as
+    /// a whole.
     pub(crate) fn publish(
         &self,
         place: Digest,
         head: &SignedHead,
         _lock: &Lock,
     ) -> Result<(), Unusable> {
-        let path = self.heads(place);
-        replace(&path, head.to_string().as_bytes()).map_err(|error| Unusable::new(&path, error))
+        let origin = head.head().origin.to_string();
+        let (path, publisher) = (self.origin(&origin), self.publisher(place));
+        let text = format!("{}\n{head}", name_of(place));
+        replace(&path, text.as_bytes()).map_err(|error| Unusable::new(&path, error))?;
+        match read(&publisher, 1 << 16) {
+            Ok(Some(there)) if there == origin.as_bytes() => Ok(()),
+            _ => replace(&publisher, origin.as_bytes())
+                .map_err(|error| Unusable::new(&publisher, error)),
+        }
     }
 
-    /// Forgets what was published of the copy at a place: what comes next has another origin.
+    /// Forgets under which origin the copy at a place publishes.
     pub(crate) fn unpublish(&self, place: Digest, _lock: &Lock) -> Result<(), Unusable> {
-        let path = self.heads(place);
+        let path = self.publisher(place);
         match fs::remove_file(&path) {
             Err(error) if !is_absence(&error) => Err(Unusable::new(&path, error)),
             _ => Ok(()),
         }
     }
 
-    fn heads(&self, place: Digest) -> PathBuf {
-        self.0.join("heads").join(name_of(place))
+    fn publisher(&self, place: Digest) -> PathBuf {
+        self.0.join("publishers").join(name_of(place))
+    }
+
+    fn origin(&self, origin: &str) -> PathBuf {
+        let name = name_of(Digest::of(origin.as_bytes()));
+        self.0.join("origins").join(name)
     }
 
     /// Forgets a record.

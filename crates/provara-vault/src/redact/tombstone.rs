@@ -1,14 +1,12 @@
 //! Tombstones in the place of payloads, and a log that has them in the place of the one that was found.
 
 use provara_core::canonical::token_preserving;
-use provara_core::history::KeyEventKind;
+use provara_core::history;
 use provara_core::id::{Digest, EventId};
 use provara_core::json::object;
 use provara_core::keys::SigningKey;
 use provara_core::layout;
-use provara_core::mark::FILES_TYPE;
 use provara_core::scan::{Field, Line, scan_line};
-use provara_core::verify::{CLOSING_TYPE, REDACTION_TYPE};
 
 use crate::check::check_log;
 use crate::error::VaultError;
@@ -30,9 +28,7 @@ pub(super) struct Tombstone<'a> {
 
 /// Whether the rules leave the payload of an event alone.
 pub(super) fn is_redactable(line: &Line<'_>) -> bool {
-    let kind = line.text(Field::Type).unwrap_or_default();
-    KeyEventKind::of(&kind).is_none()
-        && ![FILES_TYPE, REDACTION_TYPE, CLOSING_TYPE].contains(&&*kind)
+    history::is_redactable(&line.text(Field::Type).unwrap_or_default())
 }
 
 /// The line with a tombstone in the place of its payload; every other byte stays.

@@ -1,11 +1,15 @@
 //! Proofs of events and of tree heads, checked without the vault.
 
 use crate::common::{Fixture, note, rotation};
-use provara_core::id::{EventId, KeyId};
+use provara_core::event_proof::ShownEvent;
+use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::{Keyfile, SigningKey};
+use provara_core::scan::{Field, scan_line};
+use provara_core::tree::leaf;
+use provara_core::tree::proof::{consistency, root_over, subset};
 use provara_vault::{
-    AnyProof, Chosen, ProofError, ProofRefusal, RedactOptions, SignedHead, SourceLog,
-    TreeHeadOptions, Vault, VaultError, VerifyOptions,
+    AnyProof, Chosen, ConsistencyProof, EventProof, ProofError, ProofRefusal, RedactOptions,
+    SignedHead, SourceLog, TreeHeadOptions, Vault, VaultError, VerifyOptions,
 };
 
 struct Proving {
@@ -81,7 +85,7 @@ fn every_event_and_every_range_of_growing_vaults_is_proven() {
                     .prove(&log, &head, &Chosen::Lines(from, to))
                     .unwrap();
                 let proof = read(&proof.to_json());
-                let proven = proof.check(Some(head.head()), &[proving.root()]).unwrap();
+                let proven = proof.check(Some(&head), &[proving.root()]).unwrap();
                 let lines: Vec<_> = proven.events.iter().map(|event| event.line).collect();
                 assert!(
                     (from..=to).all(|line| lines.contains(&line)),
@@ -95,9 +99,7 @@ fn every_event_and_every_range_of_growing_vaults_is_proven() {
                 .vault
                 .prove(&log, &head, &Chosen::Events(vec![*id]))
                 .unwrap();
-            let proven = read(&proof.to_json())
-                .check(Some(head.head()), &[])
-                .unwrap();
+            let proven = read(&proof.to_json()).check(Some(&head), &[]).unwrap();
             assert!(proven.events.iter().any(|event| event.event_id == *id));
             assert_eq!(proven.events.len(), 2);
         }
@@ -122,13 +124,13 @@ fn every_changed_byte_of_a_proof_shows() {
     ];
     for (text, held_to) in texts {
         let proof = read(&text);
-        assert!(proof.check(Some(held_to.head()), &[proving.root()]).is_ok());
+        assert!(proof.check(Some(held_to), &[proving.root()]).is_ok());
         for at in 0..text.len() {
             for bit in [0, 3, 6] {
                 let mut changed = text.clone();
                 changed[at] ^= 1 << bit;
-                let checked = AnyProof::parse(&changed)
-                    .and_then(|proof| proof.check(Some(held_to.head()), &[]));
+                let checked =
+                    AnyProof::parse(&changed).and_then(|proof| proof.check(Some(held_to), &[]));
                 assert!(checked.is_err(), "byte {at}, bit {bit}");
             }
         }
@@ -145,7 +147,7 @@ fn a_proof_is_for_one_head_and_one_vault() {
     proving.append("more");
     let head = proving.head();
     let proof = proving.prove(&head, &Chosen::Events(vec![proving.ids[0]]));
-    let error = proof.check(Some(older.head()), &[]).unwrap_err();
+    let error = proof.check(Some(&older), &[]).unwrap_err();
     assert!(matches!(error, ProofError::OtherHead { .. }), "{error}");
     let stranger = SigningKey::from_seed(&[9; 32]).key_id();
     let error = proof.check(None, &[stranger]).unwrap_err();
@@ -258,10 +260,10 @@ fn heads_before_and_after_a_rotation_go_on_from_each_other() {
         .prove_consistency(&log, &before, &after)
         .unwrap();
     let proof = read(&proof.to_json());
-    let proven = proof.check(Some(before.head()), &[root]).unwrap();
+    let proven = proof.check(Some(&before), &[root]).unwrap();
     assert_eq!((proven.signer, proven.root_key), (new.key_id(), Some(root)));
     let proof = proving.prove(&after, &Chosen::Events(vec![receipt.event_id]));
-    let proven = proof.check(Some(after.head()), &[root]).unwrap();
+    let proven = proof.check(Some(&after), &[root]).unwrap();
     assert_eq!(
         proven.events.len(),
         4,
@@ -292,13 +294,13 @@ fn a_redacted_event_is_proven_as_far_as_it_is_there() {
     proving.append("after");
     for head in [before, proving.head()] {
         let proof = proving.prove(&head, &Chosen::Events(vec![id]));
-        let proven = proof.check(Some(head.head()), &[proving.root()]).unwrap();
+        let proven = proof.check(Some(&head), &[proving.root()]).unwrap();
         let event = proven
             .events
             .iter()
             .find(|event| event.event_id == id)
             .unwrap();
-        assert!(event.redacted);
+        assert!(event.withheld);
     }
 }
 
@@ -308,7 +310,7 @@ fn an_older_vault_proves_without_a_history_of_keys() {
     proving.append("old");
     let head = proving.head();
     let proof = proving.prove(&head, &Chosen::Events(proving.ids.clone()));
-    let proven = proof.check(Some(head.head()), &[]).unwrap();
+    let proven = proof.check(Some(&head), &[]).unwrap();
     assert_eq!(proven.signer, proven.root_key.unwrap());
 }
 
@@ -341,5 +343,155 @@ fn a_proof_has_one_text() {
         let changed = text.replacen(from, to, 1);
         let error = AnyProof::parse(changed.as_bytes()).unwrap_err();
         assert!(matches!(error, ProofError::Malformed(_)), "{error}");
+    }
+}
+
+#[test]
+fn a_stranger_does_not_go_on_from_a_head() {
+    let proving = Proving::new();
+    let head = proving.head();
+    let thief = SigningKey::from_seed(&[9; 32]);
+    let log = proving.log();
+    let lines: Vec<&[u8]> = log.lines().collect();
+    let leaves: Vec<_> = lines
+        .iter()
+        .map(|line| leaf(&scan_line(line).unwrap()))
+        .collect();
+    let mut all = leaves.clone();
+    all.push(Digest::of(b"forged"));
+    let size = all.len() as u64;
+    for places in [&[0][..], &[1][..], &[0, 1]] {
+        let mut bigger = head.head().clone();
+        bigger.size = size;
+        bigger.root = root_over(&all);
+        let shown = |at: &u64| ShownEvent {
+            at: *at,
+            line: lines[*at as usize].to_vec(),
+        };
+        let own = proving
+            .fixture
+            .keyfile
+            .keys()
+            .iter()
+            .map(SigningKey::public);
+        let new = EventProof {
+            head: bigger.sign(&thief),
+            events: places.iter().map(shown).collect(),
+            keys: own.chain([thief.public()]).collect(),
+            digests: subset(&all[..], places, size),
+        };
+        let proof = AnyProof::Consistency(ConsistencyProof {
+            old: head.head().clone().sign(&thief),
+            new,
+            digests: consistency(&all[..], leaves.len() as u64, size),
+        });
+        assert!(proof.check(Some(&head), &[]).is_err(), "{places:?}");
+        assert!(proof.check(None, &[]).is_err(), "{places:?}");
+    }
+}
+
+#[test]
+fn another_key_goes_on_from_a_head_only_if_it_came_after_it() {
+    let proving = Proving::of(Fixture::with_quorum());
+    let (root, quorum) = proving.fixture.root_and_quorum();
+    let sign = |key_id| {
+        let options = TreeHeadOptions {
+            key_id: Some(key_id),
+            ..TreeHeadOptions::default()
+        };
+        let signed = proving.vault.tree_head(&proving.fixture.keyfile, &options);
+        SignedHead::parse(signed.unwrap().note.as_bytes()).unwrap()
+    };
+    let older = sign(root);
+    let more = proving
+        .vault
+        .append(&note("a", "more"), &proving.fixture.keyfile);
+    more.unwrap();
+    let prove = |newer: &SignedHead| {
+        let proof = proving
+            .vault
+            .prove_consistency(&proving.log(), &older, newer);
+        proof.unwrap().check()
+    };
+    let error = prove(&sign(quorum)).unwrap_err();
+    assert!(matches!(error, ProofError::OtherSigner { .. }), "{error}");
+    assert!(prove(&sign(root)).is_ok());
+}
+
+#[test]
+fn what_the_rules_read_is_never_withheld() {
+    let proving = Proving::new();
+    let head = proving.head();
+    let AnyProof::Events(whole) = proving.prove(&head, &Chosen::Lines(1, 4)) else {
+        panic!("it is of events");
+    };
+    let withhold = |line: &[u8]| {
+        let payload = scan_line(line).unwrap().raw(Field::Payload).unwrap();
+        let tombstone = format!(
+            r#"{{"original_payload_hash":"{}","redacted":true,"redaction_event_id":"evt_{}","redaction_reason":"none"}}"#,
+            Digest::of(payload),
+            "0".repeat(24)
+        );
+        let (line, payload) = (
+            String::from_utf8_lossy(line),
+            String::from_utf8_lossy(payload),
+        );
+        line.replacen(&*payload, &tombstone, 1).into_bytes()
+    };
+    // Of an observation: nothing vouches for the reason, and nobody says that it was redacted.
+    let mut proof = whole.clone();
+    proof.events[2].line = withhold(&whole.events[2].line);
+    let proven = proof.check().unwrap();
+    assert!(proven.events[2].withheld && !proven.events[1].withheld);
+    let mut proof = whole.clone();
+    proof.events[0].line = withhold(&whole.events[0].line);
+    let error = proof.check().unwrap_err();
+    assert!(
+        matches!(&error, ProofError::Forged { at: 0, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_no_prover_makes_is_refused() {
+    let proving = Proving::new();
+    let head = proving.head();
+    let proof = proving
+        .vault
+        .prove(&proving.log(), &head, &Chosen::Lines(2, 3));
+    let whole = proof.unwrap();
+    let text = String::from_utf8(whole.to_json()).unwrap();
+    for at in [
+        "9007199254740992",
+        "18446744073709551615",
+        "-1",
+        "1.5",
+        "1e0",
+        "\"1\"",
+    ] {
+        let changed = text.replacen("\"at\":1,", &format!("\"at\":{at},"), 1);
+        assert_ne!(changed, text);
+        let error = AnyProof::parse(changed.as_bytes()).unwrap_err();
+        assert!(matches!(error, ProofError::Malformed(_)), "{error}");
+    }
+    let mut proof = whole.clone();
+    proof.events.remove(0);
+    assert!(
+        proof.check().is_err(),
+        "the event that founds the vault is missing"
+    );
+    let mut proof = whole.clone();
+    proof.keys.push(proof.keys[0].clone());
+    assert!(
+        matches!(proof.check(), Err(ProofError::Malformed(_))),
+        "a key twice"
+    );
+    let stranger = head.head().clone().sign(&SigningKey::from_seed(&[9; 32]));
+    let refused = proving
+        .vault
+        .prove(&proving.log(), &stranger, &Chosen::Lines(1, 1));
+    match refused.unwrap_err() {
+        VaultError::Proof(ProofRefusal::Unsigned { .. }) => {}
+        other => panic!("{other}"),
     }
 }

@@ -623,3 +623,116 @@ fn an_append_gives_a_head_with_its_receipt_once_one_was_published() {
         .append(&with_head("looked"), &fixture.keyfile)
         .unwrap();
 }
+
+/// Puts what is in `from` in the place of what is in `vault`.
+fn put_back(vault: &Vault, from: &Vault) {
+    fs::copy(from.log_path(), vault.log_path()).unwrap();
+    for file in provara_vault::layout::SEAL {
+        fs::copy(from.path().join(file), vault.path().join(file)).unwrap();
+    }
+}
+
+fn named(copy: &str) -> TreeHeadOptions {
+    TreeHeadOptions {
+        copy: Some(copy.parse().unwrap()),
+        ..options()
+    }
+}
+
+#[test]
+fn a_name_that_was_given_up_is_never_gone_on_under() {
+    let (fixture, vault) = home();
+    let old = copy(&vault, &fixture.outside().join("old"));
+    append(&fixture, &vault, "published");
+    let head = publish(&vault, &fixture.keyfile, &named("main"));
+    put_back(&vault, &old);
+    vault.accept().unwrap();
+    append(&fixture, &vault, "otherwise");
+    // By whatever way it is asked for.
+    let refused = refusal(vault.tree_head(&fixture.keyfile, &named("main")));
+    assert!(matches!(refused, HeadRefusal::Broken(_)), "{refused}");
+    let anew = TreeHeadOptions {
+        break_heads: true,
+        ..named("main")
+    };
+    let refused = refusal(vault.tree_head(&fixture.keyfile, &anew));
+    assert!(matches!(refused, HeadRefusal::NameTaken(_)), "{refused}");
+    forget(&fixture.state(), &Which::At(vault.path().to_owned())).unwrap();
+    let refused = refusal(vault.tree_head(&fixture.keyfile, &named("main")));
+    assert!(matches!(refused, HeadRefusal::Broken(_)), "{refused}");
+    let going_on = TreeHeadOptions {
+        continues: Some(head.clone()),
+        ..options()
+    };
+    let refused = refusal(vault.tree_head(&fixture.keyfile, &going_on));
+    assert!(matches!(refused, HeadRefusal::Broken(_)), "{refused}");
+    let next = publish(&vault, &fixture.keyfile, &options());
+    assert_ne!(next.head.head().origin, head.head.head().origin);
+}
+
+#[test]
+fn a_name_is_given_up_by_a_merge_that_breaks_heads() {
+    let (fixture, vault) = home();
+    let other = with_an_earlier_event(&fixture, &vault);
+    publish(&vault, &fixture.keyfile, &named("main"));
+    let breaking = MergeOptions {
+        break_heads: true,
+        ..MergeOptions::default()
+    };
+    vault.merge(&other, &fixture.keyfile, &breaking).unwrap();
+    let refused = refusal(vault.tree_head(&fixture.keyfile, &named("main")));
+    assert!(matches!(refused, HeadRefusal::Broken(_)), "{refused}");
+    publish(&vault, &fixture.keyfile, &named("second"));
+}
+
+#[test]
+fn two_copies_on_one_machine_never_part_under_one_origin() {
+    let (fixture, vault) = home();
+    let first = publish(&vault, &fixture.keyfile, &named("main"));
+    let twin = copy(&vault, &fixture.outside().join("twin"));
+    let twin = with_memory(&twin, &fixture.state());
+    let going_on = TreeHeadOptions {
+        continues: Some(first),
+        ..options()
+    };
+    // The twin goes on as the copy; what that one then has of its own is published by nobody.
+    append(&fixture, &twin, "of the twin");
+    publish(&twin, &fixture.keyfile, &going_on);
+    append(&fixture, &vault, "of its own");
+    append(&fixture, &vault, "and more");
+    let refused = refusal(vault.tree_head(&fixture.keyfile, &options()));
+    assert!(matches!(refused, HeadRefusal::Broken(_)), "{refused}");
+    let before = fixture.log();
+    let with_head = AppendRequest {
+        with_head: true,
+        ..note("a", "x")
+    };
+    let refused = vault.append(&with_head, &fixture.keyfile).unwrap_err();
+    assert!(matches!(refused, VaultError::Memory { .. }), "{refused}");
+    assert_eq!(fixture.log(), before);
+}
+
+#[test]
+fn a_record_that_was_damaged_vouches_for_nothing_that_was_published() {
+    let (fixture, vault) = home();
+    let old = copy(&vault, &fixture.outside().join("old"));
+    append(&fixture, &vault, "published");
+    publish(&vault, &fixture.keyfile, &named("main"));
+    put_back(&vault, &old);
+    let vaults = fixture.state().join("memory/vaults");
+    for directory in fs::read_dir(&vaults).unwrap() {
+        for file in fs::read_dir(directory.unwrap().path()).unwrap() {
+            fs::write(file.unwrap().path(), [0; 100]).unwrap();
+        }
+    }
+    for text in ["another", "and more"] {
+        append(&fixture, &vault, text);
+    }
+    let with_head = AppendRequest {
+        with_head: true,
+        ..note("a", "x")
+    };
+    assert!(vault.append(&with_head, &fixture.keyfile).is_err());
+    let refused = refusal(vault.tree_head(&fixture.keyfile, &named("main")));
+    assert!(matches!(refused, HeadRefusal::Broken(_)), "{refused}");
+}
