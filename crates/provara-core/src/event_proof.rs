@@ -6,6 +6,9 @@
 //! when the head was signed. It does not prove that nothing else is there, but between two of them whose places
 //! follow each other.
 
+mod error;
+mod trust;
+
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -13,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical;
-use crate::history::{KeyEvent, KeyEventKind, KeyHistory, KeyStanding, is_redactable};
+use crate::history::{KeyEvent, KeyHistory, is_redactable};
 use crate::id::{Digest, EventId, KeyId};
 use crate::json::{self, Value};
 use crate::keys::{PublicKey, Signature};
@@ -21,7 +24,10 @@ use crate::scan::{Field, Line, scan_line};
 use crate::signed_note::Signed;
 use crate::tree::proof::{is_consistent, root_of_subset};
 use crate::tree::{self, leaf};
-use crate::tree_head::{HeadError, SignedHead, TreeHead};
+use crate::tree_head::{SignedHead, TreeHead};
+
+pub use error::ProofError;
+use trust::Trust;
 
 /// The type that a proof of events states.
 const EVENTS: &str = "provara_proof_v1";
@@ -31,87 +37,6 @@ const MOST_AT: u64 = (1 << 53) - 1;
 
 /// The type that a proof of consistency states.
 const CONSISTENCY: &str = "provara_consistency_v1";
-
-/// Why something is no proof, or proves nothing; a sentence without its end.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ProofError {
-    /// Not the document that it should be.
-    #[error("it is no proof: {0}")]
-    Malformed(String),
-    /// The head in it is none.
-    #[error("its tree head is none: {0}")]
-    Head(#[from] HeadError),
-    /// A line that is no event in canonical form.
-    #[error("the event at place {at} is no event in canonical form")]
-    Line {
-        /// Its place, from 0.
-        at: u64,
-    },
-    /// The digests do not lead from the lines to the root.
-    #[error(
-        "the events are not those of the tree head: its root is {expected}, and that of the proof {found}"
-    )]
-    OtherRoot {
-        /// The head's.
-        expected: Digest,
-        /// What the proof leads to; a clause where it leads nowhere.
-        found: String,
-    },
-    /// No key of the proof signed the head.
-    #[error("no key in the proof signed its tree head")]
-    Unsigned,
-    /// The content of an event does not fit its id or its signature.
-    #[error("the event at place {at} is not what was signed: {reason}")]
-    Forged {
-        /// Its place, from 0.
-        at: u64,
-        /// What does not fit.
-        reason: String,
-    },
-    /// A key signed that did not count there.
-    #[error("key {key} signed {what}, where no signed event of the proof lets it")]
-    Key {
-        /// The key.
-        key: KeyId,
-        /// What it signed.
-        what: String,
-    },
-    /// Another key signed the newer head than the older one, and was known before: whether it was revoked meanwhile
-    /// is not shown.
-    #[error(
-        "key {new} signed the newer tree head, and {old} the older one: that it was not revoked meanwhile is not shown"
-    )]
-    OtherSigner {
-        /// The key of the older head.
-        old: KeyId,
-        /// The key of the newer one.
-        new: KeyId,
-    },
-    /// The newer tree does not begin with the older one.
-    #[error(
-        "the newer tree head does not go on from the older one: the digests do not lead to both roots"
-    )]
-    Inconsistent,
-    /// It is for another head than the one that it is held to.
-    #[error("it is for another tree head: {found}, and not {expected}")]
-    OtherHead {
-        /// The head that it is held to, in words.
-        expected: String,
-        /// Its own, in words.
-        found: String,
-    },
-    /// Another key made the vault, or none that signed events lead from.
-    #[error("the vault was not made by {expected}, but by {found}")]
-    OtherRootKey {
-        /// The keys of which one must have made it.
-        expected: String,
-        /// The key that made it, in words.
-        found: String,
-    },
-    /// Two heads of which nothing can be said.
-    #[error("the two tree heads are of different vaults: '{0}' and '{1}'")]
-    OtherVault(String, String),
-}
 
 /// An event in a proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +56,7 @@ pub struct EventProof {
     pub events: Vec<ShownEvent>,
     /// The public keys that signed the head and the events.
     pub keys: Vec<PublicKey>,
-    /// What leads from the events to the root ([`tree::proof::subset`](crate::tree::proof::subset)).
+    /// What leads from the events to the root ([`subset`](crate::tree::proof::subset)).
     pub digests: Vec<Digest>,
 }
 
@@ -471,57 +396,6 @@ impl EventProof {
             (true, None) => Ok(root.filter(|key| *key == signer)),
         }
     }
-}
-
-/// Which keys count where, as the events of a proof have it.
-struct Trust {
-    /// In a marked vault, the keys to which they lead.
-    history: Option<KeyHistory>,
-    /// Of keys that they revoke, over how many events what they sign counts.
-    until: BTreeMap<KeyId, u64>,
-}
-
-impl Trust {
-    fn of(lines: &[(u64, Line<'_>)], history: Option<KeyHistory>) -> Self {
-        let mut until = BTreeMap::new();
-        for (at, line) in lines {
-            let Some(event) = KeyEvent::read(line, at + 1) else {
-                continue;
-            };
-            let (KeyEventKind::Revocation, Some(key)) = (event.kind, event.subject()) else {
-                continue;
-            };
-            let boundary = event.payload.get("trust_boundary_event_id");
-            let boundary = boundary.and_then(|id| id.as_str()?.parse::<EventId>().ok());
-            let trusted = match boundary {
-                // All that is before the revocation.
-                None => *at,
-                // An event that is not shown could stand anywhere: then nothing of the key counts.
-                Some(id) => place_of(lines, id).map_or(0, |place| place + 1).min(*at),
-            };
-            until.entry(key).or_insert(trusted);
-        }
-        Self { history, until }
-    }
-
-    /// Whether `key` may sign after `after` events what is the `last`th event, or over so many.
-    fn counts(&self, key: &KeyId, after: u64, last: u64) -> bool {
-        let known = match &self.history {
-            Some(history) => history.standing(key, after) == KeyStanding::Counts,
-            None => true,
-        };
-        known && self.until.get(key).is_none_or(|until| last <= *until)
-    }
-}
-
-/// Where the event with this id stands.
-fn place_of(lines: &[(u64, Line<'_>)], id: EventId) -> Option<u64> {
-    let is_it = |line: &Line<'_>| {
-        let stated = line.text(Field::EventId);
-        stated.and_then(|it| it.parse::<EventId>().ok()) == Some(id)
-    };
-    let found = lines.iter().find(|(_, line)| is_it(line));
-    found.map(|(at, _)| *at)
 }
 
 /// The key of these that signed a head.

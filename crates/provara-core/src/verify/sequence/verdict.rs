@@ -47,9 +47,9 @@ pub struct LogVerdict {
     pub history: Option<KeyHistory>,
     /// Over every event of the log.
     pub tree: EventTree,
-    /// The roots of the tree at the sizes that were [watched](Sequencer::watch), in order.
+    /// The roots of the tree at the sizes that were [watched](super::Sequencer::watch), in order.
     pub roots: Vec<(u64, Digest)>,
-    /// The leaves that were [asked for](Sequencer::keep_leaves).
+    /// The leaves that were [asked for](super::Sequencer::keep_leaves).
     pub leaves: Option<KeptLeaves>,
     /// The statements of the files beside the log, in order.
     pub files: Vec<FilesStatement>,
