@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from provara import _arguments as arguments
 from provara import _native
 from provara.errors import (
     BatchError,
@@ -319,11 +320,11 @@ class Vault:
             provara.errors.InvalidEvidenceError: while iterating, a line is not an event.
         """
         return _native.snapshot(str(self._path)).events(
-            types=_texts("type", type),
-            actors=_texts("actor", actor),
-            after=_timestamp("after", after),
-            before=_timestamp("before", before),
-            conditions=_texts("where", where),
+            types=arguments.texts("type", type),
+            actors=arguments.texts("actor", actor),
+            after=arguments.timestamp("after", after),
+            before=arguments.timestamp("before", before),
+            conditions=arguments.texts("where", where),
         )
 
     def verify(
@@ -403,7 +404,7 @@ class Vault:
             raise UsageError("a proof is for a tree head: give head")
         if any(not isinstance(event_id, str) for event_id in event_ids):
             raise UsageError("the events that are to be proven are named by their ids, each a str")
-        first_last = None if lines is None else _lines(lines)
+        first_last = None if lines is None else arguments.lines(lines)
         return self._log(False).prove(note, events=list(event_ids), lines=first_last)
 
     def prove_consistency(self, old: TreeHead, new: TreeHead) -> bytes:
@@ -566,45 +567,6 @@ class Vault:
             Report._from_native(report).raise_if_invalid()
             raise InvalidEvidenceError("the vault has no log")
         return log
-
-
-def _texts(name: str, value: object) -> list[str]:
-    """Return one text, or several, or none, as a list."""
-    if value is None:
-        return []
-    if isinstance(value, str):
-        return [value]
-    given = list(value) if isinstance(value, Iterable) else [value]
-    texts = [text for text in given if isinstance(text, str)]
-    if len(texts) < len(given):
-        raise UsageError(f"'{name}' takes a text or several, and {value!r} is neither")
-    return texts
-
-
-def _lines(value: object) -> tuple[int, int]:
-    """Return the first and the last of a range of lines."""
-    match value:
-        case (int(first), int(last)) if 0 < first <= last < 1 << 63:
-            return first, last
-    raise UsageError(
-        f"'lines' takes the first and the last line, counted from 1, and {value!r} is not that"
-    )
-
-
-def _timestamp(name: str, value: str | datetime | None) -> str | None:
-    """Return a time as RFC 3339 text in UTC."""
-    if value is None or isinstance(value, str):
-        return value
-    if not isinstance(value, datetime):
-        raise UsageError(
-            f"'{name}' takes a date, an age such as 7d, or a datetime, and {value!r} is none of them"
-        )
-    if value.tzinfo is None:
-        raise UsageError(
-            f"'{name}' is a datetime without a time zone\n"
-            "Fix: Give one with a time zone, for example datetime.now(timezone.utc)."
-        )
-    return value.astimezone(timezone.utc).isoformat(timespec="microseconds")
 
 
 def _unknown(kind: str, name: str, known: list[str]) -> str:

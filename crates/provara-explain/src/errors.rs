@@ -2,6 +2,7 @@
 
 mod adoption;
 mod archive;
+mod head;
 mod host;
 mod merge;
 mod signatures;
@@ -21,6 +22,7 @@ use provara_plugins::set_option::SetError;
 use provara_report::{Class, Diagnostic, quote, shell};
 use provara_vault::VaultError;
 
+pub use head::head_fix;
 pub use host::{
     allowed_failure, because, closed_source, discovery_failure, exposed_cache, hindrance,
     host_failure, interpreter_failure, is_no_python, refused_by_plugin, unfit, unknown_own_type,
@@ -30,7 +32,7 @@ pub use signatures::{missing_signatures, unknown_signatures};
 pub use staging::{export_staging_failure, staging_failure};
 pub(crate) use vault::wants_another_key;
 pub use vault::{
-    NO_SECOND_GENESIS, TOO_LARGE_FIX, accept_fix, head_fix, seal_fix, unverified, vault_failure,
+    NO_SECOND_GENESIS, TOO_LARGE_FIX, accept_fix, seal_fix, unverified, vault_failure,
 };
 
 /// The data cannot be carried by canonical JSON, for somebody who has chosen `policy` for its numbers.

@@ -6,13 +6,11 @@ use std::path::{Path, PathBuf};
 use provara_core::finding::{Code, Report, Severity};
 use provara_core::number_policy::NumberPolicy;
 use provara_report::{Class, Diagnostic, shell};
-use provara_vault::{
-    Ambiguity, ErrorClass, Foreign, HeadRefusal, ProofRefusal, Vault, VaultError, layout,
-};
+use provara_vault::{Ambiguity, ErrorClass, Foreign, HeadRefusal, Vault, VaultError, layout};
 
 use crate::causes::{causes_first, is_only_torn};
 
-use super::{adoption, archive, canonical_fix, io_fix, merge, sentence};
+use super::{adoption, archive, canonical_fix, head, io_fix, merge, sentence};
 
 /// What helps somebody who would append a genesis event.
 pub const NO_SECOND_GENESIS: &str =
@@ -118,53 +116,12 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         | VaultError::Randomness { .. }
         | VaultError::SignaturesDisagree(_) => interruption_advice(error, vault),
         VaultError::Head { .. } | VaultError::TreeHead(_) | VaultError::Proof(_) => {
-            head_advice(error, vault)
+            head::advice(error, vault)
         }
         VaultError::Adoption(refusal) => adoption::adopt_fix(refusal, vault),
         VaultError::Redaction(refusal) => adoption::redact_fix(refusal, vault),
         VaultError::Merge(refusal) => merge::fix(refusal, vault, vault_fix),
         VaultError::Archive(refusal) => archive::fix(refusal, vault),
-    }
-}
-
-/// What helps with a tree head that is none, or that is not signed.
-fn head_advice(error: &VaultError, vault: &str) -> String {
-    match error {
-        VaultError::TreeHead(HeadRefusal::NotSealed) => {
-            format!("Run 'provara repair {vault}', and try again.")
-        }
-        VaultError::TreeHead(HeadRefusal::Broken(_)) => format!(
-            "Find out what became of the log: 'provara verify {vault}', and a copy or backup of it. If it is as it \
-             should be, begin anew under a new origin, which everybody who keeps heads will see: 'provara tree-head \
-             {vault} --break-heads'."
-        ),
-        VaultError::TreeHead(HeadRefusal::OtherName { published, .. }) => format!(
-            "Leave --copy out, or name {published}. A new name is a new origin: --break-heads begins one."
-        ),
-        VaultError::TreeHead(HeadRefusal::NameTaken(_)) => {
-            "Leave --copy out, for a random name, or give one that was never used.".to_owned()
-        }
-        VaultError::TreeHead(HeadRefusal::NoneYet) => {
-            format!("Publish the first one: provara tree-head {vault}")
-        }
-        VaultError::TreeHead(HeadRefusal::Overtaken) => "Try again.".to_owned(),
-        VaultError::Proof(ProofRefusal::NoSuchEvent { .. }) => format!(
-            "Find the event's id with 'provara query {vault}'; if it came after the tree head, make a new one: provara \
-             tree-head {vault}"
-        ),
-        VaultError::Proof(ProofRefusal::Lines { .. }) => {
-            "Name lines that the tree head is over, as 1-20, or make a new tree head.".to_owned()
-        }
-        VaultError::Proof(ProofRefusal::Older { .. }) => {
-            "Name them the other way round: the older one is what --from names.".to_owned()
-        }
-        VaultError::Proof(_) => format!(
-            "The vault is not what the tree head was signed for: see 'provara verify {vault} --head FILE'."
-        ),
-        _ => format!(
-            "Name a file that 'provara tree-head' wrote, whole and as it was: a signed note with an origin, a size and \
-             a root. To make one: provara tree-head {vault}"
-        ),
     }
 }
 
@@ -537,21 +494,6 @@ pub fn accept_fix(code: Code, vault: &str) -> String {
         _ => "Look for the later copy and put it back.",
     };
     format!("{put_back} If you put this one there yourself: provara accept {vault}")
-}
-
-/// What helps where a vault does not go on from a tree head, or is not by the key that was named (`E017`, `E018`,
-/// `E207`).
-pub fn head_fix(code: Code, vault: &str) -> String {
-    match code {
-        Code::E207 => {
-            "Ask whoever named the key for the vault itself: anybody can make one that verifies."
-                .to_owned()
-        }
-        _ => format!(
-            "Look for the copy that the tree head was signed for, and compare. Who owns the vault, and has put a backup \
-             back or merged with --break-heads, publishes a new one: provara tree-head {vault}"
-        ),
-    }
 }
 
 /// What helps where the seal is absent or of other content (`E014`, `E015`); an adoption takes only a log
