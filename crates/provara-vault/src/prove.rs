@@ -201,6 +201,15 @@ impl<'a> Prover<'a> {
             // One that the head is not over is beyond all that it vouches for.
             lines.extend(self.known(&boundaries).0);
         }
+        let places: Vec<_> = lines.keys().copied().collect();
+        let size = self.leaves.len() as u64;
+        let digests = subset(&self.leaves[..], &places, size);
+        let known = places.iter().map(|at| (*at, self.leaves[*at as usize]));
+        // Without a look at all the leaves once more.
+        let root = root_of_subset(&known.collect::<Vec<_>>(), size, &digests);
+        if root.unwrap_or_else(|| root_over(&self.leaves)) != self.head.head().root {
+            return Err(other_tree(self.head));
+        }
         let mut signers = BTreeSet::new();
         for line in lines.values() {
             let line = scan_line(line).ok().ok_or(ProofRefusal::Unreadable)?;
@@ -224,15 +233,6 @@ impl<'a> Prover<'a> {
             |key: &PublicKey| signed(self.head, key) || other.is_some_and(|head| signed(head, key));
         let keys = self.registry.keys.iter().map(|entry| &entry.public_key);
         let keys = keys.filter(|key| signers.contains(&key.key_id()) || signs(key));
-        let places: Vec<_> = lines.keys().copied().collect();
-        let size = self.leaves.len() as u64;
-        let digests = subset(&self.leaves[..], &places, size);
-        let known = places.iter().map(|at| (*at, self.leaves[*at as usize]));
-        // Without a look at all the leaves once more.
-        let root = root_of_subset(&known.collect::<Vec<_>>(), size, &digests);
-        if root.unwrap_or_else(|| root_over(&self.leaves)) != self.head.head().root {
-            return Err(other_tree(self.head));
-        }
         Ok(EventProof {
             head: self.head.clone(),
             events: lines
