@@ -20,7 +20,7 @@ POLICIES = (
     "policies/ontology/perception_ontology_v1.json",
 )
 #: What an interrupted writer leaves, where writers write.
-TEMPORARY = re.compile(r"((identity|policies|events|checkpoints)/)?\.provara-tmp-[0-9a-f]{24}")
+TEMPORARY = re.compile(r"((identity|policies|events|checkpoints|anchors)/)?\.provara-tmp-[0-9a-f]{24}")
 
 ROTATIONS = ("KEY_REVOCATION", "KEY_PROMOTION")
 #: What a redaction cannot replace.
@@ -28,6 +28,7 @@ KEPT = {"GENESIS", *ROTATIONS, KEY_ADDED, ADOPTION, STATEMENT, REDACTION, CLOSIN
 
 SEAL_NAME = re.compile(r"[0-9a-f]{32}")
 CHECKPOINT = re.compile(r"checkpoints/(\d{10})\.chk")
+ANCHOR = re.compile(r"anchors/\d{10,20}-[0-9a-f]{16}\.(head|timestamp|event)")
 TOMBSTONE = {"original_payload_hash", "redacted", "redaction_event_id", "redaction_reason"}
 
 

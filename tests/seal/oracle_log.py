@@ -24,6 +24,7 @@ from names import (
 )
 from oracle_keys import BRINGING, KeyJudge, brought, policy_of
 from oracle_line import (
+    ANCHOR,
     CHECKPOINT,
     KEPT,
     POLICIES,
@@ -475,7 +476,9 @@ class Judge(KeyJudge):
             after = dict(self.files)
             old_all, new_all, at_hand = True, True, True
             for entry in intent["files"]:
-                if entry["path"] not in CHANGEABLE or (entry["path"] == LOG and "content" in entry):
+                path = entry["path"]
+                changeable = path in CHANGEABLE or ANCHOR.fullmatch(path)
+                if not changeable or (path == LOG and "content" in entry):
                     return False
                 now = self.files.get(entry["path"])
                 state, new = file_state(entry, now, self.files)
@@ -526,7 +529,7 @@ class Judge(KeyJudge):
             return None
 
 
-#: The files that an intent may change, beside `manifest.sig`.
+#: The files that an intent may change, beside `manifest.sig` and anchors.
 CHANGEABLE = (LOG, KEYS, "policies/safety_policy.json", MANIFEST, ROOT)
 
 

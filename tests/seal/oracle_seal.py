@@ -10,7 +10,7 @@ from typing import Any
 import primitives
 from names import INTENT, KEYFILE, KEYS, LOG, MANIFEST, ROOT, SEAL, SIGNATURE, STATEMENT
 from oracle_keys import written
-from oracle_line import CHECKPOINT, signature_holds, text_of
+from oracle_line import ANCHOR, CHECKPOINT, signature_holds, text_of
 from oracle_log import Judge, digest
 from primitives import Number
 
@@ -324,6 +324,7 @@ class SealJudge:
 
     def judge_statements(self, entries: list[dict[str, Any]]) -> None:
         base = [entry for entry in entries if not derived(str(entry["path"]))]
+        base = [entry for entry in base if not ANCHOR.fullmatch(str(entry["path"]))]
         there = (str(len(base)), merkle(base))
         last = None
         for number, line in enumerate(self.lines, 1):

@@ -146,7 +146,8 @@ def files_root(files: Mapping[str, bytes]) -> tuple[int, str]:
     entries = [
         entry
         for entry in entries_of(files)
-        if entry["path"] not in {LOG, KEYS} and not entry["path"].startswith("checkpoints/")
+        if entry["path"] not in {LOG, KEYS}
+        and not entry["path"].startswith(("checkpoints/", "anchors/"))
     ]
     return len(entries), root_of(entries)
 

@@ -95,7 +95,7 @@ pub struct Proven {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+pub(crate) struct Document {
     r#type: String,
     head: String,
     events: Vec<DocumentEvent>,
@@ -247,7 +247,7 @@ fn texts(digests: &[Digest]) -> Vec<String> {
 }
 
 impl EventProof {
-    fn of(document: Document) -> Result<Self, ProofError> {
+    pub(crate) fn of(document: Document) -> Result<Self, ProofError> {
         let keys = document.keys.iter().map(|key| PublicKey::from_base64(key));
         let keys = keys
             .collect::<Result<_, _>>()
@@ -277,7 +277,7 @@ impl EventProof {
         to_json(&self.document())
     }
 
-    fn document(&self) -> Document {
+    pub(crate) fn document(&self) -> Document {
         let events = self.events.iter().map(|event| DocumentEvent {
             at: event.at,
             line: String::from_utf8(event.line.clone()).expect("canonical JSON"),

@@ -75,6 +75,10 @@ codes! {
     E017: Error = "TREE_HEAD_CONTRADICTED",
     /// No key of the vault that counts there signed a tree head.
     E018: Error = "TREE_HEAD_NOT_SIGNED",
+    /// An anchor is not what it says.
+    E019: Error = "ANCHOR_INVALID",
+    /// Fewer saw the vault than a reader asks for.
+    E020: Error = "NOT_WITNESSED",
     /// Not 64 lower-case hex digits.
     E100: Error = "HASH_FORMAT",
     /// A malformed event id.

@@ -116,6 +116,13 @@ identifier! {
 }
 
 impl Digest {
+    /// The standard, padded Base64 of its 32 bytes.
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(self.0)
+    }
+
     /// SHA-256 of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {

@@ -72,11 +72,13 @@
 //! # }
 //! ```
 
+pub mod anchor;
 pub mod beliefs;
 pub mod bytes;
 pub mod canonical;
 pub mod checkpoint;
 pub mod content;
+pub mod cosignature;
 mod decimal;
 pub mod event;
 pub mod event_proof;
@@ -105,3 +107,4 @@ pub mod time;
 pub mod tree;
 pub mod tree_head;
 pub mod verify;
+pub mod witness;

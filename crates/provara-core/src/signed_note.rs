@@ -34,6 +34,14 @@ pub fn key_hash(name: &str, algorithm: u8, key: &[u8]) -> KeyHash {
     *hash.finalize().first_chunk().expect("4 of 32 bytes")
 }
 
+/// What others know a key by that signs notes as `name` (C2SP signed-note, Verifier keys).
+#[must_use]
+pub fn verifier_key(name: &str, key: &PublicKey) -> String {
+    let hash = u32::from_be_bytes(key_hash(name, ED25519, key.as_bytes()));
+    let encoded = STANDARD.encode([&[ED25519], &key.as_bytes()[..]].concat());
+    format!("{name}+{hash:08x}+{encoded}")
+}
+
 /// Whether keys may sign notes under this name.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
@@ -129,24 +137,10 @@ impl SignedNote {
         // The text may have blank lines of its own: the last one ends it.
         let at = note.rfind("\n\n").ok_or(NoteError::Unsigned)?;
         let (text, lines) = (&note[..=at], &note[at + 2..]);
-        let lines = lines.strip_suffix('\n').ok_or(NoteError::Unsigned)?;
         let first = text.lines().count() + 2;
-        let mut signatures: Vec<NoteSignature> = Vec::new();
-        for (number, line) in lines.split('\n').enumerate() {
-            let signature = signature_line(line).ok_or(NoteError::Line(first + number))?;
-            let same =
-                |it: &NoteSignature| it.name == signature.name && it.key_hash == signature.key_hash;
-            if signatures.iter().any(same) {
-                return Err(NoteError::Twice);
-            }
-            if signatures.len() == MAX_SIGNATURES {
-                return Err(NoteError::TooMany);
-            }
-            signatures.push(signature);
-        }
         Ok(Self {
             text: text.to_owned(),
-            signatures,
+            signatures: signature_lines(lines, first)?,
         })
     }
 
@@ -160,6 +154,21 @@ impl SignedNote {
     #[must_use]
     pub fn signatures(&self) -> &[NoteSignature] {
         &self.signatures
+    }
+
+    /// Adds a signature, in the place of one of the same name and key hash.
+    ///
+    /// # Errors
+    /// [`NoteError::TooMany`].
+    pub fn set_signature(&mut self, signature: NoteSignature) -> Result<(), NoteError> {
+        let same =
+            |it: &NoteSignature| it.name == signature.name && it.key_hash == signature.key_hash;
+        match self.signatures.iter().position(same) {
+            Some(at) => self.signatures[at] = signature,
+            None if self.signatures.len() == MAX_SIGNATURES => return Err(NoteError::TooMany),
+            None => self.signatures.push(signature),
+        }
+        Ok(())
     }
 
     /// Whether `key` signed it as `name`.
@@ -181,18 +190,44 @@ impl SignedNote {
 impl fmt::Display for SignedNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;
-        for signature in &self.signatures {
-            let bytes = [&signature.key_hash[..], &signature.signature].concat();
-            let encoded = STANDARD.encode(bytes);
-            writeln!(f, "{SIGNATURE_LINE}{} {encoded}", signature.name)?;
-        }
-        Ok(())
+        self.signatures.iter().try_for_each(|it| it.fmt(f))
+    }
+}
+
+impl fmt::Display for NoteSignature {
+    /// Its line, with the line end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = [&self.key_hash[..], &self.signature].concat();
+        let encoded = STANDARD.encode(bytes);
+        writeln!(f, "{SIGNATURE_LINE}{} {encoded}", self.name)
     }
 }
 
 /// Whether a note may hold the text.
 fn is_text(text: &str) -> bool {
     text.bytes().all(|byte| byte >= b' ' || byte == b'\n')
+}
+
+/// Reads signatures as they stand below a text, a line each, the first of them in line `first`.
+///
+/// # Errors
+/// As [`NoteError`] says.
+pub fn signature_lines(text: &str, first: usize) -> Result<Vec<NoteSignature>, NoteError> {
+    let lines = text.strip_suffix('\n').ok_or(NoteError::Unsigned)?;
+    let mut signatures: Vec<NoteSignature> = Vec::new();
+    for (number, line) in lines.split('\n').enumerate() {
+        let signature = signature_line(line).ok_or(NoteError::Line(first + number))?;
+        let same =
+            |it: &NoteSignature| it.name == signature.name && it.key_hash == signature.key_hash;
+        if signatures.iter().any(same) {
+            return Err(NoteError::Twice);
+        }
+        if signatures.len() == MAX_SIGNATURES {
+            return Err(NoteError::TooMany);
+        }
+        signatures.push(signature);
+    }
+    Ok(signatures)
 }
 
 fn signature_line(line: &str) -> Option<NoteSignature> {

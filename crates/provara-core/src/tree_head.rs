@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::id::Digest;
 use crate::keys::SigningKey;
-use crate::signed_note::{NoteError, SignedNote};
+use crate::signed_note::{NoteError, NoteSignature, SignedNote};
 
 /// What every origin of ours begins with.
 const PREFIX: &str = "provara/";
@@ -212,6 +212,15 @@ impl SignedHead {
     #[must_use]
     pub fn note(&self) -> &SignedNote {
         &self.note
+    }
+
+    /// With a signature more, or another one of the same key.
+    ///
+    /// # Errors
+    /// [`NoteError::TooMany`].
+    pub fn signed_also(mut self, signature: NoteSignature) -> Result<Self, NoteError> {
+        self.note.set_signature(signature)?;
+        Ok(self)
     }
 }
 

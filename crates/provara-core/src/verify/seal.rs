@@ -11,7 +11,9 @@ use crate::finding::{Code, Finding};
 use crate::history::{KeyHistory, KeyStanding};
 use crate::id::{Digest, KeyId};
 use crate::keys::{KeyRegistry, PublicKey};
-use crate::layout::{KEYS, LOG, MANIFEST, MANIFEST_SIG, checkpoint_events, is_unlisted};
+use crate::layout::{
+    KEYS, LOG, MANIFEST, MANIFEST_SIG, anchor_kind, checkpoint_events, is_unlisted,
+};
 use crate::manifest::{FileEntry, Manifest, RootSignature, RootSignatureError};
 use crate::mark::{SealName, may_sign};
 use crate::time::Timestamp;
@@ -30,10 +32,11 @@ pub const OF_NO_STATE: &str =
     "the seal is neither of the vault as it is nor of any state that its log goes on from";
 
 /// Whether a file is one that neither follows from the log nor belongs to the seal: what a
-/// `com.provara.vault.files` event states.
+/// `com.provara.vault.files` event states. An anchor speaks of the log, and proves itself.
 #[must_use]
 pub fn is_evidence_beside_log(path: &str) -> bool {
-    path != LOG && path != KEYS && !is_unlisted(path) && checkpoint_events(path).is_none()
+    let of_log = path == LOG || path == KEYS || checkpoint_events(path).is_some();
+    !of_log && !is_unlisted(path) && anchor_kind(path).is_none()
 }
 
 /// The number of the files that a `com.provara.vault.files` event states, and their Merkle root.

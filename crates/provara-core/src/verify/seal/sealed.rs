@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::is_evidence_beside_log;
 use crate::id::Digest;
-use crate::layout::{KEYS, LOG, checkpoint_events};
+use crate::layout::{KEYS, LOG, anchor_kind, checkpoint_events};
 use crate::manifest::FileEntry;
 use crate::scan::{Field, scan_line};
 use crate::time::Timestamp;
@@ -22,8 +22,10 @@ const PIECE: usize = 4096;
 /// change with the log.
 #[derive(Debug)]
 pub(super) struct SealedFiles {
-    /// All but the log, `keys.json` and the checkpoints.
+    /// All but the log, `keys.json`, the checkpoints and the anchors.
     rest: Vec<FileEntry>,
+    /// The anchors: listed ones, as a seal and its anchors change as one.
+    anchors: Vec<FileEntry>,
     /// By the number of events that each is of.
     checkpoints: BTreeMap<u64, FileEntry>,
     /// `keys.json`, and from how many events on it says so; the first from the start.
@@ -54,10 +56,13 @@ impl SealedFiles {
             )),
             DiskEntry::Other(_) => None,
         });
+        let listed = listed.filter(|entry| {
+            is_evidence_beside_log(&entry.path) || anchor_kind(&entry.path).is_some()
+        });
+        let (anchors, rest) = listed.partition(|entry| anchor_kind(&entry.path).is_some());
         Self {
-            rest: listed
-                .filter(|entry| is_evidence_beside_log(&entry.path))
-                .collect(),
+            rest,
+            anchors,
             checkpoints: checkpoints.collect(),
             keys: keys
                 .map(|(from, text)| (from, entry(KEYS, &text)))
@@ -70,7 +75,8 @@ impl SealedFiles {
         self.keys.iter().map(|(_, entry)| entry.sha256)
     }
 
-    /// The Merkle root over the files beside the log, `keys.json` and the checkpoints, and their number.
+    /// The Merkle root over the files beside the log, `keys.json`, the checkpoints and the anchors, and their
+    /// number.
     pub(super) fn rest(&self) -> (u64, Digest) {
         let mut rest: Vec<&FileEntry> = self.rest.iter().collect();
         rest.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -85,7 +91,8 @@ impl SealedFiles {
         let keys = keys.map(|(_, entry)| entry);
         let until = |end: u64| {
             let checkpoints = self.checkpoints.range(..=end).map(|(_, entry)| entry);
-            Stage::of(self.rest.iter().chain(keys).chain(checkpoints))
+            let same = self.rest.iter().chain(&self.anchors);
+            Stage::of(same.chain(keys).chain(checkpoints))
         };
         let mut stages = vec![until(events)];
         if self.checkpoints.contains_key(&events) && events > 0 {
