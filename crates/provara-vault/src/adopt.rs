@@ -257,7 +257,7 @@ impl Vault {
         let mut files = Vec::new();
         let keys_text = registry.to_json();
         set_entry(&mut entries, text_entry(layout::KEYS, &keys_text));
-        files.push((layout::KEYS, keys_text));
+        files.push((layout::KEYS.into(), keys_text));
         set_entry(&mut entries, text_entry(layout::LOG, &log));
         let seal = SealText::write(entries, key)?;
         files.extend(seal.files);

@@ -1,7 +1,5 @@
 //! Signed snapshots of the belief state (spec/VAULT_FORMAT, section 6).
 
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 
 use provara_core::beliefs::BeliefState;
@@ -12,8 +10,9 @@ use provara_core::layout;
 use serde::Serialize;
 
 use crate::clock;
-use crate::error::{Context, VaultError};
+use crate::error::VaultError;
 use crate::files::{MAX_TEXT, read_text};
+use crate::seal::make_directory;
 use crate::vault::Vault;
 use crate::writer::LogWriter;
 
@@ -90,14 +89,7 @@ impl LogWriter<'_> {
         }
         let text = build(&state, Some(root), key, clock::now()?);
         refuse_oversized(text.len() as u64)?;
-        let directory = self.vault().path().join(layout::CHECKPOINTS);
-        match fs::create_dir(&directory) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => {
-                made.context("make the directory", &directory)?;
-                crate::seal::sync_directory(self.vault().layer(), self.vault().path())?;
-            }
-        }
+        make_directory(self.vault(), layout::CHECKPOINTS)?;
         let merkle_root = self.add_file(&relative, &text, key)?;
         Ok(receipt(
             path,

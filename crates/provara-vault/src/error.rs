@@ -5,6 +5,7 @@
 //! errors know nothing of how an operation goes about its work.
 
 mod adoption;
+mod anchor;
 mod archive;
 mod class;
 mod extent;
@@ -25,11 +26,13 @@ use provara_core::id::{EventId, KeyId};
 use provara_core::keys::KeyfileError;
 use provara_core::payload::{MAX_PAYLOAD, PayloadError};
 use provara_core::tree_head::HeadError;
+use provara_core::witness::WitnessRefusal;
 use provara_signatures::Disagreement;
 
 use crate::foreign::Foreign;
 
 pub use adoption::AdoptRefusal;
+pub use anchor::AnchorRefusal;
 pub use archive::ArchiveError;
 pub use class::ErrorClass;
 pub use head::HeadRefusal;
@@ -206,6 +209,12 @@ pub enum VaultError {
     /// There is no proof of what was asked for.
     #[error(transparent)]
     Proof(#[from] ProofRefusal),
+    /// An anchor is not taken.
+    #[error(transparent)]
+    Anchor(#[from] AnchorRefusal),
+    /// A witness does not cosign.
+    #[error(transparent)]
+    Witness(#[from] WitnessRefusal),
     /// A file that was named as a tree head holds none.
     #[error("'{}' is no tree head: {source}", path.display())]
     Head {

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use provara_core::anchor::WitnessKey;
 use provara_core::finding::{Code, Finding};
 use provara_core::id::KeyId;
 use provara_core::json;
@@ -13,6 +14,7 @@ use provara_core::keys::KeyRegistry;
 use provara_core::signed_note::MAX_NOTE;
 use provara_core::tree_head::{HeadError, SignedHead};
 use provara_core::verify::{KeptHead, LogVerdict, judge_root_key};
+use provara_timestamps::Authorities;
 
 use crate::error::{Context, VaultError};
 use crate::files::open_regular;
@@ -105,6 +107,12 @@ pub struct Held {
     pub folder: Option<HeadFolder>,
     /// The keys of which one must have made the vault; any, where none is named.
     pub root_keys: Vec<KeyId>,
+    /// Whom the reader takes at their word that they saw the vault.
+    pub witnesses: Vec<WitnessKey>,
+    /// How many of them must have seen it; all, where it is not said.
+    pub witnesses_needed: Option<usize>,
+    /// By what the reader knows time-stamp authorities, of which one must have stamped a head of the vault.
+    pub authorities: Authorities,
     /// Sizes at which the root of the event tree is needed for something else.
     pub(crate) sizes: Vec<u64>,
 }

@@ -1,4 +1,4 @@
-//! What `manifest`, `adopt`, `redact` and a merge are about to do, durable before they do it
+//! What `manifest`, `adopt`, `redact`, `anchor add` and a merge are about to do, durable before they do it
 //! (spec/VAULT_FORMAT, section 5).
 //!
 //! Each changes several files, and no system renames them at once. So the new small files, or what they
@@ -33,10 +33,17 @@ pub(crate) enum Operation {
     Adopt,
     Merge,
     Redact,
+    Anchor,
 }
 
 impl Operation {
-    const ALL: [Self; 4] = [Self::Manifest, Self::Adopt, Self::Merge, Self::Redact];
+    const ALL: [Self; 5] = [
+        Self::Manifest,
+        Self::Adopt,
+        Self::Merge,
+        Self::Redact,
+        Self::Anchor,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -44,6 +51,7 @@ impl Operation {
             Self::Adopt => "adopt",
             Self::Merge => "merge",
             Self::Redact => "redact",
+            Self::Anchor => "anchor",
         }
     }
 
@@ -54,6 +62,7 @@ impl Operation {
             Self::Adopt => "an adoption",
             Self::Merge => "a merge",
             Self::Redact => "a redaction",
+            Self::Anchor => "a new anchor ('anchor add')",
         }
     }
 }
@@ -96,13 +105,13 @@ pub(crate) struct Intent {
     pub(crate) to: Digest,
     /// All but `manifest.sig`.
     pub(crate) files: Vec<Step>,
-    /// Checkpoints.
+    /// Checkpoints and anchors.
     pub(crate) removed: Vec<Removal>,
     /// The text of the new `manifest.sig`.
     pub(crate) seal: Vec<u8>,
 }
 
-/// The files that an intent may change, beside the log and `manifest.sig`.
+/// The files that an intent may change, beside the log, `manifest.sig` and anchors.
 const SMALL: [&str; 4] = [
     layout::KEYS,
     layout::SAFETY_POLICY,
@@ -237,7 +246,7 @@ fn read_step(value: &Value<'_>) -> Option<Step> {
     let sha256: Digest = text("sha256")?.parse().ok()?;
     let is_log = path == layout::LOG;
     let source = match (text("content"), text("staged"), text("append")) {
-        (Some(content), None, None) if SMALL.contains(&path) => {
+        (Some(content), None, None) if is_small(path) => {
             let content = content.as_bytes().to_vec();
             (Digest::of(&content) == sha256).then_some(())?;
             Source::Content(content)
@@ -259,9 +268,15 @@ fn read_step(value: &Value<'_>) -> Option<Step> {
     })
 }
 
+/// Whether an intent may hold the new text of a file.
+fn is_small(path: &str) -> bool {
+    SMALL.contains(&path) || (safe_path(path) && layout::anchor_kind(path).is_some())
+}
+
 fn read_removal(value: &Value<'_>) -> Option<Removal> {
     let path = value.get("path")?.as_str()?;
-    let may_go = safe_path(path) && layout::checkpoint_events(path).is_some();
+    let is_one = layout::checkpoint_events(path).is_some() || layout::anchor_kind(path).is_some();
+    let may_go = safe_path(path) && is_one;
     may_go.then_some(())?;
     Some(Removal {
         path: path.to_owned(),

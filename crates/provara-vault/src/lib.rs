@@ -46,7 +46,9 @@
 //! [`provara_core`].
 
 mod accept;
+mod add_anchor;
 mod adopt;
+mod anchors;
 mod append;
 mod archive;
 mod cache;
@@ -109,10 +111,13 @@ mod vault_snapshot;
 mod verification_cache;
 mod verify;
 mod walk;
+mod witness;
 pub mod writer;
 
 pub use accept::Acceptance;
+pub use add_anchor::AnchorReceipt;
 pub use adopt::{AdoptOptions, AdoptReceipt, FoundKey, FoundSeal, FoundState, KeyOrigin};
+pub use anchors::{ReadAnchor, SeenAnchor, SeenBy, anchor_words, stamped_at};
 pub use append::{AppendReceipt, AppendRequest};
 pub use archive::{
     BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore, restore_through,
@@ -123,8 +128,8 @@ pub use clock::now;
 pub use derive::SourceLog;
 pub use enclosing::enclosing_vault;
 pub use error::{
-    AdoptRefusal, Ambiguity, ArchiveError, ErrorClass, ForkedEvent, HeadRefusal, LateEvent, Loss,
-    MergeRefusal, OtherSeal, ProofRefusal, RedactRefusal, ShownFork, VaultError,
+    AdoptRefusal, Ambiguity, AnchorRefusal, ArchiveError, ErrorClass, ForkedEvent, HeadRefusal,
+    LateEvent, Loss, MergeRefusal, OtherSeal, ProofRefusal, RedactRefusal, ShownFork, VaultError,
 };
 pub use foreign::Foreign;
 pub use heads::{HeadFolder, Held, read_head};
@@ -134,6 +139,7 @@ pub use lock::{HeldDescriptor, held_descriptors};
 pub use log_snapshot::LogSnapshot;
 pub use memory::{GivenUp, Published, Remembered, Which, forget, remembered};
 pub use merge::{DeltaParts, MergeOptions, MergeOrder, MergeReceipt};
+pub use provara_timestamps::{Authorities, AuthoritiesError};
 // For the command line's own work on many records; no part of what the crate is for.
 pub use provara_core::layout;
 #[doc(hidden)]
@@ -148,10 +154,13 @@ pub use tree_head::{TreeHeadOptions, TreeHeadReceipt};
 pub use user_dirs::{default_cache_directory, default_state_directory};
 pub use vault::{LOCK_TIMEOUT, Vault};
 pub use verify::{EventPlace, Examination, Subject, VerifiedLog, VerifyOptions};
+pub use witness::{CosignedHead, WitnessState};
 pub use writer::{BatchOptions, BatchReceipt, BatchWriter, LastSeen, LogWriter, Rejected};
 
 pub use provara_core;
+pub use provara_core::anchor::{Anchor, AnchorError, WitnessKey};
 pub use provara_core::beliefs::BeliefState;
+pub use provara_core::cosignature::{Cosigner, Witness};
 pub use provara_core::event_proof::{AnyProof, ConsistencyProof, EventProof, ProofError, Proven};
 pub use provara_core::event_type::{CoreType, CustomType, EventType};
 pub use provara_core::finding::{Code, Finding, Report, Severity};
@@ -164,4 +173,5 @@ pub use provara_core::summary::Summary;
 pub use provara_core::time::Timestamp;
 pub use provara_core::tree_head::{CopyName, HeadError, SignedHead};
 pub use provara_core::verify::KeptHead;
+pub use provara_core::witness::{Submission, WitnessRefusal, Witnessing};
 pub use provara_signatures;

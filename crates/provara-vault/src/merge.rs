@@ -7,6 +7,7 @@
 //! 3. Declare it and carry it out, with an [intent](crate::intent). *From here on, a crash leaves the merged
 //!    vault, once the next writer has settled that.*
 
+mod anchored;
 mod late;
 mod notes;
 mod publish;
@@ -43,6 +44,7 @@ use crate::vault::Vault;
 use crate::verify::VerifyOptions;
 use provara_core::parallel::available_threads;
 
+use anchored::broken_anchors;
 use notes::notes;
 use publish::Joined;
 
@@ -102,6 +104,8 @@ pub struct MergeReceipt {
     pub forks: Vec<ShownFork>,
     /// The checkpoints that no longer fit; copies are in the user's state directory.
     pub retired_checkpoints: Vec<String>,
+    /// The anchors of tree heads that no longer hold; copies are in the user's state directory.
+    pub retired_anchors: Vec<String>,
     /// What else was found and done.
     pub notes: Vec<String>,
 }
@@ -116,6 +120,8 @@ struct Other<'a> {
     safety_policy: Option<Value<'static>>,
     /// The files below `artifacts/`, which are not merged.
     artifacts: Vec<String>,
+    /// The anchors, which are not merged either.
+    anchors: Vec<String>,
 }
 
 /// Why a merge does not put the log into the order of the format.
@@ -164,12 +170,16 @@ impl Vault {
         let policy = read_text(other.path(), layout::SAFETY_POLICY)?.unwrap_or_default();
         let (registry, _) = read_registry(other)?;
         let listed = read_entries(other.path())?.into_iter();
-        let artifacts = listed.map(|entry| entry.path);
+        let listed = listed.map(|entry| entry.path);
+        let (anchors, artifacts): (Vec<_>, Vec<_>) =
+            listed.partition(|path| layout::anchor_kind(path).is_some());
         let other = Other {
             log: &log,
             registry,
             safety_policy: json::parse(&policy).ok().map(Value::into_owned),
+            anchors,
             artifacts: artifacts
+                .into_iter()
                 .filter(|path| {
                     let below = path.strip_prefix(layout::ARTIFACTS);
                     below.is_some_and(|rest| rest.starts_with('/'))
@@ -196,6 +206,7 @@ impl Vault {
             registry: delta.keys,
             safety_policy: None,
             artifacts: Vec::new(),
+            anchors: Vec::new(),
         };
         join(self, &other, keyfile, options)
     }
@@ -228,7 +239,8 @@ fn join(
     keyfile: &Keyfile,
     options: &MergeOptions,
 ) -> Result<MergeReceipt, VaultError> {
-    let published = crate::tree_head::is_published(vault)?;
+    // What is anchored was published, on whatever machine.
+    let published = crate::tree_head::is_published(vault)? || !vault.anchors()?.is_empty();
     let kept_order = published && !options.append_only && !options.break_heads;
     let options = &MergeOptions {
         append_only: options.append_only || kept_order,
@@ -303,6 +315,10 @@ fn join(
         let event = statement(&log, &entries, &actor, key)?;
         log.extend(event);
     }
+    let broken = match order {
+        MergeOrder::Rewritten => broken_anchors(vault, &log)?,
+        MergeOrder::Unchanged | MergeOrder::Appended | MergeOrder::Redacted => Vec::new(),
+    };
     let mut receipt = MergeReceipt {
         order,
         imported: merged.imported().count() as u64,
@@ -312,6 +328,7 @@ fn join(
         signed_by: None,
         forks,
         retired_checkpoints: Vec::new(),
+        retired_anchors: Vec::new(),
         notes,
     };
     if log.len() == ours.whole && order == MergeOrder::Unchanged && files.is_empty() && !stale {
@@ -324,6 +341,7 @@ fn join(
         files,
         entries,
         // A payload that goes from the log must not stay elsewhere.
+        broken,
         erases: merged.variants().iter().any(Variant::redacts_ours),
     };
     joined.publish(ours, key, &mut receipt)?;

@@ -73,6 +73,44 @@ impl Vault {
     }
 }
 
+impl Vault {
+    /// What shows that the tree of `head`, which is one of `log`, begins with that of its first `old` events, whatever was
+    /// signed over these (RFC 9162, section 2.1.4.1).
+    ///
+    /// # Errors
+    /// [`VaultError::Proof`].
+    pub fn consistency(
+        &self,
+        log: &SourceLog,
+        old: u64,
+        head: &SignedHead,
+    ) -> Result<Vec<Digest>, VaultError> {
+        let to = head.head().size;
+        if old > to {
+            return Err(ProofRefusal::Older { from: old, to }.into());
+        }
+        let prover = Prover::new(self, log, head)?;
+        prover.hold(head)?;
+        Ok(match old {
+            0 => Vec::new(),
+            _ => consistency(&prover.leaves[..], old, to),
+        })
+    }
+
+    /// The keys of the vault that signed a head.
+    ///
+    /// # Errors
+    /// As for any read of `keys.json`.
+    pub fn head_signers(&self, head: &SignedHead) -> Result<Vec<PublicKey>, VaultError> {
+        let (registry, _) = check_keys(read_text(self.path(), KEYS)?.as_deref());
+        let name = head.head().origin.to_string();
+        let keys = registry.keys.into_iter().map(|entry| entry.public_key);
+        Ok(keys
+            .filter(|key| head.note().signed_by(&name, key) == Signed::Rightly)
+            .collect())
+    }
+}
+
 fn other_tree(head: &SignedHead) -> VaultError {
     let head = head.head();
     ProofRefusal::OtherTree {

@@ -1,5 +1,6 @@
 //! Making the seal anew over whatever the vault holds.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
 
@@ -117,7 +118,7 @@ fn signed(mut found: Found<'_>, keyfile: &Keyfile, actor: &str) -> Result<SealRe
     let mut files = Vec::new();
     if let Some(text) = found.keys_text() {
         set_entry(&mut entries, text_entry(layout::KEYS, &text));
-        files.push((layout::KEYS, text));
+        files.push((layout::KEYS.into(), text));
         let note = format!("{} was brought in line with the log", layout::KEYS);
         found.notes.push(note);
     }
@@ -229,7 +230,7 @@ pub(crate) fn states(verdict: &LogVerdict, entries: &[FileEntry], before: &[File
 /// The files of a signed seal, as texts.
 pub(crate) struct SealText {
     /// `manifest.json` and `merkle_root.txt`.
-    pub(crate) files: [(&'static str, Vec<u8>); 2],
+    pub(crate) files: [(Cow<'static, str>, Vec<u8>); 2],
     /// `manifest.sig`.
     pub(crate) signature: Vec<u8>,
     pub(crate) root: Digest,
@@ -242,8 +243,8 @@ impl SealText {
         let (manifest, root) = write_manifest(entries, now);
         Ok(Self {
             files: [
-                (layout::MANIFEST, manifest),
-                (layout::MERKLE_ROOT, write_merkle_root(root)),
+                (layout::MANIFEST.into(), manifest),
+                (layout::MERKLE_ROOT.into(), write_merkle_root(root)),
             ],
             signature: sign_root(root, key, now),
             root,
@@ -260,7 +261,9 @@ pub(crate) fn retire(
 ) -> Result<Vec<String>, VaultError> {
     let mut notes = Vec::new();
     for relative in checkpoints {
-        if !keep_copies {
+        let is_anchor = layout::anchor_kind(relative).is_some();
+        // An anchor holds nothing of a payload.
+        if !keep_copies && !is_anchor {
             notes.push(format!(
                 "{relative} held what the redacted event said, or could; it was removed, and no copy is kept"
             ));
@@ -269,10 +272,14 @@ pub(crate) fn retire(
         let file = vault.path().join(relative);
         let text = fs::read(&file).context("read", &file)?;
         let name = relative.replace('/', "-");
-        let name = name.trim_end_matches(".chk");
-        let kept = keep(vault.state_directory(), vault.path(), name, "chk", &text)?;
+        let (name, end) = name.rsplit_once('.').unwrap_or((&name, "chk"));
+        let kept = keep(vault.state_directory(), vault.path(), name, end, &text)?;
+        let what = match is_anchor {
+            true => "is of a tree head that no longer holds",
+            false => "was of a prefix that the log no longer has",
+        };
         notes.push(format!(
-            "{relative} was of a prefix that the log no longer has; it was moved to '{}'",
+            "{relative} {what}; it was moved to '{}'",
             kept.display()
         ));
     }

@@ -313,9 +313,15 @@ pub(crate) fn sync_names(layer: &dyn FileLayer, path: &Path) -> Result<Names, Va
 /// can: a seal that an event names must not be undone by a loss of power while that event stays.
 pub(crate) fn sync_all_names(vault: &Vault) -> Result<Names, VaultError> {
     let mut names = sync_names(vault.layer(), vault.path())?;
-    for directory in [layout::IDENTITY, layout::EVENTS, layout::CHECKPOINTS] {
+    for directory in [
+        layout::IDENTITY,
+        layout::EVENTS,
+        layout::CHECKPOINTS,
+        layout::ANCHORS,
+    ] {
         let path = vault.path().join(directory);
-        if directory != layout::CHECKPOINTS || path.is_dir() {
+        let is_optional = [layout::CHECKPOINTS, layout::ANCHORS].contains(&directory);
+        if !is_optional || path.is_dir() {
             names = names.and(sync_names(vault.layer(), &path)?);
         }
     }
@@ -323,13 +329,29 @@ pub(crate) fn sync_all_names(vault: &Vault) -> Result<Names, VaultError> {
 }
 
 /// The directories in which writers make temporary files.
-const WRITTEN: [&str; 5] = [
+const WRITTEN: [&str; 6] = [
     "",
     layout::IDENTITY,
     layout::POLICIES,
     layout::EVENTS,
     layout::CHECKPOINTS,
+    layout::ANCHORS,
 ];
+
+/// Makes a directory of the vault, durable with its name, where it is not there.
+///
+/// # Errors
+/// [`VaultError::Io`], [`VaultError::Sync`].
+pub(crate) fn make_directory(vault: &Vault, relative: &str) -> Result<(), VaultError> {
+    let path = vault.path().join(relative);
+    match fs::create_dir(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => {
+            made.context("make the directory", &path)?;
+            sync_directory(vault.layer(), vault.path())
+        }
+    }
+}
 
 /// Whether a path in a vault is one that a writer gives a temporary file.
 pub(crate) fn is_temporary(path: &str) -> bool {

@@ -30,8 +30,8 @@ use crate::vault_files::{Entry, TakenLog};
 pub(crate) struct VaultSnapshot {
     pub(crate) log: Option<TakenLog>,
     entries: BTreeMap<String, Entry>,
-    /// The seal and the files that every vault has.
-    texts: BTreeMap<&'static str, Vec<u8>>,
+    /// The seal, the files that every vault has, and anchors that an intent brings.
+    texts: BTreeMap<String, Vec<u8>>,
     /// Whether a merge replaced the log meanwhile: seal and log may then be of different times.
     replaced: bool,
     /// What an interrupted command left.
@@ -62,7 +62,16 @@ impl VaultSnapshot {
             if let Some(text) = text {
                 let size = text.len() as u64;
                 seen.entries.insert(name.to_owned(), Entry::File(size));
-                seen.texts.insert(name, text.to_vec());
+                seen.texts.insert(name.to_owned(), text.to_vec());
+            }
+        }
+        for step in &intent.files {
+            if let (Source::Content(text), Some(_)) =
+                (&step.source, layout::anchor_kind(&step.path))
+            {
+                let size = text.len() as u64;
+                seen.entries.insert(step.path.clone(), Entry::File(size));
+                seen.texts.insert(step.path.clone(), text.clone());
             }
         }
         for removal in &intent.removed {
@@ -146,7 +155,7 @@ impl VaultSnapshot {
             if matches!(entries.get(name), Some(Entry::File(_)))
                 && let Some(text) = files.read(name)?
             {
-                texts.insert(name, text);
+                texts.insert(name.to_owned(), text);
             }
         }
         let sealed = texts
@@ -219,6 +228,12 @@ impl VaultSnapshot {
     /// The checkpoints, in the order of their names.
     pub(crate) fn checkpoints(&self) -> impl Iterator<Item = &str> {
         self.files().filter(|path| is_checkpoint(path))
+    }
+
+    /// The anchors, in the order of their names.
+    pub(crate) fn anchors(&self) -> impl Iterator<Item = &str> {
+        self.files()
+            .filter(|path| layout::anchor_kind(path).is_some())
     }
 
     /// The bytes of the seal.
@@ -323,7 +338,8 @@ fn is_checkpoint(path: &str) -> bool {
 
 /// Whether a verification reads the file as a whole.
 fn is_read(path: &str) -> bool {
-    layout::SEAL.contains(&path) || REQUIRED.contains(&path) || is_checkpoint(path)
+    let is_anchor = layout::anchor_kind(path).is_some();
+    layout::SEAL.contains(&path) || REQUIRED.contains(&path) || is_checkpoint(path) || is_anchor
 }
 
 fn entry_of(text: &[u8]) -> DiskEntry {

@@ -10,6 +10,7 @@ use provara_core::beliefs::LogReducer;
 use provara_core::finding::Report;
 use provara_core::verify::report;
 
+use crate::anchors::SeenAnchor;
 use crate::derive::SourceLog;
 use crate::error::VaultError;
 use crate::log_snapshot::LogSnapshot;
@@ -42,6 +43,7 @@ impl Vault {
     pub fn examine(&self, options: &VerifyOptions) -> Result<Examination, VaultError> {
         let mut alone = self.examine_alone(options)?;
         alone.remember(self);
+        alone.notes.extend(alone.unasked.take());
         if let Some(predecessor) = alone.predecessor.take() {
             let (findings, notes) = follow(self, predecessor, options)?;
             alone.findings.extend(findings);
@@ -56,6 +58,7 @@ impl Vault {
                 &options.allowed,
             ),
             subject: alone.subject,
+            anchors: alone.anchors,
             log: alone.log,
             replayed: alone.replayed,
             start: alone.start,
@@ -70,6 +73,7 @@ impl Vault {
 pub struct Examination {
     report: Report,
     subject: Option<Subject>,
+    anchors: Vec<SeenAnchor>,
     log: Option<LogSnapshot>,
     replayed: Option<LogReducer>,
     start: Option<ReplayStart>,
@@ -93,6 +97,12 @@ impl Examination {
     #[must_use]
     pub fn subject(&self) -> Option<&Subject> {
         self.subject.as_ref()
+    }
+
+    /// The anchors that the log goes on from, in the order of their names.
+    #[must_use]
+    pub fn anchors(&self) -> &[SeenAnchor] {
+        &self.anchors
     }
 
     /// The log, if the vault is valid.

@@ -1,5 +1,7 @@
 //! Who must act on an error, and whether it stands against one request alone.
 
+use provara_core::witness::WitnessRefusal;
+
 use super::VaultError;
 
 /// Who has to act on a [`VaultError`]; a command line maps it to its exit code.
@@ -50,6 +52,8 @@ impl VaultError {
             Self::Redaction(refusal) => refusal.class(),
             Self::TreeHead(refusal) => refusal.class(),
             Self::Proof(refusal) => refusal.class(),
+            Self::Anchor(refusal) => refusal.class(),
+            Self::Witness(refusal) => of_witness(refusal),
             Self::BrokenLog { .. }
             | Self::SealContradiction { .. }
             | Self::NoSeal { .. }
@@ -113,5 +117,20 @@ impl VaultError {
             | Self::Stopped
             | Self::Cancelled => ErrorClass::CouldNot,
         }
+    }
+}
+
+/// Who has to act where a witness does not cosign.
+fn of_witness(refusal: &WitnessRefusal) -> ErrorClass {
+    match refusal {
+        WitnessRefusal::Contradiction { .. }
+        | WitnessRefusal::Earlier { .. }
+        | WitnessRefusal::Proof(_) => ErrorClass::Evidence,
+        WitnessRefusal::Malformed(_)
+        | WitnessRefusal::Head(_)
+        | WitnessRefusal::Unknown { .. }
+        | WitnessRefusal::FirstUnproven { .. }
+        | WitnessRefusal::NotShown { .. }
+        | WitnessRefusal::Unsigned { .. } => ErrorClass::Usage,
     }
 }

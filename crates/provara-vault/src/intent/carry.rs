@@ -10,6 +10,7 @@
 //! 4. Every directory in which a name changed is synced. Only then does the intent go, and its directory is
 //!    synced once more.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io;
@@ -30,7 +31,7 @@ use crate::file_system::{has_no_locks, keep_mode};
 use crate::files::{hash_file, read_text};
 use crate::lock::LockedLog;
 use crate::memory;
-use crate::seal::{Durable, Staged, sync_all_names, sync_directory};
+use crate::seal::{Durable, Staged, make_directory, sync_all_names, sync_directory};
 use crate::vault::Vault;
 
 /// What becomes of the log.
@@ -49,9 +50,9 @@ pub(crate) enum NewLog<'a> {
 pub(crate) struct Plan<'a> {
     pub(crate) operation: Operation,
     pub(crate) log: NewLog<'a>,
-    /// Path and text; of `keys.json`, the safety policy, `manifest.json`, `merkle_root.txt`.
-    pub(crate) files: Vec<(&'static str, Vec<u8>)>,
-    /// Checkpoints that go.
+    /// Path and text; of `keys.json`, the safety policy, `manifest.json`, `merkle_root.txt` and anchors.
+    pub(crate) files: Vec<(Cow<'static, str>, Vec<u8>)>,
+    /// Checkpoints and anchors that go.
     pub(crate) removed: Vec<String>,
     /// The new `manifest.sig`.
     pub(crate) seal: Vec<u8>,
@@ -117,7 +118,7 @@ impl Plan<'_> {
                 let sha256 = Digest::of(text);
                 if was != Some(sha256) {
                     steps.push(Step {
-                        path: (*path).to_owned(),
+                        path: path.to_string(),
                         was,
                         sha256,
                         source: Source::Content(text.clone()),
@@ -225,6 +226,9 @@ impl Intent {
         });
         for (path, text) in contents.chain([(layout::MANIFEST_SIG, self.seal.as_slice())]) {
             if read_text(vault.path(), path)?.as_deref() != Some(text) {
+                if layout::anchor_kind(path).is_some() {
+                    make_directory(vault, layout::ANCHORS)?;
+                }
                 staged.add(vault.path().join(path), text)?;
             }
         }

@@ -26,6 +26,13 @@ pub(super) fn notes(
             "{absent} files below artifacts/ of the other copy are not here: a merge takes events alone"
         ));
     }
+    let absent = other.anchors.iter().filter(|path| !here(path)).count();
+    if absent > 0 {
+        notes.push(format!(
+            "{absent} anchors of the other copy are not here: those of tree heads that this log goes on from can be \
+             added by 'provara anchor add'"
+        ));
+    }
     notes
 }
 

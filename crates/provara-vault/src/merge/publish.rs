@@ -24,6 +24,8 @@ pub(super) struct Joined<'l> {
     /// What the old seal lists, with the files that change: the log's own entry, and checkpoints that are to
     /// go, are still the old ones.
     pub(super) entries: Vec<FileEntry>,
+    /// The anchors of heads that the log does not go on from.
+    pub(super) broken: Vec<String>,
     /// Whether a payload goes from the log.
     pub(super) erases: bool,
 }
@@ -37,17 +39,19 @@ impl Joined<'_> {
         receipt: &mut MergeReceipt,
     ) -> Result<(), VaultError> {
         let Self {
-            log,
-            mut files,
-            mut entries,
-            ..
+            log, mut entries, ..
         } = self;
+        let files = self.files.into_iter();
+        let mut files: Vec<_> = files.map(|(path, text)| (path.into(), text)).collect();
         let vault = ours.vault;
         let lines = memchr::memchr_iter(b'\n', &log[..self.kept_prefix]).count() as u64;
         receipt.signed_by = Some(key.key_id());
         set_entry(&mut entries, text_entry(layout::LOG, log));
-        let retired =
-            |path: &str| layout::checkpoint_events(path).is_some_and(|count| count > lines);
+        let broken = self.broken;
+        let retired = |path: &str| {
+            layout::checkpoint_events(path).is_some_and(|count| count > lines)
+                || broken.iter().any(|it| it == path)
+        };
         let (removed, entries): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|entry| retired(&entry.path));
         let removed: Vec<String> = removed.into_iter().map(|entry| entry.path).collect();
@@ -88,7 +92,9 @@ impl Joined<'_> {
         }
         receipt.notes.extend(memory::set(vault).notes());
         receipt.merkle_root = seal.root;
-        receipt.retired_checkpoints = removed;
+        let is_anchor = |path: &String| layout::anchor_kind(path).is_some();
+        (receipt.retired_anchors, receipt.retired_checkpoints) =
+            removed.into_iter().partition(is_anchor);
         Ok(())
     }
 }

@@ -86,7 +86,7 @@ pub(super) fn publish(
     let mut files = Vec::new();
     if let Some(text) = found.keys_text() {
         set_entry(&mut entries, text_entry(layout::KEYS, &text));
-        files.push((layout::KEYS, text));
+        files.push((layout::KEYS.into(), text));
     }
     set_entry(&mut entries, text_entry(layout::LOG, log));
     // Their states were reduced from what is to be gone.

@@ -14,6 +14,7 @@ use provara_core::verify::Predecessor;
 use provara_core::verify::files::{check_genesis, check_identity, check_keys, check_policies};
 use provara_core::verify::seal::{self, KeysOf, SealCase};
 
+use crate::anchors::{Anchors, SeenAnchor};
 use crate::checkpoint_check::check_checkpoints;
 use crate::error::VaultError;
 use crate::heads::Held;
@@ -93,7 +94,9 @@ impl Vault {
         let (registry, keys_findings) = check_keys(snapshot.text(KEYS));
         let directory = self.cache_directory().filter(|_| !options.no_cache);
         let genesis_text = snapshot.text(GENESIS).unwrap_or_default();
+        let anchors = Anchors::of_snapshot(self.files(), &snapshot)?;
         let mut sizes = options.held.sizes(genesis_text);
+        sizes.extend(anchors.sizes());
         sizes.extend(recollection.sizes());
         let watched = Watched {
             recollection: &recollection,
@@ -111,6 +114,9 @@ impl Vault {
         let (held_findings, held_notes) = options.held.judge(&log, genesis_text, &registry);
         findings.extend(held_findings);
         notes.extend(held_notes);
+        let anchored = anchors.judge(&options.held, &log, &registry);
+        findings.extend(anchored.findings);
+        notes.extend(anchored.notes);
         let sound = log
             .findings
             .iter()
@@ -172,6 +178,8 @@ impl Vault {
             predecessor: genesis.predecessor,
             merkle_root: manifest.map(|manifest| manifest.merkle_root()),
             subject,
+            anchors: anchored.seen,
+            unasked: anchored.unasked,
             verdict: log,
             findings,
             notes,
@@ -265,6 +273,10 @@ pub(crate) struct Alone {
     pub(crate) log: Option<LogSnapshot>,
     /// What was verified, if that was asked for.
     pub(super) subject: Option<Subject>,
+    /// The anchors that the log goes on from.
+    pub(super) anchors: Vec<SeenAnchor>,
+    /// What there is to say of them where a reader names nobody.
+    pub(super) unasked: Option<String>,
     /// The reducer after the whole log, if its checkpoints had to be compared.
     pub(super) replayed: Option<LogReducer>,
     /// Where a replay may begin.

@@ -5,7 +5,7 @@
 //! log's unsynced end (`disk.rs`). Each such state goes to the next writer and to a repair, after which
 //! it must verify strictly and hold every acknowledged event. That is done
 //!
-//! 1. for each operation: append, batch, rotation, checkpoint, `manifest`, adoption, merge in both
+//! 1. for each operation: append, batch, rotation, checkpoint, `manifest`, an anchor, adoption, merge in both
 //!    orders, redaction;
 //! 2. for the crash of a second writer on each state that the first one's left;
 //! 3. for a process that was killed, whose renames nobody has synced, a second writer on what it left,
@@ -33,7 +33,11 @@ use disk::{Cuts, Disk, Files, LOG};
 use judging::{Judge, Resume, Stage, Tally, files_of, ids, nothing};
 use provara_core::id::{EventId, KeyId};
 use provara_core::keys::{Keyfile, SigningKey};
-use provara_vault::{AdoptOptions, BatchOptions, MergeOptions, RedactOptions, Vault, read_keyfile};
+use provara_core::tree_head::{Origin, TreeHead};
+use provara_vault::{
+    AdoptOptions, BatchOptions, Cosigner, MergeOptions, RedactOptions, Vault, VerifyOptions,
+    read_keyfile,
+};
 use recording::Recording;
 
 /// What the operations need: made once, copied for each run.
@@ -46,6 +50,8 @@ struct Base {
     target: EventId,
     /// Another copy of the vault, with events of its own.
     other: Files,
+    /// A tree head of the vault that a witness cosigned.
+    cosigned: Vec<u8>,
     /// The code of what is always found.
     usual: &'static str,
 }
@@ -66,6 +72,7 @@ impl Base {
         let target = vault.append(&note("bob", "secret"), &keyfile).unwrap();
         Self {
             files: files_of(vault.path()),
+            cosigned: cosigned(vault, &keyfile),
             keyfile,
             root,
             quorum,
@@ -93,6 +100,7 @@ impl Base {
         let ids = ids(&files[Path::new(LOG)]);
         Self {
             other: files.clone(),
+            cosigned: Vec::new(),
             usual: "PROVARA_W007",
             files,
             root: keys.keys()[0].key_id(),
@@ -101,6 +109,31 @@ impl Base {
             target: ids.first().unwrap().parse().unwrap(),
         }
     }
+}
+
+/// A tree head of a vault, cosigned by a witness.
+fn cosigned(vault: &Vault, keyfile: &Keyfile) -> Vec<u8> {
+    let options = VerifyOptions {
+        describe: true,
+        ..VerifyOptions::default()
+    };
+    let examination = vault.examine(&options).unwrap();
+    let subject = examination.subject().unwrap();
+    let head = TreeHead {
+        origin: Origin {
+            uid: subject.vault_uid.clone().unwrap(),
+            copy: "copy".parse().unwrap(),
+        },
+        size: subject.event_count,
+        root: subject.tree_root,
+    };
+    let head = head.sign(&keyfile.keys()[0]);
+    let cosigner = Cosigner::new("example.org/witness", &[7; 32]).unwrap();
+    let signature = cosigner.cosign(head.note(), 1_700_000_000);
+    head.signed_also(signature)
+        .unwrap()
+        .to_string()
+        .into_bytes()
 }
 
 /// One command of an owner.
@@ -135,7 +168,7 @@ fn merge(vault: &Vault, base: &Base, stage: &Stage, append_only: bool) -> Result
 
 const ARTIFACT: &[(&str, &[u8])] = &[("artifacts/a.bin", b"artifact")];
 
-const OPERATIONS: [Operation; 9] = [
+const OPERATIONS: [Operation; 10] = [
     Operation {
         name: "append",
         prepared: &[],
@@ -181,6 +214,12 @@ const OPERATIONS: [Operation; 9] = [
         run: |vault, base, _| told(vault.manifest(Some(&base.keyfile))),
         // Until the command has left its intent, the vault holds a file that nobody has listed.
         resume: |vault, keyfile| told(vault.manifest(Some(keyfile))),
+    },
+    Operation {
+        name: "anchor",
+        prepared: &[],
+        run: |vault, base, _| told(vault.add_anchor(&base.keyfile, None, &base.cosigned, &[])),
+        resume: nothing,
     },
     Operation {
         name: "adoption",

@@ -3,6 +3,7 @@
 //! `cargo test -p provara-vault --test all crashes::` runs those of one file.
 
 mod adopt;
+mod anchors;
 mod append;
 mod archived;
 mod archives;
