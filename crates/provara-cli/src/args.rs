@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use provara_report::{Class, Diagnostic};
+use provara_vault::WitnessKey;
 
 /// The vault a command works on.
 #[derive(Args, Debug)]
@@ -62,6 +64,44 @@ pub(crate) struct AskingArgs {
 
     #[command(flatten)]
     pub(crate) json: JsonArg,
+}
+
+/// Whom a reader takes at their word that they saw a vault.
+#[derive(Args, Debug)]
+pub(crate) struct SeenArgs {
+    /// Require that this witness saw the vault: its key (C2SP signed-note), or the root key of another vault whose event
+    /// names a tree head (repeatable: all of them, or as many as --witnesses says)
+    #[arg(long, value_name = "KEY", value_parser = witness_key)]
+    pub(crate) witness: Vec<WitnessKey>,
+
+    /// How many of the witnesses must have seen it
+    #[arg(long, value_name = "NUMBER", requires = "witness", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) witnesses: Option<u8>,
+}
+
+impl SeenArgs {
+    /// Refuses to ask for more witnesses than are named.
+    pub(crate) fn check(&self) -> Result<(), Diagnostic> {
+        let named = self.witness.len();
+        match self.witnesses {
+            Some(needed) if usize::from(needed) > named => Err(Diagnostic::new(
+                Class::Usage,
+                format!("--witnesses asks for {needed}, and --witness names {named}."),
+            )
+            .fix("Name as many witnesses as must have seen the vault, or more.")),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many of them must have seen it, if that is said.
+    pub(crate) fn needed(&self) -> Option<usize> {
+        self.witnesses.map(usize::from)
+    }
+}
+
+fn witness_key(text: &str) -> Result<WitnessKey, String> {
+    text.parse()
+        .map_err(|error: provara_core::cosignature::WitnessKeyError| error.to_string())
 }
 
 pub(crate) fn key_id(text: &str) -> Result<provara_core::id::KeyId, String> {

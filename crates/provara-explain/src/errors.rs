@@ -1,6 +1,7 @@
 //! Every error of the libraries as a diagnostic.
 
 mod adoption;
+mod anchor;
 mod archive;
 mod head;
 mod host;

@@ -3,6 +3,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod adopt;
+pub(crate) mod anchor;
 pub(crate) mod append;
 pub(crate) mod backup;
 pub(crate) mod checkpoint;
@@ -27,6 +28,7 @@ pub(crate) mod show;
 pub(crate) mod tree_head;
 pub(crate) mod verify;
 pub(crate) mod verify_proof;
+pub(crate) mod witness;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -167,6 +169,8 @@ pub(crate) enum Command {
     TreeHead(tree_head::TreeHeadArgs),
     Prove(prove::ProveArgs),
     VerifyProof(verify_proof::VerifyProofArgs),
+    Anchor(anchor::AnchorArgs),
+    Witness(witness::WitnessArgs),
     Plugins(plugins::PluginsArgs),
     Doctor(doctor::DoctorArgs),
     Mcp(Box<mcp::McpArgs>),
@@ -201,6 +205,8 @@ impl Command {
             // The proof is a document with a type of its own.
             Self::Prove(_) => "",
             Self::VerifyProof(_) => "provara.verify-proof.v1",
+            Self::Anchor(args) => args.schema(),
+            Self::Witness(args) => args.schema(),
             Self::Plugins(args) => args.schema(),
             Self::Doctor(_) => "provara.doctor.v1",
             // They print no JSON of their own.
@@ -242,6 +248,8 @@ pub(crate) fn run(
         Command::TreeHead(args) => tree_head::run(args),
         Command::Prove(args) => prove::run(args),
         Command::VerifyProof(args) => verify_proof::run(args),
+        Command::Anchor(args) => anchor::run(args),
+        Command::Witness(args) => witness::run(args),
         Command::Plugins(args) => return plugins::run(args),
         Command::Doctor(args) => return doctor::run(args, None),
         Command::Mcp(args) => mcp::run(args),

@@ -15,11 +15,12 @@ use provara_explain::{
 };
 use provara_report::{Class, Diagnostic, FIX_LABEL};
 use provara_vault::{
-    Examination, HeadFolder, Held, KeyId, Subject, VerifyOptions, layout, read_head,
+    Authorities, Examination, HeadFolder, Held, KeyId, SeenAnchor, Subject, VerifyOptions, layout,
+    read_head,
 };
 use serde::Serialize;
 
-use crate::args::{JsonArg, VaultArg, key_id};
+use crate::args::{JsonArg, SeenArgs, VaultArg, key_id};
 use crate::exit_code::exit_code;
 use crate::terminal::{self, ERROR, GOOD, HINT, STRONG, WARNING};
 use crate::text::counted;
@@ -32,7 +33,7 @@ use crate::vault;
 /// every finding, in the order of the log). What verified before on this machine is recorded in the user's
 /// cache directory: its bytes are hashed again, its signatures are not checked again. How far the vault
 /// had come is remembered in the user's state directory, and an earlier state in its place is a warning
-/// (PROVARA_W010). A vault in an archive (.tar, .tar.gz, .tar.zst, .zip) is read into memory as it is. --head and --root-key hold it to what others kept of it. Exit codes: 0 valid, 1 invalid, 3 could not check.
+/// (PROVARA_W010). A vault in an archive (.tar, .tar.gz, .tar.zst, .zip) is read into memory as it is. --head and --root-key hold it to what others kept of it, --witness and --tsa-cert to whom saw it. Exit codes: 0 valid, 1 invalid, 3 could not check.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -40,6 +41,7 @@ Examples:
   provara verify my-vault --strict --allow W007
   provara verify my-vault --head my-vault.head --root-key bp1_0123456789abcdef
   provara verify my-vault.tar.gz --head my-vault.head
+  provara verify my-vault --witness KEY --witness KEY --witnesses 1 --tsa-cert authority.pem
   provara verify my-vault --follow-predecessors ../archive
   provara verify my-vault --json | jq '.findings[] | {code, line}'")]
 pub(crate) struct VerifyArgs {
@@ -71,6 +73,14 @@ pub(crate) struct VerifyArgs {
     /// Require that this key made the vault (repeatable: one of them)
     #[arg(long, value_name = "ID", value_parser = key_id)]
     root_key: Vec<KeyId>,
+
+    #[command(flatten)]
+    seen: SeenArgs,
+
+    /// Require a time-stamp of the vault by an authority that a certificate in this file leads to (repeatable: one of
+    /// them): PEM with one or more, or one in DER
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    tsa_cert: Vec<PathBuf>,
 
     /// Check every signature, whatever verified before, and record nothing
     #[arg(long)]
@@ -140,7 +150,27 @@ fn held(args: &VerifyArgs) -> Result<Held, Diagnostic> {
         .map_err(|error| vault_failure(error, path).detail("PROVARA_HEADS names the folder."))?;
     let mut held = Held::default();
     (held.heads, held.folder, held.root_keys) = (heads, folder, args.root_key.clone());
+    args.seen.check()?;
+    (held.witnesses, held.witnesses_needed) = (args.seen.witness.clone(), args.seen.needed());
+    for file in &args.tsa_cert {
+        held.authorities.extend(authorities(file)?);
+    }
     Ok(held)
+}
+
+/// Reads certificates by which time-stamp authorities are known.
+fn authorities(path: &Path) -> Result<Authorities, Diagnostic> {
+    let given = super::anchor::read(path)?;
+    Authorities::parse(&given).map_err(|error| {
+        Diagnostic::new(
+            Class::Usage,
+            format!(
+                "'{}' names no time-stamp authority: {error}.",
+                path.display()
+            ),
+        )
+        .fix("Name the certificates that the authority publishes, in PEM.")
+    })
 }
 
 /// The folder of tree heads that the environment names.
@@ -173,6 +203,8 @@ struct Shown<'r> {
     vault: String,
     /// What was verified.
     verified: Option<&'r Subject>,
+    /// The anchors that the log goes on from.
+    anchors: &'r [SeenAnchor],
     tool: Tool,
     options: ShownOptions<'r>,
     findings: Vec<ShownFinding<'r>>,
@@ -196,6 +228,9 @@ struct ShownOptions<'r> {
     heads: Vec<String>,
     head_folder: Option<String>,
     root_keys: &'r [KeyId],
+    witnesses: Vec<String>,
+    witnesses_needed: Option<usize>,
+    tsa_certs: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -232,6 +267,7 @@ impl<'r> Shown<'r> {
             allowed_count: counts.allowed,
             vault: vault.to_string_lossy().into_owned(),
             verified: examination.subject(),
+            anchors: examination.anchors(),
             tool: Tool {
                 name: "provara",
                 version: env!("CARGO_PKG_VERSION"),
@@ -251,6 +287,13 @@ impl<'r> Shown<'r> {
                     .collect(),
                 head_folder: head_folder().map(|it| it.to_string_lossy().into_owned()),
                 root_keys: &args.root_key,
+                witnesses: args.seen.witness.iter().map(ToString::to_string).collect(),
+                witnesses_needed: args.seen.needed(),
+                tsa_certs: args
+                    .tsa_cert
+                    .iter()
+                    .map(|it| it.to_string_lossy().into_owned())
+                    .collect(),
             },
             findings: findings.collect(),
             notes: report.notes(),
@@ -288,7 +331,9 @@ fn fix(finding: &Finding, report: &Report, vault: &Path) -> Option<String> {
     let vault = provara_report::shell(vault);
     match finding.code {
         Code::W010 | Code::W011 => Some(accept_fix(finding.code, &vault)),
-        Code::E017 | Code::E018 | Code::E207 => Some(head_fix(finding.code, &vault)),
+        Code::E017 | Code::E018 | Code::E019 | Code::E020 | Code::E207 => {
+            Some(head_fix(finding.code, &vault))
+        }
         Code::E014 | Code::E015 => Some(seal_fix(finding.code, &vault, log_verifies(report))),
         _ => stray_fix(finding, &vault).or_else(|| interruption_fix(finding, report, &vault)),
     }

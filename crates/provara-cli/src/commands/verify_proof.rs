@@ -10,18 +10,18 @@ use provara_core::event_proof::{AnyProof, ProofError, ProvenEvent};
 use provara_core::id::KeyId;
 use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
-use provara_vault::read_head;
+use provara_vault::{Anchor, SeenBy, SignedHead, read_head};
 use serde::Serialize;
 
-use crate::args::{JsonArg, key_id};
+use crate::args::{JsonArg, SeenArgs, key_id};
 use crate::terminal::{self, GOOD};
 use crate::text::counted;
 
 /// Check a proof that 'provara prove' made; no vault is needed
 ///
 /// A proof is as good as what it is held to: a tree head that you have from somewhere else than the proof (--head), or
-/// the key that made the vault (--root-key). Without either it could be of a vault that somebody made for the
-/// occasion; with the key alone, by a key that was revoked since. It proves that the events are in the vault, each at its line and as it was signed. It does not prove that
+/// the key that made the vault (--root-key), or witnesses that cosigned its tree head (--witness). Without any it could be
+/// of a vault that somebody made for the occasion; with a root key or a witness alone, by a key that was revoked since. It proves that the events are in the vault, each at its line and as it was signed. It does not prove that
 /// nothing else is there, but between lines that follow each other. Exit codes: 0 proven, 1 not, 2 usage, 3 could not
 /// read.
 #[derive(Args, Debug)]
@@ -37,12 +37,15 @@ pub(crate) struct VerifyProofArgs {
 
     /// The tree head that it must be for; of a proof that a tree head goes on from an older one, the older
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath,
-        required_unless_present = "root_key")]
+        required_unless_present_any = ["root_key", "witness"])]
     head: Option<PathBuf>,
 
     /// The key that must have made the vault (repeatable: one of them)
     #[arg(long, value_name = "ID", value_parser = key_id)]
     root_key: Vec<KeyId>,
+
+    #[command(flatten)]
+    seen: SeenArgs,
 
     #[command(flatten)]
     json: JsonArg,
@@ -65,6 +68,8 @@ struct Shown<'p> {
     root_key: Option<KeyId>,
     /// The size of the older tree head, where that is what is proven.
     goes_on_from: Option<u64>,
+    /// The witnesses of those named that cosigned the tree head.
+    seen: Vec<SeenBy>,
     events: &'p [ProvenEvent],
     /// The newer tree head, to be kept instead of the older one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,6 +85,8 @@ pub(crate) fn run(args: &VerifyProofArgs) -> Result<(), Diagnostic> {
     let held_to = named.as_ref().map(|kept| &kept.head);
     let proven = proof.check(held_to, &args.root_key).map_err(failed)?;
     let (head, older) = (proof.head(), proof.older());
+    let signed = held_to.filter(|_| older.is_none()).unwrap_or(head);
+    let seen = seen(args, [signed, head])?;
     let shown = Shown {
         proven: true,
         origin: head.head().origin.to_string(),
@@ -88,6 +95,7 @@ pub(crate) fn run(args: &VerifyProofArgs) -> Result<(), Diagnostic> {
         signed_by: proven.signer,
         root_key: proven.root_key,
         goes_on_from: older.map(|older| older.head().size),
+        seen,
         events: &proven.events,
         head: older.map(|_| head.to_string()),
     };
@@ -95,6 +103,49 @@ pub(crate) fn run(args: &VerifyProofArgs) -> Result<(), Diagnostic> {
         true => terminal::result_json(&shown),
         false => terminal::result(&in_words(args, &shown)),
     }
+}
+
+/// Who cosigned the tree head, in one of its copies, of the witnesses that were named; enough of them must have.
+fn seen(args: &VerifyProofArgs, heads: [&SignedHead; 2]) -> Result<Vec<SeenBy>, Diagnostic> {
+    args.seen.check()?;
+    let mut seen = Vec::new();
+    for witness in &args.seen.witness {
+        let mut at = None;
+        for head in heads {
+            let found = Anchor::Head(head.clone())
+                .seen_by(witness)
+                .map_err(|error| {
+                    Diagnostic::new(
+                        Class::Evidence,
+                        format!("The tree head is not as the witness signed it: {error}."),
+                    )
+                    .fix("Ask for the tree head anew.")
+                })?;
+            at = at.or(found);
+        }
+        let by = witness.name();
+        seen.extend(at.map(|at_utc| SeenBy { by, at_utc }));
+    }
+    let named = args.seen.witness.len();
+    let needed = args.seen.needed().unwrap_or(named);
+    if seen.len() >= needed {
+        return Ok(seen);
+    }
+    let who: Vec<_> = seen.iter().map(|it| it.by.as_str()).collect();
+    let found = match &who[..] {
+        [] => "none".to_owned(),
+        who => terminal::clean(&who.join(", ")).into_owned(),
+    };
+    Err(Diagnostic::new(
+        Class::Evidence,
+        format!(
+            "'{}' is for a tree head that too few of the witnesses have seen.",
+            args.proof.display()
+        ),
+    )
+    .detail(format!("{:8}  {needed} of {named}", "expected"))
+    .detail(format!("{:8}  {found}", "found"))
+    .fix("Ask for a proof whose tree head they cosigned: provara prove VAULT … --head COSIGNED"))
 }
 
 fn read(args: &VerifyProofArgs) -> Result<Vec<u8>, Diagnostic> {
@@ -167,6 +218,14 @@ fn in_words(args: &VerifyProofArgs, shown: &Shown<'_>) -> String {
             "  root key   not shown: no signed events lead from the key that made the vault"
         ),
     };
+    for seen in &shown.seen {
+        let _ = writeln!(
+            text,
+            "  seen by    {}, at {}",
+            terminal::clean(&seen.by),
+            seen.at_utc
+        );
+    }
     if let Some(older) = shown.goes_on_from {
         let _ = writeln!(
             text,

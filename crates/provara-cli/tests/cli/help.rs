@@ -2,7 +2,7 @@
 
 use crate::world::World;
 
-const COMMANDS: [&[&str]; 35] = [
+const COMMANDS: [&[&str]; 43] = [
     &[],
     &["init"],
     &["append"],
@@ -30,6 +30,14 @@ const COMMANDS: [&[&str]; 35] = [
     &["tree-head"],
     &["prove"],
     &["verify-proof"],
+    &["anchor"],
+    &["anchor", "add"],
+    &["anchor", "list"],
+    &["witness"],
+    &["witness", "new"],
+    &["witness", "sign"],
+    &["witness", "last"],
+    &["witness", "request"],
     &["plugins"],
     &["plugins", "list"],
     &["plugins", "check"],
@@ -82,7 +90,7 @@ fn help_is_not_behind_in_commands() {
             "{name}"
         );
     }
-    assert_eq!(listed.len(), 27);
+    assert_eq!(listed.len(), 29);
 }
 
 #[test]

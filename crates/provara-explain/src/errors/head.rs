@@ -44,14 +44,21 @@ pub(super) fn advice(error: &VaultError, vault: &str) -> String {
     }
 }
 
-/// What helps where a vault does not go on from a tree head, or is not by the key that was named (`E017`, `E018`,
-/// `E207`).
+/// What helps where a vault does not go on from a tree head, is not by the key that was named, or was not seen by whom a
+/// reader asks for (`E017` to `E020`, `E207`).
 pub fn head_fix(code: Code, vault: &str) -> String {
     match code {
         Code::E207 => {
             "Ask whoever named the key for the vault itself: anybody can make one that verifies."
                 .to_owned()
         }
+        Code::E019 => "Ask whoever made the anchor for it once more. Who owns the vault takes a broken one out of the folder \
+                       'anchors' and seals the vault again ('provara manifest')."
+            .to_owned(),
+        Code::E020 => format!(
+            "Ask the owner of the vault for later anchors, or the witnesses for what they saw last. What there is, and by \
+             whom: provara anchor list {vault}"
+        ),
         _ => format!(
             "Look for the copy that the tree head was signed for, and compare. Who owns the vault, and has put a backup \
              back or merged with --break-heads, publishes a new one: provara tree-head {vault}"

@@ -10,7 +10,7 @@ use provara_vault::{Ambiguity, ErrorClass, Foreign, HeadRefusal, Vault, VaultErr
 
 use crate::causes::{causes_first, is_only_torn};
 
-use super::{adoption, archive, canonical_fix, head, io_fix, merge, sentence};
+use super::{adoption, anchor, archive, canonical_fix, head, io_fix, merge, sentence};
 
 /// What helps somebody who would append a genesis event.
 pub const NO_SECOND_GENESIS: &str =
@@ -118,6 +118,7 @@ fn vault_fix(error: &VaultError, vault: &str) -> String {
         VaultError::Head { .. } | VaultError::TreeHead(_) | VaultError::Proof(_) => {
             head::advice(error, vault)
         }
+        VaultError::Anchor(_) | VaultError::Witness(_) => anchor::advice(error, vault),
         VaultError::Adoption(refusal) => adoption::adopt_fix(refusal, vault),
         VaultError::Redaction(refusal) => adoption::redact_fix(refusal, vault),
         VaultError::Merge(refusal) => merge::fix(refusal, vault, vault_fix),
