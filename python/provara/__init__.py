@@ -8,6 +8,7 @@ is loaded, only when something that needs it is first used.
 * :mod:`provara.plugins` holds the plugin protocols and the registry.
 * :mod:`provara.sync_v0` reads event logs.
 * :mod:`provara.proofs` holds tree heads, and checks proofs without a vault.
+* :mod:`provara.anchors` holds what others saw of a vault.
 * :mod:`provara.errors` holds the exceptions.
 
 Importing :mod:`provara.plugins` runs the code of installed plugins *in this

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 from provara.errors import UsageError
 
-__all__ = ["lines", "texts", "timestamp"]
+__all__ = ["certificates", "lines", "texts", "timestamp"]
 
 
 def texts(name: str, value: object) -> list[str]:
@@ -20,6 +20,15 @@ def texts(name: str, value: object) -> list[str]:
     taken = [text for text in given if isinstance(text, str)]
     if len(taken) < len(given):
         raise UsageError(f"'{name}' takes a text or several, and {value!r} is neither")
+    return taken
+
+
+def certificates(value: object) -> list[bytes]:
+    """Return the bytes of one file of certificates, or of several, or of none, as a list."""
+    given = list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
+    taken = [item for item in given if isinstance(item, bytes)]
+    if len(taken) < len(given):
+        raise UsageError("'authorities' takes the bytes of certificates, in PEM or DER")
     return taken
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "Schema",
     "Staging",
     "__version__",
+    "add_anchor",
     "append_event",
     "beliefs",
     "canonical_json",
@@ -24,6 +25,7 @@ __all__ = [
     "examine",
     "held_descriptors",
     "init_vault",
+    "list_anchors",
     "make_checkpoint",
     "make_manifest",
     "open_vault",
@@ -136,8 +138,24 @@ def check_proof(
     proof: bytes, *, head: str | None = None, root_keys: list[str] = ...
 ) -> dict[str, Any]: ...
 def examine(
-    path: str, strict: bool = False, heads: list[str] = ..., root_keys: list[str] = ...
+    path: str,
+    strict: bool = False,
+    heads: list[str] = ...,
+    root_keys: list[str] = ...,
+    witnesses: list[str] = ...,
+    witnesses_needed: int | None = None,
+    authorities: list[bytes] = ...,
 ) -> tuple[dict[str, Any], Log | None]: ...
+def add_anchor(
+    path: str,
+    given: bytes,
+    *,
+    heads: list[str] = ...,
+    keyfile: str | None = None,
+    key_id: str | None = None,
+    no_lock: bool = False,
+) -> dict[str, Any]: ...
+def list_anchors(path: str) -> list[dict[str, Any]]: ...
 def read_tree_head(note: str) -> tuple[str, int, str]: ...
 def sign_tree_head(
     path: str,

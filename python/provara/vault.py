@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from provara import _arguments as arguments
 from provara import _native
+from provara.anchors import Anchor
 from provara.errors import (
     BatchError,
     InvalidEvidenceError,
@@ -333,6 +334,9 @@ class Vault:
         strict: bool = False,
         heads: Iterable[TreeHead] = (),
         root_keys: Iterable[str] = (),
+        witnesses: Iterable[str] = (),
+        witnesses_needed: int | None = None,
+        authorities: Iterable[bytes] = (),
     ) -> Report:
         """Check ids, signatures, chains, keys and the seal; report everything that is found.
 
@@ -340,11 +344,63 @@ class Vault:
             strict: let warnings make the vault invalid, too.
             heads: tree heads that were kept of the vault, from each of which it must go on.
             root_keys: key ids, one of which must be that of the key that made the vault.
+            witnesses: keys of witnesses that must have seen it (C2SP signed-note), or root keys of other
+                vaults whose events name a tree head of it.
+            witnesses_needed: how many of them must have; all by default.
+            authorities: certificates, in PEM or DER, to one of which a time-stamp must lead.
         """
+        named = arguments.texts("witnesses", witnesses)
+        if witnesses_needed is not None and not 0 < witnesses_needed <= len(named):
+            raise UsageError(
+                f"'witnesses_needed' is a number from 1 to {len(named)}, as many as are named"
+            )
+        certificates = arguments.certificates(authorities)
         heads = [heads] if isinstance(heads, TreeHead) else heads
         notes = [note for head in heads if (note := note_of(head)) is not None]
-        found = _native.examine(str(self._path), strict, notes, key_ids(root_keys))
+        found = _native.examine(
+            str(self._path),
+            strict,
+            notes,
+            key_ids(root_keys),
+            named,
+            witnesses_needed,
+            certificates,
+        )
         return Report._from_native(found[0])
+
+    def add_anchor(
+        self,
+        given: bytes,
+        *,
+        heads: Iterable[TreeHead] = (),
+        keyfile: str | os.PathLike[str] | None = None,
+        key_id: str | None = None,
+    ) -> Anchor:
+        """Keep what somebody else made of a tree head of this vault with it, and seal it.
+
+        Args:
+            given: a tree head that witnesses cosigned, the answer of a time-stamp authority (RFC 3161),
+                or the proof of an event of another vault that has the text of a tree head in its data.
+            heads: the tree heads of which one was stamped.
+            keyfile: the keyfile to sign the seal with, if not the vault's own.
+            key_id: which of its keys, if not the first that may sign.
+        """
+        if not isinstance(given, bytes):
+            raise UsageError(f"an anchor is given as bytes, not as a {type(given).__name__}")
+        heads = [heads] if isinstance(heads, TreeHead) else heads
+        receipt = _native.add_anchor(
+            str(self._path),
+            given,
+            heads=[note for head in heads if (note := note_of(head)) is not None],
+            keyfile=None if keyfile is None else os.fspath(keyfile),
+            key_id=key_id,
+            no_lock=self._no_lock,
+        )
+        return next(anchor for anchor in self.anchors() if anchor.file == receipt["file"])
+
+    def anchors(self) -> list[Anchor]:
+        """The anchors of the vault, by the names of their files, as they say."""
+        return [Anchor._from_native(found) for found in _native.list_anchors(str(self._path))]
 
     def tree_head(
         self,

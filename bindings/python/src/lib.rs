@@ -5,6 +5,7 @@
 //! `python/provara/_native.pyi`; programs use the package, not this module.
 
 mod ahead;
+mod anchors;
 mod batch;
 mod beliefs;
 mod convert;
@@ -73,6 +74,8 @@ fn canonical_json<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes
 /// The extension module.
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use crate::anchors::{add_anchor, list_anchors};
     #[pymodule_export]
     use crate::batch::{Batch, held_descriptors};
     #[pymodule_export]

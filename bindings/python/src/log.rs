@@ -13,6 +13,7 @@ use provara_vault::{SourceLog, Vault, VerifyOptions};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::anchors::hold_to;
 use crate::proofs::{chosen, head_of, held};
 use crate::reader::EventReader;
 use crate::vault::{open, run, to_python};
@@ -39,17 +40,27 @@ pub(crate) fn snapshot(py: Python<'_>, path: PathBuf) -> PyResult<Log> {
 
 /// What a verification found, and the very log that it was of, if the vault is valid.
 #[pyfunction]
-#[pyo3(signature = (path, strict=false, heads=Vec::new(), root_keys=Vec::new()))]
+#[pyo3(signature = (path, strict=false, heads=Vec::new(), root_keys=Vec::new(), witnesses=Vec::new(),
+    witnesses_needed=None, authorities=Vec::new()))]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is an argument of `Vault.verify`"
+)]
 pub(crate) fn examine(
     py: Python<'_>,
     path: PathBuf,
     strict: bool,
     heads: Vec<String>,
     root_keys: Vec<String>,
+    witnesses: Vec<String>,
+    witnesses_needed: Option<usize>,
+    authorities: Vec<Vec<u8>>,
 ) -> PyResult<(Bound<'_, PyAny>, Option<Log>)> {
+    let mut held = held(py, &heads, &root_keys)?;
+    hold_to(py, &mut held, &witnesses, witnesses_needed, &authorities)?;
     let options = VerifyOptions {
         strict,
-        held: held(py, &heads, &root_keys)?,
+        held,
         ..VerifyOptions::default()
     };
     let (report, log) = run(py, || {
