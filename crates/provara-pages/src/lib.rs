@@ -1,0 +1,9 @@
+#![forbid(unsafe_code)]
+//! Pages for people, in HTML: one self-contained file each, without script and without anything from elsewhere.
+//!
+//! The crate is given facts and gives text. It knows no vault on a disk, no terminal and no clock. All texts are taken to
+//! be hostile: what a template prints is escaped, and characters that could change how the text around them is displayed
+//! are written out. The style sheet is one for all pages (`style.css`).
+
+mod escape;
+mod frame;
