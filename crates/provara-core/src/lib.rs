@@ -97,6 +97,7 @@ pub mod namespace;
 pub mod number;
 pub mod number_policy;
 pub mod number_rule;
+pub mod overview;
 pub mod parallel;
 pub mod payload;
 pub mod query;

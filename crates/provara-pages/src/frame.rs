@@ -37,7 +37,15 @@ mod tests {
     #[test]
     fn the_style_asks_for_nothing_and_ends_nothing() {
         let style = STYLE.to_ascii_lowercase();
-        for word in ["url(", "@import", "@font-face", "http", "</", "<!--", "expression("] {
+        for word in [
+            "url(",
+            "@import",
+            "@font-face",
+            "http",
+            "</",
+            "<!--",
+            "expression(",
+        ] {
             assert!(!style.contains(word), "{word}");
         }
     }
