@@ -12,6 +12,8 @@ mod empty_query;
 mod errors;
 pub mod event;
 mod expression;
+mod finding_fix;
+mod verification_page;
 pub use audience::{Audience, ErrorContext};
 pub use causes::{
     Cause, cause_fix, causes, causes_first, counted_under, interruption_fix, is_only_torn, parents,
@@ -27,4 +29,6 @@ pub use errors::{
     unknown_own_type, unknown_signatures, unusable_type, unverified, vault_failure,
 };
 pub use expression::{NOT_A_TIME_FIX, condition_failure, exhausted, when_failure};
+pub use finding_fix::finding_fix;
 pub use provara_report::nearest;
+pub use verification_page::verification_page;

@@ -7,3 +7,4 @@
 
 mod escape;
 mod frame;
+pub mod verification;

@@ -61,6 +61,12 @@ fn read(path: &Path) -> Result<Result<SignedHead, HeadError>, VaultError> {
 }
 
 impl HeadFolder {
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads every file of a folder but those whose names begin with a dot.
     ///
     /// # Errors
@@ -135,6 +141,15 @@ impl Held {
             .chain(self.sizes.iter().copied());
         // Of no events the root is known.
         sizes.filter(|size| *size > 0).collect()
+    }
+
+    /// All heads that the vault with this `genesis.json` is held to.
+    pub(crate) fn kept<'h>(&'h self, genesis: &[u8]) -> impl Iterator<Item = &'h KeptHead> {
+        let uid = uid_of(genesis);
+        let in_folder = self.folder.iter().flat_map(|folder| &folder.heads);
+        let of_vault =
+            in_folder.filter(move |kept| uid.as_ref() == Some(&kept.head.head().origin.uid));
+        self.heads.iter().chain(of_vault)
     }
 
     /// The heads of the folder that are of the vault with this uid.

@@ -153,7 +153,10 @@ pub use survey::Abilities;
 pub use tree_head::{TreeHeadOptions, TreeHeadReceipt};
 pub use user_dirs::{default_cache_directory, default_state_directory};
 pub use vault::{LOCK_TIMEOUT, Vault};
-pub use verify::{EventPlace, Examination, Subject, VerifiedLog, VerifyOptions};
+pub use verify::{
+    Account, EventPlace, Examination, HeadAccount, KeyAccount, SealAccount, Subject, VerifiedLog,
+    VerifyOptions,
+};
 pub use witness::{CosignedHead, WitnessState};
 pub use writer::{BatchOptions, BatchReceipt, BatchWriter, LastSeen, LogWriter, Rejected};
 

@@ -1,24 +1,28 @@
 //! Verification of a whole vault: every rule of the format, every finding, nothing written.
 
+mod account;
 pub(crate) mod alone;
 mod log_check;
 mod subject;
 
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 
 use provara_core::beliefs::LogReducer;
 use provara_core::finding::Report;
+use provara_core::overview::{Overview, Part};
+use provara_core::parallel::{available_threads, in_order};
 use provara_core::verify::report;
 
 use crate::anchors::SeenAnchor;
 use crate::derive::SourceLog;
 use crate::error::VaultError;
-use crate::log_snapshot::LogSnapshot;
+use crate::log_snapshot::{LogSnapshot, lines_of};
 use crate::predecessor::follow;
 use crate::replay_record::ReplayRecords;
 use crate::replay_start::ReplayStart;
 use crate::vault::Vault;
 
+pub use account::{Account, HeadAccount, KeyAccount, SealAccount};
 pub use alone::VerifyOptions;
 pub use subject::{EventPlace, Subject};
 
@@ -59,6 +63,7 @@ impl Vault {
             ),
             subject: alone.subject,
             anchors: alone.anchors,
+            account: alone.account,
             log: alone.log,
             replayed: alone.replayed,
             start: alone.start,
@@ -74,6 +79,7 @@ pub struct Examination {
     report: Report,
     subject: Option<Subject>,
     anchors: Vec<SeenAnchor>,
+    account: Option<Account>,
     log: Option<LogSnapshot>,
     replayed: Option<LogReducer>,
     start: Option<ReplayStart>,
@@ -103,6 +109,53 @@ impl Examination {
     #[must_use]
     pub fn anchors(&self) -> &[SeenAnchor] {
         &self.anchors
+    }
+
+    /// What there is to tell of it, if [`VerifyOptions::describe`] asked for it.
+    #[must_use]
+    pub fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+
+    /// What the log looks like from afar, sound or not: its lines are read once more, and nothing is verified again.
+    ///
+    /// Asks no [`Examination::check_unchanged`].
+    #[must_use]
+    pub fn overview(&self) -> Overview {
+        let mut overview = Overview::default();
+        let Some(log) = &self.log else {
+            return overview;
+        };
+        let read = |range, _| Part::from_lines(lines_of(range));
+        let _ = in_order(log.bytes(), available_threads(), read, |part| {
+            overview.append(part);
+            ControlFlow::Continue(())
+        });
+        overview
+    }
+
+    /// Refuses a log that another program changed since it was verified: to be asked after the last look at it.
+    ///
+    /// # Errors
+    /// [`VaultError::LogChanged`], or [`VaultError::Io`].
+    pub fn check_unchanged(&self) -> Result<(), VaultError> {
+        self.log
+            .as_ref()
+            .map_or(Ok(()), LogSnapshot::check_unchanged)
+    }
+
+    /// The line of the log in which byte `offset` lies, without its LF, and where it begins; an offset at a line end is
+    /// that of the line before.
+    #[must_use]
+    pub fn line_at(&self, offset: u64) -> Option<(u64, &[u8])> {
+        let bytes = self.log.as_ref()?.bytes();
+        let at = usize::try_from(offset)
+            .ok()
+            .filter(|at| *at < bytes.len())?;
+        let start = memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |end| end + 1);
+        let length =
+            memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len() - start, |end| at + end - start);
+        Some((start as u64, &bytes[start..start + length]))
     }
 
     /// The log, if the vault is valid.

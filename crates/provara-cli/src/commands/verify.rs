@@ -1,5 +1,7 @@
 //! `provara verify`: what is proven, what is not, and where.
 
+mod page;
+
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -9,14 +11,10 @@ use std::sync::Arc;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use provara_core::finding::{Code, Finding, Report, Severity};
-use provara_explain::{
-    accept_fix, cause_fix, causes, counted_under, head_fix, interruption_fix, parents, seal_fix,
-    stray_fix, vault_failure,
-};
+use provara_explain::{cause_fix, causes, counted_under, finding_fix, parents, vault_failure};
 use provara_report::{Class, Diagnostic, FIX_LABEL};
 use provara_vault::{
-    Authorities, Examination, HeadFolder, Held, KeyId, SeenAnchor, Subject, VerifyOptions, layout,
-    read_head,
+    Authorities, Examination, HeadFolder, Held, KeyId, SeenAnchor, Subject, VerifyOptions, read_head,
 };
 use serde::Serialize;
 
@@ -42,6 +40,7 @@ Examples:
   provara verify my-vault --head my-vault.head --root-key bp1_0123456789abcdef
   provara verify my-vault.tar.gz --head my-vault.head
   provara verify my-vault --witness KEY --witness KEY --witnesses 1 --tsa-cert authority.pem
+  provara verify my-vault --no-cache --report my-vault.html
   provara verify my-vault --follow-predecessors ../archive
   provara verify my-vault --json | jq '.findings[] | {code, line}'")]
 pub(crate) struct VerifyArgs {
@@ -86,6 +85,15 @@ pub(crate) struct VerifyArgs {
     #[arg(long)]
     no_cache: bool,
 
+    /// Also write a report for people to this file, outside the vault: one page of HTML that is complete in
+    /// itself, for reading and printing
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    report: Option<PathBuf>,
+
+    /// Replace the report if it exists
+    #[arg(long, requires = "report")]
+    force: bool,
+
     #[command(flatten)]
     json: JsonArg,
 }
@@ -113,10 +121,13 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Diagnostic> {
         }
         ControlFlow::Continue(())
     }));
+    if let Some(file) = &args.report {
+        page::check(file, args.force, &vault)?;
+    }
     let options = VerifyOptions {
         strict: args.strict,
         allowed: args.allow.clone(),
-        describe: args.json.json,
+        describe: args.json.json || args.report.is_some(),
         no_cache: args.no_cache,
         predecessors: args.follow_predecessors.clone(),
         held: held(args)?,
@@ -126,10 +137,18 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, Diagnostic> {
     bar.finish_and_clear();
     let examination = examination.map_err(|error| vault_failure(error, path))?;
     let report = examination.report();
+    let page = args.report.as_ref().map(|file| {
+        let page = page::of(&examination, &options, path)?;
+        Ok((file, page))
+    });
+    let page = page.transpose()?;
     if args.json.json {
         terminal::result_json(&Shown::of(&examination, args))?;
     } else {
         terminal::result(&text(report, args))?;
+    }
+    if let Some((file, page)) = page {
+        page::write(file, &page, args.force, &vault)?;
     }
     Ok(if report.is_valid() {
         ExitCode::SUCCESS
@@ -256,7 +275,7 @@ impl<'r> Shown<'r> {
             finding,
             allowed: args.allow.contains(&finding.code),
             follows_from: *parent,
-            fix: fix(finding, report, vault),
+            fix: finding_fix(finding, report, vault),
         });
         let counts = Counts::of(report, args);
         Self {
@@ -324,34 +343,6 @@ impl Counts {
             allowed,
         }
     }
-}
-
-/// What an owner can do who has looked, or whoever has a crash to put right, where that is one command.
-fn fix(finding: &Finding, report: &Report, vault: &Path) -> Option<String> {
-    let vault = provara_report::shell(vault);
-    match finding.code {
-        Code::W010 | Code::W011 => Some(accept_fix(finding.code, &vault)),
-        Code::E017 | Code::E018 | Code::E019 | Code::E020 | Code::E207 => {
-            Some(head_fix(finding.code, &vault))
-        }
-        Code::E014 | Code::E015 => Some(seal_fix(finding.code, &vault, log_verifies(report))),
-        _ => stray_fix(finding, &vault).or_else(|| interruption_fix(finding, report, &vault)),
-    }
-}
-
-/// Whether the log has no fault but a torn end, which every writer moves away, or keys that `keys.json`
-/// lacks and signed events may bring.
-fn log_verifies(report: &Report) -> bool {
-    let findings = || report.findings().iter();
-    let open = findings().find(|it| it.code == Code::W006);
-    let open = open.and_then(|it| it.line);
-    let keys_differ = findings().any(|it| it.code == Code::E302 && it.file == layout::KEYS);
-    let is_fault = |it: &Finding| match it.code {
-        Code::E104 if it.line == open => false,
-        Code::E204 => !keys_differ,
-        code => !code.is_warning(),
-    };
-    !findings().any(|it| it.line.is_some() && is_fault(it))
 }
 
 /// The least log that is worth a progress bar, in bytes.
@@ -429,7 +420,7 @@ fn write_causes(text: &mut String, report: &Report, vault: &Path) {
             true => None,
             false => cause_fix(finding).map(str::to_owned),
         };
-        write_fix(text, fix(finding, report, vault).or(cause_fix));
+        write_fix(text, finding_fix(finding, report, vault).or(cause_fix));
         text.push('\n');
     }
     if hidden {
@@ -444,7 +435,7 @@ fn write_causes(text: &mut String, report: &Report, vault: &Path) {
 /// A finding by itself.
 fn write_whole(text: &mut String, finding: &Finding, report: &Report, vault: &Path) {
     write_finding(text, finding);
-    write_fix(text, fix(finding, report, vault));
+    write_fix(text, finding_fix(finding, report, vault));
     text.push('\n');
 }
 

@@ -25,6 +25,7 @@ use crate::replay_record::ReplayRecords;
 use crate::replay_start::ReplayStart;
 use crate::vault::Vault;
 use crate::vault_snapshot::{Interrupted, VaultSnapshot};
+use crate::verify::account::Account;
 use crate::verify::log_check::{Watched, check_snapshot_log};
 use crate::verify::subject::Subject;
 use provara_core::parallel::available_threads;
@@ -48,8 +49,8 @@ pub struct VerifyOptions {
     /// A folder in which the vaults that this one continues are looked for; where it is not said, a
     /// predecessor is a warning.
     pub predecessors: Option<PathBuf>,
-    /// Whether it is also told what was verified ([`Examination::subject`](super::Examination::subject)): who
-    /// does not ask does not pay for it.
+    /// Whether it is also told what was verified ([`Examination::subject`](super::Examination::subject),
+    /// [`Examination::account`](super::Examination::account)): who does not ask does not pay for it.
     pub describe: bool,
     /// Whether the cache of an earlier verification is passed over, and none is kept. Without a cache
     /// directory ([`Vault::with_cache_directory`]) there is none.
@@ -110,6 +111,7 @@ impl Vault {
         let listed = keys_findings.is_empty().then_some(&registry);
         findings.extend(keys_findings);
         findings.extend(check_policies(|file| snapshot.text(file)));
+        let from_cache = checked.note.is_some();
         let mut notes = Vec::from_iter(checked.note);
         let (held_findings, held_notes) = options.held.judge(&log, genesis_text, &registry);
         findings.extend(held_findings);
@@ -147,6 +149,15 @@ impl Vault {
         let subject = options
             .describe
             .then(|| Subject::of(&snapshot, &log, &log_bytes, digest, &disk));
+        let account = options.describe.then(|| {
+            let heads = options.held.kept(genesis_text);
+            let genesis = snapshot.text(GENESIS).map(Digest::of);
+            let account = Account::of(&log, &registry, &judgement, heads, &findings, genesis);
+            Account {
+                from_cache,
+                ..account
+            }
+        });
         let refusal = refused(&judgement, log.lines, log.last_event);
         let sealed = memory::sealed(&log, &log_bytes, &judgement);
         let judged = match self.has_memory() {
@@ -180,6 +191,7 @@ impl Vault {
             subject,
             anchors: anchored.seen,
             unasked: anchored.unasked,
+            account,
             verdict: log,
             findings,
             notes,
@@ -277,6 +289,8 @@ pub(crate) struct Alone {
     pub(super) anchors: Vec<SeenAnchor>,
     /// What there is to say of them where a reader names nobody.
     pub(super) unasked: Option<String>,
+    /// What there is to tell of it, if that was asked for.
+    pub(super) account: Option<Account>,
     /// The reducer after the whole log, if its checkpoints had to be compared.
     pub(super) replayed: Option<LogReducer>,
     /// Where a replay may begin.
