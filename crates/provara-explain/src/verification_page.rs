@@ -447,7 +447,10 @@ fn shown(finding: &Finding, examination: &Examination) -> Shown {
     let in_log = finding.offset.filter(|_| finding.file == LOG);
     let excerpt = in_log.and_then(|offset| {
         let (start, line) = examination.line_at(offset)?;
-        let at = usize::try_from(offset - start).ok()?;
+        let at = match usize::try_from(offset - start).ok()? {
+            0 => value_at(line, finding.found.as_deref()),
+            at => at,
+        };
         Some(Excerpt::around(line, at))
     });
     let text = |text: &Option<String>| text.as_deref().map(short);
@@ -464,6 +467,15 @@ fn shown(finding: &Finding, examination: &Examination) -> Shown {
         follows: None,
         fix: None,
     }
+}
+
+/// Where what was found stands in the line as a value; 0 where it does not.
+fn value_at(line: &[u8], found: Option<&str>) -> usize {
+    let place = found.and_then(|found| {
+        let value = format!(":\"{found}\"");
+        memchr::memmem::find(line, value.as_bytes())
+    });
+    place.map_or(0, |colon| colon + 1)
 }
 
 /// How somebody else comes to the same.

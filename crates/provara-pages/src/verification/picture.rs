@@ -104,14 +104,14 @@ impl Window {
             .collect();
         cells.sort_unstable();
         let all: u64 = cells.iter().map(|(_, count)| count).sum();
-        let (first, last) = (cells.first()?.0, cells.last()?.0);
         let spared = (all / 200).max((all / 10).min(2));
         let low = at_rank(cells.iter(), spared)?;
         let high = at_rank(cells.iter().rev(), spared)?;
         let width = timeline.width.max(1);
         let near = (high - low).max(width) / 2;
-        let from = if low - first <= near { first } else { low };
-        let to = if last - high <= near { last } else { high } + width;
+        let starts = || cells.iter().map(|(start, _)| *start);
+        let from = starts().find(|start| low - start <= near)?;
+        let to = starts().rfind(|start| start - high <= near)? + width;
         let columns = ((to - from + width - 1) / width).clamp(LEAST_COLUMNS, MOST_COLUMNS);
         let wanting = (LEAST_COLUMNS * width - (to - from)).max(0) / 2;
         Some(Self {
@@ -183,7 +183,9 @@ impl<'a> Picture<'a> {
     /// Whether something of a kind is marked.
     pub(super) fn has(&self, kind: MarkKind) -> bool {
         let lanes = self.timeline.lanes.iter();
-        lanes.flat_map(|lane| &lane.marks).any(|it| it.kind == kind)
+        let mut marks = lanes.flat_map(|lane| &lane.marks);
+        let is_drawn = |time| self.window.is_some_and(|window| window.holds(time));
+        marks.any(|it| it.kind == kind && is_drawn(it.time))
     }
 
     pub(super) fn lanes(&self) -> &[Lane] {
@@ -193,6 +195,12 @@ impl<'a> Picture<'a> {
     /// Whether there is anything to draw.
     pub(super) fn is_drawn(&self) -> bool {
         self.window.is_some()
+    }
+
+    /// Whether the lane has events, and none of them is drawn.
+    pub(super) fn is_outside(&self, lane: &Lane) -> bool {
+        let drawn = |window: Window| lane.cells.iter().any(|(start, _)| window.holds(*start));
+        !lane.cells.is_empty() && !self.window.is_some_and(drawn)
     }
 
     /// The times below the picture.
