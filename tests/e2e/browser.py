@@ -1,4 +1,4 @@
-"""A browser for the tests of pages: Chromium without a window, driven over a pipe by its own protocol (CDP)."""
+"""A browser for the tests of pages: Chromium without a window, driven over a pipe (CDP)."""
 
 from __future__ import annotations
 
@@ -42,8 +42,16 @@ class Page:
 
     def screenshot(self, path: Path, height: int | None = None) -> None:
         """The page from its top: all of it, or so many pixels."""
-        whole = int(self.evaluate("Math.ceil(document.documentElement.getBoundingClientRect().height)"))
-        clip = {"x": 0, "y": 0, "width": self.width, "height": min(whole, height or whole), "scale": 1}
+        whole = int(
+            self.evaluate("Math.ceil(document.documentElement.getBoundingClientRect().height)")
+        )
+        clip = {
+            "x": 0,
+            "y": 0,
+            "width": self.width,
+            "height": min(whole, height or whole),
+            "scale": 1,
+        }
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
         path.write_bytes(base64.b64decode(shot["data"]))
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use provara_core::time::Timestamp;
 
-use super::text::{counted, grouped};
+use super::text::{counted, grouped, moment};
 
 /// How many columns the picture has at most, and at least.
 const MOST_COLUMNS: i64 = 96;
@@ -94,24 +94,20 @@ struct Window {
 }
 
 impl Window {
-    /// Where almost all events lie. Times that are far from these would leave no room for them.
+    /// From the first event to the last, but for the few times that are so far from all others that they would leave no
+    /// room for these. Times are counted and not events: many events at one moment make what came later no exception.
     fn of(timeline: &Timeline) -> Option<Self> {
-        let mut cells: Vec<(i64, u64)> = timeline
-            .lanes
-            .iter()
-            .flat_map(|it| &it.cells)
-            .copied()
-            .collect();
-        cells.sort_unstable();
-        let all: u64 = cells.iter().map(|(_, count)| count).sum();
-        let spared = (all / 200).max((all / 10).min(2));
-        let low = at_rank(cells.iter(), spared)?;
-        let high = at_rank(cells.iter().rev(), spared)?;
+        let cells = timeline.lanes.iter().flat_map(|it| &it.cells);
+        let mut starts: Vec<i64> = cells.map(|(start, _)| *start).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        let last = starts.len().checked_sub(1)?;
+        let spared = (starts.len() / 200).max((starts.len() / 10).min(2));
+        let (low, high) = (starts[spared], starts[last - spared]);
         let width = timeline.width.max(1);
         let near = (high - low).max(width) / 2;
-        let starts = || cells.iter().map(|(start, _)| *start);
-        let from = starts().find(|start| low - start <= near)?;
-        let to = starts().rfind(|start| start - high <= near)? + width;
+        let from = *starts.iter().find(|start| low - **start <= near)?;
+        let to = *starts.iter().rfind(|start| **start - high <= near)? + width;
         let columns = ((to - from + width - 1) / width).clamp(LEAST_COLUMNS, MOST_COLUMNS);
         let wanting = (LEAST_COLUMNS * width - (to - from)).max(0) / 2;
         Some(Self {
@@ -150,20 +146,6 @@ impl Window {
             _ => format!("{day} {} UTC", &clock[..12]),
         }
     }
-}
-
-/// The time of the event before which `rank` others stand.
-fn at_rank<'c>(cells: impl Iterator<Item = &'c (i64, u64)>, rank: u64) -> Option<i64> {
-    let mut before = 0;
-    let mut last = None;
-    for (start, count) in cells {
-        before += count;
-        last = Some(*start);
-        if before > rank {
-            break;
-        }
-    }
-    last
 }
 
 impl<'a> Picture<'a> {
@@ -223,14 +205,14 @@ impl<'a> Picture<'a> {
                 let cells = cells().filter(|(start, _)| out(*start));
                 cells.map(|(_, count)| count).sum()
             };
-            let day = |time: Option<i64>| {
+            let shown = |time: Option<i64>| {
                 let time = time.and_then(Timestamp::from_unix_micros);
-                time.map_or_else(String::new, |it| it.to_string()[..10].to_owned())
+                time.map_or_else(String::new, |it| moment(&it.to_string()))
             };
             let extremes = || self.timeline.lanes.iter().filter_map(|it| it.times);
             let early = sum(&|start| start < window.from);
             if early > 0 {
-                let first = day(extremes().map(|(earliest, _)| earliest).min());
+                let first = shown(extremes().map(|(earliest, _)| earliest).min());
                 said.push(format!(
                     "{} before the time that is drawn, the earliest {first}.",
                     states(early)
@@ -238,7 +220,7 @@ impl<'a> Picture<'a> {
             }
             let late = sum(&|start| start >= window.to);
             if late > 0 {
-                let last = day(extremes().map(|(_, latest)| latest).max());
+                let last = shown(extremes().map(|(_, latest)| latest).max());
                 said.push(format!(
                     "{} after the time that is drawn, the latest {last}.",
                     states(late)
@@ -431,6 +413,17 @@ mod tests {
         let drawing = picture.drawing(&timeline.lanes[0]);
         assert_eq!(drawing.matches("<rect").count(), MOST_COLUMNS as usize);
         assert!(drawing.contains("x1=\"0.00%\" x2=\"100.00%\""), "{drawing}");
+    }
+
+    #[test]
+    fn many_events_at_once_do_not_hide_what_came_later() {
+        let mut cells = vec![(56 * YEAR, 1_000_000)];
+        cells.extend((1..50).map(|day| (56 * YEAR + day * DAY, 1)));
+        let timeline = timeline(cells, 1 << 10);
+        let picture = Picture::of(&timeline);
+        assert_eq!(picture.left_out(), Vec::<String>::new());
+        let drawing = picture.drawing(&timeline.lanes[0]);
+        assert_eq!(drawing.matches("<rect").count(), 50);
     }
 
     #[test]
