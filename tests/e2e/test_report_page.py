@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import html.parser
 import json
+import os
 import re
 import shutil
 import stat
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -323,6 +325,28 @@ def test_a_page_is_bounded_whatever_the_log_says(
     later = "3 events state a time after the time that is drawn, the latest 9999-12-31 23:59:59 UTC"
     assert later in page.said
     assert "3,995 more of this kind" in page.said
+
+
+@pytest.mark.skipif(
+    "PROVARA_E2E_LARGE" not in os.environ,
+    reason="a million events take a minute and 500 MB: PROVARA_E2E_LARGE=1 asks for it (2026-12-01)",
+)
+def test_the_page_of_a_million_events_is_small(
+    provara: Provara, vault: Path, tmp_path: Path, reports: Path
+) -> None:
+    batch = tmp_path / "batch.ndjson"
+    with open(batch, "w") as file:
+        for number in range(1_000_000):
+            data = {"subject": f"s-{number % 999}", "predicate": "n", "value": number}
+            record = {"type": "OBSERVATION", "actor": f"probe-{number % 10_000}", "data": data}
+            file.write(json.dumps(record) + "\n")
+    command = [provara.executable, "append", vault, "--batch", batch]
+    subprocess.run(command, env=provara.environment, check=True, capture_output=True)
+    command = [provara.executable, "verify", vault, "--report", reports / "page.html"]
+    subprocess.run(command, env=provara.environment, check=True, capture_output=True)
+    page = page_of(reports / "page.html")
+    assert "All 1,000,002 events" in page.said and "9,989 more actors" in page.said
+    assert len(page.text.encode()) < 2_000_000
 
 
 # --------------------------------------------------------------------------- in a browser
