@@ -156,6 +156,15 @@ def add_anchor(
     no_lock: bool = False,
 ) -> dict[str, Any]: ...
 def list_anchors(path: str) -> list[dict[str, Any]]: ...
+def verification_page(
+    path: str,
+    strict: bool,
+    heads: list[str],
+    root_keys: list[str],
+    witnesses: list[str],
+    witnesses_needed: int | None,
+    authorities: list[bytes],
+) -> tuple[dict[str, Any], str]: ...
 def read_tree_head(note: str) -> tuple[str, int, str]: ...
 def sign_tree_head(
     path: str,

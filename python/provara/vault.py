@@ -337,6 +337,8 @@ class Vault:
         witnesses: Iterable[str] = (),
         witnesses_needed: int | None = None,
         authorities: Iterable[bytes] = (),
+        report: str | os.PathLike[str] | None = None,
+        force: bool = False,
     ) -> Report:
         """Check ids, signatures, chains, keys and the seal; report everything that is found.
 
@@ -348,6 +350,10 @@ class Vault:
                 vaults whose events name a tree head of it.
             witnesses_needed: how many of them must have; all by default.
             authorities: certificates, in PEM or DER, to one of which a time-stamp must lead.
+            report: also write a page for people to this file, outside the vault: HTML that is
+                complete in itself, for reading and printing.  It is written of a vault that is
+                not valid, too.
+            force: replace the page if it exists.
         """
         named = arguments.texts("witnesses", witnesses)
         if witnesses_needed is not None and not 0 < witnesses_needed <= len(named):
@@ -357,16 +363,19 @@ class Vault:
         certificates = arguments.certificates(authorities)
         heads = [heads] if isinstance(heads, TreeHead) else heads
         notes = [note for head in heads if (note := note_of(head)) is not None]
-        found = _native.examine(
-            str(self._path),
-            strict,
-            notes,
-            key_ids(root_keys),
-            named,
-            witnesses_needed,
-            certificates,
-        )
-        return Report._from_native(found[0])
+        asked = (notes, key_ids(root_keys), named, witnesses_needed, certificates)
+        if report is None:
+            if force:
+                raise UsageError("force is for a report that exists: give report")
+            return Report._from_native(_native.examine(str(self._path), strict, *asked)[0])
+        staging = _native.Staging(str(Path(report)), force, str(self._path))
+        try:
+            found, page = _native.verification_page(str(self._path), strict, *asked)
+            Path(staging.path).write_text(page, encoding="utf-8", newline="")
+            staging.commit("html")
+        finally:
+            staging.discard()
+        return Report._from_native(found)
 
     def add_anchor(
         self,

@@ -81,7 +81,7 @@ mod _native {
     #[pymodule_export]
     use crate::beliefs::beliefs;
     #[pymodule_export]
-    use crate::log::{Log, examine, snapshot};
+    use crate::log::{Log, examine, snapshot, verification_page};
     #[pymodule_export]
     use crate::proofs::{check_proof, read_tree_head, sign_tree_head};
     #[pymodule_export]

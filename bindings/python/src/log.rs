@@ -9,7 +9,7 @@ use provara_core::query::Query;
 use provara_core::time::Timestamp;
 use provara_plugins::builtin::{self, ExportError, Format, Reducer, UnknownReducer};
 use provara_query::Filter;
-use provara_vault::{SourceLog, Vault, VerifyOptions};
+use provara_vault::{SourceLog, Vault, VerifyOptions, now};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -74,6 +74,40 @@ pub(crate) fn examine(
         Ok((report, log))
     })?;
     Ok((to_python(py, &report)?, log))
+}
+
+/// What a verification found, and the page for people about it.
+#[pyfunction]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is an argument of `Vault.verify`"
+)]
+pub(crate) fn verification_page(
+    py: Python<'_>,
+    path: PathBuf,
+    strict: bool,
+    heads: Vec<String>,
+    root_keys: Vec<String>,
+    witnesses: Vec<String>,
+    witnesses_needed: Option<usize>,
+    authorities: Vec<Vec<u8>>,
+) -> PyResult<(Bound<'_, PyAny>, String)> {
+    let mut held = held(py, &heads, &root_keys)?;
+    hold_to(py, &mut held, &witnesses, witnesses_needed, &authorities)?;
+    let options = VerifyOptions {
+        strict,
+        describe: true,
+        held,
+        ..VerifyOptions::default()
+    };
+    let (report, page) = run(py, || {
+        let examination = open(&path)?.examine(&options)?;
+        let version = env!("CARGO_PKG_VERSION");
+        let page =
+            provara_explain::verification_page(&examination, &options, &path, version, now()?)?;
+        Ok((examination.report().clone(), page))
+    })?;
+    Ok((to_python(py, &report)?, page))
 }
 
 #[pymethods]

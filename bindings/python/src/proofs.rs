@@ -18,9 +18,12 @@ pub(crate) fn head_of(py: Python<'_>, note: &str) -> PyResult<SignedHead> {
 /// What a verification is held to.
 pub(crate) fn held(py: Python<'_>, heads: &[String], root_keys: &[String]) -> PyResult<Held> {
     let mut held = Held::default();
-    for note in heads {
+    for (number, note) in (1..).zip(heads) {
         held.heads.push(KeptHead {
-            source: "a tree head that was given".to_owned(),
+            source: match heads.len() {
+                1 => "a tree head that was given".to_owned(),
+                all => format!("tree head {number} of the {all} that were given"),
+            },
             head: head_of(py, note)?,
         });
     }

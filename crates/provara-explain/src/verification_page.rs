@@ -494,7 +494,14 @@ fn commands(
     }
     verify.push_str(&format!("provara verify {named} --no-cache"));
     for head in &held.heads {
-        verify.push_str(&format!(" --head {}", quote(&head.source)));
+        // A program may have had it from elsewhere.
+        let file = Path::new(&head.source).is_file();
+        let source = if file {
+            quote(&head.source)
+        } else {
+            "FILE".to_owned()
+        };
+        verify.push_str(&format!(" --head {source}"));
     }
     for key in &held.root_keys {
         verify.push_str(&format!(" --root-key {key}"));
