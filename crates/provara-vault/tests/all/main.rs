@@ -2,6 +2,7 @@
 //!
 //! `cargo test -p provara-vault --test all crashes::` runs those of one file.
 
+mod account;
 mod adopt;
 mod anchors;
 mod append;
