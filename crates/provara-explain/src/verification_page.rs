@@ -40,6 +40,9 @@ const TEXT: usize = 300;
 ///
 /// # Errors
 /// [`VaultError::LogChanged`] where another program changed the log since, or [`VaultError::Io`].
+///
+/// # Panics
+/// If the examination was not asked to [describe](VerifyOptions::describe) what it verified.
 pub fn verification_page(
     examination: &Examination,
     options: &VerifyOptions,
@@ -48,9 +51,7 @@ pub fn verification_page(
     written_at: Timestamp,
 ) -> Result<String, VaultError> {
     let (Some(subject), Some(account)) = (examination.subject(), examination.account()) else {
-        unreachable!(
-            "a page is made of a verification that was asked to describe what it verified"
-        );
+        panic!("a page is made of a verification that was asked to describe what it verified");
     };
     let overview = examination.overview();
     let report = examination.report();
