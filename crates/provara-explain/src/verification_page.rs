@@ -361,11 +361,9 @@ fn timeline(examination: &Examination, account: &Account, overview: &Overview) -
             Severity::Error => MarkKind::Error,
             Severity::Warning => MarkKind::Warning,
         };
+        let is_marked = |stated: (String, Option<i64>)| mark(&stated.0, stated.1, kind);
         let mut is_new = || marked.insert((finding.line, kind == MarkKind::Error));
-        let stated = || stated(examination, finding);
-        if number >= MARKED {
-            unmarked += 1;
-        } else if is_new() && !stated().is_some_and(|(actor, time)| mark(&actor, time, kind)) {
+        if number >= MARKED || (is_new() && !stated(examination, finding).is_some_and(is_marked)) {
             unmarked += 1;
         }
     }
@@ -423,7 +421,7 @@ fn groups(examination: &Examination, vault: &Path) -> Vec<Group> {
         }
         let parent = parents[number].map(|parent| &findings[parent]);
         group.first.push(Shown {
-            follows: parent.map(|parent| follows(parent)),
+            follows: parent.map(follows),
             fix: finding_fix(finding, report, vault),
             ..shown(finding, examination)
         });
