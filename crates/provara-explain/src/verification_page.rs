@@ -35,6 +35,9 @@ const HEADS: usize = 50;
 /// How many characters of a text of the vault are shown where the page has a list of them.
 const TEXT: usize = 300;
 
+/// And of a whole sentence.
+const SENTENCE: usize = 1_500;
+
 /// The page about `examination`, which came of `options` and was asked to describe what it verified; `vault` is as it was
 /// named. The lines of the log are read once more, and nothing is verified again.
 ///
@@ -75,7 +78,7 @@ pub fn verification_page(
         heads: heads(account),
         anchors: Vec::new(),
         findings: groups(examination, vault),
-        notes: report.notes().iter().map(|note| short(note)).collect(),
+        notes: report.notes().iter().map(|note| sentence(note)).collect(),
         commands: commands(options, &name, vault, subject, account),
         vault: name,
     }
@@ -127,6 +130,11 @@ fn name_of(vault: &Path) -> String {
 /// A text of the vault, cut where it is long.
 fn short(text: &str) -> String {
     provara_report::text::shorten(text, TEXT).into_owned()
+}
+
+/// A sentence about the vault, which may hold texts of it.
+fn sentence(text: &str) -> String {
+    provara_report::text::shorten(text, SENTENCE).into_owned()
 }
 
 fn identity(
@@ -454,7 +462,7 @@ fn shown(finding: &Finding, examination: &Examination) -> Shown {
     });
     let text = |text: &Option<String>| text.as_deref().map(short);
     Shown {
-        message: short(&finding.message),
+        message: sentence(&finding.message),
         file: short(&finding.file),
         line: finding.line,
         byte: finding.offset,

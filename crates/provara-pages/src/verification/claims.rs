@@ -89,7 +89,7 @@ pub(super) fn proven(it: &Verification) -> Vec<Claim> {
                 "The first {} are those that were there when a tree head over them was signed.",
                 counted(latest.events, "event")
             ),
-            "Somebody else kept it. None of them was removed, changed or put in another order since.",
+            "None of them was removed, changed or put in another order since, if the head came by a way that can be trusted.",
         ));
     }
     let anchors = it.anchors.iter().filter(|anchor| anchor.holds);
@@ -143,6 +143,12 @@ pub(super) fn unproven(it: &Verification) -> Vec<Claim> {
         claims.push(claim(
             "Whether the keys are the owner's.",
             "In this vault a file, or somebody's trust, vouches for keys. Ask the owner about each of them.",
+        ));
+    }
+    if matches!(it.seal.standing, SealStanding::Other | SealStanding::None) {
+        claims.push(claim(
+            "Whether files, or all events of an actor, were taken away or exchanged.",
+            "No seal by a key of the vault is over what is here.",
         ));
     }
     if it.counts.unbound > 0 {

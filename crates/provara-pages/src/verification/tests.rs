@@ -152,6 +152,7 @@ fn what_is_proven_follows_from_what_was_given() {
     assert!(says(&claims::unproven(&facts), "the keys are the owner"));
     facts.seal.standing = SealStanding::None;
     assert!(!says(&claims::proven(&facts), "No file was added"));
+    assert!(says(&claims::unproven(&facts), "taken away or exchanged"));
     facts.counts.gaps = 1;
     assert!(!says(&claims::proven(&facts), "removed from the middle"));
     assert!(says(&claims::unproven(&facts), "a chain has a gap"));
