@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use provara_core::finding::{Code, Finding, Report, Severity};
-use provara_core::layout::{GENESIS, LOG, MANIFEST, MANIFEST_SIG};
+use provara_core::layout::{AnchorKind, GENESIS, LOG, MANIFEST, MANIFEST_SIG};
 use provara_core::overview::{KeyMoment, Overview};
 use provara_core::scan::{Field, scan_line};
 use provara_core::time::Timestamp;
 use provara_core::verify::seal::SealStanding as Standing;
 use provara_pages::verification::{
-    Counted, Counts, Excerpt, Group, Head, Identity, Key, Keys, Lane, Mark, MarkKind, Named, Seal,
-    SealStanding, Shown, Timeline, Verdict, Verification, grouped, moment,
+    Anchor, Counted, Counts, Excerpt, Group, Head, Identity, Key, Keys, Lane, Mark, MarkKind,
+    Named, Seal, SealStanding, Shown, Timeline, Verdict, Verification, grouped, moment,
 };
 use provara_report::{quote, shell};
 use provara_vault::{
-    Account, EventPlace, Examination, KeyAccount, Subject, VaultError, VerifyOptions,
+    Account, EventPlace, Examination, KeyAccount, SeenAnchor, Subject, VaultError, VerifyOptions,
 };
 
 use crate::causes::{causes, parents};
@@ -31,6 +31,7 @@ const MARKED: usize = 500;
 const KEYS: usize = 50;
 const TYPES: usize = 40;
 const HEADS: usize = 50;
+const ANCHORS: usize = 50;
 
 /// How many characters of a text of the vault are shown where the page has a list of them.
 const TEXT: usize = 300;
@@ -76,7 +77,7 @@ pub fn verification_page(
         timeline: timeline(examination, account, &overview),
         types: types(&overview),
         heads: heads(account),
-        anchors: Vec::new(),
+        anchors: anchors(examination.anchors()),
         findings: groups(examination, vault),
         notes: report.notes().iter().map(|note| sentence(note)).collect(),
         commands: commands(options, &name, vault, subject, account),
@@ -86,6 +87,41 @@ pub fn verification_page(
     // After the last look at the log.
     examination.check_unchanged()?;
     Ok(html)
+}
+
+/// The latest anchors, those of whom the reader named first.
+fn anchors(seen: &[SeenAnchor]) -> Vec<Anchor> {
+    let mut rows = Vec::new();
+    for anchor in seen {
+        let events = anchor.events;
+        let by_named = anchor.seen.iter().map(|seen| Anchor {
+            when: seen.at_utc.to_string(),
+            who: short(&seen.by),
+            events,
+            holds: true,
+            verdict: match anchor.kind {
+                AnchorKind::TimeStamp => "a time-stamp of an authority that was named",
+                AnchorKind::Head => "cosigned by a witness that was named",
+                AnchorKind::Event => "in an event of a vault whose key was named",
+            }
+            .to_owned(),
+        });
+        let named = rows.len();
+        rows.extend(by_named);
+        if rows.len() == named {
+            let at = anchor.claimed_at_utc.map(|at| at.to_string());
+            rows.push(Anchor {
+                when: at.unwrap_or_default(),
+                who: short(&anchor.claimed_by.join(", ")),
+                events,
+                holds: false,
+                verdict: "as it says: none of those who made it was named".to_owned(),
+            });
+        }
+    }
+    rows.sort_by_key(|row| (!row.holds, std::cmp::Reverse(row.events)));
+    rows.truncate(ANCHORS);
+    rows
 }
 
 /// What the findings weigh together.
@@ -512,6 +548,15 @@ fn commands(
     }
     for key in &held.root_keys {
         verify.push_str(&format!(" --root-key {key}"));
+    }
+    for witness in &held.witnesses {
+        verify.push_str(&format!(" --witness {}", quote(&witness.to_string())));
+    }
+    if let Some(needed) = held.witnesses_needed {
+        verify.push_str(&format!(" --witnesses {needed}"));
+    }
+    if !held.authorities.is_empty() {
+        verify.push_str(" --tsa-cert FILE");
     }
     if let Some(folder) = &options.predecessors {
         verify.push_str(&format!(" --follow-predecessors {}", shell(folder)));

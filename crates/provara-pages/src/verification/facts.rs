@@ -204,7 +204,7 @@ pub struct Anchor {
     pub who: String,
     /// Over how many events.
     pub events: u64,
-    /// Whether the attestation holds.
+    /// Whether it is by somebody whom the reader named; otherwise it is what it says.
     pub holds: bool,
     /// What came of it, in words.
     pub verdict: String,
