@@ -90,6 +90,8 @@ def test_as_many_witnesses_as_are_asked_for(ward: Ward) -> None:
     told = ward.verify(*named, expect=1).stdout
     assert "PROVARA_E020" in told
     assert "found     example.org/w1, example.org/w2" in told
+    twice = ("--witness", keys[0], "--witness", keys[0], "--witnesses", "2")
+    assert "that is one witness" in ward.verify(*twice, expect=2).stderr
     assert "asks for 4" in ward.verify(*named, "--witnesses", "4", expect=2).stderr
     ward.verify("--witness", keys[0][:-2], expect=2)
     report = ward.verify(*named, "--witnesses", "1", "--json").json()

@@ -24,6 +24,13 @@ pub(crate) fn hold_to(
         })?;
         held.witnesses.push(witness);
     }
+    if let Some(twice) = WitnessKey::named_twice(&held.witnesses) {
+        let name = twice.name();
+        return Err(errors::usage(
+            py,
+            format!("'{name}' and another have the same key: that is one witness"),
+        ));
+    }
     held.witnesses_needed = needed;
     for bytes in authorities {
         let read = Authorities::parse(bytes).map_err(|error| {

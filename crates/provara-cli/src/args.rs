@@ -83,6 +83,16 @@ impl SeenArgs {
     /// Refuses to ask for more witnesses than are named.
     pub(crate) fn check(&self) -> Result<(), Diagnostic> {
         let named = self.witness.len();
+        if let Some(twice) = WitnessKey::named_twice(&self.witness) {
+            return Err(Diagnostic::new(
+                Class::Usage,
+                format!(
+                    "--witness names '{}' and another with the same key: that is one witness.",
+                    twice.name()
+                ),
+            )
+            .fix("Name each witness once."));
+        }
         match self.witnesses {
             Some(needed) if usize::from(needed) > named => Err(Diagnostic::new(
                 Class::Usage,

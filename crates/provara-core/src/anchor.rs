@@ -117,6 +117,22 @@ impl fmt::Display for WitnessKey {
 }
 
 impl WitnessKey {
+    /// The key behind it: who has one key is one witness, under whatever names.
+    #[must_use]
+    pub fn key_id(&self) -> KeyId {
+        match self {
+            Self::Cosigner(witness) => witness.key().key_id(),
+            Self::Vault(key) => *key,
+        }
+    }
+
+    /// The first of `keys` whose key is that of one before it.
+    #[must_use]
+    pub fn named_twice(keys: &[Self]) -> Option<&Self> {
+        let mut seen = std::collections::BTreeSet::new();
+        keys.iter().find(|it| !seen.insert(it.key_id()))
+    }
+
     /// What it is called in a sentence.
     #[must_use]
     pub fn name(&self) -> String {

@@ -144,8 +144,12 @@ impl Anchors {
 
     /// Holds them against a log that was verified, and against those that `held` names.
     pub(crate) fn judge(&self, held: &Held, log: &LogVerdict, registry: &KeyRegistry) -> Judged {
+        let mut keys = BTreeSet::new();
+        let named = held.witnesses.iter();
         let mut judge = Judge {
             held,
+            // Who is named twice has seen the vault once.
+            named: named.filter(|it| keys.insert(it.key_id())).collect(),
             found: Judged::default(),
             sightings: Vec::new(),
             stamps: Vec::new(),
@@ -175,6 +179,8 @@ impl Anchors {
 /// Anchors on the way through their judgement.
 struct Judge<'a> {
     held: &'a Held,
+    /// The witnesses that were named, each once.
+    named: Vec<&'a WitnessKey>,
     found: Judged,
     /// Of the witnesses that were named.
     sightings: Vec<Sighting>,
@@ -222,7 +228,7 @@ impl Judge<'_> {
                 Err(error) => return self.invalid(path, &error),
             }
         }
-        for (witness, key) in self.held.witnesses.iter().enumerate() {
+        for (witness, key) in self.named.iter().enumerate() {
             match anchor.seen_by(key) {
                 Ok(None) => {}
                 Ok(Some(at)) => {
@@ -274,7 +280,7 @@ impl Judge<'_> {
 
     /// What the witnesses together saw, of those that were named.
     fn witnesses(&mut self, events: u64) {
-        let named = &self.held.witnesses;
+        let named = &self.named;
         if named.is_empty() {
             return;
         }
@@ -296,7 +302,7 @@ impl Judge<'_> {
                 let who: BTreeSet<_> = self.sightings.iter().map(|it| it.witness).collect();
                 let who: Vec<_> = who.into_iter().map(name).collect();
                 let message = "fewer witnesses than were asked for have seen a tree head of the vault that it holds";
-                let all: Vec<_> = named.iter().map(WitnessKey::name).collect();
+                let all: Vec<_> = named.iter().map(|it| it.name()).collect();
                 let expected = format!("{needed} of {}", all.join(", "));
                 let found = match who.is_empty() {
                     true => "none".to_owned(),

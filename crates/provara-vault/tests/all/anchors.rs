@@ -140,6 +140,28 @@ fn a_cosigned_head_is_kept_and_says_until_where_the_vault_was_seen() {
 }
 
 #[test]
+fn a_witness_that_is_named_twice_is_one() {
+    let home = Home::new();
+    home.anchor(&home.cosigned(1, SECONDS)).unwrap();
+    let renamed = Cosigner::new("example.org/other", &[1; 32]).unwrap();
+    let renamed = WitnessKey::Cosigner(Box::new(renamed.witness().clone()));
+    // The same key signed under both names, too.
+    let signature = Cosigner::new("example.org/other", &[1; 32]).unwrap();
+    let head = home.head();
+    let signature = signature.cosign(head.note(), SECONDS);
+    home.anchor(&head.signed_also(signature).unwrap()).unwrap();
+    for twice in [witness(1), renamed] {
+        assert!(WitnessKey::named_twice(&[witness(1), twice.clone()]).is_some());
+        let mut held = Held::default();
+        held.witnesses = vec![witness(1), twice];
+        held.witnesses_needed = Some(2);
+        let (findings, _) = verified(&home.vault, held);
+        assert_eq!(findings[0].code.as_str(), "PROVARA_E020");
+    }
+    assert!(WitnessKey::named_twice(&[witness(1), witness(2)]).is_none());
+}
+
+#[test]
 fn copies_have_them_and_a_lost_or_changed_one_is_found() {
     let home = Home::new();
     let receipt = home.anchor(&home.cosigned(1, SECONDS)).unwrap();
