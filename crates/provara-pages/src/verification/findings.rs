@@ -172,6 +172,9 @@ impl Shown {
     }
 }
 
+/// What is said of a rule that is newer than this page.
+const UNKNOWN: &str = "A rule of the format does not hold.";
+
 fn meaning(code: Code) -> &'static str {
     match code {
         Code::E001 => "The older vault that this one continues is not the one that it names.",
@@ -196,6 +199,12 @@ fn meaning(code: Code) -> &'static str {
             "The vault is not a later state of what was once signed and kept by somebody else."
         }
         Code::E018 => "No key of the vault signed the tree head that it was held to.",
+        Code::E019 => {
+            "What is kept here of a third party's word about the vault does not hold, or is of another vault."
+        }
+        Code::E020 => {
+            "Those whom whoever verified had named did not see the vault, or too few of them did."
+        }
         Code::E100 | Code::E101 | Code::E102 | Code::E103 | Code::E105 => {
             "Something is not written as the format demands."
         }
@@ -239,13 +248,19 @@ fn meaning(code: Code) -> &'static str {
         Code::W014 => "An event after the sealed part is bound to nothing before it.",
         Code::W015 => "The files beside the log are sealed, and no event states them as they are.",
         Code::W016 => "Nobody had kept a tree head of this vault: it was held to none.",
-        _ => "A rule of the format does not hold.",
+        _ => UNKNOWN,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_rule_is_told_in_words_of_its_own() {
+        let untold = Code::ALL.iter().filter(|code| meaning(**code) == UNKNOWN);
+        assert_eq!(untold.collect::<Vec<_>>(), Vec::<&Code>::new());
+    }
 
     #[test]
     fn the_value_at_the_place_is_marked() {
