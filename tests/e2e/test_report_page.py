@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,15 @@ from typing import Any
 import pytest
 from browser import Browser, browser, chromium
 from forge import Log, Signer
-from support import LOG, Outcome, Provara, assert_one_error, events, fingerprint
+from support import (
+    LOG,
+    Outcome,
+    Provara,
+    assert_one_error,
+    events,
+    fingerprint,
+    run_checked,
+)
 
 #: Elements without an end tag; what SVG closes in place is among the others.
 VOID = {"meta", "br", "link", "img", "input", "hr", "base"}
@@ -340,10 +347,12 @@ def test_the_page_of_a_million_events_is_small(
             data = {"subject": f"s-{number % 999}", "predicate": "n", "value": number}
             record = {"type": "OBSERVATION", "actor": f"probe-{number % 10_000}", "data": data}
             file.write(json.dumps(record) + "\n")
-    command = [provara.executable, "append", vault, "--batch", batch]
-    subprocess.run(command, env=provara.environment, check=True, capture_output=True)
-    command = [provara.executable, "verify", vault, "--report", reports / "page.html"]
-    subprocess.run(command, env=provara.environment, check=True, capture_output=True)
+    # Longer than the patience that other tests have.
+    run_checked([provara.executable, "append", vault, "--batch", batch], env=provara.environment)
+    run_checked(
+        [provara.executable, "verify", vault, "--report", reports / "page.html"],
+        env=provara.environment,
+    )
     page = page_of(reports / "page.html")
     assert "All 1,000,002 events" in page.said and "9,989 more actors" in page.said
     assert len(page.text.encode()) < 2_000_000
