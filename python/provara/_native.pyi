@@ -35,6 +35,7 @@ __all__ = [
     "sign_tree_head",
     "snapshot",
     "to_json",
+    "verification_page",
 ]
 
 BUILTIN_REDUCERS: tuple[str, ...]

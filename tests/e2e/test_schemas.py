@@ -6,6 +6,8 @@ executable. A member that no schema names fails, so that schema and output chang
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import re
 import shutil
@@ -16,6 +18,7 @@ from typing import Any
 import jsonschema
 import pytest
 from support import LOG, ROOT, Outcome, Provara, events
+from witness_server import Witness
 
 SCHEMAS = ROOT / "schemas"
 #: Results that are printed as they are hashed or signed, so without the member `schema`.
@@ -102,7 +105,7 @@ def test_every_command_prints_what_its_schema_says(provara: Provara, tmp_path: P
             check(name, value)
         return outcome.json() if name != "append" else None
 
-    groups = {"delta", "memory", "plugins"}
+    groups = {"anchor", "delta", "memory", "plugins", "witness"}
     run("init", "init", vault, "--quorum")
     run("append", *append)
     run("append", "append", vault, "--batch", "-", stdin=line * 3)
@@ -133,6 +136,25 @@ def test_every_command_prints_what_its_schema_says(provara: Provara, tmp_path: P
     provara.run("tree-head", vault, "--output", head)
     provara.run("prove", vault, "--lines", "2-3", "--head", head, "--output", proof)
     assert len(run("verify-proof", "verify-proof", proof, "--head", head)["events"]) >= 3
+    witness, first = tmp_path / "witness", tmp_path / "first"
+    made = run("witness-new", "witness", "new", "example.org/w", "--key", witness)
+    provara.run("prove", vault, "--lines", "1-1", "--head", head, "--output", first)
+    sign = ("witness", "sign", first, "--key", witness, "--state", tmp_path / "seen", "--first")
+    cosigned = tmp_path / "cosigned"
+    cosigned.write_text(run("witness-sign", *sign)["note"])
+    run("anchor-add", "anchor", "add", vault, cosigned)
+    listed = run("anchor-list", "anchor", "list", vault)["anchors"]
+    assert [anchor["claimed_by"] for anchor in listed] == [["example.org/w"]]
+    asked = Witness()
+    keys = json.loads((vault / "identity" / "keys.json").read_text())["keys"]
+    key = base64.b64decode(keys[0]["public_key_b64"])
+    asked.trusted = {head.read_text().splitlines()[0]: key}
+    server, address = asked.serve()
+    with contextlib.closing(server.socket):
+        run("anchor-add", "witness", "request", address, vault, "--witness", asked.verifier_key)
+        server.shutdown()
+    seen = run("verify", "verify", vault, "--witness", made["witness"])["anchors"]
+    assert [by["by"] for anchor in seen for by in anchor["seen"]] == ["example.org/w"]
     run("adopt", "adopt", vault, "--yes")
     run("accept", "accept", vault)
     assert run("memory-list", "memory", "list")["vaults"]

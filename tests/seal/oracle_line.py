@@ -20,7 +20,9 @@ POLICIES = (
     "policies/ontology/perception_ontology_v1.json",
 )
 #: What an interrupted writer leaves, where writers write.
-TEMPORARY = re.compile(r"((identity|policies|events|checkpoints|anchors)/)?\.provara-tmp-[0-9a-f]{24}")
+TEMPORARY = re.compile(
+    r"((identity|policies|events|checkpoints|anchors)/)?\.provara-tmp-[0-9a-f]{24}"
+)
 
 ROTATIONS = ("KEY_REVOCATION", "KEY_PROMOTION")
 #: What a redaction cannot replace.
