@@ -118,3 +118,12 @@ pub(crate) fn key_id(text: &str) -> Result<provara_core::id::KeyId, String> {
     text.parse()
         .map_err(|_| "a key id is 'bp1_' and 16 lower-case hex digits".to_owned())
 }
+
+/// A range of lines, counted from 1.
+pub(crate) fn line_range(text: &str) -> Result<(u64, u64), String> {
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    match (from.parse(), to.parse()) {
+        (Ok(from), Ok(to)) if 0 < from && from <= to => Ok((from, to)),
+        _ => Err("lines are two numbers from 1 on, the smaller one first, as 120-180".to_owned()),
+    }
+}

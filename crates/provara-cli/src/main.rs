@@ -10,6 +10,7 @@
 
 mod args;
 mod commands;
+mod conditions;
 mod data;
 mod determinism;
 mod exit_code;

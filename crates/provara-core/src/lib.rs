@@ -80,6 +80,7 @@ pub mod checkpoint;
 pub mod content;
 pub mod cosignature;
 mod decimal;
+pub mod disclosure;
 pub mod event;
 pub mod event_proof;
 pub mod event_type;

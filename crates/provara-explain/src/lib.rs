@@ -8,6 +8,7 @@
 
 mod audience;
 mod causes;
+pub mod disclosure;
 mod empty_query;
 mod errors;
 pub mod event;

@@ -13,6 +13,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) title: &'a str,
     /// The version of what wrote the page.
     pub(crate) version: &'a str,
+    /// The one script that may run in it.
+    pub(crate) script: Option<&'static str>,
 }
 
 impl Frame<'_> {
@@ -21,11 +23,14 @@ impl Frame<'_> {
         STYLE
     }
 
-    /// What a browser may do with the page: apply this style sheet and nothing else.
+    /// What a browser may do with the page: apply this style sheet, run the script of these bytes, and nothing else.
     pub(crate) fn policy(&self) -> String {
-        let hash = STANDARD.encode(Sha256::digest(STYLE));
+        let source = |text: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)));
+        let style = source(STYLE);
+        let script = self.script.map(source);
+        let script = script.map_or_else(String::new, |it| format!(" script-src {it};"));
         format!(
-            "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'"
+            "default-src 'none';{script} style-src {style}; base-uri 'none'; form-action 'none'"
         )
     }
 }

@@ -5,7 +5,6 @@ mod claims;
 mod facts;
 mod findings;
 mod picture;
-mod text;
 
 use askama::Template;
 
@@ -15,12 +14,12 @@ pub use self::facts::{
 };
 pub use self::findings::{Excerpt, Group, Shown};
 pub use self::picture::{Lane, Mark, MarkKind, Timeline};
-pub use self::text::{grouped, moment};
+pub use crate::text::{grouped, moment};
 
 use self::claims::Claim;
 use self::picture::Picture;
-use self::text::filters;
 use crate::frame::Frame;
+use crate::text::{self, filters};
 
 impl Verification {
     /// The page.
@@ -31,6 +30,7 @@ impl Verification {
             frame: Frame {
                 title: &title,
                 version: &self.version,
+                script: None,
             },
             it: self,
             picture: Picture::of(&self.timeline),

@@ -141,6 +141,7 @@ pub use memory::{GivenUp, Published, Remembered, Which, forget, remembered};
 pub use merge::{DeltaParts, MergeOptions, MergeOrder, MergeReceipt};
 pub use provara_timestamps::{Authorities, AuthoritiesError};
 // For the command line's own work on many records; no part of what the crate is for.
+pub use packed::held_files_within;
 pub use provara_core::layout;
 #[doc(hidden)]
 pub use provara_core::parallel::map as parallel_map;
@@ -164,6 +165,7 @@ pub use provara_core;
 pub use provara_core::anchor::{Anchor, AnchorError, WitnessKey};
 pub use provara_core::beliefs::BeliefState;
 pub use provara_core::cosignature::{Cosigner, Witness};
+pub use provara_core::disclosure::{Disclosure, DisclosureError};
 pub use provara_core::event_proof::{AnyProof, ConsistencyProof, EventProof, ProofError, Proven};
 pub use provara_core::event_type::{CoreType, CustomType, EventType};
 pub use provara_core::finding::{Code, Finding, Report, Severity};

@@ -129,12 +129,20 @@ fn plain_name(name: &str, is_directory: bool) -> Result<Option<String>, &'static
 /// # Errors
 /// [`VaultError::Archive`] for one that is refused, as a restoration refuses it; [`VaultError::Io`].
 pub(crate) fn held_files(path: &Path) -> Result<BTreeMap<String, Vec<u8>>, VaultError> {
+    held_files_within(path, u64::MAX)
+}
+
+/// As [`held_files`], and no more than `most` bytes in all.
+///
+/// # Errors
+/// As [`held_files`].
+pub fn held_files_within(path: &Path, most: u64) -> Result<BTreeMap<String, Vec<u8>>, VaultError> {
     let size = std::fs::metadata(path).context("read", path)?.len();
     let watch = Watch::of(&|_, _| ControlFlow::Continue(()));
     let mut files = BTreeMap::new();
     each_entry(
         path,
-        honest(size),
+        honest(size).min(most),
         &watch,
         |name, is_directory, _, content| {
             if is_directory {

@@ -29,6 +29,8 @@ pub enum Chosen {
     Events(Vec<EventId>),
     /// Those in the lines from the first to the second, counted from 1, both included.
     Lines(u64, u64),
+    /// Those in these lines, counted from 1.
+    At(BTreeSet<u64>),
 }
 
 impl Vault {
@@ -179,6 +181,20 @@ impl<'a> Prover<'a> {
                 lines.take((to - from + 1) as usize).collect()
             }
             Chosen::Events(ids) => self.find(ids)?,
+            Chosen::At(lines) => {
+                let is_in = |at: &u64| lines.contains(&(at + 1));
+                let found: BTreeMap<_, _> = self.lines().filter(|(at, _)| is_in(at)).collect();
+                if found.len() < lines.len() {
+                    let (from, to) = (lines.first(), lines.last());
+                    return Err(ProofRefusal::Lines {
+                        from: from.copied().unwrap_or_default(),
+                        to: to.copied().unwrap_or_default(),
+                        events: self.leaves.len() as u64,
+                    }
+                    .into());
+                }
+                found
+            }
         };
         self.proof(&events, None)
     }

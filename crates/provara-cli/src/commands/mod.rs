@@ -9,6 +9,7 @@ pub(crate) mod backup;
 pub(crate) mod checkpoint;
 pub(crate) mod completions;
 pub(crate) mod delta;
+pub(crate) mod disclose;
 pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod init;
@@ -168,6 +169,7 @@ pub(crate) enum Command {
     Manifest(manifest::ManifestArgs),
     TreeHead(tree_head::TreeHeadArgs),
     Prove(prove::ProveArgs),
+    Disclose(disclose::DiscloseArgs),
     VerifyProof(verify_proof::VerifyProofArgs),
     Anchor(anchor::AnchorArgs),
     Witness(witness::WitnessArgs),
@@ -203,7 +205,7 @@ impl Command {
             Self::Manifest(_) => "provara.manifest.v1",
             Self::TreeHead(_) => "provara.tree-head.v1",
             // The proof is a document with a type of its own.
-            Self::Prove(_) => "",
+            Self::Prove(_) | Self::Disclose(_) => "",
             Self::VerifyProof(_) => "provara.verify-proof.v1",
             Self::Anchor(args) => args.schema(),
             Self::Witness(args) => args.schema(),
@@ -247,6 +249,7 @@ pub(crate) fn run(
         Command::Manifest(args) => manifest::run(args),
         Command::TreeHead(args) => tree_head::run(args),
         Command::Prove(args) => prove::run(args),
+        Command::Disclose(args) => disclose::run(args),
         Command::VerifyProof(args) => verify_proof::run(args),
         Command::Anchor(args) => anchor::run(args),
         Command::Witness(args) => witness::run(args),

@@ -8,7 +8,7 @@ use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
 use provara_vault::{Chosen, SignedHead, SourceLog, TreeHeadOptions, Vault, read_head};
 
-use crate::args::{GateArgs, KeyArgs, VaultArg};
+use crate::args::{GateArgs, KeyArgs, VaultArg, line_range};
 use crate::progress::Progress;
 use crate::{gate, output_file, terminal, vault};
 
@@ -34,7 +34,7 @@ pub(crate) struct ProveArgs {
     events: Vec<EventId>,
 
     /// All events in these lines of the log, counted from 1, instead
-    #[arg(long, value_name = "FROM-TO", value_parser = lines, conflicts_with = "events")]
+    #[arg(long, value_name = "FROM-TO", value_parser = line_range, conflicts_with = "events")]
     lines: Option<(u64, u64)>,
 
     /// That the tree head goes on from this older one, instead
@@ -61,14 +61,6 @@ pub(crate) struct ProveArgs {
 fn event_id(text: &str) -> Result<EventId, String> {
     text.parse()
         .map_err(|_| "an event id is 'evt_' and 24 lower-case hex digits".to_owned())
-}
-
-fn lines(text: &str) -> Result<(u64, u64), String> {
-    let (from, to) = text.split_once('-').unwrap_or((text, text));
-    match (from.parse(), to.parse()) {
-        (Ok(from), Ok(to)) if 0 < from && from <= to => Ok((from, to)),
-        _ => Err("lines are two numbers from 1 on, the smaller one first, as 120-180".to_owned()),
-    }
 }
 
 pub(crate) fn run(args: &ProveArgs) -> Result<(), Diagnostic> {

@@ -15,6 +15,7 @@ use provara_report::{Class, Diagnostic};
 use provara_vault::SourceLog;
 
 use crate::args::{GateArgs, VaultArg};
+use crate::conditions::ConditionArgs;
 use crate::{gate, terminal, vault};
 
 use print::Printer;
@@ -38,26 +39,8 @@ pub(crate) struct QueryArgs {
     #[command(flatten)]
     vault: VaultArg,
 
-    /// Only events of exactly this type, or of another that is given (repeatable)
-    #[arg(long = "type", value_name = "TYPE")]
-    event_types: Vec<String>,
-
-    /// Only events of exactly this actor, or of another that is given (repeatable)
-    #[arg(long = "actor", value_name = "NAME")]
-    actors: Vec<String>,
-
-    /// Only events at this time or later: a date, a time in UTC, or an age such as 36h, 7d, 2w
-    #[arg(long, value_name = "TIME")]
-    after: Option<String>,
-
-    /// Only events before this time, in the same forms
-    #[arg(long, value_name = "TIME")]
-    before: Option<String>,
-
-    /// Only events that meet this condition: PATH=VALUE, where VALUE is JSON or else text, or an
-    /// expression in CEL (repeatable: all must hold)
-    #[arg(long = "where", value_name = "CONDITION")]
-    conditions: Vec<String>,
+    #[command(flatten)]
+    conditions: ConditionArgs,
 
     /// Only events that stand in the log after this one: its id, or the beginning of it
     #[arg(long, value_name = "EVENT_ID", conflicts_with = "cursor")]
@@ -130,7 +113,7 @@ enum Format {
 pub(crate) fn run(args: &QueryArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     // What is wrong with the request is said before a large log is read.
-    let asked = asked(args)?;
+    let asked = args.conditions.asked(path)?;
     let format = if args.json { Format::Json } else { args.format };
     if args.follow && format == Format::Json {
         return Err(Diagnostic::new(
@@ -186,27 +169,6 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Diagnostic> {
     explain(&asked, &log, none, Some(&seen));
     explain_fields(&asked, &log, &printer);
     Ok(())
-}
-
-/// The query, from what was typed.
-fn asked(args: &QueryArgs) -> Result<Asked, Diagnostic> {
-    let when = |name: &str, text: &String| {
-        let now = provara_vault::now()
-            .map_err(|error| provara_explain::vault_failure(error, &args.vault.vault))?;
-        provara_query::when(text, now).map_err(|error| provara_explain::when_failure(name, &error))
-    };
-    let mut query = Query::default();
-    query = args.event_types.iter().fold(query, Query::event_type);
-    query = args.actors.iter().fold(query, Query::actor);
-    let after = args.after.as_ref().map(|text| when("--after", text));
-    query = after.transpose()?.into_iter().fold(query, Query::after);
-    let before = args.before.as_ref().map(|text| when("--before", text));
-    query = before.transpose()?.into_iter().fold(query, Query::before);
-    let conditions = args.conditions.iter().map(|text| {
-        text.parse()
-            .map_err(|error| provara_explain::condition_failure(&error))
-    });
-    Ok(Asked::new(query, conditions.collect::<Result<_, _>>()?))
 }
 
 /// The line after which the events stand that are asked for.

@@ -6,29 +6,33 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use provara_core::event_proof::{AnyProof, ProofError, ProvenEvent};
+use provara_core::disclosure::DisclosureError;
+use provara_core::event_proof::{ProofError, ProvenEvent};
 use provara_core::id::KeyId;
+use provara_explain::disclosure::{Evidence, MOST, Unread};
 use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
-use provara_vault::{Anchor, SeenBy, SignedHead, read_head};
+use provara_vault::{Anchor, SeenBy, read_head};
 use serde::Serialize;
 
 use crate::args::{JsonArg, SeenArgs, key_id};
 use crate::terminal::{self, GOOD};
 use crate::text::counted;
 
-/// Check a proof that 'provara prove' made; no vault is needed
+/// Check a proof that 'provara prove' or 'provara disclose' made; no vault is needed
 ///
 /// A proof is as good as what it is held to: a tree head that you have from somewhere else than the proof (--head), or
 /// the key that made the vault (--root-key), or witnesses that cosigned its tree head (--witness). Without any it could be
 /// of a vault that somebody made for the occasion; with a root key or a witness alone, by a key that was revoked since. It proves that the events are in the vault, each at its line and as it was signed. It does not prove that
-/// nothing else is there, but between lines that follow each other. Exit codes: 0 proven, 1 not, 2 usage, 3 could not
+/// nothing else is there, but between lines that follow each other. Of a page or an archive of 'provara disclose' the data
+/// are read and nothing is run. Exit codes: 0 proven, 1 not, 2 usage, 3 could not
 /// read.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   provara verify-proof event.proof --head my-vault.head
   provara verify-proof event.proof --root-key bp1_0123456789abcdef --json
+  provara verify-proof evidence.html --head my-vault.head
   provara verify-proof march-to-april.proof --head march.head")]
 pub(crate) struct VerifyProofArgs {
     /// The proof
@@ -54,9 +58,6 @@ pub(crate) struct VerifyProofArgs {
 /// What stands for the vault, which is not here, in what helps.
 const VAULT: &str = "VAULT";
 
-/// The largest proof that is read, in bytes.
-const MOST: u64 = 256 << 20;
-
 #[derive(Serialize)]
 struct Shown<'p> {
     proven: bool,
@@ -74,19 +75,36 @@ struct Shown<'p> {
     /// The newer tree head, to be kept instead of the older one.
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<String>,
+    /// Of a disclosure, what was asked of the log, in the words of whoever made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked: Option<&'p str>,
+    /// Of a disclosure, how many anchors for its tree head came with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anchors: Option<usize>,
+    /// Of a page or an archive, whether what is around its data is what this version writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_written: Option<bool>,
+    /// That, in words.
+    #[serde(skip)]
+    note: Option<&'static str>,
 }
 
 pub(crate) fn run(args: &VerifyProofArgs) -> Result<(), Diagnostic> {
     let text = read(args)?;
-    let failed = |error: ProofError| refused(args, &error);
-    let proof = AnyProof::parse(&text).map_err(failed)?;
+    let failed = |error: DisclosureError| refused(args, &error);
+    let evidence = Evidence::read(&args.proof, text).map_err(|unread| match unread {
+        Unread::Refused(error) => failed(error),
+        Unread::Failed(diagnostic) => *diagnostic,
+    })?;
+    let proof = &evidence.proof;
     let named = args.head.as_deref().map(read_head).transpose();
     let named = named.map_err(|error| vault_failure(error, Path::new(VAULT)))?;
     let held_to = named.as_ref().map(|kept| &kept.head);
-    let proven = proof.check(held_to, &args.root_key).map_err(failed)?;
+    let proven = evidence.check(held_to, &args.root_key).map_err(failed)?;
     let (head, older) = (proof.head(), proof.older());
     let signed = held_to.filter(|_| older.is_none()).unwrap_or(head);
-    let seen = seen(args, [signed, head])?;
+    let own = [signed, head].map(|it| Anchor::Head(it.clone()));
+    let seen = seen(args, &own, evidence.anchors())?;
     let shown = Shown {
         proven: true,
         origin: head.head().origin.to_string(),
@@ -98,6 +116,10 @@ pub(crate) fn run(args: &VerifyProofArgs) -> Result<(), Diagnostic> {
         seen,
         events: &proven.events,
         head: older.map(|_| head.to_string()),
+        asked: evidence.disclosure.as_ref().map(|it| it.asked.as_str()),
+        anchors: evidence.disclosure.as_ref().map(|it| it.anchors.len()),
+        as_written: evidence.is_as_written(),
+        note: evidence.note(),
     };
     match args.json.json {
         true => terminal::result_json(&shown),
@@ -105,22 +127,25 @@ pub(crate) fn run(args: &VerifyProofArgs) -> Result<(), Diagnostic> {
     }
 }
 
-/// Who cosigned the tree head, in one of its copies, of the witnesses that were named; enough of them must have.
-fn seen(args: &VerifyProofArgs, heads: [&SignedHead; 2]) -> Result<Vec<SeenBy>, Diagnostic> {
+/// Who saw the tree head, in one of its copies or in an anchor that came with it, of the witnesses that were named; enough
+/// of them must have.
+fn seen(
+    args: &VerifyProofArgs,
+    own: &[Anchor],
+    anchors: &[Anchor],
+) -> Result<Vec<SeenBy>, Diagnostic> {
     args.seen.check()?;
     let mut seen = Vec::new();
     for witness in &args.seen.witness {
         let mut at = None;
-        for head in heads {
-            let found = Anchor::Head(head.clone())
-                .seen_by(witness)
-                .map_err(|error| {
-                    Diagnostic::new(
-                        Class::Evidence,
-                        format!("The tree head is not as the witness signed it: {error}."),
-                    )
-                    .fix("Ask for the tree head anew.")
-                })?;
+        for anchor in own.iter().chain(anchors) {
+            let found = anchor.seen_by(witness).map_err(|error| {
+                Diagnostic::new(
+                    Class::Evidence,
+                    format!("The tree head is not as the witness signed it: {error}."),
+                )
+                .fix("Ask for the tree head anew.")
+            })?;
             at = at.or(found);
         }
         let by = witness.name();
@@ -163,22 +188,22 @@ fn read(args: &VerifyProofArgs) -> Result<Vec<u8>, Diagnostic> {
                 path.display()
             ),
         )
-        .fix("Name a file that 'provara prove' wrote.")),
+        .fix("Name a file that 'provara prove' or 'provara disclose' wrote.")),
         false => Ok(text),
     }
 }
 
 /// A proof that proves nothing, or not what it was held to.
-fn refused(args: &VerifyProofArgs, error: &ProofError) -> Diagnostic {
+fn refused(args: &VerifyProofArgs, error: &DisclosureError) -> Diagnostic {
     let path = args.proof.display();
     let (what, facts, fix) = match error {
-        ProofError::OtherHead { expected, found } => (
+        DisclosureError::Proof(ProofError::OtherHead { expected, found }) => (
             format!("'{path}' is a proof for another tree head."),
             [("yours", expected), ("its own", found)],
             "Ask for a proof for the tree head that you have: provara prove VAULT … --head FILE (of one that goes \
              on from yours: --from FILE)",
         ),
-        ProofError::OtherRootKey { expected, found } => (
+        DisclosureError::Proof(ProofError::OtherRootKey { expected, found }) => (
             format!(
                 "'{path}' is not of a vault that the key made which was named as its root key."
             ),
@@ -191,7 +216,7 @@ fn refused(args: &VerifyProofArgs, error: &ProofError) -> Diagnostic {
                 format!("'{path}' proves nothing: {error}."),
             );
             return failure
-                .fix("Ask whoever has the vault for one that 'provara prove' makes anew.");
+                .fix("Ask whoever has the vault for one that 'provara prove' or 'provara disclose' makes anew.");
         }
     };
     let failure = Diagnostic::new(Class::Evidence, what);
@@ -234,6 +259,12 @@ fn in_words(args: &VerifyProofArgs, shown: &Shown<'_>) -> String {
         text.push_str(shown.head.as_deref().unwrap_or_default());
         return text;
     }
+    if let Some(asked) = shown.asked {
+        let _ = writeln!(text, "\nWhat was asked, as whoever made it says:");
+        for line in asked.lines() {
+            let _ = writeln!(text, "  {}", terminal::clean(line));
+        }
+    }
     let _ = writeln!(text, "\nIn the vault, as they were signed:");
     for event in shown.events {
         let _ = writeln!(
@@ -252,6 +283,9 @@ fn in_words(args: &VerifyProofArgs, shown: &Shown<'_>) -> String {
         );
     }
     let _ = writeln!(text, "\n{}", completeness(shown));
+    if let Some(note) = shown.note {
+        let _ = writeln!(text, "\nNote: {note}.");
+    }
     text
 }
 

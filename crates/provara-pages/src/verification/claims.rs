@@ -1,7 +1,7 @@
 //! What a verification proves, and what it cannot: the sentences at the head of the page.
 
 use super::facts::{SealStanding, Verdict, Verification};
-use super::text::{counted, grouped};
+use crate::text::{counted, grouped};
 
 /// A sentence, and what more there is to say.
 #[derive(Debug, Clone, PartialEq, Eq)]

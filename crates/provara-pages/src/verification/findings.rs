@@ -2,7 +2,7 @@
 
 use provara_core::finding::Code;
 
-use super::text::grouped;
+use crate::text::grouped;
 
 /// The findings of one rule.
 #[derive(Debug, Clone)]

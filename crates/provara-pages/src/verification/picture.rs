@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use provara_core::time::Timestamp;
 
-use super::text::{counted, grouped, moment};
+use crate::text::{counted, grouped, moment};
 
 /// How many columns the picture has at most, and at least.
 const MOST_COLUMNS: i64 = 96;

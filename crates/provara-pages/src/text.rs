@@ -15,19 +15,19 @@ pub fn grouped(number: u64) -> String {
 }
 
 /// A number and what it counts.
-pub(super) fn counted(number: u64, what: &str) -> String {
+pub(crate) fn counted(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {what}{plural}", grouped(number))
 }
 
 /// As [`counted`], after "There".
-pub(super) fn there_are(number: u64, what: &str) -> String {
+pub(crate) fn there_are(number: u64, what: &str) -> String {
     let verb = if number == 1 { "is" } else { "are" };
     format!("{verb} {}", counted(number, what))
 }
 
 /// As [`counted`], with a verb in the past.
-pub(super) fn were(number: u64, what: &str) -> String {
+pub(crate) fn were(number: u64, what: &str) -> String {
     let verb = if number == 1 { "was" } else { "were" };
     format!("{} {verb}", counted(number, what))
 }
@@ -49,7 +49,7 @@ pub fn moment(text: &str) -> String {
     unreachable_pub,
     reason = "what the attribute makes of a function is `pub`"
 )]
-pub(super) mod filters {
+pub(crate) mod filters {
     use askama::Values;
 
     #[askama::filter_fn]
