@@ -33,7 +33,7 @@ class Page:
     width: int
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression; the page itself has no script."""
+        """The value of a JavaScript expression, whatever scripts the page has."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         return answer["result"].get("value")
 
@@ -109,8 +109,13 @@ class Browser:
         ours = (event for event in self.events if event.get("sessionId") == page.session)
         return [event["params"] for event in ours if event.get("method") == method]
 
-    def open(self, file: Path, *, width: int, scheme: str) -> Page:
-        """Opens a file in a window of this width, with a preference for this colour scheme."""
+    def open(
+        self, file: Path, *, width: int, scheme: str, scripts: bool = True, before: str = ""
+    ) -> Page:
+        """Opens a file in a window of this width, with a preference for this colour scheme.
+
+        Its scripts may be switched off; `before` is run before them.
+        """
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = Page(self, session, width)
@@ -125,6 +130,10 @@ class Browser:
         )
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         page.call("Emulation.setEmulatedMedia", features=features)
+        if not scripts:
+            page.call("Emulation.setScriptExecutionDisabled", value=True)
+        if before:
+            page.call("Page.addScriptToEvaluateOnNewDocument", source=before)
         page.call("Page.navigate", url=file.resolve().as_uri())
         self.wait_for("Page.loadEventFired", session)
         return page
