@@ -496,9 +496,11 @@ function card(event) {
   const type = make("h3", [make("span", `Line ${grouped(event.at + 1)}`, "place"), " ", make("span", event.type)]);
   const about = `by ${event.actor}, ${moment(event.timestamp_utc)}, as it says.`;
   const said = make("p", OF_KEYS.has(event.type) ? `${about} It speaks of keys, and is in every such page.` : about, "note");
+  const says = () => facts(rows(event.line, event.payload, ""), "facts small");
+  const folded = () => make("details", [make("summary", "What it says"), says()]);
   const body =
     event.withheld === null
-      ? facts(rows(event.line, event.payload, ""), "facts small")
+      ? OF_KEYS.has(event.type) ? folded() : says()
       : make("p", `The payload is withheld. Its fingerprint (SHA-256) is ${event.withheld}.`, "claim");
   const ids = facts([["Event", event.event_id], ["Key", event.actor_key_id]], "facts small ids");
   return make("article", [type, said, body, ids], "card");
@@ -519,7 +521,9 @@ async function showEvents(found, told) {
     next = event.at + 2;
   }
   if (BigInt(next) <= found.head.size) list.append(gap(next, Number(found.head.size)));
-  document.getElementById("cards").replaceChildren(...list.childNodes);
+  const cards = document.getElementById("cards");
+  cards.className = found.events.length > 500 ? "many" : "";
+  cards.replaceChildren(...list.childNodes);
 }
 
 function runsOf(events) {
@@ -580,12 +584,12 @@ function checked(found, than) {
   const sentence =
     `${many} in the log when its tree head over ${grouped(found.head.size)} events was signed, ` +
     "each in its line and as it was signed.";
+  document.getElementById("events").textContent = "The events";
   say("good", "Checked", sentence, [
     than ??
       "The tree head is the one that came with the page. If you have one from somewhere else, compare it below: a page " +
         "that somebody made up would be checked as well.",
   ]);
-  document.body.dataset.held = than ? "yes" : "no";
 }
 
 /** Holds what was checked to a tree head that the reader has from elsewhere. */
@@ -604,6 +608,7 @@ async function hold(found, file) {
 
 function fail(error) {
   const why = error instanceof Fault ? error.message : `The check ended early: ${error}`;
+  document.getElementById("events").textContent = "What the page shows, and does not prove";
   say("bad", "Does not hold", `${why}.`, ["Nothing on this page is proven. Ask for it anew, and say what you saw."]);
 }
 
