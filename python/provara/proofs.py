@@ -12,14 +12,19 @@ True
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from provara import _native
 from provara.errors import UsageError
 
 __all__ = ["Proof", "ProvenEvent", "TreeHead", "verify_proof"]
+
+#: What a zip archive begins with.
+_ARCHIVE = b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,10 @@ class Proof:
         root_key: the key that made the vault, if signed events of the proof lead from it to
             ``signed_by``.
         events: the events, with those that bring keys.
+        asked: of a disclosure, what was asked of the log, in the words of whoever made it.
+        as_written: of a page or an archive of ``provara disclose``, whether what is around its
+            data is what this version writes.  Where it is not, believe what is here and not what
+            the page shows.
     """
 
     head: TreeHead
@@ -113,6 +122,8 @@ class Proof:
     signed_by: str
     root_key: str | None
     events: tuple[ProvenEvent, ...]
+    asked: str | None = None
+    as_written: bool | None = None
 
 
 def verify_proof(
@@ -126,7 +137,8 @@ def verify_proof(
     A proof is as good as what it is held to, so one of the two is required.
 
     Args:
-        proof: the document that :meth:`provara.Vault.prove` or ``provara prove`` made.
+        proof: the document that :meth:`provara.Vault.prove` or ``provara prove`` made, or the bytes
+            of a page or an archive that ``provara disclose`` made; nothing in these is run.
         head: the tree head that it must be for; of a proof that a head goes on from an older one,
             the older.
         root_keys: key ids, one of which must be that of the key that made the vault.
@@ -141,7 +153,7 @@ def verify_proof(
     if not isinstance(proof, (bytes, str)):
         raise UsageError(f"a proof is bytes or a str, not a {type(proof).__name__}")
     text = proof.encode() if isinstance(proof, str) else proof
-    found = _native.check_proof(text, head=note_of(head), root_keys=keys)
+    found = _checked(text, note_of(head), keys)
     older = found["older"]
     return Proof(
         head=TreeHead.parse(found["head"]),
@@ -149,7 +161,19 @@ def verify_proof(
         signed_by=found["signed_by"],
         root_key=found["root_key"],
         events=tuple(ProvenEvent(**event) for event in found["events"]),
+        asked=found["asked"],
+        as_written=found["as_written"],
     )
+
+
+def _checked(text: bytes, head: str | None, keys: list[str]) -> dict[str, Any]:
+    """Check what is given; an archive is read from a file, as its directory stands at its end."""
+    if not text.startswith(_ARCHIVE):
+        return _native.check_proof(text, head=head, root_keys=keys)
+    with tempfile.NamedTemporaryFile(suffix=".zip") as file:
+        file.write(text)
+        file.flush()
+        return _native.check_proof(text, head=head, root_keys=keys, path=file.name)
 
 
 def note_of(head: TreeHead | None) -> str | None:

@@ -24,7 +24,11 @@ from typing import Any
 import pytest
 from browser import Browser, Page, browser, chromium
 from support import ROOT, Provara, assert_one_error, fingerprint
+from test_anchors import first_proof, new_witness, sign
 from test_proof_checker import CHANGES, TOMBSTONE, canonical, payload
+from test_schemas import check
+from test_time_stamps import Authority, needs_openssl
+from ward import Ward
 
 Document = dict[str, Any]
 
@@ -569,3 +573,71 @@ def test_a_quarter_of_a_log_for_somebody_who_has_only_a_browser(
     shown = page.evaluate("document.querySelectorAll('#cards > article').length")
     assert shown == count + 1
     print(f"{count} events: {file.stat().st_size:,} bytes, checked and shown in {took:.1f} s")
+
+
+# ---- What others saw
+
+
+def disclosed_lines(provara: Provara, file: Path, *held: str | Path) -> Document:
+    found: Document = provara.run("verify-proof", file, *held, "--json").json()
+    check("verify-proof", found)
+    return found
+
+
+def test_the_latest_anchor_that_covers_the_events_comes_with_them(
+    provara: Provara, tmp_path: Path
+) -> None:
+    ward = Ward(provara, tmp_path)
+    key = new_witness(ward, 1)
+    cosigned = tmp_path / "cosigned.head"
+    sign(ward, 1, first_proof(ward), "--first", "--output", cosigned)
+    provara.run("anchor", "add", ward.vault, cosigned)
+    for value in range(2):
+        ward.append(value)
+    early, late = tmp_path / "early.html", tmp_path / "late.html"
+    before = fingerprint(ward.vault)
+    provara.run("disclose", ward.vault, "--lines", "3-4", "--output", early)
+    provara.run("disclose", ward.vault, "--lines", "6-7", "--output", late)
+    assert fingerprint(ward.vault) == before
+    found = disclosed_lines(provara, early, "--witness", key)
+    assert (found["size"], found["anchors"]) == (5, 1)
+    assert [seen["by"] for seen in found["seen"]] == ["example.org/w1"]
+    # The anchor covers other events: of these it says nothing, and a head of all is signed.
+    found = disclosed_lines(provara, late, "--head", ward.tree_head("now.head"))
+    assert (found["size"], found["anchors"]) == (7, 0)
+    provara.run("verify-proof", late, "--witness", key, expect=1)
+    # An anchor of a smaller tree that somebody puts beside the events.
+    data = parts(early.read_text("utf-8"))[1]
+    other = json.loads(parts(late.read_text("utf-8"))[1])
+    other["anchors"] = json.loads(data)["anchors"]
+    before_data, _, after = parts(late.read_text("utf-8"))
+    late.write_text(before_data + in_page(canonical(other)) + after, "utf-8")
+    refused = provara.run("verify-proof", late, "--head", tmp_path / "now.head", expect=1)
+    assert "another tree head" in refused.stderr
+    if shutil.which("node"):
+        assert faults(data) == [""]
+        assert "another tree head" in faults(in_page(canonical(other)))[0]
+        spoilt = json.loads(data)
+        content = base64.b64decode(spoilt["anchors"][0]["content"])
+        spoilt["anchors"][0]["content"] = base64.b64encode(content[:-4] + b"AA=\n").decode()
+        assert "anchor" in faults(in_page(canonical(spoilt)))[0]
+
+
+@needs_openssl
+def test_a_time_stamp_comes_with_the_events(provara: Provara, tmp_path: Path) -> None:
+    ward = Ward(provara, tmp_path)
+    authority, other = Authority(tmp_path / "tsa"), Authority(tmp_path / "other")
+    reply = authority.stamp(ward.head)
+    provara.run("anchor", "add", ward.vault, reply, "--head", ward.head)
+    file = tmp_path / "evidence.zip"
+    provara.run("disclose", ward.vault, "--lines", "3-4", "--output", file)
+    head = ("--head", ward.head)
+    found = disclosed_lines(provara, file, *head, "--tsa-cert", authority.root)
+    assert [seen["by"] for seen in found["seen"]] == ["Test authority"]
+    assert disclosed_lines(provara, file, *head)["seen"] == []
+    refused = provara.run("verify-proof", file, *head, "--tsa-cert", other.root, expect=1)
+    assert "No time-stamp" in refused.stderr
+    provara.run("verify-proof", file, "--tsa-cert", authority.root, expect=2)
+    if shutil.which("node"):
+        with zipfile.ZipFile(file) as archive:
+            assert faults(parts(archive.read("evidence.html").decode())[1]) == [""]

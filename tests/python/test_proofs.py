@@ -262,3 +262,29 @@ def test_pymerkle_has_the_trees_of_the_heads(tmp_path: Path) -> None:
             with pytest.raises(pymerkle.InvalidProof):
                 pymerkle.verify_consistency(bytes(32), roots[1], proof)
             assert verify_proof(vault.prove_consistency(old, new), head=old).head == new
+
+
+def test_a_disclosure_is_read_and_not_run(
+    kept: tuple[Vault, TreeHead, TreeHead], tmp_path: Path
+) -> None:
+    vault, first, _ = kept
+    (tmp_path / "head").write_text(first.note, "utf-8")
+    choose = ["--lines", "3-4", "--head", str(tmp_path / "head"), "--asked", "the doors"]
+    for name in ("evidence.html", "evidence.zip"):
+        file = tmp_path / name
+        executable = Path(sys.executable).parent / "provara"
+        command = [executable, "disclose", vault.path, *choose, "--output", file]
+        subprocess.run(command, check=True, capture_output=True)
+        given = file.read_bytes()
+        proven = verify_proof(given, head=first)
+        assert [event.line for event in proven.events] == [1, 3, 4]
+        assert proven.as_written is True
+        assert proven.asked == "the doors\n\nThe events in lines 3 to 4 of the log."
+        with pytest.raises(InvalidEvidenceError):
+            verify_proof(given[:-3000], head=first)
+    page = (tmp_path / "evidence.html").read_bytes()
+    assert verify_proof(page.replace(b"Not checked", b"Checked"), head=first).as_written is False
+    with pytest.raises(InvalidEvidenceError, match="not those of the tree head"):
+        verify_proof(page.replace(rb"\"actor\":", rb"\"actol\":"), head=first)
+    proof = verify_proof(vault.prove(ids(vault)[2], head=first), head=first)
+    assert (proof.asked, proof.as_written) == (None, None)

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use provara_vault::{AnyProof, Chosen, Held, KeptHead, SignedHead, TreeHeadOptions};
+use provara_explain::disclosure::{Evidence, Unread};
+use provara_vault::{Chosen, Held, KeptHead, SignedHead, TreeHeadOptions};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -95,30 +96,38 @@ pub(crate) fn chosen(
     }
 }
 
-/// Checks a proof, held to a head or to root keys.
+/// Checks a proof or a disclosure, held to a head or to root keys. `path` is where an archive lies.
 #[pyfunction]
-#[pyo3(signature = (proof, *, head=None, root_keys=Vec::new()))]
+#[pyo3(signature = (proof, *, head=None, root_keys=Vec::new(), path=None))]
 pub(crate) fn check_proof<'py>(
     py: Python<'py>,
     proof: &[u8],
     head: Option<&str>,
     root_keys: Vec<String>,
+    path: Option<PathBuf>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let head = head.map(|note| head_of(py, note)).transpose()?;
     let root_keys = key_ids(py, &root_keys)?;
     let checked = py.detach(|| {
-        let proof = AnyProof::parse(proof)?;
-        let proven = proof.check(head.as_ref(), &root_keys)?;
-        Ok((proof, proven))
+        let evidence = Evidence::read(&path.unwrap_or_default(), proof.to_vec())?;
+        let proven = evidence.check(head.as_ref(), &root_keys)?;
+        Ok((evidence, proven))
     });
-    let (proof, proven) = checked.map_err(|error: provara_vault::ProofError| {
-        errors::evidence(py, format!("the proof proves nothing: {error}"))
+    let (evidence, proven) = checked.map_err(|unread| match unread {
+        Unread::Refused(error) => {
+            errors::evidence(py, format!("the proof proves nothing: {error}"))
+        }
+        Unread::Failed(diagnostic) => errors::evidence(py, diagnostic.headline()),
     })?;
+    let proof = &evidence.proof;
+    let asked = evidence.disclosure.as_ref().map(|it| it.asked.as_str());
     let result = PyDict::new(py);
     result.set_item("head", proof.head().to_string())?;
     result.set_item("older", proof.older().map(ToString::to_string))?;
     result.set_item("signed_by", proven.signer.to_string())?;
     result.set_item("root_key", proven.root_key.map(|key| key.to_string()))?;
     result.set_item("events", to_python(py, &proven.events)?)?;
+    result.set_item("asked", asked)?;
+    result.set_item("as_written", evidence.is_as_written())?;
     Ok(result)
 }

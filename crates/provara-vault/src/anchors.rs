@@ -9,7 +9,7 @@ use provara_core::keys::KeyRegistry;
 use provara_core::layout::{ANCHORS, AnchorKind};
 use provara_core::time::Timestamp;
 use provara_core::verify::{KeptHead, LogVerdict};
-use provara_timestamps::{Stamp, Token, TokenError};
+use provara_timestamps::{Authorities, Stamp, Token, TokenError};
 use serde::{Serialize, Serializer};
 
 use crate::error::VaultError;
@@ -75,6 +75,31 @@ pub fn stamped_at(anchor: &Anchor) -> Option<Timestamp> {
     };
     let token = Token::parse(token).ok()?;
     Timestamp::from_unix_micros(token.unix_micros())
+}
+
+/// Who of the authorities that a reader trusts stamped the head of an anchor, and when; `None` where none of them did.
+///
+/// # Errors
+/// The token is none, is over something else, or its signature does not fit.
+pub fn stamped_by(
+    anchor: &Anchor,
+    authorities: &Authorities,
+) -> Result<Option<SeenBy>, TokenError> {
+    let Anchor::TimeStamp { head, token } = anchor else {
+        return Ok(None);
+    };
+    let token = Token::parse(token)?;
+    token.is_over(head.to_string().as_bytes())?;
+    match token.verify(authorities) {
+        Ok(stamp) => {
+            let at = Timestamp::from_unix_micros(stamp.unix_micros);
+            let by = stamp.authority;
+            Ok(at.map(|at_utc| SeenBy { by, at_utc }))
+        }
+        Err(error @ TokenError::Signature(_)) => Err(error),
+        // Of an authority that nobody named it proves nothing.
+        Err(_) => Ok(None),
+    }
 }
 
 /// What an anchor is called: as a value, in a sentence, and for several.

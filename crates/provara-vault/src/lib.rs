@@ -117,7 +117,7 @@ pub mod writer;
 pub use accept::Acceptance;
 pub use add_anchor::AnchorReceipt;
 pub use adopt::{AdoptOptions, AdoptReceipt, FoundKey, FoundSeal, FoundState, KeyOrigin};
-pub use anchors::{ReadAnchor, SeenAnchor, SeenBy, anchor_words, stamped_at};
+pub use anchors::{ReadAnchor, SeenAnchor, SeenBy, anchor_words, stamped_at, stamped_by};
 pub use append::{AppendReceipt, AppendRequest};
 pub use archive::{
     BackupOptions, BackupReceipt, RestoreOptions, RestoreReceipt, restore, restore_through,

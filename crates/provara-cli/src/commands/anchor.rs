@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use provara_explain::vault_failure;
-use provara_report::Diagnostic;
-use provara_vault::{Anchor, AnchorReceipt, anchor_words, read_head, stamped_at};
+use provara_report::{Class, Diagnostic};
+use provara_vault::{Anchor, AnchorReceipt, Authorities, anchor_words, read_head, stamped_at};
 use serde::Serialize;
 
 use crate::args::{JsonArg, KeyArgs, LockArgs, VaultArg};
@@ -228,4 +228,19 @@ fn lines(it: &Shown) -> String {
         let _ = writeln!(text, "  made at {at}, as it says");
     }
     text
+}
+
+/// Reads certificates by which time-stamp authorities are known.
+pub(super) fn authorities(path: &Path) -> Result<Authorities, Diagnostic> {
+    let given = read(path)?;
+    Authorities::parse(&given).map_err(|error| {
+        Diagnostic::new(
+            Class::Usage,
+            format!(
+                "'{}' names no time-stamp authority: {error}.",
+                path.display()
+            ),
+        )
+        .fix("Name the certificates that the authority publishes, in PEM.")
+    })
 }

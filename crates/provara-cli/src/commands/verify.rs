@@ -14,7 +14,7 @@ use provara_core::finding::{Code, Finding, Report, Severity};
 use provara_explain::{cause_fix, causes, counted_under, finding_fix, parents, vault_failure};
 use provara_report::{Class, Diagnostic, FIX_LABEL};
 use provara_vault::{
-    Authorities, Examination, HeadFolder, Held, KeyId, SeenAnchor, Subject, VerifyOptions,
+    Examination, HeadFolder, Held, KeyId, SeenAnchor, Subject, VerifyOptions,
     read_head,
 };
 use serde::Serialize;
@@ -173,24 +173,9 @@ fn held(args: &VerifyArgs) -> Result<Held, Diagnostic> {
     args.seen.check()?;
     (held.witnesses, held.witnesses_needed) = (args.seen.witness.clone(), args.seen.needed());
     for file in &args.tsa_cert {
-        held.authorities.extend(authorities(file)?);
+        held.authorities.extend(super::anchor::authorities(file)?);
     }
     Ok(held)
-}
-
-/// Reads certificates by which time-stamp authorities are known.
-fn authorities(path: &Path) -> Result<Authorities, Diagnostic> {
-    let given = super::anchor::read(path)?;
-    Authorities::parse(&given).map_err(|error| {
-        Diagnostic::new(
-            Class::Usage,
-            format!(
-                "'{}' names no time-stamp authority: {error}.",
-                path.display()
-            ),
-        )
-        .fix("Name the certificates that the authority publishes, in PEM.")
-    })
 }
 
 /// The folder of tree heads that the environment names.

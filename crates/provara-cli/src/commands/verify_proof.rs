@@ -12,7 +12,7 @@ use provara_core::id::KeyId;
 use provara_explain::disclosure::{Evidence, MOST, Unread};
 use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
-use provara_vault::{Anchor, SeenBy, read_head};
+use provara_vault::{Anchor, Authorities, SeenBy, read_head, stamped_by};
 use serde::Serialize;
 
 use crate::args::{JsonArg, SeenArgs, key_id};
@@ -51,6 +51,11 @@ pub(crate) struct VerifyProofArgs {
     #[command(flatten)]
     seen: SeenArgs,
 
+    /// Of a page or an archive, require a time-stamp of its tree head by an authority that a certificate in this file leads
+    /// to (repeatable: one of them): PEM with one or more, or one in DER
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    tsa_cert: Vec<PathBuf>,
+
     #[command(flatten)]
     json: JsonArg,
 }
@@ -69,7 +74,7 @@ struct Shown<'p> {
     root_key: Option<KeyId>,
     /// The size of the older tree head, where that is what is proven.
     goes_on_from: Option<u64>,
-    /// The witnesses of those named that cosigned the tree head.
+    /// The witnesses and the authorities of those named that saw the tree head.
     seen: Vec<SeenBy>,
     events: &'p [ProvenEvent],
     /// The newer tree head, to be kept instead of the older one.
@@ -104,7 +109,8 @@ pub(crate) fn run(args: &VerifyProofArgs) -> Result<(), Diagnostic> {
     let (head, older) = (proof.head(), proof.older());
     let signed = held_to.filter(|_| older.is_none()).unwrap_or(head);
     let own = [signed, head].map(|it| Anchor::Head(it.clone()));
-    let seen = seen(args, &own, evidence.anchors())?;
+    let mut seen = seen(args, &own, evidence.anchors())?;
+    seen.extend(stamped(args, evidence.anchors())?);
     let shown = Shown {
         proven: true,
         origin: head.head().origin.to_string(),
@@ -171,6 +177,38 @@ fn seen(
     .detail(format!("{:8}  {needed} of {named}", "expected"))
     .detail(format!("{:8}  {found}", "found"))
     .fix("Ask for a proof whose tree head they cosigned: provara prove VAULT … --head COSIGNED"))
+}
+
+/// Who stamped the tree head with a time, of the authorities that were named; the first of them, and one must have.
+fn stamped(args: &VerifyProofArgs, anchors: &[Anchor]) -> Result<Option<SeenBy>, Diagnostic> {
+    if args.tsa_cert.is_empty() {
+        return Ok(None);
+    }
+    let mut authorities = Authorities::default();
+    for file in &args.tsa_cert {
+        authorities.extend(super::anchor::authorities(file)?);
+    }
+    let path = args.proof.display();
+    let mut first: Option<SeenBy> = None;
+    for anchor in anchors {
+        let found = stamped_by(anchor, &authorities).map_err(|error| {
+            let what = format!("A time-stamp in '{path}' proves nothing: {error}.");
+            Diagnostic::new(Class::Evidence, what).fix("Ask for it anew.")
+        })?;
+        let earlier = |it: &SeenBy| first.as_ref().is_none_or(|first| it.at_utc < first.at_utc);
+        first = found.filter(earlier).or(first);
+    }
+    match first {
+        Some(seen) => Ok(Some(seen)),
+        None => {
+            let what = format!(
+                "No time-stamp in '{path}' of its tree head leads to a certificate that was named."
+            );
+            Err(Diagnostic::new(Class::Evidence, what).fix(
+                "Ask for a disclosure for a tree head that is stamped: provara anchor add VAULT …, then provara disclose",
+            ))
+        }
+    }
 }
 
 fn read(args: &VerifyProofArgs) -> Result<Vec<u8>, Diagnostic> {
