@@ -1,7 +1,8 @@
 """Disclosures: chosen events for somebody who has only a browser.
 
-The checker of the page runs in Chromium as a reader has it, and in Node, where thousands of changed pages are cheap. It is
-held to `verify-proof` and to the checker of docs/proofs.md: what one refuses, all refuse.
+The checker of the page runs in Chromium as a reader has it, and in Node, where thousands of changed
+pages are cheap. It is held to `verify-proof` and to the checker of docs/proofs.md: what one refuses,
+all refuse.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no Node (2
 
 def in_page(document: str) -> str:
     """A document as it stands in a page."""
-    escape = lambda found: f"\\u{ord(found[0]):04x}"  # noqa: E731
-    return re.sub("[<>&\u2028\u2029]", escape, document.rstrip("\n"))
+    unit = "\\u{:04x}"
+    text = document.rstrip("\n")
+    return re.sub("[<>&\u2028\u2029]", lambda found: unit.format(ord(found[0])), text)
 
 
 def parts(page: str) -> tuple[str, str, str]:
@@ -61,7 +63,11 @@ class Disclosed:
         for number in range(8):
             data = {"subject": "patient-12", "predicate": "dose_mg", "value": number * 5}
             provara.append(vault, "OBSERVATION", data, "--actor", "nurse")
-        data = {"subject": HOSTILE, "predicate": HOSTILE, "value": {"a": [1.5, {HOSTILE: [], "d": {}}]}}
+        data = {
+            "subject": HOSTILE,
+            "predicate": HOSTILE,
+            "value": {"a": [1.5, {HOSTILE: [], "d": {}}]},
+        }
         provara.append(vault, "OBSERVATION", data, "--actor", f"Dr. {HOSTILE}")
         self.head = directory / "tree.head"
         self.page = directory / "evidence.html"
@@ -155,9 +161,10 @@ def test_a_page_is_checked_without_running_it(disclosed: Disclosed) -> None:
     assert "believe what is printed here, not the page" in told.stdout
     again = disclosed.directory / "again.html"
     again.write_text(disclosed.text + disclosed.text, "utf-8")
-    assert "two elements" in disclosed.provara.run(
-        "verify-proof", again, "--head", disclosed.head, expect=1
-    ).stderr
+    assert (
+        "two elements"
+        in disclosed.provara.run("verify-proof", again, "--head", disclosed.head, expect=1).stderr
+    )
     again.write_text("<p>nothing</p>", "utf-8")
     assert not disclosed.ours(again)
 
@@ -215,7 +222,14 @@ def test_the_archive(disclosed: Disclosed) -> None:
     unpacked = disclosed.directory / "unpacked"
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(unpacked)
-    names = ["README.txt", "check.py", "events.proof", "evidence.html", "evidence.json", "tree.head"]
+    names = [
+        "README.txt",
+        "check.py",
+        "events.proof",
+        "evidence.html",
+        "evidence.json",
+        "tree.head",
+    ]
     assert sorted(path.name for path in unpacked.iterdir()) == names
     assert (unpacked / "evidence.html").read_text("utf-8") == disclosed.text
     assert (unpacked / "tree.head").read_bytes() == disclosed.head.read_bytes()
@@ -314,7 +328,9 @@ def key(new: bytes) -> Callable[[Document], None]:
 
 def anchor(document: Document) -> None:
     content = base64.b64encode(document["proof"]["head"].encode()).decode()
-    document["anchors"].append({"content": content, "name": "anchors/0000000011-0123456789abcdef.head"})
+    document["anchors"].append(
+        {"content": content, "name": "anchors/0000000011-0123456789abcdef.head"}
+    )
 
 
 P = 2**255 - 19
@@ -327,18 +343,33 @@ FAILS: dict[str, tuple[Callable[[Document], None], str]] = {
     "a digest more": (extra_digest, "left over"),
     "another digest": (other_digest, "not those of the tree head"),
     "the size of the head": (head(r"\n11\n", r"\n12\n"), "tree head"),
-    "the copy of the head": (head(r"^(provara/[^/]+)/.*", r"\1/other"), "No key of the page signed"),
+    "the copy of the head": (
+        head(r"^(provara/[^/]+)/.*", r"\1/other"),
+        "No key of the page signed",
+    ),
     "no line of the head": (head(r"\n11\n", r"\n"), "not readable"),
-    "another key": (key(bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")), "No key of the page signed"),
+    "another key": (
+        key(bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")),
+        "No key of the page signed",
+    ),
     "a key of order one": (key((1).to_bytes(32, "little")), "anybody can sign"),
     "a key of order two": (key((P - 1).to_bytes(32, "little")), "anybody can sign"),
-    "a key of order eight": (key(bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")), "anybody can sign"),
-    "the same, with its sign": (key(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85")), "anybody can sign"),
+    "a key of order eight": (
+        key(bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")),
+        "anybody can sign",
+    ),
+    "the same, with its sign": (
+        key(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85")),
+        "anybody can sign",
+    ),
     "a key not in its one form": (key((P + 3).to_bytes(32, "little")), "one form"),
     "a key that is no point": (key((2).to_bytes(32, "little")), "no point"),
     "an anchor of another name": (anchor, "anchor"),
     "a member more": (lambda document: document.update({"more": 1}), "one form"),
-    "another type": (lambda document: document.update({"type": "provara_disclosure_v2"}), "one form"),
+    "another type": (
+        lambda document: document.update({"type": "provara_disclosure_v2"}),
+        "one form",
+    ),
 }
 
 
@@ -408,7 +439,10 @@ def test_every_changed_byte_has_one_verdict(disclosed: Disclosed) -> None:
         places.append(place)
     theirs = [fault == "" for fault in faults(*changed)]
     for place, data, taken in zip(places, changed, theirs, strict=True):
-        assert disclosed.ours(disclosed.with_data(data)) == taken, (place, data[place - 9 : place + 9])
+        assert disclosed.ours(disclosed.with_data(data)) == taken, (
+            place,
+            data[place - 9 : place + 9],
+        )
         if place not in asked:
             assert not taken, (place, data[place - 9 : place + 9])
     assert any(theirs)
@@ -498,7 +532,7 @@ def test_a_page_with_a_byte_changed_says_what_fails(
 
 @needs_browser
 def test_what_is_shown_is_what_was_checked(disclosed: Disclosed, chrome: Browser) -> None:
-    """Whatever stood in the page is replaced by what the data say, and without a script the same stands there."""
+    """What the data say replaces what stood in the page; without a script the same stands there."""
     whole = disclosed.directory / "whole.html"
     disclosed.provara.run("disclose", disclosed.vault, "--lines", "1-11", "--output", whole)
     for file in (disclosed.page, whole):
@@ -559,10 +593,16 @@ def test_a_quarter_of_a_log_for_somebody_who_has_only_a_browser(
 ) -> None:
     count = int(os.environ.get("PROVARA_E2E_DISCLOSED", "400"))
     records = [
-        {"actor": "nurse", "type": "OBSERVATION", "data": {"subject": f"p-{it}", "predicate": "dose", "value": it}}
+        {
+            "actor": "nurse",
+            "type": "OBSERVATION",
+            "data": {"subject": f"p-{it}", "predicate": "dose", "value": it},
+        }
         for it in range(4 * count)
     ]
-    provara.run("append", vault, "--batch", "-", stdin="".join(json.dumps(it) + "\n" for it in records))
+    provara.run(
+        "append", vault, "--batch", "-", stdin="".join(json.dumps(it) + "\n" for it in records)
+    )
     file = tmp_path / "quarter.html"
     choose = ("--where", f"payload.value < {count}")
     provara.run("disclose", vault, *choose, "--output", file)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -281,7 +283,7 @@ def test_a_disclosure_is_read_and_not_run(
         assert proven.as_written is True
         assert proven.asked == "the doors\n\nThe events in lines 3 to 4 of the log."
         with pytest.raises(InvalidEvidenceError):
-            verify_proof(given[:-3000], head=first)
+            verify_proof(given[:3000], head=first)
     page = (tmp_path / "evidence.html").read_bytes()
     assert verify_proof(page.replace(b"Not checked", b"Checked"), head=first).as_written is False
     with pytest.raises(InvalidEvidenceError, match="not those of the tree head"):

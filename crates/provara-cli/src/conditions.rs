@@ -34,6 +34,15 @@ pub(crate) struct ConditionArgs {
 }
 
 impl ConditionArgs {
+    /// Whether none is given.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.event_types.is_empty()
+            && self.actors.is_empty()
+            && self.conditions.is_empty()
+            && self.after.is_none()
+            && self.before.is_none()
+    }
+
     /// The query, from what was typed; ages are counted from now. `vault` is what a failure names.
     pub(crate) fn asked(&self, vault: &Path) -> Result<Asked, Diagnostic> {
         let mut query = Query::default();

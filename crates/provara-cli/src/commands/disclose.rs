@@ -78,7 +78,7 @@ pub(crate) fn run(args: &DiscloseArgs) -> Result<(), Diagnostic> {
     let path = &args.vault.vault;
     let failed = |error| vault_failure(error, path);
     let form = form(&args.output)?;
-    let asked = asked(args)?;
+    check_choice(args)?;
     let vault = vault::open(path)?;
     output_file::check(&args.output, args.force, &vault)?;
     let head = args.head.as_deref().map(read_head).transpose();
@@ -98,6 +98,9 @@ pub(crate) fn run(args: &DiscloseArgs) -> Result<(), Diagnostic> {
             head
         }
     };
+    let size = head.head().size;
+    leave_out_later(args, &mut lines, size)?;
+    let asked = asked(args, size)?;
     let count = lines.len() as u64;
     let proof = vault.prove(&log, &head, &Chosen::At(lines));
     // First of all: what it read may be why it failed.
@@ -130,26 +133,62 @@ fn form(output: &Path) -> Result<Form, Diagnostic> {
     }
 }
 
-/// What was asked, in words.
-fn asked(args: &DiscloseArgs) -> Result<String, Diagnostic> {
-    let conditions = args.conditions.in_words(&args.vault.vault)?;
+/// Refuses a choice that is none, or more than one.
+fn check_choice(args: &DiscloseArgs) -> Result<(), Diagnostic> {
+    // What is wrong with a condition is said before a large log is read.
+    args.conditions.asked(&args.vault.vault)?;
     let several = usize::from(!args.events.is_empty())
         + usize::from(args.lines.is_some())
-        + usize::from(!conditions.is_empty());
-    if several != 1 {
-        let what = match several {
-            0 => "It is not said which events are to be disclosed.",
-            _ => "Events are named in more than one way.",
-        };
-        return Err(Diagnostic::new(Class::Usage, what).fix(
-            "Name events by their ids, or lines with --lines FROM-TO, or conditions as 'provara query' takes them (--where, --after, …).",
+        + usize::from(!args.conditions.is_empty());
+    let what = match several {
+        0 => "It is not said which events are to be disclosed.",
+        1 => return Ok(()),
+        _ => "Events are named in more than one way.",
+    };
+    Err(Diagnostic::new(Class::Usage, what).fix(
+        "Name events by their ids, or lines with --lines FROM-TO, or conditions as 'provara query' takes them (--where, --after, …).",
+    ))
+}
+
+/// Of events that meet conditions, leaves out those that came after the first `size`, which the tree head is over.
+fn leave_out_later(
+    args: &DiscloseArgs,
+    lines: &mut BTreeSet<u64>,
+    size: u64,
+) -> Result<(), Diagnostic> {
+    if args.conditions.is_empty() {
+        return Ok(());
+    }
+    let later = lines.split_off(&size.saturating_add(1)).len() as u64;
+    if lines.is_empty() {
+        return Err(Diagnostic::new(
+            Class::Usage,
+            format!(
+                "All events that meet the conditions came after the tree head, which is over {}.",
+                counted(size, "event")
+            ),
+        )
+        .fix("Name a later tree head, or none: a new one is signed then."));
+    }
+    if later > 0 {
+        terminal::note(&format!(
+            "Left out, as they came after the tree head: {} that would meet the conditions.",
+            counted(later, "event")
         ));
     }
+    Ok(())
+}
+
+/// What was asked, in words, of the first `size` events.
+fn asked(args: &DiscloseArgs, size: u64) -> Result<String, Diagnostic> {
+    let conditions = args.conditions.in_words(&args.vault.vault)?;
     let mut words = match args.lines {
         Some((from, to)) => vec![format!("The events in lines {from} to {to} of the log.")],
         None if conditions.is_empty() => vec![format!("These events: {}", args.events.join(", "))],
         None => {
-            let mut words = vec!["Every event of the log of which all of this holds:".to_owned()];
+            let mut words = vec![format!(
+                "Every event, of the first {size} of the log, of which all of this holds:"
+            )];
             words.extend(conditions.iter().map(|it| format!("- {it}")));
             words
         }

@@ -14,8 +14,7 @@ use provara_core::finding::{Code, Finding, Report, Severity};
 use provara_explain::{cause_fix, causes, counted_under, finding_fix, parents, vault_failure};
 use provara_report::{Class, Diagnostic, FIX_LABEL};
 use provara_vault::{
-    Examination, HeadFolder, Held, KeyId, SeenAnchor, Subject, VerifyOptions,
-    read_head,
+    Examination, HeadFolder, Held, KeyId, SeenAnchor, Subject, VerifyOptions, read_head,
 };
 use serde::Serialize;
 

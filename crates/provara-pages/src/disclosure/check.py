@@ -12,7 +12,7 @@ def sha256(*parts: bytes) -> bytes:
 
 
 def add(a: tuple, b: tuple) -> tuple:  # RFC 8032, section 5.1.4
-    x, y, z, t = (u * v % P for u, v in zip(a, b))
+    x, y, z, t = (u * v % P for u, v in zip(a, b, strict=True))
     e = ((a[0] + a[1]) * (b[0] + b[1]) - x - y) % P
     f, g, h = (z - D * t) % P, (z + D * t) % P, (y + x) % P
     return e * f % P, g * h % P, f * g % P, e * h % P
@@ -137,7 +137,7 @@ need(of_a_key, "no key in it signed the head")
 events = [(event["at"], event["line"]) for event in proof["events"]]
 places = [at for at, _ in events]
 need(all(type(at) is int for at in places), "a place is no integer")
-need(places == sorted(set(places)) and 0 <= places[0] and places[-1] < int(size), "its places")
+need(places == sorted(set(places)) and places[0] >= 0 and places[-1] < int(size), "its places")
 given = [base64.b64decode(digest) for digest in proof["proof"]]
 known = [(at, leaf(line)) for at, line in events]
 need(root(known, 0, int(size), given) == base64.b64decode(top), "its events are not in the tree")
