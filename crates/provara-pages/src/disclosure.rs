@@ -23,8 +23,12 @@ use self::rows::rows;
 use crate::frame::Frame;
 use crate::text::{self, filters};
 
-/// What checks the page in the browser.
-const SCRIPT: &str = include_str!("disclosure/checker.js");
+/// What checks the page in the browser, and what shows the result there.
+const SCRIPT: &str = concat!(
+    include_str!("disclosure/checker.js"),
+    "\n",
+    include_str!("disclosure/page.js")
+);
 
 /// The one opening tag that the data have.
 const OPENING: &str = "<script type=\"application/json\" id=\"evidence\">";
