@@ -1,6 +1,7 @@
 //! Anchors: taken into a vault, and what a reader who names witnesses is told. Time-stamps are tried in `tests/e2e`,
 //! where an authority makes them.
 
+mod disclosures;
 mod witnesses;
 
 use std::fs;
