@@ -2,7 +2,7 @@
 
 use crate::world::World;
 
-const COMMANDS: [&[&str]; 43] = [
+const COMMANDS: [&[&str]; 44] = [
     &[],
     &["init"],
     &["append"],
@@ -29,6 +29,7 @@ const COMMANDS: [&[&str]; 43] = [
     &["manifest"],
     &["tree-head"],
     &["prove"],
+    &["disclose"],
     &["verify-proof"],
     &["anchor"],
     &["anchor", "add"],
@@ -90,7 +91,7 @@ fn help_is_not_behind_in_commands() {
             "{name}"
         );
     }
-    assert_eq!(listed.len(), 29);
+    assert_eq!(listed.len(), 30);
 }
 
 #[test]
