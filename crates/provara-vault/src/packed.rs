@@ -124,18 +124,19 @@ fn plain_name(name: &str, is_directory: bool) -> Result<Option<String>, &'static
     }
 }
 
-/// Every file of an archive with its content, in memory; no more than an honest archive of its size holds.
+/// As [`held_files_within`], without a bound of the caller's.
 ///
 /// # Errors
-/// [`VaultError::Archive`] for one that is refused, as a restoration refuses it; [`VaultError::Io`].
+/// As [`held_files_within`].
 pub(crate) fn held_files(path: &Path) -> Result<BTreeMap<String, Vec<u8>>, VaultError> {
     held_files_within(path, u64::MAX)
 }
 
-/// As [`held_files`], and no more than `most` bytes in all.
+/// Every file of an archive with its content, in memory; no more than an honest archive of its size holds, and no more than
+/// `most` bytes in all.
 ///
 /// # Errors
-/// As [`held_files`].
+/// [`VaultError::Archive`] for one that is refused, as a restoration refuses it; [`VaultError::Io`].
 pub fn held_files_within(path: &Path, most: u64) -> Result<BTreeMap<String, Vec<u8>>, VaultError> {
     let size = std::fs::metadata(path).context("read", path)?.len();
     let watch = Watch::of(&|_, _| ControlFlow::Continue(()));
