@@ -416,6 +416,30 @@ def test_a_withheld_payload_is_shown_as_that(disclosed: Disclosed) -> None:
     assert not disclosed.ours(disclosed.with_document(document))
 
 
+@needs_browser
+def test_what_was_redacted_and_what_several_keys_signed(
+    provara: Provara, tmp_path: Path, chrome: Browser
+) -> None:
+    vault = tmp_path / "quorum"
+    provara.run("init", vault, "--quorum")
+    keys = json.loads((vault / "identity" / "keys.json").read_bytes())["keys"]
+    for number, each in enumerate(keys):
+        data = {"subject": "patient", "predicate": "name", "value": f"secret-{number}"}
+        actor = ("--actor", f"nurse-{number}", "--key-id", each["key_id"])
+        provara.append(vault, "OBSERVATION", data, *actor)
+    last = provara.run("query", vault, "--last", "1", "--format", "ndjson").json()
+    provara.run("redact", vault, last["event_id"], "--reason", "asked for", "--yes")
+    file = tmp_path / "evidence.html"
+    provara.run("disclose", vault, "--lines", "1-5", "--output", file)
+    assert len(json.loads(parts(file.read_text("utf-8"))[1])["proof"]["keys"]) == 2
+    page = chrome.open(file, width=800, scheme="light")
+    assert settled(page) == "good"
+    shown = text_of(page, "#cards")
+    assert "Thepayloadiswithheld." in shown and "secret-0" in shown and "secret-1" not in shown
+    plain = chrome.open(file, width=800, scheme="light", scripts=False)
+    assert text_of(plain, "#cards") == shown
+
+
 @needs_node
 def test_signatures_beyond_the_order_of_the_group_are_refused(disclosed: Disclosed) -> None:
     """S + L is the same number to the equation; one signature has one text."""
