@@ -43,6 +43,8 @@ pub struct SourceLog {
     start: Option<ReplayStart>,
     /// Where an earlier replay may be recorded, and this one is.
     records: Option<ReplayRecords>,
+    /// Whether it verified, and nothing was to be warned of that this machine remembers.
+    settled: bool,
 }
 
 impl Deref for SourceLog {
@@ -61,6 +63,7 @@ impl LogSnapshot {
             snapshot: self,
             start: None,
             records: None,
+            settled: false,
         }
     }
 }
@@ -77,12 +80,19 @@ impl SourceLog {
         snapshot: LogSnapshot,
         start: Option<ReplayStart>,
         records: Option<ReplayRecords>,
+        settled: bool,
     ) -> Self {
         Self {
             snapshot,
             start,
             records,
+            settled,
         }
+    }
+
+    /// Whether it verified, and is what this machine remembers of the vault.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled
     }
 
     /// Refuses a log that another program cut or edited in place since it verified: what was derived from it

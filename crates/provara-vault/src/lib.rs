@@ -84,6 +84,7 @@ mod merge;
 mod new_tree;
 mod packed;
 mod predecessor;
+mod proof_index;
 mod prove;
 mod query;
 mod redact;
@@ -145,7 +146,7 @@ pub use packed::held_files_within;
 pub use provara_core::layout;
 #[doc(hidden)]
 pub use provara_core::parallel::map as parallel_map;
-pub use prove::Chosen;
+pub use prove::{Chosen, Proving};
 pub use redact::{RedactOptions, RedactReceipt};
 pub use repair::{Damage, RepairReceipt, RepairStep};
 pub use seal::SealReceipt;

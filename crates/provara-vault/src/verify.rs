@@ -8,7 +8,7 @@ mod subject;
 use std::ops::{ControlFlow, Deref};
 
 use provara_core::beliefs::LogReducer;
-use provara_core::finding::Report;
+use provara_core::finding::{Code, Report};
 use provara_core::overview::{Overview, Part};
 use provara_core::parallel::{available_threads, in_order};
 use provara_core::verify::report;
@@ -167,7 +167,10 @@ impl Examination {
             Some(log) if self.report.is_valid() => {
                 let reduced = self.replayed.map(ReplayStart::Reduced);
                 let start = reduced.or(self.start);
-                Ok(VerifiedLog(SourceLog::verified(log, start, self.records)))
+                let mut findings = self.report.findings().iter();
+                let settled = !findings.any(|it| matches!(it.code, Code::W010 | Code::W011));
+                let log = SourceLog::verified(log, start, self.records, settled);
+                Ok(VerifiedLog(log))
             }
             _ => Err(self.report),
         }

@@ -450,7 +450,7 @@ impl<'v> LogWriter<'v> {
             .check(self.index.len + self.torn.map_or(0, |(_, length)| length))?;
         let log = LogSnapshot::of_prefix(&self.log, self.index.len, &self.path)?;
         check::unsealed(&log, 0, &self.registry)?;
-        Ok(SourceLog::verified(log, None, None))
+        Ok(SourceLog::verified(log, None, None, false))
     }
 
     /// The root of a seal over the files as the manifest lists them and the log as it is.

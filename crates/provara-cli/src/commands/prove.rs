@@ -1,12 +1,14 @@
 //! `provara prove`: events, and tree heads, proven to somebody who has not the vault.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use provara_core::id::EventId;
 use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
-use provara_vault::{Chosen, SignedHead, SourceLog, TreeHeadOptions, Vault, read_head};
+use provara_vault::{
+    Chosen, ConsistencyProof, EventProof, SignedHead, TreeHeadOptions, Vault, read_head,
+};
 
 use crate::args::{GateArgs, KeyArgs, VaultArg, line_range};
 use crate::progress::Progress;
@@ -77,11 +79,11 @@ pub(crate) fn run(args: &ProveArgs) -> Result<(), Diagnostic> {
         Some(file) => read_head(file).map_err(failed)?.head,
         None => sign(args, &vault)?,
     };
-    let log = gate::verify_first(&vault, path, GateArgs { unverified: false })?;
-    let proof = prove(&vault, &log, &head, older.as_ref(), chosen.as_ref());
-    // First of all: what it read may be why it failed.
-    gate::check_unchanged(&log, path)?;
-    let proof = proof.map_err(failed)?;
+    let proof = match (&older, &chosen) {
+        (None, Some(chosen)) => prove_events(&vault, path, &head, chosen)?.to_json(),
+        (Some(older), _) => prove_consistency(&vault, path, older, &head)?.to_json(),
+        (None, None) => unreachable!("one of them is asked for"),
+    };
     let Some(output) = &args.output else {
         return terminal::result_json_text(&proof);
     };
@@ -132,17 +134,32 @@ fn sign(args: &ProveArgs, vault: &Vault) -> Result<SignedHead, Diagnostic> {
     Ok(SignedHead::parse(signed.note.as_bytes()).expect("it was just signed"))
 }
 
-/// The proof, as a document.
-fn prove(
+/// The proof of events: from the index of a vault that is as it was when it verified, else of the log, verified now.
+fn prove_events(
     vault: &Vault,
-    log: &SourceLog,
+    path: &Path,
     head: &SignedHead,
-    older: Option<&SignedHead>,
-    chosen: Option<&Chosen>,
-) -> Result<Vec<u8>, provara_vault::VaultError> {
-    match (older, chosen) {
-        (Some(older), _) => Ok(vault.prove_consistency(log, older, head)?.to_json()),
-        (None, Some(chosen)) => Ok(vault.prove(log, head, chosen)?.to_json()),
-        (None, None) => unreachable!("one of them is asked for"),
+    chosen: &Chosen,
+) -> Result<EventProof, Diagnostic> {
+    let proving = vault.proving();
+    if let Some(proof) = proving.from_index(head, chosen) {
+        return Ok(proof);
     }
+    let log = gate::verify_first(vault, path, GateArgs { unverified: false })?;
+    let proof = proving.from_log(&log, head, chosen);
+    // First of all: what it read may be why it failed.
+    gate::check_unchanged(&log, path)?;
+    proof.map_err(|error| vault_failure(error, path))
+}
+
+fn prove_consistency(
+    vault: &Vault,
+    path: &Path,
+    older: &SignedHead,
+    head: &SignedHead,
+) -> Result<ConsistencyProof, Diagnostic> {
+    let log = gate::verify_first(vault, path, GateArgs { unverified: false })?;
+    let proof = vault.prove_consistency(&log, older, head);
+    gate::check_unchanged(&log, path)?;
+    proof.map_err(|error| vault_failure(error, path))
 }

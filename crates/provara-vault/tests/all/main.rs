@@ -31,6 +31,7 @@ mod mutations;
 mod naming;
 mod other_readers;
 mod predecessors;
+mod proof_index;
 mod proofs;
 mod recovery;
 mod redact;
