@@ -20,7 +20,8 @@ use crate::{gate, output_file, terminal, vault};
 /// checks it and needs no vault; so do a few lines of Python. The events are in it as they stand in the log,
 /// with those that bring the keys. Of a range of lines it also shows that nothing between them was left out; that
 /// there is nothing beside them it does not show. With --from it is a proof that the tree head goes on from an
-/// older one, for somebody who keeps that. The vault must verify first; nothing in it is written.
+/// older one, for somebody who keeps that. The vault must verify first, which is not done again
+/// for one that is as it was when events of it were last proven; nothing in it is written.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
