@@ -130,13 +130,13 @@ impl Vault {
 /// # use provara_vault::{Chosen, EventProof, SignedHead, Vault, VaultError, VerifyOptions};
 /// # fn prove(vault: &Vault, head: &SignedHead, chosen: &Chosen) -> Result<Option<EventProof>, VaultError> {
 /// let proving = vault.proving();
-/// if let Some(proof) = proving.from_index(head, chosen) {
+/// if let Some(proof) = proving.by_index(head, chosen) {
 ///     return Ok(Some(proof));
 /// }
 /// let Ok(log) = vault.examine(&VerifyOptions::default())?.verified() else {
 ///     return Ok(None); // It does not verify.
 /// };
-/// let proof = proving.from_log(&log, head, chosen);
+/// let proof = proving.by_log(&log, head, chosen);
 /// log.check_unchanged()?;
 /// proof.map(Some)
 /// # }
@@ -153,7 +153,7 @@ impl Proving<'_> {
     /// vault is as it was when it verified for that. Otherwise, and where anything is wrong, there is none, and the log
     /// has to be verified.
     #[must_use]
-    pub fn from_index(&self, head: &SignedHead, chosen: &Chosen) -> Option<EventProof> {
+    pub fn by_index(&self, head: &SignedHead, chosen: &Chosen) -> Option<EventProof> {
         let state = self.state.as_ref()?;
         let index = ProofIndex::open(self.vault, state)?;
         let size = head.head().size;
@@ -189,7 +189,7 @@ impl Proving<'_> {
     ///
     /// # Errors
     /// As [`Vault::prove`].
-    pub fn from_log(
+    pub fn by_log(
         &self,
         log: &SourceLog,
         head: &SignedHead,

@@ -143,11 +143,11 @@ fn prove_events(
     chosen: &Chosen,
 ) -> Result<EventProof, Diagnostic> {
     let proving = vault.proving();
-    if let Some(proof) = proving.from_index(head, chosen) {
+    if let Some(proof) = proving.by_index(head, chosen) {
         return Ok(proof);
     }
     let log = gate::verify_first(vault, path, GateArgs { unverified: false })?;
-    let proof = proving.from_log(&log, head, chosen);
+    let proof = proving.by_log(&log, head, chosen);
     // First of all: what it read may be why it failed.
     gate::check_unchanged(&log, path)?;
     proof.map_err(|error| vault_failure(error, path))

@@ -63,11 +63,11 @@ impl Indexed {
     /// As whoever has no index does it; leaves one.
     fn slowly(&self, head: &SignedHead, chosen: &Chosen) -> Result<EventProof, VaultError> {
         let proving = self.vault.proving();
-        proving.from_log(&self.log(), head, chosen)
+        proving.by_log(&self.log(), head, chosen)
     }
 
-    fn from_index(&self, head: &SignedHead, chosen: &Chosen) -> Option<EventProof> {
-        self.vault.proving().from_index(head, chosen)
+    fn by_index(&self, head: &SignedHead, chosen: &Chosen) -> Option<EventProof> {
+        self.vault.proving().by_index(head, chosen)
     }
 
     fn file(&self) -> PathBuf {
@@ -100,7 +100,7 @@ fn the_index_proves_what_the_log_proves_in_vaults_of_2_to_130_events() {
         let head = indexed.head();
         assert_eq!(head.head().size, size);
         let founding = Chosen::Lines(1, 1);
-        assert_eq!(indexed.from_index(&head, &founding), None, "none yet");
+        assert_eq!(indexed.by_index(&head, &founding), None, "none yet");
         indexed.slowly(&head, &founding).unwrap();
         let log = indexed.log();
         let mut all = indexed.all(size);
@@ -115,7 +115,7 @@ fn the_index_proves_what_the_log_proves_in_vaults_of_2_to_130_events() {
             indexed.ids.iter().rev().step_by(7).copied().collect(),
         ));
         for chosen in &all {
-            let proof = indexed.from_index(&head, chosen).expect("from the index");
+            let proof = indexed.by_index(&head, chosen).expect("from the index");
             let same = indexed.vault.prove(&log, &head, chosen).unwrap();
             assert_eq!(proof.to_json(), same.to_json(), "{size}: {chosen:?}");
             proof.check().unwrap();
@@ -124,9 +124,9 @@ fn the_index_proves_what_the_log_proves_in_vaults_of_2_to_130_events() {
         for head in older.iter().step_by(9) {
             let lines = Chosen::Lines(1, head.head().size);
             let same = indexed.vault.prove(&log, head, &lines).unwrap();
-            assert_eq!(indexed.from_index(head, &lines), Some(same));
+            assert_eq!(indexed.by_index(head, &lines), Some(same));
             let beyond = indexed.ids.last().map(|id| Chosen::Events(vec![*id]));
-            assert_eq!(indexed.from_index(head, &beyond.unwrap()), None);
+            assert_eq!(indexed.by_index(head, &beyond.unwrap()), None);
         }
         older.push(head);
         indexed.append(1);
@@ -139,14 +139,14 @@ fn what_is_not_there_is_left_to_the_log() {
     indexed.append(5);
     let head = indexed.head();
     indexed.slowly(&head, &Chosen::Lines(1, 1)).unwrap();
-    assert!(indexed.from_index(&head, &Chosen::Lines(7, 7)).is_some());
+    assert!(indexed.by_index(&head, &Chosen::Lines(7, 7)).is_some());
     for chosen in [
         Chosen::Lines(0, 1),
         Chosen::Lines(3, 2),
         Chosen::Lines(7, 8),
         Chosen::Events(vec![EventId([7; 12])]),
     ] {
-        assert_eq!(indexed.from_index(&head, &chosen), None);
+        assert_eq!(indexed.by_index(&head, &chosen), None);
         let refused = indexed.slowly(&head, &chosen).unwrap_err();
         assert!(matches!(
             refused,
@@ -155,7 +155,7 @@ fn what_is_not_there_is_left_to_the_log() {
     }
     let another = Indexed::new();
     let stranger = another.head();
-    assert_eq!(indexed.from_index(&stranger, &Chosen::Lines(1, 1)), None);
+    assert_eq!(indexed.by_index(&stranger, &Chosen::Lines(1, 1)), None);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn the_key_events_and_the_trust_boundary_are_in_every_proof() {
             let same = indexed.vault.prove(&log, head, &lines).unwrap();
             let shown: Vec<_> = same.events.iter().map(|event| event.at).collect();
             assert!(always.iter().all(|at| shown.contains(at)), "{shown:?}");
-            assert_eq!(indexed.from_index(head, &lines), Some(same));
+            assert_eq!(indexed.by_index(head, &lines), Some(same));
         }
     }
 }
@@ -217,7 +217,7 @@ fn a_damaged_index_makes_the_same_proof_or_none() {
     let check = |bytes: &[u8]| {
         fs::write(&file, bytes).unwrap();
         for (chosen, right) in chosen.iter().zip(&right) {
-            match indexed.from_index(&head, chosen) {
+            match indexed.by_index(&head, chosen) {
                 Some(proof) => assert_eq!(proof, *right),
                 None => missed.set(missed.get() + 1),
             }
@@ -239,7 +239,7 @@ fn a_damaged_index_makes_the_same_proof_or_none() {
     indexed.slowly(&head, &chosen[0]).unwrap();
     assert_eq!(fs::read(&file).unwrap(), whole);
     assert_eq!(
-        indexed.from_index(&head, &chosen[0]).as_ref(),
+        indexed.by_index(&head, &chosen[0]).as_ref(),
         Some(&right[0])
     );
 }
@@ -250,7 +250,7 @@ fn an_index_of_another_state_or_another_vault_is_none() {
     indexed.append(3);
     let head = indexed.head();
     let line = Chosen::Lines(2, 2);
-    let fits = |indexed: &Indexed| indexed.from_index(&head, &line).is_some();
+    let fits = |indexed: &Indexed| indexed.by_index(&head, &line).is_some();
     let renew = |indexed: &Indexed| {
         indexed.slowly(&head, &line).unwrap();
         assert!(fits(indexed));
@@ -320,15 +320,15 @@ fn no_index_is_left_of_a_log_that_was_not_verified_or_was_changed_meanwhile() {
     let line = Chosen::Lines(2, 2);
     let proving = indexed.vault.proving();
     let unverified = indexed.vault.snapshot().unwrap().unverified();
-    proving.from_log(&unverified, &head, &line).unwrap();
-    assert_eq!(indexed.from_index(&head, &line), None);
+    proving.by_log(&unverified, &head, &line).unwrap();
+    assert_eq!(indexed.by_index(&head, &line), None);
 
     let vault = indexed.vault.clone();
     let proving = vault.proving();
     let log = indexed.log();
     indexed.append(1);
-    proving.from_log(&log, &head, &line).unwrap();
-    assert_eq!(indexed.from_index(&head, &line), None);
+    proving.by_log(&log, &head, &line).unwrap();
+    assert_eq!(indexed.by_index(&head, &line), None);
 }
 
 #[test]
@@ -340,16 +340,16 @@ fn without_a_cache_directory_that_is_the_users_own_there_is_no_index() {
     indexed.slowly(&head, &line).unwrap();
     let file = indexed.file();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
-    assert_eq!(indexed.from_index(&head, &line), None);
+    assert_eq!(indexed.by_index(&head, &line), None);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    assert!(indexed.from_index(&head, &line).is_some());
+    assert!(indexed.by_index(&head, &line).is_some());
 
     let directory = indexed.fixture.outside().join("file");
     fs::write(&directory, "no directory").unwrap();
     for nowhere in [None, Some(directory.join("cache"))] {
         indexed.vault = indexed.vault.clone().with_cache_directory(nowhere);
         indexed.slowly(&head, &line).unwrap();
-        assert_eq!(indexed.from_index(&head, &line), None);
+        assert_eq!(indexed.by_index(&head, &line), None);
     }
 }
 
@@ -364,7 +364,7 @@ fn many_make_it_at_once() {
             scope.spawn(|| {
                 for _ in 0..20 {
                     indexed.slowly(&head, &Chosen::Lines(9, 11)).unwrap();
-                    let proof = indexed.from_index(&head, &Chosen::Lines(9, 11));
+                    let proof = indexed.by_index(&head, &Chosen::Lines(9, 11));
                     assert_eq!(proof.as_ref(), Some(&right));
                 }
             });
