@@ -165,7 +165,8 @@ impl Proving<'_> {
             Chosen::Lines(from, to) if *from > 0 && from <= to && *to <= size => {
                 lines.extend((from - 1..*to).zip(index.lines(from - 1..*to)?));
             }
-            Chosen::Lines(..) => return None,
+            // Whoever chose by conditions has read the log.
+            Chosen::Lines(..) | Chosen::At(_) => return None,
             Chosen::Events(ids) => {
                 for id in ids {
                     lines.extend([index.find(*id).filter(|(at, _)| *at < size)?]);
@@ -290,7 +291,7 @@ impl<'a> Prover<'a> {
                     return Err(ProofRefusal::Lines {
                         from: from.copied().unwrap_or_default(),
                         to: to.copied().unwrap_or_default(),
-                        events: self.leaves.len() as u64,
+                        events: self.size as u64,
                     }
                     .into());
                 }
