@@ -21,11 +21,26 @@ pub(crate) fn verify_first(
     if gate.unverified {
         terminal::warn("the vault was not verified (--unverified): the result proves nothing.");
     }
+    verified_for(vault, path, gate, true)
+}
+
+/// As [`verify_first`], for a command that shows to others what it derives: it has no option to go on.
+pub(crate) fn verify_strictly(vault: &Vault, path: &Path) -> Result<SourceLog, Diagnostic> {
+    verified_for(vault, path, GateArgs { unverified: false }, false)
+}
+
+fn verified_for(
+    vault: &Vault,
+    path: &Path,
+    gate: GateArgs,
+    optional: bool,
+) -> Result<SourceLog, Diagnostic> {
     let progress = Progress::new();
     let log = log_of(
         &progress.watching(vault, "verifying"),
         path,
         gate,
+        optional,
         |report| {
             progress.clear();
             // What is derived from an earlier state, or from another vault, looks like any other.
@@ -46,7 +61,7 @@ pub(crate) fn verify_again(
     path: &Path,
     gate: GateArgs,
 ) -> Result<SourceLog, Diagnostic> {
-    log_of(vault, path, gate, |_| ())
+    log_of(vault, path, gate, true, |_| ())
 }
 
 /// Refuses what was derived from a log that another program changed meanwhile.
@@ -59,6 +74,7 @@ fn log_of(
     vault: &Vault,
     path: &Path,
     gate: GateArgs,
+    optional: bool,
     tell: impl FnOnce(&Report),
 ) -> Result<SourceLog, Diagnostic> {
     let failed = |error| vault_failure(error, path);
@@ -69,6 +85,6 @@ fn log_of(
     tell(examination.report());
     match examination.verified() {
         Ok(log) => Ok(log.into_source()),
-        Err(report) => Err(provara_explain::unverified(path, &report)),
+        Err(report) => Err(provara_explain::unverified(path, &report, optional)),
     }
 }

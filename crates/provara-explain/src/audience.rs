@@ -117,7 +117,7 @@ impl ErrorContext<'_> {
     fn for_a_person(self) -> Diagnostic {
         match self {
             Self::Vault { error, vault } => errors::vault_failure(error, vault),
-            Self::Unverified { vault, report } => errors::unverified(vault, report),
+            Self::Unverified { vault, report } => errors::unverified(vault, report, true),
             Self::Interpreter(error) => errors::interpreter_failure(&error),
             Self::Discovery(error) => errors::discovery_failure(error),
             Self::Host(error) => errors::host_failure(error),

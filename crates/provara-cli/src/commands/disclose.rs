@@ -13,7 +13,7 @@ use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
 use provara_vault::{Chosen, SignedHead, SourceLog, TreeHeadOptions, Vault, read_head};
 
-use crate::args::{GateArgs, KeyArgs, VaultArg, line_range};
+use crate::args::{KeyArgs, VaultArg, line_range};
 use crate::conditions::ConditionArgs;
 use crate::progress::Progress;
 use crate::text::counted;
@@ -83,8 +83,7 @@ pub(crate) fn run(args: &DiscloseArgs) -> Result<(), Diagnostic> {
     output_file::check(&args.output, args.force, &vault)?;
     let head = args.head.as_deref().map(read_head).transpose();
     let head = head.map_err(failed)?.map(|kept| kept.head);
-    let gate = GateArgs { unverified: false };
-    let mut log = gate::verify_first(&vault, path, gate)?;
+    let mut log = gate::verify_strictly(&vault, path)?;
     let mut lines = choose(args, &log)?;
     let anchors: Vec<_> = vault.anchors().map_err(failed)?;
     let anchors: Vec<_> = anchors.into_iter().filter_map(|(_, it)| it.ok()).collect();
@@ -93,7 +92,7 @@ pub(crate) fn run(args: &DiscloseArgs) -> Result<(), Diagnostic> {
         None => {
             let head = sign(args, &vault)?;
             // It may be over events that came meanwhile.
-            log = gate::verify_again(&vault, path, gate)?;
+            log = gate::verify_strictly(&vault, path)?;
             lines = choose(args, &log)?;
             head
         }

@@ -10,7 +10,7 @@ use provara_vault::{
     Chosen, ConsistencyProof, EventProof, SignedHead, TreeHeadOptions, Vault, read_head,
 };
 
-use crate::args::{GateArgs, KeyArgs, VaultArg, line_range};
+use crate::args::{KeyArgs, VaultArg, line_range};
 use crate::progress::Progress;
 use crate::{gate, output_file, terminal, vault};
 
@@ -146,7 +146,7 @@ fn prove_events(
     if let Some(proof) = proving.by_index(head, chosen) {
         return Ok(proof);
     }
-    let log = gate::verify_first(vault, path, GateArgs { unverified: false })?;
+    let log = gate::verify_strictly(vault, path)?;
     let proof = proving.by_log(&log, head, chosen);
     // First of all: what it read may be why it failed.
     gate::check_unchanged(&log, path)?;
@@ -159,7 +159,7 @@ fn prove_consistency(
     older: &SignedHead,
     head: &SignedHead,
 ) -> Result<ConsistencyProof, Diagnostic> {
-    let log = gate::verify_first(vault, path, GateArgs { unverified: false })?;
+    let log = gate::verify_strictly(vault, path)?;
     let proof = vault.prove_consistency(&log, older, head);
     gate::check_unchanged(&log, path)?;
     proof.map_err(|error| vault_failure(error, path))

@@ -532,3 +532,32 @@ fn what_cannot_be_proven() {
     let both = prove(&["--lines", "1", "--from", "head"]);
     refused(&world, &both, 2, "cannot be used with");
 }
+
+#[test]
+fn what_shows_a_vault_to_others_does_not_go_on_with_one_that_does_not_verify() {
+    let world = kept();
+    let log = world.path("vault/events/events.ndjson");
+    let changed = fs::read_to_string(&log)
+        .unwrap()
+        .replace("\"shut\"", "\"open\"");
+    fs::write(&log, changed).unwrap();
+    for command in [
+        &["prove", "vault", "--lines", "3-3", "--head", "head"][..],
+        &[
+            "disclose",
+            "vault",
+            "--lines",
+            "3-3",
+            "--head",
+            "head",
+            "--output",
+            "page.html",
+        ],
+    ] {
+        let answer = world.run(command);
+        assert_eq!(answer.code, 1, "{}", answer.transcript());
+        let said = &answer.stderr;
+        assert!(said.contains("to see every finding."), "{said}");
+        assert!(!said.contains("--unverified"), "{said}");
+    }
+}

@@ -521,8 +521,8 @@ fn owner_adopts(vault: &str) -> String {
 /// How many findings a refusal shows before it points to `provara verify`.
 const SHOWN: usize = 5;
 
-/// The refusal of a vault that does not verify.
-pub fn unverified(vault: &Path, report: &Report) -> Diagnostic {
+/// The refusal of a vault that does not verify; `optional` where the command goes on if it is told to.
+pub fn unverified(vault: &Path, report: &Report, optional: bool) -> Diagnostic {
     let errors: Vec<_> = causes_first(report)
         .into_iter()
         .filter(|finding| finding.severity == Severity::Error)
@@ -541,14 +541,16 @@ pub fn unverified(vault: &Path, report: &Report) -> Diagnostic {
     if errors.len() > SHOWN {
         failure = failure.detail(format!("and {} more", errors.len() - SHOWN));
     }
-    failure.fix(match is_only_torn(report) {
+    let fix = match is_only_torn(report) {
         true => format!(
             "Where a writer is at work, run the command again when it is done. After a crash, 'provara repair \
-             {path}' moves the line out of the log, as the next append does; --unverified goes on all the same."
+             {path}' moves the line out of the log, as the next append does"
         ),
-        false => format!(
-            "Run 'provara verify {path}' to see every finding; --unverified goes on all the same."
-        ),
+        false => format!("Run 'provara verify {path}' to see every finding"),
+    };
+    failure.fix(match optional {
+        true => format!("{fix}; --unverified goes on all the same."),
+        false => format!("{fix}."),
     })
 }
 

@@ -12,7 +12,7 @@ use provara_report::{Class, Diagnostic};
 use provara_vault::{SourceLog, TreeHeadOptions, Vault, VaultError, WitnessKey, read_head};
 use ureq::http::StatusCode;
 
-use crate::args::{GateArgs, JsonArg, KeyArgs, VaultArg};
+use crate::args::{JsonArg, KeyArgs, VaultArg};
 use crate::commands::anchor::told;
 use crate::progress::Progress;
 use crate::{gate, terminal, vault};
@@ -88,7 +88,7 @@ pub(super) fn run(args: &RequestArgs) -> Result<(), Diagnostic> {
             SignedHead::parse(signed.note.as_bytes()).expect("it was just signed")
         }
     };
-    let log = gate::verify_first(&vault, path, GateArgs { unverified: false })?;
+    let log = gate::verify_strictly(&vault, path)?;
     let cosigned = ask(args, &url, &vault, &log, head)?;
     gate::check_unchanged(&log, path)?;
     let note = cosigned.to_string();
