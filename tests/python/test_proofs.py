@@ -275,7 +275,7 @@ def test_a_disclosure_is_read_and_not_run(
     for name in ("evidence.html", "evidence.zip"):
         file = tmp_path / name
         executable = Path(sys.executable).parent / "provara"
-        command = [executable, "disclose", vault.path, *choose, "--output", file]
+        command = [str(executable), "disclose", str(vault.path), *choose, "--output", str(file)]
         subprocess.run(command, check=True, capture_output=True)
         given = file.read_bytes()
         proven = verify_proof(given, head=first)
