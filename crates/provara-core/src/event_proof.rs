@@ -22,7 +22,7 @@ use crate::json::{self, Value};
 use crate::keys::{PublicKey, Signature};
 use crate::scan::{Field, Line, scan_line};
 use crate::signed_note::Signed;
-use crate::tree::proof::{is_consistent, root_of_subset};
+use crate::tree::proof::{inclusion_of_subset, is_consistent, root_of_subset};
 use crate::tree::{self, leaf};
 use crate::tree_head::{SignedHead, TreeHead};
 
@@ -34,6 +34,9 @@ const EVENTS: &str = "provara_proof_v1";
 
 /// The last place that a proof can name.
 const MOST_AT: u64 = (1 << 53) - 1;
+
+/// What a proof as other tools read it begins with.
+const TLOG_PROOF: &str = "c2sp.org/tlog-proof@v1";
 
 /// The type that a proof of consistency states.
 const CONSISTENCY: &str = "provara_consistency_v1";
@@ -197,6 +200,12 @@ impl AnyProof {
     /// [`ProofError::Malformed`] or [`ProofError::Head`].
     pub fn parse(text: &[u8]) -> Result<Self, ProofError> {
         let malformed = |reason: &dyn ToString| ProofError::Malformed(reason.to_string());
+        if text.starts_with(TLOG_PROOF.as_bytes()) {
+            return Err(malformed(
+                &"it is a C2SP tlog-proof, which lacks the events that speak of keys; without them nobody can tell \
+                  whether the keys counted",
+            ));
+        }
         // Strictly first: a member twice would be two proofs in one.
         let value = json::parse(text).map_err(|error| malformed(&error))?;
         let proof = match value.get("type").and_then(Value::as_str) {
@@ -326,6 +335,25 @@ impl EventProof {
             root_key,
             events,
         })
+    }
+
+    /// The proof of its event at a place alone, as other tools read it (C2SP tlog-proof); `None` where it is not among its
+    /// events, or they are not in its tree. The extra data is the event's line: the entry is that line with the hash of its
+    /// payload, in quotes, in the place of the payload. The key history is not in it.
+    #[must_use]
+    pub fn to_tlog_proof(&self, at: u64) -> Option<String> {
+        let lines = self.events.iter().map(|event| read(event).ok());
+        let lines: Vec<_> = lines.collect::<Option<_>>()?;
+        let leaves: Vec<_> = lines.iter().map(|(at, line)| (*at, leaf(line))).collect();
+        let size = self.head.head().size;
+        let siblings = inclusion_of_subset(&leaves, size, &self.digests, at)?;
+        let event = self.events.iter().find(|event| event.at == at)?;
+        let line = STANDARD.encode(&event.line);
+        let siblings: String = siblings.iter().map(|it| it.to_base64() + "\n").collect();
+        Some(format!(
+            "{TLOG_PROOF}\nextra {line}\nindex {at}\n{siblings}\n{}",
+            self.head
+        ))
     }
 
     /// The keys that its events bring; `None` where they mark no vault.

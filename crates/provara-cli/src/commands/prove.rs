@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use provara_core::event_proof::ProvenEvent;
 use provara_core::id::EventId;
 use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
@@ -26,6 +27,7 @@ use crate::{gate, output_file, terminal, vault};
 #[command(after_long_help = "\
 Examples:
   provara prove my-vault evt_0123456789abcdef01234567 --head my-vault.head --output event.proof
+  provara prove my-vault --lines 7 --format tlog-proof --head my-vault.head --output 7.tlog-proof
   provara prove my-vault --lines 120-180 --head my-vault.head --output april.proof
   provara prove my-vault --from march.head --head april.head --output march-to-april.proof")]
 pub(crate) struct ProveArgs {
@@ -45,6 +47,11 @@ pub(crate) struct ProveArgs {
         value_hint = clap::ValueHint::FilePath)]
     from: Option<PathBuf>,
 
+    /// How the proof is written: with the events that speak of keys, as 'provara verify-proof' checks it; or, of one
+    /// event, as tools for transparency logs read it (C2SP tlog-proof), without those events
+    #[arg(long, value_enum, default_value_t = Format::Provara, value_name = "FORMAT", conflicts_with = "from")]
+    format: Format,
+
     /// The tree head that whoever gets the proof has or trusts [default: a new one, signed now]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     head: Option<PathBuf>,
@@ -59,6 +66,13 @@ pub(crate) struct ProveArgs {
 
     #[command(flatten)]
     key: KeyArgs,
+}
+
+/// How a proof is written.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Format {
+    Provara,
+    TlogProof,
 }
 
 fn event_id(text: &str) -> Result<EventId, String> {
@@ -81,11 +95,20 @@ pub(crate) fn run(args: &ProveArgs) -> Result<(), Diagnostic> {
         None => sign(args, &vault)?,
     };
     let proof = match (&older, &chosen) {
-        (None, Some(chosen)) => prove_events(&vault, path, &head, chosen)?.to_json(),
+        (None, Some(chosen)) => {
+            let proof = prove_events(&vault, path, &head, chosen)?;
+            match args.format {
+                Format::Provara => proof.to_json(),
+                Format::TlogProof => tlog_proof(&proof, chosen).into_bytes(),
+            }
+        }
         (Some(older), _) => prove_consistency(&vault, path, older, &head)?.to_json(),
         (None, None) => unreachable!("one of them is asked for"),
     };
     let Some(output) = &args.output else {
+        if args.format == Format::TlogProof {
+            return terminal::result_bytes(&proof);
+        }
         return terminal::result_json_text(&proof);
     };
     let staging = output_file::prepare(output, args.force, &vault)?;
@@ -104,8 +127,38 @@ pub(crate) fn run(args: &ProveArgs) -> Result<(), Diagnostic> {
     terminal::receipt(&output_file::done(output), &facts)
 }
 
+/// The proof of the one event that was chosen, as other tools read it.
+fn tlog_proof(proof: &EventProof, chosen: &Chosen) -> String {
+    let proven = proof.check().expect("it was just made");
+    let is_it = |event: &&ProvenEvent| match chosen {
+        Chosen::Events(ids) => ids.contains(&event.event_id),
+        Chosen::Lines(line, _) => event.line == *line,
+        Chosen::At(lines) => lines.contains(&event.line),
+    };
+    let event = proven.events.iter().find(is_it).expect("it was asked for");
+    let text = proof.to_tlog_proof(event.line - 1);
+    text.expect("its events are in its tree")
+}
+
 /// Which events are asked for; none, where it is a tree head.
 fn chosen(args: &ProveArgs) -> Result<Option<Chosen>, Diagnostic> {
+    let chosen = all_chosen(args)?;
+    let is_one = match &chosen {
+        Some(Chosen::Events(ids)) => ids.len() == 1,
+        Some(Chosen::Lines(from, to)) => from == to,
+        Some(Chosen::At(lines)) => lines.len() == 1,
+        None => true,
+    };
+    match args.format == Format::TlogProof && !is_one {
+        true => Err(
+            Diagnostic::new(Class::Usage, "A tlog-proof is of one event.")
+                .fix("Name one event by its id, or one line, as --lines 7."),
+        ),
+        false => Ok(chosen),
+    }
+}
+
+fn all_chosen(args: &ProveArgs) -> Result<Option<Chosen>, Diagnostic> {
     match (&args.events[..], args.lines, &args.from) {
         ([], None, Some(_)) => Ok(None),
         ([], Some((from, to)), _) => Ok(Some(Chosen::Lines(from, to))),

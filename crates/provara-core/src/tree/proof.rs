@@ -194,6 +194,41 @@ pub fn root_of_subset(leaves: &[(u64, Digest)], size: u64, proof: &[Digest]) -> 
     given.as_slice().is_empty().then_some(root)
 }
 
+/// The proof that the leaf at `index`, one of `leaves`, is in the tree ([`inclusion`]), out of a proof of a [`subset`]:
+/// whatever stands beside its way to the root is known from that. `None` as for [`root_of_subset`].
+#[must_use]
+pub fn inclusion_of_subset(
+    leaves: &[(u64, Digest)],
+    size: u64,
+    proof: &[Digest],
+    index: u64,
+) -> Option<Vec<Digest>> {
+    root_of_subset(leaves, size, proof)?;
+    let (mut leaves, mut tree) = (leaves, 0..size);
+    let mut given = proof.iter();
+    // What stands at the right of the way comes after what is below the way, in the order in which digests are given.
+    let mut later = Vec::new();
+    let mut siblings = Vec::new();
+    while tree.end - tree.start > 1 {
+        let middle = tree.start + split(tree.end - tree.start);
+        let (left, right) = leaves.split_at(leaves.partition_point(|(at, _)| *at < middle));
+        if index < middle {
+            later.push((siblings.len(), right, middle..tree.end));
+            siblings.push(Digest([0; 32]));
+            (leaves, tree) = (left, tree.start..middle);
+        } else {
+            siblings.push(join(left, tree.start..middle, &mut given)?);
+            (leaves, tree) = (right, middle..tree.end);
+        }
+    }
+    leaves.iter().find(|(at, _)| *at == index)?;
+    while let Some((place, leaves, tree)) = later.pop() {
+        siblings[place] = join(leaves, tree, &mut given)?;
+    }
+    siblings.reverse();
+    Some(siblings)
+}
+
 /// The root of a subtree, of the leaves of it that are known and of what was given for the rest.
 fn join<'d>(
     leaves: &[(u64, Digest)],
@@ -298,6 +333,40 @@ mod tests {
     fn at(leaves: &[Digest], chosen: &[u64]) -> Vec<(u64, Digest)> {
         let at = |place: &u64| (*place, leaves[*place as usize]);
         chosen.iter().map(at).collect()
+    }
+
+    #[test]
+    fn what_stands_beside_an_event_is_known_from_a_proof_of_several() {
+        for size in 1..=70 {
+            let leaves = leaves(size);
+            for index in 0..size {
+                // As a proof of an event has them: the first event, and others that speak of keys.
+                for beside in [
+                    vec![0],
+                    vec![0, size / 2],
+                    vec![0, size - 1],
+                    (0..size).collect(),
+                ] {
+                    let mut chosen = beside;
+                    chosen.push(index);
+                    chosen.sort_unstable();
+                    chosen.dedup();
+                    let proof = subset(&leaves[..], &chosen, size);
+                    let known = at(&leaves, &chosen);
+                    let found = inclusion_of_subset(&known, size, &proof, index);
+                    assert_eq!(found, Some(inclusion(&leaves[..], index, size)));
+                    if let Some((_, cut)) = proof.split_last() {
+                        assert_eq!(inclusion_of_subset(&known, size, cut, index), None);
+                    }
+                }
+            }
+            let known = at(&leaves, &[0]);
+            let proof = subset(&leaves[..], &[0], size);
+            assert_eq!(inclusion_of_subset(&known, size, &proof, size), None);
+            if size > 1 {
+                assert_eq!(inclusion_of_subset(&known, size, &proof, 1), None);
+            }
+        }
     }
 
     #[test]
