@@ -225,7 +225,7 @@ def test_a_witness_of_somebody_else_is_asked(ward: Ward) -> None:
         ward.provara.run("witness", "request", address, ward.vault, *ask)
         assert [status for status, _ in witness.requests][-2:] == [409, 200]
     told = ward.verify(*ask).stdout
-    assert "events existed before 2023-11-14T22:13:20" in told
+    assert "events existed before 2023-11-14T22:13:21" in told
     refused = ward.provara.run("witness", "request", address, ward.vault, *ask, expect=3)
     assert "was not reached" in refused.stderr
 

@@ -258,9 +258,10 @@ def test_every_changed_byte_of_a_time_stamp_is_noticed(ward: Ward) -> None:
         assert add.code in (0, 2), add
         if add.code == 0:
             done = ward.provara.run("verify", copy, "--tsa-cert", authority.root, expect=None)
-            assert done.code in (0, 1), done
+            assert done.code == 0 or "PROVARA_E019" not in done.stdout, done
             untouched += done.code == 0
         shutil.rmtree(copy)
+    # What was taken although a byte is another one verifies: no reader is told later that it proves nothing.
     # The certificate of the root, which is carried along and counts for nothing, is a third of the bytes.
     assert untouched < 40, untouched
 

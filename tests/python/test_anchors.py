@@ -57,7 +57,7 @@ def test_an_anchor_is_kept_and_says_until_where_the_vault_was_seen(
     assert (vault.path / anchor.file).read_bytes() == FIRST.cosign(head.note)
     report = vault.verify(witnesses=[FIRST.key])
     assert report.valid
-    assert any("existed before 2023-11-14T22:13:20" in note for note in report.notes)
+    assert any("existed before 2023-11-14T22:13:21" in note for note in report.notes)
     report = vault.verify(witnesses=[FIRST.key, SECOND.key])
     assert [finding.code for finding in report.findings] == ["PROVARA_E020"]
     assert vault.verify(witnesses=[FIRST.key, SECOND.key], witnesses_needed=1).valid

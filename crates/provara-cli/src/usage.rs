@@ -97,7 +97,7 @@ fn help_of_help(error: &Error) -> Option<Error> {
 }
 
 fn failure(error: &Error) -> Diagnostic {
-    let rendered = error.render().to_string();
+    let rendered = without_secrets(&error.render().to_string());
     // The first paragraph says what is wrong; the rest is usage and a pointer to the help.
     let mut lines = rendered
         .trim_start_matches("error: ")
@@ -113,6 +113,20 @@ fn failure(error: &Error) -> Diagnostic {
         failure = failure.detail(line.trim());
     }
     failure.fix(fix(error))
+}
+
+/// A text without the private key of a witness, which somebody took for the public half: what is printed is kept in logs.
+fn without_secrets(text: &str) -> String {
+    const PRIVATE: &str = "PRIVATE+KEY+";
+    let mut parts = text.split(PRIVATE);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(['\'', '"', ' ', '\n']).unwrap_or(part.len());
+        shown.push_str(PRIVATE);
+        shown.push('\u{2026}');
+        shown.push_str(&part[end..]);
+    }
+    shown
 }
 
 /// What is missing, in words: alternatives come as `<--data <JSON>|--set <KEY=VALUE>>`.
@@ -257,6 +271,15 @@ fn capital(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_private_key_is_not_printed() {
+        let text = "Invalid value 'PRIVATE+KEY+w+01234567+BAAA' for '--witness <KEY>': it is";
+        let shown = "Invalid value 'PRIVATE+KEY+\u{2026}' for '--witness <KEY>': it is";
+        assert_eq!(without_secrets(text), shown);
+        assert_eq!(without_secrets("PRIVATE+KEY+w+0+B"), "PRIVATE+KEY+\u{2026}");
+        assert_eq!(without_secrets("nothing"), "nothing");
+    }
 
     #[test]
     fn the_command_in_hand_is_found_among_the_words() {

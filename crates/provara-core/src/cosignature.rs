@@ -40,6 +40,11 @@ pub enum WitnessKeyError {
     /// Not of the form.
     #[error("it is not the key of a witness: a name, '+', 8 hexadecimal digits, '+', Base64")]
     Form,
+    /// The private half in the place of the public one.
+    #[error(
+        "it is the private key of a witness: the public half, which was printed when the key was made, is meant"
+    )]
+    Private,
     /// For signatures of another kind.
     #[error(
         "it is not for Ed25519 cosignatures (type 4, C2SP tlog-cosignature): it is of type {0}"
@@ -170,6 +175,9 @@ impl FromStr for Witness {
     type Err = WitnessKeyError;
 
     fn from_str(text: &str) -> Result<Self, WitnessKeyError> {
+        if text.starts_with(PRIVATE) {
+            return Err(WitnessKeyError::Private);
+        }
         let (name, hash, key) = read_key(text)?;
         let key = PublicKey::from_bytes(&key).map_err(|_| WitnessKeyError::Key)?;
         let witness = Self::new(name, key)?;
@@ -370,7 +378,7 @@ mod tests {
         }
         assert_eq!(parsed(""), WitnessKeyError::Form);
         assert_eq!(parsed("example.org/w1+0123abcd"), WitnessKeyError::Form);
-        assert_eq!(parsed(&private), WitnessKeyError::Form);
+        assert_eq!(parsed(&private), WitnessKeyError::Private);
         let of_log = crate::signed_note::verifier_key("example.org/w1", cosigner.witness().key());
         assert_eq!(parsed(&of_log), WitnessKeyError::Type(1));
         assert_eq!(

@@ -58,6 +58,8 @@ pub(crate) struct Info {
     pub(crate) hashed: Bytes,
     /// The text of a GeneralizedTime.
     pub(crate) time: Bytes,
+    /// How far from the time it may have been made; 0 where that is not stated.
+    pub(crate) accuracy_micros: i64,
 }
 
 /// Of a certificate, what is needed here.
@@ -204,13 +206,62 @@ impl Info {
             })?;
             Integer::take_from(info)?; // its number
             let time = info.take_primitive_if(Tag::GENERALIZED_TIME, |time| time.take_all())?;
-            info.skip_all()?; // accuracy, order, nonce, the authority's name, extensions
-            Ok(Self { hash, hashed, time })
+            let accuracy_micros = info.take_opt_sequence(accuracy)?.unwrap_or(0);
+            info.skip_all()?; // order, nonce, the authority's name, extensions
+            Ok(Self {
+                hash,
+                hashed,
+                time,
+                accuracy_micros,
+            })
         })
     }
 }
 
+/// An accuracy, in microseconds (RFC 3161, section 2.4.2).
+fn accuracy<S: Source>(stated: &mut Constructed<S>) -> Result<i64, S::Error> {
+    let mut micros = 0_i64;
+    for (tag, each) in [
+        (Tag::INTEGER, 1_000_000),
+        (Tag::CTX_0, 1_000),
+        (Tag::CTX_1, 1),
+    ] {
+        let number = stated.take_opt_primitive_if(tag, |number| {
+            let bytes = number.take_all()?;
+            let large = bytes.len() > 4 || bytes.first().is_some_and(|it| it & 0x80 != 0);
+            match large {
+                true => Ok(i64::from(u32::MAX)),
+                false => Ok(bytes
+                    .iter()
+                    .fold(0, |sum, byte| sum << 8 | i64::from(*byte))),
+            }
+        })?;
+        micros = micros.saturating_add(number.unwrap_or(0).saturating_mul(each));
+    }
+    Ok(micros)
+}
+
+/// id-ce-basicConstraints (RFC 5280, section 4.2.1.9).
+const BASIC_CONSTRAINTS: &[u8] = &[85, 29, 19];
+
 impl Certificate {
+    /// Whether it is that of an authority which may issue others: it says so, or is too old to say anything.
+    pub(crate) fn may_issue(&self) -> bool {
+        let mut extensions = self.extensions.iter();
+        let found = extensions.find(|(kind, ..)| kind.as_ref() == BASIC_CONSTRAINTS);
+        match found {
+            None => self.extensions.is_empty(),
+            Some((.., value)) => decode(value, |all| {
+                all.take_sequence(|it| {
+                    let says = it.take_opt_bool()?;
+                    it.skip_all()?;
+                    Ok(says)
+                })
+            })
+            .is_ok_and(|says| says == Some(true)),
+        }
+    }
+
     pub(crate) fn take<S: Source>(all: &mut Constructed<S>) -> Result<Self, S::Error> {
         all.take_sequence(|certificate| {
             let content = certificate.take_sequence(Self::inner)?;

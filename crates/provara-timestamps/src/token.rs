@@ -90,6 +90,11 @@ pub enum TokenError {
         /// In hexadecimal digits.
         found: String,
     },
+    /// Its signature is by an algorithm that nobody here knows.
+    #[error(
+        "its signature is not RSA, ECDSA over P-256 or P-384, or Ed25519, with SHA-256, SHA-384 or SHA-512"
+    )]
+    Algorithm,
     /// Its signature does not verify.
     #[error("its signature does not verify: {0}")]
     Signature(String),
@@ -133,6 +138,8 @@ pub enum TokenError {
 pub struct Stamp {
     /// When it was made, in microseconds after the beginning of 1970.
     pub unix_micros: i64,
+    /// The last moment at which it may have been made, as accurately as it says.
+    pub latest_micros: i64,
     /// The subject of the certificate that signed it.
     pub authority: String,
 }
@@ -173,6 +180,18 @@ impl Token {
         &self.bytes
     }
 
+    /// The last moment at which it may have been made, with the accuracy that it states; where its time has whole seconds,
+    /// the end of that second.
+    fn latest_micros(&self) -> i64 {
+        let micros = self.unix_micros();
+        let whole = if micros % 1_000_000 == 0 {
+            1_000_000
+        } else {
+            0
+        };
+        micros.saturating_add(self.info.accuracy_micros.max(whole))
+    }
+
     /// When it was made, as it says, in microseconds after the beginning of 1970.
     #[must_use]
     pub fn unix_micros(&self) -> i64 {
@@ -201,6 +220,26 @@ impl Token {
         }
     }
 
+    /// Verifies its signature by the certificate that it carries, whoever issued that; a token that carries none, or is
+    /// signed by an algorithm that nobody here knows, is left to whoever does.
+    ///
+    /// # Errors
+    /// [`TokenError::Signature`].
+    pub fn verify_itself(&self) -> Result<(), TokenError> {
+        let nobody = Authorities::default();
+        let Ok((der, _)) = self.signer(&nobody) else {
+            return Ok(());
+        };
+        let der = CertificateDer::from(der);
+        let Ok(signer) = EndEntityCert::try_from(&der) else {
+            return Ok(());
+        };
+        match self.check_signature(&signer, &der) {
+            Err(TokenError::Algorithm) => Ok(()),
+            checked => checked,
+        }
+    }
+
     /// Verifies its signature, that the certificate which made it is that of a time-stamp authority, and that at the
     /// time which it states a chain led from that one to one of `authorities`, or is one of them.
     ///
@@ -210,8 +249,10 @@ impl Token {
         let (der, certificate) = self.signer(authorities)?;
         let subject = subject_of(&certificate);
         let der = CertificateDer::from(der);
-        let signer = EndEntityCert::try_from(&der)
-            .map_err(|error| TokenError::Signature(format!("its certificate is none: {error}")))?;
+        let signer = EndEntityCert::try_from(&der).map_err(|error| TokenError::Untrusted {
+            subject: subject.clone(),
+            reason: format!("the certificate cannot be read: {error}"),
+        })?;
         self.check_signature(&signer, &der)?;
         if !stamps_alone(&certificate) {
             return Err(TokenError::Purpose { subject });
@@ -255,6 +296,7 @@ impl Token {
         }
         Ok(Stamp {
             unix_micros: self.unix_micros(),
+            latest_micros: self.latest_micros(),
             authority: subject,
         })
     }
@@ -291,16 +333,15 @@ impl Token {
         if kind.is_none_or(|it| it.as_ref() != TST_INFO) {
             return Err(wrong("it is over another type of content"));
         }
-        let function = hash_function(&signer.digest)
-            .ok_or_else(|| wrong("its hash is not SHA-256, SHA-384 or SHA-512"))?;
+        let function = hash_function(&signer.digest).ok_or(TokenError::Algorithm)?;
         let stated = signer.attribute(MESSAGE_DIGEST);
         let stated = stated.and_then(|it| decode(it, OctetString::take_from).ok());
         let content = digest::digest(function, &self.signed.content);
         if stated.is_none_or(|it| it.to_bytes().as_ref() != content.as_ref()) {
             return Err(wrong("it is over other content"));
         }
-        let algorithms = algorithms(&signer.algorithm, &signer.digest)
-            .ok_or_else(|| wrong("its algorithm is not one of RSA, ECDSA and Ed25519"))?;
+        let algorithms =
+            algorithms(&signer.algorithm, &signer.digest).ok_or(TokenError::Algorithm)?;
         let is_signed = algorithms.iter().any(|algorithm| {
             let verified =
                 certificate.verify_signature(*algorithm, &signer.signed, &signer.signature);
@@ -323,6 +364,9 @@ impl Token {
         authorities: &Authorities,
     ) -> Result<(), webpki::Error> {
         let trusted = authorities.certificates.iter();
+        // A certificate of a time-stamp authority stands for itself, and issues none.
+        let trusted =
+            trusted.filter(|it| decode(it, Certificate::take).is_ok_and(|it| it.may_issue()));
         let trusted: Vec<_> = trusted.map(|it| CertificateDer::from(&it[..])).collect();
         let anchors = trusted.iter().map(webpki::anchor_from_trusted_cert);
         let anchors: Vec<TrustAnchor<'_>> = anchors.collect::<Result<_, _>>()?;

@@ -178,7 +178,9 @@ fn read<'h>(
     }
     .and_then(|anchor| match &anchor {
         Anchor::TimeStamp { head, token } => {
-            Token::parse(token)?.is_over(head.to_string().as_bytes())?;
+            let token = Token::parse(token)?;
+            token.is_over(head.to_string().as_bytes())?;
+            token.verify_itself()?;
             Ok(anchor)
         }
         _ => Ok(anchor),
@@ -191,6 +193,7 @@ fn stamped<'h>(
     heads: impl Iterator<Item = &'h SignedHead>,
 ) -> Result<Anchor, AnchorRefusal> {
     let token = Token::parse(given)?;
+    token.verify_itself()?;
     let mut other = None;
     for head in heads {
         match token.is_over(head.to_string().as_bytes()) {

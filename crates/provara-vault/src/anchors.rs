@@ -20,6 +20,9 @@ use crate::vault_snapshot::VaultSnapshot;
 /// The most anchors that a vault has: one an hour for a year.
 pub(crate) const MOST_ANCHORS: usize = 10_000;
 
+/// How many bytes of anchors are read.
+const MOST_BYTES: usize = 64 << 20;
+
 /// How many reasons why time-stamps do not count are told.
 const MOST_REASONS: usize = 3;
 
@@ -102,6 +105,14 @@ pub fn stamped_by(
     }
 }
 
+/// A moment that is told in whole seconds may be as late as the end of that second.
+fn end_of_second(at: Timestamp) -> Timestamp {
+    match at.unix_micros() % 1_000_000 {
+        0 => Timestamp::from_unix_micros(at.unix_micros() + 1_000_000).unwrap_or(at),
+        _ => at,
+    }
+}
+
 /// What an anchor is called: as a value, in a sentence, and for several.
 #[must_use]
 pub fn anchor_words(kind: AnchorKind) -> (&'static str, &'static str, &'static str) {
@@ -133,6 +144,7 @@ impl Anchors {
     ) -> Result<Self, VaultError> {
         let mut paths = snapshot.anchors().map(str::to_owned);
         let mut anchors = Self::default();
+        let mut bytes = 0;
         for path in paths.by_ref().take(MOST_ANCHORS) {
             // One that an intent brings stands nowhere else yet.
             let text = match snapshot.text(&path) {
@@ -143,10 +155,15 @@ impl Anchors {
                     source: std::io::ErrorKind::NotFound.into(),
                 })?,
             };
+            bytes += text.len();
+            if bytes > MOST_BYTES {
+                anchors.more = 1;
+                break;
+            }
             let anchor = Anchor::parse(&text);
             anchors.read.push((path, anchor));
         }
-        anchors.more = paths.count();
+        anchors.more += paths.count();
         Ok(anchors)
     }
 
@@ -188,7 +205,7 @@ impl Anchors {
         }
         if self.more > 0 {
             let message = format!(
-                "there are more than {MOST_ANCHORS} anchors: {} were not looked at",
+                "there are more than {MOST_ANCHORS} anchors, or more than 64 MiB of them: {} were not looked at",
                 self.more
             );
             let finding = Finding::new(Code::E019, ANCHORS, message);
@@ -283,6 +300,7 @@ impl Judge<'_> {
         let token = Token::parse(token)?;
         token.is_over(head)?;
         seen.claimed_at_utc = Timestamp::from_unix_micros(token.unix_micros());
+        token.verify_itself()?;
         if self.held.authorities.is_empty() {
             return Ok(());
         }
@@ -318,7 +336,7 @@ impl Judge<'_> {
                     "the first {} of its {events} events existed before {}, as {needed} of {} witnesses say; they \
                      were seen by {}",
                     seen.events,
-                    seen.at,
+                    end_of_second(seen.at),
                     named.len(),
                     by.join(", ")
                 ));
@@ -348,7 +366,7 @@ impl Judge<'_> {
         let stamps = self.stamps.iter().filter(|(size, _)| Some(*size) == most);
         match stamps.min_by_key(|(_, stamp)| stamp.unix_micros) {
             Some((size, stamp)) => {
-                let at = Timestamp::from_unix_micros(stamp.unix_micros);
+                let at = Timestamp::from_unix_micros(stamp.latest_micros);
                 let at = at.map_or_else(
                     || "a time beyond the calendar".to_owned(),
                     |it| it.to_string(),

@@ -93,7 +93,7 @@ impl WitnessState {
         let before = self.seen(&origin)?;
         let next = match Seen::then(before.as_ref(), submission, options) {
             Err(WitnessRefusal::Contradiction { seen, size, .. }) => {
-                let kept = self.keep_contradiction(submission)?;
+                let kept = self.keep_contradiction(submission, seen)?;
                 return Err(WitnessRefusal::Contradiction {
                     origin,
                     seen,
@@ -152,8 +152,17 @@ impl WitnessState {
     }
 
     /// Keeps what contradicts a head that was cosigned, beside it: the two are the evidence.
-    fn keep_contradiction(&self, submission: &Submission) -> Result<PathBuf, VaultError> {
-        let text = submission.head().to_string();
+    fn keep_contradiction(
+        &self,
+        submission: &Submission,
+        seen: u64,
+    ) -> Result<PathBuf, VaultError> {
+        let contradicts = match submission {
+            // The newer head goes on from the one that contradicts.
+            Submission::Next(proof) if proof.old.head().size == seen => &proof.old,
+            submission => submission.head(),
+        };
+        let text = contradicts.to_string();
         let name = Digest::of(text.as_bytes()).to_string();
         let path = self
             .directory

@@ -26,8 +26,8 @@ use crate::terminal::{self, GOOD};
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  provara witness new example.org/ward-4 --key ward-4.witness
-  provara witness sign ward-3.proof --key ward-4.witness --state seen --root-key bp1_0123456789abcdef --output ward-3.cosigned
+  provara witness new example.org/ward-4 --key ward-4.key
+  provara witness sign ward-3.proof --key ward-4.key --state seen --root-key bp1_0123456789abcdef --output ward-3.cosigned
   provara witness request https://witness.example.org my-vault --witness KEY")]
 pub(crate) struct WitnessArgs {
     #[command(subcommand)]
@@ -49,7 +49,7 @@ enum WitnessCommand {
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  provara witness new example.org/ward-4 --key ward-4.witness")]
+  provara witness new example.org/ward-4 --key ward-4.key > ward-4.witness")]
 struct NewArgs {
     /// What the witness is called: a domain and a path of yours, without spaces and '+'
     #[arg(value_name = "NAME")]
@@ -73,8 +73,8 @@ struct NewArgs {
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  provara witness sign first.proof --key ward-4.witness --state seen --root-key bp1_0123456789abcdef
-  provara witness sign next.proof --key ward-4.witness --state seen --output ward-3.cosigned --force")]
+  provara witness sign first.proof --key ward-4.key --state seen --root-key bp1_0123456789abcdef
+  provara witness sign next.proof --key ward-4.key --state seen --output ward-3.cosigned --force")]
 struct SignArgs {
     /// What shows the tree head to the witness; '-' is standard input
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]

@@ -182,6 +182,10 @@ fn completeness(it: &Verification) -> Claim {
     let known = held.map(|head| head.events);
     let known = known.chain(attested.map(|anchor| anchor.events)).max();
     match known {
+        None if !it.heads.is_empty() => claim(
+            "Whether this is the latest state, and the only one.",
+            "The tree heads that were given say that it is not: see what was found.",
+        ),
         None => claim(
             "Whether this is the latest state, and the only one.",
             "An earlier copy that is put back verifies as well as it did then, and whoever holds the keys can write \
@@ -192,12 +196,12 @@ fn completeness(it: &Verification) -> Claim {
                 "Whether the events after the first {} are all, and the only ones.",
                 grouped(known)
             ),
-            "No tree head that was given covers them. Later ones may have been cut off, or written anew by whoever holds \
+            "No tree head that was given, and that this vault goes on from, covers them. Later ones may have been cut off, or written anew by whoever holds \
              the keys.",
         ),
         Some(_) => claim(
             "Whether there were later events.",
-            "The latest tree head that was given is over all that is here; what came after it may have been cut off.",
+            "The latest tree head that was given, or that a third party saw, is over all that is here; what came after it may have been cut off.",
         ),
     }
 }

@@ -121,7 +121,7 @@ fn a_cosigned_head_is_kept_and_says_until_where_the_vault_was_seen() {
     let (findings, notes) = asked(&home.vault, &[1], None);
     assert_eq!(findings, []);
     let expected = format!(
-        "the first {size} of its {} events existed before 2023-11-14T22:13:20.000000Z",
+        "the first {size} of its {} events existed before 2023-11-14T22:13:21.000000Z",
         size + 2
     );
     assert!(
