@@ -4,7 +4,7 @@ Nothing here is public.  Errors are those of :mod:`provara.errors`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, final
+from typing import Any, Literal, TypeAlias, final
 
 from typing_extensions import Self
 
@@ -37,6 +37,9 @@ __all__ = [
     "to_json",
     "verification_page",
 ]
+
+#: Tree heads, root keys, witnesses, how many of them, and certificates.
+_HeldTo: TypeAlias = tuple[list[str], list[str], list[str], int | None, list[bytes]]
 
 BUILTIN_REDUCERS: tuple[str, ...]
 __version__: str
@@ -143,13 +146,7 @@ def check_proof(
     path: str | None = None,
 ) -> dict[str, Any]: ...
 def examine(
-    path: str,
-    strict: bool = False,
-    heads: list[str] = ...,
-    root_keys: list[str] = ...,
-    witnesses: list[str] = ...,
-    witnesses_needed: int | None = None,
-    authorities: list[bytes] = ...,
+    path: str, strict: bool = False, held_to: _HeldTo = ...
 ) -> tuple[dict[str, Any], Log | None]: ...
 def add_anchor(
     path: str,
@@ -162,13 +159,7 @@ def add_anchor(
 ) -> dict[str, Any]: ...
 def list_anchors(path: str) -> list[dict[str, Any]]: ...
 def verification_page(
-    path: str,
-    strict: bool,
-    heads: list[str],
-    root_keys: list[str],
-    witnesses: list[str],
-    witnesses_needed: int | None,
-    authorities: list[bytes],
+    path: str, strict: bool, held_to: _HeldTo
 ) -> tuple[dict[str, Any], str]: ...
 def read_tree_head(note: str) -> tuple[str, int, str]: ...
 def sign_tree_head(

@@ -363,14 +363,14 @@ class Vault:
         certificates = arguments.certificates(authorities)
         heads = [heads] if isinstance(heads, TreeHead) else heads
         notes = [note for head in heads if (note := note_of(head)) is not None]
-        asked = (notes, key_ids(root_keys), named, witnesses_needed, certificates)
+        held_to = (notes, key_ids(root_keys), named, witnesses_needed, certificates)
         if report is None:
             if force:
                 raise UsageError("force is for a report that exists: give report")
-            return Report._from_native(_native.examine(str(self._path), strict, *asked)[0])
+            return Report._from_native(_native.examine(str(self._path), strict, held_to)[0])
         staging = _native.Staging(str(Path(report)), force, str(self._path))
         try:
-            found, page = _native.verification_page(str(self._path), strict, *asked)
+            found, page = _native.verification_page(str(self._path), strict, held_to)
             Path(staging.path).write_text(page, encoding="utf-8", newline="")
             staging.commit("html")
         finally:

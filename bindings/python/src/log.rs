@@ -38,31 +38,36 @@ pub(crate) fn snapshot(py: Python<'_>, path: PathBuf) -> PyResult<Log> {
     })
 }
 
+/// What a verification is held to: tree heads, root keys, witnesses, how many of them, and certificates.
+type HeldTo = (
+    Vec<String>,
+    Vec<String>,
+    Vec<String>,
+    Option<usize>,
+    Vec<Vec<u8>>,
+);
+
+fn options(py: Python<'_>, strict: bool, held_to: HeldTo) -> PyResult<VerifyOptions> {
+    let (heads, root_keys, witnesses, needed, authorities) = held_to;
+    let mut held = held(py, &heads, &root_keys)?;
+    hold_to(py, &mut held, &witnesses, needed, &authorities)?;
+    Ok(VerifyOptions {
+        strict,
+        held,
+        ..VerifyOptions::default()
+    })
+}
+
 /// What a verification found, and the very log that it was of, if the vault is valid.
 #[pyfunction]
-#[pyo3(signature = (path, strict=false, heads=Vec::new(), root_keys=Vec::new(), witnesses=Vec::new(),
-    witnesses_needed=None, authorities=Vec::new()))]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is an argument of `Vault.verify`"
-)]
+#[pyo3(signature = (path, strict=false, held_to=HeldTo::default()))]
 pub(crate) fn examine(
     py: Python<'_>,
     path: PathBuf,
     strict: bool,
-    heads: Vec<String>,
-    root_keys: Vec<String>,
-    witnesses: Vec<String>,
-    witnesses_needed: Option<usize>,
-    authorities: Vec<Vec<u8>>,
+    held_to: HeldTo,
 ) -> PyResult<(Bound<'_, PyAny>, Option<Log>)> {
-    let mut held = held(py, &heads, &root_keys)?;
-    hold_to(py, &mut held, &witnesses, witnesses_needed, &authorities)?;
-    let options = VerifyOptions {
-        strict,
-        held,
-        ..VerifyOptions::default()
-    };
+    let options = options(py, strict, held_to)?;
     let (report, log) = run(py, || {
         let vault = open(&path)?;
         let examination = vault.examine(&options)?;
@@ -78,27 +83,15 @@ pub(crate) fn examine(
 
 /// What a verification found, and the page for people about it.
 #[pyfunction]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is an argument of `Vault.verify`"
-)]
 pub(crate) fn verification_page(
     py: Python<'_>,
     path: PathBuf,
     strict: bool,
-    heads: Vec<String>,
-    root_keys: Vec<String>,
-    witnesses: Vec<String>,
-    witnesses_needed: Option<usize>,
-    authorities: Vec<Vec<u8>>,
+    held_to: HeldTo,
 ) -> PyResult<(Bound<'_, PyAny>, String)> {
-    let mut held = held(py, &heads, &root_keys)?;
-    hold_to(py, &mut held, &witnesses, witnesses_needed, &authorities)?;
     let options = VerifyOptions {
-        strict,
         describe: true,
-        held,
-        ..VerifyOptions::default()
+        ..options(py, strict, held_to)?
     };
     let (report, page) = run(py, || {
         let examination = open(&path)?.examine(&options)?;

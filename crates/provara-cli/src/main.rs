@@ -16,6 +16,7 @@ mod determinism;
 mod exit_code;
 mod form;
 mod gate;
+mod new_head;
 mod numbers;
 mod output_file;
 mod plugins;

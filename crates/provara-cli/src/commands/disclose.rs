@@ -11,13 +11,12 @@ use provara_core::layout::AnchorKind;
 use provara_explain::disclosure::{self as forms, MOST};
 use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
-use provara_vault::{Chosen, SignedHead, SourceLog, TreeHeadOptions, Vault, read_head};
+use provara_vault::{Chosen, SignedHead, SourceLog, read_head};
 
 use crate::args::{KeyArgs, VaultArg, line_range};
 use crate::conditions::ConditionArgs;
-use crate::progress::Progress;
 use crate::text::counted;
-use crate::{gate, output_file, terminal, vault};
+use crate::{gate, new_head, output_file, terminal, vault};
 
 /// Hand chosen events to somebody who has only a browser
 ///
@@ -90,7 +89,7 @@ pub(crate) fn run(args: &DiscloseArgs) -> Result<(), Diagnostic> {
     let head = match head.or_else(|| covering(&anchors, &lines)) {
         Some(head) => head,
         None => {
-            let head = sign(args, &vault)?;
+            let head = new_head::sign(&vault, path, &args.key)?;
             // It may be over events that came meanwhile.
             log = gate::verify_strictly(&vault, path)?;
             lines = choose(args, &log)?;
@@ -251,23 +250,6 @@ fn covering(anchors: &[Anchor], lines: &BTreeSet<u64>) -> Option<SignedHead> {
     // Of several of one size the one with cosignatures says most by itself.
     let latest = covers.max_by_key(|it| (it.head().head().size, it.kind() == AnchorKind::Head));
     latest.map(|it| it.head().clone())
-}
-
-/// Signs a tree head of what is there now.
-fn sign(args: &DiscloseArgs, vault: &Vault) -> Result<SignedHead, Diagnostic> {
-    let path = &args.vault.vault;
-    let keyfile = vault::keyfile(vault, args.key.keyfile.as_deref())?;
-    let options = TreeHeadOptions {
-        key_id: args.key.key_id,
-        ..TreeHeadOptions::default()
-    };
-    let progress = Progress::new();
-    let signed = progress
-        .watching(vault, "verifying")
-        .tree_head(&keyfile, &options);
-    progress.clear();
-    let signed = signed.map_err(|error| vault_failure(error, path))?;
-    Ok(SignedHead::parse(signed.note.as_bytes()).expect("it was just signed"))
 }
 
 /// The bytes of the output. What is written was checked: what a reader would refuse is not handed out.

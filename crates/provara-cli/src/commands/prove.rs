@@ -7,13 +7,10 @@ use provara_core::event_proof::ProvenEvent;
 use provara_core::id::EventId;
 use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
-use provara_vault::{
-    Chosen, ConsistencyProof, EventProof, SignedHead, TreeHeadOptions, Vault, read_head,
-};
+use provara_vault::{Chosen, ConsistencyProof, EventProof, SignedHead, Vault, read_head};
 
 use crate::args::{KeyArgs, VaultArg, line_range};
-use crate::progress::Progress;
-use crate::{gate, output_file, terminal, vault};
+use crate::{gate, new_head, output_file, terminal, vault};
 
 /// Prove that events are in the vault, to somebody who has not the vault
 ///
@@ -92,7 +89,7 @@ pub(crate) fn run(args: &ProveArgs) -> Result<(), Diagnostic> {
     let older = older.map_err(failed)?.map(|kept| kept.head);
     let head = match &args.head {
         Some(file) => read_head(file).map_err(failed)?.head,
-        None => sign(args, &vault)?,
+        None => new_head::sign(&vault, path, &args.key)?,
     };
     let proof = match (&older, &chosen) {
         (None, Some(chosen)) => {
@@ -169,23 +166,6 @@ fn all_chosen(args: &ProveArgs) -> Result<Option<Chosen>, Diagnostic> {
         .fix("Name events by their ids, lines with --lines FROM-TO, or an older tree head with --from FILE.")),
         (events, ..) => Ok(Some(Chosen::Events(events.to_vec()))),
     }
-}
-
-/// Signs a tree head of what is there now.
-fn sign(args: &ProveArgs, vault: &Vault) -> Result<SignedHead, Diagnostic> {
-    let path = &args.vault.vault;
-    let keyfile = vault::keyfile(vault, args.key.keyfile.as_deref())?;
-    let options = TreeHeadOptions {
-        key_id: args.key.key_id,
-        ..TreeHeadOptions::default()
-    };
-    let progress = Progress::new();
-    let signed = progress
-        .watching(vault, "verifying")
-        .tree_head(&keyfile, &options);
-    progress.clear();
-    let signed = signed.map_err(|error| vault_failure(error, path))?;
-    Ok(SignedHead::parse(signed.note.as_bytes()).expect("it was just signed"))
 }
 
 /// The proof of events: from the index of a vault that is as it was when it verified, else of the log, verified now.

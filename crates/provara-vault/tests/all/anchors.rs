@@ -9,10 +9,12 @@ use std::fs;
 use provara_core::tree_head::SignedHead;
 use provara_vault::{
     AnchorError, AnchorRefusal, AppendRequest, Chosen, Cosigner, Finding, Held, MergeOptions,
-    MergeOrder, TreeHeadOptions, Vault, VaultError, VerifyOptions, WitnessKey,
+    MergeOrder, Vault, VaultError, VerifyOptions, WitnessKey,
 };
 
-use crate::common::{Fixture, codes, copy, note, request, reseal, verifies};
+use crate::common::{
+    Fixture, codes, copy, note, publish_head, remembering, request, reseal, verifies,
+};
 
 const SECONDS: u64 = 1_700_000_000;
 
@@ -32,10 +34,7 @@ struct Home {
 impl Home {
     fn new() -> Self {
         let fixture = Fixture::new();
-        let vault = Vault::open(fixture.vault.path()).unwrap();
-        let vault = vault
-            .with_state_directory(fixture.state())
-            .with_memory(true);
+        let vault = remembering(&fixture);
         let home = Self { fixture, vault };
         home.append("first");
         home
@@ -50,9 +49,7 @@ impl Home {
     }
 
     fn head(&self) -> SignedHead {
-        let options = TreeHeadOptions::default();
-        let signed = self.vault.tree_head(&self.fixture.keyfile, &options);
-        SignedHead::parse(signed.unwrap().note.as_bytes()).unwrap()
+        publish_head(&self.vault, &self.fixture.keyfile)
     }
 
     fn cosigned(&self, number: u8, seconds: u64) -> SignedHead {

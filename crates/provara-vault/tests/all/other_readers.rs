@@ -11,12 +11,12 @@ use provara_core::scan::scan_line;
 use provara_core::signed_note::{ED25519, key_hash};
 use provara_core::tree::leaf;
 use provara_core::tree::proof::{consistency, inclusion, root_over};
-use provara_vault::{InitOptions, SignedHead, SourceLog, TreeHeadOptions, Vault, VerifyOptions};
+use provara_vault::{InitOptions, SignedHead, SourceLog, Vault};
 use sha2::Sha256;
 use signed_note::{Note, NoteError, StandardVerifier, VerifierList};
 use tlog_tiles::{Checkpoint, Hash, check_record, check_tree, record_hash};
 
-use crate::common::{Fixture, note};
+use crate::common::{Fixture, note, publish_head, remembering, verified_log};
 
 /// The largest tree whose every leaf and every beginning is proven: beyond 64, so with seven subtrees.
 const LARGEST: u64 = 70;
@@ -42,10 +42,7 @@ struct Publishing {
 impl Publishing {
     fn with(options: &InitOptions) -> Self {
         let fixture = Fixture::with(options);
-        let vault = Vault::open(fixture.vault.path()).unwrap();
-        let vault = vault
-            .with_state_directory(fixture.state())
-            .with_memory(true);
+        let vault = remembering(&fixture);
         Self { fixture, vault }
     }
 
@@ -55,9 +52,7 @@ impl Publishing {
     }
 
     fn head(&self) -> SignedHead {
-        let options = TreeHeadOptions::default();
-        let signed = self.vault.tree_head(&self.fixture.keyfile, &options);
-        SignedHead::parse(signed.unwrap().note.as_bytes()).unwrap()
+        publish_head(&self.vault, &self.fixture.keyfile)
     }
 
     fn key(&self) -> PublicKey {
@@ -65,8 +60,7 @@ impl Publishing {
     }
 
     fn log(&self) -> SourceLog {
-        let examination = self.vault.examine(&VerifyOptions::default()).unwrap();
-        examination.verified().unwrap().into_source()
+        verified_log(&self.vault)
     }
 }
 

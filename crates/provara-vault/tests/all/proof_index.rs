@@ -6,12 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::thread;
 
-use crate::common::{Fixture, note, request, rotation};
+use crate::common::{Fixture, note, publish_head, remembering, request, rotation, verified_log};
 use provara_core::id::EventId;
 use provara_core::keys::{Keyfile, SigningKey};
 use provara_vault::{
-    AppendRequest, Chosen, EventProof, ProofRefusal, RedactOptions, SignedHead, SourceLog,
-    TreeHeadOptions, Vault, VaultError, VerifyOptions,
+    AppendRequest, Chosen, EventProof, ProofRefusal, RedactOptions, SignedHead, SourceLog, Vault,
+    VaultError, VerifyOptions,
 };
 
 struct Indexed {
@@ -26,11 +26,8 @@ impl Indexed {
     }
 
     fn of(fixture: Fixture) -> Self {
-        let vault = Vault::open(fixture.vault.path()).unwrap();
-        let vault = vault
-            .with_state_directory(fixture.state())
-            .with_memory(true)
-            .with_cache_directory(Some(fixture.outside().join("cache")));
+        let cache = fixture.outside().join("cache");
+        let vault = remembering(&fixture).with_cache_directory(Some(cache));
         Self {
             fixture,
             vault,
@@ -51,13 +48,11 @@ impl Indexed {
     }
 
     fn head_by(&self, keys: &Keyfile) -> SignedHead {
-        let signed = self.vault.tree_head(keys, &TreeHeadOptions::default());
-        SignedHead::parse(signed.unwrap().note.as_bytes()).unwrap()
+        publish_head(&self.vault, keys)
     }
 
     fn log(&self) -> SourceLog {
-        let examination = self.vault.examine(&VerifyOptions::default()).unwrap();
-        examination.verified().unwrap().into_source()
+        verified_log(&self.vault)
     }
 
     /// As whoever has no index does it; leaves one.

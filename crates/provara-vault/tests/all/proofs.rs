@@ -1,6 +1,6 @@
 //! Proofs of events and of tree heads, checked without the vault.
 
-use crate::common::{Fixture, note, rotation};
+use crate::common::{Fixture, note, publish_head, remembering, rotation, verified_log};
 use provara_core::event_proof::ShownEvent;
 use provara_core::id::{Digest, EventId, KeyId};
 use provara_core::keys::{Keyfile, SigningKey};
@@ -9,7 +9,7 @@ use provara_core::tree::leaf;
 use provara_core::tree::proof::{consistency, root_over, subset};
 use provara_vault::{
     AnyProof, Chosen, ConsistencyProof, EventProof, ProofError, ProofRefusal, RedactOptions,
-    SignedHead, SourceLog, TreeHeadOptions, Vault, VaultError, VerifyOptions,
+    SignedHead, SourceLog, TreeHeadOptions, Vault, VaultError,
 };
 
 struct Proving {
@@ -21,10 +21,7 @@ struct Proving {
 
 impl Proving {
     fn of(fixture: Fixture) -> Self {
-        let vault = Vault::open(fixture.vault.path()).unwrap();
-        let vault = vault
-            .with_state_directory(fixture.state())
-            .with_memory(true);
+        let vault = remembering(&fixture);
         Self {
             fixture,
             vault,
@@ -48,13 +45,11 @@ impl Proving {
     }
 
     fn head_by(&self, keys: &Keyfile) -> SignedHead {
-        let signed = self.vault.tree_head(keys, &TreeHeadOptions::default());
-        SignedHead::parse(signed.unwrap().note.as_bytes()).unwrap()
+        publish_head(&self.vault, keys)
     }
 
     fn log(&self) -> SourceLog {
-        let examination = self.vault.examine(&VerifyOptions::default()).unwrap();
-        examination.verified().unwrap().into_source()
+        verified_log(&self.vault)
     }
 
     fn prove(&self, head: &SignedHead, chosen: &Chosen) -> AnyProof {

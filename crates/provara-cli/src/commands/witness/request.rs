@@ -9,13 +9,12 @@ use provara_core::signed_note::signature_lines;
 use provara_core::tree_head::SignedHead;
 use provara_explain::vault_failure;
 use provara_report::{Class, Diagnostic};
-use provara_vault::{SourceLog, TreeHeadOptions, Vault, VaultError, WitnessKey, read_head};
+use provara_vault::{SourceLog, Vault, VaultError, WitnessKey, read_head};
 use ureq::http::StatusCode;
 
 use crate::args::{JsonArg, KeyArgs, VaultArg};
 use crate::commands::anchor::told;
-use crate::progress::Progress;
-use crate::{gate, terminal, vault};
+use crate::{gate, new_head, terminal, vault};
 
 /// Have a tree head of the vault cosigned by a witness that somebody else runs
 ///
@@ -74,19 +73,7 @@ pub(super) fn run(args: &RequestArgs) -> Result<(), Diagnostic> {
     let keyfile = vault::keyfile(&vault, args.key.keyfile.as_deref())?;
     let head = match &args.head {
         Some(file) => read_head(file).map_err(failed)?.head,
-        None => {
-            let options = TreeHeadOptions {
-                key_id: args.key.key_id,
-                ..TreeHeadOptions::default()
-            };
-            let progress = Progress::new();
-            let signed = progress
-                .watching(&vault, "verifying")
-                .tree_head(&keyfile, &options);
-            progress.clear();
-            let signed = signed.map_err(failed)?;
-            SignedHead::parse(signed.note.as_bytes()).expect("it was just signed")
-        }
+        None => new_head::sign(&vault, path, &args.key)?,
     };
     let log = gate::verify_strictly(&vault, path)?;
     let cosigned = ask(args, &url, &vault, &log, head)?;

@@ -16,8 +16,8 @@ use provara_core::json;
 use provara_core::keys::{KeyRegistry, Keyfile, SigningKey};
 use provara_core::manifest::{FileEntry, sign_root, write_manifest, write_merkle_root};
 use provara_vault::{
-    AppendRequest, InitOptions, InitReceipt, SourceLog, Vault, VaultError, VerifyOptions, init,
-    layout, read_keyfile,
+    AppendRequest, InitOptions, InitReceipt, SignedHead, SourceLog, TreeHeadOptions, Vault,
+    VaultError, VerifyOptions, init, layout, read_keyfile,
 };
 
 /// A fresh vault; removed when dropped.
@@ -156,6 +156,26 @@ impl Fixture {
         );
         assert_eq!(picture(self.vault.path()), before);
     }
+}
+
+/// The vault of a fixture, opened by somebody whose machine remembers what it publishes.
+pub fn remembering(fixture: &Fixture) -> Vault {
+    let vault = Vault::open(fixture.vault.path()).unwrap();
+    vault
+        .with_state_directory(fixture.state())
+        .with_memory(true)
+}
+
+/// A tree head of a vault as it is.
+pub fn publish_head(vault: &Vault, keys: &Keyfile) -> SignedHead {
+    let signed = vault.tree_head(keys, &TreeHeadOptions::default());
+    SignedHead::parse(signed.unwrap().note.as_bytes()).unwrap()
+}
+
+/// The log of a vault that verifies.
+pub fn verified_log(vault: &Vault) -> SourceLog {
+    let examination = vault.examine(&VerifyOptions::default()).unwrap();
+    examination.verified().unwrap().into_source()
 }
 
 /// Changes `keys.json` by hand, as whoever can write files can; the seal is not made anew.
