@@ -150,6 +150,18 @@ def test_what_is_in_the_way_is_told_and_changes_nothing(ward: Ward) -> None:
     ward.verify("--witness", key, expect=1)
 
 
+def test_anchors_are_read_up_to_a_bound(ward: Ward) -> None:
+    """Seventeen files of four MiB: one is beyond the 64 MiB that are read, and each is told."""
+    directory = ward.vault / "anchors"
+    directory.mkdir()
+    for number in range(17):
+        (directory / f"{number:010}-0123456789abcdef.event").write_bytes(b" " * (4 << 20))
+    ward.provara.run("manifest", ward.vault)
+    told = ward.verify("--all", expect=1).stdout
+    assert "or more than 64 MiB of them: 1 were not looked at" in told
+    assert told.count("PROVARA_E019") == 17
+
+
 def test_a_killed_witness_has_given_out_no_more_than_it_remembers(ward: Ward) -> None:
     """Kills at random moments: whatever was printed whole is remembered."""
     new_witness(ward, 1)

@@ -58,6 +58,11 @@ impl WitnessState {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.context("make the directory", directory)?,
         }
+        // A witness whose directory is lost begins anew.
+        if let Some(parent) = directory.parent().filter(|it| !it.as_os_str().is_empty()) {
+            let synced = File::open(parent).and_then(|parent| parent.sync_all());
+            synced.context("make durable the directory", parent)?;
+        }
         let path = directory.join("lock");
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);

@@ -150,7 +150,10 @@ pub(super) fn told(receipt: &AnchorReceipt, json: JsonArg) -> Result<(), Diagnos
     };
     let by = match &receipt.claimed_by[..] {
         [] => String::new(),
-        by => format!("  seen by  {}\n", terminal::clean(&by.join(", "))),
+        by => format!(
+            "  seen by  {}, as it says\n",
+            terminal::clean(&by.join(", "))
+        ),
     };
     terminal::receipt(
         &done,

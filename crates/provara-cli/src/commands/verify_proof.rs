@@ -22,8 +22,8 @@ use crate::text::counted;
 /// Check a proof that 'provara prove' or 'provara disclose' made; no vault is needed
 ///
 /// A proof is as good as what it is held to: a tree head that you have from somewhere else than the proof (--head), or
-/// the key that made the vault (--root-key), or witnesses that cosigned its tree head (--witness). Without any it could be
-/// of a vault that somebody made for the occasion; with a root key or a witness alone, by a key that was revoked since. It proves that the events are in the vault, each at its line and as it was signed. It does not prove that
+/// the key that made the vault (--root-key), or witnesses that cosigned its tree head (--witness). One of them has to be named: otherwise it could be
+/// of a vault that somebody made for the occasion. With a root key or a witness alone, by a key that was revoked since. It proves that the events are in the vault, each at its line and as it was signed. It does not prove that
 /// nothing else is there, but between lines that follow each other. Of a page or an archive of 'provara disclose' the data
 /// are read and nothing is run. Exit codes: 0 proven, 1 not, 2 usage, 3 could not
 /// read.
@@ -40,8 +40,7 @@ pub(crate) struct VerifyProofArgs {
     proof: PathBuf,
 
     /// The tree head that it must be for; of a proof that a tree head goes on from an older one, the older
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath,
-        required_unless_present_any = ["root_key", "witness"])]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     head: Option<PathBuf>,
 
     /// The key that must have made the vault (repeatable: one of them)
@@ -95,6 +94,16 @@ struct Shown<'p> {
 }
 
 pub(crate) fn run(args: &VerifyProofArgs) -> Result<(), Diagnostic> {
+    if args.head.is_none() && args.root_key.is_empty() && args.seen.witness.is_empty() {
+        return Err(Diagnostic::new(
+            Class::Usage,
+            "A proof is as good as what it is held to, and nothing is named.",
+        )
+        .fix(
+            "Name a tree head that you have from elsewhere (--head FILE), the key that made the vault (--root-key ID), or a \
+             witness (--witness KEY).",
+        ));
+    }
     let text = read(args)?;
     let failed = |error: DisclosureError| refused(args, &error);
     let evidence = Evidence::read(&args.proof, text).map_err(|unread| match unread {

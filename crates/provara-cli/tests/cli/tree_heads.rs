@@ -534,6 +534,18 @@ fn what_cannot_be_proven() {
 }
 
 #[test]
+fn a_proof_that_is_held_to_nothing_is_refused_with_all_that_it_may_be_held_to() {
+    let world = kept();
+    done(&world.run(&[
+        "prove", "vault", "--lines", "3-3", "--head", "head", "--output", "proof",
+    ]));
+    let answer = refused(&world, &["verify-proof", "proof"], 2, "nothing is named");
+    for option in ["--head", "--root-key", "--witness"] {
+        assert!(answer.stderr.contains(option), "{}", answer.stderr);
+    }
+}
+
+#[test]
 fn what_shows_a_vault_to_others_does_not_go_on_with_one_that_does_not_verify() {
     let world = kept();
     let log = world.path("vault/events/events.ndjson");

@@ -275,6 +275,24 @@ fn every_text_of_the_vault_is_shown_and_none_is_obeyed() {
 }
 
 #[test]
+fn a_tree_head_that_contradicts_was_given() {
+    let question = "Whether this is the latest state, and the only one.";
+    let html = valid().to_html();
+    assert!(html.contains(question) && html.contains("none was given"));
+    let mut facts = valid();
+    facts.heads = vec![Head {
+        source: "later.head".to_owned(),
+        origin: "provara/ward/main".to_owned(),
+        events: facts.counts.events + 8,
+        root: "0".repeat(64),
+        holds: false,
+    }];
+    let html = facts.to_html();
+    assert!(html.contains(question) && html.contains("say that it is not"));
+    assert!(!html.contains("none was given"));
+}
+
+#[test]
 fn a_page_holds_itself_and_asks_for_nothing() {
     let html = valid().to_html();
     assert!(html.starts_with("<!DOCTYPE html>\n<html lang=\"en\">"));

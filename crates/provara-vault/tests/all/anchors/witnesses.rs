@@ -10,6 +10,7 @@ use provara_vault::{
 };
 
 use super::{Home, SECONDS, cosigner, witness};
+use crate::common::note;
 
 fn first() -> Witnessing {
     Witnessing {
@@ -166,6 +167,48 @@ fn another_history_under_the_same_origin_is_evidence() {
     ));
     // What it saw stands.
     ask(state, one.to_string().as_bytes(), &first()).unwrap();
+}
+
+#[test]
+fn of_a_fork_the_head_is_kept_that_contradicts() {
+    let (home, state) = (Home::new(), tempfile::tempdir().unwrap());
+    let state = state.path();
+    let fork = crate::common::copy(&home.vault, &home.fixture.outside().join("fork"));
+    let fork = fork
+        .with_state_directory(home.fixture.outside().join("elsewhere"))
+        .with_memory(true);
+    let keyfile = &home.fixture.keyfile;
+    let origin = home.head().head().origin.clone();
+    let publish = |vault: &provara_vault::Vault| {
+        let options = provara_vault::TreeHeadOptions {
+            copy: Some(origin.copy.clone()),
+            ..Default::default()
+        };
+        let note = vault.tree_head(keyfile, &options).unwrap().note;
+        SignedHead::parse(note.as_bytes()).unwrap()
+    };
+    home.append("ours");
+    let ours = home.head();
+    ask(state, &first_proof(&home, &ours), &first()).unwrap();
+    fork.append(&note("b", "theirs"), keyfile).unwrap();
+    let theirs = publish(&fork);
+    fork.append(&note("b", "and more"), keyfile).unwrap();
+    let later = publish(&fork);
+    assert_eq!(theirs.head().size, ours.head().size);
+    let log = fork.snapshot().unwrap().unverified();
+    let proof = fork.prove_consistency(&log, &theirs, &later).unwrap();
+    let refusal = refused(state, &proof.to_json(), &Witnessing::default());
+    let WitnessRefusal::Contradiction {
+        kept: Some(kept), ..
+    } = refusal
+    else {
+        panic!("{refusal:?}");
+    };
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), theirs.to_string());
+    // What it saw stands, and is gone on from.
+    home.append("ours again");
+    let next = next_proof(&home, &ours, &home.head());
+    ask(state, &next, &Witnessing::default()).unwrap();
 }
 
 #[test]
