@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::iter;
 use std::path::{Path, PathBuf};
 
 use provara_plugins::interrupt::Guard;
@@ -13,9 +12,13 @@ use provara_vault::{Vault, enclosing_vault};
 
 use crate::terminal::{self, GOOD};
 
-/// Checks, before any work is done, that an output may be written to `path`.
-pub(crate) fn check(path: &Path, force: bool, vault: &Vault) -> Result<(), Diagnostic> {
-    staging::check(path, force, &forbidden(path, vault))
+/// Checks, before any work is done, that an output may be written to `path`; `vault` is the one that is read, if any.
+pub(crate) fn check<'v>(
+    path: &Path,
+    force: bool,
+    vault: impl Into<Option<&'v Vault>>,
+) -> Result<(), Diagnostic> {
+    staging::check(path, force, &forbidden(path, vault.into()))
         .map(drop)
         .map_err(|error| provara_explain::staging_failure(&error))
 }
@@ -40,8 +43,12 @@ fn is_special(path: &Path) -> bool {
 }
 
 /// Makes the place where the output comes into being.
-pub(crate) fn prepare(path: &Path, force: bool, vault: &Vault) -> Result<Staging, Diagnostic> {
-    Staging::prepare(path, force, &forbidden(path, vault))
+pub(crate) fn prepare<'v>(
+    path: &Path,
+    force: bool,
+    vault: impl Into<Option<&'v Vault>>,
+) -> Result<Staging, Diagnostic> {
+    Staging::prepare(path, force, &forbidden(path, vault.into()))
         .map(|staging| {
             staging.notes().iter().for_each(|note| terminal::note(note));
             staging.on_remains(|path, error| {
@@ -53,9 +60,9 @@ pub(crate) fn prepare(path: &Path, force: bool, vault: &Vault) -> Result<Staging
 }
 
 /// The vaults in which nothing may be written: the one that is read, and any around the output.
-fn forbidden(path: &Path, vault: &Vault) -> Vec<PathBuf> {
-    let around = enclosing_vault(path);
-    iter::once(vault.path().to_owned()).chain(around).collect()
+fn forbidden(path: &Path, vault: Option<&Vault>) -> Vec<PathBuf> {
+    let read = vault.map(|vault| vault.path().to_owned());
+    read.into_iter().chain(enclosing_vault(path)).collect()
 }
 
 /// Moves the output into its place.

@@ -8,6 +8,7 @@ use provara_core::finding::{Code, Finding};
 use provara_core::keys::KeyRegistry;
 use provara_core::layout::{ANCHORS, AnchorKind};
 use provara_core::time::Timestamp;
+use provara_core::tree_head::SignedHead;
 use provara_core::verify::{KeptHead, LogVerdict};
 use provara_timestamps::{Authorities, Stamp, Token, TokenError};
 use serde::{Serialize, Serializer};
@@ -91,18 +92,34 @@ pub fn stamped_by(
     let Anchor::TimeStamp { head, token } = anchor else {
         return Ok(None);
     };
+    // Of an authority that nobody named it proves nothing.
+    let (_, stamp) = judge_token(head, token, authorities)?;
+    Ok(stamp.ok().and_then(|stamp| seen_by(&stamp)))
+}
+
+/// A token over a head; and its stamp, or why it counts for nobody who trusts these authorities.
+///
+/// # Errors
+/// What is wrong with it, whomever a reader trusts.
+fn judge_token(
+    head: &SignedHead,
+    token: &[u8],
+    authorities: &Authorities,
+) -> Result<(Token, Result<Stamp, TokenError>), TokenError> {
     let token = Token::parse(token)?;
     token.is_over(head.to_string().as_bytes())?;
+    token.verify_itself()?;
     match token.verify(authorities) {
-        Ok(stamp) => {
-            let at = Timestamp::from_unix_micros(stamp.unix_micros);
-            let by = stamp.authority;
-            Ok(at.map(|at_utc| SeenBy { by, at_utc }))
-        }
         Err(error @ TokenError::Signature(_)) => Err(error),
-        // Of an authority that nobody named it proves nothing.
-        Err(_) => Ok(None),
+        stamp => Ok((token, stamp)),
     }
+}
+
+fn seen_by(stamp: &Stamp) -> Option<SeenBy> {
+    Some(SeenBy {
+        by: stamp.authority.clone(),
+        at_utc: Timestamp::from_unix_micros(stamp.unix_micros)?,
+    })
 }
 
 /// A moment that is told in whole seconds may be as late as the end of that second.
@@ -265,7 +282,7 @@ impl Judge<'_> {
             seen: Vec::new(),
         };
         if let Anchor::TimeStamp { head, token } = anchor {
-            match self.token(&mut seen, head.to_string().as_bytes(), token) {
+            match self.token(&mut seen, head, token) {
                 Ok(()) => {}
                 Err(error) => return self.invalid(path, &error),
             }
@@ -294,30 +311,19 @@ impl Judge<'_> {
     fn token(
         &mut self,
         seen: &mut SeenAnchor,
-        head: &[u8],
+        head: &SignedHead,
         token: &[u8],
     ) -> Result<(), TokenError> {
-        let token = Token::parse(token)?;
-        token.is_over(head)?;
+        let (token, stamp) = judge_token(head, token, &self.held.authorities)?;
         seen.claimed_at_utc = Timestamp::from_unix_micros(token.unix_micros());
-        token.verify_itself()?;
-        if self.held.authorities.is_empty() {
-            return Ok(());
-        }
-        let stamp = match token.verify(&self.held.authorities) {
-            Ok(stamp) => stamp,
-            Err(error @ TokenError::Signature(_)) => return Err(error),
-            // Of an authority that nobody named it proves nothing, and is no fault of the vault.
-            Err(error) => {
-                self.reasons.push(format!("'{}': {error}", seen.file));
-                return Ok(());
+        match stamp {
+            Ok(stamp) => {
+                seen.seen.extend(seen_by(&stamp));
+                self.stamps.push((seen.events, stamp));
             }
-        };
-        if let Some(at_utc) = Timestamp::from_unix_micros(stamp.unix_micros) {
-            let by = stamp.authority.clone();
-            seen.seen.push(SeenBy { by, at_utc });
+            // Of an authority that nobody named it proves nothing, and is no fault of the vault.
+            Err(error) => self.reasons.push(format!("'{}': {error}", seen.file)),
         }
-        self.stamps.push((seen.events, stamp));
         Ok(())
     }
 

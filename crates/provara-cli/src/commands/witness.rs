@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::anchor::read;
 use crate::args::{JsonArg, key_id};
+use crate::output_file;
 use crate::terminal::{self, GOOD};
 
 /// Cosign tree heads of other vaults, or have one of yours cosigned
@@ -231,7 +232,7 @@ fn seconds() -> Result<u64, Diagnostic> {
 
 fn sign(args: &SignArgs) -> Result<(), Diagnostic> {
     if let Some(output) = &args.output {
-        refuse_existing(output, args.force)?;
+        output_file::check(output, args.force, None)?;
     }
     let cosigner = cosigner(&args.key)?;
     let given = match args.file.as_os_str() == "-" {
@@ -254,7 +255,13 @@ fn sign(args: &SignArgs) -> Result<(), Diagnostic> {
     let cosigned = state.cosign(&submission, &cosigner, seconds()?, &options);
     let cosigned = cosigned.map_err(failed)?;
     if let Some(output) = &args.output {
-        write(output, cosigned.note.as_bytes(), args.force)?;
+        let staging = output_file::prepare(output, args.force, None)?;
+        output_file::write(
+            &staging,
+            |file| file.write_all(cosigned.note.as_bytes()),
+            |error| io_failure("write", output, &error),
+        )?;
+        output_file::commit(staging)?;
     }
     let done = "the tree head was cosigned";
     if args.json.json {
@@ -298,44 +305,5 @@ fn last(args: &LastArgs) -> Result<(), Diagnostic> {
             format!("This witness has seen nothing of '{}'.", args.origin),
         )
         .fix("The origin is the first line of the vault's tree heads.")),
-    }
-}
-
-/// Refuses an output that is there, unless it is to be replaced.
-fn refuse_existing(path: &Path, force: bool) -> Result<(), Diagnostic> {
-    crate::output_file::refuse_special(path)?;
-    match !force && path.symlink_metadata().is_ok() {
-        true => Err(Diagnostic::new(
-            Class::Usage,
-            format!("'{}' exists already.", path.display()),
-        )
-        .fix("Name another file, or replace it with --force.")),
-        false => Ok(()),
-    }
-}
-
-/// Writes a file as a whole.
-fn write(path: &Path, bytes: &[u8], force: bool) -> Result<(), Diagnostic> {
-    let failed = |error: std::io::Error| io_failure("write", path, &error);
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file()
-        .set_permissions(permissions)
-        .map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    match force {
-        true => file
-            .persist(path)
-            .map(drop)
-            .map_err(|error| failed(error.error)),
-        false => file
-            .persist_noclobber(path)
-            .map(drop)
-            .map_err(|error| failed(error.error)),
     }
 }
